@@ -1,0 +1,46 @@
+# The images of AgentFS: server, operator and postgres. `make images` builds all three: it compiles the binaries on
+# the host, once for tests and images, puts them into target/images/bin, and hands over that folder and images/postgres.
+# Version and revision become labels there. Each image runs as a user other than root, and with a read-only root file system.
+
+FROM docker.io/library/debian:trixie-slim AS base
+LABEL org.opencontainers.image.vendor="AgentFS" \
+      org.opencontainers.image.licenses="Apache-2.0"
+
+FROM base AS server
+COPY target/images/bin/agentfs-server /usr/local/bin/
+USER 65532:65532
+EXPOSE 8787
+ENTRYPOINT ["agentfs-server"]
+CMD ["serve"]
+LABEL org.opencontainers.image.title="agentfs-server" \
+      org.opencontainers.image.description="The HTTP API of AgentFS, and its migrations"
+
+FROM base AS operator
+COPY target/images/bin/agentfs-operator /usr/local/bin/
+USER 65532:65532
+EXPOSE 8080
+ENTRYPOINT ["agentfs-operator"]
+CMD ["run"]
+LABEL org.opencontainers.image.title="agentfs-operator" \
+      org.opencontainers.image.description="The Kubernetes operator of AgentFS"
+
+FROM base AS postgres
+# The user comes first, so that its number is ours; the package would otherwise make a cluster while it installs.
+RUN groupadd --system --gid 999 postgres \
+    && useradd --system --uid 999 --gid postgres --home-dir /var/lib/postgresql --shell /bin/sh postgres \
+    && mkdir -p /etc/postgresql-common \
+    && echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf \
+    && apt-get update \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+        postgresql-17 postgresql-17-pgvector \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/*
+COPY images/postgres/ /etc/agentfs-postgres/
+ENV PATH=/usr/lib/postgresql/17/bin:/usr/local/bin:/usr/bin:/bin \
+    LANG=C.UTF-8 \
+    PGDATA=/var/lib/postgresql/data
+USER 999:999
+EXPOSE 5432
+STOPSIGNAL SIGINT
+ENTRYPOINT ["/etc/agentfs-postgres/entrypoint"]
+LABEL org.opencontainers.image.title="agentfs-postgres" \
+      org.opencontainers.image.description="PostgreSQL 17 with pgvector, for the embedded database of AgentFS"

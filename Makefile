@@ -1,0 +1,90 @@
+# The commands that people type. `make help` lists them.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# What is built or fetched once for all checkouts lies outside of them.
+ifeq ($(shell id -u),0)
+export AGENTFS_CACHE ?= /var/cache/agentfs
+else
+export AGENTFS_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/agentfs
+endif
+# Two checkouts on one machine do not meet: their images differ by tag.
+export IMAGE_TAG ?= dev-$(shell pwd -P | tr -d '\n' | sha256sum | cut -c1-8)
+
+# One profile for tests, images and benchmarks: nothing is compiled twice.
+CARGO := cargo
+PROFILE := --release --locked
+BIN := $(or $(CARGO_TARGET_DIR),target)/release
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##@ Try it
+.PHONY: dev
+dev: pgserver ## PostgreSQL, migrations and the API on this machine; ARGS="--listen 127.0.0.1:9000" passes options
+	@$(CARGO) build $(PROFILE) -p agentfs-server
+	@exec $(BIN)/agentfs-server dev $(ARGS)
+
+.PHONY: demo
+demo: ## Images, a real Kubernetes, the operator, one AgentFS, a memory put and read; leaves it running
+	@demo/up
+
+.PHONY: demo-down
+demo-down: ## Remove all that make demo made
+	@demo/down
+
+##@ Build
+.PHONY: build
+build: ## Compile everything
+	@$(CARGO) build $(PROFILE) --workspace --all-targets
+
+.PHONY: images
+images: ## Build the images server, operator and postgres with docker, podman or buildah
+	@images/build
+
+.PHONY: generate
+generate: ## Write what is generated from the types: crds/, and their copy in the chart
+	@scripts/generate
+
+.PHONY: fmt
+fmt: ## Format the code
+	@$(CARGO) fmt --all
+
+##@ Kubernetes for tests
+.PHONY: cluster
+cluster: ## Bring up a one-node Kubernetes of this checkout; its kubeconfig is .cluster/kubeconfig
+	@tests/cluster/up
+
+.PHONY: cluster-down
+cluster-down: ## Remove it without a trace
+	@tests/cluster/down
+
+##@ Test
+.PHONY: test
+test: test-code test-cluster ## What CI runs: unit, API on a real PostgreSQL, golden files, a smoke on a real Kubernetes
+
+.PHONY: test-code
+test-code: pgserver ## The part of make test that needs no Kubernetes
+	@$(CARGO) test $(PROFILE) --workspace --no-fail-fast
+
+.PHONY: test-cluster
+test-cluster: ## The part of make test on a real Kubernetes; a cluster that was not there before is removed again
+	@tests/e2e/run
+
+.PHONY: lint
+lint: ## Formatting, clippy, shellcheck, and that generated files are current
+	@scripts/lint
+
+.PHONY: audit
+audit: ## Licences, sources and known weaknesses of the dependencies (needs cargo-deny)
+	@$(CARGO) deny check
+
+.PHONY: bench-quick
+bench-quick: pgserver build ## Gets and puts over HTTP beside pgbench, in one run
+	@tests/load/bench-quick
+
+.PHONY: pgserver
+pgserver: # PostgreSQL with pgvector for dev and tests, into the cache
+	@scripts/pgserver >/dev/null

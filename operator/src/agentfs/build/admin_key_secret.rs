@@ -1,0 +1,21 @@
+//! The Secret with the first API key. It has no owner: the database that knows the key outlives the
+//! AgentFS as well.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+
+use super::kept;
+use crate::agentfs::names::Component;
+use crate::agentfs::validate::Plan;
+
+pub(super) fn build(plan: &Plan) -> Secret {
+    let key = ByteString(plan.admin_key.expose().as_bytes().to_vec());
+    Secret {
+        metadata: kept(&plan.owner, &plan.names, plan.names.admin_key(), Component::Api),
+        type_: Some("Opaque".into()),
+        data: Some(BTreeMap::from([("key".to_owned(), key)])),
+        ..Secret::default()
+    }
+}

@@ -1,0 +1,117 @@
+//! The API: stateless pods that are replaced without a failed request.
+
+use k8s_openapi::api::apps::v1::{
+    Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment,
+};
+use k8s_openapi::api::core::v1::{
+    Container, HTTPGetAction, Lifecycle, LifecycleHandler, PodSpec, PodTemplateSpec, Probe,
+    SleepAction, TopologySpreadConstraint,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::{owned, pod};
+use crate::agentfs::names::{API_PORT, Component};
+use crate::agentfs::validate::Plan;
+
+/// How long a pod that leaves goes on serving, until every node knows that it leaves.
+const LEAVE_SLOWLY_SECONDS: i64 = 5;
+
+pub(super) fn build(plan: &Plan, image: &str) -> Deployment {
+    Deployment {
+        metadata: owned(plan, plan.names.api(), Component::Api),
+        spec: Some(DeploymentSpec {
+            replicas: Some(plan.api.replicas),
+            revision_history_limit: Some(3),
+            selector: selector(plan),
+            strategy: Some(DeploymentStrategy {
+                type_: Some("RollingUpdate".into()),
+                rolling_update: Some(RollingUpdateDeployment {
+                    max_surge: Some(IntOrString::Int(1)),
+                    max_unavailable: Some(IntOrString::Int(0)),
+                }),
+            }),
+            template: PodTemplateSpec {
+                metadata: Some(pod::metadata(plan, Component::Api, plan.credentials.hash())),
+                spec: Some(pod_spec(plan, image)),
+            },
+            ..DeploymentSpec::default()
+        }),
+        status: None,
+    }
+}
+
+fn pod_spec(plan: &Plan, image: &str) -> PodSpec {
+    PodSpec {
+        termination_grace_period_seconds: Some(40),
+        containers: vec![container(plan, image)],
+        volumes: Some(vec![pod::scratch("tmp", None)]),
+        topology_spread_constraints: Some(vec![
+            spread(plan, "kubernetes.io/hostname"),
+            spread(plan, "topology.kubernetes.io/zone"),
+        ]),
+        ..pod::spec(pod::SERVER_USER)
+    }
+}
+
+fn container(plan: &Plan, image: &str) -> Container {
+    Container {
+        name: "api".into(),
+        image: Some(image.to_owned()),
+        image_pull_policy: Some("IfNotPresent".into()),
+        args: Some(vec!["serve".into()]),
+        ports: Some(vec![pod::port("http", API_PORT)]),
+        env: Some(vec![
+            pod::secret_env("DATABASE_URL", plan.names.credentials(), "DATABASE_URL"),
+            pod::env("PORT", API_PORT.to_string()),
+        ]),
+        resources: Some(pod::resources(plan.api.resources.as_ref(), ["100m", "128Mi", "512Mi"])),
+        security_context: Some(pod::confined()),
+        startup_probe: Some(probe("/livez", 1, 60)),
+        readiness_probe: Some(probe("/readyz", 5, 2)),
+        liveness_probe: Some(probe("/livez", 10, 6)),
+        lifecycle: Some(Lifecycle {
+            pre_stop: Some(LifecycleHandler {
+                sleep: Some(SleepAction { seconds: LEAVE_SLOWLY_SECONDS }),
+                ..LifecycleHandler::default()
+            }),
+            ..Lifecycle::default()
+        }),
+        termination_message_policy: Some("FallbackToLogsOnError".into()),
+        volume_mounts: Some(vec![pod::mount("tmp", "/tmp")]),
+        ..Container::default()
+    }
+}
+
+fn probe(path: &str, period: i32, failures: i32) -> Probe {
+    Probe {
+        http_get: Some(HTTPGetAction {
+            path: Some(path.into()),
+            port: IntOrString::String("http".into()),
+            scheme: Some("HTTP".into()),
+            ..HTTPGetAction::default()
+        }),
+        period_seconds: Some(period),
+        timeout_seconds: Some(3),
+        failure_threshold: Some(failures),
+        ..Probe::default()
+    }
+}
+
+/// Pods are spread where that can be done, and run anyhow where it cannot.
+fn spread(plan: &Plan, topology_key: &str) -> TopologySpreadConstraint {
+    TopologySpreadConstraint {
+        max_skew: 1,
+        topology_key: topology_key.into(),
+        when_unsatisfiable: "ScheduleAnyway".into(),
+        label_selector: Some(selector(plan)),
+        ..TopologySpreadConstraint::default()
+    }
+}
+
+fn selector(plan: &Plan) -> LabelSelector {
+    LabelSelector {
+        match_labels: Some(plan.names.selector(Component::Api)),
+        match_expressions: None,
+    }
+}

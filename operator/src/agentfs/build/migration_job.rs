@@ -1,0 +1,105 @@
+//! The Job that brings the schema to what the server's image needs and makes the first API key valid.
+
+use k8s_openapi::api::batch::v1::{
+    Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
+    PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
+};
+use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use super::{owned, pod};
+use crate::agentfs::credentials;
+use crate::agentfs::names::{ATTEMPT, Component, MIGRATION};
+use crate::agentfs::validate::Plan;
+
+/// The exit code of `agentfs-server migrate` that means: try again.
+const TRY_AGAIN: i32 = 75;
+
+/// What a migration is made of: the pod that runs it, the key that it makes valid, and the database
+/// that it runs on. When one of them changes, it runs again.
+pub(super) fn hash(plan: &Plan, template: &PodTemplateSpec) -> Result<String, serde_json::Error> {
+    let template = serde_json::to_string(template)?;
+    Ok(credentials::hash([
+        template.as_str(),
+        plan.admin_key.hash().as_str(),
+        plan.schema.volume_uid.as_str(),
+    ]))
+}
+
+pub(super) fn build(plan: &Plan, template: PodTemplateSpec, hash: &str, attempt: u32) -> Job {
+    let mut metadata = owned(plan, plan.names.migration(hash, attempt), Component::Migration);
+    let annotations = metadata.annotations.get_or_insert_default();
+    annotations.insert(MIGRATION.into(), hash.to_owned());
+    annotations.insert(ATTEMPT.into(), attempt.to_string());
+    Job {
+        metadata,
+        spec: Some(JobSpec {
+            backoff_limit: Some(4),
+            suspend: Some(false),
+            pod_failure_policy: Some(failure_policy()),
+            template,
+            ..JobSpec::default()
+        }),
+        status: None,
+    }
+}
+
+pub(super) fn template(plan: &Plan) -> PodTemplateSpec {
+    PodTemplateSpec {
+        metadata: Some(ObjectMeta {
+            labels: Some(plan.names.labels(Component::Migration)),
+            ..ObjectMeta::default()
+        }),
+        spec: Some(PodSpec {
+            restart_policy: Some("Never".into()),
+            termination_grace_period_seconds: Some(30),
+            containers: vec![container(plan)],
+            volumes: Some(vec![pod::scratch("tmp", None)]),
+            ..pod::spec(pod::SERVER_USER)
+        }),
+    }
+}
+
+fn container(plan: &Plan) -> Container {
+    Container {
+        name: "migrate".into(),
+        image: Some(plan.images.server.clone()),
+        image_pull_policy: Some("IfNotPresent".into()),
+        args: Some(vec!["migrate".into()]),
+        env: Some(vec![
+            pod::secret_env("DATABASE_URL", plan.names.credentials(), "DATABASE_URL"),
+            pod::secret_env("AGENTFS_ADMIN_KEY", plan.names.admin_key(), "key"),
+        ]),
+        resources: Some(pod::resources(None, ["100m", "128Mi", "512Mi"])),
+        security_context: Some(pod::confined()),
+        termination_message_policy: Some("FallbackToLogsOnError".into()),
+        volume_mounts: Some(vec![pod::mount("tmp", "/tmp")]),
+        ..Container::default()
+    }
+}
+
+/// A pod that a node lost does not count; one that says "try again" counts as one of the few tries of
+/// this Job; any other failure ends the Job at once, and the operator makes the next one later.
+fn failure_policy() -> PodFailurePolicy {
+    PodFailurePolicy {
+        rules: vec![
+            PodFailurePolicyRule {
+                action: "Ignore".into(),
+                on_pod_conditions: Some(vec![PodFailurePolicyOnPodConditionsPattern {
+                    type_: "DisruptionTarget".into(),
+                    status: "True".into(),
+                }]),
+                on_exit_codes: None,
+            },
+            PodFailurePolicyRule {
+                action: "FailJob".into(),
+                on_exit_codes: Some(PodFailurePolicyOnExitCodesRequirement {
+                    container_name: Some("migrate".into()),
+                    operator: "NotIn".into(),
+                    values: vec![TRY_AGAIN],
+                }),
+                on_pod_conditions: None,
+            },
+        ],
+    }
+}

@@ -1,0 +1,132 @@
+//! PostgreSQL: one pod with one volume.
+
+use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec};
+use k8s_openapi::api::core::v1::{
+    Container, ExecAction, KeyToPath, PersistentVolumeClaimVolumeSource, PodSpec, PodTemplateSpec,
+    Probe, SecretVolumeSource, Volume, VolumeMount,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+
+use super::{owned, pod};
+use crate::agentfs::names::{Component, POSTGRES_PORT};
+use crate::agentfs::validate::Plan;
+
+/// The user of the PostgreSQL image.
+const USER: i64 = 999;
+/// Where the password is seen in the pod.
+const SECRETS: &str = "/etc/agentfs/credentials";
+
+pub(super) fn build(plan: &Plan) -> StatefulSet {
+    StatefulSet {
+        metadata: owned(plan, plan.names.postgres(), Component::Database),
+        spec: Some(StatefulSetSpec {
+            replicas: Some(1),
+            service_name: Some(plan.names.postgres()),
+            // With Parallel a pod that never became ready is replaced by the next revision at once;
+            // with OrderedReady a broken revision would have to be deleted by hand.
+            pod_management_policy: Some("Parallel".into()),
+            revision_history_limit: Some(3),
+            selector: LabelSelector {
+                match_labels: Some(plan.names.selector(Component::Database)),
+                match_expressions: None,
+            },
+            template: PodTemplateSpec {
+                metadata: Some(pod::metadata(plan, Component::Database, plan.credentials.hash())),
+                spec: Some(pod_spec(plan)),
+            },
+            ..StatefulSetSpec::default()
+        }),
+        status: None,
+    }
+}
+
+fn pod_spec(plan: &Plan) -> PodSpec {
+    PodSpec {
+        // PostgreSQL ends a fast shutdown with a checkpoint, which may take a while.
+        termination_grace_period_seconds: Some(60),
+        containers: vec![container(plan)],
+        volumes: Some(vec![
+            Volume {
+                name: "data".into(),
+                persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+                    claim_name: plan.names.volume(),
+                    read_only: None,
+                }),
+                ..Volume::default()
+            },
+            Volume {
+                name: "credentials".into(),
+                secret: Some(SecretVolumeSource {
+                    secret_name: Some(plan.names.credentials()),
+                    default_mode: Some(0o440),
+                    items: Some(vec![KeyToPath {
+                        key: "password".into(),
+                        path: "password".into(),
+                        mode: None,
+                    }]),
+                    optional: None,
+                }),
+                ..Volume::default()
+            },
+            pod::scratch("run", None),
+            pod::scratch("tmp", None),
+            pod::scratch("shm", Some("256Mi")),
+        ]),
+        ..pod::spec(USER)
+    }
+}
+
+fn container(plan: &Plan) -> Container {
+    Container {
+        name: "postgres".into(),
+        image: Some(plan.images.postgres.clone()),
+        image_pull_policy: Some("IfNotPresent".into()),
+        ports: Some(vec![pod::port("postgres", POSTGRES_PORT)]),
+        env: Some(vec![
+            pod::env("POSTGRES_USER", &plan.credentials.username),
+            pod::env("POSTGRES_DB", &plan.credentials.database),
+            pod::env("POSTGRES_PASSWORD_FILE", format!("{SECRETS}/password")),
+        ]),
+        resources: Some(pod::resources(
+            plan.database.resources.as_ref(),
+            ["100m", "256Mi", "1Gi"],
+        )),
+        security_context: Some(pod::confined()),
+        // A recovery after a crash may take long, and PostgreSQL listens only after it.
+        startup_probe: Some(probe(answers(), 1, 3600)),
+        readiness_probe: Some(probe(accepts(plan), 5, 2)),
+        liveness_probe: Some(probe(answers(), 20, 6)),
+        termination_message_policy: Some("FallbackToLogsOnError".into()),
+        volume_mounts: Some(vec![
+            pod::mount("data", "/var/lib/postgresql"),
+            VolumeMount { read_only: Some(true), ..pod::mount("credentials", SECRETS) },
+            pod::mount("run", "/var/run/postgresql"),
+            pod::mount("tmp", "/tmp"),
+            pod::mount("shm", "/dev/shm"),
+        ]),
+        ..Container::default()
+    }
+}
+
+fn probe(command: Vec<String>, period: i32, failures: i32) -> Probe {
+    Probe {
+        exec: Some(ExecAction { command: Some(command) }),
+        period_seconds: Some(period),
+        timeout_seconds: Some(5),
+        failure_threshold: Some(failures),
+        ..Probe::default()
+    }
+}
+
+/// Whether PostgreSQL takes connections.
+fn accepts(plan: &Plan) -> Vec<String> {
+    let words =
+        ["pg_isready", "-q", "-h", "127.0.0.1", "-U", &plan.credentials.username, "-d", "postgres"];
+    words.map(str::to_owned).to_vec()
+}
+
+/// Whether PostgreSQL answers at all: one that refuses connections while it recovers is alive
+/// (`pg_isready` ends with 1), one that does not answer is not (2).
+fn answers() -> Vec<String> {
+    ["sh", "-c", "pg_isready -q -h 127.0.0.1; [ $? -lt 2 ]"].map(str::to_owned).to_vec()
+}

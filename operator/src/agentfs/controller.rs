@@ -1,0 +1,174 @@
+//! The controller process: watches, leader election, probes, and a stop without a cut.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use futures::StreamExt as _;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret, Service};
+use kube::api::Api;
+use kube::core::PartialObjectMeta;
+use kube::runtime::controller::{Config, Controller};
+use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::{PredicateConfig, WatchStreamExt as _, predicates, watcher};
+use kube::{Client, Resource, ResourceExt as _};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::names::{INSTANCE, MANAGER, managed};
+use super::readiness::HttpReadiness;
+use super::reconcile::{Context, error_policy, reconcile};
+use crate::crd::AgentFS;
+use crate::http::Probes;
+use crate::leader::Election;
+use crate::metrics::Metrics;
+use crate::settings::RunSettings;
+
+/// Runs the operator until SIGTERM or until the leadership is lost, which is an error: the process
+/// is then started anew.
+pub async fn run(settings: RunSettings) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    stop_on_signal(stop.clone())?;
+    let config = kube::Config::infer().await.context(
+        "no cluster is known: neither a service account of a pod nor a kubeconfig was found",
+    )?;
+    let namespace = settings.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    let client = Client::try_from(config).context("cannot make a client of the API server")?;
+    let metrics = Metrics::new().context("cannot register the metrics")?;
+    let probes = Probes::new(metrics.clone(), stop.clone());
+    let served = tokio::spawn(probes.clone().serve(settings.listen));
+
+    let identity =
+        settings.identity.clone().unwrap_or_else(|| format!("local-{:08x}", rand::random::<u32>()));
+    let election = Election::new(client.clone(), &namespace, identity.clone());
+    let work = lead(&settings, client, metrics, probes, &election, identity, &stop);
+    let result = tokio::select! {
+        result = work => result,
+        failed = served => Err(match failed {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => anyhow::Error::new(error),
+            Err(panicked) => anyhow::Error::new(panicked),
+        })
+        .with_context(|| format!("cannot serve the probes on {}", settings.listen)),
+    };
+    stop.cancel();
+    result
+}
+
+/// Waits for the Lease, then works while it is held.
+async fn lead(
+    settings: &RunSettings,
+    client: Client,
+    metrics: Metrics,
+    probes: Probes,
+    election: &Election,
+    identity: String,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    tracing::info!(identity, "waiting for the Lease");
+    let Some(mut held) = election.acquire(stop).await else { return Ok(()) };
+    tracing::info!(identity, "leading");
+    metrics.set_leader(true);
+    let context = Arc::new(Context {
+        recorder: Recorder::new(
+            client.clone(),
+            Reporter { controller: MANAGER.into(), instance: Some(identity) },
+        ),
+        images: settings.images(),
+        readiness: Box::new(HttpReadiness::new().context("cannot make an HTTP client")?),
+        metrics: metrics.clone(),
+        failures: std::sync::Mutex::default(),
+        client,
+    });
+    let (controller, store) = controller(settings, &context.client, stop.clone());
+    probes.show(store);
+    let work = controller.run(reconcile, error_policy, context).for_each(|result| async move {
+        match result {
+            Ok((agentfs, _)) => tracing::debug!(%agentfs, "reconciled"),
+            // What fails in a reconcile is logged where its pause is chosen.
+            Err(kube::runtime::controller::Error::ReconcilerFailed(..)) => {}
+            Err(error) => tracing::warn!(%error, "watching the cluster failed, trying again"),
+        }
+    });
+    let result = tokio::select! {
+        () = work => Ok(()),
+        lost = held.keep() => Err(anyhow::Error::new(lost)),
+    };
+    metrics.set_leader(false);
+    if result.is_ok() {
+        held.release().await;
+    }
+    result
+}
+
+/// The watches: the resources themselves, and everything that carries our label.
+fn controller(
+    settings: &RunSettings,
+    client: &Client,
+    stop: CancellationToken,
+) -> (Controller<AgentFS>, Store<AgentFS>) {
+    let scope = Scope { client, namespace: &settings.watch_namespace };
+    let (store, writer) = reflector::store();
+    // Our own writes of the status change no generation, so they wake nobody.
+    let resources = watcher(scope.api::<AgentFS>(), watcher::Config::default())
+        .default_backoff()
+        .modify(|agentfs| agentfs.managed_fields_mut().clear())
+        .reflect(writer)
+        .applied_objects()
+        .predicate_filter(predicates::generation, PredicateConfig::default());
+    let ours = watcher::Config::default().labels(&managed());
+    let controller = Controller::for_stream(resources, store.clone())
+        .with_config(Config::default().concurrency(settings.concurrency))
+        .owns(scope.api::<StatefulSet>(), ours.clone())
+        .owns(scope.api::<Deployment>(), ours.clone())
+        .owns(scope.api::<Service>(), ours.clone())
+        .owns(scope.api::<Job>(), ours.clone())
+        // Of what is not owned only the metadata is watched: that it changed is all that matters here.
+        .watches(scope.api::<PartialObjectMeta<Secret>>(), ours.clone(), by_label)
+        .watches(scope.api::<PartialObjectMeta<PersistentVolumeClaim>>(), ours.clone(), by_label)
+        .watches(scope.api::<PartialObjectMeta<Pod>>(), ours, by_label)
+        .graceful_shutdown_on(stop.cancelled_owned());
+    (controller, store)
+}
+
+/// Where the operator watches.
+struct Scope<'a> {
+    client: &'a Client,
+    namespace: &'a str,
+}
+
+impl Scope<'_> {
+    fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        if self.namespace.is_empty() {
+            Api::all(self.client.clone())
+        } else {
+            Api::namespaced(self.client.clone(), self.namespace)
+        }
+    }
+}
+
+/// The AgentFS that an object belongs to, as its label says.
+fn by_label<K: Resource>(object: K) -> Option<ObjectRef<AgentFS>> {
+    let name = object.labels().get(INSTANCE)?.clone();
+    Some(ObjectRef::new(&name).within(&object.namespace()?))
+}
+
+fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+        stop.cancel();
+    });
+    Ok(())
+}

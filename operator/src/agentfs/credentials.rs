@@ -1,0 +1,210 @@
+//! The secrets of an AgentFS: the database's credentials and the first API key.
+//!
+//! They are made once, when their Secret is not there, and kept ever after: a reconcile never
+//! rotates them. Where a person changes a Secret, what is there counts.
+
+use std::fmt::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use k8s_openapi::api::core::v1::Secret;
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
+
+/// What is wrong with a Secret that is there.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    /// A key is missing or empty.
+    #[error("has no key {0}")]
+    Missing(&'static str),
+    /// A key holds what cannot be right.
+    #[error("key {0} is not {1}")]
+    Malformed(&'static str, &'static str),
+}
+
+/// User, password and name of the embedded database.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// The role that owns the database.
+    pub username: String,
+    /// The role's password.
+    pub password: SecretString,
+    /// The database's name.
+    pub database: String,
+}
+
+impl Credentials {
+    /// New credentials with a random password of 256 bits.
+    pub fn generate() -> Self {
+        Self {
+            username: "agentfs".into(),
+            password: URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()).into(),
+            database: "agentfs".into(),
+        }
+    }
+
+    /// The credentials that a Secret holds.
+    pub fn from_secret(secret: &Secret) -> Result<Self, Unusable> {
+        Ok(Self {
+            username: text(secret, "username")?,
+            password: text(secret, "password")?.into(),
+            database: text(secret, "database")?,
+        })
+    }
+
+    /// The URL by which a client reaches the database on `host`.
+    pub fn url(&self, host: &str, port: i32) -> SecretString {
+        format!(
+            "postgres://{}:{}@{host}:{port}/{}",
+            percent_encoded(&self.username),
+            percent_encoded(self.password.expose_secret()),
+            percent_encoded(&self.database),
+        )
+        .into()
+    }
+
+    /// A hash that changes when one of the three does.
+    pub fn hash(&self) -> String {
+        hash([&self.username, self.password.expose_secret(), &self.database])
+    }
+}
+
+/// The first API key, with the scope `admin`.
+#[derive(Clone, Debug)]
+pub struct AdminKey(SecretString);
+
+impl AdminKey {
+    /// A new random key.
+    pub fn generate() -> Self {
+        let id = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 8]>());
+        let secret = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
+        Self(format!("agfs_live_{id}.{secret}").into())
+    }
+
+    /// The key that a Secret holds.
+    pub fn from_secret(secret: &Secret) -> Result<Self, Unusable> {
+        let key = text(secret, "key")?;
+        let malformed = Unusable::Malformed(
+            "key",
+            "an API key; it has the form agfs_live_<11 characters>.<43 characters>",
+        );
+        let Some((id, rest)) = key.strip_prefix("agfs_live_").and_then(|key| key.split_once('.'))
+        else {
+            return Err(malformed);
+        };
+        let bytes = |part: &str| URL_SAFE_NO_PAD.decode(part).map(|bytes| bytes.len()).ok();
+        if bytes(id) != Some(8) || bytes(rest) != Some(32) {
+            return Err(malformed);
+        }
+        Ok(Self(key.into()))
+    }
+
+    /// The key itself.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// A hash that changes when the key does.
+    pub fn hash(&self) -> String {
+        hash([self.expose()])
+    }
+}
+
+/// A short hash of texts, hexadecimal. Each is preceded by its length, so that no two lists of texts
+/// run together.
+pub fn hash<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
+    let mut digest = Sha256::new();
+    for text in texts {
+        digest.update(text.len().to_be_bytes());
+        digest.update(text.as_bytes());
+    }
+    let mut hex = String::with_capacity(32);
+    for byte in digest.finalize().iter().take(16) {
+        // Writing to a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}
+
+fn text(secret: &Secret, key: &'static str) -> Result<String, Unusable> {
+    let bytes = secret.data.as_ref().and_then(|data| data.get(key)).ok_or(Unusable::Missing(key))?;
+    match String::from_utf8(bytes.0.clone()) {
+        Ok(text) if text.is_empty() => Err(Unusable::Missing(key)),
+        Ok(text) if text.chars().any(char::is_control) => {
+            Err(Unusable::Malformed(key, "one line of text (a newline at its end is often the cause)"))
+        }
+        Ok(text) => Ok(text),
+        Err(_) => Err(Unusable::Malformed(key, "UTF-8 text")),
+    }
+}
+
+/// A text as a part of a URL: all but letters, digits and `-._~` as percent codes.
+fn percent_encoded(text: &str) -> String {
+    text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use k8s_openapi::ByteString;
+
+    use super::*;
+
+    fn secret(entries: &[(&str, &str)]) -> Secret {
+        let data = entries.iter().map(|(k, v)| ((*k).into(), ByteString((*v).into())));
+        Secret { data: Some(data.collect::<BTreeMap<_, _>>()), ..Secret::default() }
+    }
+
+    #[test]
+    fn a_generated_key_has_the_form_that_is_read_back() {
+        let key = AdminKey::generate();
+        assert_eq!(key.expose().len(), "agfs_live_".len() + 11 + 1 + 43);
+        assert!(AdminKey::from_secret(&secret(&[("key", key.expose())])).is_ok());
+        assert_ne!(key.expose(), AdminKey::generate().expose());
+    }
+
+    #[test]
+    fn a_broken_key_is_refused() {
+        for key in ["", "agfs_live_short.short", "sk-123", "agfs_live_AAAAAAAAAAA"] {
+            assert!(AdminKey::from_secret(&secret(&[("key", key)])).is_err(), "{key:?} was taken");
+        }
+    }
+
+    #[test]
+    fn a_password_with_odd_characters_survives_in_the_url() {
+        let credentials = Credentials::from_secret(&secret(&[
+            ("username", "a b"),
+            ("password", "p@ss/wö:rd?#%"),
+            ("database", "x"),
+        ]))
+        .unwrap();
+        assert_eq!(
+            credentials.url("host", 5432).expose_secret(),
+            "postgres://a%20b:p%40ss%2Fw%C3%B6%3Ard%3F%23%25@host:5432/x"
+        );
+    }
+
+    #[test]
+    fn a_missing_key_and_a_trailing_newline_are_named() {
+        let missing = Credentials::from_secret(&secret(&[("username", "a"), ("database", "x")]));
+        assert_eq!(missing.unwrap_err().to_string(), "has no key password");
+        let newline = Credentials::from_secret(&secret(&[("username", "a\n")]));
+        assert!(newline.unwrap_err().to_string().contains("key username is not one line"));
+    }
+
+    #[test]
+    fn secrets_do_not_show_in_debug_output() {
+        let credentials = Credentials::generate();
+        assert!(!format!("{credentials:?}").contains(credentials.password.expose_secret()));
+        let key = AdminKey::generate();
+        assert!(!format!("{key:?}").contains(key.expose()));
+    }
+}

@@ -1,0 +1,75 @@
+//! Events: what changed, for `kubectl describe` and `kubectl get events`.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::runtime::events::{Event, EventType};
+
+use super::conditions::{READY, Finding};
+
+/// The Events that tell what changed between two lists of conditions: a Warning for each trouble that
+/// is new, once, and a Normal one when all is well again.
+pub fn changes(
+    findings: &[(&'static str, Finding)],
+    before: &[Condition],
+    after: &[Condition],
+) -> Vec<Event> {
+    let mut told: Vec<&Finding> = Vec::new();
+    let mut events = Vec::new();
+    // Ready repeats what another condition says in detail, so it comes last.
+    let (ready, others): (Vec<_>, Vec<_>) = findings.iter().partition(|(kind, _)| *kind == READY);
+    for (kind, finding) in others.into_iter().chain(ready) {
+        let Some(now) = after.iter().find(|c| c.type_ == *kind) else { continue };
+        let was = before.iter().find(|c| c.type_ == *kind);
+        let changed = was.is_none_or(|was| {
+            (&was.status, &was.reason, &was.message) != (&now.status, &now.reason, &now.message)
+        });
+        let is_news = match finding {
+            Finding::Wrong(_) => changed && !told.contains(&finding),
+            Finding::Fine { .. } => *kind == READY && was.is_none_or(|was| was.status != now.status),
+            _ => false,
+        };
+        told.push(finding);
+        if is_news {
+            events.push(Event {
+                type_: if finding.is_wrong() { EventType::Warning } else { EventType::Normal },
+                reason: now.reason.clone(),
+                note: Some(now.message.chars().take(1000).collect()),
+                action: (*kind).into(),
+                secondary: None,
+            });
+        }
+    }
+    events
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::agentfs::conditions::{DATABASE_READY, condition};
+    use crate::agentfs::pods::Trouble;
+
+    fn told(findings: &[(&'static str, Finding)], before: &[Condition]) -> (Vec<Event>, Vec<Condition>) {
+        let render = |(kind, f): &(&'static str, Finding)| {
+            condition(kind, f, before, Some(1), Timestamp::UNIX_EPOCH)
+        };
+        let after: Vec<_> = findings.iter().map(render).collect();
+        (changes(findings, before, &after), after)
+    }
+
+    #[test]
+    fn one_trouble_is_told_once_and_its_end_is_told() {
+        let wrong = Finding::Wrong(Trouble::new("Unschedulable", "No node", "Add one."));
+        let bad = [(READY, wrong.clone()), (DATABASE_READY, wrong)];
+        let (first, conditions) = told(&bad, &[]);
+        assert_eq!(first.len(), 1);
+        assert_eq!(first[0].type_, EventType::Warning);
+        assert_eq!((first[0].reason.as_str(), first[0].action.as_str()), ("Unschedulable", DATABASE_READY));
+        let (again, conditions) = told(&bad, &conditions);
+        assert!(again.is_empty());
+        let well = [(READY, Finding::fine("Ready", "It answers.")), (DATABASE_READY, Finding::fine("Running", "x"))];
+        let (end, conditions) = told(&well, &conditions);
+        assert_eq!(end.iter().map(|e| e.reason.as_str()).collect::<Vec<_>>(), ["Ready"]);
+        assert!(told(&well, &conditions).0.is_empty());
+    }
+}

@@ -1,0 +1,22 @@
+//! The controller of the kind `AgentFS`.
+//!
+//! A reconcile is five calls, one file each: [`observe`] reads what is there, [`validate`] turns the
+//! resource and what was seen into a plan that can be carried out, [`build`] makes every object of
+//! it without any I/O, [`apply`] writes what differs, [`status`] says how it is.
+
+pub mod apply;
+pub mod build;
+pub mod conditions;
+pub mod controller;
+pub mod credentials;
+mod equality;
+pub mod events;
+pub mod migration;
+pub mod names;
+pub mod observe;
+pub mod ownership;
+pub mod pods;
+pub mod readiness;
+pub mod reconcile;
+pub mod status;
+pub mod validate;

@@ -1,0 +1,125 @@
+//! Names and labels of everything that belongs to one AgentFS.
+
+use std::collections::BTreeMap;
+
+/// The field manager of every write, and the value of the label `managed-by`.
+pub const MANAGER: &str = "agentfs-operator";
+/// The label that says who keeps an object.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// The label that names the AgentFS an object belongs to.
+pub const INSTANCE: &str = "app.kubernetes.io/instance";
+/// The label that tells an object's part.
+pub const COMPONENT: &str = "app.kubernetes.io/component";
+/// The annotation that holds the hash of what was applied.
+pub const APPLIED_HASH: &str = "agentfs.io/applied-hash";
+/// The annotation of a pod template that holds the hash of the Secret keys its pods use.
+pub const SECRET_HASH: &str = "agentfs.io/secret-hash";
+/// The annotation of a migration Job that says what it migrates and with what.
+pub const MIGRATION: &str = "agentfs.io/migration";
+/// The annotation of a migration Job that counts the tries of one migration.
+pub const ATTEMPT: &str = "agentfs.io/attempt";
+
+/// The port of the API.
+pub const API_PORT: i32 = 8787;
+/// The port of PostgreSQL.
+pub const POSTGRES_PORT: i32 = 5432;
+
+/// A part of an AgentFS, as the label `component` names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Component {
+    /// The API pods and their Service.
+    Api,
+    /// PostgreSQL, its Service, volume and credentials.
+    Database,
+    /// The migration Jobs.
+    Migration,
+}
+
+impl Component {
+    /// The label's value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Database => "database",
+            Self::Migration => "migration",
+        }
+    }
+}
+
+/// The names of the children of one AgentFS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names {
+    name: String,
+}
+
+impl Names {
+    /// The names for the AgentFS `name`.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into() }
+    }
+
+    /// The AgentFS itself.
+    pub fn agentfs(&self) -> &str {
+        &self.name
+    }
+
+    /// The Secret with the database's user, password and URL.
+    pub fn credentials(&self) -> String {
+        format!("{}-credentials", self.name)
+    }
+
+    /// The Secret with the first API key.
+    pub fn admin_key(&self) -> String {
+        format!("{}-admin-key", self.name)
+    }
+
+    /// The StatefulSet of PostgreSQL and its Service.
+    pub fn postgres(&self) -> String {
+        format!("{}-postgres", self.name)
+    }
+
+    /// The claim of the database volume.
+    pub fn volume(&self) -> String {
+        format!("data-{}-postgres-0", self.name)
+    }
+
+    /// The Deployment of the API and its Service.
+    pub fn api(&self) -> String {
+        format!("{}-api", self.name)
+    }
+
+    /// The Job of one try of one migration.
+    pub fn migration(&self, hash: &str, attempt: u32) -> String {
+        let short = hash.get(..8).unwrap_or(hash);
+        match attempt {
+            0 | 1 => format!("{}-migrate-{short}", self.name),
+            again => format!("{}-migrate-{short}-{again}", self.name),
+        }
+    }
+
+    /// The labels by which a Service or a workload finds the pods of `component`.
+    pub fn selector(&self, component: Component) -> BTreeMap<String, String> {
+        BTreeMap::from([
+            (INSTANCE.to_owned(), self.name.clone()),
+            (COMPONENT.to_owned(), component.as_str().to_owned()),
+        ])
+    }
+
+    /// All labels of an object of `component`.
+    pub fn labels(&self, component: Component) -> BTreeMap<String, String> {
+        let mut labels = self.selector(component);
+        labels.insert("app.kubernetes.io/name".into(), "agentfs".into());
+        labels.insert(MANAGED_BY.into(), MANAGER.into());
+        labels
+    }
+}
+
+/// The selector of labels that matches everything the operator keeps.
+pub fn managed() -> String {
+    format!("{MANAGED_BY}={MANAGER}")
+}
+
+/// The selector of labels that matches everything of the AgentFS `name`.
+pub fn managed_for(name: &str) -> String {
+    format!("{MANAGED_BY}={MANAGER},{INSTANCE}={name}")
+}

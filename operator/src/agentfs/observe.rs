@@ -1,0 +1,190 @@
+//! The first call of a reconcile: read everything that belongs to one AgentFS.
+//!
+//! It reads from the API server, not from a cache, so that the decisions that follow are made on what
+//! is true now; a reconcile is rare enough for that.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use futures::future::join_all;
+use jiff::Timestamp;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod, Secret, Service};
+use kube::api::{Api, ListParams};
+use kube::{Client, Resource, ResourceExt as _};
+use serde::de::DeserializeOwned;
+
+use super::names::{Component, Names, managed_for};
+use super::pods;
+use super::readiness::{Readiness, Unready};
+
+/// Everything that was seen of one AgentFS at one moment.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// When it was seen.
+    pub now: Timestamp,
+    /// The database's credentials.
+    pub credentials: Option<Secret>,
+    /// The first API key.
+    pub admin_key: Option<Secret>,
+    /// The claim of the database volume.
+    pub volume: Option<PersistentVolumeClaim>,
+    /// PostgreSQL.
+    pub postgres: Option<StatefulSet>,
+    /// PostgreSQL's Service.
+    pub postgres_service: Option<Service>,
+    /// The API.
+    pub api: Option<Deployment>,
+    /// The API's Service.
+    pub api_service: Option<Service>,
+    /// The migration Jobs, without those that are being deleted.
+    pub jobs: Vec<Job>,
+    /// The pods of all parts, by name.
+    pub pods: Vec<Pod>,
+    /// What Kubernetes says of objects that are stuck without a pod, by the object's name.
+    pub warnings: BTreeMap<String, String>,
+    /// Why an API pod says that it is not ready.
+    pub unready: Option<Unready>,
+}
+
+impl Observed {
+    /// Nothing seen at all: an AgentFS that is new.
+    pub fn nothing(now: Timestamp) -> Self {
+        Self {
+            now,
+            credentials: None,
+            admin_key: None,
+            volume: None,
+            postgres: None,
+            postgres_service: None,
+            api: None,
+            api_service: None,
+            jobs: Vec::new(),
+            pods: Vec::new(),
+            warnings: BTreeMap::new(),
+            unready: None,
+        }
+    }
+
+    /// The pods of one part.
+    pub fn pods_of(&self, component: Component) -> Vec<&Pod> {
+        self.pods.iter().filter(|pod| pods::is_of(pod, component)).collect()
+    }
+}
+
+/// Reads everything that belongs to the AgentFS of `names` in `namespace`.
+pub async fn observe(
+    client: &Client,
+    readiness: &dyn Readiness,
+    namespace: &str,
+    names: &Names,
+) -> Result<Observed, kube::Error> {
+    let (credentials, admin_key, volume, postgres, postgres_service, api, api_service, jobs, pods) =
+        tokio::try_join!(
+            get(client, namespace, names.credentials()),
+            get(client, namespace, names.admin_key()),
+            get(client, namespace, names.volume()),
+            get(client, namespace, names.postgres()),
+            get(client, namespace, names.postgres()),
+            get(client, namespace, names.api()),
+            get(client, namespace, names.api()),
+            list::<Job>(client, namespace, names),
+            list::<Pod>(client, namespace, names),
+        )?;
+    let mut observed = Observed {
+        credentials,
+        admin_key,
+        volume,
+        postgres,
+        postgres_service,
+        api,
+        api_service,
+        jobs: jobs.into_iter().filter(|job| job.metadata.deletion_timestamp.is_none()).collect(),
+        pods,
+        ..Observed::nothing(Timestamp::now())
+    };
+    observed.pods.sort_by_key(|pod| pod.name_any());
+    observed.warnings = warnings(client, namespace, &stuck(&observed)).await?;
+    let api_pods = observed.pods_of(Component::Api).into_iter();
+    let unready = api_pods.filter_map(|pod| pods::unready_ip(pod, observed.now)).next();
+    observed.unready = match unready {
+        Some(ip) => readiness.ask(ip).await,
+        None => None,
+    };
+    Ok(observed)
+}
+
+async fn get<K>(client: &Client, namespace: &str, name: String) -> Result<Option<K>, kube::Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+{
+    Api::<K>::namespaced(client.clone(), namespace).get_opt(&name).await
+}
+
+async fn list<K>(client: &Client, namespace: &str, names: &Names) -> Result<Vec<K>, kube::Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+{
+    let selector = ListParams::default().labels(&managed_for(names.agentfs()));
+    Ok(Api::<K>::namespaced(client.clone(), namespace).list(&selector).await?.items)
+}
+
+/// The objects that should have led to something and have not; Kubernetes tells why only in Events.
+fn stuck(observed: &Observed) -> Vec<String> {
+    let mut names = Vec::new();
+    if observed.volume.as_ref().is_some_and(pods::is_unbound) {
+        names.extend(observed.volume.as_ref().map(|claim| claim.name_any()));
+    }
+    if observed.pods_of(Component::Database).is_empty() {
+        names.extend(observed.postgres.as_ref().map(|set| set.name_any()));
+    }
+    if observed.pods_of(Component::Migration).is_empty() {
+        let waiting = |job: &&Job| {
+            job.status.as_ref().is_none_or(|s| s.succeeded.is_none() && s.completion_time.is_none())
+        };
+        names.extend(observed.jobs.iter().filter(waiting).map(|job| job.name_any()));
+    }
+    names
+}
+
+/// The latest Event of each named object that says why nothing comes of it.
+async fn warnings(
+    client: &Client,
+    namespace: &str,
+    names: &[String],
+) -> Result<BTreeMap<String, String>, kube::Error> {
+    let api: Api<Event> = Api::namespaced(client.clone(), namespace);
+    let lists = join_all(names.iter().map(|name| {
+        let params = ListParams::default().fields(&format!("involvedObject.name={name}")).limit(50);
+        let api = api.clone();
+        async move { api.list(&params).await.map(|list| (name.clone(), list.items)) }
+    }))
+    .await;
+    let mut found = BTreeMap::new();
+    for list in lists {
+        let (name, events) = list?;
+        let telling = events.into_iter().filter(|event| {
+            matches!(
+                event.reason.as_deref(),
+                Some("FailedCreate" | "ProvisioningFailed" | "FailedBinding")
+            )
+        });
+        if let Some(message) = telling.max_by_key(last_seen).and_then(|event| event.message) {
+            found.insert(name, message);
+        }
+    }
+    Ok(found)
+}
+
+fn last_seen(event: &Event) -> Timestamp {
+    let series = event.series.as_ref().and_then(|s| s.last_observed_time.as_ref()).map(|t| t.0);
+    let times = [
+        series,
+        event.last_timestamp.as_ref().map(|t| t.0),
+        event.event_time.as_ref().map(|t| t.0),
+        event.metadata.creation_timestamp.as_ref().map(|t| t.0),
+    ];
+    times.into_iter().flatten().max().unwrap_or(Timestamp::UNIX_EPOCH)
+}

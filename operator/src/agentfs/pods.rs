@@ -1,0 +1,306 @@
+//! What pods and volumes tell about themselves: why they do not run.
+//!
+//! Nothing that changes by itself is taken over (counts, back-off times, names of pods that come and
+//! go), so that a condition is written once for one trouble.
+
+use std::net::IpAddr;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolumeClaim, Pod, PodCondition};
+use kube::ResourceExt as _;
+
+use super::names::{COMPONENT, Component};
+
+/// How long a pod may start before it is asked why it is not ready.
+const MAY_START: SignedDuration = SignedDuration::from_secs(10);
+
+/// Why something does not run, in words for a condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// One word for programs.
+    pub reason: String,
+    /// What is wrong; no full stop at its end.
+    pub what: String,
+    /// What to do about it, a whole sentence.
+    pub remedy: String,
+}
+
+impl Trouble {
+    /// A trouble from its three parts.
+    pub fn new(reason: &str, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { reason: reason.into(), what: what.into(), remedy: remedy.into() }
+    }
+}
+
+/// Whether a pod is of `component`.
+pub fn is_of(pod: &Pod, component: Component) -> bool {
+    pod.labels().get(COMPONENT).map(String::as_str) == Some(component.as_str())
+}
+
+/// Whether a volume claim waits for its volume.
+pub fn is_unbound(claim: &PersistentVolumeClaim) -> bool {
+    claim.status.as_ref().and_then(|s| s.phase.as_deref()) != Some("Bound")
+}
+
+/// Whether a pod is ready.
+pub fn is_ready(pod: &Pod) -> bool {
+    condition(pod, "Ready").is_some_and(|c| c.status == "True")
+}
+
+/// The address of a pod that runs and has not been ready for a while: one that only starts is not
+/// asked why.
+pub fn unready_ip(pod: &Pod, now: Timestamp) -> Option<IpAddr> {
+    let runs = pod.status.as_ref()?.phase.as_deref() == Some("Running");
+    let ready = condition(pod, "Ready")?;
+    if !runs || pod.metadata.deletion_timestamp.is_some() || ready.status == "True" {
+        return None;
+    }
+    let since = ready.last_transition_time.as_ref()?.0;
+    if now.duration_since(since) < MAY_START {
+        return None;
+    }
+    pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()
+}
+
+/// What keeps one of `pods` from running, if anything is known. Pods that leave are not asked.
+pub fn trouble(pods: &[&Pod]) -> Option<Trouble> {
+    pods.iter()
+        .filter(|pod| pod.metadata.deletion_timestamp.is_none() && !is_ready(pod))
+        .find_map(|pod| unschedulable(pod).or_else(|| statuses(pod).find_map(container_trouble)))
+}
+
+/// What keeps a volume claim from being bound; `said` is what Kubernetes says of it in its Events.
+pub fn volume_trouble(claim: &PersistentVolumeClaim, said: Option<&String>) -> Option<Trouble> {
+    if !is_unbound(claim) {
+        return None;
+    }
+    let spec = claim.spec.as_ref();
+    let class = spec.and_then(|s| s.storage_class_name.as_deref()).filter(|c| !c.is_empty());
+    let remedy = match class {
+        Some(class) => format!(
+            "Check that the StorageClass {class} exists (kubectl get storageclass) and can provide \
+             the size."
+        ),
+        None => "The cluster has no default StorageClass that serves it: make one the default, or \
+                 name one in spec.database.embedded.storage.storageClassName."
+            .into(),
+    };
+    let what =
+        format!("The volume claim {} is not bound: {}", claim.name_any(), unpunctuated(said?));
+    Some(Trouble::new("VolumePending", what, remedy))
+}
+
+/// What Kubernetes says when it refuses to create a pod, without the pod's random name.
+pub fn refusal(said: &str) -> Trouble {
+    let why = said.split_once(" is forbidden: ").map_or(said, |(_, why)| why);
+    let reason = if why.contains("exceeded quota") { "QuotaExceeded" } else { "PodsRefused" };
+    let remedy = if reason == "QuotaExceeded" {
+        "Raise the ResourceQuota of the namespace, or ask for less in the spec's resources."
+    } else {
+        "Change what refuses them (a quota, a LimitRange, an admission policy); the operator goes on \
+         by itself."
+    };
+    Trouble::new(reason, format!("Kubernetes refuses the pods: {}", unpunctuated(why)), remedy)
+}
+
+/// The sentence that a container which failed left behind: the last line of its termination
+/// message, or of its log where that is what Kubernetes kept.
+pub fn last_words(pods: &[&Pod]) -> Option<String> {
+    let ended = |status: &ContainerStatus| {
+        let state = status.state.as_ref().and_then(|s| s.terminated.clone());
+        let last = status.last_state.as_ref().and_then(|s| s.terminated.clone());
+        state.or(last).filter(|t| t.exit_code != 0)
+    };
+    let newest = pods
+        .iter()
+        .flat_map(|pod| statuses(pod).filter_map(ended))
+        .max_by_key(|ended| ended.finished_at.as_ref().map(|time| time.0))?;
+    let words = newest.message.as_deref().map(sentence).filter(|words| !words.is_empty());
+    Some(words.unwrap_or_else(|| match newest.reason.as_deref() {
+        Some("OOMKilled") => "it used more memory than its limit allows".into(),
+        _ => format!("it ended with code {}", newest.exit_code),
+    }))
+}
+
+/// A text as one line of bounded length without control characters.
+pub fn one_line(text: &str) -> String {
+    const LONGEST: usize = 600;
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or(&line)),
+        None => line,
+    }
+}
+
+/// A text as one line without a full stop at its end, to go on after.
+pub fn unpunctuated(text: &str) -> String {
+    one_line(text).trim_end_matches(['.', ' ']).to_owned()
+}
+
+/// The last line of what a container left, or its `message` where that is a JSON log line.
+fn sentence(left: &str) -> String {
+    let line = left.lines().rev().map(str::trim).find(|l| !l.is_empty()).unwrap_or_default();
+    let logged = serde_json::from_str::<serde_json::Value>(line).ok().and_then(|value| {
+        let message = ["/message", "/msg", "/fields/message"]
+            .iter()
+            .find_map(|at| value.pointer(at)?.as_str().map(str::to_owned));
+        message
+    });
+    one_line(logged.as_deref().unwrap_or(line))
+}
+
+fn statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
+    let status = pod.status.as_ref();
+    let init = status.and_then(|s| s.init_container_statuses.as_ref()).into_iter().flatten();
+    let main = status.and_then(|s| s.container_statuses.as_ref()).into_iter().flatten();
+    init.chain(main)
+}
+
+fn condition<'a>(pod: &'a Pod, kind: &str) -> Option<&'a PodCondition> {
+    pod.status.as_ref()?.conditions.as_ref()?.iter().find(|c| c.type_ == kind)
+}
+
+fn unschedulable(pod: &Pod) -> Option<Trouble> {
+    let scheduled = condition(pod, "PodScheduled")?;
+    if scheduled.status != "False" || scheduled.reason.as_deref() != Some("Unschedulable") {
+        return None;
+    }
+    let said = scheduled.message.as_deref().unwrap_or("no node takes it");
+    let said = said.split(" preemption:").next().unwrap_or(said);
+    Some(Trouble::new(
+        "Unschedulable",
+        format!("A pod finds no node: {}", unpunctuated(said)),
+        "Add a node, free one, or ask for less in the spec's resources.",
+    ))
+}
+
+fn container_trouble(status: &ContainerStatus) -> Option<Trouble> {
+    let waiting = status.state.as_ref().and_then(|s| s.waiting.as_ref());
+    let image = &status.image;
+    match waiting.and_then(|w| w.reason.as_deref()) {
+        Some("ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull") => {
+            return Some(Trouble::new(
+                "ImagePullFailed",
+                format!("The image {image} cannot be had"),
+                "Check its name and tag and that the nodes may pull it (kubectl describe pod shows \
+                 the registry's answer).",
+            ));
+        }
+        Some(reason @ ("CreateContainerConfigError" | "CreateContainerError" | "RunContainerError")) => {
+            let said = waiting.and_then(|w| w.message.as_deref()).unwrap_or(reason);
+            return Some(Trouble::new(
+                "ContainerRefused",
+                format!("The container {} cannot be started: {}", status.name, unpunctuated(said)),
+                "Mend what the sentence names; the pod is tried again by itself.",
+            ));
+        }
+        _ => {}
+    }
+    let crashed = status.last_state.as_ref().and_then(|s| s.terminated.as_ref())?;
+    if crashed.exit_code == 0 && status.restart_count == 0 {
+        return None;
+    }
+    let words = crashed.message.as_deref().map(sentence).filter(|words| !words.is_empty());
+    let why = match (words, crashed.reason.as_deref()) {
+        (Some(words), _) => unpunctuated(&words),
+        (None, Some("OOMKilled")) => "it used more memory than its limit allows".into(),
+        (None, _) => format!("it ended with code {}", crashed.exit_code),
+    };
+    Some(Trouble::new(
+        "Crashing",
+        format!("The container {} ends again and again: {why}", status.name),
+        format!(
+            "kubectl logs --previous of the pod, container {}, tells more; it is started again by itself.",
+            status.name
+        ),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn pod(status: Value) -> Pod {
+        serde_json::from_value(json!({"metadata": {"name": "p"}, "status": status})).unwrap()
+    }
+
+    fn trouble_of(status: Value) -> Trouble {
+        trouble(&[&pod(status)]).unwrap()
+    }
+
+    fn container(state: Value) -> Value {
+        let mut status = json!({"name": "api", "image": "shop/api:1", "imageID": "", "ready": false,
+                                "restartCount": 0});
+        status.as_object_mut().unwrap().extend(state.as_object().unwrap().clone());
+        json!({"containerStatuses": [status]})
+    }
+
+    #[test]
+    fn an_image_that_cannot_be_had_reads_the_same_while_kubernetes_backs_off() {
+        let reasons = ["ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull"];
+        let mut seen = reasons.map(|reason| {
+            trouble_of(container(json!({"state": {"waiting": {"reason": reason,
+                "message": "Back-off 40s pulling"}}})))
+        });
+        assert!(seen[0].what.contains("shop/api:1"));
+        seen.sort_by_key(|t| t.what.clone());
+        assert!(seen.windows(2).all(|pair| pair[0] == pair[1]), "{seen:?}");
+    }
+
+    #[test]
+    fn a_crash_is_told_in_the_containers_own_words_and_holds_no_counter() {
+        let crashed = |count: i32| {
+            trouble_of(container(json!({"restartCount": count,
+                "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 2m40s"}},
+                "lastState": {"terminated": {"exitCode": 1, "reason": "Error",
+                    "message": "starting\n{\"level\":\"ERROR\",\"message\":\"PORT 99999 is no port.\"}\n"}}})))
+        };
+        let trouble = crashed(3);
+        assert_eq!(trouble.reason, "Crashing");
+        assert_eq!(trouble.what, "The container api ends again and again: PORT 99999 is no port");
+        assert_eq!(trouble, crashed(4));
+    }
+
+    #[test]
+    fn a_refused_pod_is_told_without_its_random_name() {
+        let said = |name: &str| {
+            refusal(&format!("pods \"{name}\" is forbidden: exceeded quota: small, requested: pods=1"))
+        };
+        assert_eq!(said("memory-api-1-abcde"), said("memory-api-1-fghij"));
+        assert_eq!(said("x").reason, "QuotaExceeded");
+        assert!(said("x").what.ends_with("exceeded quota: small, requested: pods=1"));
+    }
+
+    #[test]
+    fn a_pod_without_a_node_says_why_without_the_preemption_story() {
+        let trouble = trouble_of(json!({"conditions": [{"type": "PodScheduled", "status": "False",
+            "reason": "Unschedulable",
+            "message": "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are"}]}));
+        assert_eq!(trouble.what, "A pod finds no node: 0/1 nodes are available: 1 Insufficient cpu");
+    }
+
+    #[test]
+    fn a_pod_that_is_ready_or_leaves_has_no_trouble() {
+        let ready = pod(json!({"conditions": [{"type": "Ready", "status": "True"}],
+            "containerStatuses": [{"name": "a", "image": "i", "imageID": "", "ready": true,
+                "restartCount": 2, "lastState": {"terminated": {"exitCode": 1}}}]}));
+        assert_eq!(trouble(&[&ready]), None);
+        let mut leaving = pod(container(json!({"state": {"waiting": {"reason": "ErrImagePull"}}})));
+        leaving.metadata.deletion_timestamp = Some(
+            k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH),
+        );
+        assert_eq!(trouble(&[&leaving]), None);
+    }
+
+    #[test]
+    fn last_words_are_those_of_the_newest_failure() {
+        let ended = |at: &str, message: &str| {
+            pod(container(json!({"state": {"terminated": {"exitCode": 1, "finishedAt": at,
+                "message": message}}})))
+        };
+        let (old, new) = (ended("2026-11-23T14:00:00Z", "old"), ended("2026-11-23T15:00:00Z", "new"));
+        assert_eq!(last_words(&[&new, &old]).unwrap(), "new");
+    }
+}

@@ -1,0 +1,183 @@
+//! One reconcile: observe, validate, build, apply, status.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use kube::api::{Api, Patch, PatchParams};
+use kube::runtime::controller::Action;
+use kube::runtime::events::Recorder;
+use kube::{Client, Resource as _, ResourceExt as _};
+use serde_json::json;
+
+use super::migration::Next;
+use super::names::{MANAGER, Names};
+use super::readiness::Readiness;
+use super::status::{Assessment, assess, assess_error, assess_invalid, render};
+use super::validate::{Invalid, validate};
+use super::{apply, build, events, observe};
+use crate::crd::AgentFS;
+use crate::metrics::Metrics;
+use crate::settings::Images;
+
+/// How soon an AgentFS that is not settled is looked at again, besides the watches.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// How soon what a person has to mend is looked at again.
+const AFTER_REFUSAL: Duration = Duration::from_secs(30);
+/// How often an AgentFS at rest is looked at, should a watch have missed something.
+const AT_REST: Duration = Duration::from_mins(10);
+/// The longest pause after errors.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
+
+/// What reconciles work with.
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// The images of the children where a resource names none.
+    pub images: Images,
+    /// Asks API pods why they are not ready.
+    pub readiness: Box<dyn Readiness>,
+    /// Writes Events.
+    pub recorder: Recorder,
+    /// Counts reconciles.
+    pub metrics: Metrics,
+    /// How often in a row the reconcile of a resource failed.
+    pub failures: Mutex<HashMap<String, u32>>,
+}
+
+/// Why a reconcile is tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server could not be read.
+    #[error("cannot read what belongs to the AgentFS: {0}")]
+    Observe(#[source] kube::Error),
+    /// The objects could not be made.
+    #[error("cannot make the objects of the AgentFS: {0}")]
+    Build(#[source] serde_json::Error),
+    /// An object could not be written.
+    #[error(transparent)]
+    Apply(#[from] apply::Error),
+    /// The status could not be written.
+    #[error("cannot write the status of the AgentFS: {0}")]
+    Status(#[source] kube::Error),
+}
+
+/// Makes what `agentfs` asks for, and says how it is.
+pub async fn reconcile(agentfs: Arc<AgentFS>, context: Arc<Context>) -> Result<Action, Error> {
+    let begun = Instant::now();
+    let result = attempt(&agentfs, &context).await;
+    context.metrics.reconciled(begun.elapsed(), result.is_ok());
+    if result.is_ok() {
+        context.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&key(&agentfs));
+    }
+    result
+}
+
+async fn attempt(cached: &AgentFS, context: &Context) -> Result<Action, Error> {
+    let namespace = cached.namespace().unwrap_or_default();
+    let api: Api<AgentFS> = Api::namespaced(context.client.clone(), &namespace);
+    // The copy of the watch may be older than the status that was written last.
+    let agentfs = api.get_opt(&cached.name_any()).await.map_err(Error::Observe)?;
+    let Some(agentfs) = agentfs.filter(|agentfs| agentfs.metadata.deletion_timestamp.is_none()) else {
+        // Kubernetes deletes what is owned; the rest is kept on purpose.
+        return Ok(Action::await_change());
+    };
+
+    let names = Names::new(agentfs.name_any());
+    let observed =
+        observe::observe(&context.client, context.readiness.as_ref(), &namespace, &names)
+            .await
+            .map_err(Error::Observe)?;
+    let now = observed.now;
+    let plan = match validate(&agentfs, &observed, &context.images) {
+        Ok(plan) => plan,
+        Err(invalid) => {
+            tell(&agentfs, &api, context, &assess_invalid(&invalid), now).await?;
+            return Ok(Action::requeue(match invalid {
+                Invalid::Leaving { .. } => LOOK_AGAIN,
+                _ => AFTER_REFUSAL,
+            }));
+        }
+    };
+    let children = build::build(&plan).map_err(Error::Build)?;
+    match apply::apply(&context.client, &namespace, children, &observed).await {
+        Ok(applied) => {
+            let assessment = assess(&plan, &applied, &observed);
+            tell(&agentfs, &api, context, &assessment, now).await?;
+            Ok(Action::requeue(again(&assessment, applied.migration.next, now)))
+        }
+        Err(error) => match assess_error(&error) {
+            Some(assessment) => {
+                tell(&agentfs, &api, context, &assessment, now).await?;
+                Ok(Action::requeue(AFTER_REFUSAL))
+            }
+            None => Err(error.into()),
+        },
+    }
+}
+
+/// When to look again, besides the watches.
+fn again(assessment: &Assessment, next: Next, now: Timestamp) -> Duration {
+    if assessment.is_settled() {
+        return AT_REST;
+    }
+    match next {
+        Next::Pause { until, .. } => Duration::try_from(until.duration_since(now))
+            .unwrap_or_default()
+            .clamp(Duration::from_secs(1), LOOK_AGAIN),
+        _ => LOOK_AGAIN,
+    }
+}
+
+/// Writes the status where it changed, then the Events that tell of the change.
+async fn tell(
+    agentfs: &AgentFS,
+    api: &Api<AgentFS>,
+    context: &Context,
+    assessment: &Assessment,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let before = agentfs.status.as_ref();
+    let after = render(assessment, before, agentfs.metadata.generation, now);
+    if before == Some(&after) {
+        return Ok(());
+    }
+    let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+    let patch = Patch::Merge(json!({ "status": after }));
+    match api.patch_status(&agentfs.name_any(), &params, &patch).await {
+        Ok(_) => {}
+        // It was deleted meanwhile.
+        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+        Err(error) => return Err(Error::Status(error)),
+    }
+    let former = before.map(|status| status.conditions.as_slice()).unwrap_or_default();
+    for event in events::changes(&assessment.findings, former, &after.conditions) {
+        // The condition is written; an Event that is lost is no reason to do it all again.
+        if let Err(error) = context.recorder.publish(&event, &agentfs.object_ref(&())).await {
+            tracing::warn!(%error, reason = event.reason, "cannot write an Event");
+        }
+    }
+    Ok(())
+}
+
+/// When a reconcile that failed is tried again: after a pause that doubles with each failure.
+pub fn error_policy(agentfs: Arc<AgentFS>, error: &Error, context: Arc<Context>) -> Action {
+    let mut failures = context.failures.lock().unwrap_or_else(PoisonError::into_inner);
+    let count = failures.entry(key(&agentfs)).or_insert(0);
+    *count = count.saturating_add(1);
+    let pause = Duration::from_secs(1 << (*count - 1).min(10)).min(LONGEST_BACKOFF);
+    let jitter = Duration::from_millis(rand::random_range(0..500));
+    tracing::warn!(
+        %error,
+        name = agentfs.name_any(),
+        namespace = agentfs.namespace(),
+        again_in_seconds = pause.as_secs(),
+        "the reconcile failed"
+    );
+    Action::requeue(pause + jitter)
+}
+
+fn key(agentfs: &AgentFS) -> String {
+    format!("{}/{}", agentfs.namespace().unwrap_or_default(), agentfs.name_any())
+}

@@ -1,0 +1,104 @@
+//! The kind `AgentFS`.
+
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use super::{AgentFSStatus, Database, Resources};
+
+/// What the AgentFS should be. The operator makes and keeps everything that is needed for it:
+/// a PostgreSQL database, the API and its Service, the schema migrations, the passwords and the
+/// first API key (Secret `<name>-admin-key`, key `key`).
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "agentfs.io",
+    version = "v1alpha1",
+    kind = "AgentFS",
+    plural = "agentfses",
+    singular = "agentfs",
+    shortname = "afs",
+    namespaced,
+    status = "AgentFSStatus",
+    derive = "PartialEq",
+    doc = "AgentFS is a durable memory for AI agents with the shape of a file system: JSON values at paths, every version kept. One resource becomes an API Service `<name>-api` on port 8787 with its database. Deleting it never deletes data: the volume and the passwords stay, and an AgentFS of the same name finds them again.",
+    scale(
+        spec_replicas_path = ".spec.api.replicas",
+        status_replicas_path = ".status.api.replicas",
+        label_selector_path = ".status.api.selector"
+    ),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        description = "Whether everything is as it should be; `kubectl describe` says why not.",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(
+        name = "API",
+        type_ = "string",
+        description = "API pods that are ready, of those wanted.",
+        json_path = ".status.api.summary"
+    ),
+    printcolumn(
+        name = "Database",
+        type_ = "string",
+        description = "The kind of database.",
+        json_path = ".status.database.type"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        description = "Why the AgentFS is, or is not, ready.",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
+        priority = 1
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("self.metadata.name.size() <= 40").message(
+        "metadata.name: at most 40 characters, since the names of pods and Services are made from it"
+    ),
+    validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')").message(
+        "metadata.name: lower-case letters, digits and '-' only, beginning with a letter and ending with a letter or digit"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentFSSpec {
+    /// The image of the AgentFS server, for example `registry.example/agentfs/server:1.4.0`. Left out,
+    /// it is the one that belongs to the operator, and is upgraded with it. A new image is rolled out
+    /// after its migrations have succeeded; until then the pods of the previous image keep serving.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[a-zA-Z0-9][a-zA-Z0-9._/:@-]*$"))]
+    pub image: Option<String>,
+
+    /// Where the data is kept.
+    pub database: Database,
+
+    /// The API that agents talk to: stateless pods behind the Service `<name>-api`, port 8787.
+    #[serde(default)]
+    pub api: Api,
+}
+
+/// The API that agents talk to.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Api {
+    /// How many API pods run. Two or more serve on while one is updated or lost. `kubectl scale
+    /// agentfs <name> --replicas=N` sets it too. 0 stops the API and keeps the data.
+    #[serde(default = "Api::default_replicas")]
+    #[schemars(range(min = 0, max = 100))]
+    pub replicas: i32,
+
+    /// CPU and memory of each API pod. Left out: requests of 100m CPU and 128Mi, a limit of 512Mi
+    /// memory and none on CPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+}
+
+impl Api {
+    fn default_replicas() -> i32 {
+        3
+    }
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Self { replicas: Self::default_replicas(), resources: None }
+    }
+}

@@ -1,0 +1,79 @@
+//! `spec.database`: where the data is kept.
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Quantity, Resources};
+
+/// Where the data is kept: set exactly one kind of database.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.embedded)").message(
+        "set embedded, the kind of database that this version knows; example: embedded: {storage: {size: 10Gi}}"
+    )
+)]
+pub struct Database {
+    /// A PostgreSQL with pgvector that the operator runs as one pod with one volume: for development
+    /// and small teams. While its pod is replaced, requests are answered 503 with Retry-After.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedded: Option<Embedded>,
+}
+
+/// A PostgreSQL that the operator runs: one pod, one volume.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct Embedded {
+    /// The volume that holds the data. It is never deleted by the operator: it stays when the
+    /// AgentFS is deleted, and an AgentFS of the same name uses it again.
+    #[serde(default)]
+    pub storage: Storage,
+
+    /// CPU and memory of the database pod. Left out: requests of 100m CPU and 256Mi, a limit of 1Gi
+    /// memory and none on CPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+}
+
+/// The volume of an embedded database.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)").message(
+        "storageClassName cannot be changed, since a volume keeps its class"
+    )
+)]
+pub struct Storage {
+    /// How large the volume is, at least 1Gi. It may grow, where the StorageClass allows expansion,
+    /// and never shrinks.
+    #[serde(default = "Storage::default_size")]
+    #[schemars(
+        schema_with = "Quantity::size_schema",
+        description = "How large the volume is, at least 1Gi. It may grow, where the StorageClass allows expansion, and never shrinks."
+    )]
+    #[x_kube(
+        validation = Rule::new("quantity(self).compareTo(quantity('1Gi')) >= 0")
+            .message("at least 1Gi: PostgreSQL's own files and its log need that much"),
+        validation = Rule::new("quantity(self).compareTo(quantity(oldSelf)) >= 0")
+            .message("a volume cannot shrink; leave the size as it was or raise it")
+    )]
+    pub size: Quantity,
+
+    /// The StorageClass of the volume. Left out, it is the cluster's default class. It cannot be
+    /// changed later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub storage_class_name: Option<String>,
+}
+
+impl Storage {
+    fn default_size() -> Quantity {
+        Quantity::new("10Gi")
+    }
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self { size: Self::default_size(), storage_class_name: None }
+    }
+}

@@ -1,0 +1,72 @@
+//! The resource types of the API group `agentfs.io`.
+//!
+//! The doc comments of the types are what `kubectl explain` shows, so they speak to the person who
+//! writes a manifest. `agentfs-operator crds` prints the definitions that are made from them.
+
+// The derives put a private copy of each type into a module of their own.
+#![allow(unreachable_pub)]
+
+mod agentfs;
+mod database;
+mod quantity;
+mod resources;
+mod status;
+
+pub use agentfs::{AgentFS, AgentFSSpec, Api};
+pub use database::{Database, Embedded, Storage};
+pub use quantity::Quantity;
+pub use resources::Resources;
+pub use status::{AgentFSStatus, ApiStatus, DatabaseStatus};
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
+use kube::CustomResourceExt as _;
+use serde_json::json;
+
+/// Every definition that the operator needs in the cluster.
+pub fn all() -> Vec<CustomResourceDefinition> {
+    vec![finished(AgentFS::crd())]
+}
+
+/// The definition as the YAML file that is kept in `crds/`.
+pub fn to_yaml(crd: &CustomResourceDefinition) -> Result<String, serde_yaml_ng::Error> {
+    let body = serde_yaml_ng::to_string(crd)?;
+    Ok(format!(
+        "# Generated from the types in operator/src/crd by `make generate`; do not edit.\n{body}"
+    ))
+}
+
+/// A derived definition with what cannot be derived: no field takes null, which would pass for set,
+/// and a resource that the operator has not seen yet says so in its conditions.
+fn finished(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
+    for version in &mut crd.spec.versions {
+        let Some(schema) = version.schema.as_mut().and_then(|s| s.open_api_v3_schema.as_mut()) else {
+            continue;
+        };
+        refuse_null(schema);
+        if let Some(status) = schema.properties.as_mut().and_then(|p| p.get_mut("status")) {
+            status.default = Some(JSON(json!({"conditions": [{
+                "type": "Ready",
+                "status": "Unknown",
+                "reason": "NotSeenYet",
+                "message": "The operator has not come to it yet. Check that agentfs-operator runs and watches this namespace.",
+                "lastTransitionTime": "1970-01-01T00:00:00Z",
+            }]})));
+        }
+    }
+    crd
+}
+
+fn refuse_null(schema: &mut JSONSchemaProps) {
+    schema.nullable = None;
+    for property in schema.properties.iter_mut().flat_map(|map| map.values_mut()) {
+        refuse_null(property);
+    }
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        refuse_null(items);
+    }
+    if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
+        refuse_null(values);
+    }
+}

@@ -1,0 +1,38 @@
+//! CPU and memory of a pod.
+
+use std::collections::BTreeMap;
+
+use kube::KubeSchema;
+use schemars::{Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use super::Quantity;
+
+/// CPU and memory of a pod, in the words of a container's `resources`.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct Resources {
+    /// What is reserved on the node, for example `{cpu: 250m, memory: 256Mi}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(
+        schema_with = "amounts",
+        description = "What is reserved on the node, for example `{cpu: 250m, memory: 256Mi}`."
+    )]
+    pub requests: BTreeMap<String, Quantity>,
+
+    /// What is never exceeded. A container over its memory limit is killed and started again.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(
+        schema_with = "amounts",
+        description = "What is never exceeded. A container over its memory limit is killed and started again."
+    )]
+    pub limits: BTreeMap<String, Quantity>,
+}
+
+fn amounts(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 16,
+        "additionalProperties": Quantity::amount_schema(),
+    })
+}

@@ -1,0 +1,104 @@
+//! What the operator says of an `AgentFS`.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::KubeSchema;
+use schemars::{Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+/// How the AgentFS is, as the operator last saw it.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentFSStatus {
+    /// The generation of the spec that this status speaks of. Smaller than metadata.generation, the
+    /// operator has not looked at the newest spec yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// What holds and what does not, each with one sentence: Ready, Progressing, CredentialsReady,
+    /// DatabaseReady, SchemaReady, APIReady. `kubectl wait --for=condition=Ready agentfs/<name>`
+    /// waits until all is well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        schema_with = "conditions",
+        description = "What holds and what does not, each with one sentence: Ready, Progressing, CredentialsReady, DatabaseReady, SchemaReady, APIReady. `kubectl wait --for=condition=Ready agentfs/<name>` waits until all is well."
+    )]
+    pub conditions: Vec<Condition>,
+
+    /// The API's pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api: Option<ApiStatus>,
+
+    /// The database in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<DatabaseStatus>,
+}
+
+/// The API's pods, counted.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiStatus {
+    /// Pods that answer requests.
+    pub ready: i32,
+    /// Pods that are wanted.
+    pub desired: i32,
+    /// Pods that exist, old and new; what the scale subresource reports.
+    pub replicas: i32,
+    /// Ready of wanted, for example `3/3`.
+    #[schemars(length(max = 32))]
+    pub summary: String,
+    /// The label selector of the API's pods, for the scale subresource.
+    #[schemars(length(max = 512))]
+    pub selector: String,
+    /// Where the API answers inside the cluster.
+    #[schemars(length(max = 512))]
+    pub url: String,
+}
+
+/// The database in use.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct DatabaseStatus {
+    /// The kind of database: `embedded`.
+    #[serde(rename = "type")]
+    #[schemars(length(max = 32))]
+    pub kind: String,
+}
+
+fn conditions(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 16,
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"],
+        "items": {
+            "type": "object",
+            "required": ["type", "status", "reason", "message", "lastTransitionTime"],
+            "properties": {
+                "type": {
+                    "type": "string", "maxLength": 316,
+                    "description": "What is spoken of, for example Ready.",
+                },
+                "status": {
+                    "type": "string", "enum": ["True", "False", "Unknown"],
+                    "description": "Whether it holds.",
+                },
+                "reason": {
+                    "type": "string", "minLength": 1, "maxLength": 1024,
+                    "description": "One word for programs: why the condition is as it is.",
+                },
+                "message": {
+                    "type": "string", "maxLength": 32768,
+                    "description": "A sentence for people: what is wrong, since when, and what to do.",
+                },
+                "lastTransitionTime": {
+                    "type": "string", "format": "date-time",
+                    "description": "When the status last changed.",
+                },
+                "observedGeneration": {
+                    "type": "integer", "format": "int64", "minimum": 0,
+                    "description": "The generation of the spec that the condition speaks of.",
+                },
+            },
+        },
+    })
+}

@@ -1,0 +1,57 @@
+//! `agentfs-operator`: the controller (`run`) and its resource definitions (`crds`).
+
+use std::process::ExitCode;
+
+use agentfs_operator::{agentfs, crd, settings::RunSettings};
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// Runs AgentFS on Kubernetes: one AgentFS resource becomes a running service.
+#[derive(Parser)]
+#[command(name = "agentfs-operator", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Watch AgentFS resources and keep what they ask for, until SIGTERM.
+    Run(RunSettings),
+    /// Print the custom resource definitions as YAML.
+    Crds,
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run(settings) => run(settings),
+        Command::Crds => print_crds(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("agentfs-operator: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print_crds() -> anyhow::Result<()> {
+    for definition in crd::all() {
+        print!("{}", crd::to_yaml(&definition)?);
+    }
+    Ok(())
+}
+
+fn run(settings: RunSettings) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&settings.log)
+        .with_context(|| format!("AGENTFS_LOG {:?} is not a log filter; example: info", settings.log))?;
+    tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).init();
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?
+        .block_on(agentfs::controller::run(settings))
+}

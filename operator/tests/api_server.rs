@@ -1,0 +1,192 @@
+//! An API server in memory: it keeps objects, applies patches and remembers every write.
+//!
+//! It knows no schema and no defaults; it is there to see what the operator asks of it.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+
+use http::{Method, Request, Response, StatusCode};
+use kube::Client;
+use kube::client::Body;
+use serde_json::{Map, Value, json};
+
+/// The server; cloning shares it.
+#[derive(Clone, Default)]
+pub struct ApiServer {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    objects: BTreeMap<String, Value>,
+    writes: Vec<String>,
+    refusals: BTreeMap<String, Value>,
+    made: u64,
+}
+
+impl ApiServer {
+    /// A client of this server.
+    pub fn client(&self) -> Client {
+        let server = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let server = server.clone();
+            async move { Ok::<_, Infallible>(server.answer(request).await) }
+        });
+        Client::new(service, "agents")
+    }
+
+    /// Puts an object at its path, for example `apps/v1/deployments/memory-api`.
+    pub fn put(&self, path: &str, mut object: Value) {
+        let mut state = self.state.lock().unwrap();
+        if object["metadata"].get("uid").is_none() {
+            state.made += 1;
+            object["metadata"]["uid"] = json!(format!("uid-{}", state.made));
+        }
+        state.objects.insert(path.into(), object);
+    }
+
+    /// The object at `path`.
+    pub fn get(&self, path: &str) -> Option<Value> {
+        self.state.lock().unwrap().objects.get(path).cloned()
+    }
+
+    /// Merges `change` into the object at `path`, as a controller or a hand would.
+    pub fn change(&self, path: &str, change: &Value) {
+        let mut state = self.state.lock().unwrap();
+        merge(state.objects.get_mut(path).unwrap(), change);
+    }
+
+    /// Removes the object at `path`.
+    pub fn remove(&self, path: &str) {
+        self.state.lock().unwrap().objects.remove(path).unwrap();
+    }
+
+    /// Refuses writes to `path` from now on, with this status code and message.
+    pub fn refuse(&self, path: &str, code: u16, message: &str) {
+        let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
+                            "code": code, "reason": "Forbidden", "message": message});
+        self.state.lock().unwrap().refusals.insert(path.into(), status);
+    }
+
+    /// The writes since the last call, as `METHOD path`.
+    pub fn writes(&self) -> Vec<String> {
+        std::mem::take(&mut self.state.lock().unwrap().writes)
+    }
+
+    /// The paths of all objects of a collection, for example `batch/v1/jobs`.
+    pub fn names(&self, collection: &str) -> Vec<String> {
+        let prefix = format!("{collection}/");
+        let state = self.state.lock().unwrap();
+        state.objects.keys().filter_map(|p| p.strip_prefix(&prefix)).map(str::to_owned).collect()
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let body = body.collect_bytes().await.unwrap();
+        let path = short(parts.uri.path());
+        let query = parts.uri.query().unwrap_or_default();
+        let (status, answer) = match parts.method {
+            Method::GET => self.read(&path, query),
+            method => {
+                let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+                self.write(&method, &path, query, &body)
+            }
+        };
+        Response::builder().status(status).body(Body::from(answer.to_string().into_bytes())).unwrap()
+    }
+
+    fn read(&self, path: &str, query: &str) -> (StatusCode, Value) {
+        let state = self.state.lock().unwrap();
+        if let Some(object) = state.objects.get(path) {
+            return (StatusCode::OK, object.clone());
+        }
+        let is_collection = path.rsplit('/').next().is_some_and(|last| {
+            ["pods", "jobs", "events"].contains(&last)
+        });
+        if !is_collection {
+            return not_found(path);
+        }
+        let query = query.replace("%3D", "=").replace("%2C", ",").replace("%2F", "/");
+        let labels = query.split('&').find_map(|part| part.strip_prefix("labelSelector="));
+        let field = query.split("involvedObject.name=").nth(1).and_then(|rest| rest.split('&').next());
+        let matches = |object: &Value| {
+            labels.unwrap_or_default().split(',').filter(|l| !l.is_empty()).all(|label| {
+                let (key, value) = label.split_once('=').unwrap();
+                object["metadata"]["labels"][key] == value
+            }) && field.is_none_or(|name| object["involvedObject"]["name"] == name)
+        };
+        let prefix = format!("{path}/");
+        let of_it = state.objects.iter().filter(|(p, _)| p.starts_with(&prefix));
+        let items: Vec<_> = of_it.map(|(_, o)| o).filter(|o| matches(o)).cloned().collect();
+        (StatusCode::OK, json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": items}))
+    }
+
+    fn write(&self, method: &Method, path: &str, query: &str, body: &Value) -> (StatusCode, Value) {
+        let mut state = self.state.lock().unwrap();
+        state.writes.push(format!("{method} {path}"));
+        if let Some(refusal) = state.refusals.get(path) {
+            let code = u16::try_from(refusal["code"].as_u64().unwrap()).unwrap();
+            return (StatusCode::from_u16(code).unwrap(), refusal.clone());
+        }
+        match *method {
+            Method::POST => (StatusCode::CREATED, body.clone()),
+            Method::DELETE => match state.objects.remove(path) {
+                Some(object) => (StatusCode::OK, object),
+                None => not_found(path),
+            },
+            _ => {
+                let path = path.strip_suffix("/status").unwrap_or(path);
+                let applies = query.contains("fieldManager");
+                if !state.objects.contains_key(path) {
+                    if !applies || body["metadata"].get("uid").is_some() {
+                        return not_found(path);
+                    }
+                    state.made += 1;
+                    let uid = format!("uid-{}", state.made);
+                    state.objects.insert(path.into(), json!({"metadata": {"uid": uid}}));
+                }
+                let object = state.objects.get_mut(path).unwrap();
+                let wanted = body["metadata"].get("uid").cloned();
+                if wanted.is_some_and(|uid| uid != object["metadata"]["uid"]) {
+                    return (StatusCode::CONFLICT, json!({"kind": "Status", "apiVersion": "v1",
+                        "status": "Failure", "code": 409, "reason": "Conflict", "message": "uid"}));
+                }
+                merge(object, body);
+                (StatusCode::OK, object.clone())
+            }
+        }
+    }
+}
+
+fn not_found(path: &str) -> (StatusCode, Value) {
+    let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404,
+                        "reason": "NotFound", "message": format!("{path} not found")});
+    (StatusCode::NOT_FOUND, status)
+}
+
+/// `/apis/apps/v1/namespaces/agents/deployments/x` as `apps/v1/deployments/x`.
+fn short(path: &str) -> String {
+    let path = path.trim_start_matches("/apis/").trim_start_matches("/api/");
+    path.replace("/namespaces/agents", "")
+}
+
+/// A merge patch, with lists of named elements merged by name.
+fn merge(target: &mut Value, patch: &Value) {
+    match patch {
+        Value::Object(patch) => {
+            if !target.is_object() {
+                *target = Value::Object(Map::new());
+            }
+            let target = target.as_object_mut().unwrap();
+            for (key, value) in patch {
+                if value.is_null() {
+                    target.remove(key);
+                } else {
+                    merge(target.entry(key.clone()).or_insert(Value::Null), value);
+                }
+            }
+        }
+        other => *target = other.clone(),
+    }
+}

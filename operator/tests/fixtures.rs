@@ -1,0 +1,63 @@
+//! Resources and moments that the tests share.
+
+use std::collections::BTreeMap;
+
+use agentfs_operator::agentfs::observe::Observed;
+use agentfs_operator::crd::AgentFS;
+use agentfs_operator::settings::Images;
+use jiff::Timestamp;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::ObjectMeta;
+
+/// An API key of the right form, known to the golden files.
+pub const ADMIN_KEY: &str = "agfs_live_AAAAAAAAAAA.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// An `AgentFS` from a file of `tests/fixtures`.
+pub fn agentfs(file: &str) -> AgentFS {
+    let path = format!("{}/tests/fixtures/{file}.yaml", env!("CARGO_MANIFEST_DIR"));
+    serde_yaml_ng::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// The images of an operator of version 1.
+pub fn images() -> Images {
+    Images { server: "agentfs/server:1.0.0".into(), postgres: "agentfs/postgres:17".into() }
+}
+
+/// The moment at which the tests look.
+pub fn now() -> Timestamp {
+    "2026-11-23T14:02:11Z".parse().unwrap()
+}
+
+/// A Secret of the AgentFS `memory` with these entries.
+pub fn secret(name: &str, entries: &[(&str, &str)]) -> Secret {
+    let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    Secret {
+        metadata: ObjectMeta {
+            name: Some(name.into()),
+            namespace: Some("agents".into()),
+            uid: Some(format!("uid-of-{name}")),
+            labels: Some(BTreeMap::from([
+                label("app.kubernetes.io/managed-by", "agentfs-operator"),
+                label("app.kubernetes.io/instance", "memory"),
+            ])),
+            ..ObjectMeta::default()
+        },
+        data: Some(
+            entries.iter().map(|(k, v)| ((*k).into(), ByteString(v.as_bytes().to_vec()))).collect(),
+        ),
+        ..Secret::default()
+    }
+}
+
+/// What is seen of an AgentFS whose Secrets are there and nothing else.
+pub fn with_secrets() -> Observed {
+    Observed {
+        credentials: Some(secret(
+            "memory-credentials",
+            &[("username", "agentfs"), ("password", "p@ss"), ("database", "agentfs")],
+        )),
+        admin_key: Some(secret("memory-admin-key", &[("key", ADMIN_KEY)])),
+        ..Observed::nothing(now())
+    }
+}

@@ -1,0 +1,9 @@
+//! The operator's tests: golden files of every child, the rules of the resource definition, and whole
+//! reconciles against an API server in memory.
+
+mod api_server;
+mod crd;
+mod fixtures;
+mod golden;
+mod reconcile;
+mod status;

@@ -1,0 +1,38 @@
+//! Requests of one moment, taken together: concurrent writes share a commit, concurrent reads a statement.
+
+pub mod queue;
+pub mod reads;
+pub mod writes;
+
+use crate::store::StoreError;
+
+/// Why a batched request has no result.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum BatchError {
+    /// The database cannot be reached. `unknown` when the statement had been sent, so a write may yet have happened.
+    #[error("the database cannot be reached")]
+    Unavailable {
+        /// Whether a write may have happened all the same.
+        unknown: bool,
+    },
+    /// Other writers held the same rows for too long. Nothing was written.
+    #[error("the entry is being written by too many at once")]
+    Busy,
+    /// The database refused this request's data. Nothing was written.
+    #[error("the database refused the data")]
+    Refused,
+    /// The database failed in a way that is logged and not the client's to mend.
+    #[error("the request failed")]
+    Failed,
+}
+
+impl From<&StoreError> for BatchError {
+    fn from(error: &StoreError) -> Self {
+        match error {
+            StoreError::Unreachable(_) => Self::Unavailable { unknown: false },
+            StoreError::Contended(_) => Self::Busy,
+            StoreError::Refused(_) => Self::Refused,
+            StoreError::Failed(_) => Self::Failed,
+        }
+    }
+}

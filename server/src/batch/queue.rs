@@ -1,0 +1,203 @@
+//! A queue whose workers take all that waits, up to a bound, and never wait for more.
+
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use super::BatchError;
+
+/// Requests that may wait; more than that wait in their connections.
+const CAPACITY: usize = 4096;
+
+/// How much one batch holds.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Most requests.
+    pub rows: usize,
+    /// Bytes after which no more are taken; a single larger request is a batch of its own.
+    pub bytes: usize,
+}
+
+/// A request and where its answer goes.
+#[derive(Debug)]
+pub struct Waiting<Q, A> {
+    /// What is asked.
+    pub request: Q,
+    reply: oneshot::Sender<Result<A, BatchError>>,
+}
+
+impl<Q, A> Waiting<Q, A> {
+    /// Answers; a client that has gone away does not mind.
+    pub fn answer(self, answer: Result<A, BatchError>) {
+        self.reply.send(answer).ok();
+    }
+
+    /// True when nobody waits for the answer any more.
+    pub fn abandoned(&self) -> bool {
+        self.reply.is_closed()
+    }
+}
+
+/// What takes the batches.
+pub trait Worker: Send + 'static {
+    /// What is asked.
+    type Request: Send + 'static;
+    /// What is answered.
+    type Answer: Send + 'static;
+
+    /// Bytes that a request counts against the bound of a batch.
+    fn bytes(request: &Self::Request) -> usize;
+
+    /// Answers every request of a batch; what it drops unanswered is answered as failed.
+    fn process(
+        &mut self,
+        batch: Vec<Waiting<Self::Request, Self::Answer>>,
+    ) -> impl Future<Output = ()> + Send;
+}
+
+/// The sending end of a queue.
+#[derive(Debug)]
+pub struct Queue<W: Worker>(mpsc::Sender<Waiting<W::Request, W::Answer>>);
+
+impl<W: Worker> Clone for Queue<W> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<W: Worker> Queue<W> {
+    /// Starts `workers` tasks on one queue. A task that panics fails its batch and is replaced by a new worker.
+    pub fn start(
+        name: &'static str,
+        workers: usize,
+        bounds: Bounds,
+        make: impl Fn() -> W + Send + Clone + 'static,
+    ) -> Self {
+        let (sender, receiver) = mpsc::channel(CAPACITY);
+        let intake = Arc::new(Mutex::new(Intake::<W> { receiver, carried: None }));
+        for _ in 0..workers {
+            tokio::spawn(supervise(name, intake.clone(), bounds, make.clone()));
+        }
+        Self(sender)
+    }
+
+    /// Puts a request into the queue and waits for its answer.
+    pub async fn ask(&self, request: W::Request) -> Result<W::Answer, BatchError> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(Waiting { request, reply }).await.map_err(|_| BatchError::Failed)?;
+        // The sender is dropped only where a worker panicked in the middle of this batch.
+        answer.await.unwrap_or(Err(BatchError::Unavailable { unknown: true }))
+    }
+}
+
+async fn supervise<W: Worker>(
+    name: &'static str,
+    intake: Arc<Mutex<Intake<W>>>,
+    bounds: Bounds,
+    make: impl Fn() -> W,
+) {
+    loop {
+        match tokio::spawn(work(intake.clone(), bounds, make())).await {
+            Err(end) if end.is_panic() => {
+                tracing::error!(queue = name, "a worker panicked; it is replaced");
+            }
+            Ok(()) | Err(_) => return,
+        }
+    }
+}
+
+async fn work<W: Worker>(intake: Arc<Mutex<Intake<W>>>, bounds: Bounds, mut worker: W) {
+    loop {
+        let batch = intake.lock().await.next(bounds).await;
+        match batch {
+            Some(batch) => worker.process(batch).await,
+            None => return,
+        }
+    }
+}
+
+struct Intake<W: Worker> {
+    receiver: mpsc::Receiver<Waiting<W::Request, W::Answer>>,
+    /// Taken from the queue, but too large for the batch it was taken for.
+    carried: Option<Waiting<W::Request, W::Answer>>,
+}
+
+impl<W: Worker> Intake<W> {
+    /// Waits for one request, then takes what else is there. `None` when the queue is closed and empty.
+    async fn next(&mut self, bounds: Bounds) -> Option<Vec<Waiting<W::Request, W::Answer>>> {
+        let first = match self.carried.take() {
+            Some(carried) => carried,
+            None => self.receiver.recv().await?,
+        };
+        let mut bytes = W::bytes(&first.request);
+        let mut batch = vec![first];
+        while batch.len() < bounds.rows
+            && let Ok(next) = self.receiver.try_recv()
+        {
+            bytes = bytes.saturating_add(W::bytes(&next.request));
+            if bytes > bounds.bytes {
+                self.carried = Some(next);
+                break;
+            }
+            batch.push(next);
+        }
+        Some(batch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// Answers with the size of the batch; a request of 666 makes it panic.
+    struct Counting;
+
+    impl Worker for Counting {
+        type Request = usize;
+        type Answer = usize;
+
+        fn bytes(request: &usize) -> usize {
+            *request
+        }
+
+        async fn process(&mut self, batch: Vec<Waiting<usize, usize>>) {
+            assert!(batch.iter().all(|w| w.request != 666), "asked to panic");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let size = batch.len();
+            for waiting in batch {
+                waiting.answer(Ok(size));
+            }
+        }
+    }
+
+    fn queue(rows: usize, bytes: usize) -> Queue<Counting> {
+        Queue::start("test", 1, Bounds { rows, bytes }, || Counting)
+    }
+
+    async fn sizes(queue: &Queue<Counting>, requests: &[usize]) -> Vec<usize> {
+        let first = tokio::spawn({
+            let queue = queue.clone();
+            async move { queue.ask(0).await }
+        });
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let asked = requests.iter().map(|&r| queue.ask(r));
+        let answers = futures::future::join_all(asked).await;
+        assert_eq!(first.await.unwrap().unwrap(), 1, "a lone request waits for nobody");
+        answers.into_iter().map(Result::unwrap).collect()
+    }
+
+    #[tokio::test]
+    async fn what_waits_together_is_taken_together_up_to_the_bounds() {
+        assert_eq!(sizes(&queue(3, 100), &[0; 5]).await, [3, 3, 3, 2, 2]);
+        assert_eq!(sizes(&queue(9, 100), &[60, 60, 500, 1]).await, [1, 1, 1, 1]);
+        assert_eq!(sizes(&queue(9, 100), &[50, 50, 1]).await, [2, 2, 1]);
+    }
+
+    #[tokio::test]
+    async fn a_panic_fails_its_batch_alone() {
+        let queue = queue(1, 1000);
+        assert!(matches!(queue.ask(666).await, Err(BatchError::Unavailable { unknown: true })));
+        assert_eq!(queue.ask(1).await.unwrap(), 1);
+    }
+}

@@ -1,0 +1,229 @@
+//! `agentfs-server dev`: PostgreSQL, migrations and the API in one process on one machine.
+
+use std::convert::Infallible;
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use secrecy::ExposeSecret;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinError;
+use tokio::time::{sleep, timeout};
+
+use super::data_folder::DataFolder;
+use super::env_file::{self, Keys};
+use super::error::DevError;
+use super::installation::Installation;
+use super::instance::{Instance, InstanceOptions};
+use super::{ending, leftover};
+use crate::domain::DEFAULT_TENANT;
+use crate::domain::scope::DEFAULT_SCOPES;
+use crate::settings::{LogFormat, Settings};
+use crate::store::api_keys;
+use crate::store::connect::DatabaseAddress;
+use crate::{logging, migrate, serve};
+
+/// Who keeps the API key of dev.env.
+const MANAGER: &str = "dev";
+/// How long the API may take to reach its database, which runs already.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+
+/// Arguments of `agentfs-server dev`.
+#[derive(Debug, clap::Args)]
+pub struct DevArgs {
+    /// Where the data lives; without it .agentfs-dev in this folder (for root, whose folders other users may not enter,
+    /// else one in /var/lib/agentfs-dev)
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Where the API listens
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8787")]
+    listen: SocketAddr,
+    /// The folder of PostgreSQL's programs (16 to 18, with pgvector); without it those of scripts/pgserver, else what is installed
+    #[arg(long, value_name = "DIR")]
+    pg_bin: Option<PathBuf>,
+}
+
+/// Runs PostgreSQL and the API until a signal asks for the end.
+pub fn run(args: &DevArgs) -> Result<(), DevError> {
+    let _logs = logging::start(LogFormat::Text).map_err(DevError::Logging)?;
+    let runtime =
+        tokio::runtime::Runtime::new().map_err(DevError::io("start", Path::new("the runtime")))?;
+    runtime.block_on(start_and_serve(args))
+}
+
+async fn start_and_serve(args: &DevArgs) -> Result<(), DevError> {
+    let mut told_to_end = pin!(ending::signalled()?);
+    let listener = TcpListener::bind(args.listen)
+        .await
+        .map_err(|source| DevError::Listen { address: args.listen, source })?;
+    let installation = Installation::find(args.pg_bin.as_deref())?;
+    let folder = DataFolder::take(args.data_dir.as_deref())?;
+    let cluster = folder.cluster();
+
+    let begun = Instant::now();
+    let mut instance = tokio::select! {
+        started = Instance::start(&installation, folder, InstanceOptions::default()) => started?,
+        () = &mut told_to_end => return leftover::stop(&cluster).await.map(|_| ()),
+    };
+    say(&format!(
+        "PostgreSQL {:<39} ready   {:.1} s",
+        format!("{} ({})", instance.version(), whereabouts(&instance)),
+        begun.elapsed().as_secs_f64()
+    ));
+    let result = serve_on(&mut instance, listener, told_to_end).await;
+    instance.stop().await;
+    result
+}
+
+/// Serves the API on the instance until the end is asked for.
+async fn serve_on(
+    instance: &mut Instance,
+    listener: TcpListener,
+    told_to_end: impl Future<Output = ()>,
+) -> Result<(), DevError> {
+    let mut told_to_end = pin!(told_to_end);
+    let listening = listener.local_addr().map_err(DevError::Serve)?;
+    let settings = settings(instance, listening)?;
+    let keys = tokio::select! {
+        prepared = prepare(instance, &settings.database.address) => prepared?,
+        () = &mut told_to_end => return Ok(()),
+    };
+    let (end, ended) = oneshot::channel::<()>();
+    // Resolves when the sender is dropped.
+    let shutdown = async move { ended.await.unwrap_or_default() };
+    let mut api = tokio::spawn(serve::serve(settings, listener, shutdown));
+    let result = tokio::select! {
+        failed = announce_and_supervise(instance, reachable(listening), &keys) => failed.map(|never| match never {}),
+        ended = &mut api => return result_of(ended),
+        () = &mut told_to_end => Ok(()),
+    };
+    drop(end);
+    let drained = result_of(api.await);
+    result.and(drained)
+}
+
+/// What the environment says, with the database and the address of this command.
+fn settings(instance: &Instance, listening: SocketAddr) -> Result<Settings, DevError> {
+    let database_url = instance.database_url();
+    let mut settings = Settings::read(|name| match name {
+        "DATABASE_URL" => Some(database_url.expose_secret().to_owned()),
+        "PORT" => None,
+        other => std::env::var(other).ok(),
+    })?;
+    settings.listen.address = listening;
+    Ok(settings)
+}
+
+/// Migrates the database and makes the keys of dev.env valid in it.
+async fn prepare(instance: &Instance, address: &DatabaseAddress) -> Result<Keys, DevError> {
+    let keys = Keys::of(instance.folder())?;
+    let report = migrate::migrate(address, Some(&keys.admin.reveal())).await?;
+    let applied = match report.applied {
+        0 => "none to apply".to_owned(),
+        applied => format!("{applied} applied"),
+    };
+    say(&format!("{:<50} {applied}", "migrations"));
+
+    let mut connection = address.connect_unlimited().await?;
+    let scopes = DEFAULT_SCOPES.into_iter().collect();
+    api_keys::keep_managed(&mut connection, &keys.api, DEFAULT_TENANT, scopes, MANAGER).await?;
+    Ok(keys)
+}
+
+/// Says that the API is ready once it is, then starts PostgreSQL again whenever it dies. Ends only by a failure.
+async fn announce_and_supervise(
+    instance: &mut Instance,
+    at: SocketAddr,
+    keys: &Keys,
+) -> Result<Infallible, DevError> {
+    timeout(READY_WITHIN, is_ready(at))
+        .await
+        .map_err(|_| DevError::ApiNotReady { address: at, seconds: READY_WITHIN.as_secs() })?;
+    let url = format!("http://{at}");
+    let file = env_file::write(instance.folder(), &url, keys, &instance.database_url())?;
+    say(&format!("{:<50} ready", format!("AgentFS on {url}")));
+    say(&format!(
+        "Try:  . {}; curl -s \"$AGENTFS_URL/v1/put\" -H \"Authorization: Bearer $AGENTFS_API_KEY\" \
+         -H 'Content-Type: application/json' \
+         -d '{{\"agent_id\":\"ada\",\"path\":\"/notes/lunch\",\"value\":\"Ada is allergic to peanuts\"}}'",
+        env_file::quoted(&from_here(&file))
+    ));
+    loop {
+        let ended = instance.ended().await;
+        tracing::error!("{ended} It is started again.");
+        instance.restart().await?;
+        tracing::info!("PostgreSQL runs again");
+    }
+}
+
+/// Asks /readyz until it says yes.
+async fn is_ready(at: SocketAddr) {
+    let ask = async || -> io::Result<bool> {
+        let mut stream = TcpStream::connect(at).await?;
+        stream.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").await?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await?;
+        Ok(answer.split(|byte| *byte == b' ').nth(1) == Some(b"200"))
+    };
+    loop {
+        // Its first look at the database takes about as long.
+        sleep(Duration::from_millis(50)).await;
+        if ask().await.unwrap_or(false) {
+            return;
+        }
+    }
+}
+
+fn result_of(api: Result<io::Result<()>, JoinError>) -> Result<(), DevError> {
+    api.map_err(io::Error::other).flatten().map_err(DevError::Serve)
+}
+
+/// Where a listener is reached on this machine: one on all addresses is on the loopback too.
+fn reachable(listening: SocketAddr) -> SocketAddr {
+    let ip = match listening.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listening.port())
+}
+
+fn whereabouts(instance: &Instance) -> String {
+    let data = from_here(instance.data_dir());
+    let account = instance.folder().account();
+    let user =
+        if account.is_another() { format!(", run by {}", account.name()) } else { String::new() };
+    format!("embedded, data in {}/{user}", data.display())
+}
+
+/// A path as short as it can be typed in the current folder.
+fn from_here(path: &Path) -> PathBuf {
+    let here = std::env::current_dir().and_then(|here| here.canonicalize());
+    match here.as_deref().map(|here| path.strip_prefix(here)) {
+        Ok(Ok(rest)) if rest.components().count() > 0 => rest.to_owned(),
+        _ => path.to_owned(),
+    }
+}
+
+fn say(line: &str) {
+    let mut out = io::stdout().lock();
+    // Whoever closed standard output does not want to read it.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_addresses_are_reached_by_the_loopback() {
+        let at = |text: &str| reachable(text.parse().unwrap()).to_string();
+        assert_eq!(at("0.0.0.0:8787"), "127.0.0.1:8787");
+        assert_eq!(at("[::]:8787"), "[::1]:8787");
+        assert_eq!(at("192.0.2.7:80"), "192.0.2.7:80");
+    }
+}

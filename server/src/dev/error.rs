@@ -1,0 +1,208 @@
+//! What can go wrong with the PostgreSQL of one machine, each as a sentence that says what to do.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use crate::migrate::MigrateError;
+use crate::settings::SettingsError;
+use crate::store::StoreError;
+
+/// A failure of `agentfs-server dev` or of its PostgreSQL.
+#[derive(Debug, thiserror::Error)]
+pub enum DevError {
+    /// A file, folder or process could not be handled by the operating system.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was tried, such as "make the folder".
+        action: &'static str,
+        /// What it was tried on.
+        path: PathBuf,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+    /// The folder given by `--pg-bin` cannot be used.
+    #[error(
+        "--pg-bin {path}: {reason}. Give the folder that holds initdb and postgres of PostgreSQL 16 to 18 with pgvector."
+    )]
+    Unusable {
+        /// The folder that was given.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No PostgreSQL was given, cached or installed that can be used.
+    #[error(
+        "no PostgreSQL 16 to 18 with pgvector was found{}. Run scripts/pgserver, which needs python3 and pip, or install one \
+         (Debian trixie: apt-get install postgresql-17-pgvector), or give its folder by --pg-bin.",
+        looked_at(.0)
+    )]
+    NotFound(
+        /// Each folder that was looked at, with what is wrong with it.
+        Vec<String>,
+    ),
+    /// The unprivileged user that PostgreSQL has to run as cannot enter a folder.
+    #[error(
+        "PostgreSQL cannot run as root, so it runs as the user {user}, who cannot reach {path}, because {closed} is closed to \
+         that user. {remedy}, or open the folder yourself (chmod o+x {closed})."
+    )]
+    Closed {
+        /// The user.
+        user: String,
+        /// What the user has to reach.
+        path: PathBuf,
+        /// The folder on the way that does not let the user in.
+        closed: PathBuf,
+        /// What to do in place of opening the folder.
+        remedy: &'static str,
+    },
+    /// Root has no user to run PostgreSQL as.
+    #[error(
+        "PostgreSQL cannot run as root, and this machine has neither a user postgres nor a user nobody. Make one (useradd --system \
+         postgres), or start agentfs-server as an ordinary user."
+    )]
+    NoAccount,
+    /// Existing data belongs to somebody that this process cannot run PostgreSQL as.
+    #[error(
+        "the PostgreSQL data in {path} belongs to {owner}. Start agentfs-server as that user{}, or use another --data-dir.",
+        if *.by_root { "" } else { " or as root" }
+    )]
+    Foreign {
+        /// The data.
+        path: PathBuf,
+        /// Whom it belongs to.
+        owner: String,
+        /// Whether this process is root.
+        by_root: bool,
+    },
+    /// Another process works on the same data folder.
+    #[error("another agentfs-server runs on {0}. Stop it first, or use another --data-dir.")]
+    Busy(
+        /// The data folder.
+        PathBuf,
+    ),
+    /// The data was made by another major version of PostgreSQL.
+    #[error(
+        "the data in {path} was made by PostgreSQL {data}, and the programs found are PostgreSQL {programs}. Give the programs of \
+         PostgreSQL {data} by --pg-bin, or use another --data-dir."
+    )]
+    OtherVersion {
+        /// The data.
+        path: PathBuf,
+        /// The version in its PG_VERSION.
+        data: String,
+        /// The major version of the programs.
+        programs: u32,
+    },
+    /// A PostgreSQL of an earlier run does not end.
+    #[error(
+        "a PostgreSQL of an earlier run (process {pid}) still works on {path} and does not stop. End it (kill -QUIT {pid}) and try again."
+    )]
+    LeftoverStays {
+        /// The process.
+        pid: i32,
+        /// Its data.
+        path: PathBuf,
+    },
+    /// A password file is gone, so that nobody can log in any more.
+    #[error(
+        "{0} is missing or empty: it holds a password of the PostgreSQL beside it. Put it back, or use another --data-dir."
+    )]
+    PasswordLost(
+        /// The file.
+        PathBuf,
+    ),
+    /// initdb or postgres ended where it should not have.
+    #[error("{program} failed ({status}): {said}. Its log is {log}.")]
+    Failed {
+        /// Which program.
+        program: &'static str,
+        /// How it ended.
+        status: String,
+        /// Its last words.
+        said: String,
+        /// Where to read on.
+        log: PathBuf,
+    },
+    /// PostgreSQL runs and does not accept connections in time.
+    #[error("PostgreSQL was not ready after {seconds} s: {source}. Its log is {log}.")]
+    NotReady {
+        /// How long it was waited for.
+        seconds: u64,
+        /// The last attempt's failure.
+        source: sqlx::Error,
+        /// Where to read on.
+        log: PathBuf,
+    },
+    /// A statement that prepares role, database and extension failed.
+    #[error("cannot {action} in the PostgreSQL of {path}: {source}")]
+    Sql {
+        /// What was tried.
+        action: &'static str,
+        /// The data folder.
+        path: PathBuf,
+        /// PostgreSQL's answer.
+        source: sqlx::Error,
+    },
+    /// PostgreSQL ended while it was in use.
+    #[error("PostgreSQL ended unexpectedly ({status}). Its log is {log}.")]
+    Ended {
+        /// How it ended.
+        status: String,
+        /// Where to read on.
+        log: PathBuf,
+    },
+    /// The address of `--listen` cannot be had.
+    #[error("cannot listen on {address}: {source}. Choose another address by --listen.")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+    /// A setting of the environment is wrong.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// Logging is set wrongly.
+    #[error("{0}")]
+    Logging(String),
+    /// The schema could not be brought up to date, or the admin key of dev.env not stored.
+    #[error(transparent)]
+    Migrate(#[from] MigrateError),
+    /// The key of dev.env could not be stored.
+    #[error("cannot store the key of dev.env: {0}")]
+    Key(#[from] StoreError),
+    /// The API ended by itself.
+    #[error("the API ended: {0}")]
+    Serve(#[source] io::Error),
+    /// The API does not become ready on a database that runs.
+    #[error("the API on {address} was not ready after {seconds} s; its log lines say why.")]
+    ApiNotReady {
+        /// Where it was asked.
+        address: SocketAddr,
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// The change of user, or what follows it, failed in the new process.
+    #[error("cannot {action} to run {program}: {source}")]
+    Exec {
+        /// What was tried.
+        action: &'static str,
+        /// The program that was to run.
+        program: PathBuf,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+}
+
+impl DevError {
+    /// Makes the [`DevError::Io`] of an attempt: `.map_err(DevError::io("read", path))`.
+    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+}
+
+fn looked_at(refused: &[String]) -> String {
+    if refused.is_empty() { String::new() } else { format!(" (looked at {})", refused.join("; ")) }
+}

@@ -1,0 +1,182 @@
+//! `agentfs-server dev-postgres`: a PostgreSQL for tests and benchmarks.
+//!
+//! It prints a line of JSON when it is ready and runs until its standard input closes or it is told to end. A test that is
+//! killed closes that pipe, so that nothing is left behind whatever happens to the test.
+
+use std::fs::{self, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use secrecy::ExposeSecret;
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+
+use super::data_folder::{DataFolder, cluster_in, is_abandoned};
+use super::ending;
+use super::error::DevError;
+use super::installation::Installation;
+use super::instance::{Instance, InstanceOptions, Setting};
+use super::leftover;
+
+/// How the temporary folders' names begin.
+const PREFIX: &str = "agentfs-postgres-";
+/// A temporary folder younger than this may not be locked yet.
+const YOUNG: Duration = Duration::from_mins(1);
+/// How long to try to remove a temporary folder.
+const REMOVED_WITHIN: Duration = Duration::from_secs(10);
+
+/// Arguments of the hidden subcommand that runs a PostgreSQL for tests.
+#[derive(Debug, clap::Args)]
+pub struct DevPostgresArgs {
+    /// Use a temporary folder, which is removed at the end.
+    #[arg(long, conflicts_with = "data_dir", required_unless_present = "data_dir")]
+    throwaway: bool,
+    /// Use this folder, which stays.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// The folder of PostgreSQL's programs.
+    #[arg(long, value_name = "DIR")]
+    pg_bin: Option<PathBuf>,
+    /// A setting of postgresql.conf; may be given several times.
+    #[arg(long, value_name = "NAME=VALUE")]
+    set: Vec<Setting>,
+    /// Start PostgreSQL again when it ends by itself, on the same port, and print another line.
+    #[arg(long)]
+    restart: bool,
+}
+
+/// Runs a PostgreSQL until standard input closes or a signal comes.
+pub fn run_postgres(args: &DevPostgresArgs) -> Result<(), DevError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(DevError::io("start", Path::new("the runtime")))?;
+    runtime.block_on(run(args))
+}
+
+async fn run(args: &DevPostgresArgs) -> Result<(), DevError> {
+    let told_to_end = told_to_end()?;
+    let installation = Installation::find(args.pg_bin.as_deref())?;
+    let options = InstanceOptions { settings: args.set.clone(), throwaway: args.throwaway };
+    if let Some(path) = &args.data_dir {
+        let folder = DataFolder::take(Some(path))?;
+        return serve(&installation, folder, options, args.restart, told_to_end).await;
+    }
+    let temporary = Temporary::make().await?;
+    let result = match DataFolder::take(Some(&temporary.0)) {
+        Ok(folder) => serve(&installation, folder, options, args.restart, told_to_end).await,
+        Err(error) => Err(error),
+    };
+    temporary.remove().await?;
+    result
+}
+
+/// Starts PostgreSQL, says where it is, and stops it when this process is told to end.
+async fn serve(
+    installation: &Installation,
+    folder: DataFolder,
+    options: InstanceOptions,
+    restart: bool,
+    told_to_end: impl Future<Output = ()>,
+) -> Result<(), DevError> {
+    let mut told_to_end = pin!(told_to_end);
+    let cluster = folder.cluster();
+    let mut instance = tokio::select! {
+        started = Instance::start(installation, folder, options) => started?,
+        () = &mut told_to_end => return leftover::stop(&cluster).await.map(|_| ()),
+    };
+    loop {
+        announce(&instance);
+        tokio::select! {
+            ended = instance.ended() => if restart { instance.restart().await? } else { return Err(ended) },
+            () = &mut told_to_end => {
+                instance.stop().await;
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn announce(instance: &Instance) {
+    let line = serde_json::json!({
+        "database_url": instance.database_url().expose_secret(),
+        "superuser_url": instance.superuser_url().expose_secret(),
+        "bin": instance.bin(),
+        "pid": instance.pid(),
+    });
+    let mut out = io::stdout().lock();
+    // Nobody reads any more: then standard input closes as well, which ends this process.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// Resolves when standard input closes or a signal asks for the end.
+fn told_to_end() -> Result<impl Future<Output = ()>, DevError> {
+    let signalled = ending::signalled()?;
+    let (closed_sender, closed) = oneshot::channel::<()>();
+    // A thread of its own: the runtime would wait for a blocking read at its end.
+    let reader = thread::Builder::new().name("stdin".into()).spawn(move || {
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        drop(closed_sender);
+    });
+    reader.map_err(DevError::io("start", Path::new("a thread")))?;
+    Ok(async move {
+        tokio::select! {
+            () = signalled => {}
+            _ = closed => {}
+        }
+    })
+}
+
+/// A folder for temporary data. Those of processes that were killed are swept by the next one.
+struct Temporary(PathBuf);
+
+impl Temporary {
+    async fn make() -> Result<Self, DevError> {
+        let parent = std::env::temp_dir();
+        Self::sweep(&parent).await;
+        // Another user may have to pass through it.
+        let made = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .permissions(Permissions::from_mode(0o711))
+            .tempdir_in(&parent)
+            .map_err(DevError::io("make a folder in", &parent))?;
+        Ok(Self(made.keep()))
+    }
+
+    async fn sweep(parent: &Path) {
+        let old = |path: &Path| {
+            let made = fs::metadata(path).and_then(|found| found.modified()).ok();
+            made.and_then(|made| made.elapsed().ok()).is_some_and(|age| age > YOUNG)
+        };
+        for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let named = entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes());
+            if named && old(&path) && is_abandoned(&path) {
+                // What cannot be removed now is tried again by the next one.
+                let _ = Self(path).remove().await;
+            }
+        }
+    }
+
+    async fn remove(self) -> Result<(), DevError> {
+        leftover::stop(&cluster_in(&self.0)).await?;
+        let give_up = Instant::now() + REMOVED_WITHIN;
+        loop {
+            match fs::remove_dir_all(&self.0) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    // A process that is about to end may still write.
+                    if Instant::now() > give_up {
+                        return Err(DevError::io("remove", &self.0)(error));
+                    }
+                }
+                _ => return Ok(()),
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! API keys: `<id>.<secret>`, of which only the id and a hash of the secret are stored.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rand::Rng as _;
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+const ID_PREFIX: &str = "agfs_live_";
+const ID_BYTES: usize = 8;
+const SECRET_BYTES: usize = 32;
+
+/// The public half of a key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct KeyId(String);
+
+impl KeyId {
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// SHA-256 of a secret. The secret is 32 random bytes, so a slower hash would protect nothing more.
+#[derive(Debug, Clone, Copy)]
+pub struct SecretHash([u8; 32]);
+
+impl SecretHash {
+    /// Takes a hash as stored; `None` when it has the wrong length.
+    pub fn from_stored(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    /// The hash as stored.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Compares in constant time.
+    pub fn matches(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+/// A whole key, as a client sends it.
+#[derive(Debug, Clone)]
+pub struct ApiKey {
+    id: KeyId,
+    secret: SecretString,
+}
+
+/// A text that is no API key. Says nothing of the text: it may be a secret.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("an API key looks like agfs_live_<11 characters>.<43 characters>")]
+pub struct MalformedKey;
+
+impl ApiKey {
+    /// A new random key.
+    pub fn generate() -> Self {
+        let (mut id, mut secret) = ([0; ID_BYTES], [0; SECRET_BYTES]);
+        rand::rng().fill_bytes(&mut id);
+        rand::rng().fill_bytes(&mut secret);
+        Self {
+            id: KeyId(format!("{ID_PREFIX}{}", URL_SAFE_NO_PAD.encode(id))),
+            secret: URL_SAFE_NO_PAD.encode(secret).into(),
+        }
+    }
+
+    /// Takes `text` apart; its parts must have the length and alphabet of a generated key's.
+    pub fn parse(text: &str) -> Result<Self, MalformedKey> {
+        let (id, secret) = text.split_once('.').ok_or(MalformedKey)?;
+        let random = id.strip_prefix(ID_PREFIX).ok_or(MalformedKey)?;
+        if !is_encoded(random, ID_BYTES) || !is_encoded(secret, SECRET_BYTES) {
+            return Err(MalformedKey);
+        }
+        Ok(Self { id: KeyId(id.to_owned()), secret: secret.to_owned().into() })
+    }
+
+    /// The public half.
+    pub fn id(&self) -> &KeyId {
+        &self.id
+    }
+
+    /// The hash to store or to compare with a stored one.
+    pub fn secret_hash(&self) -> SecretHash {
+        SecretHash(Sha256::digest(self.secret.expose_secret().as_bytes()).into())
+    }
+
+    /// The whole key as text, to be shown once to the one who asked for it.
+    pub fn reveal(&self) -> SecretString {
+        format!("{}.{}", self.id.0, self.secret.expose_secret()).into()
+    }
+}
+
+fn is_encoded(text: &str, bytes: usize) -> bool {
+    // Base64 without padding: 4 characters for 3 bytes, rounded up.
+    text.len() == (bytes * 4).div_ceil(3)
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generated_key_parses_to_itself() {
+        let key = ApiKey::generate();
+        let again = ApiKey::parse(key.reveal().expose_secret()).unwrap();
+        assert_eq!(again.id(), key.id());
+        assert!(again.secret_hash().matches(&key.secret_hash()));
+        assert!(!ApiKey::generate().secret_hash().matches(&key.secret_hash()));
+    }
+
+    #[test]
+    fn malformed_keys_are_refused() {
+        let good = ApiKey::generate().reveal().expose_secret().to_owned();
+        for bad in
+            ["", ".", "agfs_live_.", &good[1..], &good[..good.len() - 1], &good.replace('.', ":")]
+        {
+            assert!(ApiKey::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn debug_output_hides_the_secret() {
+        let key = ApiKey::generate();
+        let shown = format!("{key:?}");
+        assert!(!shown.contains(key.secret.expose_secret()));
+    }
+}

@@ -1,0 +1,55 @@
+//! What AgentFS is about: paths, values, keys and how writes change an entry. Pure code, no I/O.
+
+pub mod agent_id;
+pub mod api_key;
+pub mod change;
+pub mod fold;
+pub mod path;
+pub mod scope;
+pub mod tags;
+pub mod value;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+/// The tenant that exists in every database and that keys belong to unless told otherwise.
+pub const DEFAULT_TENANT: TenantId = TenantId(Uuid::nil());
+
+/// A tenant: the unit of isolation, of quotas and of keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TenantId(pub Uuid);
+
+impl std::fmt::Display for TenantId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Where an entry lives. Ordered as the database orders it, which is the order locks are taken in.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntryKey {
+    /// The tenant whose entry it is.
+    pub tenant: TenantId,
+    /// The agent within the tenant.
+    pub agent: agent_id::AgentId,
+    /// The path within the agent's tree.
+    pub path: path::EntryPath,
+}
+
+/// A moment as the API shows it: RFC 3339, UTC, always six digits of a second, so that text order is time order.
+pub fn rfc3339(at: Timestamp) -> String {
+    format!("{at:.6}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_have_six_digits() {
+        assert_eq!(
+            rfc3339(Timestamp::from_microsecond(1_000_000).unwrap()),
+            "1970-01-01T00:00:01.000000Z"
+        );
+    }
+}

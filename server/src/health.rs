@@ -1,0 +1,189 @@
+//! How the process is: what the health routes answer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::{Mutex, watch};
+
+use crate::store::connect::{DatabaseAddress, Link};
+use crate::store::schema::{self, SchemaMisfit};
+
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_TIMEOUT: Duration = Duration::from_secs(3);
+/// A shorter loss of the database is answered request by request; taking the pod out would help nobody.
+const LOSS_TOLERATED: Duration = Duration::from_secs(30);
+
+/// Why the process cannot serve.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// The process is about to end.
+    #[error("the server is shutting down")]
+    Draining,
+    /// The database does not answer.
+    #[error("cannot reach the database at {endpoint} since {since:.0}: {cause}")]
+    Database {
+        /// `host:port`.
+        endpoint: String,
+        /// When it was first missed.
+        since: Timestamp,
+        /// What the driver said.
+        cause: String,
+    },
+    /// The database's schema is not for this program.
+    #[error(transparent)]
+    Schema(#[from] SchemaMisfit),
+}
+
+impl Unfit {
+    /// A word for programs: the condition reasons of the operator are made of it.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Draining => "Draining",
+            Self::Database { .. } => "DatabaseUnreachable",
+            Self::Schema(SchemaMisfit::TooOld { .. }) => "SchemaTooOld",
+            Self::Schema(SchemaMisfit::TooNew { .. }) => "SchemaTooNew",
+        }
+    }
+}
+
+/// The state of the process and of its database.
+#[derive(Debug, Clone)]
+pub struct Health {
+    /// A connection of its own: a pool that is busy or that waits to connect again says nothing of the database.
+    link: Arc<Mutex<Link>>,
+    endpoint: Arc<str>,
+    draining: Arc<AtomicBool>,
+    seen: watch::Receiver<Seen>,
+}
+
+/// What the last look at the database showed.
+#[derive(Debug, Clone)]
+struct Seen {
+    result: Result<(), Unfit>,
+    /// The database has been reached at least once.
+    ever: bool,
+}
+
+impl Health {
+    /// Starts to look at the database once a second, until the process ends.
+    pub fn watch(address: &DatabaseAddress) -> Self {
+        let link = Arc::new(Mutex::new(Link::new(address.clone())));
+        let endpoint: Arc<str> = address.endpoint().into();
+        let not_yet = Unfit::Database {
+            endpoint: endpoint.to_string(),
+            since: Timestamp::now(),
+            cause: "not yet connected".to_owned(),
+        };
+        let (sender, seen) = watch::channel(Seen { result: Err(not_yet), ever: false });
+        tokio::spawn(keep_looking(link.clone(), endpoint.clone(), sender));
+        Self { link, endpoint, draining: Arc::default(), seen }
+    }
+
+    /// From now on the process is not ready.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether traffic should be sent here.
+    pub fn ready(&self) -> Result<(), Unfit> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Err(Unfit::Draining);
+        }
+        let seen = self.seen.borrow();
+        match &seen.result {
+            Err(Unfit::Database { since, .. }) if seen.ever && age(*since) < LOSS_TOLERATED => {
+                Ok(())
+            }
+            result => result.clone(),
+        }
+    }
+
+    /// Whether a request would be served at this moment.
+    pub async fn now(&self) -> Result<(), Unfit> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Err(Unfit::Draining);
+        }
+        look(&self.link, &self.endpoint).await
+    }
+}
+
+async fn keep_looking(link: Arc<Mutex<Link>>, endpoint: Arc<str>, sender: watch::Sender<Seen>) {
+    while !sender.is_closed() {
+        let result = look(&link, &endpoint).await;
+        let seen = sender.borrow().clone();
+        let reached = !matches!(result, Err(Unfit::Database { .. }));
+        match (&seen.result, &result) {
+            (Err(_), Ok(())) => tracing::info!("database at {endpoint} reached, schema fits"),
+            (Ok(()), Err(unfit)) => tracing::error!("{unfit}"),
+            (Err(before), Err(unfit)) if !same_trouble(before, unfit) => {
+                tracing::error!("waiting: {unfit}");
+            }
+            _ => {}
+        }
+        let result = keep_since(&seen.result, result);
+        sender.send_replace(Seen { result, ever: seen.ever || reached });
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+fn same_trouble(a: &Unfit, b: &Unfit) -> bool {
+    match (a, b) {
+        (Unfit::Database { cause: a, .. }, Unfit::Database { cause: b, .. }) => a == b,
+        _ => a == b,
+    }
+}
+
+/// A loss that goes on began when it began.
+fn keep_since(before: &Result<(), Unfit>, now: Result<(), Unfit>) -> Result<(), Unfit> {
+    match (before, now) {
+        (Err(Unfit::Database { since, .. }), Err(Unfit::Database { endpoint, cause, .. })) => {
+            Err(Unfit::Database { endpoint, since: *since, cause })
+        }
+        (_, now) => now,
+    }
+}
+
+async fn look(link: &Mutex<Link>, endpoint: &str) -> Result<(), Unfit> {
+    let unreachable = |cause: String| Unfit::Database {
+        endpoint: endpoint.to_owned(),
+        since: Timestamp::now(),
+        cause,
+    };
+    let mut link = link.lock().await;
+    let read = async { schema::read(link.connection().await?).await };
+    let read = tokio::time::timeout(LOOK_TIMEOUT, read).await;
+    if !matches!(read, Ok(Ok(_))) {
+        link.disconnect();
+    }
+    match read {
+        Ok(Ok(version)) => version.fits().map_err(Into::into),
+        Ok(Err(error)) => Err(unreachable(error.cause().to_string())),
+        Err(_) => Err(unreachable(format!("no answer within {} s", LOOK_TIMEOUT.as_secs()))),
+    }
+}
+
+fn age(since: Timestamp) -> Duration {
+    Duration::try_from(Timestamp::now() - since).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lost(second: i64, cause: &str) -> Unfit {
+        let since = Timestamp::from_second(second).unwrap();
+        Unfit::Database { endpoint: "db:5432".into(), since, cause: cause.into() }
+    }
+
+    #[test]
+    fn a_loss_keeps_its_beginning_and_tells_it() {
+        let kept = keep_since(&Err(lost(0, "refused")), Err(lost(9, "timed out"))).unwrap_err();
+        assert_eq!(kept, lost(0, "timed out"));
+        assert_eq!(
+            kept.to_string(),
+            "cannot reach the database at db:5432 since 1970-01-01T00:00:00Z: timed out"
+        );
+    }
+}

@@ -1,0 +1,234 @@
+//! The error envelope: every answer that is no success looks alike.
+
+use std::borrow::Cow;
+
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::auth::AuthError;
+use crate::batch::BatchError;
+use crate::domain::agent_id::InvalidAgentId;
+use crate::domain::path::InvalidPath;
+use crate::domain::tags::InvalidTags;
+use crate::domain::value::InvalidValue;
+use crate::store::StoreError;
+
+/// The codes that clients tell errors apart by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// The request's fields are wrong.
+    ValidationError,
+    /// The path is wrong.
+    InvalidPath,
+    /// The tenant that a key is to be made for does not exist.
+    TenantNotFound,
+    /// No valid key.
+    Unauthorized,
+    /// A valid key without the scope.
+    Forbidden,
+    /// A path of AgentFS itself.
+    ReservedPath,
+    /// No such route.
+    NotFound,
+    /// The route takes another method.
+    MethodNotAllowed,
+    /// The body is too large.
+    BodyTooLarge,
+    /// The body is not announced as JSON.
+    UnsupportedMediaType,
+    /// The tenant's writes of the day are used up.
+    QuotaWritesPerDay,
+    /// The server's fault.
+    Internal,
+    /// Try again.
+    Unavailable,
+}
+
+impl Code {
+    /// The code as clients see it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ValidationError => "VALIDATION_ERROR",
+            Self::InvalidPath => "INVALID_PATH",
+            Self::TenantNotFound => "TENANT_NOT_FOUND",
+            Self::Unauthorized => "UNAUTHORIZED",
+            Self::Forbidden => "FORBIDDEN",
+            Self::ReservedPath => "RESERVED_PATH",
+            Self::NotFound => "NOT_FOUND",
+            Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
+            Self::BodyTooLarge => "BODY_TOO_LARGE",
+            Self::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
+            Self::QuotaWritesPerDay => "QUOTA_WRITES_PER_DAY",
+            Self::Internal => "INTERNAL",
+            Self::Unavailable => "UNAVAILABLE",
+        }
+    }
+
+    fn status(self) -> StatusCode {
+        match self {
+            Self::ValidationError | Self::InvalidPath | Self::TenantNotFound => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden | Self::ReservedPath => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::QuotaWritesPerDay => StatusCode::TOO_MANY_REQUESTS,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+/// An answer that is no success. [`super::observe`] writes its body, since only there the request's id is known.
+#[derive(Debug, Clone)]
+pub struct ApiError {
+    code: Code,
+    message: Cow<'static, str>,
+    retry_after_seconds: Option<u32>,
+}
+
+impl ApiError {
+    /// An error with a sentence that says what is wrong and what to do.
+    pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, message: message.into(), retry_after_seconds: None }
+    }
+
+    /// The server's fault; what exactly is in the log.
+    pub fn internal() -> Self {
+        Self::new(
+            Code::Internal,
+            "the server failed to answer; its log has the reason under this request's id",
+        )
+    }
+
+    /// The database is away for the moment.
+    pub fn unavailable(message: &'static str) -> Self {
+        Self::new(Code::Unavailable, message).retry_after(1)
+    }
+
+    /// Tells the client when to come back.
+    #[must_use]
+    pub fn retry_after(self, seconds: u32) -> Self {
+        Self { retry_after_seconds: Some(seconds), ..self }
+    }
+
+    /// The code.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// The body with the request's id in it.
+    pub fn body(&self, request_id: &str) -> Body {
+        #[derive(Serialize)]
+        struct Envelope<'a> {
+            error: Inner<'a>,
+        }
+        #[derive(Serialize)]
+        struct Inner<'a> {
+            code: &'a str,
+            message: &'a str,
+            request_id: &'a str,
+        }
+        let envelope = Envelope {
+            error: Inner { code: self.code.as_str(), message: &self.message, request_id },
+        };
+        serde_json::to_vec(&envelope).unwrap_or_default().into()
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = self.code.status().into_response();
+        if let Some(seconds) = self.retry_after_seconds {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        if self.code == Code::Unauthorized {
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<InvalidPath> for ApiError {
+    fn from(error: InvalidPath) -> Self {
+        let code = match error {
+            InvalidPath::Reserved(_) => Code::ReservedPath,
+            _ => Code::InvalidPath,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<InvalidAgentId> for ApiError {
+    fn from(error: InvalidAgentId) -> Self {
+        Self::new(Code::ValidationError, error.to_string())
+    }
+}
+
+impl From<InvalidTags> for ApiError {
+    fn from(error: InvalidTags) -> Self {
+        Self::new(Code::ValidationError, error.to_string())
+    }
+}
+
+impl From<InvalidValue> for ApiError {
+    fn from(error: InvalidValue) -> Self {
+        Self::new(Code::ValidationError, error.to_string())
+    }
+}
+
+impl From<BatchError> for ApiError {
+    fn from(error: BatchError) -> Self {
+        match error {
+            BatchError::Unavailable { unknown: false } => {
+                Self::unavailable("the database cannot be reached; nothing was written; try again")
+            }
+            BatchError::Unavailable { unknown: true } => Self::unavailable(
+                "the connection to the database was lost; a write may or may not have happened; read before you write again",
+            ),
+            BatchError::Busy => Self::unavailable(
+                "the entry is being written by too many at once; nothing was written; try again",
+            ),
+            BatchError::Refused => Self::new(
+                Code::ValidationError,
+                "the database cannot hold this request's data; nothing was written",
+            ),
+            BatchError::Failed => Self::internal(),
+        }
+    }
+}
+
+impl From<AuthError> for ApiError {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Invalid => Self::new(
+                Code::Unauthorized,
+                "missing or invalid API key; send the header Authorization: Bearer <id>.<secret>",
+            ),
+            AuthError::Store(error) => {
+                tracing::error!("API key cannot be looked up: {error}");
+                Self::unavailable("the database cannot be reached; try again")
+            }
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        tracing::error!("request failed: {error}");
+        match error {
+            StoreError::Unreachable(_) | StoreError::Contended(_) => {
+                Self::unavailable("the database cannot be reached; try again")
+            }
+            StoreError::Refused(_) | StoreError::Failed(_) => Self::internal(),
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! JSON bodies.
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, Request};
+use axum::http::header::CONTENT_TYPE;
+use serde::de::DeserializeOwned;
+
+use crate::http::MAX_BODY;
+use crate::http::error::{ApiError, Code};
+
+/// A body that is announced as JSON and is `T`.
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let announced = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        if !announced.is_some_and(is_json) {
+            return Err(ApiError::new(
+                Code::UnsupportedMediaType,
+                "the body must be JSON; send the header Content-Type: application/json",
+            ));
+        }
+        let body =
+            Bytes::from_request(request, state).await.map_err(|rejection| of_body(&rejection))?;
+        serde_json::from_slice(&body).map(Json).map_err(|e| {
+            ApiError::new(
+                Code::ValidationError,
+                format!("the body is not what this route takes: {e}"),
+            )
+        })
+    }
+}
+
+fn is_json(announced: &str) -> bool {
+    let essence = announced.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
+fn of_body(rejection: &BytesRejection) -> ApiError {
+    if rejection.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
+        ApiError::new(Code::BodyTooLarge, format!("the body is larger than {} KiB", MAX_BODY >> 10))
+    } else {
+        ApiError::new(Code::ValidationError, "the body was not received whole")
+    }
+}

@@ -1,0 +1,86 @@
+//! POST /v1/get
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::App;
+use super::error::ApiError;
+use super::extract::{Json, MemoryReader};
+use crate::domain::agent_id::AgentId;
+use crate::domain::path::EntryPath;
+use crate::domain::{EntryKey, rfc3339};
+use crate::store::get::Entry;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Request {
+    agent_id: String,
+    path: String,
+}
+
+pub(super) async fn get(
+    State(app): State<App>,
+    MemoryReader(tenant): MemoryReader,
+    Json(request): Json<Request>,
+) -> Result<Response, ApiError> {
+    let path = EntryPath::parse(&request.path)?;
+    let key = EntryKey { tenant, agent: AgentId::parse(&request.agent_id)?, path: path.clone() };
+    let json = match app.reads.ask(key).await? {
+        Some(entry) => found(&path, &entry)?,
+        None => br#"{"found":false}"#.to_vec(),
+    };
+    Ok(([(CONTENT_TYPE, "application/json")], Body::from(json)).into_response())
+}
+
+#[derive(Serialize)]
+struct Rest<'a> {
+    path: &'a str,
+    version_id: Uuid,
+    created_at: String,
+    expires_at: Option<String>,
+    tags: &'a [String],
+}
+
+/// The value goes into the answer as the bytes that were stored; all else is serialised around it.
+fn found(path: &EntryPath, entry: &Entry) -> Result<Vec<u8>, ApiError> {
+    let rest = Rest {
+        path: path.as_str(),
+        version_id: entry.version_id,
+        created_at: rfc3339(entry.created_at),
+        expires_at: entry.expires_at.map(rfc3339),
+        tags: &entry.tags,
+    };
+    let mut json = Vec::with_capacity(entry.value.len() + 256);
+    json.extend_from_slice(br#"{"found":true,"value":"#);
+    json.extend_from_slice(entry.value.as_bytes());
+    json.push(b',');
+    let after_value = json.len();
+    serde_json::to_writer(&mut json, &rest).map_err(|_| ApiError::internal())?;
+    // The rest is an object of its own; without its opening brace it goes on with ours.
+    json.remove(after_value);
+    Ok(json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_value_is_spliced_in_byte_for_byte() {
+        let entry = Entry {
+            value: "[1.0,1e2]".into(),
+            version_id: Uuid::nil(),
+            created_at: jiff::Timestamp::UNIX_EPOCH,
+            expires_at: None,
+            tags: vec!["a\"b".into()],
+        };
+        let json = found(&EntryPath::parse("/x").unwrap(), &entry).unwrap();
+        assert_eq!(
+            String::from_utf8(json).unwrap(),
+            r#"{"found":true,"value":[1.0,1e2],"path":"/x","version_id":"00000000-0000-0000-0000-000000000000","created_at":"1970-01-01T00:00:00.000000Z","expires_at":null,"tags":["a\"b"]}"#
+        );
+    }
+}

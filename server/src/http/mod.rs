@@ -1,0 +1,93 @@
+//! The HTTP contract: one file a resource, extractors and the error envelope.
+
+pub mod error;
+pub mod extract;
+
+mod create_key;
+mod delete;
+mod get;
+mod health;
+mod list;
+mod metrics;
+pub mod observe;
+mod put;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use secrecy::SecretString;
+use sqlx::postgres::PgPool;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use self::error::{ApiError, Code};
+use crate::auth::Authenticator;
+use crate::batch::queue::Queue;
+use crate::batch::reads::Reader;
+use crate::batch::writes::Writer;
+use crate::health::Health;
+use crate::metrics::Metrics;
+
+/// Largest request body in bytes.
+pub const MAX_BODY: usize = 1 << 20;
+
+/// What the routes work with.
+#[derive(Clone)]
+pub struct App {
+    /// Connections for all but gets and writes.
+    pub pool: PgPool,
+    /// Where gets go.
+    pub reads: Queue<Reader>,
+    /// Where puts and deletes go.
+    pub writes: Queue<Writer>,
+    /// Who is let in.
+    pub authenticator: Authenticator,
+    /// How the process is.
+    pub health: Health,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// The bearer that /metrics asks for.
+    pub metrics_token: Option<Arc<SecretString>>,
+    /// The token that makes the first keys.
+    pub bootstrap_token: Option<Arc<SecretString>>,
+}
+
+/// All routes.
+pub fn router(app: App) -> Router {
+    let routes = Router::new()
+        .route("/v1/put", post(put::put))
+        .route("/v1/get", post(self::get::get))
+        .route("/v1/delete", post(delete::delete))
+        .route("/v1/list", post(list::list))
+        .route("/v1/admin/create-key", post(create_key::create_key))
+        .route("/healthz", get(health::healthz))
+        .route("/livez", get(health::livez))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(metrics::metrics));
+    with_stack(routes, app.metrics.clone()).with_state(app)
+}
+
+/// What surrounds every route: limits, the error envelope, request ids, logs and metrics. Benchmarks put their echo
+/// route into the same stack.
+pub fn with_stack<S: Clone + Send + Sync + 'static>(
+    routes: Router<S>,
+    metrics: Metrics,
+) -> Router<S> {
+    routes
+        .fallback(async || ApiError::new(Code::NotFound, "no such route"))
+        .method_not_allowed_fallback(async || {
+            ApiError::new(
+                Code::MethodNotAllowed,
+                "this route does not take this method; see the Allow header",
+            )
+        })
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
+            ApiError::internal().into_response()
+        }))
+        .layer(from_fn_with_state(metrics, observe::observe))
+}
+
+use axum::response::IntoResponse as _;

@@ -1,0 +1,15 @@
+//! The AgentFS server: an HTTP API over PostgreSQL that gives agents a durable memory with the shape of a file system.
+
+pub mod admin;
+pub mod auth;
+pub mod batch;
+pub mod dev;
+pub mod domain;
+pub mod health;
+pub mod http;
+pub mod logging;
+pub mod metrics;
+pub mod migrate;
+pub mod serve;
+pub mod settings;
+pub mod store;

@@ -1,0 +1,163 @@
+//! The program `agentfs-server`: parses the command line and hands over to the library.
+
+use std::fmt::Display;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use agentfs_server::migrate::{MigrateError, leave_last_words};
+use agentfs_server::settings::{DatabaseSettings, LogFormat, Settings};
+use agentfs_server::{admin, dev, logging, migrate, serve};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use secrecy::ExposeSecret as _;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// AgentFS: durable memory with the shape of a file system for AI agents.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the API
+    Serve,
+    /// Bring the database of DATABASE_URL to this program's schema; with AGENTFS_ADMIN_KEY also make that admin key valid
+    Migrate,
+    /// What operators do by command, on the database of DATABASE_URL
+    Admin {
+        #[command(subcommand)]
+        command: AdminCommand,
+    },
+    /// PostgreSQL, its schema and the API in one command, for one machine
+    Dev(dev::DevArgs),
+    #[command(hide = true)]
+    DevPostgres(dev::DevPostgresArgs),
+    #[command(hide = true)]
+    DevPostgresExec(dev::DevPostgresExecArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum AdminCommand {
+    /// Make an API key and print it; it is shown this once
+    CreateKey(admin::CreateKey),
+}
+
+fn main() -> ExitCode {
+    match command_line().command {
+        Command::Serve => in_runtime(serve()),
+        Command::Migrate => in_runtime(run_migrate()),
+        Command::Admin { command: AdminCommand::CreateKey(wanted) } => {
+            in_runtime(create_key(wanted))
+        }
+        Command::Dev(args) => finish(dev::run(&args)),
+        Command::DevPostgres(args) => finish(dev::run_postgres(&args)),
+        Command::DevPostgresExec(args) => failed(dev::exec_postgres(&args)),
+    }
+}
+
+/// The command line, with the settings listed in the help of `serve`.
+fn command_line() -> Cli {
+    let settings: Vec<String> =
+        Settings::described().map(|s| format!("  {:<22} {}", s.name, s.about)).collect();
+    let help = format!(
+        "Settings (environment variables; default in parentheses):\n{}",
+        settings.join("\n")
+    );
+    let command = Cli::command().mut_subcommand("serve", |serve| serve.after_help(help));
+    Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|e| e.exit())
+}
+
+fn in_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
+    match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime.block_on(work),
+        Err(error) => failed(format!("no threads to work with: {error}")),
+    }
+}
+
+async fn serve() -> ExitCode {
+    let settings = match Settings::from_env() {
+        Ok(settings) => settings,
+        Err(error) => return failed(error),
+    };
+    let _logs = match logging::start(LogFormat::Json) {
+        Ok(guard) => guard,
+        Err(sentence) => return failed(sentence),
+    };
+    let address = settings.listen.address;
+    let listener = match TcpListener::bind(address).await {
+        Ok(listener) => listener,
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            let port = address.port();
+            return failed(format!(
+                "port {port} is in use by another program; end it or set PORT to a free port"
+            ));
+        }
+        Err(error) => return failed(format!("cannot listen on {address}: {error}")),
+    };
+    tracing::info!("serving on {address}, database {}", settings.database.address.endpoint());
+    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        (Ok(mut term), Ok(mut int)) => {
+            let shutdown = async move {
+                tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+            };
+            finish(serve::serve(settings, listener, shutdown).await)
+        }
+        (Err(error), _) | (_, Err(error)) => failed(format!("signals cannot be received: {error}")),
+    }
+}
+
+async fn run_migrate() -> ExitCode {
+    let _logs = match logging::start(LogFormat::Json) {
+        Ok(guard) => guard,
+        Err(sentence) => return failed(sentence),
+    };
+    let admin_key =
+        std::env::var("AGENTFS_ADMIN_KEY").ok().filter(|key| !key.is_empty()).map(Into::into);
+    let migrated = async {
+        let address = DatabaseSettings::address_from_env()?;
+        migrate::migrate(&address, admin_key.as_ref()).await
+    };
+    match migrated.await {
+        Ok(report) => {
+            tracing::info!(
+                "schema version {}: {} migrations applied now",
+                report.version,
+                report.applied
+            );
+            ExitCode::SUCCESS
+        }
+        Err(error) => migration_failed(&error),
+    }
+}
+
+fn migration_failed(error: &MigrateError) -> ExitCode {
+    leave_last_words(&error.to_string());
+    failed(error);
+    error.exit_code()
+}
+
+async fn create_key(wanted: admin::CreateKey) -> ExitCode {
+    let address = match DatabaseSettings::address_from_env() {
+        Ok(address) => address,
+        Err(error) => return failed(error),
+    };
+    match admin::create_key(&address, &wanted).await {
+        Ok(key) => finish(writeln!(std::io::stdout(), "{}", key.reveal().expose_secret())),
+        Err(error) => failed(error),
+    }
+}
+
+fn finish<E: Display>(result: Result<(), E>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(error),
+    }
+}
+
+fn failed(error: impl Display) -> ExitCode {
+    eprintln!("agentfs-server: {error}");
+    ExitCode::FAILURE
+}

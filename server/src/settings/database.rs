@@ -1,0 +1,71 @@
+//! Where the database is and how it is used.
+
+use super::reader::{Described, Reader};
+use crate::store::connect::DatabaseAddress;
+
+/// Where the database is and how many connections are made to it.
+#[derive(Debug, Clone)]
+pub struct DatabaseSettings {
+    /// The database.
+    pub address: DatabaseAddress,
+    /// Connections for all but gets and writes.
+    pub pool_size: u32,
+    /// Tasks that commit writes, each with a connection of its own.
+    pub writers: usize,
+    /// Tasks that answer gets, each with a connection of its own.
+    pub readers: usize,
+}
+
+impl DatabaseSettings {
+    pub(super) const DESCRIBED: &'static [Described] = &[
+        Described {
+            name: "DATABASE_URL",
+            about: "postgres://user:password@host:5432/database (required)",
+        },
+        Described {
+            name: "DATABASE_POOL_SIZE",
+            about: "connections besides those of writers and readers (5)",
+        },
+        Described { name: "DATABASE_WRITERS", about: "connections that commit writes (1)" },
+        Described { name: "DATABASE_READERS", about: "connections that answer gets (1)" },
+    ];
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let address = address(reader);
+        let pool_size = connections(reader, "DATABASE_POOL_SIZE", 5);
+        let writers = connections(reader, "DATABASE_WRITERS", 1);
+        let readers = connections(reader, "DATABASE_READERS", 1);
+        Some(Self {
+            address: address?,
+            pool_size: pool_size?,
+            writers: writers? as usize,
+            readers: readers? as usize,
+        })
+    }
+
+    /// Where the database is, alone: for programs that need nothing else.
+    pub fn address_from_env() -> Result<DatabaseAddress, super::SettingsError> {
+        let variable = |name: &str| std::env::var(name).ok();
+        let mut reader = Reader::new(&variable);
+        let address = address(&mut reader);
+        reader.finish()?;
+        address.ok_or_else(super::SettingsError::default)
+    }
+}
+
+fn address(reader: &mut Reader<'_>) -> Option<DatabaseAddress> {
+    let Some(url) = reader.text("DATABASE_URL") else {
+        reader.problem(
+            "DATABASE_URL is not set; set it to postgres://user:password@host:5432/database"
+                .to_owned(),
+        );
+        return None;
+    };
+    DatabaseAddress::parse(&url.into()).map_err(|e| reader.problem(e.to_string())).ok()
+}
+
+fn connections(reader: &mut Reader<'_>, name: &str, default: u32) -> Option<u32> {
+    reader.parsed(name, default, "a number from 1 to 100", |text| {
+        text.parse().ok().filter(|n| (1..=100).contains(n))
+    })
+}

@@ -1,0 +1,93 @@
+//! Settings, read from the environment: one struct a concern, all problems named at once.
+
+mod database;
+mod limits;
+mod listen;
+mod reader;
+
+pub use database::DatabaseSettings;
+pub use limits::LimitSettings;
+pub use listen::{ListenSettings, LogFormat};
+pub use reader::{Described, SettingsError};
+
+use reader::Reader;
+
+/// All settings of `agentfs-server serve`.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the database is.
+    pub database: DatabaseSettings,
+    /// Where requests come in and logs go out.
+    pub listen: ListenSettings,
+    /// What tenants may do.
+    pub limits: LimitSettings,
+}
+
+impl Settings {
+    /// Reads all settings from the process' environment.
+    pub fn from_env() -> Result<Self, SettingsError> {
+        Self::read(|name| std::env::var(name).ok())
+    }
+
+    /// Reads all settings from `variable`, which gives the value of a name.
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+        let mut reader = Reader::new(&variable);
+        let database = DatabaseSettings::read(&mut reader);
+        let listen = ListenSettings::read(&mut reader);
+        let limits = LimitSettings::read(&mut reader);
+        reader.finish()?;
+        // Each is there when no problem was noted.
+        match (database, listen, limits) {
+            (Some(database), Some(listen), Some(limits)) => Ok(Self { database, listen, limits }),
+            _ => Err(SettingsError::default()),
+        }
+    }
+
+    /// What can be set, for `serve --help`.
+    pub fn described() -> impl Iterator<Item = Described> {
+        [DatabaseSettings::DESCRIBED, ListenSettings::DESCRIBED, LimitSettings::DESCRIBED]
+            .into_iter()
+            .flatten()
+            .copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<Settings, String> {
+        let find =
+            |name: &str| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        Settings::read(find).map_err(|e| e.to_string())
+    }
+
+    const DATABASE: (&str, &str) = ("DATABASE_URL", "postgres://u:p@localhost/agentfs");
+
+    #[test]
+    fn only_the_database_must_be_named() {
+        let settings = read(&[DATABASE]).unwrap();
+        assert_eq!(settings.listen.address.to_string(), "0.0.0.0:8787");
+        assert_eq!(settings.limits.writes_per_day, Some(5000));
+        assert_eq!(
+            read(&[DATABASE, ("WRITE_QUOTA_PER_DAY", "0")]).unwrap().limits.writes_per_day,
+            None
+        );
+    }
+
+    #[test]
+    fn all_problems_are_named_at_once_without_secrets() {
+        let error =
+            read(&[("DATABASE_URL", "hunter2"), ("PORT", "http"), ("WRITE_QUOTA_PER_DAY", "-1")])
+                .unwrap_err();
+        assert_eq!(
+            error,
+            "DATABASE_URL is not valid: it does not start with postgres://; it looks like postgres://user:password@host:5432/database\n\
+             PORT is \"http\"; it must be a number from 1 to 65535\n\
+             WRITE_QUOTA_PER_DAY is \"-1\"; it must be a whole number, 0 for unlimited"
+        );
+        assert!(
+            read(&[]).unwrap_err().starts_with("DATABASE_URL is not set; set it to postgres://")
+        );
+    }
+}

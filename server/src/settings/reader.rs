@@ -1,0 +1,65 @@
+//! Reading variables and collecting what is wrong with them.
+
+use std::fmt;
+
+/// A setting, for people.
+#[derive(Debug, Clone, Copy)]
+pub struct Described {
+    /// The variable's name.
+    pub name: &'static str,
+    /// What it is for, with its default.
+    pub about: &'static str,
+}
+
+/// Everything that is wrong with the settings, a line each.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct SettingsError(Vec<String>);
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for SettingsError {}
+
+/// Reads variables one by one; notes a problem and goes on.
+pub(super) struct Reader<'a> {
+    variable: &'a dyn Fn(&str) -> Option<String>,
+    problems: Vec<String>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(variable: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self { variable, problems: Vec::new() }
+    }
+
+    /// The variable's text; empty is as good as absent, since that is what an unset variable of compose gives.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        (self.variable)(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+    }
+
+    /// The variable as `parse` takes it, else `default`. `must` says what it must be.
+    pub(super) fn parsed<T>(
+        &mut self,
+        name: &str,
+        default: T,
+        must: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        let Some(text) = self.text(name) else { return Some(default) };
+        let parsed = parse(&text);
+        if parsed.is_none() {
+            self.problem(format!("{name} is {text:?}; it must be {must}"));
+        }
+        parsed
+    }
+
+    pub(super) fn problem(&mut self, sentence: String) {
+        self.problems.push(sentence);
+    }
+
+    pub(super) fn finish(self) -> Result<(), SettingsError> {
+        if self.problems.is_empty() { Ok(()) } else { Err(SettingsError(self.problems)) }
+    }
+}

@@ -1,0 +1,120 @@
+//! Connections to PostgreSQL.
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::{Connection as _, Executor as _};
+
+use super::StoreError;
+
+/// Longest wait for a connection to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest wait for a connection of the pool; while the database is away, each of its requests waits this long.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Set on every connection that serves requests: nobody waits for a lock or a statement for long.
+const SESSION: &str = "SET lock_timeout = '1s'; SET statement_timeout = '15s'";
+
+/// Why DATABASE_URL is no address of a PostgreSQL database. Shows nothing of it: it holds a password.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "DATABASE_URL is not valid: {0}; it looks like postgres://user:password@host:5432/database"
+)]
+pub struct InvalidDatabaseUrl(&'static str);
+
+/// Where the database is and who we are there.
+#[derive(Debug, Clone)]
+pub struct DatabaseAddress(PgConnectOptions);
+
+impl DatabaseAddress {
+    /// Reads a `postgres://` URL.
+    pub fn parse(url: &SecretString) -> Result<Self, InvalidDatabaseUrl> {
+        let url = url.expose_secret();
+        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            return Err(InvalidDatabaseUrl("it does not start with postgres://"));
+        }
+        let options: PgConnectOptions = url
+            .parse()
+            .map_err(|_| InvalidDatabaseUrl("it cannot be taken apart (special characters in the password must be percent-encoded)"))?;
+        Ok(Self(options.application_name("agentfs-server").disable_statement_logging()))
+    }
+
+    /// `host:port`, for messages.
+    pub fn endpoint(&self) -> String {
+        format!("{}:{}", self.0.get_host(), self.0.get_port())
+    }
+
+    /// A single connection with PostgreSQL's own limits: for migrations.
+    pub async fn connect_unlimited(&self) -> Result<PgConnection, StoreError> {
+        tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&self.0))
+            .await
+            .map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))?
+            .map_err(Into::into)
+    }
+
+    /// A pool of at most `size` connections; makes none before it is asked.
+    pub fn pool(&self, size: u32) -> PgPool {
+        PgPoolOptions::new()
+            .max_connections(size)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            // A round trip before each use; a dead connection shows itself soon enough.
+            .test_before_acquire(false)
+            .after_connect(|conn, _| Box::pin(async move { conn.execute(SESSION).await.map(drop) }))
+            .connect_lazy_with(self.0.clone())
+    }
+}
+
+/// One connection of one task, made when it is first needed and again after it was lost.
+#[derive(Debug)]
+pub struct Link {
+    address: DatabaseAddress,
+    connection: Option<PgConnection>,
+}
+
+impl Link {
+    /// A link to `address`; connects nothing yet.
+    pub fn new(address: DatabaseAddress) -> Self {
+        Self { address, connection: None }
+    }
+
+    /// The connection.
+    pub async fn connection(&mut self) -> Result<&mut PgConnection, StoreError> {
+        match &mut self.connection {
+            Some(connection) => Ok(connection),
+            slot @ None => {
+                let mut connection = self.address.connect_unlimited().await?;
+                connection.execute(SESSION).await?;
+                Ok(slot.insert(connection))
+            }
+        }
+    }
+
+    /// Drops the connection, so that the next use makes a new one.
+    pub fn disconnect(&mut self) {
+        self.connection = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_url_is_explained_without_its_password() {
+        for url in ["mysql://u:hunter2@h/d", "hunter2", "postgres://u:hun#ter2@h:x/d"] {
+            let sentence = DatabaseAddress::parse(&url.to_owned().into()).unwrap_err().to_string();
+            assert!(
+                sentence.starts_with("DATABASE_URL is not valid") && !sentence.contains("hun"),
+                "{sentence}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_endpoint_is_shown_in_messages() {
+        let url = "postgresql://u:p@db.internal:6432/agentfs".to_owned().into();
+        assert_eq!(DatabaseAddress::parse(&url).unwrap().endpoint(), "db.internal:6432");
+    }
+}

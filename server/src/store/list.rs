@@ -1,0 +1,144 @@
+//! The direct children of a directory, by jumping from child to child instead of reading all that is below them.
+
+use sqlx::{PgExecutor, Row as _};
+
+use super::StoreError;
+use crate::domain::TenantId;
+use crate::domain::agent_id::AgentId;
+use crate::domain::path::Prefix;
+
+/// A child of a directory. Both may hold at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Child {
+    /// The child's path.
+    pub path: String,
+    /// There is a live entry at the path.
+    pub is_entry: bool,
+    /// There are live entries below the path.
+    pub is_directory: bool,
+}
+
+/// Where a listing goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum After {
+    /// From the start of the directory.
+    Start,
+    /// After the entry at this path, with what is below it.
+    Entry(String),
+    /// After all that is at and below this path.
+    Subtree(String),
+}
+
+/// SQL of the expression that the index `entries_tree` is made of; [`tree_order`] is the same in Rust.
+macro_rules! tree_order {
+    ($path:literal) => {
+        concat!(r"replace(replace(", $path, r", E'\x01', E'\x01\x02'), '/', E'\x01\x01')")
+    };
+}
+
+/// SQL of the first live entry from `$from` on, in tree order.
+macro_rules! first_live {
+    ($from:expr) => {
+        concat!(
+            "SELECT e.path, $5::text || '/' || split_part(substr(e.path, char_length($5) + 2), '/', 1) AS child
+               FROM entries e
+              WHERE e.tenant_id = $1 AND e.agent_id = $2 AND e.deleted_at IS NULL
+                AND (e.expires_at IS NULL OR e.expires_at > now())
+                AND ", tree_order!("e.path"), " >= ", $from, "
+                AND ", tree_order!("e.path"), " < $4
+              ORDER BY ", tree_order!("e.path"), "
+              LIMIT 1"
+        )
+    };
+}
+
+/// Each step finds the first live entry from a bound on: it tells the next child, and the bound moves past all that is
+/// below that child. Whether a child that is an entry is a directory too is asked of the primary key, in whose order
+/// a subtree lies between `child/` and `child0` (`0` follows `/`).
+const LIST: &str = concat!(
+    "WITH RECURSIVE step AS (
+    (SELECT first.path, first.child, 1 AS n FROM (",
+    first_live!("$3"),
+    ") first)
+    UNION ALL
+    SELECT next.path, next.child, s.n + 1
+      FROM step s
+     CROSS JOIN LATERAL (",
+    first_live!(concat!(tree_order!("s.child"), r" || E'\x01\x02'")),
+    ") next
+     WHERE s.n < $6
+)
+SELECT s.child, s.path = s.child AS is_entry, s.path <> s.child OR EXISTS (
+           SELECT FROM entries e
+            WHERE e.tenant_id = $1 AND e.agent_id = $2 AND e.deleted_at IS NULL
+              AND (e.expires_at IS NULL OR e.expires_at > now())
+              AND e.path > s.child || '/' AND e.path < s.child || '0'
+       ) AS is_directory
+  FROM step s
+ ORDER BY s.n"
+);
+
+/// At most `limit` children of `prefix` from `after` on, sorted by path.
+pub async fn children(
+    executor: impl PgExecutor<'_>,
+    tenant: TenantId,
+    agent: &AgentId,
+    prefix: &Prefix,
+    after: &After,
+    limit: i32,
+) -> Result<Vec<Child>, StoreError> {
+    let from = match after {
+        After::Start => tree_order(prefix.as_str()) + BELOW,
+        After::Entry(path) => tree_order(path) + BELOW,
+        After::Subtree(path) => tree_order(path) + BEYOND,
+    };
+    let rows = sqlx::query(LIST)
+        .bind(tenant.0)
+        .bind(agent.as_str())
+        .bind(from)
+        .bind(tree_order(prefix.as_str()) + BEYOND)
+        .bind(prefix.as_str())
+        .bind(limit)
+        .fetch_all(executor)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Child {
+                path: row.try_get(0)?,
+                is_entry: row.try_get(1)?,
+                is_directory: row.try_get(2)?,
+            })
+        })
+        .collect::<Result<_, sqlx::Error>>()
+        .map_err(Into::into)
+}
+
+/// What follows a path in tree order where its subtree begins.
+const BELOW: &str = "\x01\x01";
+/// What follows a path in tree order right after its subtree.
+const BEYOND: &str = "\x01\x02";
+
+/// The same text that the index `entries_tree` holds of a path.
+fn tree_order(path: &str) -> String {
+    path.replace('\x01', "\x01\x02").replace('/', "\x01\x01")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn tree_order_keeps_subtrees_together(
+            a in "(/[a-c!\\x01-]{1,3}){1,3}", b in "(/[a-c!\\x01-]{1,3}){1,3}",
+        ) {
+            let below = b.strip_prefix(&a).is_some_and(|rest| rest.starts_with('/'));
+            let (from, to) = (tree_order(&a) + BELOW, tree_order(&a) + BEYOND);
+            let key = tree_order(&b);
+            prop_assert_eq!(from <= key && key < to, below);
+            let segments = |p: &str| p.split('/').map(str::to_owned).collect::<Vec<_>>();
+            prop_assert_eq!(tree_order(&a).cmp(&key), segments(&a).cmp(&segments(&b)));
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Finding out what became of versions whose COMMIT was not answered.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use sqlx::Row as _;
+use sqlx::postgres::PgConnection;
+use uuid::Uuid;
+
+use super::StoreError;
+use crate::domain::change::Change;
+
+/// Which of `changes` are in the database, by version id, with their moments.
+pub async fn committed(
+    connection: &mut PgConnection,
+    changes: &[&Change],
+) -> Result<HashMap<Uuid, Timestamp>, StoreError> {
+    let tenants: Vec<Uuid> = changes.iter().map(|c| c.key.tenant.0).collect();
+    let ids: Vec<Uuid> = changes.iter().map(|c| c.version_id).collect();
+    let rows = sqlx::query(
+        "SELECT v.id, v.created_at
+           FROM unnest($1::uuid[], $2::uuid[]) AS k (tenant_id, id)
+           JOIN entry_versions v ON v.tenant_id = k.tenant_id AND v.id = k.id",
+    )
+    .bind(tenants)
+    .bind(ids)
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get(0)?, row.try_get::<jiff_sqlx::Timestamp, _>(1)?.to_jiff())))
+        .collect::<Result<_, sqlx::Error>>()
+        .map_err(Into::into)
+}

@@ -1,0 +1,188 @@
+//! A batch of puts in one statement: one round trip, one implicit transaction.
+
+use std::collections::HashMap;
+
+use jiff::{SignedDuration, Timestamp};
+use sqlx::Row as _;
+use sqlx::postgres::PgConnection;
+use uuid::Uuid;
+
+use super::StoreError;
+use crate::domain::TenantId;
+use crate::domain::change::{Change, NewValue};
+use crate::domain::fold::Usage;
+
+/// `counted` takes the tenants' quota rows, which also keeps the writers of a tenant apart; `heads` then moves the heads
+/// of the tenants that are within their limit; `versions` follows. All arrays come sorted, so locks are taken in one order.
+/// A head's moment is its last version's; the versions before it in the batch lie a microsecond apart.
+const PUT: &str = "
+WITH counted AS (
+    INSERT INTO quota_usage AS q (tenant_id, day, writes, bytes)
+    SELECT t.tenant_id, (now() AT TIME ZONE 'UTC')::date, t.writes, t.bytes
+      FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS t (tenant_id, writes, bytes)
+     WHERE t.writes <= $4
+    ON CONFLICT (tenant_id, day) DO UPDATE
+       SET writes = q.writes + excluded.writes, bytes = q.bytes + excluded.bytes
+     WHERE q.writes + excluded.writes <= $4
+    RETURNING q.tenant_id
+), heads AS (
+    INSERT INTO entries AS e
+           (tenant_id, agent_id, path, latest_version_id, version, updated_at, expires_at)
+    SELECT k.tenant_id, k.agent_id, k.path, k.last_id, k.count,
+           now() + (k.count - 1) * interval '1 microsecond',
+           now() + (k.count - 1) * interval '1 microsecond' + k.ttl * interval '1 second'
+      FROM unnest($5::uuid[], $6::text[], $7::text[], $8::uuid[], $9::bigint[], $10::int[])
+           AS k (tenant_id, agent_id, path, last_id, count, ttl)
+     WHERE k.tenant_id = ANY (ARRAY (SELECT tenant_id FROM counted))
+    ON CONFLICT (tenant_id, agent_id, path) DO UPDATE
+       SET latest_version_id = excluded.latest_version_id,
+           version = e.version + excluded.version,
+           updated_at = greatest(excluded.updated_at, e.updated_at + excluded.version * interval '1 microsecond'),
+           expires_at = greatest(excluded.updated_at, e.updated_at + excluded.version * interval '1 microsecond')
+                      + (excluded.expires_at - excluded.updated_at),
+           deleted_at = NULL
+    RETURNING e.latest_version_id, e.version, e.updated_at
+), versions AS (
+    INSERT INTO entry_versions
+           (tenant_id, id, agent_id, path, version, value, tags, importance, searchable, created_at, expires_at)
+    SELECT v.tenant_id, v.id, v.agent_id, v.path, h.version - v.back, v.value::json, v.tags::text[], v.importance,
+           v.searchable, h.updated_at - v.back * interval '1 microsecond',
+           h.updated_at - v.back * interval '1 microsecond' + v.ttl * interval '1 second'
+      FROM unnest($11::uuid[], $12::uuid[], $13::text[], $14::text[], $15::uuid[], $16::bigint[], $17::text[],
+                  $18::text[], $19::real[], $20::bool[], $21::int[])
+           AS v (tenant_id, id, agent_id, path, last_id, back, value, tags, importance, searchable, ttl)
+      JOIN heads h ON h.latest_version_id = v.last_id
+)
+SELECT latest_version_id, updated_at FROM heads";
+
+/// A put, taken out of its change.
+#[derive(Debug, Clone, Copy)]
+pub struct Put<'a> {
+    /// Where, and the version's id.
+    pub change: &'a Change,
+    /// What.
+    pub new: &'a NewValue,
+}
+
+/// Writes `puts` in their order. Answers for each when it was written, or `None` when its tenant's whole share of the
+/// batch does not fit under `daily_writes` any more: then nothing of that tenant was written.
+pub async fn put(
+    connection: &mut PgConnection,
+    puts: &[Put<'_>],
+    daily_writes: Option<i64>,
+) -> Result<Vec<Option<Timestamp>>, StoreError> {
+    let batch = Batch::new(puts);
+    let (heads, versions, usage) = (&batch.heads, &batch.versions, &batch.usage);
+    let column =
+        |value: fn(&Put<'_>) -> String| versions.iter().map(|v| value(&v.put)).collect::<Vec<_>>();
+    let rows = sqlx::query(PUT)
+        .bind(usage.iter().map(|(tenant, _)| tenant.0).collect::<Vec<_>>())
+        .bind(usage.iter().map(|(_, usage)| usage.writes).collect::<Vec<_>>())
+        .bind(usage.iter().map(|(_, usage)| usage.bytes).collect::<Vec<_>>())
+        .bind(daily_writes.unwrap_or(i64::MAX))
+        .bind(heads.iter().map(|h| h.last.change.key.tenant.0).collect::<Vec<_>>())
+        .bind(heads.iter().map(|h| h.last.change.key.agent.as_str()).collect::<Vec<_>>())
+        .bind(heads.iter().map(|h| h.last.change.key.path.as_str()).collect::<Vec<_>>())
+        .bind(heads.iter().map(|h| h.last.change.version_id).collect::<Vec<_>>())
+        .bind(heads.iter().map(|h| h.count).collect::<Vec<_>>())
+        .bind(heads.iter().map(|h| h.last.new.ttl_seconds).collect::<Vec<_>>())
+        .bind(versions.iter().map(|v| v.put.change.key.tenant.0).collect::<Vec<_>>())
+        .bind(versions.iter().map(|v| v.put.change.version_id).collect::<Vec<_>>())
+        .bind(column(|p| p.change.key.agent.as_str().to_owned()))
+        .bind(column(|p| p.change.key.path.as_str().to_owned()))
+        .bind(versions.iter().map(|v| v.last_id).collect::<Vec<_>>())
+        .bind(versions.iter().map(|v| v.back).collect::<Vec<_>>())
+        .bind(versions.iter().map(|v| v.put.new.value.as_str()).collect::<Vec<_>>())
+        .bind(column(|p| array_literal(p.new.tags.as_slice())))
+        .bind(versions.iter().map(|v| v.put.new.importance).collect::<Vec<_>>())
+        .bind(versions.iter().map(|v| v.put.new.searchable).collect::<Vec<_>>())
+        .bind(versions.iter().map(|v| v.put.new.ttl_seconds).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?;
+    let moved: HashMap<Uuid, Timestamp> = rows
+        .iter()
+        .map(|row| Ok((row.try_get(0)?, row.try_get::<jiff_sqlx::Timestamp, _>(1)?.to_jiff())))
+        .collect::<Result<_, sqlx::Error>>()?;
+    let mut moments = vec![None; puts.len()];
+    for version in versions {
+        moments[version.index] =
+            moved.get(&version.last_id).map(|&at| at - SignedDuration::from_micros(version.back));
+    }
+    Ok(moments)
+}
+
+struct HeadRow<'a> {
+    last: Put<'a>,
+    count: i64,
+}
+
+struct VersionRow<'a> {
+    put: Put<'a>,
+    index: usize,
+    last_id: Uuid,
+    /// How many versions of the same entry follow in the batch.
+    back: i64,
+}
+
+/// The rows of a batch, sorted as the database sorts them.
+struct Batch<'a> {
+    heads: Vec<HeadRow<'a>>,
+    versions: Vec<VersionRow<'a>>,
+    usage: Vec<(TenantId, Usage)>,
+}
+
+impl<'a> Batch<'a> {
+    fn new(puts: &[Put<'a>]) -> Self {
+        let mut sorted: Vec<(usize, Put<'a>)> = puts.iter().copied().enumerate().collect();
+        // Stable: the puts of one entry keep their order.
+        sorted.sort_by(|(_, a), (_, b)| a.change.key.cmp(&b.change.key));
+        let mut batch =
+            Self { heads: Vec::new(), versions: Vec::with_capacity(puts.len()), usage: Vec::new() };
+        for of_entry in sorted.chunk_by(|(_, a), (_, b)| a.change.key == b.change.key) {
+            let last = of_entry[of_entry.len() - 1].1;
+            batch.heads.push(HeadRow { last, count: of_entry.len() as i64 });
+            for (place, &(index, put)) in of_entry.iter().enumerate() {
+                let back = (of_entry.len() - 1 - place) as i64;
+                batch.versions.push(VersionRow {
+                    put,
+                    index,
+                    last_id: last.change.version_id,
+                    back,
+                });
+                batch.count(put);
+            }
+        }
+        batch
+    }
+
+    fn count(&mut self, put: Put<'_>) {
+        let tenant = put.change.key.tenant;
+        if self.usage.last().is_none_or(|(last, _)| *last != tenant) {
+            self.usage.push((tenant, Usage::default()));
+        }
+        if let Some((_, usage)) = self.usage.last_mut() {
+            usage.writes += 1;
+            usage.bytes += put.change.action.bytes() as i64;
+        }
+    }
+}
+
+/// PostgreSQL's text form of a text array: ragged lists cannot travel as an array of arrays.
+pub(super) fn array_literal(items: &[String]) -> String {
+    let quoted: Vec<String> = items
+        .iter()
+        .map(|item| format!("\"{}\"", item.replace('\\', "\\\\").replace('"', "\\\"")))
+        .collect();
+    format!("{{{}}}", quoted.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn array_literals_are_quoted() {
+        assert_eq!(array_literal(&[]), "{}");
+        assert_eq!(array_literal(&["a,b".into(), "c\"d\\".into()]), r#"{"a,b","c\"d\\"}"#);
+    }
+}

@@ -1,0 +1,142 @@
+//! A running API and a client of it.
+
+use std::collections::HashMap;
+
+use agentfs_server::admin::{self, CreateKey};
+use agentfs_server::serve::serve;
+use agentfs_server::settings::Settings;
+use reqwest::{RequestBuilder, StatusCode};
+use secrecy::ExposeSecret as _;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::database::Database;
+
+/// An API in this process, ended when dropped.
+pub struct Api {
+    pub client: Client,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Api {
+    /// On `database`, with a key of the default tenant that has `scopes`, and more settings.
+    pub async fn start_with(
+        database: &Database,
+        scopes: &[&str],
+        settings: &[(&str, &str)],
+    ) -> Self {
+        let wanted = CreateKey {
+            label: "test".into(),
+            tenant: None,
+            scopes: scopes.iter().map(|s| (*s).to_owned()).collect(),
+            expires_in_seconds: None,
+        };
+        let key = admin::create_key(&database.address(), &wanted).await.expect("a key");
+        let client = Client {
+            url: String::new(),
+            key: key.reveal().expose_secret().to_owned(),
+            http: http(),
+        };
+        Self::serve(database, client, settings).await
+    }
+
+    async fn serve(database: &Database, client: Client, settings: &[(&str, &str)]) -> Self {
+        let mut variables: HashMap<&str, &str> = [("WRITE_QUOTA_PER_DAY", "0")].into();
+        variables.insert("DATABASE_URL", &database.url);
+        variables.extend(settings.iter().copied());
+        let settings =
+            Settings::read(|name| variables.get(name).map(ToString::to_string)).expect("settings");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let task = tokio::spawn(async move {
+            serve(settings, listener, std::future::pending()).await.expect("serves");
+        });
+        Self { client: Client { url, ..client }, task }
+    }
+
+    /// On a new database, with a key that may read and write.
+    pub async fn start() -> (Self, Database) {
+        let database = Database::migrated().await;
+        (Self::start_with(&database, &[], &[]).await, database)
+    }
+
+    /// Another process' worth of API on the same database, with the same key.
+    pub async fn replica(&self, database: &Database, settings: &[(&str, &str)]) -> Self {
+        Self::serve(database, self.client.clone(), settings).await
+    }
+}
+
+fn http() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().build().expect("a client")
+}
+
+/// Speaks to an API as an agent does.
+#[derive(Clone)]
+pub struct Client {
+    pub url: String,
+    pub key: String,
+    pub http: reqwest::Client,
+}
+
+impl Client {
+    pub fn new(url: String, key: String) -> Self {
+        Self { url, key, http: http() }
+    }
+
+    pub fn with_key(&self, key: &str) -> Self {
+        Self { key: key.to_owned(), ..self.clone() }
+    }
+
+    pub fn request(&self, route: &str, body: &str) -> RequestBuilder {
+        self.http
+            .post(format!("{}{route}", self.url))
+            .bearer_auth(&self.key)
+            .header("content-type", "application/json")
+            .body(body.to_owned())
+    }
+
+    /// Status and body of a request; an error when there was no answer.
+    pub async fn try_post(&self, route: &str, body: Value) -> reqwest::Result<(StatusCode, Value)> {
+        let response = self.request(route, &body.to_string()).send().await?;
+        Ok((response.status(), response.json().await?))
+    }
+
+    pub async fn post(&self, route: &str, body: Value) -> (StatusCode, Value) {
+        self.try_post(route, body).await.expect("an answer")
+    }
+
+    /// The body of a request that must succeed.
+    pub async fn ok(&self, route: &str, body: Value) -> Value {
+        let (status, answer) = self.post(route, body).await;
+        assert_eq!(status, StatusCode::OK, "{route}: {answer}");
+        answer
+    }
+
+    /// Status and code of a request that must fail, and the error's sentence.
+    pub async fn error(&self, route: &str, body: Value) -> (u16, String, String) {
+        let (status, answer) = self.post(route, body).await;
+        let text =
+            |field: &str| answer["error"][field].as_str().expect("an error envelope").to_owned();
+        assert!(!text("request_id").is_empty());
+        (status.as_u16(), text("code"), text("message"))
+    }
+
+    pub async fn put(&self, path: &str, value: Value) -> Value {
+        self.ok("/v1/put", json!({"agent_id": "ada", "path": path, "value": value})).await
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
+        self.ok("/v1/get", json!({"agent_id": "ada", "path": path})).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Value {
+        self.ok("/v1/delete", json!({"agent_id": "ada", "path": path})).await
+    }
+}

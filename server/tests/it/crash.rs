@@ -1,0 +1,191 @@
+//! kill -9 under writes: what was acknowledged is there.
+
+use std::collections::HashSet;
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use agentfs_server::admin::{self, CreateKey};
+use futures::future::join_all;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use secrecy::ExposeSecret as _;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::api::Client;
+use crate::database::{Database, Postgres};
+
+/// `agentfs-server serve` as a process of its own.
+struct Server(Child);
+
+impl Server {
+    fn start(database: &Database, port: u16) -> Self {
+        let child = Command::new(env!("CARGO_BIN_EXE_agentfs-server"))
+            .arg("serve")
+            .env("DATABASE_URL", &database.url)
+            .env("PORT", port.to_string())
+            .env("WRITE_QUOTA_PER_DAY", "0")
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self(child)
+    }
+
+    fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+async fn key(database: &Database) -> String {
+    let wanted =
+        CreateKey { label: String::new(), tenant: None, scopes: vec![], expires_in_seconds: None };
+    admin::create_key(&database.address(), &wanted)
+        .await
+        .unwrap()
+        .reveal()
+        .expose_secret()
+        .to_owned()
+}
+
+async fn wait_until_ready(client: &Client) {
+    for _ in 0..200 {
+        if client
+            .http
+            .get(format!("{}/healthz", client.url))
+            .send()
+            .await
+            .is_ok_and(|r| r.status() == 200)
+        {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the server never got ready");
+}
+
+/// Puts and deletes on hot and own paths until told to stop; the version ids that were acknowledged.
+async fn write_until(client: Client, writer: usize, stop: Arc<AtomicBool>) -> Vec<Uuid> {
+    let mut acknowledged = Vec::new();
+    let mut n = 0_usize;
+    while !stop.load(Ordering::Relaxed) {
+        n += 1;
+        let path = if n % 2 == 0 { "/hot".to_owned() } else { format!("/own/{writer}/{}", n % 10) };
+        let (route, body) = if n % 7 == 0 {
+            ("/v1/delete", json!({"agent_id": "ada", "path": path}))
+        } else {
+            ("/v1/put", json!({"agent_id": "ada", "path": path, "value": [writer, n]}))
+        };
+        match client.try_post(route, body).await {
+            Ok((status, answer)) if status == 200 => {
+                acknowledged
+                    .extend(answer["version_id"].as_str().map(|id| id.parse::<Uuid>().unwrap()));
+            }
+            // No answer or a 503: nothing was promised.
+            _ => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+    acknowledged
+}
+
+async fn assert_all_there(database: &Database, acknowledged: &[Uuid]) {
+    let stored: Vec<Uuid> = sqlx::query_scalar("SELECT id FROM entry_versions")
+        .fetch_all(&mut database.connect().await)
+        .await
+        .unwrap();
+    let stored: HashSet<Uuid> = stored.into_iter().collect();
+    let lost: Vec<_> = acknowledged.iter().filter(|id| !stored.contains(id)).collect();
+    assert!(
+        lost.is_empty(),
+        "{} of {} acknowledged writes are lost",
+        lost.len(),
+        acknowledged.len()
+    );
+    let gaps =
+        "SELECT count(*) FROM (SELECT count(*) AS n, max(version) AS last FROM entry_versions
+                 GROUP BY tenant_id, agent_id, path) t WHERE n <> last";
+    assert_eq!(database.number(gaps).await, 0, "versions are numbered without gap");
+    let heads =
+        "SELECT count(*) FROM entries e LEFT JOIN entry_versions v ON v.id = e.latest_version_id
+                  WHERE v.version IS DISTINCT FROM e.version";
+    assert_eq!(database.number(heads).await, 0, "every head is its last version");
+    let counted = "SELECT (SELECT sum(writes) FROM quota_usage)::bigint - (SELECT count(*) FROM entry_versions)";
+    assert_eq!(database.number(counted).await, 0, "the quota has counted what was written");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_the_server() {
+    let database = Database::migrated().await;
+    let port = free_port();
+    let client = Client::new(format!("http://127.0.0.1:{port}"), key(&database).await);
+    let mut server = Server::start(&database, port);
+    wait_until_ready(&client).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> =
+        (0..32).map(|w| tokio::spawn(write_until(client.clone(), w, stop.clone()))).collect();
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        server.kill();
+        server = Server::start(&database, port);
+        wait_until_ready(&client).await;
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    stop.store(true, Ordering::Relaxed);
+    let acknowledged: Vec<Uuid> =
+        join_all(writers).await.into_iter().flat_map(Result::unwrap).collect();
+    assert!(
+        acknowledged.len() > 300,
+        "only {} writes: the test saw too little",
+        acknowledged.len()
+    );
+    assert_all_there(&database, &acknowledged).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_postgresql() {
+    let postgres = Postgres::start(&["--restart"]);
+    let database = postgres.database().await;
+    database.migrate().await;
+    let port = free_port();
+    let client = Client::new(format!("http://127.0.0.1:{port}"), key(&database).await);
+    let _server = Server::start(&database, port);
+    wait_until_ready(&client).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> =
+        (0..32).map(|w| tokio::spawn(write_until(client.clone(), w, stop.clone()))).collect();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    kill(Pid::from_raw(postgres.pid()), Signal::SIGKILL).unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    wait_until_ready(&client).await;
+    // A session that is ended in the middle of a batch: COMMIT may be lost, the answer must be right.
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        database
+            .execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'agentfs-server' AND query LIKE '%INSERT INTO entry_versions%'")
+            .await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    let acknowledged: Vec<Uuid> =
+        join_all(writers).await.into_iter().flat_map(Result::unwrap).collect();
+    assert!(
+        acknowledged.len() > 300,
+        "only {} writes: the test saw too little",
+        acknowledged.len()
+    );
+    wait_until_ready(&client).await;
+    assert_all_there(&database, &acknowledged).await;
+}

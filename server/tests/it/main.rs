@@ -1,0 +1,16 @@
+//! The server on a real PostgreSQL, which the tests start and end themselves.
+
+#![allow(clippy::expect_used, clippy::unwrap_used)]
+
+mod api;
+mod auth;
+mod concurrency;
+mod crash;
+mod database;
+mod dev;
+mod entries;
+mod errors;
+mod health;
+mod list;
+mod migrate;
+mod quota;

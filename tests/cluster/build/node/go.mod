@@ -1,0 +1,3 @@
+module agentfs.io/tests/cluster/build/node
+
+go 1.21
