@@ -12,4 +12,7 @@ SAMPLE=manifests/samples/memory.yaml
 NAME=memory
 DEMO_LABEL=agentfs.io/demo # on the namespaces that the demo made, so that it removes no others
 
-export KUBECONFIG=$CLUSTER_KUBECONFIG PATH=$CLUSTER_TOOLS:$PATH # tests/cluster/up makes both
+# use_cluster: from here on kubectl and helm mean the checkout's cluster. tests/cluster/up must see the user's own context.
+use_cluster() {
+    export KUBECONFIG=$CLUSTER_KUBECONFIG PATH=$CLUSTER_TOOLS:$PATH
+}

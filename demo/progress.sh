@@ -29,7 +29,8 @@ wait_until_ready() {
         if ((SECONDS - began > $1)); then
             kubectl describe agentfs "$NAME" -n "$NAMESPACE" >&2 || true
             explain_pods "$NAMESPACE"
-            fail "AgentFS $NAME is not Ready after $1 s: its conditions and its pods' last lines are above."
+            kubectl logs -n "$OPERATOR_NAMESPACE" "deployment/$RELEASE" --tail=5 >&2 || true
+            fail "AgentFS $NAME is not Ready after $1 s: its conditions, its pods and the operator's last lines are above."
         fi
         sleep 0.5
     done

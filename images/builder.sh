@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Which program builds images here, and the few things that differ between docker, podman and buildah.
-# To be sourced. Everything that builds, keeps or copies an image goes through these functions.
+# To be sourced after tests/cluster/lib/packages.sh. Everything that builds, keeps or copies an image goes through these functions.
 # AGENTFS_IMAGE_BUILDER=docker|podman|buildah names one; otherwise the first that works is taken.
 
 # image_builder_works NAME: the program is there and can do its work (a docker client alone cannot).
@@ -31,10 +31,9 @@ image_builder() {
     done
     if [[ $EUID -eq 0 ]] && command -v apt-get >/dev/null; then
         echo "No docker, podman or buildah works here: installing buildah" >&2
-        if { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends buildah; } >&2; then
-            echo buildah
-            return
-        fi
+        need buildah=buildah >&2
+        echo buildah
+        return
     fi
     echo "No image builder: install docker (with its engine running), podman or buildah, then try again." >&2
     return 1

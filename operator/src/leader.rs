@@ -33,7 +33,9 @@ pub enum Lost {
     #[error("the Lease {LEASE_NAME} is held by {0} now; this operator stops working")]
     TakenBy(String),
     /// The Lease could not be renewed in time.
-    #[error("the Lease {LEASE_NAME} could not be renewed in time: {0}; this operator stops working")]
+    #[error(
+        "the Lease {LEASE_NAME} could not be renewed in time: {0}; this operator stops working"
+    )]
     NotRenewed(String),
 }
 
@@ -105,7 +107,11 @@ impl Election {
             lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
             acquire_time: Some(now.clone()),
             renew_time: Some(now),
-            lease_transitions: Some(if again { transitions } else { transitions.saturating_add(1) }),
+            lease_transitions: Some(if again {
+                transitions
+            } else {
+                transitions.saturating_add(1)
+            }),
             ..LeaseSpec::default()
         });
         lease
@@ -179,7 +185,9 @@ impl Held<'_> {
         let release = leases.replace(LEASE_NAME, &params, &self.lease);
         match timeout(RETRY_EVERY, release).await {
             Ok(Ok(_)) => tracing::info!("gave the Lease {LEASE_NAME} up"),
-            Ok(Err(error)) => tracing::warn!(%error, "could not give the Lease up; it runs out by itself"),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "could not give the Lease up; it runs out by itself");
+            }
             Err(_) => tracing::warn!("could not give the Lease up in time; it runs out by itself"),
         }
     }
@@ -205,7 +213,8 @@ fn may_take(spec: &LeaseSpec, identity: &str, unchanged: Duration) -> bool {
         None | Some("") => true,
         Some(holder) if holder == identity => true,
         Some(_) => {
-            let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+            let seconds =
+                spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
             unchanged >= seconds.map_or(DURATION, Duration::from_secs)
         }
     }

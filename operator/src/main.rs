@@ -45,9 +45,15 @@ fn print_crds() -> anyhow::Result<()> {
 }
 
 fn run(settings: RunSettings) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&settings.log)
-        .with_context(|| format!("AGENTFS_LOG {:?} is not a log filter; example: info", settings.log))?;
-    tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).init();
+    let filter = EnvFilter::try_new(&settings.log).with_context(|| {
+        format!("AGENTFS_LOG {:?} is not a log filter; example: info", settings.log)
+    })?;
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_span_list(false)
+        .with_env_filter(filter)
+        .init();
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

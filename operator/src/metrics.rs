@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use kube::runtime::reflector::Store;
 use prometheus::{
-    Encoder as _, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, Opts, Registry, TextEncoder,
+    Encoder as _, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, Opts, Registry,
+    TextEncoder,
 };
 
 use crate::crd::AgentFS;

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 /// The server; cloning shares it.
 #[derive(Clone, Default)]
-pub struct ApiServer {
+pub(crate) struct ApiServer {
     state: Arc<Mutex<State>>,
 }
 
@@ -27,7 +27,7 @@ struct State {
 
 impl ApiServer {
     /// A client of this server.
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         let server = self.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
             let server = server.clone();
@@ -37,7 +37,7 @@ impl ApiServer {
     }
 
     /// Puts an object at its path, for example `apps/v1/deployments/memory-api`.
-    pub fn put(&self, path: &str, mut object: Value) {
+    pub(crate) fn put(&self, path: &str, mut object: Value) {
         let mut state = self.state.lock().unwrap();
         if object["metadata"].get("uid").is_none() {
             state.made += 1;
@@ -47,35 +47,35 @@ impl ApiServer {
     }
 
     /// The object at `path`.
-    pub fn get(&self, path: &str) -> Option<Value> {
+    pub(crate) fn get(&self, path: &str) -> Option<Value> {
         self.state.lock().unwrap().objects.get(path).cloned()
     }
 
     /// Merges `change` into the object at `path`, as a controller or a hand would.
-    pub fn change(&self, path: &str, change: &Value) {
+    pub(crate) fn change(&self, path: &str, change: &Value) {
         let mut state = self.state.lock().unwrap();
         merge(state.objects.get_mut(path).unwrap(), change);
     }
 
     /// Removes the object at `path`.
-    pub fn remove(&self, path: &str) {
+    pub(crate) fn remove(&self, path: &str) {
         self.state.lock().unwrap().objects.remove(path).unwrap();
     }
 
     /// Refuses writes to `path` from now on, with this status code and message.
-    pub fn refuse(&self, path: &str, code: u16, message: &str) {
+    pub(crate) fn refuse(&self, path: &str, code: u16, message: &str) {
         let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
                             "code": code, "reason": "Forbidden", "message": message});
         self.state.lock().unwrap().refusals.insert(path.into(), status);
     }
 
     /// The writes since the last call, as `METHOD path`.
-    pub fn writes(&self) -> Vec<String> {
+    pub(crate) fn writes(&self) -> Vec<String> {
         std::mem::take(&mut self.state.lock().unwrap().writes)
     }
 
     /// The paths of all objects of a collection, for example `batch/v1/jobs`.
-    pub fn names(&self, collection: &str) -> Vec<String> {
+    pub(crate) fn names(&self, collection: &str) -> Vec<String> {
         let prefix = format!("{collection}/");
         let state = self.state.lock().unwrap();
         state.objects.keys().filter_map(|p| p.strip_prefix(&prefix)).map(str::to_owned).collect()
@@ -93,7 +93,10 @@ impl ApiServer {
                 self.write(&method, &path, query, &body)
             }
         };
-        Response::builder().status(status).body(Body::from(answer.to_string().into_bytes())).unwrap()
+        Response::builder()
+            .status(status)
+            .body(Body::from(answer.to_string().into_bytes()))
+            .unwrap()
     }
 
     fn read(&self, path: &str, query: &str) -> (StatusCode, Value) {
@@ -101,15 +104,15 @@ impl ApiServer {
         if let Some(object) = state.objects.get(path) {
             return (StatusCode::OK, object.clone());
         }
-        let is_collection = path.rsplit('/').next().is_some_and(|last| {
-            ["pods", "jobs", "events"].contains(&last)
-        });
+        let is_collection =
+            path.rsplit('/').next().is_some_and(|last| ["pods", "jobs", "events"].contains(&last));
         if !is_collection {
             return not_found(path);
         }
         let query = query.replace("%3D", "=").replace("%2C", ",").replace("%2F", "/");
         let labels = query.split('&').find_map(|part| part.strip_prefix("labelSelector="));
-        let field = query.split("involvedObject.name=").nth(1).and_then(|rest| rest.split('&').next());
+        let field =
+            query.split("involvedObject.name=").nth(1).and_then(|rest| rest.split('&').next());
         let matches = |object: &Value| {
             labels.unwrap_or_default().split(',').filter(|l| !l.is_empty()).all(|label| {
                 let (key, value) = label.split_once('=').unwrap();
@@ -119,7 +122,10 @@ impl ApiServer {
         let prefix = format!("{path}/");
         let of_it = state.objects.iter().filter(|(p, _)| p.starts_with(&prefix));
         let items: Vec<_> = of_it.map(|(_, o)| o).filter(|o| matches(o)).cloned().collect();
-        (StatusCode::OK, json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": items}))
+        (
+            StatusCode::OK,
+            json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": items}),
+        )
     }
 
     fn write(&self, method: &Method, path: &str, query: &str, body: &Value) -> (StatusCode, Value) {
@@ -149,8 +155,11 @@ impl ApiServer {
                 let object = state.objects.get_mut(path).unwrap();
                 let wanted = body["metadata"].get("uid").cloned();
                 if wanted.is_some_and(|uid| uid != object["metadata"]["uid"]) {
-                    return (StatusCode::CONFLICT, json!({"kind": "Status", "apiVersion": "v1",
-                        "status": "Failure", "code": 409, "reason": "Conflict", "message": "uid"}));
+                    return (
+                        StatusCode::CONFLICT,
+                        json!({"kind": "Status", "apiVersion": "v1",
+                        "status": "Failure", "code": 409, "reason": "Conflict", "message": "uid"}),
+                    );
                 }
                 merge(object, body);
                 (StatusCode::OK, object.clone())

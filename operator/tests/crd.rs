@@ -59,6 +59,19 @@ fn rules_refuse_what_is_wrong_with_a_sentence() {
     one(&resource("my.memory", &json!({})), None, "lower-case letters, digits and '-' only");
     one(&json!({"metadata": {"name": "memory"}, "spec": {"database": {}}}), None, "set embedded");
     one(&resource("memory", &json!({"size": "512Mi"})), None, "at least 1Gi");
+    one(&resource("memory", &json!({"size": "ten"})), None, "must be a size");
+    one(&resource("memory", &json!({"storageClassName": "No Class"})), None, "StorageClass");
+    let with = |field: &str, value: Value| {
+        let mut resource = resource("memory", &json!({}));
+        resource["spec"][field] = value;
+        resource
+    };
+    one(&with("image", json!("bad image")), None, "not the name of an image");
+    let cpu = |amount: Value| with("api", json!({"resources": {"requests": {"cpu": amount}}}));
+    one(&cpu(json!("lots")), None, "every entry must be an amount");
+    one(&cpu(json!(-1)), None, "every entry must be an amount");
+    assert_eq!(refusals(&cpu(json!(2)), None), Vec::<String>::new());
+    assert_eq!(refusals(&cpu(json!("0.5")), None), Vec::<String>::new());
     one(
         &resource("memory", &json!({"size": "5Gi", "storageClassName": "fast"})),
         Some(&old),

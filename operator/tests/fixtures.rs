@@ -11,26 +11,27 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::ObjectMeta;
 
 /// An API key of the right form, known to the golden files.
-pub const ADMIN_KEY: &str = "agfs_live_AAAAAAAAAAA.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+pub(crate) const ADMIN_KEY: &str =
+    "agfs_live_AAAAAAAAAAA.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// An `AgentFS` from a file of `tests/fixtures`.
-pub fn agentfs(file: &str) -> AgentFS {
+pub(crate) fn agentfs(file: &str) -> AgentFS {
     let path = format!("{}/tests/fixtures/{file}.yaml", env!("CARGO_MANIFEST_DIR"));
     serde_yaml_ng::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
 /// The images of an operator of version 1.
-pub fn images() -> Images {
+pub(crate) fn images() -> Images {
     Images { server: "agentfs/server:1.0.0".into(), postgres: "agentfs/postgres:17".into() }
 }
 
 /// The moment at which the tests look.
-pub fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     "2026-11-23T14:02:11Z".parse().unwrap()
 }
 
 /// A Secret of the AgentFS `memory` with these entries.
-pub fn secret(name: &str, entries: &[(&str, &str)]) -> Secret {
+pub(crate) fn secret(name: &str, entries: &[(&str, &str)]) -> Secret {
     let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     Secret {
         metadata: ObjectMeta {
@@ -51,7 +52,7 @@ pub fn secret(name: &str, entries: &[(&str, &str)]) -> Secret {
 }
 
 /// What is seen of an AgentFS whose Secrets are there and nothing else.
-pub fn with_secrets() -> Observed {
+pub(crate) fn with_secrets() -> Observed {
     Observed {
         credentials: Some(secret(
             "memory-credentials",

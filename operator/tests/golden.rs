@@ -59,7 +59,8 @@ fn full() {
 #[test]
 fn the_same_plan_builds_the_same_objects() {
     let yaml = |children: Children<Prepared>| {
-        serde_yaml_ng::to_string(&(children.api, children.postgres, children.migration.job)).unwrap()
+        serde_yaml_ng::to_string(&(children.api, children.postgres, children.migration.job))
+            .unwrap()
     };
     assert_eq!(yaml(children("full")), yaml(children("full")));
 }

@@ -1,6 +1,8 @@
 //! The operator's tests: golden files of every child, the rules of the resource definition, and whole
 //! reconciles against an API server in memory.
 
+#![allow(clippy::unwrap_used)] // clippy knows only the functions marked #[test] as tests
+
 mod api_server;
 mod crd;
 mod fixtures;

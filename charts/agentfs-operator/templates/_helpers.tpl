@@ -47,7 +47,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "agentfs-operator.rules" -}}
 - apiGroups: [agentfs.io]
   resources: [agentfses]
-  verbs: [list, watch]
+  verbs: [get, list, watch]
 - apiGroups: [agentfs.io]
   resources: [agentfses/status]
   verbs: [patch]

@@ -146,7 +146,10 @@ impl Writer<'_> {
         };
         tracing::info!(kind, name, namespace = self.namespace, new = live.is_none(), "applying");
         let api: Api<K> = Api::namespaced(self.client.clone(), self.namespace);
-        let applied = api.patch(&name, &params, &Patch::Apply(&patch)).await;
+        let mut applied = api.patch(&name, &params, &Patch::Apply(&patch)).await;
+        if live.is_some() && applied.as_ref().is_err_and(is_contradiction) {
+            applied = replace_lists(&api, &name, &patch, &params).await;
+        }
         applied.map_err(|error| refused_or_unavailable(kind, name, error))
     }
 
@@ -166,6 +169,28 @@ impl Writer<'_> {
             Err(error) => Err(refused_or_unavailable(kind, name.to_owned(), error)),
         }
     }
+}
+
+/// Whether the object would contradict itself.
+fn is_contradiction(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 422)
+}
+
+/// A hand that changed the number of a port left an element that is not ours, and ours beside it
+/// would have the same name. Then our lists replace those that are there, and the apply is repeated.
+async fn replace_lists<K>(
+    api: &Api<K>,
+    name: &str,
+    patch: &Value,
+    params: &PatchParams,
+) -> Result<K, kube::Error>
+where
+    K: Clone + Debug + DeserializeOwned,
+{
+    let replace = PatchParams { force: false, ..params.clone() };
+    let spec = json!({"metadata": {"uid": patch["metadata"]["uid"]}, "spec": patch["spec"]});
+    api.patch(name, &replace, &Patch::Merge(&spec)).await?;
+    api.patch(name, params, &Patch::Apply(patch)).await
 }
 
 /// An object with the annotation that says what was applied.

@@ -162,7 +162,10 @@ mod tests {
         let first = condition(READY, &wrong, &[], Some(2), at(0));
         let later = condition(READY, &wrong, std::slice::from_ref(&first), Some(2), at(600));
         assert_eq!(first, later);
-        assert_eq!(first.message, "It ends again (since 2026-11-23 14:02:11 UTC). Look at its log.");
+        assert_eq!(
+            first.message,
+            "It ends again (since 2026-11-23 14:02:11 UTC). Look at its log."
+        );
         assert_eq!(first.last_transition_time.0.subsec_nanosecond(), 0);
     }
 

@@ -1,5 +1,6 @@
 //! The controller process: watches, leader election, probes, and a stop without a cut.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -11,7 +12,7 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret, Service};
 use kube::api::Api;
 use kube::core::PartialObjectMeta;
 use kube::runtime::controller::{Config, Controller};
-use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::events::Reporter;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{PredicateConfig, WatchStreamExt as _, predicates, watcher};
 use kube::{Client, Resource, ResourceExt as _};
@@ -44,15 +45,15 @@ pub async fn run(settings: RunSettings) -> anyhow::Result<()> {
     let identity =
         settings.identity.clone().unwrap_or_else(|| format!("local-{:08x}", rand::random::<u32>()));
     let election = Election::new(client.clone(), &namespace, identity.clone());
-    let work = lead(&settings, client, metrics, probes, &election, identity, &stop);
+    let mut work = pin!(lead(&settings, client, metrics, probes, &election, identity, &stop));
     let result = tokio::select! {
-        result = work => result,
-        failed = served => Err(match failed {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) => anyhow::Error::new(error),
-            Err(panicked) => anyhow::Error::new(panicked),
-        })
-        .with_context(|| format!("cannot serve the probes on {}", settings.listen)),
+        result = &mut work => result,
+        ended = served => match ended.map_err(std::io::Error::other).flatten() {
+            // The probes end when the operator is told to stop; what is under way is not cut off.
+            Ok(()) => work.await,
+            Err(error) => Err(error)
+                .with_context(|| format!("cannot serve the probes on {}", settings.listen)),
+        },
     };
     stop.cancel();
     result
@@ -73,10 +74,7 @@ async fn lead(
     tracing::info!(identity, "leading");
     metrics.set_leader(true);
     let context = Arc::new(Context {
-        recorder: Recorder::new(
-            client.clone(),
-            Reporter { controller: MANAGER.into(), instance: Some(identity) },
-        ),
+        reporter: Reporter { controller: MANAGER.into(), instance: Some(identity) },
         images: settings.images(),
         readiness: Box::new(HttpReadiness::new().context("cannot make an HTTP client")?),
         metrics: metrics.clone(),
@@ -85,14 +83,20 @@ async fn lead(
     });
     let (controller, store) = controller(settings, &context.client, stop.clone());
     probes.show(store);
-    let work = controller.run(reconcile, error_policy, context).for_each(|result| async move {
-        match result {
-            Ok((agentfs, _)) => tracing::debug!(%agentfs, "reconciled"),
-            // What fails in a reconcile is logged where its pause is chosen.
-            Err(kube::runtime::controller::Error::ReconcilerFailed(..)) => {}
-            Err(error) => tracing::warn!(%error, "watching the cluster failed, trying again"),
-        }
-    });
+    let work = controller
+        .run(reconcile, |agentfs, error, context| error_policy(&agentfs, error, &context), context)
+        .for_each(|result| async move {
+            match result {
+                Ok((agentfs, _)) => tracing::debug!(%agentfs, "reconciled"),
+                // What fails in a reconcile is logged where its pause is chosen.
+                Err(kube::runtime::controller::Error::ReconcilerFailed(..)) => {}
+                // What belonged to a deleted resource goes after it.
+                Err(kube::runtime::controller::Error::ObjectNotFound(agentfs)) => {
+                    tracing::debug!(%agentfs, "is gone");
+                }
+                Err(error) => tracing::warn!(%error, "watching the cluster failed, trying again"),
+            }
+        });
     let result = tokio::select! {
         () = work => Ok(()),
         lost = held.keep() => Err(anyhow::Error::new(lost)),
@@ -127,9 +131,11 @@ fn controller(
         .owns(scope.api::<Service>(), ours.clone())
         .owns(scope.api::<Job>(), ours.clone())
         // Of what is not owned only the metadata is watched: that it changed is all that matters here.
-        .watches(scope.api::<PartialObjectMeta<Secret>>(), ours.clone(), by_label)
-        .watches(scope.api::<PartialObjectMeta<PersistentVolumeClaim>>(), ours.clone(), by_label)
-        .watches(scope.api::<PartialObjectMeta<Pod>>(), ours, by_label)
+        .watches(scope.api::<PartialObjectMeta<Secret>>(), ours.clone(), |object| by_label(&object))
+        .watches(scope.api::<PartialObjectMeta<PersistentVolumeClaim>>(), ours.clone(), |object| {
+            by_label(&object)
+        })
+        .watches(scope.api::<PartialObjectMeta<Pod>>(), ours, |object| by_label(&object))
         .graceful_shutdown_on(stop.cancelled_owned());
     (controller, store)
 }
@@ -154,7 +160,7 @@ impl Scope<'_> {
 }
 
 /// The AgentFS that an object belongs to, as its label says.
-fn by_label<K: Resource>(object: K) -> Option<ObjectRef<AgentFS>> {
+fn by_label<K: Resource>(object: &K) -> Option<ObjectRef<AgentFS>> {
     let name = object.labels().get(INSTANCE)?.clone();
     Some(ObjectRef::new(&name).within(&object.namespace()?))
 }

@@ -14,11 +14,11 @@ use sha2::{Digest as _, Sha256};
 /// What is wrong with a Secret that is there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
-    /// A key is missing or empty.
-    #[error("has no key {0}")]
+    /// An entry is missing or empty.
+    #[error("lacks the entry {0}")]
     Missing(&'static str),
-    /// A key holds what cannot be right.
-    #[error("key {0} is not {1}")]
+    /// An entry holds what cannot be right.
+    #[error("holds in its entry {0} what is not {1}")]
     Malformed(&'static str, &'static str),
 }
 
@@ -86,7 +86,7 @@ impl AdminKey {
         let key = text(secret, "key")?;
         let malformed = Unusable::Malformed(
             "key",
-            "an API key; it has the form agfs_live_<11 characters>.<43 characters>",
+            "an API key of the form agfs_live_<11 characters>.<43 characters>",
         );
         let Some((id, rest)) = key.strip_prefix("agfs_live_").and_then(|key| key.split_once('.'))
         else {
@@ -127,12 +127,14 @@ pub fn hash<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
 }
 
 fn text(secret: &Secret, key: &'static str) -> Result<String, Unusable> {
-    let bytes = secret.data.as_ref().and_then(|data| data.get(key)).ok_or(Unusable::Missing(key))?;
+    let bytes =
+        secret.data.as_ref().and_then(|data| data.get(key)).ok_or(Unusable::Missing(key))?;
     match String::from_utf8(bytes.0.clone()) {
         Ok(text) if text.is_empty() => Err(Unusable::Missing(key)),
-        Ok(text) if text.chars().any(char::is_control) => {
-            Err(Unusable::Malformed(key, "one line of text (a newline at its end is often the cause)"))
-        }
+        Ok(text) if text.chars().any(char::is_control) => Err(Unusable::Malformed(
+            key,
+            "one line of text (a newline at its end is often the cause)",
+        )),
         Ok(text) => Ok(text),
         Err(_) => Err(Unusable::Malformed(key, "UTF-8 text")),
     }
@@ -195,9 +197,11 @@ mod tests {
     #[test]
     fn a_missing_key_and_a_trailing_newline_are_named() {
         let missing = Credentials::from_secret(&secret(&[("username", "a"), ("database", "x")]));
-        assert_eq!(missing.unwrap_err().to_string(), "has no key password");
+        assert_eq!(missing.unwrap_err().to_string(), "lacks the entry password");
         let newline = Credentials::from_secret(&secret(&[("username", "a\n")]));
-        assert!(newline.unwrap_err().to_string().contains("key username is not one line"));
+        assert!(
+            newline.unwrap_err().to_string().contains("in its entry username what is not one line")
+        );
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Whether a live object already has every field that we want, whatever else others put into it.
 
+use std::cmp::Ordering;
+
 use serde_json::{Map, Value};
 
 use crate::crd::Quantity;
@@ -48,7 +50,8 @@ fn element_key(elements: &[Value]) -> Option<&'static str> {
 fn covers_amounts(live: &Value, wanted: &Value) -> bool {
     let same = |live: &Value, wanted: &Value| match (live.as_str(), wanted.as_str()) {
         (Some(live), Some(wanted)) => {
-            live == wanted || Quantity::new(live).compare(&Quantity::new(wanted)).is_some_and(|o| o.is_eq())
+            live == wanted
+                || Quantity::new(live).compare(&Quantity::new(wanted)).is_some_and(Ordering::is_eq)
         }
         _ => live == wanted,
     };
@@ -92,7 +95,8 @@ mod tests {
 
     #[test]
     fn a_changed_missing_or_longer_value_of_ours_is_drift() {
-        let wanted = json!({"spec": {"replicas": 3, "containers": [{"name": "api", "args": ["serve"]}]}});
+        let wanted =
+            json!({"spec": {"replicas": 3, "containers": [{"name": "api", "args": ["serve"]}]}});
         for live in [
             json!({"spec": {"replicas": 2, "containers": [{"name": "api", "args": ["serve"]}]}}),
             json!({"spec": {"containers": [{"name": "api", "args": ["serve"]}]}}),
@@ -106,8 +110,14 @@ mod tests {
     #[test]
     fn amounts_are_equal_in_other_words_and_only_amounts_are() {
         let wanted = json!({"resources": {"requests": {"cpu": "0.5", "memory": "1024Mi"}}});
-        assert!(covers(&json!({"resources": {"requests": {"cpu": "500m", "memory": "1Gi"}}}), &wanted));
-        assert!(!covers(&json!({"resources": {"requests": {"cpu": "500m", "memory": "2Gi"}}}), &wanted));
+        assert!(covers(
+            &json!({"resources": {"requests": {"cpu": "500m", "memory": "1Gi"}}}),
+            &wanted
+        ));
+        assert!(!covers(
+            &json!({"resources": {"requests": {"cpu": "500m", "memory": "2Gi"}}}),
+            &wanted
+        ));
         assert!(!covers(&json!({"value": "1k"}), &json!({"value": "1000"})));
     }
 

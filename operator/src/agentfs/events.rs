@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::events::{Event, EventType};
 
-use super::conditions::{READY, Finding};
+use super::conditions::{Finding, READY};
 
 /// The Events that tell what changed between two lists of conditions: a Warning for each trouble that
 /// is new, once, and a Normal one when all is well again.
@@ -24,7 +24,9 @@ pub fn changes(
         });
         let is_news = match finding {
             Finding::Wrong(_) => changed && !told.contains(&finding),
-            Finding::Fine { .. } => *kind == READY && was.is_none_or(|was| was.status != now.status),
+            Finding::Fine { .. } => {
+                *kind == READY && was.is_none_or(|was| was.status != now.status)
+            }
             _ => false,
         };
         told.push(finding);
@@ -49,7 +51,10 @@ mod tests {
     use crate::agentfs::conditions::{DATABASE_READY, condition};
     use crate::agentfs::pods::Trouble;
 
-    fn told(findings: &[(&'static str, Finding)], before: &[Condition]) -> (Vec<Event>, Vec<Condition>) {
+    fn told(
+        findings: &[(&'static str, Finding)],
+        before: &[Condition],
+    ) -> (Vec<Event>, Vec<Condition>) {
         let render = |(kind, f): &(&'static str, Finding)| {
             condition(kind, f, before, Some(1), Timestamp::UNIX_EPOCH)
         };
@@ -64,10 +69,16 @@ mod tests {
         let (first, conditions) = told(&bad, &[]);
         assert_eq!(first.len(), 1);
         assert_eq!(first[0].type_, EventType::Warning);
-        assert_eq!((first[0].reason.as_str(), first[0].action.as_str()), ("Unschedulable", DATABASE_READY));
+        assert_eq!(
+            (first[0].reason.as_str(), first[0].action.as_str()),
+            ("Unschedulable", DATABASE_READY)
+        );
         let (again, conditions) = told(&bad, &conditions);
         assert!(again.is_empty());
-        let well = [(READY, Finding::fine("Ready", "It answers.")), (DATABASE_READY, Finding::fine("Running", "x"))];
+        let well = [
+            (READY, Finding::fine("Ready", "It answers.")),
+            (DATABASE_READY, Finding::fine("Running", "x")),
+        ];
         let (end, conditions) = told(&well, &conditions);
         assert_eq!(end.iter().map(|e| e.reason.as_str()).collect::<Vec<_>>(), ["Ready"]);
         assert!(told(&well, &conditions).0.is_empty());

@@ -13,7 +13,7 @@ use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod, Secret, Service};
 use kube::api::{Api, ListParams};
-use kube::{Client, Resource, ResourceExt as _};
+use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use super::names::{Component, Names, managed_for};
@@ -105,10 +105,10 @@ pub async fn observe(
         pods,
         ..Observed::nothing(Timestamp::now())
     };
-    observed.pods.sort_by_key(|pod| pod.name_any());
+    observed.pods.sort_by_key(ResourceExt::name_any);
     observed.warnings = warnings(client, namespace, &stuck(&observed)).await?;
-    let api_pods = observed.pods_of(Component::Api).into_iter();
-    let unready = api_pods.filter_map(|pod| pods::unready_ip(pod, observed.now)).next();
+    let mut api_pods = observed.pods_of(Component::Api).into_iter();
+    let unready = api_pods.find_map(|pod| pods::unready_ip(pod, observed.now));
     observed.unready = match unready {
         Some(ip) => readiness.ask(ip).await,
         None => None,
@@ -118,14 +118,20 @@ pub async fn observe(
 
 async fn get<K>(client: &Client, namespace: &str, name: String) -> Result<Option<K>, kube::Error>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + Debug,
 {
     Api::<K>::namespaced(client.clone(), namespace).get_opt(&name).await
 }
 
 async fn list<K>(client: &Client, namespace: &str, names: &Names) -> Result<Vec<K>, kube::Error>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + Debug,
 {
     let selector = ListParams::default().labels(&managed_for(names.agentfs()));
     Ok(Api::<K>::namespaced(client.clone(), namespace).list(&selector).await?.items)
@@ -135,16 +141,16 @@ where
 fn stuck(observed: &Observed) -> Vec<String> {
     let mut names = Vec::new();
     if observed.volume.as_ref().is_some_and(pods::is_unbound) {
-        names.extend(observed.volume.as_ref().map(|claim| claim.name_any()));
+        names.extend(observed.volume.as_ref().map(ResourceExt::name_any));
     }
     if observed.pods_of(Component::Database).is_empty() {
-        names.extend(observed.postgres.as_ref().map(|set| set.name_any()));
+        names.extend(observed.postgres.as_ref().map(ResourceExt::name_any));
     }
     if observed.pods_of(Component::Migration).is_empty() {
         let waiting = |job: &&Job| {
             job.status.as_ref().is_none_or(|s| s.succeeded.is_none() && s.completion_time.is_none())
         };
-        names.extend(observed.jobs.iter().filter(waiting).map(|job| job.name_any()));
+        names.extend(observed.jobs.iter().filter(waiting).map(ResourceExt::name_any));
     }
     names
 }

@@ -83,6 +83,7 @@ fn is_written_by_us<K: Resource>(live: &K) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value)] // `json!` literals are handed over
 mod tests {
     use k8s_openapi::api::core::v1::Secret;
     use serde_json::{Value, json};

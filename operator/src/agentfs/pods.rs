@@ -141,10 +141,9 @@ pub fn unpunctuated(text: &str) -> String {
 fn sentence(left: &str) -> String {
     let line = left.lines().rev().map(str::trim).find(|l| !l.is_empty()).unwrap_or_default();
     let logged = serde_json::from_str::<serde_json::Value>(line).ok().and_then(|value| {
-        let message = ["/message", "/msg", "/fields/message"]
+        ["/message", "/msg", "/fields/message"]
             .iter()
-            .find_map(|at| value.pointer(at)?.as_str().map(str::to_owned));
-        message
+            .find_map(|at| value.pointer(at)?.as_str().map(str::to_owned))
     });
     one_line(logged.as_deref().unwrap_or(line))
 }
@@ -166,7 +165,8 @@ fn unschedulable(pod: &Pod) -> Option<Trouble> {
         return None;
     }
     let said = scheduled.message.as_deref().unwrap_or("no node takes it");
-    let said = said.split(" preemption:").next().unwrap_or(said);
+    // What follows the first sentence tells of preemption and is of no use to people.
+    let said = said.split(". ").next().unwrap_or(said);
     Some(Trouble::new(
         "Unschedulable",
         format!("A pod finds no node: {}", unpunctuated(said)),
@@ -186,7 +186,9 @@ fn container_trouble(status: &ContainerStatus) -> Option<Trouble> {
                  the registry's answer).",
             ));
         }
-        Some(reason @ ("CreateContainerConfigError" | "CreateContainerError" | "RunContainerError")) => {
+        Some(
+            reason @ ("CreateContainerConfigError" | "CreateContainerError" | "RunContainerError"),
+        ) => {
             let said = waiting.and_then(|w| w.message.as_deref()).unwrap_or(reason);
             return Some(Trouble::new(
                 "ContainerRefused",
@@ -217,6 +219,7 @@ fn container_trouble(status: &ContainerStatus) -> Option<Trouble> {
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value)] // `json!` literals are handed over
 mod tests {
     use serde_json::{Value, json};
 
@@ -266,7 +269,9 @@ mod tests {
     #[test]
     fn a_refused_pod_is_told_without_its_random_name() {
         let said = |name: &str| {
-            refusal(&format!("pods \"{name}\" is forbidden: exceeded quota: small, requested: pods=1"))
+            refusal(&format!(
+                "pods \"{name}\" is forbidden: exceeded quota: small, requested: pods=1"
+            ))
         };
         assert_eq!(said("memory-api-1-abcde"), said("memory-api-1-fghij"));
         assert_eq!(said("x").reason, "QuotaExceeded");
@@ -278,7 +283,10 @@ mod tests {
         let trouble = trouble_of(json!({"conditions": [{"type": "PodScheduled", "status": "False",
             "reason": "Unschedulable",
             "message": "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are"}]}));
-        assert_eq!(trouble.what, "A pod finds no node: 0/1 nodes are available: 1 Insufficient cpu");
+        assert_eq!(
+            trouble.what,
+            "A pod finds no node: 0/1 nodes are available: 1 Insufficient cpu"
+        );
     }
 
     #[test]
@@ -288,9 +296,8 @@ mod tests {
                 "restartCount": 2, "lastState": {"terminated": {"exitCode": 1}}}]}));
         assert_eq!(trouble(&[&ready]), None);
         let mut leaving = pod(container(json!({"state": {"waiting": {"reason": "ErrImagePull"}}})));
-        leaving.metadata.deletion_timestamp = Some(
-            k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH),
-        );
+        leaving.metadata.deletion_timestamp =
+            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
         assert_eq!(trouble(&[&leaving]), None);
     }
 
@@ -300,7 +307,8 @@ mod tests {
             pod(container(json!({"state": {"terminated": {"exitCode": 1, "finishedAt": at,
                 "message": message}}})))
         };
-        let (old, new) = (ended("2026-11-23T14:00:00Z", "old"), ended("2026-11-23T15:00:00Z", "new"));
+        let (old, new) =
+            (ended("2026-11-23T14:00:00Z", "old"), ended("2026-11-23T15:00:00Z", "new"));
         assert_eq!(last_words(&[&new, &old]).unwrap(), "new");
     }
 }

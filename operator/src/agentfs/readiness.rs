@@ -80,7 +80,8 @@ mod tests {
 
     #[test]
     fn an_answer_is_understood_when_its_reason_is_a_word() {
-        let body = br#"{"ok":false,"reason":"DatabaseUnreachable","message":"cannot reach db:5432"}"#;
+        let body =
+            br#"{"ok":false,"reason":"DatabaseUnreachable","message":"cannot reach db:5432"}"#;
         assert_eq!(understood(body).unwrap().reason, "DatabaseUnreachable");
         for odd in [
             &br#"{"ok":false,"reason":"two words","message":"x"}"#[..],

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::controller::Action;
-use kube::runtime::events::Recorder;
+use kube::runtime::events::{Recorder, Reporter};
 use kube::{Client, Resource as _, ResourceExt as _};
 use serde_json::json;
 
@@ -28,7 +28,7 @@ const AFTER_REFUSAL: Duration = Duration::from_secs(30);
 /// How often an AgentFS at rest is looked at, should a watch have missed something.
 const AT_REST: Duration = Duration::from_mins(10);
 /// The longest pause after errors.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
+const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 
 /// What reconciles work with.
 pub struct Context {
@@ -38,8 +38,8 @@ pub struct Context {
     pub images: Images,
     /// Asks API pods why they are not ready.
     pub readiness: Box<dyn Readiness>,
-    /// Writes Events.
-    pub recorder: Recorder,
+    /// Who Events come from.
+    pub reporter: Reporter,
     /// Counts reconciles.
     pub metrics: Metrics,
     /// How often in a row the reconcile of a resource failed.
@@ -66,7 +66,7 @@ pub enum Error {
 /// Makes what `agentfs` asks for, and says how it is.
 pub async fn reconcile(agentfs: Arc<AgentFS>, context: Arc<Context>) -> Result<Action, Error> {
     let begun = Instant::now();
-    let result = attempt(&agentfs, &context).await;
+    let result = Box::pin(attempt(&agentfs, &context)).await;
     context.metrics.reconciled(begun.elapsed(), result.is_ok());
     if result.is_ok() {
         context.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&key(&agentfs));
@@ -79,16 +79,16 @@ async fn attempt(cached: &AgentFS, context: &Context) -> Result<Action, Error> {
     let api: Api<AgentFS> = Api::namespaced(context.client.clone(), &namespace);
     // The copy of the watch may be older than the status that was written last.
     let agentfs = api.get_opt(&cached.name_any()).await.map_err(Error::Observe)?;
-    let Some(agentfs) = agentfs.filter(|agentfs| agentfs.metadata.deletion_timestamp.is_none()) else {
+    let Some(agentfs) = agentfs.filter(|agentfs| agentfs.metadata.deletion_timestamp.is_none())
+    else {
         // Kubernetes deletes what is owned; the rest is kept on purpose.
         return Ok(Action::await_change());
     };
 
     let names = Names::new(agentfs.name_any());
-    let observed =
-        observe::observe(&context.client, context.readiness.as_ref(), &namespace, &names)
-            .await
-            .map_err(Error::Observe)?;
+    // The futures are large; on the heap they do not fill the stack of whoever waits for them.
+    let observed = observe::observe(&context.client, &*context.readiness, &namespace, &names);
+    let observed = Box::pin(observed).await.map_err(Error::Observe)?;
     let now = observed.now;
     let plan = match validate(&agentfs, &observed, &context.images) {
         Ok(plan) => plan,
@@ -101,7 +101,7 @@ async fn attempt(cached: &AgentFS, context: &Context) -> Result<Action, Error> {
         }
     };
     let children = build::build(&plan).map_err(Error::Build)?;
-    match apply::apply(&context.client, &namespace, children, &observed).await {
+    match Box::pin(apply::apply(&context.client, &namespace, children, &observed)).await {
         Ok(applied) => {
             let assessment = assess(&plan, &applied, &observed);
             tell(&agentfs, &api, context, &assessment, now).await?;
@@ -152,9 +152,12 @@ async fn tell(
         Err(error) => return Err(Error::Status(error)),
     }
     let former = before.map(|status| status.conditions.as_slice()).unwrap_or_default();
+    // A recorder that lives on would fold an Event into an earlier one of the same reason and keep the
+    // earlier text. What comes here is news already.
+    let recorder = Recorder::new(context.client.clone(), context.reporter.clone());
     for event in events::changes(&assessment.findings, former, &after.conditions) {
         // The condition is written; an Event that is lost is no reason to do it all again.
-        if let Err(error) = context.recorder.publish(&event, &agentfs.object_ref(&())).await {
+        if let Err(error) = recorder.publish(&event, &agentfs.object_ref(&())).await {
             tracing::warn!(%error, reason = event.reason, "cannot write an Event");
         }
     }
@@ -162,9 +165,9 @@ async fn tell(
 }
 
 /// When a reconcile that failed is tried again: after a pause that doubles with each failure.
-pub fn error_policy(agentfs: Arc<AgentFS>, error: &Error, context: Arc<Context>) -> Action {
+pub fn error_policy(agentfs: &AgentFS, error: &Error, context: &Context) -> Action {
     let mut failures = context.failures.lock().unwrap_or_else(PoisonError::into_inner);
-    let count = failures.entry(key(&agentfs)).or_insert(0);
+    let count = failures.entry(key(agentfs)).or_insert(0);
     *count = count.saturating_add(1);
     let pause = Duration::from_secs(1 << (*count - 1).min(10)).min(LONGEST_BACKOFF);
     let jitter = Duration::from_millis(rand::random_range(0..500));

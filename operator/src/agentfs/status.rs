@@ -3,6 +3,7 @@
 //! [`assess`] and [`render`] are pure. What they say of the children they say of applied ones only.
 
 use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt as _;
@@ -37,7 +38,11 @@ impl Assessment {
     /// Whether everything is as the spec asks and nothing is on its way.
     pub fn is_settled(&self) -> bool {
         let settled = |kind: &str, finding: &Finding| {
-            if kind == PROGRESSING { matches!(finding, Finding::Not { .. }) } else { finding.is_fine() }
+            if kind == PROGRESSING {
+                matches!(finding, Finding::Not { .. })
+            } else {
+                finding.is_fine()
+            }
         };
         self.findings.len() > 1 && self.findings.iter().all(|(kind, f)| settled(kind, f))
     }
@@ -146,8 +151,7 @@ pub fn render(
 ) -> AgentFSStatus {
     let former = before.map(|s| s.conditions.as_slice()).unwrap_or_default();
     let not_yet = Finding::unknown("NotSeenYet", "The operator has not come to it yet.");
-    let kinds =
-        [READY, PROGRESSING, CREDENTIALS_READY, DATABASE_READY, SCHEMA_READY, API_READY];
+    let kinds = [READY, PROGRESSING, CREDENTIALS_READY, DATABASE_READY, SCHEMA_READY, API_READY];
     let conditions = kinds.into_iter().map(|kind| {
         let found = assessment.findings.iter().find(|(of, _)| *of == kind).map(|(_, f)| f);
         let kept = || former.iter().find(|c| c.type_ == kind).cloned();
@@ -254,6 +258,14 @@ fn api(counts: &ApiStatus, children: &Children<Applied>, observed: &Observed) ->
     if ready >= desired {
         return Finding::fine("Serving", format!("{desired} API pods answer at {url}."));
     }
+    match api_trouble(deployment, observed) {
+        Some(trouble) => Finding::Wrong(trouble),
+        None => Finding::waiting("Starting", format!("{ready} of {desired} API pods are ready")),
+    }
+}
+
+/// What keeps API pods from being ready: what Kubernetes says of them, or what they say themselves.
+fn api_trouble(deployment: &Deployment, observed: &Observed) -> Option<Trouble> {
     let said_by_pod = observed.unready.as_ref().map(|Unready { reason, message }| {
         Trouble::new(
             reason,
@@ -261,30 +273,22 @@ fn api(counts: &ApiStatus, children: &Children<Applied>, observed: &Observed) ->
             "The API keeps trying; it answers again when this is mended.",
         )
     });
-    let trouble = pods::trouble(&observed.pods_of(Component::Api))
+    pods::trouble(&observed.pods_of(Component::Api))
         .or(said_by_pod)
-        .or_else(|| replica_failure(deployment));
-    match trouble {
-        Some(trouble) => Finding::Wrong(trouble),
-        None => Finding::waiting("Starting", format!("{ready} of {desired} API pods are ready")),
-    }
+        .or_else(|| replica_failure(deployment))
 }
 
 /// A rollout that is stuck while the old pods go on serving is told here: it makes Progressing False
 /// and leaves Ready as it is.
-fn progressing(
-    others: &[&Finding],
-    children: &Children<Applied>,
-    observed: &Observed,
-) -> Finding {
+fn progressing(others: &[&Finding], children: &Children<Applied>, observed: &Observed) -> Finding {
     if let Some(wrong) = others.iter().find(|finding| finding.is_wrong()) {
         return (*wrong).clone();
     }
     if let Some(Finding::Waiting { reason, message }) = others.iter().find(|f| !f.is_fine()) {
         return Finding::fine(reason, format!("{}.", unpunctuated(message)));
     }
-    if children.api.as_ref().is_some_and(|api| !is_rolled_out(api)) {
-        return match pods::trouble(&observed.pods_of(Component::Api)) {
+    if let Some(api) = children.api.as_ref().filter(|api| !is_rolled_out(api)) {
+        return match api_trouble(api, observed) {
             Some(trouble) => Finding::Wrong(trouble),
             None => Finding::fine("RollingOut", "The API pods are being replaced."),
         };
@@ -293,14 +297,15 @@ fn progressing(
 }
 
 fn ready(others: &[&Finding], counts: &ApiStatus) -> Finding {
-    let first = others.iter().find(|f| f.is_wrong()).or_else(|| others.iter().find(|f| !f.is_fine()));
+    let first =
+        others.iter().find(|f| f.is_wrong()).or_else(|| others.iter().find(|f| !f.is_fine()));
     match first {
         Some(finding) => (*finding).clone(),
         None => Finding::fine("Ready", format!("The API answers at {}.", counts.url)),
     }
 }
 
-fn is_rolled_out(api: &k8s_openapi::api::apps::v1::Deployment) -> bool {
+fn is_rolled_out(api: &Deployment) -> bool {
     let Some(status) = &api.status else { return false };
     let wanted = api.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1);
     status.observed_generation >= api.metadata.generation
@@ -308,7 +313,7 @@ fn is_rolled_out(api: &k8s_openapi::api::apps::v1::Deployment) -> bool {
         && status.replicas.unwrap_or(0) == wanted
 }
 
-fn replica_failure(api: &k8s_openapi::api::apps::v1::Deployment) -> Option<Trouble> {
+fn replica_failure(api: &Deployment) -> Option<Trouble> {
     let conditions = api.status.as_ref()?.conditions.as_ref()?;
     let failure = conditions.iter().find(|c| c.type_ == "ReplicaFailure" && c.status == "True")?;
     Some(pods::refusal(failure.message.as_deref()?))

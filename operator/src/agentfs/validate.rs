@@ -150,7 +150,9 @@ pub fn validate(agentfs: &AgentFS, observed: &Observed, images: &Images) -> Resu
         schema: SchemaFacts {
             volume_uid: observed.volume.as_ref().and_then(ResourceExt::uid).unwrap_or_default(),
             database_ready: database_is_ready(observed),
-            attempts: attempts(observed.jobs.iter().filter(|job| claim(*job, &owner) == Claim::Ours)),
+            attempts: attempts(
+                observed.jobs.iter().filter(|job| claim(*job, &owner) == Claim::Ours),
+            ),
             now: observed.now,
         },
         owner,
@@ -172,18 +174,23 @@ fn name_is_fit(name: &str) -> Result<(), Invalid> {
     }
     Err(Invalid::Spec {
         field: "metadata.name",
-        problem: "at most 40 lower-case letters, digits and '-', beginning with a letter and ending \
+        problem:
+            "at most 40 lower-case letters, digits and '-', beginning with a letter and ending \
                   with a letter or digit"
-            .into(),
+                .into(),
     })
 }
 
 fn amounts_are_fit(field: &'static str, resources: Option<&Resources>) -> Result<(), Invalid> {
     let Some(resources) = resources else { return Ok(()) };
-    match resources.requests.iter().chain(&resources.limits).find(|(_, amount)| !amount.is_valid()) {
+    match resources.requests.iter().chain(&resources.limits).find(|(_, amount)| !amount.is_valid())
+    {
         Some((name, amount)) => Err(Invalid::Spec {
             field,
-            problem: format!("{name} {:?} is not an amount; examples: 250m, 512Mi", amount.as_str()),
+            problem: format!(
+                "{name} {:?} is not an amount; examples: 250m, 512Mi",
+                amount.as_str()
+            ),
         }),
         None => Ok(()),
     }

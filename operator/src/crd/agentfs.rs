@@ -64,7 +64,11 @@ pub struct AgentFSSpec {
     /// it is the one that belongs to the operator, and is upgraded with it. A new image is rolled out
     /// after its migrations have succeeded; until then the pods of the previous image keep serving.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[a-zA-Z0-9][a-zA-Z0-9._/:@-]*$"))]
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^[a-zA-Z0-9][a-zA-Z0-9._/:@-]*$')")
+            .message("is not the name of an image; example: registry.example/agentfs/server:1.4.0")
+    )]
     pub image: Option<String>,
 
     /// Where the data is kept.

@@ -52,9 +52,9 @@ pub struct Storage {
         description = "How large the volume is, at least 1Gi. It may grow, where the StorageClass allows expansion, and never shrinks."
     )]
     #[x_kube(
-        validation = Rule::new("quantity(self).compareTo(quantity('1Gi')) >= 0")
-            .message("at least 1Gi: PostgreSQL's own files and its log need that much"),
-        validation = Rule::new("quantity(self).compareTo(quantity(oldSelf)) >= 0")
+        validation = Rule::new("isQuantity(self) && quantity(self).compareTo(quantity('1Gi')) >= 0")
+            .message("must be a size of at least 1Gi (PostgreSQL's own files and its log need that much); example: 10Gi"),
+        validation = Rule::new("!isQuantity(self) || !isQuantity(oldSelf) || quantity(self).compareTo(quantity(oldSelf)) >= 0")
             .message("a volume cannot shrink; leave the size as it was or raise it")
     )]
     pub size: Quantity,
@@ -62,7 +62,11 @@ pub struct Storage {
     /// The StorageClass of the volume. Left out, it is the cluster's default class. It cannot be
     /// changed later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')")
+            .message("is not the name of a StorageClass; kubectl get storageclass lists them")
+    )]
     pub storage_class_name: Option<String>,
 }
 

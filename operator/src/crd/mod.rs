@@ -37,14 +37,15 @@ pub fn to_yaml(crd: &CustomResourceDefinition) -> Result<String, serde_yaml_ng::
     ))
 }
 
-/// A derived definition with what cannot be derived: no field takes null, which would pass for set,
-/// and a resource that the operator has not seen yet says so in its conditions.
+/// A derived definition with what cannot be derived: no field takes null, which would pass for set;
+/// a resource that the operator has not seen yet says so in its conditions.
 fn finished(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     for version in &mut crd.spec.versions {
-        let Some(schema) = version.schema.as_mut().and_then(|s| s.open_api_v3_schema.as_mut()) else {
+        let Some(schema) = version.schema.as_mut().and_then(|s| s.open_api_v3_schema.as_mut())
+        else {
             continue;
         };
-        refuse_null(schema);
+        finish(schema);
         if let Some(status) = schema.properties.as_mut().and_then(|p| p.get_mut("status")) {
             status.default = Some(JSON(json!({"conditions": [{
                 "type": "Ready",
@@ -58,15 +59,17 @@ fn finished(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     crd
 }
 
-fn refuse_null(schema: &mut JSONSchemaProps) {
+fn finish(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
+    // A line of a doc comment is not a line for kubectl, which wraps by itself.
+    schema.description = schema.description.take().map(|text| text.replace('\n', " "));
     for property in schema.properties.iter_mut().flat_map(|map| map.values_mut()) {
-        refuse_null(property);
+        finish(property);
     }
     if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
-        refuse_null(items);
+        finish(items);
     }
     if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
-        refuse_null(values);
+        finish(values);
     }
 }

@@ -40,7 +40,6 @@ impl Quantity {
         json_schema!({
             "type": "string",
             "maxLength": 32,
-            "pattern": "^[0-9]+(\\.[0-9]+)?(Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E)?$",
         })
     }
 
@@ -49,7 +48,6 @@ impl Quantity {
         json_schema!({
             "x-kubernetes-int-or-string": true,
             "maxLength": 32,
-            "pattern": "^[0-9]+(\\.[0-9]+)?([numkMGTPE]|[KMGTPE]i|[eE][0-9]{1,2})?$",
         })
     }
 }

@@ -33,6 +33,10 @@ fn amounts(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
         "maxProperties": 16,
+        "x-kubernetes-validations": [{
+            "rule": "self.all(name, isQuantity(string(self[name])) && !quantity(string(self[name])).isLessThan(quantity('0')))",
+            "message": "every entry must be an amount; examples: cpu: 250m, memory: 512Mi",
+        }],
         "additionalProperties": Quantity::amount_schema(),
     })
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -79,7 +79,12 @@ impl DataFolder {
         }
         let mut options = OpenOptions::new();
         options.create(true).append(true).mode(0o600);
-        options.open(&path).map_err(DevError::io("open", &path))
+        let open = || {
+            let log = options.open(&path)?;
+            self.give_to_owner(&log)?;
+            Ok(log)
+        };
+        open().map_err(DevError::io("open", &path))
     }
 
     /// The password of the role `name`, drawn when it is asked for the first time.
@@ -115,10 +120,20 @@ impl DataFolder {
             let mut file = tempfile::NamedTempFile::new_in(&self.path)?;
             file.write_all(content.as_bytes())?;
             file.as_file().sync_all()?;
+            self.give_to_owner(file.as_file())?;
             file.persist(path)?;
             Ok(())
         };
         write().map_err(DevError::io("write", path))
+    }
+
+    /// Root may work on the folder of somebody who wants to use it again.
+    fn give_to_owner(&self, file: &File) -> io::Result<()> {
+        if geteuid().is_root() {
+            let owner = fs::metadata(&self.path)?;
+            std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))?;
+        }
+        Ok(())
     }
 
     /// The port of the last run, so that a second start can be reached where the first was.
@@ -245,7 +260,6 @@ fn lock(folder: &Path) -> Result<File, DevError> {
 
 /// Whether a folder was made by this user and no process works on it.
 pub(super) fn is_abandoned(folder: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
     let ours = fs::symlink_metadata(folder)
         .is_ok_and(|found| found.is_dir() && found.uid() == geteuid().as_raw());
     ours && lock(folder).is_ok()

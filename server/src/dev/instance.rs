@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -19,6 +18,7 @@ use super::installation::{Installation, Version};
 use super::leftover;
 use super::log_tail::LogTail;
 use super::process::{Process, describe};
+use super::setting::{SETTINGS, Setting};
 
 /// The superuser's role.
 pub(super) const SUPERUSER: &str = "postgres";
@@ -32,46 +32,6 @@ const HELD_WITHIN: Duration = Duration::from_secs(20);
 
 /// What to do when PostgreSQL's user cannot reach the programs.
 const REACHABLE_PROGRAMS: &str = "Give other programs by --pg-bin, or set AGENTFS_CACHE to a folder that all users can enter and run scripts/pgserver again";
-
-/// Settings for one machine. All is durable: what is acknowledged survives a crash.
-const SETTINGS: [(&str, &str); 9] = [
-    ("fsync", "on"),
-    ("synchronous_commit", "on"),
-    ("full_page_writes", "on"),
-    ("shared_buffers", "128MB"),
-    ("max_connections", "100"),
-    ("timezone", "UTC"),
-    ("log_timezone", "UTC"),
-    ("password_encryption", "scram-sha-256"),
-    ("logging_collector", "off"),
-];
-
-/// Settings that decide how this program reaches PostgreSQL, so that nobody else may set them.
-const OURS: [&str; 5] =
-    ["port", "listen_addresses", "unix_socket_directories", "data_directory", "logging_collector"];
-
-/// A setting of postgresql.conf, written `name=value`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Setting {
-    name: String,
-    value: String,
-}
-
-impl FromStr for Setting {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (name, value) = text.split_once('=').ok_or("a setting is written name=value")?;
-        let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
-        if name.is_empty() || !name.chars().all(allowed) {
-            return Err(format!("{name:?} is no name of a setting"));
-        }
-        if OURS.contains(&name.to_ascii_lowercase().as_str()) {
-            return Err(format!("{name} is chosen by agentfs-server"));
-        }
-        Ok(Self { name: name.to_owned(), value: value.to_owned() })
-    }
-}
 
 /// What may be chosen about an instance.
 #[derive(Debug, Clone, Default)]
@@ -372,7 +332,7 @@ fn arguments(folder: &DataFolder, options: &InstanceOptions, port: u16) -> Vec<O
         set(name, value);
     }
     for setting in &options.settings {
-        set(&setting.name, &setting.value);
+        set(setting.name(), setting.value());
     }
     arguments
 }
@@ -382,19 +342,4 @@ fn free_port() -> Result<u16, DevError> {
         .and_then(|listener| listener.local_addr())
         .map(|address| address.port())
         .map_err(DevError::io("find a free port on", Path::new("127.0.0.1")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn settings_are_name_and_value() {
-        let parsed: Setting = "work_mem=8MB".parse().unwrap();
-        assert_eq!(parsed, Setting { name: "work_mem".into(), value: "8MB".into() });
-        assert_eq!("shared_preload_libraries=a=b".parse::<Setting>().unwrap().value, "a=b");
-        for wrong in ["work_mem", "=1", "a b=1", "port=1", "PORT=1", "listen_addresses=*"] {
-            assert!(wrong.parse::<Setting>().is_err(), "{wrong}");
-        }
-    }
 }

@@ -16,6 +16,7 @@ mod instance;
 mod leftover;
 mod log_tail;
 mod process;
+mod setting;
 mod standalone;
 
 pub use account::Account;
@@ -24,5 +25,6 @@ pub use data_folder::DataFolder;
 pub use error::DevError;
 pub use exec::{DevPostgresExecArgs, exec_postgres};
 pub use installation::{Installation, Version};
-pub use instance::{Instance, InstanceOptions, Setting};
+pub use instance::{Instance, InstanceOptions};
+pub use setting::Setting;
 pub use standalone::{DevPostgresArgs, run_postgres};

@@ -19,8 +19,9 @@ use super::data_folder::{DataFolder, cluster_in, is_abandoned};
 use super::ending;
 use super::error::DevError;
 use super::installation::Installation;
-use super::instance::{Instance, InstanceOptions, Setting};
+use super::instance::{Instance, InstanceOptions};
 use super::leftover;
+use super::setting::Setting;
 
 /// How the temporary folders' names begin.
 const PREFIX: &str = "agentfs-postgres-";

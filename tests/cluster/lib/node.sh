@@ -3,11 +3,11 @@
 
 LINK=afs-$CHECKOUT_ID # the machine's end of the node's link (at most 15 characters)
 
-# node_pid: the node's process 1 as the machine numbers it, or nothing. Its command line is its mark; the last
-# number of NSpid tells it from its own children, which bear the same command line.
+# node_pid: the node's process 1 as the machine numbers it, or nothing. The cluster's name in its command line is its
+# mark; the last number of NSpid tells it from its own children, which bear the same command line.
 node_pid() {
     local pid
-    for pid in $(pgrep -f "^bash $CLUSTER_SOURCE/lib/node $CLUSTER_NAME " || true); do
+    for pid in $(pgrep -f "^bash .*/lib/node $CLUSTER_NAME " || true); do
         if awk '/^NSpid:/ {found = NF > 2 && $NF == 1} END {exit !found}' "/proc/$pid/status" 2>/dev/null; then
             echo "$pid"
             return
@@ -76,6 +76,7 @@ free_subnet() {
 start_node() {
     local gateway address pid
     mkdir -p "$STATE"/{lib,log,tmp,cache,lib/volumes}
+    chmod 700 "$STATE" # volumes are open to every user, as pods have users of their own
     chmod 1777 "$STATE/tmp"
     ln -sfn /run "$STATE/run"
     read -r gateway address <<<"$(free_subnet)"
@@ -119,7 +120,7 @@ stop_node() {
 # left_of_node: one line for each thing that should be gone.
 left_of_node() {
     local pid file
-    for pid in $(pgrep -f "^(setsid )?(unshare .*)?bash $CLUSTER_SOURCE/lib/node " || true); do
+    for pid in $(pgrep -f "bash .*/lib/node $CLUSTER_NAME " || true); do
         echo "process $pid"
     done
     for file in /proc/[0-9]*/mountinfo; do

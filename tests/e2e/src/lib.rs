@@ -1,1 +1,10 @@
-//! Placeholder until its room is built.
+//! What the end-to-end tests work with: kubectl, a namespace that ends with its test, and an agent's view of the API.
+//! The cluster is that of KUBECONFIG, with the operator installed; `tests/e2e/run` sees to both.
+
+pub mod agent;
+pub mod forward;
+pub mod kubectl;
+pub mod namespace;
+
+/// The end of a test: a sentence on what did not happen.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;

@@ -87,10 +87,7 @@ fn container(plan: &Plan) -> Container {
             pod::env("POSTGRES_DB", &plan.credentials.database),
             pod::env("POSTGRES_PASSWORD_FILE", format!("{SECRETS}/password")),
         ]),
-        resources: Some(pod::resources(
-            plan.database.resources.as_ref(),
-            ["100m", "256Mi", "1Gi"],
-        )),
+        resources: Some(pod::resources(plan.database.resources.as_ref(), ["100m", "256Mi", "1Gi"])),
         security_context: Some(pod::confined()),
         // A recovery after a crash may take long, and PostgreSQL listens only after it.
         startup_probe: Some(probe(answers(), 1, 3600)),

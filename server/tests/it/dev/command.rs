@@ -1,0 +1,87 @@
+//! `agentfs-server dev`: PostgreSQL and the API in one command.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use super::{folder, server};
+
+/// A running `agentfs-server dev` in a folder of its own.
+struct Dev {
+    child: Child,
+    /// What it said until it was ready.
+    said: Vec<String>,
+}
+
+impl Dev {
+    fn start(folder: &Path) -> Self {
+        let mut command = server(&["dev", "--data-dir", "data", "--listen", "127.0.0.1:0"]);
+        let child = command.current_dir(folder).stderr(Stdio::inherit()).spawn().unwrap();
+        let mut dev = Self { child, said: Vec::new() };
+        for line in BufReader::new(dev.child.stdout.as_mut().unwrap()).lines() {
+            dev.said.push(line.unwrap());
+            if dev.said.last().is_some_and(|line| line.starts_with("Try:")) {
+                return dev;
+            }
+        }
+        panic!("it ended before it was ready: {:?}", dev.said)
+    }
+
+    fn line(&self, beginning: &str) -> &str {
+        self.said.iter().find(|line| line.starts_with(beginning)).unwrap()
+    }
+
+    fn stop(mut self) {
+        kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM).unwrap();
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// Runs a line in a shell and reads JSON from it.
+fn shell(folder: &Path, line: &str) -> Value {
+    let output = Command::new("sh").args(["-c", line]).current_dir(folder).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{line}: {error} {said}"))
+}
+
+#[test]
+fn dev_prints_a_line_that_works_and_keeps_what_it_wrote() {
+    let top = folder();
+    let dev = Dev::start(top.path());
+    assert!(dev.line("PostgreSQL").contains("data in data/"), "{:?}", dev.said);
+    assert!(dev.line("migrations").ends_with("applied"), "{:?}", dev.said);
+    let put = shell(top.path(), dev.line("Try:").trim_start_matches("Try:"));
+    assert_eq!(put["ok"], true, "{put}");
+    let file = top.path().join("data/dev.env");
+    assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
+    let keys = || {
+        let text = fs::read_to_string(&file).unwrap();
+        text.lines().filter(|line| line.contains("_KEY=")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let before = keys();
+    assert_eq!(before.len(), 2);
+    dev.stop();
+
+    let dev = Dev::start(top.path());
+    assert_eq!(keys(), before, "the keys stay");
+    let get = r#". data/dev.env; curl -s "$AGENTFS_URL/v1/get" -H "Authorization: Bearer $AGENTFS_API_KEY" \
+        -H 'Content-Type: application/json' -d '{"agent_id":"ada","path":"/notes/lunch"}'"#;
+    assert_eq!(shell(top.path(), get)["version_id"], put["version_id"]);
+    let key = r#". data/dev.env; curl -s "$AGENTFS_URL/v1/admin/create-key" -H "Authorization: Bearer $AGENTFS_ADMIN_KEY" \
+        -H 'Content-Type: application/json' -d '{"label":"test"}'"#;
+    assert!(shell(top.path(), key).to_string().contains("agfs_live_"));
+    dev.stop();
+}

@@ -1,0 +1,70 @@
+//! A namespace of a test's own.
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::Failure;
+use crate::kubectl::{condition, eventually, kubectl, with_input};
+
+/// A namespace that enforces the restricted Pod Security Standard; removed when the test is over, whatever became of it.
+#[derive(Debug)]
+pub struct Namespace {
+    name: String,
+}
+
+impl Namespace {
+    /// Makes one.
+    pub async fn create() -> Result<Self, Failure> {
+        let name = format!("e2e-{}", &Uuid::new_v4().simple().to_string()[..8]);
+        kubectl(&["create", "namespace", &name]).await?;
+        let namespace = Self { name };
+        let label = "pod-security.kubernetes.io/enforce=restricted";
+        kubectl(&["label", "namespace", &namespace.name, label]).await?;
+        Ok(namespace)
+    }
+
+    /// kubectl in this namespace.
+    pub async fn kubectl(&self, arguments: &[&str]) -> Result<String, Failure> {
+        kubectl(&[&["--namespace", &self.name], arguments].concat()).await
+    }
+
+    /// Applies a manifest in this namespace.
+    pub async fn apply(&self, manifest: &str) -> Result<String, Failure> {
+        with_input(&["--namespace", &self.name, "apply", "-f", "-"], manifest).await
+    }
+
+    /// An object as JSON.
+    pub async fn object(&self, kind: &str, name: &str) -> Result<Value, Failure> {
+        Ok(serde_json::from_str(&self.kubectl(&["get", kind, name, "-o", "json"]).await?)?)
+    }
+
+    /// Waits until there is no such object.
+    pub async fn gone(&self, kind: &str, name: &str) -> Result<(), Failure> {
+        let get = async || self.kubectl(&["get", kind, name, "--ignore-not-found", "-o", "name"]).await;
+        eventually(&format!("{kind}/{name} is gone"), get, String::is_empty).await.map(drop)
+    }
+
+    /// Waits until the AgentFS is Ready for its present generation.
+    pub async fn ready(&self, name: &str) -> Result<Value, Failure> {
+        let get = async || self.object("agentfs", name).await;
+        eventually(&format!("AgentFS {name} is Ready"), get, |object| {
+            let current = object["status"]["observedGeneration"] == object["metadata"]["generation"];
+            current && condition(object, "Ready") == Some("True")
+        })
+        .await
+    }
+
+    /// The namespace's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        let delete = ["delete", "namespace", &self.name, "--ignore-not-found", "--wait=false"];
+        if let Err(error) = std::process::Command::new("kubectl").args(delete).output() {
+            eprintln!("namespace {} is left behind: {error}", self.name);
+        }
+    }
+}

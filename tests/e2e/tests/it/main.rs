@@ -1,0 +1,4 @@
+//! The product on a real Kubernetes. Run by `tests/e2e/run`, which brings up the cluster and installs the operator.
+
+mod refusals;
+mod thin_line;

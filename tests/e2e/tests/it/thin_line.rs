@@ -1,0 +1,122 @@
+//! From an applied AgentFS to a served memory, through every loss that the line must survive.
+
+use agentfs_e2e::Failure;
+use agentfs_e2e::agent::Agent;
+use agentfs_e2e::kubectl::{eventually, kubectl};
+use agentfs_e2e::namespace::Namespace;
+use serde_json::{Value, json};
+
+const AGENTFS: &str = "
+apiVersion: agentfs.io/v1alpha1
+kind: AgentFS
+metadata: {name: memory}
+spec:
+  database: {embedded: {storage: {size: 1Gi}}}
+  api: {replicas: 2}
+";
+
+#[tokio::test]
+#[ignore = "needs a cluster: make test-cluster"]
+async fn one_agentfs_through_its_life() -> Result<(), Failure> {
+    let namespace = Namespace::create().await?;
+    namespace.apply(AGENTFS).await?;
+    namespace.ready("memory").await?;
+    let mut agent = Agent::of(namespace.name(), "memory").await?;
+    agent.put("/notes/lunch", &json!("peanuts")).await?;
+    assert_eq!(agent.get("/notes/lunch").await?, Some(json!("peanuts")));
+
+    deleted_children_come_back(&namespace).await?;
+    edits_by_hand_are_repaired_and_others_fields_stay(&namespace).await?;
+    namespace.ready("memory").await?;
+    operator_killed_goes_on(&namespace).await?;
+    acknowledged_writes_survive_killed_pods(&namespace, &mut agent).await?;
+    data_outlives_the_resource(&namespace, &mut agent).await
+}
+
+async fn uid(namespace: &Namespace, kind: &str, name: &str) -> Result<Value, Failure> {
+    Ok(namespace.object(kind, name).await?["metadata"]["uid"].take())
+}
+
+async fn deleted_children_come_back(namespace: &Namespace) -> Result<(), Failure> {
+    let job = namespace.kubectl(&["get", "job", "-o", "jsonpath={.items[0].metadata.name}"]).await?;
+    let children = [
+        ("deployment", "memory-api"),
+        ("service", "memory-api"),
+        ("service", "memory-postgres"),
+        ("statefulset", "memory-postgres"),
+        ("job", job.as_str()),
+    ];
+    for (kind, name) in children {
+        let before = uid(namespace, kind, name).await?;
+        namespace.kubectl(&["delete", kind, name, "--wait=false"]).await?;
+        let again = async || uid(namespace, kind, name).await;
+        eventually(&format!("{kind}/{name} comes back"), again, |now| *now != before).await?;
+    }
+    namespace.ready("memory").await.map(drop)
+}
+
+async fn edits_by_hand_are_repaired_and_others_fields_stay(namespace: &Namespace) -> Result<(), Failure> {
+    namespace.kubectl(&["annotate", "deployment/memory-api", "example.com/owner=someone"]).await?;
+    let edits = [
+        ("deployment", "memory-api", r#"{"spec":{"template":{"spec":{"terminationGracePeriodSeconds":7}}}}"#),
+        ("service", "memory-api", r#"{"spec":{"selector":{"app.kubernetes.io/name":"else"}}}"#),
+        ("statefulset", "memory-postgres", r#"{"spec":{"template":{"spec":{"terminationGracePeriodSeconds":7}}}}"#),
+    ];
+    for (kind, name, edit) in edits {
+        let before = namespace.object(kind, name).await?["spec"].take();
+        namespace.kubectl(&["patch", kind, name, "--type=merge", "-p", edit]).await?;
+        let spec = async || Ok(namespace.object(kind, name).await?["spec"].take());
+        eventually(&format!("{kind}/{name} is repaired"), spec, |now| *now == before).await?;
+    }
+    let deployment = namespace.object("deployment", "memory-api").await?;
+    assert_eq!(deployment["metadata"]["annotations"]["example.com/owner"], "someone");
+    Ok(())
+}
+
+/// Kills pods without grace, which is kill -9 for what runs in them.
+async fn kill_pods(namespace: &str, selector: &str) -> Result<(), Failure> {
+    let kill = ["delete", "pod", "--namespace", namespace, "--selector", selector, "--grace-period=0", "--force"];
+    kubectl(&kill).await.map(drop)
+}
+
+async fn operator_killed_goes_on(namespace: &Namespace) -> Result<(), Failure> {
+    kill_pods("agentfs-system", "app.kubernetes.io/name=agentfs-operator").await?;
+    let before = uid(namespace, "service", "memory-api").await?;
+    namespace.kubectl(&["delete", "service", "memory-api"]).await?;
+    let again = async || uid(namespace, "service", "memory-api").await;
+    eventually("a new operator repairs", again, |now| *now != before).await?;
+    namespace.ready("memory").await.map(drop)
+}
+
+async fn acknowledged_writes_survive_killed_pods(namespace: &Namespace, agent: &mut Agent) -> Result<(), Failure> {
+    let mut acknowledged = Vec::new();
+    for n in 0..60 {
+        match n {
+            20 => kill_pods(namespace.name(), "app.kubernetes.io/component=api").await?,
+            40 => kill_pods(namespace.name(), "app.kubernetes.io/component=postgres").await?,
+            _ => {}
+        }
+        let path = format!("/many/{n}");
+        let put = async || agent.put(&path, &json!(n)).await;
+        acknowledged.push((path.clone(), eventually("a put is acknowledged", put, |_| true).await?));
+    }
+    for (n, (path, _)) in acknowledged.iter().enumerate() {
+        assert_eq!(agent.get(path).await?, Some(json!(n)), "{path} was acknowledged");
+    }
+    namespace.ready("memory").await.map(drop)
+}
+
+async fn data_outlives_the_resource(namespace: &Namespace, agent: &mut Agent) -> Result<(), Failure> {
+    namespace.kubectl(&["delete", "agentfs", "memory"]).await?;
+    for (kind, name) in [("deployment", "memory-api"), ("statefulset", "memory-postgres")] {
+        namespace.gone(kind, name).await?;
+    }
+    namespace.object("secret", "memory-credentials").await?;
+    namespace.apply(AGENTFS).await?;
+    namespace.ready("memory").await?;
+    // The same agent: its key is still the key.
+    let get = async || agent.get("/notes/lunch").await;
+    let value = eventually("the memory is served again", get, |_| true).await?;
+    assert_eq!(value, Some(json!("peanuts")));
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! The run's own PostgreSQL: durable as in production, thrown away at the end.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use agentfs_server::store::connect::DatabaseAddress;
+use anyhow::{Context as _, bail};
+use secrecy::SecretString;
+use serde::Deserialize;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Command;
+use url::Url;
+
+use crate::servers::{Servers, sibling};
+
+/// Room for the tables in memory, and no checkpoint in the middle of one measurement but not of another. All else is
+/// PostgreSQL's own, `fsync` and `synchronous_commit` above all.
+const SETTINGS: [&str; 3] = ["shared_buffers=512MB", "max_wal_size=8GB", "checkpoint_timeout=30min"];
+
+/// A running PostgreSQL.
+#[derive(Deserialize)]
+pub(crate) struct Postgres {
+    database_url: Url,
+    superuser_url: Url,
+    bin: PathBuf,
+}
+
+impl Postgres {
+    /// Starts one. It ends with `servers`, and when this process is gone.
+    pub(crate) async fn start(servers: &mut Servers) -> anyhow::Result<Self> {
+        let mut command = Command::new(sibling("agentfs-server")?);
+        command.args(["dev-postgres", "--throwaway"]);
+        SETTINGS.iter().for_each(|setting| drop(command.args(["--set", setting])));
+        // Its standard input stays open as long as this process lives: its close is the other way to end it.
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0).spawn()?;
+        let output = child.stdout.take();
+        servers.keep("PostgreSQL", child);
+        let Some(output) = output else { bail!("PostgreSQL's output was lost") };
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line).await?;
+        if line.is_empty() {
+            bail!("PostgreSQL did not start; the reason is above");
+        }
+        serde_json::from_str(&line).context("PostgreSQL announced itself in an unknown form")
+    }
+
+    /// The database's URL, with the password.
+    pub(crate) fn database_url(&self) -> &str {
+        self.database_url.as_str()
+    }
+
+    /// The database, for the server's library.
+    pub(crate) fn database(&self) -> anyhow::Result<DatabaseAddress> {
+        Ok(DatabaseAddress::parse(&SecretString::from(self.database_url.as_str()))?)
+    }
+
+    /// The maintenance database as superuser.
+    pub(crate) fn maintenance(&self) -> anyhow::Result<DatabaseAddress> {
+        Ok(DatabaseAddress::parse(&SecretString::from(self.superuser_url.as_str()))?)
+    }
+
+    /// One of PostgreSQL's programs.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.bin.join(name)
+    }
+
+    /// Tells libpq where the database is: not by arguments, which everybody sees.
+    pub(crate) fn environment(&self) -> [(&'static str, String); 5] {
+        let url = &self.database_url;
+        [
+            ("PGHOST", url.host_str().unwrap_or_default().to_owned()),
+            ("PGPORT", url.port().unwrap_or(5432).to_string()),
+            ("PGUSER", url.username().to_owned()),
+            ("PGPASSWORD", url.password().unwrap_or_default().to_owned()),
+            ("PGDATABASE", url.path().trim_start_matches('/').to_owned()),
+        ]
+    }
+}

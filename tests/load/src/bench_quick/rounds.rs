@@ -1,0 +1,133 @@
+//! The order of measurements: what is compared is measured side by side, several times.
+
+use agentfs_server::admin::{self, CreateKey};
+use agentfs_server::migrate;
+use anyhow::Context as _;
+use secrecy::ExposeSecret as _;
+use tempfile::TempDir;
+
+use crate::postgres::Postgres;
+use crate::sample::Sample;
+use crate::servers::{Endpoint, Servers};
+use crate::wrk::{Counted, Look, Requests};
+use crate::{entries, pgbench, wrk};
+
+const API: &str = "agentfs-server";
+const WARM_UP_SECONDS: u32 = 1;
+
+/// How long to measure.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    /// How often.
+    pub(crate) rounds: u32,
+    /// Seconds of each measurement.
+    pub(crate) seconds: u32,
+}
+
+/// One measurement of each kind, close to one another in time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Round {
+    pub(crate) pgbench_get: Sample,
+    pub(crate) get: Sample,
+    pub(crate) echo_get: Sample,
+    pub(crate) pgbench_put: Sample,
+    pub(crate) put: Sample,
+    pub(crate) echo_put: Sample,
+}
+
+/// Starts all that is needed, measures, and checks that what was written is right.
+pub(crate) async fn run(plan: Plan, servers: &mut Servers) -> anyhow::Result<Vec<Round>> {
+    warn_of_neighbours();
+    let mut bench = Bench::start(servers).await?;
+    let mut rounds = Vec::new();
+    bench.round(WARM_UP_SECONDS, Look::Bodies).await.context("warming up")?;
+    for number in 1..=plan.rounds {
+        let round = bench.round(plan.seconds, Look::Status).await?;
+        eprintln!(
+            "round {number} of {}: get {:.2} of pgbench, put {:.2}",
+            plan.rounds,
+            round.get.per_second / round.pgbench_get.per_second,
+            round.put.per_second / round.pgbench_put.per_second,
+        );
+        rounds.push(round);
+    }
+    // Only then is every write that a client no longer waited for in the database, or will never be.
+    servers.end(API).await;
+    let in_flight = u64::from(wrk::PUT.connections) * u64::from(plan.rounds + 1);
+    entries::check(&bench.postgres, bench.acknowledged, in_flight).await?;
+    Ok(rounds)
+}
+
+/// What the measurements need.
+struct Bench {
+    /// Logs and scripts.
+    folder: TempDir,
+    postgres: Postgres,
+    api: Endpoint,
+    echo: Endpoint,
+    api_key: String,
+    /// Puts that were answered, so far.
+    acknowledged: u64,
+}
+
+impl Bench {
+    async fn start(servers: &mut Servers) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("agentfs-bench-").tempdir()?;
+        let postgres = Postgres::start(servers).await?;
+        let database = postgres.database()?;
+        migrate::migrate(&database, None).await?;
+        let wanted =
+            CreateKey { label: "bench".into(), tenant: None, scopes: vec![], expires_in_seconds: None };
+        let key = admin::create_key(&database, &wanted).await?;
+        entries::load(&postgres).await.context("the entries could not be loaded")?;
+        let environment =
+            [("DATABASE_URL", postgres.database_url()), ("WRITE_QUOTA_PER_DAY", "0")];
+        let api = servers.start_http(API, &["serve"], &environment, folder.path()).await?;
+        let echo = servers.start_http("echo", &[], &[], folder.path()).await?;
+        let api_key = key.reveal().expose_secret().to_owned();
+        Ok(Self { folder, postgres, api, echo, api_key, acknowledged: 0 })
+    }
+
+    async fn round(&mut self, seconds: u32, look: Look) -> anyhow::Result<Round> {
+        let pgbench_get = self.pgbench(pgbench::GET, seconds).await?;
+        let get = self.http(wrk::GET, &self.api, seconds, look).await?;
+        let echo_get = self.http(wrk::ECHO_GET, &self.echo, seconds, look).await?;
+        let pgbench_put = self.pgbench(pgbench::PUT, seconds).await?;
+        let put = self.http(wrk::PUT, &self.api, seconds, look).await?;
+        let echo_put = self.http(wrk::ECHO_PUT, &self.echo, seconds, look).await?;
+        self.acknowledged += put.answers;
+        Ok(Round {
+            pgbench_get,
+            get: get.sample,
+            echo_get: echo_get.sample,
+            pgbench_put,
+            put: put.sample,
+            echo_put: echo_put.sample,
+        })
+    }
+
+    async fn pgbench(&self, statement: pgbench::Statement, seconds: u32) -> anyhow::Result<Sample> {
+        pgbench::run(statement, &self.postgres, self.folder.path(), seconds).await
+    }
+
+    async fn http(
+        &self,
+        requests: Requests,
+        endpoint: &Endpoint,
+        seconds: u32,
+        look: Look,
+    ) -> anyhow::Result<Counted> {
+        wrk::run(requests, endpoint, &self.api_key, self.folder.path(), seconds, look).await
+    }
+}
+
+/// Says so when others use the machine.
+fn warn_of_neighbours() {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let busy: Option<f64> = load.split(' ').next().and_then(|minute| minute.parse().ok());
+    if let Some(busy) = busy.filter(|busy| *busy > 1.0) {
+        eprintln!(
+            "bench-quick: other programs are running (load {busy}); the figures will say less than on a quiet machine"
+        );
+    }
+}

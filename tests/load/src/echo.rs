@@ -1,0 +1,46 @@
+//! The server's HTTP stack around a route that does next to nothing: what HTTP itself costs, logs and metrics included.
+
+use std::net::Ipv4Addr;
+
+use agentfs_server::http::extract::Json;
+use agentfs_server::http::with_stack;
+use agentfs_server::logging;
+use agentfs_server::metrics::Metrics;
+use agentfs_server::settings::LogFormat;
+use anyhow::Context as _;
+use axum::Router;
+use axum::routing::{get, post};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tokio::net::TcpListener;
+
+#[derive(Deserialize)]
+struct Request {
+    path: String,
+    value: Option<Box<RawValue>>,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    ok: bool,
+    path: String,
+    bytes: usize,
+}
+
+async fn echo(Json(Request { path, value }): Json<Request>) -> axum::Json<Answer> {
+    let bytes = value.map_or(0, |value| value.get().len());
+    axum::Json(Answer { ok: true, path, bytes })
+}
+
+/// Serves POST /echo on the loopback at PORT until it is ended.
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let _logs = logging::start(LogFormat::Json).map_err(anyhow::Error::msg)?;
+    let port = std::env::var("PORT").context("PORT is not set; set it to a free port")?;
+    let port: u16 = port.parse().context("PORT must be a number from 1 to 65535")?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    let routes =
+        Router::new().route("/echo", post(echo)).route("/readyz", get(async || "ready"));
+    axum::serve(listener, with_stack(routes, Metrics::new()?)).await?;
+    Ok(())
+}
