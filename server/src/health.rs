@@ -22,7 +22,7 @@ pub enum Unfit {
     #[error("the server is shutting down")]
     Draining,
     /// The database does not answer.
-    #[error("cannot reach the database at {endpoint} since {since:.0}: {cause}")]
+    #[error("cannot reach the database at {endpoint}: {cause}")]
     Database {
         /// `host:port`.
         endpoint: String,
@@ -178,12 +178,8 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_keeps_its_beginning_and_tells_it() {
+    fn a_loss_keeps_its_beginning() {
         let kept = keep_since(&Err(lost(0, "refused")), Err(lost(9, "timed out"))).unwrap_err();
         assert_eq!(kept, lost(0, "timed out"));
-        assert_eq!(
-            kept.to_string(),
-            "cannot reach the database at db:5432 since 1970-01-01T00:00:00Z: timed out"
-        );
     }
 }

@@ -41,7 +41,7 @@ impl Account {
         let owner = fs::metadata(path).map_err(DevError::io("look at", path))?;
         let (uid, gid) = (Uid::from_raw(owner.uid()), Gid::from_raw(owner.gid()));
         let by_root = geteuid().is_root();
-        if by_root == uid.is_root() || (!by_root && uid != geteuid()) {
+        if !may_run_as(geteuid(), uid) {
             return Err(DevError::Foreign { path: path.to_owned(), owner: name_of(uid), by_root });
         }
         Ok(Self { name: name_of(uid), uid, gid })
@@ -119,6 +119,11 @@ impl Account {
     }
 }
 
+/// Whether a process of `user` can run PostgreSQL as `owner`: root as anybody but itself, others as themselves only.
+fn may_run_as(user: Uid, owner: Uid) -> bool {
+    if user.is_root() { !owner.is_root() } else { owner == user }
+}
+
 /// The name of a user, or the number of one that has no name.
 fn name_of(uid: Uid) -> String {
     User::from_uid(uid).ok().flatten().map_or_else(|| format!("user {uid}"), |user| user.name)
@@ -139,6 +144,16 @@ mod tests {
         fs::create_dir(&path).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         path
+    }
+
+    #[test]
+    fn everybody_runs_their_own_data_and_root_that_of_others() {
+        let (root, one, other) = (Uid::from_raw(0), Uid::from_raw(1), Uid::from_raw(2));
+        assert!(may_run_as(one, one));
+        assert!(may_run_as(root, one));
+        assert!(!may_run_as(one, other));
+        assert!(!may_run_as(one, root));
+        assert!(!may_run_as(root, root));
     }
 
     #[test]

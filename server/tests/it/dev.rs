@@ -32,7 +32,10 @@ fn server(arguments: &[&str]) -> Command {
 
 /// The sentence of a command that must fail.
 fn sentence(arguments: &[&str]) -> String {
-    let output = server(arguments).stdin(Stdio::null()).output().unwrap();
+    let mut child = server(arguments).spawn().unwrap();
+    // Its closing would end the command with success.
+    let _stdin = child.stdin.take();
+    let output = child.wait_with_output().unwrap();
     assert!(!output.status.success(), "{arguments:?} succeeded");
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(said.trim_end().lines().count(), 1, "one sentence: {said}");

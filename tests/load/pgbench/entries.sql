@@ -3,7 +3,7 @@
 INSERT INTO entry_versions
        (tenant_id, id, agent_id, path, version, value, tags, importance, searchable, created_at)
 SELECT '00000000-0000-0000-0000-000000000000', uuidv7(), 'ada', '/notes/' || n, 1,
-       '{"text":"Ada is allergic to peanuts; she told me at lunch and asked me to remember it.","n":' || n || '}',
+       ('{"text":"Ada is allergic to peanuts; she told me at lunch and asked me to remember it.","n":' || n || '}')::json,
        '{}', 0, false, now()
   FROM generate_series(100000, 199999) AS n;
 

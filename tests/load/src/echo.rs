@@ -39,8 +39,7 @@ async fn main() -> anyhow::Result<()> {
     let port = std::env::var("PORT").context("PORT is not set; set it to a free port")?;
     let port: u16 = port.parse().context("PORT must be a number from 1 to 65535")?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-    let routes =
-        Router::new().route("/echo", post(echo)).route("/readyz", get(async || "ready"));
+    let routes = Router::new().route("/echo", post(echo)).route("/readyz", get(async || "ready"));
     axum::serve(listener, with_stack(routes, Metrics::new()?)).await?;
     Ok(())
 }

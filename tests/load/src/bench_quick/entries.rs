@@ -15,7 +15,9 @@ const COUNT: i64 = 100_000;
 pub(crate) async fn load(postgres: &Postgres) -> anyhow::Result<()> {
     let mut connection = postgres.database()?.connect_unlimited().await?;
     connection.execute(ENTRIES).await?;
-    connection.execute("VACUUM ANALYZE").await?;
+    connection
+        .execute("VACUUM ANALYZE entries, entry_versions, bench.entries, bench.entry_versions")
+        .await?;
     let mut maintenance = postgres.maintenance()?.connect_unlimited().await?;
     maintenance.execute("CHECKPOINT").await?;
     Ok(())
@@ -79,9 +81,5 @@ async fn written(connection: &mut PgConnection) -> anyhow::Result<Written> {
     .bind(COUNT)
     .fetch_one(connection)
     .await?;
-    Ok(Written {
-        versions: row.try_get(0)?,
-        counted: row.try_get(1)?,
-        broken: row.try_get(2)?,
-    })
+    Ok(Written { versions: row.try_get(0)?, counted: row.try_get(1)?, broken: row.try_get(2)? })
 }

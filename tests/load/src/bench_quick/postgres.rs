@@ -15,7 +15,8 @@ use crate::servers::{Servers, sibling};
 
 /// Room for the tables in memory, and no checkpoint in the middle of one measurement but not of another. All else is
 /// PostgreSQL's own, `fsync` and `synchronous_commit` above all.
-const SETTINGS: [&str; 3] = ["shared_buffers=512MB", "max_wal_size=8GB", "checkpoint_timeout=30min"];
+const SETTINGS: [&str; 3] =
+    ["shared_buffers=512MB", "max_wal_size=8GB", "checkpoint_timeout=30min"];
 
 /// A running PostgreSQL.
 #[derive(Deserialize)]
@@ -30,7 +31,9 @@ impl Postgres {
     pub(crate) async fn start(servers: &mut Servers) -> anyhow::Result<Self> {
         let mut command = Command::new(sibling("agentfs-server")?);
         command.args(["dev-postgres", "--throwaway"]);
-        SETTINGS.iter().for_each(|setting| drop(command.args(["--set", setting])));
+        for setting in SETTINGS {
+            command.args(["--set", setting]);
+        }
         // Its standard input stays open as long as this process lives: its close is the other way to end it.
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0).spawn()?;

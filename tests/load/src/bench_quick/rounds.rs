@@ -76,12 +76,15 @@ impl Bench {
         let postgres = Postgres::start(servers).await?;
         let database = postgres.database()?;
         migrate::migrate(&database, None).await?;
-        let wanted =
-            CreateKey { label: "bench".into(), tenant: None, scopes: vec![], expires_in_seconds: None };
+        let wanted = CreateKey {
+            label: "bench".into(),
+            tenant: None,
+            scopes: vec![],
+            expires_in_seconds: None,
+        };
         let key = admin::create_key(&database, &wanted).await?;
         entries::load(&postgres).await.context("the entries could not be loaded")?;
-        let environment =
-            [("DATABASE_URL", postgres.database_url()), ("WRITE_QUOTA_PER_DAY", "0")];
+        let environment = [("DATABASE_URL", postgres.database_url()), ("WRITE_QUOTA_PER_DAY", "0")];
         let api = servers.start_http(API, &["serve"], &environment, folder.path()).await?;
         let echo = servers.start_http("echo", &[], &[], folder.path()).await?;
         let api_key = key.reveal().expose_secret().to_owned();

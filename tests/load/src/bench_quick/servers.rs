@@ -67,7 +67,11 @@ impl Servers {
         let mut child = tied(&sibling(name)?)
             .args(arguments)
             .envs(environment.iter().copied())
-            .envs([("PORT", port.to_string().as_str()), ("LOG_FORMAT", "json"), ("LOG_LEVEL", "info")])
+            .envs([
+                ("PORT", port.to_string().as_str()),
+                ("LOG_FORMAT", "json"),
+                ("LOG_LEVEL", "info"),
+            ])
             .stdin(Stdio::null())
             .stderr(output.try_clone()?)
             .stdout(output)
@@ -80,7 +84,10 @@ impl Servers {
         };
         self.keep(name, child);
         if !ready {
-            bail!("{name} did not become ready; the end of its log:\n{}", last_words(&endpoint.log));
+            bail!(
+                "{name} did not become ready; the end of its log:\n{}",
+                last_words(&endpoint.log)
+            );
         }
         Ok(endpoint)
     }
