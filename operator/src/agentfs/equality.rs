@@ -13,6 +13,9 @@ const ELEMENT_KEYS: [&str; 6] =
 /// Maps whose values are amounts, which the API server may write in other words than we did.
 const AMOUNTS: [&str; 3] = ["requests", "limits", "sizeLimit"];
 
+/// Maps that Kubernetes takes as a whole: another key in them changes what they mean, whoever added it.
+const ATOMIC: [&str; 3] = ["selector", "nodeSelector", "labelSelector"];
+
 /// Whether `live` has all that `wanted` asks for.
 pub(super) fn covers(live: &Value, wanted: &Value) -> bool {
     match (live, wanted) {
@@ -24,6 +27,7 @@ pub(super) fn covers(live: &Value, wanted: &Value) -> bool {
 
 fn covers_map(live: &Map<String, Value>, wanted: &Map<String, Value>) -> bool {
     wanted.iter().all(|(key, wanted)| match live.get(key) {
+        Some(live) if ATOMIC.contains(&key.as_str()) => live == wanted,
         Some(live) if AMOUNTS.contains(&key.as_str()) => covers_amounts(live, wanted),
         Some(live) => covers(live, wanted),
         // The API server leaves out what is empty.
@@ -105,6 +109,14 @@ mod tests {
         ] {
             assert!(!covers(&live, &wanted), "{live} was taken for equal");
         }
+    }
+
+    #[test]
+    fn a_key_added_to_a_selector_is_drift() {
+        let wanted = json!({"spec": {"selector": {"app": "api"}}});
+        let live = json!({"spec": {"selector": {"app": "api", "tier": "else"}}});
+        assert!(!covers(&live, &wanted));
+        assert!(covers(&wanted, &wanted));
     }
 
     #[test]

@@ -84,8 +84,12 @@ async fn write_until(client: Client, writer: usize, stop: Arc<AtomicBool>) -> Ve
     let mut n = 0_usize;
     while !stop.load(Ordering::Relaxed) {
         n += 1;
-        let path = if n % 2 == 0 { "/hot".to_owned() } else { format!("/own/{writer}/{}", n % 10) };
-        let (route, body) = if n % 7 == 0 {
+        let path = if n.is_multiple_of(2) {
+            "/hot".to_owned()
+        } else {
+            format!("/own/{writer}/{}", n % 10)
+        };
+        let (route, body) = if n.is_multiple_of(7) {
             ("/v1/delete", json!({"agent_id": "ada", "path": path}))
         } else {
             ("/v1/put", json!({"agent_id": "ada", "path": path, "value": [writer, n]}))

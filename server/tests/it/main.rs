@@ -1,6 +1,6 @@
 //! The server on a real PostgreSQL, which the tests start and end themselves.
 
-#![allow(clippy::expect_used, clippy::unwrap_used)]
+#![allow(clippy::expect_used, clippy::unwrap_used, unreachable_pub)]
 
 mod api;
 mod auth;

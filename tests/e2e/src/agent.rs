@@ -21,8 +21,10 @@ impl Agent {
     pub async fn of(namespace: &str, agentfs: &str) -> Result<Self, Failure> {
         let secret = format!("{agentfs}-admin-key");
         let template = "go-template={{ .data.key | base64decode }}";
-        let key = kubectl(&["--namespace", namespace, "get", "secret", &secret, "-o", template]).await?;
-        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
+        let key =
+            kubectl(&["--namespace", namespace, "get", "secret", &secret, "-o", template]).await?;
+        let http =
+            reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
         Ok(Self { forward: Forward::to(namespace, &format!("{agentfs}-api")), key, http })
     }
 
@@ -42,7 +44,8 @@ impl Agent {
 
     /// Puts a value; the version's id.
     pub async fn put(&mut self, path: &str, value: &Value) -> Result<String, Failure> {
-        let answer = self.post("/v1/put", &json!({"agent_id": "ada", "path": path, "value": value})).await?;
+        let answer =
+            self.post("/v1/put", &json!({"agent_id": "ada", "path": path, "value": value})).await?;
         Ok(answer["version_id"].as_str().ok_or("no version_id")?.to_owned())
     }
 

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use crate::Failure;
 
 /// How long the cluster may take to come to a state.
-pub const PATIENCE: Duration = Duration::from_secs(180);
+pub const PATIENCE: Duration = Duration::from_mins(3);
 const POLL: Duration = Duration::from_millis(300);
 
 /// Runs `kubectl arguments` and gives what it printed; an error holds what it complained of.
@@ -53,12 +53,19 @@ where
         match answer {
             Ok(answer) if done(&answer) => return Ok(answer),
             _ if Instant::now() < deadline => sleep(POLL).await,
-            last => return Err(format!("{what}: not within {} s; last seen: {last:?}", PATIENCE.as_secs()).into()),
+            last => {
+                return Err(format!(
+                    "{what}: not within {} s; last seen: {last:?}",
+                    PATIENCE.as_secs()
+                )
+                .into());
+            }
         }
     }
 }
 
 /// The status of the condition `kind` of an object, or nothing.
 pub fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a str> {
-    object["status"]["conditions"].as_array()?.iter().find(|c| c["type"] == kind)?["status"].as_str()
+    object["status"]["conditions"].as_array()?.iter().find(|c| c["type"] == kind)?["status"]
+        .as_str()
 }

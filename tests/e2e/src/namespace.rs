@@ -40,7 +40,8 @@ impl Namespace {
 
     /// Waits until there is no such object.
     pub async fn gone(&self, kind: &str, name: &str) -> Result<(), Failure> {
-        let get = async || self.kubectl(&["get", kind, name, "--ignore-not-found", "-o", "name"]).await;
+        let get =
+            async || self.kubectl(&["get", kind, name, "--ignore-not-found", "-o", "name"]).await;
         eventually(&format!("{kind}/{name} is gone"), get, String::is_empty).await.map(drop)
     }
 
@@ -48,7 +49,8 @@ impl Namespace {
     pub async fn ready(&self, name: &str) -> Result<Value, Failure> {
         let get = async || self.object("agentfs", name).await;
         eventually(&format!("AgentFS {name} is Ready"), get, |object| {
-            let current = object["status"]["observedGeneration"] == object["metadata"]["generation"];
+            let current =
+                object["status"]["observedGeneration"] == object["metadata"]["generation"];
             current && condition(object, "Ready") == Some("True")
         })
         .await

@@ -90,9 +90,9 @@ fn container(plan: &Plan) -> Container {
         resources: Some(pod::resources(plan.database.resources.as_ref(), ["100m", "256Mi", "1Gi"])),
         security_context: Some(pod::confined()),
         // A recovery after a crash may take long, and PostgreSQL listens only after it.
-        startup_probe: Some(probe(answers(), 1, 3600)),
+        startup_probe: Some(probe(answers(plan), 1, 3600)),
         readiness_probe: Some(probe(accepts(plan), 5, 2)),
-        liveness_probe: Some(probe(answers(), 20, 6)),
+        liveness_probe: Some(probe(answers(plan), 20, 6)),
         termination_message_policy: Some("FallbackToLogsOnError".into()),
         volume_mounts: Some(vec![
             pod::mount("data", "/var/lib/postgresql"),
@@ -124,6 +124,8 @@ fn accepts(plan: &Plan) -> Vec<String> {
 
 /// Whether PostgreSQL answers at all: one that refuses connections while it recovers is alive
 /// (`pg_isready` ends with 1), one that does not answer is not (2).
-fn answers() -> Vec<String> {
-    ["sh", "-c", "pg_isready -q -h 127.0.0.1; [ $? -lt 2 ]"].map(str::to_owned).to_vec()
+fn answers(plan: &Plan) -> Vec<String> {
+    let script = r#"pg_isready -q -h 127.0.0.1 -U "$1" -d postgres; [ $? -lt 2 ]"#;
+    let words = ["sh", "-c", script, "sh", &plan.credentials.username];
+    words.map(str::to_owned).to_vec()
 }

@@ -8,18 +8,29 @@ use agentfs_e2e::namespace::Namespace;
 async fn nonsense_is_refused_with_a_sentence() -> Result<(), Failure> {
     let namespace = Namespace::create().await?;
     let cases = [
-        ("memory", "database: {}", "set exactly one of"),
-        ("memory", "database: {embedded: {storage: {size: lots}}}", "spec.database.embedded.storage.size"),
+        ("memory", "database: {}", "set embedded"),
+        (
+            "memory",
+            "database: {embedded: {storage: {size: lots}}}",
+            "spec.database.embedded.storage.size",
+        ),
         ("memory", "{database: {embedded: {}}, api: {replicas: -1}}", "spec.api.replicas"),
         ("1memory", "database: {embedded: {}}", "name"),
-        ("a-name-that-is-longer-than-forty-characters", "database: {embedded: {}}", "40 characters"),
+        (
+            "a-name-that-is-longer-than-forty-characters",
+            "database: {embedded: {}}",
+            "40 characters",
+        ),
     ];
     for (name, spec, sentence) in cases {
         let manifest = format!(
             "apiVersion: agentfs.io/v1alpha1\nkind: AgentFS\nmetadata: {{name: {name}}}\nspec: {}",
             if spec.starts_with('{') { spec.to_owned() } else { format!("{{{spec}}}") }
         );
-        let refused = namespace.apply(&manifest).await.map_or_else(|e| e.to_string(), |_| "accepted".to_owned());
+        let refused = namespace
+            .apply(&manifest)
+            .await
+            .map_or_else(|e| e.to_string(), |_| "accepted".to_owned());
         assert!(refused.contains(sentence), "{manifest}\nwas told: {refused}");
     }
     Ok(())

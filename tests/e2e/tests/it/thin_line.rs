@@ -38,7 +38,8 @@ async fn uid(namespace: &Namespace, kind: &str, name: &str) -> Result<Value, Fai
 }
 
 async fn deleted_children_come_back(namespace: &Namespace) -> Result<(), Failure> {
-    let job = namespace.kubectl(&["get", "job", "-o", "jsonpath={.items[0].metadata.name}"]).await?;
+    let job =
+        namespace.kubectl(&["get", "job", "-o", "jsonpath={.items[0].metadata.name}"]).await?;
     let children = [
         ("deployment", "memory-api"),
         ("service", "memory-api"),
@@ -55,12 +56,22 @@ async fn deleted_children_come_back(namespace: &Namespace) -> Result<(), Failure
     namespace.ready("memory").await.map(drop)
 }
 
-async fn edits_by_hand_are_repaired_and_others_fields_stay(namespace: &Namespace) -> Result<(), Failure> {
+async fn edits_by_hand_are_repaired_and_others_fields_stay(
+    namespace: &Namespace,
+) -> Result<(), Failure> {
     namespace.kubectl(&["annotate", "deployment/memory-api", "example.com/owner=someone"]).await?;
     let edits = [
-        ("deployment", "memory-api", r#"{"spec":{"template":{"spec":{"terminationGracePeriodSeconds":7}}}}"#),
+        (
+            "deployment",
+            "memory-api",
+            r#"{"spec":{"template":{"spec":{"terminationGracePeriodSeconds":7}}}}"#,
+        ),
         ("service", "memory-api", r#"{"spec":{"selector":{"app.kubernetes.io/name":"else"}}}"#),
-        ("statefulset", "memory-postgres", r#"{"spec":{"template":{"spec":{"terminationGracePeriodSeconds":7}}}}"#),
+        (
+            "statefulset",
+            "memory-postgres",
+            r#"{"spec":{"template":{"spec":{"terminationGracePeriodSeconds":7}}}}"#,
+        ),
     ];
     for (kind, name, edit) in edits {
         let before = namespace.object(kind, name).await?["spec"].take();
@@ -75,7 +86,16 @@ async fn edits_by_hand_are_repaired_and_others_fields_stay(namespace: &Namespace
 
 /// Kills pods without grace, which is kill -9 for what runs in them.
 async fn kill_pods(namespace: &str, selector: &str) -> Result<(), Failure> {
-    let kill = ["delete", "pod", "--namespace", namespace, "--selector", selector, "--grace-period=0", "--force"];
+    let kill = [
+        "delete",
+        "pod",
+        "--namespace",
+        namespace,
+        "--selector",
+        selector,
+        "--grace-period=0",
+        "--force",
+    ];
     kubectl(&kill).await.map(drop)
 }
 
@@ -88,7 +108,10 @@ async fn operator_killed_goes_on(namespace: &Namespace) -> Result<(), Failure> {
     namespace.ready("memory").await.map(drop)
 }
 
-async fn acknowledged_writes_survive_killed_pods(namespace: &Namespace, agent: &mut Agent) -> Result<(), Failure> {
+async fn acknowledged_writes_survive_killed_pods(
+    namespace: &Namespace,
+    agent: &mut Agent,
+) -> Result<(), Failure> {
     let mut acknowledged = Vec::new();
     for n in 0..60 {
         match n {
@@ -98,7 +121,8 @@ async fn acknowledged_writes_survive_killed_pods(namespace: &Namespace, agent: &
         }
         let path = format!("/many/{n}");
         let put = async || agent.put(&path, &json!(n)).await;
-        acknowledged.push((path.clone(), eventually("a put is acknowledged", put, |_| true).await?));
+        acknowledged
+            .push((path.clone(), eventually("a put is acknowledged", put, |_| true).await?));
     }
     for (n, (path, _)) in acknowledged.iter().enumerate() {
         assert_eq!(agent.get(path).await?, Some(json!(n)), "{path} was acknowledged");
@@ -106,7 +130,10 @@ async fn acknowledged_writes_survive_killed_pods(namespace: &Namespace, agent: &
     namespace.ready("memory").await.map(drop)
 }
 
-async fn data_outlives_the_resource(namespace: &Namespace, agent: &mut Agent) -> Result<(), Failure> {
+async fn data_outlives_the_resource(
+    namespace: &Namespace,
+    agent: &mut Agent,
+) -> Result<(), Failure> {
     namespace.kubectl(&["delete", "agentfs", "memory"]).await?;
     for (kind, name) in [("deployment", "memory-api"), ("statefulset", "memory-postgres")] {
         namespace.gone(kind, name).await?;
