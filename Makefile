@@ -82,7 +82,7 @@ audit: ## Licences, sources and known weaknesses of the dependencies (needs carg
 	@$(CARGO) deny check
 
 .PHONY: bench-quick
-bench-quick: pgserver build ## Gets and puts over HTTP beside pgbench, in one run
+bench-quick: ## Gets and puts over HTTP beside pgbench, in one run
 	@tests/load/bench-quick
 
 .PHONY: pgserver
