@@ -71,6 +71,10 @@ test-code: pgserver ## The part of make test that needs no Kubernetes
 
 .PHONY: test-cluster
 test-cluster: ## The part of make test on a real Kubernetes; a cluster that was not there before is removed again
+	@tests/e2e/run smoke
+
+.PHONY: test-all
+test-all: test-code ## make test and what is longer: the whole life of an AgentFS on the cluster
 	@tests/e2e/run
 
 .PHONY: lint

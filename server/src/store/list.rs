@@ -53,8 +53,8 @@ macro_rules! first_live {
 }
 
 /// Each step finds the first live entry from a bound on: it tells the next child, and the bound moves past all that is
-/// below that child. Whether a child that is an entry is a directory too is asked of the primary key, in whose order
-/// a subtree lies between `child/` and `child0` (`0` follows `/`).
+/// below that child. Every look-up is ordered, so that none but `entries_tree` suits it: without the order, and on a
+/// table that was never analysed, PostgreSQL reads all entries of the agent instead.
 const LIST: &str = concat!(
     "WITH RECURSIVE step AS (
     (SELECT first.path, first.child, 1 AS n FROM (",
@@ -68,12 +68,26 @@ const LIST: &str = concat!(
     ") next
      WHERE s.n < $6
 )
-SELECT s.child, s.path = s.child AS is_entry, s.path <> s.child OR EXISTS (
-           SELECT FROM entries e
+SELECT s.child, s.path = s.child AS is_entry, s.path <> s.child OR (
+           SELECT true
+             FROM entries e
             WHERE e.tenant_id = $1 AND e.agent_id = $2 AND e.deleted_at IS NULL
               AND (e.expires_at IS NULL OR e.expires_at > now())
-              AND e.path > s.child || '/' AND e.path < s.child || '0'
-       ) AS is_directory
+              AND ",
+    tree_order!("e.path"),
+    " >= ",
+    tree_order!("s.child"),
+    r" || E'\x01\x01'
+              AND ",
+    tree_order!("e.path"),
+    " < ",
+    tree_order!("s.child"),
+    r" || E'\x01\x02'
+            ORDER BY ",
+    tree_order!("e.path"),
+    "
+            LIMIT 1
+       ) IS NOT NULL AS is_directory
   FROM step s
  ORDER BY s.n"
 );

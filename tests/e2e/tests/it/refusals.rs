@@ -4,7 +4,7 @@ use agentfs_e2e::Failure;
 use agentfs_e2e::namespace::Namespace;
 
 #[tokio::test]
-#[ignore = "needs a cluster: make test-cluster"]
+#[ignore = "needs a cluster: make test-all"]
 async fn nonsense_is_refused_with_a_sentence() -> Result<(), Failure> {
     let namespace = Namespace::create().await?;
     let cases = [

@@ -17,6 +17,18 @@ spec:
 
 #[tokio::test]
 #[ignore = "needs a cluster: make test-cluster"]
+async fn smoke() -> Result<(), Failure> {
+    let namespace = Namespace::create().await?;
+    namespace.apply(AGENTFS).await?;
+    namespace.ready("memory").await?;
+    let mut agent = Agent::of(namespace.name(), "memory").await?;
+    agent.put("/notes/lunch", &json!("peanuts")).await?;
+    assert_eq!(agent.get("/notes/lunch").await?, Some(json!("peanuts")));
+    deleted_children_come_back(&namespace).await
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: make test-all"]
 async fn one_agentfs_through_its_life() -> Result<(), Failure> {
     let namespace = Namespace::create().await?;
     namespace.apply(AGENTFS).await?;

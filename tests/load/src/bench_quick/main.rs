@@ -2,6 +2,7 @@
 //! same run, and beside a route of the same HTTP stack that does nothing. Claims are ratios; README.md says how to read them.
 
 mod entries;
+mod machine;
 mod pgbench;
 mod postgres;
 mod rounds;
@@ -15,6 +16,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::machine::Machine;
 use crate::rounds::Plan;
 use crate::servers::Servers;
 
@@ -26,10 +28,10 @@ const INTERRUPTED: u8 = 130;
 #[command(name = "bench-quick")]
 struct Args {
     /// Rounds; the medians count
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
     /// Seconds of each of the six measurements of a round
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=600))]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=600))]
     seconds: u32,
 }
 
@@ -58,9 +60,10 @@ async fn main() -> ExitCode {
 /// Measures and prints the table; true when every limit is kept.
 async fn bench(args: &Args, servers: &mut Servers) -> anyhow::Result<bool> {
     let plan = Plan { rounds: args.rounds, seconds: args.seconds };
+    let machine = Machine::watch();
     let rounds = rounds::run(plan, servers).await?;
     let table = table::Table::of(&rounds);
-    print!("{table}");
+    print!("{table}{}", machine.report());
     Ok(table.limits_are_kept())
 }
 

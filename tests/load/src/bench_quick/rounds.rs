@@ -37,7 +37,6 @@ pub(crate) struct Round {
 
 /// Starts all that is needed, measures, and checks that what was written is right.
 pub(crate) async fn run(plan: Plan, servers: &mut Servers) -> anyhow::Result<Vec<Round>> {
-    warn_of_neighbours();
     let mut bench = Bench::start(servers).await?;
     let mut rounds = Vec::new();
     bench.round(WARM_UP_SECONDS, Look::Bodies).await.context("warming up")?;
@@ -121,16 +120,5 @@ impl Bench {
         look: Look,
     ) -> anyhow::Result<Counted> {
         wrk::run(requests, endpoint, &self.api_key, self.folder.path(), seconds, look).await
-    }
-}
-
-/// Says so when others use the machine.
-fn warn_of_neighbours() {
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let busy: Option<f64> = load.split(' ').next().and_then(|minute| minute.parse().ok());
-    if let Some(busy) = busy.filter(|busy| *busy > 1.0) {
-        eprintln!(
-            "bench-quick: other programs are running (load {busy}); the figures will say less than on a quiet machine"
-        );
     }
 }
