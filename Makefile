@@ -24,7 +24,7 @@ help: ## Show this list
 ##@ Try it
 .PHONY: dev
 dev: pgserver ## PostgreSQL, migrations and the API on this machine; ARGS="--listen 127.0.0.1:9000" passes options
-	@$(CARGO) build $(PROFILE) -p agentfs-server
+	@$(CARGO) build $(PROFILE) --workspace --bins
 	@exec $(BIN)/agentfs-server dev $(ARGS)
 
 .PHONY: demo
