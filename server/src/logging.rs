@@ -1,9 +1,16 @@
 //! Log lines on standard output, written by a thread of their own so that no request waits for a slow reader.
 
+use std::fs::File;
+use std::io::{self, BufWriter};
+use std::os::fd::AsFd as _;
+
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
 
 use crate::settings::LogFormat;
+
+/// Bytes of log lines that go out at once when they come faster than they are written.
+const BUFFER: usize = 64 << 10;
 
 /// Starts logging; the lines are flushed when the guard is dropped. LOG_FORMAT and LOG_LEVEL say how and how much;
 /// `format` is the format when LOG_FORMAT does not.
@@ -23,7 +30,8 @@ pub fn start(format: LogFormat) -> Result<WorkerGuard, String> {
     }
     let filter =
         EnvFilter::try_new(format!("warn,agentfs_server={level}")).map_err(|e| e.to_string())?;
-    let (writer, guard) = tracing_appender::non_blocking(std::io::stdout());
+    let (writer, guard) =
+        tracing_appender::non_blocking(standard_output().map_err(|e| e.to_string())?);
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     match format {
         LogFormat::Json => {
@@ -32,4 +40,9 @@ pub fn start(format: LogFormat) -> Result<WorkerGuard, String> {
         LogFormat::Text => lines.with_ansi(false).with_target(false).init(),
     }
     Ok(guard)
+}
+
+/// Standard output without a system call for every line: the thread that writes flushes when no line waits any more.
+fn standard_output() -> io::Result<BufWriter<File>> {
+    Ok(BufWriter::with_capacity(BUFFER, io::stdout().as_fd().try_clone_to_owned()?.into()))
 }

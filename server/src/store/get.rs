@@ -47,8 +47,8 @@ pub fn get<'c>(
     keys: &[&EntryKey],
 ) -> impl Stream<Item = Result<(usize, Entry), StoreError>> + Send + use<'c> {
     let tenants: Vec<Uuid> = keys.iter().map(|k| k.tenant.0).collect();
-    let agents: Vec<String> = keys.iter().map(|k| k.agent.as_str().to_owned()).collect();
-    let paths: Vec<String> = keys.iter().map(|k| k.path.as_str().to_owned()).collect();
+    let agents: Vec<&str> = keys.iter().map(|k| k.agent.as_str()).collect();
+    let paths: Vec<&str> = keys.iter().map(|k| k.path.as_str()).collect();
     sqlx::query(GET)
         .bind(tenants)
         .bind(agents)

@@ -73,8 +73,6 @@ pub async fn put(
 ) -> Result<Vec<Option<Timestamp>>, StoreError> {
     let batch = Batch::new(puts);
     let (heads, versions, usage) = (&batch.heads, &batch.versions, &batch.usage);
-    let column =
-        |value: fn(&Put<'_>) -> String| versions.iter().map(|v| value(&v.put)).collect::<Vec<_>>();
     let rows = sqlx::query(PUT)
         .bind(usage.iter().map(|(tenant, _)| tenant.0).collect::<Vec<_>>())
         .bind(usage.iter().map(|(_, usage)| usage.writes).collect::<Vec<_>>())
@@ -88,12 +86,12 @@ pub async fn put(
         .bind(heads.iter().map(|h| h.last.new.ttl_seconds).collect::<Vec<_>>())
         .bind(versions.iter().map(|v| v.put.change.key.tenant.0).collect::<Vec<_>>())
         .bind(versions.iter().map(|v| v.put.change.version_id).collect::<Vec<_>>())
-        .bind(column(|p| p.change.key.agent.as_str().to_owned()))
-        .bind(column(|p| p.change.key.path.as_str().to_owned()))
+        .bind(versions.iter().map(|v| v.put.change.key.agent.as_str()).collect::<Vec<_>>())
+        .bind(versions.iter().map(|v| v.put.change.key.path.as_str()).collect::<Vec<_>>())
         .bind(versions.iter().map(|v| v.last_id).collect::<Vec<_>>())
         .bind(versions.iter().map(|v| v.back).collect::<Vec<_>>())
         .bind(versions.iter().map(|v| v.put.new.value.as_str()).collect::<Vec<_>>())
-        .bind(column(|p| array_literal(p.new.tags.as_slice())))
+        .bind(versions.iter().map(|v| array_literal(v.put.new.tags.as_slice())).collect::<Vec<_>>())
         .bind(versions.iter().map(|v| v.put.new.importance).collect::<Vec<_>>())
         .bind(versions.iter().map(|v| v.put.new.searchable).collect::<Vec<_>>())
         .bind(versions.iter().map(|v| v.put.new.ttl_seconds).collect::<Vec<_>>())
