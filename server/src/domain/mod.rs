@@ -4,6 +4,7 @@ pub mod agent_id;
 pub mod api_key;
 pub mod change;
 pub mod fold;
+pub mod glob;
 pub mod path;
 pub mod scope;
 pub mod tags;

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::auth::AuthError;
 use crate::batch::BatchError;
 use crate::domain::agent_id::InvalidAgentId;
+use crate::domain::glob::InvalidGlob;
 use crate::domain::path::InvalidPath;
 use crate::domain::tags::InvalidTags;
 use crate::domain::value::InvalidValue;
@@ -22,6 +23,10 @@ pub enum Code {
     ValidationError,
     /// The path is wrong.
     InvalidPath,
+    /// The glob pattern is wrong.
+    InvalidGlob,
+    /// The Idempotency-Key header is wrong.
+    InvalidIdempotencyKey,
     /// The tenant that a key is to be made for does not exist.
     TenantNotFound,
     /// No valid key.
@@ -38,8 +43,24 @@ pub enum Code {
     BodyTooLarge,
     /// The body is not announced as JSON.
     UnsupportedMediaType,
+    /// The entry's latest version is not the one that the write was meant for.
+    VersionConflict,
+    /// The Idempotency-Key came before, with another request.
+    IdempotencyKeyMismatch,
+    /// The key has made too many requests within the minute.
+    RateLimitExceeded,
+    /// Too many requests without a valid key came from the address.
+    PreauthRateLimitExceeded,
+    /// The address has tried too many wrong keys.
+    AuthLockout,
     /// The tenant's writes of the day are used up.
     QuotaWritesPerDay,
+    /// The tenant's searches of the day are used up.
+    QuotaSearches,
+    /// The tenant's embedding tokens of the day are used up.
+    QuotaEmbedTokensPerDay,
+    /// What was asked for needs a provider of embeddings, and none is configured.
+    EmbeddingsNotConfigured,
     /// The server's fault.
     Internal,
     /// Try again.
@@ -52,6 +73,8 @@ impl Code {
         match self {
             Self::ValidationError => "VALIDATION_ERROR",
             Self::InvalidPath => "INVALID_PATH",
+            Self::InvalidGlob => "INVALID_GLOB",
+            Self::InvalidIdempotencyKey => "INVALID_IDEMPOTENCY_KEY",
             Self::TenantNotFound => "TENANT_NOT_FOUND",
             Self::Unauthorized => "UNAUTHORIZED",
             Self::Forbidden => "FORBIDDEN",
@@ -60,7 +83,15 @@ impl Code {
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Self::BodyTooLarge => "BODY_TOO_LARGE",
             Self::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
+            Self::VersionConflict => "VERSION_CONFLICT",
+            Self::IdempotencyKeyMismatch => "IDEMPOTENCY_KEY_MISMATCH",
+            Self::RateLimitExceeded => "RATE_LIMIT_EXCEEDED",
+            Self::PreauthRateLimitExceeded => "PREAUTH_RATE_LIMIT_EXCEEDED",
+            Self::AuthLockout => "AUTH_LOCKOUT",
             Self::QuotaWritesPerDay => "QUOTA_WRITES_PER_DAY",
+            Self::QuotaSearches => "QUOTA_SEARCHES",
+            Self::QuotaEmbedTokensPerDay => "QUOTA_EMBED_TOKENS_PER_DAY",
+            Self::EmbeddingsNotConfigured => "EMBEDDINGS_NOT_CONFIGURED",
             Self::Internal => "INTERNAL",
             Self::Unavailable => "UNAVAILABLE",
         }
@@ -68,18 +99,27 @@ impl Code {
 
     fn status(self) -> StatusCode {
         match self {
-            Self::ValidationError | Self::InvalidPath | Self::TenantNotFound => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::ValidationError
+            | Self::InvalidPath
+            | Self::InvalidGlob
+            | Self::InvalidIdempotencyKey
+            | Self::TenantNotFound => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Forbidden | Self::ReservedPath => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::QuotaWritesPerDay => StatusCode::TOO_MANY_REQUESTS,
+            Self::VersionConflict => StatusCode::CONFLICT,
+            Self::IdempotencyKeyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::RateLimitExceeded
+            | Self::PreauthRateLimitExceeded
+            | Self::AuthLockout
+            | Self::QuotaWritesPerDay
+            | Self::QuotaSearches
+            | Self::QuotaEmbedTokensPerDay => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::EmbeddingsNotConfigured | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
@@ -164,6 +204,12 @@ impl From<InvalidPath> for ApiError {
             _ => Code::InvalidPath,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<InvalidGlob> for ApiError {
+    fn from(error: InvalidGlob) -> Self {
+        Self::new(Code::InvalidGlob, error.to_string())
     }
 }
 

@@ -6,10 +6,12 @@ pub mod extract;
 mod create_key;
 mod delete;
 mod get;
+mod glob;
 mod health;
 mod list;
 mod metrics;
 pub mod observe;
+mod page;
 mod put;
 
 use std::sync::Arc;
@@ -61,6 +63,7 @@ pub fn router(app: App) -> Router {
         .route("/v1/get", post(self::get::get))
         .route("/v1/delete", post(delete::delete))
         .route("/v1/list", post(list::list))
+        .route("/v1/glob", post(glob::glob))
         .route("/v1/admin/create-key", post(create_key::create_key))
         .route("/healthz", get(health::healthz))
         .route("/livez", get(health::livez))

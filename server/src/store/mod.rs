@@ -7,6 +7,7 @@ pub mod list;
 pub mod lookup;
 pub mod ordered_write;
 pub mod plain_put;
+pub mod scan;
 pub mod schema;
 
 use std::fmt;

@@ -12,7 +12,7 @@ use super::StoreError;
 use super::connect::DatabaseAddress;
 
 /// The schema that this program was built for.
-pub const SCHEMA_VERSION: i32 = 1;
+pub const SCHEMA_VERSION: i32 = 5;
 
 /// The advisory lock of those who migrate: "agentfs" in ASCII.
 const MIGRATION_LOCK: i64 = 0x61_67_65_6e_74_66_73;

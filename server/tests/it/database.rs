@@ -45,14 +45,25 @@ impl Postgres {
         self.ready.pid
     }
 
-    /// An empty database of its own.
+    /// An empty database of its own, with pgvector.
     pub async fn database(&self) -> Database {
+        let database = self.bare_database().await;
+        let mut admin = PgConnection::connect(&database.superuser_url).await.expect("connects");
+        admin.execute("CREATE EXTENSION vector").await.expect("pgvector is there");
+        database
+    }
+
+    /// An empty database of its own, without pgvector.
+    pub async fn bare_database(&self) -> Database {
         let name = format!("test_{}", Uuid::new_v4().simple());
         let mut admin = PgConnection::connect(&self.ready.superuser_url).await.expect("connects");
         let create = format!("CREATE DATABASE {name} OWNER agentfs TEMPLATE template0");
         admin.execute(sqlx::AssertSqlSafe(create)).await.expect("creates");
-        let (server, _) = self.ready.database_url.rsplit_once('/').expect("a URL with a database");
-        Database { url: format!("{server}/{name}") }
+        let of = |url: &str| {
+            let (server, _) = url.rsplit_once('/').expect("a URL with a database");
+            format!("{server}/{name}")
+        };
+        Database { url: of(&self.ready.database_url), superuser_url: of(&self.ready.superuser_url) }
     }
 }
 
@@ -66,6 +77,8 @@ pub fn shared() -> &'static Postgres {
 #[derive(Clone)]
 pub struct Database {
     pub url: String,
+    /// The same database for one who may do everything there.
+    pub superuser_url: String,
 }
 
 impl Database {

@@ -10,6 +10,7 @@ mod database;
 mod dev;
 mod entries;
 mod errors;
+mod glob;
 mod health;
 mod list;
 mod migrate;
