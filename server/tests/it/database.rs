@@ -74,7 +74,7 @@ pub fn shared() -> &'static Postgres {
 }
 
 /// A test's own database.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Database {
     pub url: String,
     /// The same database for one who may do everything there.
