@@ -12,9 +12,9 @@ const CAPACITY: usize = 4096;
 /// How much one batch holds.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// Most requests.
+    /// Most rows.
     pub rows: usize,
-    /// Bytes after which no more are taken; a single larger request is a batch of its own.
+    /// Most bytes. A single request that is larger than either is a batch of its own.
     pub bytes: usize,
 }
 
@@ -47,6 +47,11 @@ pub trait Worker: Send + 'static {
 
     /// Bytes that a request counts against the bound of a batch.
     fn bytes(request: &Self::Request) -> usize;
+
+    /// Rows that a request counts against the bound of a batch.
+    fn rows(_: &Self::Request) -> usize {
+        1
+    }
 
     /// Answers every request of a batch; what it drops unanswered is answered as failed.
     fn process(
@@ -129,13 +134,14 @@ impl<W: Worker> Intake<W> {
             Some(carried) => carried,
             None => self.receiver.recv().await?,
         };
-        let mut bytes = W::bytes(&first.request);
+        let (mut rows, mut bytes) = (W::rows(&first.request), W::bytes(&first.request));
         let mut batch = vec![first];
-        while batch.len() < bounds.rows
+        while rows < bounds.rows
             && let Ok(next) = self.receiver.try_recv()
         {
+            rows = rows.saturating_add(W::rows(&next.request));
             bytes = bytes.saturating_add(W::bytes(&next.request));
-            if bytes > bounds.bytes {
+            if rows > bounds.rows || bytes > bounds.bytes {
                 self.carried = Some(next);
                 break;
             }

@@ -2,9 +2,11 @@
 
 pub mod agent_id;
 pub mod api_key;
+mod canonical;
 pub mod change;
 pub mod fold;
 pub mod glob;
+pub mod idempotency;
 pub mod path;
 pub mod scope;
 pub mod tags;

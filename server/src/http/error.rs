@@ -6,11 +6,13 @@ use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use uuid::Uuid;
 
 use crate::auth::AuthError;
 use crate::batch::BatchError;
 use crate::domain::agent_id::InvalidAgentId;
 use crate::domain::glob::InvalidGlob;
+use crate::domain::idempotency::InvalidIdempotencyKey;
 use crate::domain::path::InvalidPath;
 use crate::domain::tags::InvalidTags;
 use crate::domain::value::InvalidValue;
@@ -41,6 +43,8 @@ pub enum Code {
     MethodNotAllowed,
     /// The body is too large.
     BodyTooLarge,
+    /// What was asked for is too much for one answer.
+    AnswerTooLarge,
     /// The body is not announced as JSON.
     UnsupportedMediaType,
     /// The entry's latest version is not the one that the write was meant for.
@@ -82,6 +86,7 @@ impl Code {
             Self::NotFound => "NOT_FOUND",
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Self::BodyTooLarge => "BODY_TOO_LARGE",
+            Self::AnswerTooLarge => "ANSWER_TOO_LARGE",
             Self::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
             Self::VersionConflict => "VERSION_CONFLICT",
             Self::IdempotencyKeyMismatch => "IDEMPOTENCY_KEY_MISMATCH",
@@ -108,7 +113,7 @@ impl Code {
             Self::Forbidden | Self::ReservedPath => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooLarge | Self::AnswerTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::VersionConflict => StatusCode::CONFLICT,
             Self::IdempotencyKeyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
@@ -130,12 +135,14 @@ pub struct ApiError {
     code: Code,
     message: Cow<'static, str>,
     retry_after_seconds: Option<u32>,
+    /// Of a version conflict: the live version there is, if any.
+    current_version: Option<Option<Uuid>>,
 }
 
 impl ApiError {
     /// An error with a sentence that says what is wrong and what to do.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), retry_after_seconds: None }
+        Self { code, message: message.into(), retry_after_seconds: None, current_version: None }
     }
 
     /// The server's fault; what exactly is in the log.
@@ -157,6 +164,27 @@ impl ApiError {
         Self { retry_after_seconds: Some(seconds), ..self }
     }
 
+    /// The entry is not what a write expected.
+    pub fn conflict(current: Option<Uuid>) -> Self {
+        let message = match current {
+            Some(id) => format!(
+                "the entry's latest version is {id}, not the one of if_version; nothing was written"
+            ),
+            None => {
+                "the entry does not exist, and if_version expects a version; nothing was written"
+                    .to_owned()
+            }
+        };
+        Self { current_version: Some(current), ..Self::new(Code::VersionConflict, message) }
+    }
+
+    /// The same, said of one operation of several.
+    #[must_use]
+    pub fn of_operation(self, index: usize) -> Self {
+        let message = format!("operations[{index}]: {}", self.message).into();
+        Self { message, ..self }
+    }
+
     /// The code.
     pub fn code(&self) -> Code {
         self.code
@@ -164,6 +192,11 @@ impl ApiError {
 
     /// The body with the request's id in it.
     pub fn body(&self, request_id: &str) -> Body {
+        self.json(Some(request_id)).into()
+    }
+
+    /// The envelope; without a request's id where it is one of several answers to a request.
+    pub fn json(&self, request_id: Option<&str>) -> Vec<u8> {
         #[derive(Serialize)]
         struct Envelope<'a> {
             error: Inner<'a>,
@@ -172,12 +205,18 @@ impl ApiError {
         struct Inner<'a> {
             code: &'a str,
             message: &'a str,
-            request_id: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            request_id: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            current_version_id: Option<Option<Uuid>>,
         }
-        let envelope = Envelope {
-            error: Inner { code: self.code.as_str(), message: &self.message, request_id },
+        let error = Inner {
+            code: self.code.as_str(),
+            message: &self.message,
+            request_id,
+            current_version_id: self.current_version,
         };
-        serde_json::to_vec(&envelope).unwrap_or_default().into()
+        serde_json::to_vec(&Envelope { error }).unwrap_or_default()
     }
 }
 
@@ -210,6 +249,12 @@ impl From<InvalidPath> for ApiError {
 impl From<InvalidGlob> for ApiError {
     fn from(error: InvalidGlob) -> Self {
         Self::new(Code::InvalidGlob, error.to_string())
+    }
+}
+
+impl From<InvalidIdempotencyKey> for ApiError {
+    fn from(error: InvalidIdempotencyKey) -> Self {
+        Self::new(Code::InvalidIdempotencyKey, error.to_string())
     }
 }
 

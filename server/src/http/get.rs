@@ -12,7 +12,7 @@ use super::error::ApiError;
 use super::extract::{Json, MemoryReader};
 use crate::domain::agent_id::AgentId;
 use crate::domain::path::EntryPath;
-use crate::domain::{EntryKey, rfc3339};
+use crate::domain::{EntryKey, TenantId, rfc3339};
 use crate::store::get::Entry;
 
 #[derive(Debug, Deserialize)]
@@ -26,13 +26,27 @@ pub(super) async fn get(
     MemoryReader(tenant): MemoryReader,
     Json(request): Json<Request>,
 ) -> Result<Response, ApiError> {
-    let path = EntryPath::parse(&request.path)?;
-    let key = EntryKey { tenant, agent: AgentId::parse(&request.agent_id)?, path: path.clone() };
-    let json = match app.reads.ask(key).await? {
-        Some(entry) => found(&path, &entry)?,
-        None => br#"{"found":false}"#.to_vec(),
-    };
+    let key = request.key(tenant)?;
+    let path = key.path.clone();
+    let entry = app.reads.ask(key).await?;
+    let json = answer(&path, entry.as_ref())?;
     Ok(([(CONTENT_TYPE, "application/json")], Body::from(json)).into_response())
+}
+
+impl Request {
+    /// The entry that is asked for, checked.
+    pub(super) fn key(&self, tenant: TenantId) -> Result<EntryKey, ApiError> {
+        Ok(EntryKey {
+            tenant,
+            path: EntryPath::parse(&self.path)?,
+            agent: AgentId::parse(&self.agent_id)?,
+        })
+    }
+}
+
+/// The answer as JSON.
+pub(super) fn answer(path: &EntryPath, entry: Option<&Entry>) -> Result<Vec<u8>, ApiError> {
+    entry.map_or_else(|| Ok(br#"{"found":false}"#.to_vec()), |entry| found(path, entry))
 }
 
 #[derive(Serialize)]

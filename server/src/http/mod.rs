@@ -3,6 +3,7 @@
 pub mod error;
 pub mod extract;
 
+mod batch;
 mod create_key;
 mod delete;
 mod get;
@@ -13,6 +14,7 @@ mod metrics;
 pub mod observe;
 mod page;
 mod put;
+mod write;
 
 use std::sync::Arc;
 
@@ -62,6 +64,7 @@ pub fn router(app: App) -> Router {
         .route("/v1/put", post(put::put))
         .route("/v1/get", post(self::get::get))
         .route("/v1/delete", post(delete::delete))
+        .route("/v1/batch", post(batch::batch))
         .route("/v1/list", post(list::list))
         .route("/v1/glob", post(glob::glob))
         .route("/v1/admin/create-key", post(create_key::create_key))

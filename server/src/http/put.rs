@@ -8,13 +8,14 @@ use uuid::Uuid;
 
 use super::App;
 use super::error::{ApiError, Code};
-use super::extract::{Json, MemoryWriter};
+use super::extract::{Json, MemoryWriter, Repeatable};
+use super::write::{if_version, write};
 use crate::domain::agent_id::AgentId;
-use crate::domain::change::{Action, Change, NewValue, Outcome};
+use crate::domain::change::{Action, Change, Expected, NewValue, Outcome};
 use crate::domain::path::EntryPath;
 use crate::domain::tags::Tags;
 use crate::domain::value::JsonText;
-use crate::domain::{EntryKey, rfc3339};
+use crate::domain::{EntryKey, TenantId, rfc3339};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Request {
@@ -28,6 +29,8 @@ pub(super) struct Request {
     importance: f32,
     #[serde(default)]
     searchable: bool,
+    #[serde(default, deserialize_with = "if_version")]
+    if_version: Option<Expected>,
 }
 
 #[derive(Debug, Serialize)]
@@ -40,27 +43,38 @@ pub(super) struct Response {
 pub(super) async fn put(
     State(app): State<App>,
     MemoryWriter(tenant): MemoryWriter,
+    repeatable: Repeatable,
     Json(request): Json<Request>,
 ) -> Result<Answer<Response>, ApiError> {
-    let key = EntryKey {
-        tenant,
-        agent: AgentId::parse(&request.agent_id)?,
-        path: EntryPath::parse(&request.path)?,
-    };
-    let new = NewValue {
-        value: JsonText::normalise(&request.value)?,
-        tags: Tags::new(request.tags)?,
-        importance: importance(request.importance)?,
-        searchable: request.searchable,
-        ttl_seconds: request.ttl_seconds.map(ttl).transpose()?,
-    };
-    let version_id = Uuid::now_v7();
-    match app.writes.ask(Change { key, version_id, action: Action::Put(new) }).await? {
-        Outcome::Written { created_at } => {
-            Ok(Answer(Response { ok: true, version_id, created_at: rfc3339(created_at) }))
-        }
-        Outcome::QuotaExceeded => Err(quota_exceeded()),
-        Outcome::NothingToDelete => Err(ApiError::internal()),
+    let change = repeatable.once(request.change(tenant)?);
+    Response::of(write(&app, change).await?).map(Answer)
+}
+
+impl Request {
+    /// What is asked for, checked.
+    pub(super) fn change(self, tenant: TenantId) -> Result<Change, ApiError> {
+        let key = EntryKey {
+            tenant,
+            agent: AgentId::parse(&self.agent_id)?,
+            path: EntryPath::parse(&self.path)?,
+        };
+        let new = NewValue {
+            value: JsonText::normalise(&self.value)?,
+            tags: Tags::new(self.tags)?,
+            importance: importance(self.importance)?,
+            searchable: self.searchable,
+            ttl_seconds: self.ttl_seconds.map(ttl).transpose()?,
+        };
+        Ok(Change { expected: self.if_version, ..Change::new(key, Action::Put(new)) })
+    }
+}
+
+impl Response {
+    pub(super) fn of(outcome: Outcome) -> Result<Self, ApiError> {
+        let Outcome::Written { version_id, created_at } = outcome else {
+            return Err(ApiError::internal());
+        };
+        Ok(Self { ok: true, version_id, created_at: rfc3339(created_at) })
     }
 }
 
@@ -81,15 +95,4 @@ fn ttl(seconds: i64) -> Result<i32, ApiError> {
             format!("ttl_seconds is {seconds}; it must be between 1 and {} (68 years)", i32::MAX);
         ApiError::new(Code::ValidationError, sentence)
     })
-}
-
-/// The tenant's writes of the day are used up; a new day begins at midnight UTC.
-pub(super) fn quota_exceeded() -> ApiError {
-    let now = jiff::Timestamp::now().as_second();
-    let until_midnight = 86_400 - now.rem_euclid(86_400);
-    ApiError::new(
-        Code::QuotaWritesPerDay,
-        "this tenant has used up its writes of today; they begin anew at 00:00 UTC, or an operator raises WRITE_QUOTA_PER_DAY",
-    )
-    .retry_after(u32::try_from(until_midnight).unwrap_or(86_400))
 }

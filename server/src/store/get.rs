@@ -1,13 +1,15 @@
 //! Reading heads, many at once.
 
-use futures::{Stream, StreamExt as _};
+use std::collections::HashMap;
+
+use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 use sqlx::Row as _;
-use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::postgres::{PgConnection, PgPool, PgRow};
 use uuid::Uuid;
 
 use super::{StoreError, from_sql};
-use crate::domain::EntryKey;
+use crate::domain::{EntryKey, TenantId};
 
 /// The latest version of a live entry.
 #[derive(Debug, Clone)]
@@ -55,6 +57,62 @@ pub fn get<'c>(
         .bind(paths)
         .fetch(connection)
         .map(|row| from_row(&row?).map_err(Into::into))
+}
+
+const VERSIONS: &str = "
+SELECT k.ordinal, v.value, v.id, v.created_at, v.expires_at, v.tags
+  FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS k (tenant_id, id, ordinal)
+ CROSS JOIN LATERAL (
+       SELECT v.value, v.id, v.created_at, v.expires_at, v.tags
+         FROM entry_versions v
+        WHERE v.tenant_id = k.tenant_id AND v.id = k.id
+        LIMIT 1) v";
+
+/// Most bytes of values that one of the functions below keeps in memory; entries beyond that come without.
+pub const MAX_BYTES: usize = 8 << 20;
+
+/// Reads `versions` that have a value, by their ids, up to [`MAX_BYTES`].
+pub async fn versions(
+    connection: &mut PgConnection,
+    versions: &[(TenantId, Uuid)],
+) -> Result<HashMap<Uuid, Entry>, StoreError> {
+    let mut rows = sqlx::query(VERSIONS)
+        .bind(versions.iter().map(|(tenant, _)| tenant.0).collect::<Vec<_>>())
+        .bind(versions.iter().map(|(_, id)| *id).collect::<Vec<_>>())
+        .fetch(connection);
+    let (mut found, mut bytes) = (HashMap::new(), 0);
+    while let Some(row) = rows.try_next().await? {
+        let (_, entry) = from_row(&row)?;
+        bytes += entry.value.len();
+        if bytes <= MAX_BYTES {
+            found.insert(entry.version_id, entry);
+        }
+    }
+    Ok(found)
+}
+
+/// The live entries of `keys` at one moment, up to [`MAX_BYTES`].
+pub async fn snapshot(pool: &PgPool, keys: &[&EntryKey]) -> Result<Vec<Found>, StoreError> {
+    let mut connection = pool.acquire().await?;
+    let mut rows = get(&mut connection, keys);
+    let (mut found, mut bytes) = (vec![Found::default(); keys.len()], 0);
+    while let Some((index, entry)) = rows.try_next().await? {
+        bytes += entry.value.len();
+        if let Some(slot) = found.get_mut(index) {
+            slot.version_id = Some(entry.version_id);
+            slot.entry = Some(entry).filter(|_| bytes <= MAX_BYTES);
+        }
+    }
+    Ok(found)
+}
+
+/// What there is at a key.
+#[derive(Debug, Clone, Default)]
+pub struct Found {
+    /// The live version.
+    pub version_id: Option<Uuid>,
+    /// It, unless it was too much to keep.
+    pub entry: Option<Entry>,
 }
 
 fn from_row(row: &PgRow) -> Result<(usize, Entry), sqlx::Error> {

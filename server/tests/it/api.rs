@@ -112,6 +112,13 @@ impl Client {
         self.try_post(route, body).await.expect("an answer")
     }
 
+    /// Status and body of a request with an Idempotency-Key.
+    pub async fn post_once(&self, key: &str, route: &str, body: Value) -> (StatusCode, Value) {
+        let request = self.request(route, &body.to_string()).header("idempotency-key", key);
+        let response = request.send().await.expect("an answer");
+        (response.status(), response.json().await.expect("JSON"))
+    }
+
     /// The body of a request that must succeed.
     pub async fn ok(&self, route: &str, body: Value) -> Value {
         let (status, answer) = self.post(route, body).await;

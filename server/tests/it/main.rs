@@ -4,6 +4,7 @@
 
 mod api;
 mod auth;
+mod batch;
 mod concurrency;
 mod crash;
 mod database;
@@ -12,6 +13,10 @@ mod entries;
 mod errors;
 mod glob;
 mod health;
+mod idempotency;
+mod linearizability;
 mod list;
 mod migrate;
+mod preconditions;
+mod process;
 mod quota;

@@ -1,7 +1,9 @@
 //! Taking requests apart; what does not fit is an [`super::error::ApiError`].
 
 mod bearer;
+mod idempotency;
 mod json;
 
 pub use bearer::{Bearer, MemoryReader, MemoryWriter, bearer, token_matches};
+pub use idempotency::Repeatable;
 pub use json::Json;
