@@ -7,9 +7,15 @@ use axum::response::{IntoResponse, Response};
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
+use utoipa::openapi::Ref;
+use utoipa::openapi::schema::{
+    AllOfBuilder, Array, ArrayBuilder, ObjectBuilder, OneOfBuilder, Type,
+};
 
 use super::error::{ApiError, Code};
 use super::extract::{Bearer, Json, Repeatable};
+use super::openapi::WriteRefusals;
 use super::write::refusal;
 use super::{App, delete, get, put};
 use crate::batch::BatchError;
@@ -25,11 +31,23 @@ const MAX_OPERATIONS: usize = 100;
 /// Gets that are asked for at once; their values are in memory together.
 const STRIDE: usize = 8;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = BatchRequest)]
 pub(super) struct Request {
+    /// What is done, in this order.
+    #[schema(schema_with = described)]
     operations: Vec<Box<RawValue>>,
+    /// Whether all of it is done at one moment, or nothing.
     #[serde(default)]
     atomic: bool,
+}
+
+#[derive(Debug, ToSchema)]
+#[schema(as = BatchAnswer)]
+#[expect(dead_code, reason = "answers are spliced together; this describes them")]
+pub(super) struct Answer {
+    /// For each operation the answer of its own route, or its error.
+    results: Vec<serde_json::Value>,
 }
 
 /// What tells operations apart; the rest is the request of the route of that name.
@@ -53,6 +71,9 @@ struct Operation {
     change: Change,
 }
 
+/// Several gets, puts and deletes in one request
+#[utoipa::path(post, path = "/v1/batch", tag = "memory", request_body = Request,
+    responses((status = 200, description = "Each operation's answer, in order.", body = Answer), WriteRefusals))]
 pub(super) async fn batch(
     State(app): State<App>,
     bearer: Bearer,
@@ -114,6 +135,27 @@ fn operation(tenant: TenantId, raw: &RawValue) -> Result<Operation, ApiError> {
 fn parse<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, ApiError> {
     serde_json::from_str(raw.get())
         .map_err(|e| ApiError::new(Code::ValidationError, format!("not an operation: {e}")))
+}
+
+/// Operations as the description of the API says them: the request of the operation's own route, and what it is.
+fn described() -> Array {
+    let operation = |op: &str, request: &str| {
+        let kind = ObjectBuilder::new().schema_type(Type::String).enum_values(Some([op]));
+        let mut own = ObjectBuilder::new().property("op", kind).required("op");
+        if op != "get" {
+            let key = ObjectBuilder::new()
+                .schema_type(Type::String)
+                .pattern(Some("^[A-Za-z0-9_-]{1,128}$"))
+                .description(Some("As the header Idempotency-Key of the operation's own route"));
+            own = own.property("idempotency_key", key);
+        }
+        AllOfBuilder::new().item(own).item(Ref::from_schema_name(request))
+    };
+    let any = OneOfBuilder::new()
+        .item(operation("get", "GetRequest"))
+        .item(operation("put", "PutRequest"))
+        .item(operation("delete", "DeleteRequest"));
+    ArrayBuilder::new().items(any).min_items(Some(1)).max_items(Some(MAX_OPERATIONS)).build()
 }
 
 /// Each for itself, in order: gets that follow each other together, and so changes.

@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::auth::AuthError;
@@ -197,19 +198,6 @@ impl ApiError {
 
     /// The envelope; without a request's id where it is one of several answers to a request.
     pub fn json(&self, request_id: Option<&str>) -> Vec<u8> {
-        #[derive(Serialize)]
-        struct Envelope<'a> {
-            error: Inner<'a>,
-        }
-        #[derive(Serialize)]
-        struct Inner<'a> {
-            code: &'a str,
-            message: &'a str,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            request_id: Option<&'a str>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            current_version_id: Option<Option<Uuid>>,
-        }
         let error = Inner {
             code: self.code.as_str(),
             message: &self.message,
@@ -218,6 +206,29 @@ impl ApiError {
         };
         serde_json::to_vec(&Envelope { error }).unwrap_or_default()
     }
+}
+
+/// What every answer that is no success looks like.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Envelope<'a> {
+    error: Inner<'a>,
+}
+
+/// What went wrong.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Error)]
+struct Inner<'a> {
+    /// For programs.
+    code: &'a str,
+    /// For people: what is wrong and what to do.
+    message: &'a str,
+    /// The answer's X-Request-Id; not within a batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+    /// Of VERSION_CONFLICT: the live version there is, or null.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Uuid>)]
+    current_version_id: Option<Option<Uuid>>,
 }
 
 impl IntoResponse for ApiError {

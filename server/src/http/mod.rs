@@ -12,6 +12,7 @@ mod health;
 mod list;
 mod metrics;
 pub mod observe;
+mod openapi;
 mod page;
 mod put;
 mod write;

@@ -4,11 +4,13 @@ use axum::Json as Answer;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::App;
 use super::error::{ApiError, Code};
 use super::extract::{Json, MemoryWriter, Repeatable};
+use super::openapi::WriteRefusals;
 use super::write::{if_version, write};
 use crate::domain::agent_id::AgentId;
 use crate::domain::change::{Action, Change, Expected, NewValue, Outcome};
@@ -17,29 +19,52 @@ use crate::domain::tags::Tags;
 use crate::domain::value::JsonText;
 use crate::domain::{EntryKey, TenantId, rfc3339};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = PutRequest)]
 pub(super) struct Request {
+    /// The agent whose memory it is.
+    #[schema(min_length = 1, max_length = 128)]
     agent_id: String,
+    /// Where; repeated slashes collapse, a trailing one is dropped.
+    #[schema(min_length = 2, pattern = "^/", example = "/notes/lunch")]
     path: String,
+    /// Any JSON, null included; it comes back byte for byte.
+    #[schema(value_type = serde_json::Value)]
     value: Box<RawValue>,
+    /// Seconds until the value is no longer served; without it, for ever.
+    #[schema(minimum = 1, maximum = 2_147_483_647)]
     ttl_seconds: Option<i64>,
+    /// At most 20, each of at most 64 characters.
     #[serde(default)]
+    #[schema(max_items = 20)]
     tags: Vec<String>,
+    /// From 0 to 1.
     #[serde(default)]
+    #[schema(minimum = 0, maximum = 1)]
     importance: f32,
+    /// Whether search may find it.
     #[serde(default)]
     searchable: bool,
+    /// Write only if this is the latest version, or with null, only if there is none.
     #[serde(default, deserialize_with = "if_version")]
+    #[schema(value_type = Option<Uuid>)]
     if_version: Option<Expected>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PutAnswer)]
 pub(super) struct Response {
     ok: bool,
     version_id: Uuid,
+    /// RFC 3339, UTC, six digits of a second.
+    #[schema(format = DateTime)]
     created_at: String,
 }
 
+/// Put a value at a path
+#[utoipa::path(post, path = "/v1/put", tag = "memory", request_body = Request,
+    params(("Idempotency-Key" = Option<String>, Header, description = "A repetition of the request within 24 hours is answered as the first time and writes nothing", pattern = "^[A-Za-z0-9_-]{1,128}$")),
+    responses((status = 200, description = "Committed.", body = Response), WriteRefusals))]
 pub(super) async fn put(
     State(app): State<App>,
     MemoryWriter(tenant): MemoryWriter,

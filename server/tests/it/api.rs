@@ -32,18 +32,7 @@ impl Api {
         scopes: &[&str],
         settings: &[(&str, &str)],
     ) -> Self {
-        let wanted = CreateKey {
-            label: "test".into(),
-            tenant: None,
-            scopes: scopes.iter().map(|s| (*s).to_owned()).collect(),
-            expires_in_seconds: None,
-        };
-        let key = admin::create_key(&database.address(), &wanted).await.expect("a key");
-        let client = Client {
-            url: String::new(),
-            key: key.reveal().expose_secret().to_owned(),
-            http: http(),
-        };
+        let client = Client { url: String::new(), key: key(database, scopes).await, http: http() };
         Self::serve(database, client, settings).await
     }
 
@@ -71,6 +60,18 @@ impl Api {
     pub async fn replica(&self, database: &Database, settings: &[(&str, &str)]) -> Self {
         Self::serve(database, self.client.clone(), settings).await
     }
+}
+
+/// A key of the default tenant; without scopes it may read, write and search.
+pub async fn key(database: &Database, scopes: &[&str]) -> String {
+    let wanted = CreateKey {
+        label: "test".into(),
+        tenant: None,
+        scopes: scopes.iter().map(|s| (*s).to_owned()).collect(),
+        expires_in_seconds: None,
+    };
+    let key = admin::create_key(&database.address(), &wanted).await.expect("a key");
+    key.reveal().expose_secret().to_owned()
 }
 
 fn http() -> reqwest::Client {

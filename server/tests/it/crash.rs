@@ -12,9 +12,9 @@ use rand::RngExt as _;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::api::Client;
+use crate::api::{Client, key};
 use crate::database::{Database, Postgres};
-use crate::process::{Server, key};
+use crate::process::Server;
 
 /// Puts and deletes on hot and own paths until told to stop; the version ids that were acknowledged.
 async fn write_until(client: Client, writer: usize, stop: Arc<AtomicBool>) -> Vec<Uuid> {
@@ -72,7 +72,7 @@ async fn assert_all_there(database: &Database, acknowledged: &[Uuid]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_the_server() {
     let database = Database::migrated().await;
-    let mut server = Server::start(&database, &key(&database).await, &[]).await;
+    let mut server = Server::start(&database, &key(&database, &[]).await, &[]).await;
     let client = server.client.clone();
     let stop = Arc::new(AtomicBool::new(false));
     let writers: Vec<_> =
@@ -99,7 +99,7 @@ async fn of_postgresql() {
     let postgres = Postgres::start(&["--restart"]);
     let database = postgres.database().await;
     database.migrate().await;
-    let server = Server::start(&database, &key(&database).await, &[]).await;
+    let server = Server::start(&database, &key(&database, &[]).await, &[]).await;
     let client = server.client.clone();
     let stop = Arc::new(AtomicBool::new(false));
     let writers: Vec<_> =
@@ -168,7 +168,7 @@ async fn under_kills<T>(servers: Vec<Server>, work: impl Future<Output = T>) -> 
 }
 
 async fn three(database: &Database, settings: &[(&str, &str)]) -> (Vec<Server>, Vec<Client>) {
-    let key = key(database).await;
+    let key = key(database, &[]).await;
     let servers = join_all((0..3).map(|_| Server::start(database, &key, settings))).await;
     let clients = servers.iter().map(|server| server.client.clone()).collect();
     (servers, clients)

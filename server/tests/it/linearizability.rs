@@ -12,9 +12,9 @@ use rand::RngExt as _;
 use serde_json::{Value, json};
 use sqlx::Row as _;
 
-use crate::api::Client;
+use crate::api::{Client, key};
 use crate::database::Database;
-use crate::process::{Server, key};
+use crate::process::Server;
 
 /// What an operation says of the entry's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,7 +123,7 @@ async fn operate(client: &Client, path: &str, n: usize) -> Option<Said> {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_single_entries_through_three_processes() {
     let database = Database::migrated().await;
-    let key = key(&database).await;
+    let key = key(&database, &[]).await;
     let settings: [&[(&str, &str)]; 3] =
         [&[], &[("DATABASE_WRITERS", "2")], &[("DATABASE_READERS", "3")]];
     let servers = join_all(settings.map(|s| Server::start(&database, &key, s))).await;

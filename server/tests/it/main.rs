@@ -13,6 +13,7 @@ mod entries;
 mod errors;
 mod glob;
 mod health;
+mod hostile;
 mod idempotency;
 mod linearizability;
 mod list;

@@ -4,9 +4,6 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use agentfs_server::admin::{self, CreateKey};
-use secrecy::ExposeSecret as _;
-
 use crate::api::Client;
 use crate::database::Database;
 
@@ -64,12 +61,4 @@ impl Drop for Server {
         self.child.kill().ok();
         self.child.wait().ok();
     }
-}
-
-/// A key of the default tenant that may read and write.
-pub async fn key(database: &Database) -> String {
-    let wanted =
-        CreateKey { label: String::new(), tenant: None, scopes: vec![], expires_in_seconds: None };
-    let key = admin::create_key(&database.address(), &wanted).await.unwrap();
-    key.reveal().expose_secret().to_owned()
 }
