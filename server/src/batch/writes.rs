@@ -231,7 +231,7 @@ impl Worker for Writer {
     }
 
     async fn process(&mut self, batch: Vec<Write>) {
-        self.metrics.batch("writes", batch.len());
+        self.metrics.batch("writes", batch.len(), batch[0].waited());
         let results = {
             let changes: Vec<&Change> = batch.iter().map(|write| &write.request).collect();
             self.write_all(&changes).await

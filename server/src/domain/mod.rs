@@ -3,9 +3,12 @@
 pub mod agent_id;
 pub mod api_key;
 pub mod change;
+pub mod client;
 pub mod fold;
 pub mod glob;
+pub mod lockout;
 pub mod path;
+pub mod rate_limit;
 pub mod scope;
 pub mod tags;
 pub mod value;

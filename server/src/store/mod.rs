@@ -2,11 +2,13 @@
 
 pub mod api_keys;
 pub mod connect;
+pub mod embedding_jobs;
 pub mod get;
 pub mod list;
 pub mod lookup;
 pub mod ordered_write;
 pub mod plain_put;
+pub mod rate_limits;
 pub mod scan;
 pub mod schema;
 

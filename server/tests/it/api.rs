@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 
 use agentfs_server::admin::{self, CreateKey};
+use agentfs_server::listen::Limits;
 use agentfs_server::serve::serve;
 use agentfs_server::settings::Settings;
 use reqwest::{RequestBuilder, StatusCode};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::database::Database;
@@ -17,7 +19,17 @@ use crate::database::Database;
 pub struct Api {
     pub client: Client,
     task: JoinHandle<()>,
+    /// The end is announced by dropping it.
+    end: Option<oneshot::Sender<()>>,
 }
+
+/// Nothing that is limited a day or a minute is limited, unless a test says so.
+pub const UNLIMITED: [(&str, &str); 4] = [
+    ("WRITE_QUOTA_PER_DAY", "0"),
+    ("RATE_LIMIT_REQUESTS_PER_MINUTE", "0"),
+    ("SEARCH_RATE_LIMIT_PER_MINUTE", "0"),
+    ("PREAUTH_RATE_LIMIT_PER_MINUTE", "0"),
+];
 
 impl Drop for Api {
     fn drop(&mut self) {
@@ -32,33 +44,50 @@ impl Api {
         scopes: &[&str],
         settings: &[(&str, &str)],
     ) -> Self {
-        let wanted = CreateKey {
-            label: "test".into(),
-            tenant: None,
-            scopes: scopes.iter().map(|s| (*s).to_owned()).collect(),
-            expires_in_seconds: None,
-        };
-        let key = admin::create_key(&database.address(), &wanted).await.expect("a key");
-        let client = Client {
-            url: String::new(),
-            key: key.reveal().expose_secret().to_owned(),
-            http: http(),
-        };
+        let client = Client::new(String::new(), new_key(database, scopes).await);
         Self::serve(database, client, settings).await
     }
 
     async fn serve(database: &Database, client: Client, settings: &[(&str, &str)]) -> Self {
-        let mut variables: HashMap<&str, &str> = [("WRITE_QUOTA_PER_DAY", "0")].into();
+        Self::serve_within(database, client, settings, |_| {}).await
+    }
+
+    async fn serve_within(
+        database: &Database,
+        client: Client,
+        settings: &[(&str, &str)],
+        limit: impl FnOnce(&mut Limits),
+    ) -> Self {
+        let mut variables: HashMap<&str, &str> = UNLIMITED.into();
         variables.insert("DATABASE_URL", &database.url);
         variables.extend(settings.iter().copied());
-        let settings =
+        let mut settings =
             Settings::read(|name| variables.get(name).map(ToString::to_string)).expect("settings");
+        limit(&mut settings.connections.limits);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let (end, ended) = oneshot::channel::<()>();
         let task = tokio::spawn(async move {
-            serve(settings, listener, std::future::pending()).await.expect("serves");
+            let shutdown = async move { ended.await.unwrap_or_default() };
+            serve(settings, listener, shutdown).await.expect("serves");
         });
-        Self { client: Client { url, ..client }, task }
+        Self { client: Client { url, ..client }, task, end: Some(end) }
+    }
+
+    /// With limits of connections that no setting gives, for those who wait for them.
+    pub async fn start_within(database: &Database, limit: impl FnOnce(&mut Limits)) -> Self {
+        let client = Client::new(String::new(), new_key(database, &[]).await);
+        Self::serve_within(database, client, &[], limit).await
+    }
+
+    /// Announces the end, as SIGTERM does.
+    pub fn announce_end(&mut self) {
+        self.end.take();
+    }
+
+    /// Waits until it has ended by itself.
+    pub async fn ended(&mut self) {
+        (&mut self.task).await.expect("no panic");
     }
 
     /// On a new database, with a key that may read and write.
@@ -71,6 +100,18 @@ impl Api {
     pub async fn replica(&self, database: &Database, settings: &[(&str, &str)]) -> Self {
         Self::serve(database, self.client.clone(), settings).await
     }
+}
+
+/// A new key of the default tenant that has `scopes`.
+pub async fn new_key(database: &Database, scopes: &[&str]) -> String {
+    let wanted = CreateKey {
+        label: "test".into(),
+        tenant: None,
+        scopes: scopes.iter().map(|s| (*s).to_owned()).collect(),
+        expires_in_seconds: None,
+    };
+    let key = admin::create_key(&database.address(), &wanted).await.expect("a key");
+    key.reveal().expose_secret().to_owned()
 }
 
 fn http() -> reqwest::Client {

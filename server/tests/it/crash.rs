@@ -1,82 +1,19 @@
 //! kill -9 under writes: what was acknowledged is there.
 
 use std::collections::HashSet;
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use agentfs_server::admin::{self, CreateKey};
 use futures::future::join_all;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use secrecy::ExposeSecret as _;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::api::Client;
+use crate::api::{Client, new_key};
 use crate::database::{Database, Postgres};
-
-/// `agentfs-server serve` as a process of its own.
-struct Server(Child);
-
-impl Server {
-    fn start(database: &Database, port: u16) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_agentfs-server"))
-            .arg("serve")
-            .env("DATABASE_URL", &database.url)
-            .env("PORT", port.to_string())
-            .env("WRITE_QUOTA_PER_DAY", "0")
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self(child)
-    }
-
-    fn kill(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-async fn key(database: &Database) -> String {
-    let wanted =
-        CreateKey { label: String::new(), tenant: None, scopes: vec![], expires_in_seconds: None };
-    admin::create_key(&database.address(), &wanted)
-        .await
-        .unwrap()
-        .reveal()
-        .expose_secret()
-        .to_owned()
-}
-
-async fn wait_until_ready(client: &Client) {
-    for _ in 0..200 {
-        if client
-            .http
-            .get(format!("{}/healthz", client.url))
-            .send()
-            .await
-            .is_ok_and(|r| r.status() == 200)
-        {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("the server never got ready");
-}
+use crate::process::{Process, free_port};
 
 /// Puts and deletes on hot and own paths until told to stop; the version ids that were acknowledged.
 async fn write_until(client: Client, writer: usize, stop: Arc<AtomicBool>) -> Vec<Uuid> {
@@ -134,18 +71,18 @@ async fn assert_all_there(database: &Database, acknowledged: &[Uuid]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_the_server() {
     let database = Database::migrated().await;
-    let port = free_port();
-    let client = Client::new(format!("http://127.0.0.1:{port}"), key(&database).await);
-    let mut server = Server::start(&database, port);
-    wait_until_ready(&client).await;
+    let (port, settings) = (free_port(), [("DATABASE_URL", database.url.as_str())]);
+    let mut server = Process::start_on(port, &settings);
+    let client = Client::new(server.url(), new_key(&database, &[]).await);
+    server.wait_until_ready().await;
     let stop = Arc::new(AtomicBool::new(false));
     let writers: Vec<_> =
         (0..32).map(|w| tokio::spawn(write_until(client.clone(), w, stop.clone()))).collect();
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_millis(700)).await;
         server.kill();
-        server = Server::start(&database, port);
-        wait_until_ready(&client).await;
+        server = Process::start_on(port, &settings);
+        server.wait_until_ready().await;
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
     stop.store(true, Ordering::Relaxed);
@@ -164,17 +101,16 @@ async fn of_postgresql() {
     let postgres = Postgres::start(&["--restart"]);
     let database = postgres.database().await;
     database.migrate().await;
-    let port = free_port();
-    let client = Client::new(format!("http://127.0.0.1:{port}"), key(&database).await);
-    let _server = Server::start(&database, port);
-    wait_until_ready(&client).await;
+    let server = Process::start(&[("DATABASE_URL", &database.url)]);
+    let client = Client::new(server.url(), new_key(&database, &[]).await);
+    server.wait_until_ready().await;
     let stop = Arc::new(AtomicBool::new(false));
     let writers: Vec<_> =
         (0..32).map(|w| tokio::spawn(write_until(client.clone(), w, stop.clone()))).collect();
     tokio::time::sleep(Duration::from_secs(1)).await;
     kill(Pid::from_raw(postgres.pid()), Signal::SIGKILL).unwrap();
     tokio::time::sleep(Duration::from_millis(500)).await;
-    wait_until_ready(&client).await;
+    server.wait_until_ready().await;
     // A session that is ended in the middle of a batch: COMMIT may be lost, the answer must be right.
     for _ in 0..10 {
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -190,6 +126,6 @@ async fn of_postgresql() {
         "only {} writes: the test saw too little",
         acknowledged.len()
     );
-    wait_until_ready(&client).await;
+    server.wait_until_ready().await;
     assert_all_there(&database, &acknowledged).await;
 }

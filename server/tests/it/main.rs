@@ -14,4 +14,7 @@ mod glob;
 mod health;
 mod list;
 mod migrate;
+mod preauth;
+mod process;
 mod quota;
+mod rate_limit;

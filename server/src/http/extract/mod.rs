@@ -2,6 +2,8 @@
 
 mod bearer;
 mod json;
+mod refuse;
 
-pub use bearer::{Bearer, MemoryReader, MemoryWriter, bearer, token_matches};
+pub use bearer::{Bearer, MemoryReader, MemoryWriter, Searcher, bearer, token_matches};
 pub use json::Json;
+pub use refuse::refuse;
