@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::Request;
-use axum::http::header::CONNECTION;
+use axum::http::header::{CONNECTION, EXPECT};
 use axum::http::{Extensions, HeaderValue, Request as Message};
 use axum::response::Response;
 use futures::StreamExt as _;
@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use tower::Service as _;
 
 use super::Phase;
+use super::leftover::Leftover;
 use super::limits::Times;
 use super::pace::{Pace, UnderWay};
 use super::paced::Paced;
@@ -63,11 +64,13 @@ pub(super) async fn converse(
     // An answer of more than one packet must not wait for the acknowledgement of the first.
     stream.set_nodelay(true).ok();
     let pace = Arc::new(Pace::new());
+    let leftover = Leftover::default();
     let service = service_fn(|request: Message<Incoming>| {
         let under_way = pace.request();
-        let mut request = request.map(Body::new);
+        let waits = request.headers().contains_key(EXPECT);
+        let mut request = request.map(|body| Body::new(leftover.of(body, waits)));
         request.extensions_mut().insert(connection);
-        answer(router.clone(), request, under_way, last_answers.clone())
+        answer(router.clone(), request, leftover.clone(), under_way, last_answers.clone())
     });
     let io = TokioIo::new(Paced::new(stream, pace.clone(), connection.times));
     let talk = http1::Builder::new()
@@ -98,10 +101,12 @@ pub(super) async fn converse(
 async fn answer(
     mut router: Router,
     request: Request,
+    leftover: Leftover,
     under_way: UnderWay,
     last_answers: Arc<AtomicBool>,
 ) -> Result<Response, Infallible> {
     let mut response = router.call(request).await?;
+    leftover.discard().await;
     if last_answers.load(Ordering::Relaxed) {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }

@@ -3,6 +3,7 @@
 //! HTTP/1 alone. HTTP/2 would ask for limits of its own (streams, resets, pings), and no client of the contract needs it.
 
 mod connection;
+mod leftover;
 mod limits;
 mod open_files;
 mod pace;

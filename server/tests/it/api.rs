@@ -1,6 +1,7 @@
 //! A running API and a client of it.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use agentfs_server::admin::{self, CreateKey};
 use agentfs_server::listen::Limits;
@@ -78,6 +79,25 @@ impl Api {
     pub async fn start_within(database: &Database, limit: impl FnOnce(&mut Limits)) -> Self {
         let client = Client::new(String::new(), new_key(database, &[]).await);
         Self::serve_within(database, client, &[], limit).await
+    }
+
+    /// Waits until a number of /metrics is as wanted; one that is not there yet is 0.
+    pub async fn until_metric(&self, series: &str, wanted: impl Fn(f64) -> bool) {
+        for _ in 0..600 {
+            let text = self.metrics().await;
+            let number = text.lines().find_map(|l| l.strip_prefix(series)?.strip_prefix(' '));
+            if wanted(number.map_or(0.0, |number| number.parse().expect("a number"))) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{series} is not as wanted: {}", self.metrics().await);
+    }
+
+    /// What /metrics says.
+    pub async fn metrics(&self) -> String {
+        let asked = self.client.http.get(format!("{}/metrics", self.client.url)).send().await;
+        asked.expect("an answer").text().await.expect("text")
     }
 
     /// Announces the end, as SIGTERM does.
