@@ -39,9 +39,9 @@ fn limit(requests: &str) -> [(&'static str, &str); 1] {
 #[tokio::test]
 async fn one_replica_gives_exactly_the_limit() {
     let database = Database::migrated().await;
-    let api = Api::start_with(&database, &["memory:read"], &limit("33")).await;
+    let api = Api::start_with(&database, &["memory:read"], &limit("35")).await;
     early_in_the_minute().await;
-    for n in 0..33 {
+    for n in 0..35 {
         // Errors count, and carry the headers as well.
         let answer = match n % 3 {
             0 => get(&api.client).await,
@@ -49,8 +49,8 @@ async fn one_replica_gives_exactly_the_limit() {
             _ => api.client.request("/v1/put", "{}").send().await.unwrap(),
         };
         assert_eq!(answer.status().as_u16(), [200, 400, 403][n % 3]);
-        assert_eq!(number(&answer, "x-ratelimit-limit"), 33);
-        assert_eq!(number(&answer, "x-ratelimit-remaining") as usize, 32 - n);
+        assert_eq!(number(&answer, "x-ratelimit-limit"), 35);
+        assert_eq!(number(&answer, "x-ratelimit-remaining") as usize, 34 - n);
         assert!((1..=60).contains(&number(&answer, "x-ratelimit-reset")));
         assert!(!answer.headers().contains_key("x-preauth-ratelimit-limit"));
     }
@@ -61,12 +61,12 @@ async fn one_replica_gives_exactly_the_limit() {
     let (_, code, message) =
         api.client.error("/v1/get", json!({"agent_id": "ada", "path": "/x"})).await;
     assert_eq!(code, "RATE_LIMIT_EXCEEDED");
-    assert!(message.contains("33 requests"), "{message}");
+    assert!(message.contains("35 requests"), "{message}");
     let other = api.client.with_key(&new_key(&database, &[]).await);
     assert_eq!(get(&other).await.status(), 200, "another key has a limit of its own");
     // A minute later; the database decides which minute it is.
     database.execute("UPDATE rate_limits SET minute = minute - 1").await;
-    let later = api.replica(&database, &limit("33")).await;
+    let later = api.replica(&database, &limit("35")).await;
     assert_eq!(get(&later.client).await.status(), 200);
 }
 
