@@ -5,8 +5,8 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use agentfs_server::migrate::{MigrateError, leave_last_words};
-use agentfs_server::settings::{DatabaseSettings, LogFormat, Settings};
-use agentfs_server::{admin, dev, logging, migrate, serve};
+use agentfs_server::settings::{DatabaseSettings, LogFormat, LogSettings, Settings};
+use agentfs_server::{admin, dev, listen, logging, migrate, serve};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
@@ -60,8 +60,9 @@ fn main() -> ExitCode {
 
 /// The command line, with the settings listed in the help of `serve`.
 fn command_line() -> Cli {
+    let width = Settings::described().map(|s| s.name.len()).max().unwrap_or_default();
     let settings: Vec<String> =
-        Settings::described().map(|s| format!("  {:<22} {}", s.name, s.about)).collect();
+        Settings::described().map(|s| format!("  {:<width$}  {}", s.name, s.about)).collect();
     let help = format!(
         "Settings (environment variables; default in parentheses):\n{}",
         settings.join("\n")
@@ -82,10 +83,11 @@ async fn serve() -> ExitCode {
         Ok(settings) => settings,
         Err(error) => return failed(error),
     };
-    let _logs = match logging::start(LogFormat::Json) {
+    let _logs = match logging::start(settings.logs) {
         Ok(guard) => guard,
         Err(sentence) => return failed(sentence),
     };
+    listen::allow_open_files(settings.connections.limits.connections);
     let address = settings.listen.address;
     let listener = match TcpListener::bind(address).await {
         Ok(listener) => listener,
@@ -110,7 +112,8 @@ async fn serve() -> ExitCode {
 }
 
 async fn run_migrate() -> ExitCode {
-    let _logs = match logging::start(LogFormat::Json) {
+    let logs = LogSettings::from_env(LogFormat::Json).map_err(|error| error.to_string());
+    let _logs = match logs.and_then(logging::start) {
         Ok(guard) => guard,
         Err(sentence) => return failed(sentence),
     };

@@ -1,8 +1,12 @@
 //! Requests of one moment, taken together: concurrent writes share a commit, concurrent reads a statement.
 
+pub mod leases;
+mod progress;
 pub mod queue;
 pub mod reads;
 pub mod writes;
+
+pub use self::progress::Backlog;
 
 use crate::store::StoreError;
 

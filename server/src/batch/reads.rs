@@ -78,7 +78,7 @@ impl Worker for Reader {
         if batch.is_empty() {
             return;
         }
-        self.metrics.batch("reads", batch.len());
+        self.metrics.batch("reads", batch.len(), batch[0].waited());
         let Err((rest, error)) = self.read(batch).await else { return };
         // The connection may have been closed while idle, or one request may spoil the statement: each has one more try.
         let groups: Vec<Vec<Get>> = match error {

@@ -293,7 +293,8 @@ impl Worker for Writer {
     }
 
     async fn process(&mut self, batch: Vec<Write>) {
-        self.metrics.batch("writes", batch.iter().map(|write| Self::rows(&write.request)).sum());
+        let rows = batch.iter().map(|write| Self::rows(&write.request)).sum();
+        self.metrics.batch("writes", rows, batch[0].waited());
         let results = {
             let changes: Vec<Vec<&Change>> =
                 batch.iter().map(|write| write.request.changes.iter().collect()).collect();

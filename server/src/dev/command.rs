@@ -22,7 +22,7 @@ use super::instance::{Instance, InstanceOptions};
 use super::{ending, leftover};
 use crate::domain::DEFAULT_TENANT;
 use crate::domain::scope::DEFAULT_SCOPES;
-use crate::settings::{LogFormat, Settings};
+use crate::settings::{LimitSettings, LogFormat, LogSettings, Settings};
 use crate::store::api_keys;
 use crate::store::connect::DatabaseAddress;
 use crate::{logging, migrate, serve};
@@ -49,7 +49,8 @@ pub struct DevArgs {
 
 /// Runs PostgreSQL and the API until a signal asks for the end.
 pub fn run(args: &DevArgs) -> Result<(), DevError> {
-    let _logs = logging::start(LogFormat::Text).map_err(DevError::Logging)?;
+    let logs = LogSettings::from_env(LogFormat::Text)?;
+    let _logs = logging::start(logs).map_err(DevError::Logging)?;
     let runtime =
         tokio::runtime::Runtime::new().map_err(DevError::io("start", Path::new("the runtime")))?;
     runtime.block_on(start_and_serve(args))
@@ -106,12 +107,16 @@ async fn serve_on(
     result.and(drained)
 }
 
-/// What the environment says, with the database and the address of this command.
+/// What the environment says, with the database and the address of this command, and without limits of the minute unless
+/// it says otherwise.
 fn settings(instance: &Instance, listening: SocketAddr) -> Result<Settings, DevError> {
     let database_url = instance.database_url();
     let mut settings = Settings::read(|name| match name {
         "DATABASE_URL" => Some(database_url.expose_secret().to_owned()),
         "PORT" => None,
+        limit if LimitSettings::RATE_LIMITS.contains(&limit) => {
+            Some(std::env::var(limit).unwrap_or_else(|_| "0".to_owned()))
+        }
         other => std::env::var(other).ok(),
     })?;
     settings.listen.address = listening;

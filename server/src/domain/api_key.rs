@@ -11,14 +11,30 @@ const ID_PREFIX: &str = "agfs_live_";
 const ID_BYTES: usize = 8;
 const SECRET_BYTES: usize = 32;
 
+/// Characters of a key's id: the prefix, and its bytes in base64 without padding.
+const ID_CHARS: usize = ID_PREFIX.len() + (ID_BYTES * 4).div_ceil(3);
+
 /// The public half of a key.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct KeyId(String);
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeyId([u8; ID_CHARS]);
 
 impl KeyId {
     /// The id as text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        // ASCII by construction.
+        str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// Takes `text` over when it has the prefix, the length and the alphabet of a generated id.
+    fn parse(text: &str) -> Option<Self> {
+        let random = text.strip_prefix(ID_PREFIX)?;
+        is_encoded(random, ID_BYTES).then(|| text.as_bytes().try_into().ok().map(Self)).flatten()
+    }
+}
+
+impl std::fmt::Debug for KeyId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.as_str().fmt(f)
     }
 }
 
@@ -58,23 +74,23 @@ pub struct MalformedKey;
 impl ApiKey {
     /// A new random key.
     pub fn generate() -> Self {
-        let (mut id, mut secret) = ([0; ID_BYTES], [0; SECRET_BYTES]);
-        rand::rng().fill_bytes(&mut id);
+        let (mut random, mut secret) = ([0; ID_BYTES], [0; SECRET_BYTES]);
+        rand::rng().fill_bytes(&mut random);
         rand::rng().fill_bytes(&mut secret);
-        Self {
-            id: KeyId(format!("{ID_PREFIX}{}", URL_SAFE_NO_PAD.encode(id))),
-            secret: URL_SAFE_NO_PAD.encode(secret).into(),
-        }
+        let mut id = [0; ID_CHARS];
+        id[..ID_PREFIX.len()].copy_from_slice(ID_PREFIX.as_bytes());
+        URL_SAFE_NO_PAD.encode_slice(random, &mut id[ID_PREFIX.len()..]).ok();
+        Self { id: KeyId(id), secret: URL_SAFE_NO_PAD.encode(secret).into() }
     }
 
     /// Takes `text` apart; its parts must have the length and alphabet of a generated key's.
     pub fn parse(text: &str) -> Result<Self, MalformedKey> {
         let (id, secret) = text.split_once('.').ok_or(MalformedKey)?;
-        let random = id.strip_prefix(ID_PREFIX).ok_or(MalformedKey)?;
-        if !is_encoded(random, ID_BYTES) || !is_encoded(secret, SECRET_BYTES) {
+        let id = KeyId::parse(id).ok_or(MalformedKey)?;
+        if !is_encoded(secret, SECRET_BYTES) {
             return Err(MalformedKey);
         }
-        Ok(Self { id: KeyId(id.to_owned()), secret: secret.to_owned().into() })
+        Ok(Self { id, secret: secret.to_owned().into() })
     }
 
     /// The public half.
@@ -89,7 +105,7 @@ impl ApiKey {
 
     /// The whole key as text, to be shown once to the one who asked for it.
     pub fn reveal(&self) -> SecretString {
-        format!("{}.{}", self.id.0, self.secret.expose_secret()).into()
+        format!("{}.{}", self.id.as_str(), self.secret.expose_secret()).into()
     }
 }
 

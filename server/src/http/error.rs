@@ -311,7 +311,7 @@ impl From<BatchError> for ApiError {
 impl From<AuthError> for ApiError {
     fn from(error: AuthError) -> Self {
         match error {
-            AuthError::Invalid => Self::new(
+            AuthError::Invalid | AuthError::WrongSecret(_) => Self::new(
                 Code::Unauthorized,
                 "missing or invalid API key; send the header Authorization: Bearer <id>.<secret>",
             ),

@@ -15,6 +15,7 @@ pub mod observe;
 mod openapi;
 mod page;
 mod put;
+mod rate_headers;
 mod write;
 
 use std::sync::Arc;
@@ -32,8 +33,11 @@ use crate::auth::Authenticator;
 use crate::batch::queue::Queue;
 use crate::batch::reads::Reader;
 use crate::batch::writes::Writer;
+use crate::domain::client::TrustedProxies;
 use crate::health::Health;
 use crate::metrics::Metrics;
+use crate::preauth::Preauth;
+use crate::rate_limit::RateLimiter;
 
 /// Largest request body in bytes.
 pub const MAX_BODY: usize = 1 << 20;
@@ -49,10 +53,20 @@ pub struct App {
     pub writes: Queue<Writer>,
     /// Who is let in.
     pub authenticator: Authenticator,
+    /// What becomes of those who are not.
+    pub preauth: Preauth,
+    /// Proxies whose X-Forwarded-For is believed.
+    pub proxies: Arc<TrustedProxies>,
+    /// How often a key may ask; `None` is without limit.
+    pub requests: Option<RateLimiter>,
+    /// How often a key may search; `None` is without limit.
+    pub searches: Option<RateLimiter>,
     /// How the process is.
     pub health: Health,
     /// What is counted.
     pub metrics: Metrics,
+    /// Whether there is /metrics.
+    pub serves_metrics: bool,
     /// The bearer that /metrics asks for.
     pub metrics_token: Option<Arc<SecretString>>,
     /// The token that makes the first keys.
@@ -61,7 +75,7 @@ pub struct App {
 
 /// All routes.
 pub fn router(app: App) -> Router {
-    let routes = Router::new()
+    let mut routes = Router::new()
         .route("/v1/put", post(put::put))
         .route("/v1/get", post(self::get::get))
         .route("/v1/delete", post(delete::delete))
@@ -71,8 +85,10 @@ pub fn router(app: App) -> Router {
         .route("/v1/admin/create-key", post(create_key::create_key))
         .route("/healthz", get(health::healthz))
         .route("/livez", get(health::livez))
-        .route("/readyz", get(health::readyz))
-        .route("/metrics", get(metrics::metrics));
+        .route("/readyz", get(health::readyz));
+    if app.serves_metrics {
+        routes = routes.route("/metrics", get(metrics::metrics));
+    }
     with_stack(routes, app.metrics.clone()).with_state(app)
 }
 

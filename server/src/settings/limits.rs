@@ -1,27 +1,62 @@
-//! What a tenant may do.
+//! What tenants, keys and strangers may do.
 
 use super::reader::{Described, Reader};
+use crate::domain::rate_limit::PerMinute;
+use crate::rate_limit::Limited;
 
-/// Limits of every tenant.
+/// Limits of every tenant, key and client.
 #[derive(Debug, Clone, Copy)]
 pub struct LimitSettings {
-    /// Versions written a day (UTC); `None` is without limit.
+    /// Versions written a day (UTC) and tenant; `None` is without limit.
     pub writes_per_day: Option<i64>,
+    /// Requests a minute (UTC) and key; `None` is without limit.
+    pub requests_per_minute: Option<PerMinute>,
+    /// Searches a minute (UTC) and key; `None` is without limit.
+    pub searches_per_minute: Option<PerMinute>,
+    /// Requests without a valid key a minute (UTC) and client; `None` is without limit.
+    pub failures_per_minute: Option<PerMinute>,
 }
 
+const WRITES: &str = "WRITE_QUOTA_PER_DAY";
+const REQUESTS: &str = Limited::Requests.setting();
+const SEARCHES: &str = Limited::Searches.setting();
+const FAILURES: &str = "PREAUTH_RATE_LIMIT_PER_MINUTE";
+
 impl LimitSettings {
-    pub(super) const DESCRIBED: &'static [Described] = &[Described {
-        name: "WRITE_QUOTA_PER_DAY",
-        about: "versions a tenant may write a day, 0 for unlimited (5000)",
-    }];
+    /// The limits that the dev command and benchmarks do without.
+    pub const RATE_LIMITS: [&'static str; 3] = [REQUESTS, SEARCHES, FAILURES];
+
+    pub(super) const DESCRIBED: &'static [Described] = &[
+        Described {
+            name: WRITES,
+            about: "versions a tenant may write a day, 0 for unlimited (5000)",
+        },
+        Described { name: REQUESTS, about: "requests a minute and key, 0 for unlimited (120)" },
+        Described { name: SEARCHES, about: "searches a minute and key, 0 for unlimited (120)" },
+        Described {
+            name: FAILURES,
+            about: "requests without a valid key a minute and client, 0 for unlimited (600)",
+        },
+    ];
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let writes_per_day = reader.parsed(
-            "WRITE_QUOTA_PER_DAY",
-            Some(5000),
-            "a whole number, 0 for unlimited",
-            |text| text.parse().ok().filter(|n| *n >= 0).map(|n: i64| (n > 0).then_some(n)),
-        )?;
-        Some(Self { writes_per_day })
+        let writes_per_day =
+            reader.parsed(WRITES, Some(5000), "a whole number, 0 for unlimited", |text| {
+                text.parse().ok().filter(|n| *n >= 0).map(|n: i64| (n > 0).then_some(n))
+            });
+        let requests_per_minute = per_minute(reader, REQUESTS, 120);
+        let searches_per_minute = per_minute(reader, SEARCHES, 120);
+        let failures_per_minute = per_minute(reader, FAILURES, 600);
+        Some(Self {
+            writes_per_day: writes_per_day?,
+            requests_per_minute: requests_per_minute?,
+            searches_per_minute: searches_per_minute?,
+            failures_per_minute: failures_per_minute?,
+        })
     }
+}
+
+fn per_minute(reader: &mut Reader<'_>, name: &str, default: u32) -> Option<Option<PerMinute>> {
+    let must = "a whole number up to 4294967295, 0 for unlimited";
+    reader.parsed(name, PerMinute::new(default), must, |text| text.parse().ok().map(PerMinute::new))
 }

@@ -2,11 +2,13 @@
 
 pub mod api_keys;
 pub mod connect;
+pub mod embedding_jobs;
 pub mod get;
 pub mod list;
 pub mod lookup;
 pub mod ordered_write;
 pub mod plain_put;
+pub mod rate_limits;
 pub mod scan;
 pub mod schema;
 
@@ -44,6 +46,9 @@ impl StoreError {
     }
 }
 
+/// The SQLSTATE of a server that is full.
+const TOO_MANY_CONNECTIONS: &str = "53300";
+
 /// The error of the driver behind a [`StoreError`].
 #[derive(Debug)]
 pub struct Cause(Box<sqlx::Error>);
@@ -52,6 +57,13 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0 {
             sqlx::Error::Io(e) => e.fmt(f),
+            sqlx::Error::Database(e) if e.code().as_deref() == Some(TOO_MANY_CONNECTIONS) => {
+                write!(
+                    f,
+                    "it has no connection left ({}); raise its max_connections, or lower DATABASE_POOL_SIZE or the number of replicas",
+                    e.message()
+                )
+            }
             sqlx::Error::Database(e) => e.message().fmt(f),
             other => other.fmt(f),
         }
@@ -81,8 +93,9 @@ fn of_sqlstate(code: &str) -> fn(Cause) -> StoreError {
         "55P03" | "40P01" | "40001" | "23505" => StoreError::Contended,
         // A prepared statement or a type that a restore has replaced: a new connection knows the new one.
         "26000" | "0A000" => StoreError::Unreachable,
-        // Connection, authorisation, no such database, too many connections, shut down.
-        c if ["08", "28", "3D", "57P"].iter().any(|class| c.starts_with(class)) || c == "53300" => {
+        // Connection, authorisation, no such database, shut down.
+        TOO_MANY_CONNECTIONS => StoreError::Unreachable,
+        c if ["08", "28", "3D", "57P"].iter().any(|class| c.starts_with(class)) => {
             StoreError::Unreachable
         }
         c if c.starts_with("22") || c.starts_with("23") => StoreError::Refused,

@@ -1,14 +1,17 @@
 //! A running API and a client of it.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use agentfs_server::admin::{self, CreateKey};
+use agentfs_server::listen::Limits;
 use agentfs_server::serve::serve;
 use agentfs_server::settings::Settings;
 use reqwest::{RequestBuilder, StatusCode};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::database::Database;
@@ -17,7 +20,17 @@ use crate::database::Database;
 pub struct Api {
     pub client: Client,
     task: JoinHandle<()>,
+    /// The end is announced by dropping it.
+    end: Option<oneshot::Sender<()>>,
 }
+
+/// Nothing that is limited a day or a minute is limited, unless a test says so.
+pub const UNLIMITED: [(&str, &str); 4] = [
+    ("WRITE_QUOTA_PER_DAY", "0"),
+    ("RATE_LIMIT_REQUESTS_PER_MINUTE", "0"),
+    ("SEARCH_RATE_LIMIT_PER_MINUTE", "0"),
+    ("PREAUTH_RATE_LIMIT_PER_MINUTE", "0"),
+];
 
 impl Drop for Api {
     fn drop(&mut self) {
@@ -32,22 +45,69 @@ impl Api {
         scopes: &[&str],
         settings: &[(&str, &str)],
     ) -> Self {
-        let client = Client { url: String::new(), key: key(database, scopes).await, http: http() };
+        let client = Client::new(String::new(), new_key(database, scopes).await);
         Self::serve(database, client, settings).await
     }
 
     async fn serve(database: &Database, client: Client, settings: &[(&str, &str)]) -> Self {
-        let mut variables: HashMap<&str, &str> = [("WRITE_QUOTA_PER_DAY", "0")].into();
+        Self::serve_within(database, client, settings, |_| {}).await
+    }
+
+    async fn serve_within(
+        database: &Database,
+        client: Client,
+        settings: &[(&str, &str)],
+        limit: impl FnOnce(&mut Limits),
+    ) -> Self {
+        let mut variables: HashMap<&str, &str> = UNLIMITED.into();
         variables.insert("DATABASE_URL", &database.url);
         variables.extend(settings.iter().copied());
-        let settings =
+        let mut settings =
             Settings::read(|name| variables.get(name).map(ToString::to_string)).expect("settings");
+        limit(&mut settings.connections.limits);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let (end, ended) = oneshot::channel::<()>();
         let task = tokio::spawn(async move {
-            serve(settings, listener, std::future::pending()).await.expect("serves");
+            let shutdown = async move { ended.await.unwrap_or_default() };
+            serve(settings, listener, shutdown).await.expect("serves");
         });
-        Self { client: Client { url, ..client }, task }
+        Self { client: Client { url, ..client }, task, end: Some(end) }
+    }
+
+    /// With limits of connections that no setting gives, for those who wait for them.
+    pub async fn start_within(database: &Database, limit: impl FnOnce(&mut Limits)) -> Self {
+        let client = Client::new(String::new(), new_key(database, &[]).await);
+        Self::serve_within(database, client, &[], limit).await
+    }
+
+    /// Waits until a number of /metrics is as wanted; one that is not there yet is 0.
+    pub async fn until_metric(&self, series: &str, wanted: impl Fn(f64) -> bool) {
+        for _ in 0..600 {
+            let text = self.metrics().await;
+            let number = text.lines().find_map(|l| l.strip_prefix(series)?.strip_prefix(' '));
+            if wanted(number.map_or(0.0, |number| number.parse().expect("a number"))) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{series} is not as wanted: {}", self.metrics().await);
+    }
+
+    /// What /metrics says.
+    pub async fn metrics(&self) -> String {
+        let asked = self.client.http.get(format!("{}/metrics", self.client.url)).send().await;
+        asked.expect("an answer").text().await.expect("text")
+    }
+
+    /// Announces the end, as SIGTERM does.
+    pub fn announce_end(&mut self) {
+        self.end.take();
+    }
+
+    /// Waits until it has ended by itself.
+    pub async fn ended(&mut self) {
+        (&mut self.task).await.expect("no panic");
     }
 
     /// On a new database, with a key that may read and write.
@@ -62,8 +122,8 @@ impl Api {
     }
 }
 
-/// A key of the default tenant; without scopes it may read, write and search.
-pub async fn key(database: &Database, scopes: &[&str]) -> String {
+/// A new key of the default tenant that has `scopes`.
+pub async fn new_key(database: &Database, scopes: &[&str]) -> String {
     let wanted = CreateKey {
         label: "test".into(),
         tenant: None,

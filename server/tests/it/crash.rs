@@ -12,9 +12,9 @@ use rand::RngExt as _;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::api::{Client, key};
+use crate::api::{Client, new_key};
 use crate::database::{Database, Postgres};
-use crate::process::Server;
+use crate::process::Process;
 
 /// Puts and deletes on hot and own paths until told to stop; the version ids that were acknowledged.
 async fn write_until(client: Client, writer: usize, stop: Arc<AtomicBool>) -> Vec<Uuid> {
@@ -72,8 +72,9 @@ async fn assert_all_there(database: &Database, acknowledged: &[Uuid]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_the_server() {
     let database = Database::migrated().await;
-    let mut server = Server::start(&database, &key(&database, &[]).await, &[]).await;
-    let client = server.client.clone();
+    let mut server = Process::start(&[("DATABASE_URL", &database.url)]);
+    let client = Client::new(server.url(), new_key(&database, &[]).await);
+    server.wait_until_ready().await;
     let stop = Arc::new(AtomicBool::new(false));
     let writers: Vec<_> =
         (0..32).map(|w| tokio::spawn(write_until(client.clone(), w, stop.clone()))).collect();
@@ -99,8 +100,9 @@ async fn of_postgresql() {
     let postgres = Postgres::start(&["--restart"]);
     let database = postgres.database().await;
     database.migrate().await;
-    let server = Server::start(&database, &key(&database, &[]).await, &[]).await;
-    let client = server.client.clone();
+    let server = Process::start(&[("DATABASE_URL", &database.url)]);
+    let client = Client::new(server.url(), new_key(&database, &[]).await);
+    server.wait_until_ready().await;
     let stop = Arc::new(AtomicBool::new(false));
     let writers: Vec<_> =
         (0..32).map(|w| tokio::spawn(write_until(client.clone(), w, stop.clone()))).collect();
@@ -145,7 +147,7 @@ async fn insist(clients: &[Client], first: usize, key: &str, body: &Value) -> (u
 }
 
 /// Three processes, each killed at random moments until told to stop.
-async fn under_kills<T>(servers: Vec<Server>, work: impl Future<Output = T>) -> T {
+async fn under_kills<T>(servers: Vec<Process>, work: impl Future<Output = T>) -> T {
     let stop = Arc::new(AtomicBool::new(false));
     let killers: Vec<_> = servers
         .into_iter()
@@ -167,10 +169,13 @@ async fn under_kills<T>(servers: Vec<Server>, work: impl Future<Output = T>) -> 
     done
 }
 
-async fn three(database: &Database, settings: &[(&str, &str)]) -> (Vec<Server>, Vec<Client>) {
-    let key = key(database, &[]).await;
-    let servers = join_all((0..3).map(|_| Server::start(database, &key, settings))).await;
-    let clients = servers.iter().map(|server| server.client.clone()).collect();
+async fn three(database: &Database, settings: &[(&str, &str)]) -> (Vec<Process>, Vec<Client>) {
+    let key = new_key(database, &[]).await;
+    let url = [("DATABASE_URL", database.url.as_str())];
+    let servers: Vec<Process> =
+        (0..3).map(|_| Process::start(&[&url, settings].concat())).collect();
+    join_all(servers.iter().map(Process::wait_until_ready)).await;
+    let clients = servers.iter().map(|server| Client::new(server.url(), key.clone())).collect();
     (servers, clients)
 }
 

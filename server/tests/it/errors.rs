@@ -96,30 +96,3 @@ async fn request_ids_are_echoed_or_made() {
     assert_eq!(get("my-id-1").await.unwrap().headers()["x-request-id"], "my-id-1");
     assert_ne!(get("not ok!").await.unwrap().headers()["x-request-id"], "not ok!");
 }
-
-#[tokio::test]
-async fn metrics_have_the_runbooks_names_and_bounded_labels() {
-    let database = crate::database::Database::migrated().await;
-    let api = Api::start_with(&database, &[], &[("METRICS_TOKEN", "t0ken")]).await;
-    api.client.put("/x", json!(1)).await;
-    for i in 0..3 {
-        api.client.http.get(format!("{}/nowhere/{i}", api.client.url)).send().await.unwrap();
-    }
-    let url = format!("{}/metrics", api.client.url);
-    assert_eq!(api.client.http.get(&url).send().await.unwrap().status(), 401);
-    let text =
-        api.client.http.get(&url).bearer_auth("t0ken").send().await.unwrap().text().await.unwrap();
-    assert!(
-        text.contains(
-            r#"agentfs_http_requests_total{method="POST",route="/v1/put",status="200"} 1"#
-        ),
-        "{text}"
-    );
-    assert!(
-        text.contains(
-            r#"agentfs_http_requests_total{method="GET",route="unknown",status="404"} 3"#
-        ),
-        "{text}"
-    );
-    assert!(text.contains("agentfs_http_request_duration_ms_bucket"), "{text}");
-}

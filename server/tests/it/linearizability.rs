@@ -12,9 +12,9 @@ use rand::RngExt as _;
 use serde_json::{Value, json};
 use sqlx::Row as _;
 
-use crate::api::{Client, key};
+use crate::api::{Client, new_key};
 use crate::database::Database;
-use crate::process::Server;
+use crate::process::Process;
 
 /// What an operation says of the entry's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,12 +123,16 @@ async fn operate(client: &Client, path: &str, n: usize) -> Option<Said> {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_single_entries_through_three_processes() {
     let database = Database::migrated().await;
-    let key = key(&database, &[]).await;
-    let settings: [&[(&str, &str)]; 3] =
-        [&[], &[("DATABASE_WRITERS", "2")], &[("DATABASE_READERS", "3")]];
-    let servers = join_all(settings.map(|s| Server::start(&database, &key, s))).await;
+    let key = new_key(&database, &[]).await;
+    let url = ("DATABASE_URL", database.url.as_str());
+    let servers = [
+        Process::start(&[url]),
+        Process::start(&[url, ("DATABASE_WRITERS", "2")]),
+        Process::start(&[url, ("DATABASE_READERS", "3")]),
+    ];
+    join_all(servers.iter().map(Process::wait_until_ready)).await;
     let clients = (0..15).map(|c| {
-        let client = servers[c % 3].client.clone();
+        let client = Client::new(servers[c % 3].url(), key.clone());
         tokio::spawn(async move {
             let mut seen: Vec<(usize, Seen)> = Vec::new();
             for n in 0..80 {

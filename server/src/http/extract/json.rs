@@ -1,13 +1,17 @@
 //! JSON bodies.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use crate::http::MAX_BODY;
 use crate::http::error::{ApiError, Code};
+use crate::listen::Connection;
 
 /// A body that is announced as JSON and is `T`.
 #[derive(Debug)]
@@ -24,8 +28,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
                 "the body must be JSON; send the header Content-Type: application/json",
             ));
         }
-        let body =
-            Bytes::from_request(request, state).await.map_err(|rejection| of_body(&rejection))?;
+        let within = Connection::times(request.extensions()).body;
+        let body = timeout(within, Bytes::from_request(request, state))
+            .await
+            .map_err(|_| too_slow(within))?
+            .map_err(|rejection| of_body(&rejection))?;
         serde_json::from_slice(&body).map(Json).map_err(|e| {
             ApiError::new(
                 Code::ValidationError,
@@ -38,6 +45,13 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
 fn is_json(announced: &str) -> bool {
     let essence = announced.split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case("application/json")
+}
+
+/// Not 408: the contract has no such answer, and some clients send a request again on it.
+fn too_slow(within: Duration) -> ApiError {
+    let sentence =
+        format!("the body was not received within {} s; send it faster", within.as_secs());
+    ApiError::new(Code::ValidationError, sentence)
 }
 
 fn of_body(rejection: &BytesRejection) -> ApiError {

@@ -3,7 +3,9 @@
 mod bearer;
 mod idempotency;
 mod json;
+mod refuse;
 
-pub use bearer::{Bearer, MemoryReader, MemoryWriter, bearer, token_matches};
+pub use bearer::{Bearer, MemoryReader, MemoryWriter, Searcher, bearer, token_matches};
 pub use idempotency::Repeatable;
 pub use json::Json;
+pub use refuse::refuse;
