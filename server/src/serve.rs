@@ -14,6 +14,7 @@ use crate::http::{App, router};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::store::connect::Link;
+use crate::sweeper;
 
 /// Longest time that requests under way may take after the end was announced.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -27,6 +28,7 @@ pub async fn serve(
 ) -> io::Result<()> {
     let app = app(settings).map_err(io::Error::other)?;
     let health = app.health.clone();
+    let sweeper = sweeper::run(app.pool.clone());
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let announced = async move {
         shutdown.await;
@@ -44,6 +46,7 @@ pub async fn serve(
     };
     tokio::select! {
         result = server => result,
+        never = sweeper => match never {},
         () = too_late => {
             tracing::warn!("requests were still under way {} s after the end was announced", DRAIN.as_secs());
             Ok(())

@@ -1,24 +1,24 @@
 //! POST /v1/get
 
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::App;
+use super::as_of::past_moment;
 use super::error::ApiError;
 use super::extract::{Json, MemoryReader};
+use super::{App, splice};
 use crate::domain::agent_id::AgentId;
 use crate::domain::path::EntryPath;
 use crate::domain::{EntryKey, rfc3339};
-use crate::store::get::Entry;
+use crate::store::get::{Entry, entry_as_of};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Request {
     agent_id: String,
     path: String,
+    as_of: Option<String>,
 }
 
 pub(super) async fn get(
@@ -28,11 +28,14 @@ pub(super) async fn get(
 ) -> Result<Response, ApiError> {
     let path = EntryPath::parse(&request.path)?;
     let key = EntryKey { tenant, agent: AgentId::parse(&request.agent_id)?, path: path.clone() };
-    let json = match app.reads.ask(key).await? {
-        Some(entry) => found(&path, &entry)?,
-        None => br#"{"found":false}"#.to_vec(),
+    let entry = match past_moment(&app, request.as_of.as_deref()).await? {
+        None => app.reads.ask(key).await?,
+        Some(as_of) => entry_as_of(&app.pool, &key, as_of).await?,
     };
-    Ok(([(CONTENT_TYPE, "application/json")], Body::from(json)).into_response())
+    match entry {
+        Some(entry) => Ok(splice::answer(found(&path, &entry)?)),
+        None => Ok(splice::answer(br#"{"found":false}"#.to_vec())),
+    }
 }
 
 #[derive(Serialize)]
@@ -44,7 +47,6 @@ struct Rest<'a> {
     tags: &'a [String],
 }
 
-/// The value goes into the answer as the bytes that were stored; all else is serialised around it.
 fn found(path: &EntryPath, entry: &Entry) -> Result<Vec<u8>, ApiError> {
     let rest = Rest {
         path: path.as_str(),
@@ -54,13 +56,8 @@ fn found(path: &EntryPath, entry: &Entry) -> Result<Vec<u8>, ApiError> {
         tags: &entry.tags,
     };
     let mut json = Vec::with_capacity(entry.value.len() + 256);
-    json.extend_from_slice(br#"{"found":true,"value":"#);
-    json.extend_from_slice(entry.value.as_bytes());
-    json.push(b',');
-    let after_value = json.len();
-    serde_json::to_writer(&mut json, &rest).map_err(|_| ApiError::internal())?;
-    // The rest is an object of its own; without its opening brace it goes on with ours.
-    json.remove(after_value);
+    json.extend_from_slice(br#"{"found":true,"#);
+    splice::value(&mut json, &entry.value, &rest)?;
     Ok(json)
 }
 

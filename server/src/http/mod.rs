@@ -3,16 +3,21 @@
 pub mod error;
 pub mod extract;
 
+mod agents;
+mod as_of;
 mod create_key;
 mod delete;
+mod dump;
 mod get;
 mod glob;
 mod health;
+mod history;
 mod list;
 mod metrics;
 pub mod observe;
 mod page;
 mod put;
+mod splice;
 
 use std::sync::Arc;
 
@@ -62,8 +67,11 @@ pub fn router(app: App) -> Router {
         .route("/v1/put", post(put::put))
         .route("/v1/get", post(self::get::get))
         .route("/v1/delete", post(delete::delete))
+        .route("/v1/history", post(history::history))
         .route("/v1/list", post(list::list))
         .route("/v1/glob", post(glob::glob))
+        .route("/v1/agents", post(agents::agents))
+        .route("/v1/dump", post(dump::dump))
         .route("/v1/admin/create-key", post(create_key::create_key))
         .route("/healthz", get(health::healthz))
         .route("/livez", get(health::livez))

@@ -1,12 +1,12 @@
-//! Reading heads, many at once.
+//! Reading heads, many at once, and single entries of the past.
 
 use futures::{Stream, StreamExt as _};
 use jiff::Timestamp;
 use sqlx::Row as _;
-use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::postgres::{PgConnection, PgPool, PgRow};
 use uuid::Uuid;
 
-use super::{StoreError, from_sql};
+use super::{StoreError, as_of, from_sql, versions};
 use crate::domain::EntryKey;
 
 /// The latest version of a live entry.
@@ -55,6 +55,26 @@ pub fn get<'c>(
         .bind(paths)
         .fetch(connection)
         .map(|row| from_row(&row?).map_err(Into::into))
+}
+
+/// The entry of `key` as it was shown at the moment `as_of`.
+pub async fn entry_as_of(
+    pool: &PgPool,
+    key: &EntryKey,
+    as_of: Timestamp,
+) -> Result<Option<Entry>, StoreError> {
+    let Some(id) = as_of::version(pool, key, as_of).await? else { return Ok(None) };
+    let read = versions::read(pool, key.tenant, &[id], usize::MAX).await?;
+    Ok(read.versions.into_iter().next().and_then(|version| {
+        Some(Entry {
+            // It may have expired since the look-up.
+            value: version.value?,
+            version_id: version.id,
+            created_at: version.created_at,
+            expires_at: version.expires_at,
+            tags: version.tags,
+        })
+    }))
 }
 
 fn from_row(row: &PgRow) -> Result<(usize, Entry), sqlx::Error> {
