@@ -10,7 +10,8 @@ use tokio::task::JoinSet;
 use crate::store::StoreError;
 use crate::store::sweep;
 
-/// Time between sweeps, on the average.
+/// Time from the start to the first sweep, and between sweeps, on the average.
+const DELAY: Duration = Duration::from_secs(2);
 const INTERVAL: Duration = Duration::from_mins(1);
 /// Time between two batches of a sweep, on the average: writers go first.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -40,19 +41,32 @@ pub async fn run(pool: PgPool) -> Infallible {
 }
 
 async fn keep_sweeping(pool: PgPool) {
-    let mut failing = false;
+    let mut trouble = Trouble::default();
+    let mut wait = DELAY;
     loop {
-        tokio::time::sleep(jittered(INTERVAL)).await;
+        tokio::time::sleep(jittered(wait)).await;
+        wait = INTERVAL;
         let swept = sweep_once(&pool).await;
-        match &swept {
+        let is_news = trouble.is_news(swept.is_err());
+        match swept {
             Ok(swept) => tracing::debug!(?swept, "swept"),
-            // Once: a database that is away stays so for many sweeps, and its coming back is logged elsewhere.
-            Err(error) if !failing => {
+            Err(error) if is_news => {
                 tracing::warn!("expired values are not swept for now; trying again: {error}");
             }
             Err(_) => {}
         }
-        failing = swept.is_err();
+    }
+}
+
+/// A failure that goes on is logged once: a database that is away stays so for many sweeps.
+#[derive(Debug, Default)]
+struct Trouble {
+    failing: bool,
+}
+
+impl Trouble {
+    fn is_news(&mut self, failed: bool) -> bool {
+        !std::mem::replace(&mut self.failing, failed) && failed
     }
 }
 
@@ -83,4 +97,17 @@ pub async fn sweep_once(pool: &PgPool) -> Result<Swept, StoreError> {
 /// Between half of `mean` and half more: replicas that started together do not sweep together.
 fn jittered(mean: Duration) -> Duration {
     mean.mul_f64(rand::random_range(0.5..1.5))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_news_once_until_it_is_over() {
+        let mut trouble = Trouble::default();
+        let sweeps = [false, true, true, true, false, true];
+        let news = sweeps.map(|failed| trouble.is_news(failed));
+        assert_eq!(news, [false, true, false, false, false, true]);
+    }
 }

@@ -292,3 +292,32 @@ async fn a_list_that_finds_little_in_much_goes_on_with_its_cursor() {
         assert!((4..=requests).contains(&pages.len()), "{} pages of {limit}", pages.len());
     }
 }
+
+#[tokio::test]
+async fn a_list_of_the_past_agrees_with_one_of_now() {
+    let (api, _db) = Api::start().await;
+    let mut rng = StdRng::seed_from_u64(7);
+    let mut segment = || -> String {
+        (0..rng.random_range(1..4))
+            .map(|_| ['a', '-', '!', '0', '\u{1}'][rng.random_range(0..5)])
+            .collect()
+    };
+    let mut paths = Vec::new();
+    for i in 0..200 {
+        let path: String = (0..i % 4 + 1).map(|_| format!("/{}", segment())).collect();
+        api.client.put(&path, json!(0)).await;
+        paths.push(path);
+    }
+    for path in paths.iter().step_by(3) {
+        api.client.delete(path).await;
+    }
+    let moment = api.client.put("/a", json!(0)).await["created_at"].clone();
+    for (i, prefix) in paths.iter().map(String::as_str).chain(["/"]).enumerate() {
+        let limit = [1, 3, 1000][i % 3];
+        let mut body = json!({"agent_id": "ada", "prefix": prefix, "limit": limit});
+        let now = api.client.pages("/v1/list", body.clone(), "items").await;
+        body["as_of"] = moment.clone();
+        let then = api.client.pages("/v1/list", body, "items").await;
+        assert_eq!(then, now, "{prefix:?}, limit {limit}");
+    }
+}
