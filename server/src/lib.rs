@@ -16,4 +16,5 @@ pub mod rate_limit;
 pub mod serve;
 pub mod settings;
 pub mod store;
+pub mod sweeper;
 pub mod watch;

@@ -16,6 +16,7 @@ use crate::preauth::Preauth;
 use crate::rate_limit::{Limited, RateLimiter};
 use crate::settings::{MetricsAccess, Settings};
 use crate::store::connect::Link;
+use crate::sweeper;
 use crate::watch::watch;
 
 /// Serves until `shutdown` resolves; then takes no more connections, answers what is under way, and returns.
@@ -29,6 +30,7 @@ pub async fn serve(
     let app = app(settings).map_err(io::Error::other)?;
     let watching = watch(app.pool.clone(), app.metrics.clone());
     let (health, open) = (app.health.clone(), app.metrics.connections());
+    let sweeper = sweeper::run(app.pool.clone());
     let announced = async move {
         shutdown.await;
         health.drain();
@@ -37,6 +39,7 @@ pub async fn serve(
     tokio::select! {
         () = listen::serve(listener, router(app), limits, open, announced) => Ok(()),
         never = watching => match never {},
+        never = sweeper => match never {},
     }
 }
 

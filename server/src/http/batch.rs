@@ -123,7 +123,7 @@ fn operations(bearer: &Bearer, request: &Request) -> Result<Vec<Operation>, ApiE
 fn operation(tenant: TenantId, raw: &RawValue) -> Result<Operation, ApiError> {
     let Kind { op, idempotency_key } = parse(raw)?;
     let change = match op {
-        Op::Get => Change::new(parse::<get::Request>(raw)?.key(tenant)?, Action::Read),
+        Op::Get => Change::new(parse::<get::Request>(raw)?.key_of_now(tenant)?, Action::Read),
         Op::Put => parse::<put::Request>(raw)?.change(tenant)?,
         Op::Delete => parse::<delete::Request>(raw)?.change(tenant)?,
     };

@@ -1,24 +1,24 @@
 //! POST /v1/get
 
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::App;
-use super::error::ApiError;
+use super::as_of::past_moment;
+use super::error::{ApiError, Code};
 use super::extract::{Json, MemoryReader};
+use super::{App, splice};
 use crate::domain::agent_id::AgentId;
 use crate::domain::path::EntryPath;
 use crate::domain::{EntryKey, TenantId, rfc3339};
-use crate::store::get::Entry;
+use crate::store::get::{Entry, entry_as_of};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Request {
     agent_id: String,
     path: String,
+    as_of: Option<String>,
 }
 
 pub(super) async fn get(
@@ -28,14 +28,25 @@ pub(super) async fn get(
 ) -> Result<Response, ApiError> {
     let key = request.key(tenant)?;
     let path = key.path.clone();
-    let entry = app.reads.ask(key).await?;
-    let json = answer(&path, entry.as_ref())?;
-    Ok(([(CONTENT_TYPE, "application/json")], Body::from(json)).into_response())
+    let entry = match past_moment(&app, request.as_of.as_deref()).await? {
+        None => app.reads.ask(key).await?,
+        Some(as_of) => entry_as_of(&app.pool, &key, as_of).await?,
+    };
+    Ok(splice::answer(answer(&path, entry.as_ref())?))
 }
 
 impl Request {
+    /// The entry that is asked for, by one who can only be shown what is there now.
+    pub(super) fn key_of_now(&self, tenant: TenantId) -> Result<EntryKey, ApiError> {
+        if self.as_of.is_some() {
+            let sentence = "a batch reads what is there now; give as_of to /v1/get";
+            return Err(ApiError::new(Code::ValidationError, sentence));
+        }
+        self.key(tenant)
+    }
+
     /// The entry that is asked for, checked.
-    pub(super) fn key(&self, tenant: TenantId) -> Result<EntryKey, ApiError> {
+    fn key(&self, tenant: TenantId) -> Result<EntryKey, ApiError> {
         Ok(EntryKey {
             tenant,
             path: EntryPath::parse(&self.path)?,
@@ -58,7 +69,6 @@ struct Rest<'a> {
     tags: &'a [String],
 }
 
-/// The value goes into the answer as the bytes that were stored; all else is serialised around it.
 fn found(path: &EntryPath, entry: &Entry) -> Result<Vec<u8>, ApiError> {
     let rest = Rest {
         path: path.as_str(),
@@ -68,13 +78,8 @@ fn found(path: &EntryPath, entry: &Entry) -> Result<Vec<u8>, ApiError> {
         tags: &entry.tags,
     };
     let mut json = Vec::with_capacity(entry.value.len() + 256);
-    json.extend_from_slice(br#"{"found":true,"value":"#);
-    json.extend_from_slice(entry.value.as_bytes());
-    json.push(b',');
-    let after_value = json.len();
-    serde_json::to_writer(&mut json, &rest).map_err(|_| ApiError::internal())?;
-    // The rest is an object of its own; without its opening brace it goes on with ours.
-    json.remove(after_value);
+    json.extend_from_slice(br#"{"found":true,"#);
+    splice::value(&mut json, &entry.value, &rest)?;
     Ok(json)
 }
 

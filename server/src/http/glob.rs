@@ -4,24 +4,21 @@ use axum::Json as Answer;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 
+use super::as_of::past_moment;
 use super::error::ApiError;
 use super::extract::{Json, MemoryReader};
 use super::{App, page};
 use crate::domain::agent_id::AgentId;
 use crate::domain::glob::Glob;
-use crate::store::scan::live_paths;
-
-/// Paths looked at by one statement.
-const STEP: usize = 1000;
-/// Statements of one request; one that has found less by then goes on with its cursor.
-const MAX_STEPS: usize = 100;
+use crate::store::scan::Range;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Request {
     agent_id: String,
     pattern: String,
-    limit: Option<i32>,
+    limit: Option<i64>,
     cursor: Option<String>,
+    as_of: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -38,31 +35,17 @@ pub(super) async fn glob(
 ) -> Result<Answer<Response>, ApiError> {
     let agent = AgentId::parse(&request.agent_id)?;
     let glob = Glob::parse(&request.pattern)?;
-    let limit = usize::try_from(page::limit(request.limit)?).unwrap_or_default();
+    let limit = page::NAMES.limit(request.limit)?;
     let read = |place: &str| {
         let ours = place.starts_with(glob.literal()) && !place.contains('\0');
         ours.then(|| place.to_owned())
     };
-    let mut after =
-        request.cursor.as_deref().map(|cursor| page::place(cursor, read)).transpose()?;
-
-    let mut paths = Vec::new();
-    for _ in 0..MAX_STEPS {
-        let prefix = glob.literal();
-        let scanned =
-            live_paths(&app.pool, tenant, &agent, prefix, after.as_deref(), STEP as i64).await?;
-        let is_last = scanned.len() < STEP;
-        after = scanned.last().cloned().or(after);
-        paths.extend(scanned.into_iter().filter(|path| glob.matches(path)));
-        // One path more than fits tells whether there is more.
-        if paths.len() > limit {
-            paths.truncate(limit);
-            let next_cursor = paths.last().map(|last| page::cursor(last));
-            return Ok(Answer(Response { paths, next_cursor }));
-        }
-        if is_last {
-            return Ok(Answer(Response { paths, next_cursor: None }));
-        }
-    }
-    Ok(Answer(Response { paths, next_cursor: after.as_deref().map(page::cursor) }))
+    let after = request.cursor.as_deref().map(|cursor| page::place(cursor, read)).transpose()?;
+    let as_of = past_moment(&app, request.as_of.as_deref()).await?;
+    let range = Range { tenant, agent: &agent, prefix: glob.literal(), as_of };
+    let found = range.find(&app.pool, after.as_deref(), limit, |path| glob.matches(path)).await?;
+    Ok(Answer(Response {
+        paths: found.shown.into_iter().map(|(path, _)| path).collect(),
+        next_cursor: found.rest.as_deref().map(page::cursor),
+    }))
 }

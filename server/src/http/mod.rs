@@ -3,12 +3,16 @@
 pub mod error;
 pub mod extract;
 
+mod agents;
+mod as_of;
 mod batch;
 mod create_key;
 mod delete;
+mod dump;
 mod get;
 mod glob;
 mod health;
+mod history;
 mod list;
 mod metrics;
 pub mod observe;
@@ -16,6 +20,7 @@ mod openapi;
 mod page;
 mod put;
 mod rate_headers;
+mod splice;
 mod write;
 
 use std::sync::Arc;
@@ -80,8 +85,11 @@ pub fn router(app: App) -> Router {
         .route("/v1/get", post(self::get::get))
         .route("/v1/delete", post(delete::delete))
         .route("/v1/batch", post(batch::batch))
+        .route("/v1/history", post(history::history))
         .route("/v1/list", post(list::list))
         .route("/v1/glob", post(glob::glob))
+        .route("/v1/agents", post(agents::agents))
+        .route("/v1/dump", post(dump::dump))
         .route("/v1/admin/create-key", post(create_key::create_key))
         .route("/healthz", get(health::healthz))
         .route("/livez", get(health::livez))

@@ -1,6 +1,4 @@
-//! Reading heads, many at once.
-
-use std::collections::HashMap;
+//! Reading heads, many at once, and single entries of the past.
 
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
@@ -8,8 +6,9 @@ use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgPool, PgRow};
 use uuid::Uuid;
 
-use super::{StoreError, from_sql};
-use crate::domain::{EntryKey, TenantId};
+use super::versions::{self, Version};
+use super::{StoreError, as_of, from_sql};
+use crate::domain::EntryKey;
 
 /// The latest version of a live entry.
 #[derive(Debug, Clone)]
@@ -59,37 +58,8 @@ pub fn get<'c>(
         .map(|row| from_row(&row?).map_err(Into::into))
 }
 
-const VERSIONS: &str = "
-SELECT k.ordinal, v.value, v.id, v.created_at, v.expires_at, v.tags
-  FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS k (tenant_id, id, ordinal)
- CROSS JOIN LATERAL (
-       SELECT v.value, v.id, v.created_at, v.expires_at, v.tags
-         FROM entry_versions v
-        WHERE v.tenant_id = k.tenant_id AND v.id = k.id
-        LIMIT 1) v";
-
-/// Most bytes of values that one of the functions below keeps in memory; entries beyond that come without.
+/// Most bytes of values that are kept in memory for one request; entries beyond that come without.
 pub const MAX_BYTES: usize = 8 << 20;
-
-/// Reads `versions` that have a value, by their ids, up to [`MAX_BYTES`].
-pub async fn versions(
-    connection: &mut PgConnection,
-    versions: &[(TenantId, Uuid)],
-) -> Result<HashMap<Uuid, Entry>, StoreError> {
-    let mut rows = sqlx::query(VERSIONS)
-        .bind(versions.iter().map(|(tenant, _)| tenant.0).collect::<Vec<_>>())
-        .bind(versions.iter().map(|(_, id)| *id).collect::<Vec<_>>())
-        .fetch(connection);
-    let (mut found, mut bytes) = (HashMap::new(), 0);
-    while let Some(row) = rows.try_next().await? {
-        let (_, entry) = from_row(&row)?;
-        bytes += entry.value.len();
-        if bytes <= MAX_BYTES {
-            found.insert(entry.version_id, entry);
-        }
-    }
-    Ok(found)
-}
 
 /// The live entries of `keys` at one moment, up to [`MAX_BYTES`].
 pub async fn snapshot(pool: &PgPool, keys: &[&EntryKey]) -> Result<Vec<Found>, StoreError> {
@@ -113,6 +83,18 @@ pub struct Found {
     pub version_id: Option<Uuid>,
     /// It, unless it was too much to keep.
     pub entry: Option<Entry>,
+}
+
+/// The entry of `key` as it was shown at the moment `as_of`.
+pub async fn entry_as_of(
+    pool: &PgPool,
+    key: &EntryKey,
+    as_of: Timestamp,
+) -> Result<Option<Entry>, StoreError> {
+    let Some(id) = as_of::version(pool, key, as_of).await? else { return Ok(None) };
+    let read = versions::read(pool, key.tenant, &[id], usize::MAX).await?;
+    // It may have expired since the look-up.
+    Ok(read.versions.into_iter().next().and_then(Version::entry))
 }
 
 fn from_row(row: &PgRow) -> Result<(usize, Entry), sqlx::Error> {

@@ -1,16 +1,22 @@
 //! All SQL, and nothing but SQL and row types.
 
+pub mod agents;
 pub mod api_keys;
+pub mod as_of;
 pub mod connect;
+pub mod dump;
 pub mod embedding_jobs;
 pub mod get;
 pub mod list;
+pub mod list_as_of;
 pub mod lookup;
 pub mod ordered_write;
 pub mod plain_put;
 pub mod rate_limits;
 pub mod scan;
 pub mod schema;
+pub mod sweep;
+pub mod versions;
 
 use std::fmt;
 

@@ -8,8 +8,9 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Connection as _, Row as _};
 use uuid::Uuid;
 
-use super::get::{self, Entry};
+use super::get::{Entry, MAX_BYTES};
 use super::plain_put::array_literal;
+use super::versions::{self, Version};
 use super::{StoreError, from_sql, to_sql};
 use crate::domain::change::{Action, Change, NewValue, Outcome};
 use crate::domain::fold::{Answered, Folded, Head, Locked, fold};
@@ -282,18 +283,25 @@ async fn store(
     Ok(())
 }
 
-/// The versions that the reads among `changes` have found, in this transaction.
+/// The versions that the reads among `changes` have found, in this transaction; of each tenant up to [`MAX_BYTES`].
 async fn read(
     connection: &mut PgConnection,
     changes: &[&Change],
     outcomes: &[Outcome],
 ) -> Result<HashMap<Uuid, Entry>, StoreError> {
-    let found = changes.iter().zip(outcomes).filter_map(|(change, outcome)| match outcome {
-        Outcome::Read(Some(id)) => Some((change.key.tenant, *id)),
-        _ => None,
-    });
-    let found: Vec<(TenantId, Uuid)> = found.collect();
-    if found.is_empty() { Ok(HashMap::new()) } else { get::versions(connection, &found).await }
+    let mut found: HashMap<TenantId, Vec<Uuid>> = HashMap::new();
+    for (change, outcome) in changes.iter().zip(outcomes) {
+        if let Outcome::Read(Some(id)) = outcome {
+            found.entry(change.key.tenant).or_default().push(*id);
+        }
+    }
+    let mut entries = HashMap::new();
+    for (tenant, ids) in found {
+        let read = versions::read(&mut *connection, tenant, &ids, MAX_BYTES).await?;
+        let read = read.versions.into_iter().filter_map(Version::entry);
+        entries.extend(read.map(|entry| (entry.version_id, entry)));
+    }
+    Ok(entries)
 }
 
 fn new_value(change: &Change) -> Option<&NewValue> {

@@ -196,6 +196,21 @@ impl Client {
         (status.as_u16(), text("code"), text("message"))
     }
 
+    /// All items of a route that answers in pages: those of the list `field`, page by page.
+    pub async fn pages(&self, route: &str, body: Value, field: &str) -> Vec<Vec<Value>> {
+        let mut pages = Vec::new();
+        let mut body = body;
+        loop {
+            let page = self.ok(route, body.clone()).await;
+            assert!(pages.len() < 10_000, "{route} does not come to its end; now {page}");
+            pages.push(page[field].as_array().expect(field).clone());
+            match page.get("next_cursor") {
+                Some(cursor) => body["cursor"] = cursor.clone(),
+                None => return pages,
+            }
+        }
+    }
+
     pub async fn put(&self, path: &str, value: Value) -> Value {
         self.ok("/v1/put", json!({"agent_id": "ada", "path": path, "value": value})).await
     }

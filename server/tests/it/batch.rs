@@ -123,6 +123,10 @@ async fn wrong_batches_are_refused_before_anything_is_done() {
             assert!(got == code && message.contains(sentence), "{got}: {message}");
         }
     }
+    let mut past = op("get", "/a");
+    past["as_of"] = json!("2026-01-01T00:00:00Z");
+    let body = json!({"operations": [past]});
+    assert!(api.client.error("/v1/batch", body).await.2.contains("give as_of to /v1/get"));
     let body = json!({"operations": [put("/a", 1)]});
     let (status, answer) = api.client.post_once("k", "/v1/batch", body).await;
     assert_eq!(status.as_u16(), 400, "{answer}");

@@ -2,7 +2,9 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, unreachable_pub)]
 
+mod agents;
 mod api;
+mod as_of;
 mod auth;
 mod batch;
 mod concurrency;
@@ -11,10 +13,13 @@ mod crash;
 mod database;
 mod dev;
 mod drain;
+mod dump;
 mod entries;
 mod errors;
+mod expiry;
 mod glob;
 mod health;
+mod history;
 mod hostile;
 mod idempotency;
 mod linearizability;
@@ -22,6 +27,7 @@ mod list;
 mod logs;
 mod metrics;
 mod migrate;
+mod pages;
 mod preauth;
 mod preconditions;
 mod process;

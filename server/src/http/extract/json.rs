@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, OptionalFromRequest, Request};
+use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
@@ -21,24 +22,35 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let announced = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        if !announced.is_some_and(is_json) {
-            return Err(ApiError::new(
-                Code::UnsupportedMediaType,
-                "the body must be JSON; send the header Content-Type: application/json",
-            ));
+        announced(request.headers())?;
+        parse(&body(request, state).await?)
+    }
+}
+
+/// Where a route has no field that must be given, a client may leave the body out.
+impl<T: DeserializeOwned, S: Send + Sync> OptionalFromRequest<S> for Json<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Option<Self>, ApiError> {
+        let announced = announced(request.headers());
+        let body = body(request, state).await?;
+        if body.is_empty() {
+            return Ok(None);
         }
-        let within = Connection::times(request.extensions()).body;
-        let body = timeout(within, Bytes::from_request(request, state))
-            .await
-            .map_err(|_| too_slow(within))?
-            .map_err(|rejection| of_body(&rejection))?;
-        serde_json::from_slice(&body).map(Json).map_err(|e| {
-            ApiError::new(
-                Code::ValidationError,
-                format!("the body is not what this route takes: {e}"),
-            )
-        })
+        announced?;
+        parse(&body).map(Some)
+    }
+}
+
+fn announced(headers: &HeaderMap) -> Result<(), ApiError> {
+    let announced = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if announced.is_some_and(is_json) {
+        Ok(())
+    } else {
+        Err(ApiError::new(
+            Code::UnsupportedMediaType,
+            "the body must be JSON; send the header Content-Type: application/json",
+        ))
     }
 }
 
@@ -54,10 +66,24 @@ fn too_slow(within: Duration) -> ApiError {
     ApiError::new(Code::ValidationError, sentence)
 }
 
+async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
+    let within = Connection::times(request.extensions()).body;
+    timeout(within, Bytes::from_request(request, state))
+        .await
+        .map_err(|_| too_slow(within))?
+        .map_err(|rejection| of_body(&rejection))
+}
+
 fn of_body(rejection: &BytesRejection) -> ApiError {
     if rejection.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
         ApiError::new(Code::BodyTooLarge, format!("the body is larger than {} KiB", MAX_BODY >> 10))
     } else {
         ApiError::new(Code::ValidationError, "the body was not received whole")
     }
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<Json<T>, ApiError> {
+    serde_json::from_slice(body).map(Json).map_err(|e| {
+        ApiError::new(Code::ValidationError, format!("the body is not what this route takes: {e}"))
+    })
 }

@@ -1,0 +1,113 @@
+//! The task that removes what time has ended. Nothing that it removes is served any more: it may be late, or fail, and
+//! no answer changes.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use sqlx::postgres::PgPool;
+use tokio::task::JoinSet;
+
+use crate::store::StoreError;
+use crate::store::sweep;
+
+/// Time from the start to the first sweep, and between sweeps, on the average.
+const DELAY: Duration = Duration::from_secs(2);
+const INTERVAL: Duration = Duration::from_mins(1);
+/// Time between two batches of a sweep, on the average: writers go first.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What a sweep has removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Expired versions that are tombstones now.
+    pub versions: usize,
+    /// Idempotency keys.
+    pub idempotency_keys: usize,
+    /// Counts of past minutes.
+    pub rate_limits: usize,
+}
+
+/// Sweeps until it is dropped. A sweep that panics is logged, and the next one comes.
+pub async fn run(pool: PgPool) -> Infallible {
+    let mut tasks = JoinSet::new();
+    loop {
+        tasks.spawn(keep_sweeping(pool.clone()));
+        if let Some(Err(end)) = tasks.join_next().await
+            && end.is_panic()
+        {
+            tracing::error!("the sweeper panicked; it is started anew");
+        }
+    }
+}
+
+async fn keep_sweeping(pool: PgPool) {
+    let mut trouble = Trouble::default();
+    let mut wait = DELAY;
+    loop {
+        tokio::time::sleep(jittered(wait)).await;
+        wait = INTERVAL;
+        let swept = sweep_once(&pool).await;
+        let is_news = trouble.is_news(swept.is_err());
+        match swept {
+            Ok(swept) => tracing::debug!(?swept, "swept"),
+            Err(error) if is_news => {
+                tracing::warn!("expired values are not swept for now; trying again: {error}");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// A failure that goes on is logged once: a database that is away stays so for many sweeps.
+#[derive(Debug, Default)]
+struct Trouble {
+    failing: bool,
+}
+
+impl Trouble {
+    fn is_news(&mut self, failed: bool) -> bool {
+        !std::mem::replace(&mut self.failing, failed) && failed
+    }
+}
+
+/// Removes all that is due now, in batches.
+pub async fn sweep_once(pool: &PgPool) -> Result<Swept, StoreError> {
+    let mut swept = Swept::default();
+    loop {
+        let batch = sweep::expired(pool).await?;
+        swept.versions += batch.swept;
+        // Where nothing of a full batch could be swept, its rows are held for longer than a pause.
+        if batch.seen < sweep::BATCH || batch.swept == 0 {
+            break;
+        }
+        tokio::time::sleep(jittered(PAUSE)).await;
+    }
+    loop {
+        let keys = sweep::idempotency_keys(pool).await?;
+        let limits = sweep::rate_limits(pool).await?;
+        swept.idempotency_keys += keys;
+        swept.rate_limits += limits;
+        if keys.max(limits) < sweep::BATCH {
+            return Ok(swept);
+        }
+        tokio::time::sleep(jittered(PAUSE)).await;
+    }
+}
+
+/// Between half of `mean` and half more: replicas that started together do not sweep together.
+fn jittered(mean: Duration) -> Duration {
+    mean.mul_f64(rand::random_range(0.5..1.5))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_news_once_until_it_is_over() {
+        let mut trouble = Trouble::default();
+        let sweeps = [false, true, true, true, false, true];
+        let news = sweeps.map(|failed| trouble.is_news(failed));
+        assert_eq!(news, [false, true, false, false, false, true]);
+    }
+}
