@@ -68,16 +68,14 @@ impl Authenticator {
         suspect: impl Future<Output = bool>,
     ) -> Result<Caller, AuthError> {
         let key = ApiKey::parse(key).map_err(|_| AuthError::Invalid)?;
-        let stored = match self.remembered.get(key.id()).await {
-            Some(stored) => stored,
-            None => {
-                let _turn = if suspect.await { self.suspects.acquire().await.ok() } else { None };
-                // Many requests with a key that is not remembered make one query.
-                let look_up =
-                    async { Ok(api_keys::find(&self.pool, key.id()).await?.map(Arc::new)) };
-                let looked_up = self.remembered.try_get_with(*key.id(), look_up).await;
-                looked_up.map_err(AuthError::Store)?
-            }
+        let stored = if let Some(stored) = self.remembered.get(key.id()).await {
+            stored
+        } else {
+            let _turn = if suspect.await { self.suspects.acquire().await.ok() } else { None };
+            // Many requests with a key that is not remembered make one query.
+            let look_up = async { Ok(api_keys::find(&self.pool, key.id()).await?.map(Arc::new)) };
+            let looked_up = self.remembered.try_get_with(*key.id(), look_up).await;
+            looked_up.map_err(AuthError::Store)?
         };
         let stored = stored.ok_or(AuthError::Invalid)?;
         if !stored.secret_hash.matches(&key.secret_hash()) {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use prometheus::core::Collector;
+use prometheus::core::{Atomic, AtomicI64, Collector, GenericGaugeVec};
 use prometheus::{
     Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
@@ -38,14 +38,13 @@ impl Metrics {
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let metrics = Self {
-            requests: registered(
+            requests: counters(
                 &registry,
-                IntCounterVec::new(
-                    Opts::new("agentfs_http_requests_total", "Requests answered."),
-                    &["route", "method", "status"],
-                ),
+                "agentfs_http_requests_total",
+                "Requests answered.",
+                &["route", "method", "status"],
             )?,
-            duration: histogram(
+            duration: histograms(
                 &registry,
                 "agentfs_http_request_duration_ms",
                 "Time to answer a request, in milliseconds.",
@@ -56,63 +55,49 @@ impl Metrics {
                 &registry,
                 IntGauge::new("agentfs_http_connections", "Connections of clients."),
             )?,
-            quota_denials: registered(
+            quota_denials: counters(
                 &registry,
-                IntCounterVec::new(
-                    Opts::new("agentfs_quota_denials_total", "Requests refused by a quota."),
-                    &["type"],
-                ),
+                "agentfs_quota_denials_total",
+                "Requests refused by a quota.",
+                &["type"],
             )?,
-            rate_limit_denials: registered(
+            rate_limit_denials: counters(
                 &registry,
-                IntCounterVec::new(
-                    Opts::new(
-                        "agentfs_rate_limit_denials_total",
-                        "Requests refused by a limit of the minute.",
-                    ),
-                    &["type"],
-                ),
+                "agentfs_rate_limit_denials_total",
+                "Requests refused by a limit of the minute.",
+                &["type"],
             )?,
-            batch_rows: histogram(
+            batch_rows: histograms(
                 &registry,
                 "agentfs_batch_rows",
                 "Requests that shared a statement.",
                 &ROWS,
                 &["queue"],
             )?,
-            batch_wait: histogram(
+            batch_wait: histograms(
                 &registry,
                 "agentfs_batch_wait_ms",
                 "Time that the oldest request of a batch had waited for it, in milliseconds.",
                 &MILLISECONDS,
                 &["queue"],
             )?,
-            queue_requests: registered(
+            queue_requests: gauges(
                 &registry,
-                IntGaugeVec::new(
-                    Opts::new("agentfs_queue_requests", "Requests that wait for a batch."),
-                    &["queue"],
-                ),
+                "agentfs_queue_requests",
+                "Requests that wait for a batch.",
+                "queue",
             )?,
-            queue_oldest: registered(
+            queue_oldest: gauges(
                 &registry,
-                GaugeVec::new(
-                    Opts::new(
-                        "agentfs_queue_oldest_seconds",
-                        "Seconds that the oldest request in the queue has waited, at most.",
-                    ),
-                    &["queue"],
-                ),
+                "agentfs_queue_oldest_seconds",
+                "Seconds that the oldest request in the queue has waited, at most.",
+                "queue",
             )?,
-            pool_connections: registered(
+            pool_connections: gauges(
                 &registry,
-                IntGaugeVec::new(
-                    Opts::new(
-                        "agentfs_pool_connections",
-                        "Connections of the pool to the database.",
-                    ),
-                    &["state"],
-                ),
+                "agentfs_pool_connections",
+                "Connections of the pool to the database.",
+                "state",
             )?,
             pool_wait: registered(
                 &registry,
@@ -123,15 +108,11 @@ impl Metrics {
             )?,
             // A gauge in spite of its name, which runbooks and dashboards know: jobs leave a status again, and a counter
             // that falls would be taken for a restart.
-            embedding_jobs: registered(
+            embedding_jobs: gauges(
                 &registry,
-                IntGaugeVec::new(
-                    Opts::new(
-                        "agentfs_embedding_jobs_total",
-                        "Embedding jobs there are now, by status; looked at every 15 s.",
-                    ),
-                    &["status"],
-                ),
+                "agentfs_embedding_jobs_total",
+                "Embedding jobs there are now, by status; looked at every 15 s.",
+                "status",
             )?,
             registry,
         };
@@ -147,10 +128,8 @@ impl Metrics {
     }
 
     fn describe_process(&self) -> Result<(), prometheus::Error> {
-        let build_info = registered(
-            &self.registry,
-            IntGaugeVec::new(Opts::new("agentfs_build_info", "Always 1."), &["version"]),
-        )?;
+        let build_info =
+            gauges::<AtomicI64>(&self.registry, "agentfs_build_info", "Always 1.", "version")?;
         build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let started = registered(
             &self.registry,
@@ -233,7 +212,25 @@ fn registered<C: Collector + Clone + 'static>(
     Ok(collector)
 }
 
-fn histogram(
+fn counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntCounterVec, prometheus::Error> {
+    registered(registry, IntCounterVec::new(Opts::new(name, help), labels))
+}
+
+fn gauges<N: Atomic + 'static>(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    label: &str,
+) -> Result<GenericGaugeVec<N>, prometheus::Error> {
+    registered(registry, GenericGaugeVec::new(Opts::new(name, help), &[label]))
+}
+
+fn histograms(
     registry: &Registry,
     name: &str,
     help: &str,

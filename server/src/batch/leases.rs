@@ -109,12 +109,12 @@ impl Worker for Leaser {
             return;
         }
         self.metrics.batch("leases", batch.len(), batch[0].waited());
-        let mut leased = self.lease(&wanted).await;
-        if matches!(leased, Err(StoreError::Unreachable(_))) {
+        let mut outcome = self.lease(&wanted).await;
+        if matches!(outcome, Err(StoreError::Unreachable(_))) {
             // The connection may have been closed while idle.
-            leased = self.lease(&wanted).await;
+            outcome = self.lease(&wanted).await;
         }
-        let result = match leased {
+        let result = match outcome {
             Ok(leases) => {
                 buckets.into_iter().zip(leases).for_each(|(bucket, lease)| bucket.add(lease));
                 Ok(())

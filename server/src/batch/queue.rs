@@ -150,12 +150,11 @@ struct Intake<W: Worker> {
 impl<W: Worker> Intake<W> {
     /// Waits for one request, then takes what else is there. `None` when the queue is closed and empty.
     async fn next(&mut self, bounds: Bounds) -> Option<Vec<Waiting<W::Request, W::Answer>>> {
-        let first = match self.carried.take() {
-            Some(carried) => carried,
-            None => {
-                self.progress.idle();
-                self.receiver.recv().await?
-            }
+        let first = if let Some(carried) = self.carried.take() {
+            carried
+        } else {
+            self.progress.idle();
+            self.receiver.recv().await?
         };
         let (mut rows, mut bytes) = (W::rows(&first.request), W::bytes(&first.request));
         let mut batch = vec![first];

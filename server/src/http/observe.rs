@@ -70,7 +70,7 @@ pub async fn observe(State(metrics): State<Metrics>, mut request: Request, next:
     let answer = tokio::time::timeout(within, next.run(request)).await;
     let mut response = answer.unwrap_or_else(|_| too_late().into_response());
 
-    let notes = *noted.notes();
+    let Notes { tenant, key_limit, preauth } = *noted.notes();
     let id = request_id.to_str().unwrap_or_default();
     let error = response.extensions_mut().remove::<ApiError>();
     if let Some(error) = &error {
@@ -89,7 +89,7 @@ pub async fn observe(State(metrics): State<Metrics>, mut request: Request, next:
     tracing::info!(
         target: "agentfs_server::request",
         request_id = id,
-        tenant = notes.tenant.map(tracing::field::display),
+        tenant = tenant.map(tracing::field::display),
         route,
         method = method.as_str(),
         status = response.status().as_u16(),
@@ -97,10 +97,10 @@ pub async fn observe(State(metrics): State<Metrics>, mut request: Request, next:
         responseTime = (took.as_secs_f64() * 1_000_000.0).round() / 1000.0,
     );
     response.headers_mut().insert(REQUEST_ID, request_id);
-    if let Some(standing) = notes.key_limit {
+    if let Some(standing) = key_limit {
         rate_headers::insert(response.headers_mut(), &rate_headers::KEY, standing);
     }
-    if let Some(standing) = notes.preauth {
+    if let Some(standing) = preauth {
         rate_headers::insert(response.headers_mut(), &rate_headers::PREAUTH, standing);
     }
     response
@@ -146,6 +146,16 @@ fn fresh() -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_several_limits_the_one_that_leaves_fewest_requests_is_told() {
+        let standing = |remaining| Standing { limit: 9, remaining, reset_seconds: 1 };
+        for order in [[7, 3], [3, 7]] {
+            let noted = Noted::default();
+            order.into_iter().for_each(|remaining| noted.key_limit(standing(remaining)));
+            assert_eq!(noted.notes().key_limit, Some(standing(3)));
+        }
+    }
 
     #[test]
     fn only_harmless_ids_are_taken_over() {

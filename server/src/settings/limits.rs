@@ -44,9 +44,14 @@ impl LimitSettings {
             reader.parsed(WRITES, Some(5000), "a whole number, 0 for unlimited", |text| {
                 text.parse().ok().filter(|n| *n >= 0).map(|n: i64| (n > 0).then_some(n))
             });
-        let requests_per_minute = per_minute(reader, REQUESTS, 120);
-        let searches_per_minute = per_minute(reader, SEARCHES, 120);
-        let failures_per_minute = per_minute(reader, FAILURES, 600);
+        let mut per_minute = |name, default| {
+            let must = "a whole number up to 4294967295, 0 for unlimited";
+            let parse = |text: &str| text.parse().ok().map(PerMinute::new);
+            reader.parsed(name, PerMinute::new(default), must, parse)
+        };
+        let requests_per_minute = per_minute(REQUESTS, 120);
+        let searches_per_minute = per_minute(SEARCHES, 120);
+        let failures_per_minute = per_minute(FAILURES, 600);
         Some(Self {
             writes_per_day: writes_per_day?,
             requests_per_minute: requests_per_minute?,
@@ -54,9 +59,4 @@ impl LimitSettings {
             failures_per_minute: failures_per_minute?,
         })
     }
-}
-
-fn per_minute(reader: &mut Reader<'_>, name: &str, default: u32) -> Option<Option<PerMinute>> {
-    let must = "a whole number up to 4294967295, 0 for unlimited";
-    reader.parsed(name, PerMinute::new(default), must, |text| text.parse().ok().map(PerMinute::new))
 }

@@ -98,9 +98,8 @@ fn of_sqlstate(code: &str) -> fn(Cause) -> StoreError {
         // 23505: another writer made the same version of an entry first.
         "55P03" | "40P01" | "40001" | "23505" => StoreError::Contended,
         // A prepared statement or a type that a restore has replaced: a new connection knows the new one.
-        "26000" | "0A000" => StoreError::Unreachable,
+        "26000" | "0A000" | TOO_MANY_CONNECTIONS => StoreError::Unreachable,
         // Connection, authorisation, no such database, shut down.
-        TOO_MANY_CONNECTIONS => StoreError::Unreachable,
         c if ["08", "28", "3D", "57P"].iter().any(|class| c.starts_with(class)) => {
             StoreError::Unreachable
         }

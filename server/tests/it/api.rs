@@ -135,7 +135,9 @@ pub async fn new_key(database: &Database, scopes: &[&str]) -> String {
 }
 
 fn http() -> reqwest::Client {
-    reqwest::Client::builder().no_proxy().build().expect("a client")
+    // Nothing takes so long but what hangs.
+    let patience = Duration::from_mins(1);
+    reqwest::Client::builder().no_proxy().timeout(patience).build().expect("a client")
 }
 
 /// Speaks to an API as an agent does.

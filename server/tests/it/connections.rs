@@ -131,7 +131,7 @@ async fn who_sends_all_before_it_reads_still_reads_why_it_was_refused() {
 #[tokio::test]
 async fn heads_are_bounded_and_garbage_is_refused() {
     let (api, _db) = Api::start().await;
-    let many = (0..1000).map(|n| format!("X-{n}: 1\r\n")).collect::<String>();
+    let many = "X-Many: 1\r\n".repeat(1000);
     let huge = format!("X-Huge: {}\r\n", "x".repeat(1 << 20));
     let long = format!("/{}", "x".repeat(1 << 20));
     let garbage: Vec<u8> = (0..4096_u32).map(|n| (n * 7 % 256) as u8).collect();

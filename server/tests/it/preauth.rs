@@ -119,6 +119,35 @@ async fn guessers_at_one_key_are_locked_out_and_its_owner_is_not() {
 }
 
 #[tokio::test]
+async fn a_client_over_its_limit_cannot_take_all_connections_with_made_up_keys() {
+    let database = Database::migrated().await;
+    let limit = ("PREAUTH_RATE_LIMIT_PER_MINUTE", "1");
+    let api = Api::start_with(&database, &[], &[limit]).await;
+    early_in_the_minute().await;
+    let nonsense = api.client.with_key("nonsense");
+    assert!(get_from(&nonsense, "").await.is(401, "UNAUTHORIZED"));
+    let mut holder = database.connect().await;
+    sqlx::raw_sql("BEGIN; LOCK TABLE api_keys").execute(&mut holder).await.unwrap();
+    let made_up = (0..10).map(|_| api.client.with_key(&stranger()));
+    let asked: Vec<_> = made_up
+        .map(|client| tokio::spawn(async move { get_from(&client, "").await.status }))
+        .collect();
+    let mut most = 0;
+    // The lock makes look-ups fail after a second; until the last has, there is never more than one.
+    while asked.iter().filter(|asked| !asked.is_finished()).count() > 5 {
+        let looking = "SELECT count(*) FROM pg_stat_activity
+             WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%FROM api_keys%'";
+        most = most.max(database.number(looking).await);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    sqlx::raw_sql("ROLLBACK").execute(&mut holder).await.unwrap();
+    assert_eq!(most, 1);
+    for asked in asked {
+        assert!([429, 503].contains(&asked.await.unwrap()));
+    }
+}
+
+#[tokio::test]
 async fn wrong_tokens_count_as_well() {
     let database = Database::migrated().await;
     let settings = [

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use crate::api::Client;
 
 /// Whoever waits longer than this hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A connection on which bytes are sent as they are.
 pub struct Raw {
