@@ -39,7 +39,9 @@ impl MigrateError {
         let passing = matches!(
             self,
             Self::Migration {
-                error: MigrationError::Store(StoreError::Unreachable(_)) | MigrationError::Locked,
+                error: MigrationError::Store(StoreError::Unreachable(_))
+                    | MigrationError::Locked
+                    | MigrationError::Blocked { .. },
                 ..
             } | Self::AdminKey(AdminError::Store(
                 StoreError::Unreachable(_) | StoreError::Contended(_)

@@ -34,22 +34,24 @@ pub struct NewKey<'a> {
     pub expires_at: Option<Timestamp>,
 }
 
+/// Gives a row whether there is such a key or not, but none in the middle of a restore: then nobody knows whether there
+/// is, and that must not be taken, and remembered, for a no.
+const FIND: &str = "
+SELECT k.tenant_id, k.secret_hash, k.scopes, k.expires_at
+  FROM schema_version
+  LEFT JOIN api_keys k ON k.id = $1 AND k.revoked_at IS NULL";
+
 /// A key that is not revoked, by its id. Expiry is the caller's to check: it depends on the moment.
 pub async fn find(
     executor: impl PgExecutor<'_>,
     id: &KeyId,
 ) -> Result<Option<StoredKey>, StoreError> {
-    let row = sqlx::query(
-        "SELECT tenant_id, secret_hash, scopes, expires_at FROM api_keys WHERE id = $1 AND revoked_at IS NULL",
-    )
-    .bind(id.as_str())
-    .fetch_optional(executor)
-    .await?;
-    let Some(row) = row else { return Ok(None) };
+    let row = sqlx::query(FIND).bind(id.as_str()).fetch_one(executor).await?;
+    let Some(tenant) = row.try_get(0)? else { return Ok(None) };
     let hash: &[u8] = row.try_get(1)?;
     let scopes: Vec<String> = row.try_get(2)?;
     Ok(SecretHash::from_stored(hash).map(|secret_hash| StoredKey {
-        tenant: TenantId(row.get(0)),
+        tenant: TenantId(tenant),
         secret_hash,
         // A scope of a newer program means nothing to this one, and gives nothing.
         scopes: scopes.iter().filter_map(|s| s.parse().ok()).collect(),

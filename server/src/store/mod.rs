@@ -7,6 +7,7 @@ pub mod list;
 pub mod lookup;
 pub mod ordered_write;
 pub mod plain_put;
+mod renewal;
 pub mod scan;
 pub mod schema;
 
@@ -27,7 +28,11 @@ pub enum StoreError {
     /// The database refused the data. Nothing was written.
     #[error("the database refused the data: {0}")]
     Refused(Cause),
-    /// Anything else: a schema that does not fit, a missing right, a full disk. Nothing was written.
+    /// Tables or types are not there, or are no longer those that the connection knows: a restore or a migration replaces
+    /// them. Nothing was written; the same may succeed on a new connection.
+    #[error("the database's tables are being replaced: {0}")]
+    Replaced(Cause),
+    /// Anything else: a missing right, a full disk. Nothing was written.
     #[error("the database failed: {0}")]
     Failed(Cause),
 }
@@ -39,8 +44,14 @@ impl StoreError {
             Self::Unreachable(cause)
             | Self::Contended(cause)
             | Self::Refused(cause)
+            | Self::Replaced(cause)
             | Self::Failed(cause) => cause,
         }
+    }
+
+    /// Whether only another connection may do better.
+    pub fn spoils_connection(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Replaced(_))
     }
 }
 
@@ -60,9 +71,10 @@ impl fmt::Display for Cause {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
         let kind = match &error {
-            sqlx::Error::Database(_) => of_sqlstate(code.as_deref().unwrap_or_default()),
+            sqlx::Error::Database(e) => {
+                of_sqlstate(e.code().as_deref().unwrap_or_default(), e.message())
+            }
             sqlx::Error::ColumnDecode { .. }
             | sqlx::Error::ColumnNotFound(_)
             | sqlx::Error::RowNotFound
@@ -70,17 +82,30 @@ impl From<sqlx::Error> for StoreError {
             // Everything else speaks of the connection, not of the statement.
             _ => Self::Unreachable,
         };
-        kind(Cause(Box::new(error)))
+        let error = kind(Cause(Box::new(error)));
+        if matches!(error, Self::Replaced(_)) {
+            renewal::demand();
+        }
+        error
     }
 }
 
 /// Classes and codes of PostgreSQL's appendix "Error Codes".
-fn of_sqlstate(code: &str) -> fn(Cause) -> StoreError {
+fn of_sqlstate(code: &str, message: &str) -> fn(Cause) -> StoreError {
     match code {
         // 23505: another writer made the same version of an entry first.
         "55P03" | "40P01" | "40001" | "23505" => StoreError::Contended,
-        // A prepared statement or a type that a restore has replaced: a new connection knows the new one.
-        "26000" | "0A000" => StoreError::Unreachable,
+        // A prepared statement that is gone, or whose result has another type now; no such table, column, type, function; a
+        // table without the unique index that ON CONFLICT names: a restore builds indexes last.
+        "26000" | "0A000" | "42P01" | "42703" | "42704" | "42883" | "42P10" => StoreError::Replaced,
+        // Internal errors have one code. These two speak of an object that a prepared statement knows by a number of before;
+        // they are never translated.
+        "XX000"
+            if message.starts_with("cache lookup failed")
+                || message.starts_with("could not open relation with OID") =>
+        {
+            StoreError::Replaced
+        }
         // Connection, authorisation, no such database, too many connections, shut down.
         c if ["08", "28", "3D", "57P"].iter().any(|class| c.starts_with(class)) || c == "53300" => {
             StoreError::Unreachable
@@ -104,17 +129,23 @@ mod tests {
 
     #[test]
     fn codes_are_sorted_by_what_to_do() {
-        let name = |code| match of_sqlstate(code)(Cause(Box::new(sqlx::Error::PoolClosed))) {
+        let cause = || Cause(Box::new(sqlx::Error::PoolClosed));
+        let sorted = |code, message| match of_sqlstate(code, message)(cause()) {
             StoreError::Unreachable(_) => "unreachable",
             StoreError::Contended(_) => "contended",
             StoreError::Refused(_) => "refused",
+            StoreError::Replaced(_) => "replaced",
             StoreError::Failed(_) => "failed",
         };
+        let name = |code| sorted(code, "");
         assert_eq!(name("57P01"), "unreachable");
         assert_eq!(name("57014"), "failed");
         assert_eq!(name("28P01"), "unreachable");
         assert_eq!(name("55P03"), "contended");
         assert_eq!(name("22P02"), "refused");
-        assert_eq!(name("42P01"), "failed");
+        assert_eq!(name("42P01"), "replaced");
+        assert_eq!(name("42501"), "failed");
+        assert_eq!(sorted("XX000", "cache lookup failed for type 16391"), "replaced");
+        assert_eq!(sorted("XX000", "unexpected end of tape"), "failed");
     }
 }

@@ -16,6 +16,7 @@ mod health;
 mod idempotency;
 mod linearizability;
 mod list;
+mod live_migration;
 mod migrate;
 mod preconditions;
 mod process;

@@ -22,6 +22,7 @@ impl FromRequestParts<App> for Bearer {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        app.health.schema()?;
         let key = bearer(&parts.headers).ok_or(AuthError::Invalid)?;
         let caller = app.authenticator.authenticate(key).await?;
         if let Some(noted) = parts.extensions.get::<Noted>() {
