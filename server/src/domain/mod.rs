@@ -7,9 +7,11 @@ pub mod change;
 pub mod fold;
 pub mod glob;
 pub mod idempotency;
+pub mod key_terms;
 pub mod path;
 pub mod scope;
 pub mod tags;
+pub mod tenant_name;
 pub mod value;
 
 use jiff::Timestamp;

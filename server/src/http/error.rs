@@ -13,8 +13,10 @@ use crate::batch::BatchError;
 use crate::domain::agent_id::InvalidAgentId;
 use crate::domain::glob::InvalidGlob;
 use crate::domain::idempotency::InvalidIdempotencyKey;
+use crate::domain::key_terms::InvalidKeyTerms;
 use crate::domain::path::InvalidPath;
 use crate::domain::tags::InvalidTags;
+use crate::domain::tenant_name::InvalidTenantName;
 use crate::domain::value::InvalidValue;
 use crate::store::StoreError;
 use crate::store::schema::SchemaMisfit;
@@ -273,6 +275,18 @@ impl From<InvalidTags> for ApiError {
 
 impl From<InvalidValue> for ApiError {
     fn from(error: InvalidValue) -> Self {
+        Self::new(Code::ValidationError, error.to_string())
+    }
+}
+
+impl From<InvalidKeyTerms> for ApiError {
+    fn from(error: InvalidKeyTerms) -> Self {
+        Self::new(Code::ValidationError, error.to_string())
+    }
+}
+
+impl From<InvalidTenantName> for ApiError {
+    fn from(error: InvalidTenantName) -> Self {
         Self::new(Code::ValidationError, error.to_string())
     }
 }

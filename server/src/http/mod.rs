@@ -5,6 +5,7 @@ pub mod extract;
 
 mod batch;
 mod create_key;
+mod create_tenant;
 mod delete;
 mod get;
 mod glob;
@@ -15,6 +16,7 @@ pub mod observe;
 mod page;
 mod put;
 mod write;
+mod requeue;
 
 use std::sync::Arc;
 
@@ -68,6 +70,8 @@ pub fn router(app: App) -> Router {
         .route("/v1/list", post(list::list))
         .route("/v1/glob", post(glob::glob))
         .route("/v1/admin/create-key", post(create_key::create_key))
+        .route("/v1/admin/create-tenant", post(create_tenant::create_tenant))
+        .route("/v1/admin/embeddings/requeue", post(requeue::requeue))
         .route("/healthz", get(health::healthz))
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))

@@ -2,14 +2,17 @@
 
 pub mod api_keys;
 pub mod connect;
+pub mod embedding_jobs;
 pub mod get;
 pub mod list;
 pub mod lookup;
 pub mod ordered_write;
 pub mod plain_put;
+pub mod quota;
 mod renewal;
 pub mod scan;
 pub mod schema;
+pub mod tenants;
 
 use std::fmt;
 
@@ -47,6 +50,11 @@ impl StoreError {
             | Self::Replaced(cause)
             | Self::Failed(cause) => cause,
         }
+    }
+
+    /// True where the same may succeed a moment later, without anybody mending something.
+    pub fn passes(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Contended(_) | Self::Replaced(_))
     }
 
     /// Whether only another connection may do better.

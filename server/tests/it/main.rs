@@ -2,9 +2,11 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, unreachable_pub)]
 
+mod admin;
 mod api;
 mod auth;
 mod batch;
+mod cli;
 mod concurrency;
 mod crash;
 mod database;
@@ -15,9 +17,11 @@ mod glob;
 mod health;
 mod idempotency;
 mod linearizability;
+mod jobs;
 mod list;
 mod live_migration;
 mod migrate;
 mod preconditions;
 mod process;
 mod quota;
+mod tenants;

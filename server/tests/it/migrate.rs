@@ -7,9 +7,9 @@ use futures::future::join_all;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
-use std::process::Command;
 
 use crate::api::Api;
+use crate::cli::agentfs;
 use crate::database::{Database, shared};
 
 #[tokio::test]
@@ -121,14 +121,10 @@ async fn what_pgvector_lacks_is_said_with_what_to_do() {
     database.migrate().await;
 }
 
+/// Exit code and words of a command that says what is wrong.
 fn run(command: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_agentfs-server"))
-        .args(command)
-        .env_remove("DATABASE_URL")
-        .envs(variables.iter().copied())
-        .output()
-        .unwrap();
-    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    let said = agentfs(command, variables);
+    (said.code, said.err)
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
+use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use serde::de::DeserializeOwned;
 
@@ -17,22 +18,31 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let announced = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        if !announced.is_some_and(is_json) {
-            return Err(ApiError::new(
-                Code::UnsupportedMediaType,
-                "the body must be JSON; send the header Content-Type: application/json",
-            ));
-        }
-        let body =
-            Bytes::from_request(request, state).await.map_err(|rejection| of_body(&rejection))?;
-        serde_json::from_slice(&body).map(Json).map_err(|e| {
-            ApiError::new(
-                Code::ValidationError,
-                format!("the body is not what this route takes: {e}"),
-            )
-        })
+        announced(request.headers())?;
+        parse(&body(request, state).await?)
     }
+}
+
+pub(super) fn announced(headers: &HeaderMap) -> Result<(), ApiError> {
+    let announced = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if announced.is_some_and(is_json) {
+        Ok(())
+    } else {
+        Err(ApiError::new(
+            Code::UnsupportedMediaType,
+            "the body must be JSON; send the header Content-Type: application/json",
+        ))
+    }
+}
+
+pub(super) async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
+    Bytes::from_request(request, state).await.map_err(|rejection| of_body(&rejection))
+}
+
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<Json<T>, ApiError> {
+    serde_json::from_slice(body).map(Json).map_err(|e| {
+        ApiError::new(Code::ValidationError, format!("the body is not what this route takes: {e}"))
+    })
 }
 
 fn is_json(announced: &str) -> bool {
