@@ -31,11 +31,11 @@ pub enum StoreError {
     /// The database refused the data. Nothing was written.
     #[error("the database refused the data: {0}")]
     Refused(Cause),
-    /// Tables or types are not there, or are no longer those that the connection knows: a restore or a migration replaces
-    /// them. Nothing was written; the same may succeed on a new connection.
-    #[error("the database's tables are being replaced: {0}")]
+    /// Tables or types are not there, not ours, or no longer those that the connection knows: a restore or a migration
+    /// replaces them. Nothing was written; the same may succeed on a new connection.
+    #[error("the database's tables are not as they should be, or are being restored: {0}")]
     Replaced(Cause),
-    /// Anything else: a missing right, a full disk. Nothing was written.
+    /// Anything else: a full disk, a fault in a statement. Nothing was written.
     #[error("the database failed: {0}")]
     Failed(Cause),
 }
@@ -54,7 +54,7 @@ impl StoreError {
 
     /// True where the same may succeed a moment later, without anybody mending something.
     pub fn passes(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Contended(_) | Self::Replaced(_))
+        matches!(self, Self::Unreachable(_) | Self::Contended(_))
     }
 
     /// Whether only another connection may do better.
@@ -87,15 +87,22 @@ impl From<sqlx::Error> for StoreError {
             | sqlx::Error::ColumnNotFound(_)
             | sqlx::Error::RowNotFound
             | sqlx::Error::Decode(_) => Self::Failed,
+            sqlx::Error::TypeNotFound { .. } => Self::Replaced,
             // Everything else speaks of the connection, not of the statement.
             _ => Self::Unreachable,
         };
-        let error = kind(Cause(Box::new(error)));
-        if matches!(error, Self::Replaced(_)) {
+        if is_outdated(&error) {
             renewal::demand();
         }
-        error
+        kind(Cause(Box::new(error)))
     }
+}
+
+/// Whether the error speaks of something that the connection knows and that is no more. What merely is not there, such as a
+/// table, is looked for anew each time.
+fn is_outdated(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| ["26000", "0A000", "42704", "XX000"].contains(&&*code))
 }
 
 /// Classes and codes of PostgreSQL's appendix "Error Codes".
@@ -104,8 +111,11 @@ fn of_sqlstate(code: &str, message: &str) -> fn(Cause) -> StoreError {
         // 23505: another writer made the same version of an entry first.
         "55P03" | "40P01" | "40001" | "23505" => StoreError::Contended,
         // A prepared statement that is gone, or whose result has another type now; no such table, column, type, function; a
-        // table without the unique index that ON CONFLICT names: a restore builds indexes last.
-        "26000" | "0A000" | "42P01" | "42703" | "42704" | "42883" | "42P10" => StoreError::Replaced,
+        // table without the unique index that ON CONFLICT names, since a restore builds indexes last; and no right to a
+        // table, which a superuser's restore gives to its owner only after having made it.
+        "26000" | "0A000" | "42P01" | "42703" | "42704" | "42883" | "42P10" | "42501" => {
+            StoreError::Replaced
+        }
         // Internal errors have one code. These two speak of an object that a prepared statement knows by a number of before;
         // they are never translated.
         "XX000"
@@ -152,7 +162,7 @@ mod tests {
         assert_eq!(name("55P03"), "contended");
         assert_eq!(name("22P02"), "refused");
         assert_eq!(name("42P01"), "replaced");
-        assert_eq!(name("42501"), "failed");
+        assert_eq!(name("53100"), "failed");
         assert_eq!(sorted("XX000", "cache lookup failed for type 16391"), "replaced");
         assert_eq!(sorted("XX000", "unexpected end of tape"), "failed");
     }

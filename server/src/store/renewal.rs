@@ -6,8 +6,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// While tables are missing, every statement fails alike: new connections more often than this would help nobody.
-const PAUSE: Duration = Duration::from_secs(1);
+/// While a type is missing, every statement with it fails alike: new connections more often than this would help nobody.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Connections made before this moment are not to be used.
 static DEMANDED: Mutex<Option<Instant>> = Mutex::new(None);

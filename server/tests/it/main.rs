@@ -24,4 +24,7 @@ mod migrate;
 mod preconditions;
 mod process;
 mod quota;
+mod restore;
+mod runbook_sql;
+mod shell;
 mod tenants;
