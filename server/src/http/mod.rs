@@ -15,8 +15,8 @@ mod metrics;
 pub mod observe;
 mod page;
 mod put;
-mod write;
 mod requeue;
+mod write;
 
 use std::sync::Arc;
 
