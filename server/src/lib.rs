@@ -5,6 +5,7 @@ pub mod auth;
 pub mod batch;
 pub mod dev;
 pub mod domain;
+pub mod exit;
 pub mod health;
 pub mod http;
 pub mod listen;

@@ -1,14 +1,12 @@
 //! The program `agentfs-server`: parses the command line and hands over to the library.
 
 use std::fmt::Display;
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use agentfs_server::migrate::{MigrateError, leave_last_words};
 use agentfs_server::settings::{DatabaseSettings, LogFormat, LogSettings, Settings};
 use agentfs_server::{admin, dev, listen, logging, migrate, serve};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -27,10 +25,7 @@ enum Command {
     /// Bring the database of DATABASE_URL to this program's schema; with AGENTFS_ADMIN_KEY also make that admin key valid
     Migrate,
     /// What operators do by command, on the database of DATABASE_URL
-    Admin {
-        #[command(subcommand)]
-        command: AdminCommand,
-    },
+    Admin(admin::AdminArgs),
     /// PostgreSQL, its schema and the API in one command, for one machine
     Dev(dev::DevArgs),
     #[command(hide = true)]
@@ -39,19 +34,11 @@ enum Command {
     DevPostgresExec(dev::DevPostgresExecArgs),
 }
 
-#[derive(Debug, Subcommand)]
-enum AdminCommand {
-    /// Make an API key and print it; it is shown this once
-    CreateKey(admin::CreateKey),
-}
-
 fn main() -> ExitCode {
     match command_line().command {
         Command::Serve => in_runtime(serve()),
         Command::Migrate => in_runtime(run_migrate()),
-        Command::Admin { command: AdminCommand::CreateKey(wanted) } => {
-            in_runtime(create_key(wanted))
-        }
+        Command::Admin(args) => in_runtime(administer(args)),
         Command::Dev(args) => finish(dev::run(&args)),
         Command::DevPostgres(args) => finish(dev::run_postgres(&args)),
         Command::DevPostgresExec(args) => failed(dev::exec_postgres(&args)),
@@ -142,14 +129,13 @@ fn migration_failed(error: &MigrateError) -> ExitCode {
     error.exit_code()
 }
 
-async fn create_key(wanted: admin::CreateKey) -> ExitCode {
-    let address = match DatabaseSettings::address_from_env() {
-        Ok(address) => address,
-        Err(error) => return failed(error),
-    };
-    match admin::create_key(&address, &wanted).await {
-        Ok(key) => finish(writeln!(std::io::stdout(), "{}", key.reveal().expose_secret())),
-        Err(error) => failed(error),
+async fn administer(args: admin::AdminArgs) -> ExitCode {
+    match admin::run(&args).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            failed(&error);
+            error.exit_code()
+        }
     }
 }
 

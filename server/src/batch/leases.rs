@@ -75,7 +75,7 @@ impl Leaser {
         let leased = tokio::time::timeout(TIMEOUT, leased)
             .await
             .unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into()));
-        if matches!(leased, Err(StoreError::Unreachable(_))) {
+        if leased.as_ref().is_err_and(StoreError::spoils_connection) {
             self.link.disconnect();
         }
         leased
@@ -110,7 +110,7 @@ impl Worker for Leaser {
         }
         self.metrics.batch("leases", batch.len(), batch[0].waited());
         let mut outcome = self.lease(&wanted).await;
-        if matches!(outcome, Err(StoreError::Unreachable(_))) {
+        if outcome.as_ref().is_err_and(StoreError::spoils_connection) {
             // The connection may have been closed while idle.
             outcome = self.lease(&wanted).await;
         }

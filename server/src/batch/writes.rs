@@ -23,7 +23,7 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a lost COMMIT is asked after before its writes are answered as unknown.
 const LOOKUP_PATIENCE: Duration = Duration::from_secs(5);
 const LOOKUP_PAUSE: Duration = Duration::from_millis(200);
-/// Tries of a single write that meets a lock.
+/// Tries of a single write that meets a lock, or of a part whose tables are being replaced.
 const TRIES: usize = 3;
 
 /// Changes that a client sends at once, in order.
@@ -117,6 +117,9 @@ impl Writer {
                 {
                     rest.extend(part.split());
                 }
+                Err(Failure::Statement(StoreError::Replaced(_))) if part.tries < TRIES => {
+                    rest.push(Part { tries: part.tries + 1, ..part });
+                }
                 Err(Failure::NotSent(error) | Failure::Statement(error)) => {
                     tracing::error!(requests = chosen.len(), "write failed: {error}");
                     for &index in &part.indices {
@@ -142,11 +145,13 @@ impl Writer {
             Ok(Err(error)) => error,
             Err(_) => sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into(),
         };
-        if matches!(error, StoreError::Unreachable(_)) {
+        if error.spoils_connection() {
             self.link.disconnect();
-            return Err(Failure::Lost(error));
         }
-        Err(Failure::Statement(error))
+        Err(match error {
+            StoreError::Unreachable(_) => Failure::Lost(error),
+            _ => Failure::Statement(error),
+        })
     }
 
     async fn send(
@@ -215,7 +220,7 @@ impl Writer {
     ) -> Result<HashMap<Uuid, Timestamp>, StoreError> {
         let connection = self.link.connection().await?;
         let found = lookup::committed(connection, changes).await;
-        if matches!(found, Err(StoreError::Unreachable(_))) {
+        if found.as_ref().is_err_and(StoreError::spoils_connection) {
             self.link.disconnect();
         }
         found

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
 use rand::Rng as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
@@ -18,7 +19,28 @@ const ID_CHARS: usize = ID_PREFIX.len() + (ID_BYTES * 4).div_ceil(3);
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyId([u8; ID_CHARS]);
 
+/// A text that is no key's id.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum MalformedKeyId {
+    /// Says nothing of the text: it may hold a secret.
+    #[error(
+        "that is a whole key, and its id is the part before the dot; treat the key as disclosed"
+    )]
+    WholeKey,
+    /// Anything else.
+    #[error("{0:?} is no key's id, which looks like agfs_live_<11 characters>")]
+    Other(String),
+}
+
 impl KeyId {
+    /// Takes an id as it is shown to people.
+    pub fn parse(text: &str) -> Result<Self, MalformedKeyId> {
+        Self::read(text).ok_or_else(|| match ApiKey::parse(text) {
+            Ok(_) => MalformedKeyId::WholeKey,
+            Err(_) => MalformedKeyId::Other(text.chars().take(80).collect()),
+        })
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         // ASCII by construction.
@@ -26,7 +48,7 @@ impl KeyId {
     }
 
     /// Takes `text` over when it has the prefix, the length and the alphabet of a generated id.
-    fn parse(text: &str) -> Option<Self> {
+    fn read(text: &str) -> Option<Self> {
         let random = text.strip_prefix(ID_PREFIX)?;
         is_encoded(random, ID_BYTES).then(|| text.as_bytes().try_into().ok().map(Self)).flatten()
     }
@@ -35,6 +57,44 @@ impl KeyId {
 impl std::fmt::Debug for KeyId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.as_str().fmt(f)
+    }
+}
+
+/// Whether a key is let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyState {
+    /// It is.
+    Active,
+    /// Its time is over.
+    Expired,
+    /// Somebody has ended it.
+    Revoked,
+}
+
+impl KeyState {
+    /// The state at `now` of a key that ends by itself at `expires_at` and was ended at `revoked_at`.
+    pub fn at(
+        now: Timestamp,
+        expires_at: Option<Timestamp>,
+        revoked_at: Option<Timestamp>,
+    ) -> Self {
+        if revoked_at.is_some() {
+            Self::Revoked
+        } else if expires_at.is_some_and(|at| at <= now) {
+            Self::Expired
+        } else {
+            Self::Active
+        }
+    }
+
+    /// The state's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
     }
 }
 
@@ -86,7 +146,7 @@ impl ApiKey {
     /// Takes `text` apart; its parts must have the length and alphabet of a generated key's.
     pub fn parse(text: &str) -> Result<Self, MalformedKey> {
         let (id, secret) = text.split_once('.').ok_or(MalformedKey)?;
-        let id = KeyId::parse(id).ok_or(MalformedKey)?;
+        let id = KeyId::read(id).ok_or(MalformedKey)?;
         if !is_encoded(secret, SECRET_BYTES) {
             return Err(MalformedKey);
         }
@@ -136,6 +196,27 @@ mod tests {
         {
             assert!(ApiKey::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_id_is_told_from_a_whole_key_and_from_anything_else() {
+        let key = ApiKey::generate();
+        assert_eq!(KeyId::parse(key.id().as_str()).as_ref(), Ok(key.id()));
+        let whole = key.reveal().expose_secret().to_owned();
+        assert_eq!(KeyId::parse(&whole), Err(MalformedKeyId::WholeKey));
+        for bad in ["", "agfs_live_", "42", &key.id().as_str()[1..]] {
+            assert!(matches!(KeyId::parse(bad), Err(MalformedKeyId::Other(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_expired_from_its_last_moment_on_and_revoked_before_all() {
+        let at = |second| Timestamp::from_second(second).ok();
+        let now = at(100).unwrap();
+        assert_eq!(KeyState::at(now, at(101), None), KeyState::Active);
+        assert_eq!(KeyState::at(now, None, None), KeyState::Active);
+        assert_eq!(KeyState::at(now, at(100), None), KeyState::Expired);
+        assert_eq!(KeyState::at(now, at(99), at(1)), KeyState::Revoked);
     }
 
     #[test]

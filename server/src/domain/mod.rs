@@ -8,11 +8,13 @@ pub mod client;
 pub mod fold;
 pub mod glob;
 pub mod idempotency;
+pub mod key_terms;
 pub mod lockout;
 pub mod path;
 pub mod rate_limit;
 pub mod scope;
 pub mod tags;
+pub mod tenant_name;
 pub mod value;
 
 use jiff::Timestamp;

@@ -14,10 +14,13 @@ use crate::batch::BatchError;
 use crate::domain::agent_id::InvalidAgentId;
 use crate::domain::glob::InvalidGlob;
 use crate::domain::idempotency::InvalidIdempotencyKey;
+use crate::domain::key_terms::InvalidKeyTerms;
 use crate::domain::path::InvalidPath;
 use crate::domain::tags::InvalidTags;
+use crate::domain::tenant_name::InvalidTenantName;
 use crate::domain::value::InvalidValue;
 use crate::store::StoreError;
+use crate::store::schema::SchemaMisfit;
 
 /// The codes that clients tell errors apart by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -287,12 +290,24 @@ impl From<InvalidValue> for ApiError {
     }
 }
 
+impl From<InvalidKeyTerms> for ApiError {
+    fn from(error: InvalidKeyTerms) -> Self {
+        Self::new(Code::ValidationError, error.to_string())
+    }
+}
+
+impl From<InvalidTenantName> for ApiError {
+    fn from(error: InvalidTenantName) -> Self {
+        Self::new(Code::ValidationError, error.to_string())
+    }
+}
+
 impl From<BatchError> for ApiError {
     fn from(error: BatchError) -> Self {
         match error {
-            BatchError::Unavailable { unknown: false } => {
-                Self::unavailable("the database cannot be reached; nothing was written; try again")
-            }
+            BatchError::Unavailable { unknown: false } => Self::unavailable(
+                "the database cannot answer at this moment; nothing was written; try again",
+            ),
             BatchError::Unavailable { unknown: true } => Self::unavailable(
                 "the connection to the database was lost; a write may or may not have happened; read before you write again",
             ),
@@ -317,9 +332,18 @@ impl From<AuthError> for ApiError {
             ),
             AuthError::Store(error) => {
                 tracing::error!("API key cannot be looked up: {error}");
-                Self::unavailable("the database cannot be reached; try again")
+                Self::unavailable("the database cannot answer at this moment; try again")
             }
         }
+    }
+}
+
+impl From<SchemaMisfit> for ApiError {
+    fn from(_: SchemaMisfit) -> Self {
+        // Which it is, and what to do, is said by /readyz and in the log, to those who run the server.
+        Self::unavailable(
+            "the database is being migrated or restored, or is not for this server; try again",
+        )
     }
 }
 
@@ -327,8 +351,8 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         tracing::error!("request failed: {error}");
         match error {
-            StoreError::Unreachable(_) | StoreError::Contended(_) => {
-                Self::unavailable("the database cannot be reached; try again")
+            StoreError::Unreachable(_) | StoreError::Contended(_) | StoreError::Replaced(_) => {
+                Self::unavailable("the database cannot answer at this moment; try again")
             }
             StoreError::Refused(_) | StoreError::Failed(_) => Self::internal(),
         }

@@ -7,6 +7,7 @@ mod agents;
 mod as_of;
 mod batch;
 mod create_key;
+mod create_tenant;
 mod delete;
 mod dump;
 mod get;
@@ -20,6 +21,7 @@ mod openapi;
 mod page;
 mod put;
 mod rate_headers;
+mod requeue;
 mod splice;
 mod write;
 
@@ -91,6 +93,8 @@ pub fn router(app: App) -> Router {
         .route("/v1/agents", post(agents::agents))
         .route("/v1/dump", post(dump::dump))
         .route("/v1/admin/create-key", post(create_key::create_key))
+        .route("/v1/admin/create-tenant", post(create_tenant::create_tenant))
+        .route("/v1/admin/embeddings/requeue", post(requeue::requeue))
         .route("/healthz", get(health::healthz))
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz));

@@ -1,6 +1,7 @@
 //! The tests' PostgreSQL: one throwaway server a test process, one database a test.
 
 use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
@@ -21,6 +22,7 @@ pub struct Postgres {
 struct Ready {
     database_url: String,
     superuser_url: String,
+    bin: PathBuf,
     pid: i32,
 }
 
@@ -38,6 +40,11 @@ impl Postgres {
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
         let ready = serde_json::from_str(&line).expect("PostgreSQL starts; its error is above");
         Self { _child: child, ready }
+    }
+
+    /// The folder of PostgreSQL's programs.
+    pub fn programs(&self) -> &Path {
+        &self.ready.bin
     }
 
     /// The postmaster's process id at the start.

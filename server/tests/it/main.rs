@@ -2,11 +2,13 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, unreachable_pub)]
 
+mod admin;
 mod agents;
 mod api;
 mod as_of;
 mod auth;
 mod batch;
+mod cli;
 mod concurrency;
 mod connections;
 mod crash;
@@ -22,8 +24,10 @@ mod health;
 mod history;
 mod hostile;
 mod idempotency;
+mod jobs;
 mod linearizability;
 mod list;
+mod live_migration;
 mod logs;
 mod metrics;
 mod migrate;
@@ -34,4 +38,8 @@ mod process;
 mod quota;
 mod rate_limit;
 mod raw;
+mod restore;
+mod runbook_sql;
+mod shell;
 mod start;
+mod tenants;

@@ -24,6 +24,7 @@ impl FromRequestParts<App> for Bearer {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        app.health.schema()?;
         let caller = authenticate(parts, app).await?;
         if let Some(noted) = parts.extensions.get::<Noted>() {
             noted.tenant(caller.tenant);

@@ -42,7 +42,7 @@ impl<T: DeserializeOwned, S: Send + Sync> OptionalFromRequest<S> for Json<T> {
     }
 }
 
-fn announced(headers: &HeaderMap) -> Result<(), ApiError> {
+pub(super) fn announced(headers: &HeaderMap) -> Result<(), ApiError> {
     let announced = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     if announced.is_some_and(is_json) {
         Ok(())
@@ -52,6 +52,12 @@ fn announced(headers: &HeaderMap) -> Result<(), ApiError> {
             "the body must be JSON; send the header Content-Type: application/json",
         ))
     }
+}
+
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<Json<T>, ApiError> {
+    serde_json::from_slice(body).map(Json).map_err(|e| {
+        ApiError::new(Code::ValidationError, format!("the body is not what this route takes: {e}"))
+    })
 }
 
 fn is_json(announced: &str) -> bool {
@@ -66,7 +72,7 @@ fn too_slow(within: Duration) -> ApiError {
     ApiError::new(Code::ValidationError, sentence)
 }
 
-async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
+pub(super) async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
     let within = Connection::times(request.extensions()).body;
     timeout(within, Bytes::from_request(request, state))
         .await
@@ -80,10 +86,4 @@ fn of_body(rejection: &BytesRejection) -> ApiError {
     } else {
         ApiError::new(Code::ValidationError, "the body was not received whole")
     }
-}
-
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<Json<T>, ApiError> {
-    serde_json::from_slice(body).map(Json).map_err(|e| {
-        ApiError::new(Code::ValidationError, format!("the body is not what this route takes: {e}"))
-    })
 }

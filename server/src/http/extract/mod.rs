@@ -1,10 +1,12 @@
 //! Taking requests apart; what does not fit is an [`super::error::ApiError`].
 
+mod administrator;
 mod bearer;
 mod idempotency;
 mod json;
 mod refuse;
 
+pub use administrator::{Administered, Administrator};
 pub use bearer::{Bearer, MemoryReader, MemoryWriter, Searcher, bearer, token_matches};
 pub use idempotency::Repeatable;
 pub use json::Json;
