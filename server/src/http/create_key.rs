@@ -5,32 +5,46 @@ use axum::extract::State;
 use jiff::Timestamp;
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::App;
 use super::error::{ApiError, Code};
 use super::extract::Administered;
+use super::openapi::Refusals;
 use crate::domain::api_key::ApiKey;
 use crate::domain::key_terms::KeyTerms;
 use crate::store::api_keys;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = CreateKeyRequest)]
 pub(super) struct Request {
+    /// What it is for.
     #[serde(default)]
+    #[schema(max_length = 200)]
     label: String,
+    /// Whose key it is; without it the default tenant of the bootstrap token, the caller's own of an admin key.
     tenant_id: Option<Uuid>,
+    /// Out of memory:read, memory:write, search:read and admin; without it the first three.
     scopes: Option<Vec<String>>,
+    /// When it ends by itself; without it, never.
+    #[schema(minimum = 1)]
     expires_in_seconds: Option<i64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CreateKeyAnswer)]
 pub(super) struct Response {
     ok: bool,
+    /// The key, shown this once.
     api_key: String,
     key_id: String,
     tenant_id: Uuid,
 }
 
+/// Make an API key
+#[utoipa::path(post, path = "/v1/admin/create-key", tag = "admin", request_body = Request,
+    responses((status = 200, description = "The key.", body = Response), Refusals))]
 pub(super) async fn create_key(
     State(app): State<App>,
     Administered { by, request }: Administered<Request>,

@@ -3,11 +3,13 @@
 use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::as_of::past_moment;
 use super::error::ApiError;
 use super::extract::{Json, MemoryReader};
+use super::openapi::Refusals;
 use super::{App, page, splice};
 use crate::domain::agent_id::AgentId;
 use crate::domain::path::EntryPath;
@@ -18,11 +20,19 @@ use crate::store::versions::Version;
 
 const SIZE: page::Size = page::Size { default: 200, max: 500 };
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = DumpRequest)]
 pub(super) struct Request {
+    /// The agent whose memory it is.
+    #[schema(min_length = 1, max_length = 128)]
     agent_id: String,
+    /// At most this many; 200 without it.
+    #[schema(minimum = 1, maximum = 500)]
     limit: Option<i64>,
+    /// The `next_cursor` of the page before.
     cursor: Option<String>,
+    /// Read as it was at this moment (RFC 3339).
+    #[schema(format = DateTime)]
     as_of: Option<String>,
 }
 
@@ -45,6 +55,39 @@ struct Rest {
     next_cursor: Option<String>,
 }
 
+#[derive(Debug, ToSchema)]
+#[schema(as = DumpAnswer)]
+#[expect(dead_code, reason = "answers are spliced together; this describes them")]
+struct Answer {
+    /// Sorted by path. A page ends early when its values are large.
+    entries: Vec<DumpedEntry>,
+    /// How many entries the page has.
+    count: usize,
+    /// Where the next page begins; absent on the last one.
+    #[schema(required = false)]
+    next_cursor: Option<String>,
+}
+
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "answers are spliced together; this describes them")]
+struct DumpedEntry {
+    path: String,
+    value: serde_json::Value,
+    tags: Vec<String>,
+    importance: f32,
+    searchable: bool,
+    version_id: Uuid,
+    /// When the version was written.
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// When it stops being served.
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+}
+
+/// All entries of an agent
+#[utoipa::path(post, path = "/v1/dump", tag = "memory", request_body = Request,
+    responses((status = 200, description = "A page of entries.", body = Answer), Refusals))]
 pub(super) async fn dump(
     State(app): State<App>,
     MemoryReader(tenant): MemoryReader,

@@ -3,24 +3,56 @@
 use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::as_of::past_moment;
 use super::error::{ApiError, Code};
 use super::extract::{Json, MemoryReader};
+use super::openapi::Refusals;
 use super::{App, splice};
 use crate::domain::agent_id::AgentId;
 use crate::domain::path::EntryPath;
 use crate::domain::{EntryKey, TenantId, rfc3339};
 use crate::store::get::{Entry, entry_as_of};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = GetRequest)]
 pub(super) struct Request {
+    /// The agent whose memory it is.
+    #[schema(min_length = 1, max_length = 128)]
     agent_id: String,
+    /// Where; repeated slashes collapse, a trailing one is dropped.
+    #[schema(min_length = 2, pattern = "^/", example = "/notes/lunch")]
     path: String,
+    /// Read as it was at this moment (RFC 3339).
+    #[schema(format = DateTime)]
     as_of: Option<String>,
 }
 
+/// An entry as it is answered; of one that is not there `found` is false and all else is absent.
+#[derive(Debug, ToSchema)]
+#[schema(as = GetAnswer)]
+#[expect(dead_code, reason = "answers are spliced together; this describes them")]
+struct Answer {
+    found: bool,
+    path: Option<String>,
+    /// The bytes that were put.
+    #[schema(required = false)]
+    value: serde_json::Value,
+    version_id: Option<Uuid>,
+    /// When the version was written.
+    #[schema(format = DateTime)]
+    created_at: Option<String>,
+    /// When it stops being served.
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+    tags: Option<Vec<String>>,
+}
+
+/// Get the value at a path
+#[utoipa::path(post, path = "/v1/get", tag = "memory", request_body = Request,
+    responses((status = 200, description = "The entry, or `found: false`.", body = Answer), Refusals))]
 pub(super) async fn get(
     State(app): State<App>,
     MemoryReader(tenant): MemoryReader,

@@ -3,31 +3,49 @@
 use axum::Json as Answer;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::as_of::past_moment;
 use super::error::ApiError;
 use super::extract::{Json, MemoryReader};
+use super::openapi::Refusals;
 use super::{App, page};
 use crate::domain::agent_id::AgentId;
 use crate::domain::glob::Glob;
 use crate::store::scan::Range;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = GlobRequest)]
 pub(super) struct Request {
+    /// The agent whose memory it is.
+    #[schema(min_length = 1, max_length = 128)]
     agent_id: String,
+    /// `*` and `?` stay within a segment, `**` crosses segments, `[a-z]` is a class, `\\` takes the next character as it is.
+    #[schema(min_length = 1, max_length = 512, pattern = "^/", example = "/notes/**")]
     pattern: String,
+    /// At most this many; 1000 without it.
+    #[schema(minimum = 1, maximum = 1000)]
     limit: Option<i64>,
+    /// The `next_cursor` of the page before.
     cursor: Option<String>,
+    /// Read as it was at this moment (RFC 3339).
+    #[schema(format = DateTime)]
     as_of: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = GlobAnswer)]
 pub(super) struct Response {
+    /// Sorted.
     paths: Vec<String>,
+    /// Where the next page begins; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
 
+/// The paths that fit a pattern
+#[utoipa::path(post, path = "/v1/glob", tag = "memory", request_body = Request,
+    responses((status = 200, description = "A page of paths; it may be empty and not the last.", body = Response), Refusals))]
 pub(super) async fn glob(
     State(app): State<App>,
     MemoryReader(tenant): MemoryReader,

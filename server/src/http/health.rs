@@ -4,11 +4,13 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::App;
 use crate::health::Unfit;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Health)]
 pub(super) struct Answer {
     ok: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -18,16 +20,19 @@ pub(super) struct Answer {
 }
 
 /// The process alone.
+#[utoipa::path(get, path = "/livez", tag = "health", summary = "Whether the process lives", security(()), responses((status = 200, description = "Yes.", body = Answer)))]
 pub(super) async fn livez() -> Json<Answer> {
     Json(Answer { ok: true, reason: None, message: None })
 }
 
 /// Whether traffic should be sent here.
+#[utoipa::path(get, path = "/readyz", tag = "health", summary = "Whether requests should be sent here", security(()), responses((status = 200, description = "Yes.", body = Answer), (status = 503, description = "No; `reason` and `message` say why.", body = Answer)))]
 pub(super) async fn readyz(State(app): State<App>) -> (StatusCode, Json<Answer>) {
     answer(app.health.ready())
 }
 
 /// Whether a request would be served at this moment.
+#[utoipa::path(get, path = "/healthz", tag = "health", summary = "Whether a request would be served at this moment", security(()), responses((status = 200, description = "Yes.", body = Answer), (status = 503, description = "No; `reason` and `message` say why.", body = Answer)))]
 pub(super) async fn healthz(State(app): State<App>) -> (StatusCode, Json<Answer>) {
     answer(app.health.now().await)
 }

@@ -3,10 +3,12 @@
 use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::error::ApiError;
 use super::extract::{Json, MemoryReader};
+use super::openapi::Refusals;
 use super::{App, page, splice};
 use crate::domain::agent_id::AgentId;
 use crate::domain::path::EntryPath;
@@ -15,11 +17,19 @@ use crate::store::versions::{self, Version};
 
 const SIZE: page::Size = page::Size { default: 20, max: 100 };
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = HistoryRequest)]
 pub(super) struct Request {
+    /// The agent whose memory it is.
+    #[schema(min_length = 1, max_length = 128)]
     agent_id: String,
+    /// Where; repeated slashes collapse, a trailing one is dropped.
+    #[schema(min_length = 2, pattern = "^/", example = "/notes/lunch")]
     path: String,
+    /// At most this many; 20 without it.
+    #[schema(minimum = 1, maximum = 100)]
     limit: Option<i64>,
+    /// The `next_cursor` of the page before.
     cursor: Option<String>,
 }
 
@@ -38,6 +48,38 @@ struct Rest {
     next_cursor: Option<String>,
 }
 
+#[derive(Debug, ToSchema)]
+#[schema(as = HistoryAnswer)]
+#[expect(dead_code, reason = "answers are spliced together; this describes them")]
+struct Answer {
+    /// The newest first.
+    versions: Vec<DescribedVersion>,
+    /// Where the next page begins; absent on the last one.
+    #[schema(required = false)]
+    next_cursor: Option<String>,
+}
+
+#[derive(Debug, ToSchema)]
+#[schema(as = Version)]
+#[expect(dead_code, reason = "answers are spliced together; this describes them")]
+struct DescribedVersion {
+    version_id: Uuid,
+    /// When it was written.
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// Null of a tombstone and of what has expired.
+    value: serde_json::Value,
+    /// When it stops being served.
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+    /// When its value went: by a delete, or because it expired.
+    #[schema(format = DateTime)]
+    deleted_at: Option<String>,
+}
+
+/// The versions of an entry
+#[utoipa::path(post, path = "/v1/history", tag = "memory", request_body = Request,
+    responses((status = 200, description = "A page of versions.", body = Answer), Refusals))]
 pub(super) async fn history(
     State(app): State<App>,
     MemoryReader(tenant): MemoryReader,

@@ -3,45 +3,65 @@
 use axum::Json as Answer;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::as_of::past_moment;
 use super::error::ApiError;
 use super::extract::{Json, MemoryReader};
+use super::openapi::Refusals;
 use super::{App, page};
 use crate::domain::agent_id::AgentId;
 use crate::domain::path::Prefix;
 use crate::store::list::{After, Child, children};
 use crate::store::list_as_of::{Directory, Listed};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = ListRequest)]
 pub(super) struct Request {
+    /// The agent whose memory it is.
+    #[schema(min_length = 1, max_length = 128)]
     agent_id: String,
+    /// The directory; `/` is the root.
+    #[schema(min_length = 1, pattern = "^/", example = "/notes")]
     prefix: String,
+    /// At most this many; 1000 without it.
+    #[schema(minimum = 1, maximum = 1000)]
     limit: Option<i64>,
+    /// The `next_cursor` of the page before.
     cursor: Option<String>,
+    /// Read as it was at this moment (RFC 3339).
+    #[schema(format = DateTime)]
     as_of: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ListAnswer)]
 pub(super) struct Response {
+    /// Sorted by path; a path that is both has both.
     items: Vec<Item>,
+    /// Where the next page begins; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ListItem)]
 struct Item {
     path: String,
     r#type: Kind,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ListItemType)]
 #[serde(rename_all = "lowercase")]
 enum Kind {
     File,
     Dir,
 }
 
+/// The direct children of a directory
+#[utoipa::path(post, path = "/v1/list", tag = "memory", request_body = Request,
+    responses((status = 200, description = "A page of children.", body = Response), Refusals))]
 pub(super) async fn list(
     State(app): State<App>,
     MemoryReader(tenant): MemoryReader,

@@ -27,13 +27,16 @@ mod write;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::get;
+use axum::{Json, Router};
 use secrecy::SecretString;
 use sqlx::postgres::PgPool;
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use self::error::{ApiError, Code};
 use crate::auth::Authenticator;
@@ -82,22 +85,26 @@ pub struct App {
 
 /// All routes.
 pub fn router(app: App) -> Router {
-    let mut routes = Router::new()
-        .route("/v1/put", post(put::put))
-        .route("/v1/get", post(self::get::get))
-        .route("/v1/delete", post(delete::delete))
-        .route("/v1/batch", post(batch::batch))
-        .route("/v1/history", post(history::history))
-        .route("/v1/list", post(list::list))
-        .route("/v1/glob", post(glob::glob))
-        .route("/v1/agents", post(agents::agents))
-        .route("/v1/dump", post(dump::dump))
-        .route("/v1/admin/create-key", post(create_key::create_key))
-        .route("/v1/admin/create-tenant", post(create_tenant::create_tenant))
-        .route("/v1/admin/embeddings/requeue", post(requeue::requeue))
-        .route("/healthz", get(health::healthz))
-        .route("/livez", get(health::livez))
-        .route("/readyz", get(health::readyz));
+    let (routes, description) = OpenApiRouter::with_openapi(openapi::Description::openapi())
+        .routes(routes!(put::put))
+        .routes(routes!(self::get::get))
+        .routes(routes!(delete::delete))
+        .routes(routes!(batch::batch))
+        .routes(routes!(history::history))
+        .routes(routes!(list::list))
+        .routes(routes!(glob::glob))
+        .routes(routes!(agents::agents))
+        .routes(routes!(dump::dump))
+        .routes(routes!(create_key::create_key))
+        .routes(routes!(create_tenant::create_tenant))
+        .routes(routes!(requeue::requeue))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::livez))
+        .routes(routes!(health::readyz))
+        .split_for_parts();
+    let description = Arc::new(description);
+    let mut routes =
+        routes.route("/openapi.json", get(async move || Json(description.clone()).into_response()));
     if app.serves_metrics {
         routes = routes.route("/metrics", get(metrics::metrics));
     }

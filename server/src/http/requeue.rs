@@ -3,25 +3,37 @@
 use axum::Json as Answer;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::error::{ApiError, Code};
 use super::extract::Administered;
+use super::openapi::Refusals;
 use super::{App, page};
 use crate::store::embedding_jobs;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = RequeueRequest)]
 pub(super) struct Request {
+    /// Which jobs: `failed`.
+    #[schema(pattern = "^failed$")]
     status: String,
+    /// At most this many, the oldest first; 1000 without it.
+    #[schema(minimum = 1, maximum = 1000)]
     limit: Option<i64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RequeueAnswer)]
 pub(super) struct Response {
     ok: bool,
+    /// How many jobs are queued again.
     requeued: u64,
 }
 
 /// A tenant's administrator reaches the tenant's own jobs.
+/// Queue failed embedding jobs again
+#[utoipa::path(post, path = "/v1/admin/embeddings/requeue", tag = "admin", request_body = Request,
+    responses((status = 200, description = "Done.", body = Response), Refusals))]
 pub(super) async fn requeue(
     State(app): State<App>,
     Administered { by, request }: Administered<Request>,
