@@ -351,7 +351,7 @@ mod tests {
         let read = change("/a", Action::Read);
         let groups: [&[&Change]; 3] =
             [&[&kept], &[&first, &second, &conflict], &[&read, &second, &read]];
-        let folded = fold(&groups, &Locked::default(), Some(2), at(100));
+        let folded = fold(&groups, &Locked::default(), Some(3), at(100));
         assert_eq!(folded.outcomes[1..3], [Outcome::Undone; 2]);
         assert_eq!(folded.outcomes[3], Outcome::Conflict { current: Some(first.version_id) });
         assert_eq!(folded.outcomes[4], Outcome::Read(Some(kept.version_id)));

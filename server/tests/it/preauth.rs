@@ -136,7 +136,7 @@ async fn a_client_over_its_limit_cannot_take_all_connections_with_made_up_keys()
     // The lock makes look-ups fail after a second; until the last has, there is never more than one.
     while asked.iter().filter(|asked| !asked.is_finished()).count() > 5 {
         let looking = "SELECT count(*) FROM pg_stat_activity
-             WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%FROM api_keys%'";
+             WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%JOIN api_keys k%'";
         most = most.max(database.number(looking).await);
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
