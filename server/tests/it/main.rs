@@ -7,6 +7,7 @@ mod api;
 mod auth;
 mod batch;
 mod cli;
+mod compatibility;
 mod concurrency;
 mod crash;
 mod database;

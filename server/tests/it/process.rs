@@ -1,6 +1,7 @@
 //! `agentfs-server serve` as a process of its own, to be killed.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -19,8 +20,19 @@ pub struct Server {
 impl Server {
     /// Starts one on a free port and waits until it serves.
     pub async fn start(database: &Database, key: &str, settings: &[(&str, &str)]) -> Self {
+        let program = Path::new(env!("CARGO_BIN_EXE_agentfs-server"));
+        Self::start_program(program, database, key, settings).await
+    }
+
+    /// The same with another build of the program.
+    pub async fn start_program(
+        program: &Path,
+        database: &Database,
+        key: &str,
+        settings: &[(&str, &str)],
+    ) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_agentfs-server"));
+        let mut command = Command::new(program);
         command
             .arg("serve")
             .env("DATABASE_URL", &database.url)
