@@ -17,6 +17,7 @@ mod errors;
 mod glob;
 mod health;
 mod idempotency;
+mod isolation;
 mod jobs;
 mod linearizability;
 mod list;
