@@ -73,8 +73,12 @@ test-code: pgserver ## The part of make test that needs no Kubernetes
 test-cluster: ## The part of make test on a real Kubernetes; a cluster that was not there before is removed again
 	@tests/e2e/run smoke
 
+.PHONY: test-upgrade
+test-upgrade: ## The previous release and this one, side by side on one database
+	@tests/compatibility/run
+
 .PHONY: test-all
-test-all: test-code ## make test and what is longer: the whole life of an AgentFS on the cluster
+test-all: test-code test-upgrade ## make test and what is longer: upgrades, the whole life of an AgentFS on the cluster
 	@tests/e2e/run
 
 .PHONY: lint

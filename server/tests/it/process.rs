@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -27,9 +28,14 @@ impl Process {
     }
 
     pub fn start_on(port: u16, settings: &[(&str, &str)]) -> Self {
+        Self::start_program(Path::new(env!("CARGO_BIN_EXE_agentfs-server")), port, settings)
+    }
+
+    /// The same with another build of the program.
+    pub fn start_program(program: &Path, port: u16, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let output = File::create(folder.path().join("log")).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_agentfs-server"));
+        let mut command = Command::new(program);
         command
             .arg("serve")
             .env("PORT", port.to_string())
