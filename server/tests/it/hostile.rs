@@ -22,7 +22,13 @@ fn seeds() -> Vec<(&'static str, String)> {
     let list = json!({"agent_id": "ada", "prefix": "/h", "limit": 5, "cursor": "ZC9oL3g"});
     let glob =
         json!({"agent_id": "ada", "pattern": "/h/**/[a-z]*\\?", "limit": 5, "cursor": "L2g"});
+    let history = json!({"agent_id": "ada", "path": "/h/z", "limit": 5, "cursor": "MTA"});
+    let dump =
+        json!({"agent_id": "ada", "limit": 5, "cursor": "L2g", "as_of": "2026-01-01T00:00:00Z"});
     let seeds = [
+        ("/v1/history", history),
+        ("/v1/dump", dump),
+        ("/v1/agents", json!({"limit": 5, "cursor": "YQ"})),
         ("/v1/put", put),
         ("/v1/put", first),
         ("/v1/get", at.clone()),
