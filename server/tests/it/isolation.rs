@@ -105,7 +105,8 @@ async fn a_cursor_of_another_tenant_shows_what_is_ones_own() {
 async fn no_write_touches_anything_of_another_tenant() {
     let (database, _api, one, other) = two(&[]).await;
     let kept = other.put("/shared/x").await;
-    assert_eq!(one.client.delete("/shared/x").await["deleted"], true);
+    let shared = json!({"agent_id": "ada", "path": "/shared/x"});
+    assert_eq!(one.client.ok("/v1/delete", shared).await["deleted"], true);
     assert_eq!(one.client.delete(&format!("/own/{}/z", other.name)).await["deleted"], false);
     let operations = json!([
         {"op": "delete", "agent_id": "ada", "path": "/shared/y"},
