@@ -93,7 +93,7 @@ pub(super) async fn batch(
         (true, true) => at_one_moment(&app, &ops).await?,
         (true, false) => all_or_none(&app, changes.collect()).await?,
     };
-    let body = answer(&ops, done)?;
+    let body = answer(&ops, done);
     Ok(([(CONTENT_TYPE, "application/json")], Body::from(body)).into_response())
 }
 
@@ -235,7 +235,7 @@ async fn all_or_none(
 }
 
 /// The answers of the operations' own routes, one after the other.
-fn answer(ops: &[(Op, EntryKey)], done: Vec<Result<Done, ApiError>>) -> Result<Vec<u8>, ApiError> {
+fn answer(ops: &[(Op, EntryKey)], done: Vec<Result<Done, ApiError>>) -> Vec<u8> {
     let mut body = br#"{"results":["#.to_vec();
     for (index, ((op, key), done)) in ops.iter().zip(done).enumerate() {
         if index > 0 {
@@ -248,7 +248,7 @@ fn answer(ops: &[(Op, EntryKey)], done: Vec<Result<Done, ApiError>>) -> Result<V
         }
     }
     body.extend_from_slice(b"]}");
-    Ok(body)
+    body
 }
 
 fn one(op: Op, key: &EntryKey, done: &Done) -> Result<Vec<u8>, ApiError> {

@@ -279,7 +279,7 @@ async fn sweeping_races_overwrites_and_deletes_without_harm() {
             }
             client.put(&path(i), json!([round, i])).await
         }));
-        let (_, written) = tokio::join!(db.execute(EXPIRE), writes);
+        let ((), written) = tokio::join!(db.execute(EXPIRE), writes);
         for (i, put) in written.iter().enumerate() {
             let got = api.client.get(&path(i)).await;
             assert_eq!(

@@ -22,22 +22,22 @@ const PATHS: usize = 60;
 fn writer(client: Client, seed: u64, stop: Arc<AtomicBool>) -> JoinHandle<usize> {
     tokio::spawn(async move {
         let mut rng = StdRng::seed_from_u64(seed);
-        let mut writes = 0;
+        let mut written = 0;
         while !stop.load(Ordering::Relaxed) {
             let number = rng.random_range(0..PATHS);
             let agent = format!("agent-{number:03}");
             let of =
-                |agent: &str| json!({"agent_id": agent, "path": path(number), "value": writes});
+                |agent: &str| json!({"agent_id": agent, "path": path(number), "value": written});
             for body in [of("ada"), of(&agent)] {
                 let delete = number % 2 == 1 && rng.random_bool(0.5);
                 let route = if delete { "/v1/delete" } else { "/v1/put" };
                 let (status, answer) = client.post(route, body).await;
                 // On a machine with much to do, a connection may come too late.
                 assert!([200, 503].contains(&status.as_u16()), "{answer}");
-                writes += usize::from(status == 200);
+                written += usize::from(status == 200);
             }
         }
-        writes
+        written
     })
 }
 
@@ -80,12 +80,12 @@ async fn what_is_there_all_the_time_appears_exactly_once_in_order() {
         .collect();
     let (logger, stopped) = (client.clone(), stop.clone());
     writers.push(tokio::spawn(async move {
-        let mut writes = 0;
+        let mut written = 0;
         while !stopped.load(Ordering::Relaxed) {
-            let body = json!({"agent_id": "ada", "path": "/log", "value": writes});
-            writes += usize::from(logger.post("/v1/put", body).await.0 == 200);
+            let body = json!({"agent_id": "ada", "path": "/log", "value": written});
+            written += usize::from(logger.post("/v1/put", body).await.0 == 200);
         }
-        writes
+        written
     }));
 
     for limit in [1, 2, 3, 7, 100] {
@@ -109,13 +109,7 @@ async fn what_is_there_all_the_time_appears_exactly_once_in_order() {
         let listed = pages("/v1/list", json!({"prefix": "/t"}), "items").await;
         let listed: Vec<_> = listed
             .iter()
-            .map(|i| {
-                format!(
-                    "{} {}",
-                    i["path"].as_str().unwrap(),
-                    if i["type"] == "file" { 0 } else { 1 }
-                )
-            })
+            .map(|i| format!("{} {}", i["path"].as_str().unwrap(), i32::from(i["type"] != "file")))
             .collect();
         let mut children: Vec<_> = stable
             .iter()
@@ -140,13 +134,7 @@ async fn what_is_there_all_the_time_appears_exactly_once_in_order() {
         let listed = pages("/v1/list", json!({"prefix": "/t", "as_of": moment}), "items").await;
         let listed: Vec<_> = listed
             .iter()
-            .map(|i| {
-                format!(
-                    "{} {}",
-                    i["path"].as_str().unwrap(),
-                    if i["type"] == "file" { 0 } else { 1 }
-                )
-            })
+            .map(|i| format!("{} {}", i["path"].as_str().unwrap(), i32::from(i["type"] != "file")))
             .collect();
         assert_eq!(listed, children);
     }
