@@ -57,7 +57,13 @@ fn rules_refuse_what_is_wrong_with_a_sentence() {
     one(&resource(&"a".repeat(41), &json!({})), None, "at most 40 characters");
     one(&resource("1memory", &json!({})), None, "beginning with a letter");
     one(&resource("my.memory", &json!({})), None, "lower-case letters, digits and '-' only");
-    one(&json!({"metadata": {"name": "memory"}, "spec": {"database": {}}}), None, "set embedded");
+    let database =
+        |kinds: Value| json!({"metadata": {"name": "memory"}, "spec": {"database": kinds}});
+    let external = json!({"secretRef": {"name": "memory-db"}});
+    let exactly_one = "set exactly one of embedded, external";
+    one(&database(json!({})), None, exactly_one);
+    one(&database(json!({"embedded": {}, "external": external})), None, exactly_one);
+    assert_eq!(refusals(&database(json!({"external": external})), None), Vec::<String>::new());
     one(&resource("memory", &json!({"size": "512Mi"})), None, "at least 1Gi");
     one(&resource("memory", &json!({"size": "ten"})), None, "must be a size");
     one(&resource("memory", &json!({"storageClassName": "No Class"})), None, "StorageClass");

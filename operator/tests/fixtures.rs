@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use agentfs_operator::agentfs::observe::Observed;
+use agentfs_operator::agentfs::ownership::Owner;
 use agentfs_operator::crd::AgentFS;
 use agentfs_operator::settings::Images;
 use jiff::Timestamp;
@@ -18,6 +19,11 @@ pub(crate) const ADMIN_KEY: &str =
 pub(crate) fn agentfs(file: &str) -> AgentFS {
     let path = format!("{}/tests/fixtures/{file}.yaml", env!("CARGO_MANIFEST_DIR"));
     serde_yaml_ng::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// The AgentFS of all fixtures, as an owner.
+pub(crate) fn owner() -> Owner {
+    Owner::of(&agentfs("minimal")).unwrap()
 }
 
 /// The images of an operator of version 1.

@@ -5,7 +5,9 @@
 
 mod api_server;
 mod crd;
+mod external;
 mod fixtures;
 mod golden;
 mod reconcile;
 mod status;
+mod world;

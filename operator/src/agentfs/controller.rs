@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::names::{INSTANCE, MANAGER, managed};
 use super::readiness::HttpReadiness;
 use super::reconcile::{Context, error_policy, reconcile};
+use super::references;
 use crate::crd::AgentFS;
 use crate::http::Probes;
 use crate::leader::Election;
@@ -124,6 +125,7 @@ fn controller(
         .applied_objects()
         .predicate_filter(predicates::generation, PredicateConfig::default());
     let ours = watcher::Config::default().labels(&managed());
+    let known = store.clone();
     let controller = Controller::for_stream(resources, store.clone())
         .with_config(Config::default().concurrency(settings.concurrency))
         .owns(scope.api::<StatefulSet>(), ours.clone())
@@ -131,7 +133,12 @@ fn controller(
         .owns(scope.api::<Service>(), ours.clone())
         .owns(scope.api::<Job>(), ours.clone())
         // Of what is not owned only the metadata is watched: that it changed is all that matters here.
-        .watches(scope.api::<PartialObjectMeta<Secret>>(), ours.clone(), |object| by_label(&object))
+        // Secrets of others count when a resource names them, so all are watched.
+        .watches(
+            scope.api::<PartialObjectMeta<Secret>>(),
+            watcher::Config::default(),
+            move |secret| by_label(&secret).into_iter().chain(by_name(&known, &secret)),
+        )
         .watches(scope.api::<PartialObjectMeta<PersistentVolumeClaim>>(), ours.clone(), |object| {
             by_label(&object)
         })
@@ -163,6 +170,20 @@ impl Scope<'_> {
 fn by_label<K: Resource>(object: &K) -> Option<ObjectRef<AgentFS>> {
     let name = object.labels().get(INSTANCE)?.clone();
     Some(ObjectRef::new(&name).within(&object.namespace()?))
+}
+
+/// The AgentFS resources that name a Secret.
+fn by_name(known: &Store<AgentFS>, secret: &PartialObjectMeta<Secret>) -> Vec<ObjectRef<AgentFS>> {
+    let name = secret.name_any();
+    let names_it = |agentfs: &AgentFS| {
+        agentfs.namespace() == secret.namespace()
+            && references::secrets(&agentfs.spec).any(|named| named == name)
+    };
+    let resources = known.state().into_iter();
+    resources
+        .filter(|agentfs| names_it(agentfs))
+        .map(|agentfs| ObjectRef::from_obj(&*agentfs))
+        .collect()
 }
 
 fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<()> {

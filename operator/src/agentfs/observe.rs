@@ -16,9 +16,13 @@ use kube::api::{Api, ListParams};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
+use super::conditions::{API_READY, CREDENTIALS_READY, DATABASE_READY};
 use super::names::{Component, Names, managed_for};
+use super::obstacles::{Obstacle, Sieve};
+use super::ownership::{Claim, Owner, claim};
 use super::pods;
 use super::readiness::{Readiness, Unready};
+use crate::crd::AgentFS;
 
 /// Everything that was seen of one AgentFS at one moment.
 #[derive(Clone, Debug)]
@@ -29,6 +33,8 @@ pub struct Observed {
     pub credentials: Option<Secret>,
     /// The first API key.
     pub admin_key: Option<Secret>,
+    /// The Secret that the spec names for an external database.
+    pub external: Option<Secret>,
     /// The claim of the database volume.
     pub volume: Option<PersistentVolumeClaim>,
     /// PostgreSQL.
@@ -47,6 +53,8 @@ pub struct Observed {
     pub warnings: BTreeMap<String, String>,
     /// Why an API pod says that it is not ready.
     pub unready: Option<Unready>,
+    /// What is there under our names and is not ours, or goes away.
+    pub obstacles: Vec<Obstacle>,
 }
 
 impl Observed {
@@ -56,6 +64,7 @@ impl Observed {
             now,
             credentials: None,
             admin_key: None,
+            external: None,
             volume: None,
             postgres: None,
             postgres_service: None,
@@ -65,6 +74,7 @@ impl Observed {
             pods: Vec::new(),
             warnings: BTreeMap::new(),
             unready: None,
+            obstacles: Vec::new(),
         }
     }
 
@@ -74,35 +84,43 @@ impl Observed {
     }
 }
 
-/// Reads everything that belongs to the AgentFS of `names` in `namespace`.
+/// Reads everything that belongs to `agentfs`, which is `owner`.
 pub async fn observe(
     client: &Client,
     readiness: &dyn Readiness,
-    namespace: &str,
-    names: &Names,
+    agentfs: &AgentFS,
+    owner: &Owner,
 ) -> Result<Observed, kube::Error> {
-    let (credentials, admin_key, volume, postgres, postgres_service, api, api_service, jobs, pods) =
-        tokio::try_join!(
-            get(client, namespace, names.credentials()),
-            get(client, namespace, names.admin_key()),
-            get(client, namespace, names.volume()),
-            get(client, namespace, names.postgres()),
-            get(client, namespace, names.postgres()),
-            get(client, namespace, names.api()),
-            get(client, namespace, names.api()),
-            list::<Job>(client, namespace, names),
-            list::<Pod>(client, namespace, names),
-        )?;
+    let names = &Names::new(&owner.name);
+    let namespace = &owner.namespace;
+    let external = agentfs.spec.database.external.as_ref().map(|e| e.secret_ref.name.clone());
+    let (credentials, admin_key, external, volume, postgres, postgres_service) = tokio::try_join!(
+        get(client, namespace, names.credentials()),
+        get(client, namespace, names.admin_key()),
+        get_named(client, namespace, external),
+        get(client, namespace, names.volume()),
+        get(client, namespace, names.postgres()),
+        get(client, namespace, names.postgres()),
+    )?;
+    let (api, api_service, jobs, pods) = tokio::try_join!(
+        get(client, namespace, names.api()),
+        get(client, namespace, names.api()),
+        list::<Job>(client, namespace, names),
+        list::<Pod>(client, namespace, names),
+    )?;
+    let mut sieve = Sieve::new(owner);
     let mut observed = Observed {
-        credentials,
-        admin_key,
-        volume,
-        postgres,
-        postgres_service,
-        api,
-        api_service,
-        jobs: jobs.into_iter().filter(|job| job.metadata.deletion_timestamp.is_none()).collect(),
+        credentials: sieve.ours(CREDENTIALS_READY, credentials),
+        admin_key: sieve.ours(CREDENTIALS_READY, admin_key),
+        external,
+        volume: sieve.ours(DATABASE_READY, volume),
+        postgres: sieve.ours(DATABASE_READY, postgres),
+        postgres_service: sieve.ours(DATABASE_READY, postgres_service),
+        api: sieve.ours(API_READY, api),
+        api_service: sieve.ours(API_READY, api_service),
+        jobs: jobs.into_iter().filter(|job| claim(job, owner) == Claim::Ours).collect(),
         pods,
+        obstacles: sieve.obstacles,
         ..Observed::nothing(Timestamp::now())
     };
     observed.pods.sort_by_key(ResourceExt::name_any);
@@ -114,6 +132,24 @@ pub async fn observe(
         None => None,
     };
     Ok(observed)
+}
+
+/// What has a name, where one is given.
+async fn get_named<K>(
+    client: &Client,
+    namespace: &str,
+    name: Option<String>,
+) -> Result<Option<K>, kube::Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + Debug,
+{
+    match name {
+        Some(name) => get(client, namespace, name).await,
+        None => Ok(None),
+    }
 }
 
 async fn get<K>(client: &Client, namespace: &str, name: String) -> Result<Option<K>, kube::Error>

@@ -1,166 +1,101 @@
 //! The second call of a reconcile: the resource and what was seen become a plan that can be carried
 //! out, or a sentence that says why not.
 
-use jiff::Timestamp;
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
-use kube::{Resource, ResourceExt};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaimSpec, Secret};
+use kube::ResourceExt;
 
-use super::credentials::{AdminKey, Credentials, Unusable};
-use super::migration::{Attempt, attempts};
-use super::names::Names;
+use super::conditions::CREDENTIALS_READY;
+use super::credentials::{self, AdminKey, Credentials, EXAMPLE_URL, Unusable};
+use super::migration::attempts;
+use super::names::{DATABASE, Names, POSTGRES_PORT};
 use super::observe::Observed;
-use super::ownership::{Claim, Owner, claim};
-use crate::crd::{AgentFS, Embedded, Quantity, Resources};
+use super::obstacles::{Obstacle, Problem};
+use super::ownership::Owner;
+use super::plan::{Access, ApiPlan, DatabasePlan, EmbeddedPlan, LiveApi, Plan, SchemaFacts};
+use super::rollout::is_rolled_out;
+use crate::crd::{AgentFS, Embedded, External, Quantity, Resources};
 use crate::settings::Images;
 
-/// A plan that can be carried out. Everything in it is checked.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// The AgentFS on whose behalf objects are made.
-    pub owner: Owner,
-    /// The names of its children.
-    pub names: Names,
-    /// The images in use.
-    pub images: Images,
-    /// The API.
-    pub api: ApiPlan,
-    /// The database.
-    pub database: DatabasePlan,
-    /// The database's credentials: those of the Secret, or new ones where there is none.
-    pub credentials: Credentials,
-    /// The first API key: that of the Secret, or a new one where there is none.
-    pub admin_key: AdminKey,
-    /// What is known of the schema.
-    pub schema: SchemaFacts,
-}
-
-/// The API to be.
-#[derive(Clone, Debug)]
-pub struct ApiPlan {
-    /// How many pods.
-    pub replicas: i32,
-    /// Their CPU and memory, where the spec says so.
-    pub resources: Option<Resources>,
-    /// The image that the API runs now, if it does.
-    pub live_image: Option<String>,
-}
-
-/// The embedded database to be.
-#[derive(Clone, Debug)]
-pub struct DatabasePlan {
-    /// The volume's size.
-    pub size: Quantity,
-    /// The volume's class, where one is named.
-    pub storage_class: Option<String>,
-    /// Its CPU and memory, where the spec says so.
-    pub resources: Option<Resources>,
-}
-
-/// What is known of the schema.
-#[derive(Clone, Debug)]
-pub struct SchemaFacts {
-    /// The uid of the volume that holds the data: another volume is another database.
-    pub volume_uid: String,
-    /// Whether the database takes connections.
-    pub database_ready: bool,
-    /// The migrations that were tried.
-    pub attempts: Vec<Attempt>,
-    /// The moment that pauses are counted to.
-    pub now: Timestamp,
-}
-
-/// Why a plan cannot be carried out.
+/// A field of the spec is wrong. The API server refuses most of these already. Nothing is changed
+/// until it is right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Invalid {
-    /// A field of the spec is wrong. The API server refuses most of these already.
-    #[error("{field}: {problem}")]
-    Spec {
-        /// The field's path.
-        field: &'static str,
-        /// What is wrong with it, and what would be right.
-        problem: String,
-    },
-    /// A Secret cannot be used as it is.
-    #[error("Secret {secret} {problem}")]
-    Secret {
-        /// The Secret's name.
-        secret: String,
-        /// What is wrong with it.
-        problem: Unusable,
-    },
-    /// An object of the name is there and belongs to somebody else.
-    #[error("{kind} {name} is there already and belongs to {whose}")]
-    NameTaken {
-        /// The object's kind.
-        kind: String,
-        /// The object's name.
-        name: String,
-        /// Whose it is.
-        whose: String,
-    },
-    /// An object of the name is there and is being deleted.
-    #[error("{kind} {name} is being deleted")]
-    Leaving {
-        /// The object's kind.
-        kind: String,
-        /// The object's name.
-        name: String,
-    },
+#[error("{field}: {problem}")]
+pub struct Invalid {
+    /// The field's path.
+    pub field: &'static str,
+    /// What is wrong with it, and what would be right.
+    pub problem: String,
 }
 
-/// Makes the plan for `agentfs`, given what was seen.
-pub fn validate(agentfs: &AgentFS, observed: &Observed, images: &Images) -> Result<Plan, Invalid> {
-    let owner = Owner::of(agentfs).ok_or_else(|| Invalid::Spec {
-        field: "metadata",
-        problem: "has no name, namespace or uid; the API server gives them".into(),
-    })?;
+/// The field that names the Secret of an external database.
+const SECRET_REF: &str = "spec.database.external.secretRef";
+
+/// Makes the plan for `agentfs`, which is `owner`, given what was seen.
+pub fn validate(
+    agentfs: &AgentFS,
+    owner: Owner,
+    observed: &Observed,
+    images: &Images,
+) -> Result<Plan, Invalid> {
     name_is_fit(&owner.name)?;
-    names_are_ours(observed, &owner)?;
     let names = Names::new(&owner.name);
-    let embedded = agentfs.spec.database.embedded.as_ref().ok_or_else(|| Invalid::Spec {
-        field: "spec.database",
-        problem: "set embedded, the kind of database that this version knows".into(),
-    })?;
-    amounts_are_fit("spec.api.resources", agentfs.spec.api.resources.as_ref())?;
-    amounts_are_fit("spec.database.embedded.resources", embedded.resources.as_ref())?;
-    let credentials = match &observed.credentials {
-        Some(secret) => Credentials::from_secret(secret)
-            .map_err(|problem| Invalid::Secret { secret: names.credentials(), problem })?,
-        None => Credentials::generate(),
+    let mut obstacles = observed.obstacles.clone();
+    let spec = &agentfs.spec;
+    amounts_are_fit("spec.api.resources", spec.api.resources.as_ref())?;
+    let (database, access) = match (&spec.database.embedded, &spec.database.external) {
+        (Some(embedded), None) => {
+            let plan = embedded_plan(embedded, &names, observed, &mut obstacles)?;
+            let access = embedded_access(&plan, &names, &owner.namespace, observed);
+            (DatabasePlan::Embedded(plan), access)
+        }
+        (None, Some(external)) => {
+            let access = external_access(external, &owner.namespace, observed, &mut obstacles);
+            (DatabasePlan::External, access)
+        }
+        _ => {
+            return Err(Invalid {
+                field: "spec.database",
+                problem: "set exactly one of embedded, external".into(),
+            });
+        }
     };
-    let admin_key = match &observed.admin_key {
-        Some(secret) => AdminKey::from_secret(secret)
-            .map_err(|problem| Invalid::Secret { secret: names.admin_key(), problem })?,
-        None => AdminKey::generate(),
+    let admin_key = kept_secret(
+        observed.admin_key.as_ref(),
+        names.admin_key(),
+        &mut obstacles,
+        AdminKey::from_secret,
+        AdminKey::generate,
+    );
+    let database_ready = match database {
+        DatabasePlan::Embedded(_) => postgres_is_ready(observed),
+        DatabasePlan::External => true,
     };
     Ok(Plan {
+        owner,
         names,
         images: Images {
-            server: agentfs.spec.image.clone().unwrap_or_else(|| images.server.clone()),
+            server: spec.image.clone().unwrap_or_else(|| images.server.clone()),
             postgres: images.postgres.clone(),
         },
         api: ApiPlan {
-            replicas: agentfs.spec.api.replicas,
-            resources: agentfs.spec.api.resources.clone(),
-            live_image: live_image(observed),
+            replicas: spec.api.replicas,
+            resources: spec.api.resources.clone(),
+            live: live_api(observed),
         },
-        database: database(embedded, observed.volume.as_ref())?,
-        credentials,
+        database,
+        access,
         admin_key,
         schema: SchemaFacts {
-            volume_uid: observed.volume.as_ref().and_then(ResourceExt::uid).unwrap_or_default(),
-            database_ready: database_is_ready(observed),
-            attempts: attempts(
-                observed.jobs.iter().filter(|job| claim(*job, &owner) == Claim::Ours),
-            ),
+            database_ready,
+            attempts: attempts(&observed.jobs),
             now: observed.now,
         },
-        owner,
+        obstacles,
     })
 }
 
 /// Whether PostgreSQL takes connections, as its pod's readiness says.
-pub fn database_is_ready(observed: &Observed) -> bool {
+fn postgres_is_ready(observed: &Observed) -> bool {
     let status = observed.postgres.as_ref().and_then(|set| set.status.as_ref());
     status.and_then(|s| s.ready_replicas).unwrap_or(0) >= 1
 }
@@ -172,12 +107,11 @@ fn name_is_fit(name: &str) -> Result<(), Invalid> {
     if begins && ends && rest && name.len() <= 40 {
         return Ok(());
     }
-    Err(Invalid::Spec {
+    Err(Invalid {
         field: "metadata.name",
-        problem:
-            "at most 40 lower-case letters, digits and '-', beginning with a letter and ending \
-                  with a letter or digit"
-                .into(),
+        problem: "at most 40 lower-case letters, digits and '-', beginning with a letter and \
+                  ending with a letter or digit"
+            .into(),
     })
 }
 
@@ -185,7 +119,7 @@ fn amounts_are_fit(field: &'static str, resources: Option<&Resources>) -> Result
     let Some(resources) = resources else { return Ok(()) };
     match resources.requests.iter().chain(&resources.limits).find(|(_, amount)| !amount.is_valid())
     {
-        Some((name, amount)) => Err(Invalid::Spec {
+        Some((name, amount)) => Err(Invalid {
             field,
             problem: format!(
                 "{name} {:?} is not an amount; examples: 250m, 512Mi",
@@ -196,57 +130,144 @@ fn amounts_are_fit(field: &'static str, resources: Option<&Resources>) -> Result
     }
 }
 
+/// What a Secret of ours holds, or what it shall hold where there is none. One that is there and
+/// cannot be read, or is somebody else's, is an obstacle.
+fn kept_secret<T>(
+    live: Option<&Secret>,
+    name: String,
+    obstacles: &mut Vec<Obstacle>,
+    read: impl Fn(&Secret) -> Result<T, Unusable>,
+    make: impl Fn() -> T,
+) -> Option<T> {
+    let Some(secret) = live else {
+        let barred = obstacles.iter().any(|obstacle| obstacle.bars("Secret", &name));
+        return (!barred).then(make);
+    };
+    match read(secret) {
+        Ok(content) => Some(content),
+        Err(unusable) => {
+            obstacles.push(Obstacle {
+                of: CREDENTIALS_READY,
+                problem: Problem::SecretUnusable {
+                    secret: name,
+                    unusable,
+                    remedy: "Correct it, or delete the Secret: the operator then makes a new one.",
+                },
+            });
+            None
+        }
+    }
+}
+
 /// An existing volume keeps its class and never shrinks, so that an AgentFS that is made again finds
 /// its data whatever its manifest says of the size.
-fn database(
+fn embedded_plan(
     embedded: &Embedded,
-    live: Option<&PersistentVolumeClaim>,
-) -> Result<DatabasePlan, Invalid> {
+    names: &Names,
+    observed: &Observed,
+    obstacles: &mut Vec<Obstacle>,
+) -> Result<EmbeddedPlan, Invalid> {
+    amounts_are_fit("spec.database.embedded.resources", embedded.resources.as_ref())?;
     let wanted = &embedded.storage.size;
     if !wanted.is_valid() {
-        return Err(Invalid::Spec {
+        return Err(Invalid {
             field: "spec.database.embedded.storage.size",
             problem: format!("{:?} is not a size; example: 10Gi", wanted.as_str()),
         });
     }
-    let plan = |size: &Quantity, storage_class: Option<String>| DatabasePlan {
-        size: size.clone(),
+    let (size, storage_class) = match observed.volume.as_ref().and_then(|v| v.spec.as_ref()) {
+        Some(live) => kept_volume(wanted, live),
+        None => (wanted.clone(), embedded.storage.storage_class_name.clone()),
+    };
+    Ok(EmbeddedPlan {
+        size,
         storage_class,
         resources: embedded.resources.clone(),
-    };
-    let Some(spec) = live.and_then(|claim| claim.spec.as_ref()) else {
-        return Ok(plan(wanted, embedded.storage.storage_class_name.clone()));
-    };
-    let held = spec.resources.as_ref().and_then(|r| r.requests.as_ref()?.get("storage"));
-    let held = held.map(|size| Quantity::new(&size.0));
-    let size = match &held {
+        credentials: kept_secret(
+            observed.credentials.as_ref(),
+            names.credentials(),
+            obstacles,
+            Credentials::from_secret,
+            Credentials::generate,
+        ),
+    })
+}
+
+fn kept_volume(wanted: &Quantity, live: &PersistentVolumeClaimSpec) -> (Quantity, Option<String>) {
+    let held = live.resources.as_ref().and_then(|r| r.requests.as_ref()?.get("storage"));
+    let size = match held.map(|size| Quantity::new(&size.0)) {
         Some(held) if held.compare(wanted) == Some(std::cmp::Ordering::Greater) => held,
-        _ => wanted,
+        _ => wanted.clone(),
     };
-    Ok(plan(size, spec.storage_class_name.clone()))
+    (size, live.storage_class_name.clone())
 }
 
-fn live_image(observed: &Observed) -> Option<String> {
-    let template = observed.api.as_ref()?.spec.as_ref()?.template.spec.as_ref()?;
-    template.containers.iter().find(|c| c.name == "api")?.image.clone()
+fn embedded_access(
+    plan: &EmbeddedPlan,
+    names: &Names,
+    namespace: &str,
+    observed: &Observed,
+) -> Option<Access> {
+    let credentials = plan.credentials.as_ref()?;
+    Some(Access {
+        secret: names.credentials(),
+        key: "DATABASE_URL".into(),
+        url: credentials.address(&names.postgres_host(namespace), POSTGRES_PORT),
+        // Another volume is another database.
+        identity: observed.volume.as_ref().and_then(ResourceExt::uid).unwrap_or_default(),
+        hash: credentials.hash(),
+    })
 }
 
-fn names_are_ours(observed: &Observed, owner: &Owner) -> Result<(), Invalid> {
-    is_ours(observed.credentials.as_ref(), owner)?;
-    is_ours(observed.admin_key.as_ref(), owner)?;
-    is_ours(observed.volume.as_ref(), owner)?;
-    is_ours(observed.postgres_service.as_ref(), owner)?;
-    is_ours(observed.postgres.as_ref(), owner)?;
-    is_ours(observed.api_service.as_ref(), owner)?;
-    is_ours(observed.api.as_ref(), owner)
-}
-
-fn is_ours<K: Resource<DynamicType = ()>>(live: Option<&K>, owner: &Owner) -> Result<(), Invalid> {
-    let Some(live) = live else { return Ok(()) };
-    let (kind, name) = (K::kind(&()).into_owned(), live.name_any());
-    match claim(live, owner) {
-        Claim::Ours => Ok(()),
-        Claim::Leaving => Err(Invalid::Leaving { kind, name }),
-        Claim::Foreign(whose) => Err(Invalid::NameTaken { kind, name, whose }),
+fn external_access(
+    external: &External,
+    namespace: &str,
+    observed: &Observed,
+    obstacles: &mut Vec<Obstacle>,
+) -> Option<Access> {
+    let (secret, key) = (&external.secret_ref.name, &external.secret_ref.key);
+    let read = match &observed.external {
+        None => Err(Problem::SecretMissing {
+            secret: secret.clone(),
+            field: SECRET_REF,
+            remedy: format!(
+                "Make it, and the operator goes on by itself: kubectl create secret generic {secret} \
+                 -n {namespace} --from-literal={key}={EXAMPLE_URL}"
+            ),
+        }),
+        Some(live) => {
+            credentials::database_url(live, key).map_err(|unusable| Problem::SecretUnusable {
+                secret: secret.clone(),
+                unusable,
+                remedy: "Correct the Secret, or name another in spec.database.external.secretRef; \
+                         the operator goes on by itself.",
+            })
+        }
+    };
+    match read {
+        Ok((url, hash)) => Some(Access {
+            secret: secret.clone(),
+            key: key.clone(),
+            identity: url.identity(),
+            hash,
+            url,
+        }),
+        Err(problem) => {
+            obstacles.push(Obstacle { of: CREDENTIALS_READY, problem });
+            None
+        }
     }
+}
+
+fn live_api(observed: &Observed) -> Option<LiveApi> {
+    let api = observed.api.as_ref()?;
+    let template = &api.spec.as_ref()?.template;
+    let container =
+        template.spec.as_ref().and_then(|pod| pod.containers.iter().find(|c| c.name == "api"));
+    let annotations = template.metadata.as_ref().and_then(|m| m.annotations.as_ref());
+    Some(LiveApi {
+        image: container.and_then(|c| c.image.clone()),
+        database: annotations.and_then(|a| a.get(DATABASE).cloned()),
+        rolled_out: is_rolled_out(api),
+    })
 }

@@ -9,8 +9,8 @@ use super::{Quantity, Resources};
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.embedded)").message(
-        "set embedded, the kind of database that this version knows; example: embedded: {storage: {size: 10Gi}}"
+    validation = Rule::new("[has(self.embedded), has(self.external)].filter(kind, kind).size() == 1").message(
+        "set exactly one of embedded, external; example: embedded: {storage: {size: 10Gi}}"
     )
 )]
 pub struct Database {
@@ -18,6 +18,39 @@ pub struct Database {
     /// and small teams. While its pod is replaced, requests are answered 503 with Retry-After.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedded: Option<Embedded>,
+
+    /// A PostgreSQL (16 to 18, with the extension pgvector available) that somebody else runs. The
+    /// operator needs nothing of it but its URL; the role must own the database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<External>,
+}
+
+/// A PostgreSQL that somebody else runs.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct External {
+    /// The Secret that holds the database's URL. When it changes, the pods that use it are replaced.
+    pub secret_ref: SecretRef,
+}
+
+/// An entry of a Secret in the namespace of the AgentFS.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretRef {
+    /// The Secret's name.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub name: String,
+
+    /// The entry that holds the URL, postgres://user:password@host:5432/database.
+    #[serde(default = "SecretRef::default_key")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    pub key: String,
+}
+
+impl SecretRef {
+    fn default_key() -> String {
+        "DATABASE_URL".into()
+    }
 }
 
 /// A PostgreSQL that the operator runs: one pod, one volume.

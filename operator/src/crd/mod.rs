@@ -13,7 +13,7 @@ mod resources;
 mod status;
 
 pub use agentfs::{AgentFS, AgentFSSpec, Api};
-pub use database::{Database, Embedded, Storage};
+pub use database::{Database, Embedded, External, SecretRef, Storage};
 pub use quantity::Quantity;
 pub use resources::Resources;
 pub use status::{AgentFSStatus, ApiStatus, DatabaseStatus};

@@ -11,13 +11,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{owned, pod};
-use crate::agentfs::names::{API_PORT, Component};
-use crate::agentfs::validate::Plan;
+use crate::agentfs::names::{API_PORT, Component, DATABASE};
+use crate::agentfs::plan::{Access, Plan};
 
 /// How long a pod that leaves goes on serving, until every node knows that it leaves.
 const LEAVE_SLOWLY_SECONDS: i64 = 5;
 
-pub(super) fn build(plan: &Plan, image: &str) -> Deployment {
+pub(super) fn build(plan: &Plan, access: &Access, image: &str) -> Deployment {
+    let mut metadata = pod::metadata(plan, Component::Api, access.hash.clone());
+    metadata.annotations.get_or_insert_default().insert(DATABASE.into(), access.mark());
     Deployment {
         metadata: owned(plan, plan.names.api(), Component::Api),
         spec: Some(DeploymentSpec {
@@ -32,8 +34,8 @@ pub(super) fn build(plan: &Plan, image: &str) -> Deployment {
                 }),
             }),
             template: PodTemplateSpec {
-                metadata: Some(pod::metadata(plan, Component::Api, plan.credentials.hash())),
-                spec: Some(pod_spec(plan, image)),
+                metadata: Some(metadata),
+                spec: Some(pod_spec(plan, access, image)),
             },
             ..DeploymentSpec::default()
         }),
@@ -41,10 +43,10 @@ pub(super) fn build(plan: &Plan, image: &str) -> Deployment {
     }
 }
 
-fn pod_spec(plan: &Plan, image: &str) -> PodSpec {
+fn pod_spec(plan: &Plan, access: &Access, image: &str) -> PodSpec {
     PodSpec {
         termination_grace_period_seconds: Some(40),
-        containers: vec![container(plan, image)],
+        containers: vec![container(plan, access, image)],
         volumes: Some(vec![pod::scratch("tmp", None)]),
         topology_spread_constraints: Some(vec![
             spread(plan, "kubernetes.io/hostname"),
@@ -54,7 +56,7 @@ fn pod_spec(plan: &Plan, image: &str) -> PodSpec {
     }
 }
 
-fn container(plan: &Plan, image: &str) -> Container {
+fn container(plan: &Plan, access: &Access, image: &str) -> Container {
     Container {
         name: "api".into(),
         image: Some(image.to_owned()),
@@ -62,7 +64,7 @@ fn container(plan: &Plan, image: &str) -> Container {
         args: Some(vec!["serve".into()]),
         ports: Some(vec![pod::port("http", API_PORT)]),
         env: Some(vec![
-            pod::secret_env("DATABASE_URL", plan.names.credentials(), "DATABASE_URL"),
+            pod::secret_env("DATABASE_URL", &access.secret, &access.key),
             pod::env("PORT", API_PORT.to_string()),
         ]),
         resources: Some(pod::resources(plan.api.resources.as_ref(), ["100m", "128Mi", "512Mi"])),

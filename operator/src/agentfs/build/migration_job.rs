@@ -8,22 +8,22 @@ use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{owned, pod};
-use crate::agentfs::credentials;
+use crate::agentfs::credentials::{self, AdminKey};
 use crate::agentfs::names::{ATTEMPT, Component, MIGRATION};
-use crate::agentfs::validate::Plan;
+use crate::agentfs::plan::{Access, Plan};
 
 /// The exit code of `agentfs-server migrate` that means: try again.
 const TRY_AGAIN: i32 = 75;
 
 /// What a migration is made of: the pod that runs it, the key that it makes valid, and the database
 /// that it runs on. When one of them changes, it runs again.
-pub(super) fn hash(plan: &Plan, template: &PodTemplateSpec) -> Result<String, serde_json::Error> {
+pub(super) fn hash(
+    access: &Access,
+    admin_key: &AdminKey,
+    template: &PodTemplateSpec,
+) -> Result<String, serde_json::Error> {
     let template = serde_json::to_string(template)?;
-    Ok(credentials::hash([
-        template.as_str(),
-        plan.admin_key.hash().as_str(),
-        plan.schema.volume_uid.as_str(),
-    ]))
+    Ok(credentials::hash([template.as_str(), admin_key.hash().as_str(), access.identity.as_str()]))
 }
 
 pub(super) fn build(plan: &Plan, template: PodTemplateSpec, hash: &str, attempt: u32) -> Job {
@@ -44,7 +44,7 @@ pub(super) fn build(plan: &Plan, template: PodTemplateSpec, hash: &str, attempt:
     }
 }
 
-pub(super) fn template(plan: &Plan) -> PodTemplateSpec {
+pub(super) fn template(plan: &Plan, access: &Access) -> PodTemplateSpec {
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(plan.names.labels(Component::Migration)),
@@ -53,22 +53,22 @@ pub(super) fn template(plan: &Plan) -> PodTemplateSpec {
         spec: Some(PodSpec {
             restart_policy: Some("Never".into()),
             termination_grace_period_seconds: Some(30),
-            containers: vec![container(plan)],
+            containers: vec![container(plan, access)],
             volumes: Some(vec![pod::scratch("tmp", None)]),
             ..pod::spec(pod::SERVER_USER)
         }),
     }
 }
 
-fn container(plan: &Plan) -> Container {
+fn container(plan: &Plan, access: &Access) -> Container {
     Container {
         name: "migrate".into(),
         image: Some(plan.images.server.clone()),
         image_pull_policy: Some("IfNotPresent".into()),
         args: Some(vec!["migrate".into()]),
         env: Some(vec![
-            pod::secret_env("DATABASE_URL", plan.names.credentials(), "DATABASE_URL"),
-            pod::secret_env("AGENTFS_ADMIN_KEY", plan.names.admin_key(), "key"),
+            pod::secret_env("DATABASE_URL", &access.secret, &access.key),
+            pod::secret_env("AGENTFS_ADMIN_KEY", &plan.names.admin_key(), "key"),
         ]),
         resources: Some(pod::resources(None, ["100m", "128Mi", "512Mi"])),
         security_context: Some(pod::confined()),

@@ -13,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::agentfs::names::{Component, SECRET_HASH};
-use crate::agentfs::validate::Plan;
+use crate::agentfs::plan::Plan;
 use crate::crd::Resources;
 
 /// The user of the AgentFS server's image.
@@ -88,13 +88,13 @@ pub(super) fn resources(
 }
 
 /// An environment variable with the value of a Secret's key.
-pub(super) fn secret_env(variable: &str, secret: String, key: &str) -> EnvVar {
+pub(super) fn secret_env(variable: &str, secret: &str, key: &str) -> EnvVar {
     EnvVar {
         name: variable.into(),
         value: None,
         value_from: Some(EnvVarSource {
             secret_key_ref: Some(SecretKeySelector {
-                name: secret,
+                name: secret.into(),
                 key: key.into(),
                 optional: None,
             }),
@@ -109,10 +109,10 @@ pub(super) fn env(variable: &str, value: impl Into<String>) -> EnvVar {
 }
 
 /// A port of a container.
-pub(super) fn port(name: &str, number: i32) -> ContainerPort {
+pub(super) fn port(name: &str, number: u16) -> ContainerPort {
     ContainerPort {
         name: Some(name.into()),
-        container_port: number,
+        container_port: number.into(),
         protocol: Some("TCP".into()),
         ..ContainerPort::default()
     }
@@ -136,13 +136,13 @@ pub(super) fn mount(name: &str, path: &str) -> VolumeMount {
 }
 
 /// A Service with one port before the pods of `component`.
-pub(super) fn service(plan: &Plan, component: Component, name: &str, number: i32) -> ServiceSpec {
+pub(super) fn service(plan: &Plan, component: Component, name: &str, number: u16) -> ServiceSpec {
     ServiceSpec {
         type_: Some("ClusterIP".into()),
         selector: Some(plan.names.selector(component)),
         ports: Some(vec![ServicePort {
             name: Some(name.into()),
-            port: number,
+            port: number.into(),
             target_port: Some(IntOrString::String(name.into())),
             protocol: Some("TCP".into()),
             ..ServicePort::default()

@@ -1,0 +1,129 @@
+//! What is to be done for one AgentFS: a plan that can be carried out.
+
+use jiff::Timestamp;
+
+use super::credentials::{AdminKey, Credentials, hash};
+use super::database_url::DatabaseUrl;
+use super::migration::Attempt;
+use super::names::Names;
+use super::obstacles::Obstacle;
+use super::ownership::Owner;
+use crate::crd::{Quantity, Resources};
+use crate::settings::Images;
+
+/// A plan that can be carried out. Everything in it is checked; what could not be had is `None`, and
+/// `obstacles` says why.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The AgentFS on whose behalf objects are made.
+    pub owner: Owner,
+    /// The names of its children.
+    pub names: Names,
+    /// The images in use.
+    pub images: Images,
+    /// The API.
+    pub api: ApiPlan,
+    /// The database.
+    pub database: DatabasePlan,
+    /// How clients reach the database.
+    pub access: Option<Access>,
+    /// The first API key: that of the Secret, or a new one where there is none.
+    pub admin_key: Option<AdminKey>,
+    /// What is known of the schema.
+    pub schema: SchemaFacts,
+    /// What keeps some parts from being made.
+    pub obstacles: Vec<Obstacle>,
+}
+
+/// The API to be.
+#[derive(Clone, Debug)]
+pub struct ApiPlan {
+    /// How many pods.
+    pub replicas: i32,
+    /// Their CPU and memory, where the spec says so.
+    pub resources: Option<Resources>,
+    /// The API that runs now, if one does.
+    pub live: Option<LiveApi>,
+}
+
+/// The API that runs now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveApi {
+    /// Its image.
+    pub image: Option<String>,
+    /// The database it works on, in the words of [`Access::mark`].
+    pub database: Option<String>,
+    /// Whether all of its pods are of the newest kind.
+    pub rolled_out: bool,
+}
+
+/// The database to be.
+#[derive(Clone, Debug)]
+pub enum DatabasePlan {
+    /// One that the operator runs.
+    Embedded(EmbeddedPlan),
+    /// One that somebody else runs.
+    External,
+}
+
+/// The embedded database to be.
+#[derive(Clone, Debug)]
+pub struct EmbeddedPlan {
+    /// The volume's size.
+    pub size: Quantity,
+    /// The volume's class, where one is named.
+    pub storage_class: Option<String>,
+    /// Its CPU and memory, where the spec says so.
+    pub resources: Option<Resources>,
+    /// Its credentials: those of the Secret, or new ones where there is none.
+    pub credentials: Option<Credentials>,
+}
+
+/// How clients reach the database.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// The Secret that holds the URL.
+    pub secret: String,
+    /// The entry of the Secret that holds the URL.
+    pub key: String,
+    /// The URL, taken apart.
+    pub url: DatabaseUrl,
+    /// Which database it is, whatever the password: another identity is other data.
+    pub identity: String,
+    /// A hash that changes with anything that a client must know.
+    pub hash: String,
+}
+
+impl Access {
+    /// What the API's pods carry to tell which database they work on.
+    pub fn mark(&self) -> String {
+        hash([self.identity.as_str()])
+    }
+}
+
+/// What is known of the schema.
+#[derive(Clone, Debug)]
+pub struct SchemaFacts {
+    /// Whether the database takes connections, or is somebody else's to look after.
+    pub database_ready: bool,
+    /// The migrations that were tried.
+    pub attempts: Vec<Attempt>,
+    /// The moment that pauses are counted to.
+    pub now: Timestamp,
+}
+
+impl Plan {
+    /// Whether the API that runs works on what is wanted, on all its pods, so that nobody needs what
+    /// it worked on before.
+    pub fn api_has_moved(&self) -> bool {
+        let Some(live) = &self.api.live else { return true };
+        let wanted = self.access.as_ref().map(Access::mark);
+        live.rolled_out && wanted.is_some() && live.database == wanted
+    }
+
+    /// Whether the API that runs works on another database than is wanted.
+    pub fn api_is_elsewhere(&self) -> bool {
+        let wanted = self.access.as_ref().map(Access::mark);
+        self.api.live.as_ref().is_some_and(|live| live.database != wanted)
+    }
+}
