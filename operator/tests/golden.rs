@@ -15,7 +15,8 @@ fn children(file: &str) -> Children<Prepared> {
     if resource.spec.database.external.is_some() {
         observed.credentials = None;
         let url = "postgres://app:hunter2@db.internal/memory?sslmode=disable";
-        observed.external = Some(secret("memory-db", &[("uri", url)]));
+        let secret = secret("memory-db", &[("uri", url)]);
+        observed.references.secrets.insert("memory-db".into(), secret);
     }
     observed.postgres = serde_json::from_value(json!({
         "metadata": {"name": "memory-postgres"}, "spec": {"selector": {}, "template": {}},

@@ -8,6 +8,8 @@ mod crd;
 mod external;
 mod fixtures;
 mod golden;
+mod pod_settings;
 mod reconcile;
+mod rules;
 mod status;
 mod world;

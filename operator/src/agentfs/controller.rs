@@ -8,8 +8,8 @@ use futures::StreamExt as _;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret, Service};
-use kube::api::Api;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service};
+use kube::api::{Api, ObjectMeta};
 use kube::core::PartialObjectMeta;
 use kube::runtime::controller::{Config, Controller};
 use kube::runtime::events::Reporter;
@@ -22,8 +22,8 @@ use tokio_util::sync::CancellationToken;
 use super::names::{INSTANCE, MANAGER, managed};
 use super::readiness::HttpReadiness;
 use super::reconcile::{Context, error_policy, reconcile};
-use super::references;
-use crate::crd::AgentFS;
+use super::references::{config_maps, secrets};
+use crate::crd::{AgentFS, AgentFSSpec};
 use crate::http::Probes;
 use crate::leader::Election;
 use crate::metrics::Metrics;
@@ -125,7 +125,7 @@ fn controller(
         .applied_objects()
         .predicate_filter(predicates::generation, PredicateConfig::default());
     let ours = watcher::Config::default().labels(&managed());
-    let known = store.clone();
+    let (for_secrets, for_maps) = (store.clone(), store.clone());
     let controller = Controller::for_stream(resources, store.clone())
         .with_config(Config::default().concurrency(settings.concurrency))
         .owns(scope.api::<StatefulSet>(), ours.clone())
@@ -133,11 +133,23 @@ fn controller(
         .owns(scope.api::<Service>(), ours.clone())
         .owns(scope.api::<Job>(), ours.clone())
         // Of what is not owned only the metadata is watched: that it changed is all that matters here.
-        // Secrets of others count when a resource names them, so all are watched.
+        // Secrets and ConfigMaps of others count when a resource names them, so all are watched.
         .watches(
             scope.api::<PartialObjectMeta<Secret>>(),
             watcher::Config::default(),
-            move |secret| by_label(&secret).into_iter().chain(by_name(&known, &secret)),
+            move |secret| {
+                let named = by_name(&for_secrets, &secret.metadata, |spec, name| {
+                    secrets(spec).any(|n| n == name)
+                });
+                by_label(&secret).into_iter().chain(named)
+            },
+        )
+        .watches(
+            scope.api::<PartialObjectMeta<ConfigMap>>(),
+            watcher::Config::default(),
+            move |map| {
+                by_name(&for_maps, &map.metadata, |spec, name| config_maps(spec).any(|n| n == name))
+            },
         )
         .watches(scope.api::<PartialObjectMeta<PersistentVolumeClaim>>(), ours.clone(), |object| {
             by_label(&object)
@@ -172,18 +184,17 @@ fn by_label<K: Resource>(object: &K) -> Option<ObjectRef<AgentFS>> {
     Some(ObjectRef::new(&name).within(&object.namespace()?))
 }
 
-/// The AgentFS resources that name a Secret.
-fn by_name(known: &Store<AgentFS>, secret: &PartialObjectMeta<Secret>) -> Vec<ObjectRef<AgentFS>> {
-    let name = secret.name_any();
-    let names_it = |agentfs: &AgentFS| {
-        agentfs.namespace() == secret.namespace()
-            && references::secrets(&agentfs.spec).any(|named| named == name)
-    };
+/// The AgentFS resources whose spec names an object.
+fn by_name(
+    known: &Store<AgentFS>,
+    object: &ObjectMeta,
+    names: impl Fn(&AgentFSSpec, &str) -> bool,
+) -> Vec<ObjectRef<AgentFS>> {
+    let name = object.name.as_deref().unwrap_or_default();
     let resources = known.state().into_iter();
-    resources
-        .filter(|agentfs| names_it(agentfs))
-        .map(|agentfs| ObjectRef::from_obj(&*agentfs))
-        .collect()
+    let beside = resources.filter(|agentfs| agentfs.metadata.namespace == object.namespace);
+    let naming = beside.filter(|agentfs| names(&agentfs.spec, name));
+    naming.map(|agentfs| ObjectRef::from_obj(&*agentfs)).collect()
 }
 
 fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<()> {

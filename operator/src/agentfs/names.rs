@@ -14,6 +14,8 @@ pub const COMPONENT: &str = "app.kubernetes.io/component";
 pub const APPLIED_HASH: &str = "agentfs.io/applied-hash";
 /// The annotation of a pod template that holds the hash of the Secret keys its pods use.
 pub const SECRET_HASH: &str = "agentfs.io/secret-hash";
+/// The annotation of a pod template that holds the hash of what of others its pods read.
+pub const ENVIRONMENT_HASH: &str = "agentfs.io/environment-hash";
 /// The annotation of a pod template that tells which database its pods work on, and by which way.
 pub const DATABASE: &str = "agentfs.io/database";
 /// The annotation of a migration Job that says what it migrates and with what.

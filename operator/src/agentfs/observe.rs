@@ -3,10 +3,10 @@
 //! It reads from the API server, not from a cache, so that the decisions that follow are made on what
 //! is true now; a reconcile is rare enough for that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
-use futures::future::join_all;
+use futures::future::{join_all, try_join_all};
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
@@ -22,6 +22,7 @@ use super::obstacles::{Obstacle, Sieve};
 use super::ownership::{Claim, Owner, claim};
 use super::pods;
 use super::readiness::{Readiness, Unready};
+use super::references::{self, References};
 use crate::crd::AgentFS;
 
 /// Everything that was seen of one AgentFS at one moment.
@@ -33,8 +34,8 @@ pub struct Observed {
     pub credentials: Option<Secret>,
     /// The first API key.
     pub admin_key: Option<Secret>,
-    /// The Secret that the spec names for an external database.
-    pub external: Option<Secret>,
+    /// What of others the spec names.
+    pub references: References,
     /// The claim of the database volume.
     pub volume: Option<PersistentVolumeClaim>,
     /// PostgreSQL.
@@ -64,7 +65,7 @@ impl Observed {
             now,
             credentials: None,
             admin_key: None,
-            external: None,
+            references: References::default(),
             volume: None,
             postgres: None,
             postgres_service: None,
@@ -93,11 +94,13 @@ pub async fn observe(
 ) -> Result<Observed, kube::Error> {
     let names = &Names::new(&owner.name);
     let namespace = &owner.namespace;
-    let external = agentfs.spec.database.external.as_ref().map(|e| e.secret_ref.name.clone());
-    let (credentials, admin_key, external, volume, postgres, postgres_service) = tokio::try_join!(
+    let references = References {
+        secrets: get_all(client, namespace, references::secrets(&agentfs.spec)).await?,
+        config_maps: get_all(client, namespace, references::config_maps(&agentfs.spec)).await?,
+    };
+    let (credentials, admin_key, volume, postgres, postgres_service) = tokio::try_join!(
         get(client, namespace, names.credentials()),
         get(client, namespace, names.admin_key()),
-        get_named(client, namespace, external),
         get(client, namespace, names.volume()),
         get(client, namespace, names.postgres()),
         get(client, namespace, names.postgres()),
@@ -112,7 +115,7 @@ pub async fn observe(
     let mut observed = Observed {
         credentials: sieve.ours(CREDENTIALS_READY, credentials),
         admin_key: sieve.ours(CREDENTIALS_READY, admin_key),
-        external,
+        references,
         volume: sieve.ours(DATABASE_READY, volume),
         postgres: sieve.ours(DATABASE_READY, postgres),
         postgres_service: sieve.ours(DATABASE_READY, postgres_service),
@@ -134,22 +137,24 @@ pub async fn observe(
     Ok(observed)
 }
 
-/// What has a name, where one is given.
-async fn get_named<K>(
+/// Those of the named objects that are there.
+async fn get_all<'a, K>(
     client: &Client,
     namespace: &str,
-    name: Option<String>,
-) -> Result<Option<K>, kube::Error>
+    names: impl Iterator<Item = &'a str>,
+) -> Result<BTreeMap<String, K>, kube::Error>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
         + DeserializeOwned
         + Debug,
 {
-    match name {
-        Some(name) => get(client, namespace, name).await,
-        None => Ok(None),
-    }
+    let names: BTreeSet<String> = names.map(str::to_owned).collect();
+    let found = try_join_all(names.into_iter().map(|name| async {
+        let object = get::<K>(client, namespace, name.clone()).await?;
+        Ok::<_, kube::Error>(object.map(|object| (name, object)))
+    }));
+    Ok(found.await?.into_iter().flatten().collect())
 }
 
 async fn get<K>(client: &Client, namespace: &str, name: String) -> Result<Option<K>, kube::Error>

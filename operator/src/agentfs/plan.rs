@@ -1,6 +1,7 @@
 //! What is to be done for one AgentFS: a plan that can be carried out.
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Affinity, EnvVar};
 
 use super::credentials::{AdminKey, Credentials, hash};
 use super::database_url::DatabaseUrl;
@@ -8,7 +9,7 @@ use super::migration::Attempt;
 use super::names::Names;
 use super::obstacles::Obstacle;
 use super::ownership::Owner;
-use crate::crd::{Quantity, Resources};
+use crate::crd::{ImagePullSecret, PodSettings, Quantity, Resources};
 use crate::settings::Images;
 
 /// A plan that can be carried out. Everything in it is checked; what could not be had is `None`, and
@@ -21,6 +22,8 @@ pub struct Plan {
     pub names: Names,
     /// The images in use.
     pub images: Images,
+    /// The Secrets by which the images are pulled.
+    pub image_pull_secrets: Vec<ImagePullSecret>,
     /// The API.
     pub api: ApiPlan,
     /// The database.
@@ -42,8 +45,23 @@ pub struct ApiPlan {
     pub replicas: i32,
     /// Their CPU and memory, where the spec says so.
     pub resources: Option<Resources>,
+    /// More environment variables of theirs.
+    pub extra_env: Vec<EnvVar>,
+    /// A hash of the entries that those are taken from, where they are.
+    pub environment: Option<String>,
+    /// Where they run, and what they carry.
+    pub pods: PodPlan,
     /// The API that runs now, if one does.
     pub live: Option<LiveApi>,
+}
+
+/// Where pods run, and what they carry.
+#[derive(Clone, Debug)]
+pub struct PodPlan {
+    /// What the spec says.
+    pub settings: PodSettings,
+    /// Its affinity, understood.
+    pub affinity: Option<Affinity>,
 }
 
 /// The API that runs now.
@@ -61,7 +79,7 @@ pub struct LiveApi {
 #[derive(Clone, Debug)]
 pub enum DatabasePlan {
     /// One that the operator runs.
-    Embedded(EmbeddedPlan),
+    Embedded(Box<EmbeddedPlan>),
     /// One that somebody else runs.
     External,
 }
@@ -75,6 +93,8 @@ pub struct EmbeddedPlan {
     pub storage_class: Option<String>,
     /// Its CPU and memory, where the spec says so.
     pub resources: Option<Resources>,
+    /// Where its pod runs, and what it carries.
+    pub pods: PodPlan,
     /// Its credentials: those of the Secret, or new ones where there is none.
     pub credentials: Option<Credentials>,
 }

@@ -1,7 +1,7 @@
 //! The second call of a reconcile: the resource and what was seen become a plan that can be carried
 //! out, or a sentence that says why not.
 
-use k8s_openapi::api::core::v1::{PersistentVolumeClaimSpec, Secret};
+use k8s_openapi::api::core::v1::{EnvVar, PersistentVolumeClaimSpec, Secret};
 use kube::ResourceExt;
 
 use super::conditions::CREDENTIALS_READY;
@@ -11,9 +11,11 @@ use super::names::{DATABASE, Names, POSTGRES_PORT};
 use super::observe::Observed;
 use super::obstacles::{Obstacle, Problem};
 use super::ownership::Owner;
-use super::plan::{Access, ApiPlan, DatabasePlan, EmbeddedPlan, LiveApi, Plan, SchemaFacts};
+use super::plan::{
+    Access, ApiPlan, DatabasePlan, EmbeddedPlan, LiveApi, Plan, PodPlan, SchemaFacts,
+};
 use super::rollout::is_rolled_out;
-use crate::crd::{AgentFS, Embedded, External, Quantity, Resources};
+use crate::crd::{Affinity, AgentFS, Embedded, External, PodSettings, Quantity, Resources};
 use crate::settings::Images;
 
 /// A field of the spec is wrong. The API server refuses most of these already. Nothing is changed
@@ -46,7 +48,7 @@ pub fn validate(
         (Some(embedded), None) => {
             let plan = embedded_plan(embedded, &names, observed, &mut obstacles)?;
             let access = embedded_access(&plan, &names, &owner.namespace, observed);
-            (DatabasePlan::Embedded(plan), access)
+            (DatabasePlan::Embedded(Box::new(plan)), access)
         }
         (None, Some(external)) => {
             let access = external_access(external, &owner.namespace, observed, &mut obstacles);
@@ -77,9 +79,13 @@ pub fn validate(
             server: spec.image.clone().unwrap_or_else(|| images.server.clone()),
             postgres: images.postgres.clone(),
         },
+        image_pull_secrets: spec.image_pull_secrets.clone(),
         api: ApiPlan {
             replicas: spec.api.replicas,
             resources: spec.api.resources.clone(),
+            extra_env: spec.api.extra_env.iter().cloned().map(without_empty_value).collect(),
+            environment: observed.references.environment(spec),
+            pods: pod_plan("spec.api.affinity", &spec.api.pods)?,
             live: live_api(observed),
         },
         database,
@@ -128,6 +134,21 @@ fn amounts_are_fit(field: &'static str, resources: Option<&Resources>) -> Result
         }),
         None => Ok(()),
     }
+}
+
+fn pod_plan(field: &'static str, settings: &PodSettings) -> Result<PodPlan, Invalid> {
+    let affinity = settings.affinity.as_ref().map(Affinity::parsed).transpose();
+    let affinity = affinity.map_err(|problem| Invalid {
+        field,
+        problem: format!("{problem}; kubectl explain pod.spec.affinity tells what there is"),
+    })?;
+    Ok(PodPlan { settings: settings.clone(), affinity })
+}
+
+/// The API server leaves an empty value out, and it would read as changed for ever.
+fn without_empty_value(mut variable: EnvVar) -> EnvVar {
+    variable.value = variable.value.filter(|value| !value.is_empty());
+    variable
 }
 
 /// What a Secret of ours holds, or what it shall hold where there is none. One that is there and
@@ -183,6 +204,7 @@ fn embedded_plan(
         size,
         storage_class,
         resources: embedded.resources.clone(),
+        pods: pod_plan("spec.database.embedded.affinity", &embedded.pods)?,
         credentials: kept_secret(
             observed.credentials.as_ref(),
             names.credentials(),
@@ -226,7 +248,7 @@ fn external_access(
     obstacles: &mut Vec<Obstacle>,
 ) -> Option<Access> {
     let (secret, key) = (&external.secret_ref.name, &external.secret_ref.key);
-    let read = match &observed.external {
+    let read = match observed.references.secrets.get(secret) {
         None => Err(Problem::SecretMissing {
             secret: secret.clone(),
             field: SECRET_REF,

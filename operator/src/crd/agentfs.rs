@@ -3,7 +3,8 @@
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{AgentFSStatus, Database, Resources};
+use super::pods::object_name;
+use super::{AgentFSStatus, Api, Database};
 
 /// What the AgentFS should be. The operator makes and keeps everything that is needed for it:
 /// a PostgreSQL database, the API and its Service, the schema migrations, the passwords and the
@@ -71,6 +72,18 @@ pub struct AgentFSSpec {
     )]
     pub image: Option<String>,
 
+    /// Secrets with the credentials of the registries that the images are pulled from, for all pods of
+    /// the AgentFS.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 8),
+        extend(
+            "x-kubernetes-list-type" = "map",
+            "x-kubernetes-list-map-keys" = ["name"]
+        )
+    )]
+    pub image_pull_secrets: Vec<ImagePullSecret>,
+
     /// Where the data is kept.
     pub database: Database,
 
@@ -79,30 +92,11 @@ pub struct AgentFSSpec {
     pub api: Api,
 }
 
-/// The API that agents talk to.
+/// A Secret that holds the credentials of an image registry.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
-pub struct Api {
-    /// How many API pods run. Two or more serve on while one is updated or lost. `kubectl scale
-    /// agentfs <name> --replicas=N` sets it too. 0 stops the API and keeps the data.
-    #[serde(default = "Api::default_replicas")]
-    #[schemars(range(min = 0, max = 100))]
-    pub replicas: i32,
-
-    /// CPU and memory of each API pod. Left out: requests of 100m CPU and 128Mi, a limit of 512Mi
-    /// memory and none on CPU.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resources: Option<Resources>,
-}
-
-impl Api {
-    fn default_replicas() -> i32 {
-        3
-    }
-}
-
-impl Default for Api {
-    fn default() -> Self {
-        Self { replicas: Self::default_replicas(), resources: None }
-    }
+pub struct ImagePullSecret {
+    /// The Secret's name, in the namespace of the AgentFS.
+    #[schemars(schema_with = "object_name")]
+    pub name: String,
 }

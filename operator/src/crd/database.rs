@@ -3,7 +3,8 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Quantity, Resources};
+use super::pods::{entry_name, object_name};
+use super::{PodSettings, Quantity, Resources};
 
 /// Where the data is kept: set exactly one kind of database.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -38,12 +39,12 @@ pub struct External {
 #[serde(rename_all = "camelCase")]
 pub struct SecretRef {
     /// The Secret's name.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    #[schemars(schema_with = "object_name")]
     pub name: String,
 
     /// The entry that holds the URL, postgres://user:password@host:5432/database.
     #[serde(default = "SecretRef::default_key")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    #[schemars(schema_with = "entry_name")]
     pub key: String,
 }
 
@@ -66,6 +67,10 @@ pub struct Embedded {
     /// memory and none on CPU.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
+
+    /// Where the database pod runs, and what it carries.
+    #[serde(flatten)]
+    pub pods: PodSettings,
 }
 
 /// The volume of an embedded database.

@@ -7,13 +7,17 @@
 #![allow(unreachable_pub)]
 
 mod agentfs;
+mod api;
 mod database;
+mod pods;
 mod quantity;
 mod resources;
 mod status;
 
-pub use agentfs::{AgentFS, AgentFSSpec, Api};
+pub use agentfs::{AgentFS, AgentFSSpec, ImagePullSecret};
+pub use api::Api;
 pub use database::{Database, Embedded, External, SecretRef, Storage};
+pub use pods::{Affinity, PodSettings};
 pub use quantity::Quantity;
 pub use resources::Resources;
 pub use status::{AgentFSStatus, ApiStatus, DatabaseStatus};

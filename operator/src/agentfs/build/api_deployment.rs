@@ -4,28 +4,30 @@ use k8s_openapi::api::apps::v1::{
     Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment,
 };
 use k8s_openapi::api::core::v1::{
-    Container, HTTPGetAction, Lifecycle, LifecycleHandler, PodSpec, PodTemplateSpec, Probe,
-    SleepAction, TopologySpreadConstraint,
+    Container, EnvVar, HTTPGetAction, Lifecycle, LifecycleHandler, PodSpec, PodTemplateSpec, Probe,
+    SleepAction,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{owned, pod};
-use crate::agentfs::names::{API_PORT, Component, DATABASE};
+use crate::agentfs::names::{API_PORT, Component, DATABASE, ENVIRONMENT_HASH, SECRET_HASH};
 use crate::agentfs::plan::{Access, Plan};
 
 /// How long a pod that leaves goes on serving, until every node knows that it leaves.
 const LEAVE_SLOWLY_SECONDS: i64 = 5;
 
 pub(super) fn build(plan: &Plan, access: &Access, image: &str) -> Deployment {
-    let mut metadata = pod::metadata(plan, Component::Api, access.hash.clone());
-    metadata.annotations.get_or_insert_default().insert(DATABASE.into(), access.mark());
+    let hashes = [(SECRET_HASH, access.hash.clone()), (DATABASE, access.mark())];
+    let mut metadata = pod::metadata(plan, &plan.api.pods, Component::Api, hashes);
+    if let Some(hash) = &plan.api.environment {
+        metadata.annotations.get_or_insert_default().insert(ENVIRONMENT_HASH.into(), hash.clone());
+    }
     Deployment {
         metadata: owned(plan, plan.names.api(), Component::Api),
         spec: Some(DeploymentSpec {
             replicas: Some(plan.api.replicas),
             revision_history_limit: Some(3),
-            selector: selector(plan),
+            selector: pod::selector(plan, Component::Api),
             strategy: Some(DeploymentStrategy {
                 type_: Some("RollingUpdate".into()),
                 rolling_update: Some(RollingUpdateDeployment {
@@ -48,11 +50,8 @@ fn pod_spec(plan: &Plan, access: &Access, image: &str) -> PodSpec {
         termination_grace_period_seconds: Some(40),
         containers: vec![container(plan, access, image)],
         volumes: Some(vec![pod::scratch("tmp", None)]),
-        topology_spread_constraints: Some(vec![
-            spread(plan, "kubernetes.io/hostname"),
-            spread(plan, "topology.kubernetes.io/zone"),
-        ]),
-        ..pod::spec(pod::SERVER_USER)
+        topology_spread_constraints: Some(pod::spread(plan, &plan.api.pods, Component::Api)),
+        ..pod::spec(plan, &plan.api.pods, pod::SERVER_USER)
     }
 }
 
@@ -63,10 +62,7 @@ fn container(plan: &Plan, access: &Access, image: &str) -> Container {
         image_pull_policy: Some("IfNotPresent".into()),
         args: Some(vec!["serve".into()]),
         ports: Some(vec![pod::port("http", API_PORT)]),
-        env: Some(vec![
-            pod::secret_env("DATABASE_URL", &access.secret, &access.key),
-            pod::env("PORT", API_PORT.to_string()),
-        ]),
+        env: Some(environment(plan, access)),
         resources: Some(pod::resources(plan.api.resources.as_ref(), ["100m", "128Mi", "512Mi"])),
         security_context: Some(pod::confined()),
         startup_probe: Some(probe("/livez", 1, 60)),
@@ -85,6 +81,15 @@ fn container(plan: &Plan, access: &Access, image: &str) -> Container {
     }
 }
 
+fn environment(plan: &Plan, access: &Access) -> Vec<EnvVar> {
+    let mut variables = vec![
+        pod::secret_env("DATABASE_URL", &access.secret, &access.key),
+        pod::env("PORT", API_PORT.to_string()),
+    ];
+    variables.extend(plan.api.extra_env.iter().cloned());
+    variables
+}
+
 fn probe(path: &str, period: i32, failures: i32) -> Probe {
     Probe {
         http_get: Some(HTTPGetAction {
@@ -97,23 +102,5 @@ fn probe(path: &str, period: i32, failures: i32) -> Probe {
         timeout_seconds: Some(3),
         failure_threshold: Some(failures),
         ..Probe::default()
-    }
-}
-
-/// Pods are spread where that can be done, and run anyhow where it cannot.
-fn spread(plan: &Plan, topology_key: &str) -> TopologySpreadConstraint {
-    TopologySpreadConstraint {
-        max_skew: 1,
-        topology_key: topology_key.into(),
-        when_unsatisfiable: "ScheduleAnyway".into(),
-        label_selector: Some(selector(plan)),
-        ..TopologySpreadConstraint::default()
-    }
-}
-
-fn selector(plan: &Plan) -> LabelSelector {
-    LabelSelector {
-        match_labels: Some(plan.names.selector(Component::Api)),
-        match_expressions: None,
     }
 }

@@ -4,8 +4,7 @@ use k8s_openapi::api::batch::v1::{
     Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
     PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
 };
-use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::api::core::v1::{Container, EnvVar, PodSpec, PodTemplateSpec};
 
 use super::{owned, pod};
 use crate::agentfs::credentials::{self, AdminKey};
@@ -46,16 +45,13 @@ pub(super) fn build(plan: &Plan, template: PodTemplateSpec, hash: &str, attempt:
 
 pub(super) fn template(plan: &Plan, access: &Access) -> PodTemplateSpec {
     PodTemplateSpec {
-        metadata: Some(ObjectMeta {
-            labels: Some(plan.names.labels(Component::Migration)),
-            ..ObjectMeta::default()
-        }),
+        metadata: Some(pod::metadata(plan, &plan.api.pods, Component::Migration, [])),
         spec: Some(PodSpec {
             restart_policy: Some("Never".into()),
             termination_grace_period_seconds: Some(30),
             containers: vec![container(plan, access)],
             volumes: Some(vec![pod::scratch("tmp", None)]),
-            ..pod::spec(pod::SERVER_USER)
+            ..pod::spec(plan, &plan.api.pods, pod::SERVER_USER)
         }),
     }
 }
@@ -66,16 +62,22 @@ fn container(plan: &Plan, access: &Access) -> Container {
         image: Some(plan.images.server.clone()),
         image_pull_policy: Some("IfNotPresent".into()),
         args: Some(vec!["migrate".into()]),
-        env: Some(vec![
-            pod::secret_env("DATABASE_URL", &access.secret, &access.key),
-            pod::secret_env("AGENTFS_ADMIN_KEY", &plan.names.admin_key(), "key"),
-        ]),
+        env: Some(environment(plan, access)),
         resources: Some(pod::resources(None, ["100m", "128Mi", "512Mi"])),
         security_context: Some(pod::confined()),
         termination_message_policy: Some("FallbackToLogsOnError".into()),
         volume_mounts: Some(vec![pod::mount("tmp", "/tmp")]),
         ..Container::default()
     }
+}
+
+fn environment(plan: &Plan, access: &Access) -> Vec<EnvVar> {
+    let mut variables = vec![
+        pod::secret_env("DATABASE_URL", &access.secret, &access.key),
+        pod::secret_env("AGENTFS_ADMIN_KEY", &plan.names.admin_key(), "key"),
+    ];
+    variables.extend(plan.api.extra_env.iter().cloned());
+    variables
 }
 
 /// A pod that a node lost does not count; one that says "try again" counts as one of the few tries of

@@ -5,11 +5,10 @@ use k8s_openapi::api::core::v1::{
     Container, ExecAction, KeyToPath, PersistentVolumeClaimVolumeSource, PodSpec, PodTemplateSpec,
     Probe, SecretVolumeSource, Volume, VolumeMount,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use super::{owned, pod};
 use crate::agentfs::credentials::Credentials;
-use crate::agentfs::names::{Component, POSTGRES_PORT};
+use crate::agentfs::names::{Component, POSTGRES_PORT, SECRET_HASH};
 use crate::agentfs::plan::{EmbeddedPlan, Plan};
 
 /// The user of the PostgreSQL image.
@@ -22,6 +21,8 @@ pub(super) fn build(
     database: &EmbeddedPlan,
     credentials: &Credentials,
 ) -> StatefulSet {
+    let hashes = [(SECRET_HASH, credentials.hash())];
+    let metadata = pod::metadata(plan, &database.pods, Component::Database, hashes);
     StatefulSet {
         metadata: owned(plan, plan.names.postgres(), Component::Database),
         spec: Some(StatefulSetSpec {
@@ -31,12 +32,9 @@ pub(super) fn build(
             // with OrderedReady a broken revision would have to be deleted by hand.
             pod_management_policy: Some("Parallel".into()),
             revision_history_limit: Some(3),
-            selector: LabelSelector {
-                match_labels: Some(plan.names.selector(Component::Database)),
-                match_expressions: None,
-            },
+            selector: pod::selector(plan, Component::Database),
             template: PodTemplateSpec {
-                metadata: Some(pod::metadata(plan, Component::Database, credentials.hash())),
+                metadata: Some(metadata),
                 spec: Some(pod_spec(plan, database, credentials)),
             },
             ..StatefulSetSpec::default()
@@ -77,7 +75,7 @@ fn pod_spec(plan: &Plan, database: &EmbeddedPlan, credentials: &Credentials) -> 
             pod::scratch("tmp", None),
             pod::scratch("shm", Some("256Mi")),
         ]),
-        ..pod::spec(USER)
+        ..pod::spec(plan, &database.pods, USER)
     }
 }
 
