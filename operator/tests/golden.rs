@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::fixtures::{agentfs, images, owner, secret, with_secrets};
 
 /// The children of a fixture whose database is ready and whose schema is migrated.
-fn children(file: &str) -> Children<Prepared> {
+pub(crate) fn children(file: &str) -> Children<Prepared> {
     let resource = agentfs(file);
     let mut observed = with_secrets();
     if resource.spec.database.external.is_some() {
@@ -51,6 +51,8 @@ fn check_all(file: &str) {
     check(file, "migration", migration.job);
     check(file, "api", api.deployment);
     check(file, "api-service", api.service);
+    check(file, "api-autoscaler", api.autoscaler);
+    check(file, "api-budget", api.budget);
 }
 
 #[test]

@@ -11,5 +11,6 @@ mod golden;
 mod pod_settings;
 mod reconcile;
 mod rules;
+mod scaling;
 mod status;
 mod world;

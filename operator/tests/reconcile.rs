@@ -19,6 +19,7 @@ async fn a_new_resource_gets_its_children_in_order() {
             "v1/services/memory-postgres",
             "apps/v1/statefulsets/memory-postgres",
             "v1/services/memory-api",
+            "policy/v1/poddisruptionbudgets/memory-api",
             "agentfs.io/v1alpha1/agentfses/memory/status",
         ]
     );
@@ -60,11 +61,12 @@ async fn drift_is_repaired_and_what_others_added_stays() {
     let world = World::settled("minimal").await;
     world.server.change(
         DEPLOYMENT,
-        &json!({"metadata": {"annotations": {"theirs": "1"}}, "spec": {"replicas": 1, "paused": true}}),
+        &json!({"metadata": {"annotations": {"theirs": "1"}},
+                "spec": {"revisionHistoryLimit": 1, "paused": true}}),
     );
     assert_eq!(world.writes().await[0], format!("PATCH {DEPLOYMENT}"));
     let deployment = world.server.get(DEPLOYMENT).unwrap();
-    assert_eq!(deployment["spec"]["replicas"], 3);
+    assert_eq!(deployment["spec"]["revisionHistoryLimit"], 3);
     assert_eq!(deployment["spec"]["paused"], true);
     assert_eq!(deployment["metadata"]["annotations"]["theirs"], "1");
 

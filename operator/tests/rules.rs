@@ -131,3 +131,21 @@ fn extra_environment() {
         refused(&variable(json!({"name": "A", "valueFrom": source})), None, "set exactly one of");
     }
 }
+
+#[test]
+fn autoscaling() {
+    let api = |autoscaling: Value, resources: Value| {
+        with("api", json!({"autoscaling": autoscaling, "resources": resources}))
+    };
+    let (bounds, cpu) = (json!({"minReplicas": 2, "maxReplicas": 4}), json!({"cpu": 1}));
+    taken(&with("api", json!({"autoscaling": bounds})));
+    taken(&api(bounds.clone(), json!({"requests": cpu})));
+    taken(&api(bounds.clone(), json!({"limits": cpu})));
+    let memory = json!({"requests": {"memory": "1Gi"}, "limits": {"memory": "1Gi"}});
+    refused(&api(bounds, memory), None, "set resources.requests.cpu");
+    refused(
+        &with("api", json!({"autoscaling": {"minReplicas": 5, "maxReplicas": 4}})),
+        None,
+        "minReplicas must not be greater than maxReplicas",
+    );
+}

@@ -106,6 +106,12 @@ impl World {
         self.server.change(DEPLOYMENT, &json!({"metadata": {"generation": 1}}));
     }
 
+    /// How many API pods are wanted.
+    pub(crate) fn replicas(&self) -> i32 {
+        let deployment = self.server.get(DEPLOYMENT).unwrap();
+        i32::try_from(deployment["spec"]["replicas"].as_i64().unwrap_or(1)).unwrap()
+    }
+
     /// A pod that runs, and has not been ready for long.
     pub(crate) fn pod_is_not_ready(&self, name: &str, component: &str) {
         let labels = json!({"app.kubernetes.io/managed-by": "agentfs-operator",
@@ -131,7 +137,7 @@ impl World {
         }
         world.end_job("Complete", "2026-11-23T14:00:00Z");
         world.reconcile().await.unwrap();
-        world.pods_are_ready(world.resource.spec.api.replicas);
+        world.pods_are_ready(world.replicas());
         world.reconcile().await.unwrap();
         assert_eq!(world.said("Ready").0, "True");
         world

@@ -1,11 +1,12 @@
 //! The fourth call of a reconcile: write what differs, in an order in which each object finds what it
 //! needs, and remove what is no longer wanted.
 
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
 use kube::{Client, ResourceExt as _};
 
 use super::build::{Api, Applied, Child, Children, Database, Migration, Prepared};
-use super::conditions::{API_READY, CREDENTIALS_READY, DATABASE_READY, SCHEMA_READY};
+use super::conditions::{API_READY, CREDENTIALS_READY, DATABASE_READY, PROGRESSING, SCHEMA_READY};
 use super::observe::Observed;
 use super::obstacles::Obstacle;
 use super::writer::Writer;
@@ -38,13 +39,10 @@ pub async fn apply(
     let needs_credentials = database.credentials.is_wanted();
     let database = Box::pin(write_database(&mut writer, database, observed)).await?;
     let has_credentials = !needs_credentials || database.credentials.is_some();
-    let service = writer.child(API_READY, api.service, observed.api_service.as_ref()).await?;
     let has_secrets = has_credentials && admin_key.is_some();
     let migration = write_migration(&mut writer, migration, has_secrets, observed);
     let migration = Box::pin(migration).await?;
-    let deployment = api.deployment.needing(has_credentials);
-    let deployment = writer.child(API_READY, deployment, observed.api.as_ref()).await?;
-    let api = Api { service, deployment };
+    let api = Box::pin(write_api(&mut writer, api, has_credentials, observed)).await?;
     let children = Children { admin_key, database, migration, api };
     Ok(Outcome { children, obstacles: writer.obstacles })
 }
@@ -54,7 +52,7 @@ async fn write_database(
     database: Database<Prepared>,
     observed: &Observed,
 ) -> Result<Database<Applied>, Error> {
-    let Database { credentials, volume, service, postgres } = database;
+    let Database { credentials, volume, service, postgres, replicas } = database;
     let credentials =
         writer.child(CREDENTIALS_READY, credentials, observed.credentials.as_ref()).await?;
     let volume = writer.child(DATABASE_READY, volume, observed.volume.as_ref()).await?;
@@ -62,7 +60,8 @@ async fn write_database(
     // Without a volume of ours PostgreSQL would wait, or use what is somebody else's.
     let postgres = postgres.needing(volume.is_some() && credentials.is_some());
     let postgres = writer.child(DATABASE_READY, postgres, observed.postgres.as_ref()).await?;
-    Ok(Database { credentials, volume, service, postgres })
+    let postgres = writer.scale(DATABASE_READY, postgres, replicas).await?;
+    Ok(Database { credentials, volume, service, postgres, replicas })
 }
 
 async fn write_migration(
@@ -81,4 +80,28 @@ async fn write_migration(
         writer.delete::<Job>(name, None).await?;
     }
     Ok(Migration { next, job, obsolete })
+}
+
+/// Without its budget or its autoscaler the API answers as before, so they are told of in Progressing.
+async fn write_api(
+    writer: &mut Writer<'_>,
+    api: Api<Prepared>,
+    has_credentials: bool,
+    observed: &Observed,
+) -> Result<Api<Applied>, Error> {
+    let Api { service, deployment, replicas, autoscaler, budget } = api;
+    let service = writer.child(API_READY, service, observed.api_service.as_ref()).await?;
+    let budget = writer.child(PROGRESSING, budget, observed.api_budget.as_ref()).await?;
+    let deployment = deployment.needing(has_credentials);
+    let deployment = writer.child(API_READY, deployment, observed.api.as_ref()).await?;
+    // An autoscaler that is no longer wanted goes before the number is set, and one that is wanted
+    // comes after there is a number.
+    let live = observed.autoscaler.as_ref();
+    let goes = matches!(autoscaler, Child::Unwanted);
+    if goes {
+        writer.child::<HorizontalPodAutoscaler>(PROGRESSING, Child::Unwanted, live).await?;
+    }
+    let deployment = writer.scale(API_READY, deployment, replicas).await?;
+    let autoscaler = if goes { None } else { writer.child(PROGRESSING, autoscaler, live).await? };
+    Ok(Api { service, deployment, replicas, autoscaler, budget })
 }

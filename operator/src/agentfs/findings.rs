@@ -1,5 +1,6 @@
 //! What is found of each matter of an AgentFS, from its applied children.
 
+use jiff::SignedDuration;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
@@ -9,7 +10,7 @@ use super::conditions::Finding;
 use super::migration::Next;
 use super::names::Component;
 use super::observe::Observed;
-use super::plan::{DatabasePlan, Plan};
+use super::plan::{DatabasePlan, Plan, Replicas};
 use super::pods::{self, Trouble, unpunctuated};
 use super::readiness::Unready;
 use super::reasons::Reason;
@@ -185,7 +186,7 @@ impl Facts<'_> {
             return Finding::waiting(Reason::AwaitingSchema, "The API waits for the schema");
         };
         let ApiStatus { ready, desired, url, .. } = self.counts;
-        if *desired == 0 {
+        if *desired == 0 && self.plan.api.replicas == Replicas::Fixed(0) {
             return Finding::not(
                 Reason::ScaledToZero,
                 "spec.api.replicas is 0, so nothing answers. Set it to 1 or more.",
@@ -247,7 +248,29 @@ impl Facts<'_> {
                 None => Finding::fine(Reason::RollingOut, "The API pods are being replaced."),
             };
         }
+        if let Some(trouble) = self.autoscaler_trouble() {
+            return Finding::Wrong(trouble);
+        }
         Finding::not(Reason::Settled, "Everything is as the spec asks.")
+    }
+
+    /// Why the autoscaler chooses no number. A new one knows nothing of its pods for a while.
+    fn autoscaler_trouble(&self) -> Option<Trouble> {
+        const MAY_LEARN: SignedDuration = SignedDuration::from_mins(3);
+        let status = self.children.api.autoscaler.as_ref()?.status.as_ref()?;
+        let mut conditions = status.conditions.iter().flatten();
+        let active = conditions.find(|c| c.type_ == "ScalingActive" && c.status == "False")?;
+        let since = active.last_transition_time.as_ref()?.0;
+        if self.observed.now.duration_since(since) < MAY_LEARN {
+            return None;
+        }
+        let said = active.message.as_deref().unwrap_or("it does not say why");
+        Some(Trouble::new(
+            Reason::AutoscalingFailed,
+            format!("The autoscaler does not know the pods' CPU use: {}", unpunctuated(said)),
+            "Check that metrics-server runs (kubectl top pods); until then the number of pods stays \
+             as it is.",
+        ))
     }
 
     /// Whether everything is well: the first of `others` that is not says why not.

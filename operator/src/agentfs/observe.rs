@@ -10,13 +10,15 @@ use futures::future::{join_all, try_join_all};
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod, Secret, Service};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{Api, ListParams};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
-use super::conditions::{API_READY, CREDENTIALS_READY, DATABASE_READY};
+use super::conditions::{API_READY, CREDENTIALS_READY, DATABASE_READY, PROGRESSING};
 use super::names::{Component, Names, managed_for};
 use super::obstacles::{Obstacle, Sieve};
 use super::ownership::{Claim, Owner, claim};
@@ -46,6 +48,12 @@ pub struct Observed {
     pub api: Option<Deployment>,
     /// The API's Service.
     pub api_service: Option<Service>,
+    /// The API's autoscaler.
+    pub autoscaler: Option<HorizontalPodAutoscaler>,
+    /// Whether somebody else's autoscaler scales the API.
+    pub others_autoscaler: bool,
+    /// The API's disruption budget.
+    pub api_budget: Option<PodDisruptionBudget>,
     /// The migration Jobs, without those that are being deleted.
     pub jobs: Vec<Job>,
     /// The pods of all parts, by name.
@@ -71,6 +79,9 @@ impl Observed {
             postgres_service: None,
             api: None,
             api_service: None,
+            autoscaler: None,
+            others_autoscaler: false,
+            api_budget: None,
             jobs: Vec::new(),
             pods: Vec::new(),
             warnings: BTreeMap::new(),
@@ -105,12 +116,17 @@ pub async fn observe(
         get(client, namespace, names.postgres()),
         get(client, namespace, names.postgres()),
     )?;
-    let (api, api_service, jobs, pods) = tokio::try_join!(
+    let (api, api_service, api_budget, autoscalers, jobs, pods) = tokio::try_join!(
         get(client, namespace, names.api()),
         get(client, namespace, names.api()),
+        get(client, namespace, names.api()),
+        all::<HorizontalPodAutoscaler>(client, namespace, ListParams::default()),
         list::<Job>(client, namespace, names),
         list::<Pod>(client, namespace, names),
     )?;
+    let is_ours = |autoscaler: &HorizontalPodAutoscaler| autoscaler.name_any() == names.api();
+    let others_autoscaler = autoscalers.iter().any(|a| !is_ours(a) && scales_api(a, names));
+    let autoscaler = autoscalers.into_iter().find(is_ours);
     let mut sieve = Sieve::new(owner);
     let mut observed = Observed {
         credentials: sieve.ours(CREDENTIALS_READY, credentials),
@@ -121,6 +137,10 @@ pub async fn observe(
         postgres_service: sieve.ours(DATABASE_READY, postgres_service),
         api: sieve.ours(API_READY, api),
         api_service: sieve.ours(API_READY, api_service),
+        // Without its budget or autoscaler the API answers as before.
+        autoscaler: sieve.ours(PROGRESSING, autoscaler),
+        others_autoscaler,
+        api_budget: sieve.ours(PROGRESSING, api_budget),
         jobs: jobs.into_iter().filter(|job| claim(job, owner) == Claim::Ours).collect(),
         pods,
         obstacles: sieve.obstacles,
@@ -174,8 +194,22 @@ where
         + DeserializeOwned
         + Debug,
 {
-    let selector = ListParams::default().labels(&managed_for(names.agentfs()));
-    Ok(Api::<K>::namespaced(client.clone(), namespace).list(&selector).await?.items)
+    all(client, namespace, ListParams::default().labels(&managed_for(names.agentfs()))).await
+}
+
+async fn all<K>(client: &Client, namespace: &str, params: ListParams) -> Result<Vec<K>, kube::Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + Debug,
+{
+    Ok(Api::<K>::namespaced(client.clone(), namespace).list(&params).await?.items)
+}
+
+fn scales_api(autoscaler: &HorizontalPodAutoscaler, names: &Names) -> bool {
+    let target = autoscaler.spec.as_ref().map(|spec| &spec.scale_target_ref);
+    target.is_some_and(|target| target.kind == "Deployment" && target.name == names.api())
 }
 
 /// The objects that should have led to something and have not; Kubernetes tells why only in Events.

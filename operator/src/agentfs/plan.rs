@@ -9,7 +9,7 @@ use super::migration::Attempt;
 use super::names::Names;
 use super::obstacles::Obstacle;
 use super::ownership::Owner;
-use crate::crd::{ImagePullSecret, PodSettings, Quantity, Resources};
+use crate::crd::{Autoscaling, ImagePullSecret, PodSettings, Quantity, Resources};
 use crate::settings::Images;
 
 /// A plan that can be carried out. Everything in it is checked; what could not be had is `None`, and
@@ -42,7 +42,7 @@ pub struct Plan {
 #[derive(Clone, Debug)]
 pub struct ApiPlan {
     /// How many pods.
-    pub replicas: i32,
+    pub replicas: Replicas,
     /// Their CPU and memory, where the spec says so.
     pub resources: Option<Resources>,
     /// More environment variables of theirs.
@@ -53,6 +53,17 @@ pub struct ApiPlan {
     pub pods: PodPlan,
     /// The API that runs now, if one does.
     pub live: Option<LiveApi>,
+}
+
+/// Who says how many pods there are.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Replicas {
+    /// The spec: this many.
+    Fixed(i32),
+    /// An autoscaler that the operator makes.
+    Autoscaled(Autoscaling),
+    /// An autoscaler that somebody else made.
+    OthersAutoscaler,
 }
 
 /// Where pods run, and what they carry.
@@ -67,6 +78,8 @@ pub struct PodPlan {
 /// The API that runs now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveApi {
+    /// How many pods of it are wanted.
+    pub replicas: i32,
     /// Its image.
     pub image: Option<String>,
     /// The database it works on, in the words of [`Access::mark`].
@@ -130,6 +143,28 @@ pub struct SchemaFacts {
     pub attempts: Vec<Attempt>,
     /// The moment that pauses are counted to.
     pub now: Timestamp,
+}
+
+impl ApiPlan {
+    /// The number that the operator sets; `None` where it leaves the number alone. An autoscaler does
+    /// nothing while the number is 0, so it is given a beginning.
+    pub fn number_to_set(&self) -> Option<i32> {
+        let lives = self.live.as_ref().is_some_and(|live| live.replicas > 0);
+        match &self.replicas {
+            Replicas::Fixed(replicas) => Some(*replicas),
+            Replicas::Autoscaled(autoscaling) if !lives => Some(autoscaling.min_replicas),
+            Replicas::Autoscaled(_) | Replicas::OthersAutoscaler => None,
+        }
+    }
+
+    /// The least number of pods that there are to be.
+    pub fn least(&self) -> i32 {
+        match &self.replicas {
+            Replicas::Fixed(replicas) => *replicas,
+            Replicas::Autoscaled(autoscaling) => autoscaling.min_replicas,
+            Replicas::OthersAutoscaler => self.live.as_ref().map_or(0, |live| live.replicas),
+        }
+    }
 }
 
 impl Plan {

@@ -92,6 +92,8 @@ reasons! {
     SchemaTooOld,
     /// The API pods need an older schema.
     SchemaTooNew,
+    /// The autoscaler does not know what to go by.
+    AutoscalingFailed,
     /// The API pods are not ready for another reason, which they tell.
     NotReady,
 }

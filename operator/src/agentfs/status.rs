@@ -15,7 +15,7 @@ use super::findings::Facts;
 use super::names::Component;
 use super::observe::Observed;
 use super::obstacles::Obstacle;
-use super::plan::{DatabasePlan, Plan};
+use super::plan::{DatabasePlan, Plan, Replicas};
 use super::pods::Trouble;
 use super::reasons::Reason;
 use super::validate::Invalid;
@@ -124,9 +124,15 @@ pub fn render(
 }
 
 fn counts(plan: &Plan, children: &Children<Applied>) -> ApiStatus {
-    let status = children.api.deployment.as_ref().and_then(|api| api.status.as_ref());
+    let deployment = children.api.deployment.as_ref();
+    let status = deployment.and_then(|api| api.status.as_ref());
     let ready = status.and_then(|s| s.ready_replicas).unwrap_or(0);
-    let desired = plan.api.replicas;
+    let desired = match plan.api.replicas {
+        Replicas::Fixed(replicas) => replicas,
+        Replicas::Autoscaled(_) | Replicas::OthersAutoscaler => {
+            deployment.and_then(|api| api.spec.as_ref()?.replicas).unwrap_or(0)
+        }
+    };
     let selector = plan.names.selector(Component::Api);
     ApiStatus {
         ready,

@@ -12,10 +12,10 @@ use super::observe::Observed;
 use super::obstacles::{Obstacle, Problem};
 use super::ownership::Owner;
 use super::plan::{
-    Access, ApiPlan, DatabasePlan, EmbeddedPlan, LiveApi, Plan, PodPlan, SchemaFacts,
+    Access, ApiPlan, DatabasePlan, EmbeddedPlan, LiveApi, Plan, PodPlan, Replicas, SchemaFacts,
 };
 use super::rollout::is_rolled_out;
-use crate::crd::{Affinity, AgentFS, Embedded, External, PodSettings, Quantity, Resources};
+use crate::crd::{Affinity, AgentFS, Api, Embedded, External, PodSettings, Quantity, Resources};
 use crate::settings::Images;
 
 /// A field of the spec is wrong. The API server refuses most of these already. Nothing is changed
@@ -81,7 +81,7 @@ pub fn validate(
         },
         image_pull_secrets: spec.image_pull_secrets.clone(),
         api: ApiPlan {
-            replicas: spec.api.replicas,
+            replicas: replicas(&spec.api, observed),
             resources: spec.api.resources.clone(),
             extra_env: spec.api.extra_env.iter().cloned().map(without_empty_value).collect(),
             environment: observed.references.environment(spec),
@@ -281,13 +281,24 @@ fn external_access(
     }
 }
 
+/// An autoscaler of somebody else counts where the spec asks for none.
+fn replicas(api: &Api, observed: &Observed) -> Replicas {
+    match &api.autoscaling {
+        Some(autoscaling) => Replicas::Autoscaled(autoscaling.clone()),
+        None if observed.others_autoscaler => Replicas::OthersAutoscaler,
+        None => Replicas::Fixed(api.replicas),
+    }
+}
+
 fn live_api(observed: &Observed) -> Option<LiveApi> {
     let api = observed.api.as_ref()?;
-    let template = &api.spec.as_ref()?.template;
+    let spec = api.spec.as_ref()?;
+    let template = &spec.template;
     let container =
         template.spec.as_ref().and_then(|pod| pod.containers.iter().find(|c| c.name == "api"));
     let annotations = template.metadata.as_ref().and_then(|m| m.annotations.as_ref());
     Some(LiveApi {
+        replicas: spec.replicas.unwrap_or(1),
         image: container.and_then(|c| c.image.clone()),
         database: annotations.and_then(|a| a.get(DATABASE).cloned()),
         rolled_out: is_rolled_out(api),

@@ -7,6 +7,7 @@
 use std::fmt::Debug;
 
 use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Client, Resource, ResourceExt as _};
 use serde::Serialize;
@@ -61,6 +62,35 @@ impl<K> Written for K where
         + Serialize
         + DeserializeOwned
 {
+}
+
+/// An object that keeps a number of pods.
+pub(super) trait Scaled: Written {
+    /// How many pods it keeps.
+    fn replicas(&self) -> Option<i32>;
+
+    /// Notes how many it keeps.
+    fn set_replicas(&mut self, replicas: i32);
+}
+
+impl Scaled for Deployment {
+    fn replicas(&self) -> Option<i32> {
+        self.spec.as_ref()?.replicas
+    }
+
+    fn set_replicas(&mut self, replicas: i32) {
+        self.spec.get_or_insert_default().replicas = Some(replicas);
+    }
+}
+
+impl Scaled for StatefulSet {
+    fn replicas(&self) -> Option<i32> {
+        self.spec.as_ref()?.replicas
+    }
+
+    fn set_replicas(&mut self, replicas: i32) {
+        self.spec.get_or_insert_default().replicas = Some(replicas);
+    }
 }
 
 /// Writes the objects of one AgentFS, and notes what keeps some from being written.
@@ -151,6 +181,37 @@ impl<'a> Writer<'a> {
             applied = replace_lists(&api, name, &patch, &params).await;
         }
         applied.map_err(|error| failure(kind, name, error))
+    }
+
+    /// Makes the number of pods what is wanted, where `replicas` says so. It is set by itself, never by
+    /// an apply, so that an autoscaler can have it.
+    pub(super) async fn scale<K: Scaled>(
+        &mut self,
+        of: &'static str,
+        workload: Option<K>,
+        replicas: Option<i32>,
+    ) -> Result<Option<K>, Error> {
+        let Some(mut workload) = workload else { return Ok(None) };
+        let Some(wanted) = replicas else { return Ok(Some(workload)) };
+        // What the API server has none of is one.
+        if workload.replicas().unwrap_or(1) == wanted {
+            return Ok(Some(workload));
+        }
+        let (kind, name) = (K::kind(&()).into_owned(), workload.name_any());
+        tracing::info!(kind, name, namespace = self.namespace, replicas = wanted, "scaling");
+        let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+        let patch = Patch::Merge(json!({"spec": {"replicas": wanted}}));
+        match self.api::<K>().patch_scale(&name, &params, &patch).await {
+            Ok(_) => workload.set_replicas(wanted),
+            Err(error) => match failure(&kind, &name, error) {
+                Failure::Refused(message) => {
+                    let problem = Problem::Refused { kind, name, message };
+                    self.obstacles.push(Obstacle { of, problem });
+                }
+                Failure::Error(error) => return Err(error),
+            },
+        }
+        Ok(Some(workload))
     }
 
     /// Deletes the object `name`; one that is not there is as good as deleted.

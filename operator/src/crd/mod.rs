@@ -15,7 +15,7 @@ mod resources;
 mod status;
 
 pub use agentfs::{AgentFS, AgentFSSpec, ImagePullSecret};
-pub use api::Api;
+pub use api::{Api, Autoscaling};
 pub use database::{Database, Embedded, External, SecretRef, Storage};
 pub use pods::{Affinity, PodSettings};
 pub use quantity::Quantity;

@@ -15,6 +15,8 @@ use crate::agentfs::plan::{Access, Plan};
 
 /// How long a pod that leaves goes on serving, until every node knows that it leaves.
 const LEAVE_SLOWLY_SECONDS: i64 = 5;
+/// How long it may then take to answer what is under way: the server's own 20 s, and some to spare.
+const DRAIN_SECONDS: i64 = 35;
 
 pub(super) fn build(plan: &Plan, access: &Access, image: &str) -> Deployment {
     let hashes = [(SECRET_HASH, access.hash.clone()), (DATABASE, access.mark())];
@@ -25,13 +27,14 @@ pub(super) fn build(plan: &Plan, access: &Access, image: &str) -> Deployment {
     Deployment {
         metadata: owned(plan, plan.names.api(), Component::Api),
         spec: Some(DeploymentSpec {
-            replicas: Some(plan.api.replicas),
+            // Never here: an apply would take the number back from whoever scales.
+            replicas: None,
             revision_history_limit: Some(3),
             selector: pod::selector(plan, Component::Api),
             strategy: Some(DeploymentStrategy {
                 type_: Some("RollingUpdate".into()),
                 rolling_update: Some(RollingUpdateDeployment {
-                    max_surge: Some(IntOrString::Int(1)),
+                    max_surge: Some(IntOrString::String("25%".into())),
                     max_unavailable: Some(IntOrString::Int(0)),
                 }),
             }),
@@ -47,7 +50,7 @@ pub(super) fn build(plan: &Plan, access: &Access, image: &str) -> Deployment {
 
 fn pod_spec(plan: &Plan, access: &Access, image: &str) -> PodSpec {
     PodSpec {
-        termination_grace_period_seconds: Some(40),
+        termination_grace_period_seconds: Some(LEAVE_SLOWLY_SECONDS + DRAIN_SECONDS),
         containers: vec![container(plan, access, image)],
         volumes: Some(vec![pod::scratch("tmp", None)]),
         topology_spread_constraints: Some(pod::spread(plan, &plan.api.pods, Component::Api)),

@@ -3,8 +3,10 @@
 //! One file a child; each is held by a golden file in `tests/snapshots`.
 
 mod admin_key_secret;
+mod api_autoscaler;
 mod api_deployment;
 mod api_service;
+mod budget;
 mod child;
 mod credentials_secret;
 mod migration_job;
@@ -14,15 +16,17 @@ mod postgres_statefulset;
 mod postgres_volume;
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret, Service};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 pub use child::{Applied, Child, Prepared, State};
 
 use super::migration::{self, Next};
 use super::names::Component;
-use super::plan::{DatabasePlan, Plan};
+use super::plan::{DatabasePlan, Plan, Replicas};
 
 /// Every child of an AgentFS. `S` tells whether they are [`Prepared`] or [`Applied`].
 #[derive(Clone, Debug)]
@@ -48,6 +52,8 @@ pub struct Database<S: State> {
     pub service: S::Of<Service>,
     /// PostgreSQL.
     pub postgres: S::Of<StatefulSet>,
+    /// How many pods of it there are to be; `None`: however many there are.
+    pub replicas: Option<i32>,
 }
 
 /// The schema's migration.
@@ -68,6 +74,12 @@ pub struct Api<S: State> {
     pub service: S::Of<Service>,
     /// Its pods; absent while the schema of a new AgentFS is not there yet.
     pub deployment: S::Of<Deployment>,
+    /// How many pods there are to be; `None`: an autoscaler says so.
+    pub replicas: Option<i32>,
+    /// What chooses the number of pods by their CPU.
+    pub autoscaler: S::Of<HorizontalPodAutoscaler>,
+    /// How many pods may be away at once.
+    pub budget: S::Of<PodDisruptionBudget>,
 }
 
 /// Makes every object of `plan`.
@@ -81,6 +93,14 @@ pub fn build(plan: &Plan) -> Result<Children<Prepared>, serde_json::Error> {
         api: Api {
             service: Child::Wanted(api_service::build(plan)),
             deployment: Child::made(api_deployment(plan, migration.next)),
+            replicas: plan.api.number_to_set(),
+            autoscaler: match &plan.api.replicas {
+                Replicas::Autoscaled(autoscaling) => {
+                    Child::Wanted(api_autoscaler::build(plan, autoscaling))
+                }
+                Replicas::Fixed(_) | Replicas::OthersAutoscaler => Child::Unwanted,
+            },
+            budget: budget::build(plan, plan.names.api(), Component::Api, plan.api.least()),
         },
         migration,
     })
@@ -96,6 +116,7 @@ fn database(plan: &Plan) -> Database<Prepared> {
             volume: Child::Left,
             service: if moved { Child::Unwanted } else { Child::Left },
             postgres: if moved { Child::Unwanted } else { Child::Left },
+            replicas: None,
         };
     };
     let credentials = embedded.credentials.as_ref();
@@ -104,6 +125,7 @@ fn database(plan: &Plan) -> Database<Prepared> {
         volume: Child::Wanted(postgres_volume::build(plan, embedded)),
         service: Child::Wanted(postgres_service::build(plan)),
         postgres: Child::made(credentials.map(|c| postgres_statefulset::build(plan, embedded, c))),
+        replicas: Some(1),
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) fn build(
     StatefulSet {
         metadata: owned(plan, plan.names.postgres(), Component::Database),
         spec: Some(StatefulSetSpec {
-            replicas: Some(1),
+            replicas: None,
             service_name: Some(plan.names.postgres()),
             // With Parallel a pod that never became ready is replaced by the next revision at once;
             // with OrderedReady a broken revision would have to be deleted by hand.
