@@ -13,4 +13,5 @@ mod reconcile;
 mod rules;
 mod scaling;
 mod status;
+mod suspend;
 mod world;

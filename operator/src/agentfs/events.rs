@@ -24,8 +24,9 @@ pub fn changes(
         });
         let is_news = match finding {
             Finding::Wrong(_) => changed && !told.contains(&finding),
-            Finding::Fine { .. } => {
-                *kind == READY && was.is_none_or(|was| was.status != now.status)
+            // What somebody wanted is told when it has come: that it is ready, or that it is stopped.
+            Finding::Fine { .. } | Finding::Not { .. } => {
+                *kind == READY && was.is_none_or(|was| was.reason != now.reason)
             }
             _ => false,
         };

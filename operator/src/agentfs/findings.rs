@@ -51,8 +51,15 @@ impl Facts<'_> {
     fn embedded(&self) -> Finding {
         let database = &self.children.database;
         let set = database.postgres.as_ref();
-        let ready = set.and_then(|set| set.status.as_ref()?.ready_replicas).unwrap_or(0);
-        if ready >= 1 {
+        let status = set.and_then(|set| set.status.as_ref());
+        if self.plan.suspended {
+            return if status.is_some_and(|status| status.replicas > 0) {
+                Finding::waiting(Reason::Stopping, "PostgreSQL stops when the API has stopped")
+            } else {
+                Finding::not(Reason::Suspended, "PostgreSQL is stopped; its volume is kept.")
+            };
+        }
+        if status.and_then(|status| status.ready_replicas).unwrap_or(0) >= 1 {
             return Finding::fine(Reason::Running, "PostgreSQL takes connections.");
         }
         let pods = self.observed.pods_of(Component::Database);
@@ -85,6 +92,9 @@ impl Facts<'_> {
             return Finding::Wrong(self.said_by_pod(reason, message));
         }
         let at = access.url.endpoint();
+        if self.plan.suspended {
+            return Finding::not(Reason::Suspended, format!("Nothing connects to {at}."));
+        }
         let migrated = matches!(self.children.migration.next, Next::Done { .. });
         if migrated {
             let who = if self.counts.ready >= 1 { "API" } else { "migration" };
@@ -110,6 +120,12 @@ impl Facts<'_> {
     pub(super) fn schema(&self) -> Finding {
         let migration = &self.children.migration;
         match migration.next {
+            Next::AwaitDatabase | Next::Run { .. } | Next::Pause { .. } if self.plan.suspended => {
+                return Finding::not(
+                    Reason::Suspended,
+                    "The migration waits until spec.suspend is false.",
+                );
+            }
             Next::Done { .. } => {
                 let image = &self.plan.images.server;
                 return Finding::fine(
@@ -182,6 +198,13 @@ impl Facts<'_> {
 
     /// The API.
     pub(super) fn api(&self) -> Finding {
+        if self.plan.suspended {
+            return if self.plan.api.has_pods {
+                Finding::waiting(Reason::Stopping, "The API answers its last requests")
+            } else {
+                Finding::not(Reason::Suspended, "The API is stopped.")
+            };
+        }
         let Some(deployment) = &self.children.api.deployment else {
             return Finding::waiting(Reason::AwaitingSchema, "The API waits for the schema");
         };
@@ -275,9 +298,14 @@ impl Facts<'_> {
 
     /// Whether everything is well: the first of `others` that is not says why not.
     pub(super) fn ready(&self, others: &[&Finding]) -> Finding {
-        let first =
-            others.iter().find(|f| f.is_wrong()).or_else(|| others.iter().find(|f| !f.is_fine()));
-        match first {
+        let wrong = others.iter().find(|f| f.is_wrong());
+        if wrong.is_none() && self.plan.suspended {
+            return Finding::not(
+                Reason::Suspended,
+                "spec.suspend is true: nothing runs, and all data is kept. Set it to false to go on.",
+            );
+        }
+        match wrong.or_else(|| others.iter().find(|f| !f.is_fine())) {
             Some(finding) => (*finding).clone(),
             None => {
                 Finding::fine(Reason::Ready, format!("The API answers at {}.", self.counts.url))

@@ -9,7 +9,7 @@ use super::migration::Attempt;
 use super::names::Names;
 use super::obstacles::Obstacle;
 use super::ownership::Owner;
-use crate::crd::{Autoscaling, ImagePullSecret, PodSettings, Quantity, Resources};
+use crate::crd::{Autoscaling, DeletionPolicy, ImagePullSecret, PodSettings, Quantity, Resources};
 use crate::settings::Images;
 
 /// A plan that can be carried out. Everything in it is checked; what could not be had is `None`, and
@@ -22,6 +22,10 @@ pub struct Plan {
     pub names: Names,
     /// The images in use.
     pub images: Images,
+    /// What becomes of the data when the AgentFS is deleted.
+    pub deletion_policy: DeletionPolicy,
+    /// Whether nothing is to run.
+    pub suspended: bool,
     /// The Secrets by which the images are pulled.
     pub image_pull_secrets: Vec<ImagePullSecret>,
     /// The API.
@@ -53,6 +57,8 @@ pub struct ApiPlan {
     pub pods: PodPlan,
     /// The API that runs now, if one does.
     pub live: Option<LiveApi>,
+    /// Whether pods of it are there, those that leave included.
+    pub has_pods: bool,
 }
 
 /// Who says how many pods there are.
@@ -62,8 +68,8 @@ pub enum Replicas {
     Fixed(i32),
     /// An autoscaler that the operator makes.
     Autoscaled(Autoscaling),
-    /// An autoscaler that somebody else made.
-    OthersAutoscaler,
+    /// An autoscaler that somebody else made; the number is what it is given to begin with.
+    OthersAutoscaler(i32),
 }
 
 /// Where pods run, and what they carry.
@@ -153,7 +159,8 @@ impl ApiPlan {
         match &self.replicas {
             Replicas::Fixed(replicas) => Some(*replicas),
             Replicas::Autoscaled(autoscaling) if !lives => Some(autoscaling.min_replicas),
-            Replicas::Autoscaled(_) | Replicas::OthersAutoscaler => None,
+            Replicas::OthersAutoscaler(beginning) if !lives => Some(*beginning),
+            Replicas::Autoscaled(_) | Replicas::OthersAutoscaler(_) => None,
         }
     }
 
@@ -162,12 +169,18 @@ impl ApiPlan {
         match &self.replicas {
             Replicas::Fixed(replicas) => *replicas,
             Replicas::Autoscaled(autoscaling) => autoscaling.min_replicas,
-            Replicas::OthersAutoscaler => self.live.as_ref().map_or(0, |live| live.replicas),
+            Replicas::OthersAutoscaler(_) => self.live.as_ref().map_or(0, |live| live.replicas),
         }
     }
 }
 
 impl Plan {
+    /// How many pods a part that the API needs is to have: none while nothing is to run, but not
+    /// before the API's last requests are answered.
+    pub fn unless_suspended(&self, replicas: i32) -> i32 {
+        if self.suspended && !self.api.has_pods { 0 } else { replicas }
+    }
+
     /// Whether the API that runs works on what is wanted, on all its pods, so that nobody needs what
     /// it worked on before.
     pub fn api_has_moved(&self) -> bool {

@@ -58,6 +58,10 @@ reasons! {
     AwaitingDeletion,
     /// Nothing has connected to the external database.
     NotReachedYet,
+    /// `spec.suspend` is true.
+    Suspended,
+    /// `spec.suspend` is true, and pods are leaving.
+    Stopping,
     /// `spec.api.replicas` is 0.
     ScaledToZero,
     /// A field of the spec is wrong.

@@ -129,7 +129,7 @@ fn counts(plan: &Plan, children: &Children<Applied>) -> ApiStatus {
     let ready = status.and_then(|s| s.ready_replicas).unwrap_or(0);
     let desired = match plan.api.replicas {
         Replicas::Fixed(replicas) => replicas,
-        Replicas::Autoscaled(_) | Replicas::OthersAutoscaler => {
+        Replicas::Autoscaled(_) | Replicas::OthersAutoscaler(_) => {
             deployment.and_then(|api| api.spec.as_ref()?.replicas).unwrap_or(0)
         }
     };

@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use super::conditions::CREDENTIALS_READY;
 use super::credentials::{self, AdminKey, Credentials, EXAMPLE_URL, Unusable};
 use super::migration::attempts;
-use super::names::{DATABASE, Names, POSTGRES_PORT};
+use super::names::{Component, DATABASE, Names, POSTGRES_PORT};
 use super::observe::Observed;
 use super::obstacles::{Obstacle, Problem};
 use super::ownership::Owner;
@@ -15,7 +15,9 @@ use super::plan::{
     Access, ApiPlan, DatabasePlan, EmbeddedPlan, LiveApi, Plan, PodPlan, Replicas, SchemaFacts,
 };
 use super::rollout::is_rolled_out;
-use crate::crd::{Affinity, AgentFS, Api, Embedded, External, PodSettings, Quantity, Resources};
+use crate::crd::{
+    Affinity, AgentFS, AgentFSSpec, Embedded, External, PodSettings, Quantity, Resources,
+};
 use crate::settings::Images;
 
 /// A field of the spec is wrong. The API server refuses most of these already. Nothing is changed
@@ -68,10 +70,11 @@ pub fn validate(
         AdminKey::from_secret,
         AdminKey::generate,
     );
-    let database_ready = match database {
-        DatabasePlan::Embedded(_) => postgres_is_ready(observed),
-        DatabasePlan::External => true,
-    };
+    let database_ready = !spec.suspend
+        && match database {
+            DatabasePlan::Embedded(_) => postgres_is_ready(observed),
+            DatabasePlan::External => true,
+        };
     Ok(Plan {
         owner,
         names,
@@ -79,14 +82,17 @@ pub fn validate(
             server: spec.image.clone().unwrap_or_else(|| images.server.clone()),
             postgres: images.postgres.clone(),
         },
+        deletion_policy: spec.deletion_policy,
+        suspended: spec.suspend,
         image_pull_secrets: spec.image_pull_secrets.clone(),
         api: ApiPlan {
-            replicas: replicas(&spec.api, observed),
+            replicas: replicas(spec, observed),
             resources: spec.api.resources.clone(),
             extra_env: spec.api.extra_env.iter().cloned().map(without_empty_value).collect(),
             environment: observed.references.environment(spec),
             pods: pod_plan("spec.api.affinity", &spec.api.pods)?,
             live: live_api(observed),
+            has_pods: !observed.pods_of(Component::Api).is_empty(),
         },
         database,
         access,
@@ -282,11 +288,12 @@ fn external_access(
 }
 
 /// An autoscaler of somebody else counts where the spec asks for none.
-fn replicas(api: &Api, observed: &Observed) -> Replicas {
-    match &api.autoscaling {
+fn replicas(spec: &AgentFSSpec, observed: &Observed) -> Replicas {
+    match &spec.api.autoscaling {
+        _ if spec.suspend => Replicas::Fixed(0),
         Some(autoscaling) => Replicas::Autoscaled(autoscaling.clone()),
-        None if observed.others_autoscaler => Replicas::OthersAutoscaler,
-        None => Replicas::Fixed(api.replicas),
+        None if observed.others_autoscaler => Replicas::OthersAutoscaler(spec.api.replicas),
+        None => Replicas::Fixed(spec.api.replicas),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The kind `AgentFS`.
 
 use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::pods::object_name;
@@ -20,7 +21,7 @@ use super::{AgentFSStatus, Api, Database};
     namespaced,
     status = "AgentFSStatus",
     derive = "PartialEq",
-    doc = "AgentFS is a durable memory for AI agents with the shape of a file system: JSON values at paths, every version kept. One resource becomes an API Service `<name>-api` on port 8787 with its database. Deleting it never deletes data: the volume and the passwords stay, and an AgentFS of the same name finds them again.",
+    doc = "AgentFS is a durable memory for AI agents with the shape of a file system: JSON values at paths, every version kept. One resource becomes an API Service `<name>-api` on port 8787 with its database. Deleting it deletes no data unless spec.deletionPolicy says so: the volume and the passwords stay, and an AgentFS of the same name finds them again.",
     scale(
         spec_replicas_path = ".spec.api.replicas",
         status_replicas_path = ".status.api.replicas",
@@ -72,6 +73,15 @@ pub struct AgentFSSpec {
     )]
     pub image: Option<String>,
 
+    /// Stops everything and keeps all data: the API, the pooler and an embedded database have no pods
+    /// while it is true. Set it to false, and they come back.
+    #[serde(default)]
+    pub suspend: bool,
+
+    /// What becomes of the data when the AgentFS is deleted.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+
     /// Secrets with the credentials of the registries that the images are pulled from, for all pods of
     /// the AgentFS.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -90,6 +100,17 @@ pub struct AgentFSSpec {
     /// The API that agents talk to: stateless pods behind the Service `<name>-api`, port 8787.
     #[serde(default)]
     pub api: Api,
+}
+
+/// What becomes of the data when the AgentFS is deleted.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum DeletionPolicy {
+    /// The database volume, its credentials and the first API key stay, and an AgentFS of the same name
+    /// finds them again.
+    #[default]
+    Retain,
+    /// They are deleted as well. An external database is never touched.
+    Delete,
 }
 
 /// A Secret that holds the credentials of an image registry.

@@ -58,8 +58,8 @@ impl SecretRef {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct Embedded {
-    /// The volume that holds the data. It is never deleted by the operator: it stays when the
-    /// AgentFS is deleted, and an AgentFS of the same name uses it again.
+    /// The volume that holds the data. It stays when the AgentFS is deleted, unless deletionPolicy is
+    /// Delete, and an AgentFS of the same name uses it again.
     #[serde(default)]
     pub storage: Storage,
 

@@ -14,7 +14,7 @@ mod quantity;
 mod resources;
 mod status;
 
-pub use agentfs::{AgentFS, AgentFSSpec, ImagePullSecret};
+pub use agentfs::{AgentFS, AgentFSSpec, DeletionPolicy, ImagePullSecret};
 pub use api::{Api, Autoscaling};
 pub use database::{Database, Embedded, External, SecretRef, Storage};
 pub use pods::{Affinity, PodSettings};

@@ -25,7 +25,14 @@ pub(super) fn hash(
     Ok(credentials::hash([template.as_str(), admin_key.hash().as_str(), access.identity.as_str()]))
 }
 
-pub(super) fn build(plan: &Plan, template: PodTemplateSpec, hash: &str, attempt: u32) -> Job {
+/// The Job of one try; `runs` tells whether it is not over.
+pub(super) fn build(
+    plan: &Plan,
+    template: PodTemplateSpec,
+    hash: &str,
+    attempt: u32,
+    runs: bool,
+) -> Job {
     let mut metadata = owned(plan, plan.names.migration(hash, attempt), Component::Migration);
     let annotations = metadata.annotations.get_or_insert_default();
     annotations.insert(MIGRATION.into(), hash.to_owned());
@@ -34,7 +41,7 @@ pub(super) fn build(plan: &Plan, template: PodTemplateSpec, hash: &str, attempt:
         metadata,
         spec: Some(JobSpec {
             backoff_limit: Some(4),
-            suspend: Some(false),
+            suspend: Some(plan.suspended && runs),
             pod_failure_policy: Some(failure_policy()),
             template,
             ..JobSpec::default()

@@ -27,6 +27,7 @@ pub use child::{Applied, Child, Prepared, State};
 use super::migration::{self, Next};
 use super::names::Component;
 use super::plan::{DatabasePlan, Plan, Replicas};
+use crate::crd::DeletionPolicy;
 
 /// Every child of an AgentFS. `S` tells whether they are [`Prepared`] or [`Applied`].
 #[derive(Clone, Debug)]
@@ -98,7 +99,7 @@ pub fn build(plan: &Plan) -> Result<Children<Prepared>, serde_json::Error> {
                 Replicas::Autoscaled(autoscaling) => {
                     Child::Wanted(api_autoscaler::build(plan, autoscaling))
                 }
-                Replicas::Fixed(_) | Replicas::OthersAutoscaler => Child::Unwanted,
+                Replicas::Fixed(_) | Replicas::OthersAutoscaler(_) => Child::Unwanted,
             },
             budget: budget::build(plan, plan.names.api(), Component::Api, plan.api.least()),
         },
@@ -125,7 +126,7 @@ fn database(plan: &Plan) -> Database<Prepared> {
         volume: Child::Wanted(postgres_volume::build(plan, embedded)),
         service: Child::Wanted(postgres_service::build(plan)),
         postgres: Child::made(credentials.map(|c| postgres_statefulset::build(plan, embedded, c))),
-        replicas: Some(1),
+        replicas: Some(plan.unless_suspended(1)),
     }
 }
 
@@ -153,9 +154,11 @@ fn migration(plan: &Plan) -> Result<Migration<Prepared>, serde_json::Error> {
     let template = migration_job::template(plan, access);
     let hash = migration_job::hash(access, admin_key, &template)?;
     let next = migration::next(&facts.attempts, &hash, facts.database_ready, facts.now);
+    let runs = matches!(next, Next::Run { .. });
     Ok(Migration {
         job: Child::made(
-            next.attempt().map(|attempt| migration_job::build(plan, template, &hash, attempt)),
+            next.attempt()
+                .map(|attempt| migration_job::build(plan, template, &hash, attempt, runs)),
         ),
         obsolete: migration::obsolete(&facts.attempts, &hash, next),
         next,
@@ -166,12 +169,19 @@ fn migration(plan: &Plan) -> Result<Migration<Prepared>, serde_json::Error> {
 fn owned(plan: &Plan, name: String, component: Component) -> ObjectMeta {
     ObjectMeta {
         owner_references: Some(vec![plan.owner.reference()]),
-        ..kept(plan, name, component)
+        ..free(plan, name, component)
     }
 }
 
-/// Metadata of an object that outlives its AgentFS.
+/// Metadata of an object that outlives its AgentFS, unless the spec says that it does not.
 fn kept(plan: &Plan, name: String, component: Component) -> ObjectMeta {
+    match plan.deletion_policy {
+        DeletionPolicy::Retain => free(plan, name, component),
+        DeletionPolicy::Delete => owned(plan, name, component),
+    }
+}
+
+fn free(plan: &Plan, name: String, component: Component) -> ObjectMeta {
     ObjectMeta {
         name: Some(name),
         namespace: Some(plan.owner.namespace.clone()),
