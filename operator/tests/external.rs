@@ -128,6 +128,11 @@ async fn a_database_that_cannot_be_reached_is_told_with_the_secret_to_look_at() 
 #[tokio::test]
 async fn from_embedded_to_external_the_old_database_stays_until_the_api_has_left_it() {
     let world = World::settled("minimal").await;
+    world.server.change(RESOURCE, &json!({"spec": {"pooler": {"enabled": false}}}));
+    world.reconcile().await.unwrap();
+    world.pods_are_ready(3);
+    world.reconcile().await.unwrap();
+    assert_eq!(database_of(&world)["name"], "memory-credentials");
     let api = world.server.get(DEPLOYMENT);
     let external =
         json!({"embedded": null, "external": {"secretRef": {"name": "memory-db", "key": "uri"}}});
@@ -145,7 +150,7 @@ async fn from_embedded_to_external_the_old_database_stays_until_the_api_has_left
     assert_eq!(database_of(&world)["name"], "memory-db");
     assert!(world.server.get(STATEFULSET).is_some(), "pods of the API still use it");
 
-    world.server.change(DEPLOYMENT, &json!({"status": {"observedGeneration": 2}}));
+    world.pods_are_ready(3);
     world.reconcile().await.unwrap();
     assert!(world.server.get(STATEFULSET).is_none());
     assert!(world.server.get("v1/services/memory-postgres").is_none());

@@ -15,6 +15,9 @@ use kube::api::ObjectMeta;
 pub(crate) const ADMIN_KEY: &str =
     "agfs_live_AAAAAAAAAAA.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
+/// A password of the connection pool as one is generated, known to the golden files.
+const POOLER_PASSWORD: &str = "BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBA";
+
 /// An `AgentFS` from a file of `tests/fixtures`.
 pub(crate) fn agentfs(file: &str) -> AgentFS {
     let path = format!("{}/tests/fixtures/{file}.yaml", env!("CARGO_MANIFEST_DIR"));
@@ -28,7 +31,11 @@ pub(crate) fn owner() -> Owner {
 
 /// The images of an operator of version 1.
 pub(crate) fn images() -> Images {
-    Images { server: "agentfs/server:1.0.0".into(), postgres: "agentfs/postgres:17".into() }
+    Images {
+        server: "agentfs/server:1.0.0".into(),
+        postgres: "agentfs/postgres:17".into(),
+        pgbouncer: "agentfs/pgbouncer:1.24".into(),
+    }
 }
 
 /// The moment at which the tests look.
@@ -65,6 +72,7 @@ pub(crate) fn with_secrets() -> Observed {
             &[("username", "agentfs"), ("password", "p@ss"), ("database", "agentfs")],
         )),
         admin_key: Some(secret("memory-admin-key", &[("key", ADMIN_KEY)])),
+        pooler_config: Some(secret("memory-pooler", &[("password", POOLER_PASSWORD)])),
         ..Observed::nothing(now())
     }
 }

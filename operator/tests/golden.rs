@@ -3,6 +3,7 @@
 use agentfs_operator::agentfs::build::{Child, Children, Prepared, build};
 use agentfs_operator::agentfs::observe::Observed;
 use agentfs_operator::agentfs::validate::validate;
+use k8s_openapi::api::core::v1::Secret;
 use serde::Serialize;
 use serde_json::json;
 
@@ -14,7 +15,7 @@ pub(crate) fn children(file: &str) -> Children<Prepared> {
     let mut observed = with_secrets();
     if resource.spec.database.external.is_some() {
         observed.credentials = None;
-        let url = "postgres://app:hunter2@db.internal/memory?sslmode=disable";
+        let url = "postgres://app:it%27s%20%22hunter2%22@db.internal/memory?sslmode=verify-full";
         let secret = secret("memory-db", &[("uri", url)]);
         observed.references.secrets.insert("memory-db".into(), secret);
     }
@@ -35,19 +36,36 @@ pub(crate) fn children(file: &str) -> Children<Prepared> {
 /// Holds a child to its golden file; one that is not wanted has none.
 fn check(file: &str, child: &str, object: Child<impl Serialize>) {
     let Some(object) = object.wanted() else { return };
+    bound(|| insta::assert_yaml_snapshot!(format!("{file}-{child}"), object));
+}
+
+fn bound(check: impl FnOnce()) {
     let mut settings = insta::Settings::clone_current();
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
-    settings.bind(|| insta::assert_yaml_snapshot!(format!("{file}-{child}"), object));
+    settings.bind(check);
+}
+
+/// Holds an entry of a Secret to its golden file.
+fn check_text(file: &str, child: &str, secret: &Child<Secret>, key: &str) {
+    let Child::Wanted(secret) = secret else { return };
+    let text = String::from_utf8(secret.data.as_ref().unwrap()[key].0.clone()).unwrap();
+    bound(|| insta::assert_snapshot!(format!("{file}-{child}"), text));
 }
 
 fn check_all(file: &str) {
-    let Children { admin_key, database, migration, api } = children(file);
+    let Children { admin_key, database, pooler, migration, api } = children(file);
     check(file, "admin-key", admin_key);
     check(file, "credentials", database.credentials);
     check(file, "volume", database.volume);
     check(file, "postgres", database.postgres);
     check(file, "postgres-service", database.service);
+    check(file, "pooler", pooler.deployment);
+    check(file, "pooler-service", pooler.service);
+    check(file, "pooler-budget", pooler.budget);
+    check_text(file, "pooler-ini", &pooler.config, "pgbouncer.ini");
+    check_text(file, "pooler-userlist", &pooler.config, "userlist.txt");
+    check(file, "pooler-config", pooler.config);
     check(file, "migration", migration.job);
     check(file, "api", api.deployment);
     check(file, "api-service", api.service);
@@ -73,6 +91,11 @@ fn external() {
     assert!(matches!(children.database.service, Child::Unwanted));
     assert!(matches!(children.database.volume, Child::Left), "data is never removed");
     assert!(matches!(children.database.credentials, Child::Left));
+}
+
+#[test]
+fn external_pooled() {
+    check_all("external-pooled");
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod external;
 mod fixtures;
 mod golden;
 mod pod_settings;
+mod pooler;
 mod reconcile;
 mod rules;
 mod scaling;

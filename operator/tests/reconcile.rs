@@ -3,7 +3,7 @@
 use agentfs_operator::agentfs::reconcile::Error;
 use serde_json::json;
 
-use crate::world::{DEPLOYMENT, RESOURCE, STATEFULSET, World};
+use crate::world::{DEPLOYMENT, POOLER, RESOURCE, STATEFULSET, World};
 
 #[tokio::test]
 async fn a_new_resource_gets_its_children_in_order() {
@@ -18,6 +18,11 @@ async fn a_new_resource_gets_its_children_in_order() {
             "v1/persistentvolumeclaims/data-memory-postgres-0",
             "v1/services/memory-postgres",
             "apps/v1/statefulsets/memory-postgres",
+            "v1/secrets/memory-pooler",
+            "v1/services/memory-pooler",
+            "policy/v1/poddisruptionbudgets/memory-pooler",
+            "apps/v1/deployments/memory-pooler",
+            "apps/v1/deployments/memory-pooler/scale",
             "v1/services/memory-api",
             "policy/v1/poddisruptionbudgets/memory-api",
             "agentfs.io/v1alpha1/agentfses/memory/status",
@@ -38,6 +43,7 @@ async fn a_new_resource_gets_its_children_in_order() {
     world.reconcile().await.unwrap();
     assert!(world.server.get(DEPLOYMENT).is_some());
     world.pods_are_ready(3);
+    world.rolled_out(POOLER, 2);
     let last = world.writes().await;
     assert_eq!(
         last,

@@ -149,3 +149,18 @@ fn autoscaling() {
         "minReplicas must not be greater than maxReplicas",
     );
 }
+
+#[test]
+fn the_pool_and_the_embedded_database() {
+    // The API server fills in the defaults before it evaluates rules.
+    let with = |database: &Value, enabled: bool, replicas: i32, size: i32| {
+        json!({"metadata": {"name": "memory"}, "spec": {"database": database,
+            "pooler": {"enabled": enabled, "replicas": replicas, "poolSize": size}}})
+    };
+    let embedded = json!({"embedded": {}});
+    let external = json!({"external": {"secretRef": {"name": "memory-db"}}});
+    taken(&with(&embedded, true, 2, 60));
+    taken(&with(&embedded, false, 2, 61));
+    taken(&with(&external, true, 10, 1000));
+    refused(&with(&embedded, true, 2, 61), None, "at most 180");
+}

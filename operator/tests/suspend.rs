@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::world::{DEPLOYMENT, RESOURCE, STATEFULSET, World};
+use crate::world::{DEPLOYMENT, POOLER, RESOURCE, STATEFULSET, World};
 
 const AUTOSCALER: &str = "autoscaling/v2/horizontalpodautoscalers/memory-api";
 const KEPT: [&str; 3] = [
@@ -29,15 +29,18 @@ async fn all_is_stopped_the_api_first_and_the_data_is_kept() {
     world.reconcile().await.unwrap();
     assert_eq!(replicas_of(&world, DEPLOYMENT), 0);
     assert!(world.server.get(AUTOSCALER).is_none());
+    assert_eq!(replicas_of(&world, POOLER), 2, "the last requests need the pool");
     assert_ne!(replicas_of(&world, STATEFULSET), 0, "the last requests need the database");
     assert_eq!(world.said("APIReady").1, "Stopping");
 
     world.server.remove("v1/pods/memory-api-1");
     world.pods_are_ready(0);
+    world.rolled_out(POOLER, 0);
     world.server.change(STATEFULSET, &json!({"status": {"replicas": 0, "readyReplicas": 0}}));
     world.reconcile().await.unwrap();
     assert_eq!(replicas_of(&world, STATEFULSET), 0);
-    for kind in ["Ready", "APIReady", "DatabaseReady"] {
+    assert_eq!(replicas_of(&world, POOLER), 0);
+    for kind in ["Ready", "APIReady", "PoolerReady", "DatabaseReady"] {
         let (status, reason, _) = world.said(kind);
         assert_eq!((status.as_str(), reason.as_str()), ("False", "Suspended"), "{kind}");
     }
@@ -47,7 +50,10 @@ async fn all_is_stopped_the_api_first_and_the_data_is_kept() {
 
     change_spec(&world, &json!({"suspend": false}));
     world.reconcile().await.unwrap();
-    assert_eq!(replicas_of(&world, STATEFULSET), 1);
+    assert_eq!(
+        (replicas_of(&world, STATEFULSET), replicas_of(&world, POOLER)),
+        (json!(1), json!(2))
+    );
     assert_eq!(replicas_of(&world, DEPLOYMENT), 2, "an autoscaler does not begin at 0");
     assert!(world.server.get(AUTOSCALER).is_some());
 }

@@ -19,6 +19,8 @@ use crate::fixtures::{agentfs, images};
 pub(crate) const RESOURCE: &str = "agentfs.io/v1alpha1/agentfses/memory";
 /// The path of PostgreSQL.
 pub(crate) const STATEFULSET: &str = "apps/v1/statefulsets/memory-postgres";
+/// The path of the connection pool.
+pub(crate) const POOLER: &str = "apps/v1/deployments/memory-pooler";
 /// The path of the API.
 pub(crate) const DEPLOYMENT: &str = "apps/v1/deployments/memory-api";
 
@@ -99,11 +101,19 @@ impl World {
         self.server.change(&self.job(), &ended);
     }
 
+    /// All pods of the API, this many, are ready and of the newest kind.
     pub(crate) fn pods_are_ready(&self, count: i32) {
-        let status = json!({"status": {"replicas": count, "readyReplicas": count,
-                                       "updatedReplicas": count, "observedGeneration": 1}});
-        self.server.change(DEPLOYMENT, &status);
-        self.server.change(DEPLOYMENT, &json!({"metadata": {"generation": 1}}));
+        self.rolled_out(DEPLOYMENT, count);
+    }
+
+    /// All pods of a Deployment, this many, are ready and of the newest kind.
+    pub(crate) fn rolled_out(&self, path: &str, count: i32) {
+        let generation = self.server.get(path).unwrap()["metadata"]["generation"].as_i64();
+        let generation = generation.unwrap_or(1);
+        let status = json!({"replicas": count, "readyReplicas": count,
+                            "updatedReplicas": count, "observedGeneration": generation});
+        let metadata = json!({"generation": generation});
+        self.server.change(path, &json!({"metadata": metadata, "status": status}));
     }
 
     /// How many API pods are wanted.
@@ -138,6 +148,10 @@ impl World {
         world.end_job("Complete", "2026-11-23T14:00:00Z");
         world.reconcile().await.unwrap();
         world.pods_are_ready(world.replicas());
+        if let Some(pooler) = world.server.get(POOLER) {
+            let count = pooler["spec"]["replicas"].as_i64().unwrap_or(1);
+            world.rolled_out(POOLER, i32::try_from(count).unwrap());
+        }
         world.reconcile().await.unwrap();
         assert_eq!(world.said("Ready").0, "True");
         world

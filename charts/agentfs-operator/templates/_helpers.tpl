@@ -52,10 +52,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   resources: [agentfses/status]
   verbs: [patch]
 - apiGroups: [""]
-  resources: [secrets, persistentvolumeclaims]
+  resources: [persistentvolumeclaims]
   verbs: [get, list, watch, create, patch]
 - apiGroups: [""]
-  resources: [services]
+  resources: [secrets, services]
   verbs: [get, list, watch, create, patch, delete]
 # To replace pods when what they read of others changes.
 - apiGroups: [""]

@@ -5,8 +5,10 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
 use kube::{Client, ResourceExt as _};
 
-use super::build::{Api, Applied, Child, Children, Database, Migration, Prepared};
-use super::conditions::{API_READY, CREDENTIALS_READY, DATABASE_READY, PROGRESSING, SCHEMA_READY};
+use super::build::{Api, Applied, Child, Children, Database, Migration, Pooler, Prepared};
+use super::conditions::{
+    API_READY, CREDENTIALS_READY, DATABASE_READY, POOLER_READY, PROGRESSING, SCHEMA_READY,
+};
 use super::observe::Observed;
 use super::obstacles::Obstacle;
 use super::writer::Writer;
@@ -34,7 +36,7 @@ pub async fn apply(
 ) -> Result<Outcome, Error> {
     let mut writer = Writer::new(client, namespace, obstacles);
     // No `..`: a child that is added to the struct cannot be forgotten here.
-    let Children { admin_key, database, migration, api } = children;
+    let Children { admin_key, database, pooler, migration, api } = children;
     let admin_key = writer.child(CREDENTIALS_READY, admin_key, observed.admin_key.as_ref()).await?;
     let needs_credentials = database.credentials.is_wanted();
     let database = Box::pin(write_database(&mut writer, database, observed)).await?;
@@ -42,8 +44,11 @@ pub async fn apply(
     let has_secrets = has_credentials && admin_key.is_some();
     let migration = write_migration(&mut writer, migration, has_secrets, observed);
     let migration = Box::pin(migration).await?;
-    let api = Box::pin(write_api(&mut writer, api, has_credentials, observed)).await?;
-    let children = Children { admin_key, database, migration, api };
+    let needs_pooler = pooler.config.is_wanted();
+    let pooler = Box::pin(write_pooler(&mut writer, pooler, has_credentials, observed)).await?;
+    let has_way = has_credentials && (!needs_pooler || pooler.config.is_some());
+    let api = Box::pin(write_api(&mut writer, api, has_way, observed)).await?;
+    let children = Children { admin_key, database, pooler, migration, api };
     Ok(Outcome { children, obstacles: writer.obstacles })
 }
 
@@ -62,6 +67,23 @@ async fn write_database(
     let postgres = writer.child(DATABASE_READY, postgres, observed.postgres.as_ref()).await?;
     let postgres = writer.scale(DATABASE_READY, postgres, replicas).await?;
     Ok(Database { credentials, volume, service, postgres, replicas })
+}
+
+async fn write_pooler(
+    writer: &mut Writer<'_>,
+    pooler: Pooler<Prepared>,
+    has_credentials: bool,
+    observed: &Observed,
+) -> Result<Pooler<Applied>, Error> {
+    let Pooler { config, service, deployment, replicas, budget } = pooler;
+    let config = config.needing(has_credentials);
+    let config = writer.child(POOLER_READY, config, observed.pooler_config.as_ref()).await?;
+    let service = writer.child(POOLER_READY, service, observed.pooler_service.as_ref()).await?;
+    let budget = writer.child(PROGRESSING, budget, observed.pooler_budget.as_ref()).await?;
+    let deployment = deployment.needing(config.is_some());
+    let deployment = writer.child(POOLER_READY, deployment, observed.pooler.as_ref()).await?;
+    let deployment = writer.scale(POOLER_READY, deployment, replicas).await?;
+    Ok(Pooler { config, service, deployment, replicas, budget })
 }
 
 async fn write_migration(
@@ -86,13 +108,13 @@ async fn write_migration(
 async fn write_api(
     writer: &mut Writer<'_>,
     api: Api<Prepared>,
-    has_credentials: bool,
+    has_way: bool,
     observed: &Observed,
 ) -> Result<Api<Applied>, Error> {
     let Api { service, deployment, replicas, autoscaler, budget } = api;
     let service = writer.child(API_READY, service, observed.api_service.as_ref()).await?;
     let budget = writer.child(PROGRESSING, budget, observed.api_budget.as_ref()).await?;
-    let deployment = deployment.needing(has_credentials);
+    let deployment = deployment.needing(has_way);
     let deployment = writer.child(API_READY, deployment, observed.api.as_ref()).await?;
     // An autoscaler that is no longer wanted goes before the number is set, and one that is wanted
     // comes after there is a number.

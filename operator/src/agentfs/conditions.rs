@@ -16,6 +16,8 @@ pub const CREDENTIALS_READY: &str = "CredentialsReady";
 pub const DATABASE_READY: &str = "DatabaseReady";
 /// The schema fits the server's image.
 pub const SCHEMA_READY: &str = "SchemaReady";
+/// The connection pool takes connections.
+pub const POOLER_READY: &str = "PoolerReady";
 /// The API pods answer.
 pub const API_READY: &str = "APIReady";
 

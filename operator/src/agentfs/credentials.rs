@@ -17,6 +17,8 @@ use super::database_url::{DatabaseUrl, TlsMode};
 /// What stands for itself in any part of a URL is not encoded.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// How many random bytes a generated password has.
+const PASSWORD_BYTES: usize = 32;
 /// What a database's URL looks like.
 pub const EXAMPLE_URL: &str = "postgres://user:password@host:5432/database";
 
@@ -47,8 +49,21 @@ impl Credentials {
     pub fn generate() -> Self {
         Self {
             username: "agentfs".into(),
-            password: URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()).into(),
+            password: URL_SAFE_NO_PAD.encode(rand::random::<[u8; PASSWORD_BYTES]>()).into(),
             database: "agentfs".into(),
+        }
+    }
+
+    /// Those that were generated and that `secret` holds the password of, or new ones where it holds
+    /// none that was generated.
+    pub fn regenerate(secret: Option<&Secret>) -> Self {
+        let generated = |text: &String| {
+            URL_SAFE_NO_PAD.decode(text).is_ok_and(|bytes| bytes.len() == PASSWORD_BYTES)
+        };
+        let kept = secret.and_then(|secret| text(secret, "password").ok()).filter(generated);
+        match kept {
+            Some(password) => Self { password: password.into(), ..Self::generate() },
+            None => Self::generate(),
         }
     }
 

@@ -10,7 +10,7 @@ use super::conditions::Finding;
 use super::migration::Next;
 use super::names::Component;
 use super::observe::Observed;
-use super::plan::{DatabasePlan, Plan, Replicas};
+use super::plan::{DatabasePlan, Plan, Pooling, Replicas};
 use super::pods::{self, Trouble, unpunctuated};
 use super::readiness::Unready;
 use super::reasons::Reason;
@@ -116,6 +116,54 @@ impl Facts<'_> {
         }
     }
 
+    /// The connection pool, where there is one.
+    pub(super) fn pooler(&self) -> Option<Finding> {
+        match &self.plan.pooling {
+            Pooling::Off => return None,
+            // An obstacle tells why.
+            Pooling::Barred => {
+                let unknown = "The connection pool's Secret was not read.";
+                return Some(Finding::unknown(Reason::NotSeenYet, unknown));
+            }
+            Pooling::On(_) => {}
+        }
+        let deployment = self.children.pooler.deployment.as_ref();
+        let status = deployment.and_then(|d| d.status.as_ref());
+        if self.plan.suspended {
+            return Some(if status.and_then(|s| s.replicas).unwrap_or(0) > 0 {
+                Finding::waiting(
+                    Reason::Stopping,
+                    "The connection pool stops when the API has stopped",
+                )
+            } else {
+                Finding::not(Reason::Suspended, "The connection pool is stopped.")
+            });
+        }
+        let Some(deployment) = deployment else {
+            return Some(Finding::waiting(
+                Reason::AwaitingCredentials,
+                "The connection pool waits for the database's Secret",
+            ));
+        };
+        let ready = status.and_then(|s| s.ready_replicas).unwrap_or(0);
+        if ready >= 1 {
+            let desired = deployment.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1);
+            return Some(Finding::fine(
+                Reason::Serving,
+                format!("{ready} of {desired} pods of the connection pool take connections."),
+            ));
+        }
+        Some(match self.pooler_trouble(deployment) {
+            Some(trouble) => Finding::Wrong(trouble),
+            None => Finding::waiting(Reason::Starting, "The connection pool is starting"),
+        })
+    }
+
+    fn pooler_trouble(&self, deployment: &Deployment) -> Option<Trouble> {
+        let pods = self.observed.pods_of(Component::Pooler);
+        pods::trouble(&pods).or_else(|| replica_failure(deployment))
+    }
+
     /// The schema.
     pub(super) fn schema(&self) -> Finding {
         let migration = &self.children.migration;
@@ -196,6 +244,19 @@ impl Facts<'_> {
         }
     }
 
+    /// Where to look when the way to the database leads through the connection pool.
+    fn ask_the_pooler(&self) -> String {
+        match self.plan.pooling.plan() {
+            Some(_) => format!(
+                " The API connects through the connection pool, whose log tells what PostgreSQL \
+                 answers: kubectl logs -n {} deployment/{}.",
+                self.plan.owner.namespace,
+                self.plan.names.pooler()
+            ),
+            None => String::new(),
+        }
+    }
+
     /// The API.
     pub(super) fn api(&self) -> Finding {
         if self.plan.suspended {
@@ -239,7 +300,9 @@ impl Facts<'_> {
     fn said_by_pod(&self, reason: &str, message: &str) -> Trouble {
         let reason = Reason::of_api_pod(reason);
         let check = match reason {
-            Reason::DatabaseUnreachable => self.check_the_secret(),
+            Reason::DatabaseUnreachable => {
+                format!("{}{}", self.check_the_secret(), self.ask_the_pooler())
+            }
             _ => String::new(),
         };
         Trouble::new(
@@ -269,6 +332,16 @@ impl Facts<'_> {
             return match self.api_trouble(api) {
                 Some(trouble) => Finding::Wrong(trouble),
                 None => Finding::fine(Reason::RollingOut, "The API pods are being replaced."),
+            };
+        }
+        let deployment = self.children.pooler.deployment.as_ref();
+        if let Some(pooler) = deployment.filter(|pooler| !is_rolled_out(pooler)) {
+            return match self.pooler_trouble(pooler) {
+                Some(trouble) => Finding::Wrong(trouble),
+                None => Finding::fine(
+                    Reason::RollingOut,
+                    "The pods of the connection pool are being replaced.",
+                ),
             };
         }
         if let Some(trouble) = self.autoscaler_trouble() {

@@ -20,6 +20,7 @@ pub mod obstacles;
 pub mod ownership;
 pub mod plan;
 pub mod pods;
+pub mod pooler;
 pub mod readiness;
 pub mod reasons;
 pub mod reconcile;

@@ -25,6 +25,8 @@ pub const ATTEMPT: &str = "agentfs.io/attempt";
 
 /// The port of the API.
 pub const API_PORT: u16 = 8787;
+/// The port of PgBouncer.
+pub const POOLER_PORT: u16 = 6432;
 /// The port of PostgreSQL.
 pub const POSTGRES_PORT: u16 = 5432;
 
@@ -37,6 +39,8 @@ pub enum Component {
     Database,
     /// The migration Jobs.
     Migration,
+    /// PgBouncer, its Service and configuration.
+    Pooler,
 }
 
 impl Component {
@@ -46,6 +50,7 @@ impl Component {
             Self::Api => "api",
             Self::Database => "database",
             Self::Migration => "migration",
+            Self::Pooler => "pooler",
         }
     }
 }
@@ -87,12 +92,22 @@ impl Names {
         format!("{}.{namespace}.svc", self.postgres())
     }
 
+    /// The name under which the API reaches PgBouncer.
+    pub fn pooler_host(&self, namespace: &str) -> String {
+        format!("{}.{namespace}.svc", self.pooler())
+    }
+
+    /// The Deployment of PgBouncer, its Service, configuration and disruption budget.
+    pub fn pooler(&self) -> String {
+        format!("{}-pooler", self.name)
+    }
+
     /// The claim of the database volume.
     pub fn volume(&self) -> String {
         format!("data-{}-postgres-0", self.name)
     }
 
-    /// The Deployment of the API and its Service.
+    /// The Deployment of the API, its Service, autoscaler and disruption budget.
     pub fn api(&self) -> String {
         format!("{}-api", self.name)
     }

@@ -18,7 +18,7 @@ use kube::api::{Api, ListParams};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
-use super::conditions::{API_READY, CREDENTIALS_READY, DATABASE_READY, PROGRESSING};
+use super::conditions::{API_READY, CREDENTIALS_READY, DATABASE_READY, POOLER_READY, PROGRESSING};
 use super::names::{Component, Names, managed_for};
 use super::obstacles::{Obstacle, Sieve};
 use super::ownership::{Claim, Owner, claim};
@@ -44,6 +44,14 @@ pub struct Observed {
     pub postgres: Option<StatefulSet>,
     /// PostgreSQL's Service.
     pub postgres_service: Option<Service>,
+    /// The connection pool's configuration.
+    pub pooler_config: Option<Secret>,
+    /// The connection pool's Service.
+    pub pooler_service: Option<Service>,
+    /// The connection pool.
+    pub pooler: Option<Deployment>,
+    /// The connection pool's disruption budget.
+    pub pooler_budget: Option<PodDisruptionBudget>,
     /// The API.
     pub api: Option<Deployment>,
     /// The API's Service.
@@ -77,6 +85,10 @@ impl Observed {
             volume: None,
             postgres: None,
             postgres_service: None,
+            pooler_config: None,
+            pooler_service: None,
+            pooler: None,
+            pooler_budget: None,
             api: None,
             api_service: None,
             autoscaler: None,
@@ -116,6 +128,12 @@ pub async fn observe(
         get(client, namespace, names.postgres()),
         get(client, namespace, names.postgres()),
     )?;
+    let (pooler_config, pooler_service, pooler, pooler_budget) = tokio::try_join!(
+        get(client, namespace, names.pooler()),
+        get(client, namespace, names.pooler()),
+        get(client, namespace, names.pooler()),
+        get(client, namespace, names.pooler()),
+    )?;
     let (api, api_service, api_budget, autoscalers, jobs, pods) = tokio::try_join!(
         get(client, namespace, names.api()),
         get(client, namespace, names.api()),
@@ -135,6 +153,10 @@ pub async fn observe(
         volume: sieve.ours(DATABASE_READY, volume),
         postgres: sieve.ours(DATABASE_READY, postgres),
         postgres_service: sieve.ours(DATABASE_READY, postgres_service),
+        pooler_config: sieve.ours(POOLER_READY, pooler_config),
+        pooler_service: sieve.ours(POOLER_READY, pooler_service),
+        pooler: sieve.ours(POOLER_READY, pooler),
+        pooler_budget: sieve.ours(PROGRESSING, pooler_budget),
         api: sieve.ours(API_READY, api),
         api_service: sieve.ours(API_READY, api_service),
         // Without its budget or autoscaler the API answers as before.

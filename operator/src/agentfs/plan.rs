@@ -9,7 +9,9 @@ use super::migration::Attempt;
 use super::names::Names;
 use super::obstacles::Obstacle;
 use super::ownership::Owner;
-use crate::crd::{Autoscaling, DeletionPolicy, ImagePullSecret, PodSettings, Quantity, Resources};
+use crate::crd::{
+    Autoscaling, DeletionPolicy, ImagePullSecret, PodSettings, Pooler, Quantity, Resources,
+};
 use crate::settings::Images;
 
 /// A plan that can be carried out. Everything in it is checked; what could not be had is `None`, and
@@ -34,6 +36,8 @@ pub struct Plan {
     pub database: DatabasePlan,
     /// How clients reach the database.
     pub access: Option<Access>,
+    /// The connection pool.
+    pub pooling: Pooling,
     /// The first API key: that of the Secret, or a new one where there is none.
     pub admin_key: Option<AdminKey>,
     /// What is known of the schema.
@@ -88,7 +92,7 @@ pub struct LiveApi {
     pub replicas: i32,
     /// Its image.
     pub image: Option<String>,
-    /// The database it works on, in the words of [`Access::mark`].
+    /// The database it works on, in the words of [`Way::mark`].
     pub database: Option<String>,
     /// Whether all of its pods are of the newest kind.
     pub rolled_out: bool,
@@ -133,11 +137,50 @@ pub struct Access {
     pub hash: String,
 }
 
-impl Access {
-    /// What the API's pods carry to tell which database they work on.
-    pub fn mark(&self) -> String {
-        hash([self.identity.as_str()])
+/// Whether there is a connection pool between the API and PostgreSQL.
+#[derive(Clone, Debug)]
+pub enum Pooling {
+    /// There is none.
+    Off,
+    /// There is this one.
+    On(Box<PoolerPlan>),
+    /// There should be one, and its configuration cannot be had.
+    Barred,
+}
+
+impl Pooling {
+    /// The connection pool, where there is one.
+    pub fn plan(&self) -> Option<&PoolerPlan> {
+        match self {
+            Self::On(plan) => Some(plan),
+            Self::Off | Self::Barred => None,
+        }
     }
+}
+
+/// The connection pool to be.
+#[derive(Clone, Debug)]
+pub struct PoolerPlan {
+    /// What the spec says.
+    pub spec: Pooler,
+    /// Where its pods run, and what they carry.
+    pub pods: PodPlan,
+    /// What its clients show to it. It has nothing to do with the database's credentials, so that the
+    /// API need not know of new ones.
+    pub credentials: Credentials,
+}
+
+/// The way by which the API reaches the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// The Secret that holds the URL.
+    pub secret: String,
+    /// The entry of the Secret that holds the URL.
+    pub key: String,
+    /// A hash that changes with anything that the API must know.
+    pub hash: String,
+    /// A hash that changes when it is another database, or the way to it is another.
+    pub mark: String,
 }
 
 /// What is known of the schema.
@@ -181,17 +224,37 @@ impl Plan {
         if self.suspended && !self.api.has_pods { 0 } else { replicas }
     }
 
+    /// The way by which the API is to reach the database, when it is known.
+    pub fn way(&self) -> Option<Way> {
+        let access = self.access.as_ref()?;
+        match &self.pooling {
+            Pooling::Off => Some(Way {
+                secret: access.secret.clone(),
+                key: access.key.clone(),
+                hash: access.hash.clone(),
+                mark: hash([access.identity.as_str(), "direct"]),
+            }),
+            Pooling::On(pooler) => Some(Way {
+                secret: self.names.pooler(),
+                key: "DATABASE_URL".into(),
+                hash: pooler.credentials.hash(),
+                mark: hash([access.identity.as_str(), "pooler"]),
+            }),
+            Pooling::Barred => None,
+        }
+    }
+
     /// Whether the API that runs works on what is wanted, on all its pods, so that nobody needs what
     /// it worked on before.
     pub fn api_has_moved(&self) -> bool {
         let Some(live) = &self.api.live else { return true };
-        let wanted = self.access.as_ref().map(Access::mark);
+        let wanted = self.way().map(|way| way.mark);
         live.rolled_out && wanted.is_some() && live.database == wanted
     }
 
-    /// Whether the API that runs works on another database than is wanted.
+    /// Whether the API that runs works on another database than is wanted, or by another way.
     pub fn api_is_elsewhere(&self) -> bool {
-        let wanted = self.access.as_ref().map(Access::mark);
+        let wanted = self.way().map(|way| way.mark);
         self.api.live.as_ref().is_some_and(|live| live.database != wanted)
     }
 }

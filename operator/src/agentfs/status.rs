@@ -8,8 +8,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::apply::Outcome;
 use super::build::{Applied, Children};
 use super::conditions::{
-    API_READY, CREDENTIALS_READY, DATABASE_READY, Finding, PROGRESSING, READY, SCHEMA_READY,
-    condition,
+    API_READY, CREDENTIALS_READY, DATABASE_READY, Finding, POOLER_READY, PROGRESSING, READY,
+    SCHEMA_READY, condition,
 };
 use super::findings::Facts;
 use super::names::Component;
@@ -20,6 +20,10 @@ use super::pods::Trouble;
 use super::reasons::Reason;
 use super::validate::Invalid;
 use crate::crd::{AgentFSStatus, ApiStatus, DatabaseStatus};
+
+/// The conditions, in the order in which they are shown.
+const KINDS: [&str; 7] =
+    [READY, PROGRESSING, CREDENTIALS_READY, DATABASE_READY, POOLER_READY, SCHEMA_READY, API_READY];
 
 /// What was found of an AgentFS.
 #[derive(Clone, Debug)]
@@ -40,7 +44,12 @@ impl Assessment {
             PROGRESSING => matches!(finding, Finding::Not { .. }),
             _ => finding.is_at_rest(),
         };
-        self.findings.len() > 1 && self.findings.iter().all(|(kind, f)| settled(kind, f))
+        self.is_complete() && self.findings.iter().all(|(kind, f)| settled(kind, f))
+    }
+
+    /// Whether everything that there is was looked at.
+    fn is_complete(&self) -> bool {
+        self.findings.iter().any(|(kind, _)| *kind == API_READY)
     }
 
     /// Whether it stays as it is until somebody does something.
@@ -65,26 +74,25 @@ pub fn assess(plan: &Plan, outcome: &Outcome, observed: &Observed) -> Assessment
     let credentials = found(CREDENTIALS_READY, facts.credentials());
     let database = found(DATABASE_READY, facts.database());
     let schema = found(SCHEMA_READY, facts.schema());
+    let pooler = facts.pooler().map(|finding| found(POOLER_READY, finding));
     let api = found(API_READY, facts.api());
-    let parts = [&credentials, &database, &schema, &api];
+    let parts: Vec<&Finding> =
+        [&credentials, &database].into_iter().chain(&pooler).chain([&schema, &api]).collect();
     let progressing = found(PROGRESSING, facts.progressing(&parts));
     let ready = facts.ready(&parts);
     let kind = match plan.database {
         DatabasePlan::Embedded(_) => "embedded",
         DatabasePlan::External => "external",
     };
-    Assessment {
-        findings: vec![
-            (READY, ready),
-            (PROGRESSING, progressing),
-            (CREDENTIALS_READY, credentials),
-            (DATABASE_READY, database),
-            (SCHEMA_READY, schema),
-            (API_READY, api),
-        ],
-        api: Some(counts),
-        database: Some(DatabaseStatus { kind: kind.into() }),
-    }
+    let mut findings = vec![
+        (READY, ready),
+        (PROGRESSING, progressing),
+        (CREDENTIALS_READY, credentials),
+        (DATABASE_READY, database),
+    ];
+    findings.extend(pooler.map(|finding| (POOLER_READY, finding)));
+    findings.extend([(SCHEMA_READY, schema), (API_READY, api)]);
+    Assessment { findings, api: Some(counts), database: Some(DatabaseStatus { kind: kind.into() }) }
 }
 
 /// What is to be said when there is no plan.
@@ -106,13 +114,18 @@ pub fn render(
 ) -> AgentFSStatus {
     let former = before.map(|s| s.conditions.as_slice()).unwrap_or_default();
     let not_yet = Finding::unknown(Reason::NotSeenYet, "The operator has not come to it yet.");
-    let kinds = [READY, PROGRESSING, CREDENTIALS_READY, DATABASE_READY, SCHEMA_READY, API_READY];
-    let conditions = kinds.into_iter().map(|kind| {
+    let conditions = KINDS.into_iter().filter_map(|kind| {
         let found = assessment.findings.iter().find(|(of, _)| *of == kind).map(|(_, f)| f);
         let kept = || former.iter().find(|c| c.type_ == kind).cloned();
         match found {
-            Some(finding) => condition(kind, finding, former, generation, now),
-            None => kept().unwrap_or_else(|| condition(kind, &not_yet, former, generation, now)),
+            Some(finding) => Some(condition(kind, finding, former, generation, now)),
+            // What there is not has no condition.
+            None if assessment.is_complete() => None,
+            None if kind == POOLER_READY => kept(),
+            None => {
+                let unknown = || condition(kind, &not_yet, former, generation, now);
+                Some(kept().unwrap_or_else(unknown))
+            }
         }
     });
     AgentFSStatus {

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::pods::object_name;
-use super::{AgentFSStatus, Api, Database};
+use super::{AgentFSStatus, Api, Database, Pooler};
 
 /// What the AgentFS should be. The operator makes and keeps everything that is needed for it:
 /// a PostgreSQL database, the API and its Service, the schema migrations, the passwords and the
@@ -61,6 +61,11 @@ use super::{AgentFSStatus, Api, Database};
     )
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.database.embedded) || !self.pooler.enabled || (self.pooler.replicas + 1) * self.pooler.poolSize <= 180").message(
+        "pooler: (replicas + 1) * poolSize must be at most 180, since the embedded PostgreSQL takes 200 connections and an update adds a pod"
+    )
+)]
 pub struct AgentFSSpec {
     /// The image of the AgentFS server, for example `registry.example/agentfs/server:1.4.0`. Left out,
     /// it is the one that belongs to the operator, and is upgraded with it. A new image is rolled out
@@ -100,6 +105,10 @@ pub struct AgentFSSpec {
     /// The API that agents talk to: stateless pods behind the Service `<name>-api`, port 8787.
     #[serde(default)]
     pub api: Api,
+
+    /// The connection pool between the API and PostgreSQL.
+    #[serde(default)]
+    pub pooler: Pooler,
 }
 
 /// What becomes of the data when the AgentFS is deleted.

@@ -11,6 +11,9 @@ mod child;
 mod credentials_secret;
 mod migration_job;
 mod pod;
+mod pooler_deployment;
+mod pooler_secret;
+mod pooler_service;
 mod postgres_service;
 mod postgres_statefulset;
 mod postgres_volume;
@@ -26,7 +29,7 @@ pub use child::{Applied, Child, Prepared, State};
 
 use super::migration::{self, Next};
 use super::names::Component;
-use super::plan::{DatabasePlan, Plan, Replicas};
+use super::plan::{DatabasePlan, Plan, Pooling, Replicas};
 use crate::crd::DeletionPolicy;
 
 /// Every child of an AgentFS. `S` tells whether they are [`Prepared`] or [`Applied`].
@@ -36,6 +39,8 @@ pub struct Children<S: State> {
     pub admin_key: S::Of<Secret>,
     /// The embedded database.
     pub database: Database<S>,
+    /// The connection pool.
+    pub pooler: Pooler<S>,
     /// The schema's migration.
     pub migration: Migration<S>,
     /// The API.
@@ -55,6 +60,21 @@ pub struct Database<S: State> {
     pub postgres: S::Of<StatefulSet>,
     /// How many pods of it there are to be; `None`: however many there are.
     pub replicas: Option<i32>,
+}
+
+/// The connection pool.
+#[derive(Clone, Debug)]
+pub struct Pooler<S: State> {
+    /// Its configuration.
+    pub config: S::Of<Secret>,
+    /// Its Service.
+    pub service: S::Of<Service>,
+    /// Its pods.
+    pub deployment: S::Of<Deployment>,
+    /// How many pods there are to be; `None`: however many there are.
+    pub replicas: Option<i32>,
+    /// How many pods may be away at once.
+    pub budget: S::Of<PodDisruptionBudget>,
 }
 
 /// The schema's migration.
@@ -91,6 +111,7 @@ pub fn build(plan: &Plan) -> Result<Children<Prepared>, serde_json::Error> {
             plan.admin_key.as_ref().map(|key| admin_key_secret::build(plan, key)),
         ),
         database: database(plan),
+        pooler: pooler(plan, migration.next),
         api: Api {
             service: Child::Wanted(api_service::build(plan)),
             deployment: Child::made(api_deployment(plan, migration.next)),
@@ -130,16 +151,54 @@ fn database(plan: &Plan) -> Database<Prepared> {
     }
 }
 
+/// The connection pool. While the API that runs works on another database, or is not to leave it
+/// before its schema is there, the pool is left before that one.
+fn pooler(plan: &Plan, next: Next) -> Pooler<Prepared> {
+    let left = Pooler {
+        config: Child::Left,
+        service: Child::Left,
+        deployment: Child::Left,
+        replicas: None,
+        budget: Child::Left,
+    };
+    let pooler = match &plan.pooling {
+        Pooling::On(pooler) => pooler,
+        Pooling::Barred => return left,
+        Pooling::Off if !plan.api_has_moved() => return left,
+        Pooling::Off => {
+            return Pooler {
+                config: Child::Unwanted,
+                service: Child::Unwanted,
+                deployment: Child::Unwanted,
+                replicas: None,
+                budget: Child::Unwanted,
+            };
+        }
+    };
+    let replicas = plan.unless_suspended(pooler.spec.replicas);
+    let held = plan.api_is_elsewhere() && !matches!(next, Next::Done { .. });
+    let access = plan.access.as_ref().filter(|_| !held);
+    Pooler {
+        config: Child::made(access.map(|access| pooler_secret::build(plan, pooler, access))),
+        service: Child::Wanted(pooler_service::build(plan)),
+        deployment: Child::made(
+            access.map(|access| pooler_deployment::build(plan, pooler, access)),
+        ),
+        replicas: Some(replicas),
+        budget: budget::build(plan, plan.names.pooler(), Component::Pooler, replicas),
+    }
+}
+
 /// The API's pods. A new image, and another database, are rolled out only when the schema is there.
 /// Until then pods of the previous image go on; pods on another database are left as they are.
 fn api_deployment(plan: &Plan, next: Next) -> Option<Deployment> {
-    let access = plan.access.as_ref()?;
+    let way = plan.way()?;
     let image = match next {
         Next::Done { .. } => plan.images.server.as_str(),
         _ if plan.api_is_elsewhere() => return None,
         _ => plan.api.live.as_ref()?.image.as_deref()?,
     };
-    Some(api_deployment::build(plan, access, image))
+    Some(api_deployment::build(plan, &way, image))
 }
 
 fn migration(plan: &Plan) -> Result<Migration<Prepared>, serde_json::Error> {

@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::apps::v1::{DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
-    Capabilities, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource, LocalObjectReference,
-    PodSecurityContext, PodSpec, ResourceRequirements, SeccompProfile, SecretKeySelector,
-    SecurityContext, ServicePort, ServiceSpec, TopologySpreadConstraint, Volume, VolumeMount,
+    Capabilities, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource, Lifecycle,
+    LifecycleHandler, LocalObjectReference, PodSecurityContext, PodSpec, ResourceRequirements,
+    SeccompProfile, SecretKeySelector, SecurityContext, ServicePort, ServiceSpec, SleepAction,
+    TopologySpreadConstraint, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
@@ -18,6 +20,32 @@ use crate::crd::{ImagePullSecret, Resources};
 
 /// The user of the AgentFS server's image.
 pub(super) const SERVER_USER: i64 = 65532;
+
+/// How long a pod that leaves goes on serving, until every node knows that it leaves.
+pub(super) const LEAVE_SLOWLY_SECONDS: i64 = 5;
+
+/// A pod that leaves goes on serving for a while. Kubernetes 1.30 and later can sleep by itself, so
+/// the image needs no program for it.
+pub(super) fn leave_slowly() -> Lifecycle {
+    Lifecycle {
+        pre_stop: Some(LifecycleHandler {
+            sleep: Some(SleepAction { seconds: LEAVE_SLOWLY_SECONDS }),
+            ..LifecycleHandler::default()
+        }),
+        ..Lifecycle::default()
+    }
+}
+
+/// Pods are replaced so that there are never too few: `surge` new ones come before old ones go.
+pub(super) fn one_more_then_one_less(surge: IntOrString) -> DeploymentStrategy {
+    DeploymentStrategy {
+        type_: Some("RollingUpdate".into()),
+        rolling_update: Some(RollingUpdateDeployment {
+            max_surge: Some(surge),
+            max_unavailable: Some(IntOrString::Int(0)),
+        }),
+    }
+}
 
 /// A pod's spec with all that does not depend on what runs in it.
 pub(super) fn spec(plan: &Plan, pods: &PodPlan, user: i64) -> PodSpec {

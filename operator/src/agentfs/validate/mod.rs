@@ -1,23 +1,21 @@
 //! The second call of a reconcile: the resource and what was seen become a plan that can be carried
 //! out, or a sentence that says why not.
 
-use k8s_openapi::api::core::v1::{EnvVar, PersistentVolumeClaimSpec, Secret};
-use kube::ResourceExt;
+mod database;
+mod pooler;
+
+use k8s_openapi::api::core::v1::{EnvVar, Secret};
 
 use super::conditions::CREDENTIALS_READY;
-use super::credentials::{self, AdminKey, Credentials, EXAMPLE_URL, Unusable};
+use super::credentials::{AdminKey, Unusable};
 use super::migration::attempts;
-use super::names::{Component, DATABASE, Names, POSTGRES_PORT};
+use super::names::{Component, DATABASE, Names};
 use super::observe::Observed;
 use super::obstacles::{Obstacle, Problem};
 use super::ownership::Owner;
-use super::plan::{
-    Access, ApiPlan, DatabasePlan, EmbeddedPlan, LiveApi, Plan, PodPlan, Replicas, SchemaFacts,
-};
+use super::plan::{ApiPlan, DatabasePlan, LiveApi, Plan, PodPlan, Replicas, SchemaFacts};
 use super::rollout::is_rolled_out;
-use crate::crd::{
-    Affinity, AgentFS, AgentFSSpec, Embedded, External, PodSettings, Quantity, Resources,
-};
+use crate::crd::{Affinity, AgentFS, AgentFSSpec, PodSettings, Resources};
 use crate::settings::Images;
 
 /// A field of the spec is wrong. The API server refuses most of these already. Nothing is changed
@@ -31,9 +29,6 @@ pub struct Invalid {
     pub problem: String,
 }
 
-/// The field that names the Secret of an external database.
-const SECRET_REF: &str = "spec.database.external.secretRef";
-
 /// Makes the plan for `agentfs`, which is `owner`, given what was seen.
 pub fn validate(
     agentfs: &AgentFS,
@@ -46,23 +41,7 @@ pub fn validate(
     let mut obstacles = observed.obstacles.clone();
     let spec = &agentfs.spec;
     amounts_are_fit("spec.api.resources", spec.api.resources.as_ref())?;
-    let (database, access) = match (&spec.database.embedded, &spec.database.external) {
-        (Some(embedded), None) => {
-            let plan = embedded_plan(embedded, &names, observed, &mut obstacles)?;
-            let access = embedded_access(&plan, &names, &owner.namespace, observed);
-            (DatabasePlan::Embedded(Box::new(plan)), access)
-        }
-        (None, Some(external)) => {
-            let access = external_access(external, &owner.namespace, observed, &mut obstacles);
-            (DatabasePlan::External, access)
-        }
-        _ => {
-            return Err(Invalid {
-                field: "spec.database",
-                problem: "set exactly one of embedded, external".into(),
-            });
-        }
-    };
+    let (database, access) = database::plan(spec, &owner, observed, &mut obstacles)?;
     let admin_key = kept_secret(
         observed.admin_key.as_ref(),
         names.admin_key(),
@@ -72,15 +51,17 @@ pub fn validate(
     );
     let database_ready = !spec.suspend
         && match database {
-            DatabasePlan::Embedded(_) => postgres_is_ready(observed),
+            DatabasePlan::Embedded(_) => database::postgres_is_ready(observed),
             DatabasePlan::External => true,
         };
+    let pooling = pooler::plan(&spec.pooler, &names, observed, &obstacles)?;
     Ok(Plan {
         owner,
         names,
         images: Images {
             server: spec.image.clone().unwrap_or_else(|| images.server.clone()),
             postgres: images.postgres.clone(),
+            pgbouncer: images.pgbouncer.clone(),
         },
         deletion_policy: spec.deletion_policy,
         suspended: spec.suspend,
@@ -96,6 +77,7 @@ pub fn validate(
         },
         database,
         access,
+        pooling,
         admin_key,
         schema: SchemaFacts {
             database_ready,
@@ -104,12 +86,6 @@ pub fn validate(
         },
         obstacles,
     })
-}
-
-/// Whether PostgreSQL takes connections, as its pod's readiness says.
-fn postgres_is_ready(observed: &Observed) -> bool {
-    let status = observed.postgres.as_ref().and_then(|set| set.status.as_ref());
-    status.and_then(|s| s.ready_replicas).unwrap_or(0) >= 1
 }
 
 fn name_is_fit(name: &str) -> Result<(), Invalid> {
@@ -181,107 +157,6 @@ fn kept_secret<T>(
                     remedy: "Correct it, or delete the Secret: the operator then makes a new one.",
                 },
             });
-            None
-        }
-    }
-}
-
-/// An existing volume keeps its class and never shrinks, so that an AgentFS that is made again finds
-/// its data whatever its manifest says of the size.
-fn embedded_plan(
-    embedded: &Embedded,
-    names: &Names,
-    observed: &Observed,
-    obstacles: &mut Vec<Obstacle>,
-) -> Result<EmbeddedPlan, Invalid> {
-    amounts_are_fit("spec.database.embedded.resources", embedded.resources.as_ref())?;
-    let wanted = &embedded.storage.size;
-    if !wanted.is_valid() {
-        return Err(Invalid {
-            field: "spec.database.embedded.storage.size",
-            problem: format!("{:?} is not a size; example: 10Gi", wanted.as_str()),
-        });
-    }
-    let (size, storage_class) = match observed.volume.as_ref().and_then(|v| v.spec.as_ref()) {
-        Some(live) => kept_volume(wanted, live),
-        None => (wanted.clone(), embedded.storage.storage_class_name.clone()),
-    };
-    Ok(EmbeddedPlan {
-        size,
-        storage_class,
-        resources: embedded.resources.clone(),
-        pods: pod_plan("spec.database.embedded.affinity", &embedded.pods)?,
-        credentials: kept_secret(
-            observed.credentials.as_ref(),
-            names.credentials(),
-            obstacles,
-            Credentials::from_secret,
-            Credentials::generate,
-        ),
-    })
-}
-
-fn kept_volume(wanted: &Quantity, live: &PersistentVolumeClaimSpec) -> (Quantity, Option<String>) {
-    let held = live.resources.as_ref().and_then(|r| r.requests.as_ref()?.get("storage"));
-    let size = match held.map(|size| Quantity::new(&size.0)) {
-        Some(held) if held.compare(wanted) == Some(std::cmp::Ordering::Greater) => held,
-        _ => wanted.clone(),
-    };
-    (size, live.storage_class_name.clone())
-}
-
-fn embedded_access(
-    plan: &EmbeddedPlan,
-    names: &Names,
-    namespace: &str,
-    observed: &Observed,
-) -> Option<Access> {
-    let credentials = plan.credentials.as_ref()?;
-    Some(Access {
-        secret: names.credentials(),
-        key: "DATABASE_URL".into(),
-        url: credentials.address(&names.postgres_host(namespace), POSTGRES_PORT),
-        // Another volume is another database.
-        identity: observed.volume.as_ref().and_then(ResourceExt::uid).unwrap_or_default(),
-        hash: credentials.hash(),
-    })
-}
-
-fn external_access(
-    external: &External,
-    namespace: &str,
-    observed: &Observed,
-    obstacles: &mut Vec<Obstacle>,
-) -> Option<Access> {
-    let (secret, key) = (&external.secret_ref.name, &external.secret_ref.key);
-    let read = match observed.references.secrets.get(secret) {
-        None => Err(Problem::SecretMissing {
-            secret: secret.clone(),
-            field: SECRET_REF,
-            remedy: format!(
-                "Make it, and the operator goes on by itself: kubectl create secret generic {secret} \
-                 -n {namespace} --from-literal={key}={EXAMPLE_URL}"
-            ),
-        }),
-        Some(live) => {
-            credentials::database_url(live, key).map_err(|unusable| Problem::SecretUnusable {
-                secret: secret.clone(),
-                unusable,
-                remedy: "Correct the Secret, or name another in spec.database.external.secretRef; \
-                         the operator goes on by itself.",
-            })
-        }
-    };
-    match read {
-        Ok((url, hash)) => Some(Access {
-            secret: secret.clone(),
-            key: key.clone(),
-            identity: url.identity(),
-            hash,
-            url,
-        }),
-        Err(problem) => {
-            obstacles.push(Obstacle { of: CREDENTIALS_READY, problem });
             None
         }
     }
