@@ -41,11 +41,11 @@ build: ## Compile everything
 	@$(CARGO) build $(PROFILE) --workspace --all-targets
 
 .PHONY: images
-images: ## Build the images server, operator and postgres with docker, podman or buildah
+images: ## Build the images server, operator, postgres and pgbouncer with docker, podman or buildah
 	@images/build
 
 .PHONY: generate
-generate: ## Write what is generated from the types: crds/, and their copy in the chart
+generate: ## Write what is made from the code: crds/, docs/CRD.md, and the chart's definitions and rights
 	@scripts/generate
 
 .PHONY: fmt

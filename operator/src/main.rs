@@ -18,14 +18,14 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Watch AgentFS resources and keep what they ask for, until SIGTERM.
-    Run(RunSettings),
+    Run(Box<RunSettings>),
     /// Print the custom resource definitions as YAML.
     Crds,
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Run(settings) => run(settings),
+        Command::Run(settings) => run(*settings),
         Command::Crds => print_crds(),
     };
     match result {

@@ -11,6 +11,9 @@ use kube::Client;
 use kube::client::Body;
 use serde_json::{Map, Value, json};
 
+/// The collections that the operator lists.
+const COLLECTIONS: [&str; 4] = ["pods", "jobs", "events", "horizontalpodautoscalers"];
+
 /// The server; cloning shares it.
 #[derive(Clone, Default)]
 pub(crate) struct ApiServer {
@@ -104,8 +107,7 @@ impl ApiServer {
         if let Some(object) = state.objects.get(path) {
             return (StatusCode::OK, object.clone());
         }
-        let is_collection =
-            path.rsplit('/').next().is_some_and(|last| ["pods", "jobs", "events"].contains(&last));
+        let is_collection = path.rsplit('/').next().is_some_and(|last| COLLECTIONS.contains(&last));
         if !is_collection {
             return not_found(path);
         }
@@ -141,6 +143,15 @@ impl ApiServer {
                 Some(object) => (StatusCode::OK, object),
                 None => not_found(path),
             },
+            _ if path.ends_with("/scale") => {
+                let Some(object) = state.objects.get_mut(path.trim_end_matches("/scale")) else {
+                    return not_found(path);
+                };
+                merge(object, &json!({"spec": {"replicas": body["spec"]["replicas"]}}));
+                let scale = json!({"apiVersion": "autoscaling/v1", "kind": "Scale",
+                                   "metadata": {}, "spec": body["spec"]});
+                (StatusCode::OK, scale)
+            }
             _ => {
                 let path = path.strip_suffix("/status").unwrap_or(path);
                 let applies = query.contains("fieldManager");

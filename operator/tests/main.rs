@@ -5,7 +5,14 @@
 
 mod api_server;
 mod crd;
+mod external;
 mod fixtures;
 mod golden;
+mod pod_settings;
+mod pooler;
 mod reconcile;
+mod rules;
+mod scaling;
 mod status;
+mod suspend;
+mod world;
