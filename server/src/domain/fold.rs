@@ -1,5 +1,8 @@
 //! Folding a batch of changes, in order, onto the heads and quotas that the batch has locked.
 
+#[cfg(test)]
+mod model;
+
 use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
