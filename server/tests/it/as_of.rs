@@ -304,8 +304,7 @@ async fn a_list_of_the_past_agrees_with_one_of_now() {
     };
     let mut paths = Vec::new();
     for i in 0..200 {
-        let segments: Vec<String> = (0..=i % 4).map(|_| segment()).collect();
-        let path = format!("/{}", segments.join("/"));
+        let path: String = (0..=i % 4).flat_map(|_| ["/".to_owned(), segment()]).collect();
         api.client.put(&path, json!(0)).await;
         paths.push(path);
     }
