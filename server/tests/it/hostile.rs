@@ -22,6 +22,8 @@ fn seeds() -> Vec<(&'static str, String)> {
     let list = json!({"agent_id": "ada", "prefix": "/h", "limit": 5, "cursor": "ZC9oL3g"});
     let glob =
         json!({"agent_id": "ada", "pattern": "/h/**/[a-z]*\\?", "limit": 5, "cursor": "L2g"});
+    let search = json!({"agent_id": "ada", "query": "x (é) & y's", "limit": 5, "path_prefix": "/h",
+        "tags_any": ["t"], "mode": "text"});
     let seeds = [
         ("/v1/put", put),
         ("/v1/put", first),
@@ -30,6 +32,7 @@ fn seeds() -> Vec<(&'static str, String)> {
         ("/v1/batch", operations),
         ("/v1/list", list),
         ("/v1/glob", glob),
+        ("/v1/search", search),
     ];
     seeds.into_iter().map(|(route, body)| (route, body.to_string())).collect()
 }
