@@ -239,7 +239,7 @@ mod tests {
                 value: JsonText::normalise(&raw).unwrap(),
                 tags: Tags::default(),
                 importance: 0.0,
-                searchable: false,
+                words: None,
                 ttl_seconds: None,
             }),
         )

@@ -17,6 +17,7 @@ use crate::domain::change::{Action, Change, Expected, NewValue, Outcome};
 use crate::domain::path::EntryPath;
 use crate::domain::tags::Tags;
 use crate::domain::value::JsonText;
+use crate::domain::words::Words;
 use crate::domain::{EntryKey, TenantId, rfc3339};
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -83,11 +84,12 @@ impl Request {
             agent: AgentId::parse(&self.agent_id)?,
             path: EntryPath::parse(&self.path)?,
         };
+        let value = JsonText::normalise(&self.value)?;
         let new = NewValue {
-            value: JsonText::normalise(&self.value)?,
+            words: self.searchable.then(|| Words::of_value(&value)),
+            value,
             tags: Tags::new(self.tags)?,
             importance: importance(self.importance)?,
-            searchable: self.searchable,
             ttl_seconds: self.ttl_seconds.map(ttl).transpose()?,
         };
         Ok(Change { expected: self.if_version, ..Change::new(key, Action::Put(new)) })

@@ -59,6 +59,7 @@ fn reads(then: &Value) -> Vec<(&'static str, Value)> {
         ("/v1/get", json!({"agent_id": "ada", "path": "/shared/x"})),
         ("/v1/list", json!({"agent_id": "ada", "prefix": "/own"})),
         ("/v1/glob", json!({"agent_id": "ada", "pattern": "/**"})),
+        ("/v1/search", json!({"agent_id": "ada", "query": "almond beech", "limit": 50})),
         ("/v1/batch", json!({"operations": [get]})),
         ("/v1/batch", json!({"operations": [get], "atomic": true})),
     ]

@@ -55,7 +55,7 @@ fn change(plan: &Plan, before: &[Change]) -> Change {
             value: JsonText::normalise(&raw).unwrap(),
             tags: Tags::default(),
             importance: 0.0,
-            searchable: false,
+            words: None,
             ttl_seconds: None,
         })
     };

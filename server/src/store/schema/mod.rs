@@ -14,10 +14,10 @@ use sqlx::error::DatabaseError;
 use super::StoreError;
 
 /// The schema that this program was built for.
-pub const SCHEMA_VERSION: i32 = 5;
+pub const SCHEMA_VERSION: i32 = 6;
 
 /// Our tables. Others may live in the same database.
-pub const TABLES: [&str; 11] = [
+pub const TABLES: [&str; 12] = [
     "api_keys",
     "embedding_jobs",
     "embedding_models",
@@ -28,6 +28,7 @@ pub const TABLES: [&str; 11] = [
     "quota_usage",
     "rate_limits",
     "schema_version",
+    "search_documents",
     "tenants",
 ];
 
