@@ -23,7 +23,10 @@ mod put;
 mod rate_headers;
 mod requeue;
 mod splice;
+mod worker;
 mod write;
+
+pub use self::worker::worker_router;
 
 use std::sync::Arc;
 
