@@ -1,11 +1,12 @@
 //! The program `agentfs-server`: parses the command line and hands over to the library.
 
 use std::fmt::Display;
+use std::pin::Pin;
 use std::process::ExitCode;
 
 use agentfs_server::migrate::{MigrateError, leave_last_words};
 use agentfs_server::settings::{DatabaseSettings, LogFormat, LogSettings, Settings};
-use agentfs_server::{admin, dev, listen, logging, migrate, serve};
+use agentfs_server::{admin, dev, listen, logging, migrate, serve, worker};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,11 +23,13 @@ struct Cli {
 enum Command {
     /// Serve the API
     Serve,
+    /// Embed what was written, for search by meaning; takes the settings that `serve` takes
+    Worker,
     /// Bring the database of DATABASE_URL to this program's schema; with AGENTFS_ADMIN_KEY also make that admin key valid
     Migrate,
     /// What operators do by command, on the database of DATABASE_URL
     Admin(admin::AdminArgs),
-    /// PostgreSQL, its schema and the API in one command, for one machine
+    /// PostgreSQL, its schema, the API and the worker in one command, for one machine
     Dev(dev::DevArgs),
     #[command(hide = true)]
     DevPostgres(dev::DevPostgresArgs),
@@ -34,9 +37,13 @@ enum Command {
     DevPostgresExec(dev::DevPostgresExecArgs),
 }
 
+/// Resolves when a signal asks for the end.
+type Shutdown = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 fn main() -> ExitCode {
     match command_line().command {
-        Command::Serve => in_runtime(serve()),
+        Command::Serve => in_runtime(with_settings(serve::serve)),
+        Command::Worker => in_runtime(with_settings(worker::run)),
         Command::Migrate => in_runtime(run_migrate()),
         Command::Admin(args) => in_runtime(administer(args)),
         Command::Dev(args) => finish(dev::run(&args)),
@@ -45,7 +52,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The command line, with the settings listed in the help of `serve`.
+/// The command line, with the settings listed in the help of `serve` and `worker`.
 fn command_line() -> Cli {
     let width = Settings::described().map(|s| s.name.len()).max().unwrap_or_default();
     let settings: Vec<String> =
@@ -54,7 +61,9 @@ fn command_line() -> Cli {
         "Settings (environment variables; default in parentheses):\n{}",
         settings.join("\n")
     );
-    let command = Cli::command().mut_subcommand("serve", |serve| serve.after_help(help));
+    let command = Cli::command()
+        .mut_subcommand("serve", |serve| serve.after_help(help.clone()))
+        .mut_subcommand("worker", |worker| worker.after_help(help));
     Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|e| e.exit())
 }
 
@@ -65,7 +74,12 @@ fn in_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
     }
 }
 
-async fn serve() -> ExitCode {
+/// Runs `program` with the settings of the environment, on their port, until a signal asks for the end.
+async fn with_settings<F, E>(program: impl FnOnce(Settings, TcpListener, Shutdown) -> F) -> ExitCode
+where
+    F: Future<Output = Result<(), E>>,
+    E: Display,
+{
     let settings = match Settings::from_env() {
         Ok(settings) => settings,
         Err(error) => return failed(error),
@@ -89,10 +103,10 @@ async fn serve() -> ExitCode {
     tracing::info!("serving on {address}, database {}", settings.database.address.endpoint());
     match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
         (Ok(mut term), Ok(mut int)) => {
-            let shutdown = async move {
+            let shutdown: Shutdown = Box::pin(async move {
                 tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
-            };
-            finish(serve::serve(settings, listener, shutdown).await)
+            });
+            finish(program(settings, listener, shutdown).await)
         }
         (Err(error), _) | (_, Err(error)) => failed(format!("signals cannot be received: {error}")),
     }

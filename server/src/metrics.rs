@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus::core::{Atomic, AtomicI64, Collector, GenericGaugeVec};
 use prometheus::{
-    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
 };
 
 use crate::batch::Backlog;
@@ -31,6 +31,10 @@ pub struct Metrics {
     pool_connections: IntGaugeVec,
     pool_wait: Gauge,
     embedding_jobs: IntGaugeVec,
+    embedding_outcomes: IntCounterVec,
+    embedding_requests: HistogramVec,
+    embedding_tokens: IntCounter,
+    embedding_cut: IntCounter,
 }
 
 impl Metrics {
@@ -114,6 +118,30 @@ impl Metrics {
                 "Embedding jobs there are now, by status; looked at every 15 s.",
                 "status",
             )?,
+            embedding_outcomes: counters(
+                &registry,
+                "agentfs_embedding_outcomes_total",
+                "Embedding jobs that this worker has had, by what became of them.",
+                &["outcome"],
+            )?,
+            embedding_requests: histograms(
+                &registry,
+                "agentfs_embedding_request_duration_ms",
+                "Time that the embedding provider took for a batch, in milliseconds.",
+                &MILLISECONDS,
+                &["ok"],
+            )?,
+            embedding_tokens: registered(
+                &registry,
+                IntCounter::new("agentfs_embedding_tokens_total", "Tokens embedded."),
+            )?,
+            embedding_cut: registered(
+                &registry,
+                IntCounter::new(
+                    "agentfs_embedding_texts_cut_total",
+                    "Texts embedded without their end, since they were longer than the model takes.",
+                ),
+            )?,
             registry,
         };
         metrics.describe_process()?;
@@ -123,6 +151,9 @@ impl Metrics {
         }
         for limit in ["requests", "searches", "preauth", "lockout"] {
             metrics.rate_limit_denials.with_label_values(&[limit]);
+        }
+        for outcome in ["embedded", "outdated", "again", "failed"] {
+            metrics.embedding_outcomes.with_label_values(&[outcome]);
         }
         Ok(metrics)
     }
@@ -195,6 +226,23 @@ impl Metrics {
         for (status, count) in counts {
             self.embedding_jobs.with_label_values(&[status]).set(*count);
         }
+    }
+
+    /// Counts what became of an embedding job.
+    pub fn embedding_outcome(&self, outcome: &str) {
+        self.embedding_outcomes.with_label_values(&[outcome]).inc();
+    }
+
+    /// Notes a request to the embedding provider.
+    pub fn embedding_request(&self, ok: bool, took: Duration) {
+        let ok = if ok { "true" } else { "false" };
+        self.embedding_requests.with_label_values(&[ok]).observe(milliseconds(took));
+    }
+
+    /// Counts an embedded text.
+    pub fn embedded(&self, tokens: i64, cut: bool) {
+        self.embedding_tokens.inc_by(tokens.unsigned_abs());
+        self.embedding_cut.inc_by(u64::from(cut));
     }
 
     /// All metrics in Prometheus' text format.

@@ -44,7 +44,7 @@ pub async fn serve(
 }
 
 fn app(settings: Settings) -> Result<App, prometheus::Error> {
-    let Settings { database, listen, connections, limits, logs: _ } = settings;
+    let Settings { database, listen, connections, limits, embeddings: _, logs: _ } = settings;
     let metrics = Metrics::new()?;
     let pool = database.address.pool(database.pool_size);
     let (address, counted) = (database.address.clone(), metrics.clone());

@@ -1,4 +1,4 @@
-//! `agentfs-server dev`: PostgreSQL, migrations and the API in one process on one machine.
+//! `agentfs-server dev`: PostgreSQL, migrations, the API and the worker in one process on one machine.
 
 use std::convert::Infallible;
 use std::io::{self, Write};
@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use secrecy::ExposeSecret;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
-use tokio::task::JoinError;
+use tokio::sync::{oneshot, watch};
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{sleep, timeout};
 
 use super::data_folder::DataFolder;
@@ -22,10 +22,12 @@ use super::instance::{Instance, InstanceOptions};
 use super::{ending, leftover};
 use crate::domain::DEFAULT_TENANT;
 use crate::domain::scope::DEFAULT_SCOPES;
+use crate::metrics::Metrics;
 use crate::settings::{LimitSettings, LogFormat, LogSettings, Settings};
 use crate::store::api_keys;
 use crate::store::connect::DatabaseAddress;
-use crate::{logging, migrate, serve};
+use crate::worker::WorkerError;
+use crate::{embedding, logging, migrate, serve, worker};
 
 /// Who keeps the API key of dev.env.
 const MANAGER: &str = "dev";
@@ -93,6 +95,7 @@ async fn serve_on(
         prepared = prepare(instance, &settings.database.address) => prepared?,
         () = &mut told_to_end => return Ok(()),
     };
+    let worker = Background::start(&settings)?;
     let (end, ended) = oneshot::channel::<()>();
     // Resolves when the sender is dropped.
     let shutdown = async move { ended.await.unwrap_or_default() };
@@ -104,7 +107,48 @@ async fn serve_on(
     };
     drop(end);
     let drained = result_of(api.await);
+    worker.end().await;
     result.and(drained)
+}
+
+/// The worker, in this process.
+struct Background {
+    task: Option<JoinHandle<()>>,
+    end: watch::Sender<bool>,
+}
+
+impl Background {
+    /// Starts it where there is an embedding model, and says which, or what to do to have one.
+    fn start(settings: &Settings) -> Result<Self, WorkerError> {
+        let begun = Instant::now();
+        let embeddings = settings.embeddings.clone();
+        let (end, ended) = watch::channel(false);
+        let Some(embedder) = embedding::embedder(&embeddings.provider)? else {
+            say(&format!(
+                "{:<50} none: set OPENAI_API_KEY or OPENAI_BASE_URL to have one",
+                "embedding model"
+            ));
+            return Ok(Self { task: None, end });
+        };
+        let model = embedder.model();
+        say(&format!(
+            "embedding model {:<34} ready   {:.1} s",
+            format!("{} ({})", model.name, model.dimensions),
+            begun.elapsed().as_secs_f64()
+        ));
+        let pool = settings.database.address.pool(embeddings.concurrency as u32 + 2);
+        let metrics = Metrics::new()?;
+        let task = tokio::spawn(worker::work(pool, Some(embedder), embeddings, metrics, ended));
+        Ok(Self { task: Some(task), end })
+    }
+
+    async fn end(self) {
+        self.end.send_replace(true);
+        if let Some(task) = self.task {
+            // It panics only where there is a fault in it, which it has logged.
+            let _ = task.await;
+        }
+    }
 }
 
 /// What the environment says, with the database and the address of this command, and without limits of the minute unless

@@ -5,6 +5,7 @@ pub mod api_key;
 mod canonical;
 pub mod change;
 pub mod client;
+pub mod embedding_text;
 pub mod fold;
 pub mod glob;
 pub mod idempotency;

@@ -9,6 +9,7 @@ use prometheus::TEXT_FORMAT;
 use super::App;
 use super::error::{ApiError, Code};
 use super::extract::{bearer, refuse, token_matches};
+use crate::metrics::Metrics;
 
 /// One who may see the metrics.
 pub(super) struct Scraper;
@@ -21,11 +22,7 @@ impl FromRequestParts<App> for Scraper {
         if bearer(&parts.headers).is_some_and(|given| token_matches(token, given)) {
             return Ok(Self);
         }
-        let unauthorized = ApiError::new(
-            Code::Unauthorized,
-            "send the header Authorization: Bearer <METRICS_TOKEN>",
-        );
-        Err(refuse(parts, app, None, unauthorized).await)
+        Err(refuse(parts, app, None, unauthorized()).await)
     }
 }
 
@@ -33,7 +30,15 @@ pub(super) async fn metrics(_: Scraper, State(app): State<App>) -> Result<Respon
     app.metrics.pool(app.pool.size(), app.pool.num_idle());
     app.metrics.queue("reads", app.reads.backlog());
     app.metrics.queue("writes", app.writes.backlog());
-    let text = app.metrics.render().map_err(|e| {
+    rendered(&app.metrics)
+}
+
+pub(super) fn unauthorized() -> ApiError {
+    ApiError::new(Code::Unauthorized, "send the header Authorization: Bearer <METRICS_TOKEN>")
+}
+
+pub(super) fn rendered(metrics: &Metrics) -> Result<Response, ApiError> {
+    let text = metrics.render().map_err(|e| {
         tracing::error!("metrics cannot be rendered: {e}");
         ApiError::internal()
     })?;

@@ -25,7 +25,10 @@ mod rate_headers;
 mod requeue;
 mod search;
 mod splice;
+mod worker;
 mod write;
+
+pub use self::worker::worker_router;
 
 use std::sync::Arc;
 

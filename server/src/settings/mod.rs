@@ -2,6 +2,7 @@
 
 mod connections;
 mod database;
+mod embeddings;
 mod limits;
 mod listen;
 mod logs;
@@ -9,6 +10,7 @@ mod reader;
 
 pub use connections::ConnectionSettings;
 pub use database::DatabaseSettings;
+pub use embeddings::{EmbeddingSettings, OpenAiSettings, Provider};
 pub use limits::LimitSettings;
 pub use listen::{ListenSettings, MetricsAccess};
 pub use logs::{LogFormat, LogSettings};
@@ -16,7 +18,7 @@ pub use reader::{Described, SettingsError};
 
 use reader::Reader;
 
-/// All settings of `agentfs-server serve`.
+/// All settings of `agentfs-server serve` and `agentfs-server worker`.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Where the database is.
@@ -27,6 +29,8 @@ pub struct Settings {
     pub connections: ConnectionSettings,
     /// What tenants, keys and strangers may do.
     pub limits: LimitSettings,
+    /// Who makes embeddings.
+    pub embeddings: EmbeddingSettings,
     /// What is logged.
     pub logs: LogSettings,
 }
@@ -44,6 +48,7 @@ impl Settings {
         let listen = ListenSettings::read(&mut reader);
         let connections = ConnectionSettings::read(&mut reader);
         let limits = LimitSettings::read(&mut reader);
+        let embeddings = EmbeddingSettings::read(&mut reader);
         let logs = LogSettings::read(&mut reader, LogFormat::Json);
         reader.finish()?;
         // Each is there when no problem was noted.
@@ -53,6 +58,7 @@ impl Settings {
                 listen: listen?,
                 connections: connections?,
                 limits: limits?,
+                embeddings: embeddings?,
                 logs: logs?,
             })
         };
@@ -66,6 +72,7 @@ impl Settings {
             ListenSettings::DESCRIBED,
             ConnectionSettings::DESCRIBED,
             LimitSettings::DESCRIBED,
+            EmbeddingSettings::DESCRIBED,
             LogSettings::DESCRIBED,
         ];
         concerns.into_iter().flatten().copied()

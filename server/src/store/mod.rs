@@ -6,6 +6,8 @@ pub mod as_of;
 pub mod connect;
 pub mod dump;
 pub mod embedding_jobs;
+pub mod embedding_models;
+pub mod embeddings;
 pub mod get;
 pub mod list;
 pub mod list_as_of;

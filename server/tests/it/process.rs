@@ -1,4 +1,4 @@
-//! `agentfs-server serve` as a process of its own.
+//! `agentfs-server serve`, or another command that answers on a port, as a process of its own.
 
 use std::fs::File;
 use std::net::TcpListener;
@@ -31,13 +31,23 @@ impl Process {
         Self::start_program(Path::new(env!("CARGO_BIN_EXE_agentfs-server")), port, settings)
     }
 
+    /// Another command that answers on a port.
+    pub fn start_command(command: &str, port: u16, settings: &[(&str, &str)]) -> Self {
+        let program = Path::new(env!("CARGO_BIN_EXE_agentfs-server"));
+        Self::start_with(program, command, port, settings)
+    }
+
     /// The same with another build of the program.
     pub fn start_program(program: &Path, port: u16, settings: &[(&str, &str)]) -> Self {
+        Self::start_with(program, "serve", port, settings)
+    }
+
+    fn start_with(program: &Path, name: &str, port: u16, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let output = File::create(folder.path().join("log")).unwrap();
         let mut command = Command::new(program);
         command
-            .arg("serve")
+            .arg(name)
             .env("PORT", port.to_string())
             .envs(UNLIMITED)
             .envs(settings.iter().copied())

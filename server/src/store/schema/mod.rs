@@ -14,7 +14,7 @@ use sqlx::error::DatabaseError;
 use super::StoreError;
 
 /// The schema that this program was built for.
-pub const SCHEMA_VERSION: i32 = 6;
+pub const SCHEMA_VERSION: i32 = 7;
 
 /// Our tables. Others may live in the same database.
 pub const TABLES: [&str; 12] = [
