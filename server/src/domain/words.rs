@@ -121,8 +121,8 @@ mod tests {
         assert!(many.len() <= MAX_BYTES && many.len() > MAX_BYTES - 4);
         let long = "é".repeat(5000);
         assert_eq!(of_value(&format!("\"{long}\"")), Words::of_query(&long).0);
-        let query: String = (0..500).map(|n| format!("w{} ", n / 2)).collect();
-        assert_eq!(Words::of_query(&query).0.split(' ').count(), MAX_OF_QUERY);
+        let query: Vec<String> = (0..500).map(|n| format!("w{}", n / 2)).collect();
+        assert_eq!(Words::of_query(&query.join(" ")).0.split(' ').count(), MAX_OF_QUERY);
     }
 
     proptest! {
