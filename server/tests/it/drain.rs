@@ -66,6 +66,7 @@ async fn under_load_every_accepted_request_is_answered() {
 #[tokio::test]
 async fn what_is_under_way_is_answered_and_what_is_idle_is_closed() {
     let (mut api, database) = Api::start().await;
+    api.until_served().await;
     let gate = Gate::close(&database).await;
     let mut idle = Raw::connect(&api.client.url).await;
     let mut kept = Raw::connect(&api.client.url).await;

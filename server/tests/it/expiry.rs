@@ -13,7 +13,9 @@ use crate::api::{Api, Client};
 use crate::database::Database;
 
 /// Expires all that has a ttl, in both tables.
+/// Takes the tenants' quota rows first, as every writer does: then it waits for writers, and they for it, and nobody crosswise.
 const EXPIRE: &str = "
+    SELECT FROM quota_usage FOR UPDATE;
     WITH heads AS (UPDATE entries SET expires_at = now() - interval '1 second' WHERE expires_at IS NOT NULL)
     UPDATE entry_versions SET expires_at = now() - interval '1 second' WHERE expires_at IS NOT NULL AND deleted_at IS NULL";
 

@@ -43,6 +43,7 @@ async fn asked(format: &str) -> (Process, String) {
     client.post("/v1/put", json!({"agent_id": "ada", "value": SECRETS[0]})).await;
     client.request("/v1/put", &format!("{{\"value\": {}", SECRETS[0])).send().await.unwrap();
     client.post(&format!("/v1/search?q={}", SECRETS[2]), json!({"query": SECRETS[2]})).await;
+    client.post(&format!("/nowhere/{}", SECRETS[2]), json!({"query": SECRETS[2]})).await;
     client.with_key(SECRETS[5]).post("/v1/get", json!({})).await;
     client.with_key(SECRETS[3]).ok("/v1/admin/create-key", json!({})).await;
     let metrics = client.http.get(format!("{}/metrics", client.url)).bearer_auth(SECRETS[4]);
