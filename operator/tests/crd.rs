@@ -22,6 +22,13 @@ fn the_file_in_crds_is_what_the_types_say() {
 }
 
 #[test]
+fn the_page_of_all_fields_is_what_the_types_say() {
+    let path = format!("{}/../docs/CRD.md", env!("CARGO_MANIFEST_DIR"));
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(kept == crd::docs::page(), "{path} is not what the types say; run `make generate`");
+}
+
+#[test]
 fn every_text_list_and_map_is_bounded_and_described() {
     fn walk(path: &str, schema: &Value, unbounded: &mut Vec<String>) {
         let is = |key: &str| schema.get(key).is_some();

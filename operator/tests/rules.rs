@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::crd::schema;
 
 /// The sentences with which the CEL rules refuse `new` (in place of `old`, for a change).
-fn refusals(new: &Value, old: Option<&Value>) -> Vec<String> {
+pub(crate) fn refusals(new: &Value, old: Option<&Value>) -> Vec<String> {
     match Validator::new().validate(&schema(), new, old) {
         Ok(()) => Vec::new(),
         Err(errors) => errors.as_slice().iter().map(|error| error.message.clone()).collect(),

@@ -36,7 +36,7 @@ impl Readiness for Says {
 /// A cluster with the AgentFS `memory`, and an operator to look after it.
 pub(crate) struct World {
     pub(crate) server: ApiServer,
-    context: Arc<Context>,
+    pub(crate) context: Arc<Context>,
     pub(crate) resource: Arc<AgentFS>,
 }
 

@@ -28,4 +28,5 @@ pub mod references;
 mod rollout;
 pub mod status;
 pub mod validate;
+pub mod watches;
 mod writer;

@@ -19,7 +19,7 @@ use super::status::{Assessment, assess, assess_invalid, render};
 use super::validate::validate;
 use super::{apply, build, events, observe};
 use crate::crd::AgentFS;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Reconciled};
 use crate::settings::Images;
 
 /// How soon an AgentFS that is not settled is looked at again, besides the watches.
@@ -64,18 +64,34 @@ pub enum Error {
     Status(#[source] kube::Error),
 }
 
+impl Error {
+    /// The call that failed.
+    fn step(&self) -> &'static str {
+        match self {
+            Self::Observe(_) => "observe",
+            Self::Build(_) => "build",
+            Self::Apply(_) => "apply",
+            Self::Status(_) => "status",
+        }
+    }
+}
+
 /// Makes what `agentfs` asks for, and says how it is.
 pub async fn reconcile(agentfs: Arc<AgentFS>, context: Arc<Context>) -> Result<Action, Error> {
     let begun = Instant::now();
     let result = Box::pin(attempt(&agentfs, &context)).await;
-    context.metrics.reconciled(begun.elapsed(), result.is_ok());
+    let counted = match &result {
+        Ok((_, reconciled)) => *reconciled,
+        Err(error) => Reconciled::Error { step: error.step() },
+    };
+    context.metrics.reconciled(begun.elapsed(), counted);
     if result.is_ok() {
         context.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&key(&agentfs));
     }
-    result
+    result.map(|(action, _)| action)
 }
 
-async fn attempt(cached: &AgentFS, context: &Context) -> Result<Action, Error> {
+async fn attempt(cached: &AgentFS, context: &Context) -> Result<(Action, Reconciled), Error> {
     let namespace = cached.namespace().unwrap_or_default();
     let api: Api<AgentFS> = Api::namespaced(context.client.clone(), &namespace);
     // The copy of the watch may be older than the status that was written last.
@@ -83,10 +99,12 @@ async fn attempt(cached: &AgentFS, context: &Context) -> Result<Action, Error> {
     let Some(agentfs) = agentfs.filter(|agentfs| agentfs.metadata.deletion_timestamp.is_none())
     else {
         // Kubernetes deletes what is owned; the rest is kept on purpose.
-        return Ok(Action::await_change());
+        return Ok((Action::await_change(), Reconciled::Settled));
     };
 
-    let Some(owner) = Owner::of(&agentfs) else { return Ok(Action::await_change()) };
+    let Some(owner) = Owner::of(&agentfs) else {
+        return Ok((Action::await_change(), Reconciled::Settled));
+    };
     // The futures are large; on the heap they do not fill the stack of whoever waits for them.
     let observed = observe::observe(&context.client, &*context.readiness, &agentfs, &owner);
     let observed = Box::pin(observed).await.map_err(Error::Observe)?;
@@ -95,7 +113,7 @@ async fn attempt(cached: &AgentFS, context: &Context) -> Result<Action, Error> {
         Ok(plan) => plan,
         Err(invalid) => {
             tell(&agentfs, &api, context, &assess_invalid(&invalid), now).await?;
-            return Ok(Action::requeue(AFTER_REFUSAL));
+            return Ok((Action::requeue(AFTER_REFUSAL), Reconciled::NeedsAttention));
         }
     };
     let children = build::build(&plan).map_err(Error::Build)?;
@@ -104,7 +122,8 @@ async fn attempt(cached: &AgentFS, context: &Context) -> Result<Action, Error> {
     let outcome = Box::pin(applied).await?;
     let assessment = assess(&plan, &outcome, &observed);
     tell(&agentfs, &api, context, &assessment, now).await?;
-    Ok(Action::requeue(again(&assessment, outcome.children.migration.next, now)))
+    let action = Action::requeue(again(&assessment, outcome.children.migration.next, now));
+    Ok((action, assessment.reconciled()))
 }
 
 /// When to look again, besides the watches.

@@ -20,6 +20,7 @@ use super::pods::Trouble;
 use super::reasons::Reason;
 use super::validate::Invalid;
 use crate::crd::{AgentFSStatus, ApiStatus, DatabaseStatus};
+use crate::metrics::Reconciled;
 
 /// The conditions, in the order in which they are shown.
 const KINDS: [&str; 7] =
@@ -45,6 +46,17 @@ impl Assessment {
             _ => finding.is_at_rest(),
         };
         self.is_complete() && self.findings.iter().all(|(kind, f)| settled(kind, f))
+    }
+
+    /// How the reconcile that found it ended.
+    pub fn reconciled(&self) -> Reconciled {
+        if self.needs_somebody() {
+            Reconciled::NeedsAttention
+        } else if self.is_settled() {
+            Reconciled::Settled
+        } else {
+            Reconciled::InProgress
+        }
     }
 
     /// Whether everything that there is was looked at.

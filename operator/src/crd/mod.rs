@@ -9,6 +9,7 @@
 mod agentfs;
 mod api;
 mod database;
+pub mod docs;
 mod pods;
 mod pooler;
 mod quantity;
