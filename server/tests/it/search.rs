@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use crate::api::{Api, Client};
 use crate::database::Database;
 
-fn note(path: &str, value: Value) -> Value {
-    json!({"agent_id": "ada", "path": path, "value": value, "searchable": true})
+fn note(path: &str, value: impl Into<Value>) -> Value {
+    json!({"agent_id": "ada", "path": path, "value": value.into(), "searchable": true})
 }
 
 async fn put(client: &Client, path: &str, value: &str) -> Value {
@@ -89,7 +89,7 @@ async fn most_of_the_words_are_enough_and_all_of_them_are_best() {
         .iter()
         .map(|r| r["similarity"].as_f64().unwrap())
         .collect();
-    assert!(similar[0] == 1.0 && similar.is_sorted_by(|a, b| a > b), "{similar:?}");
+    assert!(similar[0] > 0.9999 && similar.is_sorted_by(|a, b| a > b), "{similar:?}");
     assert!(similar.iter().all(|s| (0.0..=1.0).contains(s)));
     // The rarer word decides, however often the other is said.
     assert_eq!(paths(&search(client, "red bicycle").await)[0], "/bike");

@@ -19,20 +19,29 @@ use crate::domain::{DEFAULT_TENANT, EntryKey};
 
 const LIMIT: i64 = 12;
 
-/// A change as it is thought up: what it expects is told by the version that was made so many changes ago.
+/// What a change expects of its entry.
+#[derive(Debug, Clone, Copy)]
+enum Expects {
+    Anything,
+    Absent,
+    /// The version that the change so many places before would make.
+    Back(usize),
+}
+
+/// A change as it is thought up.
 #[derive(Debug, Clone)]
 struct Plan {
     path: u8,
     kind: u8,
-    expects: Option<Option<usize>>,
+    expects: Expects,
     key: Option<u8>,
 }
 
 fn plan() -> impl Strategy<Value = Plan> {
     let expects = prop_oneof![
-        4 => Just(None),
-        1 => Just(Some(None)),
-        2 => (1_usize..4).prop_map(|back| Some(Some(back))),
+        4 => Just(Expects::Anything),
+        1 => Just(Expects::Absent),
+        2 => (1_usize..4).prop_map(Expects::Back),
     ];
     let key = prop_oneof![3 => Just(None), 1 => (0_u8..3).prop_map(Some)];
     (0_u8..3, 0_u8..6, expects, key).prop_map(|(path, kind, expects, key)| Plan {
@@ -64,10 +73,14 @@ fn change(plan: &Plan, before: &[Change]) -> Change {
         1 => Action::Read,
         value => put(value % 2),
     };
-    let expected = plan.expects.map(|back| {
-        let seen = back.and_then(|back| before.iter().rev().nth(back - 1));
-        seen.map_or(Expected::Absent, |change| Expected::Version(change.version_id))
-    });
+    let expected = match plan.expects {
+        Expects::Anything => None,
+        Expects::Absent => Some(Expected::Absent),
+        Expects::Back(back) => {
+            let seen = before.iter().rev().nth(back - 1);
+            Some(seen.map_or(Expected::Absent, |change| Expected::Version(change.version_id)))
+        }
+    };
     let change = Change { expected, ..Change::new(key, action) };
     let key = plan.key.filter(|_| plan.kind != 1);
     let key = key.map(|key| IdempotencyKey::parse(&key.to_string()).unwrap());
