@@ -36,6 +36,7 @@ mod logs;
 mod metrics;
 mod migrate;
 mod openapi;
+mod operations;
 mod pages;
 mod preauth;
 mod preconditions;
