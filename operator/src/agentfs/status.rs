@@ -90,7 +90,10 @@ pub fn assess(plan: &Plan, outcome: &Outcome, observed: &Observed) -> Assessment
     let api = found(API_READY, facts.api());
     let parts: Vec<&Finding> =
         [&credentials, &database].into_iter().chain(&pooler).chain([&schema, &api]).collect();
-    let progressing = found(PROGRESSING, facts.progressing(&parts));
+    let progressing = match found(PROGRESSING, facts.progressing(&parts)) {
+        Finding::Waiting { reason, message } => Finding::Fine { reason, message },
+        finding => finding,
+    };
     let ready = facts.ready(&parts);
     let kind = match plan.database {
         DatabasePlan::Embedded(_) => "embedded",

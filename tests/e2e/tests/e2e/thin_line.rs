@@ -128,7 +128,7 @@ async fn acknowledged_writes_survive_killed_pods(
     for n in 0..60 {
         match n {
             20 => kill_pods(namespace.name(), "app.kubernetes.io/component=api").await?,
-            40 => kill_pods(namespace.name(), "app.kubernetes.io/component=postgres").await?,
+            40 => kill_pods(namespace.name(), "app.kubernetes.io/component=database").await?,
             _ => {}
         }
         let path = format!("/many/{n}");
