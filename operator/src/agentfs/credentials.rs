@@ -76,10 +76,10 @@ impl Credentials {
         })
     }
 
-    /// The URL by which a client reaches the database on `host`.
+    /// The URL by which a client reaches the database on `host`, inside the cluster and without TLS.
     pub fn url(&self, host: &str, port: u16) -> SecretString {
         format!(
-            "postgres://{}:{}@{host}:{port}/{}",
+            "postgres://{}:{}@{host}:{port}/{}?sslmode=disable",
             percent_encoded(&self.username),
             percent_encoded(self.password.expose_secret()),
             percent_encoded(&self.database),
@@ -240,7 +240,7 @@ mod tests {
         .unwrap();
         assert_eq!(
             credentials.url("host", 5432).expose_secret(),
-            "postgres://a%20b:p%40ss%2Fw%C3%B6%3Ard%3F%23%25@host:5432/x"
+            "postgres://a%20b:p%40ss%2Fw%C3%B6%3Ard%3F%23%25@host:5432/x?sslmode=disable"
         );
     }
 
