@@ -177,3 +177,47 @@ async fn from_embedded_to_external_the_old_database_stays_until_the_api_has_left
     world.reconcile().await.unwrap();
     assert_eq!(database_of(&world)["name"], "memory-credentials");
 }
+
+#[tokio::test]
+async fn a_database_that_another_agentfs_works_on_is_left_alone() {
+    let other = settled().await.server.get(RESOURCE).unwrap();
+    let identity = other["status"]["database"]["identity"].clone();
+    assert!(identity.is_string());
+    let other = |created: &str| {
+        let mut other = other.clone();
+        other["metadata"] = json!({"name": "first", "namespace": "elsewhere", "uid": "other",
+                                   "creationTimestamp": created});
+        other
+    };
+    let world = World::new("external");
+    world.server.put(SECRET, url_secret("postgres://b:two@DB.internal:5432/memory"));
+    world.other(&other("2026-11-01T00:00:00Z"));
+    world.reconcile().await.unwrap();
+    let (status, reason, message) = world.said("DatabaseReady");
+    assert_eq!((status.as_str(), reason.as_str()), ("False", "DatabaseInUse"));
+    assert!(
+        message.starts_with(
+            "The database DB.internal:5432/memory is in use by the AgentFS elsewhere/first (since "
+        ),
+        "{message}"
+    );
+    assert_eq!(world.server.names("batch/v1/jobs"), Vec::<String>::new());
+
+    // The other one moves on.
+    let mut moved = other("2026-11-01T00:00:00Z");
+    moved["status"]["database"]["identity"] = json!("another");
+    world.other(&moved);
+    let world = world.settle().await;
+    assert_eq!(world.server.get(RESOURCE).unwrap()["status"]["database"]["identity"], identity);
+
+    // Of two that claim the same, the one that was made first has it.
+    world
+        .server
+        .change(RESOURCE, &json!({"metadata": {"creationTimestamp": "2026-11-02T00:00:00Z"}}));
+    world.other(&other("2026-11-03T00:00:00Z"));
+    world.reconcile().await.unwrap();
+    assert_eq!(world.said("DatabaseReady").0, "True");
+    world.other(&other("2026-11-01T00:00:00Z"));
+    world.reconcile().await.unwrap();
+    assert_eq!(world.said("DatabaseReady").1, "DatabaseInUse");
+}

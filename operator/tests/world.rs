@@ -10,6 +10,8 @@ use agentfs_operator::agentfs::reconcile::{Context, Error, reconcile};
 use agentfs_operator::crd::AgentFS;
 use agentfs_operator::metrics::Metrics;
 use kube::runtime::controller::Action;
+use kube::runtime::reflector::{self, store::Writer};
+use kube::runtime::watcher;
 use serde_json::{Value, json};
 
 use crate::api_server::ApiServer;
@@ -38,6 +40,7 @@ pub(crate) struct World {
     pub(crate) server: ApiServer,
     pub(crate) context: Arc<Context>,
     pub(crate) resource: Arc<AgentFS>,
+    others: Mutex<Writer<AgentFS>>,
 }
 
 impl World {
@@ -46,7 +49,9 @@ impl World {
         let resource = agentfs(file);
         server.put(RESOURCE, serde_json::to_value(&resource).unwrap());
         let client = server.client();
+        let (known, others) = reflector::store();
         let context = Context {
+            known,
             reporter: "test".into(),
             client,
             images: images(),
@@ -57,7 +62,14 @@ impl World {
             metrics: Metrics::new().unwrap(),
             failures: Mutex::default(),
         };
-        Self { server, context: Arc::new(context), resource: Arc::new(resource) }
+        let others = Mutex::new(others);
+        Self { server, context: Arc::new(context), resource: Arc::new(resource), others }
+    }
+
+    /// Lets the operator know of another resource.
+    pub(crate) fn other(&self, agentfs: &Value) {
+        let agentfs = serde_json::from_value(agentfs.clone()).unwrap();
+        self.others.lock().unwrap().apply_watcher_event(&watcher::Event::Apply(agentfs));
     }
 
     pub(crate) async fn reconcile(&self) -> Result<Action, Error> {

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use futures::future::{join_all, try_join_all};
 use jiff::Timestamp;
@@ -18,6 +19,7 @@ use kube::api::{Api, ListParams};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
+use super::claims;
 use super::conditions::{API_READY, CREDENTIALS_READY, DATABASE_READY, POOLER_READY, PROGRESSING};
 use super::names::{Component, Names, managed_for};
 use super::obstacles::{Obstacle, Sieve};
@@ -70,6 +72,8 @@ pub struct Observed {
     pub warnings: BTreeMap<String, String>,
     /// Why an API pod says that it is not ready.
     pub unready: Option<Unready>,
+    /// The databases that others work on.
+    pub claims: Vec<claims::Claim>,
     /// What is there under our names and is not ours, or goes away.
     pub obstacles: Vec<Obstacle>,
 }
@@ -98,6 +102,7 @@ impl Observed {
             pods: Vec::new(),
             warnings: BTreeMap::new(),
             unready: None,
+            claims: Vec::new(),
             obstacles: Vec::new(),
         }
     }
@@ -108,10 +113,11 @@ impl Observed {
     }
 }
 
-/// Reads everything that belongs to `agentfs`, which is `owner`.
+/// Reads everything that belongs to `agentfs`, which is `owner` and one of those that are `known`.
 pub async fn observe(
     client: &Client,
     readiness: &dyn Readiness,
+    known: &[Arc<AgentFS>],
     agentfs: &AgentFS,
     owner: &Owner,
 ) -> Result<Observed, kube::Error> {
@@ -165,6 +171,7 @@ pub async fn observe(
         api_budget: sieve.ours(PROGRESSING, api_budget),
         jobs: jobs.into_iter().filter(|job| claim(job, owner) == Claim::Ours).collect(),
         pods,
+        claims: claims::of_others(known, agentfs),
         obstacles: sieve.obstacles,
         ..Observed::nothing(Timestamp::now())
     };

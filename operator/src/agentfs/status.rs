@@ -95,9 +95,10 @@ pub fn assess(plan: &Plan, outcome: &Outcome, observed: &Observed) -> Assessment
         finding => finding,
     };
     let ready = facts.ready(&parts);
-    let kind = match plan.database {
-        DatabasePlan::Embedded(_) => "embedded",
-        DatabasePlan::External => "external",
+    let identity = plan.access.as_ref().map(|access| access.identity.clone());
+    let database_status = match plan.database {
+        DatabasePlan::Embedded(_) => DatabaseStatus { kind: "embedded".into(), identity: None },
+        DatabasePlan::External => DatabaseStatus { kind: "external".into(), identity },
     };
     let mut findings = vec![
         (READY, ready),
@@ -107,7 +108,7 @@ pub fn assess(plan: &Plan, outcome: &Outcome, observed: &Observed) -> Assessment
     ];
     findings.extend(pooler.map(|finding| (POOLER_READY, finding)));
     findings.extend([(SCHEMA_READY, schema), (API_READY, api)]);
-    Assessment { findings, api: Some(counts), database: Some(DatabaseStatus { kind: kind.into() }) }
+    Assessment { findings, api: Some(counts), database: Some(database_status) }
 }
 
 /// What is to be said when there is no plan.
@@ -147,7 +148,7 @@ pub fn render(
         observed_generation: generation,
         conditions: conditions.collect::<Vec<Condition>>(),
         api: assessment.api.clone().or_else(|| before.and_then(|s| s.api.clone())),
-        database: assessment.database.clone().or_else(|| before.and_then(|s| s.database.clone())),
+        database: database(assessment.database.as_ref(), before.and_then(|s| s.database.as_ref())),
     }
 }
 
@@ -170,4 +171,15 @@ fn counts(plan: &Plan, children: &Children<Applied>) -> ApiStatus {
         selector: selector.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(","),
         url: plan.names.api_url(&plan.owner.namespace),
     }
+}
+
+/// What is known of the database now, and what was known before of what is not: while a Secret is
+/// broken, the database is still the one that it led to.
+fn database(
+    now: Option<&DatabaseStatus>,
+    before: Option<&DatabaseStatus>,
+) -> Option<DatabaseStatus> {
+    let Some(now) = now else { return before.cloned() };
+    let kept = before.filter(|before| before.kind == now.kind).and_then(|b| b.identity.clone());
+    Some(DatabaseStatus { kind: now.kind.clone(), identity: now.identity.clone().or(kept) })
 }

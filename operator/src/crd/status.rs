@@ -59,6 +59,12 @@ pub struct DatabaseStatus {
     #[serde(rename = "type")]
     #[schemars(length(max = 32))]
     pub kind: String,
+
+    /// A hash of where an external database is. An AgentFS does not touch a database that another one
+    /// works on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub identity: Option<String>,
 }
 
 fn conditions(_: &mut SchemaGenerator) -> Schema {

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaimSpec, Secret};
 use kube::ResourceExt;
 
 use super::{Invalid, amounts_are_fit, kept_secret, pod_plan};
-use crate::agentfs::conditions::CREDENTIALS_READY;
+use crate::agentfs::conditions::{CREDENTIALS_READY, DATABASE_READY};
 use crate::agentfs::credentials::{self, Credentials, EXAMPLE_URL, Unusable};
 use crate::agentfs::database_url::DatabaseUrl;
 use crate::agentfs::names::{Names, POSTGRES_PORT};
@@ -132,19 +132,22 @@ fn external_access(
             Problem::SecretUnusable { secret: secret.clone(), unusable, remedy }
         }),
     };
-    match read {
-        Ok((url, hash)) => Some(Access {
-            secret: secret.clone(),
-            key: key.clone(),
-            identity: url.identity(),
-            hash,
-            url,
-        }),
+    let (url, hash) = match read {
+        Ok(read) => read,
         Err(problem) => {
             obstacles.push(Obstacle { of: CREDENTIALS_READY, problem });
-            None
+            return None;
         }
+    };
+    let identity = url.identity();
+    let mut claims = observed.claims.iter();
+    if let Some(claim) = claims.find(|claim| claim.comes_first && claim.identity == identity) {
+        let database = format!("{}/{}", url.endpoint(), url.database);
+        let problem = Problem::DatabaseInUse { database, by: claim.by.clone() };
+        obstacles.push(Obstacle { of: DATABASE_READY, problem });
+        return None;
     }
+    Some(Access { secret: secret.clone(), key: key.clone(), url, identity, hash })
 }
 
 /// The URL that a Secret holds, with its hash, or what is wrong with it and what to do.
