@@ -7,6 +7,10 @@ LABEL org.opencontainers.image.vendor="AgentFS" \
       org.opencontainers.image.licenses="Apache-2.0"
 
 FROM base AS server
+# An endpoint of embeddings is spoken to by HTTPS.
+RUN apt-get update \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ca-certificates \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/*
 COPY target/images/bin/agentfs-server /usr/local/bin/
 USER 65532:65532
 EXPOSE 8787

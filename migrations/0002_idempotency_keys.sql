@@ -5,6 +5,8 @@ CREATE TABLE idempotency_keys (
     key          text COLLATE "C" NOT NULL,
     -- SHA-256 of the request in canonical form: the same key with another request is refused.
     request_hash bytea NOT NULL,
+    -- False only within the transaction that is about to answer.
+    answered     boolean NOT NULL DEFAULT false,
     -- The first answer: a version and its moment, or nulls where a delete found nothing.
     version_id   uuid,
     written_at   timestamptz,

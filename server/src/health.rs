@@ -100,6 +100,15 @@ impl Health {
         }
     }
 
+    /// Whether the database's schema was one for this program when it was last looked at. In the middle of a restore it is
+    /// not, and what could be read then is not what the database holds.
+    pub fn schema(&self) -> Result<(), SchemaMisfit> {
+        match &self.seen.borrow().result {
+            Err(Unfit::Schema(misfit)) => Err(misfit.clone()),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether a request would be served at this moment.
     pub async fn now(&self) -> Result<(), Unfit> {
         if self.draining.load(Ordering::Relaxed) {

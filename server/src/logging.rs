@@ -1,45 +1,60 @@
 //! Log lines on standard output, written by a thread of their own so that no request waits for a slow reader.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufWriter};
 use std::os::fd::AsFd as _;
+use std::panic::PanicHookInfo;
 
+use tracing::field::Field;
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
-use crate::settings::LogFormat;
+use crate::settings::{LogFormat, LogSettings};
 
 /// Bytes of log lines that go out at once when they come faster than they are written.
 const BUFFER: usize = 64 << 10;
 
-/// Starts logging; the lines are flushed when the guard is dropped. LOG_FORMAT and LOG_LEVEL say how and how much;
-/// `format` is the format when LOG_FORMAT does not.
-pub fn start(format: LogFormat) -> Result<WorkerGuard, String> {
-    let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
-    let format = match variable("LOG_FORMAT").as_deref() {
-        None => format,
-        Some("json") => LogFormat::Json,
-        Some("text") => LogFormat::Text,
-        Some(other) => return Err(format!("LOG_FORMAT is {other:?}; it must be json or text")),
-    };
-    let level = variable("LOG_LEVEL").unwrap_or_else(|| "info".to_owned());
-    if level.parse::<tracing::Level>().is_err() {
-        return Err(format!(
-            "LOG_LEVEL is {level:?}; it must be error, warn, info, debug or trace"
-        ));
-    }
-    let filter =
-        EnvFilter::try_new(format!("warn,agentfs_server={level}")).map_err(|e| e.to_string())?;
+/// Starts logging; the lines are flushed when the guard is dropped.
+pub fn start(settings: LogSettings) -> Result<WorkerGuard, String> {
+    let filter = EnvFilter::try_new(format!("warn,agentfs_server={}", settings.level))
+        .map_err(|e| e.to_string())?;
     let (writer, guard) =
         tracing_appender::non_blocking(standard_output().map_err(|e| e.to_string())?);
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
-    match format {
+    match settings.format {
         LogFormat::Json => {
             lines.json().flatten_event(true).with_current_span(false).with_span_list(false).init();
         }
-        LogFormat::Text => lines.with_ansi(false).with_target(false).init(),
+        LogFormat::Text => {
+            let fields = debug_fn(text_field).delimited(" ");
+            lines.with_ansi(false).with_target(false).fmt_fields(fields).init();
+        }
     }
+    std::panic::set_hook(Box::new(log_panic));
     Ok(guard)
+}
+
+/// `name=value`, but the sentence alone without a name, and the time of a request as the line's last word:
+/// `awk '$NF > 1000'` finds the slow ones.
+fn text_field(out: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    match field.name() {
+        "message" => write!(out, "{value:?}"),
+        "responseTime" => write!(out, "responseTime {value:?}"),
+        name => write!(out, "{name}={value:?}"),
+    }
+}
+
+/// A panic is a line like others. What it says is left out where it was put together at run time: it may quote a value.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let at = panic.location().map(ToString::to_string).unwrap_or_default();
+    let said = panic.payload().downcast_ref::<&'static str>().copied();
+    tracing::error!(
+        "panic at {at}: {}",
+        said.unwrap_or("(its message may hold data of a request)")
+    );
 }
 
 /// Standard output without a system call for every line: the thread that writes flushes when no line waits any more.

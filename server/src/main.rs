@@ -1,14 +1,13 @@
 //! The program `agentfs-server`: parses the command line and hands over to the library.
 
 use std::fmt::Display;
-use std::io::Write as _;
+use std::pin::Pin;
 use std::process::ExitCode;
 
 use agentfs_server::migrate::{MigrateError, leave_last_words};
-use agentfs_server::settings::{DatabaseSettings, LogFormat, Settings};
-use agentfs_server::{admin, dev, logging, migrate, serve};
+use agentfs_server::settings::{DatabaseSettings, LogFormat, LogSettings, Settings};
+use agentfs_server::{admin, dev, listen, logging, migrate, serve, worker};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -24,14 +23,13 @@ struct Cli {
 enum Command {
     /// Serve the API
     Serve,
+    /// Embed what was written, for search by meaning; takes the settings that `serve` takes
+    Worker,
     /// Bring the database of DATABASE_URL to this program's schema; with AGENTFS_ADMIN_KEY also make that admin key valid
     Migrate,
     /// What operators do by command, on the database of DATABASE_URL
-    Admin {
-        #[command(subcommand)]
-        command: AdminCommand,
-    },
-    /// PostgreSQL, its schema and the API in one command, for one machine
+    Admin(admin::AdminArgs),
+    /// PostgreSQL, its schema, the API and the worker in one command, for one machine
     Dev(dev::DevArgs),
     #[command(hide = true)]
     DevPostgres(dev::DevPostgresArgs),
@@ -39,34 +37,33 @@ enum Command {
     DevPostgresExec(dev::DevPostgresExecArgs),
 }
 
-#[derive(Debug, Subcommand)]
-enum AdminCommand {
-    /// Make an API key and print it; it is shown this once
-    CreateKey(admin::CreateKey),
-}
+/// Resolves when a signal asks for the end.
+type Shutdown = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 fn main() -> ExitCode {
     match command_line().command {
-        Command::Serve => in_runtime(serve()),
+        Command::Serve => in_runtime(with_settings(serve::serve)),
+        Command::Worker => in_runtime(with_settings(worker::run)),
         Command::Migrate => in_runtime(run_migrate()),
-        Command::Admin { command: AdminCommand::CreateKey(wanted) } => {
-            in_runtime(create_key(wanted))
-        }
+        Command::Admin(args) => in_runtime(administer(args)),
         Command::Dev(args) => finish(dev::run(&args)),
         Command::DevPostgres(args) => finish(dev::run_postgres(&args)),
         Command::DevPostgresExec(args) => failed(dev::exec_postgres(&args)),
     }
 }
 
-/// The command line, with the settings listed in the help of `serve`.
+/// The command line, with the settings listed in the help of `serve` and `worker`.
 fn command_line() -> Cli {
+    let width = Settings::described().map(|s| s.name.len()).max().unwrap_or_default();
     let settings: Vec<String> =
-        Settings::described().map(|s| format!("  {:<22} {}", s.name, s.about)).collect();
+        Settings::described().map(|s| format!("  {:<width$}  {}", s.name, s.about)).collect();
     let help = format!(
         "Settings (environment variables; default in parentheses):\n{}",
         settings.join("\n")
     );
-    let command = Cli::command().mut_subcommand("serve", |serve| serve.after_help(help));
+    let command = Cli::command()
+        .mut_subcommand("serve", |serve| serve.after_help(help.clone()))
+        .mut_subcommand("worker", |worker| worker.after_help(help));
     Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|e| e.exit())
 }
 
@@ -77,15 +74,21 @@ fn in_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
     }
 }
 
-async fn serve() -> ExitCode {
+/// Runs `program` with the settings of the environment, on their port, until a signal asks for the end.
+async fn with_settings<F, E>(program: impl FnOnce(Settings, TcpListener, Shutdown) -> F) -> ExitCode
+where
+    F: Future<Output = Result<(), E>>,
+    E: Display,
+{
     let settings = match Settings::from_env() {
         Ok(settings) => settings,
         Err(error) => return failed(error),
     };
-    let _logs = match logging::start(LogFormat::Json) {
+    let _logs = match logging::start(settings.logs) {
         Ok(guard) => guard,
         Err(sentence) => return failed(sentence),
     };
+    listen::allow_open_files(settings.connections.limits.connections);
     let address = settings.listen.address;
     let listener = match TcpListener::bind(address).await {
         Ok(listener) => listener,
@@ -100,17 +103,18 @@ async fn serve() -> ExitCode {
     tracing::info!("serving on {address}, database {}", settings.database.address.endpoint());
     match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
         (Ok(mut term), Ok(mut int)) => {
-            let shutdown = async move {
+            let shutdown: Shutdown = Box::pin(async move {
                 tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
-            };
-            finish(serve::serve(settings, listener, shutdown).await)
+            });
+            finish(program(settings, listener, shutdown).await)
         }
         (Err(error), _) | (_, Err(error)) => failed(format!("signals cannot be received: {error}")),
     }
 }
 
 async fn run_migrate() -> ExitCode {
-    let _logs = match logging::start(LogFormat::Json) {
+    let logs = LogSettings::from_env(LogFormat::Json).map_err(|error| error.to_string());
+    let _logs = match logs.and_then(logging::start) {
         Ok(guard) => guard,
         Err(sentence) => return failed(sentence),
     };
@@ -139,14 +143,13 @@ fn migration_failed(error: &MigrateError) -> ExitCode {
     error.exit_code()
 }
 
-async fn create_key(wanted: admin::CreateKey) -> ExitCode {
-    let address = match DatabaseSettings::address_from_env() {
-        Ok(address) => address,
-        Err(error) => return failed(error),
-    };
-    match admin::create_key(&address, &wanted).await {
-        Ok(key) => finish(writeln!(std::io::stdout(), "{}", key.reveal().expose_secret())),
-        Err(error) => failed(error),
+async fn administer(args: admin::AdminArgs) -> ExitCode {
+    match admin::run(&args).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            failed(&error);
+            error.exit_code()
+        }
     }
 }
 

@@ -5,13 +5,10 @@ use std::process::ExitCode;
 use secrecy::SecretString;
 
 use crate::admin::{self, AdminError};
+use crate::exit;
 use crate::settings::SettingsError;
-use crate::store::StoreError;
 use crate::store::connect::DatabaseAddress;
 use crate::store::schema::{self, MigrationError, MigrationReport};
-
-/// Exit code for what may go better by itself next time (EX_TEMPFAIL of sysexits.h).
-const TRY_AGAIN: u8 = 75;
 
 /// Why migrating failed.
 #[derive(Debug, thiserror::Error)]
@@ -34,18 +31,17 @@ pub enum MigrateError {
 }
 
 impl MigrateError {
-    /// 75 where the same command may succeed later, 1 where somebody has to mend something.
+    /// What the process ends with.
     pub fn exit_code(&self) -> ExitCode {
-        let passing = matches!(
-            self,
-            Self::Migration {
-                error: MigrationError::Store(StoreError::Unreachable(_)) | MigrationError::Locked,
-                ..
-            } | Self::AdminKey(AdminError::Store(
-                StoreError::Unreachable(_) | StoreError::Contended(_)
-            ))
-        );
-        if passing { TRY_AGAIN.into() } else { ExitCode::FAILURE }
+        exit::after_failure(match self {
+            Self::Settings(_) => false,
+            Self::Migration { error, .. } => match error {
+                MigrationError::Store(error) => error.passes(),
+                MigrationError::Locked | MigrationError::Blocked { .. } => true,
+                MigrationError::Obstacle(_) | MigrationError::Failed(_) => false,
+            },
+            Self::AdminKey(error) => error.passes(),
+        })
     }
 }
 

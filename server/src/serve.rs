@@ -2,21 +2,22 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::TcpListener;
 
 use crate::auth::Authenticator;
 use crate::batch::queue::Queue;
-use crate::batch::{reads, writes};
+use crate::batch::{leases, reads, writes};
 use crate::health::Health;
 use crate::http::{App, router};
+use crate::listen;
 use crate::metrics::Metrics;
-use crate::settings::Settings;
+use crate::preauth::Preauth;
+use crate::rate_limit::{Limited, RateLimiter};
+use crate::settings::{MetricsAccess, Settings};
 use crate::store::connect::Link;
-
-/// Longest time that requests under way may take after the end was announced.
-const DRAIN: Duration = Duration::from_secs(20);
+use crate::sweeper;
+use crate::watch::watch;
 
 /// Serves until `shutdown` resolves; then takes no more connections, answers what is under way, and returns.
 /// Starts whether the database is there or not.
@@ -25,34 +26,25 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
+    let limits = settings.connections.limits;
     let app = app(settings).map_err(io::Error::other)?;
-    let health = app.health.clone();
-    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let watching = watch(app.pool.clone(), app.metrics.clone());
+    let (health, open) = (app.health.clone(), app.metrics.connections());
+    let sweeper = sweeper::run(app.pool.clone());
     let announced = async move {
         shutdown.await;
         health.drain();
         tracing::info!("shutting down: no new connections, requests under way are answered");
-        end.send(()).ok();
-    };
-    let server = axum::serve(listener, router(app)).with_graceful_shutdown(announced);
-    let too_late = async {
-        if ended.await.is_err() {
-            // The server ended by itself; it decides the result.
-            std::future::pending::<()>().await;
-        }
-        tokio::time::sleep(DRAIN).await;
     };
     tokio::select! {
-        result = server => result,
-        () = too_late => {
-            tracing::warn!("requests were still under way {} s after the end was announced", DRAIN.as_secs());
-            Ok(())
-        }
+        () = listen::serve(listener, router(app), limits, open, announced) => Ok(()),
+        never = watching => match never {},
+        never = sweeper => match never {},
     }
 }
 
 fn app(settings: Settings) -> Result<App, prometheus::Error> {
-    let Settings { database, listen, limits } = settings;
+    let Settings { database, listen, connections, limits, embeddings: _, logs: _ } = settings;
     let metrics = Metrics::new()?;
     let pool = database.address.pool(database.pool_size);
     let (address, counted) = (database.address.clone(), metrics.clone());
@@ -63,14 +55,30 @@ fn app(settings: Settings) -> Result<App, prometheus::Error> {
     let writes = Queue::start("writes", database.writers, writes::BOUNDS, move || {
         writes::Writer::new(Link::new(address.clone()), limits.writes_per_day, counted.clone())
     });
+    let (address, counted) = (database.address.clone(), metrics.clone());
+    let leases = Queue::start("leases", 1, leases::BOUNDS, move || {
+        leases::Leaser::new(Link::new(address.clone()), counted.clone())
+    });
+    let limiter = |limited, limit| Some(RateLimiter::new(limited, limit?, leases.clone()));
+    let (serves_metrics, metrics_token) = match listen.metrics {
+        MetricsAccess::Off => (false, None),
+        MetricsAccess::Open => (true, None),
+        MetricsAccess::Bearer(token) => (true, Some(Arc::new(token))),
+    };
     Ok(App {
         authenticator: Authenticator::new(pool.clone()),
+        preauth: Preauth::new(limits.failures_per_minute),
+        proxies: Arc::new(connections.proxies),
+        requests: limiter(Limited::Requests, limits.requests_per_minute),
+        searches: limiter(Limited::Searches, limits.searches_per_minute),
+        searches_per_day: limits.searches_per_day,
         health: Health::watch(&database.address),
         pool,
         reads,
         writes,
         metrics,
-        metrics_token: listen.metrics_token.map(Arc::new),
+        serves_metrics,
+        metrics_token,
         bootstrap_token: listen.bootstrap_token.map(Arc::new),
     })
 }

@@ -22,7 +22,8 @@ pub const USERLIST: &str = "userlist.txt";
 /// connections (SESSION in server/src/store/connect.rs) reaches only one of the pool's; PgBouncer
 /// refuses the startup parameter `options`, and where it is told to track these two it does not pass
 /// them on, since PostgreSQL does not report them.
-pub const CONNECT_QUERY: &str = "SET lock_timeout = '1s'; SET statement_timeout = '15s'";
+pub const CONNECT_QUERY: &str =
+    "SET lock_timeout = '1s'; SET statement_timeout = '15s'; SET jit = off";
 /// How many prepared statements of clients each connection to PostgreSQL remembers.
 const MAX_PREPARED_STATEMENTS: u32 = 200;
 /// PostgreSQL's own limit of a name.

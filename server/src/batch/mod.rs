@@ -1,15 +1,19 @@
 //! Requests of one moment, taken together: concurrent writes share a commit, concurrent reads a statement.
 
+pub mod leases;
+mod progress;
 pub mod queue;
 pub mod reads;
 pub mod writes;
+
+pub use self::progress::Backlog;
 
 use crate::store::StoreError;
 
 /// Why a batched request has no result.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum BatchError {
-    /// The database cannot be reached. `unknown` when the statement had been sent, so a write may yet have happened.
+    /// The database cannot be reached, or its tables are being replaced. `unknown` when the statement had been sent, so a write may yet have happened.
     #[error("the database cannot be reached")]
     Unavailable {
         /// Whether a write may have happened all the same.
@@ -29,7 +33,9 @@ pub enum BatchError {
 impl From<&StoreError> for BatchError {
     fn from(error: &StoreError) -> Self {
         match error {
-            StoreError::Unreachable(_) => Self::Unavailable { unknown: false },
+            StoreError::Unreachable(_) | StoreError::Replaced(_) => {
+                Self::Unavailable { unknown: false }
+            }
             StoreError::Contended(_) => Self::Busy,
             StoreError::Refused(_) => Self::Refused,
             StoreError::Failed(_) => Self::Failed,

@@ -1,10 +1,12 @@
 //! A queue whose workers take all that waits, up to a bound, and never wait for more.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use super::BatchError;
+use super::progress::Progress;
+use super::{Backlog, BatchError};
 
 /// Requests that may wait; more than that wait in their connections.
 const CAPACITY: usize = 4096;
@@ -12,9 +14,9 @@ const CAPACITY: usize = 4096;
 /// How much one batch holds.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// Most requests.
+    /// Most rows.
     pub rows: usize,
-    /// Bytes after which no more are taken; a single larger request is a batch of its own.
+    /// Most bytes. A single request that is larger than either is a batch of its own.
     pub bytes: usize,
 }
 
@@ -23,10 +25,16 @@ pub struct Bounds {
 pub struct Waiting<Q, A> {
     /// What is asked.
     pub request: Q,
+    since: Instant,
     reply: oneshot::Sender<Result<A, BatchError>>,
 }
 
 impl<Q, A> Waiting<Q, A> {
+    /// How long it has waited.
+    pub fn waited(&self) -> Duration {
+        self.since.elapsed()
+    }
+
     /// Answers; a client that has gone away does not mind.
     pub fn answer(self, answer: Result<A, BatchError>) {
         self.reply.send(answer).ok();
@@ -48,6 +56,11 @@ pub trait Worker: Send + 'static {
     /// Bytes that a request counts against the bound of a batch.
     fn bytes(request: &Self::Request) -> usize;
 
+    /// Rows that a request counts against the bound of a batch.
+    fn rows(_: &Self::Request) -> usize {
+        1
+    }
+
     /// Answers every request of a batch; what it drops unanswered is answered as failed.
     fn process(
         &mut self,
@@ -57,11 +70,14 @@ pub trait Worker: Send + 'static {
 
 /// The sending end of a queue.
 #[derive(Debug)]
-pub struct Queue<W: Worker>(mpsc::Sender<Waiting<W::Request, W::Answer>>);
+pub struct Queue<W: Worker> {
+    sender: mpsc::Sender<Waiting<W::Request, W::Answer>>,
+    progress: Arc<Progress>,
+}
 
 impl<W: Worker> Clone for Queue<W> {
     fn clone(&self) -> Self {
-        Self(self.0.clone())
+        Self { sender: self.sender.clone(), progress: self.progress.clone() }
     }
 }
 
@@ -74,17 +90,25 @@ impl<W: Worker> Queue<W> {
         make: impl Fn() -> W + Send + Clone + 'static,
     ) -> Self {
         let (sender, receiver) = mpsc::channel(CAPACITY);
-        let intake = Arc::new(Mutex::new(Intake::<W> { receiver, carried: None }));
+        let progress = Arc::new(Progress::new());
+        let intake = Intake::<W> { receiver, carried: None, progress: progress.clone() };
+        let intake = Arc::new(Mutex::new(intake));
         for _ in 0..workers {
             tokio::spawn(supervise(name, intake.clone(), bounds, make.clone()));
         }
-        Self(sender)
+        Self { sender, progress }
+    }
+
+    /// What waits for a worker.
+    pub fn backlog(&self) -> Backlog {
+        self.progress.backlog(self.sender.max_capacity() - self.sender.capacity())
     }
 
     /// Puts a request into the queue and waits for its answer.
     pub async fn ask(&self, request: W::Request) -> Result<W::Answer, BatchError> {
         let (reply, answer) = oneshot::channel();
-        self.0.send(Waiting { request, reply }).await.map_err(|_| BatchError::Failed)?;
+        let waiting = Waiting { request, since: Instant::now(), reply };
+        self.sender.send(waiting).await.map_err(|_| BatchError::Failed)?;
         // The sender is dropped only where a worker panicked in the middle of this batch.
         answer.await.unwrap_or(Err(BatchError::Unavailable { unknown: true }))
     }
@@ -120,26 +144,33 @@ struct Intake<W: Worker> {
     receiver: mpsc::Receiver<Waiting<W::Request, W::Answer>>,
     /// Taken from the queue, but too large for the batch it was taken for.
     carried: Option<Waiting<W::Request, W::Answer>>,
+    progress: Arc<Progress>,
 }
 
 impl<W: Worker> Intake<W> {
     /// Waits for one request, then takes what else is there. `None` when the queue is closed and empty.
     async fn next(&mut self, bounds: Bounds) -> Option<Vec<Waiting<W::Request, W::Answer>>> {
-        let first = match self.carried.take() {
-            Some(carried) => carried,
-            None => self.receiver.recv().await?,
+        let first = if let Some(carried) = self.carried.take() {
+            carried
+        } else {
+            self.progress.idle();
+            self.receiver.recv().await?
         };
-        let mut bytes = W::bytes(&first.request);
+        let (mut rows, mut bytes) = (W::rows(&first.request), W::bytes(&first.request));
         let mut batch = vec![first];
-        while batch.len() < bounds.rows
+        while rows < bounds.rows
             && let Ok(next) = self.receiver.try_recv()
         {
+            rows = rows.saturating_add(W::rows(&next.request));
             bytes = bytes.saturating_add(W::bytes(&next.request));
-            if bytes > bounds.bytes {
+            if rows > bounds.rows || bytes > bounds.bytes {
                 self.carried = Some(next);
                 break;
             }
             batch.push(next);
+        }
+        if let Some(last) = batch.last() {
+            self.progress.taken(last.since, self.carried.is_some());
         }
         Some(batch)
     }

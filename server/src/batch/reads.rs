@@ -45,7 +45,7 @@ impl Reader {
             Ok(Err(error)) => error,
             Err(_) => sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into(),
         };
-        if matches!(error, StoreError::Unreachable(_)) {
+        if error.spoils_connection() {
             self.link.disconnect();
         }
         Err((waiting.into_iter().flatten().collect(), error))
@@ -78,12 +78,13 @@ impl Worker for Reader {
         if batch.is_empty() {
             return;
         }
-        self.metrics.batch("reads", batch.len());
+        self.metrics.batch("reads", batch.len(), batch[0].waited());
         let Err((rest, error)) = self.read(batch).await else { return };
         // The connection may have been closed while idle, or one request may spoil the statement: each has one more try.
-        let groups: Vec<Vec<Get>> = match error {
-            StoreError::Unreachable(_) => vec![rest],
-            _ => rest.into_iter().map(|get| vec![get]).collect(),
+        let groups: Vec<Vec<Get>> = if error.spoils_connection() {
+            vec![rest]
+        } else {
+            rest.into_iter().map(|get| vec![get]).collect()
         };
         for group in groups {
             if let Err((rest, error)) = self.read(group).await {

@@ -11,6 +11,7 @@ use super::queue::{Bounds, Waiting, Worker};
 use crate::domain::change::{Action, Change, Outcome};
 use crate::metrics::Metrics;
 use crate::store::connect::Link;
+use crate::store::get::Entry;
 use crate::store::plain_put::Put;
 use crate::store::{StoreError, lookup, ordered_write, plain_put};
 
@@ -22,11 +23,42 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a lost COMMIT is asked after before its writes are answered as unknown.
 const LOOKUP_PATIENCE: Duration = Duration::from_secs(5);
 const LOOKUP_PAUSE: Duration = Duration::from_millis(200);
-/// Tries of a single write that meets a lock.
+/// Tries of a single write that meets a lock, or of a part whose tables are being replaced.
 const TRIES: usize = 3;
 
-type Write = Waiting<Change, Outcome>;
-type Written = Result<Outcome, BatchError>;
+/// Changes that a client sends at once, in order.
+#[derive(Debug)]
+pub struct Submission {
+    /// The changes.
+    pub changes: Vec<Change>,
+    /// Whether all or none of them are made.
+    pub atomic: bool,
+}
+
+impl From<Change> for Submission {
+    fn from(change: Change) -> Self {
+        Self { changes: vec![change], atomic: false }
+    }
+}
+
+/// What became of a change, with the entry that a read has found.
+#[derive(Debug, Clone)]
+pub struct Done {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The entry of [`Outcome::Read`].
+    pub entry: Option<Entry>,
+}
+
+impl From<Outcome> for Done {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, entry: None }
+    }
+}
+
+type Write = Waiting<Submission, Vec<Written>>;
+/// What a change is answered.
+pub type Written = Result<Done, BatchError>;
 
 /// Writes on a connection of its own.
 #[derive(Debug)]
@@ -42,38 +74,38 @@ impl Writer {
         Self { link, daily_writes, metrics }
     }
 
-    /// Writes `changes` in order and answers for each. A batch that fails on data or a lock is split until only the
-    /// guilty write fails.
-    async fn write_all(&mut self, changes: &[&Change]) -> Vec<Written> {
-        let mut results: Vec<Written> = vec![Err(BatchError::Failed); changes.len()];
+    /// Writes `groups` of changes in order and answers for each change. A batch that fails on data or a lock is split until
+    /// only the guilty group fails.
+    async fn write_all(&mut self, groups: &[&[&Change]]) -> Vec<Vec<Written>> {
+        let mut results: Vec<Vec<Written>> = vec![Vec::new(); groups.len()];
         // Depth first, left to right: the order of an entry's writes stays.
-        let mut rest = vec![Part::of_all(changes)];
+        let mut rest = vec![Part::of_all(groups.len())];
         while let Some(part) = rest.pop() {
-            let chosen: Vec<&Change> = part.indices.iter().map(|&i| changes[i]).collect();
+            let chosen: Vec<&[&Change]> = part.indices.iter().map(|&i| groups[i]).collect();
             match self.write(&chosen, part.form).await {
-                Ok(Done::Outcomes(outcomes)) => {
-                    part.answer(&mut results, outcomes.into_iter().map(Ok));
-                }
-                Ok(Done::Moments(moments)) => {
-                    // A tenant whose share did not fit as a whole is granted what is left, in order.
-                    let indices = part.indices.iter().zip(&moments).filter(|(_, at)| at.is_none());
-                    let indices: Vec<usize> = indices.map(|(&i, _)| i).collect();
-                    if !indices.is_empty() {
-                        rest.push(Part { indices, form: Form::Ordered, tries: 1 });
+                Ok(done) => {
+                    let mut again = Vec::new();
+                    for (&index, done) in part.indices.iter().zip(done) {
+                        match done {
+                            Some(done) => results[index] = done.into_iter().map(Ok).collect(),
+                            None => again.push(index),
+                        }
                     }
-                    let outcomes = moments.into_iter().map(|at| {
-                        at.map_or(Err(BatchError::Failed), |created_at| {
-                            Ok(Outcome::Written { created_at })
-                        })
-                    });
-                    part.answer(&mut results, outcomes);
+                    // A tenant whose share did not fit as a whole is granted what is left, in order.
+                    if !again.is_empty() {
+                        rest.push(Part { indices: again, form: Form::Ordered, tries: 1 });
+                    }
                 }
                 Err(Failure::Lost(error)) => {
+                    let changes = chosen.concat();
                     tracing::error!(
-                        requests = chosen.len(),
+                        requests = changes.len(),
                         "connection lost during a write: {error}"
                     );
-                    part.answer(&mut results, self.ask_after(&chosen).await.into_iter());
+                    let committed = self.ask_after(&changes).await;
+                    for &index in &part.indices {
+                        results[index] = after_loss(groups[index], &committed);
+                    }
                 }
                 Err(Failure::Statement(StoreError::Contended(_)))
                     if chosen.len() == 1 && part.tries < TRIES =>
@@ -85,49 +117,86 @@ impl Writer {
                 {
                     rest.extend(part.split());
                 }
+                Err(Failure::Statement(StoreError::Replaced(_))) if part.tries < TRIES => {
+                    rest.push(Part { tries: part.tries + 1, ..part });
+                }
                 Err(Failure::NotSent(error) | Failure::Statement(error)) => {
                     tracing::error!(requests = chosen.len(), "write failed: {error}");
-                    part.answer(&mut results, chosen.iter().map(|_| Err(BatchError::from(&error))));
+                    for &index in &part.indices {
+                        let failed = Err(BatchError::from(&error));
+                        results[index] = vec![failed; groups[index].len()];
+                    }
                 }
             }
         }
         results
     }
 
-    async fn write(&mut self, changes: &[&Change], form: Form) -> Result<Done, Failure> {
+    /// What became of each change of each group; `None` for a group that is to be written again in order.
+    async fn write(
+        &mut self,
+        groups: &[&[&Change]],
+        form: Form,
+    ) -> Result<Vec<Option<Vec<Done>>>, Failure> {
         self.link.connection().await.map_err(Failure::NotSent)?;
-        let written = tokio::time::timeout(TIMEOUT, self.send(changes, form)).await;
+        let written = tokio::time::timeout(TIMEOUT, self.send(groups, form)).await;
         let error = match written {
             Ok(Ok(done)) => return Ok(done),
             Ok(Err(error)) => error,
             Err(_) => sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into(),
         };
-        if matches!(error, StoreError::Unreachable(_)) {
+        if error.spoils_connection() {
             self.link.disconnect();
-            return Err(Failure::Lost(error));
         }
-        Err(Failure::Statement(error))
+        Err(match error {
+            StoreError::Unreachable(_) => Failure::Lost(error),
+            _ => Failure::Statement(error),
+        })
     }
 
-    async fn send(&mut self, changes: &[&Change], form: Form) -> Result<Done, StoreError> {
+    async fn send(
+        &mut self,
+        groups: &[&[&Change]],
+        form: Form,
+    ) -> Result<Vec<Option<Vec<Done>>>, StoreError> {
         let connection = self.link.connection().await?;
-        let puts: Option<Vec<Put<'_>>> = changes.iter().map(|change| as_put(change)).collect();
-        match (form, puts) {
-            (Form::Cheapest, Some(puts)) => {
-                plain_put::put(connection, &puts, self.daily_writes).await.map(Done::Moments)
-            }
-            _ => ordered_write::write(connection, changes, self.daily_writes)
-                .await
-                .map(Done::Outcomes),
-        }
+        let puts: Option<Vec<Put<'_>>> = groups
+            .iter()
+            .flat_map(|group| group.iter())
+            .map(|change| as_plain_put(change))
+            .collect();
+        // A group is of one tenant, and a tenant's share of the statement is written whole or not at all.
+        let done: Vec<Option<Done>> = if let (Form::Cheapest, Some(puts)) = (form, puts) {
+            let moments = plain_put::put(connection, &puts, self.daily_writes).await?;
+            let written = |(put, at): (&Put<'_>, Option<Timestamp>)| {
+                let version_id = put.change.version_id;
+                at.map(|created_at| Outcome::Written { version_id, created_at }.into())
+            };
+            puts.iter().zip(moments).map(written).collect()
+        } else {
+            let ordered_write::Written { outcomes, read } =
+                ordered_write::write(connection, groups, self.daily_writes).await?;
+            let done = |outcome| match outcome {
+                Outcome::Read(Some(id)) => Done { outcome, entry: read.get(&id).cloned() },
+                outcome => outcome.into(),
+            };
+            outcomes.into_iter().map(|outcome| Some(done(outcome))).collect()
+        };
+        let mut done = done.into_iter();
+        let of_group = |group: &&[&Change]| {
+            let own: Vec<Option<Done>> = done.by_ref().take(group.len()).collect();
+            own.into_iter().collect()
+        };
+        Ok(groups.iter().map(of_group).collect())
     }
 
-    /// Answers for writes whose COMMIT may or may not have happened: by looking, never by writing again.
-    async fn ask_after(&mut self, changes: &[&Change]) -> Vec<Written> {
+    /// Which of `changes`, whose COMMIT may or may not have happened, are in the database: by looking, never by writing
+    /// again. Empty where that cannot be learned.
+    async fn ask_after(&mut self, changes: &[&Change]) -> HashMap<Uuid, Timestamp> {
         let deadline = tokio::time::Instant::now() + LOOKUP_PATIENCE;
-        let committed = loop {
+        loop {
             match self.look_up(changes).await {
-                Ok(committed) => break committed,
+                Ok(committed) => return committed,
                 Err(_) if tokio::time::Instant::now() < deadline => {
                     tokio::time::sleep(LOOKUP_PAUSE).await;
                 }
@@ -136,19 +205,10 @@ impl Writer {
                         requests = changes.len(),
                         "what became of writes is unknown: {error}"
                     );
-                    break HashMap::new();
+                    return HashMap::new();
                 }
             }
-        };
-        changes
-            .iter()
-            .map(|change| {
-                committed
-                    .get(&change.version_id)
-                    .map(|&created_at| Outcome::Written { created_at })
-                    .ok_or(BatchError::Unavailable { unknown: true })
-            })
-            .collect()
+        }
     }
 
     async fn look_up(
@@ -157,10 +217,23 @@ impl Writer {
     ) -> Result<HashMap<Uuid, Timestamp>, StoreError> {
         let connection = self.link.connection().await?;
         let found = lookup::committed(connection, changes).await;
-        if matches!(found, Err(StoreError::Unreachable(_))) {
+        if found.as_ref().is_err_and(StoreError::spoils_connection) {
             self.link.disconnect();
         }
         found
+    }
+}
+
+/// What a group is answered whose connection was lost: it is done when all its versions are there, else nobody knows.
+fn after_loss(group: &[&Change], committed: &HashMap<Uuid, Timestamp>) -> Vec<Written> {
+    let written = |change: &&Change| {
+        let version_id = change.version_id;
+        let created_at = *committed.get(&version_id)?;
+        Some(Outcome::Written { version_id, created_at }.into())
+    };
+    match group.iter().map(written).collect::<Option<Vec<Done>>>() {
+        Some(done) => done.into_iter().map(Ok).collect(),
+        None => vec![Err(BatchError::Unavailable { unknown: true }); group.len()],
     }
 }
 
@@ -173,15 +246,7 @@ enum Form {
     Ordered,
 }
 
-/// What a write gave.
-enum Done {
-    /// Of plain puts: when each was written; none where its tenant's share did not fit.
-    Moments(Vec<Option<Timestamp>>),
-    /// Of an ordered write.
-    Outcomes(Vec<Outcome>),
-}
-
-/// A part of a batch that is still to be written: positions in the batch, in order.
+/// A part of a batch that is still to be written: positions of groups, in order.
 struct Part {
     indices: Vec<usize>,
     form: Form,
@@ -189,20 +254,14 @@ struct Part {
 }
 
 impl Part {
-    fn of_all(changes: &[&Change]) -> Self {
-        Self { indices: (0..changes.len()).collect(), form: Form::Cheapest, tries: 1 }
+    fn of_all(groups: usize) -> Self {
+        Self { indices: (0..groups).collect(), form: Form::Cheapest, tries: 1 }
     }
 
     /// The right half first: the last of a stack is taken first.
     fn split(mut self) -> [Self; 2] {
         let right = self.indices.split_off(self.indices.len() / 2);
         [Self { indices: right, form: self.form, tries: 1 }, Self { tries: 1, ..self }]
-    }
-
-    fn answer(&self, results: &mut [Written], answers: impl Iterator<Item = Written>) {
-        for (&index, answer) in self.indices.iter().zip(answers) {
-            results[index] = answer;
-        }
     }
 }
 
@@ -215,27 +274,46 @@ enum Failure {
     Statement(StoreError),
 }
 
-fn as_put(change: &Change) -> Option<Put<'_>> {
-    match &change.action {
-        Action::Put(new) => Some(Put { change, new }),
-        Action::Delete => None,
+/// A put whose place among the others does not matter.
+fn as_plain_put(change: &Change) -> Option<Put<'_>> {
+    match (&change.action, change.expected, &change.idempotency) {
+        (Action::Put(new), None, None) => Some(Put { change, new }),
+        _ => None,
     }
 }
 
 impl Worker for Writer {
-    type Request = Change;
-    type Answer = Outcome;
+    type Request = Submission;
+    type Answer = Vec<Written>;
 
-    fn bytes(change: &Change) -> usize {
-        change.action.bytes()
+    fn bytes(submission: &Submission) -> usize {
+        submission.changes.iter().map(|change| change.action.bytes()).sum()
+    }
+
+    fn rows(submission: &Submission) -> usize {
+        submission.changes.len()
     }
 
     async fn process(&mut self, batch: Vec<Write>) {
-        self.metrics.batch("writes", batch.len());
+        let rows = batch.iter().map(|write| Self::rows(&write.request)).sum();
+        self.metrics.batch("writes", rows, batch[0].waited());
         let results = {
-            let changes: Vec<&Change> = batch.iter().map(|write| &write.request).collect();
-            self.write_all(&changes).await
+            let changes: Vec<Vec<&Change>> =
+                batch.iter().map(|write| write.request.changes.iter().collect()).collect();
+            let groups: Vec<&[&Change]> = batch
+                .iter()
+                .zip(&changes)
+                .flat_map(|(write, changes)| {
+                    let together = if write.request.atomic { changes.len() } else { 1 };
+                    changes.chunks(together.max(1))
+                })
+                .collect();
+            self.write_all(&groups).await
         };
-        batch.into_iter().zip(results).for_each(|(write, result)| write.answer(result));
+        let mut results = results.into_iter().flatten();
+        for write in batch {
+            let own = results.by_ref().take(write.request.changes.len()).collect();
+            write.answer(Ok(own));
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! `agentfs-server dev`: PostgreSQL, migrations and the API in one process on one machine.
+//! `agentfs-server dev`: PostgreSQL, migrations, the API and the worker in one process on one machine.
 
 use std::convert::Infallible;
 use std::io::{self, Write};
@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use secrecy::ExposeSecret;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
-use tokio::task::JoinError;
+use tokio::sync::{oneshot, watch};
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{sleep, timeout};
 
 use super::data_folder::DataFolder;
@@ -22,10 +22,12 @@ use super::instance::{Instance, InstanceOptions};
 use super::{ending, leftover};
 use crate::domain::DEFAULT_TENANT;
 use crate::domain::scope::DEFAULT_SCOPES;
-use crate::settings::{LogFormat, Settings};
+use crate::metrics::Metrics;
+use crate::settings::{LimitSettings, LogFormat, LogSettings, Settings};
 use crate::store::api_keys;
 use crate::store::connect::DatabaseAddress;
-use crate::{logging, migrate, serve};
+use crate::worker::WorkerError;
+use crate::{embedding, logging, migrate, serve, worker};
 
 /// Who keeps the API key of dev.env.
 const MANAGER: &str = "dev";
@@ -49,7 +51,8 @@ pub struct DevArgs {
 
 /// Runs PostgreSQL and the API until a signal asks for the end.
 pub fn run(args: &DevArgs) -> Result<(), DevError> {
-    let _logs = logging::start(LogFormat::Text).map_err(DevError::Logging)?;
+    let logs = LogSettings::from_env(LogFormat::Text)?;
+    let _logs = logging::start(logs).map_err(DevError::Logging)?;
     let runtime =
         tokio::runtime::Runtime::new().map_err(DevError::io("start", Path::new("the runtime")))?;
     runtime.block_on(start_and_serve(args))
@@ -92,6 +95,7 @@ async fn serve_on(
         prepared = prepare(instance, &settings.database.address) => prepared?,
         () = &mut told_to_end => return Ok(()),
     };
+    let worker = Background::start(&settings)?;
     let (end, ended) = oneshot::channel::<()>();
     // Resolves when the sender is dropped.
     let shutdown = async move { ended.await.unwrap_or_default() };
@@ -103,15 +107,60 @@ async fn serve_on(
     };
     drop(end);
     let drained = result_of(api.await);
+    worker.end().await;
     result.and(drained)
 }
 
-/// What the environment says, with the database and the address of this command.
+/// The worker, in this process.
+struct Background {
+    task: Option<JoinHandle<()>>,
+    end: watch::Sender<bool>,
+}
+
+impl Background {
+    /// Starts it where there is an embedding model, and says which, or what to do to have one.
+    fn start(settings: &Settings) -> Result<Self, WorkerError> {
+        let begun = Instant::now();
+        let embeddings = settings.embeddings.clone();
+        let (end, ended) = watch::channel(false);
+        let Some(embedder) = embedding::embedder(&embeddings.provider)? else {
+            say(&format!(
+                "{:<50} none: set OPENAI_API_KEY or OPENAI_BASE_URL to have one",
+                "embedding model"
+            ));
+            return Ok(Self { task: None, end });
+        };
+        let model = embedder.model();
+        say(&format!(
+            "embedding model {:<34} ready   {:.1} s",
+            format!("{} ({})", model.name, model.dimensions),
+            begun.elapsed().as_secs_f64()
+        ));
+        let pool = settings.database.address.pool(embeddings.concurrency as u32 + 2);
+        let metrics = Metrics::new()?;
+        let task = tokio::spawn(worker::work(pool, Some(embedder), embeddings, metrics, ended));
+        Ok(Self { task: Some(task), end })
+    }
+
+    async fn end(self) {
+        self.end.send_replace(true);
+        if let Some(task) = self.task {
+            // It panics only where there is a fault in it, which it has logged.
+            let _ = task.await;
+        }
+    }
+}
+
+/// What the environment says, with the database and the address of this command, and without limits of the minute unless
+/// it says otherwise.
 fn settings(instance: &Instance, listening: SocketAddr) -> Result<Settings, DevError> {
     let database_url = instance.database_url();
     let mut settings = Settings::read(|name| match name {
         "DATABASE_URL" => Some(database_url.expose_secret().to_owned()),
         "PORT" => None,
+        limit if LimitSettings::RATE_LIMITS.contains(&limit) => {
+            Some(std::env::var(limit).unwrap_or_else(|_| "0".to_owned()))
+        }
         other => std::env::var(other).ok(),
     })?;
     settings.listen.address = listening;

@@ -7,10 +7,14 @@ use std::path::{Path, PathBuf};
 use crate::migrate::MigrateError;
 use crate::settings::SettingsError;
 use crate::store::StoreError;
+use crate::worker::WorkerError;
 
 /// A failure of `agentfs-server dev` or of its PostgreSQL.
 #[derive(Debug, thiserror::Error)]
 pub enum DevError {
+    /// There is an embedding provider, but it cannot be used.
+    #[error(transparent)]
+    Worker(#[from] WorkerError),
     /// A file, folder or process could not be handled by the operating system.
     #[error("cannot {action} {path}: {source}")]
     Io {

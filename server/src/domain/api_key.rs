@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
 use rand::Rng as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
@@ -11,14 +12,89 @@ const ID_PREFIX: &str = "agfs_live_";
 const ID_BYTES: usize = 8;
 const SECRET_BYTES: usize = 32;
 
+/// Characters of a key's id: the prefix, and its bytes in base64 without padding.
+const ID_CHARS: usize = ID_PREFIX.len() + (ID_BYTES * 4).div_ceil(3);
+
 /// The public half of a key.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct KeyId(String);
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeyId([u8; ID_CHARS]);
+
+/// A text that is no key's id.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum MalformedKeyId {
+    /// Says nothing of the text: it may hold a secret.
+    #[error(
+        "that is a whole key, and its id is the part before the dot; treat the key as disclosed"
+    )]
+    WholeKey,
+    /// Anything else.
+    #[error("{0:?} is no key's id, which looks like agfs_live_<11 characters>")]
+    Other(String),
+}
 
 impl KeyId {
+    /// Takes an id as it is shown to people.
+    pub fn parse(text: &str) -> Result<Self, MalformedKeyId> {
+        Self::read(text).ok_or_else(|| match ApiKey::parse(text) {
+            Ok(_) => MalformedKeyId::WholeKey,
+            Err(_) => MalformedKeyId::Other(text.chars().take(80).collect()),
+        })
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        // ASCII by construction.
+        str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// Takes `text` over when it has the prefix, the length and the alphabet of a generated id.
+    fn read(text: &str) -> Option<Self> {
+        let random = text.strip_prefix(ID_PREFIX)?;
+        is_encoded(random, ID_BYTES).then(|| text.as_bytes().try_into().ok().map(Self)).flatten()
+    }
+}
+
+impl std::fmt::Debug for KeyId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.as_str().fmt(f)
+    }
+}
+
+/// Whether a key is let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyState {
+    /// It is.
+    Active,
+    /// Its time is over.
+    Expired,
+    /// Somebody has ended it.
+    Revoked,
+}
+
+impl KeyState {
+    /// The state at `now` of a key that ends by itself at `expires_at` and was ended at `revoked_at`.
+    pub fn at(
+        now: Timestamp,
+        expires_at: Option<Timestamp>,
+        revoked_at: Option<Timestamp>,
+    ) -> Self {
+        if revoked_at.is_some() {
+            Self::Revoked
+        } else if expires_at.is_some_and(|at| at <= now) {
+            Self::Expired
+        } else {
+            Self::Active
+        }
+    }
+
+    /// The state's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
     }
 }
 
@@ -58,23 +134,23 @@ pub struct MalformedKey;
 impl ApiKey {
     /// A new random key.
     pub fn generate() -> Self {
-        let (mut id, mut secret) = ([0; ID_BYTES], [0; SECRET_BYTES]);
-        rand::rng().fill_bytes(&mut id);
+        let (mut random, mut secret) = ([0; ID_BYTES], [0; SECRET_BYTES]);
+        rand::rng().fill_bytes(&mut random);
         rand::rng().fill_bytes(&mut secret);
-        Self {
-            id: KeyId(format!("{ID_PREFIX}{}", URL_SAFE_NO_PAD.encode(id))),
-            secret: URL_SAFE_NO_PAD.encode(secret).into(),
-        }
+        let mut id = [0; ID_CHARS];
+        id[..ID_PREFIX.len()].copy_from_slice(ID_PREFIX.as_bytes());
+        URL_SAFE_NO_PAD.encode_slice(random, &mut id[ID_PREFIX.len()..]).ok();
+        Self { id: KeyId(id), secret: URL_SAFE_NO_PAD.encode(secret).into() }
     }
 
     /// Takes `text` apart; its parts must have the length and alphabet of a generated key's.
     pub fn parse(text: &str) -> Result<Self, MalformedKey> {
         let (id, secret) = text.split_once('.').ok_or(MalformedKey)?;
-        let random = id.strip_prefix(ID_PREFIX).ok_or(MalformedKey)?;
-        if !is_encoded(random, ID_BYTES) || !is_encoded(secret, SECRET_BYTES) {
+        let id = KeyId::read(id).ok_or(MalformedKey)?;
+        if !is_encoded(secret, SECRET_BYTES) {
             return Err(MalformedKey);
         }
-        Ok(Self { id: KeyId(id.to_owned()), secret: secret.to_owned().into() })
+        Ok(Self { id, secret: secret.to_owned().into() })
     }
 
     /// The public half.
@@ -89,7 +165,7 @@ impl ApiKey {
 
     /// The whole key as text, to be shown once to the one who asked for it.
     pub fn reveal(&self) -> SecretString {
-        format!("{}.{}", self.id.0, self.secret.expose_secret()).into()
+        format!("{}.{}", self.id.as_str(), self.secret.expose_secret()).into()
     }
 }
 
@@ -120,6 +196,27 @@ mod tests {
         {
             assert!(ApiKey::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_id_is_told_from_a_whole_key_and_from_anything_else() {
+        let key = ApiKey::generate();
+        assert_eq!(KeyId::parse(key.id().as_str()).as_ref(), Ok(key.id()));
+        let whole = key.reveal().expose_secret().to_owned();
+        assert_eq!(KeyId::parse(&whole), Err(MalformedKeyId::WholeKey));
+        for bad in ["", "agfs_live_", "42", &key.id().as_str()[1..]] {
+            assert!(matches!(KeyId::parse(bad), Err(MalformedKeyId::Other(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_expired_from_its_last_moment_on_and_revoked_before_all() {
+        let at = |second| Timestamp::from_second(second).ok();
+        let now = at(100).unwrap();
+        assert_eq!(KeyState::at(now, at(101), None), KeyState::Active);
+        assert_eq!(KeyState::at(now, None, None), KeyState::Active);
+        assert_eq!(KeyState::at(now, at(100), None), KeyState::Expired);
+        assert_eq!(KeyState::at(now, at(99), at(1)), KeyState::Revoked);
     }
 
     #[test]

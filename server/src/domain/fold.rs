@@ -1,11 +1,15 @@
 //! Folding a batch of changes, in order, onto the heads and quotas that the batch has locked.
 
+#[cfg(test)]
+mod model;
+
 use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use super::change::{Action, Change, Outcome};
+use super::change::{Action, Change, Expected, Outcome};
+use super::idempotency::{Idempotency, IdempotencyKey, RequestHash};
 use super::{EntryKey, TenantId};
 
 /// The state of an entry: its latest version.
@@ -47,6 +51,26 @@ pub struct NewVersion {
     pub head: Head,
 }
 
+/// The first answer to a request with an idempotency key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answered {
+    /// Which request it was.
+    pub request_hash: RequestHash,
+    /// The version it made and its moment; `None` where a delete found nothing.
+    pub version: Option<(Uuid, Timestamp)>,
+}
+
+/// What a batch has locked, as it was before the batch.
+#[derive(Debug, Default)]
+pub struct Locked {
+    /// Heads of the batch's entries; one that is absent was never written.
+    pub heads: HashMap<EntryKey, Head>,
+    /// Versions that each tenant has written today.
+    pub used: HashMap<TenantId, i64>,
+    /// Answers that the batch's idempotency keys already have.
+    pub answered: HashMap<(TenantId, IdempotencyKey), Answered>,
+}
+
 /// The result of a fold.
 #[derive(Debug, Default)]
 pub struct Folded {
@@ -54,43 +78,116 @@ pub struct Folded {
     pub outcomes: Vec<Outcome>,
     /// The versions to write, in the batch's order; the last of an entry is its new head.
     pub versions: Vec<NewVersion>,
+    /// The changes whose answers are to be remembered, with these.
+    pub answers: Vec<(usize, Answered)>,
     /// What each tenant's usage grows by.
     pub usage: HashMap<TenantId, Usage>,
 }
 
-/// Folds `changes` in order onto `heads` (absent means never written) at the moment `now`.
-/// `used` is what each tenant has written today, `daily_writes` the most it may; `None` is without limit.
+/// Folds `groups` of changes in order onto what is `locked`, at the moment `now`. The changes of a group are made all or
+/// none. `daily_writes` is the most that a tenant may write a day; `None` is without limit.
 pub fn fold(
-    changes: &[&Change],
-    heads: &HashMap<EntryKey, Head>,
-    used: &HashMap<TenantId, i64>,
+    groups: &[&[&Change]],
+    locked: &Locked,
     daily_writes: Option<i64>,
     now: Timestamp,
 ) -> Folded {
+    let mut state = State { locked, daily_writes, now, grown: Grown::default() };
     let mut folded = Folded::default();
-    let mut current: HashMap<&EntryKey, Head> = HashMap::new();
-    for (index, change) in changes.iter().enumerate() {
-        let head = current.get(&change.key).or_else(|| heads.get(&change.key)).copied();
-        let outcome = 'outcome: {
-            if matches!(change.action, Action::Delete) && !head.is_some_and(|h| h.live(now)) {
-                break 'outcome Outcome::NothingToDelete;
-            }
-            let tenant = change.key.tenant;
-            let grown = folded.usage.entry(tenant).or_default();
-            let before = used.get(&tenant).copied().unwrap_or_default() + grown.writes;
-            if daily_writes.is_some_and(|limit| before >= limit) {
-                break 'outcome Outcome::QuotaExceeded;
-            }
-            grown.writes += 1;
-            grown.bytes += i64::try_from(change.action.bytes()).unwrap_or(i64::MAX);
-            let next = successor(head, change, now);
-            current.insert(&change.key, next);
-            folded.versions.push(NewVersion { change: index, head: next });
-            Outcome::Written { created_at: next.updated_at }
-        };
-        folded.outcomes.push(outcome);
+    let mut first = 0;
+    for group in groups {
+        // What a group has done is forgotten when one of its changes is refused.
+        let before = (group.len() > 1).then(|| state.grown.clone());
+        let mut outcomes: Vec<Outcome> = Vec::with_capacity(group.len());
+        for (change, index) in group.iter().zip(first..) {
+            outcomes.push(state.apply(index, change));
+        }
+        if let Some(before) = before.filter(|_| outcomes.iter().any(Outcome::is_refusal)) {
+            state.grown = before;
+            outcomes.iter_mut().filter(|o| !o.is_refusal()).for_each(|o| *o = Outcome::Undone);
+        }
+        folded.outcomes.append(&mut outcomes);
+        first += group.len();
     }
-    folded
+    let Grown { versions, answers, usage, .. } = state.grown;
+    Folded { versions, answers, usage, ..folded }
+}
+
+struct State<'a> {
+    locked: &'a Locked,
+    daily_writes: Option<i64>,
+    now: Timestamp,
+    grown: Grown<'a>,
+}
+
+/// What the changes so far have added to what is locked.
+#[derive(Clone, Default)]
+struct Grown<'a> {
+    heads: HashMap<&'a EntryKey, Head>,
+    answered: HashMap<(TenantId, &'a IdempotencyKey), Answered>,
+    versions: Vec<NewVersion>,
+    answers: Vec<(usize, Answered)>,
+    usage: HashMap<TenantId, Usage>,
+}
+
+impl<'a> State<'a> {
+    fn apply(&mut self, index: usize, change: &'a Change) -> Outcome {
+        let tenant = change.key.tenant;
+        let Some(Idempotency { key, request_hash }) = &change.idempotency else {
+            return self.apply_once(index, change);
+        };
+        let first = self.grown.answered.get(&(tenant, key)).copied();
+        let first = first.or_else(|| self.locked.answered.get(&(tenant, key.clone())).copied());
+        match first {
+            Some(first) if first.request_hash != *request_hash => Outcome::KeyReused,
+            Some(Answered { version: Some((version_id, created_at)), .. }) => {
+                Outcome::Written { version_id, created_at }
+            }
+            Some(Answered { version: None, .. }) => Outcome::NothingToDelete,
+            None => {
+                let outcome = self.apply_once(index, change);
+                let version = match outcome {
+                    Outcome::Written { version_id, created_at } => Some((version_id, created_at)),
+                    Outcome::NothingToDelete => None,
+                    _ => return outcome,
+                };
+                let answered = Answered { request_hash: *request_hash, version };
+                self.grown.answered.insert((tenant, key), answered);
+                self.grown.answers.push((index, answered));
+                outcome
+            }
+        }
+    }
+
+    fn apply_once(&mut self, index: usize, change: &'a Change) -> Outcome {
+        let head = self.grown.heads.get(&change.key).or_else(|| self.locked.heads.get(&change.key));
+        let head = head.copied();
+        let live = head.filter(|h| h.live(self.now)).map(|h| h.version_id);
+        match change.expected {
+            Some(Expected::Absent) if live.is_some() => return Outcome::Conflict { current: live },
+            Some(Expected::Version(id)) if live != Some(id) => {
+                return Outcome::Conflict { current: live };
+            }
+            _ => {}
+        }
+        match &change.action {
+            Action::Read => return Outcome::Read(live),
+            Action::Delete if live.is_none() => return Outcome::NothingToDelete,
+            Action::Delete | Action::Put(_) => {}
+        }
+        let tenant = change.key.tenant;
+        let grown = self.grown.usage.entry(tenant).or_default();
+        let before = self.locked.used.get(&tenant).copied().unwrap_or_default() + grown.writes;
+        if self.daily_writes.is_some_and(|limit| before >= limit) {
+            return Outcome::QuotaExceeded;
+        }
+        grown.writes += 1;
+        grown.bytes += i64::try_from(change.action.bytes()).unwrap_or(i64::MAX);
+        let next = successor(head, change, self.now);
+        self.grown.heads.insert(&change.key, next);
+        self.grown.versions.push(NewVersion { change: index, head: next });
+        Outcome::Written { version_id: change.version_id, created_at: next.updated_at }
+    }
 }
 
 fn successor(head: Option<Head>, change: &Change, now: Timestamp) -> Head {
@@ -101,20 +198,17 @@ fn successor(head: Option<Head>, change: &Change, now: Timestamp) -> Head {
         }
         None => now,
     };
-    let (expires_at, deleted) = match &change.action {
-        Action::Delete => (None, true),
-        Action::Put(new) => (
-            new.ttl_seconds
-                .and_then(|ttl| updated_at.checked_add(SignedDuration::from_secs(ttl.into())).ok()),
-            false,
-        ),
+    let ttl = match &change.action {
+        Action::Put(new) => new.ttl_seconds,
+        Action::Delete | Action::Read => None,
     };
     Head {
         version_id: change.version_id,
         version: head.map_or(0, |h| h.version) + 1,
         updated_at,
-        expires_at,
-        deleted,
+        expires_at: ttl
+            .and_then(|ttl| updated_at.checked_add(SignedDuration::from_secs(ttl.into())).ok()),
+        deleted: matches!(change.action, Action::Delete),
     }
 }
 
@@ -134,7 +228,7 @@ mod tests {
             agent: AgentId::parse("a").unwrap(),
             path: EntryPath::parse(path).unwrap(),
         };
-        Change { key, version_id: Uuid::now_v7(), action }
+        Change::new(key, action)
     }
 
     fn put(path: &str) -> Change {
@@ -145,7 +239,7 @@ mod tests {
                 value: JsonText::normalise(&raw).unwrap(),
                 tags: Tags::default(),
                 importance: 0.0,
-                searchable: false,
+                words: None,
                 ttl_seconds: None,
             }),
         )
@@ -156,8 +250,21 @@ mod tests {
     }
 
     fn run(changes: &[Change], used: i64, limit: Option<i64>) -> Folded {
-        let used = HashMap::from([(DEFAULT_TENANT, used)]);
-        fold(&changes.iter().collect::<Vec<_>>(), &HashMap::new(), &used, limit, at(100))
+        let locked = Locked { used: HashMap::from([(DEFAULT_TENANT, used)]), ..Locked::default() };
+        let changes: Vec<&Change> = changes.iter().collect();
+        fold(&changes.chunks(1).collect::<Vec<_>>(), &locked, limit, at(100))
+    }
+
+    fn keyed(change: Change, key: &str) -> Change {
+        let idempotency = Idempotency::of(&change, IdempotencyKey::parse(key).unwrap());
+        Change { idempotency: Some(idempotency), ..change }
+    }
+
+    fn written(outcome: Outcome) -> Uuid {
+        match outcome {
+            Outcome::Written { version_id, .. } => version_id,
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
@@ -195,9 +302,65 @@ mod tests {
             deleted: false,
         };
         let heads = HashMap::from([(again.key.clone(), head)]);
-        let folded = fold(&[&delete, &again], &heads, &HashMap::new(), None, at(100));
+        let locked = Locked { heads, ..Locked::default() };
+        let folded = fold(&[&[&delete], &[&again]], &locked, None, at(100));
         assert_eq!(folded.outcomes[0], Outcome::NothingToDelete);
         assert_eq!(folded.versions[0].head.version, 5);
         assert!(folded.versions[0].head.updated_at > at(500));
+    }
+
+    #[test]
+    fn a_repetition_answers_the_first_answer_and_costs_nothing() {
+        let first = keyed(put("/x"), "k");
+        let again = keyed(put("/x"), "k");
+        let other = keyed(put("/y"), "k");
+        let nothing = keyed(change("/z", Action::Delete), "d");
+        let batch = [first, again, other, nothing.clone(), put("/z"), nothing];
+        let folded = run(&batch, 0, Some(2));
+        assert_eq!(written(folded.outcomes[1]), batch[0].version_id);
+        assert_eq!(folded.outcomes[2], Outcome::KeyReused);
+        assert_eq!(folded.outcomes[5], Outcome::NothingToDelete, "as the first time");
+        assert_eq!(folded.answers.iter().map(|(i, _)| *i).collect::<Vec<_>>(), [0, 3]);
+        assert_eq!(folded.usage[&DEFAULT_TENANT].writes, 2);
+    }
+
+    #[test]
+    fn expectations_are_held_against_the_live_version() {
+        let first = put("/x");
+        let expecting = |path, expected| Change { expected: Some(expected), ..put(path) };
+        let id = first.version_id;
+        let second = expecting("/x", Expected::Version(id));
+        let batch = [
+            expecting("/x", Expected::Version(id)),
+            first,
+            expecting("/x", Expected::Absent),
+            second,
+            expecting("/x", Expected::Version(id)),
+            change("/x", Action::Delete),
+            expecting("/x", Expected::Absent),
+        ];
+        let folded = run(&batch, 0, None);
+        assert_eq!(folded.outcomes[0], Outcome::Conflict { current: None });
+        assert_eq!(folded.outcomes[2], Outcome::Conflict { current: Some(id) });
+        assert_eq!(written(folded.outcomes[3]), batch[3].version_id);
+        assert_eq!(folded.outcomes[4], Outcome::Conflict { current: Some(batch[3].version_id) });
+        written(folded.outcomes[6]);
+    }
+
+    #[test]
+    fn a_group_is_made_all_or_none() {
+        let (kept, first, second) = (put("/a"), keyed(put("/a"), "k"), put("/b"));
+        let conflict = Change { expected: Some(Expected::Absent), ..put("/a") };
+        let read = change("/a", Action::Read);
+        let groups: [&[&Change]; 3] =
+            [&[&kept], &[&first, &second, &conflict], &[&read, &second, &read]];
+        let folded = fold(&groups, &Locked::default(), Some(3), at(100));
+        assert_eq!(folded.outcomes[1..3], [Outcome::Undone; 2]);
+        assert_eq!(folded.outcomes[3], Outcome::Conflict { current: Some(first.version_id) });
+        assert_eq!(folded.outcomes[4], Outcome::Read(Some(kept.version_id)));
+        written(folded.outcomes[5]);
+        assert_eq!(folded.versions.iter().map(|v| v.change).collect::<Vec<_>>(), [0, 5]);
+        assert!(folded.answers.is_empty());
+        assert_eq!(folded.usage[&DEFAULT_TENANT].writes, 2);
     }
 }

@@ -2,13 +2,22 @@
 
 pub mod agent_id;
 pub mod api_key;
+mod canonical;
 pub mod change;
+pub mod client;
+pub mod embedding_text;
 pub mod fold;
 pub mod glob;
+pub mod idempotency;
+pub mod key_terms;
+pub mod lockout;
 pub mod path;
+pub mod rate_limit;
 pub mod scope;
 pub mod tags;
+pub mod tenant_name;
 pub mod value;
+pub mod words;
 
 use jiff::Timestamp;
 use uuid::Uuid;

@@ -3,52 +3,85 @@
 use axum::Json as Answer;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::App;
 use super::error::ApiError;
-use super::extract::{Json, MemoryWriter};
-use super::put::quota_exceeded;
+use super::extract::{Json, MemoryWriter, Repeatable};
+use super::openapi::WriteRefusals;
+use super::write::{if_version, write};
 use crate::domain::agent_id::AgentId;
-use crate::domain::change::{Action, Change, Outcome};
+use crate::domain::change::{Action, Change, Expected, Outcome};
 use crate::domain::path::EntryPath;
-use crate::domain::{EntryKey, rfc3339};
+use crate::domain::{EntryKey, TenantId, rfc3339};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = DeleteRequest)]
 pub(super) struct Request {
+    /// The agent whose memory it is.
+    #[schema(min_length = 1, max_length = 128)]
     agent_id: String,
+    /// Where; repeated slashes collapse, a trailing one is dropped.
+    #[schema(min_length = 2, pattern = "^/", example = "/notes/lunch")]
     path: String,
+    /// Write only if this is the latest version, or with null, only if there is none.
+    #[serde(default, deserialize_with = "if_version")]
+    #[schema(value_type = Option<Uuid>)]
+    if_version: Option<Expected>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DeleteAnswer)]
 pub(super) struct Response {
     ok: bool,
+    /// False where there was no live value; then nothing was written.
     deleted: bool,
+    /// The tombstone's version.
     version_id: Option<Uuid>,
+    /// RFC 3339, UTC, six digits of a second.
+    #[schema(format = DateTime)]
     created_at: Option<String>,
 }
 
+/// Delete the value at a path
+#[utoipa::path(post, path = "/v1/delete", tag = "memory", request_body = Request,
+    params(("Idempotency-Key" = Option<String>, Header, description = "A repetition of the request within 24 hours is answered as the first time and writes nothing", pattern = "^[A-Za-z0-9_-]{1,128}$")),
+    responses((status = 200, description = "Committed, or nothing to delete.", body = Response), WriteRefusals))]
 pub(super) async fn delete(
     State(app): State<App>,
     MemoryWriter(tenant): MemoryWriter,
+    repeatable: Repeatable,
     Json(request): Json<Request>,
 ) -> Result<Answer<Response>, ApiError> {
-    let key = EntryKey {
-        tenant,
-        agent: AgentId::parse(&request.agent_id)?,
-        path: EntryPath::parse(&request.path)?,
-    };
-    let version_id = Uuid::now_v7();
-    match app.writes.ask(Change { key, version_id, action: Action::Delete }).await? {
-        Outcome::Written { created_at } => Ok(Answer(Response {
+    let change = repeatable.once(request.change(tenant)?);
+    Response::of(write(&app, change).await?).map(Answer)
+}
+
+impl Request {
+    /// What is asked for, checked.
+    pub(super) fn change(self, tenant: TenantId) -> Result<Change, ApiError> {
+        let key = EntryKey {
+            tenant,
+            agent: AgentId::parse(&self.agent_id)?,
+            path: EntryPath::parse(&self.path)?,
+        };
+        Ok(Change { expected: self.if_version, ..Change::new(key, Action::Delete) })
+    }
+}
+
+impl Response {
+    pub(super) fn of(outcome: Outcome) -> Result<Self, ApiError> {
+        let written = match outcome {
+            Outcome::Written { version_id, created_at } => Some((version_id, created_at)),
+            Outcome::NothingToDelete => None,
+            _ => return Err(ApiError::internal()),
+        };
+        Ok(Self {
             ok: true,
-            deleted: true,
-            version_id: Some(version_id),
-            created_at: Some(rfc3339(created_at)),
-        })),
-        Outcome::NothingToDelete => {
-            Ok(Answer(Response { ok: true, deleted: false, version_id: None, created_at: None }))
-        }
-        Outcome::QuotaExceeded => Err(quota_exceeded()),
+            deleted: written.is_some(),
+            version_id: written.map(|(id, _)| id),
+            created_at: written.map(|(_, at)| rfc3339(at)),
+        })
     }
 }

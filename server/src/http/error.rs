@@ -6,15 +6,21 @@ use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::auth::AuthError;
 use crate::batch::BatchError;
 use crate::domain::agent_id::InvalidAgentId;
 use crate::domain::glob::InvalidGlob;
+use crate::domain::idempotency::InvalidIdempotencyKey;
+use crate::domain::key_terms::InvalidKeyTerms;
 use crate::domain::path::InvalidPath;
 use crate::domain::tags::InvalidTags;
+use crate::domain::tenant_name::InvalidTenantName;
 use crate::domain::value::InvalidValue;
 use crate::store::StoreError;
+use crate::store::schema::SchemaMisfit;
 
 /// The codes that clients tell errors apart by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +47,8 @@ pub enum Code {
     MethodNotAllowed,
     /// The body is too large.
     BodyTooLarge,
+    /// What was asked for is too much for one answer.
+    AnswerTooLarge,
     /// The body is not announced as JSON.
     UnsupportedMediaType,
     /// The entry's latest version is not the one that the write was meant for.
@@ -82,6 +90,7 @@ impl Code {
             Self::NotFound => "NOT_FOUND",
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Self::BodyTooLarge => "BODY_TOO_LARGE",
+            Self::AnswerTooLarge => "ANSWER_TOO_LARGE",
             Self::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
             Self::VersionConflict => "VERSION_CONFLICT",
             Self::IdempotencyKeyMismatch => "IDEMPOTENCY_KEY_MISMATCH",
@@ -108,7 +117,7 @@ impl Code {
             Self::Forbidden | Self::ReservedPath => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooLarge | Self::AnswerTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::VersionConflict => StatusCode::CONFLICT,
             Self::IdempotencyKeyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
@@ -130,12 +139,13 @@ pub struct ApiError {
     code: Code,
     message: Cow<'static, str>,
     retry_after_seconds: Option<u32>,
+    conflict: Option<Conflict>,
 }
 
 impl ApiError {
     /// An error with a sentence that says what is wrong and what to do.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), retry_after_seconds: None }
+        Self { code, message: message.into(), retry_after_seconds: None, conflict: None }
     }
 
     /// The server's fault; what exactly is in the log.
@@ -157,6 +167,28 @@ impl ApiError {
         Self { retry_after_seconds: Some(seconds), ..self }
     }
 
+    /// The entry is not what a write expected.
+    pub fn conflict(current: Option<Uuid>) -> Self {
+        let message = match current {
+            Some(id) => format!(
+                "the entry's latest version is {id}, not the one of if_version; nothing was written"
+            ),
+            None => {
+                "the entry does not exist, and if_version expects a version; nothing was written"
+                    .to_owned()
+            }
+        };
+        let conflict = Some(Conflict { current_version_id: current });
+        Self { conflict, ..Self::new(Code::VersionConflict, message) }
+    }
+
+    /// The same, said of one operation of several.
+    #[must_use]
+    pub fn of_operation(self, index: usize) -> Self {
+        let message = format!("operations[{index}]: {}", self.message).into();
+        Self { message, ..self }
+    }
+
     /// The code.
     pub fn code(&self) -> Code {
         self.code
@@ -164,21 +196,50 @@ impl ApiError {
 
     /// The body with the request's id in it.
     pub fn body(&self, request_id: &str) -> Body {
-        #[derive(Serialize)]
-        struct Envelope<'a> {
-            error: Inner<'a>,
-        }
-        #[derive(Serialize)]
-        struct Inner<'a> {
-            code: &'a str,
-            message: &'a str,
-            request_id: &'a str,
-        }
-        let envelope = Envelope {
-            error: Inner { code: self.code.as_str(), message: &self.message, request_id },
-        };
-        serde_json::to_vec(&envelope).unwrap_or_default().into()
+        self.json(Some(request_id)).into()
     }
+
+    /// The envelope; without a request's id where it is one of several answers to a request.
+    pub fn json(&self, request_id: Option<&str>) -> Vec<u8> {
+        let error = Inner {
+            code: self.code.as_str(),
+            message: &self.message,
+            request_id,
+            conflict: self.conflict,
+        };
+        serde_json::to_vec(&Envelope { error }).unwrap_or_default()
+    }
+}
+
+/// What every answer that is no success looks like.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Envelope<'a> {
+    error: Inner<'a>,
+}
+
+/// What went wrong.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Error)]
+struct Inner<'a> {
+    /// For programs.
+    code: &'a str,
+    /// For people: what is wrong and what to do.
+    message: &'a str,
+    /// The answer's X-Request-Id; not within a batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+    /// Of VERSION_CONFLICT alone.
+    #[serde(flatten)]
+    #[schema(required = false)]
+    conflict: Option<Conflict>,
+}
+
+/// What a write met that expected something else.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+struct Conflict {
+    /// The live version there is, or null.
+    #[schema(required = false)]
+    current_version_id: Option<Uuid>,
 }
 
 impl IntoResponse for ApiError {
@@ -213,6 +274,12 @@ impl From<InvalidGlob> for ApiError {
     }
 }
 
+impl From<InvalidIdempotencyKey> for ApiError {
+    fn from(error: InvalidIdempotencyKey) -> Self {
+        Self::new(Code::InvalidIdempotencyKey, error.to_string())
+    }
+}
+
 impl From<InvalidAgentId> for ApiError {
     fn from(error: InvalidAgentId) -> Self {
         Self::new(Code::ValidationError, error.to_string())
@@ -231,12 +298,24 @@ impl From<InvalidValue> for ApiError {
     }
 }
 
+impl From<InvalidKeyTerms> for ApiError {
+    fn from(error: InvalidKeyTerms) -> Self {
+        Self::new(Code::ValidationError, error.to_string())
+    }
+}
+
+impl From<InvalidTenantName> for ApiError {
+    fn from(error: InvalidTenantName) -> Self {
+        Self::new(Code::ValidationError, error.to_string())
+    }
+}
+
 impl From<BatchError> for ApiError {
     fn from(error: BatchError) -> Self {
         match error {
-            BatchError::Unavailable { unknown: false } => {
-                Self::unavailable("the database cannot be reached; nothing was written; try again")
-            }
+            BatchError::Unavailable { unknown: false } => Self::unavailable(
+                "the database cannot answer at this moment; nothing was written; try again",
+            ),
             BatchError::Unavailable { unknown: true } => Self::unavailable(
                 "the connection to the database was lost; a write may or may not have happened; read before you write again",
             ),
@@ -255,15 +334,24 @@ impl From<BatchError> for ApiError {
 impl From<AuthError> for ApiError {
     fn from(error: AuthError) -> Self {
         match error {
-            AuthError::Invalid => Self::new(
+            AuthError::Invalid | AuthError::WrongSecret(_) => Self::new(
                 Code::Unauthorized,
                 "missing or invalid API key; send the header Authorization: Bearer <id>.<secret>",
             ),
             AuthError::Store(error) => {
                 tracing::error!("API key cannot be looked up: {error}");
-                Self::unavailable("the database cannot be reached; try again")
+                Self::unavailable("the database cannot answer at this moment; try again")
             }
         }
+    }
+}
+
+impl From<SchemaMisfit> for ApiError {
+    fn from(_: SchemaMisfit) -> Self {
+        // Which it is, and what to do, is said by /readyz and in the log, to those who run the server.
+        Self::unavailable(
+            "the database is being migrated or restored, or is not for this server; try again",
+        )
     }
 }
 
@@ -271,8 +359,8 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         tracing::error!("request failed: {error}");
         match error {
-            StoreError::Unreachable(_) | StoreError::Contended(_) => {
-                Self::unavailable("the database cannot be reached; try again")
+            StoreError::Unreachable(_) | StoreError::Contended(_) | StoreError::Replaced(_) => {
+                Self::unavailable("the database cannot answer at this moment; try again")
             }
             StoreError::Refused(_) | StoreError::Failed(_) => Self::internal(),
         }

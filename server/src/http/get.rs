@@ -1,38 +1,95 @@
 //! POST /v1/get
 
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::App;
-use super::error::ApiError;
+use super::as_of::past_moment;
+use super::error::{ApiError, Code};
 use super::extract::{Json, MemoryReader};
+use super::openapi::Refusals;
+use super::{App, splice};
 use crate::domain::agent_id::AgentId;
 use crate::domain::path::EntryPath;
-use crate::domain::{EntryKey, rfc3339};
-use crate::store::get::Entry;
+use crate::domain::{EntryKey, TenantId, rfc3339};
+use crate::store::get::{Entry, entry_as_of};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = GetRequest)]
 pub(super) struct Request {
+    /// The agent whose memory it is.
+    #[schema(min_length = 1, max_length = 128)]
     agent_id: String,
+    /// Where; repeated slashes collapse, a trailing one is dropped.
+    #[schema(min_length = 2, pattern = "^/", example = "/notes/lunch")]
     path: String,
+    /// Read as it was at this moment (RFC 3339).
+    #[schema(format = DateTime)]
+    as_of: Option<String>,
 }
 
+/// An entry as it is answered; of one that is not there `found` is false and all else is absent.
+#[derive(Debug, ToSchema)]
+#[schema(as = GetAnswer)]
+#[expect(dead_code, reason = "answers are spliced together; this describes them")]
+struct Answer {
+    found: bool,
+    path: Option<String>,
+    /// The bytes that were put.
+    #[schema(required = false)]
+    value: serde_json::Value,
+    version_id: Option<Uuid>,
+    /// When the version was written.
+    #[schema(format = DateTime)]
+    created_at: Option<String>,
+    /// When it stops being served.
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+    tags: Option<Vec<String>>,
+}
+
+/// Get the value at a path
+#[utoipa::path(post, path = "/v1/get", tag = "memory", request_body = Request,
+    responses((status = 200, description = "The entry, or `found: false`.", body = Answer), Refusals))]
 pub(super) async fn get(
     State(app): State<App>,
     MemoryReader(tenant): MemoryReader,
     Json(request): Json<Request>,
 ) -> Result<Response, ApiError> {
-    let path = EntryPath::parse(&request.path)?;
-    let key = EntryKey { tenant, agent: AgentId::parse(&request.agent_id)?, path: path.clone() };
-    let json = match app.reads.ask(key).await? {
-        Some(entry) => found(&path, &entry)?,
-        None => br#"{"found":false}"#.to_vec(),
+    let key = request.key(tenant)?;
+    let path = key.path.clone();
+    let entry = match past_moment(&app, request.as_of.as_deref()).await? {
+        None => app.reads.ask(key).await?,
+        Some(as_of) => entry_as_of(&app.pool, &key, as_of).await?,
     };
-    Ok(([(CONTENT_TYPE, "application/json")], Body::from(json)).into_response())
+    Ok(splice::answer(answer(&path, entry.as_ref())?))
+}
+
+impl Request {
+    /// The entry that is asked for, by one who can only be shown what is there now.
+    pub(super) fn key_of_now(&self, tenant: TenantId) -> Result<EntryKey, ApiError> {
+        if self.as_of.is_some() {
+            let sentence = "a batch reads what is there now; give as_of to /v1/get";
+            return Err(ApiError::new(Code::ValidationError, sentence));
+        }
+        self.key(tenant)
+    }
+
+    /// The entry that is asked for, checked.
+    fn key(&self, tenant: TenantId) -> Result<EntryKey, ApiError> {
+        Ok(EntryKey {
+            tenant,
+            path: EntryPath::parse(&self.path)?,
+            agent: AgentId::parse(&self.agent_id)?,
+        })
+    }
+}
+
+/// The answer as JSON.
+pub(super) fn answer(path: &EntryPath, entry: Option<&Entry>) -> Result<Vec<u8>, ApiError> {
+    entry.map_or_else(|| Ok(br#"{"found":false}"#.to_vec()), |entry| found(path, entry))
 }
 
 #[derive(Serialize)]
@@ -44,7 +101,6 @@ struct Rest<'a> {
     tags: &'a [String],
 }
 
-/// The value goes into the answer as the bytes that were stored; all else is serialised around it.
 fn found(path: &EntryPath, entry: &Entry) -> Result<Vec<u8>, ApiError> {
     let rest = Rest {
         path: path.as_str(),
@@ -54,13 +110,8 @@ fn found(path: &EntryPath, entry: &Entry) -> Result<Vec<u8>, ApiError> {
         tags: &entry.tags,
     };
     let mut json = Vec::with_capacity(entry.value.len() + 256);
-    json.extend_from_slice(br#"{"found":true,"value":"#);
-    json.extend_from_slice(entry.value.as_bytes());
-    json.push(b',');
-    let after_value = json.len();
-    serde_json::to_writer(&mut json, &rest).map_err(|_| ApiError::internal())?;
-    // The rest is an object of its own; without its opening brace it goes on with ours.
-    json.remove(after_value);
+    json.extend_from_slice(br#"{"found":true,"#);
+    splice::value(&mut json, &entry.value, &rest)?;
     Ok(json)
 }
 

@@ -3,34 +3,49 @@
 use axum::Json as Answer;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
+use super::as_of::past_moment;
 use super::error::ApiError;
 use super::extract::{Json, MemoryReader};
+use super::openapi::Refusals;
 use super::{App, page};
 use crate::domain::agent_id::AgentId;
 use crate::domain::glob::Glob;
-use crate::store::scan::live_paths;
+use crate::store::scan::Range;
 
-/// Paths looked at by one statement.
-const STEP: usize = 1000;
-/// Statements of one request; one that has found less by then goes on with its cursor.
-const MAX_STEPS: usize = 100;
-
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = GlobRequest)]
 pub(super) struct Request {
+    /// The agent whose memory it is.
+    #[schema(min_length = 1, max_length = 128)]
     agent_id: String,
+    /// `*` and `?` stay within a segment, `**` crosses segments, `[a-z]` is a class, `\\` takes the next character as it is.
+    #[schema(min_length = 1, max_length = 512, pattern = "^/", example = "/notes/**")]
     pattern: String,
-    limit: Option<i32>,
+    /// At most this many; 1000 without it.
+    #[schema(minimum = 1, maximum = 1000)]
+    limit: Option<i64>,
+    /// The `next_cursor` of the page before.
     cursor: Option<String>,
+    /// Read as it was at this moment (RFC 3339).
+    #[schema(format = DateTime)]
+    as_of: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = GlobAnswer)]
 pub(super) struct Response {
+    /// Sorted.
     paths: Vec<String>,
+    /// Where the next page begins; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
 
+/// The paths that fit a pattern
+#[utoipa::path(post, path = "/v1/glob", tag = "memory", request_body = Request,
+    responses((status = 200, description = "A page of paths; it may be empty and not the last.", body = Response), Refusals))]
 pub(super) async fn glob(
     State(app): State<App>,
     MemoryReader(tenant): MemoryReader,
@@ -38,31 +53,17 @@ pub(super) async fn glob(
 ) -> Result<Answer<Response>, ApiError> {
     let agent = AgentId::parse(&request.agent_id)?;
     let glob = Glob::parse(&request.pattern)?;
-    let limit = usize::try_from(page::limit(request.limit)?).unwrap_or_default();
+    let limit = page::NAMES.limit(request.limit)?;
     let read = |place: &str| {
         let ours = place.starts_with(glob.literal()) && !place.contains('\0');
         ours.then(|| place.to_owned())
     };
-    let mut after =
-        request.cursor.as_deref().map(|cursor| page::place(cursor, read)).transpose()?;
-
-    let mut paths = Vec::new();
-    for _ in 0..MAX_STEPS {
-        let prefix = glob.literal();
-        let scanned =
-            live_paths(&app.pool, tenant, &agent, prefix, after.as_deref(), STEP as i64).await?;
-        let is_last = scanned.len() < STEP;
-        after = scanned.last().cloned().or(after);
-        paths.extend(scanned.into_iter().filter(|path| glob.matches(path)));
-        // One path more than fits tells whether there is more.
-        if paths.len() > limit {
-            paths.truncate(limit);
-            let next_cursor = paths.last().map(|last| page::cursor(last));
-            return Ok(Answer(Response { paths, next_cursor }));
-        }
-        if is_last {
-            return Ok(Answer(Response { paths, next_cursor: None }));
-        }
-    }
-    Ok(Answer(Response { paths, next_cursor: after.as_deref().map(page::cursor) }))
+    let after = request.cursor.as_deref().map(|cursor| page::place(cursor, read)).transpose()?;
+    let as_of = past_moment(&app, request.as_of.as_deref()).await?;
+    let range = Range { tenant, agent: &agent, prefix: glob.literal(), as_of };
+    let found = range.find(&app.pool, after.as_deref(), limit, |path| glob.matches(path)).await?;
+    Ok(Answer(Response {
+        paths: found.shown.into_iter().map(|(path, _)| path).collect(),
+        next_cursor: found.rest.as_deref().map(page::cursor),
+    }))
 }

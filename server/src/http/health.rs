@@ -1,14 +1,16 @@
 //! GET /healthz, /livez, /readyz
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{FromRef, State};
 use axum::http::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::App;
-use crate::health::Unfit;
+use crate::health::{Health, Unfit};
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Health)]
 pub(super) struct Answer {
     ok: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -17,19 +19,28 @@ pub(super) struct Answer {
     message: Option<String>,
 }
 
+impl FromRef<App> for Health {
+    fn from_ref(app: &App) -> Self {
+        app.health.clone()
+    }
+}
+
 /// The process alone.
+#[utoipa::path(get, path = "/livez", tag = "health", summary = "Whether the process lives", security(()), responses((status = 200, description = "Yes.", body = Answer)))]
 pub(super) async fn livez() -> Json<Answer> {
     Json(Answer { ok: true, reason: None, message: None })
 }
 
 /// Whether traffic should be sent here.
-pub(super) async fn readyz(State(app): State<App>) -> (StatusCode, Json<Answer>) {
-    answer(app.health.ready())
+#[utoipa::path(get, path = "/readyz", tag = "health", summary = "Whether requests should be sent here", security(()), responses((status = 200, description = "Yes.", body = Answer), (status = 503, description = "No; `reason` and `message` say why.", body = Answer)))]
+pub(super) async fn readyz(State(health): State<Health>) -> (StatusCode, Json<Answer>) {
+    answer(health.ready())
 }
 
 /// Whether a request would be served at this moment.
-pub(super) async fn healthz(State(app): State<App>) -> (StatusCode, Json<Answer>) {
-    answer(app.health.now().await)
+#[utoipa::path(get, path = "/healthz", tag = "health", summary = "Whether a request would be served at this moment", security(()), responses((status = 200, description = "Yes.", body = Answer), (status = 503, description = "No; `reason` and `message` say why.", body = Answer)))]
+pub(super) async fn healthz(State(health): State<Health>) -> (StatusCode, Json<Answer>) {
+    answer(health.now().await)
 }
 
 fn answer(state: Result<(), Unfit>) -> (StatusCode, Json<Answer>) {

@@ -3,42 +3,65 @@
 use axum::Json as Answer;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
+use super::as_of::past_moment;
 use super::error::ApiError;
 use super::extract::{Json, MemoryReader};
+use super::openapi::Refusals;
 use super::{App, page};
 use crate::domain::agent_id::AgentId;
 use crate::domain::path::Prefix;
 use crate::store::list::{After, Child, children};
+use crate::store::list_as_of::{Directory, Listed};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = ListRequest)]
 pub(super) struct Request {
+    /// The agent whose memory it is.
+    #[schema(min_length = 1, max_length = 128)]
     agent_id: String,
+    /// The directory; `/` is the root.
+    #[schema(min_length = 1, pattern = "^/", example = "/notes")]
     prefix: String,
-    limit: Option<i32>,
+    /// At most this many; 1000 without it.
+    #[schema(minimum = 1, maximum = 1000)]
+    limit: Option<i64>,
+    /// The `next_cursor` of the page before.
     cursor: Option<String>,
+    /// Read as it was at this moment (RFC 3339).
+    #[schema(format = DateTime)]
+    as_of: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ListAnswer)]
 pub(super) struct Response {
+    /// Sorted by path; a path that is both has both.
     items: Vec<Item>,
+    /// Where the next page begins; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ListItem)]
 struct Item {
     path: String,
     r#type: Kind,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ListItemType)]
 #[serde(rename_all = "lowercase")]
 enum Kind {
     File,
     Dir,
 }
 
+/// The direct children of a directory
+#[utoipa::path(post, path = "/v1/list", tag = "memory", request_body = Request,
+    responses((status = 200, description = "A page of children.", body = Response), Refusals))]
 pub(super) async fn list(
     State(app): State<App>,
     MemoryReader(tenant): MemoryReader,
@@ -46,14 +69,27 @@ pub(super) async fn list(
 ) -> Result<Answer<Response>, ApiError> {
     let agent = AgentId::parse(&request.agent_id)?;
     let prefix = Prefix::parse(&request.prefix)?;
-    let limit = page::limit(request.limit)?;
+    let limit = page::NAMES.limit(request.limit)?;
     let from = match &request.cursor {
         None => After::Start,
         Some(cursor) => page::place(cursor, |place| after(place, &prefix))?,
     };
+    let as_of = past_moment(&app, request.as_of.as_deref()).await?;
     // One child more than fits tells whether there is more.
-    let found = children(&app.pool, tenant, &agent, &prefix, &from, limit + 1).await?;
-    Ok(Answer(paged(found, usize::try_from(limit).unwrap_or_default())))
+    let enough = limit + 1;
+    let Listed { children, rest } = match as_of {
+        None => {
+            let children = children(&app.pool, tenant, &agent, &prefix, &from, enough).await?;
+            Listed { children, rest: None }
+        }
+        Some(as_of) => {
+            let directory = Directory { tenant, agent: &agent, prefix: &prefix, as_of };
+            directory.children(&app.pool, &from, enough).await?
+        }
+    };
+    let mut page = paged(children, limit);
+    page.next_cursor = page.next_cursor.or(rest.as_ref().map(cursor));
+    Ok(Answer(page))
 }
 
 /// At most `limit` items; a child that is both entry and directory gives two, which may lie on two pages.
@@ -65,28 +101,47 @@ fn paged(children: Vec<Child>, limit: usize) -> Response {
     });
     let page: Vec<Item> = items.by_ref().take(limit).collect();
     let more = items.next().is_some();
-    let next_cursor = page.last().filter(|_| more).map(cursor);
+    let next_cursor = page.last().filter(|_| more).map(|last| cursor(&last.place()));
     Response { items: page, next_cursor }
 }
 
-fn cursor(last: &Item) -> String {
-    let kind = match last.r#type {
-        Kind::File => 'f',
-        Kind::Dir => 'd',
-    };
-    page::cursor(&format!("{kind}{}", last.path))
+impl Item {
+    /// Where a listing goes on that has this item.
+    fn place(&self) -> After {
+        match self.r#type {
+            Kind::File => After::Entry(self.path.clone()),
+            Kind::Dir => After::Subtree(self.path.clone()),
+        }
+    }
+}
+
+fn cursor(place: &After) -> String {
+    page::cursor(&match place {
+        After::Start => String::new(),
+        After::Entry(child) => format!("f{child}"),
+        After::Subtree(child) => format!("d{child}"),
+        After::Within { path, .. } => format!("w{path}"),
+    })
 }
 
 /// What a cursor says, unless it is not of a list of `prefix`.
 fn after(place: &str, prefix: &Prefix) -> Option<After> {
+    if place.is_empty() {
+        return Some(After::Start);
+    }
     let path = place.get(1..)?;
-    let child = path.strip_prefix(prefix.as_str())?.strip_prefix('/')?;
-    if child.is_empty() || child.contains(['/', '\0']) {
+    let below = path.strip_prefix(prefix.as_str())?.strip_prefix('/')?;
+    let (child, rest) = below.split_once('/').map_or((below, None), |(c, rest)| (c, Some(rest)));
+    if child.is_empty() || below.contains('\0') {
         return None;
     }
-    match place.as_bytes()[0] {
-        b'f' => Some(After::Entry(path.to_owned())),
-        b'd' => Some(After::Subtree(path.to_owned())),
+    match (place.as_bytes()[0], rest) {
+        (b'f', None) => Some(After::Entry(path.to_owned())),
+        (b'd', None) => Some(After::Subtree(path.to_owned())),
+        (b'w', Some(rest)) => {
+            let child = path.get(..path.len() - rest.len() - 1)?.to_owned();
+            Some(After::Within { child, path: path.to_owned() })
+        }
         _ => None,
     }
 }
@@ -108,9 +163,11 @@ mod tests {
     #[test]
     fn foreign_cursors_are_refused() {
         let prefix = Prefix::parse("/a").unwrap();
-        for text in ["", "f", "x/a/b", "f/b/c", "f/a/b/c", "f/a", "f/ab", "é/a/b"] {
+        for text in ["f", "x/a/b", "w/a/b", "w/a//b", "f/b/c", "f/a/b/c", "f/a", "f/ab", "é/a/b"] {
             assert_eq!(after(text, &prefix), None, "{text}");
         }
+        let within = After::Within { child: "/a/b".into(), path: "/a/b/c/d".into() };
+        assert_eq!(after("w/a/b/c/d", &prefix), Some(within));
         assert!(page::place("%%%", |place| after(place, &prefix)).is_err());
     }
 }

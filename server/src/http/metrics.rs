@@ -1,28 +1,44 @@
 //! GET /metrics
 
-use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::extract::{FromRequestParts, State};
 use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use prometheus::TEXT_FORMAT;
 
 use super::App;
 use super::error::{ApiError, Code};
-use super::extract::{bearer, token_matches};
+use super::extract::{bearer, refuse, token_matches};
+use crate::metrics::Metrics;
 
-pub(super) async fn metrics(
-    State(app): State<App>,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    if let Some(token) = &app.metrics_token
-        && !bearer(&headers).is_some_and(|given| token_matches(token, given))
-    {
-        return Err(ApiError::new(
-            Code::Unauthorized,
-            "send the header Authorization: Bearer <METRICS_TOKEN>",
-        ));
+/// One who may see the metrics.
+pub(super) struct Scraper;
+
+impl FromRequestParts<App> for Scraper {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let Some(token) = &app.metrics_token else { return Ok(Self) };
+        if bearer(&parts.headers).is_some_and(|given| token_matches(token, given)) {
+            return Ok(Self);
+        }
+        Err(refuse(parts, app, None, unauthorized()).await)
     }
-    let text = app.metrics.render().map_err(|e| {
+}
+
+pub(super) async fn metrics(_: Scraper, State(app): State<App>) -> Result<Response, ApiError> {
+    app.metrics.pool(app.pool.size(), app.pool.num_idle());
+    app.metrics.queue("reads", app.reads.backlog());
+    app.metrics.queue("writes", app.writes.backlog());
+    rendered(&app.metrics)
+}
+
+pub(super) fn unauthorized() -> ApiError {
+    ApiError::new(Code::Unauthorized, "send the header Authorization: Bearer <METRICS_TOKEN>")
+}
+
+pub(super) fn rendered(metrics: &Metrics) -> Result<Response, ApiError> {
+    let text = metrics.render().map_err(|e| {
         tracing::error!("metrics cannot be rendered: {e}");
         ApiError::internal()
     })?;

@@ -3,34 +3,56 @@
 pub mod error;
 pub mod extract;
 
+mod agents;
+mod as_of;
+mod batch;
 mod create_key;
+mod create_tenant;
 mod delete;
+mod dump;
 mod get;
 mod glob;
 mod health;
+mod history;
 mod list;
 mod metrics;
 pub mod observe;
+mod openapi;
 mod page;
 mod put;
+mod quota;
+mod rate_headers;
+mod requeue;
+mod search;
+mod splice;
+mod worker;
+mod write;
+
+pub use self::worker::worker_router;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::get;
+use axum::{Json, Router};
 use secrecy::SecretString;
 use sqlx::postgres::PgPool;
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use self::error::{ApiError, Code};
 use crate::auth::Authenticator;
 use crate::batch::queue::Queue;
 use crate::batch::reads::Reader;
 use crate::batch::writes::Writer;
+use crate::domain::client::TrustedProxies;
 use crate::health::Health;
 use crate::metrics::Metrics;
+use crate::preauth::Preauth;
+use crate::rate_limit::RateLimiter;
 
 /// Largest request body in bytes.
 pub const MAX_BODY: usize = 1 << 20;
@@ -46,10 +68,22 @@ pub struct App {
     pub writes: Queue<Writer>,
     /// Who is let in.
     pub authenticator: Authenticator,
+    /// What becomes of those who are not.
+    pub preauth: Preauth,
+    /// Proxies whose X-Forwarded-For is believed.
+    pub proxies: Arc<TrustedProxies>,
+    /// How often a key may ask; `None` is without limit.
+    pub requests: Option<RateLimiter>,
+    /// How often a key may search; `None` is without limit.
+    pub searches: Option<RateLimiter>,
+    /// Searches of a day and tenant; `None` is without limit.
+    pub searches_per_day: Option<i64>,
     /// How the process is.
     pub health: Health,
     /// What is counted.
     pub metrics: Metrics,
+    /// Whether there is /metrics.
+    pub serves_metrics: bool,
     /// The bearer that /metrics asks for.
     pub metrics_token: Option<Arc<SecretString>>,
     /// The token that makes the first keys.
@@ -58,17 +92,30 @@ pub struct App {
 
 /// All routes.
 pub fn router(app: App) -> Router {
-    let routes = Router::new()
-        .route("/v1/put", post(put::put))
-        .route("/v1/get", post(self::get::get))
-        .route("/v1/delete", post(delete::delete))
-        .route("/v1/list", post(list::list))
-        .route("/v1/glob", post(glob::glob))
-        .route("/v1/admin/create-key", post(create_key::create_key))
-        .route("/healthz", get(health::healthz))
-        .route("/livez", get(health::livez))
-        .route("/readyz", get(health::readyz))
-        .route("/metrics", get(metrics::metrics));
+    let (routes, description) = OpenApiRouter::with_openapi(openapi::Description::openapi())
+        .routes(routes!(put::put))
+        .routes(routes!(self::get::get))
+        .routes(routes!(delete::delete))
+        .routes(routes!(batch::batch))
+        .routes(routes!(history::history))
+        .routes(routes!(list::list))
+        .routes(routes!(glob::glob))
+        .routes(routes!(agents::agents))
+        .routes(routes!(dump::dump))
+        .routes(routes!(search::search))
+        .routes(routes!(create_key::create_key))
+        .routes(routes!(create_tenant::create_tenant))
+        .routes(routes!(requeue::requeue))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::livez))
+        .routes(routes!(health::readyz))
+        .split_for_parts();
+    let description = Arc::new(description);
+    let mut routes =
+        routes.route("/openapi.json", get(async move || Json(description.clone()).into_response()));
+    if app.serves_metrics {
+        routes = routes.route("/metrics", get(metrics::metrics));
+    }
     with_stack(routes, app.metrics.clone()).with_state(app)
 }
 

@@ -1,16 +1,19 @@
 //! What is noted of every request: its id, a log line, metrics; and the body of what failed.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use uuid::Uuid;
 
 use super::error::{ApiError, Code};
+use super::rate_headers;
 use crate::domain::TenantId;
+use crate::domain::rate_limit::Standing;
+use crate::listen::Connection;
 use crate::metrics::Metrics;
 
 /// The header that carries a request's id both ways.
@@ -20,12 +23,35 @@ const MAX_REQUEST_ID: usize = 128;
 
 /// What the inside of the stack lets the outside know of a request.
 #[derive(Debug, Clone, Default)]
-pub struct Noted(Arc<OnceLock<TenantId>>);
+pub struct Noted(Arc<Mutex<Notes>>);
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Notes {
+    tenant: Option<TenantId>,
+    key_limit: Option<Standing>,
+    preauth: Option<Standing>,
+}
 
 impl Noted {
     /// Notes whose request it is.
     pub fn tenant(&self, tenant: TenantId) {
-        self.0.set(tenant).ok();
+        self.notes().tenant = Some(tenant);
+    }
+
+    /// Notes how the key stands with a limit; of several the one that leaves fewest requests counts.
+    pub fn key_limit(&self, standing: Standing) {
+        let mut notes = self.notes();
+        let strictest = notes.key_limit.filter(|before| before.remaining <= standing.remaining);
+        notes.key_limit = Some(strictest.unwrap_or(standing));
+    }
+
+    /// Notes how the client of a request without a valid key stands.
+    pub fn preauth(&self, standing: Standing) {
+        self.notes().preauth = Some(standing);
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -40,8 +66,11 @@ pub async fn observe(State(metrics): State<Metrics>, mut request: Request, next:
     let noted = Noted::default();
     request.extensions_mut().insert(noted.clone());
 
-    let mut response = next.run(request).await;
+    let within = Connection::times(request.extensions()).request;
+    let answer = tokio::time::timeout(within, next.run(request)).await;
+    let mut response = answer.unwrap_or_else(|_| too_late().into_response());
 
+    let Notes { tenant, key_limit, preauth } = *noted.notes();
     let id = request_id.to_str().unwrap_or_default();
     let error = response.extensions_mut().remove::<ApiError>();
     if let Some(error) = &error {
@@ -53,14 +82,14 @@ pub async fn observe(State(metrics): State<Metrics>, mut request: Request, next:
     }
     let took = start.elapsed();
     let code = error.map(|e| e.code());
-    if code == Some(Code::QuotaWritesPerDay) {
-        metrics.quota_denial("writes");
+    if let Some(quota) = code.and_then(quota) {
+        metrics.quota_denial(quota);
     }
     metrics.request(route, method_label(method.as_str()), response.status().as_str(), took);
     tracing::info!(
         target: "agentfs_server::request",
         request_id = id,
-        tenant = noted.0.get().map(tracing::field::display),
+        tenant = tenant.map(tracing::field::display),
         route,
         method = method.as_str(),
         status = response.status().as_u16(),
@@ -68,7 +97,30 @@ pub async fn observe(State(metrics): State<Metrics>, mut request: Request, next:
         responseTime = (took.as_secs_f64() * 1_000_000.0).round() / 1000.0,
     );
     response.headers_mut().insert(REQUEST_ID, request_id);
+    if let Some(standing) = key_limit {
+        rate_headers::insert(response.headers_mut(), &rate_headers::KEY, standing);
+    }
+    if let Some(standing) = preauth {
+        rate_headers::insert(response.headers_mut(), &rate_headers::PREAUTH, standing);
+    }
     response
+}
+
+/// The request is given up; what it has put into a queue is done all the same.
+fn too_late() -> ApiError {
+    ApiError::unavailable(
+        "the server took too long to answer; a write may or may not have happened; read before you write again",
+    )
+}
+
+/// The quota that a code speaks of, as metrics name it.
+fn quota(code: Code) -> Option<&'static str> {
+    match code {
+        Code::QuotaWritesPerDay => Some("writes"),
+        Code::QuotaSearches => Some("searches"),
+        Code::QuotaEmbedTokensPerDay => Some("embed_tokens"),
+        _ => None,
+    }
 }
 
 /// Methods are the client's to choose; metrics know a few.
@@ -94,6 +146,16 @@ fn fresh() -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_several_limits_the_one_that_leaves_fewest_requests_is_told() {
+        let standing = |remaining| Standing { limit: 9, remaining, reset_seconds: 1 };
+        for order in [[7, 3], [3, 7]] {
+            let noted = Noted::default();
+            order.into_iter().for_each(|remaining| noted.key_limit(standing(remaining)));
+            assert_eq!(noted.notes().key_limit, Some(standing(3)));
+        }
+    }
 
     #[test]
     fn only_harmless_ids_are_taken_over() {

@@ -5,17 +5,29 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::error::{ApiError, Code};
 
-/// Most items of a page, unless a route says otherwise.
-pub(super) const MAX_LIMIT: i32 = 1000;
+/// Bytes of values after which a page ends, whatever its limit: an answer holds at most one value more.
+pub(super) const MAX_BYTES: usize = 8 << 20;
 
-/// The limit of a request; the greatest where it gives none.
-pub(super) fn limit(given: Option<i32>) -> Result<i32, ApiError> {
-    let limit = given.unwrap_or(MAX_LIMIT);
-    if (1..=MAX_LIMIT).contains(&limit) {
-        Ok(limit)
-    } else {
-        let sentence = format!("limit is {limit}; it must be between 1 and {MAX_LIMIT}");
-        Err(ApiError::new(Code::ValidationError, sentence))
+/// How many items the pages of a route have.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Size {
+    /// Where a request gives no limit.
+    pub default: u16,
+    /// At most.
+    pub max: u16,
+}
+
+/// Of items that are little more than names.
+pub(super) const NAMES: Size = Size { default: 1000, max: 1000 };
+
+impl Size {
+    /// The limit of a request.
+    pub(super) fn limit(self, given: Option<i64>) -> Result<usize, ApiError> {
+        let limit = given.unwrap_or(self.default.into());
+        usize::try_from(limit).ok().filter(|n| (1..=self.max.into()).contains(n)).ok_or_else(|| {
+            let sentence = format!("limit is {limit}; it must be between 1 and {}", self.max);
+            ApiError::new(Code::ValidationError, sentence)
+        })
     }
 }
 

@@ -4,63 +4,104 @@ use axum::Json as Answer;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::App;
 use super::error::{ApiError, Code};
-use super::extract::{Json, MemoryWriter};
+use super::extract::{Json, MemoryWriter, Repeatable};
+use super::openapi::WriteRefusals;
+use super::write::{if_version, write};
 use crate::domain::agent_id::AgentId;
-use crate::domain::change::{Action, Change, NewValue, Outcome};
+use crate::domain::change::{Action, Change, Expected, NewValue, Outcome};
 use crate::domain::path::EntryPath;
 use crate::domain::tags::Tags;
 use crate::domain::value::JsonText;
-use crate::domain::{EntryKey, rfc3339};
+use crate::domain::words::Words;
+use crate::domain::{EntryKey, TenantId, rfc3339};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = PutRequest)]
 pub(super) struct Request {
+    /// The agent whose memory it is.
+    #[schema(min_length = 1, max_length = 128)]
     agent_id: String,
+    /// Where; repeated slashes collapse, a trailing one is dropped.
+    #[schema(min_length = 2, pattern = "^/", example = "/notes/lunch")]
     path: String,
+    /// Any JSON, null included; it comes back byte for byte.
+    #[schema(value_type = serde_json::Value)]
     value: Box<RawValue>,
+    /// Seconds until the value is no longer served; without it, for ever.
+    #[schema(minimum = 1, maximum = 2_147_483_647)]
     ttl_seconds: Option<i64>,
+    /// At most 20, each of at most 64 characters.
     #[serde(default)]
+    #[schema(max_items = 20)]
     tags: Vec<String>,
+    /// From 0 to 1.
     #[serde(default)]
+    #[schema(minimum = 0, maximum = 1)]
     importance: f32,
+    /// Whether search may find it.
     #[serde(default)]
     searchable: bool,
+    /// Write only if this is the latest version, or with null, only if there is none.
+    #[serde(default, deserialize_with = "if_version")]
+    #[schema(value_type = Option<Uuid>)]
+    if_version: Option<Expected>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PutAnswer)]
 pub(super) struct Response {
     ok: bool,
     version_id: Uuid,
+    /// RFC 3339, UTC, six digits of a second.
+    #[schema(format = DateTime)]
     created_at: String,
 }
 
+/// Put a value at a path
+#[utoipa::path(post, path = "/v1/put", tag = "memory", request_body = Request,
+    params(("Idempotency-Key" = Option<String>, Header, description = "A repetition of the request within 24 hours is answered as the first time and writes nothing", pattern = "^[A-Za-z0-9_-]{1,128}$")),
+    responses((status = 200, description = "Committed.", body = Response), WriteRefusals))]
 pub(super) async fn put(
     State(app): State<App>,
     MemoryWriter(tenant): MemoryWriter,
+    repeatable: Repeatable,
     Json(request): Json<Request>,
 ) -> Result<Answer<Response>, ApiError> {
-    let key = EntryKey {
-        tenant,
-        agent: AgentId::parse(&request.agent_id)?,
-        path: EntryPath::parse(&request.path)?,
-    };
-    let new = NewValue {
-        value: JsonText::normalise(&request.value)?,
-        tags: Tags::new(request.tags)?,
-        importance: importance(request.importance)?,
-        searchable: request.searchable,
-        ttl_seconds: request.ttl_seconds.map(ttl).transpose()?,
-    };
-    let version_id = Uuid::now_v7();
-    match app.writes.ask(Change { key, version_id, action: Action::Put(new) }).await? {
-        Outcome::Written { created_at } => {
-            Ok(Answer(Response { ok: true, version_id, created_at: rfc3339(created_at) }))
-        }
-        Outcome::QuotaExceeded => Err(quota_exceeded()),
-        Outcome::NothingToDelete => Err(ApiError::internal()),
+    let change = repeatable.once(request.change(tenant)?);
+    Response::of(write(&app, change).await?).map(Answer)
+}
+
+impl Request {
+    /// What is asked for, checked.
+    pub(super) fn change(self, tenant: TenantId) -> Result<Change, ApiError> {
+        let key = EntryKey {
+            tenant,
+            agent: AgentId::parse(&self.agent_id)?,
+            path: EntryPath::parse(&self.path)?,
+        };
+        let value = JsonText::normalise(&self.value)?;
+        let new = NewValue {
+            words: self.searchable.then(|| Words::of_value(&value)),
+            value,
+            tags: Tags::new(self.tags)?,
+            importance: importance(self.importance)?,
+            ttl_seconds: self.ttl_seconds.map(ttl).transpose()?,
+        };
+        Ok(Change { expected: self.if_version, ..Change::new(key, Action::Put(new)) })
+    }
+}
+
+impl Response {
+    pub(super) fn of(outcome: Outcome) -> Result<Self, ApiError> {
+        let Outcome::Written { version_id, created_at } = outcome else {
+            return Err(ApiError::internal());
+        };
+        Ok(Self { ok: true, version_id, created_at: rfc3339(created_at) })
     }
 }
 
@@ -81,15 +122,4 @@ fn ttl(seconds: i64) -> Result<i32, ApiError> {
             format!("ttl_seconds is {seconds}; it must be between 1 and {} (68 years)", i32::MAX);
         ApiError::new(Code::ValidationError, sentence)
     })
-}
-
-/// The tenant's writes of the day are used up; a new day begins at midnight UTC.
-pub(super) fn quota_exceeded() -> ApiError {
-    let now = jiff::Timestamp::now().as_second();
-    let until_midnight = 86_400 - now.rem_euclid(86_400);
-    ApiError::new(
-        Code::QuotaWritesPerDay,
-        "this tenant has used up its writes of today; they begin anew at 00:00 UTC, or an operator raises WRITE_QUOTA_PER_DAY",
-    )
-    .retry_after(u32::try_from(until_midnight).unwrap_or(86_400))
 }

@@ -45,11 +45,7 @@ impl DatabaseSettings {
 
     /// Where the database is, alone: for programs that need nothing else.
     pub fn address_from_env() -> Result<DatabaseAddress, super::SettingsError> {
-        let variable = |name: &str| std::env::var(name).ok();
-        let mut reader = Reader::new(&variable);
-        let address = address(&mut reader);
-        reader.finish()?;
-        address.ok_or_else(super::SettingsError::default)
+        Reader::read_env(address)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where requests come in and logs go out.
+//! Where requests come in.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -6,13 +6,15 @@ use secrecy::SecretString;
 
 use super::reader::{Described, Reader};
 
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// One JSON object a line.
-    Json,
-    /// For eyes; a request's line ends in `responseTime <ms>`.
-    Text,
+/// Who sees the metrics.
+#[derive(Debug, Clone)]
+pub enum MetricsAccess {
+    /// Nobody: there is no such route.
+    Off,
+    /// Everybody.
+    Open,
+    /// Who has this bearer.
+    Bearer(SecretString),
 }
 
 /// Where requests come in, and who may see what is no memory.
@@ -20,8 +22,8 @@ pub enum LogFormat {
 pub struct ListenSettings {
     /// Address and port.
     pub address: SocketAddr,
-    /// The bearer that /metrics asks for; `None` asks for none.
-    pub metrics_token: Option<SecretString>,
+    /// Who sees the metrics.
+    pub metrics: MetricsAccess,
     /// The token that makes keys before there is one; `None` lets none be made so.
     pub bootstrap_token: Option<SecretString>,
 }
@@ -29,22 +31,31 @@ pub struct ListenSettings {
 impl ListenSettings {
     pub(super) const DESCRIBED: &'static [Described] = &[
         Described { name: "PORT", about: "port of the API, on all addresses (8787)" },
+        Described {
+            name: "ENABLE_METRICS",
+            about: "true or false: whether there is /metrics (true)",
+        },
         Described { name: "METRICS_TOKEN", about: "bearer that /metrics asks for (none)" },
         Described {
             name: "ADMIN_BOOTSTRAP_TOKEN",
             about: "lets /v1/admin/create-key make the first keys (none)",
         },
-        Described { name: "LOG_FORMAT", about: "json or text (json)" },
-        Described { name: "LOG_LEVEL", about: "error, warn, info, debug or trace (info)" },
     ];
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let port = reader.parsed("PORT", 8787, "a number from 1 to 65535", |text| {
             text.parse().ok().filter(|port| *port > 0)
-        })?;
+        });
+        let enabled =
+            reader.parsed("ENABLE_METRICS", true, "true or false", |text| text.parse().ok());
+        let token = reader.text("METRICS_TOKEN");
         Some(Self {
-            address: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port),
-            metrics_token: reader.text("METRICS_TOKEN").map(Into::into),
+            address: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port?),
+            metrics: match (enabled?, token) {
+                (false, _) => MetricsAccess::Off,
+                (true, None) => MetricsAccess::Open,
+                (true, Some(token)) => MetricsAccess::Bearer(token.into()),
+            },
             bootstrap_token: reader.text("ADMIN_BOOTSTRAP_TOKEN").map(Into::into),
         })
     }

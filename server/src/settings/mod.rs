@@ -1,26 +1,38 @@
 //! Settings, read from the environment: one struct a concern, all problems named at once.
 
+mod connections;
 mod database;
+mod embeddings;
 mod limits;
 mod listen;
+mod logs;
 mod reader;
 
+pub use connections::ConnectionSettings;
 pub use database::DatabaseSettings;
+pub use embeddings::{EmbeddingSettings, OpenAiSettings, Provider};
 pub use limits::LimitSettings;
-pub use listen::{ListenSettings, LogFormat};
+pub use listen::{ListenSettings, MetricsAccess};
+pub use logs::{LogFormat, LogSettings};
 pub use reader::{Described, SettingsError};
 
 use reader::Reader;
 
-/// All settings of `agentfs-server serve`.
+/// All settings of `agentfs-server serve` and `agentfs-server worker`.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Where the database is.
     pub database: DatabaseSettings,
-    /// Where requests come in and logs go out.
+    /// Where requests come in.
     pub listen: ListenSettings,
-    /// What tenants may do.
+    /// What connections may take.
+    pub connections: ConnectionSettings,
+    /// What tenants, keys and strangers may do.
     pub limits: LimitSettings,
+    /// Who makes embeddings.
+    pub embeddings: EmbeddingSettings,
+    /// What is logged.
+    pub logs: LogSettings,
 }
 
 impl Settings {
@@ -34,21 +46,36 @@ impl Settings {
         let mut reader = Reader::new(&variable);
         let database = DatabaseSettings::read(&mut reader);
         let listen = ListenSettings::read(&mut reader);
+        let connections = ConnectionSettings::read(&mut reader);
         let limits = LimitSettings::read(&mut reader);
+        let embeddings = EmbeddingSettings::read(&mut reader);
+        let logs = LogSettings::read(&mut reader, LogFormat::Json);
         reader.finish()?;
         // Each is there when no problem was noted.
-        match (database, listen, limits) {
-            (Some(database), Some(listen), Some(limits)) => Ok(Self { database, listen, limits }),
-            _ => Err(SettingsError::default()),
-        }
+        let whole = || {
+            Some(Self {
+                database: database?,
+                listen: listen?,
+                connections: connections?,
+                limits: limits?,
+                embeddings: embeddings?,
+                logs: logs?,
+            })
+        };
+        whole().ok_or_else(SettingsError::default)
     }
 
     /// What can be set, for `serve --help`.
     pub fn described() -> impl Iterator<Item = Described> {
-        [DatabaseSettings::DESCRIBED, ListenSettings::DESCRIBED, LimitSettings::DESCRIBED]
-            .into_iter()
-            .flatten()
-            .copied()
+        let concerns = [
+            DatabaseSettings::DESCRIBED,
+            ListenSettings::DESCRIBED,
+            ConnectionSettings::DESCRIBED,
+            LimitSettings::DESCRIBED,
+            EmbeddingSettings::DESCRIBED,
+            LogSettings::DESCRIBED,
+        ];
+        concerns.into_iter().flatten().copied()
     }
 }
 

@@ -34,6 +34,18 @@ impl<'a> Reader<'a> {
         Self { variable, problems: Vec::new() }
     }
 
+    /// What `read` reads from the process' environment.
+    pub(super) fn read_env<T>(
+        read: impl FnOnce(&mut Reader<'_>) -> Option<T>,
+    ) -> Result<T, SettingsError> {
+        let variable = |name: &str| std::env::var(name).ok();
+        let mut reader = Reader::new(&variable);
+        let settings = read(&mut reader);
+        reader.finish()?;
+        // It is there when no problem was noted.
+        settings.ok_or_else(SettingsError::default)
+    }
+
     /// The variable's text; empty is as good as absent, since that is what an unset variable of compose gives.
     pub(super) fn text(&self, name: &str) -> Option<String> {
         (self.variable)(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())

@@ -6,6 +6,7 @@ use sqlx::{PgExecutor, Row as _};
 use super::{StoreError, from_sql, to_sql};
 use crate::domain::TenantId;
 use crate::domain::api_key::{ApiKey, KeyId, SecretHash};
+use crate::domain::key_terms::KeyTerms;
 use crate::domain::scope::Scopes;
 
 /// A key as the database knows it.
@@ -21,35 +22,60 @@ pub struct StoredKey {
     pub expires_at: Option<Timestamp>,
 }
 
-/// What a new key is to be.
+/// A key as operators see it.
 #[derive(Debug, Clone)]
-pub struct NewKey<'a> {
-    /// Whose key.
+pub struct ListedKey {
+    /// Its public half.
+    pub id: String,
+    /// Whose key it is.
     pub tenant: TenantId,
-    /// What it may do.
-    pub scopes: Scopes,
-    /// For people: what it is for.
-    pub label: &'a str,
+    /// What it is for.
+    pub label: String,
+    /// What it may do, by the scopes' names.
+    pub scopes: Vec<String>,
+    /// Who keeps it, where that is a tool.
+    pub managed_by: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
     /// When it ends by itself.
     pub expires_at: Option<Timestamp>,
+    /// When it was ended.
+    pub revoked_at: Option<Timestamp>,
 }
+
+/// A key that is revoked now.
+#[derive(Debug, Clone)]
+pub struct RevokedKey {
+    /// Whose key it was.
+    pub tenant: TenantId,
+    /// What it was for.
+    pub label: String,
+    /// Who keeps it, where that is a tool.
+    pub managed_by: Option<String>,
+    /// When it was revoked.
+    pub revoked_at: Timestamp,
+    /// It had been revoked before.
+    pub already: bool,
+}
+
+/// Gives a row whether there is such a key or not, but none in the middle of a restore: then nobody knows whether there
+/// is, and that must not be taken, and remembered, for a no.
+const FIND: &str = "
+SELECT k.tenant_id, k.secret_hash, k.scopes, k.expires_at
+  FROM schema_version
+  LEFT JOIN api_keys k ON k.id = $1 AND k.revoked_at IS NULL";
 
 /// A key that is not revoked, by its id. Expiry is the caller's to check: it depends on the moment.
 pub async fn find(
     executor: impl PgExecutor<'_>,
     id: &KeyId,
 ) -> Result<Option<StoredKey>, StoreError> {
-    let row = sqlx::query(
-        "SELECT tenant_id, secret_hash, scopes, expires_at FROM api_keys WHERE id = $1 AND revoked_at IS NULL",
-    )
-    .bind(id.as_str())
-    .fetch_optional(executor)
-    .await?;
-    let Some(row) = row else { return Ok(None) };
+    let row = sqlx::query(FIND).bind(id.as_str()).fetch_one(executor).await?;
+    let Some(tenant) = row.try_get(0)? else { return Ok(None) };
     let hash: &[u8] = row.try_get(1)?;
     let scopes: Vec<String> = row.try_get(2)?;
     Ok(SecretHash::from_stored(hash).map(|secret_hash| StoredKey {
-        tenant: TenantId(row.get(0)),
+        tenant: TenantId(tenant),
         secret_hash,
         // A scope of a newer program means nothing to this one, and gives nothing.
         scopes: scopes.iter().filter_map(|s| s.parse().ok()).collect(),
@@ -57,22 +83,23 @@ pub async fn find(
     }))
 }
 
-/// Stores a new key; false when its tenant does not exist.
+/// Stores a new key of `tenant`; false when there is no such tenant.
 pub async fn insert(
     executor: impl PgExecutor<'_>,
     key: &ApiKey,
-    new: &NewKey<'_>,
+    tenant: TenantId,
+    terms: &KeyTerms,
 ) -> Result<bool, StoreError> {
     let done = sqlx::query(
         "INSERT INTO api_keys (id, tenant_id, secret_hash, scopes, label, expires_at)
          SELECT $1, id, $3, $4, $5, $6 FROM tenants WHERE id = $2",
     )
     .bind(key.id().as_str())
-    .bind(new.tenant.0)
+    .bind(tenant.0)
     .bind(key.secret_hash().as_bytes())
-    .bind(new.scopes.names())
-    .bind(new.label)
-    .bind(to_sql(new.expires_at))
+    .bind(terms.scopes().names())
+    .bind(terms.label())
+    .bind(to_sql(terms.expires_at()))
     .execute(executor)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -105,4 +132,60 @@ pub async fn keep_managed(
     .execute(executor)
     .await?;
     Ok(())
+}
+
+/// The keys of `tenant`, or of all, the oldest first.
+pub async fn list(
+    executor: impl PgExecutor<'_>,
+    tenant: Option<TenantId>,
+) -> Result<Vec<ListedKey>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT id, tenant_id, label, scopes, managed_by, created_at, expires_at, revoked_at
+           FROM api_keys
+          WHERE $1 IS NULL OR tenant_id = $1
+          ORDER BY created_at, id",
+    )
+    .bind(tenant.map(|tenant| tenant.0))
+    .fetch_all(executor)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(ListedKey {
+                id: row.try_get(0)?,
+                tenant: TenantId(row.try_get(1)?),
+                label: row.try_get(2)?,
+                scopes: row.try_get(3)?,
+                managed_by: row.try_get(4)?,
+                created_at: row.try_get::<jiff_sqlx::Timestamp, _>(5)?.to_jiff(),
+                expires_at: from_sql(row.try_get(6)?),
+                revoked_at: from_sql(row.try_get(7)?),
+            })
+        })
+        .collect::<Result<_, sqlx::Error>>()
+        .map_err(Into::into)
+}
+
+/// Revokes a key; one that was revoked before keeps its moment. `None` when there is no such key.
+pub async fn revoke(
+    executor: impl PgExecutor<'_>,
+    id: &KeyId,
+) -> Result<Option<RevokedKey>, StoreError> {
+    let row = sqlx::query(
+        "WITH before AS (SELECT id, revoked_at FROM api_keys WHERE id = $1 FOR UPDATE)
+         UPDATE api_keys k SET revoked_at = coalesce(before.revoked_at, now())
+           FROM before
+          WHERE k.id = before.id
+         RETURNING k.tenant_id, k.label, k.managed_by, k.revoked_at, before.revoked_at IS NOT NULL",
+    )
+    .bind(id.as_str())
+    .fetch_optional(executor)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(RevokedKey {
+        tenant: TenantId(row.try_get(0)?),
+        label: row.try_get(1)?,
+        managed_by: row.try_get(2)?,
+        revoked_at: row.try_get::<jiff_sqlx::Timestamp, _>(3)?.to_jiff(),
+        already: row.try_get(4)?,
+    }))
 }

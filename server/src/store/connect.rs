@@ -1,21 +1,22 @@
 //! Connections to PostgreSQL.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{Connection as _, Executor as _};
 
-use super::StoreError;
+use super::{StoreError, renewal};
 
 /// Longest wait for a connection to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait for a connection of the pool; while the database is away, each of its requests waits this long.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Set on every connection that serves requests: nobody waits for a lock or a statement for long.
-const SESSION: &str = "SET lock_timeout = '1s'; SET statement_timeout = '15s'";
+/// Set on every connection that serves requests: nobody waits for a lock or a statement for long, and no statement is
+/// worth compiling, though the estimates of those that go from row to row are high.
+const SESSION: &str = "SET lock_timeout = '1s'; SET statement_timeout = '15s'; SET jit = off";
 
 /// Why DATABASE_URL is no address of a PostgreSQL database. Shows nothing of it: it holds a password.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +62,10 @@ impl DatabaseAddress {
             .acquire_timeout(ACQUIRE_TIMEOUT)
             // A round trip before each use; a dead connection shows itself soon enough.
             .test_before_acquire(false)
+            .before_acquire(|_, held| {
+                let usable = !renewal::is_outdated(held.age);
+                Box::pin(async move { Ok(usable) })
+            })
             .after_connect(|conn, _| Box::pin(async move { conn.execute(SESSION).await.map(drop) }))
             .connect_lazy_with(self.0.clone())
     }
@@ -70,7 +75,8 @@ impl DatabaseAddress {
 #[derive(Debug)]
 pub struct Link {
     address: DatabaseAddress,
-    connection: Option<PgConnection>,
+    /// With the moment it was made.
+    connection: Option<(PgConnection, Instant)>,
 }
 
 impl Link {
@@ -81,12 +87,13 @@ impl Link {
 
     /// The connection.
     pub async fn connection(&mut self) -> Result<&mut PgConnection, StoreError> {
+        self.connection.take_if(|(_, made)| renewal::is_outdated(made.elapsed()));
         match &mut self.connection {
-            Some(connection) => Ok(connection),
+            Some((connection, _)) => Ok(connection),
             slot @ None => {
                 let mut connection = self.address.connect_unlimited().await?;
                 connection.execute(SESSION).await?;
-                Ok(slot.insert(connection))
+                Ok(&mut slot.insert((connection, Instant::now())).0)
             }
         }
     }

@@ -1,12 +1,13 @@
-//! Reading heads, many at once.
+//! Reading heads, many at once, and single entries of the past.
 
-use futures::{Stream, StreamExt as _};
+use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 use sqlx::Row as _;
-use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::postgres::{PgConnection, PgPool, PgRow};
 use uuid::Uuid;
 
-use super::{StoreError, from_sql};
+use super::versions::{self, Version};
+use super::{StoreError, as_of, from_sql};
 use crate::domain::EntryKey;
 
 /// The latest version of a live entry.
@@ -55,6 +56,45 @@ pub fn get<'c>(
         .bind(paths)
         .fetch(connection)
         .map(|row| from_row(&row?).map_err(Into::into))
+}
+
+/// Most bytes of values that are kept in memory for one request; entries beyond that come without.
+pub const MAX_BYTES: usize = 8 << 20;
+
+/// The live entries of `keys` at one moment, up to [`MAX_BYTES`].
+pub async fn snapshot(pool: &PgPool, keys: &[&EntryKey]) -> Result<Vec<Found>, StoreError> {
+    let mut connection = pool.acquire().await?;
+    let mut rows = get(&mut connection, keys);
+    let (mut found, mut bytes) = (vec![Found::default(); keys.len()], 0);
+    while let Some((index, entry)) = rows.try_next().await? {
+        bytes += entry.value.len();
+        if let Some(slot) = found.get_mut(index) {
+            slot.version_id = Some(entry.version_id);
+            slot.entry = Some(entry).filter(|_| bytes <= MAX_BYTES);
+        }
+    }
+    Ok(found)
+}
+
+/// What there is at a key.
+#[derive(Debug, Clone, Default)]
+pub struct Found {
+    /// The live version.
+    pub version_id: Option<Uuid>,
+    /// It, unless it was too much to keep.
+    pub entry: Option<Entry>,
+}
+
+/// The entry of `key` as it was shown at the moment `as_of`.
+pub async fn entry_as_of(
+    pool: &PgPool,
+    key: &EntryKey,
+    as_of: Timestamp,
+) -> Result<Option<Entry>, StoreError> {
+    let Some(id) = as_of::version(pool, key, as_of).await? else { return Ok(None) };
+    let read = versions::read(pool, key.tenant, &[id], usize::MAX).await?;
+    // It may have expired since the look-up.
+    Ok(read.versions.into_iter().next().and_then(Version::entry))
 }
 
 fn from_row(row: &PgRow) -> Result<(usize, Entry), sqlx::Error> {

@@ -27,14 +27,23 @@ pub enum After {
     Entry(String),
     /// After all that is at and below this path.
     Subtree(String),
+    /// Among what is below this child: a listing of the past has found nothing up to `path` that makes it a directory.
+    Within {
+        /// The child.
+        child: String,
+        /// A path below it.
+        path: String,
+    },
 }
 
-/// SQL of the expression that the index `entries_tree` is made of; [`tree_order`] is the same in Rust.
+/// SQL of the expression that the index `entries_tree` is made of; [`tree_key`] is the same in Rust.
 macro_rules! tree_order {
     ($path:literal) => {
         concat!(r"replace(replace(", $path, r", E'\x01', E'\x01\x02'), '/', E'\x01\x01')")
     };
 }
+
+pub(super) use tree_order;
 
 /// SQL of the first live entry from `$from` on, in tree order.
 macro_rules! first_live {
@@ -99,20 +108,20 @@ pub async fn children(
     agent: &AgentId,
     prefix: &Prefix,
     after: &After,
-    limit: i32,
+    limit: usize,
 ) -> Result<Vec<Child>, StoreError> {
     let from = match after {
-        After::Start => tree_order(prefix.as_str()) + BELOW,
-        After::Entry(path) => tree_order(path) + BELOW,
-        After::Subtree(path) => tree_order(path) + BEYOND,
+        After::Start => tree_key(prefix.as_str()) + BELOW,
+        After::Entry(child) | After::Within { child, .. } => tree_key(child) + BELOW,
+        After::Subtree(path) => tree_key(path) + BEYOND,
     };
     let rows = sqlx::query(LIST)
         .bind(tenant.0)
         .bind(agent.as_str())
         .bind(from)
-        .bind(tree_order(prefix.as_str()) + BEYOND)
+        .bind(tree_key(prefix.as_str()) + BEYOND)
         .bind(prefix.as_str())
-        .bind(limit)
+        .bind(limit as i32)
         .fetch_all(executor)
         .await?;
     rows.iter()
@@ -133,7 +142,7 @@ const BELOW: &str = "\x01\x01";
 const BEYOND: &str = "\x01\x02";
 
 /// The same text that the index `entries_tree` holds of a path.
-fn tree_order(path: &str) -> String {
+fn tree_key(path: &str) -> String {
     path.replace('\x01', "\x01\x02").replace('/', "\x01\x01")
 }
 
@@ -148,11 +157,11 @@ mod tests {
             a in "(/[a-c!\\x01-]{1,3}){1,3}", b in "(/[a-c!\\x01-]{1,3}){1,3}",
         ) {
             let below = b.strip_prefix(&a).is_some_and(|rest| rest.starts_with('/'));
-            let (from, to) = (tree_order(&a) + BELOW, tree_order(&a) + BEYOND);
-            let key = tree_order(&b);
+            let (from, to) = (tree_key(&a) + BELOW, tree_key(&a) + BEYOND);
+            let key = tree_key(&b);
             prop_assert_eq!(from <= key && key < to, below);
             let segments = |p: &str| p.split('/').map(str::to_owned).collect::<Vec<_>>();
-            prop_assert_eq!(tree_order(&a).cmp(&key), segments(&a).cmp(&segments(&b)));
+            prop_assert_eq!(tree_key(&a).cmp(&key), segments(&a).cmp(&segments(&b)));
         }
     }
 }

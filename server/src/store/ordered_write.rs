@@ -4,44 +4,79 @@ use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx as _;
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Connection as _, Row as _};
 use uuid::Uuid;
 
+use super::get::{Entry, MAX_BYTES};
 use super::plain_put::array_literal;
+use super::search_documents::made_searchable;
+use super::versions::{self, Version};
 use super::{StoreError, from_sql, to_sql};
 use crate::domain::change::{Action, Change, NewValue, Outcome};
-use crate::domain::fold::{Folded, Head, fold};
+use crate::domain::fold::{Answered, Folded, Head, Locked, fold};
+use crate::domain::idempotency::{Idempotency, IdempotencyKey};
+use crate::domain::words::Words;
 use crate::domain::{EntryKey, TenantId};
 
-/// Takes the tenants' quota rows (made where missing) and then the heads, one by one in the order given. A head that
-/// another writer makes between this snapshot and our write is caught by the unique index of the history.
+/// Takes the tenants' quota rows (made where missing), then the idempotency keys (likewise), then the heads, one by one in
+/// the order given. A head that another writer makes between this snapshot and our write is caught by the unique index of
+/// the history. A key that another writer has answered meanwhile is returned as it is now: an upsert sees the newest row.
 const LOCK: &str = "
 WITH counted AS (
     INSERT INTO quota_usage AS q (tenant_id, day)
     SELECT t.tenant_id, (now() AT TIME ZONE 'UTC')::date FROM unnest($1::uuid[]) AS t (tenant_id)
     ON CONFLICT (tenant_id, day) DO UPDATE SET writes = q.writes
     RETURNING q.tenant_id, q.day, q.writes
+), keyed AS (
+    INSERT INTO idempotency_keys AS i (tenant_id, key, request_hash, created_at)
+    SELECT k.tenant_id, k.key, k.request_hash, now()
+      FROM unnest($5::uuid[], $6::text[], $7::bytea[]) AS k (tenant_id, key, request_hash)
+      JOIN counted c ON c.tenant_id = k.tenant_id
+    ON CONFLICT (tenant_id, key) DO UPDATE SET key = i.key
+    RETURNING i.tenant_id, i.key, i.request_hash, i.version_id, i.written_at,
+              i.answered AND i.created_at > now() - interval '24 hours' AS answered
 ), locked AS (
     SELECT k.tenant_id, k.ordinal, h.*
       FROM counted c
+     CROSS JOIN (SELECT count(*) AS keys FROM keyed) first
       JOIN unnest($2::uuid[], $3::text[], $4::text[]) WITH ORDINALITY AS k (tenant_id, agent_id, path, ordinal)
         ON k.tenant_id = c.tenant_id
      CROSS JOIN LATERAL (
            SELECT e.latest_version_id, e.version, e.updated_at, e.expires_at, e.deleted_at IS NOT NULL AS deleted
              FROM entries e
-            WHERE e.tenant_id = k.tenant_id AND e.agent_id = k.agent_id AND e.path = k.path
+            WHERE first.keys >= 0 AND e.tenant_id = k.tenant_id AND e.agent_id = k.agent_id AND e.path = k.path
             LIMIT 1 FOR UPDATE) h
 )
 SELECT c.tenant_id, c.writes, c.day, clock_timestamp() AS now,
-       l.ordinal, l.latest_version_id, l.version, l.updated_at, l.expires_at, l.deleted
-  FROM counted c LEFT JOIN locked l USING (tenant_id)";
+       l.ordinal, l.latest_version_id, l.version, l.updated_at, l.expires_at, l.deleted,
+       NULL::text AS key, NULL::bytea AS request_hash, NULL::timestamptz AS written_at
+  FROM counted c LEFT JOIN locked l USING (tenant_id)
+ UNION ALL
+SELECT k.tenant_id, NULL, NULL, clock_timestamp(), NULL, k.version_id, NULL, NULL, NULL, NULL,
+       k.key, k.request_hash, k.written_at
+  FROM keyed k
+ WHERE k.answered";
 
-const WRITE: &str = "
+/// Of the idempotency keys that were locked, those with an answer get it, the others that were made for it go.
+macro_rules! write_all {
+    ($($searchable:tt)*) => {
+        concat!("
 WITH counted AS (
     UPDATE quota_usage q SET writes = q.writes + u.writes, bytes = q.bytes + u.bytes
       FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS u (tenant_id, writes, bytes)
      WHERE q.tenant_id = u.tenant_id AND q.day = $4
+), answers AS (
+    UPDATE idempotency_keys i
+       SET answered = true, created_at = now(),
+           request_hash = a.request_hash, version_id = a.version_id, written_at = a.written_at
+      FROM unnest($25::uuid[], $26::text[], $27::bytea[], $28::uuid[], $29::timestamptz[])
+           AS a (tenant_id, key, request_hash, version_id, written_at)
+     WHERE i.tenant_id = a.tenant_id AND i.key = a.key
+), unanswered AS (
+    DELETE FROM idempotency_keys i
+     USING unnest($30::uuid[], $31::text[]) AS u (tenant_id, key)
+     WHERE i.tenant_id = u.tenant_id AND i.key = u.key AND NOT i.answered
 ), heads AS (
     INSERT INTO entries AS e
            (tenant_id, agent_id, path, latest_version_id, version, updated_at, expires_at, deleted_at)
@@ -52,62 +87,92 @@ WITH counted AS (
     ON CONFLICT (tenant_id, agent_id, path) DO UPDATE
        SET latest_version_id = excluded.latest_version_id, version = excluded.version,
            updated_at = excluded.updated_at, expires_at = excluded.expires_at, deleted_at = excluded.deleted_at
-)
+    RETURNING e.latest_version_id
+)", $($searchable)*, "
 INSERT INTO entry_versions
        (tenant_id, id, agent_id, path, version, value, tags, importance, searchable, created_at, expires_at, deleted_at)
 SELECT v.tenant_id, v.id, v.agent_id, v.path, v.version, v.value::json, v.tags::text[], v.importance, v.searchable,
        v.at, v.expires_at, CASE WHEN v.deleted THEN v.at END
   FROM unnest($13::uuid[], $14::uuid[], $15::text[], $16::text[], $17::bigint[], $18::text[], $19::text[],
               $20::real[], $21::bool[], $22::timestamptz[], $23::timestamptz[], $24::bool[])
-       AS v (tenant_id, id, agent_id, path, version, value, tags, importance, searchable, at, expires_at, deleted)";
+       AS v (tenant_id, id, agent_id, path, version, value, tags, importance, searchable, at, expires_at, deleted)")
+    };
+}
 
-struct Locked {
-    heads: HashMap<EntryKey, Head>,
-    used: HashMap<TenantId, i64>,
+const WRITE: &str = write_all!("");
+/// Where search may find one of the values. The others do not pay for it.
+const WRITE_SEARCHABLE: &str = write_all!(made_searchable!("$5", "$6", "$7", "$8", "$32"));
+
+/// What an ordered write gives.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// What became of each change.
+    pub outcomes: Vec<Outcome>,
+    /// The versions that its reads found.
+    pub read: HashMap<Uuid, Entry>,
+}
+
+/// Applies `groups` of changes in their order and commits; a group is made all or none.
+pub async fn write(
+    connection: &mut PgConnection,
+    groups: &[&[&Change]],
+    daily_writes: Option<i64>,
+) -> Result<Written, StoreError> {
+    let changes = groups.concat();
+    let mut transaction = connection.begin().await?;
+    let (locked, moment) = lock(&mut transaction, &changes).await?;
+    let folded = fold(groups, &locked, daily_writes, moment.now);
+    if !folded.versions.is_empty() || !folded.answers.is_empty() {
+        store(&mut transaction, &changes, &folded, moment.day).await?;
+    }
+    let read = read(&mut transaction, &changes, &folded.outcomes).await?;
+    if folded.versions.is_empty() && folded.answers.is_empty() {
+        transaction.rollback().await?;
+    } else {
+        transaction.commit().await?;
+    }
+    Ok(Written { outcomes: folded.outcomes, read })
+}
+
+/// The clock of the database while the locks are held.
+struct Moment {
     day: jiff_sqlx::Date,
     now: Timestamp,
 }
 
-/// Applies `changes` in their order and commits; answers what became of each.
-pub async fn write(
+async fn lock(
     connection: &mut PgConnection,
     changes: &[&Change],
-    daily_writes: Option<i64>,
-) -> Result<Vec<Outcome>, StoreError> {
-    let mut transaction = connection.begin().await?;
-    let locked = lock(&mut transaction, changes).await?;
-    let folded = fold(changes, &locked.heads, &locked.used, daily_writes, locked.now);
-    if folded.versions.is_empty() {
-        transaction.rollback().await?;
-    } else {
-        store(&mut transaction, changes, &folded, locked.day).await?;
-        transaction.commit().await?;
-    }
-    Ok(folded.outcomes)
-}
-
-async fn lock(connection: &mut PgConnection, changes: &[&Change]) -> Result<Locked, StoreError> {
+) -> Result<(Locked, Moment), StoreError> {
     let mut keys: Vec<&EntryKey> = changes.iter().map(|c| &c.key).collect();
     keys.sort();
     keys.dedup();
     let mut tenants: Vec<Uuid> = keys.iter().map(|k| k.tenant.0).collect();
     tenants.dedup();
+    let requests = idempotent(changes);
     let rows = sqlx::query(LOCK)
         .bind(tenants)
         .bind(keys.iter().map(|k| k.tenant.0).collect::<Vec<_>>())
         .bind(keys.iter().map(|k| k.agent.as_str()).collect::<Vec<_>>())
         .bind(keys.iter().map(|k| k.path.as_str()).collect::<Vec<_>>())
+        .bind(requests.iter().map(|(tenant, _)| tenant.0).collect::<Vec<_>>())
+        .bind(requests.iter().map(|(_, r)| r.key.as_str()).collect::<Vec<_>>())
+        .bind(requests.iter().map(|(_, r)| r.request_hash.as_slice()).collect::<Vec<_>>())
         .fetch_all(connection)
         .await?;
-    let mut locked = Locked {
-        heads: HashMap::new(),
-        used: HashMap::new(),
-        day: rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get("day")?,
-        now: Timestamp::MIN,
-    };
+    let mut locked = Locked::default();
+    let (mut day, mut now) = (None, Timestamp::MIN);
     for row in rows {
-        locked.used.insert(TenantId(row.try_get("tenant_id")?), row.try_get("writes")?);
-        locked.now = locked.now.max(row.try_get::<jiff_sqlx::Timestamp, _>("now")?.to_jiff());
+        let tenant = TenantId(row.try_get("tenant_id")?);
+        now = now.max(row.try_get::<jiff_sqlx::Timestamp, _>("now")?.to_jiff());
+        if let Some(key) = row.try_get::<Option<&str>, _>("key")? {
+            if let Ok(key) = IdempotencyKey::parse(key) {
+                locked.answered.insert((tenant, key), answered(&row)?);
+            }
+            continue;
+        }
+        day = row.try_get("day")?;
+        locked.used.insert(tenant, row.try_get("writes")?);
         let Some(ordinal) = row.try_get::<Option<i64>, _>("ordinal")? else { continue };
         let Some(key) = usize::try_from(ordinal - 1).ok().and_then(|i| keys.get(i)) else {
             continue;
@@ -121,7 +186,26 @@ async fn lock(connection: &mut PgConnection, changes: &[&Change]) -> Result<Lock
         };
         locked.heads.insert((*key).clone(), head);
     }
-    Ok(locked)
+    Ok((locked, Moment { day: day.ok_or(sqlx::Error::RowNotFound)?, now }))
+}
+
+/// The requests of `changes` that have an idempotency key, one a key, sorted.
+fn idempotent<'a>(changes: &[&'a Change]) -> Vec<(TenantId, &'a Idempotency)> {
+    let mut requests: Vec<(TenantId, &Idempotency)> =
+        changes.iter().filter_map(|c| Some((c.key.tenant, c.idempotency.as_ref()?))).collect();
+    requests.sort_by_key(|(tenant, request)| (*tenant, &request.key));
+    requests.dedup_by_key(|(tenant, request)| (*tenant, &request.key));
+    requests
+}
+
+fn answered(row: &PgRow) -> Result<Answered, sqlx::Error> {
+    let request_hash: &[u8] = row.try_get("request_hash")?;
+    let version_id: Option<Uuid> = row.try_get("latest_version_id")?;
+    let written_at = from_sql(row.try_get("written_at")?);
+    Ok(Answered {
+        request_hash: request_hash.try_into().map_err(|_| sqlx::Error::RowNotFound)?,
+        version: version_id.zip(written_at),
+    })
 }
 
 async fn store(
@@ -139,7 +223,24 @@ async fn store(
     heads.sort_by(|(a, _), (b, _)| a.key.cmp(&b.key));
     let mut usage: Vec<_> = folded.usage.iter().collect();
     usage.sort_by_key(|(tenant, _)| **tenant);
-    sqlx::query(WRITE)
+    let answers: Vec<(TenantId, &IdempotencyKey, &Answered)> = folded
+        .answers
+        .iter()
+        .filter_map(|(index, answered)| {
+            let change = changes[*index];
+            Some((change.key.tenant, &change.idempotency.as_ref()?.key, answered))
+        })
+        .collect();
+    let mut unanswered = idempotent(changes);
+    unanswered.retain(|(tenant, request)| {
+        !answers.iter().any(|(t, key, _)| t == tenant && **key == request.key)
+    });
+    let words: Vec<Option<&str>> = heads
+        .iter()
+        .map(|(c, _)| new_value(c).and_then(|n| n.words.as_ref()).map(Words::as_str))
+        .collect();
+    let is_searchable = words.iter().any(Option::is_some);
+    let query = sqlx::query(if is_searchable { WRITE_SEARCHABLE } else { WRITE })
         .bind(usage.iter().map(|(tenant, _)| tenant.0).collect::<Vec<_>>())
         .bind(usage.iter().map(|(_, usage)| usage.writes).collect::<Vec<_>>())
         .bind(usage.iter().map(|(_, usage)| usage.bytes).collect::<Vec<_>>())
@@ -178,20 +279,50 @@ async fn store(
         .bind(
             versions
                 .iter()
-                .map(|(c, _)| new_value(c).is_some_and(|n| n.searchable))
+                .map(|(c, _)| new_value(c).is_some_and(|n| n.words.is_some()))
                 .collect::<Vec<_>>(),
         )
         .bind(versions.iter().map(|(_, h)| h.updated_at.to_sqlx()).collect::<Vec<_>>())
         .bind(versions.iter().map(|(_, h)| to_sql(h.expires_at)).collect::<Vec<_>>())
         .bind(versions.iter().map(|(_, h)| h.deleted).collect::<Vec<_>>())
-        .execute(connection)
-        .await?;
+        .bind(answers.iter().map(|(tenant, _, _)| tenant.0).collect::<Vec<_>>())
+        .bind(answers.iter().map(|(_, key, _)| key.as_str()).collect::<Vec<_>>())
+        .bind(answers.iter().map(|(_, _, a)| a.request_hash.as_slice()).collect::<Vec<_>>())
+        .bind(answers.iter().map(|(_, _, a)| a.version.map(|(id, _)| id)).collect::<Vec<_>>())
+        .bind(
+            answers.iter().map(|(_, _, a)| to_sql(a.version.map(|(_, at)| at))).collect::<Vec<_>>(),
+        )
+        .bind(unanswered.iter().map(|(tenant, _)| tenant.0).collect::<Vec<_>>())
+        .bind(unanswered.iter().map(|(_, r)| r.key.as_str()).collect::<Vec<_>>());
+    let query = if is_searchable { query.bind(words) } else { query };
+    query.execute(connection).await?;
     Ok(())
+}
+
+/// The versions that the reads among `changes` have found, in this transaction; of each tenant up to [`MAX_BYTES`].
+async fn read(
+    connection: &mut PgConnection,
+    changes: &[&Change],
+    outcomes: &[Outcome],
+) -> Result<HashMap<Uuid, Entry>, StoreError> {
+    let mut found: HashMap<TenantId, Vec<Uuid>> = HashMap::new();
+    for (change, outcome) in changes.iter().zip(outcomes) {
+        if let Outcome::Read(Some(id)) = outcome {
+            found.entry(change.key.tenant).or_default().push(*id);
+        }
+    }
+    let mut entries = HashMap::new();
+    for (tenant, ids) in found {
+        let read = versions::read(&mut *connection, tenant, &ids, MAX_BYTES).await?;
+        let read = read.versions.into_iter().filter_map(Version::entry);
+        entries.extend(read.map(|entry| (entry.version_id, entry)));
+    }
+    Ok(entries)
 }
 
 fn new_value(change: &Change) -> Option<&NewValue> {
     match &change.action {
         Action::Put(new) => Some(new),
-        Action::Delete => None,
+        Action::Delete | Action::Read => None,
     }
 }

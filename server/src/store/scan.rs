@@ -1,39 +1,125 @@
-//! The live paths of an agent, in the order of their bytes.
+//! The paths of an agent in the order of their bytes, in steps of bounded work.
 
-use sqlx::PgExecutor;
+use jiff::Timestamp;
+use sqlx::postgres::{PgConnection, PgPool};
+use uuid::Uuid;
 
-use super::StoreError;
+use super::as_of::version_shown;
+use super::{StoreError, to_sql};
 use crate::domain::TenantId;
 use crate::domain::agent_id::AgentId;
 
-const SCAN: &str = "
-SELECT e.path
-  FROM entries e
- WHERE e.tenant_id = $1 AND e.agent_id = $2 AND e.path >= $3 AND e.path < $4
-   AND e.deleted_at IS NULL AND (e.expires_at IS NULL OR e.expires_at > now())
- ORDER BY e.path
- LIMIT $5";
+/// Most heads looked at by one statement.
+pub const STEP: usize = 1000;
 
-/// At most `limit` live paths that begin with `prefix` and come after `after`.
-pub async fn live_paths(
-    executor: impl PgExecutor<'_>,
-    tenant: TenantId,
-    agent: &AgentId,
-    prefix: &str,
-    after: Option<&str>,
-    limit: i64,
-) -> Result<Vec<String>, StoreError> {
-    // No text lies between a path and the path with the least character behind it.
-    let from = after.map_or_else(|| prefix.to_owned(), |path| format!("{path}\u{1}"));
-    sqlx::query_scalar(SCAN)
-        .bind(tenant.0)
-        .bind(agent.as_str())
-        .bind(from)
-        .bind(beyond(prefix))
-        .bind(limit)
-        .fetch_all(executor)
-        .await
-        .map_err(Into::into)
+/// Dead heads come as well: what a statement looks at is bounded, not what it finds.
+const HEADS: &str = concat!(
+    "SELECT e.path, ",
+    version_shown!("$6"),
+    " AS version_id
+      FROM entries e
+     WHERE e.tenant_id = $1 AND e.agent_id = $2 AND e.path >= $3 AND e.path < $4
+     ORDER BY e.path
+     LIMIT $5"
+);
+
+/// The heads to look at, and when.
+#[derive(Debug, Clone, Copy)]
+pub struct Range<'a> {
+    /// Whose.
+    pub tenant: TenantId,
+    /// The agent within the tenant.
+    pub agent: &'a AgentId,
+    /// What their paths begin with.
+    pub prefix: &'a str,
+    /// The moment to look at; none is now.
+    pub as_of: Option<Timestamp>,
+}
+
+/// A path that was ever written.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Head {
+    /// The path.
+    pub path: String,
+    /// The version that it shows; none where it shows none at the moment looked at.
+    pub version_id: Option<Uuid>,
+}
+
+/// What a request finds of a range.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Paths and the versions that they show.
+    pub shown: Vec<(String, Uuid)>,
+    /// The path after which the range goes on; none at its end.
+    pub rest: Option<String>,
+}
+
+impl Range<'_> {
+    /// Statements of one request; one that has found less by then goes on with its cursor. A head of the past costs a
+    /// search in its history.
+    pub fn max_steps(&self) -> usize {
+        if self.as_of.is_some() { 20 } else { 100 }
+    }
+
+    /// The `count` heads that come after the path `after`; fewer where the range ends.
+    pub async fn step(
+        &self,
+        connection: &mut PgConnection,
+        after: Option<&str>,
+        count: usize,
+    ) -> Result<Vec<Head>, StoreError> {
+        // No text lies between a path and the path with the least character behind it.
+        let from = after.map_or_else(|| self.prefix.to_owned(), |path| format!("{path}\u{1}"));
+        sqlx::query_as(HEADS)
+            .bind(self.tenant.0)
+            .bind(self.agent.as_str())
+            .bind(from)
+            .bind(beyond(self.prefix))
+            .bind(count as i64)
+            .bind(to_sql(self.as_of))
+            .fetch_all(connection)
+            .await
+            .map_err(Into::into)
+    }
+
+    /// At most `limit` paths after the path `after` that show a version and that `fits` takes.
+    pub async fn find(
+        &self,
+        pool: &PgPool,
+        after: Option<&str>,
+        limit: usize,
+        fits: impl Fn(&str) -> bool,
+    ) -> Result<Found, StoreError> {
+        self.find_on(&mut *pool.acquire().await?, after, limit, fits).await
+    }
+
+    /// The same, within what the connection is about.
+    pub(super) async fn find_on(
+        &self,
+        connection: &mut PgConnection,
+        after: Option<&str>,
+        limit: usize,
+        fits: impl Fn(&str) -> bool,
+    ) -> Result<Found, StoreError> {
+        let mut found = Found { shown: Vec::new(), rest: after.map(str::to_owned) };
+        for _ in 0..self.max_steps() {
+            let heads = self.step(connection, found.rest.as_deref(), STEP).await?;
+            let is_last = heads.len() < STEP;
+            found.rest = heads.last().map(|head| head.path.clone()).or(found.rest);
+            let shown = heads.into_iter().filter_map(|head| Some((head.path, head.version_id?)));
+            found.shown.extend(shown.filter(|(path, _)| fits(path)));
+            // One path more than fits tells whether there is more.
+            if found.shown.len() > limit {
+                found.shown.truncate(limit);
+                found.rest = found.shown.last().map(|(path, _)| path.clone());
+                return Ok(found);
+            }
+            if is_last {
+                return Ok(Found { rest: None, ..found });
+            }
+        }
+        Ok(found)
+    }
 }
 
 /// The least text above all that begin with `prefix`. Characters and their UTF-8 bytes sort alike.

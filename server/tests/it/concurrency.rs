@@ -10,14 +10,18 @@ use uuid::Uuid;
 use crate::api::Api;
 use crate::database::Database;
 
-struct Stored {
-    id: Uuid,
-    version: i64,
-    value: Value,
-    created_at: i64,
+/// A version as the database holds it.
+pub struct Stored {
+    pub id: Uuid,
+    pub version: i64,
+    /// Null of a tombstone.
+    pub value: Value,
+    /// In microseconds since 1970.
+    pub created_at: i64,
 }
 
-async fn history(database: &Database, path: &str) -> Vec<Stored> {
+/// All versions of a path, in their order.
+pub async fn history(database: &Database, path: &str) -> Vec<Stored> {
     sqlx::query(
         "SELECT id, version, value::text, (extract(epoch FROM created_at) * 1000000)::bigint
            FROM entry_versions WHERE path = $1 ORDER BY version",

@@ -1,82 +1,20 @@
 //! kill -9 under writes: what was acknowledged is there.
 
 use std::collections::HashSet;
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use agentfs_server::admin::{self, CreateKey};
 use futures::future::join_all;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use secrecy::ExposeSecret as _;
-use serde_json::json;
+use rand::RngExt as _;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::api::Client;
+use crate::api::{Client, new_key};
 use crate::database::{Database, Postgres};
-
-/// `agentfs-server serve` as a process of its own.
-struct Server(Child);
-
-impl Server {
-    fn start(database: &Database, port: u16) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_agentfs-server"))
-            .arg("serve")
-            .env("DATABASE_URL", &database.url)
-            .env("PORT", port.to_string())
-            .env("WRITE_QUOTA_PER_DAY", "0")
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self(child)
-    }
-
-    fn kill(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-async fn key(database: &Database) -> String {
-    let wanted =
-        CreateKey { label: String::new(), tenant: None, scopes: vec![], expires_in_seconds: None };
-    admin::create_key(&database.address(), &wanted)
-        .await
-        .unwrap()
-        .reveal()
-        .expose_secret()
-        .to_owned()
-}
-
-async fn wait_until_ready(client: &Client) {
-    for _ in 0..200 {
-        if client
-            .http
-            .get(format!("{}/healthz", client.url))
-            .send()
-            .await
-            .is_ok_and(|r| r.status() == 200)
-        {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("the server never got ready");
-}
+use crate::process::Process;
 
 /// Puts and deletes on hot and own paths until told to stop; the version ids that were acknowledged.
 async fn write_until(client: Client, writer: usize, stop: Arc<AtomicBool>) -> Vec<Uuid> {
@@ -134,18 +72,16 @@ async fn assert_all_there(database: &Database, acknowledged: &[Uuid]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_the_server() {
     let database = Database::migrated().await;
-    let port = free_port();
-    let client = Client::new(format!("http://127.0.0.1:{port}"), key(&database).await);
-    let mut server = Server::start(&database, port);
-    wait_until_ready(&client).await;
+    let mut server = Process::start(&[("DATABASE_URL", &database.url)]);
+    let client = Client::new(server.url(), new_key(&database, &[]).await);
+    server.wait_until_ready().await;
     let stop = Arc::new(AtomicBool::new(false));
     let writers: Vec<_> =
         (0..32).map(|w| tokio::spawn(write_until(client.clone(), w, stop.clone()))).collect();
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_millis(700)).await;
         server.kill();
-        server = Server::start(&database, port);
-        wait_until_ready(&client).await;
+        server.restart().await;
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
     stop.store(true, Ordering::Relaxed);
@@ -164,17 +100,16 @@ async fn of_postgresql() {
     let postgres = Postgres::start(&["--restart"]);
     let database = postgres.database().await;
     database.migrate().await;
-    let port = free_port();
-    let client = Client::new(format!("http://127.0.0.1:{port}"), key(&database).await);
-    let _server = Server::start(&database, port);
-    wait_until_ready(&client).await;
+    let server = Process::start(&[("DATABASE_URL", &database.url)]);
+    let client = Client::new(server.url(), new_key(&database, &[]).await);
+    server.wait_until_ready().await;
     let stop = Arc::new(AtomicBool::new(false));
     let writers: Vec<_> =
         (0..32).map(|w| tokio::spawn(write_until(client.clone(), w, stop.clone()))).collect();
     tokio::time::sleep(Duration::from_secs(1)).await;
     kill(Pid::from_raw(postgres.pid()), Signal::SIGKILL).unwrap();
     tokio::time::sleep(Duration::from_millis(500)).await;
-    wait_until_ready(&client).await;
+    server.wait_until_ready().await;
     // A session that is ended in the middle of a batch: COMMIT may be lost, the answer must be right.
     for _ in 0..10 {
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -190,6 +125,93 @@ async fn of_postgresql() {
         "only {} writes: the test saw too little",
         acknowledged.len()
     );
-    wait_until_ready(&client).await;
+    server.wait_until_ready().await;
     assert_all_there(&database, &acknowledged).await;
+}
+
+/// Sends a request to one process after the other until it has an answer that is not "try again".
+async fn insist(clients: &[Client], first: usize, key: &str, body: &Value) -> (u16, Value) {
+    for client in clients.iter().cycle().skip(first).take(400) {
+        let request = client.request("/v1/put", &body.to_string()).header("idempotency-key", key);
+        if let Ok(response) = request.send().await
+            && response.status() != 503
+        {
+            let status = response.status().as_u16();
+            if let Ok(answer) = response.json().await {
+                return (status, answer);
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("never answered");
+}
+
+/// Three processes, each killed at random moments until told to stop.
+async fn under_kills<T>(servers: Vec<Process>, work: impl Future<Output = T>) -> T {
+    let stop = Arc::new(AtomicBool::new(false));
+    let killers: Vec<_> = servers
+        .into_iter()
+        .map(|mut server| {
+            let stop = stop.clone();
+            tokio::spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    let pause = rand::rng().random_range(20..400);
+                    tokio::time::sleep(Duration::from_millis(pause)).await;
+                    server.kill();
+                    server.restart().await;
+                }
+            })
+        })
+        .collect();
+    let done = work.await;
+    stop.store(true, Ordering::Relaxed);
+    join_all(killers).await.into_iter().for_each(Result::unwrap);
+    done
+}
+
+async fn three(database: &Database, settings: &[(&str, &str)]) -> (Vec<Process>, Vec<Client>) {
+    let key = new_key(database, &[]).await;
+    let url = [("DATABASE_URL", database.url.as_str())];
+    let servers: Vec<Process> =
+        (0..3).map(|_| Process::start(&[&url, settings].concat())).collect();
+    join_all(servers.iter().map(Process::wait_until_ready)).await;
+    let clients = servers.iter().map(|server| Client::new(server.url(), key.clone())).collect();
+    (servers, clients)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_stays_exact_under_kills_of_three_processes() {
+    let database = Database::migrated().await;
+    let (servers, clients) = three(&database, &[("WRITE_QUOTA_PER_DAY", "100")]).await;
+    let puts = join_all((0..300).map(|n| {
+        let clients = &clients;
+        async move {
+            let body = json!({"agent_id": "ada", "path": format!("/p/{}", n % 7), "value": n});
+            insist(clients, n, &format!("k{n}"), &body).await.0
+        }
+    }));
+    let statuses = under_kills(servers, puts).await;
+    assert_eq!(statuses.iter().filter(|s| **s == 200).count(), 100);
+    assert_eq!(statuses.iter().filter(|s| **s == 429).count(), 200);
+    assert_eq!(database.number("SELECT count(*) FROM entry_versions").await, 100);
+    assert_eq!(database.number("SELECT writes FROM quota_usage").await, 100);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_idempotency_key_is_one_version_under_kills_of_three_processes() {
+    let database = Database::migrated().await;
+    let (servers, clients) = three(&database, &[]).await;
+    let rounds = async {
+        for round in 0..10 {
+            let body = json!({"agent_id": "ada", "path": "/x", "value": round});
+            let key = format!("round-{round}");
+            let puts = (0..50).map(|n| insist(&clients, n, &key, &body));
+            let answers: HashSet<String> =
+                join_all(puts).await.into_iter().map(|(_, answer)| answer.to_string()).collect();
+            assert_eq!(answers.len(), 1, "{answers:?}");
+        }
+    };
+    under_kills(servers, rounds).await;
+    assert_eq!(database.number("SELECT count(*) FROM entry_versions").await, 10);
+    assert_eq!(database.number("SELECT writes FROM quota_usage").await, 10);
 }

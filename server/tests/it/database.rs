@@ -1,6 +1,7 @@
 //! The tests' PostgreSQL: one throwaway server a test process, one database a test.
 
 use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
@@ -21,6 +22,7 @@ pub struct Postgres {
 struct Ready {
     database_url: String,
     superuser_url: String,
+    bin: PathBuf,
     pid: i32,
 }
 
@@ -38,6 +40,11 @@ impl Postgres {
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
         let ready = serde_json::from_str(&line).expect("PostgreSQL starts; its error is above");
         Self { _child: child, ready }
+    }
+
+    /// The folder of PostgreSQL's programs.
+    pub fn programs(&self) -> &Path {
+        &self.ready.bin
     }
 
     /// The postmaster's process id at the start.
@@ -74,7 +81,7 @@ pub fn shared() -> &'static Postgres {
 }
 
 /// A test's own database.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Database {
     pub url: String,
     /// The same database for one who may do everything there.
@@ -113,5 +120,26 @@ impl Database {
 
     pub async fn execute(&self, sql: &'static str) {
         self.connect().await.execute(sql).await.expect(sql);
+    }
+}
+
+/// Where writes wait while it is closed, for as long as a statement may take; they wait for no lock, which would take less.
+pub struct Gate(Database);
+
+impl Gate {
+    pub async fn close(database: &Database) -> Self {
+        let gate = "CREATE TABLE gate AS SELECT true AS closed;
+             CREATE FUNCTION wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN
+                 WHILE EXISTS (SELECT FROM gate) LOOP PERFORM pg_sleep(0.02); END LOOP;
+                 RETURN NULL;
+             END $$;
+             CREATE TRIGGER gate BEFORE INSERT ON entry_versions EXECUTE FUNCTION wait_at_gate()";
+        database.connect().await.execute(gate).await.expect("a gate");
+        Self(database.clone())
+    }
+
+    pub async fn open(self) {
+        self.0.execute("DELETE FROM gate").await;
     }
 }

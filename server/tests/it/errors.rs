@@ -23,6 +23,7 @@ async fn wrong_fields_are_named() {
         (json!({"tags": vec!["x"; 21]}), 400, "VALIDATION_ERROR", "tags has 21 items"),
         (json!({"tags": "x"}), 400, "VALIDATION_ERROR", "expected a sequence"),
         (json!({"value": "a\0b"}), 400, "VALIDATION_ERROR", "\\u0000"),
+        (json!({"tags": {}}), 400, "VALIDATION_ERROR", "expected a sequence"),
         (
             json!({"agent_id": 7}),
             400,
@@ -98,28 +99,14 @@ async fn request_ids_are_echoed_or_made() {
 }
 
 #[tokio::test]
-async fn metrics_have_the_runbooks_names_and_bounded_labels() {
-    let database = crate::database::Database::migrated().await;
-    let api = Api::start_with(&database, &[], &[("METRICS_TOKEN", "t0ken")]).await;
-    api.client.put("/x", json!(1)).await;
-    for i in 0..3 {
-        api.client.http.get(format!("{}/nowhere/{i}", api.client.url)).send().await.unwrap();
+async fn a_list_is_no_object() {
+    let (api, _db) = Api::start().await;
+    for (route, body) in [
+        ("/v1/get", json!(["ada", "/x"])),
+        ("/v1/agents", json!([null, null])),
+        ("/v1/batch", json!({"operations": [["get", null]]})),
+    ] {
+        let (_, code, message) = api.client.error(route, body).await;
+        assert!(code == "VALIDATION_ERROR" && message.contains("found a list"), "{message}");
     }
-    let url = format!("{}/metrics", api.client.url);
-    assert_eq!(api.client.http.get(&url).send().await.unwrap().status(), 401);
-    let text =
-        api.client.http.get(&url).bearer_auth("t0ken").send().await.unwrap().text().await.unwrap();
-    assert!(
-        text.contains(
-            r#"agentfs_http_requests_total{method="POST",route="/v1/put",status="200"} 1"#
-        ),
-        "{text}"
-    );
-    assert!(
-        text.contains(
-            r#"agentfs_http_requests_total{method="GET",route="unknown",status="404"} 3"#
-        ),
-        "{text}"
-    );
-    assert!(text.contains("agentfs_http_request_duration_ms_bucket"), "{text}");
 }

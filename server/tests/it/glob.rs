@@ -1,23 +1,14 @@
 //! Glob.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::api::{Api, Client};
 
 async fn glob(client: &Client, pattern: &str, limit: usize) -> Vec<String> {
-    let mut all = Vec::new();
-    let mut cursor = Value::Null;
-    loop {
-        let body = json!({"agent_id": "ada", "pattern": pattern, "limit": limit, "cursor": cursor});
-        let page = client.ok("/v1/glob", body).await;
-        let paths = page["paths"].as_array().unwrap();
-        assert!(paths.len() <= limit);
-        all.extend(paths.iter().map(|path| path.as_str().unwrap().to_owned()));
-        cursor = page["next_cursor"].clone();
-        if cursor.is_null() {
-            return all;
-        }
-    }
+    let body = json!({"agent_id": "ada", "pattern": pattern, "limit": limit});
+    let pages = client.pages("/v1/glob", body, "paths").await;
+    assert!(pages.iter().all(|page| page.len() <= limit));
+    pages.concat().iter().map(|path| path.as_str().unwrap().to_owned()).collect()
 }
 
 #[tokio::test]

@@ -46,7 +46,8 @@ async fn an_unmigrated_database_is_not_ready_and_becomes_so() {
 async fn the_server_starts_before_its_database() {
     let migrated = Database::migrated().await;
     let api = Api::start_with(&migrated, &[], &[]).await;
-    let nowhere = Database { url: "postgres://u:hunter2@127.0.0.1:1/d".into() };
+    let nowhere =
+        Database { url: "postgres://u:hunter2@127.0.0.1:1/d".into(), ..Database::default() };
     let early = api.replica(&nowhere, &[]).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     let (status, body) = health(&early.client, "/readyz").await;

@@ -5,20 +5,11 @@ use serde_json::{Value, json};
 use crate::api::{Api, Client};
 
 async fn list(client: &Client, prefix: &str, limit: usize) -> Vec<(String, String)> {
-    let mut all = Vec::new();
-    let mut cursor = Value::Null;
-    loop {
-        let body = json!({"agent_id": "ada", "prefix": prefix, "limit": limit, "cursor": cursor});
-        let page = client.ok("/v1/list", body).await;
-        let items = page["items"].as_array().unwrap();
-        assert!(items.len() <= limit);
-        let text = |v: &Value| v.as_str().unwrap().to_owned();
-        all.extend(items.iter().map(|item| (text(&item["path"]), text(&item["type"]))));
-        cursor = page["next_cursor"].clone();
-        if cursor.is_null() {
-            return all;
-        }
-    }
+    let body = json!({"agent_id": "ada", "prefix": prefix, "limit": limit});
+    let pages = client.pages("/v1/list", body, "items").await;
+    assert!(pages.iter().all(|page| page.len() <= limit));
+    let text = |v: &Value| v.as_str().unwrap().to_owned();
+    pages.concat().iter().map(|item| (text(&item["path"]), text(&item["type"]))).collect()
 }
 
 #[tokio::test]

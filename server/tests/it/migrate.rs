@@ -2,14 +2,15 @@
 
 use agentfs_server::domain::api_key::ApiKey;
 use agentfs_server::migrate::migrate;
-use agentfs_server::store::schema::SCHEMA_VERSION;
+use agentfs_server::store::schema::{SCHEMA_VERSION, TABLES};
 use futures::future::join_all;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
-use std::process::Command;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
 use crate::api::Api;
-use crate::database::Database;
+use crate::cli::agentfs;
+use crate::database::{Database, shared};
 
 #[tokio::test]
 async fn many_at_once_migrate_once() {
@@ -47,14 +48,83 @@ async fn a_new_admin_key_replaces_the_deployments_earlier_one_and_no_other() {
     );
 }
 
+#[tokio::test]
+async fn the_list_of_our_tables_is_whole() {
+    let database = Database::migrated().await;
+    let found: Vec<String> = sqlx::query_scalar(
+        "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' AND tablename <> '_sqlx_migrations' ORDER BY 1",
+    )
+    .fetch_all(&mut database.connect().await)
+    .await
+    .unwrap();
+    assert_eq!(found, TABLES);
+}
+
+#[tokio::test]
+async fn the_databases_own_time_zone_becomes_utc_where_we_may() {
+    let database = Database::empty().await;
+    let name = database.url.rsplit_once('/').unwrap().1;
+    let elsewhere = format!("ALTER DATABASE {name} SET timezone TO 'Pacific/Kiritimati'");
+    let superuser = PgConnection::connect(&database.superuser_url).await;
+    superuser.unwrap().execute(AssertSqlSafe(elsewhere.clone())).await.unwrap();
+    let settings =
+        "SELECT setconfig FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
+                     WHERE d.datname = current_database() AND s.setrole = 0";
+    for _ in 0..2 {
+        database.migrate().await;
+        let set: Vec<String> =
+            sqlx::query_scalar(settings).fetch_one(&mut database.connect().await).await.unwrap();
+        assert_eq!(set, ["TimeZone=UTC"]);
+    }
+    // Of another owner, it stays as it is.
+    let mut superuser = PgConnection::connect(&database.superuser_url).await.unwrap();
+    let taken = format!("ALTER DATABASE {name} OWNER TO postgres; {elsewhere}");
+    sqlx::raw_sql(AssertSqlSafe(taken)).execute(&mut superuser).await.unwrap();
+    let (_, sentence) = run(&["migrate"], &[("DATABASE_URL", database.url.as_str())]);
+    assert!(sentence.contains(&format!("ALTER DATABASE {name} OWNER TO agentfs;")), "{sentence}");
+    superuser.execute("GRANT CREATE ON SCHEMA public TO agentfs").await.unwrap();
+    database.migrate().await;
+}
+
+#[tokio::test]
+async fn what_pgvector_lacks_is_said_with_what_to_do() {
+    let database = shared().bare_database().await;
+    let name = database.url.rsplit_once('/').unwrap().1;
+    let variables = [("DATABASE_URL", database.url.as_str())];
+    let mut superuser = PgConnection::connect(&database.superuser_url).await.unwrap();
+
+    // A folder of extensions that is not there: a PostgreSQL without pgvector. The setting is of PostgreSQL 18.
+    let path = format!("ALTER ROLE agentfs IN DATABASE {name} SET extension_control_path");
+    superuser.execute(AssertSqlSafe(format!("{path} TO '/nowhere'"))).await.unwrap();
+    let (code, sentence) = run(&["migrate"], &variables);
+    assert_eq!(code, Some(1));
+    assert!(sentence.contains("has no pgvector") && sentence.contains("-pgvector;"), "{sentence}");
+    superuser.execute(AssertSqlSafe(path.replace(" SET ", " RESET "))).await.unwrap();
+
+    let (code, sentence) = run(&["migrate"], &variables);
+    assert_eq!(code, Some(1));
+    let todo = format!("psql -U postgres -d {name} -c 'CREATE EXTENSION vector'");
+    assert!(
+        sentence.contains("the role agentfs may not") && sentence.contains(&todo),
+        "{sentence}"
+    );
+
+    // An extension of before halfvec.
+    let old = "CREATE EXTENSION vector; ALTER TYPE halfvec RENAME TO not_yet; UPDATE pg_extension SET extversion = '0.6.2' WHERE extname = 'vector'";
+    sqlx::raw_sql(old).execute(&mut superuser).await.unwrap();
+    let (_, sentence) = run(&["migrate"], &variables);
+    assert!(
+        sentence.contains("0.6.2") && sentence.contains("ALTER EXTENSION vector UPDATE"),
+        "{sentence}"
+    );
+    superuser.execute("ALTER TYPE not_yet RENAME TO halfvec").await.unwrap();
+    database.migrate().await;
+}
+
+/// Exit code and words of a command that says what is wrong.
 fn run(command: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_agentfs-server"))
-        .args(command)
-        .env_remove("DATABASE_URL")
-        .envs(variables.iter().copied())
-        .output()
-        .unwrap();
-    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    let said = agentfs(command, variables);
+    (said.code, said.err)
 }
 
 #[test]

@@ -4,9 +4,10 @@ use std::net::Ipv4Addr;
 
 use agentfs_server::http::extract::Json;
 use agentfs_server::http::with_stack;
+use agentfs_server::listen::{self, Limits};
 use agentfs_server::logging;
 use agentfs_server::metrics::Metrics;
-use agentfs_server::settings::LogFormat;
+use agentfs_server::settings::{LogFormat, LogSettings};
 use anyhow::Context as _;
 use axum::Router;
 use axum::routing::{get, post};
@@ -35,11 +36,14 @@ async fn echo(Json(Request { path, value }): Json<Request>) -> axum::Json<Answer
 /// Serves POST /echo on the loopback at PORT until it is ended.
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let _logs = logging::start(LogFormat::Json).map_err(anyhow::Error::msg)?;
+    let _logs =
+        logging::start(LogSettings::from_env(LogFormat::Json)?).map_err(anyhow::Error::msg)?;
     let port = std::env::var("PORT").context("PORT is not set; set it to a free port")?;
     let port: u16 = port.parse().context("PORT must be a number from 1 to 65535")?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     let routes = Router::new().route("/echo", post(echo)).route("/readyz", get(async || "ready"));
-    axum::serve(listener, with_stack(routes, Metrics::new()?)).await?;
+    let metrics = Metrics::new()?;
+    let (routes, open) = (with_stack(routes, metrics.clone()), metrics.connections());
+    listen::serve(listener, routes, Limits::default(), open, std::future::pending()).await;
     Ok(())
 }

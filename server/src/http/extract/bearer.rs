@@ -1,4 +1,4 @@
-//! Who is asking, and with which right.
+//! Who is asking, with which right, and whether not too often.
 
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
@@ -7,14 +7,16 @@ use axum::http::request::Parts;
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
 
+use super::refuse::{client, refuse};
 use crate::auth::{AuthError, Caller};
 use crate::domain::TenantId;
 use crate::domain::scope::Scope;
 use crate::http::App;
 use crate::http::error::{ApiError, Code};
 use crate::http::observe::Noted;
+use crate::rate_limit::{RateLimiter, Refused};
 
-/// A caller with a valid key, whatever it may do.
+/// A caller with a valid key, whatever it may do, and a token of the key's requests.
 #[derive(Debug, Clone, Copy)]
 pub struct Bearer(pub Caller);
 
@@ -22,13 +24,62 @@ impl FromRequestParts<App> for Bearer {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let key = bearer(&parts.headers).ok_or(AuthError::Invalid)?;
-        let caller = app.authenticator.authenticate(key).await?;
+        app.health.schema()?;
+        let caller = authenticate(parts, app).await?;
         if let Some(noted) = parts.extensions.get::<Noted>() {
             noted.tenant(caller.tenant);
         }
+        take_token(app.requests.as_ref(), caller, parts, app).await?;
         Ok(Self(caller))
     }
+}
+
+async fn authenticate(parts: &Parts, app: &App) -> Result<Caller, ApiError> {
+    let suspect = async { app.preauth.is_suspect(client(parts, app)).await };
+    let failure = match bearer(&parts.headers) {
+        None => AuthError::Invalid,
+        Some(key) => match app.authenticator.authenticate(key, suspect).await {
+            Ok(caller) => return Ok(caller),
+            Err(failure) => failure,
+        },
+    };
+    let guessed_at = match failure {
+        AuthError::WrongSecret(key) => Some(key),
+        AuthError::Invalid => None,
+        // Nobody was refused.
+        AuthError::Store(_) => return Err(failure.into()),
+    };
+    Err(refuse(parts, app, guessed_at, failure.into()).await)
+}
+
+/// Takes a token, where there is a limit.
+async fn take_token(
+    limiter: Option<&RateLimiter>,
+    caller: Caller,
+    parts: &Parts,
+    app: &App,
+) -> Result<(), ApiError> {
+    let Some(limiter) = limiter else { return Ok(()) };
+    let (standing, refusal) = match limiter.admit(caller.key).await {
+        Ok(standing) => (standing, None),
+        Err(Refused::UsedUp(standing)) => {
+            app.metrics.rate_limit_denial(limiter.limited().as_str());
+            let sentence = format!(
+                "this key has used up its {} {} of this minute; try again in {} s, or ask an operator to raise {}",
+                standing.limit,
+                limiter.limited().as_str(),
+                standing.reset_seconds,
+                limiter.limited().setting(),
+            );
+            let refusal = ApiError::new(Code::RateLimitExceeded, sentence);
+            (standing, Some(refusal.retry_after(standing.reset_seconds)))
+        }
+        Err(Refused::Unknown(error)) => return Err(error.into()),
+    };
+    if let Some(noted) = parts.extensions.get::<Noted>() {
+        noted.key_limit(standing);
+    }
+    refusal.map_or(Ok(()), Err)
 }
 
 impl Bearer {
@@ -66,6 +117,21 @@ impl FromRequestParts<App> for MemoryWriter {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let bearer = Bearer::from_request_parts(parts, app).await?;
         bearer.with(Scope::MemoryWrite).map(|caller| Self(caller.tenant))
+    }
+}
+
+/// The tenant of a caller that may search, with a token of its key's searches besides that of its requests.
+#[derive(Debug, Clone, Copy)]
+pub struct Searcher(pub TenantId);
+
+impl FromRequestParts<App> for Searcher {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let bearer = Bearer::from_request_parts(parts, app).await?;
+        let caller = bearer.with(Scope::SearchRead)?;
+        take_token(app.searches.as_ref(), caller, parts, app).await?;
+        Ok(Self(caller.tenant))
     }
 }
 

@@ -1,7 +1,13 @@
 //! Taking requests apart; what does not fit is an [`super::error::ApiError`].
 
+mod administrator;
 mod bearer;
+mod idempotency;
 mod json;
+mod refuse;
 
-pub use bearer::{Bearer, MemoryReader, MemoryWriter, bearer, token_matches};
-pub use json::Json;
+pub use administrator::{Administered, Administrator};
+pub use bearer::{Bearer, MemoryReader, MemoryWriter, Searcher, bearer, token_matches};
+pub use idempotency::Repeatable;
+pub use json::{Json, object};
+pub use refuse::refuse;

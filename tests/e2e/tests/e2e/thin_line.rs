@@ -12,7 +12,10 @@ kind: AgentFS
 metadata: {name: memory}
 spec:
   database: {embedded: {storage: {size: 1Gi}}}
-  api: {replicas: 2}
+  api:
+    replicas: 2
+    # A test asks more often than an agent may by default.
+    extraEnv: [{name: RATE_LIMIT_REQUESTS_PER_MINUTE, value: \"0\"}]
 ";
 
 #[tokio::test]

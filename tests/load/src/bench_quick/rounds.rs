@@ -83,7 +83,11 @@ impl Bench {
         };
         let key = admin::create_key(&database, &wanted).await?;
         entries::load(&postgres).await.context("the entries could not be loaded")?;
-        let environment = [("DATABASE_URL", postgres.database_url()), ("WRITE_QUOTA_PER_DAY", "0")];
+        let environment = [
+            ("DATABASE_URL", postgres.database_url()),
+            ("WRITE_QUOTA_PER_DAY", "0"),
+            ("RATE_LIMIT_REQUESTS_PER_MINUTE", "0"),
+        ];
         let api = servers.start_http(API, &["serve"], &environment, folder.path()).await?;
         let echo = servers.start_http("echo", &[], &[], folder.path()).await?;
         let api_key = key.reveal().expose_secret().to_owned();

@@ -1,0 +1,113 @@
+//! What a key is for, what it may do, and for how long.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::scope::{DEFAULT_SCOPES, Scope, Scopes, UnknownScope};
+
+/// Longest label in characters.
+pub const MAX_LABEL_CHARS: usize = 200;
+
+/// The terms of a key that is to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyTerms {
+    label: String,
+    scopes: Scopes,
+    expires_at: Option<Timestamp>,
+}
+
+/// Why no key can be made on such terms.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum InvalidKeyTerms {
+    /// The label cannot be stored.
+    #[error("label must have at most {MAX_LABEL_CHARS} characters and no NUL")]
+    Label,
+    /// A scope that does not exist.
+    #[error(transparent)]
+    Scope(#[from] UnknownScope),
+    /// A key that may do nothing.
+    #[error("scopes is empty: such a key could do nothing; leave it out for the default scopes")]
+    NoScope,
+    /// A time that cannot be.
+    #[error("a key cannot expire in {0} s: the time must be above 0 and end before the year 9999")]
+    Expiry(i64),
+}
+
+impl KeyTerms {
+    /// Checks the terms. `scopes`: their names, [`DEFAULT_SCOPES`] when `None`. `expires_in_seconds`: counted from `now`,
+    /// never when `None`.
+    pub fn new(
+        label: &str,
+        scopes: Option<&[String]>,
+        expires_in_seconds: Option<i64>,
+        now: Timestamp,
+    ) -> Result<Self, InvalidKeyTerms> {
+        if label.chars().count() > MAX_LABEL_CHARS || label.contains('\0') {
+            return Err(InvalidKeyTerms::Label);
+        }
+        let scopes = match scopes {
+            None => DEFAULT_SCOPES.into_iter().collect(),
+            Some([]) => return Err(InvalidKeyTerms::NoScope),
+            Some(names) => {
+                names.iter().map(|name| name.parse::<Scope>()).collect::<Result<_, _>>()?
+            }
+        };
+        let expires_at = expires_in_seconds.map(|seconds| expiry(seconds, now)).transpose()?;
+        Ok(Self { label: label.to_owned(), scopes, expires_at })
+    }
+
+    /// For people: what the key is for.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// What it may do.
+    pub fn scopes(&self) -> Scopes {
+        self.scopes
+    }
+
+    /// When it ends by itself.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.expires_at
+    }
+}
+
+fn expiry(seconds: i64, now: Timestamp) -> Result<Timestamp, InvalidKeyTerms> {
+    (seconds > 0)
+        .then(|| now.checked_add(SignedDuration::from_secs(seconds)).ok())
+        .flatten()
+        .ok_or(InvalidKeyTerms::Expiry(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn scopes(names: &[&str]) -> Result<KeyTerms, InvalidKeyTerms> {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        KeyTerms::new("", Some(&names), None, NOW)
+    }
+
+    #[test]
+    fn what_is_left_out_has_a_default() {
+        let terms = KeyTerms::new("ci", None, None, NOW).unwrap();
+        assert_eq!(terms.scopes(), DEFAULT_SCOPES.into_iter().collect());
+        assert_eq!((terms.label(), terms.expires_at()), ("ci", None));
+    }
+
+    #[test]
+    fn terms_that_cannot_be_are_refused() {
+        assert_eq!(scopes(&[]), Err(InvalidKeyTerms::NoScope));
+        assert!(matches!(scopes(&["admin", "write"]), Err(InvalidKeyTerms::Scope(_))));
+        let expiring = |seconds| KeyTerms::new("", None, Some(seconds), NOW);
+        assert_eq!(expiring(60).unwrap().expires_at(), Timestamp::from_second(60).ok());
+        for seconds in [0, -1, i64::MAX] {
+            assert_eq!(expiring(seconds), Err(InvalidKeyTerms::Expiry(seconds)));
+        }
+        let label = |text: &str| KeyTerms::new(text, None, None, NOW).map(drop);
+        assert_eq!(label(&"é".repeat(MAX_LABEL_CHARS)), Ok(()));
+        assert_eq!(label(&"x".repeat(201)), Err(InvalidKeyTerms::Label));
+        assert_eq!(label("a\0"), Err(InvalidKeyTerms::Label));
+    }
+}

@@ -1,0 +1,70 @@
+//! Guessing at the secret of a key, and being shut out for it.
+
+use std::time::{Duration, Instant};
+
+/// Wrong secrets within [`WINDOW`] after which a guesser is shut out.
+pub const GUESSES: u32 = 10;
+/// How long guesses are added up, and how long a guesser is shut out.
+pub const WINDOW: Duration = Duration::from_mins(1);
+
+/// The wrong secrets that one client has sent for one key.
+#[derive(Debug, Clone, Copy)]
+pub struct Guesses {
+    began: Instant,
+    count: u32,
+}
+
+impl Guesses {
+    /// None yet.
+    pub fn new(now: Instant) -> Self {
+        Self { began: now, count: 0 }
+    }
+
+    /// Notes a wrong secret at `now`. Says for how long the guesser is shut out still, when it is.
+    pub fn wrong(&mut self, now: Instant) -> Option<Duration> {
+        let ends = self.began + WINDOW;
+        if now >= ends {
+            *self = Self::new(now);
+        } else if self.count >= GUESSES {
+            return Some(ends - now);
+        }
+        self.count += 1;
+        if self.count == GUESSES {
+            // From here on the window is that of the lockout.
+            self.began = now;
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_wrong_secrets_within_a_minute_shut_out_for_a_minute() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut guesses = Guesses::new(start);
+        for second in 0..10 {
+            assert_eq!(guesses.wrong(at(second)), None, "guess {second}");
+        }
+        assert_eq!(guesses.wrong(at(9)), Some(WINDOW));
+        assert_eq!(
+            guesses.wrong(at(68)),
+            Some(Duration::from_secs(1)),
+            "guesses do not prolong it"
+        );
+        assert_eq!(guesses.wrong(at(69)), None, "it ends");
+        assert_eq!(guesses.wrong(at(69)), None, "and the count begins anew");
+    }
+
+    #[test]
+    fn slow_guesses_are_let_be() {
+        let start = Instant::now();
+        let mut guesses = Guesses::new(start);
+        for n in 0..100 {
+            assert_eq!(guesses.wrong(start + n * Duration::from_secs(7)), None, "guess {n}");
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Requests a minute: how a client stands, and the tokens that a replica has leased for it.
+
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
+
+/// A limit of requests a minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PerMinute(NonZeroU32);
+
+impl PerMinute {
+    /// A limit of `requests`; none where that is 0.
+    pub fn new(requests: u32) -> Option<Self> {
+        NonZeroU32::new(requests).map(Self)
+    }
+
+    /// The requests.
+    pub fn get(self) -> u32 {
+        self.0.get()
+    }
+
+    /// Tokens of one lease: few enough that those left unused on other replicas matter little, enough that most requests
+    /// find one.
+    pub fn share(self) -> u32 {
+        (self.get() / 10).max(1)
+    }
+}
+
+/// How a client stands with a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Requests a minute.
+    pub limit: u32,
+    /// Requests that are left. With several replicas at most so many: another may hold some of them.
+    pub remaining: u32,
+    /// Seconds until the minute ends.
+    pub reset_seconds: u32,
+}
+
+/// Tokens that the database has given out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// The minute they are for, in minutes since 1970, by the database's clock.
+    pub minute: i64,
+    /// Until that minute ends.
+    pub rest: Duration,
+    /// The tokens.
+    pub granted: u32,
+    /// Tokens of that minute that nobody has leased yet.
+    pub unleased: u32,
+}
+
+/// What asking for a token gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Take {
+    /// A token.
+    Token(Standing),
+    /// None, and none can be leased before the minute ends.
+    UsedUp(Standing),
+    /// None here; a lease may bring some.
+    Empty,
+}
+
+/// The tokens of one client on one replica.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tokens {
+    minute: i64,
+    /// None before the first lease.
+    ends: Option<Instant>,
+    left: u32,
+    unleased: u32,
+}
+
+impl Tokens {
+    /// Takes a token, when there is one at `now`.
+    pub fn take(&mut self, limit: PerMinute, now: Instant) -> Take {
+        let Some(rest) = self.ends.and_then(|ends| ends.checked_duration_since(now)) else {
+            return Take::Empty;
+        };
+        let used_up = self.left == 0;
+        if used_up && self.unleased > 0 {
+            return Take::Empty;
+        }
+        self.left = self.left.saturating_sub(1);
+        let standing = Standing {
+            limit: limit.get(),
+            remaining: self.left.saturating_add(self.unleased),
+            reset_seconds: whole_seconds(rest),
+        };
+        if used_up { Take::UsedUp(standing) } else { Take::Token(standing) }
+    }
+
+    /// How many tokens must be leased for `waiting` requests to find one each; none where nothing is left to be leased.
+    pub fn lacking(&self, waiting: u32, now: Instant) -> u32 {
+        match self.ends {
+            Some(ends) if ends >= now && self.unleased == 0 => 0,
+            Some(ends) if ends >= now => waiting.saturating_sub(self.left),
+            _ => waiting,
+        }
+    }
+
+    /// Adds what was leased, as it is known at `now`. What is left of an earlier minute is gone.
+    pub fn add(&mut self, lease: Lease, now: Instant) {
+        let left = if self.minute == lease.minute { self.left } else { 0 };
+        *self = Self {
+            minute: lease.minute,
+            ends: Some(now + lease.rest),
+            left: left.saturating_add(lease.granted),
+            unleased: lease.unleased,
+        };
+    }
+}
+
+/// Whole seconds, rounded up: who waits so long waits long enough.
+pub fn whole_seconds(rest: Duration) -> u32 {
+    u32::try_from(rest.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u32::MAX).max(1)
+}
+
+/// Counts within the current minute (UTC) of this process's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct MinuteCount {
+    minute: i64,
+    count: u32,
+}
+
+impl MinuteCount {
+    /// Counts one more at `now`; says how that stands, and whether it is within the limit.
+    pub fn count(&mut self, limit: PerMinute, now: jiff::Timestamp) -> (Standing, bool) {
+        self.begin(now);
+        let within = self.count < limit.get();
+        self.count = self.count.saturating_add(1);
+        let standing = Standing {
+            limit: limit.get(),
+            remaining: limit.get().saturating_sub(self.count),
+            reset_seconds: u32::try_from(60 - now.as_second().rem_euclid(60)).unwrap_or(60),
+        };
+        (standing, within)
+    }
+
+    /// Whether the limit is used up at `now`.
+    pub fn is_used_up(mut self, limit: PerMinute, now: jiff::Timestamp) -> bool {
+        self.begin(now);
+        self.count >= limit.get()
+    }
+
+    fn begin(&mut self, now: jiff::Timestamp) {
+        let minute = now.as_second().div_euclid(60);
+        if self.minute != minute {
+            *self = Self { minute, count: 0 };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lease(minute: i64, granted: u32, unleased: u32) -> Lease {
+        Lease { minute, rest: Duration::from_millis(1500), granted, unleased }
+    }
+
+    fn remaining(take: Take) -> u32 {
+        match take {
+            Take::Token(standing) => standing.remaining,
+            other => panic!("no token: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn tokens_are_taken_until_their_minute_ends() {
+        let limit = PerMinute::new(20).unwrap();
+        let (mut tokens, now) = (Tokens::default(), Instant::now());
+        assert_eq!(tokens.take(limit, now), Take::Empty, "nothing was leased yet");
+        tokens.add(lease(7, 2, 18), now);
+        assert_eq!(
+            tokens.take(limit, now),
+            Take::Token(Standing { limit: 20, remaining: 19, reset_seconds: 2 })
+        );
+        tokens.add(lease(7, 2, 0), now);
+        assert_eq!(remaining(tokens.take(limit, now)), 2, "tokens of one minute add up");
+        assert_eq!(remaining(tokens.take(limit, now)), 1);
+        assert_eq!(remaining(tokens.take(limit, now)), 0);
+        let used_up = Take::UsedUp(Standing { limit: 20, remaining: 0, reset_seconds: 2 });
+        assert_eq!(tokens.take(limit, now), used_up);
+        assert_eq!(tokens.take(limit, now + Duration::from_secs(2)), Take::Empty, "a new minute");
+        tokens.add(lease(7, 5, 3), now);
+        tokens.add(lease(8, 1, 0), now);
+        assert_eq!(remaining(tokens.take(limit, now)), 0, "tokens of an earlier minute are gone");
+    }
+
+    #[test]
+    fn without_tokens_a_lease_is_asked_for_while_there_are_some() {
+        let limit = PerMinute::new(5).unwrap();
+        assert_eq!(limit.share(), 1);
+        let (mut tokens, now) = (Tokens::default(), Instant::now());
+        assert_eq!(tokens.lacking(3, now), 3);
+        tokens.add(lease(1, 0, 1), now);
+        assert_eq!(tokens.take(limit, now), Take::Empty);
+        tokens.add(lease(1, 2, 1), now);
+        assert_eq!(tokens.lacking(3, now), 1, "two are there");
+        assert_eq!(tokens.lacking(3, now + Duration::from_secs(2)), 3, "and gone with the minute");
+        tokens.add(lease(1, 0, 0), now);
+        assert_eq!(tokens.lacking(3, now), 0, "there is nothing to be leased");
+    }
+
+    #[test]
+    fn a_count_begins_anew_with_the_minute() {
+        let limit = PerMinute::new(2).unwrap();
+        let at = |second| jiff::Timestamp::from_second(second).unwrap();
+        let mut count = MinuteCount::default();
+        let standing = |remaining, reset_seconds| Standing { limit: 2, remaining, reset_seconds };
+        assert_eq!(count.count(limit, at(61)), (standing(1, 59), true));
+        assert!(!count.is_used_up(limit, at(61)));
+        assert_eq!(count.count(limit, at(119)), (standing(0, 1), true));
+        assert!(count.is_used_up(limit, at(119)));
+        assert_eq!(count.count(limit, at(119)), (standing(0, 1), false));
+        assert!(!count.is_used_up(limit, at(120)));
+        assert_eq!(count.count(limit, at(120)), (standing(1, 60), true));
+    }
+}

@@ -1,0 +1,42 @@
+//! POST /v1/admin/create-tenant
+
+use axum::Json as Answer;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::App;
+use super::error::ApiError;
+use super::extract::Administered;
+use super::openapi::Refusals;
+use crate::domain::tenant_name::TenantName;
+use crate::store::tenants;
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = CreateTenantRequest)]
+pub(super) struct Request {
+    /// For people; names need not differ.
+    #[schema(min_length = 1)]
+    name: String,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CreateTenantAnswer)]
+pub(super) struct Response {
+    ok: bool,
+    tenant_id: Uuid,
+}
+
+/// Make a tenant
+#[utoipa::path(post, path = "/v1/admin/create-tenant", tag = "admin", request_body = Request,
+    responses((status = 200, description = "The tenant.", body = Response), Refusals))]
+pub(super) async fn create_tenant(
+    State(app): State<App>,
+    Administered { by, request }: Administered<Request>,
+) -> Result<Answer<Response>, ApiError> {
+    by.of_all()?;
+    let name = TenantName::parse(&request.name)?;
+    let tenant = tenants::insert(&app.pool, &name).await?;
+    Ok(Answer(Response { ok: true, tenant_id: tenant.0 }))
+}

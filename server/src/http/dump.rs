@@ -1,0 +1,123 @@
+//! POST /v1/dump
+
+use axum::extract::State;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::as_of::past_moment;
+use super::error::ApiError;
+use super::extract::{Json, MemoryReader};
+use super::openapi::Refusals;
+use super::{App, page, splice};
+use crate::domain::agent_id::AgentId;
+use crate::domain::path::EntryPath;
+use crate::domain::rfc3339;
+use crate::store::dump::page as read;
+use crate::store::scan::Range;
+use crate::store::versions::Version;
+
+const SIZE: page::Size = page::Size { default: 200, max: 500 };
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = DumpRequest)]
+pub(super) struct Request {
+    /// The agent whose memory it is.
+    #[schema(min_length = 1, max_length = 128)]
+    agent_id: String,
+    /// At most this many; 200 without it.
+    #[schema(minimum = 1, maximum = 500)]
+    limit: Option<i64>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// Read as it was at this moment (RFC 3339).
+    #[schema(format = DateTime)]
+    as_of: Option<String>,
+}
+
+/// What surrounds the value of an entry.
+#[derive(Serialize)]
+struct Fields<'a> {
+    path: &'a str,
+    tags: &'a [String],
+    importance: f32,
+    searchable: bool,
+    version_id: Uuid,
+    created_at: String,
+    expires_at: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Rest {
+    count: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+#[derive(Debug, ToSchema)]
+#[schema(as = DumpAnswer)]
+#[expect(dead_code, reason = "answers are spliced together; this describes them")]
+struct Answer {
+    /// Sorted by path. A page ends early when its values are large.
+    entries: Vec<DumpedEntry>,
+    /// How many entries the page has.
+    count: usize,
+    /// Where the next page begins; absent on the last one.
+    #[schema(required = false)]
+    next_cursor: Option<String>,
+}
+
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "answers are spliced together; this describes them")]
+struct DumpedEntry {
+    path: String,
+    value: serde_json::Value,
+    tags: Vec<String>,
+    importance: f32,
+    searchable: bool,
+    version_id: Uuid,
+    /// When the version was written.
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// When it stops being served.
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+}
+
+/// All entries of an agent
+#[utoipa::path(post, path = "/v1/dump", tag = "memory", request_body = Request,
+    responses((status = 200, description = "A page of entries.", body = Answer), Refusals))]
+pub(super) async fn dump(
+    State(app): State<App>,
+    MemoryReader(tenant): MemoryReader,
+    Json(request): Json<Request>,
+) -> Result<Response, ApiError> {
+    let agent = AgentId::parse(&request.agent_id)?;
+    let limit = SIZE.limit(request.limit)?;
+    let after = request
+        .cursor
+        .as_deref()
+        .map(|cursor| page::place(cursor, |place| EntryPath::parse(place).ok()))
+        .transpose()?;
+    let as_of = past_moment(&app, request.as_of.as_deref()).await?;
+    let range = Range { tenant, agent: &agent, prefix: "", as_of };
+    let after = after.as_ref().map(EntryPath::as_str);
+    let page = read(&app.pool, &range, after, limit, page::MAX_BYTES).await?;
+    let rest =
+        Rest { count: page.versions.len(), next_cursor: page.rest.as_deref().map(page::cursor) };
+    let items = page.versions.iter().map(|v| (v.value.as_deref().unwrap_or("null"), fields(v)));
+    Ok(splice::answer(splice::list("entries", items, &rest)?))
+}
+
+fn fields(version: &Version) -> Fields<'_> {
+    Fields {
+        path: &version.path,
+        tags: &version.tags,
+        importance: version.importance,
+        searchable: version.searchable,
+        version_id: version.id,
+        created_at: rfc3339(version.created_at),
+        expires_at: version.expires_at.map(rfc3339),
+    }
+}

@@ -1,0 +1,39 @@
+//! The header Idempotency-Key.
+
+use axum::extract::FromRequestParts;
+use axum::http::HeaderName;
+use axum::http::request::Parts;
+
+use crate::domain::change::Change;
+use crate::domain::idempotency::{Idempotency, IdempotencyKey, InvalidIdempotencyKey};
+use crate::http::error::ApiError;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// The request's key, where it has one.
+#[derive(Debug, Clone)]
+pub struct Repeatable(pub Option<IdempotencyKey>);
+
+impl Repeatable {
+    /// `change` as one that a repetition of the request does not make again.
+    pub fn once(self, change: Change) -> Change {
+        let idempotency = self.0.map(|key| Idempotency::of(&change, key));
+        Change { idempotency, ..change }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Repeatable {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let mut keys = parts.headers.get_all(IDEMPOTENCY_KEY).iter();
+        match (keys.next(), keys.next()) {
+            (None, _) => Ok(Self(None)),
+            (Some(key), None) => {
+                let key = key.to_str().map_err(|_| InvalidIdempotencyKey)?;
+                Ok(Self(Some(IdempotencyKey::parse(key)?)))
+            }
+            (Some(_), Some(_)) => Err(InvalidIdempotencyKey.into()),
+        }
+    }
+}

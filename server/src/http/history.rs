@@ -1,0 +1,121 @@
+//! POST /v1/history
+
+use axum::extract::State;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::error::ApiError;
+use super::extract::{Json, MemoryReader};
+use super::openapi::Refusals;
+use super::{App, page, splice};
+use crate::domain::agent_id::AgentId;
+use crate::domain::path::EntryPath;
+use crate::domain::{EntryKey, rfc3339};
+use crate::store::versions::{self, Version};
+
+const SIZE: page::Size = page::Size { default: 20, max: 100 };
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = HistoryRequest)]
+pub(super) struct Request {
+    /// The agent whose memory it is.
+    #[schema(min_length = 1, max_length = 128)]
+    agent_id: String,
+    /// Where; repeated slashes collapse, a trailing one is dropped.
+    #[schema(min_length = 2, pattern = "^/", example = "/notes/lunch")]
+    path: String,
+    /// At most this many; 20 without it.
+    #[schema(minimum = 1, maximum = 100)]
+    limit: Option<i64>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// What surrounds the value of a version.
+#[derive(Serialize)]
+struct Fields {
+    version_id: Uuid,
+    created_at: String,
+    expires_at: Option<String>,
+    deleted_at: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Rest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+#[derive(Debug, ToSchema)]
+#[schema(as = HistoryAnswer)]
+#[expect(dead_code, reason = "answers are spliced together; this describes them")]
+struct Answer {
+    /// The newest first.
+    versions: Vec<DescribedVersion>,
+    /// Where the next page begins; absent on the last one.
+    #[schema(required = false)]
+    next_cursor: Option<String>,
+}
+
+#[derive(Debug, ToSchema)]
+#[schema(as = Version)]
+#[expect(dead_code, reason = "answers are spliced together; this describes them")]
+struct DescribedVersion {
+    version_id: Uuid,
+    /// When it was written.
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// Null of a tombstone and of what has expired.
+    value: serde_json::Value,
+    /// When it stops being served.
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+    /// When its value went: by a delete, or because it expired.
+    #[schema(format = DateTime)]
+    deleted_at: Option<String>,
+}
+
+/// The versions of an entry
+#[utoipa::path(post, path = "/v1/history", tag = "memory", request_body = Request,
+    responses((status = 200, description = "A page of versions.", body = Answer), Refusals))]
+pub(super) async fn history(
+    State(app): State<App>,
+    MemoryReader(tenant): MemoryReader,
+    Json(request): Json<Request>,
+) -> Result<Response, ApiError> {
+    let key = EntryKey {
+        tenant,
+        agent: AgentId::parse(&request.agent_id)?,
+        path: EntryPath::parse(&request.path)?,
+    };
+    let limit = SIZE.limit(request.limit)?;
+    let before = request
+        .cursor
+        .as_deref()
+        .map(|cursor| page::place(cursor, |place| place.parse().ok().filter(|n: &i64| *n > 0)))
+        .transpose()?;
+    // One version more than fits tells whether there is more.
+    let mut ids = versions::history(&app.pool, &key, before, limit + 1).await?;
+    let more = ids.len() > limit;
+    ids.truncate(limit);
+    let read = versions::read(&app.pool, tenant, &ids, page::MAX_BYTES).await?;
+    let last = read.versions.last().filter(|_| more || read.cut);
+    let rest = Rest { next_cursor: last.map(|last| page::cursor(&last.number.to_string())) };
+    let items = read.versions.iter().map(|version| (value(version), fields(version)));
+    Ok(splice::answer(splice::list("versions", items, &rest)?))
+}
+
+fn value(version: &Version) -> &str {
+    version.value.as_deref().unwrap_or("null")
+}
+
+fn fields(version: &Version) -> Fields {
+    Fields {
+        version_id: version.id,
+        created_at: rfc3339(version.created_at),
+        expires_at: version.expires_at.map(rfc3339),
+        deleted_at: version.deleted_at.map(rfc3339),
+    }
+}

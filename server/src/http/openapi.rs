@@ -1,0 +1,72 @@
+//! The description of the API at /openapi.json, made from the routes' own types.
+
+use std::collections::BTreeMap;
+
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::{IntoResponses, Modify, OpenApi};
+
+use super::error::Envelope;
+
+/// The parts of the description that no route has.
+#[derive(Debug, OpenApi)]
+#[openapi(
+    info(
+        title = "AgentFS",
+        description = "Durable memory with the shape of a file system for AI agents: JSON values at paths, every version kept."
+    ),
+    modifiers(&KeyScheme),
+    components(schemas(Envelope)),
+    security(("key" = []))
+)]
+pub(super) struct Description;
+
+struct KeyScheme;
+
+impl Modify for KeyScheme {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        openapi.components.get_or_insert_default().add_security_scheme("key", scheme);
+    }
+}
+
+/// The answers that every route with a body and a key may give besides its own.
+#[derive(Debug)]
+pub(super) struct Refusals;
+
+impl IntoResponses for Refusals {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let sentences = [
+            ("400", "The request is wrong; `code` and `message` say how."),
+            ("401", "No valid key."),
+            ("403", "The key lacks the scope, or the path is reserved."),
+            ("413", "The body is larger than 1 MiB."),
+            ("415", "The body is not announced as JSON."),
+            ("429", "A limit or quota is used up; Retry-After says until when."),
+            ("503", "The database is away for the moment; Retry-After says when to try again."),
+        ];
+        sentences.into_iter().map(|(status, about)| (status.to_owned(), refusal(about))).collect()
+    }
+}
+
+/// An answer in the error envelope.
+fn refusal(about: &str) -> RefOr<Response> {
+    let schema = Ref::from_schema_name("Envelope");
+    let content = ContentBuilder::new().schema(Some(schema)).build();
+    ResponseBuilder::new().description(about).content("application/json", content).build().into()
+}
+
+/// A write whose expectation does not hold, or whose Idempotency-Key came with another request.
+#[derive(Debug)]
+pub(super) struct WriteRefusals;
+
+impl IntoResponses for WriteRefusals {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let mut responses = Refusals::responses();
+        let conflict = "The entry's latest version is not that of `if_version`; `current_version_id` is the one it has.";
+        responses.insert("409".to_owned(), refusal(conflict));
+        let mismatch = "The Idempotency-Key came before with another request.";
+        responses.insert("422".to_owned(), refusal(mismatch));
+        responses
+    }
+}

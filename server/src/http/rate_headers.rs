@@ -1,0 +1,28 @@
+//! The headers that say how a client stands with a limit.
+
+use axum::http::{HeaderMap, HeaderName};
+
+use crate::domain::rate_limit::Standing;
+
+/// The names of limit, remaining requests, and seconds until the minute ends.
+pub(super) type Names = [HeaderName; 3];
+
+/// Of a key's limit.
+pub(super) const KEY: Names = [
+    HeaderName::from_static("x-ratelimit-limit"),
+    HeaderName::from_static("x-ratelimit-remaining"),
+    HeaderName::from_static("x-ratelimit-reset"),
+];
+/// Of the limit of requests without a valid key.
+pub(super) const PREAUTH: Names = [
+    HeaderName::from_static("x-preauth-ratelimit-limit"),
+    HeaderName::from_static("x-preauth-ratelimit-remaining"),
+    HeaderName::from_static("x-preauth-ratelimit-reset"),
+];
+
+pub(super) fn insert(headers: &mut HeaderMap, names: &Names, standing: Standing) {
+    let values = [standing.limit, standing.remaining, standing.reset_seconds];
+    for (name, value) in names.iter().zip(values) {
+        headers.insert(name.clone(), value.into());
+    }
+}

@@ -1,0 +1,50 @@
+//! POST /v1/admin/embeddings/requeue
+
+use axum::Json as Answer;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::error::{ApiError, Code};
+use super::extract::Administered;
+use super::openapi::Refusals;
+use super::{App, page};
+use crate::store::embedding_jobs;
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = RequeueRequest)]
+pub(super) struct Request {
+    /// Which jobs: `failed`.
+    #[schema(pattern = "^failed$")]
+    status: String,
+    /// At most this many, the oldest first; 1000 without it.
+    #[schema(minimum = 1, maximum = 1000)]
+    limit: Option<i64>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RequeueAnswer)]
+pub(super) struct Response {
+    ok: bool,
+    /// How many jobs are queued again.
+    requeued: u64,
+}
+
+/// A tenant's administrator reaches the tenant's own jobs.
+/// Queue failed embedding jobs again
+#[utoipa::path(post, path = "/v1/admin/embeddings/requeue", tag = "admin", request_body = Request,
+    responses((status = 200, description = "Done.", body = Response), Refusals))]
+pub(super) async fn requeue(
+    State(app): State<App>,
+    Administered { by, request }: Administered<Request>,
+) -> Result<Answer<Response>, ApiError> {
+    if request.status != "failed" {
+        let given: String = request.status.chars().take(80).collect();
+        let sentence =
+            format!("status is {given:?}; only failed jobs can be queued again: send \"failed\"");
+        return Err(ApiError::new(Code::ValidationError, sentence));
+    }
+    let limit = page::NAMES.limit(request.limit)? as i64;
+    let requeued = embedding_jobs::requeue_failed(&app.pool, by.bound_to(), Some(limit)).await?;
+    Ok(Answer(Response { ok: true, requeued }))
+}

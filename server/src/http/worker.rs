@@ -1,0 +1,53 @@
+//! What a worker answers: the health routes and /metrics.
+
+use axum::Router;
+use axum::extract::{FromRef, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use axum::routing::get;
+use secrecy::SecretString;
+
+use super::error::ApiError;
+use super::extract::{bearer, token_matches};
+use super::metrics::{rendered, unauthorized};
+use super::{health, with_stack};
+use crate::health::Health;
+use crate::metrics::Metrics;
+use crate::settings::MetricsAccess;
+
+#[derive(Clone)]
+struct Worker {
+    health: Health,
+    metrics: Metrics,
+    token: Option<SecretString>,
+}
+
+impl FromRef<Worker> for Health {
+    fn from_ref(worker: &Worker) -> Self {
+        worker.health.clone()
+    }
+}
+
+/// The routes of a worker.
+pub fn worker_router(health: Health, metrics: Metrics, access: MetricsAccess) -> Router {
+    let mut routes = Router::new()
+        .route("/livez", get(health::livez))
+        .route("/readyz", get(health::readyz))
+        .route("/healthz", get(health::healthz));
+    if !matches!(access, MetricsAccess::Off) {
+        routes = routes.route("/metrics", get(shown));
+    }
+    let token = match access {
+        MetricsAccess::Bearer(token) => Some(token),
+        MetricsAccess::Off | MetricsAccess::Open => None,
+    };
+    with_stack(routes, metrics.clone()).with_state(Worker { health, metrics, token })
+}
+
+async fn shown(State(worker): State<Worker>, headers: HeaderMap) -> Result<Response, ApiError> {
+    let matches = |token| bearer(&headers).is_some_and(|given| token_matches(token, given));
+    if worker.token.as_ref().is_some_and(|token| !matches(token)) {
+        return Err(unauthorized());
+    }
+    rendered(&worker.metrics)
+}

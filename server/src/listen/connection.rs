@@ -1,0 +1,120 @@
+//! One connection.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::body::{Body, HttpBody as _};
+use axum::extract::Request;
+use axum::http::header::{CONNECTION, EXPECT};
+use axum::http::{Extensions, HeaderValue, Request as Message};
+use axum::response::Response;
+use futures::StreamExt as _;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tower::Service as _;
+
+use super::Phase;
+use super::leftover::Leftover;
+use super::limits::Times;
+use super::pace::{Pace, UnderWay};
+use super::paced::Paced;
+
+/// Largest head of a request; its headers are at most 100. What is larger is answered with 431 by hyper itself.
+const MAX_HEAD: usize = 32 << 10;
+
+/// What a request knows of its connection; an extension of every request.
+#[derive(Debug, Clone, Copy)]
+pub struct Connection {
+    /// Who sent it, or the proxy that did.
+    pub peer: IpAddr,
+    /// What it may take.
+    pub times: Times,
+}
+
+impl Connection {
+    pub(super) fn new(peer: SocketAddr, times: Times) -> Self {
+        Self { peer: peer.ip(), times }
+    }
+
+    /// What the request with these extensions may take.
+    pub fn times(extensions: &Extensions) -> Times {
+        extensions.get::<Self>().map(|connection| connection.times).unwrap_or_default()
+    }
+}
+
+/// Answers the requests of a connection until it ends. `last_answers`: whether each answer is its connection's last.
+pub(super) async fn converse(
+    stream: TcpStream,
+    connection: Connection,
+    router: Router,
+    mut phase: watch::Receiver<Phase>,
+    last_answers: Arc<AtomicBool>,
+) {
+    // An answer of more than one packet must not wait for the acknowledgement of the first.
+    stream.set_nodelay(true).ok();
+    let pace = Arc::new(Pace::new());
+    let leftover = Leftover::default();
+    let service = service_fn(|request: Message<Incoming>| {
+        let under_way = pace.request();
+        let waits = request.headers().contains_key(EXPECT);
+        let mut request = request.map(|body| Body::new(leftover.of(body, waits)));
+        request.extensions_mut().insert(connection);
+        answer(router.clone(), request, leftover.clone(), under_way, last_answers.clone())
+    });
+    let io = TokioIo::new(Paced::new(stream, pace.clone(), connection.times));
+    let talk = http1::Builder::new()
+        .max_header_size(MAX_HEAD)
+        // Paced has limits of its own.
+        .header_read_timeout(None)
+        .serve_connection(io, service);
+    let mut talk = pin!(talk);
+    loop {
+        tokio::select! {
+            ended = talk.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!("connection ended: {error}");
+                }
+                return;
+            }
+            told = phase.changed() => match (told, *phase.borrow_and_update()) {
+                (Ok(()), Phase::MakeRoom(idle)) if pace.idle_for() >= idle => return,
+                (Ok(()), Phase::Open | Phase::MakeRoom(_)) => {}
+                (Ok(()), Phase::Ending) => talk.as_mut().graceful_shutdown(),
+                // The house is gone.
+                (Err(_), _) => return,
+            },
+        }
+    }
+}
+
+async fn answer(
+    mut router: Router,
+    request: Request,
+    leftover: Leftover,
+    under_way: UnderWay,
+    last_answers: Arc<AtomicBool>,
+) -> Result<Response, Infallible> {
+    let mut response = router.call(request).await?;
+    leftover.discard().await;
+    if last_answers.load(Ordering::Relaxed) {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if response.body().size_hint().exact().is_some() {
+        return Ok(response);
+    }
+    // A streamed answer is under way until its end.
+    Ok(response.map(|body| {
+        Body::from_stream(body.into_data_stream().map(move |part| {
+            let _held: &UnderWay = &under_way;
+            part
+        }))
+    }))
+}

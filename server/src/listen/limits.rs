@@ -1,0 +1,49 @@
+//! What connections may take.
+
+use std::time::Duration;
+
+/// What connections may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections open at once.
+    pub connections: u32,
+    /// Time.
+    pub times: Times,
+}
+
+/// Times that a connection and its requests may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    /// Waiting for the first byte of a request; then the connection is closed.
+    pub keep_alive: Duration,
+    /// From a request's first byte to the end of its headers; then the connection is closed.
+    pub head: Duration,
+    /// From the end of the headers to the end of the body; then the request is answered with 400.
+    pub body: Duration,
+    /// From the end of the headers to the answer; then the request is answered with 503.
+    pub request: Duration,
+    /// Until a client has taken what of an answer it was offered; then the connection is closed.
+    pub write: Duration,
+    /// For requests under way after the end was announced.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections: 10_000, times: Times::default() }
+    }
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            // More than the 60 s of common load balancers: who closes first must be the client's side.
+            keep_alive: Duration::from_secs(75),
+            head: Duration::from_secs(10),
+            body: Duration::from_secs(15),
+            request: Duration::from_secs(30),
+            write: Duration::from_secs(30),
+            drain: Duration::from_secs(20),
+        }
+    }
+}

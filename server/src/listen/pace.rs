@@ -1,0 +1,155 @@
+//! Where a connection is in its conversation, as both its stream and its service see it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Where a connection is in its conversation. Both who write it run in the connection's task, so nothing is raced for.
+#[derive(Debug)]
+pub(super) struct Pace {
+    began: Instant,
+    /// Requests under way: 0 or 1, and more only where an answer is still being streamed.
+    under_way: AtomicU32,
+    /// A client has not taken yet what it was offered.
+    stalled: AtomicBool,
+    /// When the connection began to wait for a request, in microseconds since it began.
+    waiting_since: AtomicU64,
+    /// When the request that is being received began, in the same way; 0 while there is none.
+    head_since: AtomicU64,
+}
+
+/// A request is under way as long as this lives.
+#[derive(Debug)]
+pub(super) struct UnderWay(Arc<Pace>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.0.wait();
+    }
+}
+
+impl Pace {
+    pub(super) fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            under_way: AtomicU32::new(0),
+            stalled: AtomicBool::new(false),
+            waiting_since: AtomicU64::new(0),
+            head_since: AtomicU64::new(0),
+        }
+    }
+
+    /// The request's head is there.
+    pub(super) fn request(self: &Arc<Self>) -> UnderWay {
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        self.head_since.store(0, Ordering::Relaxed);
+        UnderWay(self.clone())
+    }
+
+    /// Bytes came in.
+    pub(super) fn received(&self) {
+        if !self.is_under_way() && self.head_since.load(Ordering::Relaxed) == 0 {
+            self.head_since.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    /// The client has taken bytes; `whole` when it was all that it was offered.
+    pub(super) fn sent(&self, whole: bool) {
+        self.stalled.store(!whole, Ordering::Relaxed);
+        self.wait();
+    }
+
+    /// The client takes no bytes for now.
+    pub(super) fn stalls(&self) {
+        self.stalled.store(true, Ordering::Relaxed);
+    }
+
+    /// When to give up if nothing is received: `None` while a request is under way, which has limits of its own.
+    pub(super) fn read_by(&self, keep_alive: Duration, head: Duration) -> Option<Instant> {
+        if self.is_under_way() {
+            return None;
+        }
+        let (since, patience) = match self.head_since.load(Ordering::Relaxed) {
+            0 => (self.waiting_since.load(Ordering::Relaxed), keep_alive),
+            head_since => (head_since, head),
+        };
+        Some(self.began + Duration::from_micros(since) + patience)
+    }
+
+    /// How long the connection has waited for a whole head.
+    pub(super) fn idle_for(&self) -> Duration {
+        if self.is_under_way() || self.stalled.load(Ordering::Relaxed) {
+            return Duration::ZERO;
+        }
+        let since = Duration::from_micros(self.waiting_since.load(Ordering::Relaxed));
+        self.began.elapsed().saturating_sub(since)
+    }
+
+    fn is_under_way(&self) -> bool {
+        self.under_way.load(Ordering::Relaxed) > 0
+    }
+
+    fn wait(&self) {
+        self.waiting_since.store(self.now(), Ordering::Relaxed);
+        self.head_since.store(0, Ordering::Relaxed);
+    }
+
+    /// Never 0, which means none.
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX).max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEEP_ALIVE: Duration = Duration::from_secs(75);
+    const HEAD: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn a_head_has_less_time_than_an_idle_connection_and_a_request_has_its_own() {
+        let pace = Arc::new(Pace::new());
+        let left = |pace: &Pace| {
+            let by = pace.read_by(KEEP_ALIVE, HEAD)?;
+            Some(by.saturating_duration_since(Instant::now()).as_secs_f64().round())
+        };
+        assert_eq!(left(&pace), Some(75.0));
+        pace.received();
+        assert_eq!(left(&pace), Some(10.0));
+        let by = pace.read_by(KEEP_ALIVE, HEAD);
+        pace.received();
+        assert_eq!(pace.read_by(KEEP_ALIVE, HEAD), by, "more bytes give no more time");
+        let request = pace.request();
+        pace.received();
+        assert_eq!(left(&pace), None);
+        drop(request);
+        assert_eq!(left(&pace), Some(75.0));
+        pace.received();
+        pace.sent(true);
+        assert_eq!(left(&pace), Some(75.0));
+    }
+
+    #[test]
+    fn what_is_under_way_is_not_idle() {
+        let pace = Arc::new(Pace::new());
+        let moment = || std::thread::sleep(Duration::from_millis(2));
+        moment();
+        pace.received();
+        assert!(pace.idle_for() > Duration::ZERO, "part of a head is no request");
+        let request = pace.request();
+        moment();
+        assert_eq!(pace.idle_for(), Duration::ZERO);
+        drop(request);
+        pace.stalls();
+        moment();
+        assert_eq!(pace.idle_for(), Duration::ZERO);
+        pace.sent(false);
+        moment();
+        assert_eq!(pace.idle_for(), Duration::ZERO);
+        pace.sent(true);
+        moment();
+        assert!(pace.idle_for() > Duration::ZERO);
+    }
+}

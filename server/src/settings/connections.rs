@@ -1,0 +1,62 @@
+//! What connections may take: their number, their time, and whom they are believed to come from.
+
+use std::time::Duration;
+
+use super::reader::{Described, Reader};
+use crate::domain::client::TrustedProxies;
+use crate::listen::{Limits, Times};
+
+/// What connections may take.
+#[derive(Debug, Clone)]
+pub struct ConnectionSettings {
+    /// Number and time.
+    pub limits: Limits,
+    /// Proxies whose X-Forwarded-For is believed.
+    pub proxies: TrustedProxies,
+}
+
+impl ConnectionSettings {
+    pub(super) const DESCRIBED: &'static [Described] = &[
+        Described { name: "MAX_CONNECTIONS", about: "connections open at once (10000)" },
+        Described {
+            name: "KEEP_ALIVE_SECONDS",
+            about: "seconds that a connection may wait for its next request; more than a load balancer's (75)",
+        },
+        Described {
+            name: "TRUST_PROXY",
+            about: "CIDRs of proxies whose X-Forwarded-For is believed, with commas (none)",
+        },
+    ];
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let defaults = Limits::default();
+        let connections = reader.parsed(
+            "MAX_CONNECTIONS",
+            defaults.connections,
+            "a number from 10 to 1000000",
+            |text| text.parse().ok().filter(|n| (10..=1_000_000).contains(n)),
+        );
+        let keep_alive = reader.parsed(
+            "KEEP_ALIVE_SECONDS",
+            defaults.times.keep_alive,
+            "a number of seconds from 1 to 86400",
+            |text| {
+                let seconds = text.parse().ok().filter(|n| (1..=86_400).contains(n));
+                seconds.map(Duration::from_secs)
+            },
+        );
+        let proxies = reader.parsed(
+            "TRUST_PROXY",
+            TrustedProxies::default(),
+            "CIDRs with commas between them, such as 10.0.0.0/8,fd00::/8",
+            TrustedProxies::parse,
+        );
+        Some(Self {
+            limits: Limits {
+                connections: connections?,
+                times: Times { keep_alive: keep_alive?, ..defaults.times },
+            },
+            proxies: proxies?,
+        })
+    }
+}

@@ -1,0 +1,203 @@
+//! Who makes embeddings, and how workers ask for them.
+
+use std::time::Duration;
+
+use axum::http::Uri;
+use secrecy::SecretString;
+
+use super::reader::{Described, Reader};
+
+/// Where embeddings come from.
+#[derive(Debug, Clone)]
+pub enum Provider {
+    /// Nowhere: search is by full text.
+    None,
+    /// An endpoint that speaks OpenAI's protocol.
+    OpenAi(OpenAiSettings),
+}
+
+/// An endpoint that speaks OpenAI's protocol.
+#[derive(Debug, Clone)]
+pub struct OpenAiSettings {
+    /// Sent as a bearer; endpoints of one's own often need none.
+    pub key: Option<SecretString>,
+    /// Where texts are sent: OPENAI_BASE_URL with `/embeddings`.
+    pub endpoint: Uri,
+    /// The model's name, as the endpoint knows it.
+    pub model: String,
+    /// The length of its vectors.
+    pub dimensions: usize,
+    /// Longest wait for an answer.
+    pub timeout: Duration,
+}
+
+/// Who makes embeddings, and how workers ask for them.
+#[derive(Debug, Clone)]
+pub struct EmbeddingSettings {
+    /// Who.
+    pub provider: Provider,
+    /// Most jobs that a worker claims at a time, and texts of a request.
+    pub batch: usize,
+    /// Batches that a worker has under way at a time.
+    pub concurrency: usize,
+    /// How long a claimed job is its worker's; afterwards another may take it.
+    pub lease: Duration,
+    /// Tokens a tenant may have embedded a day (UTC); `None` is without limit.
+    pub tokens_per_day: Option<i64>,
+}
+
+const KEY: &str = "OPENAI_API_KEY";
+const BASE_URL: &str = "OPENAI_BASE_URL";
+const MODEL: &str = "OPENAI_EMBED_MODEL";
+const DIMENSIONS: &str = "OPENAI_EMBED_DIMENSIONS";
+const TIMEOUT: &str = "EMBED_TIMEOUT_SECONDS";
+const BATCH: &str = "EMBED_BATCH_SIZE";
+const CONCURRENCY: &str = "EMBED_CONCURRENCY";
+const LEASE: &str = "EMBED_LEASE_SECONDS";
+const TOKENS: &str = "EMBED_TOKENS_QUOTA_PER_DAY";
+
+const DEFAULT_BASE_URL: &str = "https://api.openai.com/v1";
+const DEFAULT_MODEL: &str = "text-embedding-3-small";
+
+impl EmbeddingSettings {
+    pub(super) const DESCRIBED: &'static [Described] = &[
+        Described {
+            name: KEY,
+            about: "key of an OpenAI-compatible endpoint, which then makes the embeddings (none)",
+        },
+        Described {
+            name: BASE_URL,
+            about: "where that endpoint is; set it alone where no key is needed (https://api.openai.com/v1)",
+        },
+        Described { name: MODEL, about: "its embedding model (text-embedding-3-small)" },
+        Described {
+            name: DIMENSIONS,
+            about: "length of its vectors, 1 to 4000; must be set for models that are not OpenAI's (the model's)",
+        },
+        Described { name: TIMEOUT, about: "seconds to wait for the endpoint (30)" },
+        Described { name: BATCH, about: "texts embedded together, 1 to 256 (64)" },
+        Described { name: CONCURRENCY, about: "batches a worker has under way at a time (2)" },
+        Described {
+            name: LEASE,
+            about: "seconds after which another worker may take a claimed job (120)",
+        },
+        Described {
+            name: TOKENS,
+            about: "tokens a tenant may have embedded a day, 0 for unlimited (2000000)",
+        },
+    ];
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let provider = provider(reader);
+        let batch = number(reader, BATCH, 64, 1, 256);
+        let concurrency = number(reader, CONCURRENCY, 2, 1, 32);
+        let lease = number(reader, LEASE, 120, 2, 3600);
+        let tokens_per_day =
+            reader.parsed(TOKENS, Some(2_000_000), "a whole number, 0 for unlimited", |text| {
+                text.parse().ok().filter(|n| *n >= 0).map(|n: i64| (n > 0).then_some(n))
+            });
+        Some(Self {
+            provider: provider?,
+            batch: batch?,
+            concurrency: concurrency?,
+            lease: Duration::from_secs(lease? as u64),
+            tokens_per_day: tokens_per_day?,
+        })
+    }
+}
+
+fn provider(reader: &mut Reader<'_>) -> Option<Provider> {
+    let key = reader.text(KEY);
+    if key.is_none() && reader.text(BASE_URL).is_none() {
+        return Some(Provider::None);
+    }
+    let endpoint = endpoint(reader);
+    let model = reader.text(MODEL).unwrap_or_else(|| DEFAULT_MODEL.to_owned());
+    let timeout = number(reader, TIMEOUT, 30, 1, 600);
+    let dimensions = dimensions(reader, &model);
+    Some(Provider::OpenAi(OpenAiSettings {
+        key: key.map(Into::into),
+        endpoint: endpoint?,
+        model,
+        dimensions: dimensions?,
+        timeout: Duration::from_secs(timeout? as u64),
+    }))
+}
+
+/// Its text is not repeated: it may hold a password.
+fn endpoint(reader: &mut Reader<'_>) -> Option<Uri> {
+    let text = reader.text(BASE_URL).unwrap_or_else(|| DEFAULT_BASE_URL.to_owned());
+    let uri: Option<Uri> = format!("{}/embeddings", text.trim_end_matches('/')).parse().ok();
+    let uri = uri.filter(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.host().is_some_and(|h| !h.is_empty())
+    });
+    if uri.is_none() {
+        reader.problem(format!("{BASE_URL} is not valid; it must be like {DEFAULT_BASE_URL}"));
+    }
+    uri
+}
+
+fn dimensions(reader: &mut Reader<'_>, model: &str) -> Option<usize> {
+    let known = match model {
+        "text-embedding-3-small" | "text-embedding-ada-002" => 1536,
+        "text-embedding-3-large" => 3072,
+        // 0 is no length: it shows that nothing was set.
+        _ => 0,
+    };
+    let dimensions = number(reader, DIMENSIONS, known, 1, 4000)?;
+    if dimensions == 0 {
+        reader.problem(format!(
+            "{DIMENSIONS} is not set; set it to the length of the vectors of {model:?}, such as 768"
+        ));
+        return None;
+    }
+    Some(dimensions)
+}
+
+fn number(
+    reader: &mut Reader<'_>,
+    name: &str,
+    default: usize,
+    least: usize,
+    most: usize,
+) -> Option<usize> {
+    reader.parsed(name, default, &format!("a number from {least} to {most}"), |text| {
+        text.parse().ok().filter(|n| (least..=most).contains(n))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<EmbeddingSettings, String> {
+        let find =
+            |name: &str| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        let mut reader = Reader::new(&find);
+        let settings = EmbeddingSettings::read(&mut reader);
+        reader.finish().map_err(|e| e.to_string())?;
+        Ok(settings.unwrap())
+    }
+
+    #[test]
+    fn the_provider_is_what_is_set() {
+        assert!(matches!(read(&[]).unwrap().provider, Provider::None));
+        let keyed = read(&[("OPENAI_API_KEY", "k")]).unwrap();
+        let Provider::OpenAi(endpoint) = keyed.provider else { panic!("{keyed:?}") };
+        assert_eq!(endpoint.endpoint, "https://api.openai.com/v1/embeddings");
+        assert_eq!(endpoint.dimensions, 1536);
+        assert!(!format!("{endpoint:?}").contains("\"k\""), "no key is shown");
+    }
+
+    #[test]
+    fn wrong_settings_are_named() {
+        let own = [("OPENAI_BASE_URL", "u:hunter2@host"), ("OPENAI_EMBED_MODEL", "nomic")];
+        assert_eq!(
+            read(&own).unwrap_err(),
+            "OPENAI_BASE_URL is not valid; it must be like https://api.openai.com/v1\n\
+             OPENAI_EMBED_DIMENSIONS is not set; set it to the length of the vectors of \"nomic\", such as 768"
+        );
+        assert!(read(&[("EMBED_BATCH_SIZE", "0")]).unwrap_err().contains("from 1 to 256"));
+    }
+}

@@ -1,0 +1,47 @@
+//! How log lines look, and how many there are.
+
+use tracing::Level;
+
+use super::SettingsError;
+use super::reader::{Described, Reader};
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For eyes; a request's line ends in `responseTime <ms>`.
+    Text,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogSettings {
+    /// How a line looks.
+    pub format: LogFormat,
+    /// What is worth a line.
+    pub level: Level,
+}
+
+impl LogSettings {
+    pub(super) const DESCRIBED: &'static [Described] = &[
+        Described { name: "LOG_FORMAT", about: "json or text (json)" },
+        Described { name: "LOG_LEVEL", about: "error, warn, info, debug or trace (info)" },
+    ];
+
+    pub(super) fn read(reader: &mut Reader<'_>, default: LogFormat) -> Option<Self> {
+        let format = reader.parsed("LOG_FORMAT", default, "json or text", |text| match text {
+            "json" => Some(LogFormat::Json),
+            "text" => Some(LogFormat::Text),
+            _ => None,
+        });
+        let must = "error, warn, info, debug or trace";
+        let level = reader.parsed("LOG_LEVEL", Level::INFO, must, |text| text.parse().ok());
+        Some(Self { format: format?, level: level? })
+    }
+
+    /// The settings of logs alone, for programs that need no others; `default` is the format when LOG_FORMAT does not say.
+    pub fn from_env(default: LogFormat) -> Result<Self, SettingsError> {
+        Reader::read_env(|reader| Self::read(reader, default))
+    }
+}

@@ -1,0 +1,34 @@
+//! The shown entries of an agent with their values, a page at a time.
+
+use sqlx::postgres::PgPool;
+
+use super::StoreError;
+use super::scan::Range;
+use super::versions::{self, Version};
+
+/// A page of a dump.
+#[derive(Debug)]
+pub struct Page {
+    /// The versions shown, sorted by path.
+    pub versions: Vec<Version>,
+    /// The path after which the dump goes on; none at its end.
+    pub rest: Option<String>,
+}
+
+/// At most `limit` entries of `range` after the path `after`; fewer once `max_bytes` of values are met.
+pub async fn page(
+    pool: &PgPool,
+    range: &Range<'_>,
+    after: Option<&str>,
+    limit: usize,
+    max_bytes: usize,
+) -> Result<Page, StoreError> {
+    // What is found is read at the same moment: a version that is overwritten or expires in between would be missed.
+    let mut moment = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
+    let found = range.find_on(&mut moment, after, limit, |_| true).await?;
+    let ids: Vec<_> = found.shown.iter().map(|(_, id)| *id).collect();
+    let read = versions::read(&mut *moment, range.tenant, &ids, max_bytes).await?;
+    moment.commit().await?;
+    let cut = read.versions.last().filter(|_| read.cut).map(|last| last.path.clone());
+    Ok(Page { versions: read.versions, rest: cut.or(found.rest) })
+}

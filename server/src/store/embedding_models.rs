@@ -1,0 +1,128 @@
+//! The models that embeddings are made with, and the jobs that a model still lacks.
+
+use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::{Connection as _, Row as _};
+use uuid::Uuid;
+
+use super::StoreError;
+
+/// A model's row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelRow {
+    /// Its number, which jobs and embeddings name.
+    pub id: i32,
+    /// The length of its vectors.
+    pub dimensions: i32,
+    /// Searches use this one.
+    pub serving: bool,
+}
+
+const SERVING: &str = "SELECT EXISTS (SELECT 1 FROM embedding_models WHERE state = 'serving')";
+
+/// A retired model that a worker uses again is filled again.
+const REGISTER: &str = "
+INSERT INTO embedding_models AS m (name, dimensions, state) VALUES ($1, $2, $3)
+ON CONFLICT (name) DO UPDATE
+   SET state = CASE m.state WHEN 'retired' THEN excluded.state ELSE m.state END
+RETURNING id, dimensions, state = 'serving' AS serving";
+
+/// Makes the model known: the first one serves, another one is filled beside it. A model that is known already stays as it
+/// is, its dimensions too. Of two first models at the same moment one is refused as contended, and may try again.
+pub async fn register(pool: &PgPool, name: &str, dimensions: i32) -> Result<ModelRow, StoreError> {
+    let mut transaction = pool.begin().await?;
+    let serving: bool = sqlx::query_scalar(SERVING).fetch_one(&mut *transaction).await?;
+    let row = sqlx::query(REGISTER)
+        .bind(name)
+        .bind(dimensions)
+        .bind(if serving { "filling" } else { "serving" })
+        .fetch_one(&mut *transaction)
+        .await?;
+    let model = ModelRow {
+        id: row.try_get("id")?,
+        dimensions: row.try_get("dimensions")?,
+        serving: row.try_get("serving")?,
+    };
+    transaction.commit().await?;
+    Ok(model)
+}
+
+/// Entries that are looked at together.
+const PAGE: i64 = 1000;
+
+/// Where a walk along all entries is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    tenant: Uuid,
+    agent: String,
+    path: String,
+}
+
+/// What was found on a page of entries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filled {
+    /// Jobs that were made.
+    pub jobs: i64,
+    /// Where to go on; `None` at the end.
+    pub next: Option<Place>,
+}
+
+/// Workers that start together fill one after the other, so that the second sees what the first has made.
+const TAKE_TURNS: &str = "SELECT id FROM embedding_models WHERE id = $1 FOR NO KEY UPDATE";
+
+const FILL: &str = "
+WITH page AS MATERIALIZED (
+    SELECT e.tenant_id, e.agent_id, e.path, e.latest_version_id,
+           e.deleted_at IS NULL AND (e.expires_at IS NULL OR e.expires_at > now()) AS live
+      FROM entries e
+     WHERE (e.tenant_id, e.agent_id, e.path) > ($2, $3, $4)
+     ORDER BY e.tenant_id, e.agent_id, e.path
+     LIMIT $5
+), made AS (
+    INSERT INTO embedding_jobs (tenant_id, agent_id, path, version_id, model_id)
+    SELECT p.tenant_id, p.agent_id, p.path, p.latest_version_id, $1
+      FROM page p
+     WHERE p.live
+       AND (SELECT v.searchable FROM entry_versions v
+             WHERE v.tenant_id = p.tenant_id AND v.id = p.latest_version_id)
+       AND NOT EXISTS (
+           SELECT 1 FROM embeddings m
+            WHERE m.tenant_id = p.tenant_id AND m.agent_id = p.agent_id AND m.path = p.path AND m.model_id = $1
+              AND m.version_id = p.latest_version_id)
+       AND NOT EXISTS (
+           SELECT 1 FROM embedding_jobs j
+            WHERE j.version_id = p.latest_version_id AND j.model_id = $1 AND j.status <> 'succeeded')
+     ORDER BY p.tenant_id, p.agent_id, p.path
+    RETURNING 1
+)
+SELECT p.tenant_id, p.agent_id, p.path, (SELECT count(*) FROM made) AS made, (SELECT count(*) FROM page) AS seen
+  FROM page p
+ ORDER BY p.tenant_id DESC, p.agent_id DESC, p.path DESC
+ LIMIT 1";
+
+/// Makes the jobs of live searchable entries that have neither an embedding of the model nor a job for one, failed ones
+/// included, on the page of entries after `place`.
+pub async fn fill(
+    connection: &mut PgConnection,
+    model: i32,
+    place: &Place,
+) -> Result<Filled, StoreError> {
+    let mut transaction = connection.begin().await?;
+    sqlx::query(TAKE_TURNS).bind(model).execute(&mut *transaction).await?;
+    let last = sqlx::query(FILL)
+        .bind(model)
+        .bind(place.tenant)
+        .bind(&place.agent)
+        .bind(&place.path)
+        .bind(PAGE)
+        .fetch_optional(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    let Some(last) = last else { return Ok(Filled { jobs: 0, next: None }) };
+    let next = Place {
+        tenant: last.try_get("tenant_id")?,
+        agent: last.try_get("agent_id")?,
+        path: last.try_get("path")?,
+    };
+    let full = last.try_get::<i64, _>("seen")? == PAGE;
+    Ok(Filled { jobs: last.try_get("made")?, next: full.then_some(next) })
+}

@@ -1,0 +1,251 @@
+//! What a worker has made of its jobs, written in one transaction.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use jiff_sqlx::ToSqlx as _;
+use sqlx::postgres::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::StoreError;
+use super::embedding_jobs::{Claim, Job};
+use crate::domain::TenantId;
+
+/// What became of a job.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// It has a vector.
+    Embedded {
+        /// Of the model's dimensions.
+        vector: Vec<f32>,
+        /// What it cost.
+        tokens: i64,
+    },
+    /// There is nothing to embed: the version is not the latest live searchable one.
+    Outdated,
+    /// It is to be tried again.
+    Again {
+        /// Whether the attempt counts.
+        counts: bool,
+        /// How much later.
+        delay: Duration,
+        /// Why, as a sentence.
+        reason: String,
+    },
+    /// It was tried often enough.
+    Failed {
+        /// Why, as a sentence.
+        reason: String,
+    },
+}
+
+/// A tenant's tokens are counted whatever becomes of its jobs: the provider has counted them as well.
+const COUNT: &str = "
+INSERT INTO quota_usage AS q (tenant_id, day, embed_tokens)
+SELECT t.tenant_id, (now() AT TIME ZONE 'UTC')::date, t.tokens
+  FROM unnest($1::uuid[], $2::bigint[]) AS t (tenant_id, tokens)
+ON CONFLICT (tenant_id, day) DO UPDATE SET embed_tokens = q.embed_tokens + excluded.embed_tokens";
+
+/// Holds the heads that are still what was embedded, so that nothing newer is embedded before this is written.
+const HOLD_HEADS: &str = "
+SELECT held.latest_version_id
+  FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[]) AS k (tenant_id, agent_id, path, version_id)
+  JOIN LATERAL (
+       SELECT e.latest_version_id, e.deleted_at, e.expires_at
+         FROM entries e
+        WHERE e.tenant_id = k.tenant_id AND e.agent_id = k.agent_id AND e.path = k.path
+          AND e.latest_version_id = k.version_id
+        LIMIT 1
+          FOR SHARE) held ON held.deleted_at IS NULL AND (held.expires_at IS NULL OR held.expires_at > now())";
+
+/// Jobs that are no longer this claim's stay as they are: their lease ended, or somebody set them back by hand.
+const FINISH: &str = "
+WITH mine AS MATERIALIZED (
+    SELECT j.id
+      FROM embedding_jobs j
+     WHERE j.id = ANY ($2) AND j.status = 'running' AND j.leased_until = $1
+     ORDER BY j.id
+       FOR UPDATE
+)
+UPDATE embedding_jobs j
+   SET status = o.status, attempts = j.attempts - o.given_back, leased_until = NULL,
+       next_attempt_at = now() + o.delay * interval '1 second',
+       last_error = CASE o.status WHEN 'succeeded' THEN NULL ELSE o.reason END,
+       finished_at = CASE WHEN o.status IN ('succeeded', 'failed') THEN now() END
+  FROM unnest($2::bigint[], $3::text[], $4::int[], $5::float8[], $6::text[]) AS o (id, status, given_back, delay, reason)
+  JOIN mine ON mine.id = o.id
+ WHERE j.id = o.id
+RETURNING j.id";
+
+const WRITE: &str = "
+INSERT INTO embeddings AS m (tenant_id, agent_id, path, model_id, version_id, embedding)
+SELECT k.tenant_id, k.agent_id, k.path, $1, k.version_id, k.embedding::halfvec
+  FROM unnest($2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::text[])
+       AS k (tenant_id, agent_id, path, version_id, embedding)
+ON CONFLICT (tenant_id, agent_id, path, model_id) DO UPDATE
+   SET version_id = excluded.version_id, embedding = excluded.embedding, created_at = excluded.created_at";
+
+/// Writes what became of a claim's jobs: tokens, embeddings of what is still the latest, and the jobs themselves.
+/// `outcomes` are the jobs', in their order. Locks in the order of everywhere: quota rows, heads, jobs, embeddings.
+pub async fn finish(
+    pool: &PgPool,
+    model: i32,
+    claim: &Claim,
+    outcomes: &[Outcome],
+) -> Result<(), StoreError> {
+    let finished: Vec<(&Job, &Outcome)> = claim.jobs.iter().zip(outcomes).collect();
+    let mut transaction = pool.begin().await?;
+    count(&mut transaction, &finished).await?;
+    let mut embedded: Vec<(&Job, &[f32])> = finished
+        .iter()
+        .filter_map(|(job, outcome)| match outcome {
+            Outcome::Embedded { vector, .. } => Some((*job, vector.as_slice())),
+            _ => None,
+        })
+        .collect();
+    embedded.sort_by_key(|(job, _)| (job.tenant, &job.agent, &job.path));
+    let held = hold_heads(&mut transaction, &embedded).await?;
+    let mine = finish_jobs(&mut transaction, claim, &finished).await?;
+    embedded.retain(|(job, _)| held.contains(&job.version) && mine.contains(&job.id));
+    // A version may have two jobs.
+    embedded.dedup_by_key(|(job, _)| job.version);
+    write(&mut transaction, model, &embedded).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+async fn count(
+    connection: &mut PgConnection,
+    finished: &[(&Job, &Outcome)],
+) -> Result<(), StoreError> {
+    let mut used: BTreeMap<TenantId, i64> = BTreeMap::new();
+    for (job, outcome) in finished {
+        if let Outcome::Embedded { tokens, .. } = outcome {
+            *used.entry(job.tenant).or_default() += tokens;
+        }
+    }
+    used.retain(|_, tokens| *tokens > 0);
+    if used.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(COUNT)
+        .bind(used.keys().map(|tenant| tenant.0).collect::<Vec<_>>())
+        .bind(used.values().copied().collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn hold_heads(
+    connection: &mut PgConnection,
+    embedded: &[(&Job, &[f32])],
+) -> Result<Vec<Uuid>, StoreError> {
+    if embedded.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (tenants, agents, paths, versions) = keys(embedded);
+    sqlx::query_scalar(HOLD_HEADS)
+        .bind(tenants)
+        .bind(agents)
+        .bind(paths)
+        .bind(versions)
+        .fetch_all(connection)
+        .await
+        .map_err(Into::into)
+}
+
+async fn finish_jobs(
+    connection: &mut PgConnection,
+    claim: &Claim,
+    finished: &[(&Job, &Outcome)],
+) -> Result<Vec<i64>, StoreError> {
+    let rows = || finished.iter().map(|(_, outcome)| row(outcome));
+    sqlx::query_scalar(FINISH)
+        .bind(claim.leased_until.to_sqlx())
+        .bind(finished.iter().map(|(job, _)| job.id).collect::<Vec<_>>())
+        .bind(rows().map(|row| row.status).collect::<Vec<_>>())
+        .bind(rows().map(|row| row.given_back).collect::<Vec<_>>())
+        .bind(rows().map(|row| row.delay).collect::<Vec<_>>())
+        .bind(rows().map(|row| row.reason).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await
+        .map_err(Into::into)
+}
+
+async fn write(
+    connection: &mut PgConnection,
+    model: i32,
+    embedded: &[(&Job, &[f32])],
+) -> Result<(), StoreError> {
+    if embedded.is_empty() {
+        return Ok(());
+    }
+    let (tenants, agents, paths, versions) = keys(embedded);
+    sqlx::query(WRITE)
+        .bind(model)
+        .bind(tenants)
+        .bind(agents)
+        .bind(paths)
+        .bind(versions)
+        .bind(embedded.iter().map(|(_, vector)| vector_literal(vector)).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+type Keys<'a> = (Vec<Uuid>, Vec<&'a str>, Vec<&'a str>, Vec<Uuid>);
+
+fn keys<'a>(embedded: &[(&'a Job, &[f32])]) -> Keys<'a> {
+    let jobs = || embedded.iter().map(|(job, _)| *job);
+    (
+        jobs().map(|job| job.tenant.0).collect(),
+        jobs().map(|job| job.agent.as_str()).collect(),
+        jobs().map(|job| job.path.as_str()).collect(),
+        jobs().map(|job| job.version).collect(),
+    )
+}
+
+/// A job's columns after an outcome.
+struct JobRow<'a> {
+    status: &'static str,
+    given_back: i32,
+    delay: f64,
+    reason: Option<&'a str>,
+}
+
+fn row(outcome: &Outcome) -> JobRow<'_> {
+    let done = |status, reason| JobRow { status, given_back: 0, delay: 0.0, reason };
+    match outcome {
+        Outcome::Embedded { .. } | Outcome::Outdated => done("succeeded", None),
+        Outcome::Failed { reason } => done("failed", Some(reason)),
+        Outcome::Again { counts, delay, reason } => JobRow {
+            status: "queued",
+            given_back: i32::from(!counts),
+            delay: delay.as_secs_f64(),
+            reason: Some(reason),
+        },
+    }
+}
+
+/// pgvector's text form.
+fn vector_literal(vector: &[f32]) -> String {
+    let mut text = String::with_capacity(vector.len() * 12 + 2);
+    for (n, number) in vector.iter().enumerate() {
+        let before = if n == 0 { '[' } else { ',' };
+        // Writing into a String does not fail.
+        let _ = write!(text, "{before}{number}");
+    }
+    text.push(']');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vectors_are_written_as_pgvector_reads_them() {
+        assert_eq!(vector_literal(&[1.0, -0.5, 1e-7]), "[1,-0.5,0.0000001]");
+    }
+}

@@ -1,0 +1,233 @@
+//! The direct children of a directory at a moment of the past, when other heads were live than those that the tree's
+//! index knows.
+//!
+//! Heads are found by their key, whose order is that of bytes: `/a`, `/a-b`, `/a/x`. Children are sorted by their own
+//! paths, so the directory `/a` comes before `/a-b` though what is in it comes after. Two things follow for the child
+//! after a child `c`:
+//! - The heads beyond `c` are not all of later children: those below `c` are not, and those below a beginning of `c`
+//!   that goes on with a character under the slash are not. The first head `d/…` besides them is looked for.
+//! - A shorter child may yet come before `d`. It can only be a beginning of `d` that goes on with a character under the
+//!   slash, and a directory: its own head would have come first.
+
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx as _;
+use sqlx::postgres::{PgConnection, PgPool};
+
+use super::StoreError;
+use super::as_of::version_shown;
+use super::list::{After, Child};
+use super::scan::{Range, STEP};
+use crate::domain::TenantId;
+use crate::domain::agent_id::AgentId;
+use crate::domain::path::Prefix;
+
+/// Most children that one statement looks at.
+const CHILDREN: usize = 200;
+
+/// SQL of the child that `$path` is, or is below.
+macro_rules! child_of {
+    ($path:literal) => {
+        concat!("$4::text || '/' || split_part(substr(", $path, ", char_length($4) + 2), '/', 1)")
+    };
+}
+
+/// SQL of the first head whose path meets `$bounds`.
+macro_rules! first_head {
+    ($($bounds:expr),+) => {
+        concat!(
+            "SELECT e.path FROM entries e WHERE e.tenant_id = $1 AND e.agent_id = $2 AND ",
+            $($bounds),+,
+            " ORDER BY e.path LIMIT 1"
+        )
+    };
+}
+
+/// The children from `$3` on of the directory `$4`, whether or not they were shown at the moment `$5`. Whether one was a
+/// directory is decided by the first heads below it, or left open where there are more.
+const CANDIDATES: &str = concat!(
+    "WITH RECURSIVE step (child, n) AS (
+    SELECT $3::text COLLATE \"C\", 0
+    UNION ALL
+    SELECT coalesce(shorter.child, next.child), s.n + 1
+      FROM step s
+     CROSS JOIN LATERAL (
+           SELECT ",
+    child_of!("first.path"),
+    " AS child
+             FROM (SELECT coalesce(
+                       (",
+    first_head!("e.path > s.child AND e.path < s.child || '/'"),
+    "),
+                       (SELECT beyond.path
+                          FROM generate_series(char_length(s.child), char_length($4) + 1, -1) i
+                         CROSS JOIN LATERAL (",
+    first_head!("e.path >= left(s.child, i) || '0' AND e.path < $4 || '0'"),
+    ") beyond
+                         WHERE (i = char_length(s.child) OR substr(s.child, i + 1, 1) < '/')
+                           AND ",
+    child_of!("beyond.path"),
+    " > s.child
+                         ORDER BY i DESC
+                         LIMIT 1)) AS path) first
+            WHERE first.path IS NOT NULL
+            LIMIT 1) next
+      LEFT JOIN LATERAL (
+           SELECT left(next.child, i) AS child
+             FROM generate_series(char_length($4) + 2, char_length(next.child) - 1) i
+            WHERE substr(next.child, i + 1, 1) < '/' AND left(next.child, i) > s.child
+              AND (",
+    first_head!("e.path > left(next.child, i) || '/' AND e.path < left(next.child, i) || '0'"),
+    ") IS NOT NULL
+            ORDER BY i
+            LIMIT 1) shorter ON true
+     WHERE s.n < $6
+)
+SELECT s.child,
+       (SELECT ",
+    version_shown!("$5"),
+    "
+          FROM entries e
+         WHERE e.tenant_id = $1 AND e.agent_id = $2 AND e.path = s.child
+         LIMIT 1) IS NOT NULL AS is_entry,
+       CASE WHEN (
+                SELECT true
+                  FROM (SELECT ",
+    version_shown!("$5"),
+    " AS id
+                          FROM entries e
+                         WHERE e.tenant_id = $1 AND e.agent_id = $2
+                           AND e.path > s.child || '/' AND e.path < s.child || '0'
+                         ORDER BY e.path
+                         LIMIT 16) below
+                 WHERE below.id IS NOT NULL
+                 LIMIT 1) THEN true
+            WHEN (",
+    first_head!("e.path > s.child || '/' AND e.path < s.child || '0'"),
+    " OFFSET 16) IS NULL THEN false
+       END AS is_directory
+  FROM step s
+ WHERE s.n > 0
+ ORDER BY s.n"
+);
+
+#[derive(sqlx::FromRow)]
+struct Candidate {
+    child: String,
+    is_entry: bool,
+    is_directory: Option<bool>,
+}
+
+/// What a request finds of a directory.
+#[derive(Debug, Default)]
+pub struct Listed {
+    /// The children, sorted by path. One that is both entry and directory may come as two.
+    pub children: Vec<Child>,
+    /// Where the directory goes on; none at its end.
+    pub rest: Option<After>,
+}
+
+/// A directory at a moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Directory<'a> {
+    /// Whose.
+    pub tenant: TenantId,
+    /// The agent within the tenant.
+    pub agent: &'a AgentId,
+    /// The directory.
+    pub prefix: &'a Prefix,
+    /// The moment.
+    pub as_of: Timestamp,
+}
+
+impl Directory<'_> {
+    /// The children from `after` on until there are `enough`, or the work of one request is done.
+    pub async fn children(
+        &self,
+        pool: &PgPool,
+        after: &After,
+        enough: usize,
+    ) -> Result<Listed, StoreError> {
+        let mut connection = pool.acquire().await?;
+        let mut listed = Listed { children: Vec::new(), rest: Some(after.clone()) };
+        // The first statement looks at no more than may be needed; where that was not enough, most are of the past alone.
+        let mut asked = enough.min(CHILDREN);
+        for _ in 0..self.below("").max_steps() {
+            let found = listed.children.len();
+            let Some(place) = listed.rest.take_if(|_| found < enough) else { break };
+            listed.rest = match place {
+                After::Start => {
+                    let from = format!("{}/", self.prefix.as_str());
+                    self.go_on(&mut connection, &from, asked, &mut listed.children).await?
+                }
+                After::Subtree(child) => {
+                    self.go_on(&mut connection, &child, asked, &mut listed.children).await?
+                }
+                After::Entry(child) => {
+                    Some(self.look_below(&mut connection, child, None, &mut listed.children).await?)
+                }
+                After::Within { child, path } => Some(
+                    self.look_below(&mut connection, child, Some(&path), &mut listed.children)
+                        .await?,
+                ),
+            };
+            asked = CHILDREN;
+        }
+        Ok(listed)
+    }
+
+    fn below<'a>(&'a self, prefix: &'a str) -> Range<'a> {
+        Range { tenant: self.tenant, agent: self.agent, prefix, as_of: Some(self.as_of) }
+    }
+
+    /// Takes the children after the child `from`, up to one that is still to be looked into.
+    async fn go_on(
+        &self,
+        connection: &mut PgConnection,
+        from: &str,
+        asked: usize,
+        children: &mut Vec<Child>,
+    ) -> Result<Option<After>, StoreError> {
+        let candidates: Vec<Candidate> = sqlx::query_as(CANDIDATES)
+            .bind(self.tenant.0)
+            .bind(self.agent.as_str())
+            .bind(from)
+            .bind(self.prefix.as_str())
+            .bind(self.as_of.to_sqlx())
+            .bind(asked as i32)
+            .fetch_all(connection)
+            .await?;
+        let more = candidates.len() == asked;
+        let mut last = None;
+        for Candidate { child: path, is_entry, is_directory } in candidates {
+            if is_entry || is_directory == Some(true) {
+                let is_directory = is_directory == Some(true);
+                children.push(Child { path: path.clone(), is_entry, is_directory });
+            }
+            if is_directory.is_none() {
+                return Ok(Some(After::Entry(path)));
+            }
+            last = Some(After::Subtree(path));
+        }
+        Ok(last.filter(|_| more))
+    }
+
+    /// Looks for anything shown below a child, from after `path` on, whose own entry is done with.
+    async fn look_below(
+        &self,
+        connection: &mut PgConnection,
+        child: String,
+        path: Option<&str>,
+        children: &mut Vec<Child>,
+    ) -> Result<After, StoreError> {
+        let prefix = format!("{child}/");
+        let heads = self.below(&prefix).step(connection, path, STEP).await?;
+        if heads.iter().any(|head| head.version_id.is_some()) {
+            children.push(Child { path: child.clone(), is_entry: false, is_directory: true });
+            return Ok(After::Subtree(child));
+        }
+        Ok(match heads.into_iter().nth(STEP - 1) {
+            Some(last) => After::Within { child, path: last.path },
+            None => After::Subtree(child),
+        })
+    }
+}

@@ -1,0 +1,111 @@
+//! What tenants have used of their day's quotas, as operators see and change it, and the count of searches. Writes count
+//! in their own statements.
+
+use jiff::civil::Date;
+use jiff_sqlx::ToSqlx as _;
+use sqlx::{PgExecutor, Row as _};
+
+use super::StoreError;
+use crate::domain::TenantId;
+
+/// What a tenant has used on a day.
+#[derive(Debug, Clone)]
+pub struct UsageOfDay {
+    /// Whose.
+    pub tenant: TenantId,
+    /// The tenant's name.
+    pub name: String,
+    /// Versions written.
+    pub writes: i64,
+    /// Bytes of their values; no quota counts them.
+    pub bytes: i64,
+    /// Tokens embedded.
+    pub embed_tokens: i64,
+    /// Searches.
+    pub searches: i64,
+}
+
+/// Which counts are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// That of writes.
+    pub writes: bool,
+    /// That of searches.
+    pub searches: bool,
+    /// That of embedded tokens.
+    pub embed_tokens: bool,
+}
+
+/// What tenants have used on `day` (UTC): of all that have used anything, or of `tenant`, which may have used nothing. None
+/// when there is no such tenant.
+pub async fn usage(
+    executor: impl PgExecutor<'_>,
+    tenant: Option<TenantId>,
+    day: Date,
+) -> Result<Vec<UsageOfDay>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT t.id, t.name, coalesce(q.writes, 0), coalesce(q.bytes, 0), coalesce(q.embed_tokens, 0), coalesce(q.searches, 0)
+           FROM tenants t
+           LEFT JOIN quota_usage q ON q.tenant_id = t.id AND q.day = $2
+          WHERE t.id = $1 OR ($1 IS NULL AND q.day IS NOT NULL)
+          ORDER BY t.created_at, t.id",
+    )
+    .bind(tenant.map(|tenant| tenant.0))
+    .bind(day.to_sqlx())
+    .fetch_all(executor)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(UsageOfDay {
+                tenant: TenantId(row.try_get(0)?),
+                name: row.try_get(1)?,
+                writes: row.try_get(2)?,
+                bytes: row.try_get(3)?,
+                embed_tokens: row.try_get(4)?,
+                searches: row.try_get(5)?,
+            })
+        })
+        .collect::<Result<_, sqlx::Error>>()
+        .map_err(Into::into)
+}
+
+/// Counts a search of `tenant`, unless it has made `daily_searches` of them today: then false. Committed on its own: a
+/// search would hold up the tenant's writers, who count in the same row.
+pub async fn count_search(
+    executor: impl PgExecutor<'_>,
+    tenant: TenantId,
+    daily_searches: Option<i64>,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "INSERT INTO quota_usage AS q (tenant_id, day, searches)
+         VALUES ($1, (now() AT TIME ZONE 'UTC')::date, 1)
+         ON CONFLICT (tenant_id, day) DO UPDATE SET searches = q.searches + 1 WHERE q.searches < $2",
+    )
+    .bind(tenant.0)
+    .bind(daily_searches.unwrap_or(i64::MAX))
+    .execute(executor)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Sets `counts` of the tenant's present day to 0, which the next request sees. False when nothing was used yet.
+pub async fn reset(
+    executor: impl PgExecutor<'_>,
+    tenant: TenantId,
+    counts: Counts,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "UPDATE quota_usage
+            SET writes = CASE WHEN $2 THEN 0 ELSE writes END,
+                searches = CASE WHEN $3 THEN 0 ELSE searches END,
+                embed_tokens = CASE WHEN $4 THEN 0 ELSE embed_tokens END
+          WHERE tenant_id = $1 AND day = (now() AT TIME ZONE 'UTC')::date",
+    )
+    .bind(tenant.0)
+    .bind(counts.writes)
+    .bind(counts.searches)
+    .bind(counts.embed_tokens)
+    .execute(executor)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}

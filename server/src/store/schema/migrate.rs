@@ -1,0 +1,243 @@
+//! Applying migrations while an API serves from the same database.
+
+use std::time::Duration;
+
+use sqlx::error::DatabaseError;
+use sqlx::migrate::{MigrateError, Migration, Migrator};
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Executor as _};
+use tokio::time::Instant;
+
+use super::guard::Guard;
+use super::obstacle::Obstacle;
+use super::{left_overs, read};
+use crate::store::StoreError;
+use crate::store::connect::DatabaseAddress;
+
+/// The advisory lock of those who migrate: "agentfs" in ASCII.
+const MIGRATION_LOCK: i64 = 0x61_67_65_6e_74_66_73;
+const POLL: Duration = Duration::from_millis(500);
+/// Longest time that migrations are tried again while others hold what they need.
+const PATIENCE: Duration = Duration::from_mins(10);
+/// Pauses between tries, in which the API goes on: each twice as long as the one before.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
+
+/// Why a migration did not come to its end. What it had not committed is undone.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrationError {
+    /// The database does not answer or refuses.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Somebody else has been migrating for too long.
+    #[error("another migration has held the database for {} minutes; end it, then run this again", PATIENCE.as_secs() / 60)]
+    Locked,
+    /// Others have held for too long what a migration needs.
+    #[error(
+        "migration {version} could not get its locks within {} minutes{}; end what holds them, or wait for its end, then run this again",
+        PATIENCE.as_secs() / 60,
+        held_by(.holder.as_deref())
+    )]
+    Blocked {
+        /// The migration's number.
+        version: i64,
+        /// The session that held a lock when it was last looked.
+        holder: Option<String>,
+    },
+    /// Something that AgentFS needs and that somebody else has to install or allow.
+    #[error(transparent)]
+    Obstacle(#[from] Obstacle),
+    /// A migration cannot be applied.
+    #[error("migration failed: {0}")]
+    Failed(#[source] MigrateError),
+}
+
+/// What a run of migrations did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MigrationReport {
+    /// Migrations applied now; 0 when the schema was current.
+    pub applied: usize,
+    /// The schema's version afterwards.
+    pub version: i32,
+}
+
+/// Brings the database to [`super::SCHEMA_VERSION`].
+pub async fn migrate(address: &DatabaseAddress) -> Result<MigrationReport, MigrationError> {
+    apply(address, &MIGRATIONS).await
+}
+
+/// Applies those of `migrations` that the database has not seen. Any number of runs at once take turns. A running API goes
+/// on meanwhile: what makes it wait for more than 2 s steps back and is tried again later.
+pub async fn apply(
+    address: &DatabaseAddress,
+    migrations: &Migrator,
+) -> Result<MigrationReport, MigrationError> {
+    let mut connection = address.connect_unlimited().await?;
+    // The turn ends with the connection, whatever happens.
+    take_turn(&mut connection).await?;
+    let before = applied(&mut connection).await?;
+    keep_utc(&mut connection).await?;
+    left_overs::drop_invalid_indexes(&mut connection).await.map_err(StoreError::from)?;
+    let mut migrator = Migrator { locking: false, ..Migrator::DEFAULT };
+    migrator.migrations.clone_from(&migrations.migrations);
+    // A newer program may have migrated already: its migrations are none of our business.
+    migrator.set_ignore_missing(true);
+    let guard = Guard::over(address, &mut connection).await?;
+    let deadline = Instant::now() + PATIENCE;
+    for migration in migrator.iter() {
+        apply_one(&migrator, migration, &mut connection, &guard, deadline).await?;
+    }
+    drop(guard);
+    let after = applied(&mut connection).await?;
+    let schema = read(&mut connection).await?;
+    Ok(MigrationReport { applied: after - before, version: schema.version })
+}
+
+async fn take_turn(connection: &mut PgConnection) -> Result<(), MigrationError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let ours: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
+            .bind(MIGRATION_LOCK)
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(StoreError::from)?;
+        if ours {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(MigrationError::Locked);
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+async fn apply_one(
+    migrator: &Migrator,
+    migration: &Migration,
+    connection: &mut PgConnection,
+    guard: &Guard,
+    deadline: Instant,
+) -> Result<(), MigrationError> {
+    let version = migration.version;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let error = match attempt(migrator, migration, connection).await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        if !stepped_back(&error) {
+            return Err(explained(error, migration, connection).await);
+        }
+        let holder = guard.last_holder();
+        if Instant::now() + pause > deadline {
+            return Err(MigrationError::Blocked { version, holder });
+        }
+        tracing::info!(
+            "migration {version} has to wait{}; it is tried again in {} s",
+            held_by(holder.as_deref()),
+            pause.as_secs()
+        );
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+async fn attempt(
+    migrator: &Migrator,
+    migration: &Migration,
+    connection: &mut PgConnection,
+) -> Result<(), MigrateError> {
+    if migration.no_tx {
+        // It builds or drops an index CONCURRENTLY. That waits for transactions that began before it, which can take long
+        // and makes nobody else wait: its lock goes together with those of reads and writes, held or waited for. To end
+        // it by lock_timeout would leave an invalid index behind, each time.
+        connection.execute("SET lock_timeout = 0").await?;
+        // IF NOT EXISTS would take what an earlier attempt has left for the index.
+        left_overs::drop_invalid_indexes(connection).await?;
+    } else {
+        connection.execute("SET lock_timeout = '2s'").await?;
+    }
+    migrator.run_to(migration.version, connection).await
+}
+
+/// True when the same may go well later: a lock was held for too long, the guard stepped in, or a deadlock was broken.
+fn stepped_back(error: &MigrateError) -> bool {
+    sqlstate(error).is_some_and(|code| ["55P03", "57014", "40P01"].contains(&code.as_str()))
+}
+
+fn sqlstate(error: &MigrateError) -> Option<String> {
+    let (MigrateError::Execute(e) | MigrateError::ExecuteMigration(e, _)) = error else {
+        return None;
+    };
+    e.as_database_error().and_then(DatabaseError::code).map(Into::into)
+}
+
+async fn explained(
+    error: MigrateError,
+    migration: &Migration,
+    connection: &mut PgConnection,
+) -> MigrationError {
+    let code = sqlstate(&error).unwrap_or_default();
+    match (Obstacle::behind(&code, migration, connection).await, error) {
+        (Ok(Some(obstacle)), _) => obstacle.into(),
+        // Where the look for an obstacle failed too, the first error tells more.
+        (_, MigrateError::Execute(e)) => MigrationError::Store(e.into()),
+        (_, other) => MigrationError::Failed(other),
+    }
+}
+
+fn held_by(holder: Option<&str>) -> String {
+    holder.map(|holder| format!(": {holder} holds a lock that it needs")).unwrap_or_default()
+}
+
+/// The number of migrations that the database has seen.
+async fn applied(connection: &mut PgConnection) -> Result<usize, StoreError> {
+    let there: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+        .fetch_one(&mut *connection)
+        .await?;
+    if !there {
+        return Ok(0);
+    }
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM _sqlx_migrations WHERE success")
+        .fetch_one(connection)
+        .await?;
+    Ok(usize::try_from(count).unwrap_or_default())
+}
+
+/// Gives the statement that makes UTC the database's time zone, where it is not.
+const TIME_ZONE: &str = "
+SELECT format('ALTER DATABASE %I SET timezone TO ''UTC''', current_database())
+ WHERE NOT EXISTS (
+       SELECT FROM pg_db_role_setting s
+        WHERE s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
+          AND s.setrole = 0 AND 'TimeZone=UTC' = ANY (s.setconfig))";
+
+/// A day of quota_usage begins at midnight UTC, and an operator's CURRENT_DATE must mean the same. The setting is the
+/// database's own and in no dump, so it is made at each run.
+async fn keep_utc(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let statement: Option<String> =
+        sqlx::query_scalar(TIME_ZONE).fetch_optional(&mut *connection).await?;
+    let Some(statement) = statement else { return Ok(()) };
+    if let Err(error) = connection.execute(AssertSqlSafe(statement.clone())).await {
+        tracing::warn!(
+            "the database's time zone could not be set to UTC ({}): in psql CURRENT_DATE may be another day than that of \
+             quota_usage, which is UTC's; have the database's owner run: {statement}",
+            StoreError::from(error).cause()
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::SCHEMA_VERSION;
+    use super::*;
+
+    #[test]
+    fn the_last_migration_is_this_programs_schema() {
+        let last = MIGRATIONS.iter().map(|m| m.version).max();
+        assert_eq!(last, Some(SCHEMA_VERSION.into()));
+    }
+}

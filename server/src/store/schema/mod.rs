@@ -1,0 +1,107 @@
+//! The database's schema: its version, and the migrations that make it.
+
+mod guard;
+mod left_overs;
+mod migrate;
+mod obstacle;
+
+pub use migrate::{MigrationError, MigrationReport, apply, migrate};
+pub use obstacle::Obstacle;
+
+use sqlx::PgExecutor;
+use sqlx::error::DatabaseError;
+
+use super::StoreError;
+
+/// The schema that this program was built for.
+pub const SCHEMA_VERSION: i32 = 7;
+
+/// Our tables. Others may live in the same database.
+pub const TABLES: [&str; 12] = [
+    "api_keys",
+    "embedding_jobs",
+    "embedding_models",
+    "embeddings",
+    "entries",
+    "entry_versions",
+    "idempotency_keys",
+    "quota_usage",
+    "rate_limits",
+    "schema_version",
+    "search_documents",
+    "tenants",
+];
+
+/// What the database says of its schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+pub struct SchemaVersion {
+    /// The newest migration's number.
+    pub version: i32,
+    /// The oldest schema that a program may have been built for and still work here.
+    pub min_compatible: i32,
+}
+
+/// Why this program cannot work on the database's schema.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SchemaMisfit {
+    /// There is no schema, or an older one.
+    #[error(
+        "the database's schema is version {found}, this program needs {SCHEMA_VERSION}; run `agentfs-server migrate`"
+    )]
+    TooOld {
+        /// 0 when there is none.
+        found: i32,
+    },
+    /// The schema has left this program behind.
+    #[error(
+        "the database's schema serves programs from schema version {min_compatible} on, this one is of {SCHEMA_VERSION}; use a newer agentfs-server"
+    )]
+    TooNew {
+        /// The oldest that still works.
+        min_compatible: i32,
+    },
+}
+
+impl SchemaVersion {
+    /// Says whether this program can work on it.
+    pub fn fits(self) -> Result<(), SchemaMisfit> {
+        if self.version < SCHEMA_VERSION {
+            Err(SchemaMisfit::TooOld { found: self.version })
+        } else if self.min_compatible > SCHEMA_VERSION {
+            Err(SchemaMisfit::TooNew { min_compatible: self.min_compatible })
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Reads the schema's version; a database without one is of version 0.
+pub async fn read(executor: impl PgExecutor<'_>) -> Result<SchemaVersion, StoreError> {
+    let found = sqlx::query_as("SELECT version, min_compatible FROM schema_version")
+        .fetch_optional(executor)
+        .await;
+    match found {
+        Ok(row) => Ok(row.unwrap_or(SchemaVersion { version: 0, min_compatible: 0 })),
+        // undefined_table: a database that was never migrated.
+        Err(e)
+            if e.as_database_error().and_then(DatabaseError::code).as_deref() == Some("42P01") =>
+        {
+            Ok(SchemaVersion { version: 0, min_compatible: 0 })
+        }
+        Err(e) => Err(e.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_fit_from_min_compatible_on() {
+        let schema = |version, min_compatible| SchemaVersion { version, min_compatible };
+        assert_eq!(schema(SCHEMA_VERSION, SCHEMA_VERSION).fits(), Ok(()));
+        assert_eq!(schema(SCHEMA_VERSION + 1, SCHEMA_VERSION).fits(), Ok(()));
+        assert!(matches!(schema(0, 0).fits(), Err(SchemaMisfit::TooOld { found: 0 })));
+        assert!(matches!(schema(9, 9).fits(), Err(SchemaMisfit::TooNew { min_compatible: 9 })));
+    }
+}

@@ -1,0 +1,99 @@
+//! What a migration needs of the database's administrator: rights, and pgvector.
+
+use sqlx::migrate::Migration;
+use sqlx::postgres::PgConnection;
+
+/// Something that somebody else has to install or allow.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Obstacle {
+    /// Our role may not create tables.
+    #[error(
+        "the role {role} may not create tables in the database {database}: run ALTER DATABASE {database} OWNER TO {role}; as a \
+         superuser, then run this again"
+    )]
+    NotOwner {
+        /// Our role.
+        role: String,
+        /// The database.
+        database: String,
+    },
+    /// PostgreSQL does not know the extension.
+    #[error(
+        "this PostgreSQL {server} has no pgvector, which AgentFS needs: install it where PostgreSQL runs (Debian: apt-get install \
+         postgresql-{}-pgvector; managed services have it ready), then run this again",
+        .server.split('.').next().unwrap_or_default()
+    )]
+    NotInstalled {
+        /// PostgreSQL's version.
+        server: String,
+    },
+    /// Our role may not create the extension.
+    #[error(
+        "the role {role} may not create the extension vector in the database {database}: run CREATE EXTENSION vector; as a \
+         superuser there (psql -U postgres -d {database} -c 'CREATE EXTENSION vector'), then run this again"
+    )]
+    NotAllowed {
+        /// Our role.
+        role: String,
+        /// The database.
+        database: String,
+    },
+    /// The extension is there and too old.
+    #[error(
+        "the extension vector in the database {database} is of version {found}, and AgentFS needs 0.7.0 or later: install a newer \
+         pgvector where PostgreSQL runs, run ALTER EXTENSION vector UPDATE; as a superuser there, then run this again"
+    )]
+    TooOld {
+        /// The extension's version.
+        found: String,
+        /// The database.
+        database: String,
+    },
+}
+
+/// insufficient_privilege, feature_not_supported, undefined_file, undefined_object.
+const EXPLAINABLE: [&str; 4] = ["42501", "0A000", "58P01", "42704"];
+
+const LOOK: &str = "
+SELECT current_setting('server_version') AS server, current_user::text AS role, current_database()::text AS database,
+       coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AS creates,
+       EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector') AS available,
+       (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS found";
+
+#[derive(sqlx::FromRow)]
+struct Circumstances {
+    server: String,
+    role: String,
+    database: String,
+    creates: bool,
+    available: bool,
+    found: Option<String>,
+}
+
+impl Obstacle {
+    /// What is behind the failure of `migration` with the SQLSTATE `code`, where it is something of the kind.
+    pub(super) async fn behind(
+        code: &str,
+        migration: &Migration,
+        connection: &mut PgConnection,
+    ) -> Result<Option<Self>, sqlx::Error> {
+        if !EXPLAINABLE.contains(&code) {
+            return Ok(None);
+        }
+        let Circumstances { server, role, database, creates, available, found } =
+            sqlx::query_as(LOOK).fetch_one(connection).await?;
+        if !creates {
+            return Ok(Some(Self::NotOwner { role, database }));
+        }
+        if !migration.sql.as_str().contains("CREATE EXTENSION") {
+            return Ok(None);
+        }
+        Ok(match found {
+            // The type halfvec came with 0.7.0.
+            Some(found) if code == "42704" => Some(Self::TooOld { found, database }),
+            None if !available => Some(Self::NotInstalled { server }),
+            None if code == "42501" => Some(Self::NotAllowed { role, database }),
+            Some(_) | None => None,
+        })
+    }
+}

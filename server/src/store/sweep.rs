@@ -1,0 +1,108 @@
+//! Removing what time has ended: expired values, old idempotency keys, the counts of past minutes. A batch at a time,
+//! and rows that others hold are left for the next time: any number of replicas sweep at once, and nobody waits for them.
+
+use sqlx::postgres::PgPool;
+use sqlx::{PgExecutor, Row as _};
+
+use super::StoreError;
+
+/// Most rows of a batch.
+pub const BATCH: usize = 500;
+
+/// What became of a batch of expired versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Batch {
+    /// Versions that had expired, at most [`BATCH`]; there may be more.
+    pub seen: usize,
+    /// Those of them that are tombstones now; the rest is being written.
+    pub swept: usize,
+}
+
+/// Locks expired versions, and the heads of those that are the latest. Neither waits, so the order does not matter. A
+/// version that was the latest and whose head cannot be locked, or has moved on meanwhile, is left for the next time.
+const LOCK: &str = "
+WITH expired AS MATERIALIZED (
+    SELECT v.ctid, v.tenant_id, v.agent_id, v.path, v.id
+      FROM entry_versions v
+     WHERE v.expires_at <= now() AND v.deleted_at IS NULL
+     ORDER BY v.expires_at
+     LIMIT $1
+       FOR UPDATE SKIP LOCKED
+)
+SELECT x.ctid::text AS version, latest.ctid::text AS head, coalesce(head.latest_version_id = x.id, false) AS is_latest
+  FROM expired x
+  LEFT JOIN LATERAL (
+       SELECT e.latest_version_id
+         FROM entries e
+        WHERE e.tenant_id = x.tenant_id AND e.agent_id = x.agent_id AND e.path = x.path
+        LIMIT 1) head ON true
+  LEFT JOIN LATERAL (
+       SELECT e.ctid
+         FROM entries e
+        WHERE e.tenant_id = x.tenant_id AND e.agent_id = x.agent_id AND e.path = x.path AND e.latest_version_id = x.id
+        LIMIT 1
+          FOR UPDATE SKIP LOCKED) latest ON true";
+
+/// The rows are locked, so they stay where they were found.
+const BURY_HEADS: &str =
+    "UPDATE entries SET deleted_at = expires_at WHERE ctid = ANY ($1::text[]::tid[])";
+const BURY_VERSIONS: &str = "
+UPDATE entry_versions SET value = NULL, deleted_at = expires_at WHERE ctid = ANY ($1::text[]::tid[])";
+
+/// Turns a batch of expired versions into tombstones as of their expiry.
+pub async fn expired(pool: &PgPool) -> Result<Batch, StoreError> {
+    let mut transaction = pool.begin().await?;
+    let rows = sqlx::query(LOCK).bind(BATCH as i64).fetch_all(&mut *transaction).await?;
+    let (mut versions, mut heads) = (Vec::new(), Vec::new());
+    for row in &rows {
+        let head: Option<String> = row.try_get("head")?;
+        if head.is_some() || !row.try_get::<bool, _>("is_latest")? {
+            versions.push(row.try_get::<String, _>("version")?);
+            heads.extend(head);
+        }
+    }
+    let batch = Batch { seen: rows.len(), swept: versions.len() };
+    if batch.swept > 0 {
+        sqlx::query(BURY_HEADS).bind(heads).execute(&mut *transaction).await?;
+        sqlx::query(BURY_VERSIONS).bind(versions).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+    }
+    Ok(batch)
+}
+
+const IDEMPOTENCY_KEYS: &str = "
+DELETE FROM idempotency_keys
+ WHERE ctid = ANY (ARRAY (
+       SELECT ctid
+         FROM idempotency_keys
+        WHERE created_at < now() - interval '24 hours'
+        ORDER BY created_at
+        LIMIT $1
+          FOR UPDATE SKIP LOCKED))";
+
+/// Removes a batch of idempotency keys that are older than 24 hours; answers how many there were.
+pub async fn idempotency_keys(executor: impl PgExecutor<'_>) -> Result<usize, StoreError> {
+    delete(executor, IDEMPOTENCY_KEYS).await
+}
+
+const RATE_LIMITS: &str = "
+DELETE FROM rate_limits
+ WHERE ctid = ANY (ARRAY (
+       SELECT ctid
+         FROM rate_limits
+        WHERE minute < floor(extract(epoch FROM now()) / 60)::bigint - 10
+        LIMIT $1
+          FOR UPDATE SKIP LOCKED))";
+
+/// Removes a batch of counts of minutes that are more than ten minutes past; answers how many there were.
+pub async fn rate_limits(executor: impl PgExecutor<'_>) -> Result<usize, StoreError> {
+    delete(executor, RATE_LIMITS).await
+}
+
+async fn delete(
+    executor: impl PgExecutor<'_>,
+    statement: &'static str,
+) -> Result<usize, StoreError> {
+    let done = sqlx::query(statement).bind(BATCH as i64).execute(executor).await?;
+    Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
+}

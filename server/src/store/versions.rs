@@ -1,0 +1,152 @@
+//! Whole versions, values included: those of an entry, and any by their ids.
+
+use jiff::Timestamp;
+use sqlx::postgres::PgRow;
+use sqlx::{PgExecutor, Row as _};
+use uuid::Uuid;
+
+use super::get::Entry;
+use super::{StoreError, from_sql};
+use crate::domain::{EntryKey, TenantId};
+
+/// A version as it is served.
+#[derive(Debug, Clone)]
+pub struct Version {
+    /// Its entry's path.
+    pub path: String,
+    /// Its number in the entry's history, from 1.
+    pub number: i64,
+    /// Its id.
+    pub id: Uuid,
+    /// The value's JSON text, as it was stored; none of a tombstone and of what has expired.
+    pub value: Option<String>,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// 0 to 1.
+    pub importance: f32,
+    /// Whether search may find it.
+    pub searchable: bool,
+    /// When it was written.
+    pub created_at: Timestamp,
+    /// When it stops, or has stopped, being served.
+    pub expires_at: Option<Timestamp>,
+    /// When the value went: by a delete, or because it expired.
+    pub deleted_at: Option<Timestamp>,
+}
+
+impl Version {
+    /// The entry whose latest version it is, unless it has no value any more.
+    pub fn entry(self) -> Option<Entry> {
+        Some(Entry {
+            value: self.value?,
+            version_id: self.id,
+            created_at: self.created_at,
+            expires_at: self.expires_at,
+            tags: self.tags,
+        })
+    }
+}
+
+/// Versions read up to a bound of bytes.
+#[derive(Debug, Default)]
+pub struct Bounded {
+    /// The versions, in the order of their ids in the question.
+    pub versions: Vec<Version>,
+    /// The bound was met before the last id.
+    pub cut: bool,
+}
+
+/// SQL of a version's value, which an expired one has no more, swept or not.
+macro_rules! value {
+    () => {
+        "CASE WHEN v.expires_at IS NULL OR v.expires_at > now() THEN v.value END"
+    };
+}
+
+/// Goes from id to id until the values are large enough, so that no more are taken out of storage than are answered.
+const READ: &str = concat!(
+    "WITH RECURSIVE step (ordinal, id, bytes) AS (
+    SELECT 0, NULL::uuid, 0::bigint
+    UNION ALL
+    SELECT s.ordinal + 1, v.id, s.bytes + coalesce(v.bytes, 0)
+      FROM step s
+      LEFT JOIN LATERAL (
+           SELECT v.id, octet_length((", value!(), ")::text) AS bytes
+             FROM entry_versions v
+            WHERE v.tenant_id = $1 AND v.id = ($2::uuid[])[s.ordinal + 1]
+            LIMIT 1) v ON true
+     WHERE s.ordinal < cardinality($2) AND s.bytes < $3
+)
+SELECT s.ordinal, v.path, v.version, v.id, v.value, v.tags, v.importance, v.searchable, v.created_at, v.expires_at, v.deleted_at
+  FROM step s
+ CROSS JOIN LATERAL (
+       SELECT v.path, v.version, v.id, ", value!(), " AS value, v.tags, v.importance, v.searchable, v.created_at, v.expires_at,
+              coalesce(v.deleted_at, CASE WHEN v.expires_at <= now() THEN v.expires_at END) AS deleted_at
+         FROM entry_versions v
+        WHERE v.tenant_id = $1 AND v.id = s.id
+        LIMIT 1) v
+ ORDER BY s.ordinal"
+);
+
+/// Reads the versions `ids` of a tenant in their order, until `max_bytes` of values are met: the one that meets them is
+/// the last, so there is always one. An id without a version gives none.
+pub async fn read(
+    executor: impl PgExecutor<'_>,
+    tenant: TenantId,
+    ids: &[Uuid],
+    max_bytes: usize,
+) -> Result<Bounded, StoreError> {
+    let read: Vec<(i32, Version)> = sqlx::query(READ)
+        .bind(tenant.0)
+        .bind(ids)
+        .bind(i64::try_from(max_bytes).unwrap_or(i64::MAX))
+        .try_map(|row| from_row(&row))
+        .fetch_all(executor)
+        .await?;
+    let last = read.last().map_or(0, |(ordinal, _)| usize::try_from(*ordinal).unwrap_or_default());
+    let versions: Vec<Version> = read.into_iter().map(|(_, version)| version).collect();
+    let bytes: usize = versions.iter().filter_map(|v| Some(v.value.as_ref()?.len())).sum();
+    Ok(Bounded { cut: bytes >= max_bytes && last < ids.len(), versions })
+}
+
+fn from_row(row: &PgRow) -> Result<(i32, Version), sqlx::Error> {
+    let version = Version {
+        path: row.try_get(1)?,
+        number: row.try_get(2)?,
+        id: row.try_get(3)?,
+        // `json` travels as its text; unchecked, since the driver would have it decoded.
+        value: row.try_get_unchecked(4)?,
+        tags: row.try_get(5)?,
+        importance: row.try_get(6)?,
+        searchable: row.try_get(7)?,
+        created_at: row.try_get::<jiff_sqlx::Timestamp, _>(8)?.to_jiff(),
+        expires_at: from_sql(row.try_get(9)?),
+        deleted_at: from_sql(row.try_get(10)?),
+    };
+    Ok((row.try_get(0)?, version))
+}
+
+const HISTORY: &str = "
+SELECT v.id
+  FROM entry_versions v
+ WHERE v.tenant_id = $1 AND v.agent_id = $2 AND v.path = $3 AND v.version < $4
+ ORDER BY v.version DESC
+ LIMIT $5";
+
+/// The ids of at most `limit` versions of an entry, the newest first, from below the number `before` on.
+pub async fn history(
+    executor: impl PgExecutor<'_>,
+    key: &EntryKey,
+    before: Option<i64>,
+    limit: usize,
+) -> Result<Vec<Uuid>, StoreError> {
+    sqlx::query_scalar(HISTORY)
+        .bind(key.tenant.0)
+        .bind(key.agent.as_str())
+        .bind(key.path.as_str())
+        .bind(before.unwrap_or(i64::MAX))
+        .bind(limit as i64)
+        .fetch_all(executor)
+        .await
+        .map_err(Into::into)
+}

@@ -1,0 +1,210 @@
+//! A batch of texts through the provider: what it refuses is split until only the guilty texts are left.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::embedding::{EmbedError, Embedder, Embedding};
+use crate::metrics::Metrics;
+
+/// Texts that failed alone, without one that did not: then it is not they who are guilty.
+const TOO_MANY_GUILTY: usize = 3;
+
+/// What became of a text.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Verdict {
+    /// It has a vector.
+    Embedded(Embedding),
+    /// It failed, and alone: this is why.
+    Guilty(String),
+    /// It was not tried, or not by itself: the provider is in trouble.
+    Untried,
+}
+
+/// Why a batch was given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Trouble {
+    /// How long the provider asks to be left alone.
+    pub(super) after: Option<Duration>,
+    /// A sentence.
+    pub(super) reason: String,
+}
+
+/// What became of a batch.
+#[derive(Debug)]
+pub(super) struct Tried {
+    /// Of each text, in their order.
+    pub(super) verdicts: Vec<Verdict>,
+    /// Why the rest was not tried.
+    pub(super) trouble: Option<Trouble>,
+}
+
+/// Embeds `texts` until `deadline`.
+pub(super) async fn embed(
+    embedder: &dyn Embedder,
+    texts: &[&str],
+    deadline: Instant,
+    metrics: &Metrics,
+) -> Tried {
+    let mut attempt = Attempt::new(texts.len());
+    while let Some(range) = attempt.open.pop() {
+        let began = Instant::now();
+        let answered = timeout_at(deadline, embedder.embed(&texts[range.clone()])).await;
+        metrics.embedding_request(answered.as_ref().is_ok_and(Result::is_ok), began.elapsed());
+        let answered = answered.unwrap_or_else(|_| {
+            let late = "the embeddings were not there within the lease (EMBED_LEASE_SECONDS)";
+            Err(EmbedError::Down(late.to_owned()))
+        });
+        if let Err(trouble) = attempt.note(range, answered) {
+            return Tried { verdicts: attempt.verdicts, trouble: Some(trouble) };
+        }
+    }
+    Tried { verdicts: attempt.verdicts, trouble: None }
+}
+
+struct Attempt {
+    verdicts: Vec<Verdict>,
+    /// Ranges of texts that are still to be tried.
+    open: Vec<Range<usize>>,
+    succeeded: bool,
+    /// Those that failed by a useless answer, which may be the provider's fault rather than theirs.
+    doubtful: Vec<usize>,
+    guilty: usize,
+}
+
+impl Attempt {
+    fn new(count: usize) -> Self {
+        let whole = 0..count;
+        Self {
+            verdicts: vec![Verdict::Untried; count],
+            open: if count == 0 { Vec::new() } else { vec![whole] },
+            succeeded: false,
+            doubtful: Vec::new(),
+            guilty: 0,
+        }
+    }
+
+    fn note(
+        &mut self,
+        range: Range<usize>,
+        answered: Result<Vec<Embedding>, EmbedError>,
+    ) -> Result<(), Trouble> {
+        let (text, reason) = match answered {
+            Ok(embeddings) => {
+                self.succeeded = true;
+                for (verdict, embedding) in self.verdicts[range].iter_mut().zip(embeddings) {
+                    *verdict = Verdict::Embedded(embedding);
+                }
+                return Ok(());
+            }
+            Err(EmbedError::Later { after, reason }) => return Err(Trouble { after, reason }),
+            Err(EmbedError::Down(reason)) => return Err(Trouble { after: None, reason }),
+            Err(EmbedError::Refused { text, reason }) => (text, reason),
+            Err(EmbedError::Wrong(reason)) if range.len() == 1 => {
+                self.doubtful.push(range.start);
+                (None, reason)
+            }
+            Err(EmbedError::Wrong(reason)) => (None, reason),
+        };
+        match text.map(|n| range.start + n).filter(|n| range.contains(n)) {
+            Some(named) => self.blame(named, range, reason),
+            None if range.len() == 1 => self.blame(range.start, range, reason),
+            None => {
+                let middle = range.start + range.len() / 2;
+                self.open.extend([middle..range.end, range.start..middle]);
+                Ok(())
+            }
+        }
+    }
+
+    /// Notes a guilty text; those beside it are tried again without it.
+    fn blame(&mut self, guilty: usize, among: Range<usize>, reason: String) -> Result<(), Trouble> {
+        self.verdicts[guilty] = Verdict::Guilty(reason.clone());
+        self.guilty += 1;
+        let beside = [guilty + 1..among.end, among.start..guilty];
+        self.open.extend(beside.into_iter().filter(|range| !range.is_empty()));
+        if self.succeeded || self.guilty < TOO_MANY_GUILTY {
+            return Ok(());
+        }
+        for &doubtful in &self.doubtful {
+            self.verdicts[doubtful] = Verdict::Untried;
+        }
+        Err(Trouble { after: None, reason })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> Embedding {
+        Embedding { vector: vec![1.0], tokens: 1, cut: false }
+    }
+
+    /// Runs an attempt on texts of which some are `bad`, with a provider that fails like `error`.
+    fn run(count: usize, bad: &[usize], error: impl Fn() -> EmbedError) -> (String, usize, bool) {
+        let mut attempt = Attempt::new(count);
+        let (mut requests, mut trouble) = (0, false);
+        while let Some(range) = attempt.open.pop() {
+            requests += 1;
+            let fails = range.clone().any(|n| bad.contains(&n));
+            let answer = if fails { Err(error()) } else { Ok(vec![good(); range.len()]) };
+            if attempt.note(range, answer).is_err() {
+                trouble = true;
+                break;
+            }
+        }
+        let letters = attempt.verdicts.iter().map(|verdict| match verdict {
+            Verdict::Embedded(_) => 'e',
+            Verdict::Guilty(_) => 'g',
+            Verdict::Untried => 'u',
+        });
+        (letters.collect(), requests, trouble)
+    }
+
+    fn refused() -> EmbedError {
+        EmbedError::Refused { text: None, reason: "no".into() }
+    }
+
+    fn wrong() -> EmbedError {
+        EmbedError::Wrong("no".into())
+    }
+
+    #[test]
+    fn only_the_guilty_text_fails() {
+        assert_eq!(run(8, &[5], refused), ("eeeeegee".into(), 7, false));
+        assert_eq!(run(8, &[0], wrong), ("geeeeeee".into(), 7, false));
+        assert_eq!(run(1, &[0], wrong).0, "g");
+        assert_eq!(run(0, &[], wrong), (String::new(), 0, false));
+    }
+
+    #[test]
+    fn a_provider_that_fails_at_everything_is_told_from_guilty_texts() {
+        let all: Vec<usize> = (0..64).collect();
+        let (verdicts, requests, trouble) = run(64, &all, wrong);
+        assert!(trouble && requests < 12, "{requests} requests");
+        assert!(verdicts.chars().all(|verdict| verdict == 'u'), "no attempt counts: {verdicts}");
+        let (verdicts, _, trouble) = run(64, &all, refused);
+        assert!(trouble && verdicts.starts_with("gggu"), "refusals count: {verdicts}");
+    }
+
+    #[test]
+    fn a_text_that_is_named_is_left_out_at_once() {
+        let mut attempt = Attempt::new(4);
+        attempt.open.clear();
+        let named = EmbedError::Refused { text: Some(2), reason: "no".into() };
+        attempt.note(0..4, Err(named)).unwrap();
+        assert_eq!(attempt.open, [3..4, 0..2]);
+        assert!(matches!(attempt.verdicts[2], Verdict::Guilty(_)));
+    }
+
+    #[test]
+    fn trouble_leaves_the_rest_untried() {
+        let mut attempt = Attempt::new(2);
+        let later = EmbedError::Later { after: Some(Duration::from_secs(3)), reason: "no".into() };
+        let trouble = attempt.note(0..2, Err(later)).unwrap_err();
+        assert_eq!(trouble.after, Some(Duration::from_secs(3)));
+        assert_eq!(attempt.verdicts, [Verdict::Untried, Verdict::Untried]);
+    }
+}

@@ -1,0 +1,117 @@
+//! The circuit breaker: while the provider is in trouble, one job at a time finds out whether it still is.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::jittered;
+
+/// The pause after the first trouble; each further one doubles it.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// A provider that asks for a longer pause is asked again all the same.
+const LONGEST_ASKED: Duration = Duration::from_hours(1);
+
+/// What may be tried now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Permit {
+    /// Whole batches.
+    Batch,
+    /// One job, by one of those who ask.
+    Probe,
+    /// Nothing before this time has passed.
+    Wait(Duration),
+}
+
+/// Shared by all who use one provider.
+#[derive(Debug, Default)]
+pub(super) struct Breaker(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Troubles since the last success.
+    troubles: u32,
+    /// Nothing is tried before.
+    until: Option<Instant>,
+}
+
+impl Breaker {
+    /// What may be tried at the moment `now`; a probe is given out once, and again if nobody reports within `patience`.
+    pub(super) fn permit(&self, now: Instant, patience: Duration) -> Permit {
+        let mut state = self.state();
+        let Some(until) = state.until else { return Permit::Batch };
+        if now < until {
+            return Permit::Wait(until - now);
+        }
+        state.until = Some(now + patience);
+        Permit::Probe
+    }
+
+    /// The probe found no job to try: the next one who asks may.
+    pub(super) fn unused(&self, now: Instant) {
+        let mut state = self.state();
+        if state.until.is_some() {
+            state.until = Some(now);
+        }
+    }
+
+    /// The provider works. True where it did not before.
+    pub(super) fn success(&self) -> bool {
+        std::mem::take(&mut *self.state()).until.is_some()
+    }
+
+    /// The provider is in trouble, and may have said for how long. True where this is news.
+    pub(super) fn trouble(&self, now: Instant, asked: Option<Duration>) -> bool {
+        let mut state = self.state();
+        let doubled = FIRST_PAUSE.saturating_mul(1 << state.troubles.min(10));
+        let pause = match asked {
+            Some(asked) => asked.clamp(FIRST_PAUSE, LONGEST_ASKED),
+            None => jittered(doubled.min(LONGEST_PAUSE)),
+        };
+        state.troubles = state.troubles.saturating_add(1);
+        state.until = Some(now + pause);
+        state.troubles == 1
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(100);
+
+    #[test]
+    fn one_probe_at_a_time_until_one_succeeds() {
+        let (breaker, start) = (Breaker::default(), Instant::now());
+        assert_eq!(breaker.permit(start, PATIENCE), Permit::Batch);
+        assert!(breaker.trouble(start, Some(Duration::from_secs(7))));
+        assert_eq!(breaker.permit(start, PATIENCE), Permit::Wait(Duration::from_secs(7)));
+        let later = start + Duration::from_secs(8);
+        assert_eq!(breaker.permit(later, PATIENCE), Permit::Probe);
+        assert_eq!(breaker.permit(later, PATIENCE), Permit::Wait(PATIENCE));
+        breaker.unused(later);
+        assert_eq!(breaker.permit(later, PATIENCE), Permit::Probe);
+        assert!(!breaker.trouble(later, None), "no news");
+        assert!(breaker.success() && !breaker.success());
+        assert_eq!(breaker.permit(later, PATIENCE), Permit::Batch);
+    }
+
+    #[test]
+    fn pauses_grow_and_are_bounded() {
+        let (breaker, start) = (Breaker::default(), Instant::now());
+        let pause = |asked| {
+            breaker.trouble(start, asked);
+            let Permit::Wait(pause) = breaker.permit(start, PATIENCE) else { panic!("no pause") };
+            pause
+        };
+        assert!(pause(None) <= FIRST_PAUSE * 3 / 2);
+        for _ in 0..40 {
+            assert!(pause(None) <= LONGEST_PAUSE * 3 / 2);
+        }
+        assert!(pause(None) >= LONGEST_PAUSE / 2);
+        assert_eq!(pause(Some(Duration::MAX)), LONGEST_ASKED);
+    }
+}

@@ -1,0 +1,211 @@
+//! Taking jobs: claim, embed, finish, over and over.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::PgPool;
+use tokio::time::Instant as TokioInstant;
+
+use super::attempt::{self, Tried, Verdict};
+use super::breaker::{Breaker, Permit};
+use super::{Ending, jittered};
+use crate::domain::embedding_text;
+use crate::embedding::Embedder;
+use crate::metrics::Metrics;
+use crate::settings::EmbeddingSettings;
+use crate::store::StoreError;
+use crate::store::embedding_jobs::{self, Claim, Job};
+use crate::store::embeddings::{self, Outcome};
+
+/// Attempts that count, before a job is given up.
+const MAX_ATTEMPTS: i32 = 5;
+/// Time between two looks at a queue without jobs, on the average.
+const POLL: Duration = Duration::from_secs(1);
+/// The pause of a job after its first attempt; each further one doubles it.
+const FIRST_BACKOFF: Duration = Duration::from_secs(30);
+/// The pause of a job that was not to blame; the breaker decides when it is really tried.
+const PUT_BACK: Duration = Duration::from_secs(5);
+/// Bytes of a text; no model takes more.
+const MAX_TEXT: usize = 64 << 10;
+/// How often the outcome of a batch is offered to the database.
+const FINISH_TRIES: u32 = 4;
+
+/// What jobs are done with.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) pool: PgPool,
+    pub(super) embedder: Arc<dyn Embedder>,
+    pub(super) settings: EmbeddingSettings,
+    pub(super) breaker: Breaker,
+    pub(super) metrics: Metrics,
+}
+
+impl Worker {
+    /// Takes jobs of the model until the end is announced; then finishes what it has.
+    pub(super) async fn take_jobs(&self, model: i32, ending: &Ending) {
+        let mut failing = false;
+        while !ending.announced() {
+            let (limit, probe) = match self.breaker.permit(Instant::now(), self.settings.lease) {
+                Permit::Batch => (self.settings.batch, false),
+                Permit::Probe => (1, true),
+                Permit::Wait(pause) => {
+                    ending.or_after(pause.min(POLL)).await;
+                    continue;
+                }
+            };
+            let done = self.batch(model, limit, probe).await;
+            if probe && !matches!(done, Ok(1..)) {
+                self.breaker.unused(Instant::now());
+            }
+            let is_news = done.is_err() && !failing;
+            failing = done.is_err();
+            match done {
+                Ok(count) if count == limit => {}
+                Ok(_) => ending.or_after(jittered(POLL)).await,
+                Err(error) => {
+                    if is_news {
+                        tracing::warn!(
+                            "embedding jobs are not done for now; trying again: {error}"
+                        );
+                    }
+                    ending.or_after(jittered(POLL)).await;
+                }
+            }
+        }
+    }
+
+    /// Claims a batch and does it. Says how many jobs it had.
+    async fn batch(&self, model: i32, limit: usize, probe: bool) -> Result<usize, StoreError> {
+        let EmbeddingSettings { lease, tokens_per_day, .. } = self.settings;
+        // Time enough to write what was embedded.
+        let deadline = TokioInstant::now() + lease.mul_f64(0.9);
+        let claimed =
+            embedding_jobs::claim(&self.pool, model, limit, lease, tokens_per_day).await?;
+        let Some(claim) = claimed else { return Ok(0) };
+        let outcomes = self.embed(&claim, deadline, probe).await;
+        for outcome in &outcomes {
+            self.metrics.embedding_outcome(name(outcome));
+        }
+        self.finish(model, &claim, &outcomes).await?;
+        Ok(claim.jobs.len())
+    }
+
+    async fn embed(&self, claim: &Claim, deadline: TokioInstant, probe: bool) -> Vec<Outcome> {
+        let mut outcomes: Vec<Option<Outcome>> = claim.jobs.iter().map(without_trying).collect();
+        let texts: Vec<String> = claim
+            .jobs
+            .iter()
+            .zip(&outcomes)
+            .filter(|(_, outcome)| outcome.is_none())
+            .map(|(job, _)| text(job))
+            .collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let tried = attempt::embed(&*self.embedder, &texts, deadline, &self.metrics).await;
+        self.tell_breaker(&tried, probe);
+        let reason = tried.trouble.map(|trouble| trouble.reason).unwrap_or_default();
+        let mut verdicts = tried.verdicts.into_iter();
+        claim
+            .jobs
+            .iter()
+            .zip(&mut outcomes)
+            .map(|(job, outcome)| match outcome.take() {
+                Some(outcome) => outcome,
+                None => self.outcome(job, verdicts.next(), &reason),
+            })
+            .collect()
+    }
+
+    fn tell_breaker(&self, tried: &Tried, probe: bool) {
+        let succeeded = tried.verdicts.iter().any(|v| matches!(v, Verdict::Embedded(_)));
+        match &tried.trouble {
+            Some(trouble) => {
+                let pauses = self.breaker.trouble(Instant::now(), trouble.after);
+                if pauses {
+                    tracing::error!("embedding pauses, jobs wait: {}", trouble.reason);
+                }
+            }
+            None if succeeded => {
+                let goes_on = self.breaker.success();
+                if goes_on {
+                    tracing::info!("embedding goes on");
+                }
+            }
+            None if probe && tried.verdicts.is_empty() => self.breaker.unused(Instant::now()),
+            // Neither the text nor the provider is cleared; its attempt counts, and another text is tried next.
+            None if probe => {
+                self.breaker.trouble(Instant::now(), None);
+            }
+            None => {}
+        }
+    }
+
+    fn outcome(&self, job: &Job, verdict: Option<Verdict>, trouble: &str) -> Outcome {
+        match verdict {
+            Some(Verdict::Embedded(embedding)) => {
+                self.metrics.embedded(embedding.tokens, embedding.cut);
+                Outcome::Embedded { vector: embedding.vector, tokens: embedding.tokens }
+            }
+            Some(Verdict::Guilty(reason)) if job.attempts >= MAX_ATTEMPTS => {
+                tracing::warn!(job = job.id, tenant = %job.tenant, "an embedding job has failed {MAX_ATTEMPTS} times: {reason}");
+                Outcome::Failed { reason }
+            }
+            Some(Verdict::Guilty(reason)) => {
+                Outcome::Again { counts: true, delay: backoff(job.attempts), reason }
+            }
+            Some(Verdict::Untried) | None => Outcome::Again {
+                counts: false,
+                delay: jittered(PUT_BACK),
+                reason: trouble.to_owned(),
+            },
+        }
+    }
+
+    /// Where the database does not take it at last, the lease brings the jobs back.
+    async fn finish(
+        &self,
+        model: i32,
+        claim: &Claim,
+        outcomes: &[Outcome],
+    ) -> Result<(), StoreError> {
+        let mut tries = 1;
+        loop {
+            match embeddings::finish(&self.pool, model, claim, outcomes).await {
+                Err(error) if error.passes() && tries < FINISH_TRIES => {
+                    tokio::time::sleep(jittered(POLL / 4 * tries)).await;
+                    tries += 1;
+                }
+                done => return done,
+            }
+        }
+    }
+}
+
+/// What is known of a job before it is tried.
+fn without_trying(job: &Job) -> Option<Outcome> {
+    if job.value.is_none() {
+        return Some(Outcome::Outdated);
+    }
+    (job.attempts > MAX_ATTEMPTS).then(|| Outcome::Failed {
+        reason: format!("its worker ended {MAX_ATTEMPTS} times while it was being embedded"),
+    })
+}
+
+/// Never empty: providers refuse that.
+fn text(job: &Job) -> String {
+    let json = job.value.as_deref().unwrap_or_default();
+    let words = embedding_text::of_value(json, MAX_TEXT);
+    if words.trim().is_empty() { json.to_owned() } else { words }
+}
+
+fn backoff(attempts: i32) -> Duration {
+    jittered(FIRST_BACKOFF * (1 << (attempts - 1).clamp(0, 10)))
+}
+
+fn name(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Embedded { .. } => "embedded",
+        Outcome::Outdated => "outdated",
+        Outcome::Again { .. } => "again",
+        Outcome::Failed { .. } => "failed",
+    }
+}

@@ -1,0 +1,221 @@
+//! `agentfs-server worker`: turns what was written into embeddings. Any number of workers share the jobs.
+
+mod attempt;
+mod breaker;
+mod jobs;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::{join, join_all, join3};
+use sqlx::postgres::PgPool;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use self::breaker::Breaker;
+use self::jobs::Worker;
+use crate::embedding::{Embedder, EmbedderError, embedder};
+use crate::health::Health;
+use crate::http::worker_router;
+use crate::listen;
+use crate::metrics::Metrics;
+use crate::settings::{EmbeddingSettings, Settings};
+use crate::store::StoreError;
+use crate::store::embedding_jobs::{PRUNE_BATCH, prune};
+use crate::store::embedding_models::{Filled, ModelRow, Place, fill, register};
+
+/// For what is under way when the end is announced; what is not done then comes back when its lease ends.
+const DRAIN: Duration = Duration::from_secs(20);
+/// Time between two tries of what must succeed before any job can be done.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// Time between two prunings of finished jobs, on the average, and between the batches of one.
+const PRUNE_EVERY: Duration = Duration::from_mins(1);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Why a worker cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The provider that is set cannot be used.
+    #[error(transparent)]
+    Embedder(#[from] EmbedderError),
+    /// The metrics cannot be made.
+    #[error(transparent)]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// Does embedding jobs, and answers the health routes and /metrics on `listener`, until `shutdown` resolves; then finishes
+/// what it has claimed. Starts whether the database is there or not.
+pub async fn run(
+    settings: Settings,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), WorkerError> {
+    let Settings { database, listen: at, connections, embeddings, .. } = settings;
+    let embedder = embedder(&embeddings.provider)?;
+    let metrics = Metrics::new()?;
+    let health = Health::watch(&database.address);
+    let pool = database.address.pool(database.pool_size.max(embeddings.concurrency as u32 + 2));
+    let open = metrics.connections();
+    let router = worker_router(health.clone(), metrics.clone(), at.metrics);
+    let (end, ended) = watch::channel(false);
+    let announced = async move {
+        shutdown.await;
+        health.drain();
+        end.send_replace(true);
+        tracing::info!("shutting down: no new jobs, those under way are finished");
+    };
+    let watching = crate::watch::watch(pool.clone(), metrics.clone());
+    let serving = listen::serve(listener, router, connections.limits, open, announced);
+    let working = work(pool, embedder, embeddings, metrics, ended);
+    tokio::select! {
+        ((), ()) = join(serving, working) => Ok(()),
+        never = watching => match never {},
+    }
+}
+
+/// Does embedding jobs until `ended` says true or its sender is gone. Without an embedder there are none to do.
+pub async fn work(
+    pool: PgPool,
+    embedder: Option<Arc<dyn Embedder>>,
+    settings: EmbeddingSettings,
+    metrics: Metrics,
+    ended: watch::Receiver<bool>,
+) {
+    let ending = Ending(ended);
+    let Some(embedder) = embedder else {
+        tracing::warn!(
+            "no embedding provider is set, so there is nothing to do; set OPENAI_API_KEY or OPENAI_BASE_URL"
+        );
+        return ending.wait().await;
+    };
+    let concurrency = settings.concurrency;
+    let worker = Worker { pool, embedder, settings, breaker: Breaker::default(), metrics };
+    let Some(model) = worker.registered(&ending).await else { return };
+    let (worker, ending, model) = (&worker, &ending, model.id);
+    let taking = join_all(
+        (0..concurrency).map(|_| supervised("a worker", || worker.take_jobs(model, ending))),
+    );
+    let filling = supervised("the filler", || worker.fill(model, ending));
+    let pruning = supervised("the pruner", || worker.prune(ending));
+    tokio::select! {
+        _ = join3(taking, filling, pruning) => {}
+        () = overdue(ending) => {
+            tracing::warn!("jobs under way are left; they come back when their lease ends");
+        }
+    }
+}
+
+/// Resolves when what was under way at the end has had its time.
+async fn overdue(ending: &Ending) {
+    ending.wait().await;
+    tokio::time::sleep(DRAIN).await;
+}
+
+/// Does `work` again when it panics.
+async fn supervised<F: Future<Output = ()>>(who: &str, work: impl Fn() -> F) {
+    while AssertUnwindSafe(work()).catch_unwind().await.is_err() {
+        tracing::error!("{who} panicked; it is started anew");
+        tokio::time::sleep(TRY_AGAIN).await;
+    }
+}
+
+impl Worker {
+    /// Makes the model known, as soon as the database is there; `None` at the end.
+    async fn registered(&self, ending: &Ending) -> Option<ModelRow> {
+        let model = self.embedder.model();
+        let dimensions = model.dimensions as i32;
+        let mut said = String::new();
+        while !ending.announced() {
+            let trouble = match register(&self.pool, &model.name, dimensions).await {
+                Ok(row) if row.dimensions == dimensions => {
+                    let state = if row.serving { "searches use it" } else { "it is being filled" };
+                    tracing::info!("embedding with {} ({dimensions}); {state}", model.name);
+                    return Some(row);
+                }
+                Ok(row) => format!(
+                    "the database knows the embedding model {} with {} dimensions, not {dimensions}",
+                    model.name, row.dimensions
+                ),
+                Err(StoreError::Contended(_)) => continue,
+                Err(error) => error.to_string(),
+            };
+            if said != trouble {
+                tracing::warn!("embedding cannot begin yet; trying again: {trouble}");
+                said = trouble;
+            }
+            ending.or_after(jittered(TRY_AGAIN)).await;
+        }
+        None
+    }
+
+    /// Makes the jobs that entries lack.
+    async fn fill(&self, model: i32, ending: &Ending) {
+        let (mut place, mut jobs, mut failing) = (Some(Place::default()), 0, false);
+        while let Some(here) = place.clone()
+            && !ending.announced()
+        {
+            match self.fill_page(model, &here).await {
+                Ok(filled) => {
+                    (place, jobs) = (filled.next, jobs + filled.jobs);
+                    failing = false;
+                    ending.or_after(jittered(PAUSE)).await;
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut failing, true) {
+                        tracing::warn!(
+                            "entries without embedding are not looked for; trying again: {error}"
+                        );
+                    }
+                    ending.or_after(jittered(TRY_AGAIN)).await;
+                }
+            }
+        }
+        if jobs > 0 {
+            tracing::info!("{jobs} entries without embedding have jobs now");
+        }
+    }
+
+    async fn fill_page(&self, model: i32, place: &Place) -> Result<Filled, StoreError> {
+        fill(&mut *self.pool.acquire().await?, model, place).await
+    }
+
+    async fn prune(&self, ending: &Ending) {
+        while !ending.announced() {
+            match prune(&self.pool).await {
+                Ok(PRUNE_BATCH) => ending.or_after(jittered(PAUSE)).await,
+                Ok(_) => ending.or_after(jittered(PRUNE_EVERY)).await,
+                Err(error) => {
+                    tracing::debug!("finished jobs are not pruned: {error}");
+                    ending.or_after(jittered(PRUNE_EVERY)).await;
+                }
+            }
+        }
+    }
+}
+
+/// The end, as it is announced.
+#[derive(Debug, Clone)]
+struct Ending(watch::Receiver<bool>);
+
+impl Ending {
+    fn announced(&self) -> bool {
+        *self.0.borrow() || self.0.has_changed().is_err()
+    }
+
+    async fn wait(&self) {
+        // An error means that nobody is left to announce it.
+        let _ = self.0.clone().wait_for(|ended| *ended).await;
+    }
+
+    /// Returns after `pause`, or at the end.
+    async fn or_after(&self, pause: Duration) {
+        let _ = tokio::time::timeout(pause, self.wait()).await;
+    }
+}
+
+/// Between half of `mean` and half more: workers that started together do not act together.
+fn jittered(mean: Duration) -> Duration {
+    mean.mul_f64(rand::random_range(0.5..1.5))
+}

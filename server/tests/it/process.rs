@@ -1,0 +1,118 @@
+//! `agentfs-server serve`, or another command that answers on a port, as a process of its own.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use crate::api::{Client, UNLIMITED};
+
+/// A running `agentfs-server serve`, killed when dropped.
+pub struct Process {
+    child: Child,
+    command: Command,
+    port: u16,
+    /// Where its output goes.
+    folder: TempDir,
+}
+
+impl Process {
+    /// On a free port, with `settings`, and without limits unless they say so.
+    pub fn start(settings: &[(&str, &str)]) -> Self {
+        Self::start_on(free_port(), settings)
+    }
+
+    pub fn start_on(port: u16, settings: &[(&str, &str)]) -> Self {
+        Self::start_program(Path::new(env!("CARGO_BIN_EXE_agentfs-server")), port, settings)
+    }
+
+    /// Another command that answers on a port.
+    pub fn start_command(command: &str, port: u16, settings: &[(&str, &str)]) -> Self {
+        let program = Path::new(env!("CARGO_BIN_EXE_agentfs-server"));
+        Self::start_with(program, command, port, settings)
+    }
+
+    /// The same with another build of the program.
+    pub fn start_program(program: &Path, port: u16, settings: &[(&str, &str)]) -> Self {
+        Self::start_with(program, "serve", port, settings)
+    }
+
+    fn start_with(program: &Path, name: &str, port: u16, settings: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let output = File::create(folder.path().join("log")).unwrap();
+        let mut command = Command::new(program);
+        command
+            .arg(name)
+            .env("PORT", port.to_string())
+            .envs(UNLIMITED)
+            .envs(settings.iter().copied())
+            .stdin(Stdio::null())
+            .stderr(output.try_clone().unwrap())
+            .stdout(output);
+        Self { child: command.spawn().unwrap(), command, port, folder }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// All that it has said so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    /// Asks it to end, as Kubernetes does.
+    pub fn terminate(&self) {
+        kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM).unwrap();
+    }
+
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// The same again, after its end.
+    pub async fn restart(&mut self) {
+        self.child = self.command.spawn().unwrap();
+        self.wait_until_ready().await;
+    }
+
+    /// Waits for its end.
+    pub async fn ended(&mut self) -> ExitStatus {
+        for _ in 0..600 {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("it did not end; its log:\n{}", self.log());
+    }
+
+    pub async fn wait_until_ready(&self) {
+        let client = Client::new(self.url(), String::new());
+        for _ in 0..1200 {
+            let asked = client.http.get(format!("{}/healthz", client.url)).send().await;
+            if asked.is_ok_and(|answer| answer.status() == 200) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the server never got ready; its log:\n{}", self.log());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
