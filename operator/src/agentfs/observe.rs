@@ -30,7 +30,7 @@ use super::references::{self, References};
 use crate::crd::AgentFS;
 
 /// Everything that was seen of one AgentFS at one moment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Observed {
     /// When it was seen.
     pub now: Timestamp,
@@ -81,30 +81,7 @@ pub struct Observed {
 impl Observed {
     /// Nothing seen at all: an AgentFS that is new.
     pub fn nothing(now: Timestamp) -> Self {
-        Self {
-            now,
-            credentials: None,
-            admin_key: None,
-            references: References::default(),
-            volume: None,
-            postgres: None,
-            postgres_service: None,
-            pooler_config: None,
-            pooler_service: None,
-            pooler: None,
-            pooler_budget: None,
-            api: None,
-            api_service: None,
-            autoscaler: None,
-            others_autoscaler: false,
-            api_budget: None,
-            jobs: Vec::new(),
-            pods: Vec::new(),
-            warnings: BTreeMap::new(),
-            unready: None,
-            claims: Vec::new(),
-            obstacles: Vec::new(),
-        }
+        Self { now, ..Self::default() }
     }
 
     /// The pods of one part.

@@ -18,6 +18,7 @@ mod postgres_service;
 mod postgres_statefulset;
 mod postgres_volume;
 
+use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
@@ -247,4 +248,9 @@ fn free(plan: &Plan, name: String, component: Component) -> ObjectMeta {
         labels: Some(plan.names.labels(component)),
         ..ObjectMeta::default()
     }
+}
+
+/// An entry of a Secret.
+fn entry(key: &str, value: &str) -> (String, ByteString) {
+    (key.to_owned(), ByteString(value.as_bytes().to_vec()))
 }
