@@ -201,6 +201,8 @@ async fn a_database_that_another_agentfs_works_on_is_left_alone() {
         ),
         "{message}"
     );
+    assert_eq!(world.said("CredentialsReady").0, "True");
+    assert_eq!(world.said("SchemaReady").1, "AwaitingDatabase");
     assert_eq!(world.server.names("batch/v1/jobs"), Vec::<String>::new());
 
     // The other one moves on.

@@ -104,7 +104,10 @@ pub enum DatabasePlan {
     /// One that the operator runs.
     Embedded(Box<EmbeddedPlan>),
     /// One that somebody else runs.
-    External,
+    External {
+        /// The Secret that holds its URL.
+        secret: String,
+    },
 }
 
 /// The embedded database to be.

@@ -98,7 +98,7 @@ pub fn assess(plan: &Plan, outcome: &Outcome, observed: &Observed) -> Assessment
     let identity = plan.access.as_ref().map(|access| access.identity.clone());
     let database_status = match plan.database {
         DatabasePlan::Embedded(_) => DatabaseStatus { kind: "embedded".into(), identity: None },
-        DatabasePlan::External => DatabaseStatus { kind: "external".into(), identity },
+        DatabasePlan::External { .. } => DatabaseStatus { kind: "external".into(), identity },
     };
     let mut findings = vec![
         (READY, ready),

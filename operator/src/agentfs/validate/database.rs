@@ -35,7 +35,8 @@ pub(super) fn plan(
         (None, Some(external)) => {
             let pooled = spec.pooler.enabled;
             let access = external_access(external, pooled, &owner.namespace, observed, obstacles);
-            Ok((DatabasePlan::External, access))
+            let secret = external.secret_ref.name.clone();
+            Ok((DatabasePlan::External { secret }, access))
         }
         _ => Err(Invalid {
             field: "spec.database",

@@ -52,7 +52,7 @@ pub fn validate(
     let database_ready = !spec.suspend
         && match database {
             DatabasePlan::Embedded(_) => database::postgres_is_ready(observed),
-            DatabasePlan::External => true,
+            DatabasePlan::External { .. } => true,
         };
     let pooling = pooler::plan(&spec.pooler, &names, observed, &obstacles)?;
     Ok(Plan {
