@@ -254,7 +254,7 @@ impl<'a> Scanner<'a> {
 }
 
 /// Where the string ends that `inside` is the inside of, with what follows it.
-fn end_of_string(inside: &str) -> Option<usize> {
+pub(super) fn end_of_string(inside: &str) -> Option<usize> {
     let mut escaped = false;
     let is_end = |byte: u8| {
         let is_end = byte == b'"' && !escaped;

@@ -1,9 +1,7 @@
 //! POST /v1/batch: several gets, puts and deletes, in order.
 
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -15,7 +13,7 @@ use super::error::{ApiError, Code};
 use super::extract::{Bearer, Json, Repeatable, object};
 use super::openapi::WriteRefusals;
 use super::write::refusal;
-use super::{App, delete, get, put};
+use super::{App, delete, get, put, splice};
 use crate::batch::BatchError;
 use crate::batch::writes::{Done, Submission};
 use crate::domain::change::{Action, Change, Outcome};
@@ -93,8 +91,7 @@ pub(super) async fn batch(
         (true, true) => at_one_moment(&app, &ops).await?,
         (true, false) => all_or_none(&app, changes.collect()).await?,
     };
-    let body = answer(&ops, done);
-    Ok(([(CONTENT_TYPE, "application/json")], Body::from(body)).into_response())
+    Ok(splice::answer(answer(&ops, done)))
 }
 
 /// The operations, all checked before any is done.

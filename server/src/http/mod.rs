@@ -10,6 +10,7 @@ mod create_key;
 mod create_tenant;
 mod delete;
 mod dump;
+mod entry;
 mod get;
 mod glob;
 mod health;

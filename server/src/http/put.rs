@@ -8,17 +8,16 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::App;
+use super::entry::entry_key;
 use super::error::{ApiError, Code};
 use super::extract::{Json, MemoryWriter, Repeatable};
 use super::openapi::WriteRefusals;
 use super::write::{if_version, write};
-use crate::domain::agent_id::AgentId;
 use crate::domain::change::{Action, Change, Expected, NewValue, Outcome};
-use crate::domain::path::EntryPath;
 use crate::domain::tags::Tags;
 use crate::domain::value::JsonText;
 use crate::domain::words::Words;
-use crate::domain::{EntryKey, TenantId, rfc3339};
+use crate::domain::{TenantId, rfc3339};
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = PutRequest)]
@@ -79,11 +78,7 @@ pub(super) async fn put(
 impl Request {
     /// What is asked for, checked.
     pub(super) fn change(self, tenant: TenantId) -> Result<Change, ApiError> {
-        let key = EntryKey {
-            tenant,
-            agent: AgentId::parse(&self.agent_id)?,
-            path: EntryPath::parse(&self.path)?,
-        };
+        let key = entry_key(tenant, &self.agent_id, &self.path)?;
         let value = JsonText::normalise(&self.value)?;
         let new = NewValue {
             words: self.searchable.then(|| Words::of_value(&value)),
