@@ -49,4 +49,5 @@ mod search;
 mod shell;
 mod start;
 mod tenants;
+mod tls;
 mod worker;
