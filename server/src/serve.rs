@@ -9,7 +9,7 @@ use crate::auth::Authenticator;
 use crate::batch::queue::Queue;
 use crate::batch::{leases, reads, writes};
 use crate::health::Health;
-use crate::http::{App, router};
+use crate::http::{App, Parts, router};
 use crate::listen;
 use crate::metrics::Metrics;
 use crate::preauth::Preauth;
@@ -65,7 +65,7 @@ fn app(settings: Settings) -> Result<App, prometheus::Error> {
         MetricsAccess::Open => (true, None),
         MetricsAccess::Bearer(token) => (true, Some(Arc::new(token))),
     };
-    Ok(App {
+    Ok(Arc::new(Parts {
         authenticator: Authenticator::new(pool.clone()),
         preauth: Preauth::new(limits.failures_per_minute),
         proxies: Arc::new(connections.proxies),
@@ -80,5 +80,5 @@ fn app(settings: Settings) -> Result<App, prometheus::Error> {
         serves_metrics,
         metrics_token,
         bootstrap_token: listen.bootstrap_token.map(Arc::new),
-    })
+    }))
 }
