@@ -175,6 +175,16 @@ pub fn database_url(secret: &Secret, key: &str) -> Result<(DatabaseUrl, String),
     Ok((url, hash([text.as_str()])))
 }
 
+/// The certificates that a Secret's entry `key` holds.
+pub fn certificates(secret: &Secret, key: &str) -> Result<String, Unusable> {
+    let text = entry(secret, key)?;
+    if text.contains("-----BEGIN CERTIFICATE-----") {
+        return Ok(text);
+    }
+    let form = "certificates in PEM form, which begin with -----BEGIN CERTIFICATE-----";
+    Err(Unusable::Malformed(key.to_owned(), form.to_owned()))
+}
+
 /// An entry as one line of text.
 fn text(secret: &Secret, key: &str) -> Result<String, Unusable> {
     let text = entry(secret, key)?;

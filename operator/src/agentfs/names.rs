@@ -30,6 +30,11 @@ pub const POOLER_PORT: u16 = 6432;
 /// The port of PostgreSQL.
 pub const POSTGRES_PORT: u16 = 5432;
 
+/// Where pods see the certificates of the authorities that the spec names, in a folder of its own.
+pub const AUTHORITY: &str = "/etc/agentfs/authority/ca.crt";
+/// The certificates of the public authorities in our images.
+pub const PUBLIC_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
 /// A part of an AgentFS, as the label `component` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Component {

@@ -136,8 +136,19 @@ pub struct Access {
     pub url: DatabaseUrl,
     /// Which database it is, whatever the password: another identity is other data.
     pub identity: String,
+    /// Who signs the database's certificate, where the spec says so.
+    pub authority: Option<Authority>,
     /// A hash that changes with anything that a client must know.
     pub hash: String,
+}
+
+/// The entry of a Secret with the certificates of who may sign the database's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authority {
+    /// The Secret.
+    pub secret: String,
+    /// Its entry.
+    pub key: String,
 }
 
 /// Whether there is a connection pool between the API and PostgreSQL.
@@ -180,6 +191,8 @@ pub struct Way {
     pub secret: String,
     /// The entry of the Secret that holds the URL.
     pub key: String,
+    /// Who signs the certificate of what is at the other end, where the spec says so.
+    pub authority: Option<Authority>,
     /// A hash that changes with anything that the API must know.
     pub hash: String,
     /// A hash that changes when it is another database, or the way to it is another.
@@ -234,12 +247,14 @@ impl Plan {
             Pooling::Off => Some(Way {
                 secret: access.secret.clone(),
                 key: access.key.clone(),
+                authority: access.authority.clone(),
                 hash: access.hash.clone(),
                 mark: hash([access.identity.as_str(), "direct"]),
             }),
             Pooling::On(pooler) => Some(Way {
                 secret: self.names.pooler(),
                 key: "DATABASE_URL".into(),
+                authority: None,
                 hash: pooler.credentials.hash(),
                 mark: hash([access.identity.as_str(), "pooler"]),
             }),

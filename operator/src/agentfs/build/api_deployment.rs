@@ -29,7 +29,7 @@ pub(super) fn build(plan: &Plan, way: &Way, image: &str) -> Deployment {
             strategy: Some(pod::one_more_then_one_less(IntOrString::String("25%".into()))),
             template: PodTemplateSpec {
                 metadata: Some(metadata),
-                spec: Some(pod_spec(plan, way, image)),
+                spec: Some(pod::trusting(way.authority.as_ref(), pod_spec(plan, way, image))),
             },
             ..DeploymentSpec::default()
         }),

@@ -53,13 +53,16 @@ pub(super) fn build(
 pub(super) fn template(plan: &Plan, access: &Access) -> PodTemplateSpec {
     PodTemplateSpec {
         metadata: Some(pod::metadata(plan, &plan.api.pods, Component::Migration, [])),
-        spec: Some(PodSpec {
-            restart_policy: Some("Never".into()),
-            termination_grace_period_seconds: Some(30),
-            containers: vec![container(plan, access)],
-            volumes: Some(vec![pod::scratch("tmp", None)]),
-            ..pod::spec(plan, &plan.api.pods, pod::SERVER_USER)
-        }),
+        spec: Some(pod::trusting(
+            access.authority.as_ref(),
+            PodSpec {
+                restart_policy: Some("Never".into()),
+                termination_grace_period_seconds: Some(30),
+                containers: vec![container(plan, access)],
+                volumes: Some(vec![pod::scratch("tmp", None)]),
+                ..pod::spec(plan, &plan.api.pods, pod::SERVER_USER)
+            },
+        )),
     }
 }
 

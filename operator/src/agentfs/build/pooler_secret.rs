@@ -17,7 +17,7 @@ pub(super) fn build(plan: &Plan, pooler: &PoolerPlan, access: &Access) -> Secret
         metadata: owned(plan, plan.names.pooler(), Component::Pooler),
         type_: Some("Opaque".into()),
         data: Some(BTreeMap::from([
-            entry(INI, ini(pooler, &access.url).expose_secret()),
+            entry(INI, ini(pooler, access).expose_secret()),
             entry(USERLIST, userlist(credentials).expose_secret()),
             entry("password", credentials.password.expose_secret()),
             entry("DATABASE_URL", url.expose_secret()),

@@ -3,7 +3,7 @@
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec};
 use k8s_openapi::api::core::v1::{
     Container, ExecAction, KeyToPath, PersistentVolumeClaimVolumeSource, PodSpec, PodTemplateSpec,
-    Probe, SecretVolumeSource, Volume, VolumeMount,
+    Probe, Volume, VolumeMount,
 };
 
 use super::{owned, pod};
@@ -57,20 +57,11 @@ fn pod_spec(plan: &Plan, database: &EmbeddedPlan, credentials: &Credentials) -> 
                 }),
                 ..Volume::default()
             },
-            Volume {
-                name: "credentials".into(),
-                secret: Some(SecretVolumeSource {
-                    secret_name: Some(plan.names.credentials()),
-                    default_mode: Some(0o440),
-                    items: Some(vec![KeyToPath {
-                        key: "password".into(),
-                        path: "password".into(),
-                        mode: None,
-                    }]),
-                    optional: None,
-                }),
-                ..Volume::default()
-            },
+            pod::secret_files(
+                "credentials",
+                &plan.names.credentials(),
+                vec![KeyToPath { key: "password".into(), path: "password".into(), mode: None }],
+            ),
             pod::scratch("run", None),
             pod::scratch("tmp", None),
             pod::scratch("shm", Some("256Mi")),

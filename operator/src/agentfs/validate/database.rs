@@ -11,7 +11,7 @@ use crate::agentfs::names::{Names, POSTGRES_PORT};
 use crate::agentfs::observe::Observed;
 use crate::agentfs::obstacles::{Obstacle, Problem};
 use crate::agentfs::ownership::Owner;
-use crate::agentfs::plan::{Access, DatabasePlan, EmbeddedPlan};
+use crate::agentfs::plan::{Access, Authority, DatabasePlan, EmbeddedPlan};
 use crate::agentfs::pooler;
 use crate::crd::{AgentFSSpec, Embedded, External, Quantity};
 
@@ -106,6 +106,7 @@ fn embedded_access(
         secret: names.credentials(),
         key: "DATABASE_URL".into(),
         url: credentials.address(&names.postgres_host(namespace), POSTGRES_PORT),
+        authority: None,
         // Another volume is another database.
         identity: observed.volume.as_ref().and_then(ResourceExt::uid).unwrap_or_default(),
         hash: credentials.hash(),
@@ -129,7 +130,7 @@ fn external_access(
                  -n {namespace} --from-literal={key}={EXAMPLE_URL}"
             ),
         }),
-        Some(live) => url_of(live, key, pooled).map_err(|(unusable, remedy)| {
+        Some(live) => client_of(live, external, pooled).map_err(|(unusable, remedy)| {
             Problem::SecretUnusable { secret: secret.clone(), unusable, remedy }
         }),
     };
@@ -148,16 +149,25 @@ fn external_access(
         obstacles.push(Obstacle { of: DATABASE_READY, problem });
         return None;
     }
-    Some(Access { secret: secret.clone(), key: key.clone(), url, identity, hash })
+    let authority = external.ca_key.clone().map(|key| Authority { secret: secret.clone(), key });
+    Some(Access { secret: secret.clone(), key: key.clone(), url, identity, authority, hash })
 }
 
-/// The URL that a Secret holds, with its hash, or what is wrong with it and what to do.
-fn url_of(
+/// The URL that a Secret holds, with a hash of all that it tells clients, or what is wrong with it and
+/// what to do.
+fn client_of(
     secret: &Secret,
-    key: &str,
+    external: &External,
     pooled: bool,
 ) -> Result<(DatabaseUrl, String), (Unusable, &'static str)> {
-    let (url, hash) = credentials::database_url(secret, key).map_err(|unusable| {
+    let key = &external.secret_ref.key;
+    let read = || {
+        let (url, hash) = credentials::database_url(secret, key)?;
+        let Some(authority) = &external.ca_key else { return Ok((url, hash)) };
+        let certificates = credentials::certificates(secret, authority)?;
+        Ok((url, credentials::hash([hash.as_str(), certificates.as_str()])))
+    };
+    let (url, hash) = read().map_err(|unusable| {
         (
             unusable,
             "Correct the Secret, or name another in spec.database.external.secretRef; the operator \
