@@ -236,6 +236,11 @@ async fn from_embedded_to_external_the_old_database_stays_until_the_api_has_left
     world.end_job("Complete", "2026-11-23T16:00:00Z");
     world.reconcile().await.unwrap();
     assert_eq!(database_of(&world)["name"], "memory-credentials");
+    world.pods_are_ready(3);
+    world.reconcile().await.unwrap();
+    let database = world.server.get(RESOURCE).unwrap()["status"]["database"].clone();
+    assert_eq!(database, json!({"type": "embedded"}), "it still claims the external one");
+    assert_eq!(world.writes().await, Vec::<String>::new());
 }
 
 #[tokio::test]

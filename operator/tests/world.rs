@@ -23,6 +23,10 @@ pub(crate) const RESOURCE: &str = "agentfs.io/v1alpha1/agentfses/memory";
 pub(crate) const STATEFULSET: &str = "apps/v1/statefulsets/memory-postgres";
 /// The path of the connection pool.
 pub(crate) const POOLER: &str = "apps/v1/deployments/memory-pooler";
+/// The path of the workers.
+pub(crate) const WORKERS: &str = "apps/v1/deployments/memory-worker";
+/// The path of the Secret with the key of the provider of embeddings.
+pub(crate) const PROVIDER: &str = "v1/secrets/provider";
 /// The path of the API.
 pub(crate) const DEPLOYMENT: &str = "apps/v1/deployments/memory-api";
 
@@ -48,6 +52,11 @@ impl World {
         let server = ApiServer::default();
         let resource = agentfs(file);
         server.put(RESOURCE, serde_json::to_value(&resource).unwrap());
+        if resource.spec.embeddings.open_ai.is_some() {
+            let provider = json!({"metadata": {"name": "provider", "namespace": "agents"},
+                                  "data": {"token": "c2stZXhhbXBsZQ=="}});
+            server.put(PROVIDER, provider);
+        }
         let client = server.client();
         let (known, others) = reflector::store();
         let context = Context {
@@ -160,9 +169,11 @@ impl World {
         world.end_job("Complete", "2026-11-23T14:00:00Z");
         world.reconcile().await.unwrap();
         world.pods_are_ready(world.replicas());
-        if let Some(pooler) = world.server.get(POOLER) {
-            let count = pooler["spec"]["replicas"].as_i64().unwrap_or(1);
-            world.rolled_out(POOLER, i32::try_from(count).unwrap());
+        for path in [POOLER, WORKERS] {
+            if let Some(deployment) = world.server.get(path) {
+                let count = deployment["spec"]["replicas"].as_i64().unwrap_or(1);
+                world.rolled_out(path, i32::try_from(count).unwrap());
+            }
         }
         world.reconcile().await.unwrap();
         assert_eq!(world.said("Ready").0, "True");

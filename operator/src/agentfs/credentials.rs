@@ -186,7 +186,7 @@ pub fn certificates(secret: &Secret, key: &str) -> Result<String, Unusable> {
 }
 
 /// An entry as one line of text.
-fn text(secret: &Secret, key: &str) -> Result<String, Unusable> {
+pub(super) fn text(secret: &Secret, key: &str) -> Result<String, Unusable> {
     let text = entry(secret, key)?;
     if text.chars().any(char::is_control) {
         return Err(Unusable::Malformed(

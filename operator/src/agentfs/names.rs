@@ -46,6 +46,8 @@ pub enum Component {
     Migration,
     /// PgBouncer, its Service and configuration.
     Pooler,
+    /// The worker pods.
+    Worker,
 }
 
 impl Component {
@@ -56,6 +58,7 @@ impl Component {
             Self::Database => "database",
             Self::Migration => "migration",
             Self::Pooler => "pooler",
+            Self::Worker => "worker",
         }
     }
 }
@@ -115,6 +118,11 @@ impl Names {
     /// The Deployment of the API, its Service, autoscaler and disruption budget.
     pub fn api(&self) -> String {
         format!("{}-api", self.name)
+    }
+
+    /// The Deployment of the workers.
+    pub fn worker(&self) -> String {
+        format!("{}-worker", self.name)
     }
 
     /// The URL under which clients in the cluster reach the API.

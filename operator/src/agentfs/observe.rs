@@ -20,7 +20,9 @@ use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use super::claims;
-use super::conditions::{API_READY, CREDENTIALS_READY, DATABASE_READY, POOLER_READY, PROGRESSING};
+use super::conditions::{
+    API_READY, CREDENTIALS_READY, DATABASE_READY, POOLER_READY, PROGRESSING, WORKERS_READY,
+};
 use super::names::{Component, Names, managed_for};
 use super::obstacles::{Obstacle, Sieve};
 use super::ownership::{Claim, Owner, claim};
@@ -64,6 +66,8 @@ pub struct Observed {
     pub others_autoscaler: bool,
     /// The API's disruption budget.
     pub api_budget: Option<PodDisruptionBudget>,
+    /// The workers.
+    pub workers: Option<Deployment>,
     /// The migration Jobs, without those that are being deleted.
     pub jobs: Vec<Job>,
     /// The pods of all parts, by name.
@@ -72,6 +76,8 @@ pub struct Observed {
     pub warnings: BTreeMap<String, String>,
     /// Why an API pod says that it is not ready.
     pub unready: Option<Unready>,
+    /// Why a worker says that it is not ready.
+    pub unready_worker: Option<Unready>,
     /// The databases that others work on.
     pub claims: Vec<claims::Claim>,
     /// What is there under our names and is not ours, or goes away.
@@ -117,10 +123,11 @@ pub async fn observe(
         get(client, namespace, names.pooler()),
         get(client, namespace, names.pooler()),
     )?;
-    let (api, api_service, api_budget, autoscalers, jobs, pods) = tokio::try_join!(
+    let (api, api_service, api_budget, workers, autoscalers, jobs, pods) = tokio::try_join!(
         get(client, namespace, names.api()),
         get(client, namespace, names.api()),
         get(client, namespace, names.api()),
+        get(client, namespace, names.worker()),
         all::<HorizontalPodAutoscaler>(client, namespace, ListParams::default()),
         list::<Job>(client, namespace, names),
         list::<Pod>(client, namespace, names),
@@ -146,6 +153,7 @@ pub async fn observe(
         autoscaler: sieve.ours(PROGRESSING, autoscaler),
         others_autoscaler,
         api_budget: sieve.ours(PROGRESSING, api_budget),
+        workers: sieve.ours(WORKERS_READY, workers),
         jobs: jobs.into_iter().filter(|job| claim(job, owner) == Claim::Ours).collect(),
         pods,
         claims: claims::of_others(known, agentfs),
@@ -154,13 +162,20 @@ pub async fn observe(
     };
     observed.pods.sort_by_key(ResourceExt::name_any);
     observed.warnings = warnings(client, namespace, &stuck(&observed)).await?;
-    let mut api_pods = observed.pods_of(Component::Api).into_iter();
-    let unready = api_pods.find_map(|pod| pods::unready_ip(pod, observed.now));
-    observed.unready = match unready {
-        Some(ip) => readiness.ask(ip).await,
-        None => None,
-    };
+    let said = |component| ask(readiness, &observed, component);
+    let (api, worker) = tokio::join!(said(Component::Api), said(Component::Worker));
+    (observed.unready, observed.unready_worker) = (api, worker);
     Ok(observed)
+}
+
+/// Why a pod of `component` is not ready, in its own words, where one is not.
+async fn ask(
+    readiness: &dyn Readiness,
+    observed: &Observed,
+    component: Component,
+) -> Option<Unready> {
+    let mut pods = observed.pods_of(component).into_iter();
+    readiness.ask(pods.find_map(|pod| pods::unready_ip(pod, observed.now))?).await
 }
 
 /// Those of the named objects that are there.

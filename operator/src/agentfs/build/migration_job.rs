@@ -6,6 +6,7 @@ use k8s_openapi::api::batch::v1::{
 };
 use k8s_openapi::api::core::v1::{Container, EnvVar, PodSpec, PodTemplateSpec};
 
+use super::variable::secret_env;
 use super::{owned, pod};
 use crate::agentfs::credentials::{self, AdminKey};
 use crate::agentfs::names::{ATTEMPT, Component, MIGRATION};
@@ -83,10 +84,10 @@ fn container(plan: &Plan, access: &Access) -> Container {
 
 fn environment(plan: &Plan, access: &Access) -> Vec<EnvVar> {
     let mut variables = vec![
-        pod::secret_env("DATABASE_URL", &access.secret, &access.key),
-        pod::secret_env("AGENTFS_ADMIN_KEY", &plan.names.admin_key(), "key"),
+        secret_env("DATABASE_URL", &access.secret, &access.key),
+        secret_env("AGENTFS_ADMIN_KEY", &plan.names.admin_key(), "key"),
     ];
-    variables.extend(plan.api.extra_env.iter().cloned());
+    variables.extend(plan.api.migration_environment.iter().cloned());
     variables
 }
 

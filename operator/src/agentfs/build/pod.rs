@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::{DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
-    Capabilities, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource, KeyToPath, Lifecycle,
-    LifecycleHandler, LocalObjectReference, PodSecurityContext, PodSpec, ResourceRequirements,
-    SeccompProfile, SecretKeySelector, SecretVolumeSource, SecurityContext, ServicePort,
-    ServiceSpec, SleepAction, TopologySpreadConstraint, Volume, VolumeMount,
+    Capabilities, ContainerPort, EmptyDirVolumeSource, KeyToPath, Lifecycle, LifecycleHandler,
+    LocalObjectReference, PodSecurityContext, PodSpec, ResourceRequirements, SeccompProfile,
+    SecretVolumeSource, SecurityContext, ServicePort, ServiceSpec, SleepAction,
+    TopologySpreadConstraint, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use super::variable::env;
 use crate::agentfs::names::{AUTHORITY, Component};
 use crate::agentfs::plan::{Authority, Plan, PodPlan};
 use crate::crd::{ImagePullSecret, Resources};
@@ -163,27 +164,6 @@ pub(super) fn resources(
         limits: written(&wanted.limits),
         claims: None,
     }
-}
-
-/// An environment variable with the value of a Secret's key.
-pub(super) fn secret_env(variable: &str, secret: &str, key: &str) -> EnvVar {
-    EnvVar {
-        name: variable.into(),
-        value: None,
-        value_from: Some(EnvVarSource {
-            secret_key_ref: Some(SecretKeySelector {
-                name: secret.into(),
-                key: key.into(),
-                optional: None,
-            }),
-            ..EnvVarSource::default()
-        }),
-    }
-}
-
-/// An environment variable with a plain value.
-pub(super) fn env(variable: &str, value: impl Into<String>) -> EnvVar {
-    EnvVar { name: variable.into(), value: Some(value.into()), value_from: None }
 }
 
 /// A port of a container.

@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::{
     Probe, Volume, VolumeMount,
 };
 
+use super::variable::env;
 use super::{owned, pod};
 use crate::agentfs::credentials::Credentials;
 use crate::agentfs::names::{Component, POSTGRES_PORT, SECRET_HASH};
@@ -77,9 +78,9 @@ fn container(plan: &Plan, database: &EmbeddedPlan, credentials: &Credentials) ->
         image_pull_policy: Some("IfNotPresent".into()),
         ports: Some(vec![pod::port("postgres", POSTGRES_PORT)]),
         env: Some(vec![
-            pod::env("POSTGRES_USER", &credentials.username),
-            pod::env("POSTGRES_DB", &credentials.database),
-            pod::env("POSTGRES_PASSWORD_FILE", format!("{SECRETS}/password")),
+            env("POSTGRES_USER", &credentials.username),
+            env("POSTGRES_DB", &credentials.database),
+            env("POSTGRES_PASSWORD_FILE", format!("{SECRETS}/password")),
         ]),
         resources: Some(pod::resources(database.resources.as_ref(), ["100m", "256Mi", "1Gi"])),
         security_context: Some(pod::confined()),

@@ -48,13 +48,15 @@ impl Facts<'_> {
     /// What keeps API pods from being ready: what Kubernetes says of them, or what they say themselves.
     pub(super) fn api_trouble(&self, deployment: &Deployment) -> Option<Trouble> {
         let unready = self.observed.unready.as_ref();
-        let said = unready.map(|Unready { reason, message }| self.said_by_pod(reason, message));
+        let said = unready.map(|unready| self.said_by_pod("API", unready));
         pods::trouble(&self.observed.pods_of(Component::Api))
             .or(said)
             .or_else(|| replica_failure(deployment))
     }
 
-    pub(super) fn said_by_pod(&self, reason: &str, message: &str) -> Trouble {
+    /// What a pod says of itself; `who` it belongs to.
+    pub(super) fn said_by_pod(&self, who: &str, unready: &Unready) -> Trouble {
+        let Unready { reason, message } = unready;
         let reason = Reason::of_api_pod(reason);
         let check = match reason {
             Reason::DatabaseUnreachable => {
@@ -65,7 +67,7 @@ impl Facts<'_> {
         Trouble::new(
             reason,
             message,
-            format!("The API keeps trying; it answers again when this is mended.{check}"),
+            format!("The {who} keeps trying, and goes on by itself when this is mended.{check}"),
         )
     }
 

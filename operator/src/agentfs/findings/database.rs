@@ -8,7 +8,6 @@ use crate::agentfs::migration::Next;
 use crate::agentfs::names::Component;
 use crate::agentfs::plan::DatabasePlan;
 use crate::agentfs::pods;
-use crate::agentfs::readiness::Unready;
 use crate::agentfs::reasons::Reason;
 
 impl Facts<'_> {
@@ -58,10 +57,10 @@ impl Facts<'_> {
                 "The database's URL is not known, so nothing connects to it",
             );
         };
-        if let Some(Unready { reason, message }) = &self.observed.unready
-            && Reason::of_api_pod(reason) == Reason::DatabaseUnreachable
+        if let Some(unready) = &self.observed.unready
+            && Reason::of_api_pod(&unready.reason) == Reason::DatabaseUnreachable
         {
-            return Finding::Wrong(self.said_by_pod(reason, message));
+            return Finding::Wrong(self.said_by_pod("API", unready));
         }
         let at = access.url.endpoint();
         if self.plan.suspended {

@@ -4,13 +4,16 @@ mod api;
 mod database;
 mod pooler;
 mod schema;
+mod worker;
+
+use k8s_openapi::api::apps::v1::Deployment;
 
 use super::build::{Applied, Children};
 use super::conditions::Finding;
 use super::observe::Observed;
 use super::obstacles::{Obstacle, Problem};
 use super::plan::{DatabasePlan, Plan};
-use super::pods::unpunctuated;
+use super::pods::{Trouble, unpunctuated};
 use super::reasons::Reason;
 use super::rollout::is_rolled_out;
 use crate::crd::ApiStatus;
@@ -92,22 +95,29 @@ impl Facts<'_> {
         if let Some((reason, message)) = waiting {
             return Finding::fine(reason, format!("{}.", unpunctuated(message)));
         }
-        let deployment = self.children.api.deployment.as_ref();
-        if let Some(api) = deployment.filter(|api| !is_rolled_out(api)) {
-            return match self.api_trouble(api) {
-                Some(trouble) => Finding::Wrong(trouble),
-                None => Finding::fine(Reason::RollingOut, "The API pods are being replaced."),
-            };
-        }
-        let deployment = self.children.pooler.deployment.as_ref();
-        if let Some(pooler) = deployment.filter(|pooler| !is_rolled_out(pooler)) {
-            return match self.pooler_trouble(pooler) {
-                Some(trouble) => Finding::Wrong(trouble),
-                None => Finding::fine(
-                    Reason::RollingOut,
-                    "The pods of the connection pool are being replaced.",
-                ),
-            };
+        for (deployment, trouble, what) in [
+            (
+                &self.children.api.deployment,
+                Self::api_trouble as fn(&Self, &Deployment) -> Option<Trouble>,
+                "The API pods are being replaced.",
+            ),
+            (
+                &self.children.pooler.deployment,
+                Self::pooler_trouble,
+                "The pods of the connection pool are being replaced.",
+            ),
+            (
+                &self.children.workers.deployment,
+                Self::worker_trouble,
+                "The worker pods are being replaced.",
+            ),
+        ] {
+            if let Some(deployment) = deployment.as_ref().filter(|of| !is_rolled_out(of)) {
+                return match trouble(self, deployment) {
+                    Some(trouble) => Finding::Wrong(trouble),
+                    None => Finding::fine(Reason::RollingOut, what),
+                };
+            }
         }
         if let Some(trouble) = self.autoscaler_trouble() {
             return Finding::Wrong(trouble);

@@ -5,7 +5,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use super::Facts;
 use crate::agentfs::conditions::Finding;
 use crate::agentfs::names::Component;
-use crate::agentfs::plan::Pooling;
+use crate::agentfs::plan::Part;
 use crate::agentfs::pods::{self, Trouble};
 use crate::agentfs::reasons::Reason;
 use crate::agentfs::rollout::replica_failure;
@@ -14,13 +14,13 @@ impl Facts<'_> {
     /// The connection pool, where there is one.
     pub(in crate::agentfs) fn pooler(&self) -> Option<Finding> {
         match &self.plan.pooling {
-            Pooling::Off => return None,
+            Part::Off => return None,
             // An obstacle tells why.
-            Pooling::Barred => {
+            Part::Barred => {
                 let unknown = "The connection pool's Secret was not read.";
                 return Some(Finding::unknown(Reason::NotSeenYet, unknown));
             }
-            Pooling::On(_) => {}
+            Part::On(_) => {}
         }
         let deployment = self.children.pooler.deployment.as_ref();
         let status = deployment.and_then(|d| d.status.as_ref());
