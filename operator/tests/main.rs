@@ -20,4 +20,5 @@ mod scaling;
 mod status;
 mod suspend;
 mod troubleshooting;
+mod worker;
 mod world;

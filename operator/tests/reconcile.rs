@@ -153,6 +153,18 @@ async fn a_secret_of_somebody_else_is_neither_used_nor_made_anew() {
 }
 
 #[tokio::test]
+async fn an_admin_key_of_somebody_else_leaves_the_migration_that_is_done() {
+    let world = World::settled("minimal").await;
+    let (job, api) = (world.job(), world.server.get(DEPLOYMENT));
+    let foreign = json!({"metadata": {"name": "memory-admin-key"}, "data": {"key": "eA=="}});
+    world.server.put("v1/secrets/memory-admin-key", foreign);
+    world.reconcile().await.unwrap();
+    assert_eq!(world.said("CredentialsReady").1, "NameTaken");
+    assert_eq!((world.job(), world.server.get(DEPLOYMENT)), (job, api));
+    assert_eq!(world.said("SchemaReady").1, "AwaitingCredentials");
+}
+
+#[tokio::test]
 async fn a_broken_secret_leaves_what_runs_alone_and_holds_up_nothing_else() {
     let world = World::settled("minimal").await;
     let (secret, api) = ("v1/secrets/memory-credentials", "v1/services/memory-api");

@@ -151,6 +151,41 @@ fn autoscaling() {
 }
 
 #[test]
+fn embeddings() {
+    let open_ai = |open_ai: Value| with("embeddings", json!({"openAI": open_ai}));
+    let key = json!({"name": "provider"});
+    let model = "text-embedding-3-small";
+    taken(&with("embeddings", json!({})));
+    taken(&open_ai(json!({"secretRef": key, "model": model})));
+    taken(&open_ai(json!({"baseUrl": "http://ollama:11434/v1", "model": "x", "dimensions": 768})));
+    refused(
+        &open_ai(json!({"model": model})),
+        None,
+        "set secretRef, the key of api.openai.com, or",
+    );
+    refused(
+        &open_ai(json!({"secretRef": key, "model": "nomic"})),
+        None,
+        "dimensions: must be set for a model that is not OpenAI's",
+    );
+    for url in ["ollama:11434", "https://u:p@host/v1", "https:///v1", "https://h/v1?key=x"] {
+        refused(
+            &open_ai(json!({"baseUrl": url, "model": model})),
+            None,
+            "must be the URL of an endpoint, without user or password",
+        );
+    }
+}
+
+#[test]
+fn proxies() {
+    let proxies = |list: Value| with("api", json!({"trustProxy": list}));
+    taken(&proxies(json!(["10.0.0.0/8", "fd00::/8"])));
+    let sentence = "\"10.0.0.1\" is not a CIDR; example: 10.0.0.0/8";
+    refused(&proxies(json!(["10.0.0.1"])), None, sentence);
+}
+
+#[test]
 fn the_pool_and_the_embedded_database() {
     // The API server fills in the defaults before it evaluates rules.
     let with = |database: &Value, enabled: bool, replicas: i32, size: i32| {

@@ -20,6 +20,8 @@ pub const SCHEMA_READY: &str = "SchemaReady";
 pub const POOLER_READY: &str = "PoolerReady";
 /// The API pods answer.
 pub const API_READY: &str = "APIReady";
+/// The worker pods are ready to embed.
+pub const WORKERS_READY: &str = "WorkersReady";
 
 /// What was found of one matter.
 #[derive(Clone, Debug, PartialEq, Eq)]

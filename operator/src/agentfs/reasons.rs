@@ -70,6 +70,8 @@ reasons! {
     SecretMissing,
     /// A Secret is there and cannot be used as it is.
     CredentialsUnusable,
+    /// Another AgentFS works on the database.
+    DatabaseInUse,
     /// An object of the name belongs to somebody else.
     NameTaken,
     /// A quota of the namespace is used up.

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::pods::object_name;
-use super::{AgentFSStatus, Api, Database, Pooler};
+use super::{AgentFSStatus, Api, Database, Embeddings, Pooler, Quotas, RateLimits, Worker};
 
 /// What the AgentFS should be. The operator makes and keeps everything that is needed for it:
 /// a PostgreSQL database, the API and its Service, the schema migrations, the passwords and the
@@ -38,6 +38,12 @@ use super::{AgentFSStatus, Api, Database, Pooler};
         type_ = "string",
         description = "API pods that are ready, of those wanted.",
         json_path = ".status.api.summary"
+    ),
+    printcolumn(
+        name = "Workers",
+        type_ = "string",
+        description = "Worker pods that are ready, of those wanted.",
+        json_path = ".status.worker.summary"
     ),
     printcolumn(
         name = "Database",
@@ -78,8 +84,8 @@ pub struct AgentFSSpec {
     )]
     pub image: Option<String>,
 
-    /// Stops everything and keeps all data: the API, the pooler and an embedded database have no pods
-    /// while it is true. Set it to false, and they come back.
+    /// Stops everything and keeps all data: the API, the worker, the pooler and an embedded database have
+    /// no pods while it is true. Set it to false, and they come back.
     #[serde(default)]
     pub suspend: bool,
 
@@ -105,6 +111,22 @@ pub struct AgentFSSpec {
     /// The API that agents talk to: stateless pods behind the Service `<name>-api`, port 8787.
     #[serde(default)]
     pub api: Api,
+
+    /// Who turns texts into vectors, for search by meaning. Left out, search goes by words.
+    #[serde(default)]
+    pub embeddings: Embeddings,
+
+    /// The pods that embed what was written, where spec.embeddings says by whom.
+    #[serde(default)]
+    pub worker: Worker,
+
+    /// What a tenant may do in a day.
+    #[serde(default)]
+    pub quotas: Quotas,
+
+    /// What a key, or a client without one, may do in a minute.
+    #[serde(default)]
+    pub rate_limits: RateLimits,
 
     /// The connection pool between the API and PostgreSQL.
     #[serde(default)]

@@ -32,6 +32,16 @@ pub struct Database {
 pub struct External {
     /// The Secret that holds the database's URL. When it changes, the pods that use it are replaced.
     pub secret_ref: SecretRef,
+
+    /// The entry of the same Secret that holds the certificates (PEM) of the authorities that may have
+    /// signed the database's, for sslmode verify-ca and verify-full; for example `ca.crt`. Left out,
+    /// public authorities are trusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        schema_with = "entry_name",
+        description = "The entry of the same Secret that holds the certificates (PEM) of the authorities that may have signed the database's, for sslmode verify-ca and verify-full; for example `ca.crt`. Left out, public authorities are trusted."
+    )]
+    pub ca_key: Option<String>,
 }
 
 /// An entry of a Secret in the namespace of the AgentFS.

@@ -51,4 +51,5 @@ mod search;
 mod shell;
 mod start;
 mod tenants;
+mod tls;
 mod worker;

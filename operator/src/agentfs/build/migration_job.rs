@@ -6,6 +6,7 @@ use k8s_openapi::api::batch::v1::{
 };
 use k8s_openapi::api::core::v1::{Container, EnvVar, PodSpec, PodTemplateSpec};
 
+use super::variable::secret_env;
 use super::{owned, pod};
 use crate::agentfs::credentials::{self, AdminKey};
 use crate::agentfs::names::{ATTEMPT, Component, MIGRATION};
@@ -53,13 +54,16 @@ pub(super) fn build(
 pub(super) fn template(plan: &Plan, access: &Access) -> PodTemplateSpec {
     PodTemplateSpec {
         metadata: Some(pod::metadata(plan, &plan.api.pods, Component::Migration, [])),
-        spec: Some(PodSpec {
-            restart_policy: Some("Never".into()),
-            termination_grace_period_seconds: Some(30),
-            containers: vec![container(plan, access)],
-            volumes: Some(vec![pod::scratch("tmp", None)]),
-            ..pod::spec(plan, &plan.api.pods, pod::SERVER_USER)
-        }),
+        spec: Some(pod::trusting(
+            access.authority.as_ref(),
+            PodSpec {
+                restart_policy: Some("Never".into()),
+                termination_grace_period_seconds: Some(30),
+                containers: vec![container(plan, access)],
+                volumes: Some(vec![pod::scratch("tmp", None)]),
+                ..pod::spec(plan, &plan.api.pods, pod::SERVER_USER)
+            },
+        )),
     }
 }
 
@@ -80,10 +84,10 @@ fn container(plan: &Plan, access: &Access) -> Container {
 
 fn environment(plan: &Plan, access: &Access) -> Vec<EnvVar> {
     let mut variables = vec![
-        pod::secret_env("DATABASE_URL", &access.secret, &access.key),
-        pod::secret_env("AGENTFS_ADMIN_KEY", &plan.names.admin_key(), "key"),
+        secret_env("DATABASE_URL", &access.secret, &access.key),
+        secret_env("AGENTFS_ADMIN_KEY", &plan.names.admin_key(), "key"),
     ];
-    variables.extend(plan.api.extra_env.iter().cloned());
+    variables.extend(plan.api.migration_environment.iter().cloned());
     variables
 }
 

@@ -17,7 +17,11 @@ mod pooler_service;
 mod postgres_service;
 mod postgres_statefulset;
 mod postgres_volume;
+mod server_deployment;
+pub mod variable;
+mod worker_deployment;
 
+use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
@@ -29,7 +33,7 @@ pub use child::{Applied, Child, Prepared, State};
 
 use super::migration::{self, Next};
 use super::names::Component;
-use super::plan::{DatabasePlan, Plan, Pooling, Replicas};
+use super::plan::{DatabasePlan, Live, Part, Plan, Replicas, Told};
 use crate::crd::DeletionPolicy;
 
 /// Every child of an AgentFS. `S` tells whether they are [`Prepared`] or [`Applied`].
@@ -45,6 +49,8 @@ pub struct Children<S: State> {
     pub migration: Migration<S>,
     /// The API.
     pub api: Api<S>,
+    /// The workers.
+    pub workers: Workers<S>,
 }
 
 /// The embedded database.
@@ -103,6 +109,15 @@ pub struct Api<S: State> {
     pub budget: S::Of<PodDisruptionBudget>,
 }
 
+/// The workers.
+#[derive(Clone, Debug)]
+pub struct Workers<S: State> {
+    /// Their pods.
+    pub deployment: S::Of<Deployment>,
+    /// How many pods there are to be; `None`: however many there are.
+    pub replicas: Option<i32>,
+}
+
 /// Makes every object of `plan`.
 pub fn build(plan: &Plan) -> Result<Children<Prepared>, serde_json::Error> {
     let migration = migration(plan)?;
@@ -124,6 +139,7 @@ pub fn build(plan: &Plan) -> Result<Children<Prepared>, serde_json::Error> {
             },
             budget: budget::build(plan, plan.names.api(), Component::Api, plan.api.least()),
         },
+        workers: workers(plan, migration.next),
         migration,
     })
 }
@@ -132,7 +148,7 @@ pub fn build(plan: &Plan) -> Result<Children<Prepared>, serde_json::Error> {
 /// volume and credentials for ever: the operator deletes no data.
 fn database(plan: &Plan) -> Database<Prepared> {
     let DatabasePlan::Embedded(embedded) = &plan.database else {
-        let moved = plan.api_has_moved();
+        let moved = plan.has_moved();
         return Database {
             credentials: Child::Left,
             volume: Child::Left,
@@ -162,10 +178,10 @@ fn pooler(plan: &Plan, next: Next) -> Pooler<Prepared> {
         budget: Child::Left,
     };
     let pooler = match &plan.pooling {
-        Pooling::On(pooler) => pooler,
-        Pooling::Barred => return left,
-        Pooling::Off if !plan.api_has_moved() => return left,
-        Pooling::Off => {
+        Part::On(pooler) => pooler,
+        Part::Barred => return left,
+        Part::Off if !plan.has_moved() => return left,
+        Part::Off => {
             return Pooler {
                 config: Child::Unwanted,
                 service: Child::Unwanted,
@@ -176,7 +192,7 @@ fn pooler(plan: &Plan, next: Next) -> Pooler<Prepared> {
         }
     };
     let replicas = plan.unless_suspended(pooler.spec.replicas);
-    let held = plan.api_is_elsewhere() && !matches!(next, Next::Done { .. });
+    let held = plan.is_elsewhere() && !matches!(next, Next::Done { .. });
     let access = plan.access.as_ref().filter(|_| !held);
     Pooler {
         config: Child::made(access.map(|access| pooler_secret::build(plan, pooler, access))),
@@ -189,16 +205,40 @@ fn pooler(plan: &Plan, next: Next) -> Pooler<Prepared> {
     }
 }
 
-/// The API's pods. A new image, and another database, are rolled out only when the schema is there.
-/// Until then pods of the previous image go on; pods on another database are left as they are.
+/// The API's pods. Those that run are left as they are while what they are to be told is not known.
 fn api_deployment(plan: &Plan, next: Next) -> Option<Deployment> {
     let way = plan.way()?;
-    let image = match next {
-        Next::Done { .. } => plan.images.server.as_str(),
-        _ if plan.api_is_elsewhere() => return None,
-        _ => plan.api.live.as_ref()?.image.as_deref()?,
-    };
+    if matches!(plan.api.environment, Told::Lacking(_)) && plan.api.live.is_some() {
+        return None;
+    }
+    let image = server_image(plan, plan.api.live.as_ref(), next)?;
     Some(api_deployment::build(plan, &way, image))
+}
+
+/// The workers.
+fn workers(plan: &Plan, next: Next) -> Workers<Prepared> {
+    let workers = match &plan.workers {
+        Part::Off => return Workers { deployment: Child::Unwanted, replicas: None },
+        Part::Barred => return Workers { deployment: Child::Left, replicas: None },
+        Part::On(workers) => workers,
+    };
+    let deployment = || {
+        let way = plan.way()?;
+        let image = server_image(plan, plan.live_workers.as_ref(), next)?;
+        Some(worker_deployment::build(plan, workers, &way, image))
+    };
+    Workers { deployment: Child::made(deployment()), replicas: Some(workers.replicas) }
+}
+
+/// The image that pods of the server are to have. A new image, and another database, are rolled out
+/// only when the schema is there. Until then pods of the previous image go on; pods on another
+/// database are left as they are.
+fn server_image<'a>(plan: &'a Plan, live: Option<&'a Live>, next: Next) -> Option<&'a str> {
+    if matches!(next, Next::Done { .. }) {
+        return Some(&plan.images.server);
+    }
+    let wanted = plan.way().map(|way| way.mark);
+    live.filter(|live| live.database == wanted)?.image.as_deref()
 }
 
 fn migration(plan: &Plan) -> Result<Migration<Prepared>, serde_json::Error> {
@@ -247,4 +287,9 @@ fn free(plan: &Plan, name: String, component: Component) -> ObjectMeta {
         labels: Some(plan.names.labels(component)),
         ..ObjectMeta::default()
     }
+}
+
+/// An entry of a Secret.
+fn entry(key: &str, value: &str) -> (String, ByteString) {
+    (key.to_owned(), ByteString(value.as_bytes().to_vec()))
 }

@@ -4,14 +4,14 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaimSpec, Secret};
 use kube::ResourceExt;
 
 use super::{Invalid, amounts_are_fit, kept_secret, pod_plan};
-use crate::agentfs::conditions::CREDENTIALS_READY;
+use crate::agentfs::conditions::{CREDENTIALS_READY, DATABASE_READY};
 use crate::agentfs::credentials::{self, Credentials, EXAMPLE_URL, Unusable};
 use crate::agentfs::database_url::DatabaseUrl;
 use crate::agentfs::names::{Names, POSTGRES_PORT};
 use crate::agentfs::observe::Observed;
 use crate::agentfs::obstacles::{Obstacle, Problem};
 use crate::agentfs::ownership::Owner;
-use crate::agentfs::plan::{Access, DatabasePlan, EmbeddedPlan};
+use crate::agentfs::plan::{Access, Authority, DatabasePlan, EmbeddedPlan};
 use crate::agentfs::pooler;
 use crate::crd::{AgentFSSpec, Embedded, External, Quantity};
 
@@ -35,7 +35,8 @@ pub(super) fn plan(
         (None, Some(external)) => {
             let pooled = spec.pooler.enabled;
             let access = external_access(external, pooled, &owner.namespace, observed, obstacles);
-            Ok((DatabasePlan::External, access))
+            let secret = external.secret_ref.name.clone();
+            Ok((DatabasePlan::External { secret }, access))
         }
         _ => Err(Invalid {
             field: "spec.database",
@@ -105,6 +106,7 @@ fn embedded_access(
         secret: names.credentials(),
         key: "DATABASE_URL".into(),
         url: credentials.address(&names.postgres_host(namespace), POSTGRES_PORT),
+        authority: None,
         // Another volume is another database.
         identity: observed.volume.as_ref().and_then(ResourceExt::uid).unwrap_or_default(),
         hash: credentials.hash(),
@@ -128,32 +130,44 @@ fn external_access(
                  -n {namespace} --from-literal={key}={EXAMPLE_URL}"
             ),
         }),
-        Some(live) => url_of(live, key, pooled).map_err(|(unusable, remedy)| {
+        Some(live) => client_of(live, external, pooled).map_err(|(unusable, remedy)| {
             Problem::SecretUnusable { secret: secret.clone(), unusable, remedy }
         }),
     };
-    match read {
-        Ok((url, hash)) => Some(Access {
-            secret: secret.clone(),
-            key: key.clone(),
-            identity: url.identity(),
-            hash,
-            url,
-        }),
+    let (url, hash) = match read {
+        Ok(read) => read,
         Err(problem) => {
             obstacles.push(Obstacle { of: CREDENTIALS_READY, problem });
-            None
+            return None;
         }
+    };
+    let identity = url.identity();
+    let mut claims = observed.claims.iter();
+    if let Some(claim) = claims.find(|claim| claim.comes_first && claim.identity == identity) {
+        let database = format!("{}/{}", url.endpoint(), url.database);
+        let problem = Problem::DatabaseInUse { database, by: claim.by.clone() };
+        obstacles.push(Obstacle { of: DATABASE_READY, problem });
+        return None;
     }
+    let authority = external.ca_key.clone().map(|key| Authority { secret: secret.clone(), key });
+    Some(Access { secret: secret.clone(), key: key.clone(), url, identity, authority, hash })
 }
 
-/// The URL that a Secret holds, with its hash, or what is wrong with it and what to do.
-fn url_of(
+/// The URL that a Secret holds, with a hash of all that it tells clients, or what is wrong with it and
+/// what to do.
+fn client_of(
     secret: &Secret,
-    key: &str,
+    external: &External,
     pooled: bool,
 ) -> Result<(DatabaseUrl, String), (Unusable, &'static str)> {
-    let (url, hash) = credentials::database_url(secret, key).map_err(|unusable| {
+    let key = &external.secret_ref.key;
+    let read = || {
+        let (url, hash) = credentials::database_url(secret, key)?;
+        let Some(authority) = &external.ca_key else { return Ok((url, hash)) };
+        let certificates = credentials::certificates(secret, authority)?;
+        Ok((url, credentials::hash([hash.as_str(), certificates.as_str()])))
+    };
+    let (url, hash) = read().map_err(|unusable| {
         (
             unusable,
             "Correct the Secret, or name another in spec.database.external.secretRef; the operator \

@@ -2,9 +2,12 @@
 //! out, or a sentence that says why not.
 
 mod database;
+mod environment;
 mod pooler;
+mod worker;
 
-use k8s_openapi::api::core::v1::{EnvVar, Secret};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Secret;
 
 use super::conditions::CREDENTIALS_READY;
 use super::credentials::{AdminKey, Unusable};
@@ -13,7 +16,7 @@ use super::names::{Component, DATABASE, Names};
 use super::observe::Observed;
 use super::obstacles::{Obstacle, Problem};
 use super::ownership::Owner;
-use super::plan::{ApiPlan, DatabasePlan, LiveApi, Plan, PodPlan, Replicas, SchemaFacts};
+use super::plan::{ApiPlan, DatabasePlan, Live, Plan, PodPlan, Replicas, SchemaFacts};
 use super::rollout::is_rolled_out;
 use crate::crd::{Affinity, AgentFS, AgentFSSpec, PodSettings, Resources};
 use crate::settings::Images;
@@ -52,8 +55,11 @@ pub fn validate(
     let database_ready = !spec.suspend
         && match database {
             DatabasePlan::Embedded(_) => database::postgres_is_ready(observed),
-            DatabasePlan::External => true,
+            DatabasePlan::External { .. } => true,
         };
+    let embeddings = environment::embeddings(spec, &owner, observed, &mut obstacles);
+    let extra_env = spec.api.extra_env.iter().cloned();
+    let has_pods = !observed.pods_of(Component::Api).is_empty();
     let pooling = pooler::plan(&spec.pooler, &names, observed, &obstacles)?;
     Ok(Plan {
         owner,
@@ -69,12 +75,15 @@ pub fn validate(
         api: ApiPlan {
             replicas: replicas(spec, observed),
             resources: spec.api.resources.clone(),
-            extra_env: spec.api.extra_env.iter().cloned().map(without_empty_value).collect(),
-            environment: observed.references.environment(spec),
+            environment: environment::of_api(spec, &embeddings, &observed.references),
+            migration_environment: extra_env.map(environment::without_empty_value).collect(),
             pods: pod_plan("spec.api.affinity", &spec.api.pods)?,
-            live: live_api(observed),
-            has_pods: !observed.pods_of(Component::Api).is_empty(),
+            live: observed.api.as_ref().and_then(|api| live(api, Component::Api)),
+            has_pods,
         },
+        workers: worker::plan(spec, &embeddings, observed)?,
+        live_workers: observed.workers.as_ref().and_then(|of| live(of, Component::Worker)),
+        has_clients: has_pods || !observed.pods_of(Component::Worker).is_empty(),
         database,
         access,
         pooling,
@@ -127,12 +136,6 @@ fn pod_plan(field: &'static str, settings: &PodSettings) -> Result<PodPlan, Inva
     Ok(PodPlan { settings: settings.clone(), affinity })
 }
 
-/// The API server leaves an empty value out, and it would read as changed for ever.
-fn without_empty_value(mut variable: EnvVar) -> EnvVar {
-    variable.value = variable.value.filter(|value| !value.is_empty());
-    variable
-}
-
 /// What a Secret of ours holds, or what it shall hold where there is none. One that is there and
 /// cannot be read, or is somebody else's, is an obstacle.
 fn kept_secret<T>(
@@ -172,17 +175,17 @@ fn replicas(spec: &AgentFSSpec, observed: &Observed) -> Replicas {
     }
 }
 
-fn live_api(observed: &Observed) -> Option<LiveApi> {
-    let api = observed.api.as_ref()?;
-    let spec = api.spec.as_ref()?;
+/// What a Deployment of the server's program runs; its container has the component's name.
+fn live(deployment: &Deployment, component: Component) -> Option<Live> {
+    let spec = deployment.spec.as_ref()?;
     let template = &spec.template;
-    let container =
-        template.spec.as_ref().and_then(|pod| pod.containers.iter().find(|c| c.name == "api"));
+    let mut containers = template.spec.iter().flat_map(|pod| &pod.containers);
+    let container = containers.find(|container| container.name == component.as_str());
     let annotations = template.metadata.as_ref().and_then(|m| m.annotations.as_ref());
-    Some(LiveApi {
+    Some(Live {
         replicas: spec.replicas.unwrap_or(1),
         image: container.and_then(|c| c.image.clone()),
         database: annotations.and_then(|a| a.get(DATABASE).cloned()),
-        rolled_out: is_rolled_out(api),
+        rolled_out: is_rolled_out(deployment),
     })
 }
