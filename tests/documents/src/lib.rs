@@ -4,6 +4,7 @@
 //! JSON. `…` stands for any text; in JSON it stands at the end of a text.
 
 mod fits;
+pub mod links;
 
 use std::fmt::Write as _;
 use std::process::Output;
