@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod migrate;
 pub mod preauth;
 pub mod rate_limit;
+pub mod recovery;
 pub mod serve;
 pub mod settings;
 pub mod store;

@@ -10,7 +10,7 @@ use crate::batch::queue::Queue;
 use crate::batch::{leases, reads, writes};
 use crate::embedding::{EmbedderError, embedder};
 use crate::health::Health;
-use crate::http::{App, router};
+use crate::http::{App, Parts, router};
 use crate::listen;
 use crate::meaning::Meaning;
 use crate::metrics::Metrics;
@@ -78,7 +78,7 @@ fn app(settings: Settings) -> Result<App, AppError> {
         MetricsAccess::Open => (true, None),
         MetricsAccess::Bearer(token) => (true, Some(Arc::new(token))),
     };
-    Ok(App {
+    Ok(Arc::new(Parts {
         authenticator: Authenticator::new(pool.clone()),
         preauth: Preauth::new(limits.failures_per_minute),
         proxies: Arc::new(connections.proxies),
@@ -94,5 +94,5 @@ fn app(settings: Settings) -> Result<App, AppError> {
         serves_metrics,
         metrics_token,
         bootstrap_token: listen.bootstrap_token.map(Arc::new),
-    })
+    }))
 }

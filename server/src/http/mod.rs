@@ -59,9 +59,11 @@ use crate::rate_limit::RateLimiter;
 /// Largest request body in bytes.
 pub const MAX_BODY: usize = 1 << 20;
 
-/// What the routes work with.
-#[derive(Clone)]
-pub struct App {
+/// What the routes work with. Shared: every request takes it several times.
+pub type App = Arc<Parts>;
+
+/// What an [`App`] is made of.
+pub struct Parts {
     /// Connections for all but gets and writes.
     pub pool: PgPool,
     /// Where gets go.

@@ -21,6 +21,7 @@ pub mod scan;
 pub mod schema;
 pub mod search;
 pub mod search_documents;
+pub mod snapshot;
 pub mod sweep;
 pub mod tenants;
 pub mod versions;

@@ -7,6 +7,7 @@ mod agents;
 mod api;
 mod as_of;
 mod auth;
+mod backup;
 mod batch;
 mod cli;
 mod compatibility;
