@@ -33,6 +33,7 @@ mod linearizability;
 mod list;
 mod live_migration;
 mod logs;
+mod meaning;
 mod metrics;
 mod migrate;
 mod openapi;
