@@ -26,7 +26,7 @@ async fn settled() -> World {
 async fn nothing_of_an_embedded_database_is_made() {
     let world = settled().await;
     assert!(world.server.get(STATEFULSET).is_none());
-    assert_eq!(world.server.names("v1/persistentvolumeclaims"), Vec::<String>::new());
+    assert_eq!(world.server.names("v1/persistentvolumeclaims"), ["memory-backups"]);
     assert_eq!(world.server.names("v1/secrets"), ["memory-admin-key", "memory-db"]);
     assert_eq!(database_of(&world), json!({"name": "memory-db", "key": "uri"}));
     let (status, reason, message) = world.said("DatabaseReady");

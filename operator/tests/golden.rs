@@ -58,7 +58,7 @@ fn check_text(file: &str, child: &str, secret: &Child<Secret>, key: &str) {
 }
 
 fn check_all(file: &str) {
-    let Children { admin_key, database, pooler, migration, api, workers } = children(file);
+    let Children { admin_key, database, pooler, migration, api, workers, backup } = children(file);
     check(file, "admin-key", admin_key);
     check(file, "credentials", database.credentials);
     check(file, "volume", database.volume);
@@ -76,6 +76,8 @@ fn check_all(file: &str) {
     check(file, "api-autoscaler", api.autoscaler);
     check(file, "api-budget", api.budget);
     check(file, "workers", workers.deployment);
+    check(file, "backups", backup.volume);
+    check(file, "backup", backup.cronjob);
 }
 
 #[test]

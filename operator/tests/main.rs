@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)] // clippy knows only the functions marked #[test] as tests
 
 mod api_server;
+mod backup;
 mod chart;
 mod crd;
 mod external;

@@ -25,6 +25,8 @@ async fn a_new_resource_gets_its_children_in_order() {
             "apps/v1/deployments/memory-pooler/scale",
             "v1/services/memory-api",
             "policy/v1/poddisruptionbudgets/memory-api",
+            "v1/persistentvolumeclaims/memory-backups",
+            "batch/v1/cronjobs/memory-backup",
             "agentfs.io/v1alpha1/agentfses/memory/status",
         ]
     );

@@ -178,6 +178,39 @@ fn embeddings() {
 }
 
 #[test]
+fn schedules() {
+    let backup = |schedule: &str| with("backup", json!({"schedule": schedule}));
+    for schedule in [
+        "0 2 * * *",
+        "*/15 0-6,22-23 1,15 * mon-FRI",
+        "59 23 31 12 6",
+        "0 0 ? jan-mar/2 *",
+        "5  4 * * sun",
+        "@daily",
+    ] {
+        taken(&backup(schedule));
+    }
+    for schedule in [
+        "2 o'clock",
+        "60 2 * * *",
+        "0 24 * * *",
+        "0 2 0 * *",
+        "0 2 * 13 *",
+        "0 2 * * 7",
+        "0 2 * *",
+        "0 2 * * * *",
+        "@every 5m",
+        "TZ=UTC 0 2 * * *",
+        "*/0 2 * * *",
+        "0 2 * * * ",
+    ] {
+        let sentence = format!("\"{schedule}\" is not a cron schedule; example: \"0 2 * * *\"");
+        refused(&backup(schedule), None, &sentence);
+    }
+    refused(&with("backup", json!({"volume": {"size": "1Mi"}})), None, "at least 1Gi");
+}
+
+#[test]
 fn proxies() {
     let proxies = |list: Value| with("api", json!({"trustProxy": list}));
     taken(&proxies(json!(["10.0.0.0/8", "fd00::/8"])));

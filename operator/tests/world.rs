@@ -25,6 +25,8 @@ pub(crate) const STATEFULSET: &str = "apps/v1/statefulsets/memory-postgres";
 pub(crate) const POOLER: &str = "apps/v1/deployments/memory-pooler";
 /// The path of the workers.
 pub(crate) const WORKERS: &str = "apps/v1/deployments/memory-worker";
+/// The path of what makes backups.
+pub(crate) const BACKUP: &str = "batch/v1/cronjobs/memory-backup";
 /// The path of the Secret with the key of the provider of embeddings.
 pub(crate) const PROVIDER: &str = "v1/secrets/provider";
 /// The path of the API.

@@ -22,6 +22,10 @@ pub const POOLER_READY: &str = "PoolerReady";
 pub const API_READY: &str = "APIReady";
 /// The worker pods are ready to embed.
 pub const WORKERS_READY: &str = "WorkersReady";
+/// Backups will be made.
+pub const BACKUPS_SCHEDULED: &str = "BackupsScheduled";
+/// The newest backup is young enough. It never makes Ready false.
+pub const BACKUP_FRESH: &str = "BackupFresh";
 
 /// What was found of one matter.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -48,6 +48,8 @@ pub enum Component {
     Pooler,
     /// The worker pods.
     Worker,
+    /// The CronJob that makes backups, its Jobs and their volume.
+    Backup,
 }
 
 impl Component {
@@ -59,6 +61,7 @@ impl Component {
             Self::Migration => "migration",
             Self::Pooler => "pooler",
             Self::Worker => "worker",
+            Self::Backup => "backup",
         }
     }
 }
@@ -123,6 +126,16 @@ impl Names {
     /// The Deployment of the workers.
     pub fn worker(&self) -> String {
         format!("{}-worker", self.name)
+    }
+
+    /// The CronJob that makes backups.
+    pub fn backup(&self) -> String {
+        format!("{}-backup", self.name)
+    }
+
+    /// The claim of the volume that holds the backups.
+    pub fn backups(&self) -> String {
+        format!("{}-backups", self.name)
     }
 
     /// The URL under which clients in the cluster reach the API.

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod, Secret, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{Api, ListParams};
@@ -21,7 +21,8 @@ use serde::de::DeserializeOwned;
 
 use super::claims;
 use super::conditions::{
-    API_READY, CREDENTIALS_READY, DATABASE_READY, POOLER_READY, PROGRESSING, WORKERS_READY,
+    API_READY, BACKUPS_SCHEDULED, CREDENTIALS_READY, DATABASE_READY, POOLER_READY, PROGRESSING,
+    WORKERS_READY,
 };
 use super::names::{Component, Names, managed_for};
 use super::obstacles::{Obstacle, Sieve};
@@ -68,6 +69,10 @@ pub struct Observed {
     pub api_budget: Option<PodDisruptionBudget>,
     /// The workers.
     pub workers: Option<Deployment>,
+    /// The claim of the volume that holds the backups.
+    pub backups: Option<PersistentVolumeClaim>,
+    /// What makes backups.
+    pub backup: Option<CronJob>,
     /// The migration Jobs, without those that are being deleted.
     pub jobs: Vec<Job>,
     /// The pods of all parts, by name.
@@ -132,6 +137,10 @@ pub async fn observe(
         list::<Job>(client, namespace, names),
         list::<Pod>(client, namespace, names),
     )?;
+    let (backups, backup) = tokio::try_join!(
+        get(client, namespace, names.backups()),
+        get(client, namespace, names.backup()),
+    )?;
     let is_ours = |autoscaler: &HorizontalPodAutoscaler| autoscaler.name_any() == names.api();
     let others_autoscaler = autoscalers.iter().any(|a| !is_ours(a) && scales_api(a, names));
     let autoscaler = autoscalers.into_iter().find(is_ours);
@@ -154,6 +163,8 @@ pub async fn observe(
         others_autoscaler,
         api_budget: sieve.ours(PROGRESSING, api_budget),
         workers: sieve.ours(WORKERS_READY, workers),
+        backups: sieve.ours(BACKUPS_SCHEDULED, backups),
+        backup: sieve.ours(BACKUPS_SCHEDULED, backup),
         jobs: jobs.into_iter().filter(|job| claim(job, owner) == Claim::Ours).collect(),
         pods,
         claims: claims::of_others(known, agentfs),

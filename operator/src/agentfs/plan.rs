@@ -10,7 +10,7 @@ use super::names::Names;
 use super::obstacles::Obstacle;
 use super::ownership::Owner;
 use crate::crd::{
-    Autoscaling, DeletionPolicy, ImagePullSecret, PodSettings, Pooler, Quantity, Resources,
+    Autoscaling, Backup, DeletionPolicy, ImagePullSecret, PodSettings, Pooler, Quantity, Resources,
 };
 use crate::settings::Images;
 
@@ -42,7 +42,10 @@ pub struct Plan {
     pub workers: Part<WorkerPlan>,
     /// The workers that run now, if some do.
     pub live_workers: Option<Live>,
-    /// Whether pods of the API or of the workers are there, those that leave included.
+    /// The backups.
+    pub backup: Part<BackupPlan>,
+    /// Whether pods of the API or of the workers are there, those that leave included, or a backup is
+    /// being made.
     pub has_clients: bool,
     /// The first API key: that of the Secret, or a new one where there is none.
     pub admin_key: Option<AdminKey>,
@@ -159,16 +162,43 @@ pub enum DatabasePlan {
 /// The embedded database to be.
 #[derive(Clone, Debug)]
 pub struct EmbeddedPlan {
-    /// The volume's size.
-    pub size: Quantity,
-    /// The volume's class, where one is named.
-    pub storage_class: Option<String>,
+    /// Its volume.
+    pub volume: VolumePlan,
     /// Its CPU and memory, where the spec says so.
     pub resources: Option<Resources>,
     /// Where its pod runs, and what it carries.
     pub pods: PodPlan,
     /// Its credentials: those of the Secret, or new ones where there is none.
     pub credentials: Option<Credentials>,
+}
+
+/// A volume to be.
+#[derive(Clone, Debug)]
+pub struct VolumePlan {
+    /// Its size.
+    pub size: Quantity,
+    /// Its class, where one is named.
+    pub storage_class: Option<String>,
+}
+
+/// The backups to be.
+#[derive(Clone, Debug)]
+pub struct BackupPlan {
+    /// What the spec says.
+    pub spec: Backup,
+    /// The volume that holds them.
+    pub volume: BackupVolume,
+    /// Where their pods run, and what they carry.
+    pub pods: PodPlan,
+}
+
+/// The volume that holds the backups.
+#[derive(Clone, Debug)]
+pub enum BackupVolume {
+    /// One that the operator makes.
+    Own(VolumePlan),
+    /// That of this claim, which somebody else made.
+    Existing(String),
 }
 
 /// How clients reach the database.

@@ -40,6 +40,14 @@ reasons! {
     Migrated,
     /// The pods answer.
     Serving,
+    /// A CronJob makes backups.
+    Scheduled,
+    /// The newest backup is young enough.
+    Fresh,
+    /// No backup was made yet, and none is due.
+    NoBackupYet,
+    /// The first backup is being made.
+    BackingUp,
     /// The operator has not come to it.
     NotSeenYet,
     /// Pods are starting.
@@ -98,6 +106,10 @@ reasons! {
     SchemaTooOld,
     /// The API pods need an older schema.
     SchemaTooNew,
+    /// The last backup failed.
+    BackupFailed,
+    /// The newest backup is too old.
+    BackupOverdue,
     /// The autoscaler does not know what to go by.
     AutoscalingFailed,
     /// The API pods are not ready for another reason, which they tell.

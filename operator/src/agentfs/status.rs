@@ -8,8 +8,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::apply::Outcome;
 use super::build::{Applied, Children};
 use super::conditions::{
-    API_READY, CREDENTIALS_READY, DATABASE_READY, Finding, POOLER_READY, PROGRESSING, READY,
-    SCHEMA_READY, WORKERS_READY, condition,
+    API_READY, BACKUP_FRESH, BACKUPS_SCHEDULED, CREDENTIALS_READY, DATABASE_READY, Finding,
+    POOLER_READY, PROGRESSING, READY, SCHEMA_READY, WORKERS_READY, condition,
 };
 use super::findings::Facts;
 use super::names::Component;
@@ -19,11 +19,11 @@ use super::plan::{DatabasePlan, Plan, Replicas};
 use super::pods::Trouble;
 use super::reasons::Reason;
 use super::validate::Invalid;
-use crate::crd::{AgentFSStatus, ApiStatus, DatabaseStatus, WorkerStatus};
+use crate::crd::{AgentFSStatus, ApiStatus, BackupStatus, DatabaseStatus, WorkerStatus};
 use crate::metrics::Reconciled;
 
 /// The conditions, in the order in which they are shown.
-const KINDS: [&str; 8] = [
+const KINDS: [&str; 10] = [
     READY,
     PROGRESSING,
     CREDENTIALS_READY,
@@ -32,10 +32,12 @@ const KINDS: [&str; 8] = [
     SCHEMA_READY,
     API_READY,
     WORKERS_READY,
+    BACKUPS_SCHEDULED,
+    BACKUP_FRESH,
 ];
 
 /// The conditions of what there may be or not. Those of what there is not are not shown.
-const OPTIONAL: [&str; 2] = [POOLER_READY, WORKERS_READY];
+const OPTIONAL: [&str; 4] = [POOLER_READY, WORKERS_READY, BACKUPS_SCHEDULED, BACKUP_FRESH];
 
 /// What was found of an AgentFS.
 #[derive(Clone, Debug)]
@@ -47,6 +49,8 @@ pub struct Assessment {
     pub api: Option<ApiStatus>,
     /// The workers' pods, where there are any.
     pub worker: Option<WorkerStatus>,
+    /// The backups, where there are to be any.
+    pub backup: Option<BackupStatus>,
     /// The database in use, where it is known.
     pub database: Option<DatabaseStatus>,
 }
@@ -56,6 +60,8 @@ impl Assessment {
     pub fn is_settled(&self) -> bool {
         let settled = |kind: &str, finding: &Finding| match kind {
             PROGRESSING => matches!(finding, Finding::Not { .. }),
+            // Its first one may be a day away.
+            BACKUP_FRESH => !finding.is_wrong(),
             _ => finding.is_at_rest(),
         };
         self.is_complete() && self.findings.iter().all(|(kind, f)| settled(kind, f))
@@ -102,9 +108,12 @@ pub fn assess(plan: &Plan, outcome: &Outcome, observed: &Observed) -> Assessment
     let pooler = facts.pooler().map(|finding| found(POOLER_READY, finding));
     let api = found(API_READY, facts.api());
     let workers = facts.workers().map(|finding| found(WORKERS_READY, finding));
+    let scheduled = facts.backups_scheduled().map(|finding| found(BACKUPS_SCHEDULED, finding));
     let (before, after) = ([&credentials, &database], [&schema, &api]);
-    let parts: Vec<&Finding> =
+    let mut parts: Vec<&Finding> =
         before.into_iter().chain(&pooler).chain(after).chain(&workers).collect();
+    // Backups that are paused, or wait for what the others wait for, are no reason of their own.
+    parts.extend(scheduled.iter().filter(|finding| finding.is_wrong()));
     let progressing = match found(PROGRESSING, facts.progressing(&parts)) {
         Finding::Waiting { reason, message } => Finding::Fine { reason, message },
         finding => finding,
@@ -124,8 +133,10 @@ pub fn assess(plan: &Plan, outcome: &Outcome, observed: &Observed) -> Assessment
     findings.extend(pooler.map(|finding| (POOLER_READY, finding)));
     findings.extend([(SCHEMA_READY, schema), (API_READY, api)]);
     findings.extend(workers.map(|finding| (WORKERS_READY, finding)));
-    let worker = facts.worker_counts();
-    Assessment { findings, api: Some(counts), worker, database: Some(database_status) }
+    findings.extend(scheduled.map(|finding| (BACKUPS_SCHEDULED, finding)));
+    findings.extend(facts.backup_fresh().map(|finding| (BACKUP_FRESH, finding)));
+    let (worker, backup) = (facts.worker_counts(), facts.backup_status());
+    Assessment { findings, api: Some(counts), worker, backup, database: Some(database_status) }
 }
 
 /// What is to be said when there is no plan.
@@ -139,6 +150,7 @@ pub fn assess_invalid(invalid: &Invalid) -> Assessment {
         findings: vec![(READY, Finding::Wrong(trouble))],
         api: None,
         worker: None,
+        backup: None,
         database: None,
     }
 }
@@ -170,10 +182,15 @@ pub fn render(
         observed_generation: generation,
         conditions: conditions.collect::<Vec<Condition>>(),
         api: assessment.api.clone().or_else(|| before.and_then(|s| s.api.clone())),
-        worker: match &assessment.worker {
-            None if assessment.is_complete() => None,
-            None => before.and_then(|status| status.worker.clone()),
-            counted => counted.clone(),
+        worker: if assessment.is_complete() {
+            assessment.worker.clone()
+        } else {
+            before.and_then(|status| status.worker.clone())
+        },
+        backup: if assessment.is_complete() {
+            backup(assessment.backup.as_ref(), before.and_then(|s| s.backup.as_ref()))
+        } else {
+            before.and_then(|status| status.backup.clone())
         },
         database: database(assessment.database.as_ref(), before.and_then(|s| s.database.as_ref())),
     }
@@ -198,6 +215,15 @@ fn counts(plan: &Plan, children: &Children<Applied>) -> ApiStatus {
         selector: selector.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(","),
         url: plan.names.api_url(&plan.owner.namespace),
     }
+}
+
+/// What is known of the backups. A CronJob that was deleted and made again knows of no success, and the
+/// backup is there nevertheless.
+fn backup(now: Option<&BackupStatus>, before: Option<&BackupStatus>) -> Option<BackupStatus> {
+    let former = before.and_then(|before| before.last_successful_time.clone());
+    now.map(|now| BackupStatus {
+        last_successful_time: now.last_successful_time.clone().or(former),
+    })
 }
 
 /// What is known of the database now, and what was known before of what is not: while a Secret is

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::pods::object_name;
-use super::{AgentFSStatus, Api, Database, Embeddings, Pooler, Quotas, RateLimits, Worker};
+use super::{AgentFSStatus, Api, Backup, Database, Embeddings, Pooler, Quotas, RateLimits, Worker};
 
 /// What the AgentFS should be. The operator makes and keeps everything that is needed for it:
 /// a PostgreSQL database, the API and its Service, the schema migrations, the passwords and the
@@ -21,7 +21,7 @@ use super::{AgentFSStatus, Api, Database, Embeddings, Pooler, Quotas, RateLimits
     namespaced,
     status = "AgentFSStatus",
     derive = "PartialEq",
-    doc = "AgentFS is a durable memory for AI agents with the shape of a file system: JSON values at paths, every version kept. One resource becomes an API Service `<name>-api` on port 8787 with its database. Deleting it deletes no data unless spec.deletionPolicy says so: the volume and the passwords stay, and an AgentFS of the same name finds them again.",
+    doc = "AgentFS is a durable memory for AI agents with the shape of a file system: JSON values at paths, every version kept. One resource becomes an API Service `<name>-api` on port 8787 with its database. Deleting it deletes no data unless spec.deletionPolicy says so: the volumes and the passwords stay, and an AgentFS of the same name finds them again.",
     scale(
         spec_replicas_path = ".spec.api.replicas",
         status_replicas_path = ".status.api.replicas",
@@ -50,6 +50,12 @@ use super::{AgentFSStatus, Api, Database, Embeddings, Pooler, Quotas, RateLimits
         type_ = "string",
         description = "The kind of database.",
         json_path = ".status.database.type"
+    ),
+    printcolumn(
+        name = "Last-Backup",
+        type_ = "date",
+        description = "How long ago the last backup succeeded.",
+        json_path = ".status.backup.lastSuccessfulTime"
     ),
     printcolumn(
         name = "Reason",
@@ -131,13 +137,17 @@ pub struct AgentFSSpec {
     /// The connection pool between the API and PostgreSQL.
     #[serde(default)]
     pub pooler: Pooler,
+
+    /// Regular backups of the whole database.
+    #[serde(default)]
+    pub backup: Backup,
 }
 
 /// What becomes of the data when the AgentFS is deleted.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum DeletionPolicy {
-    /// The database volume, its credentials and the first API key stay, and an AgentFS of the same name
-    /// finds them again.
+    /// The volumes of the database and of its backups, the credentials and the first API key stay, and
+    /// an AgentFS of the same name finds them again.
     #[default]
     Retain,
     /// They are deleted as well. An external database is never touched.

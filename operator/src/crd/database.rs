@@ -83,7 +83,7 @@ pub struct Embedded {
     pub pods: PodSettings,
 }
 
-/// The volume of an embedded database.
+/// A volume that holds data.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -101,7 +101,7 @@ pub struct Storage {
     )]
     #[x_kube(
         validation = Rule::new("isQuantity(self) && quantity(self).compareTo(quantity('1Gi')) >= 0")
-            .message("must be a size of at least 1Gi (PostgreSQL's own files and its log need that much); example: 10Gi"),
+            .message("must be a size of at least 1Gi; example: 10Gi"),
         validation = Rule::new("!isQuantity(self) || !isQuantity(oldSelf) || quantity(self).compareTo(quantity(oldSelf)) >= 0")
             .message("a volume cannot shrink; leave the size as it was or raise it")
     )]

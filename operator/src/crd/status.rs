@@ -1,6 +1,6 @@
 //! What the operator says of an `AgentFS`.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ pub struct AgentFSStatus {
     pub observed_generation: Option<i64>,
 
     /// What holds and what does not, each with one sentence: Ready, Progressing, CredentialsReady,
-    /// DatabaseReady, PoolerReady, SchemaReady, APIReady, WorkersReady. `kubectl wait --for=condition=Ready agentfs/<name>`
+    /// DatabaseReady, PoolerReady, SchemaReady, APIReady, WorkersReady, BackupsScheduled, BackupFresh. `kubectl wait --for=condition=Ready agentfs/<name>`
     /// waits until all is well.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
@@ -29,6 +29,10 @@ pub struct AgentFSStatus {
     // Written as null where there are none: in the patch of a status that takes it away.
     #[serde(default)]
     pub worker: Option<WorkerStatus>,
+
+    /// The backups, where there are to be any.
+    #[serde(default)]
+    pub backup: Option<BackupStatus>,
 
     /// The database in use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -69,6 +73,16 @@ pub struct WorkerStatus {
     pub summary: String,
 }
 
+/// The backups.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupStatus {
+    /// When the last backup succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "date_time", description = "When the last backup succeeded.")]
+    pub last_successful_time: Option<Time>,
+}
+
 /// The database in use.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
@@ -84,6 +98,10 @@ pub struct DatabaseStatus {
     #[serde(default)]
     #[schemars(length(max = 64))]
     pub identity: Option<String>,
+}
+
+fn date_time(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "format": "date-time"})
 }
 
 fn conditions(_: &mut SchemaGenerator) -> Schema {

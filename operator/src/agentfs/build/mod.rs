@@ -6,9 +6,11 @@ mod admin_key_secret;
 mod api_autoscaler;
 mod api_deployment;
 mod api_service;
+mod backup_cronjob;
 mod budget;
 mod child;
 mod credentials_secret;
+mod job;
 mod migration_job;
 mod pod;
 mod pooler_deployment;
@@ -16,15 +18,15 @@ mod pooler_secret;
 mod pooler_service;
 mod postgres_service;
 mod postgres_statefulset;
-mod postgres_volume;
 mod server_deployment;
 pub mod variable;
+mod volume_claim;
 mod worker_deployment;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -33,7 +35,7 @@ pub use child::{Applied, Child, Prepared, State};
 
 use super::migration::{self, Next};
 use super::names::Component;
-use super::plan::{DatabasePlan, Live, Part, Plan, Replicas, Told};
+use super::plan::{BackupVolume, DatabasePlan, Live, Part, Plan, Replicas, Told};
 use crate::crd::DeletionPolicy;
 
 /// Every child of an AgentFS. `S` tells whether they are [`Prepared`] or [`Applied`].
@@ -51,6 +53,8 @@ pub struct Children<S: State> {
     pub api: Api<S>,
     /// The workers.
     pub workers: Workers<S>,
+    /// The backups.
+    pub backup: Backup<S>,
 }
 
 /// The embedded database.
@@ -118,6 +122,15 @@ pub struct Workers<S: State> {
     pub replicas: Option<i32>,
 }
 
+/// The backups.
+#[derive(Clone, Debug)]
+pub struct Backup<S: State> {
+    /// The claim of the volume that holds them.
+    pub volume: S::Of<PersistentVolumeClaim>,
+    /// What makes them.
+    pub cronjob: S::Of<CronJob>,
+}
+
 /// Makes every object of `plan`.
 pub fn build(plan: &Plan) -> Result<Children<Prepared>, serde_json::Error> {
     let migration = migration(plan)?;
@@ -140,6 +153,7 @@ pub fn build(plan: &Plan) -> Result<Children<Prepared>, serde_json::Error> {
             budget: budget::build(plan, plan.names.api(), Component::Api, plan.api.least()),
         },
         workers: workers(plan, migration.next),
+        backup: backup(plan, migration.next),
         migration,
     })
 }
@@ -160,7 +174,12 @@ fn database(plan: &Plan) -> Database<Prepared> {
     let credentials = embedded.credentials.as_ref();
     Database {
         credentials: Child::made(credentials.map(|c| credentials_secret::build(plan, c))),
-        volume: Child::Wanted(postgres_volume::build(plan, embedded)),
+        volume: Child::Wanted(volume_claim::build(
+            plan,
+            plan.names.volume(),
+            Component::Database,
+            &embedded.volume,
+        )),
         service: Child::Wanted(postgres_service::build(plan)),
         postgres: Child::made(credentials.map(|c| postgres_statefulset::build(plan, embedded, c))),
         replicas: Some(plan.unless_suspended(1)),
@@ -228,6 +247,28 @@ fn workers(plan: &Plan, next: Next) -> Workers<Prepared> {
         Some(worker_deployment::build(plan, workers, &way, image))
     };
     Workers { deployment: Child::made(deployment()), replicas: Some(workers.replicas) }
+}
+
+/// The backups. Their volume is never removed. While another database is being made ready, that which is
+/// in use is backed up as before.
+fn backup(plan: &Plan, next: Next) -> Backup<Prepared> {
+    let Some(backup) = plan.backup.plan() else {
+        return Backup { volume: Child::Left, cronjob: Child::Unwanted };
+    };
+    let held = plan.is_elsewhere() && !matches!(next, Next::Done { .. });
+    let access = plan.access.as_ref().filter(|_| !held);
+    Backup {
+        volume: match &backup.volume {
+            BackupVolume::Own(volume) => Child::Wanted(volume_claim::build(
+                plan,
+                plan.names.backups(),
+                Component::Backup,
+                volume,
+            )),
+            BackupVolume::Existing(_) => Child::Left,
+        },
+        cronjob: Child::made(access.map(|access| backup_cronjob::build(plan, backup, access))),
+    }
 }
 
 /// The image that pods of the server are to have. A new image, and another database, are rolled out

@@ -1,6 +1,7 @@
 //! What is found of each matter of an AgentFS, from its applied children.
 
 mod api;
+mod backup;
 mod database;
 mod pooler;
 mod schema;

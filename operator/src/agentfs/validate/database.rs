@@ -1,9 +1,9 @@
 //! The database to be, and the way to it.
 
-use k8s_openapi::api::core::v1::{PersistentVolumeClaimSpec, Secret};
+use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 
-use super::{Invalid, amounts_are_fit, kept_secret, pod_plan};
+use super::{Invalid, amounts_are_fit, kept_secret, pod_plan, volume_plan};
 use crate::agentfs::conditions::{CREDENTIALS_READY, DATABASE_READY};
 use crate::agentfs::credentials::{self, Credentials, EXAMPLE_URL, Unusable};
 use crate::agentfs::database_url::DatabaseUrl;
@@ -13,7 +13,7 @@ use crate::agentfs::obstacles::{Obstacle, Problem};
 use crate::agentfs::ownership::Owner;
 use crate::agentfs::plan::{Access, Authority, DatabasePlan, EmbeddedPlan};
 use crate::agentfs::pooler;
-use crate::crd::{AgentFSSpec, Embedded, External, Quantity};
+use crate::crd::{AgentFSSpec, Embedded, External};
 
 /// The field that names the Secret of an external database.
 const SECRET_REF: &str = "spec.database.external.secretRef";
@@ -51,8 +51,6 @@ pub(super) fn postgres_is_ready(observed: &Observed) -> bool {
     status.and_then(|s| s.ready_replicas).unwrap_or(0) >= 1
 }
 
-/// An existing volume keeps its class and never shrinks, so that an AgentFS that is made again finds
-/// its data whatever its manifest says of the size.
 fn embedded_plan(
     embedded: &Embedded,
     names: &Names,
@@ -60,20 +58,9 @@ fn embedded_plan(
     obstacles: &mut Vec<Obstacle>,
 ) -> Result<EmbeddedPlan, Invalid> {
     amounts_are_fit("spec.database.embedded.resources", embedded.resources.as_ref())?;
-    let wanted = &embedded.storage.size;
-    if !wanted.is_valid() {
-        return Err(Invalid {
-            field: "spec.database.embedded.storage.size",
-            problem: format!("{:?} is not a size; example: 10Gi", wanted.as_str()),
-        });
-    }
-    let (size, storage_class) = match observed.volume.as_ref().and_then(|v| v.spec.as_ref()) {
-        Some(live) => kept_volume(wanted, live),
-        None => (wanted.clone(), embedded.storage.storage_class_name.clone()),
-    };
+    let size = "spec.database.embedded.storage.size";
     Ok(EmbeddedPlan {
-        size,
-        storage_class,
+        volume: volume_plan(size, &embedded.storage, observed.volume.as_ref())?,
         resources: embedded.resources.clone(),
         pods: pod_plan("spec.database.embedded.affinity", &embedded.pods)?,
         credentials: kept_secret(
@@ -84,15 +71,6 @@ fn embedded_plan(
             Credentials::generate,
         ),
     })
-}
-
-fn kept_volume(wanted: &Quantity, live: &PersistentVolumeClaimSpec) -> (Quantity, Option<String>) {
-    let held = live.resources.as_ref().and_then(|r| r.requests.as_ref()?.get("storage"));
-    let size = match held.map(|size| Quantity::new(&size.0)) {
-        Some(held) if held.compare(wanted) == Some(std::cmp::Ordering::Greater) => held,
-        _ => wanted.clone(),
-    };
-    (size, live.storage_class_name.clone())
 }
 
 fn embedded_access(

@@ -1,13 +1,14 @@
 //! The second call of a reconcile: the resource and what was seen become a plan that can be carried
 //! out, or a sentence that says why not.
 
+mod backup;
 mod database;
 mod environment;
 mod pooler;
 mod worker;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
 
 use super::conditions::CREDENTIALS_READY;
 use super::credentials::{AdminKey, Unusable};
@@ -16,9 +17,10 @@ use super::names::{Component, DATABASE, Names};
 use super::observe::Observed;
 use super::obstacles::{Obstacle, Problem};
 use super::ownership::Owner;
-use super::plan::{ApiPlan, DatabasePlan, Live, Plan, PodPlan, Replicas, SchemaFacts};
+use super::plan::{ApiPlan, DatabasePlan, Live, Plan, PodPlan, Replicas, SchemaFacts, VolumePlan};
+use super::pods;
 use super::rollout::is_rolled_out;
-use crate::crd::{Affinity, AgentFS, AgentFSSpec, PodSettings, Resources};
+use crate::crd::{Affinity, AgentFS, AgentFSSpec, PodSettings, Quantity, Resources, Storage};
 use crate::settings::Images;
 
 /// A field of the spec is wrong. The API server refuses most of these already. Nothing is changed
@@ -83,7 +85,10 @@ pub fn validate(
         },
         workers: worker::plan(spec, &embeddings, observed)?,
         live_workers: observed.workers.as_ref().and_then(|of| live(of, Component::Worker)),
-        has_clients: has_pods || !observed.pods_of(Component::Worker).is_empty(),
+        backup: backup::plan(&spec.backup, observed)?,
+        has_clients: has_pods
+            || !observed.pods_of(Component::Worker).is_empty()
+            || observed.pods_of(Component::Backup).into_iter().any(pods::runs),
         database,
         access,
         pooling,
@@ -134,6 +139,33 @@ fn pod_plan(field: &'static str, settings: &PodSettings) -> Result<PodPlan, Inva
         problem: format!("{problem}; kubectl explain pod.spec.affinity tells what there is"),
     })?;
     Ok(PodPlan { settings: settings.clone(), affinity })
+}
+
+/// A volume as the spec wants it, `field` being its size. One that is there keeps its class and never
+/// shrinks, so that an AgentFS that is made again finds its data whatever its manifest says of the size.
+fn volume_plan(
+    field: &'static str,
+    wanted: &Storage,
+    live: Option<&PersistentVolumeClaim>,
+) -> Result<VolumePlan, Invalid> {
+    if !wanted.size.is_valid() {
+        return Err(Invalid {
+            field,
+            problem: format!("{:?} is not a size; example: 10Gi", wanted.size.as_str()),
+        });
+    }
+    let Some(live) = live.and_then(|claim| claim.spec.as_ref()) else {
+        return Ok(VolumePlan {
+            size: wanted.size.clone(),
+            storage_class: wanted.storage_class_name.clone(),
+        });
+    };
+    let held = live.resources.as_ref().and_then(|r| r.requests.as_ref()?.get("storage"));
+    let size = match held.map(|size| Quantity::new(&size.0)) {
+        Some(held) if held.compare(&wanted.size) == Some(std::cmp::Ordering::Greater) => held,
+        _ => wanted.size.clone(),
+    };
+    Ok(VolumePlan { size, storage_class: live.storage_class_name.clone() })
 }
 
 /// What a Secret of ours holds, or what it shall hold where there is none. One that is there and
