@@ -32,7 +32,7 @@ pub async fn serve(
     let app = app(settings).map_err(io::Error::other)?;
     let watching = watch(app.pool.clone(), app.metrics.clone());
     let (health, open) = (app.health.clone(), app.metrics.connections());
-    let sweeper = sweeper::run(app.pool.clone());
+    let sweeper = sweeper::run(app.pool.clone(), app.health.clone());
     let announced = async move {
         shutdown.await;
         health.drain();

@@ -7,11 +7,11 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::as_of::past_moment;
+use super::entry::entry_key;
 use super::error::{ApiError, Code};
 use super::extract::{Json, MemoryReader};
 use super::openapi::Refusals;
 use super::{App, splice};
-use crate::domain::agent_id::AgentId;
 use crate::domain::path::EntryPath;
 use crate::domain::{EntryKey, TenantId, rfc3339};
 use crate::store::get::{Entry, entry_as_of};
@@ -79,11 +79,7 @@ impl Request {
 
     /// The entry that is asked for, checked.
     fn key(&self, tenant: TenantId) -> Result<EntryKey, ApiError> {
-        Ok(EntryKey {
-            tenant,
-            path: EntryPath::parse(&self.path)?,
-            agent: AgentId::parse(&self.agent_id)?,
-        })
+        entry_key(tenant, &self.agent_id, &self.path)
     }
 }
 
