@@ -101,8 +101,11 @@ spec:
     /// Lets the clients end, and look after all that was acknowledged.
     pub async fn stop(self) -> Result<Counts, Failure> {
         self.namespace.kubectl(&["exec", &self.pod, "--", "touch", "/tmp/stop"]).await?;
-        let phase =
-            async || self.namespace.kubectl(&["get", "pod", &self.pod, "-o", "jsonpath={.status.phase}"]).await;
+        let phase = async || {
+            self.namespace
+                .kubectl(&["get", "pod", &self.pod, "-o", "jsonpath={.status.phase}"])
+                .await
+        };
         let ended = |phase: &String| phase == "Succeeded" || phase == "Failed";
         eventually("the clients end", phase, ended).await?;
         counted(&self.namespace.kubectl(&["logs", &self.pod]).await?)
