@@ -6,19 +6,6 @@ FROM docker.io/library/debian:trixie-slim AS base
 LABEL org.opencontainers.image.vendor="AgentFS" \
       org.opencontainers.image.licenses="Apache-2.0"
 
-FROM base AS server
-# An endpoint of embeddings is spoken to by HTTPS.
-RUN apt-get update \
-    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ca-certificates \
-    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/*
-COPY target/images/bin/agentfs-server /usr/local/bin/
-USER 65532:65532
-EXPOSE 8787
-ENTRYPOINT ["agentfs-server"]
-CMD ["serve"]
-LABEL org.opencontainers.image.title="agentfs-server" \
-      org.opencontainers.image.description="The HTTP API of AgentFS, and its migrations"
-
 FROM base AS operator
 COPY target/images/bin/agentfs-operator /usr/local/bin/
 USER 65532:65532
@@ -48,6 +35,21 @@ STOPSIGNAL SIGINT
 ENTRYPOINT ["/etc/agentfs-postgres/entrypoint"]
 LABEL org.opencontainers.image.title="agentfs-postgres" \
       org.opencontainers.image.description="PostgreSQL 17 with pgvector, for the embedded database of AgentFS"
+
+FROM base AS server
+# A database and an endpoint of embeddings are spoken to by TLS. Backups are made by PostgreSQL's own programs: two of them and
+# their library are 6 MB; the package that has them would bring all of Perl besides.
+RUN apt-get update \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ca-certificates libpq5 liblz4-1 libzstd1 zlib1g \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/*
+COPY --from=postgres /usr/lib/postgresql/17/bin/pg_dump /usr/lib/postgresql/17/bin/pg_restore /usr/local/bin/
+COPY target/images/bin/agentfs-server /usr/local/bin/
+USER 65532:65532
+EXPOSE 8787
+ENTRYPOINT ["agentfs-server"]
+CMD ["serve"]
+LABEL org.opencontainers.image.title="agentfs-server" \
+      org.opencontainers.image.description="The HTTP API of AgentFS, its workers, migrations and backups"
 
 FROM base AS pgbouncer
 RUN apt-get update \
