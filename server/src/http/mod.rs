@@ -51,6 +51,7 @@ use crate::batch::reads::Reader;
 use crate::batch::writes::Writer;
 use crate::domain::client::TrustedProxies;
 use crate::health::Health;
+use crate::meaning::Meaning;
 use crate::metrics::Metrics;
 use crate::preauth::Preauth;
 use crate::rate_limit::RateLimiter;
@@ -81,6 +82,8 @@ pub struct Parts {
     pub searches: Option<RateLimiter>,
     /// Searches of a day and tenant; `None` is without limit.
     pub searches_per_day: Option<i64>,
+    /// What queries mean; `None` where no embeddings are configured.
+    pub meaning: Option<Meaning>,
     /// How the process is.
     pub health: Health,
     /// What is counted.

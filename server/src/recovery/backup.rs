@@ -97,7 +97,7 @@ pub async fn back_up(args: &BackupArgs) -> Result<Report, BackupError> {
         finished_at: Timestamp::now(),
         rows,
     };
-    let path = catalogue.finish(begun, &manifest)?;
+    let path = catalogue.finish(&begun, &manifest)?;
     let retention = Retention { days: args.retention_days, keep_last: args.keep_last };
     match prune(&catalogue, retention, &manifest) {
         Ok(removed) => Ok(Report { path, manifest, removed }),

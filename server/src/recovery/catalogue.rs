@@ -83,7 +83,11 @@ impl Catalogue {
     }
 
     /// Makes a dump that is whole a backup: the manifest comes last.
-    pub(super) fn finish(&self, begun: Begun, manifest: &Manifest) -> Result<PathBuf, BackupError> {
+    pub(super) fn finish(
+        &self,
+        begun: &Begun,
+        manifest: &Manifest,
+    ) -> Result<PathBuf, BackupError> {
         let whole = begun.whole.clone();
         fs::rename(&begun.partial, &whole).map_err(BackupError::of(&whole))?;
         let path = self.manifest_of(&begun.name);
@@ -199,7 +203,10 @@ impl Begun {
                 Err(error) => return Err(BackupError::of(&self.partial)(error)),
             }
         }
-        let digits = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let digits = hash
+            .finalize()
+            .iter()
+            .fold(String::new(), |digits, byte| digits + &format!("{byte:02x}"));
         Ok((bytes, digits))
     }
 }

@@ -39,7 +39,8 @@ pub(super) fn environment(url: &SecretString) -> Vec<(&'static str, String)> {
     variables.extend(
         url.query_pairs().filter_map(|(key, value)| Some((variable(&key)?, value.into_owned()))),
     );
-    let given = |name| variables.iter().any(|(given, _)| *given == name);
+    let given =
+        |name| variables.iter().any(|(given, _)| *given == name) || env::var_os(name).is_some();
     let verifies =
         variables.iter().any(|(name, value)| *name == "PGSSLMODE" && value.starts_with("verify-"));
     if verifies && !given("PGSSLROOTCERT") {
