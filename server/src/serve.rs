@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use crate::auth::Authenticator;
 use crate::batch::queue::Queue;
 use crate::batch::{leases, reads, writes};
-use crate::embedding::{EmbedderError, embedder};
+use crate::embedding::{EmbedderError, embedders};
 use crate::health::Health;
 use crate::http::{App, Parts, router};
 use crate::listen;
@@ -79,8 +79,9 @@ fn app(settings: Settings) -> Result<App, AppError> {
     let leases = Queue::start("leases", 1, leases::BOUNDS, move || {
         leases::Leaser::new(Link::new(address.clone()), counted.clone())
     });
-    let meaning = embedder(&embeddings.provider)?
-        .map(|embedder| Meaning::new(vec![embedder], &embeddings, pool.clone(), &metrics));
+    let models = embedders(&embeddings)?;
+    let meaning =
+        (!models.is_empty()).then(|| Meaning::new(models, &embeddings, pool.clone(), &metrics));
     let limiter = |limited, limit| Some(RateLimiter::new(limited, limit?, leases.clone()));
     let (serves_metrics, metrics_token) = match listen.metrics {
         MetricsAccess::Off => (false, None),

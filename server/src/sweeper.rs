@@ -122,13 +122,16 @@ pub struct Righted {
     pub made: usize,
     /// Documents removed whose entries were deleted, have expired or were put anew as not searchable.
     pub removed: usize,
+    /// Embeddings removed for the same reason.
+    pub embeddings: usize,
 }
 
-/// Walks over all heads and all documents of search, and makes and removes documents until they fit.
+/// Walks over all heads, documents of search and embeddings, and makes and removes until they fit.
 pub async fn right_search(pool: &PgPool) -> Result<Righted, StoreError> {
     let made = go(pool, Walk::MakeMissing).await?;
     let removed = go(pool, Walk::RemoveLeftOver).await?;
-    Ok(Righted { made, removed })
+    let embeddings = go(pool, Walk::RemoveEmbeddings).await?;
+    Ok(Righted { made, removed, embeddings })
 }
 
 /// Goes to the end of a walk, and says how much was changed.
