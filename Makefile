@@ -23,7 +23,7 @@ help: ## Show this list
 
 ##@ Try it
 .PHONY: dev
-dev: pgserver ## PostgreSQL, migrations and the API on this machine; ARGS="--listen 127.0.0.1:9000" passes options
+dev: pgserver model ## PostgreSQL, migrations, the API and the worker on this machine; ARGS="--listen 127.0.0.1:9000" passes options
 	@$(CARGO) build $(PROFILE) --workspace --bins
 	@exec $(BIN)/agentfs-server dev $(ARGS)
 
@@ -66,7 +66,7 @@ cluster-down: ## Remove it without a trace
 test: test-code test-cluster ## What CI runs: unit, API on a real PostgreSQL, golden files, a smoke on a real Kubernetes
 
 .PHONY: test-code
-test-code: pgserver ## The part of make test that needs no Kubernetes
+test-code: pgserver model ## The part of make test that needs no Kubernetes
 	@$(CARGO) test $(PROFILE) --workspace --no-fail-fast
 
 .PHONY: test-cluster
@@ -96,3 +96,7 @@ bench-quick: ## Gets and puts over HTTP beside pgbench, in one run
 .PHONY: pgserver
 pgserver: # PostgreSQL with pgvector for dev and tests, into the cache
 	@scripts/pgserver >/dev/null
+
+.PHONY: model
+model: # The local embedding model for dev and tests, into the cache
+	@scripts/model >/dev/null

@@ -86,7 +86,7 @@ pub async fn work(
     let ending = Ending(ended);
     let Some(embedder) = embedder else {
         tracing::warn!(
-            "no embedding provider is set, so there is nothing to do; set OPENAI_API_KEY or OPENAI_BASE_URL"
+            "no embedding provider is set, so there is nothing to do; set OPENAI_API_KEY or OPENAI_BASE_URL, or EMBEDDING_MODEL_DIR"
         );
         return ending.wait().await;
     };
