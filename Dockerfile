@@ -1,5 +1,5 @@
-# The images of AgentFS: server, operator and postgres. `make images` builds all three: it compiles the binaries on
-# the host, once for tests and images, puts them into target/images/bin, and hands over that folder and images/postgres.
+# The images of AgentFS: server, operator, postgres and pgbouncer. `make images` builds them all: it compiles the binaries
+# on the host, once for tests and images, puts them into target/images/bin, and hands over that folder and images/postgres.
 # Version and revision become labels there. Each image runs as a user other than root, and with a read-only root file system.
 
 FROM docker.io/library/debian:trixie-slim AS base
@@ -7,6 +7,10 @@ LABEL org.opencontainers.image.vendor="AgentFS" \
       org.opencontainers.image.licenses="Apache-2.0"
 
 FROM base AS server
+# An endpoint of embeddings is spoken to by HTTPS.
+RUN apt-get update \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ca-certificates \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/*
 COPY target/images/bin/agentfs-server /usr/local/bin/
 USER 65532:65532
 EXPOSE 8787
@@ -44,3 +48,16 @@ STOPSIGNAL SIGINT
 ENTRYPOINT ["/etc/agentfs-postgres/entrypoint"]
 LABEL org.opencontainers.image.title="agentfs-postgres" \
       org.opencontainers.image.description="PostgreSQL 17 with pgvector, for the embedded database of AgentFS"
+
+FROM base AS pgbouncer
+RUN apt-get update \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ca-certificates pgbouncer \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/*
+USER 65532:65532
+EXPOSE 6432
+# SIGINT lets transactions under way end, then closes all connections. SIGTERM would wait for clients, which never leave.
+STOPSIGNAL SIGINT
+ENTRYPOINT ["/usr/sbin/pgbouncer"]
+CMD ["/etc/agentfs-pgbouncer/pgbouncer.ini"]
+LABEL org.opencontainers.image.title="agentfs-pgbouncer" \
+      org.opencontainers.image.description="PgBouncer, the connection pool of AgentFS"

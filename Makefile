@@ -41,11 +41,11 @@ build: ## Compile everything
 	@$(CARGO) build $(PROFILE) --workspace --all-targets
 
 .PHONY: images
-images: ## Build the images server, operator and postgres with docker, podman or buildah
+images: ## Build the images server, operator, postgres and pgbouncer with docker, podman or buildah
 	@images/build
 
 .PHONY: generate
-generate: ## Write what is generated from the types: crds/, and their copy in the chart
+generate: ## Write what is made from the code: crds/, docs/CRD.md, and the chart's definitions and rights
 	@scripts/generate
 
 .PHONY: fmt
@@ -63,11 +63,15 @@ cluster-down: ## Remove it without a trace
 
 ##@ Test
 .PHONY: test
-test: test-code test-cluster ## What CI runs: unit, API on a real PostgreSQL, golden files, a smoke on a real Kubernetes
+test: test-code test-contract test-cluster ## What CI runs: unit, API on a real PostgreSQL, its description, golden files, a smoke on a real Kubernetes
 
 .PHONY: test-code
 test-code: pgserver model ## The part of make test that needs no Kubernetes
 	@$(CARGO) test $(PROFILE) --workspace --no-fail-fast
+
+.PHONY: test-contract
+test-contract: ## The API held against its own description, by thousands of generated requests
+	@tests/contract/run
 
 .PHONY: test-cluster
 test-cluster: ## The part of make test on a real Kubernetes; a cluster that was not there before is removed again
@@ -78,7 +82,7 @@ test-upgrade: ## The previous release and this one, side by side on one database
 	@tests/compatibility/run
 
 .PHONY: test-all
-test-all: test-code test-upgrade ## make test and what is longer: upgrades, the whole life of an AgentFS on the cluster
+test-all: test-code test-contract test-upgrade ## make test and what is longer: upgrades, the whole life of an AgentFS on the cluster
 	@tests/e2e/run
 
 .PHONY: lint

@@ -1,8 +1,8 @@
-//! `agentfs-operator`: the controller (`run`) and its resource definitions (`crds`).
+//! `agentfs-operator`: the controller (`run`), its resource definitions (`crds`) and rights (`rbac`).
 
 use std::process::ExitCode;
 
-use agentfs_operator::{agentfs, crd, settings::RunSettings};
+use agentfs_operator::{agentfs, crd, rbac, settings::RunSettings};
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
@@ -18,15 +18,29 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Watch AgentFS resources and keep what they ask for, until SIGTERM.
-    Run(RunSettings),
+    Run(Box<RunSettings>),
     /// Print the custom resource definitions as YAML.
-    Crds,
+    Crds {
+        /// Print a page for people instead.
+        #[arg(long)]
+        docs: bool,
+    },
+    /// Print the rights that the operator needs, as the rules of a role.
+    Rbac,
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Run(settings) => run(settings),
-        Command::Crds => print_crds(),
+        Command::Run(settings) => run(*settings),
+        Command::Crds { docs: true } => {
+            print!("{}", crd::docs::page());
+            Ok(())
+        }
+        Command::Crds { docs: false } => print_crds(),
+        Command::Rbac => {
+            print!("{}", rbac::to_yaml());
+            Ok(())
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

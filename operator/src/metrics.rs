@@ -4,18 +4,34 @@ use std::time::Duration;
 
 use kube::runtime::reflector::Store;
 use prometheus::{
-    Encoder as _, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, Opts, Registry,
+    Encoder as _, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounterVec, Opts, Registry,
     TextEncoder,
 };
 
 use crate::crd::AgentFS;
 
+/// How a reconcile ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reconciled {
+    /// Everything is as the spec asks.
+    Settled,
+    /// Something is on its way.
+    InProgress,
+    /// Somebody has to do something, and a condition says what.
+    NeedsAttention,
+    /// It failed, and is tried again.
+    Error {
+        /// The call that failed.
+        step: &'static str,
+    },
+}
+
 /// The operator's metrics. Cloning shares them.
 #[derive(Clone)]
 pub struct Metrics {
     registry: Registry,
-    reconciles: IntCounter,
-    errors: IntCounter,
+    reconciles: IntCounterVec,
+    errors: IntCounterVec,
     duration: Histogram,
     leader: Gauge,
     conditions: GaugeVec,
@@ -25,13 +41,19 @@ impl Metrics {
     /// Metrics at zero.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
-        let reconciles = IntCounter::new(
-            "agentfs_operator_reconciles_total",
-            "Reconciles that ended, well or with an error.",
+        let reconciles = IntCounterVec::new(
+            Opts::new(
+                "agentfs_operator_reconciles_total",
+                "Reconciles that ended: settled, in_progress, needs_attention (a condition says why), or error.",
+            ),
+            &["result"],
         )?;
-        let errors = IntCounter::new(
-            "agentfs_operator_reconcile_errors_total",
-            "Reconciles that ended with an error and are tried again.",
+        let errors = IntCounterVec::new(
+            Opts::new(
+                "agentfs_operator_reconcile_errors_total",
+                "Reconciles that ended with an error and are tried again, by the call that failed.",
+            ),
+            &["step"],
         )?;
         let duration = Histogram::with_opts(
             HistogramOpts::new(
@@ -59,13 +81,19 @@ impl Metrics {
         Ok(Self { registry, reconciles, errors, duration, leader, conditions })
     }
 
-    /// Counts a reconcile that took `took` and ended well or not.
-    pub fn reconciled(&self, took: Duration, ok: bool) {
-        self.reconciles.inc();
+    /// Counts a reconcile that took `took`.
+    pub fn reconciled(&self, took: Duration, result: Reconciled) {
         self.duration.observe(took.as_secs_f64());
-        if !ok {
-            self.errors.inc();
-        }
+        let word = match result {
+            Reconciled::Settled => "settled",
+            Reconciled::InProgress => "in_progress",
+            Reconciled::NeedsAttention => "needs_attention",
+            Reconciled::Error { step } => {
+                self.errors.with_label_values(&[step]).inc();
+                "error"
+            }
+        };
+        self.reconciles.with_label_values(&[word]).inc();
     }
 
     /// Says whether this process leads.

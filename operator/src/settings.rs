@@ -15,6 +15,10 @@ pub struct RunSettings {
     #[arg(long, env = "AGENTFS_POSTGRES_IMAGE", value_parser = not_empty)]
     pub postgres_image: String,
 
+    /// The image of PgBouncer, the connection pool.
+    #[arg(long, env = "AGENTFS_PGBOUNCER_IMAGE", value_parser = not_empty)]
+    pub pgbouncer_image: String,
+
     /// The namespace to watch; empty: all namespaces.
     #[arg(long, env = "WATCH_NAMESPACE", default_value = "")]
     pub watch_namespace: String,
@@ -49,12 +53,18 @@ pub struct Images {
     pub server: String,
     /// The embedded PostgreSQL.
     pub postgres: String,
+    /// PgBouncer, the connection pool.
+    pub pgbouncer: String,
 }
 
 impl RunSettings {
     /// The images of the children.
     pub fn images(&self) -> Images {
-        Images { server: self.server_image.clone(), postgres: self.postgres_image.clone() }
+        Images {
+            server: self.server_image.clone(),
+            postgres: self.postgres_image.clone(),
+            pgbouncer: self.pgbouncer_image.clone(),
+        }
     }
 }
 

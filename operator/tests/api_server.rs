@@ -2,7 +2,7 @@
 //!
 //! It knows no schema and no defaults; it is there to see what the operator asks of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
@@ -10,6 +10,9 @@ use http::{Method, Request, Response, StatusCode};
 use kube::Client;
 use kube::client::Body;
 use serde_json::{Map, Value, json};
+
+/// What was asked for, as a role would grant it: group, resource with its subresource, verb.
+pub(crate) type Asked = (String, String, &'static str);
 
 /// The server; cloning shares it.
 #[derive(Clone, Default)]
@@ -22,6 +25,7 @@ struct State {
     objects: BTreeMap<String, Value>,
     writes: Vec<String>,
     refusals: BTreeMap<String, Value>,
+    asked: BTreeSet<Asked>,
     made: u64,
 }
 
@@ -74,6 +78,11 @@ impl ApiServer {
         std::mem::take(&mut self.state.lock().unwrap().writes)
     }
 
+    /// All that was ever asked for.
+    pub(crate) fn asked(&self) -> BTreeSet<Asked> {
+        self.state.lock().unwrap().asked.clone()
+    }
+
     /// The paths of all objects of a collection, for example `batch/v1/jobs`.
     pub(crate) fn names(&self, collection: &str) -> Vec<String> {
         let prefix = format!("{collection}/");
@@ -86,6 +95,11 @@ impl ApiServer {
         let body = body.collect_bytes().await.unwrap();
         let path = short(parts.uri.path());
         let query = parts.uri.query().unwrap_or_default();
+        self.note(&parts.method, &path, query);
+        if query.contains("watch=true") {
+            // Nothing ever happens.
+            return std::future::pending().await;
+        }
         let (status, answer) = match parts.method {
             Method::GET => self.read(&path, query),
             method => {
@@ -99,14 +113,31 @@ impl ApiServer {
             .unwrap()
     }
 
+    fn note(&self, method: &Method, path: &str, query: &str) {
+        let mut state = self.state.lock().unwrap();
+        let Path { group, resource, name } = Path::of(path);
+        let mut note = |verb| state.asked.insert((group.into(), resource.clone(), verb));
+        match *method {
+            Method::GET if query.contains("watch=true") => note("watch"),
+            Method::GET if name.is_none() => note("list"),
+            Method::GET => note("get"),
+            Method::POST => note("create"),
+            Method::DELETE => note("delete"),
+            _ => note("patch"),
+        };
+        // An apply of what is not there makes it, which a role has to grant as well.
+        if *method == Method::PATCH && !resource.contains('/') && !state.objects.contains_key(path)
+        {
+            state.asked.insert((group.into(), resource, "create"));
+        }
+    }
+
     fn read(&self, path: &str, query: &str) -> (StatusCode, Value) {
         let state = self.state.lock().unwrap();
         if let Some(object) = state.objects.get(path) {
             return (StatusCode::OK, object.clone());
         }
-        let is_collection =
-            path.rsplit('/').next().is_some_and(|last| ["pods", "jobs", "events"].contains(&last));
-        if !is_collection {
+        if Path::of(path).name.is_some() {
             return not_found(path);
         }
         let query = query.replace("%3D", "=").replace("%2C", ",").replace("%2F", "/");
@@ -124,7 +155,7 @@ impl ApiServer {
         let items: Vec<_> = of_it.map(|(_, o)| o).filter(|o| matches(o)).cloned().collect();
         (
             StatusCode::OK,
-            json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": items}),
+            json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "1"}, "items": items}),
         )
     }
 
@@ -141,6 +172,15 @@ impl ApiServer {
                 Some(object) => (StatusCode::OK, object),
                 None => not_found(path),
             },
+            _ if path.ends_with("/scale") => {
+                let Some(object) = state.objects.get_mut(path.trim_end_matches("/scale")) else {
+                    return not_found(path);
+                };
+                merge(object, &json!({"spec": {"replicas": body["spec"]["replicas"]}}));
+                let scale = json!({"apiVersion": "autoscaling/v1", "kind": "Scale",
+                                   "metadata": {}, "spec": body["spec"]});
+                (StatusCode::OK, scale)
+            }
             _ => {
                 let path = path.strip_suffix("/status").unwrap_or(path);
                 let applies = query.contains("fieldManager");
@@ -172,6 +212,28 @@ fn not_found(path: &str) -> (StatusCode, Value) {
     let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404,
                         "reason": "NotFound", "message": format!("{path} not found")});
     (StatusCode::NOT_FOUND, status)
+}
+
+/// The parts of `apps/v1/deployments/memory-api/scale`.
+struct Path<'a> {
+    group: &'a str,
+    /// With its subresource.
+    resource: String,
+    name: Option<&'a str>,
+}
+
+impl<'a> Path<'a> {
+    fn of(path: &'a str) -> Self {
+        let (group, rest) =
+            if path.starts_with("v1/") { ("", path) } else { path.split_once('/').unwrap() };
+        // What comes first is the version.
+        let rest = rest.split_once('/').unwrap().1;
+        let mut parts = rest.splitn(3, '/');
+        let resource = parts.next().unwrap();
+        let name = parts.next();
+        let resource = parts.next().map_or(resource.to_owned(), |sub| format!("{resource}/{sub}"));
+        Self { group, resource, name }
+    }
 }
 
 /// `/apis/apps/v1/namespaces/agents/deployments/x` as `apps/v1/deployments/x`.

@@ -1,28 +1,15 @@
 //! The resource definition: its file, its bounds, and what its rules refuse.
 
 use agentfs_operator::crd;
-use kube_cel::Validator;
 use serde_json::{Value, json};
 
 fn definition() -> Value {
     serde_json::to_value(&crd::all()[0]).unwrap()
 }
 
-fn schema() -> Value {
+/// The schema of the kind AgentFS.
+pub(crate) fn schema() -> Value {
     definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
-}
-
-/// The sentences with which the CEL rules refuse `new` (in place of `old`, for a change).
-fn refusals(new: &Value, old: Option<&Value>) -> Vec<String> {
-    match Validator::new().validate(&schema(), new, old) {
-        Ok(()) => Vec::new(),
-        Err(errors) => errors.as_slice().iter().map(|error| error.message.clone()).collect(),
-    }
-}
-
-fn resource(name: &str, storage: &Value) -> Value {
-    json!({"apiVersion": "agentfs.io/v1alpha1", "kind": "AgentFS", "metadata": {"name": name},
-           "spec": {"database": {"embedded": {"storage": storage}}}})
 }
 
 #[test]
@@ -35,58 +22,10 @@ fn the_file_in_crds_is_what_the_types_say() {
 }
 
 #[test]
-fn rules_pass_what_is_right() {
-    let old = resource("memory", &json!({"size": "10Gi"}));
-    assert_eq!(refusals(&old, None), Vec::<String>::new());
-    let grown = resource("memory", &json!({"size": "20Gi"}));
-    assert_eq!(refusals(&grown, Some(&old)), Vec::<String>::new());
-    let longest = resource(&"a".repeat(40), &json!({}));
-    assert_eq!(refusals(&longest, None), Vec::<String>::new());
-}
-
-#[test]
-fn rules_refuse_what_is_wrong_with_a_sentence() {
-    let one = |new: &Value, old: Option<&Value>, part: &str| {
-        let refusals = refusals(new, old);
-        assert!(
-            refusals.len() == 1 && refusals[0].contains(part),
-            "{new} was answered {refusals:?}, not {part:?}"
-        );
-    };
-    let old = resource("memory", &json!({"size": "10Gi", "storageClassName": "fast"}));
-    one(&resource(&"a".repeat(41), &json!({})), None, "at most 40 characters");
-    one(&resource("1memory", &json!({})), None, "beginning with a letter");
-    one(&resource("my.memory", &json!({})), None, "lower-case letters, digits and '-' only");
-    one(&json!({"metadata": {"name": "memory"}, "spec": {"database": {}}}), None, "set embedded");
-    one(&resource("memory", &json!({"size": "512Mi"})), None, "at least 1Gi");
-    one(&resource("memory", &json!({"size": "ten"})), None, "must be a size");
-    one(&resource("memory", &json!({"storageClassName": "No Class"})), None, "StorageClass");
-    let with = |field: &str, value: Value| {
-        let mut resource = resource("memory", &json!({}));
-        resource["spec"][field] = value;
-        resource
-    };
-    one(&with("image", json!("bad image")), None, "not the name of an image");
-    let cpu = |amount: Value| with("api", json!({"resources": {"requests": {"cpu": amount}}}));
-    one(&cpu(json!("lots")), None, "every entry must be an amount");
-    one(&cpu(json!(-1)), None, "every entry must be an amount");
-    assert_eq!(refusals(&cpu(json!(2)), None), Vec::<String>::new());
-    assert_eq!(refusals(&cpu(json!("0.5")), None), Vec::<String>::new());
-    one(
-        &resource("memory", &json!({"size": "5Gi", "storageClassName": "fast"})),
-        Some(&old),
-        "cannot shrink",
-    );
-    one(
-        &resource("memory", &json!({"size": "10Gi", "storageClassName": "slow"})),
-        Some(&old),
-        "storageClassName cannot be changed",
-    );
-    one(
-        &resource("memory", &json!({"size": "10Gi"})),
-        Some(&old),
-        "storageClassName cannot be changed",
-    );
+fn the_page_of_all_fields_is_what_the_types_say() {
+    let path = format!("{}/../docs/CRD.md", env!("CARGO_MANIFEST_DIR"));
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(kept == crd::docs::page(), "{path} is not what the types say; run `make generate`");
 }
 
 #[test]

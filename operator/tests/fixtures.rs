@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use agentfs_operator::agentfs::observe::Observed;
+use agentfs_operator::agentfs::ownership::Owner;
 use agentfs_operator::crd::AgentFS;
 use agentfs_operator::settings::Images;
 use jiff::Timestamp;
@@ -14,15 +15,27 @@ use kube::api::ObjectMeta;
 pub(crate) const ADMIN_KEY: &str =
     "agfs_live_AAAAAAAAAAA.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
+/// A password of the connection pool as one is generated, known to the golden files.
+const POOLER_PASSWORD: &str = "BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBA";
+
 /// An `AgentFS` from a file of `tests/fixtures`.
 pub(crate) fn agentfs(file: &str) -> AgentFS {
     let path = format!("{}/tests/fixtures/{file}.yaml", env!("CARGO_MANIFEST_DIR"));
     serde_yaml_ng::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
+/// The AgentFS of all fixtures, as an owner.
+pub(crate) fn owner() -> Owner {
+    Owner::of(&agentfs("minimal")).unwrap()
+}
+
 /// The images of an operator of version 1.
 pub(crate) fn images() -> Images {
-    Images { server: "agentfs/server:1.0.0".into(), postgres: "agentfs/postgres:17".into() }
+    Images {
+        server: "agentfs/server:1.0.0".into(),
+        postgres: "agentfs/postgres:17".into(),
+        pgbouncer: "agentfs/pgbouncer:1.24".into(),
+    }
 }
 
 /// The moment at which the tests look.
@@ -59,6 +72,7 @@ pub(crate) fn with_secrets() -> Observed {
             &[("username", "agentfs"), ("password", "p@ss"), ("database", "agentfs")],
         )),
         admin_key: Some(secret("memory-admin-key", &[("key", ADMIN_KEY)])),
+        pooler_config: Some(secret("memory-pooler", &[("password", POOLER_PASSWORD)])),
         ..Observed::nothing(now())
     }
 }

@@ -1,49 +1,76 @@
 //! Golden files: the whole of each child, for a minimal and for a full resource.
 
-use agentfs_operator::agentfs::build::{Children, Prepared, build};
+use agentfs_operator::agentfs::build::{Child, Children, Prepared, build};
+use agentfs_operator::agentfs::observe::Observed;
 use agentfs_operator::agentfs::validate::validate;
+use k8s_openapi::api::core::v1::Secret;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::fixtures::{agentfs, images, with_secrets};
+use crate::fixtures::{agentfs, images, owner, secret, with_secrets};
 
 /// The children of a fixture whose database is ready and whose schema is migrated.
-fn children(file: &str) -> Children<Prepared> {
+pub(crate) fn children(file: &str) -> Children<Prepared> {
+    let resource = agentfs(file);
     let mut observed = with_secrets();
+    if resource.spec.database.external.is_some() {
+        observed.credentials = None;
+        let url = "postgres://app:it%27s%20%22hunter2%22@db.internal/memory?sslmode=verify-full";
+        let secret = secret("memory-db", &[("uri", url)]);
+        observed.references.secrets.insert("memory-db".into(), secret);
+    }
     observed.postgres = serde_json::from_value(json!({
-        "metadata": {"name": "memory-postgres", "ownerReferences": [{"apiVersion": "agentfs.io/v1alpha1",
-            "kind": "AgentFS", "name": "memory", "controller": true,
-            "uid": "11111111-2222-3333-4444-555555555555"}]},
-        "spec": {"selector": {}, "template": {}},
+        "metadata": {"name": "memory-postgres"}, "spec": {"selector": {}, "template": {}},
         "status": {"replicas": 1, "readyReplicas": 1}}))
     .unwrap();
-    let resource = agentfs(file);
-    let first = build(&validate(&resource, &observed, &images()).unwrap()).unwrap();
-    let mut job = first.migration.job.unwrap();
+    let build_all =
+        |observed: &Observed| build(&validate(&resource, owner(), observed, &images()).unwrap());
+    let mut job = build_all(&observed).unwrap().migration.job.wanted().unwrap();
     job.status = serde_json::from_value(json!({"conditions": [
         {"type": "Complete", "status": "True", "lastTransitionTime": "2026-11-23T14:00:00Z"}]}))
     .unwrap();
     observed.jobs = vec![job];
-    build(&validate(&resource, &observed, &images()).unwrap()).unwrap()
+    build_all(&observed).unwrap()
 }
 
-fn check(file: &str, child: &str, object: &impl Serialize) {
+/// Holds a child to its golden file; one that is not wanted has none.
+fn check(file: &str, child: &str, object: Child<impl Serialize>) {
+    let Some(object) = object.wanted() else { return };
+    bound(|| insta::assert_yaml_snapshot!(format!("{file}-{child}"), object));
+}
+
+fn bound(check: impl FnOnce()) {
     let mut settings = insta::Settings::clone_current();
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
-    settings.bind(|| insta::assert_yaml_snapshot!(format!("{file}-{child}"), object));
+    settings.bind(check);
+}
+
+/// Holds an entry of a Secret to its golden file.
+fn check_text(file: &str, child: &str, secret: &Child<Secret>, key: &str) {
+    let Child::Wanted(secret) = secret else { return };
+    let text = String::from_utf8(secret.data.as_ref().unwrap()[key].0.clone()).unwrap();
+    bound(|| insta::assert_snapshot!(format!("{file}-{child}"), text));
 }
 
 fn check_all(file: &str) {
-    let children = children(file);
-    check(file, "credentials", &children.credentials);
-    check(file, "admin-key", &children.admin_key);
-    check(file, "volume", &children.volume);
-    check(file, "postgres", &children.postgres);
-    check(file, "postgres-service", &children.postgres_service);
-    check(file, "migration", &children.migration.job.unwrap());
-    check(file, "api", &children.api.unwrap());
-    check(file, "api-service", &children.api_service);
+    let Children { admin_key, database, pooler, migration, api } = children(file);
+    check(file, "admin-key", admin_key);
+    check(file, "credentials", database.credentials);
+    check(file, "volume", database.volume);
+    check(file, "postgres", database.postgres);
+    check(file, "postgres-service", database.service);
+    check(file, "pooler", pooler.deployment);
+    check(file, "pooler-service", pooler.service);
+    check(file, "pooler-budget", pooler.budget);
+    check_text(file, "pooler-ini", &pooler.config, "pgbouncer.ini");
+    check_text(file, "pooler-userlist", &pooler.config, "userlist.txt");
+    check(file, "pooler-config", pooler.config);
+    check(file, "migration", migration.job);
+    check(file, "api", api.deployment);
+    check(file, "api-service", api.service);
+    check(file, "api-autoscaler", api.autoscaler);
+    check(file, "api-budget", api.budget);
 }
 
 #[test]
@@ -57,10 +84,29 @@ fn full() {
 }
 
 #[test]
+fn external() {
+    check_all("external");
+    let children = children("external");
+    assert!(matches!(children.database.postgres, Child::Unwanted));
+    assert!(matches!(children.database.service, Child::Unwanted));
+    assert!(matches!(children.database.volume, Child::Left), "data is never removed");
+    assert!(matches!(children.database.credentials, Child::Left));
+}
+
+#[test]
+fn external_pooled() {
+    check_all("external-pooled");
+}
+
+#[test]
 fn the_same_plan_builds_the_same_objects() {
     let yaml = |children: Children<Prepared>| {
-        serde_yaml_ng::to_string(&(children.api, children.postgres, children.migration.job))
-            .unwrap()
+        serde_yaml_ng::to_string(&(
+            children.api.deployment.wanted(),
+            children.database.postgres.wanted(),
+            children.migration.job.wanted(),
+        ))
+        .unwrap()
     };
     assert_eq!(yaml(children("full")), yaml(children("full")));
 }

@@ -4,8 +4,20 @@
 #![allow(clippy::unwrap_used)] // clippy knows only the functions marked #[test] as tests
 
 mod api_server;
+mod chart;
 mod crd;
+mod external;
 mod fixtures;
 mod golden;
+mod metrics;
+mod pod_settings;
+mod pooler;
 mod reconcile;
+mod rights;
+mod rules;
+mod samples;
+mod scaling;
 mod status;
+mod suspend;
+mod troubleshooting;
+mod world;

@@ -1,122 +1,9 @@
 //! Whole reconciles against an API server in memory.
 
-use std::future::Future;
-use std::net::IpAddr;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use agentfs_operator::agentfs::reconcile::Error;
+use serde_json::json;
 
-use agentfs_operator::agentfs::readiness::{Readiness, Unready};
-use agentfs_operator::agentfs::reconcile::{Context, Error, reconcile};
-use agentfs_operator::crd::AgentFS;
-use agentfs_operator::metrics::Metrics;
-use kube::runtime::controller::Action;
-use serde_json::{Value, json};
-
-use crate::api_server::ApiServer;
-use crate::fixtures::{agentfs, images};
-
-const RESOURCE: &str = "agentfs.io/v1alpha1/agentfses/memory";
-const STATEFULSET: &str = "apps/v1/statefulsets/memory-postgres";
-const DEPLOYMENT: &str = "apps/v1/deployments/memory-api";
-
-/// What API pods say that are not ready.
-struct Says(Unready);
-
-impl Readiness for Says {
-    fn ask(&self, _: IpAddr) -> Pin<Box<dyn Future<Output = Option<Unready>> + Send + '_>> {
-        Box::pin(async { Some(self.0.clone()) })
-    }
-}
-
-/// A cluster with the AgentFS `memory`, and an operator to look after it.
-struct World {
-    server: ApiServer,
-    context: Arc<Context>,
-    resource: Arc<AgentFS>,
-}
-
-impl World {
-    fn new(file: &str) -> Self {
-        let server = ApiServer::default();
-        let resource = agentfs(file);
-        server.put(RESOURCE, serde_json::to_value(&resource).unwrap());
-        let client = server.client();
-        let context = Context {
-            reporter: "test".into(),
-            client,
-            images: images(),
-            readiness: Box::new(Says(Unready {
-                reason: "DatabaseUnreachable".into(),
-                message: "Cannot reach memory-postgres:5432 (connection refused).".into(),
-            })),
-            metrics: Metrics::new().unwrap(),
-            failures: Mutex::default(),
-        };
-        Self { server, context: Arc::new(context), resource: Arc::new(resource) }
-    }
-
-    async fn reconcile(&self) -> Result<Action, Error> {
-        reconcile(self.resource.clone(), self.context.clone()).await
-    }
-
-    /// The writes of one reconcile.
-    async fn writes(&self) -> Vec<String> {
-        self.server.writes();
-        self.reconcile().await.unwrap();
-        self.server.writes()
-    }
-
-    fn condition(&self, kind: &str) -> Value {
-        let resource = self.server.get(RESOURCE).unwrap();
-        let conditions = resource["status"]["conditions"].as_array().unwrap();
-        conditions.iter().find(|c| c["type"] == kind).unwrap().clone()
-    }
-
-    /// Status, reason and message of a condition.
-    fn said(&self, kind: &str) -> (String, String, String) {
-        let condition = self.condition(kind);
-        let text = |key: &str| condition[key].as_str().unwrap().to_owned();
-        (text("status"), text("reason"), text("message"))
-    }
-
-    fn database_is_ready(&self) {
-        let status = json!({"status": {"replicas": 1, "readyReplicas": 1}});
-        self.server.change(STATEFULSET, &status);
-    }
-
-    fn job(&self) -> String {
-        let mut names = self.server.names("batch/v1/jobs");
-        assert_eq!(names.len(), 1, "{names:?}");
-        format!("batch/v1/jobs/{}", names.remove(0))
-    }
-
-    fn end_job(&self, condition: &str, at: &str) {
-        let ended = json!({"status": {"conditions": [
-            {"type": condition, "status": "True", "lastTransitionTime": at}]}});
-        self.server.change(&self.job(), &ended);
-    }
-
-    fn pods_are_ready(&self, count: i32) {
-        let status = json!({"status": {"replicas": count, "readyReplicas": count,
-                                       "updatedReplicas": count, "observedGeneration": 1}});
-        self.server.change(DEPLOYMENT, &status);
-        self.server.change(DEPLOYMENT, &json!({"metadata": {"generation": 1}}));
-    }
-
-    /// An AgentFS of which everything works.
-    async fn settled(file: &str) -> Self {
-        let world = Self::new(file);
-        world.reconcile().await.unwrap();
-        world.database_is_ready();
-        world.reconcile().await.unwrap();
-        world.end_job("Complete", "2026-11-23T14:00:00Z");
-        world.reconcile().await.unwrap();
-        world.pods_are_ready(world.resource.spec.api.replicas);
-        world.reconcile().await.unwrap();
-        assert_eq!(world.said("Ready").0, "True");
-        world
-    }
-}
+use crate::world::{DEPLOYMENT, POOLER, RESOURCE, STATEFULSET, World};
 
 #[tokio::test]
 async fn a_new_resource_gets_its_children_in_order() {
@@ -126,12 +13,18 @@ async fn a_new_resource_gets_its_children_in_order() {
     assert_eq!(
         children,
         [
-            "v1/secrets/memory-credentials",
             "v1/secrets/memory-admin-key",
+            "v1/secrets/memory-credentials",
             "v1/persistentvolumeclaims/data-memory-postgres-0",
             "v1/services/memory-postgres",
             "apps/v1/statefulsets/memory-postgres",
+            "v1/secrets/memory-pooler",
+            "v1/services/memory-pooler",
+            "policy/v1/poddisruptionbudgets/memory-pooler",
+            "apps/v1/deployments/memory-pooler",
+            "apps/v1/deployments/memory-pooler/scale",
             "v1/services/memory-api",
+            "policy/v1/poddisruptionbudgets/memory-api",
             "agentfs.io/v1alpha1/agentfses/memory/status",
         ]
     );
@@ -150,6 +43,7 @@ async fn a_new_resource_gets_its_children_in_order() {
     world.reconcile().await.unwrap();
     assert!(world.server.get(DEPLOYMENT).is_some());
     world.pods_are_ready(3);
+    world.rolled_out(POOLER, 2);
     let last = world.writes().await;
     assert_eq!(
         last,
@@ -173,11 +67,12 @@ async fn drift_is_repaired_and_what_others_added_stays() {
     let world = World::settled("minimal").await;
     world.server.change(
         DEPLOYMENT,
-        &json!({"metadata": {"annotations": {"theirs": "1"}}, "spec": {"replicas": 1, "paused": true}}),
+        &json!({"metadata": {"annotations": {"theirs": "1"}},
+                "spec": {"revisionHistoryLimit": 1, "paused": true}}),
     );
     assert_eq!(world.writes().await[0], format!("PATCH {DEPLOYMENT}"));
     let deployment = world.server.get(DEPLOYMENT).unwrap();
-    assert_eq!(deployment["spec"]["replicas"], 3);
+    assert_eq!(deployment["spec"]["revisionHistoryLimit"], 3);
     assert_eq!(deployment["spec"]["paused"], true);
     assert_eq!(deployment["metadata"]["annotations"]["theirs"], "1");
 
@@ -213,7 +108,7 @@ async fn foreign_objects_are_not_touched() {
         "spec": {"ports": []}});
     world.server.put("v1/services/memory-api", foreign.clone());
     let writes = world.writes().await;
-    assert!(writes.iter().all(|w| w.contains("/status") || w.starts_with("POST")), "{writes:?}");
+    assert!(!writes.contains(&"PATCH v1/services/memory-api".to_owned()), "{writes:?}");
     let (status, reason, message) = world.said("Ready");
     assert_eq!((status.as_str(), reason.as_str()), ("False", "NameTaken"));
     assert!(
@@ -221,12 +116,64 @@ async fn foreign_objects_are_not_touched() {
             .starts_with("Service memory-api is there already and belongs to Shop till (since 20"),
         "{message}"
     );
+    assert_eq!(world.said("APIReady").1, "NameTaken");
+    assert!(world.server.get(STATEFULSET).is_some(), "one name that is taken stopped the others");
     assert_eq!(world.server.get("v1/services/memory-api").unwrap()["spec"], foreign["spec"]);
     assert_eq!(world.writes().await, Vec::<String>::new(), "the same trouble was told twice");
 
     world.server.remove("v1/services/memory-api");
     world.reconcile().await.unwrap();
-    assert!(world.server.get(STATEFULSET).is_some(), "it did not go on by itself");
+    assert!(world.server.get("v1/services/memory-api").is_some(), "it did not go on by itself");
+}
+
+#[tokio::test]
+async fn a_volume_of_somebody_else_is_not_used() {
+    let world = World::new("minimal");
+    let volume = "v1/persistentvolumeclaims/data-memory-postgres-0";
+    world.server.put(volume, json!({"metadata": {"name": "data-memory-postgres-0"}, "spec": {}}));
+    world.reconcile().await.unwrap();
+    assert_eq!(world.said("DatabaseReady").1, "NameTaken");
+    assert!(world.server.get(STATEFULSET).is_none(), "PostgreSQL would work on others' data");
+    assert!(world.server.get("v1/services/memory-api").is_some());
+}
+
+#[tokio::test]
+async fn a_secret_of_somebody_else_is_neither_used_nor_made_anew() {
+    let world = World::new("minimal");
+    let secret = "v1/secrets/memory-credentials";
+    let foreign = json!({"metadata": {"name": "memory-credentials", "namespace": "agents"},
+                         "data": {"password": "c2VjcmV0"}});
+    world.server.put(secret, foreign.clone());
+    let writes = world.writes().await;
+    assert!(!writes.contains(&format!("PATCH {secret}")), "{writes:?}");
+    assert_eq!(world.said("CredentialsReady").1, "NameTaken");
+    assert_eq!(world.server.get(secret).unwrap()["data"], foreign["data"]);
+    assert!(world.server.get(STATEFULSET).is_none());
+    assert!(world.server.get("v1/secrets/memory-admin-key").is_some());
+}
+
+#[tokio::test]
+async fn a_broken_secret_leaves_what_runs_alone_and_holds_up_nothing_else() {
+    let world = World::settled("minimal").await;
+    let (secret, api) = ("v1/secrets/memory-credentials", "v1/services/memory-api");
+    let (set, deployment) = (world.server.get(STATEFULSET), world.server.get(DEPLOYMENT));
+    let whole = world.server.get(secret).unwrap();
+    world.server.change(secret, &json!({"data": {"password": null}}));
+    world.server.remove(api);
+    world.reconcile().await.unwrap();
+    let (status, reason, message) = world.said("CredentialsReady");
+    assert_eq!((status.as_str(), reason.as_str()), ("False", "CredentialsUnusable"));
+    assert!(
+        message.starts_with("Secret memory-credentials lacks the entry password (since "),
+        "{message}"
+    );
+    assert_eq!(world.said("APIReady").0, "True", "the API serves on");
+    assert_eq!((world.server.get(STATEFULSET), world.server.get(DEPLOYMENT)), (set, deployment));
+    assert!(world.server.get(api).is_some(), "the Service was not made again");
+
+    world.server.change(secret, &json!({"data": whole["data"]}));
+    world.reconcile().await.unwrap();
+    assert_eq!(world.said("Ready").0, "True");
 }
 
 #[tokio::test]
@@ -297,6 +244,17 @@ async fn a_refusal_of_the_api_server_is_told() {
         message.contains("Kubernetes refuses the PersistentVolumeClaim data-memory-postgres-0")
     );
     assert!(world.server.get(STATEFULSET).is_none());
+    assert!(world.server.get("v1/services/memory-api").is_some(), "the others were not made");
+    assert_eq!(world.writes().await, [format!("PATCH {volume}")], "it was told twice");
+}
+
+#[tokio::test]
+async fn secrets_that_are_refused_hold_up_what_needs_them() {
+    let world = World::new("minimal");
+    world.server.refuse("v1/secrets/memory-credentials", 403, "exceeded quota: secrets=0");
+    world.reconcile().await.unwrap();
+    assert_eq!(world.said("CredentialsReady").1, "QuotaExceeded");
+    assert!(world.server.get(STATEFULSET).is_none(), "its password would change every time");
 }
 
 #[tokio::test]
@@ -337,13 +295,7 @@ async fn a_resource_made_again_finds_its_data_and_its_password() {
 #[tokio::test]
 async fn the_reason_of_a_pod_that_is_not_ready_is_its_own() {
     let world = World::settled("minimal").await;
-    let pod = json!({"metadata": {"name": "memory-api-1", "namespace": "agents", "labels": {
-            "app.kubernetes.io/managed-by": "agentfs-operator",
-            "app.kubernetes.io/instance": "memory",
-            "app.kubernetes.io/component": "api"}},
-        "status": {"phase": "Running", "podIP": "10.0.0.9", "conditions": [
-            {"type": "Ready", "status": "False", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}});
-    world.server.put("v1/pods/memory-api-1", pod);
+    world.pod_is_not_ready("memory-api-1", "api");
     let stuck = json!({"status": {"replicas": 4, "readyReplicas": 3, "updatedReplicas": 1}});
     world.server.change(DEPLOYMENT, &stuck);
     world.reconcile().await.unwrap();

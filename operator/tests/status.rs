@@ -1,14 +1,16 @@
 //! What is said of an AgentFS, from what was seen: validate, and the statuses that follow.
 
+use agentfs_operator::agentfs::ownership::Owner;
+use agentfs_operator::agentfs::plan::DatabasePlan;
 use agentfs_operator::agentfs::status::{assess_invalid, render};
 use agentfs_operator::agentfs::validate::{Invalid, validate};
 use serde_json::json;
 
-use crate::fixtures::{agentfs, images, now, secret, with_secrets};
+use crate::fixtures::{agentfs, images, now, owner, secret, with_secrets};
 
 #[test]
 fn a_resource_that_was_not_looked_at_is_unknown() {
-    let invalid = Invalid::Spec { field: "spec.image", problem: "is not an image".into() };
+    let invalid = Invalid { field: "spec.image", problem: "is not an image".into() };
     let status = render(&assess_invalid(&invalid), None, Some(1), now());
     let said: Vec<_> =
         status.conditions.iter().map(|c| (c.type_.as_str(), c.status.as_str())).collect();
@@ -34,8 +36,10 @@ fn a_resource_that_was_not_looked_at_is_unknown() {
 fn a_secret_that_cannot_be_used_is_named() {
     let mut observed = with_secrets();
     observed.credentials = Some(secret("memory-credentials", &[("username", "agentfs")]));
-    let invalid = validate(&agentfs("minimal"), &observed, &images()).unwrap_err();
-    assert_eq!(invalid.to_string(), "Secret memory-credentials lacks the entry password");
+    let plan = validate(&agentfs("minimal"), owner(), &observed, &images()).unwrap();
+    assert!(plan.access.is_none() && plan.admin_key.is_some());
+    let told: Vec<_> = plan.obstacles.iter().map(|o| o.problem.to_string()).collect();
+    assert_eq!(told, ["Secret memory-credentials lacks the entry password"]);
 }
 
 #[test]
@@ -46,21 +50,21 @@ fn an_existing_volume_keeps_its_class_and_never_shrinks() {
         "metadata": {"name": "data-memory-postgres-0", "uid": "v", "labels": labels},
         "spec": {"storageClassName": "slow", "resources": {"requests": {"storage": "100Gi"}}}}))
     .unwrap();
-    let plan = validate(&agentfs("full"), &observed, &images()).unwrap();
-    assert_eq!(plan.database.size.as_str(), "100Gi");
-    assert_eq!(plan.database.storage_class.as_deref(), Some("slow"));
-    assert_eq!(plan.schema.volume_uid, "v");
+    let plan = validate(&agentfs("full"), owner(), &observed, &images()).unwrap();
+    let DatabasePlan::Embedded(database) = plan.database else { panic!("it is embedded") };
+    assert_eq!(database.size.as_str(), "100Gi");
+    assert_eq!(database.storage_class.as_deref(), Some("slow"));
+    assert_eq!(plan.access.unwrap().identity, "v");
 }
 
 #[test]
 fn a_name_that_fits_no_service_is_refused_without_the_api_server() {
     for name in ["", "-a", "a-", "A", "a.b", "1a", &"a".repeat(41)] {
-        let mut resource = agentfs("minimal");
-        resource.metadata.name = Some(name.into());
+        let owner = Owner { name: name.into(), ..owner() };
         assert!(
             matches!(
-                validate(&resource, &with_secrets(), &images()),
-                Err(Invalid::Spec { field: "metadata.name", .. })
+                validate(&agentfs("minimal"), owner, &with_secrets(), &images()),
+                Err(Invalid { field: "metadata.name", .. })
             ),
             "{name:?} was taken"
         );

@@ -71,6 +71,7 @@ fn app(settings: Settings) -> Result<App, prometheus::Error> {
         proxies: Arc::new(connections.proxies),
         requests: limiter(Limited::Requests, limits.requests_per_minute),
         searches: limiter(Limited::Searches, limits.searches_per_minute),
+        searches_per_day: limits.searches_per_day,
         health: Health::watch(&database.address),
         pool,
         reads,

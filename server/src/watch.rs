@@ -10,26 +10,32 @@ use crate::store::StoreError;
 use crate::store::embedding_jobs::counts;
 
 const EVERY: Duration = Duration::from_secs(15);
-/// A look may take one part of this many of the time: jobs that are many are counted less often.
+const BEGIN_AFTER: Duration = Duration::from_secs(1);
+/// Counting may take one part of this many of the time: jobs that are many are counted less often.
 const PART_OF_TIME: u32 = 100;
 
 /// Looks at the pool and at the embedding jobs, over and over.
 pub async fn watch(pool: PgPool, metrics: Metrics) -> Infallible {
+    // The first requests need the pool's first connection more.
+    tokio::time::sleep(BEGIN_AFTER).await;
     loop {
-        let began = Instant::now();
-        if let Err(error) = look(&pool, &metrics).await {
+        let counting = look(&pool, &metrics).await.unwrap_or_else(|error| {
             // The health check says it aloud.
             tracing::debug!("embedding jobs cannot be counted: {error}");
             metrics.embedding_jobs(&[]);
-        }
-        tokio::time::sleep(EVERY.max(began.elapsed() * PART_OF_TIME)).await;
+            Duration::ZERO
+        });
+        tokio::time::sleep(EVERY.max(counting * PART_OF_TIME)).await;
     }
 }
 
-async fn look(pool: &PgPool, metrics: &Metrics) -> Result<(), StoreError> {
+/// Looks once; says how long the counting took.
+async fn look(pool: &PgPool, metrics: &Metrics) -> Result<Duration, StoreError> {
     let began = Instant::now();
     let acquired = pool.acquire().await;
     metrics.pool_wait(began.elapsed());
-    metrics.embedding_jobs(&counts(&mut *acquired?).await?);
-    Ok(())
+    let mut connection = acquired?;
+    let began = Instant::now();
+    metrics.embedding_jobs(&counts(&mut connection).await?);
+    Ok(began.elapsed())
 }

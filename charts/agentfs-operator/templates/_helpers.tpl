@@ -42,32 +42,3 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $tag := .image.tag | default .root.Values.image.tag | default .root.Chart.AppVersion }}
 {{- with $registry }}{{ . }}/{{ end }}{{ .image.repository }}:{{ $tag }}{{ with .image.digest }}@{{ . }}{{ end }}
 {{- end }}
-
-{{/* What the operator may do in the namespaces that it watches. */}}
-{{- define "agentfs-operator.rules" -}}
-- apiGroups: [agentfs.io]
-  resources: [agentfses]
-  verbs: [get, list, watch]
-- apiGroups: [agentfs.io]
-  resources: [agentfses/status]
-  verbs: [patch]
-- apiGroups: [""]
-  resources: [secrets, services, persistentvolumeclaims]
-  verbs: [get, list, watch, create, patch]
-- apiGroups: [""]
-  resources: [pods]
-  verbs: [list, watch]
-# To read why a StatefulSet, a Job or a volume claim is stuck.
-- apiGroups: [""]
-  resources: [events]
-  verbs: [list]
-- apiGroups: [apps]
-  resources: [deployments, statefulsets]
-  verbs: [get, list, watch, create, patch]
-- apiGroups: [batch]
-  resources: [jobs]
-  verbs: [list, watch, create, patch, delete]
-- apiGroups: [events.k8s.io]
-  resources: [events]
-  verbs: [create, patch]
-{{- end }}

@@ -1,213 +1,129 @@
-//! The fourth call of a reconcile: write what differs.
-//!
-//! Server-side apply with one field manager. An object is equal when the annotated hash of what was
-//! applied matches and the live values of our fields do; then nothing is written. So what others
-//! change of ours is repaired at once, and what they add stays.
+//! The fourth call of a reconcile: write what differs, in an order in which each object finds what it
+//! needs, and remove what is no longer wanted.
 
-use std::fmt::Debug;
-use std::marker::PhantomData;
-
-use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
-use kube::api::{Api, DeleteParams, Patch, PatchParams};
-use kube::{Client, Resource, ResourceExt as _};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use kube::{Client, ResourceExt as _};
 
-use super::build::{Applied, Children, Migration, Prepared};
-use super::credentials;
-use super::equality::covers;
-use super::names::{APPLIED_HASH, MANAGER};
+use super::build::{Api, Applied, Child, Children, Database, Migration, Pooler, Prepared};
+use super::conditions::{
+    API_READY, CREDENTIALS_READY, DATABASE_READY, POOLER_READY, PROGRESSING, SCHEMA_READY,
+};
 use super::observe::Observed;
+use super::obstacles::Obstacle;
+use super::writer::Writer;
 
-/// Why objects could not be applied.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The API server refuses an object: a quota, a policy, a value it does not take.
-    #[error("Kubernetes refuses the {kind} {name}: {message}")]
-    Refused {
-        /// The object's kind.
-        kind: String,
-        /// The object's name.
-        name: String,
-        /// What the API server says.
-        message: String,
-    },
-    /// Somebody else wrote at the same moment, or the API server cannot be reached: try again.
-    #[error("cannot write the {kind} {name}: {source}")]
-    Unavailable {
-        /// The object's kind.
-        kind: String,
-        /// The object's name.
-        name: String,
-        /// What went wrong.
-        source: kube::Error,
-    },
-    /// An object could not be written as JSON.
-    #[error("cannot express the {kind} {name} as JSON: {source}")]
-    Json {
-        /// The object's kind.
-        kind: String,
-        /// The object's name.
-        name: String,
-        /// What went wrong.
-        source: serde_json::Error,
-    },
+pub use super::writer::Error;
+
+/// What became of the children.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The children as the API server has them.
+    pub children: Children<Applied>,
+    /// What keeps some of them from being as they should: what was known before, and what the API
+    /// server refused.
+    pub obstacles: Vec<Obstacle>,
 }
 
-/// Writes what differs between `children` and what was `observed`, in an order in which each object
-/// finds what it needs, and removes what is no longer wanted.
+/// Writes what differs between `children` and what was `observed`. Objects that the API server refuses
+/// are noted as obstacles, and the others are written nevertheless.
 pub async fn apply(
     client: &Client,
     namespace: &str,
     children: Children<Prepared>,
     observed: &Observed,
-) -> Result<Children<Applied>, Error> {
-    let writer = Writer { client, namespace };
+    obstacles: Vec<Obstacle>,
+) -> Result<Outcome, Error> {
+    let mut writer = Writer::new(client, namespace, obstacles);
     // No `..`: a child that is added to the struct cannot be forgotten here.
-    let Children {
-        credentials,
-        admin_key,
-        volume,
-        postgres_service,
-        postgres,
-        api_service,
-        migration: Migration { next, job, obsolete },
-        api,
-        state: PhantomData,
-    } = children;
-    let credentials = writer.apply(credentials, observed.credentials.as_ref()).await?;
-    let admin_key = writer.apply(admin_key, observed.admin_key.as_ref()).await?;
-    let volume = writer.apply(volume, observed.volume.as_ref()).await?;
-    let postgres_service =
-        writer.apply(postgres_service, observed.postgres_service.as_ref()).await?;
-    let postgres = writer.apply(postgres, observed.postgres.as_ref()).await?;
-    let api_service = writer.apply(api_service, observed.api_service.as_ref()).await?;
-    let job = match job {
-        Some(job) => {
-            let live = observed.jobs.iter().find(|live| live.name_any() == job.name_any());
-            Some(writer.apply(job, live).await?)
-        }
-        None => None,
+    let Children { admin_key, database, pooler, migration, api } = children;
+    let admin_key = writer.child(CREDENTIALS_READY, admin_key, observed.admin_key.as_ref()).await?;
+    let needs_credentials = database.credentials.is_wanted();
+    let database = Box::pin(write_database(&mut writer, database, observed)).await?;
+    let has_credentials = !needs_credentials || database.credentials.is_some();
+    let has_secrets = has_credentials && admin_key.is_some();
+    let migration = write_migration(&mut writer, migration, has_secrets, observed);
+    let migration = Box::pin(migration).await?;
+    let needs_pooler = pooler.config.is_wanted();
+    let pooler = Box::pin(write_pooler(&mut writer, pooler, has_credentials, observed)).await?;
+    let has_way = has_credentials && (!needs_pooler || pooler.config.is_some());
+    let api = Box::pin(write_api(&mut writer, api, has_way, observed)).await?;
+    let children = Children { admin_key, database, pooler, migration, api };
+    Ok(Outcome { children, obstacles: writer.obstacles })
+}
+
+async fn write_database(
+    writer: &mut Writer<'_>,
+    database: Database<Prepared>,
+    observed: &Observed,
+) -> Result<Database<Applied>, Error> {
+    let Database { credentials, volume, service, postgres, replicas } = database;
+    let credentials =
+        writer.child(CREDENTIALS_READY, credentials, observed.credentials.as_ref()).await?;
+    let volume = writer.child(DATABASE_READY, volume, observed.volume.as_ref()).await?;
+    let service = writer.child(DATABASE_READY, service, observed.postgres_service.as_ref()).await?;
+    // Without a volume of ours PostgreSQL would wait, or use what is somebody else's.
+    let postgres = postgres.needing(volume.is_some() && credentials.is_some());
+    let postgres = writer.child(DATABASE_READY, postgres, observed.postgres.as_ref()).await?;
+    let postgres = writer.scale(DATABASE_READY, postgres, replicas).await?;
+    Ok(Database { credentials, volume, service, postgres, replicas })
+}
+
+async fn write_pooler(
+    writer: &mut Writer<'_>,
+    pooler: Pooler<Prepared>,
+    has_credentials: bool,
+    observed: &Observed,
+) -> Result<Pooler<Applied>, Error> {
+    let Pooler { config, service, deployment, replicas, budget } = pooler;
+    let config = config.needing(has_credentials);
+    let config = writer.child(POOLER_READY, config, observed.pooler_config.as_ref()).await?;
+    let service = writer.child(POOLER_READY, service, observed.pooler_service.as_ref()).await?;
+    let budget = writer.child(PROGRESSING, budget, observed.pooler_budget.as_ref()).await?;
+    let deployment = deployment.needing(config.is_some());
+    let deployment = writer.child(POOLER_READY, deployment, observed.pooler.as_ref()).await?;
+    let deployment = writer.scale(POOLER_READY, deployment, replicas).await?;
+    Ok(Pooler { config, service, deployment, replicas, budget })
+}
+
+async fn write_migration(
+    writer: &mut Writer<'_>,
+    migration: Migration<Prepared>,
+    has_secrets: bool,
+    observed: &Observed,
+) -> Result<Migration<Applied>, Error> {
+    let Migration { next, job, obsolete } = migration;
+    let live = match &job {
+        Child::Wanted(job) => observed.jobs.iter().find(|live| live.name_any() == job.name_any()),
+        Child::Left | Child::Unwanted => None,
     };
-    let api = match api {
-        Some(api) => Some(writer.apply(api, observed.api.as_ref()).await?),
-        None => None,
-    };
+    let job = writer.child(SCHEMA_READY, job.needing(has_secrets), live).await?;
     for name in &obsolete {
-        writer.delete::<Job>(name).await?;
+        writer.delete::<Job>(name, None).await?;
     }
-    Ok(Children {
-        credentials,
-        admin_key,
-        volume,
-        postgres_service,
-        postgres,
-        api_service,
-        migration: Migration { next, job, obsolete },
-        api,
-        state: PhantomData,
-    })
+    Ok(Migration { next, job, obsolete })
 }
 
-struct Writer<'a> {
-    client: &'a Client,
-    namespace: &'a str,
-}
-
-impl Writer<'_> {
-    /// Makes the live object have all that `wanted` says. Writes nothing when it does already.
-    async fn apply<K>(&self, wanted: K, live: Option<&K>) -> Result<K, Error>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + Serialize
-            + DeserializeOwned,
-    {
-        let name = wanted.name_any();
-        let kind = K::kind(&()).into_owned();
-        let json = |source| Error::Json { kind: kind.clone(), name: name.clone(), source };
-        let mut patch = hashed(serde_json::to_value(&wanted).map_err(json)?);
-        if let Some(live) = live {
-            if covers(&serde_json::to_value(live).map_err(json)?, &patch) {
-                return Ok(live.clone());
-            }
-            // Only that very object may be changed, not another one that took its place meanwhile.
-            patch["metadata"]["uid"] = json!(live.uid());
-        }
-        // What was not there is made without force, so that an object that somebody made meanwhile is
-        // not overwritten.
-        let params = PatchParams {
-            field_manager: Some(MANAGER.into()),
-            force: live.is_some(),
-            ..PatchParams::default()
-        };
-        tracing::info!(kind, name, namespace = self.namespace, new = live.is_none(), "applying");
-        let api: Api<K> = Api::namespaced(self.client.clone(), self.namespace);
-        let mut applied = api.patch(&name, &params, &Patch::Apply(&patch)).await;
-        if live.is_some() && applied.as_ref().is_err_and(is_contradiction) {
-            applied = replace_lists(&api, &name, &patch, &params).await;
-        }
-        applied.map_err(|error| refused_or_unavailable(kind, name, error))
+/// Without its budget or its autoscaler the API answers as before, so they are told of in Progressing.
+async fn write_api(
+    writer: &mut Writer<'_>,
+    api: Api<Prepared>,
+    has_way: bool,
+    observed: &Observed,
+) -> Result<Api<Applied>, Error> {
+    let Api { service, deployment, replicas, autoscaler, budget } = api;
+    let service = writer.child(API_READY, service, observed.api_service.as_ref()).await?;
+    let budget = writer.child(PROGRESSING, budget, observed.api_budget.as_ref()).await?;
+    let deployment = deployment.needing(has_way);
+    let deployment = writer.child(API_READY, deployment, observed.api.as_ref()).await?;
+    // An autoscaler that is no longer wanted goes before the number is set, and one that is wanted
+    // comes after there is a number.
+    let live = observed.autoscaler.as_ref();
+    let goes = matches!(autoscaler, Child::Unwanted);
+    if goes {
+        writer.child::<HorizontalPodAutoscaler>(PROGRESSING, Child::Unwanted, live).await?;
     }
-
-    async fn delete<K>(&self, name: &str) -> Result<(), Error>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + DeserializeOwned,
-    {
-        let kind = K::kind(&()).into_owned();
-        tracing::info!(kind, name, namespace = self.namespace, "deleting what is no longer wanted");
-        let api: Api<K> = Api::namespaced(self.client.clone(), self.namespace);
-        match api.delete(name, &DeleteParams::background()).await {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-            Err(error) => Err(refused_or_unavailable(kind, name.to_owned(), error)),
-        }
-    }
-}
-
-/// Whether the object would contradict itself.
-fn is_contradiction(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == 422)
-}
-
-/// A hand that changed the number of a port left an element that is not ours, and ours beside it
-/// would have the same name. Then our lists replace those that are there, and the apply is repeated.
-async fn replace_lists<K>(
-    api: &Api<K>,
-    name: &str,
-    patch: &Value,
-    params: &PatchParams,
-) -> Result<K, kube::Error>
-where
-    K: Clone + Debug + DeserializeOwned,
-{
-    let replace = PatchParams { force: false, ..params.clone() };
-    let spec = json!({"metadata": {"uid": patch["metadata"]["uid"]}, "spec": patch["spec"]});
-    api.patch(name, &replace, &Patch::Merge(&spec)).await?;
-    api.patch(name, params, &Patch::Apply(patch)).await
-}
-
-/// An object with the annotation that says what was applied.
-fn hashed(mut object: Value) -> Value {
-    let hash = credentials::hash([object.to_string().as_str()]);
-    object["metadata"]["annotations"][APPLIED_HASH] = json!(hash);
-    object
-}
-
-fn refused_or_unavailable(kind: String, name: String, error: kube::Error) -> Error {
-    match error {
-        // 401: our token; 409: somebody else wrote; 429: too many requests. These pass.
-        kube::Error::Api(status)
-            if (400..500).contains(&status.code) && !matches!(status.code, 401 | 409 | 429) =>
-        {
-            Error::Refused { kind, name, message: status.message }
-        }
-        source => Error::Unavailable { kind, name, source },
-    }
+    let deployment = writer.scale(API_READY, deployment, replicas).await?;
+    let autoscaler = if goes { None } else { writer.child(PROGRESSING, autoscaler, live).await? };
+    Ok(Api { service, deployment, replicas, autoscaler, budget })
 }

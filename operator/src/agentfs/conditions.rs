@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::pods::{Trouble, unpunctuated};
+use super::reasons::Reason;
 
 /// Everything works as the spec asks.
 pub const READY: &str = "Ready";
@@ -15,6 +16,8 @@ pub const CREDENTIALS_READY: &str = "CredentialsReady";
 pub const DATABASE_READY: &str = "DatabaseReady";
 /// The schema fits the server's image.
 pub const SCHEMA_READY: &str = "SchemaReady";
+/// The connection pool takes connections.
+pub const POOLER_READY: &str = "PoolerReady";
 /// The API pods answer.
 pub const API_READY: &str = "APIReady";
 
@@ -24,21 +27,21 @@ pub enum Finding {
     /// It is as it should be.
     Fine {
         /// One word.
-        reason: &'static str,
+        reason: Reason,
         /// One sentence.
         message: String,
     },
     /// It is on its way; nobody has to do anything.
     Waiting {
         /// One word.
-        reason: &'static str,
+        reason: Reason,
         /// One sentence.
         message: String,
     },
     /// It is not so, and that is well.
     Not {
         /// One word.
-        reason: &'static str,
+        reason: Reason,
         /// One sentence.
         message: String,
     },
@@ -47,7 +50,7 @@ pub enum Finding {
     /// It cannot be told.
     Unknown {
         /// One word.
-        reason: &'static str,
+        reason: Reason,
         /// One sentence.
         message: String,
     },
@@ -55,22 +58,22 @@ pub enum Finding {
 
 impl Finding {
     /// It is as it should be.
-    pub fn fine(reason: &'static str, message: impl Into<String>) -> Self {
+    pub fn fine(reason: Reason, message: impl Into<String>) -> Self {
         Self::Fine { reason, message: message.into() }
     }
 
     /// It is on its way.
-    pub fn waiting(reason: &'static str, message: impl Into<String>) -> Self {
+    pub fn waiting(reason: Reason, message: impl Into<String>) -> Self {
         Self::Waiting { reason, message: message.into() }
     }
 
     /// It is not so, and that is well.
-    pub fn not(reason: &'static str, message: impl Into<String>) -> Self {
+    pub fn not(reason: Reason, message: impl Into<String>) -> Self {
         Self::Not { reason, message: message.into() }
     }
 
     /// It cannot be told.
-    pub fn unknown(reason: &'static str, message: impl Into<String>) -> Self {
+    pub fn unknown(reason: Reason, message: impl Into<String>) -> Self {
         Self::Unknown { reason, message: message.into() }
     }
 
@@ -84,6 +87,11 @@ impl Finding {
         matches!(self, Self::Wrong(_))
     }
 
+    /// Whether nobody has to do anything and nothing is on its way.
+    pub fn is_at_rest(&self) -> bool {
+        matches!(self, Self::Fine { .. } | Self::Not { .. })
+    }
+
     fn status(&self) -> &'static str {
         match self {
             Self::Fine { .. } => "True",
@@ -92,13 +100,13 @@ impl Finding {
         }
     }
 
-    fn reason(&self) -> &str {
+    fn reason(&self) -> Reason {
         match self {
             Self::Fine { reason, .. }
             | Self::Waiting { reason, .. }
             | Self::Not { reason, .. }
-            | Self::Unknown { reason, .. } => reason,
-            Self::Wrong(trouble) => &trouble.reason,
+            | Self::Unknown { reason, .. } => *reason,
+            Self::Wrong(trouble) => trouble.reason,
         }
     }
 
@@ -131,7 +139,7 @@ pub fn condition(
     Condition {
         type_: kind.into(),
         status: finding.status().into(),
-        reason: finding.reason().into(),
+        reason: finding.reason().to_string(),
         message: finding.message(since),
         last_transition_time: Time(since),
         observed_generation: generation,
@@ -158,7 +166,8 @@ mod tests {
 
     #[test]
     fn an_unchanged_finding_gives_an_unchanged_condition() {
-        let wrong = Finding::Wrong(Trouble::new("Crashing", "It ends again", "Look at its log."));
+        let wrong =
+            Finding::Wrong(Trouble::new(Reason::Crashing, "It ends again", "Look at its log."));
         let first = condition(READY, &wrong, &[], Some(2), at(0));
         let later = condition(READY, &wrong, std::slice::from_ref(&first), Some(2), at(600));
         assert_eq!(first, later);
@@ -171,12 +180,13 @@ mod tests {
 
     #[test]
     fn the_time_of_change_moves_with_the_status_alone() {
-        let wrong = Finding::Wrong(Trouble::new("Crashing", "It ends again", "Look."));
-        let other = Finding::Wrong(Trouble::new("ImagePullFailed", "No image", "Check."));
+        let wrong = Finding::Wrong(Trouble::new(Reason::Crashing, "It ends again", "Look."));
+        let other = Finding::Wrong(Trouble::new(Reason::ImagePullFailed, "No image", "Check."));
         let first = condition(READY, &wrong, &[], None, at(0));
         let second = condition(READY, &other, std::slice::from_ref(&first), None, at(60));
         assert_eq!(second.last_transition_time, first.last_transition_time);
-        let fine = condition(READY, &Finding::fine("Ready", "Well."), &[second], None, at(120));
+        let fine =
+            condition(READY, &Finding::fine(Reason::Ready, "Well."), &[second], None, at(120));
         assert_ne!(fine.last_transition_time, first.last_transition_time);
     }
 }

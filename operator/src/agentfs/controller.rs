@@ -1,28 +1,19 @@
-//! The controller process: watches, leader election, probes, and a stop without a cut.
+//! The controller process: leader election, probes, and a stop without a cut.
 
 use std::pin::pin;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use futures::StreamExt as _;
-use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret, Service};
-use kube::api::Api;
-use kube::core::PartialObjectMeta;
-use kube::runtime::controller::{Config, Controller};
+use kube::Client;
 use kube::runtime::events::Reporter;
-use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::{PredicateConfig, WatchStreamExt as _, predicates, watcher};
-use kube::{Client, Resource, ResourceExt as _};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::names::{INSTANCE, MANAGER, managed};
+use super::names::MANAGER;
 use super::readiness::HttpReadiness;
 use super::reconcile::{Context, error_policy, reconcile};
-use crate::crd::AgentFS;
+use super::watches;
 use crate::http::Probes;
 use crate::leader::Election;
 use crate::metrics::Metrics;
@@ -81,7 +72,12 @@ async fn lead(
         failures: std::sync::Mutex::default(),
         client,
     });
-    let (controller, store) = controller(settings, &context.client, stop.clone());
+    let (controller, store) = watches::start(
+        &settings.watch_namespace,
+        settings.concurrency,
+        &context.client,
+        stop.clone(),
+    );
     probes.show(store);
     let work = controller
         .run(reconcile, |agentfs, error, context| error_policy(&agentfs, error, &context), context)
@@ -106,63 +102,6 @@ async fn lead(
         held.release().await;
     }
     result
-}
-
-/// The watches: the resources themselves, and everything that carries our label.
-fn controller(
-    settings: &RunSettings,
-    client: &Client,
-    stop: CancellationToken,
-) -> (Controller<AgentFS>, Store<AgentFS>) {
-    let scope = Scope { client, namespace: &settings.watch_namespace };
-    let (store, writer) = reflector::store();
-    // Our own writes of the status change no generation, so they wake nobody.
-    let resources = watcher(scope.api::<AgentFS>(), watcher::Config::default())
-        .default_backoff()
-        .modify(|agentfs| agentfs.managed_fields_mut().clear())
-        .reflect(writer)
-        .applied_objects()
-        .predicate_filter(predicates::generation, PredicateConfig::default());
-    let ours = watcher::Config::default().labels(&managed());
-    let controller = Controller::for_stream(resources, store.clone())
-        .with_config(Config::default().concurrency(settings.concurrency))
-        .owns(scope.api::<StatefulSet>(), ours.clone())
-        .owns(scope.api::<Deployment>(), ours.clone())
-        .owns(scope.api::<Service>(), ours.clone())
-        .owns(scope.api::<Job>(), ours.clone())
-        // Of what is not owned only the metadata is watched: that it changed is all that matters here.
-        .watches(scope.api::<PartialObjectMeta<Secret>>(), ours.clone(), |object| by_label(&object))
-        .watches(scope.api::<PartialObjectMeta<PersistentVolumeClaim>>(), ours.clone(), |object| {
-            by_label(&object)
-        })
-        .watches(scope.api::<PartialObjectMeta<Pod>>(), ours, |object| by_label(&object))
-        .graceful_shutdown_on(stop.cancelled_owned());
-    (controller, store)
-}
-
-/// Where the operator watches.
-struct Scope<'a> {
-    client: &'a Client,
-    namespace: &'a str,
-}
-
-impl Scope<'_> {
-    fn api<K>(&self) -> Api<K>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
-    {
-        if self.namespace.is_empty() {
-            Api::all(self.client.clone())
-        } else {
-            Api::namespaced(self.client.clone(), self.namespace)
-        }
-    }
-}
-
-/// The AgentFS that an object belongs to, as its label says.
-fn by_label<K: Resource>(object: &K) -> Option<ObjectRef<AgentFS>> {
-    let name = object.labels().get(INSTANCE)?.clone();
-    Some(ObjectRef::new(&name).within(&object.namespace()?))
 }
 
 fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<()> {

@@ -8,18 +8,29 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use k8s_openapi::api::core::v1::Secret;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
+
+use super::database_url::{DatabaseUrl, TlsMode};
+
+/// What stands for itself in any part of a URL is not encoded.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// How many random bytes a generated password has.
+const PASSWORD_BYTES: usize = 32;
+/// What a database's URL looks like.
+pub const EXAMPLE_URL: &str = "postgres://user:password@host:5432/database";
 
 /// What is wrong with a Secret that is there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
     /// An entry is missing or empty.
     #[error("lacks the entry {0}")]
-    Missing(&'static str),
+    Missing(String),
     /// An entry holds what cannot be right.
     #[error("holds in its entry {0} what is not {1}")]
-    Malformed(&'static str, &'static str),
+    Malformed(String, String),
 }
 
 /// User, password and name of the embedded database.
@@ -38,8 +49,21 @@ impl Credentials {
     pub fn generate() -> Self {
         Self {
             username: "agentfs".into(),
-            password: URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()).into(),
+            password: URL_SAFE_NO_PAD.encode(rand::random::<[u8; PASSWORD_BYTES]>()).into(),
             database: "agentfs".into(),
+        }
+    }
+
+    /// Those that were generated and that `secret` holds the password of, or new ones where it holds
+    /// none that was generated.
+    pub fn regenerate(secret: Option<&Secret>) -> Self {
+        let generated = |text: &String| {
+            URL_SAFE_NO_PAD.decode(text).is_ok_and(|bytes| bytes.len() == PASSWORD_BYTES)
+        };
+        let kept = secret.and_then(|secret| text(secret, "password").ok()).filter(generated);
+        match kept {
+            Some(password) => Self { password: password.into(), ..Self::generate() },
+            None => Self::generate(),
         }
     }
 
@@ -53,7 +77,7 @@ impl Credentials {
     }
 
     /// The URL by which a client reaches the database on `host`.
-    pub fn url(&self, host: &str, port: i32) -> SecretString {
+    pub fn url(&self, host: &str, port: u16) -> SecretString {
         format!(
             "postgres://{}:{}@{host}:{port}/{}",
             percent_encoded(&self.username),
@@ -61,6 +85,19 @@ impl Credentials {
             percent_encoded(&self.database),
         )
         .into()
+    }
+
+    /// The same, taken apart.
+    pub fn address(&self, host: &str, port: u16) -> DatabaseUrl {
+        DatabaseUrl {
+            host: host.to_owned(),
+            port,
+            username: self.username.clone(),
+            password: Some(self.password.clone()),
+            database: self.database.clone(),
+            tls: TlsMode::Disable,
+            has_options: false,
+        }
     }
 
     /// A hash that changes when one of the three does.
@@ -85,8 +122,8 @@ impl AdminKey {
     pub fn from_secret(secret: &Secret) -> Result<Self, Unusable> {
         let key = text(secret, "key")?;
         let malformed = Unusable::Malformed(
-            "key",
-            "an API key of the form agfs_live_<11 characters>.<43 characters>",
+            "key".into(),
+            "an API key of the form agfs_live_<11 characters>.<43 characters>".into(),
         );
         let Some((id, rest)) = key.strip_prefix("agfs_live_").and_then(|key| key.split_once('.'))
         else {
@@ -126,30 +163,43 @@ pub fn hash<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
     hex
 }
 
-fn text(secret: &Secret, key: &'static str) -> Result<String, Unusable> {
-    let bytes =
-        secret.data.as_ref().and_then(|data| data.get(key)).ok_or(Unusable::Missing(key))?;
+/// The URL of a database that a Secret's entry `key` holds, and a hash that changes when it does.
+pub fn database_url(secret: &Secret, key: &str) -> Result<(DatabaseUrl, String), Unusable> {
+    let text = entry(secret, key)?;
+    let url = DatabaseUrl::parse(&text).map_err(|error| {
+        Unusable::Malformed(
+            key.to_owned(),
+            format!("a database URL: {error}; it looks like {EXAMPLE_URL}"),
+        )
+    })?;
+    Ok((url, hash([text.as_str()])))
+}
+
+/// An entry as one line of text.
+fn text(secret: &Secret, key: &str) -> Result<String, Unusable> {
+    let text = entry(secret, key)?;
+    if text.chars().any(char::is_control) {
+        return Err(Unusable::Malformed(
+            key.to_owned(),
+            "one line of text (a newline at its end is often the cause)".into(),
+        ));
+    }
+    Ok(text)
+}
+
+fn entry(secret: &Secret, key: &str) -> Result<String, Unusable> {
+    let missing = || Unusable::Missing(key.to_owned());
+    let bytes = secret.data.as_ref().and_then(|data| data.get(key)).ok_or_else(missing)?;
     match String::from_utf8(bytes.0.clone()) {
-        Ok(text) if text.is_empty() => Err(Unusable::Missing(key)),
-        Ok(text) if text.chars().any(char::is_control) => Err(Unusable::Malformed(
-            key,
-            "one line of text (a newline at its end is often the cause)",
-        )),
+        Ok(text) if text.is_empty() => Err(missing()),
         Ok(text) => Ok(text),
-        Err(_) => Err(Unusable::Malformed(key, "UTF-8 text")),
+        Err(_) => Err(Unusable::Malformed(key.to_owned(), "UTF-8 text".into())),
     }
 }
 
 /// A text as a part of a URL: all but letters, digits and `-._~` as percent codes.
-fn percent_encoded(text: &str) -> String {
-    text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-        out
-    })
+fn percent_encoded(text: &str) -> impl std::fmt::Display + '_ {
+    utf8_percent_encode(text, ENCODED)
 }
 
 #[cfg(test)]

@@ -24,8 +24,9 @@ pub fn changes(
         });
         let is_news = match finding {
             Finding::Wrong(_) => changed && !told.contains(&finding),
-            Finding::Fine { .. } => {
-                *kind == READY && was.is_none_or(|was| was.status != now.status)
+            // What somebody wanted is told when it has come: that it is ready, or that it is stopped.
+            Finding::Fine { .. } | Finding::Not { .. } => {
+                *kind == READY && was.is_none_or(|was| was.reason != now.reason)
             }
             _ => false,
         };
@@ -50,6 +51,7 @@ mod tests {
     use super::*;
     use crate::agentfs::conditions::{DATABASE_READY, condition};
     use crate::agentfs::pods::Trouble;
+    use crate::agentfs::reasons::Reason;
 
     fn told(
         findings: &[(&'static str, Finding)],
@@ -64,7 +66,7 @@ mod tests {
 
     #[test]
     fn one_trouble_is_told_once_and_its_end_is_told() {
-        let wrong = Finding::Wrong(Trouble::new("Unschedulable", "No node", "Add one."));
+        let wrong = Finding::Wrong(Trouble::new(Reason::Unschedulable, "No node", "Add one."));
         let bad = [(READY, wrong.clone()), (DATABASE_READY, wrong)];
         let (first, conditions) = told(&bad, &[]);
         assert_eq!(first.len(), 1);
@@ -76,8 +78,8 @@ mod tests {
         let (again, conditions) = told(&bad, &conditions);
         assert!(again.is_empty());
         let well = [
-            (READY, Finding::fine("Ready", "It answers.")),
-            (DATABASE_READY, Finding::fine("Running", "x")),
+            (READY, Finding::fine(Reason::Ready, "It answers.")),
+            (DATABASE_READY, Finding::fine(Reason::Running, "x")),
         ];
         let (end, conditions) = told(&well, &conditions);
         assert_eq!(end.iter().map(|e| e.reason.as_str()).collect::<Vec<_>>(), ["Ready"]);

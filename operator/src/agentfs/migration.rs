@@ -41,6 +41,8 @@ pub enum State {
 /// What is to be done about the schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
+    /// What the Job needs cannot be had: wait.
+    AwaitCredentials,
     /// The database is not ready and no Job was started: wait.
     AwaitDatabase,
     /// This try is to be run, or runs.
@@ -66,7 +68,7 @@ impl Next {
     /// The try whose Job must be there, if any.
     pub fn attempt(self) -> Option<u32> {
         match self {
-            Self::AwaitDatabase => None,
+            Self::AwaitCredentials | Self::AwaitDatabase => None,
             Self::Run { attempt } | Self::Pause { attempt, .. } | Self::Done { attempt } => {
                 Some(attempt)
             }

@@ -14,15 +14,21 @@ pub const COMPONENT: &str = "app.kubernetes.io/component";
 pub const APPLIED_HASH: &str = "agentfs.io/applied-hash";
 /// The annotation of a pod template that holds the hash of the Secret keys its pods use.
 pub const SECRET_HASH: &str = "agentfs.io/secret-hash";
+/// The annotation of a pod template that holds the hash of what of others its pods read.
+pub const ENVIRONMENT_HASH: &str = "agentfs.io/environment-hash";
+/// The annotation of a pod template that tells which database its pods work on, and by which way.
+pub const DATABASE: &str = "agentfs.io/database";
 /// The annotation of a migration Job that says what it migrates and with what.
 pub const MIGRATION: &str = "agentfs.io/migration";
 /// The annotation of a migration Job that counts the tries of one migration.
 pub const ATTEMPT: &str = "agentfs.io/attempt";
 
 /// The port of the API.
-pub const API_PORT: i32 = 8787;
+pub const API_PORT: u16 = 8787;
+/// The port of PgBouncer.
+pub const POOLER_PORT: u16 = 6432;
 /// The port of PostgreSQL.
-pub const POSTGRES_PORT: i32 = 5432;
+pub const POSTGRES_PORT: u16 = 5432;
 
 /// A part of an AgentFS, as the label `component` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +39,8 @@ pub enum Component {
     Database,
     /// The migration Jobs.
     Migration,
+    /// PgBouncer, its Service and configuration.
+    Pooler,
 }
 
 impl Component {
@@ -42,6 +50,7 @@ impl Component {
             Self::Api => "api",
             Self::Database => "database",
             Self::Migration => "migration",
+            Self::Pooler => "pooler",
         }
     }
 }
@@ -78,14 +87,34 @@ impl Names {
         format!("{}-postgres", self.name)
     }
 
+    /// The name under which clients in the cluster reach PostgreSQL.
+    pub fn postgres_host(&self, namespace: &str) -> String {
+        format!("{}.{namespace}.svc", self.postgres())
+    }
+
+    /// The name under which the API reaches PgBouncer.
+    pub fn pooler_host(&self, namespace: &str) -> String {
+        format!("{}.{namespace}.svc", self.pooler())
+    }
+
+    /// The Deployment of PgBouncer, its Service, configuration and disruption budget.
+    pub fn pooler(&self) -> String {
+        format!("{}-pooler", self.name)
+    }
+
     /// The claim of the database volume.
     pub fn volume(&self) -> String {
         format!("data-{}-postgres-0", self.name)
     }
 
-    /// The Deployment of the API and its Service.
+    /// The Deployment of the API, its Service, autoscaler and disruption budget.
     pub fn api(&self) -> String {
         format!("{}-api", self.name)
+    }
+
+    /// The URL under which clients in the cluster reach the API.
+    pub fn api_url(&self, namespace: &str) -> String {
+        format!("http://{}.{namespace}.svc:{API_PORT}", self.api())
     }
 
     /// The Job of one try of one migration.

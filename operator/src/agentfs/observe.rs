@@ -3,22 +3,29 @@
 //! It reads from the API server, not from a cache, so that the decisions that follow are made on what
 //! is true now; a reconcile is rare enough for that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
-use futures::future::join_all;
+use futures::future::{join_all, try_join_all};
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod, Secret, Service};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{Api, ListParams};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
+use super::conditions::{API_READY, CREDENTIALS_READY, DATABASE_READY, POOLER_READY, PROGRESSING};
 use super::names::{Component, Names, managed_for};
+use super::obstacles::{Obstacle, Sieve};
+use super::ownership::{Claim, Owner, claim};
 use super::pods;
 use super::readiness::{Readiness, Unready};
+use super::references::{self, References};
+use crate::crd::AgentFS;
 
 /// Everything that was seen of one AgentFS at one moment.
 #[derive(Clone, Debug)]
@@ -29,16 +36,32 @@ pub struct Observed {
     pub credentials: Option<Secret>,
     /// The first API key.
     pub admin_key: Option<Secret>,
+    /// What of others the spec names.
+    pub references: References,
     /// The claim of the database volume.
     pub volume: Option<PersistentVolumeClaim>,
     /// PostgreSQL.
     pub postgres: Option<StatefulSet>,
     /// PostgreSQL's Service.
     pub postgres_service: Option<Service>,
+    /// The connection pool's configuration.
+    pub pooler_config: Option<Secret>,
+    /// The connection pool's Service.
+    pub pooler_service: Option<Service>,
+    /// The connection pool.
+    pub pooler: Option<Deployment>,
+    /// The connection pool's disruption budget.
+    pub pooler_budget: Option<PodDisruptionBudget>,
     /// The API.
     pub api: Option<Deployment>,
     /// The API's Service.
     pub api_service: Option<Service>,
+    /// The API's autoscaler.
+    pub autoscaler: Option<HorizontalPodAutoscaler>,
+    /// Whether somebody else's autoscaler scales the API.
+    pub others_autoscaler: bool,
+    /// The API's disruption budget.
+    pub api_budget: Option<PodDisruptionBudget>,
     /// The migration Jobs, without those that are being deleted.
     pub jobs: Vec<Job>,
     /// The pods of all parts, by name.
@@ -47,6 +70,8 @@ pub struct Observed {
     pub warnings: BTreeMap<String, String>,
     /// Why an API pod says that it is not ready.
     pub unready: Option<Unready>,
+    /// What is there under our names and is not ours, or goes away.
+    pub obstacles: Vec<Obstacle>,
 }
 
 impl Observed {
@@ -56,15 +81,24 @@ impl Observed {
             now,
             credentials: None,
             admin_key: None,
+            references: References::default(),
             volume: None,
             postgres: None,
             postgres_service: None,
+            pooler_config: None,
+            pooler_service: None,
+            pooler: None,
+            pooler_budget: None,
             api: None,
             api_service: None,
+            autoscaler: None,
+            others_autoscaler: false,
+            api_budget: None,
             jobs: Vec::new(),
             pods: Vec::new(),
             warnings: BTreeMap::new(),
             unready: None,
+            obstacles: Vec::new(),
         }
     }
 
@@ -74,35 +108,64 @@ impl Observed {
     }
 }
 
-/// Reads everything that belongs to the AgentFS of `names` in `namespace`.
+/// Reads everything that belongs to `agentfs`, which is `owner`.
 pub async fn observe(
     client: &Client,
     readiness: &dyn Readiness,
-    namespace: &str,
-    names: &Names,
+    agentfs: &AgentFS,
+    owner: &Owner,
 ) -> Result<Observed, kube::Error> {
-    let (credentials, admin_key, volume, postgres, postgres_service, api, api_service, jobs, pods) =
-        tokio::try_join!(
-            get(client, namespace, names.credentials()),
-            get(client, namespace, names.admin_key()),
-            get(client, namespace, names.volume()),
-            get(client, namespace, names.postgres()),
-            get(client, namespace, names.postgres()),
-            get(client, namespace, names.api()),
-            get(client, namespace, names.api()),
-            list::<Job>(client, namespace, names),
-            list::<Pod>(client, namespace, names),
-        )?;
+    let names = &Names::new(&owner.name);
+    let namespace = &owner.namespace;
+    let references = References {
+        secrets: get_all(client, namespace, references::secrets(&agentfs.spec)).await?,
+        config_maps: get_all(client, namespace, references::config_maps(&agentfs.spec)).await?,
+    };
+    let (credentials, admin_key, volume, postgres, postgres_service) = tokio::try_join!(
+        get(client, namespace, names.credentials()),
+        get(client, namespace, names.admin_key()),
+        get(client, namespace, names.volume()),
+        get(client, namespace, names.postgres()),
+        get(client, namespace, names.postgres()),
+    )?;
+    let (pooler_config, pooler_service, pooler, pooler_budget) = tokio::try_join!(
+        get(client, namespace, names.pooler()),
+        get(client, namespace, names.pooler()),
+        get(client, namespace, names.pooler()),
+        get(client, namespace, names.pooler()),
+    )?;
+    let (api, api_service, api_budget, autoscalers, jobs, pods) = tokio::try_join!(
+        get(client, namespace, names.api()),
+        get(client, namespace, names.api()),
+        get(client, namespace, names.api()),
+        all::<HorizontalPodAutoscaler>(client, namespace, ListParams::default()),
+        list::<Job>(client, namespace, names),
+        list::<Pod>(client, namespace, names),
+    )?;
+    let is_ours = |autoscaler: &HorizontalPodAutoscaler| autoscaler.name_any() == names.api();
+    let others_autoscaler = autoscalers.iter().any(|a| !is_ours(a) && scales_api(a, names));
+    let autoscaler = autoscalers.into_iter().find(is_ours);
+    let mut sieve = Sieve::new(owner);
     let mut observed = Observed {
-        credentials,
-        admin_key,
-        volume,
-        postgres,
-        postgres_service,
-        api,
-        api_service,
-        jobs: jobs.into_iter().filter(|job| job.metadata.deletion_timestamp.is_none()).collect(),
+        credentials: sieve.ours(CREDENTIALS_READY, credentials),
+        admin_key: sieve.ours(CREDENTIALS_READY, admin_key),
+        references,
+        volume: sieve.ours(DATABASE_READY, volume),
+        postgres: sieve.ours(DATABASE_READY, postgres),
+        postgres_service: sieve.ours(DATABASE_READY, postgres_service),
+        pooler_config: sieve.ours(POOLER_READY, pooler_config),
+        pooler_service: sieve.ours(POOLER_READY, pooler_service),
+        pooler: sieve.ours(POOLER_READY, pooler),
+        pooler_budget: sieve.ours(PROGRESSING, pooler_budget),
+        api: sieve.ours(API_READY, api),
+        api_service: sieve.ours(API_READY, api_service),
+        // Without its budget or autoscaler the API answers as before.
+        autoscaler: sieve.ours(PROGRESSING, autoscaler),
+        others_autoscaler,
+        api_budget: sieve.ours(PROGRESSING, api_budget),
+        jobs: jobs.into_iter().filter(|job| claim(job, owner) == Claim::Ours).collect(),
         pods,
+        obstacles: sieve.obstacles,
         ..Observed::nothing(Timestamp::now())
     };
     observed.pods.sort_by_key(ResourceExt::name_any);
@@ -114,6 +177,26 @@ pub async fn observe(
         None => None,
     };
     Ok(observed)
+}
+
+/// Those of the named objects that are there.
+async fn get_all<'a, K>(
+    client: &Client,
+    namespace: &str,
+    names: impl Iterator<Item = &'a str>,
+) -> Result<BTreeMap<String, K>, kube::Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + Debug,
+{
+    let names: BTreeSet<String> = names.map(str::to_owned).collect();
+    let found = try_join_all(names.into_iter().map(|name| async {
+        let object = get::<K>(client, namespace, name.clone()).await?;
+        Ok::<_, kube::Error>(object.map(|object| (name, object)))
+    }));
+    Ok(found.await?.into_iter().flatten().collect())
 }
 
 async fn get<K>(client: &Client, namespace: &str, name: String) -> Result<Option<K>, kube::Error>
@@ -133,8 +216,22 @@ where
         + DeserializeOwned
         + Debug,
 {
-    let selector = ListParams::default().labels(&managed_for(names.agentfs()));
-    Ok(Api::<K>::namespaced(client.clone(), namespace).list(&selector).await?.items)
+    all(client, namespace, ListParams::default().labels(&managed_for(names.agentfs()))).await
+}
+
+async fn all<K>(client: &Client, namespace: &str, params: ListParams) -> Result<Vec<K>, kube::Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + Debug,
+{
+    Ok(Api::<K>::namespaced(client.clone(), namespace).list(&params).await?.items)
+}
+
+fn scales_api(autoscaler: &HorizontalPodAutoscaler, names: &Names) -> bool {
+    let target = autoscaler.spec.as_ref().map(|spec| &spec.scale_target_ref);
+    target.is_some_and(|target| target.kind == "Deployment" && target.name == names.api())
 }
 
 /// The objects that should have led to something and have not; Kubernetes tells why only in Events.

@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolumeClaim, Pod, Po
 use kube::ResourceExt as _;
 
 use super::names::{COMPONENT, Component};
+use super::reasons::Reason;
 
 /// How long a pod may start before it is asked why it is not ready.
 const MAY_START: SignedDuration = SignedDuration::from_secs(10);
@@ -18,7 +19,7 @@ const MAY_START: SignedDuration = SignedDuration::from_secs(10);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
     /// One word for programs.
-    pub reason: String,
+    pub reason: Reason,
     /// What is wrong; no full stop at its end.
     pub what: String,
     /// What to do about it, a whole sentence.
@@ -27,8 +28,8 @@ pub struct Trouble {
 
 impl Trouble {
     /// A trouble from its three parts.
-    pub fn new(reason: &str, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { reason: reason.into(), what: what.into(), remedy: remedy.into() }
+    pub fn new(reason: Reason, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { reason, what: what.into(), remedy: remedy.into() }
     }
 }
 
@@ -87,14 +88,15 @@ pub fn volume_trouble(claim: &PersistentVolumeClaim, said: Option<&String>) -> O
     };
     let what =
         format!("The volume claim {} is not bound: {}", claim.name_any(), unpunctuated(said?));
-    Some(Trouble::new("VolumePending", what, remedy))
+    Some(Trouble::new(Reason::VolumePending, what, remedy))
 }
 
 /// What Kubernetes says when it refuses to create a pod, without the pod's random name.
 pub fn refusal(said: &str) -> Trouble {
     let why = said.split_once(" is forbidden: ").map_or(said, |(_, why)| why);
-    let reason = if why.contains("exceeded quota") { "QuotaExceeded" } else { "PodsRefused" };
-    let remedy = if reason == "QuotaExceeded" {
+    let over_quota = why.contains("exceeded quota");
+    let reason = if over_quota { Reason::QuotaExceeded } else { Reason::PodsRefused };
+    let remedy = if over_quota {
         "Raise the ResourceQuota of the namespace, or ask for less in the spec's resources."
     } else {
         "Change what refuses them (a quota, a LimitRange, an admission policy); the operator goes on \
@@ -168,7 +170,7 @@ fn unschedulable(pod: &Pod) -> Option<Trouble> {
     // What follows the first sentence tells of preemption and is of no use to people.
     let said = said.split(". ").next().unwrap_or(said);
     Some(Trouble::new(
-        "Unschedulable",
+        Reason::Unschedulable,
         format!("A pod finds no node: {}", unpunctuated(said)),
         "Add a node, free one, or ask for less in the spec's resources.",
     ))
@@ -180,7 +182,7 @@ fn container_trouble(status: &ContainerStatus) -> Option<Trouble> {
     match waiting.and_then(|w| w.reason.as_deref()) {
         Some("ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull") => {
             return Some(Trouble::new(
-                "ImagePullFailed",
+                Reason::ImagePullFailed,
                 format!("The image {image} cannot be had"),
                 "Check its name and tag and that the nodes may pull it (kubectl describe pod shows \
                  the registry's answer).",
@@ -191,7 +193,7 @@ fn container_trouble(status: &ContainerStatus) -> Option<Trouble> {
         ) => {
             let said = waiting.and_then(|w| w.message.as_deref()).unwrap_or(reason);
             return Some(Trouble::new(
-                "ContainerRefused",
+                Reason::ContainerRefused,
                 format!("The container {} cannot be started: {}", status.name, unpunctuated(said)),
                 "Mend what the sentence names; the pod is tried again by itself.",
             ));
@@ -209,7 +211,7 @@ fn container_trouble(status: &ContainerStatus) -> Option<Trouble> {
         (None, _) => format!("it ended with code {}", crashed.exit_code),
     };
     Some(Trouble::new(
-        "Crashing",
+        Reason::Crashing,
         format!("The container {} ends again and again: {why}", status.name),
         format!(
             "kubectl logs --previous of the pod, container {}, tells more; it is started again by itself.",
@@ -261,7 +263,7 @@ mod tests {
                     "message": "starting\n{\"level\":\"ERROR\",\"message\":\"PORT 99999 is no port.\"}\n"}}})))
         };
         let trouble = crashed(3);
-        assert_eq!(trouble.reason, "Crashing");
+        assert_eq!(trouble.reason, Reason::Crashing);
         assert_eq!(trouble.what, "The container api ends again and again: PORT 99999 is no port");
         assert_eq!(trouble, crashed(4));
     }
@@ -274,7 +276,7 @@ mod tests {
             ))
         };
         assert_eq!(said("memory-api-1-abcde"), said("memory-api-1-fghij"));
-        assert_eq!(said("x").reason, "QuotaExceeded");
+        assert_eq!(said("x").reason, Reason::QuotaExceeded);
         assert!(said("x").what.ends_with("exceeded quota: small, requested: pods=1"));
     }
 

@@ -50,8 +50,7 @@ impl HttpReadiness {
 impl Readiness for HttpReadiness {
     fn ask(&self, ip: IpAddr) -> Pin<Box<dyn Future<Output = Option<Unready>> + Send + '_>> {
         Box::pin(async move {
-            let port = u16::try_from(API_PORT).ok()?;
-            let address = std::net::SocketAddr::new(ip, port);
+            let address = std::net::SocketAddr::new(ip, API_PORT);
             let mut response = self.0.get(format!("http://{address}/readyz")).send().await.ok()?;
             let mut body = Vec::new();
             while let Some(chunk) = response.chunk().await.ok()? {

@@ -12,13 +12,14 @@ use kube::{Client, Resource as _, ResourceExt as _};
 use serde_json::json;
 
 use super::migration::Next;
-use super::names::{MANAGER, Names};
+use super::names::MANAGER;
+use super::ownership::Owner;
 use super::readiness::Readiness;
-use super::status::{Assessment, assess, assess_error, assess_invalid, render};
-use super::validate::{Invalid, validate};
+use super::status::{Assessment, assess, assess_invalid, render};
+use super::validate::validate;
 use super::{apply, build, events, observe};
 use crate::crd::AgentFS;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Reconciled};
 use crate::settings::Images;
 
 /// How soon an AgentFS that is not settled is looked at again, besides the watches.
@@ -63,18 +64,34 @@ pub enum Error {
     Status(#[source] kube::Error),
 }
 
+impl Error {
+    /// The call that failed.
+    fn step(&self) -> &'static str {
+        match self {
+            Self::Observe(_) => "observe",
+            Self::Build(_) => "build",
+            Self::Apply(_) => "apply",
+            Self::Status(_) => "status",
+        }
+    }
+}
+
 /// Makes what `agentfs` asks for, and says how it is.
 pub async fn reconcile(agentfs: Arc<AgentFS>, context: Arc<Context>) -> Result<Action, Error> {
     let begun = Instant::now();
     let result = Box::pin(attempt(&agentfs, &context)).await;
-    context.metrics.reconciled(begun.elapsed(), result.is_ok());
+    let counted = match &result {
+        Ok((_, reconciled)) => *reconciled,
+        Err(error) => Reconciled::Error { step: error.step() },
+    };
+    context.metrics.reconciled(begun.elapsed(), counted);
     if result.is_ok() {
         context.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&key(&agentfs));
     }
-    result
+    result.map(|(action, _)| action)
 }
 
-async fn attempt(cached: &AgentFS, context: &Context) -> Result<Action, Error> {
+async fn attempt(cached: &AgentFS, context: &Context) -> Result<(Action, Reconciled), Error> {
     let namespace = cached.namespace().unwrap_or_default();
     let api: Api<AgentFS> = Api::namespaced(context.client.clone(), &namespace);
     // The copy of the watch may be older than the status that was written last.
@@ -82,45 +99,40 @@ async fn attempt(cached: &AgentFS, context: &Context) -> Result<Action, Error> {
     let Some(agentfs) = agentfs.filter(|agentfs| agentfs.metadata.deletion_timestamp.is_none())
     else {
         // Kubernetes deletes what is owned; the rest is kept on purpose.
-        return Ok(Action::await_change());
+        return Ok((Action::await_change(), Reconciled::Settled));
     };
 
-    let names = Names::new(agentfs.name_any());
+    let Some(owner) = Owner::of(&agentfs) else {
+        return Ok((Action::await_change(), Reconciled::Settled));
+    };
     // The futures are large; on the heap they do not fill the stack of whoever waits for them.
-    let observed = observe::observe(&context.client, &*context.readiness, &namespace, &names);
+    let observed = observe::observe(&context.client, &*context.readiness, &agentfs, &owner);
     let observed = Box::pin(observed).await.map_err(Error::Observe)?;
     let now = observed.now;
-    let plan = match validate(&agentfs, &observed, &context.images) {
+    let plan = match validate(&agentfs, owner, &observed, &context.images) {
         Ok(plan) => plan,
         Err(invalid) => {
             tell(&agentfs, &api, context, &assess_invalid(&invalid), now).await?;
-            return Ok(Action::requeue(match invalid {
-                Invalid::Leaving { .. } => LOOK_AGAIN,
-                _ => AFTER_REFUSAL,
-            }));
+            return Ok((Action::requeue(AFTER_REFUSAL), Reconciled::NeedsAttention));
         }
     };
     let children = build::build(&plan).map_err(Error::Build)?;
-    match Box::pin(apply::apply(&context.client, &namespace, children, &observed)).await {
-        Ok(applied) => {
-            let assessment = assess(&plan, &applied, &observed);
-            tell(&agentfs, &api, context, &assessment, now).await?;
-            Ok(Action::requeue(again(&assessment, applied.migration.next, now)))
-        }
-        Err(error) => match assess_error(&error) {
-            Some(assessment) => {
-                tell(&agentfs, &api, context, &assessment, now).await?;
-                Ok(Action::requeue(AFTER_REFUSAL))
-            }
-            None => Err(error.into()),
-        },
-    }
+    let obstacles = plan.obstacles.clone();
+    let applied = apply::apply(&context.client, &namespace, children, &observed, obstacles);
+    let outcome = Box::pin(applied).await?;
+    let assessment = assess(&plan, &outcome, &observed);
+    tell(&agentfs, &api, context, &assessment, now).await?;
+    let action = Action::requeue(again(&assessment, outcome.children.migration.next, now));
+    Ok((action, assessment.reconciled()))
 }
 
 /// When to look again, besides the watches.
 fn again(assessment: &Assessment, next: Next, now: Timestamp) -> Duration {
     if assessment.is_settled() {
         return AT_REST;
+    }
+    if assessment.needs_somebody() && !matches!(next, Next::Run { .. } | Next::Pause { .. }) {
+        return AFTER_REFUSAL;
     }
     match next {
         Next::Pause { until, .. } => Duration::try_from(until.duration_since(now))

@@ -3,24 +3,28 @@
 //! [`assess`] and [`render`] are pure. What they say of the children they say of applied ones only.
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::ResourceExt as _;
 
-use super::apply;
-use super::build::{Applied, Children, api_url};
+use super::apply::Outcome;
+use super::build::{Applied, Children};
 use super::conditions::{
-    API_READY, CREDENTIALS_READY, DATABASE_READY, Finding, PROGRESSING, READY, SCHEMA_READY,
-    condition,
+    API_READY, CREDENTIALS_READY, DATABASE_READY, Finding, POOLER_READY, PROGRESSING, READY,
+    SCHEMA_READY, condition,
 };
-use super::migration::Next;
-use super::names::{Component, INSTANCE, MANAGED_BY, MANAGER};
+use super::findings::Facts;
+use super::names::Component;
 use super::observe::Observed;
-use super::pods::{self, Trouble, unpunctuated};
-use super::readiness::Unready;
-use super::validate::{Invalid, Plan};
+use super::obstacles::Obstacle;
+use super::plan::{DatabasePlan, Plan, Replicas};
+use super::pods::Trouble;
+use super::reasons::Reason;
+use super::validate::Invalid;
 use crate::crd::{AgentFSStatus, ApiStatus, DatabaseStatus};
+use crate::metrics::Reconciled;
+
+/// The conditions, in the order in which they are shown.
+const KINDS: [&str; 7] =
+    [READY, PROGRESSING, CREDENTIALS_READY, DATABASE_READY, POOLER_READY, SCHEMA_READY, API_READY];
 
 /// What was found of an AgentFS.
 #[derive(Clone, Debug)]
@@ -37,109 +41,80 @@ pub struct Assessment {
 impl Assessment {
     /// Whether everything is as the spec asks and nothing is on its way.
     pub fn is_settled(&self) -> bool {
-        let settled = |kind: &str, finding: &Finding| {
-            if kind == PROGRESSING {
-                matches!(finding, Finding::Not { .. })
-            } else {
-                finding.is_fine()
-            }
+        let settled = |kind: &str, finding: &Finding| match kind {
+            PROGRESSING => matches!(finding, Finding::Not { .. }),
+            _ => finding.is_at_rest(),
         };
-        self.findings.len() > 1 && self.findings.iter().all(|(kind, f)| settled(kind, f))
+        self.is_complete() && self.findings.iter().all(|(kind, f)| settled(kind, f))
+    }
+
+    /// How the reconcile that found it ended.
+    pub fn reconciled(&self) -> Reconciled {
+        if self.needs_somebody() {
+            Reconciled::NeedsAttention
+        } else if self.is_settled() {
+            Reconciled::Settled
+        } else {
+            Reconciled::InProgress
+        }
+    }
+
+    /// Whether everything that there is was looked at.
+    fn is_complete(&self) -> bool {
+        self.findings.iter().any(|(kind, _)| *kind == API_READY)
+    }
+
+    /// Whether it stays as it is until somebody does something.
+    pub fn needs_somebody(&self) -> bool {
+        self.findings.iter().any(|(_, finding)| finding.is_wrong())
     }
 }
 
-/// What is to be said after the children of `plan` were applied.
-pub fn assess(plan: &Plan, children: &Children<Applied>, observed: &Observed) -> Assessment {
-    let credentials = Finding::fine(
-        "Present",
-        format!(
-            "The Secrets {} and {} are in use.",
-            children.credentials.name_any(),
-            children.admin_key.name_any()
-        ),
-    );
-    let database = database(children, observed);
-    let schema = schema(plan, children, observed);
+/// What is to be said of what became of `plan`.
+pub fn assess(plan: &Plan, outcome: &Outcome, observed: &Observed) -> Assessment {
+    let children = &outcome.children;
     let counts = counts(plan, children);
-    let api = api(&counts, children, observed);
-    let progressing = progressing(&[&database, &schema, &api], children, observed);
-    let ready = ready(&[&credentials, &database, &schema, &api], &counts);
-    Assessment {
-        findings: vec![
-            (READY, ready),
-            (PROGRESSING, progressing),
-            (CREDENTIALS_READY, credentials),
-            (DATABASE_READY, database),
-            (SCHEMA_READY, schema),
-            (API_READY, api),
-        ],
-        api: Some(counts),
-        database: Some(DatabaseStatus { kind: "embedded".into() }),
-    }
+    let facts = Facts { plan, children, observed, counts: &counts };
+    // What keeps a part from being made says more of it than what is there in its stead.
+    let found = |of: &str, finding: Finding| {
+        outcome
+            .obstacles
+            .iter()
+            .find(|obstacle| obstacle.of == of)
+            .map_or(finding, Obstacle::finding)
+    };
+    let credentials = found(CREDENTIALS_READY, facts.credentials());
+    let database = found(DATABASE_READY, facts.database());
+    let schema = found(SCHEMA_READY, facts.schema());
+    let pooler = facts.pooler().map(|finding| found(POOLER_READY, finding));
+    let api = found(API_READY, facts.api());
+    let parts: Vec<&Finding> =
+        [&credentials, &database].into_iter().chain(&pooler).chain([&schema, &api]).collect();
+    let progressing = found(PROGRESSING, facts.progressing(&parts));
+    let ready = facts.ready(&parts);
+    let kind = match plan.database {
+        DatabasePlan::Embedded(_) => "embedded",
+        DatabasePlan::External => "external",
+    };
+    let mut findings = vec![
+        (READY, ready),
+        (PROGRESSING, progressing),
+        (CREDENTIALS_READY, credentials),
+        (DATABASE_READY, database),
+    ];
+    findings.extend(pooler.map(|finding| (POOLER_READY, finding)));
+    findings.extend([(SCHEMA_READY, schema), (API_READY, api)]);
+    Assessment { findings, api: Some(counts), database: Some(DatabaseStatus { kind: kind.into() }) }
 }
 
 /// What is to be said when there is no plan.
 pub fn assess_invalid(invalid: &Invalid) -> Assessment {
-    let findings = match invalid {
-        Invalid::Spec { .. } => vec![(
-            READY,
-            Finding::Wrong(Trouble::new(
-                "InvalidSpec",
-                invalid.to_string(),
-                "Correct the field; nothing is changed until then.",
-            )),
-        )],
-        Invalid::Secret { .. } => {
-            let wrong = Finding::Wrong(Trouble::new(
-                "CredentialsUnusable",
-                invalid.to_string(),
-                "Correct it, or delete the Secret: the operator then makes a new one.",
-            ));
-            vec![(READY, wrong.clone()), (CREDENTIALS_READY, wrong)]
-        }
-        Invalid::NameTaken { whose, .. } => {
-            let adopt = if whose == "somebody else" {
-                format!(
-                    " To hand it over to this AgentFS, label it {MANAGED_BY}={MANAGER} and \
-                     {INSTANCE}=<name of the AgentFS>."
-                )
-            } else {
-                String::new()
-            };
-            let remedy = format!(
-                "The operator does not overwrite it: remove it, or give the AgentFS another name.{adopt}"
-            );
-            vec![(READY, Finding::Wrong(Trouble::new("NameTaken", invalid.to_string(), remedy)))]
-        }
-        Invalid::Leaving { .. } => {
-            let sentence = format!("{invalid}; it is made again when it is gone");
-            vec![
-                (READY, Finding::waiting("AwaitingDeletion", &sentence)),
-                (PROGRESSING, Finding::fine("AwaitingDeletion", sentence)),
-            ]
-        }
-    };
-    Assessment { findings, api: None, database: None }
-}
-
-/// What is to be said when the API server refuses an object.
-pub fn assess_refused(kind: &str, name: &str, message: &str) -> Assessment {
-    let what = format!("Kubernetes refuses the {kind} {name}: {}", unpunctuated(message));
-    let remedy = "Change what the sentence names; the operator tries again by itself.";
-    let reason = if message.contains("exceeded quota") { "QuotaExceeded" } else { "ObjectRefused" };
-    Assessment {
-        findings: vec![(READY, Finding::Wrong(Trouble::new(reason, what, remedy)))],
-        api: None,
-        database: None,
-    }
-}
-
-/// What is to be said of an error of apply, when it is the user's to mend.
-pub fn assess_error(error: &apply::Error) -> Option<Assessment> {
-    match error {
-        apply::Error::Refused { kind, name, message } => Some(assess_refused(kind, name, message)),
-        apply::Error::Unavailable { .. } | apply::Error::Json { .. } => None,
-    }
+    let trouble = Trouble::new(
+        Reason::InvalidSpec,
+        invalid.to_string(),
+        "Correct the field; nothing is changed until then.",
+    );
+    Assessment { findings: vec![(READY, Finding::Wrong(trouble))], api: None, database: None }
 }
 
 /// The status that says what was found. Conditions that were not looked at stay as they are.
@@ -150,14 +125,19 @@ pub fn render(
     now: Timestamp,
 ) -> AgentFSStatus {
     let former = before.map(|s| s.conditions.as_slice()).unwrap_or_default();
-    let not_yet = Finding::unknown("NotSeenYet", "The operator has not come to it yet.");
-    let kinds = [READY, PROGRESSING, CREDENTIALS_READY, DATABASE_READY, SCHEMA_READY, API_READY];
-    let conditions = kinds.into_iter().map(|kind| {
+    let not_yet = Finding::unknown(Reason::NotSeenYet, "The operator has not come to it yet.");
+    let conditions = KINDS.into_iter().filter_map(|kind| {
         let found = assessment.findings.iter().find(|(of, _)| *of == kind).map(|(_, f)| f);
         let kept = || former.iter().find(|c| c.type_ == kind).cloned();
         match found {
-            Some(finding) => condition(kind, finding, former, generation, now),
-            None => kept().unwrap_or_else(|| condition(kind, &not_yet, former, generation, now)),
+            Some(finding) => Some(condition(kind, finding, former, generation, now)),
+            // What there is not has no condition.
+            None if assessment.is_complete() => None,
+            None if kind == POOLER_READY => kept(),
+            None => {
+                let unknown = || condition(kind, &not_yet, former, generation, now);
+                Some(kept().unwrap_or_else(unknown))
+            }
         }
     });
     AgentFSStatus {
@@ -168,70 +148,16 @@ pub fn render(
     }
 }
 
-fn database(children: &Children<Applied>, observed: &Observed) -> Finding {
-    let set = &children.postgres;
-    if set.status.as_ref().and_then(|s| s.ready_replicas).unwrap_or(0) >= 1 {
-        return Finding::fine("Running", "PostgreSQL takes connections.");
-    }
-    let pods = observed.pods_of(Component::Database);
-    let said = |name: &str| observed.warnings.get(name);
-    let refused = || said(&set.name_any()).filter(|_| pods.is_empty());
-    let trouble = pods::volume_trouble(&children.volume, said(&children.volume.name_any()))
-        .or_else(|| pods::trouble(&pods))
-        .or_else(|| refused().map(|said| pods::refusal(said)));
-    match trouble {
-        Some(trouble) => Finding::Wrong(trouble),
-        None => Finding::waiting("Starting", "PostgreSQL is starting"),
-    }
-}
-
-fn schema(plan: &Plan, children: &Children<Applied>, observed: &Observed) -> Finding {
-    let migration = &children.migration;
-    match migration.next {
-        Next::Done { .. } => {
-            return Finding::fine(
-                "Migrated",
-                format!("The schema is what the image {} needs.", plan.images.server),
-            );
-        }
-        Next::AwaitDatabase => {
-            return Finding::waiting("AwaitingDatabase", "The schema waits for the database");
-        }
-        Next::Run { .. } | Next::Pause { .. } => {}
-    }
-    let is_of_obsolete = |pod: &Pod| {
-        let job = pod.labels().get("batch.kubernetes.io/job-name");
-        job.is_some_and(|job| migration.obsolete.contains(job))
-    };
-    let mut pods = observed.pods_of(Component::Migration);
-    pods.retain(|pod| !is_of_obsolete(pod));
-    let failed = || {
-        let words = pods::last_words(&pods).or_else(|| {
-            matches!(migration.next, Next::Pause { .. })
-                .then(|| "its pod is gone without a word".to_owned())
-        });
-        words.map(|words| {
-            Trouble::new(
-                "MigrationFailed",
-                format!("The migration of the schema failed: {}", unpunctuated(&words)),
-                "It is tried again by itself; the API goes on with the image it has.",
-            )
-        })
-    };
-    let refused = || {
-        let said = observed.warnings.get(&migration.job.as_ref()?.name_any())?;
-        pods.is_empty().then(|| pods::refusal(said))
-    };
-    match pods::trouble(&pods).or_else(failed).or_else(refused) {
-        Some(trouble) => Finding::Wrong(trouble),
-        None => Finding::waiting("Migrating", "The schema is being migrated"),
-    }
-}
-
 fn counts(plan: &Plan, children: &Children<Applied>) -> ApiStatus {
-    let status = children.api.as_ref().and_then(|api| api.status.as_ref());
+    let deployment = children.api.deployment.as_ref();
+    let status = deployment.and_then(|api| api.status.as_ref());
     let ready = status.and_then(|s| s.ready_replicas).unwrap_or(0);
-    let desired = plan.api.replicas;
+    let desired = match plan.api.replicas {
+        Replicas::Fixed(replicas) => replicas,
+        Replicas::Autoscaled(_) | Replicas::OthersAutoscaler(_) => {
+            deployment.and_then(|api| api.spec.as_ref()?.replicas).unwrap_or(0)
+        }
+    };
     let selector = plan.names.selector(Component::Api);
     ApiStatus {
         ready,
@@ -239,82 +165,6 @@ fn counts(plan: &Plan, children: &Children<Applied>) -> ApiStatus {
         replicas: status.and_then(|s| s.replicas).unwrap_or(0),
         summary: format!("{ready}/{desired}"),
         selector: selector.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(","),
-        url: api_url(&plan.names, &plan.owner.namespace),
+        url: plan.names.api_url(&plan.owner.namespace),
     }
-}
-
-fn api(counts: &ApiStatus, children: &Children<Applied>, observed: &Observed) -> Finding {
-    let Some(deployment) = &children.api else {
-        return Finding::waiting("AwaitingSchema", "The API waits for the schema");
-    };
-    let ApiStatus { ready, desired, url, .. } = counts;
-    if *desired == 0 {
-        return Finding::Wrong(Trouble::new(
-            "ScaledToZero",
-            "spec.api.replicas is 0, so nothing answers",
-            "Set it to 1 or more.",
-        ));
-    }
-    if ready >= desired {
-        return Finding::fine("Serving", format!("{desired} API pods answer at {url}."));
-    }
-    match api_trouble(deployment, observed) {
-        Some(trouble) => Finding::Wrong(trouble),
-        None => Finding::waiting("Starting", format!("{ready} of {desired} API pods are ready")),
-    }
-}
-
-/// What keeps API pods from being ready: what Kubernetes says of them, or what they say themselves.
-fn api_trouble(deployment: &Deployment, observed: &Observed) -> Option<Trouble> {
-    let said_by_pod = observed.unready.as_ref().map(|Unready { reason, message }| {
-        Trouble::new(
-            reason,
-            message.clone(),
-            "The API keeps trying; it answers again when this is mended.",
-        )
-    });
-    pods::trouble(&observed.pods_of(Component::Api))
-        .or(said_by_pod)
-        .or_else(|| replica_failure(deployment))
-}
-
-/// A rollout that is stuck while the old pods go on serving is told here: it makes Progressing False
-/// and leaves Ready as it is.
-fn progressing(others: &[&Finding], children: &Children<Applied>, observed: &Observed) -> Finding {
-    if let Some(wrong) = others.iter().find(|finding| finding.is_wrong()) {
-        return (*wrong).clone();
-    }
-    if let Some(Finding::Waiting { reason, message }) = others.iter().find(|f| !f.is_fine()) {
-        return Finding::fine(reason, format!("{}.", unpunctuated(message)));
-    }
-    if let Some(api) = children.api.as_ref().filter(|api| !is_rolled_out(api)) {
-        return match api_trouble(api, observed) {
-            Some(trouble) => Finding::Wrong(trouble),
-            None => Finding::fine("RollingOut", "The API pods are being replaced."),
-        };
-    }
-    Finding::not("Settled", "Everything is as the spec asks.")
-}
-
-fn ready(others: &[&Finding], counts: &ApiStatus) -> Finding {
-    let first =
-        others.iter().find(|f| f.is_wrong()).or_else(|| others.iter().find(|f| !f.is_fine()));
-    match first {
-        Some(finding) => (*finding).clone(),
-        None => Finding::fine("Ready", format!("The API answers at {}.", counts.url)),
-    }
-}
-
-fn is_rolled_out(api: &Deployment) -> bool {
-    let Some(status) = &api.status else { return false };
-    let wanted = api.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1);
-    status.observed_generation >= api.metadata.generation
-        && status.updated_replicas.unwrap_or(0) == wanted
-        && status.replicas.unwrap_or(0) == wanted
-}
-
-fn replica_failure(api: &Deployment) -> Option<Trouble> {
-    let conditions = api.status.as_ref()?.conditions.as_ref()?;
-    let failure = conditions.iter().find(|c| c.type_ == "ReplicaFailure" && c.status == "True")?;
-    Some(pods::refusal(failure.message.as_deref()?))
 }

@@ -1,9 +1,11 @@
 //! The kind `AgentFS`.
 
 use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AgentFSStatus, Database, Resources};
+use super::pods::object_name;
+use super::{AgentFSStatus, Api, Database, Pooler};
 
 /// What the AgentFS should be. The operator makes and keeps everything that is needed for it:
 /// a PostgreSQL database, the API and its Service, the schema migrations, the passwords and the
@@ -19,7 +21,7 @@ use super::{AgentFSStatus, Database, Resources};
     namespaced,
     status = "AgentFSStatus",
     derive = "PartialEq",
-    doc = "AgentFS is a durable memory for AI agents with the shape of a file system: JSON values at paths, every version kept. One resource becomes an API Service `<name>-api` on port 8787 with its database. Deleting it never deletes data: the volume and the passwords stay, and an AgentFS of the same name finds them again.",
+    doc = "AgentFS is a durable memory for AI agents with the shape of a file system: JSON values at paths, every version kept. One resource becomes an API Service `<name>-api` on port 8787 with its database. Deleting it deletes no data unless spec.deletionPolicy says so: the volume and the passwords stay, and an AgentFS of the same name finds them again.",
     scale(
         spec_replicas_path = ".spec.api.replicas",
         status_replicas_path = ".status.api.replicas",
@@ -59,6 +61,11 @@ use super::{AgentFSStatus, Database, Resources};
     )
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.database.embedded) || !self.pooler.enabled || (self.pooler.replicas + 1) * self.pooler.poolSize <= 180").message(
+        "pooler: (replicas + 1) * poolSize must be at most 180, since the embedded PostgreSQL takes 200 connections and an update adds a pod"
+    )
+)]
 pub struct AgentFSSpec {
     /// The image of the AgentFS server, for example `registry.example/agentfs/server:1.4.0`. Left out,
     /// it is the one that belongs to the operator, and is upgraded with it. A new image is rolled out
@@ -71,38 +78,55 @@ pub struct AgentFSSpec {
     )]
     pub image: Option<String>,
 
+    /// Stops everything and keeps all data: the API, the pooler and an embedded database have no pods
+    /// while it is true. Set it to false, and they come back.
+    #[serde(default)]
+    pub suspend: bool,
+
+    /// What becomes of the data when the AgentFS is deleted.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+
+    /// Secrets with the credentials of the registries that the images are pulled from, for all pods of
+    /// the AgentFS.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 8),
+        extend(
+            "x-kubernetes-list-type" = "map",
+            "x-kubernetes-list-map-keys" = ["name"]
+        )
+    )]
+    pub image_pull_secrets: Vec<ImagePullSecret>,
+
     /// Where the data is kept.
     pub database: Database,
 
     /// The API that agents talk to: stateless pods behind the Service `<name>-api`, port 8787.
     #[serde(default)]
     pub api: Api,
+
+    /// The connection pool between the API and PostgreSQL.
+    #[serde(default)]
+    pub pooler: Pooler,
 }
 
-/// The API that agents talk to.
+/// What becomes of the data when the AgentFS is deleted.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum DeletionPolicy {
+    /// The database volume, its credentials and the first API key stay, and an AgentFS of the same name
+    /// finds them again.
+    #[default]
+    Retain,
+    /// They are deleted as well. An external database is never touched.
+    Delete,
+}
+
+/// A Secret that holds the credentials of an image registry.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
-pub struct Api {
-    /// How many API pods run. Two or more serve on while one is updated or lost. `kubectl scale
-    /// agentfs <name> --replicas=N` sets it too. 0 stops the API and keeps the data.
-    #[serde(default = "Api::default_replicas")]
-    #[schemars(range(min = 0, max = 100))]
-    pub replicas: i32,
-
-    /// CPU and memory of each API pod. Left out: requests of 100m CPU and 128Mi, a limit of 512Mi
-    /// memory and none on CPU.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resources: Option<Resources>,
-}
-
-impl Api {
-    fn default_replicas() -> i32 {
-        3
-    }
-}
-
-impl Default for Api {
-    fn default() -> Self {
-        Self { replicas: Self::default_replicas(), resources: None }
-    }
+pub struct ImagePullSecret {
+    /// The Secret's name, in the namespace of the AgentFS.
+    #[schemars(schema_with = "object_name")]
+    pub name: String,
 }

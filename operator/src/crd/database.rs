@@ -3,14 +3,15 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Quantity, Resources};
+use super::pods::{entry_name, object_name};
+use super::{PodSettings, Quantity, Resources};
 
 /// Where the data is kept: set exactly one kind of database.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.embedded)").message(
-        "set embedded, the kind of database that this version knows; example: embedded: {storage: {size: 10Gi}}"
+    validation = Rule::new("[has(self.embedded), has(self.external)].filter(kind, kind).size() == 1").message(
+        "set exactly one of embedded, external; example: embedded: {storage: {size: 10Gi}}"
     )
 )]
 pub struct Database {
@@ -18,14 +19,47 @@ pub struct Database {
     /// and small teams. While its pod is replaced, requests are answered 503 with Retry-After.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedded: Option<Embedded>,
+
+    /// A PostgreSQL (16 to 18, with the extension pgvector available) that somebody else runs. The
+    /// operator needs nothing of it but its URL; the role must own the database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<External>,
+}
+
+/// A PostgreSQL that somebody else runs.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct External {
+    /// The Secret that holds the database's URL. When it changes, the pods that use it are replaced.
+    pub secret_ref: SecretRef,
+}
+
+/// An entry of a Secret in the namespace of the AgentFS.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretRef {
+    /// The Secret's name.
+    #[schemars(schema_with = "object_name")]
+    pub name: String,
+
+    /// The entry that holds the URL, postgres://user:password@host:5432/database.
+    #[serde(default = "SecretRef::default_key")]
+    #[schemars(schema_with = "entry_name")]
+    pub key: String,
+}
+
+impl SecretRef {
+    fn default_key() -> String {
+        "DATABASE_URL".into()
+    }
 }
 
 /// A PostgreSQL that the operator runs: one pod, one volume.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct Embedded {
-    /// The volume that holds the data. It is never deleted by the operator: it stays when the
-    /// AgentFS is deleted, and an AgentFS of the same name uses it again.
+    /// The volume that holds the data. It stays when the AgentFS is deleted, unless deletionPolicy is
+    /// Delete, and an AgentFS of the same name uses it again.
     #[serde(default)]
     pub storage: Storage,
 
@@ -33,6 +67,10 @@ pub struct Embedded {
     /// memory and none on CPU.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
+
+    /// Where the database pod runs, and what it carries.
+    #[serde(flatten)]
+    pub pods: PodSettings,
 }
 
 /// The volume of an embedded database.

@@ -7,13 +7,20 @@
 #![allow(unreachable_pub)]
 
 mod agentfs;
+mod api;
 mod database;
+pub mod docs;
+mod pods;
+mod pooler;
 mod quantity;
 mod resources;
 mod status;
 
-pub use agentfs::{AgentFS, AgentFSSpec, Api};
-pub use database::{Database, Embedded, Storage};
+pub use agentfs::{AgentFS, AgentFSSpec, DeletionPolicy, ImagePullSecret};
+pub use api::{Api, Autoscaling};
+pub use database::{Database, Embedded, External, SecretRef, Storage};
+pub use pods::{Affinity, PodSettings};
+pub use pooler::Pooler;
 pub use quantity::Quantity;
 pub use resources::Resources;
 pub use status::{AgentFSStatus, ApiStatus, DatabaseStatus};

@@ -15,13 +15,10 @@ pub struct AgentFSStatus {
     pub observed_generation: Option<i64>,
 
     /// What holds and what does not, each with one sentence: Ready, Progressing, CredentialsReady,
-    /// DatabaseReady, SchemaReady, APIReady. `kubectl wait --for=condition=Ready agentfs/<name>`
+    /// DatabaseReady, PoolerReady, SchemaReady, APIReady. `kubectl wait --for=condition=Ready agentfs/<name>`
     /// waits until all is well.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        schema_with = "conditions",
-        description = "What holds and what does not, each with one sentence: Ready, Progressing, CredentialsReady, DatabaseReady, SchemaReady, APIReady. `kubectl wait --for=condition=Ready agentfs/<name>` waits until all is well."
-    )]
+    #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
 
     /// The API's pods.
@@ -58,7 +55,7 @@ pub struct ApiStatus {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct DatabaseStatus {
-    /// The kind of database: `embedded`.
+    /// The kind of database: `embedded` or `external`.
     #[serde(rename = "type")]
     #[schemars(length(max = 32))]
     pub kind: String,

@@ -166,24 +166,21 @@ impl Writer {
             .map(|change| as_plain_put(change))
             .collect();
         // A group is of one tenant, and a tenant's share of the statement is written whole or not at all.
-        let done: Vec<Option<Done>> = match (form, puts) {
-            (Form::Cheapest, Some(puts)) => {
-                let moments = plain_put::put(connection, &puts, self.daily_writes).await?;
-                let written = |(put, at): (&Put<'_>, Option<Timestamp>)| {
-                    let version_id = put.change.version_id;
-                    at.map(|created_at| Outcome::Written { version_id, created_at }.into())
-                };
-                puts.iter().zip(moments).map(written).collect()
-            }
-            _ => {
-                let ordered_write::Written { outcomes, read } =
-                    ordered_write::write(connection, groups, self.daily_writes).await?;
-                let done = |outcome| match outcome {
-                    Outcome::Read(Some(id)) => Done { outcome, entry: read.get(&id).cloned() },
-                    outcome => outcome.into(),
-                };
-                outcomes.into_iter().map(|outcome| Some(done(outcome))).collect()
-            }
+        let done: Vec<Option<Done>> = if let (Form::Cheapest, Some(puts)) = (form, puts) {
+            let moments = plain_put::put(connection, &puts, self.daily_writes).await?;
+            let written = |(put, at): (&Put<'_>, Option<Timestamp>)| {
+                let version_id = put.change.version_id;
+                at.map(|created_at| Outcome::Written { version_id, created_at }.into())
+            };
+            puts.iter().zip(moments).map(written).collect()
+        } else {
+            let ordered_write::Written { outcomes, read } =
+                ordered_write::write(connection, groups, self.daily_writes).await?;
+            let done = |outcome| match outcome {
+                Outcome::Read(Some(id)) => Done { outcome, entry: read.get(&id).cloned() },
+                outcome => outcome.into(),
+            };
+            outcomes.into_iter().map(|outcome| Some(done(outcome))).collect()
         };
         let mut done = done.into_iter();
         let of_group = |group: &&[&Change]| {

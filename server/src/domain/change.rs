@@ -7,6 +7,7 @@ use super::EntryKey;
 use super::idempotency::Idempotency;
 use super::tags::Tags;
 use super::value::JsonText;
+use super::words::Words;
 
 /// An operation on one entry, with the id that its version will have if it makes one.
 #[derive(Debug, Clone)]
@@ -59,8 +60,8 @@ pub struct NewValue {
     pub tags: Tags,
     /// 0 to 1.
     pub importance: f32,
-    /// Whether search may find it.
-    pub searchable: bool,
+    /// What search finds it by; `None` where it may not be found.
+    pub words: Option<Words>,
     /// How long it lives, in seconds; `None` is for ever.
     pub ttl_seconds: Option<i32>,
 }

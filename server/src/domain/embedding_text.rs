@@ -1,5 +1,7 @@
 //! What of a value is embedded: its words, without the punctuation of JSON.
 
+use super::value::end_of_string;
+
 /// The words of a value in normal form: a text as it is; of anything else every key and scalar, a member or element a
 /// line. Stops after `max_bytes`, at a character's end.
 pub fn of_value(json: &str, max_bytes: usize) -> String {
@@ -10,7 +12,7 @@ pub fn of_value(json: &str, max_bytes: usize) -> String {
             break;
         }
         let length = match first {
-            '"' => string_length(rest),
+            '"' => end_of_string(&rest[1..]).map_or(rest.len(), |end| end + 2),
             '{' | '}' | '[' | ']' | ':' | ',' => 1,
             _ => rest.find(['{', '}', '[', ']', ':', ',', '"']).unwrap_or(rest.len()),
         };
@@ -26,20 +28,6 @@ pub fn of_value(json: &str, max_bytes: usize) -> String {
     }
     text.truncate(text.floor_char_boundary(max_bytes));
     text
-}
-
-/// Bytes of the string token that `rest` begins with, quotes included.
-fn string_length(rest: &str) -> usize {
-    let mut escaped = false;
-    for (at, byte) in rest.bytes().enumerate().skip(1) {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return at + 1,
-            _ => {}
-        }
-    }
-    rest.len()
 }
 
 #[cfg(test)]

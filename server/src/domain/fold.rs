@@ -1,5 +1,8 @@
 //! Folding a batch of changes, in order, onto the heads and quotas that the batch has locked.
 
+#[cfg(test)]
+mod model;
+
 use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
@@ -236,7 +239,7 @@ mod tests {
                 value: JsonText::normalise(&raw).unwrap(),
                 tags: Tags::default(),
                 importance: 0.0,
-                searchable: false,
+                words: None,
                 ttl_seconds: None,
             }),
         )

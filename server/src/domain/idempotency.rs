@@ -68,7 +68,7 @@ impl Idempotency {
                 field(b"put");
                 field(new.value.canonical().as_bytes());
                 field(&new.importance.to_be_bytes());
-                field(&[u8::from(new.searchable)]);
+                field(&[u8::from(new.words.is_some())]);
                 field(&new.ttl_seconds.map_or(Vec::new(), |ttl| ttl.to_be_bytes().to_vec()));
                 new.tags.as_slice().iter().for_each(|tag| field(tag.as_bytes()));
             }
@@ -99,7 +99,7 @@ mod tests {
             value: JsonText::normalise(&raw).unwrap(),
             tags: Tags::new(tags.iter().map(|t| (*t).to_owned()).collect()).unwrap(),
             importance: 0.0,
-            searchable: false,
+            words: None,
             ttl_seconds: None,
         };
         let change = Change { expected, ..Change::new(key, Action::Put(new)) };

@@ -17,6 +17,7 @@ pub mod scope;
 pub mod tags;
 pub mod tenant_name;
 pub mod value;
+pub mod words;
 
 use jiff::Timestamp;
 use uuid::Uuid;

@@ -4,6 +4,7 @@
 //! here tokens are copied as they are. Whitespace between tokens goes, of duplicate keys the last stays.
 
 use std::borrow::Cow;
+use std::iter;
 use std::ops::Range;
 
 use serde_json::value::RawValue;
@@ -50,9 +51,34 @@ impl JsonText {
         Ok(Self(scanner.out.into_boxed_str()))
     }
 
+    /// A value that was normalised when it was stored.
+    pub fn stored(text: &str) -> Self {
+        Self(text.into())
+    }
+
     /// The value as JSON text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The texts in it, in their order: strings and names of members, decoded, and numbers as they are written.
+    pub fn texts(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let mut rest = self.as_str();
+        iter::from_fn(move || {
+            rest = &rest[rest.find(|c: char| c == '"' || c.is_ascii_digit())?..];
+            let end = match rest.strip_prefix('"') {
+                Some(inside) => end_of_string(inside)? + 2,
+                None => rest.find([',', ']', '}']).unwrap_or(rest.len()),
+            };
+            let (token, behind) = rest.split_at(end);
+            rest = behind;
+            // Every string was decoded once, by the one who normalised it.
+            Some(if token.starts_with('"') {
+                decode(token).unwrap_or_default()
+            } else {
+                token.into()
+            })
+        })
     }
 }
 
@@ -225,6 +251,17 @@ impl<'a> Scanner<'a> {
         self.out.push(char::from(self.src.as_bytes()[self.pos]));
         self.pos += 1;
     }
+}
+
+/// Where the string ends that `inside` is the inside of, with what follows it.
+pub(super) fn end_of_string(inside: &str) -> Option<usize> {
+    let mut escaped = false;
+    let is_end = |byte: u8| {
+        let is_end = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        is_end
+    };
+    inside.bytes().position(is_end)
 }
 
 fn decode(token: &str) -> Result<Cow<'_, str>, InvalidValue> {

@@ -1,23 +1,19 @@
 //! POST /v1/batch: several gets, puts and deletes, in order.
 
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use utoipa::ToSchema;
-use utoipa::openapi::Ref;
-use utoipa::openapi::schema::{
-    AllOfBuilder, Array, ArrayBuilder, ObjectBuilder, OneOfBuilder, Type,
-};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{Array, ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::error::{ApiError, Code};
-use super::extract::{Bearer, Json, Repeatable};
+use super::extract::{Bearer, Json, Repeatable, object};
 use super::openapi::WriteRefusals;
 use super::write::refusal;
-use super::{App, delete, get, put};
+use super::{App, delete, get, put, splice};
 use crate::batch::BatchError;
 use crate::batch::writes::{Done, Submission};
 use crate::domain::change::{Action, Change, Outcome};
@@ -95,8 +91,7 @@ pub(super) async fn batch(
         (true, true) => at_one_moment(&app, &ops).await?,
         (true, false) => all_or_none(&app, changes.collect()).await?,
     };
-    let body = answer(&ops, done)?;
-    Ok(([(CONTENT_TYPE, "application/json")], Body::from(body)).into_response())
+    Ok(splice::answer(answer(&ops, done)))
 }
 
 /// The operations, all checked before any is done.
@@ -133,29 +128,36 @@ fn operation(tenant: TenantId, raw: &RawValue) -> Result<Operation, ApiError> {
 }
 
 fn parse<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, ApiError> {
-    serde_json::from_str(raw.get())
+    object(raw.get().as_bytes())
         .map_err(|e| ApiError::new(Code::ValidationError, format!("not an operation: {e}")))
 }
 
 /// Operations as the description of the API says them: the request of the operation's own route, and what it is.
 fn described() -> Array {
-    let operation = |op: &str, request: &str| {
+    let any = OneOfBuilder::new()
+        .item(operation_of::<get::Request>("get"))
+        .item(operation_of::<put::Request>("put"))
+        .item(operation_of::<delete::Request>("delete"));
+    ArrayBuilder::new().items(any).min_items(Some(1)).max_items(Some(MAX_OPERATIONS)).build()
+}
+
+fn operation_of<R: PartialSchema>(op: &str) -> RefOr<Schema> {
+    let mut schema = R::schema();
+    if let RefOr::T(Schema::Object(request)) = &mut schema {
         let kind = ObjectBuilder::new().schema_type(Type::String).enum_values(Some([op]));
-        let mut own = ObjectBuilder::new().property("op", kind).required("op");
-        if op != "get" {
+        request.properties.insert("op".to_owned(), kind.into());
+        request.required.push("op".to_owned());
+        if op == "get" {
+            request.properties.remove("as_of");
+        } else {
             let key = ObjectBuilder::new()
                 .schema_type(Type::String)
                 .pattern(Some("^[A-Za-z0-9_-]{1,128}$"))
                 .description(Some("As the header Idempotency-Key of the operation's own route"));
-            own = own.property("idempotency_key", key);
+            request.properties.insert("idempotency_key".to_owned(), key.into());
         }
-        AllOfBuilder::new().item(own).item(Ref::from_schema_name(request))
-    };
-    let any = OneOfBuilder::new()
-        .item(operation("get", "GetRequest"))
-        .item(operation("put", "PutRequest"))
-        .item(operation("delete", "DeleteRequest"));
-    ArrayBuilder::new().items(any).min_items(Some(1)).max_items(Some(MAX_OPERATIONS)).build()
+    }
+    schema
 }
 
 /// Each for itself, in order: gets that follow each other together, and so changes.
@@ -230,7 +232,7 @@ async fn all_or_none(
 }
 
 /// The answers of the operations' own routes, one after the other.
-fn answer(ops: &[(Op, EntryKey)], done: Vec<Result<Done, ApiError>>) -> Result<Vec<u8>, ApiError> {
+fn answer(ops: &[(Op, EntryKey)], done: Vec<Result<Done, ApiError>>) -> Vec<u8> {
     let mut body = br#"{"results":["#.to_vec();
     for (index, ((op, key), done)) in ops.iter().zip(done).enumerate() {
         if index > 0 {
@@ -243,7 +245,7 @@ fn answer(ops: &[(Op, EntryKey)], done: Vec<Result<Done, ApiError>>) -> Result<V
         }
     }
     body.extend_from_slice(b"]}");
-    Ok(body)
+    body
 }
 
 fn one(op: Op, key: &EntryKey, done: &Done) -> Result<Vec<u8>, ApiError> {

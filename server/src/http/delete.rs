@@ -7,14 +7,13 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::App;
+use super::entry::entry_key;
 use super::error::ApiError;
 use super::extract::{Json, MemoryWriter, Repeatable};
 use super::openapi::WriteRefusals;
 use super::write::{if_version, write};
-use crate::domain::agent_id::AgentId;
 use crate::domain::change::{Action, Change, Expected, Outcome};
-use crate::domain::path::EntryPath;
-use crate::domain::{EntryKey, TenantId, rfc3339};
+use crate::domain::{TenantId, rfc3339};
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = DeleteRequest)]
@@ -61,11 +60,7 @@ pub(super) async fn delete(
 impl Request {
     /// What is asked for, checked.
     pub(super) fn change(self, tenant: TenantId) -> Result<Change, ApiError> {
-        let key = EntryKey {
-            tenant,
-            agent: AgentId::parse(&self.agent_id)?,
-            path: EntryPath::parse(&self.path)?,
-        };
+        let key = entry_key(tenant, &self.agent_id, &self.path)?;
         Ok(Change { expected: self.if_version, ..Change::new(key, Action::Delete) })
     }
 }

@@ -139,14 +139,13 @@ pub struct ApiError {
     code: Code,
     message: Cow<'static, str>,
     retry_after_seconds: Option<u32>,
-    /// Of a version conflict: the live version there is, if any.
-    current_version: Option<Option<Uuid>>,
+    conflict: Option<Conflict>,
 }
 
 impl ApiError {
     /// An error with a sentence that says what is wrong and what to do.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), retry_after_seconds: None, current_version: None }
+        Self { code, message: message.into(), retry_after_seconds: None, conflict: None }
     }
 
     /// The server's fault; what exactly is in the log.
@@ -179,7 +178,8 @@ impl ApiError {
                     .to_owned()
             }
         };
-        Self { current_version: Some(current), ..Self::new(Code::VersionConflict, message) }
+        let conflict = Some(Conflict { current_version_id: current });
+        Self { conflict, ..Self::new(Code::VersionConflict, message) }
     }
 
     /// The same, said of one operation of several.
@@ -205,7 +205,7 @@ impl ApiError {
             code: self.code.as_str(),
             message: &self.message,
             request_id,
-            current_version_id: self.current_version,
+            conflict: self.conflict,
         };
         serde_json::to_vec(&Envelope { error }).unwrap_or_default()
     }
@@ -228,10 +228,18 @@ struct Inner<'a> {
     /// The answer's X-Request-Id; not within a batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
-    /// Of VERSION_CONFLICT: the live version there is, or null.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Uuid>)]
-    current_version_id: Option<Option<Uuid>>,
+    /// Of VERSION_CONFLICT alone.
+    #[serde(flatten)]
+    #[schema(required = false)]
+    conflict: Option<Conflict>,
+}
+
+/// What a write met that expected something else.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+struct Conflict {
+    /// The live version there is, or null.
+    #[schema(required = false)]
+    current_version_id: Option<Uuid>,
 }
 
 impl IntoResponse for ApiError {

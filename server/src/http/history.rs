@@ -6,13 +6,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::entry::entry_key;
 use super::error::ApiError;
 use super::extract::{Json, MemoryReader};
 use super::openapi::Refusals;
 use super::{App, page, splice};
-use crate::domain::agent_id::AgentId;
-use crate::domain::path::EntryPath;
-use crate::domain::{EntryKey, rfc3339};
+use crate::domain::rfc3339;
 use crate::store::versions::{self, Version};
 
 const SIZE: page::Size = page::Size { default: 20, max: 100 };
@@ -85,11 +84,7 @@ pub(super) async fn history(
     MemoryReader(tenant): MemoryReader,
     Json(request): Json<Request>,
 ) -> Result<Response, ApiError> {
-    let key = EntryKey {
-        tenant,
-        agent: AgentId::parse(&request.agent_id)?,
-        path: EntryPath::parse(&request.path)?,
-    };
+    let key = entry_key(tenant, &request.agent_id, &request.path)?;
     let limit = SIZE.limit(request.limit)?;
     let before = request
         .cursor

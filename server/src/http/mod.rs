@@ -10,6 +10,7 @@ mod create_key;
 mod create_tenant;
 mod delete;
 mod dump;
+mod entry;
 mod get;
 mod glob;
 mod health;
@@ -20,8 +21,10 @@ pub mod observe;
 mod openapi;
 mod page;
 mod put;
+mod quota;
 mod rate_headers;
 mod requeue;
+mod search;
 mod splice;
 mod worker;
 mod write;
@@ -74,6 +77,8 @@ pub struct App {
     pub requests: Option<RateLimiter>,
     /// How often a key may search; `None` is without limit.
     pub searches: Option<RateLimiter>,
+    /// Searches of a day and tenant; `None` is without limit.
+    pub searches_per_day: Option<i64>,
     /// How the process is.
     pub health: Health,
     /// What is counted.
@@ -98,6 +103,7 @@ pub fn router(app: App) -> Router {
         .routes(routes!(glob::glob))
         .routes(routes!(agents::agents))
         .routes(routes!(dump::dump))
+        .routes(routes!(search::search))
         .routes(routes!(create_key::create_key))
         .routes(routes!(create_tenant::create_tenant))
         .routes(routes!(requeue::requeue))

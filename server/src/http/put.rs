@@ -8,16 +8,16 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::App;
+use super::entry::entry_key;
 use super::error::{ApiError, Code};
 use super::extract::{Json, MemoryWriter, Repeatable};
 use super::openapi::WriteRefusals;
 use super::write::{if_version, write};
-use crate::domain::agent_id::AgentId;
 use crate::domain::change::{Action, Change, Expected, NewValue, Outcome};
-use crate::domain::path::EntryPath;
 use crate::domain::tags::Tags;
 use crate::domain::value::JsonText;
-use crate::domain::{EntryKey, TenantId, rfc3339};
+use crate::domain::words::Words;
+use crate::domain::{TenantId, rfc3339};
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = PutRequest)]
@@ -78,16 +78,13 @@ pub(super) async fn put(
 impl Request {
     /// What is asked for, checked.
     pub(super) fn change(self, tenant: TenantId) -> Result<Change, ApiError> {
-        let key = EntryKey {
-            tenant,
-            agent: AgentId::parse(&self.agent_id)?,
-            path: EntryPath::parse(&self.path)?,
-        };
+        let key = entry_key(tenant, &self.agent_id, &self.path)?;
+        let value = JsonText::normalise(&self.value)?;
         let new = NewValue {
-            value: JsonText::normalise(&self.value)?,
+            words: self.searchable.then(|| Words::of_value(&value)),
+            value,
             tags: Tags::new(self.tags)?,
             importance: importance(self.importance)?,
-            searchable: self.searchable,
             ttl_seconds: self.ttl_seconds.map(ttl).transpose()?,
         };
         Ok(Change { expected: self.if_version, ..Change::new(key, Action::Put(new)) })

@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn what_is_spliced_is_json_with_values_byte_for_byte() {
-        let fields = |of: &[(&'static str, i32)]| BTreeMap::from_iter(of.iter().copied());
+        let fields = |of: &[(&'static str, i32)]| of.iter().copied().collect::<BTreeMap<_, _>>();
         let items = [("[1.0,1e2]", fields(&[("a", 1), ("b", 2)])), ("null", fields(&[]))];
         let json = list("items", items.clone().into_iter(), &fields(&[("count", 2)])).unwrap();
         assert_eq!(

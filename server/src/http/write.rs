@@ -3,8 +3,8 @@
 use serde::{Deserialize, Deserializer};
 use uuid::Uuid;
 
-use super::App;
 use super::error::{ApiError, Code};
+use super::{App, quota};
 use crate::domain::change::{Change, Expected, Outcome};
 
 /// The field `if_version`: a version, or null for "there must be none".
@@ -31,19 +31,10 @@ pub(super) fn refusal(outcome: Outcome) -> Option<ApiError> {
             Code::IdempotencyKeyMismatch,
             "this Idempotency-Key came before with another request; give each request a key of its own",
         )),
-        Outcome::QuotaExceeded => Some(quota_exceeded()),
+        Outcome::QuotaExceeded => {
+            Some(quota::used_up(Code::QuotaWritesPerDay, "writes", "WRITE_QUOTA_PER_DAY"))
+        }
         // Only ever beside the refusal that is its reason.
         Outcome::Undone => Some(ApiError::internal()),
     }
-}
-
-/// The tenant's writes of the day are used up; a new day begins at midnight UTC.
-fn quota_exceeded() -> ApiError {
-    let now = jiff::Timestamp::now().as_second();
-    let until_midnight = 86_400 - now.rem_euclid(86_400);
-    ApiError::new(
-        Code::QuotaWritesPerDay,
-        "this tenant has used up its writes of today; they begin anew at 00:00 UTC, or an operator raises WRITE_QUOTA_PER_DAY",
-    )
-    .retry_after(u32::try_from(until_midnight).unwrap_or(86_400))
 }

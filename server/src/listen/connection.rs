@@ -5,7 +5,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
@@ -30,8 +29,6 @@ use super::paced::Paced;
 
 /// Largest head of a request; its headers are at most 100. What is larger is answered with 431 by hyper itself.
 const MAX_HEAD: usize = 32 << 10;
-/// A connection that has waited this long for a request may be closed in favour of another.
-const IDLE_ENOUGH: Duration = Duration::from_secs(1);
 
 /// What a request knows of its connection; an extension of every request.
 #[derive(Debug, Clone, Copy)]
@@ -88,8 +85,8 @@ pub(super) async fn converse(
                 return;
             }
             told = phase.changed() => match (told, *phase.borrow_and_update()) {
-                (Ok(()), Phase::Open(_)) if pace.idle_for() >= IDLE_ENOUGH => return,
-                (Ok(()), Phase::Open(_)) => {}
+                (Ok(()), Phase::MakeRoom(idle)) if pace.idle_for() >= idle => return,
+                (Ok(()), Phase::Open | Phase::MakeRoom(_)) => {}
                 (Ok(()), Phase::Ending) => talk.as_mut().graceful_shutdown(),
                 // The house is gone.
                 (Err(_), _) => return,

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 /// Most bytes that are read for nothing.
 const MOST: u64 = 4 << 20;
 /// Longest time that they are waited for.
-const LONGEST: Duration = Duration::from_secs(2);
+const LONGEST: Duration = Duration::from_secs(5);
 
 /// Where the rest of a request's body is left; one a connection, since its requests come one by one.
 #[derive(Debug, Clone, Default)]

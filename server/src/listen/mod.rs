@@ -30,8 +30,10 @@ use self::connection::converse;
 
 /// How long a connection that seems idle is kept after the end was announced: its client may have sent a request already.
 const LINGER: Duration = Duration::from_millis(500);
-/// How often a full house asks idle connections to leave.
-const MAKE_ROOM_EVERY: Duration = Duration::from_millis(100);
+/// How long a full house waits for idle connections that it has asked to leave.
+const MAKE_ROOM_WITHIN: Duration = Duration::from_millis(50);
+/// A connection that has waited for a request for less than this is not asked to leave.
+const HARDLY_IDLE: Duration = Duration::from_secs(1);
 /// How long nothing is accepted after that failed for want of files or memory.
 const CATCH_BREATH: Duration = Duration::from_millis(100);
 /// A full house is logged no more often than this.
@@ -40,8 +42,10 @@ const SAY_FULL_EVERY: Duration = Duration::from_mins(1);
 /// What all connections are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// To go on; the number counts the times that idle ones were asked to leave.
-    Open(u64),
+    /// To go on.
+    Open,
+    /// To end where they have waited for a request for so long.
+    MakeRoom(Duration),
     /// To end as soon as nothing is under way on them.
     Ending,
 }
@@ -75,14 +79,25 @@ struct House {
     phase: watch::Sender<Phase>,
     /// From now on every answer is the last of its connection.
     last_answers: Arc<AtomicBool>,
+    /// Accepted, but there is no room yet.
+    at_the_door: Option<(TcpStream, SocketAddr)>,
     said_full: Option<Instant>,
 }
 
 impl House {
     fn new(router: Router, limits: Limits, open: IntGauge) -> Self {
         let room = Arc::new(Semaphore::new(limits.connections as usize));
-        let phase = watch::Sender::new(Phase::Open(0));
-        Self { router, limits, open, room, phase, last_answers: Arc::default(), said_full: None }
+        let phase = watch::Sender::new(Phase::Open);
+        Self {
+            router,
+            limits,
+            open,
+            room,
+            phase,
+            last_answers: Arc::default(),
+            at_the_door: None,
+            said_full: None,
+        }
     }
 
     /// The next connection, when there is room for it. Dropping the future loses none.
@@ -90,21 +105,34 @@ impl House {
         &mut self,
         listener: &TcpListener,
     ) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
-        let room = self.room().await;
+        loop {
+            if self.at_the_door.is_none() {
+                self.at_the_door = Some(self.accept(listener).await);
+            }
+            let room = self.room().await;
+            if let Some((stream, peer)) = self.at_the_door.take() {
+                return (stream, peer, room);
+            }
+        }
+    }
+
+    async fn accept(&self, listener: &TcpListener) -> (TcpStream, SocketAddr) {
         loop {
             match listener.accept().await {
-                Ok((stream, peer)) => return (stream, peer, room),
+                Ok(accepted) => return accepted,
                 Err(error) if is_of_the_client(&error) => {}
                 Err(error) => {
                     tracing::error!("connections cannot be accepted: {error}");
-                    self.ask_idle_to_leave();
+                    self.phase.send_replace(Phase::MakeRoom(HARDLY_IDLE));
                     sleep(CATCH_BREATH).await;
                 }
             }
         }
     }
 
+    /// Room for one more, made by those who have been idle the longest.
     async fn room(&mut self) -> OwnedSemaphorePermit {
+        let mut idle = self.limits.times.keep_alive;
         loop {
             if let Ok(room) = self.room.clone().try_acquire_owned() {
                 return room;
@@ -116,20 +144,13 @@ impl House {
                     self.limits.connections
                 );
             }
-            self.ask_idle_to_leave();
-            let left = timeout(MAKE_ROOM_EVERY, self.room.clone().acquire_owned()).await;
+            idle = (idle / 2).max(HARDLY_IDLE);
+            self.phase.send_replace(Phase::MakeRoom(idle));
+            let left = timeout(MAKE_ROOM_WITHIN, self.room.clone().acquire_owned()).await;
             if let Ok(Ok(room)) = left {
                 return room;
             }
         }
-    }
-
-    fn ask_idle_to_leave(&self) {
-        self.phase.send_modify(|phase| {
-            if let Phase::Open(asked) = phase {
-                *asked += 1;
-            }
-        });
     }
 
     fn let_in(&self, stream: TcpStream, peer: SocketAddr, room: OwnedSemaphorePermit) {
@@ -151,7 +172,7 @@ impl House {
     }
 
     /// Ends all connections, each after what is under way on it.
-    async fn close(self, listener: TcpListener) {
+    async fn close(mut self, listener: TcpListener) {
         let deadline = Instant::now() + self.limits.times.drain;
         // In this order: who is told that his connection ends must not find the listener still there.
         self.let_in_who_waits(listener);
@@ -171,17 +192,22 @@ impl House {
     }
 
     /// The kernel has accepted these for us already: their requests may be on the way.
-    fn let_in_who_waits(&self, listener: TcpListener) {
-        let Ok(listener) = listener.into_std() else { return };
+    fn let_in_who_waits(&mut self, listener: TcpListener) {
+        let listener = listener.into_std();
         while let Ok(room) = self.room.clone().try_acquire_owned()
-            && let Ok((stream, peer)) = listener.accept()
+            && let Some((stream, peer)) =
+                self.at_the_door.take().or_else(|| accepted(listener.as_ref().ok()?))
         {
-            let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
-            if let Ok(stream) = stream {
-                self.let_in(stream, peer, room);
-            }
+            self.let_in(stream, peer, room);
         }
     }
+}
+
+/// A connection that is there already.
+fn accepted(listener: &std::net::TcpListener) -> Option<(TcpStream, SocketAddr)> {
+    let (stream, peer) = listener.accept().ok()?;
+    stream.set_nonblocking(true).ok()?;
+    Some((TcpStream::from_std(stream).ok()?, peer))
 }
 
 /// The client went away before it was accepted.

@@ -19,6 +19,8 @@ pub mod rate_limits;
 mod renewal;
 pub mod scan;
 pub mod schema;
+pub mod search;
+pub mod search_documents;
 pub mod sweep;
 pub mod tenants;
 pub mod versions;

@@ -10,11 +10,13 @@ use uuid::Uuid;
 
 use super::get::{Entry, MAX_BYTES};
 use super::plain_put::array_literal;
+use super::search_documents::made_searchable;
 use super::versions::{self, Version};
 use super::{StoreError, from_sql, to_sql};
 use crate::domain::change::{Action, Change, NewValue, Outcome};
 use crate::domain::fold::{Answered, Folded, Head, Locked, fold};
 use crate::domain::idempotency::{Idempotency, IdempotencyKey};
+use crate::domain::words::Words;
 use crate::domain::{EntryKey, TenantId};
 
 /// Takes the tenants' quota rows (made where missing), then the idempotency keys (likewise), then the heads, one by one in
@@ -57,7 +59,9 @@ SELECT k.tenant_id, NULL, NULL, clock_timestamp(), NULL, k.version_id, NULL, NUL
  WHERE k.answered";
 
 /// Of the idempotency keys that were locked, those with an answer get it, the others that were made for it go.
-const WRITE: &str = "
+macro_rules! write_all {
+    ($($searchable:tt)*) => {
+        concat!("
 WITH counted AS (
     UPDATE quota_usage q SET writes = q.writes + u.writes, bytes = q.bytes + u.bytes
       FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS u (tenant_id, writes, bytes)
@@ -83,14 +87,21 @@ WITH counted AS (
     ON CONFLICT (tenant_id, agent_id, path) DO UPDATE
        SET latest_version_id = excluded.latest_version_id, version = excluded.version,
            updated_at = excluded.updated_at, expires_at = excluded.expires_at, deleted_at = excluded.deleted_at
-)
+    RETURNING e.latest_version_id
+)", $($searchable)*, "
 INSERT INTO entry_versions
        (tenant_id, id, agent_id, path, version, value, tags, importance, searchable, created_at, expires_at, deleted_at)
 SELECT v.tenant_id, v.id, v.agent_id, v.path, v.version, v.value::json, v.tags::text[], v.importance, v.searchable,
        v.at, v.expires_at, CASE WHEN v.deleted THEN v.at END
   FROM unnest($13::uuid[], $14::uuid[], $15::text[], $16::text[], $17::bigint[], $18::text[], $19::text[],
               $20::real[], $21::bool[], $22::timestamptz[], $23::timestamptz[], $24::bool[])
-       AS v (tenant_id, id, agent_id, path, version, value, tags, importance, searchable, at, expires_at, deleted)";
+       AS v (tenant_id, id, agent_id, path, version, value, tags, importance, searchable, at, expires_at, deleted)")
+    };
+}
+
+const WRITE: &str = write_all!("");
+/// Where search may find one of the values. The others do not pay for it.
+const WRITE_SEARCHABLE: &str = write_all!(made_searchable!("$5", "$6", "$7", "$8", "$32"));
 
 /// What an ordered write gives.
 #[derive(Debug, Default)]
@@ -224,7 +235,12 @@ async fn store(
     unanswered.retain(|(tenant, request)| {
         !answers.iter().any(|(t, key, _)| t == tenant && **key == request.key)
     });
-    sqlx::query(WRITE)
+    let words: Vec<Option<&str>> = heads
+        .iter()
+        .map(|(c, _)| new_value(c).and_then(|n| n.words.as_ref()).map(Words::as_str))
+        .collect();
+    let is_searchable = words.iter().any(Option::is_some);
+    let query = sqlx::query(if is_searchable { WRITE_SEARCHABLE } else { WRITE })
         .bind(usage.iter().map(|(tenant, _)| tenant.0).collect::<Vec<_>>())
         .bind(usage.iter().map(|(_, usage)| usage.writes).collect::<Vec<_>>())
         .bind(usage.iter().map(|(_, usage)| usage.bytes).collect::<Vec<_>>())
@@ -263,7 +279,7 @@ async fn store(
         .bind(
             versions
                 .iter()
-                .map(|(c, _)| new_value(c).is_some_and(|n| n.searchable))
+                .map(|(c, _)| new_value(c).is_some_and(|n| n.words.is_some()))
                 .collect::<Vec<_>>(),
         )
         .bind(versions.iter().map(|(_, h)| h.updated_at.to_sqlx()).collect::<Vec<_>>())
@@ -277,9 +293,9 @@ async fn store(
             answers.iter().map(|(_, _, a)| to_sql(a.version.map(|(_, at)| at))).collect::<Vec<_>>(),
         )
         .bind(unanswered.iter().map(|(tenant, _)| tenant.0).collect::<Vec<_>>())
-        .bind(unanswered.iter().map(|(_, r)| r.key.as_str()).collect::<Vec<_>>())
-        .execute(connection)
-        .await?;
+        .bind(unanswered.iter().map(|(_, r)| r.key.as_str()).collect::<Vec<_>>());
+    let query = if is_searchable { query.bind(words) } else { query };
+    query.execute(connection).await?;
     Ok(())
 }
 

@@ -8,14 +8,18 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::StoreError;
+use super::search_documents::made_searchable;
 use crate::domain::TenantId;
 use crate::domain::change::{Change, NewValue};
 use crate::domain::fold::Usage;
+use crate::domain::words::Words;
 
 /// `counted` takes the tenants' quota rows, which also keeps the writers of a tenant apart; `heads` then moves the heads
 /// of the tenants that are within their limit; `versions` follows. All arrays come sorted, so locks are taken in one order.
 /// A head's moment is its last version's; the versions before it in the batch lie a microsecond apart.
-const PUT: &str = "
+macro_rules! put {
+    ($($searchable:tt)*) => {
+        concat!("
 WITH counted AS (
     INSERT INTO quota_usage AS q (tenant_id, day, writes, bytes)
     SELECT t.tenant_id, (now() AT TIME ZONE 'UTC')::date, t.writes, t.bytes
@@ -52,8 +56,14 @@ WITH counted AS (
                   $18::text[], $19::real[], $20::bool[], $21::int[])
            AS v (tenant_id, id, agent_id, path, last_id, back, value, tags, importance, searchable, ttl)
       JOIN heads h ON h.latest_version_id = v.last_id
-)
-SELECT latest_version_id, updated_at FROM heads";
+)", $($searchable)*, "
+SELECT latest_version_id, updated_at FROM heads")
+    };
+}
+
+const PUT: &str = put!("");
+/// Where search may find one of the values. The others do not pay for it.
+const PUT_SEARCHABLE: &str = put!(made_searchable!("$5", "$6", "$7", "$8", "$22"));
 
 /// A put, taken out of its change.
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +83,10 @@ pub async fn put(
 ) -> Result<Vec<Option<Timestamp>>, StoreError> {
     let batch = Batch::new(puts);
     let (heads, versions, usage) = (&batch.heads, &batch.versions, &batch.usage);
-    let rows = sqlx::query(PUT)
+    let words: Vec<Option<&str>> =
+        heads.iter().map(|h| h.last.new.words.as_ref().map(Words::as_str)).collect();
+    let is_searchable = words.iter().any(Option::is_some);
+    let query = sqlx::query(if is_searchable { PUT_SEARCHABLE } else { PUT })
         .bind(usage.iter().map(|(tenant, _)| tenant.0).collect::<Vec<_>>())
         .bind(usage.iter().map(|(_, usage)| usage.writes).collect::<Vec<_>>())
         .bind(usage.iter().map(|(_, usage)| usage.bytes).collect::<Vec<_>>())
@@ -93,10 +106,10 @@ pub async fn put(
         .bind(versions.iter().map(|v| v.put.new.value.as_str()).collect::<Vec<_>>())
         .bind(versions.iter().map(|v| array_literal(v.put.new.tags.as_slice())).collect::<Vec<_>>())
         .bind(versions.iter().map(|v| v.put.new.importance).collect::<Vec<_>>())
-        .bind(versions.iter().map(|v| v.put.new.searchable).collect::<Vec<_>>())
-        .bind(versions.iter().map(|v| v.put.new.ttl_seconds).collect::<Vec<_>>())
-        .fetch_all(connection)
-        .await?;
+        .bind(versions.iter().map(|v| v.put.new.words.is_some()).collect::<Vec<_>>())
+        .bind(versions.iter().map(|v| v.put.new.ttl_seconds).collect::<Vec<_>>());
+    let query = if is_searchable { query.bind(words) } else { query };
+    let rows = query.fetch_all(connection).await?;
     let moved: HashMap<Uuid, Timestamp> = rows
         .iter()
         .map(|row| Ok((row.try_get(0)?, row.try_get::<jiff_sqlx::Timestamp, _>(1)?.to_jiff())))

@@ -1,4 +1,5 @@
-//! What tenants have used of their day's quotas, as operators see and change it. Requests count in their own statements.
+//! What tenants have used of their day's quotas, as operators see and change it, and the count of searches. Writes count
+//! in their own statements.
 
 use jiff::civil::Date;
 use jiff_sqlx::ToSqlx as _;
@@ -66,6 +67,25 @@ pub async fn usage(
         })
         .collect::<Result<_, sqlx::Error>>()
         .map_err(Into::into)
+}
+
+/// Counts a search of `tenant`, unless it has made `daily_searches` of them today: then false. Committed on its own: a
+/// search would hold up the tenant's writers, who count in the same row.
+pub async fn count_search(
+    executor: impl PgExecutor<'_>,
+    tenant: TenantId,
+    daily_searches: Option<i64>,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "INSERT INTO quota_usage AS q (tenant_id, day, searches)
+         VALUES ($1, (now() AT TIME ZONE 'UTC')::date, 1)
+         ON CONFLICT (tenant_id, day) DO UPDATE SET searches = q.searches + 1 WHERE q.searches < $2",
+    )
+    .bind(tenant.0)
+    .bind(daily_searches.unwrap_or(i64::MAX))
+    .execute(executor)
+    .await?;
+    Ok(done.rows_affected() > 0)
 }
 
 /// Sets `counts` of the tenant's present day to 0, which the next request sees. False when nothing was used yet.

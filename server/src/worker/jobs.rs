@@ -119,12 +119,14 @@ impl Worker {
         let succeeded = tried.verdicts.iter().any(|v| matches!(v, Verdict::Embedded(_)));
         match &tried.trouble {
             Some(trouble) => {
-                if self.breaker.trouble(Instant::now(), trouble.after) {
+                let pauses = self.breaker.trouble(Instant::now(), trouble.after);
+                if pauses {
                     tracing::error!("embedding pauses, jobs wait: {}", trouble.reason);
                 }
             }
             None if succeeded => {
-                if self.breaker.success() {
+                let goes_on = self.breaker.success();
+                if goes_on {
                     tracing::info!("embedding goes on");
                 }
             }

@@ -78,7 +78,21 @@ impl Api {
     /// With limits of connections that no setting gives, for those who wait for them.
     pub async fn start_within(database: &Database, limit: impl FnOnce(&mut Limits)) -> Self {
         let client = Client::new(String::new(), new_key(database, &[]).await);
-        Self::serve_within(database, client, &[], limit).await
+        let api = Self::serve_within(database, client, &[], limit).await;
+        api.until_served().await;
+        api
+    }
+
+    /// Waits until a first request is served, and its key remembered: a busy machine may take longer to connect to the
+    /// database than a request waits for that.
+    pub async fn until_served(&self) {
+        let get = || self.client.post("/v1/get", json!({"agent_id": "ada", "path": "/none"}));
+        for _ in 0..30 {
+            if get().await.0 == 200 {
+                return;
+            }
+        }
+        panic!("nothing is served: {:?}", get().await);
     }
 
     /// Waits until a number of /metrics is as wanted; one that is not there yet is 0.

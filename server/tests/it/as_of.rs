@@ -103,7 +103,7 @@ async fn ask(client: &Client, tree: &Tree, moment: &str, limit: usize) {
             client.ok("/v1/get", json!({"agent_id": "ada", "path": path, "as_of": moment})).await;
         match tree.get(path) {
             Some((value, id)) => {
-                assert_eq!((&got["value"], &got["version_id"]), (value, id), "{path}")
+                assert_eq!((&got["value"], &got["version_id"]), (value, id), "{path}");
             }
             None => assert_eq!(got, json!({"found": false}), "{path}"),
         }
@@ -304,7 +304,7 @@ async fn a_list_of_the_past_agrees_with_one_of_now() {
     };
     let mut paths = Vec::new();
     for i in 0..200 {
-        let path: String = (0..i % 4 + 1).map(|_| format!("/{}", segment())).collect();
+        let path: String = (0..=i % 4).flat_map(|_| ["/".to_owned(), segment()]).collect();
         api.client.put(&path, json!(0)).await;
         paths.push(path);
     }

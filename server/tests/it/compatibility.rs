@@ -19,7 +19,7 @@ async fn write(clients: [Client; 2], writer: usize) -> i64 {
     for n in 0..25 {
         let client = &clients[(writer + n) % 2];
         let path = format!("/shared/{}", (writer * 7 + n * 3) % PATHS);
-        if (writer + n) % 4 == 0 {
+        if (writer + n).is_multiple_of(4) {
             written += i64::from(client.delete(&path).await["deleted"] == true);
         } else {
             client.put(&path, json!({"writer": writer, "n": n})).await;

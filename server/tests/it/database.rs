@@ -122,3 +122,24 @@ impl Database {
         self.connect().await.execute(sql).await.expect(sql);
     }
 }
+
+/// Where writes wait while it is closed, for as long as a statement may take; they wait for no lock, which would take less.
+pub struct Gate(Database);
+
+impl Gate {
+    pub async fn close(database: &Database) -> Self {
+        let gate = "CREATE TABLE gate AS SELECT true AS closed;
+             CREATE FUNCTION wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN
+                 WHILE EXISTS (SELECT FROM gate) LOOP PERFORM pg_sleep(0.02); END LOOP;
+                 RETURN NULL;
+             END $$;
+             CREATE TRIGGER gate BEFORE INSERT ON entry_versions EXECUTE FUNCTION wait_at_gate()";
+        database.connect().await.execute(gate).await.expect("a gate");
+        Self(database.clone())
+    }
+
+    pub async fn open(self) {
+        self.0.execute("DELETE FROM gate").await;
+    }
+}

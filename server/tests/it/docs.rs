@@ -24,13 +24,13 @@ fn script(document: &str) -> (String, Vec<Example>) {
     for block in document.split("\n```").skip(1).step_by(2) {
         let (kind, text) = block.split_once('\n').unwrap_or((block, ""));
         match kind {
-            "sh" => script += &format!("{text}\n"),
+            "sh" => script.extend([text, "\n"]),
             "console" => {
                 let joined = text.replace("\\\n", "\u{1}");
                 for line in joined.lines() {
                     let line = line.replace('\u{1}', "\\\n");
                     if let Some(command) = line.strip_prefix("$ ") {
-                        script += &format!("{command}\nprintf '\\n%s\\n' '{MARK}'\n");
+                        script.extend([command, "\nprintf '\\n%s\\n' '", MARK, "'\n"]);
                         examples.push(Example { command: command.into(), printed: String::new() });
                     } else {
                         examples.last_mut().expect("a command first").printed += &line;

@@ -10,8 +10,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::api::{Api, Client, new_key};
-use crate::connections::hold_writes;
-use crate::database::Database;
+use crate::database::{Database, Gate};
 use crate::process::Process;
 use crate::raw::{Raw, post};
 
@@ -67,7 +66,8 @@ async fn under_load_every_accepted_request_is_answered() {
 #[tokio::test]
 async fn what_is_under_way_is_answered_and_what_is_idle_is_closed() {
     let (mut api, database) = Api::start().await;
-    let mut holder = hold_writes(&database).await;
+    api.until_served().await;
+    let gate = Gate::close(&database).await;
     let mut idle = Raw::connect(&api.client.url).await;
     let mut kept = Raw::connect(&api.client.url).await;
     kept.send(post(&api.client, "/v1/get", GET)).await;
@@ -86,7 +86,7 @@ async fn what_is_under_way_is_answered_and_what_is_idle_is_closed() {
     idle.closed().await;
     assert!(api.client.request("/v1/get", GET).send().await.unwrap_err().is_connect());
 
-    sqlx::raw_sql("ROLLBACK").execute(&mut holder).await.unwrap();
+    gate.open().await;
     let answer = under_way.answer().await.unwrap();
     assert!(answer.status == 200 && answer.closes(), "{}", answer.head);
     api.ended().await;
@@ -98,7 +98,7 @@ async fn what_takes_too_long_is_cut_off() {
     let database = Database::migrated().await;
     let drain = Duration::from_millis(300);
     let mut api = Api::start_within(&database, |limits| limits.times.drain = drain).await;
-    let _holder = hold_writes(&database).await;
+    let _gate = Gate::close(&database).await;
     let mut under_way = Raw::connect(&api.client.url).await;
     under_way.send(post(&api.client, "/v1/put", PUT)).await;
     api.until_metric(r#"agentfs_batch_rows_count{queue="writes"}"#, |count| count >= 1.0).await;

@@ -23,6 +23,7 @@ async fn wrong_fields_are_named() {
         (json!({"tags": vec!["x"; 21]}), 400, "VALIDATION_ERROR", "tags has 21 items"),
         (json!({"tags": "x"}), 400, "VALIDATION_ERROR", "expected a sequence"),
         (json!({"value": "a\0b"}), 400, "VALIDATION_ERROR", "\\u0000"),
+        (json!({"tags": {}}), 400, "VALIDATION_ERROR", "expected a sequence"),
         (
             json!({"agent_id": 7}),
             400,
@@ -95,4 +96,17 @@ async fn request_ids_are_echoed_or_made() {
     };
     assert_eq!(get("my-id-1").await.unwrap().headers()["x-request-id"], "my-id-1");
     assert_ne!(get("not ok!").await.unwrap().headers()["x-request-id"], "not ok!");
+}
+
+#[tokio::test]
+async fn a_list_is_no_object() {
+    let (api, _db) = Api::start().await;
+    for (route, body) in [
+        ("/v1/get", json!(["ada", "/x"])),
+        ("/v1/agents", json!([null, null])),
+        ("/v1/batch", json!({"operations": [["get", null]]})),
+    ] {
+        let (_, code, message) = api.client.error(route, body).await;
+        assert!(code == "VALIDATION_ERROR" && message.contains("found a list"), "{message}");
+    }
 }

@@ -22,7 +22,15 @@ fn seeds() -> Vec<(&'static str, String)> {
     let list = json!({"agent_id": "ada", "prefix": "/h", "limit": 5, "cursor": "ZC9oL3g"});
     let glob =
         json!({"agent_id": "ada", "pattern": "/h/**/[a-z]*\\?", "limit": 5, "cursor": "L2g"});
+    let history = json!({"agent_id": "ada", "path": "/h/z", "limit": 5, "cursor": "MTA"});
+    let dump =
+        json!({"agent_id": "ada", "limit": 5, "cursor": "L2g", "as_of": "2026-01-01T00:00:00Z"});
+    let search = json!({"agent_id": "ada", "query": "x (é) & y's", "limit": 5, "path_prefix": "/h",
+        "tags_any": ["t"], "mode": "text"});
     let seeds = [
+        ("/v1/history", history),
+        ("/v1/dump", dump),
+        ("/v1/agents", json!({"limit": 5, "cursor": "YQ"})),
         ("/v1/put", put),
         ("/v1/put", first),
         ("/v1/get", at.clone()),
@@ -30,6 +38,7 @@ fn seeds() -> Vec<(&'static str, String)> {
         ("/v1/batch", operations),
         ("/v1/list", list),
         ("/v1/glob", glob),
+        ("/v1/search", search),
     ];
     seeds.into_iter().map(|(route, body)| (route, body.to_string())).collect()
 }

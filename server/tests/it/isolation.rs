@@ -46,13 +46,20 @@ async fn two(settings: &[(&str, &str)]) -> (Database, Api, Tenant, Tenant) {
     (database, api, one, other)
 }
 
-/// A request to each route that reads, which finds something of the one who asks.
-fn reads() -> Vec<(&'static str, Value)> {
+/// A request to each route that reads, which finds something of the one who asks; of now, and of the moment `then`.
+fn reads(then: &Value) -> Vec<(&'static str, Value)> {
     let get = json!({"op": "get", "agent_id": "ada", "path": "/shared/x"});
     vec![
+        ("/v1/history", json!({"agent_id": "ada", "path": "/shared/x"})),
+        ("/v1/dump", json!({"agent_id": "ada"})),
+        ("/v1/get", json!({"agent_id": "ada", "path": "/shared/x", "as_of": then})),
+        ("/v1/list", json!({"agent_id": "ada", "prefix": "/own", "as_of": then})),
+        ("/v1/glob", json!({"agent_id": "ada", "pattern": "/**", "as_of": then})),
+        ("/v1/dump", json!({"agent_id": "ada", "as_of": then})),
         ("/v1/get", json!({"agent_id": "ada", "path": "/shared/x"})),
         ("/v1/list", json!({"agent_id": "ada", "prefix": "/own"})),
         ("/v1/glob", json!({"agent_id": "ada", "pattern": "/**"})),
+        ("/v1/search", json!({"agent_id": "ada", "query": "almond beech", "limit": 50})),
         ("/v1/batch", json!({"operations": [get]})),
         ("/v1/batch", json!({"operations": [get], "atomic": true})),
     ]
@@ -61,8 +68,11 @@ fn reads() -> Vec<(&'static str, Value)> {
 #[tokio::test]
 async fn no_read_finds_anything_of_another_tenant() {
     let (_database, _api, one, other) = two(&[]).await;
+    let then = [one.put("/own/almond/z").await, other.put("/own/beech/z").await];
     for (own, foreign) in [(&one, &other), (&other, &one)] {
-        for (route, body) in reads() {
+        let agents = own.client.ok("/v1/agents", json!({})).await;
+        assert_eq!(agents, json!({"agents": [{"id": "ada", "memory_count": 3}]}));
+        for (route, body) in reads(&then[1]["created_at"]) {
             let answer = own.client.ok(route, body).await.to_string();
             assert!(answer.contains(own.name), "{route}: {answer}");
             assert!(!answer.contains(foreign.name), "{route}: {answer}");
@@ -80,7 +90,11 @@ async fn a_cursor_of_another_tenant_shows_what_is_ones_own() {
     for (route, mut body) in [
         ("/v1/list", json!({"agent_id": "ada", "prefix": "/shared", "limit": 1})),
         ("/v1/glob", json!({"agent_id": "ada", "pattern": "/**", "limit": 1})),
+        ("/v1/dump", json!({"agent_id": "ada", "limit": 1})),
+        ("/v1/history", json!({"agent_id": "ada", "path": "/shared/x", "limit": 1})),
     ] {
+        other.put("/shared/x").await;
+        one.put("/shared/x").await;
         let page = other.client.ok(route, body.clone()).await;
         body["cursor"] = page["next_cursor"].clone();
         let next = one.client.ok(route, body).await.to_string();
@@ -92,7 +106,8 @@ async fn a_cursor_of_another_tenant_shows_what_is_ones_own() {
 async fn no_write_touches_anything_of_another_tenant() {
     let (database, _api, one, other) = two(&[]).await;
     let kept = other.put("/shared/x").await;
-    assert_eq!(one.client.delete("/shared/x").await["deleted"], true);
+    let shared = json!({"agent_id": "ada", "path": "/shared/x"});
+    assert_eq!(one.client.ok("/v1/delete", shared).await["deleted"], true);
     assert_eq!(one.client.delete(&format!("/own/{}/z", other.name)).await["deleted"], false);
     let operations = json!([
         {"op": "delete", "agent_id": "ada", "path": "/shared/y"},
@@ -154,4 +169,15 @@ async fn administrators_are_of_their_own_tenant() {
     jobs::add(&database, other.id, "failed", 2).await;
     let requeued = one.client.ok("/v1/admin/embeddings/requeue", json!({"status": "failed"})).await;
     assert_eq!(requeued["requeued"], 0);
+}
+
+#[tokio::test]
+async fn every_route_of_a_tenant_is_looked_at_here() {
+    let (_database, api, ..) = two(&[]).await;
+    let url = format!("{}/openapi.json", api.client.url);
+    let described: Value = api.client.http.get(url).send().await.unwrap().json().await.unwrap();
+    let page = include_str!("isolation.rs");
+    for route in described["paths"].as_object().unwrap().keys().filter(|r| r.starts_with("/v1/")) {
+        assert!(page.contains(&format!("\"{route}\"")), "{route} is missing here");
+    }
 }

@@ -47,6 +47,7 @@ mod rate_limit;
 mod raw;
 mod restore;
 mod runbook_sql;
+mod search;
 mod shell;
 mod start;
 mod tenants;

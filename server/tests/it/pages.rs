@@ -45,6 +45,12 @@ fn texts(items: &[Value], field: &str) -> Vec<String> {
     items.iter().map(|item| item[field].as_str().unwrap().to_owned()).collect()
 }
 
+/// A child that is both comes as two: told apart by their type, "dir" after "file".
+fn kinds(items: &[Value]) -> Vec<String> {
+    let kind = |item: &Value| u8::from(item["type"] == "dir");
+    items.iter().map(|i| format!("{} {}", i["path"].as_str().unwrap(), kind(i))).collect()
+}
+
 /// Sorted without doubles, and of those that are always there, all.
 fn check(what: &str, found: &[String], stable: &[String]) {
     assert!(found.is_sorted_by(|a, b| a < b), "{what}: {found:?}");
@@ -75,13 +81,13 @@ async fn what_is_there_all_the_time_appears_exactly_once_in_order() {
 
     let other = api.replica(&db, &[]).await;
     let stop = Arc::new(AtomicBool::new(false));
-    let mut writers: Vec<_> = (0..4)
+    let mut tasks: Vec<_> = (0..4)
         .map(|seed| writer([client, &other.client][seed % 2].clone(), seed as u64, stop.clone()))
         .collect();
-    let (logger, stopped) = (client.clone(), stop.clone());
-    writers.push(tokio::spawn(async move {
+    let (logger, over) = (client.clone(), stop.clone());
+    tasks.push(tokio::spawn(async move {
         let mut writes = 0;
-        while !stopped.load(Ordering::Relaxed) {
+        while !over.load(Ordering::Relaxed) {
             let body = json!({"agent_id": "ada", "path": "/log", "value": writes});
             writes += usize::from(logger.post("/v1/put", body).await.0 == 200);
         }
@@ -105,18 +111,8 @@ async fn what_is_there_all_the_time_appears_exactly_once_in_order() {
         let mut always = agents.clone();
         always.insert(0, "ada".to_owned());
         check("agents", &texts(&counted, "id"), &always);
-        // A child that is both comes as two: told apart by their type, "dir" after "file".
         let listed = pages("/v1/list", json!({"prefix": "/t"}), "items").await;
-        let listed: Vec<_> = listed
-            .iter()
-            .map(|i| {
-                format!(
-                    "{} {}",
-                    i["path"].as_str().unwrap(),
-                    if i["type"] == "file" { 0 } else { 1 }
-                )
-            })
-            .collect();
+        let listed = kinds(&listed);
         let mut children: Vec<_> = stable
             .iter()
             .filter_map(|path| path.strip_prefix("/t/"))
@@ -138,20 +134,11 @@ async fn what_is_there_all_the_time_appears_exactly_once_in_order() {
         let globbed = pages("/v1/glob", json!({"pattern": "/**", "as_of": moment}), "paths").await;
         assert_eq!(globbed, stable.iter().map(|path| json!(path)).collect::<Vec<_>>());
         let listed = pages("/v1/list", json!({"prefix": "/t", "as_of": moment}), "items").await;
-        let listed: Vec<_> = listed
-            .iter()
-            .map(|i| {
-                format!(
-                    "{} {}",
-                    i["path"].as_str().unwrap(),
-                    if i["type"] == "file" { 0 } else { 1 }
-                )
-            })
-            .collect();
+        let listed = kinds(&listed);
         assert_eq!(listed, children);
     }
     stop.store(true, Ordering::Relaxed);
-    for writer in writers {
-        assert!(writer.await.unwrap() > 5, "writes went on all the time");
+    for task in tasks {
+        assert!(task.await.unwrap() > 5, "writes went on all the time");
     }
 }

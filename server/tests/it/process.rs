@@ -95,7 +95,7 @@ impl Process {
 
     pub async fn wait_until_ready(&self) {
         let client = Client::new(self.url(), String::new());
-        for _ in 0..200 {
+        for _ in 0..1200 {
             let asked = client.http.get(format!("{}/healthz", client.url)).send().await;
             if asked.is_ok_and(|answer| answer.status() == 200) {
                 return;

@@ -7,13 +7,14 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 
 use super::kept;
+use crate::agentfs::credentials::AdminKey;
 use crate::agentfs::names::Component;
-use crate::agentfs::validate::Plan;
+use crate::agentfs::plan::Plan;
 
-pub(super) fn build(plan: &Plan) -> Secret {
-    let key = ByteString(plan.admin_key.expose().as_bytes().to_vec());
+pub(super) fn build(plan: &Plan, admin_key: &AdminKey) -> Secret {
+    let key = ByteString(admin_key.expose().as_bytes().to_vec());
     Secret {
-        metadata: kept(&plan.owner, &plan.names, plan.names.admin_key(), Component::Api),
+        metadata: kept(plan, plan.names.admin_key(), Component::Api),
         type_: Some("Opaque".into()),
         data: Some(BTreeMap::from([("key".to_owned(), key)])),
         ..Secret::default()

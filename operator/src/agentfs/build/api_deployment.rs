@@ -1,39 +1,35 @@
 //! The API: stateless pods that are replaced without a failed request.
 
-use k8s_openapi::api::apps::v1::{
-    Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment,
-};
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec};
 use k8s_openapi::api::core::v1::{
-    Container, HTTPGetAction, Lifecycle, LifecycleHandler, PodSpec, PodTemplateSpec, Probe,
-    SleepAction, TopologySpreadConstraint,
+    Container, EnvVar, HTTPGetAction, PodSpec, PodTemplateSpec, Probe,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{owned, pod};
-use crate::agentfs::names::{API_PORT, Component};
-use crate::agentfs::validate::Plan;
+use crate::agentfs::names::{API_PORT, Component, DATABASE, ENVIRONMENT_HASH, SECRET_HASH};
+use crate::agentfs::plan::{Plan, Way};
 
-/// How long a pod that leaves goes on serving, until every node knows that it leaves.
-const LEAVE_SLOWLY_SECONDS: i64 = 5;
+/// How long a pod that leaves may take to answer what is under way: the server's own 20 s, and some to spare.
+const DRAIN_SECONDS: i64 = 35;
 
-pub(super) fn build(plan: &Plan, image: &str) -> Deployment {
+pub(super) fn build(plan: &Plan, way: &Way, image: &str) -> Deployment {
+    let hashes = [(SECRET_HASH, way.hash.clone()), (DATABASE, way.mark.clone())];
+    let mut metadata = pod::metadata(plan, &plan.api.pods, Component::Api, hashes);
+    if let Some(hash) = &plan.api.environment {
+        metadata.annotations.get_or_insert_default().insert(ENVIRONMENT_HASH.into(), hash.clone());
+    }
     Deployment {
         metadata: owned(plan, plan.names.api(), Component::Api),
         spec: Some(DeploymentSpec {
-            replicas: Some(plan.api.replicas),
+            // Never here: an apply would take the number back from whoever scales.
+            replicas: None,
             revision_history_limit: Some(3),
-            selector: selector(plan),
-            strategy: Some(DeploymentStrategy {
-                type_: Some("RollingUpdate".into()),
-                rolling_update: Some(RollingUpdateDeployment {
-                    max_surge: Some(IntOrString::Int(1)),
-                    max_unavailable: Some(IntOrString::Int(0)),
-                }),
-            }),
+            selector: pod::selector(plan, Component::Api),
+            strategy: Some(pod::one_more_then_one_less(IntOrString::String("25%".into()))),
             template: PodTemplateSpec {
-                metadata: Some(pod::metadata(plan, Component::Api, plan.credentials.hash())),
-                spec: Some(pod_spec(plan, image)),
+                metadata: Some(metadata),
+                spec: Some(pod_spec(plan, way, image)),
             },
             ..DeploymentSpec::default()
         }),
@@ -41,46 +37,43 @@ pub(super) fn build(plan: &Plan, image: &str) -> Deployment {
     }
 }
 
-fn pod_spec(plan: &Plan, image: &str) -> PodSpec {
+fn pod_spec(plan: &Plan, way: &Way, image: &str) -> PodSpec {
     PodSpec {
-        termination_grace_period_seconds: Some(40),
-        containers: vec![container(plan, image)],
+        termination_grace_period_seconds: Some(pod::LEAVE_SLOWLY_SECONDS + DRAIN_SECONDS),
+        containers: vec![container(plan, way, image)],
         volumes: Some(vec![pod::scratch("tmp", None)]),
-        topology_spread_constraints: Some(vec![
-            spread(plan, "kubernetes.io/hostname"),
-            spread(plan, "topology.kubernetes.io/zone"),
-        ]),
-        ..pod::spec(pod::SERVER_USER)
+        topology_spread_constraints: Some(pod::spread(plan, &plan.api.pods, Component::Api)),
+        ..pod::spec(plan, &plan.api.pods, pod::SERVER_USER)
     }
 }
 
-fn container(plan: &Plan, image: &str) -> Container {
+fn container(plan: &Plan, way: &Way, image: &str) -> Container {
     Container {
         name: "api".into(),
         image: Some(image.to_owned()),
         image_pull_policy: Some("IfNotPresent".into()),
         args: Some(vec!["serve".into()]),
         ports: Some(vec![pod::port("http", API_PORT)]),
-        env: Some(vec![
-            pod::secret_env("DATABASE_URL", plan.names.credentials(), "DATABASE_URL"),
-            pod::env("PORT", API_PORT.to_string()),
-        ]),
+        env: Some(environment(plan, way)),
         resources: Some(pod::resources(plan.api.resources.as_ref(), ["100m", "128Mi", "512Mi"])),
         security_context: Some(pod::confined()),
         startup_probe: Some(probe("/livez", 1, 60)),
         readiness_probe: Some(probe("/readyz", 5, 2)),
         liveness_probe: Some(probe("/livez", 10, 6)),
-        lifecycle: Some(Lifecycle {
-            pre_stop: Some(LifecycleHandler {
-                sleep: Some(SleepAction { seconds: LEAVE_SLOWLY_SECONDS }),
-                ..LifecycleHandler::default()
-            }),
-            ..Lifecycle::default()
-        }),
+        lifecycle: Some(pod::leave_slowly()),
         termination_message_policy: Some("FallbackToLogsOnError".into()),
         volume_mounts: Some(vec![pod::mount("tmp", "/tmp")]),
         ..Container::default()
     }
+}
+
+fn environment(plan: &Plan, way: &Way) -> Vec<EnvVar> {
+    let mut variables = vec![
+        pod::secret_env("DATABASE_URL", &way.secret, &way.key),
+        pod::env("PORT", API_PORT.to_string()),
+    ];
+    variables.extend(plan.api.extra_env.iter().cloned());
+    variables
 }
 
 fn probe(path: &str, period: i32, failures: i32) -> Probe {
@@ -95,23 +88,5 @@ fn probe(path: &str, period: i32, failures: i32) -> Probe {
         timeout_seconds: Some(3),
         failure_threshold: Some(failures),
         ..Probe::default()
-    }
-}
-
-/// Pods are spread where that can be done, and run anyhow where it cannot.
-fn spread(plan: &Plan, topology_key: &str) -> TopologySpreadConstraint {
-    TopologySpreadConstraint {
-        max_skew: 1,
-        topology_key: topology_key.into(),
-        when_unsatisfiable: "ScheduleAnyway".into(),
-        label_selector: Some(selector(plan)),
-        ..TopologySpreadConstraint::default()
-    }
-}
-
-fn selector(plan: &Plan) -> LabelSelector {
-    LabelSelector {
-        match_labels: Some(plan.names.selector(Component::Api)),
-        match_expressions: None,
     }
 }

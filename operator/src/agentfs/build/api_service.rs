@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::Service;
 
 use super::{owned, pod};
 use crate::agentfs::names::{API_PORT, Component};
-use crate::agentfs::validate::Plan;
+use crate::agentfs::plan::Plan;
 
 pub(super) fn build(plan: &Plan) -> Service {
     Service {

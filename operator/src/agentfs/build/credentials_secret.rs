@@ -7,16 +7,16 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use secrecy::ExposeSecret as _;
 
-use super::{kept, postgres_host};
+use super::kept;
+use crate::agentfs::credentials::Credentials;
 use crate::agentfs::names::{Component, POSTGRES_PORT};
-use crate::agentfs::validate::Plan;
+use crate::agentfs::plan::Plan;
 
-pub(super) fn build(plan: &Plan) -> Secret {
-    let credentials = &plan.credentials;
-    let url = credentials.url(&postgres_host(plan), POSTGRES_PORT);
+pub(super) fn build(plan: &Plan, credentials: &Credentials) -> Secret {
+    let url = credentials.url(&plan.names.postgres_host(&plan.owner.namespace), POSTGRES_PORT);
     let entry = |key: &str, value: &str| (key.to_owned(), ByteString(value.as_bytes().to_vec()));
     Secret {
-        metadata: kept(&plan.owner, &plan.names, plan.names.credentials(), Component::Database),
+        metadata: kept(plan, plan.names.credentials(), Component::Database),
         type_: Some("Opaque".into()),
         data: Some(BTreeMap::from([
             entry("username", &credentials.username),

@@ -3,128 +3,248 @@
 //! One file a child; each is held by a golden file in `tests/snapshots`.
 
 mod admin_key_secret;
+mod api_autoscaler;
 mod api_deployment;
 mod api_service;
+mod budget;
+mod child;
 mod credentials_secret;
 mod migration_job;
 mod pod;
+mod pooler_deployment;
+mod pooler_secret;
+mod pooler_service;
 mod postgres_service;
 mod postgres_statefulset;
 mod postgres_volume;
 
-use std::marker::PhantomData;
-
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret, Service};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+pub use child::{Applied, Child, Prepared, State};
+
 use super::migration::{self, Next};
-use super::names::{Component, Names};
-use super::ownership::Owner;
-use super::validate::Plan;
+use super::names::Component;
+use super::plan::{DatabasePlan, Plan, Pooling, Replicas};
+use crate::crd::DeletionPolicy;
 
-/// Objects as they were built; nobody has them yet.
-#[derive(Clone, Copy, Debug)]
-pub enum Prepared {}
-
-/// Objects as the API server has them.
-#[derive(Clone, Copy, Debug)]
-pub enum Applied {}
-
-/// Every child of an AgentFS. `S` tells whether they are [`Prepared`] or [`Applied`], so that nobody
-/// can take the status from objects that were never written.
+/// Every child of an AgentFS. `S` tells whether they are [`Prepared`] or [`Applied`].
 #[derive(Clone, Debug)]
-pub struct Children<S> {
-    /// The database's credentials.
-    pub credentials: Secret,
+pub struct Children<S: State> {
     /// The first API key.
-    pub admin_key: Secret,
-    /// The claim of the database volume.
-    pub volume: PersistentVolumeClaim,
-    /// PostgreSQL's Service.
-    pub postgres_service: Service,
-    /// PostgreSQL.
-    pub postgres: StatefulSet,
-    /// The API's Service.
-    pub api_service: Service,
+    pub admin_key: S::Of<Secret>,
+    /// The embedded database.
+    pub database: Database<S>,
+    /// The connection pool.
+    pub pooler: Pooler<S>,
     /// The schema's migration.
-    pub migration: Migration,
-    /// The API; absent while the schema of a new AgentFS is not there yet.
-    pub api: Option<Deployment>,
-    /// Whether the objects were applied.
-    pub state: PhantomData<S>,
+    pub migration: Migration<S>,
+    /// The API.
+    pub api: Api<S>,
+}
+
+/// The embedded database.
+#[derive(Clone, Debug)]
+pub struct Database<S: State> {
+    /// Its credentials.
+    pub credentials: S::Of<Secret>,
+    /// The claim of its volume.
+    pub volume: S::Of<PersistentVolumeClaim>,
+    /// PostgreSQL's Service.
+    pub service: S::Of<Service>,
+    /// PostgreSQL.
+    pub postgres: S::Of<StatefulSet>,
+    /// How many pods of it there are to be; `None`: however many there are.
+    pub replicas: Option<i32>,
+}
+
+/// The connection pool.
+#[derive(Clone, Debug)]
+pub struct Pooler<S: State> {
+    /// Its configuration.
+    pub config: S::Of<Secret>,
+    /// Its Service.
+    pub service: S::Of<Service>,
+    /// Its pods.
+    pub deployment: S::Of<Deployment>,
+    /// How many pods there are to be; `None`: however many there are.
+    pub replicas: Option<i32>,
+    /// How many pods may be away at once.
+    pub budget: S::Of<PodDisruptionBudget>,
 }
 
 /// The schema's migration.
 #[derive(Clone, Debug)]
-pub struct Migration {
+pub struct Migration<S: State> {
     /// What is to be done about it.
     pub next: Next,
     /// The Job of the current try.
-    pub job: Option<Job>,
+    pub job: S::Of<Job>,
     /// Jobs that are of no more use.
     pub obsolete: Vec<String>,
+}
+
+/// The API.
+#[derive(Clone, Debug)]
+pub struct Api<S: State> {
+    /// Its Service.
+    pub service: S::Of<Service>,
+    /// Its pods; absent while the schema of a new AgentFS is not there yet.
+    pub deployment: S::Of<Deployment>,
+    /// How many pods there are to be; `None`: an autoscaler says so.
+    pub replicas: Option<i32>,
+    /// What chooses the number of pods by their CPU.
+    pub autoscaler: S::Of<HorizontalPodAutoscaler>,
+    /// How many pods may be away at once.
+    pub budget: S::Of<PodDisruptionBudget>,
 }
 
 /// Makes every object of `plan`.
 pub fn build(plan: &Plan) -> Result<Children<Prepared>, serde_json::Error> {
     let migration = migration(plan)?;
-    // A new image is rolled out only when its schema is there. Until then the pods of the previous
-    // image are kept as they are, in the number that is wanted.
-    let image = match migration.next {
-        Next::Done { .. } => Some(plan.images.server.as_str()),
-        _ => plan.api.live_image.as_deref(),
-    };
     Ok(Children {
-        credentials: credentials_secret::build(plan),
-        admin_key: admin_key_secret::build(plan),
-        volume: postgres_volume::build(plan),
-        postgres_service: postgres_service::build(plan),
-        postgres: postgres_statefulset::build(plan),
-        api_service: api_service::build(plan),
-        api: image.map(|image| api_deployment::build(plan, image)),
+        admin_key: Child::made(
+            plan.admin_key.as_ref().map(|key| admin_key_secret::build(plan, key)),
+        ),
+        database: database(plan),
+        pooler: pooler(plan, migration.next),
+        api: Api {
+            service: Child::Wanted(api_service::build(plan)),
+            deployment: Child::made(api_deployment(plan, migration.next)),
+            replicas: plan.api.number_to_set(),
+            autoscaler: match &plan.api.replicas {
+                Replicas::Autoscaled(autoscaling) => {
+                    Child::Wanted(api_autoscaler::build(plan, autoscaling))
+                }
+                Replicas::Fixed(_) | Replicas::OthersAutoscaler(_) => Child::Unwanted,
+            },
+            budget: budget::build(plan, plan.names.api(), Component::Api, plan.api.least()),
+        },
         migration,
-        state: PhantomData,
     })
 }
 
-fn migration(plan: &Plan) -> Result<Migration, serde_json::Error> {
+/// The embedded database. One that is no longer wanted is kept until the API has left it, and its
+/// volume and credentials for ever: the operator deletes no data.
+fn database(plan: &Plan) -> Database<Prepared> {
+    let DatabasePlan::Embedded(embedded) = &plan.database else {
+        let moved = plan.api_has_moved();
+        return Database {
+            credentials: Child::Left,
+            volume: Child::Left,
+            service: if moved { Child::Unwanted } else { Child::Left },
+            postgres: if moved { Child::Unwanted } else { Child::Left },
+            replicas: None,
+        };
+    };
+    let credentials = embedded.credentials.as_ref();
+    Database {
+        credentials: Child::made(credentials.map(|c| credentials_secret::build(plan, c))),
+        volume: Child::Wanted(postgres_volume::build(plan, embedded)),
+        service: Child::Wanted(postgres_service::build(plan)),
+        postgres: Child::made(credentials.map(|c| postgres_statefulset::build(plan, embedded, c))),
+        replicas: Some(plan.unless_suspended(1)),
+    }
+}
+
+/// The connection pool. While the API that runs works on another database, or is not to leave it
+/// before its schema is there, the pool is left before that one.
+fn pooler(plan: &Plan, next: Next) -> Pooler<Prepared> {
+    let left = Pooler {
+        config: Child::Left,
+        service: Child::Left,
+        deployment: Child::Left,
+        replicas: None,
+        budget: Child::Left,
+    };
+    let pooler = match &plan.pooling {
+        Pooling::On(pooler) => pooler,
+        Pooling::Barred => return left,
+        Pooling::Off if !plan.api_has_moved() => return left,
+        Pooling::Off => {
+            return Pooler {
+                config: Child::Unwanted,
+                service: Child::Unwanted,
+                deployment: Child::Unwanted,
+                replicas: None,
+                budget: Child::Unwanted,
+            };
+        }
+    };
+    let replicas = plan.unless_suspended(pooler.spec.replicas);
+    let held = plan.api_is_elsewhere() && !matches!(next, Next::Done { .. });
+    let access = plan.access.as_ref().filter(|_| !held);
+    Pooler {
+        config: Child::made(access.map(|access| pooler_secret::build(plan, pooler, access))),
+        service: Child::Wanted(pooler_service::build(plan)),
+        deployment: Child::made(
+            access.map(|access| pooler_deployment::build(plan, pooler, access)),
+        ),
+        replicas: Some(replicas),
+        budget: budget::build(plan, plan.names.pooler(), Component::Pooler, replicas),
+    }
+}
+
+/// The API's pods. A new image, and another database, are rolled out only when the schema is there.
+/// Until then pods of the previous image go on; pods on another database are left as they are.
+fn api_deployment(plan: &Plan, next: Next) -> Option<Deployment> {
+    let way = plan.way()?;
+    let image = match next {
+        Next::Done { .. } => plan.images.server.as_str(),
+        _ if plan.api_is_elsewhere() => return None,
+        _ => plan.api.live.as_ref()?.image.as_deref()?,
+    };
+    Some(api_deployment::build(plan, &way, image))
+}
+
+fn migration(plan: &Plan) -> Result<Migration<Prepared>, serde_json::Error> {
     let facts = &plan.schema;
-    let template = migration_job::template(plan);
-    let hash = migration_job::hash(plan, &template)?;
+    let (Some(access), Some(admin_key)) = (&plan.access, &plan.admin_key) else {
+        return Ok(Migration {
+            next: Next::AwaitCredentials,
+            job: Child::Left,
+            obsolete: Vec::new(),
+        });
+    };
+    let template = migration_job::template(plan, access);
+    let hash = migration_job::hash(access, admin_key, &template)?;
     let next = migration::next(&facts.attempts, &hash, facts.database_ready, facts.now);
+    let runs = matches!(next, Next::Run { .. });
     Ok(Migration {
-        job: next.attempt().map(|attempt| migration_job::build(plan, template, &hash, attempt)),
+        job: Child::made(
+            next.attempt()
+                .map(|attempt| migration_job::build(plan, template, &hash, attempt, runs)),
+        ),
         obsolete: migration::obsolete(&facts.attempts, &hash, next),
         next,
     })
-}
-
-/// The name under which clients in the cluster reach PostgreSQL.
-fn postgres_host(plan: &Plan) -> String {
-    format!("{}.{}.svc", plan.names.postgres(), plan.owner.namespace)
-}
-
-/// The URL under which clients in the cluster reach the API.
-pub fn api_url(names: &Names, namespace: &str) -> String {
-    format!("http://{}.{namespace}.svc:{}", names.api(), super::names::API_PORT)
 }
 
 /// Metadata of an object that goes when its AgentFS goes.
 fn owned(plan: &Plan, name: String, component: Component) -> ObjectMeta {
     ObjectMeta {
         owner_references: Some(vec![plan.owner.reference()]),
-        ..kept(&plan.owner, &plan.names, name, component)
+        ..free(plan, name, component)
     }
 }
 
-/// Metadata of an object that outlives its AgentFS.
-fn kept(owner: &Owner, names: &Names, name: String, component: Component) -> ObjectMeta {
+/// Metadata of an object that outlives its AgentFS, unless the spec says that it does not.
+fn kept(plan: &Plan, name: String, component: Component) -> ObjectMeta {
+    match plan.deletion_policy {
+        DeletionPolicy::Retain => free(plan, name, component),
+        DeletionPolicy::Delete => owned(plan, name, component),
+    }
+}
+
+fn free(plan: &Plan, name: String, component: Component) -> ObjectMeta {
     ObjectMeta {
         name: Some(name),
-        namespace: Some(owner.namespace.clone()),
-        labels: Some(names.labels(component)),
+        namespace: Some(plan.owner.namespace.clone()),
+        labels: Some(plan.names.labels(component)),
         ..ObjectMeta::default()
     }
 }

@@ -3,27 +3,62 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::apps::v1::{DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
-    Capabilities, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource, PodSecurityContext,
-    PodSpec, ResourceRequirements, SeccompProfile, SecretKeySelector, SecurityContext, ServicePort,
-    ServiceSpec, Volume, VolumeMount,
+    Capabilities, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource, Lifecycle,
+    LifecycleHandler, LocalObjectReference, PodSecurityContext, PodSpec, ResourceRequirements,
+    SeccompProfile, SecretKeySelector, SecurityContext, ServicePort, ServiceSpec, SleepAction,
+    TopologySpreadConstraint, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use crate::agentfs::names::{Component, SECRET_HASH};
-use crate::agentfs::validate::Plan;
-use crate::crd::Resources;
+use crate::agentfs::names::Component;
+use crate::agentfs::plan::{Plan, PodPlan};
+use crate::crd::{ImagePullSecret, Resources};
 
 /// The user of the AgentFS server's image.
 pub(super) const SERVER_USER: i64 = 65532;
 
+/// How long a pod that leaves goes on serving, until every node knows that it leaves.
+pub(super) const LEAVE_SLOWLY_SECONDS: i64 = 5;
+
+/// A pod that leaves goes on serving for a while. Kubernetes 1.30 and later can sleep by itself, so
+/// the image needs no program for it.
+pub(super) fn leave_slowly() -> Lifecycle {
+    Lifecycle {
+        pre_stop: Some(LifecycleHandler {
+            sleep: Some(SleepAction { seconds: LEAVE_SLOWLY_SECONDS }),
+            ..LifecycleHandler::default()
+        }),
+        ..Lifecycle::default()
+    }
+}
+
+/// Pods are replaced so that there are never too few: `surge` new ones come before old ones go.
+pub(super) fn one_more_then_one_less(surge: IntOrString) -> DeploymentStrategy {
+    DeploymentStrategy {
+        type_: Some("RollingUpdate".into()),
+        rolling_update: Some(RollingUpdateDeployment {
+            max_surge: Some(surge),
+            max_unavailable: Some(IntOrString::Int(0)),
+        }),
+    }
+}
+
 /// A pod's spec with all that does not depend on what runs in it.
-pub(super) fn spec(user: i64) -> PodSpec {
+pub(super) fn spec(plan: &Plan, pods: &PodPlan, user: i64) -> PodSpec {
+    let settings = &pods.settings;
+    let pull_secret = |secret: &ImagePullSecret| LocalObjectReference { name: secret.name.clone() };
     PodSpec {
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
+        image_pull_secrets: filled(plan.image_pull_secrets.iter().map(pull_secret).collect()),
+        node_selector: Some(settings.node_selector.clone()).filter(|labels| !labels.is_empty()),
+        tolerations: filled(settings.tolerations.clone()),
+        affinity: pods.affinity.clone(),
+        priority_class_name: settings.priority_class_name.clone(),
         security_context: Some(PodSecurityContext {
             run_as_non_root: Some(true),
             run_as_user: Some(user),
@@ -40,6 +75,40 @@ pub(super) fn spec(user: i64) -> PodSpec {
     }
 }
 
+/// How the pods of `component` are spread: as the spec says, or else over nodes and zones where that
+/// can be done.
+pub(super) fn spread(
+    plan: &Plan,
+    pods: &PodPlan,
+    component: Component,
+) -> Vec<TopologySpreadConstraint> {
+    let label_selector = Some(selector(plan, component));
+    let by_default = |topology_key: &str| TopologySpreadConstraint {
+        max_skew: 1,
+        topology_key: topology_key.into(),
+        when_unsatisfiable: "ScheduleAnyway".into(),
+        ..TopologySpreadConstraint::default()
+    };
+    let constraints = match &pods.settings.topology_spread_constraints[..] {
+        [] => ["kubernetes.io/hostname", "topology.kubernetes.io/zone"].map(by_default).to_vec(),
+        wanted => wanted.to_vec(),
+    };
+    let ours = |constraint| TopologySpreadConstraint {
+        label_selector: label_selector.clone(),
+        ..constraint
+    };
+    constraints.into_iter().map(ours).collect()
+}
+
+/// What finds the pods of `component`.
+pub(super) fn selector(plan: &Plan, component: Component) -> LabelSelector {
+    LabelSelector { match_labels: Some(plan.names.selector(component)), match_expressions: None }
+}
+
+fn filled<T>(list: Vec<T>) -> Option<Vec<T>> {
+    Some(list).filter(|list| !list.is_empty())
+}
+
 /// What a container may do: nothing but run.
 pub(super) fn confined() -> SecurityContext {
     SecurityContext {
@@ -50,11 +119,20 @@ pub(super) fn confined() -> SecurityContext {
     }
 }
 
-/// Labels of a pod, and the hash of the Secret keys it uses: it is replaced when they change.
-pub(super) fn metadata(plan: &Plan, component: Component, secret_hash: String) -> ObjectMeta {
+/// Labels and annotations of a pod: those of the spec, and `annotations` and our labels before them.
+pub(super) fn metadata<const N: usize>(
+    plan: &Plan,
+    pods: &PodPlan,
+    component: Component,
+    annotations: [(&str, String); N],
+) -> ObjectMeta {
+    let mut labels = pods.settings.pod_labels.clone();
+    labels.extend(plan.names.labels(component));
+    let mut all = pods.settings.pod_annotations.clone();
+    all.extend(annotations.map(|(key, value)| (key.to_owned(), value)));
     ObjectMeta {
-        labels: Some(plan.names.labels(component)),
-        annotations: Some(BTreeMap::from([(SECRET_HASH.to_owned(), secret_hash)])),
+        labels: Some(labels),
+        annotations: Some(all).filter(|all| !all.is_empty()),
         ..ObjectMeta::default()
     }
 }
@@ -88,13 +166,13 @@ pub(super) fn resources(
 }
 
 /// An environment variable with the value of a Secret's key.
-pub(super) fn secret_env(variable: &str, secret: String, key: &str) -> EnvVar {
+pub(super) fn secret_env(variable: &str, secret: &str, key: &str) -> EnvVar {
     EnvVar {
         name: variable.into(),
         value: None,
         value_from: Some(EnvVarSource {
             secret_key_ref: Some(SecretKeySelector {
-                name: secret,
+                name: secret.into(),
                 key: key.into(),
                 optional: None,
             }),
@@ -109,10 +187,10 @@ pub(super) fn env(variable: &str, value: impl Into<String>) -> EnvVar {
 }
 
 /// A port of a container.
-pub(super) fn port(name: &str, number: i32) -> ContainerPort {
+pub(super) fn port(name: &str, number: u16) -> ContainerPort {
     ContainerPort {
         name: Some(name.into()),
-        container_port: number,
+        container_port: number.into(),
         protocol: Some("TCP".into()),
         ..ContainerPort::default()
     }
@@ -136,13 +214,13 @@ pub(super) fn mount(name: &str, path: &str) -> VolumeMount {
 }
 
 /// A Service with one port before the pods of `component`.
-pub(super) fn service(plan: &Plan, component: Component, name: &str, number: i32) -> ServiceSpec {
+pub(super) fn service(plan: &Plan, component: Component, name: &str, number: u16) -> ServiceSpec {
     ServiceSpec {
         type_: Some("ClusterIP".into()),
         selector: Some(plan.names.selector(component)),
         ports: Some(vec![ServicePort {
             name: Some(name.into()),
-            port: number,
+            port: number.into(),
             target_port: Some(IntOrString::String(name.into())),
             protocol: Some("TCP".into()),
             ..ServicePort::default()

@@ -5,34 +5,37 @@ use k8s_openapi::api::core::v1::{
     Container, ExecAction, KeyToPath, PersistentVolumeClaimVolumeSource, PodSpec, PodTemplateSpec,
     Probe, SecretVolumeSource, Volume, VolumeMount,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use super::{owned, pod};
-use crate::agentfs::names::{Component, POSTGRES_PORT};
-use crate::agentfs::validate::Plan;
+use crate::agentfs::credentials::Credentials;
+use crate::agentfs::names::{Component, POSTGRES_PORT, SECRET_HASH};
+use crate::agentfs::plan::{EmbeddedPlan, Plan};
 
 /// The user of the PostgreSQL image.
 const USER: i64 = 999;
 /// Where the password is seen in the pod.
 const SECRETS: &str = "/etc/agentfs/credentials";
 
-pub(super) fn build(plan: &Plan) -> StatefulSet {
+pub(super) fn build(
+    plan: &Plan,
+    database: &EmbeddedPlan,
+    credentials: &Credentials,
+) -> StatefulSet {
+    let hashes = [(SECRET_HASH, credentials.hash())];
+    let metadata = pod::metadata(plan, &database.pods, Component::Database, hashes);
     StatefulSet {
         metadata: owned(plan, plan.names.postgres(), Component::Database),
         spec: Some(StatefulSetSpec {
-            replicas: Some(1),
+            replicas: None,
             service_name: Some(plan.names.postgres()),
             // With Parallel a pod that never became ready is replaced by the next revision at once;
             // with OrderedReady a broken revision would have to be deleted by hand.
             pod_management_policy: Some("Parallel".into()),
             revision_history_limit: Some(3),
-            selector: LabelSelector {
-                match_labels: Some(plan.names.selector(Component::Database)),
-                match_expressions: None,
-            },
+            selector: pod::selector(plan, Component::Database),
             template: PodTemplateSpec {
-                metadata: Some(pod::metadata(plan, Component::Database, plan.credentials.hash())),
-                spec: Some(pod_spec(plan)),
+                metadata: Some(metadata),
+                spec: Some(pod_spec(plan, database, credentials)),
             },
             ..StatefulSetSpec::default()
         }),
@@ -40,11 +43,11 @@ pub(super) fn build(plan: &Plan) -> StatefulSet {
     }
 }
 
-fn pod_spec(plan: &Plan) -> PodSpec {
+fn pod_spec(plan: &Plan, database: &EmbeddedPlan, credentials: &Credentials) -> PodSpec {
     PodSpec {
         // PostgreSQL ends a fast shutdown with a checkpoint, which may take a while.
         termination_grace_period_seconds: Some(60),
-        containers: vec![container(plan)],
+        containers: vec![container(plan, database, credentials)],
         volumes: Some(vec![
             Volume {
                 name: "data".into(),
@@ -72,27 +75,27 @@ fn pod_spec(plan: &Plan) -> PodSpec {
             pod::scratch("tmp", None),
             pod::scratch("shm", Some("256Mi")),
         ]),
-        ..pod::spec(USER)
+        ..pod::spec(plan, &database.pods, USER)
     }
 }
 
-fn container(plan: &Plan) -> Container {
+fn container(plan: &Plan, database: &EmbeddedPlan, credentials: &Credentials) -> Container {
     Container {
         name: "postgres".into(),
         image: Some(plan.images.postgres.clone()),
         image_pull_policy: Some("IfNotPresent".into()),
         ports: Some(vec![pod::port("postgres", POSTGRES_PORT)]),
         env: Some(vec![
-            pod::env("POSTGRES_USER", &plan.credentials.username),
-            pod::env("POSTGRES_DB", &plan.credentials.database),
+            pod::env("POSTGRES_USER", &credentials.username),
+            pod::env("POSTGRES_DB", &credentials.database),
             pod::env("POSTGRES_PASSWORD_FILE", format!("{SECRETS}/password")),
         ]),
-        resources: Some(pod::resources(plan.database.resources.as_ref(), ["100m", "256Mi", "1Gi"])),
+        resources: Some(pod::resources(database.resources.as_ref(), ["100m", "256Mi", "1Gi"])),
         security_context: Some(pod::confined()),
         // A recovery after a crash may take long, and PostgreSQL listens only after it.
-        startup_probe: Some(probe(answers(plan), 1, 3600)),
-        readiness_probe: Some(probe(accepts(plan), 5, 2)),
-        liveness_probe: Some(probe(answers(plan), 20, 6)),
+        startup_probe: Some(probe(answers(credentials), 1, 3600)),
+        readiness_probe: Some(probe(accepts(credentials), 5, 2)),
+        liveness_probe: Some(probe(answers(credentials), 20, 6)),
         termination_message_policy: Some("FallbackToLogsOnError".into()),
         volume_mounts: Some(vec![
             pod::mount("data", "/var/lib/postgresql"),
@@ -116,16 +119,16 @@ fn probe(command: Vec<String>, period: i32, failures: i32) -> Probe {
 }
 
 /// Whether PostgreSQL takes connections.
-fn accepts(plan: &Plan) -> Vec<String> {
+fn accepts(credentials: &Credentials) -> Vec<String> {
     let words =
-        ["pg_isready", "-q", "-h", "127.0.0.1", "-U", &plan.credentials.username, "-d", "postgres"];
+        ["pg_isready", "-q", "-h", "127.0.0.1", "-U", &credentials.username, "-d", "postgres"];
     words.map(str::to_owned).to_vec()
 }
 
 /// Whether PostgreSQL answers at all: one that refuses connections while it recovers is alive
 /// (`pg_isready` ends with 1), one that does not answer is not (2).
-fn answers(plan: &Plan) -> Vec<String> {
+fn answers(credentials: &Credentials) -> Vec<String> {
     let script = r#"pg_isready -q -h 127.0.0.1 -U "$1" -d postgres; [ $? -lt 2 ]"#;
-    let words = ["sh", "-c", script, "sh", &plan.credentials.username];
+    let words = ["sh", "-c", script, "sh", &credentials.username];
     words.map(str::to_owned).to_vec()
 }

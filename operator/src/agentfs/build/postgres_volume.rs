@@ -10,15 +10,15 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::kept;
 use crate::agentfs::names::Component;
-use crate::agentfs::validate::Plan;
+use crate::agentfs::plan::{EmbeddedPlan, Plan};
 
-pub(super) fn build(plan: &Plan) -> PersistentVolumeClaim {
-    let size = Quantity(plan.database.size.as_str().to_owned());
+pub(super) fn build(plan: &Plan, database: &EmbeddedPlan) -> PersistentVolumeClaim {
+    let size = Quantity(database.size.as_str().to_owned());
     PersistentVolumeClaim {
-        metadata: kept(&plan.owner, &plan.names, plan.names.volume(), Component::Database),
+        metadata: kept(plan, plan.names.volume(), Component::Database),
         spec: Some(PersistentVolumeClaimSpec {
             access_modes: Some(vec!["ReadWriteOnce".into()]),
-            storage_class_name: plan.database.storage_class.clone(),
+            storage_class_name: database.storage_class.clone(),
             resources: Some(VolumeResourceRequirements {
                 requests: Some(BTreeMap::from([("storage".to_owned(), size)])),
                 limits: None,

@@ -7,6 +7,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, OptionalFromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
@@ -55,9 +56,17 @@ pub(super) fn announced(headers: &HeaderMap) -> Result<(), ApiError> {
 }
 
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<Json<T>, ApiError> {
-    serde_json::from_slice(body).map(Json).map_err(|e| {
+    object(body).map(Json).map_err(|e| {
         ApiError::new(Code::ValidationError, format!("the body is not what this route takes: {e}"))
     })
+}
+
+/// Reads a JSON object. A list is none, though serde would take its items for the fields in their order.
+pub fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, serde_json::Error> {
+    match json.trim_ascii_start().first() {
+        Some(b'[') => Err(serde::de::Error::custom("expected an object, found a list")),
+        _ => serde_json::from_slice(json),
+    }
 }
 
 fn is_json(announced: &str) -> bool {

@@ -17,7 +17,7 @@ use super::StoreError;
 pub const SCHEMA_VERSION: i32 = 7;
 
 /// Our tables. Others may live in the same database.
-pub const TABLES: [&str; 11] = [
+pub const TABLES: [&str; 12] = [
     "api_keys",
     "embedding_jobs",
     "embedding_models",
@@ -28,6 +28,7 @@ pub const TABLES: [&str; 11] = [
     "quota_usage",
     "rate_limits",
     "schema_version",
+    "search_documents",
     "tenants",
 ];
 

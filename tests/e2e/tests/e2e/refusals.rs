@@ -8,7 +8,7 @@ use agentfs_e2e::namespace::Namespace;
 async fn nonsense_is_refused_with_a_sentence() -> Result<(), Failure> {
     let namespace = Namespace::create().await?;
     let cases = [
-        ("memory", "database: {}", "set embedded"),
+        ("memory", "database: {}", "set exactly one of embedded, external"),
         (
             "memory",
             "database: {embedded: {storage: {size: lots}}}",

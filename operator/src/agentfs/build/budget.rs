@@ -1,0 +1,33 @@
+//! How many pods of a part may be away at once, when nodes are emptied.
+
+use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::child::Child;
+use super::{owned, pod};
+use crate::agentfs::names::Component;
+use crate::agentfs::plan::Plan;
+
+/// One pod of `component`, where there are at least two. With one alone a budget would keep its node
+/// from ever being emptied.
+pub(super) fn build(
+    plan: &Plan,
+    name: String,
+    component: Component,
+    replicas: i32,
+) -> Child<PodDisruptionBudget> {
+    if replicas < 2 {
+        return Child::Unwanted;
+    }
+    Child::Wanted(PodDisruptionBudget {
+        metadata: owned(plan, name, component),
+        spec: Some(PodDisruptionBudgetSpec {
+            max_unavailable: Some(IntOrString::Int(1)),
+            selector: Some(pod::selector(plan, component)),
+            // A pod that is not ready anyway keeps no node from being emptied.
+            unhealthy_pod_eviction_policy: Some("AlwaysAllow".into()),
+            ..PodDisruptionBudgetSpec::default()
+        }),
+        status: None,
+    })
+}

@@ -1,0 +1,157 @@
+//! What keeps one part of an AgentFS from being made, while the others go on.
+
+use kube::{Resource, ResourceExt as _};
+
+use super::conditions::Finding;
+use super::credentials::Unusable;
+use super::names::{INSTANCE, MANAGED_BY, MANAGER};
+use super::ownership::{Claim, Owner, claim};
+use super::pods::{Trouble, unpunctuated};
+use super::reasons::Reason;
+
+/// What keeps one part from being made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Obstacle {
+    /// The condition that tells of that part.
+    pub of: &'static str,
+    /// What is wrong.
+    pub problem: Problem,
+}
+
+/// What is wrong with an object that a part needs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// An object of the name is there and belongs to somebody else.
+    #[error("{kind} {name} is there already and belongs to {whose}")]
+    NameTaken {
+        /// The object's kind.
+        kind: String,
+        /// The object's name.
+        name: String,
+        /// Whose it is.
+        whose: String,
+    },
+    /// An object of the name is there and is being deleted.
+    #[error("{kind} {name} is being deleted")]
+    Leaving {
+        /// The object's kind.
+        kind: String,
+        /// The object's name.
+        name: String,
+    },
+    /// A Secret that the spec names is not there.
+    #[error("Secret {secret}, which {field} names, is not there")]
+    SecretMissing {
+        /// The Secret's name.
+        secret: String,
+        /// The field that names it.
+        field: &'static str,
+        /// What to do, a whole sentence.
+        remedy: String,
+    },
+    /// A Secret cannot be used as it is.
+    #[error("Secret {secret} {unusable}")]
+    SecretUnusable {
+        /// The Secret's name.
+        secret: String,
+        /// What is wrong with it.
+        unusable: Unusable,
+        /// What to do, a whole sentence.
+        remedy: &'static str,
+    },
+    /// The API server refuses an object: a quota, a policy, a value it does not take.
+    #[error("Kubernetes refuses the {kind} {name}: {message}")]
+    Refused {
+        /// The object's kind.
+        kind: String,
+        /// The object's name.
+        name: String,
+        /// What the API server says.
+        message: String,
+    },
+}
+
+impl Obstacle {
+    /// What is to be said of it.
+    pub fn finding(&self) -> Finding {
+        let wrong = |reason, remedy: String| {
+            Finding::Wrong(Trouble::new(reason, unpunctuated(&self.problem.to_string()), remedy))
+        };
+        match &self.problem {
+            Problem::NameTaken { whose, .. } => wrong(Reason::NameTaken, adoption(whose)),
+            Problem::Leaving { .. } => Finding::waiting(
+                Reason::AwaitingDeletion,
+                format!("{}; it is made again when it is gone", self.problem),
+            ),
+            Problem::SecretMissing { remedy, .. } => wrong(Reason::SecretMissing, remedy.clone()),
+            Problem::SecretUnusable { remedy, .. } => {
+                wrong(Reason::CredentialsUnusable, (*remedy).to_owned())
+            }
+            Problem::Refused { message, .. } => {
+                let reason = if message.contains("exceeded quota") {
+                    Reason::QuotaExceeded
+                } else {
+                    Reason::ObjectRefused
+                };
+                let remedy = "Change what the sentence names; the operator tries again by itself.";
+                wrong(reason, remedy.to_owned())
+            }
+        }
+    }
+
+    /// Whether the object `name` of `kind` is not to be touched.
+    pub fn bars(&self, kind: &str, name: &str) -> bool {
+        match &self.problem {
+            Problem::NameTaken { kind: k, name: n, .. } | Problem::Leaving { kind: k, name: n } => {
+                k == kind && n == name
+            }
+            _ => false,
+        }
+    }
+}
+
+fn adoption(whose: &str) -> String {
+    let adopt = if whose == "somebody else" {
+        format!(
+            " To hand it over to this AgentFS, label it {MANAGED_BY}={MANAGER} and \
+             {INSTANCE}=<name of the AgentFS>."
+        )
+    } else {
+        String::new()
+    };
+    format!(
+        "The operator does not overwrite it: remove it, or give the AgentFS another name.{adopt}"
+    )
+}
+
+/// Lets through what belongs to one AgentFS, and notes what does not.
+#[derive(Debug)]
+pub struct Sieve<'a> {
+    owner: &'a Owner,
+    /// What was held back.
+    pub obstacles: Vec<Obstacle>,
+}
+
+impl<'a> Sieve<'a> {
+    /// A sieve for what belongs to `owner`.
+    pub fn new(owner: &'a Owner) -> Self {
+        Self { owner, obstacles: Vec::new() }
+    }
+
+    /// `live` if it is ours. `of` is the condition that tells of it.
+    pub fn ours<K: Resource<DynamicType = ()>>(
+        &mut self,
+        of: &'static str,
+        live: Option<K>,
+    ) -> Option<K> {
+        let live = live?;
+        let (kind, name) = (K::kind(&()).into_owned(), live.name_any());
+        let problem = match claim(&live, self.owner) {
+            Claim::Ours => return Some(live),
+            Claim::Leaving => Problem::Leaving { kind, name },
+            Claim::Foreign(whose) => Problem::NameTaken { kind, name, whose },
+        };
+        self.obstacles.push(Obstacle { of, problem });
+        None
+    }
+}

@@ -1,0 +1,62 @@
+//! What of others an AgentFS names: Secrets and ConfigMaps that its pods read.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{ConfigMap, EnvVarSource, Secret};
+
+use super::credentials::hash;
+use crate::crd::AgentFSSpec;
+
+/// What stands for an entry that is not there; no entry hashes to it.
+const MISSING: &str = "missing";
+
+/// The Secrets and ConfigMaps of others, by name, as far as they are there.
+#[derive(Clone, Debug, Default)]
+pub struct References {
+    /// Secrets.
+    pub secrets: BTreeMap<String, Secret>,
+    /// ConfigMaps.
+    pub config_maps: BTreeMap<String, ConfigMap>,
+}
+
+impl References {
+    /// A hash of the entries that the environment of the API is taken from; none where it is taken
+    /// from none.
+    pub fn environment(&self, spec: &AgentFSSpec) -> Option<String> {
+        let hashes: Vec<_> = sources(spec).map(|source| self.entry(source)).collect();
+        (!hashes.is_empty()).then(|| hash(hashes.iter().map(String::as_str)))
+    }
+
+    fn entry(&self, source: &EnvVarSource) -> String {
+        let bytes = match (&source.secret_key_ref, &source.config_map_key_ref) {
+            (Some(of), _) => self
+                .secrets
+                .get(&of.name)
+                .and_then(|secret| secret.data.as_ref()?.get(&of.key).map(|bytes| &bytes.0[..])),
+            (None, Some(of)) => self.config_maps.get(&of.name).and_then(|map| {
+                let text = map.data.as_ref().and_then(|data| data.get(&of.key));
+                let binary = || map.binary_data.as_ref()?.get(&of.key).map(|bytes| &bytes.0[..]);
+                text.map(String::as_bytes).or_else(binary)
+            }),
+            (None, None) => None,
+        };
+        bytes
+            .map_or_else(|| MISSING.into(), |bytes| hash([String::from_utf8_lossy(bytes).as_ref()]))
+    }
+}
+
+/// The names of the Secrets of others that `spec` names.
+pub fn secrets(spec: &AgentFSSpec) -> impl Iterator<Item = &str> {
+    let of_environment = sources(spec).filter_map(|source| source.secret_key_ref.as_ref());
+    let external = spec.database.external.iter().map(|external| external.secret_ref.name.as_str());
+    external.chain(of_environment.map(|of| of.name.as_str()))
+}
+
+/// The names of the ConfigMaps that `spec` names.
+pub fn config_maps(spec: &AgentFSSpec) -> impl Iterator<Item = &str> {
+    sources(spec).filter_map(|source| source.config_map_key_ref.as_ref()).map(|of| of.name.as_str())
+}
+
+fn sources(spec: &AgentFSSpec) -> impl Iterator<Item = &EnvVarSource> {
+    spec.api.extra_env.iter().filter_map(|variable| variable.value_from.as_ref())
+}

@@ -1,0 +1,173 @@
+//! The database to be, and the way to it.
+
+use k8s_openapi::api::core::v1::{PersistentVolumeClaimSpec, Secret};
+use kube::ResourceExt;
+
+use super::{Invalid, amounts_are_fit, kept_secret, pod_plan};
+use crate::agentfs::conditions::CREDENTIALS_READY;
+use crate::agentfs::credentials::{self, Credentials, EXAMPLE_URL, Unusable};
+use crate::agentfs::database_url::DatabaseUrl;
+use crate::agentfs::names::{Names, POSTGRES_PORT};
+use crate::agentfs::observe::Observed;
+use crate::agentfs::obstacles::{Obstacle, Problem};
+use crate::agentfs::ownership::Owner;
+use crate::agentfs::plan::{Access, DatabasePlan, EmbeddedPlan};
+use crate::agentfs::pooler;
+use crate::crd::{AgentFSSpec, Embedded, External, Quantity};
+
+/// The field that names the Secret of an external database.
+const SECRET_REF: &str = "spec.database.external.secretRef";
+
+/// The database that `spec` asks for, and how clients reach it, when that is known.
+pub(super) fn plan(
+    spec: &AgentFSSpec,
+    owner: &Owner,
+    observed: &Observed,
+    obstacles: &mut Vec<Obstacle>,
+) -> Result<(DatabasePlan, Option<Access>), Invalid> {
+    let names = Names::new(&owner.name);
+    match (&spec.database.embedded, &spec.database.external) {
+        (Some(embedded), None) => {
+            let plan = embedded_plan(embedded, &names, observed, obstacles)?;
+            let access = embedded_access(&plan, &names, &owner.namespace, observed);
+            Ok((DatabasePlan::Embedded(Box::new(plan)), access))
+        }
+        (None, Some(external)) => {
+            let pooled = spec.pooler.enabled;
+            let access = external_access(external, pooled, &owner.namespace, observed, obstacles);
+            Ok((DatabasePlan::External, access))
+        }
+        _ => Err(Invalid {
+            field: "spec.database",
+            problem: "set exactly one of embedded, external".into(),
+        }),
+    }
+}
+
+/// Whether PostgreSQL takes connections, as its pod's readiness says.
+pub(super) fn postgres_is_ready(observed: &Observed) -> bool {
+    let status = observed.postgres.as_ref().and_then(|set| set.status.as_ref());
+    status.and_then(|s| s.ready_replicas).unwrap_or(0) >= 1
+}
+
+/// An existing volume keeps its class and never shrinks, so that an AgentFS that is made again finds
+/// its data whatever its manifest says of the size.
+fn embedded_plan(
+    embedded: &Embedded,
+    names: &Names,
+    observed: &Observed,
+    obstacles: &mut Vec<Obstacle>,
+) -> Result<EmbeddedPlan, Invalid> {
+    amounts_are_fit("spec.database.embedded.resources", embedded.resources.as_ref())?;
+    let wanted = &embedded.storage.size;
+    if !wanted.is_valid() {
+        return Err(Invalid {
+            field: "spec.database.embedded.storage.size",
+            problem: format!("{:?} is not a size; example: 10Gi", wanted.as_str()),
+        });
+    }
+    let (size, storage_class) = match observed.volume.as_ref().and_then(|v| v.spec.as_ref()) {
+        Some(live) => kept_volume(wanted, live),
+        None => (wanted.clone(), embedded.storage.storage_class_name.clone()),
+    };
+    Ok(EmbeddedPlan {
+        size,
+        storage_class,
+        resources: embedded.resources.clone(),
+        pods: pod_plan("spec.database.embedded.affinity", &embedded.pods)?,
+        credentials: kept_secret(
+            observed.credentials.as_ref(),
+            names.credentials(),
+            obstacles,
+            Credentials::from_secret,
+            Credentials::generate,
+        ),
+    })
+}
+
+fn kept_volume(wanted: &Quantity, live: &PersistentVolumeClaimSpec) -> (Quantity, Option<String>) {
+    let held = live.resources.as_ref().and_then(|r| r.requests.as_ref()?.get("storage"));
+    let size = match held.map(|size| Quantity::new(&size.0)) {
+        Some(held) if held.compare(wanted) == Some(std::cmp::Ordering::Greater) => held,
+        _ => wanted.clone(),
+    };
+    (size, live.storage_class_name.clone())
+}
+
+fn embedded_access(
+    plan: &EmbeddedPlan,
+    names: &Names,
+    namespace: &str,
+    observed: &Observed,
+) -> Option<Access> {
+    let credentials = plan.credentials.as_ref()?;
+    Some(Access {
+        secret: names.credentials(),
+        key: "DATABASE_URL".into(),
+        url: credentials.address(&names.postgres_host(namespace), POSTGRES_PORT),
+        // Another volume is another database.
+        identity: observed.volume.as_ref().and_then(ResourceExt::uid).unwrap_or_default(),
+        hash: credentials.hash(),
+    })
+}
+
+fn external_access(
+    external: &External,
+    pooled: bool,
+    namespace: &str,
+    observed: &Observed,
+    obstacles: &mut Vec<Obstacle>,
+) -> Option<Access> {
+    let (secret, key) = (&external.secret_ref.name, &external.secret_ref.key);
+    let read = match observed.references.secrets.get(secret) {
+        None => Err(Problem::SecretMissing {
+            secret: secret.clone(),
+            field: SECRET_REF,
+            remedy: format!(
+                "Make it, and the operator goes on by itself: kubectl create secret generic {secret} \
+                 -n {namespace} --from-literal={key}={EXAMPLE_URL}"
+            ),
+        }),
+        Some(live) => url_of(live, key, pooled).map_err(|(unusable, remedy)| {
+            Problem::SecretUnusable { secret: secret.clone(), unusable, remedy }
+        }),
+    };
+    match read {
+        Ok((url, hash)) => Some(Access {
+            secret: secret.clone(),
+            key: key.clone(),
+            identity: url.identity(),
+            hash,
+            url,
+        }),
+        Err(problem) => {
+            obstacles.push(Obstacle { of: CREDENTIALS_READY, problem });
+            None
+        }
+    }
+}
+
+/// The URL that a Secret holds, with its hash, or what is wrong with it and what to do.
+fn url_of(
+    secret: &Secret,
+    key: &str,
+    pooled: bool,
+) -> Result<(DatabaseUrl, String), (Unusable, &'static str)> {
+    let (url, hash) = credentials::database_url(secret, key).map_err(|unusable| {
+        (
+            unusable,
+            "Correct the Secret, or name another in spec.database.external.secretRef; the operator \
+             goes on by itself.",
+        )
+    })?;
+    match pooler::objection(&url).filter(|_| pooled) {
+        None => Ok((url, hash)),
+        Some(objection) => Err((
+            Unusable::Malformed(
+                key.to_owned(),
+                format!("a URL that the connection pool can use: {objection}"),
+            ),
+            "Correct the Secret, or set spec.pooler.enabled to false; the operator goes on by itself.",
+        )),
+    }
+}

@@ -1,0 +1,188 @@
+//! The second call of a reconcile: the resource and what was seen become a plan that can be carried
+//! out, or a sentence that says why not.
+
+mod database;
+mod pooler;
+
+use k8s_openapi::api::core::v1::{EnvVar, Secret};
+
+use super::conditions::CREDENTIALS_READY;
+use super::credentials::{AdminKey, Unusable};
+use super::migration::attempts;
+use super::names::{Component, DATABASE, Names};
+use super::observe::Observed;
+use super::obstacles::{Obstacle, Problem};
+use super::ownership::Owner;
+use super::plan::{ApiPlan, DatabasePlan, LiveApi, Plan, PodPlan, Replicas, SchemaFacts};
+use super::rollout::is_rolled_out;
+use crate::crd::{Affinity, AgentFS, AgentFSSpec, PodSettings, Resources};
+use crate::settings::Images;
+
+/// A field of the spec is wrong. The API server refuses most of these already. Nothing is changed
+/// until it is right.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct Invalid {
+    /// The field's path.
+    pub field: &'static str,
+    /// What is wrong with it, and what would be right.
+    pub problem: String,
+}
+
+/// Makes the plan for `agentfs`, which is `owner`, given what was seen.
+pub fn validate(
+    agentfs: &AgentFS,
+    owner: Owner,
+    observed: &Observed,
+    images: &Images,
+) -> Result<Plan, Invalid> {
+    name_is_fit(&owner.name)?;
+    let names = Names::new(&owner.name);
+    let mut obstacles = observed.obstacles.clone();
+    let spec = &agentfs.spec;
+    amounts_are_fit("spec.api.resources", spec.api.resources.as_ref())?;
+    let (database, access) = database::plan(spec, &owner, observed, &mut obstacles)?;
+    let admin_key = kept_secret(
+        observed.admin_key.as_ref(),
+        names.admin_key(),
+        &mut obstacles,
+        AdminKey::from_secret,
+        AdminKey::generate,
+    );
+    let database_ready = !spec.suspend
+        && match database {
+            DatabasePlan::Embedded(_) => database::postgres_is_ready(observed),
+            DatabasePlan::External => true,
+        };
+    let pooling = pooler::plan(&spec.pooler, &names, observed, &obstacles)?;
+    Ok(Plan {
+        owner,
+        names,
+        images: Images {
+            server: spec.image.clone().unwrap_or_else(|| images.server.clone()),
+            postgres: images.postgres.clone(),
+            pgbouncer: images.pgbouncer.clone(),
+        },
+        deletion_policy: spec.deletion_policy,
+        suspended: spec.suspend,
+        image_pull_secrets: spec.image_pull_secrets.clone(),
+        api: ApiPlan {
+            replicas: replicas(spec, observed),
+            resources: spec.api.resources.clone(),
+            extra_env: spec.api.extra_env.iter().cloned().map(without_empty_value).collect(),
+            environment: observed.references.environment(spec),
+            pods: pod_plan("spec.api.affinity", &spec.api.pods)?,
+            live: live_api(observed),
+            has_pods: !observed.pods_of(Component::Api).is_empty(),
+        },
+        database,
+        access,
+        pooling,
+        admin_key,
+        schema: SchemaFacts {
+            database_ready,
+            attempts: attempts(&observed.jobs),
+            now: observed.now,
+        },
+        obstacles,
+    })
+}
+
+fn name_is_fit(name: &str) -> Result<(), Invalid> {
+    let begins = name.starts_with(|c: char| c.is_ascii_lowercase());
+    let ends = name.ends_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+    let rest = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    if begins && ends && rest && name.len() <= 40 {
+        return Ok(());
+    }
+    Err(Invalid {
+        field: "metadata.name",
+        problem: "at most 40 lower-case letters, digits and '-', beginning with a letter and \
+                  ending with a letter or digit"
+            .into(),
+    })
+}
+
+fn amounts_are_fit(field: &'static str, resources: Option<&Resources>) -> Result<(), Invalid> {
+    let Some(resources) = resources else { return Ok(()) };
+    match resources.requests.iter().chain(&resources.limits).find(|(_, amount)| !amount.is_valid())
+    {
+        Some((name, amount)) => Err(Invalid {
+            field,
+            problem: format!(
+                "{name} {:?} is not an amount; examples: 250m, 512Mi",
+                amount.as_str()
+            ),
+        }),
+        None => Ok(()),
+    }
+}
+
+fn pod_plan(field: &'static str, settings: &PodSettings) -> Result<PodPlan, Invalid> {
+    let affinity = settings.affinity.as_ref().map(Affinity::parsed).transpose();
+    let affinity = affinity.map_err(|problem| Invalid {
+        field,
+        problem: format!("{problem}; kubectl explain pod.spec.affinity tells what there is"),
+    })?;
+    Ok(PodPlan { settings: settings.clone(), affinity })
+}
+
+/// The API server leaves an empty value out, and it would read as changed for ever.
+fn without_empty_value(mut variable: EnvVar) -> EnvVar {
+    variable.value = variable.value.filter(|value| !value.is_empty());
+    variable
+}
+
+/// What a Secret of ours holds, or what it shall hold where there is none. One that is there and
+/// cannot be read, or is somebody else's, is an obstacle.
+fn kept_secret<T>(
+    live: Option<&Secret>,
+    name: String,
+    obstacles: &mut Vec<Obstacle>,
+    read: impl Fn(&Secret) -> Result<T, Unusable>,
+    make: impl Fn() -> T,
+) -> Option<T> {
+    let Some(secret) = live else {
+        let barred = obstacles.iter().any(|obstacle| obstacle.bars("Secret", &name));
+        return (!barred).then(make);
+    };
+    match read(secret) {
+        Ok(content) => Some(content),
+        Err(unusable) => {
+            obstacles.push(Obstacle {
+                of: CREDENTIALS_READY,
+                problem: Problem::SecretUnusable {
+                    secret: name,
+                    unusable,
+                    remedy: "Correct it, or delete the Secret: the operator then makes a new one.",
+                },
+            });
+            None
+        }
+    }
+}
+
+/// An autoscaler of somebody else counts where the spec asks for none.
+fn replicas(spec: &AgentFSSpec, observed: &Observed) -> Replicas {
+    match &spec.api.autoscaling {
+        _ if spec.suspend => Replicas::Fixed(0),
+        Some(autoscaling) => Replicas::Autoscaled(autoscaling.clone()),
+        None if observed.others_autoscaler => Replicas::OthersAutoscaler(spec.api.replicas),
+        None => Replicas::Fixed(spec.api.replicas),
+    }
+}
+
+fn live_api(observed: &Observed) -> Option<LiveApi> {
+    let api = observed.api.as_ref()?;
+    let spec = api.spec.as_ref()?;
+    let template = &spec.template;
+    let container =
+        template.spec.as_ref().and_then(|pod| pod.containers.iter().find(|c| c.name == "api"));
+    let annotations = template.metadata.as_ref().and_then(|m| m.annotations.as_ref());
+    Some(LiveApi {
+        replicas: spec.replicas.unwrap_or(1),
+        image: container.and_then(|c| c.image.clone()),
+        database: annotations.and_then(|a| a.get(DATABASE).cloned()),
+        rolled_out: is_rolled_out(api),
+    })
+}

@@ -1,0 +1,32 @@
+//! The connection pool to be.
+
+use super::{Invalid, amounts_are_fit, pod_plan};
+use crate::agentfs::credentials::Credentials;
+use crate::agentfs::names::Names;
+use crate::agentfs::observe::Observed;
+use crate::agentfs::obstacles::Obstacle;
+use crate::agentfs::plan::{PoolerPlan, Pooling};
+use crate::crd::Pooler;
+
+/// What is there of the pool's configuration is made anew where it is not as it was made, so it is
+/// never an obstacle, unless it is somebody else's.
+pub(super) fn plan(
+    spec: &Pooler,
+    names: &Names,
+    observed: &Observed,
+    obstacles: &[Obstacle],
+) -> Result<Pooling, Invalid> {
+    amounts_are_fit("spec.pooler.resources", spec.resources.as_ref())?;
+    let pods = pod_plan("spec.pooler.affinity", &spec.pods)?;
+    if !spec.enabled {
+        return Ok(Pooling::Off);
+    }
+    if obstacles.iter().any(|obstacle| obstacle.bars("Secret", &names.pooler())) {
+        return Ok(Pooling::Barred);
+    }
+    Ok(Pooling::On(Box::new(PoolerPlan {
+        spec: spec.clone(),
+        pods,
+        credentials: Credentials::regenerate(observed.pooler_config.as_ref()),
+    })))
+}

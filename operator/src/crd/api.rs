@@ -1,0 +1,97 @@
+//! `spec.api`: the API that agents talk to.
+
+use k8s_openapi::api::core::v1::EnvVar;
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use super::pods::extra_env;
+use super::{PodSettings, Resources};
+
+/// The API that agents talk to.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.autoscaling) || !has(self.resources) || (has(self.resources.requests) && 'cpu' in self.resources.requests) || (has(self.resources.limits) && 'cpu' in self.resources.limits)").message(
+        "autoscaling goes by the use of the CPU that is requested: set resources.requests.cpu, or leave resources out"
+    )
+)]
+pub struct Api {
+    /// How many API pods run. Two or more serve on while one is updated or lost. `kubectl scale
+    /// agentfs <name> --replicas=N` sets it too. 0 stops the API and keeps the data. With autoscaling
+    /// it is not looked at.
+    #[serde(default = "Api::default_replicas")]
+    #[schemars(range(min = 0, max = 100))]
+    pub replicas: i32,
+
+    /// Lets a HorizontalPodAutoscaler choose the number of pods by their CPU. It needs metrics-server
+    /// in the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<Autoscaling>,
+
+    /// CPU and memory of each API pod. Left out: requests of 100m CPU and 128Mi, a limit of 512Mi
+    /// memory and none on CPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+
+    /// More environment variables of the API and of the migrations: the server's settings, for example
+    /// `[{name: WRITE_QUOTA_PER_DAY, value: "0"}]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "extra_env")]
+    pub extra_env: Vec<EnvVar>,
+
+    /// Where the pods of the API and of the migrations run, and what they carry.
+    #[serde(flatten)]
+    pub pods: PodSettings,
+}
+
+/// How a HorizontalPodAutoscaler chooses the number of pods.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.minReplicas <= self.maxReplicas").message(
+        "minReplicas must not be greater than maxReplicas"
+    )
+)]
+pub struct Autoscaling {
+    /// The least number of pods. With two or more the API serves on while one is updated or lost.
+    #[serde(default = "Autoscaling::default_min")]
+    #[schemars(range(min = 1, max = 100))]
+    pub min_replicas: i32,
+
+    /// The greatest number of pods.
+    #[schemars(range(min = 1, max = 100))]
+    pub max_replicas: i32,
+
+    /// The CPU use at which pods are added, in percent of what each requests.
+    #[serde(default = "Autoscaling::default_target", rename = "targetCPUUtilizationPercentage")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub target_cpu_utilization_percentage: i32,
+}
+
+impl Api {
+    fn default_replicas() -> i32 {
+        3
+    }
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Self {
+            replicas: Self::default_replicas(),
+            autoscaling: None,
+            resources: None,
+            extra_env: Vec::new(),
+            pods: PodSettings::default(),
+        }
+    }
+}
+
+impl Autoscaling {
+    fn default_min() -> i32 {
+        2
+    }
+
+    fn default_target() -> i32 {
+        70
+    }
+}

@@ -1,0 +1,108 @@
+//! What the operator may do: every right that its code uses, and no other.
+//!
+//! The chart's roles are made from this table by `make generate`. A test records what the operator
+//! asks of an API server, and compares.
+
+use std::fmt::Write as _;
+
+/// What may be done with some resources.
+#[derive(Clone, Copy, Debug)]
+pub struct Right {
+    /// The API group; empty for the core.
+    pub group: &'static str,
+    /// The resources, with their subresource where one is meant.
+    pub resources: &'static [&'static str],
+    /// What may be done with them.
+    pub verbs: &'static [&'static str],
+    /// What for, where it does not say itself.
+    pub why: &'static str,
+}
+
+/// What the operator may do in the namespaces that it watches.
+pub const RIGHTS: &[Right] = &[
+    Right {
+        group: "agentfs.io",
+        resources: &["agentfses"],
+        verbs: &["get", "list", "watch"],
+        why: "",
+    },
+    Right { group: "agentfs.io", resources: &["agentfses/status"], verbs: &["patch"], why: "" },
+    Right {
+        group: "",
+        resources: &["secrets", "services"],
+        verbs: &["get", "list", "watch", "create", "patch", "delete"],
+        why: "Secrets are read by name; of all others only the metadata is watched. The one that is \
+              deleted is the connection pool's.",
+    },
+    Right {
+        group: "",
+        resources: &["persistentvolumeclaims"],
+        verbs: &["get", "list", "watch", "create", "patch"],
+        why: "Never deleted: they hold the data.",
+    },
+    Right {
+        group: "",
+        resources: &["configmaps"],
+        verbs: &["get", "list", "watch"],
+        why: "To replace pods when what they read of others changes.",
+    },
+    Right { group: "", resources: &["pods"], verbs: &["list", "watch"], why: "" },
+    Right {
+        group: "",
+        resources: &["events"],
+        verbs: &["list"],
+        why: "To read why a StatefulSet, a Job or a volume claim is stuck.",
+    },
+    Right {
+        group: "apps",
+        resources: &["deployments", "statefulsets"],
+        verbs: &["get", "list", "watch", "create", "patch", "delete"],
+        why: "",
+    },
+    Right {
+        group: "apps",
+        resources: &["deployments/scale", "statefulsets/scale"],
+        verbs: &["patch"],
+        why: "",
+    },
+    Right {
+        group: "autoscaling",
+        resources: &["horizontalpodautoscalers"],
+        verbs: &["list", "watch", "create", "patch", "delete"],
+        why: "Those of others are read as well: one that scales the API has the number of its pods.",
+    },
+    Right {
+        group: "policy",
+        resources: &["poddisruptionbudgets"],
+        verbs: &["get", "list", "watch", "create", "patch", "delete"],
+        why: "",
+    },
+    Right {
+        group: "batch",
+        resources: &["jobs"],
+        verbs: &["list", "watch", "create", "patch", "delete"],
+        why: "",
+    },
+    Right { group: "events.k8s.io", resources: &["events"], verbs: &["create"], why: "" },
+];
+
+/// The rules of a Role or ClusterRole, as the YAML that the chart includes.
+pub fn to_yaml() -> String {
+    let mut yaml =
+        "# Generated from the table in operator/src/rbac.rs by `make generate`; do not edit.\n"
+            .to_owned();
+    for Right { group, resources, verbs, why } in RIGHTS {
+        // Writing to a String cannot fail.
+        if !why.is_empty() {
+            let _ = writeln!(yaml, "# {why}");
+        }
+        let _ = writeln!(
+            yaml,
+            "- apiGroups: [{}]\n  resources: [{}]\n  verbs: [{}]",
+            if group.is_empty() { "\"\"" } else { group },
+            resources.join(", "),
+            verbs.join(", ")
+        );
+    }
+    yaml
+}

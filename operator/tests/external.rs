@@ -1,0 +1,179 @@
+//! An external database: its Secret, what is said of it, and the way to it and back.
+
+use serde_json::{Value, json};
+
+use crate::world::{DEPLOYMENT, RESOURCE, STATEFULSET, World};
+
+const SECRET: &str = "v1/secrets/memory-db";
+
+fn url_secret(url: &str) -> Value {
+    let encoded = serde_json::to_value(k8s_openapi::ByteString(url.as_bytes().to_vec())).unwrap();
+    json!({"metadata": {"name": "memory-db", "namespace": "agents"}, "data": {"uri": encoded}})
+}
+
+fn database_of(world: &World) -> Value {
+    let api = world.server.get(DEPLOYMENT).unwrap();
+    api["spec"]["template"]["spec"]["containers"][0]["env"][0]["valueFrom"]["secretKeyRef"].clone()
+}
+
+async fn settled() -> World {
+    let world = World::new("external");
+    world.server.put(SECRET, url_secret("postgres://app:one@db.internal/memory"));
+    world.settle().await
+}
+
+#[tokio::test]
+async fn nothing_of_an_embedded_database_is_made() {
+    let world = settled().await;
+    assert!(world.server.get(STATEFULSET).is_none());
+    assert_eq!(world.server.names("v1/persistentvolumeclaims"), Vec::<String>::new());
+    assert_eq!(world.server.names("v1/secrets"), ["memory-admin-key", "memory-db"]);
+    assert_eq!(database_of(&world), json!({"name": "memory-db", "key": "uri"}));
+    let (status, reason, message) = world.said("DatabaseReady");
+    assert_eq!((status.as_str(), reason.as_str()), ("True", "Reachable"));
+    assert_eq!(message, "The API reached db.internal:5432.");
+    assert_eq!(world.server.get(RESOURCE).unwrap()["status"]["database"]["type"], "external");
+    assert_eq!(world.writes().await, Vec::<String>::new(), "at rest something was written");
+}
+
+#[tokio::test]
+async fn a_missing_secret_is_told_and_its_coming_mends_it() {
+    let world = World::new("external");
+    let writes = world.writes().await;
+    assert!(writes.contains(&"POST events.k8s.io/v1/events".to_owned()), "{writes:?}");
+    let (status, reason, message) = world.said("CredentialsReady");
+    assert_eq!((status.as_str(), reason.as_str()), ("False", "SecretMissing"));
+    assert!(
+        message.starts_with(
+            "Secret memory-db, which spec.database.external.secretRef names, is not there (since "
+        ) && message.ends_with(
+            "kubectl create secret generic memory-db -n agents \
+             --from-literal=uri=postgres://user:password@host:5432/database"
+        ),
+        "{message}"
+    );
+    assert_eq!(world.said("Ready").1, "SecretMissing");
+    assert_eq!(world.said("DatabaseReady").1, "AwaitingCredentials");
+    assert_eq!(world.said("SchemaReady").1, "AwaitingCredentials");
+    assert!(world.server.get("v1/services/memory-api").is_some(), "the others were not made");
+    assert_eq!(world.writes().await, Vec::<String>::new(), "the same trouble was told twice");
+
+    world.server.put(SECRET, url_secret("postgres://app:one@db.internal/memory"));
+    let world = world.settle().await;
+    assert_eq!(world.said("CredentialsReady").1, "Present");
+}
+
+#[tokio::test]
+async fn a_secret_that_cannot_be_used_leaves_the_api_alone() {
+    let world = settled().await;
+    let api = world.server.get(DEPLOYMENT);
+    for (secret, sentence) in [
+        (json!({"metadata": {"name": "memory-db"}}), "Secret memory-db lacks the entry uri"),
+        (url_secret("mysql://app:hunter2@db/memory"), "it does not start with postgres://"),
+    ] {
+        world.server.put(SECRET, secret);
+        world.reconcile().await.unwrap();
+        let (status, reason, message) = world.said("CredentialsReady");
+        assert_eq!((status.as_str(), reason.as_str()), ("False", "CredentialsUnusable"));
+        assert!(message.contains(sentence) && !message.contains("hunter2"), "{message}");
+        assert_eq!(world.said("APIReady").0, "True");
+        assert_eq!(world.server.get(DEPLOYMENT), api);
+    }
+    world.server.put(SECRET, url_secret("postgres://app:one@db.internal/memory"));
+    world.reconcile().await.unwrap();
+    assert_eq!(world.said("Ready").0, "True");
+}
+
+#[tokio::test]
+async fn a_new_password_replaces_the_pods_without_a_migration() {
+    let world = settled().await;
+    let job = world.job();
+    world.server.put(SECRET, url_secret("postgres://app:two@db.internal:5432/memory"));
+    let writes = world.writes().await;
+    assert_eq!(writes.iter().filter(|w| w.contains(DEPLOYMENT)).count(), 1, "{writes:?}");
+    assert_eq!(world.job(), job);
+}
+
+#[tokio::test]
+async fn another_database_is_migrated_before_the_api_works_on_it() {
+    let world = settled().await;
+    let api = world.server.get(DEPLOYMENT);
+    world.server.put(SECRET, url_secret("postgres://app:one@new.internal/memory"));
+    world.reconcile().await.unwrap();
+    assert_eq!(world.server.get(DEPLOYMENT), api, "it left a database that works");
+    assert_eq!(world.said("SchemaReady").1, "Migrating");
+    world.end_job("Complete", "2026-11-23T15:00:00Z");
+    world.reconcile().await.unwrap();
+    assert_ne!(world.server.get(DEPLOYMENT), api);
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_reached_is_told_with_the_secret_to_look_at() {
+    let world = settled().await;
+    world.pod_is_not_ready("memory-api-1", "api");
+    world.server.change(DEPLOYMENT, &json!({"status": {"readyReplicas": 0}}));
+    world.reconcile().await.unwrap();
+    let (status, reason, message) = world.said("DatabaseReady");
+    assert_eq!((status.as_str(), reason.as_str()), ("False", "DatabaseUnreachable"));
+    assert!(
+        message.ends_with(
+            "Check that PostgreSQL runs at db.internal:5432 and that Secret agents/memory-db key uri \
+             is right."
+        ),
+        "{message}"
+    );
+    assert_eq!(world.said("Ready").1, "DatabaseUnreachable");
+}
+
+#[tokio::test]
+async fn from_embedded_to_external_the_old_database_stays_until_the_api_has_left_it() {
+    let world = World::settled("minimal").await;
+    world.server.change(RESOURCE, &json!({"spec": {"pooler": {"enabled": false}}}));
+    world.reconcile().await.unwrap();
+    world.pods_are_ready(3);
+    world.reconcile().await.unwrap();
+    assert_eq!(database_of(&world)["name"], "memory-credentials");
+    let api = world.server.get(DEPLOYMENT);
+    let external =
+        json!({"embedded": null, "external": {"secretRef": {"name": "memory-db", "key": "uri"}}});
+    world.server.change(RESOURCE, &json!({"spec": {"database": external}}));
+    world.reconcile().await.unwrap();
+    assert_eq!(world.server.get(DEPLOYMENT), api, "it left for a Secret that is not there");
+    assert!(world.server.get(STATEFULSET).is_some());
+
+    world.server.put(SECRET, url_secret("postgres://app:one@db.internal/memory"));
+    world.reconcile().await.unwrap();
+    assert_eq!(world.server.get(DEPLOYMENT), api, "it left for a database without a schema");
+    world.end_job("Complete", "2026-11-23T15:00:00Z");
+    world.server.change(DEPLOYMENT, &json!({"metadata": {"generation": 2}}));
+    world.reconcile().await.unwrap();
+    assert_eq!(database_of(&world)["name"], "memory-db");
+    assert!(world.server.get(STATEFULSET).is_some(), "pods of the API still use it");
+
+    world.pods_are_ready(3);
+    world.reconcile().await.unwrap();
+    assert!(world.server.get(STATEFULSET).is_none());
+    assert!(world.server.get("v1/services/memory-postgres").is_none());
+    assert!(world.server.get("v1/persistentvolumeclaims/data-memory-postgres-0").is_some());
+    assert!(world.server.get("v1/secrets/memory-credentials").is_some());
+    world.reconcile().await.unwrap();
+    assert_eq!(world.said("Ready").0, "True");
+    let (_, _, message) = world.said("DatabaseReady");
+    assert!(
+        message.contains("The volume claim data-memory-postgres-0 of the embedded"),
+        "{message}"
+    );
+    assert_eq!(world.writes().await, Vec::<String>::new());
+
+    // And back: the data is found again, and its schema is seen to before the API returns.
+    let embedded = json!({"external": null, "embedded": {"storage": {"size": "10Gi"}}});
+    world.server.change(RESOURCE, &json!({"spec": {"database": embedded}}));
+    world.reconcile().await.unwrap();
+    assert!(world.server.get(STATEFULSET).is_some());
+    assert_eq!(database_of(&world)["name"], "memory-db");
+    world.database_is_ready();
+    world.reconcile().await.unwrap();
+    world.end_job("Complete", "2026-11-23T16:00:00Z");
+    world.reconcile().await.unwrap();
+    assert_eq!(database_of(&world)["name"], "memory-credentials");
+}

@@ -1,0 +1,101 @@
+//! The rights that the chart's role grants are those that the code uses: no fewer, and no more.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agentfs_operator::agentfs::watches;
+use agentfs_operator::crd::AgentFS;
+use agentfs_operator::rbac;
+use futures::StreamExt as _;
+use kube::runtime::controller::Action;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::api_server::{ApiServer, Asked};
+use crate::world::{DEPLOYMENT, RESOURCE, STATEFULSET, World};
+
+fn granted(is_watch: bool) -> BTreeSet<Asked> {
+    let mut all = BTreeSet::new();
+    for right in rbac::RIGHTS {
+        for resource in right.resources {
+            for verb in right.verbs.iter().filter(|verb| (**verb == "watch") == is_watch) {
+                all.insert((right.group.to_owned(), (*resource).to_owned(), *verb));
+            }
+        }
+    }
+    all
+}
+
+/// Everything that a watch asks for: it lists first.
+async fn watched() -> BTreeSet<Asked> {
+    let server = ApiServer::default();
+    let stop = CancellationToken::new();
+    let (controller, _store) = watches::start("", 1, &server.client(), stop.clone());
+    let reconcile =
+        |_: Arc<AgentFS>, _: Arc<()>| async { Ok::<_, Infallible>(Action::await_change()) };
+    let policy = |_: Arc<AgentFS>, _: &Infallible, _: Arc<()>| Action::await_change();
+    let running =
+        tokio::spawn(controller.run(reconcile, policy, Arc::new(())).for_each(|_| async {}));
+    let wanted = granted(true);
+    // Each is begun at once; the count only ends a test that would wait for ever.
+    for _ in 0..3000 {
+        if wanted.is_subset(&server.asked()) {
+            break;
+        }
+        assert!(!running.is_finished(), "the controller ended");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    running.abort();
+    server.asked()
+}
+
+/// A life in which everything happens that the operator does something about.
+async fn lived() -> BTreeSet<Asked> {
+    let world = World::settled("full").await;
+    let spec = |spec: &Value| world.server.change(RESOURCE, &json!({"spec": spec}));
+    spec(&json!({"suspend": true}));
+    world.reconcile().await.unwrap();
+    spec(&json!({"suspend": false, "api": {"autoscaling": null, "replicas": 1, "extraEnv": []},
+                 "pooler": {"enabled": false}, "image": "agentfs/server:3.0.0"}));
+    world
+        .server
+        .change(STATEFULSET, &json!({"status": {"readyReplicas": 0}, "spec": {"replicas": 2}}));
+    world.server.put(
+        "v1/secrets/memory-db",
+        json!({"metadata": {"name": "memory-db"},
+        "data": {"DATABASE_URL": "cG9zdGdyZXM6Ly9hOmJAZGIvbQ=="}}),
+    );
+    spec(
+        &json!({"database": {"embedded": null, "external": {"secretRef": {"name": "memory-db"}}}}),
+    );
+    world.reconcile().await.unwrap();
+    world.end_job("Complete", "2026-11-23T15:00:00Z");
+    world.reconcile().await.unwrap();
+    world.pods_are_ready(1);
+    world.reconcile().await.unwrap();
+    assert!(world.server.get(STATEFULSET).is_none() && world.server.get(DEPLOYMENT).is_some());
+    world.server.asked()
+}
+
+#[tokio::test]
+async fn the_role_grants_what_is_used() {
+    let mut used = watched().await;
+    used.extend(lived().await);
+    let all: BTreeSet<_> = granted(true).union(&granted(false)).cloned().collect();
+    let missing: Vec<_> = used.difference(&all).collect();
+    assert!(missing.is_empty(), "src/rbac.rs does not grant {missing:?}");
+    let idle: Vec<_> = all.difference(&used).collect();
+    assert!(idle.is_empty(), "src/rbac.rs grants what is not used: {idle:?}");
+}
+
+#[test]
+fn the_chart_has_the_rights_of_the_table() {
+    let path =
+        format!("{}/../charts/agentfs-operator/files/rules.yaml", env!("CARGO_MANIFEST_DIR"));
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(kept == rbac::to_yaml(), "{path} is not what src/rbac.rs says; run `make generate`");
+    let rules: Value = serde_yaml_ng::from_str(&kept).unwrap();
+    assert_eq!(rules.as_array().unwrap().len(), rbac::RIGHTS.len());
+}

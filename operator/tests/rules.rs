@@ -1,0 +1,166 @@
+//! What the CEL rules of the resource definition refuse, and with which sentence.
+
+use kube_cel::Validator;
+use serde_json::{Value, json};
+
+use crate::crd::schema;
+
+/// The sentences with which the CEL rules refuse `new` (in place of `old`, for a change).
+pub(crate) fn refusals(new: &Value, old: Option<&Value>) -> Vec<String> {
+    match Validator::new().validate(&schema(), new, old) {
+        Ok(()) => Vec::new(),
+        Err(errors) => errors.as_slice().iter().map(|error| error.message.clone()).collect(),
+    }
+}
+
+fn resource(name: &str, storage: &Value) -> Value {
+    json!({"apiVersion": "agentfs.io/v1alpha1", "kind": "AgentFS", "metadata": {"name": name},
+           "spec": {"database": {"embedded": {"storage": storage}}}})
+}
+
+#[test]
+fn rules_pass_what_is_right() {
+    let old = resource("memory", &json!({"size": "10Gi"}));
+    assert_eq!(refusals(&old, None), Vec::<String>::new());
+    let grown = resource("memory", &json!({"size": "20Gi"}));
+    assert_eq!(refusals(&grown, Some(&old)), Vec::<String>::new());
+    let longest = resource(&"a".repeat(40), &json!({}));
+    assert_eq!(refusals(&longest, None), Vec::<String>::new());
+}
+
+/// Holds a refusal to its sentence.
+#[track_caller]
+fn refused(new: &Value, old: Option<&Value>, part: &str) {
+    let refusals = refusals(new, old);
+    assert!(
+        refusals.len() == 1 && refusals[0].contains(part),
+        "{new} was answered {refusals:?}, not {part:?}"
+    );
+}
+
+#[track_caller]
+fn taken(new: &Value) {
+    assert_eq!(refusals(new, None), Vec::<String>::new(), "{new}");
+}
+
+/// A resource whose spec has one more field.
+fn with(field: &str, value: Value) -> Value {
+    let mut resource = resource("memory", &json!({}));
+    resource["spec"][field] = value;
+    resource
+}
+
+#[test]
+fn names() {
+    refused(&resource(&"a".repeat(41), &json!({})), None, "at most 40 characters");
+    refused(&resource("1memory", &json!({})), None, "beginning with a letter");
+    refused(&resource("my.memory", &json!({})), None, "lower-case letters, digits and '-' only");
+    refused(&with("image", json!("bad image")), None, "not the name of an image");
+}
+
+#[test]
+fn databases() {
+    let database =
+        |kinds: Value| json!({"metadata": {"name": "memory"}, "spec": {"database": kinds}});
+    let external = json!({"secretRef": {"name": "memory-db"}});
+    let exactly_one = "set exactly one of embedded, external";
+    refused(&database(json!({})), None, exactly_one);
+    refused(&database(json!({"embedded": {}, "external": external})), None, exactly_one);
+    taken(&database(json!({"external": external})));
+}
+
+#[test]
+fn storage() {
+    let old = resource("memory", &json!({"size": "10Gi", "storageClassName": "fast"}));
+    refused(&resource("memory", &json!({"size": "512Mi"})), None, "at least 1Gi");
+    refused(&resource("memory", &json!({"size": "ten"})), None, "must be a size");
+    refused(&resource("memory", &json!({"storageClassName": "No Class"})), None, "StorageClass");
+    let smaller = resource("memory", &json!({"size": "5Gi", "storageClassName": "fast"}));
+    refused(&smaller, Some(&old), "cannot shrink");
+    for storage in [json!({"size": "10Gi", "storageClassName": "slow"}), json!({"size": "10Gi"})] {
+        refused(&resource("memory", &storage), Some(&old), "storageClassName cannot be changed");
+    }
+}
+
+#[test]
+fn amounts() {
+    let cpu = |amount: Value| with("api", json!({"resources": {"requests": {"cpu": amount}}}));
+    refused(&cpu(json!("lots")), None, "every entry must be an amount");
+    refused(&cpu(json!(-1)), None, "every entry must be an amount");
+    taken(&cpu(json!(2)));
+    taken(&cpu(json!("0.5")));
+}
+
+#[test]
+fn pod_settings() {
+    let api = |field: &str, value: Value| with("api", json!({field: value}));
+    taken(&api("podLabels", json!({"team": "memory", "app": "x"})));
+    refused(
+        &api("podLabels", json!({"app.kubernetes.io/name": "x"})),
+        None,
+        "labels that begin with app.kubernetes.io/",
+    );
+    taken(&api("podAnnotations", json!({"example.com/x": "y"})));
+    refused(
+        &api("podAnnotations", json!({"agentfs.io/database": "x"})),
+        None,
+        "annotations that begin with agentfs.io/",
+    );
+    let toleration = |toleration: Value| api("tolerations", json!([toleration]));
+    taken(&toleration(json!({"operator": "Exists"})));
+    taken(&toleration(json!({"key": "a", "value": "b"})));
+    refused(&toleration(json!({"effect": "NoExecute"})), None, "name the taint's key");
+    refused(
+        &toleration(json!({"key": "a", "operator": "Exists", "value": "b"})),
+        None,
+        "operator Exists takes no value",
+    );
+}
+
+#[test]
+fn extra_environment() {
+    let variable = |variable: Value| with("api", json!({"extraEnv": [variable]}));
+    let secret = json!({"secretKeyRef": {"name": "a", "key": "b"}});
+    let both = json!({"secretKeyRef": {"name": "a", "key": "b"},
+                      "configMapKeyRef": {"name": "a", "key": "b"}});
+    taken(&variable(json!({"name": "LOG_LEVEL", "value": "debug"})));
+    taken(&variable(json!({"name": "LOG_LEVEL", "valueFrom": secret})));
+    refused(&variable(json!({"name": "PORT", "value": "80"})), None, "the operator sets");
+    refused(&variable(json!({"name": "A", "value": "x", "valueFrom": secret})), None, "not both");
+    for source in [both, json!({})] {
+        refused(&variable(json!({"name": "A", "valueFrom": source})), None, "set exactly one of");
+    }
+}
+
+#[test]
+fn autoscaling() {
+    let api = |autoscaling: Value, resources: Value| {
+        with("api", json!({"autoscaling": autoscaling, "resources": resources}))
+    };
+    let (bounds, cpu) = (json!({"minReplicas": 2, "maxReplicas": 4}), json!({"cpu": 1}));
+    taken(&with("api", json!({"autoscaling": bounds})));
+    taken(&api(bounds.clone(), json!({"requests": cpu})));
+    taken(&api(bounds.clone(), json!({"limits": cpu})));
+    let memory = json!({"requests": {"memory": "1Gi"}, "limits": {"memory": "1Gi"}});
+    refused(&api(bounds, memory), None, "set resources.requests.cpu");
+    refused(
+        &with("api", json!({"autoscaling": {"minReplicas": 5, "maxReplicas": 4}})),
+        None,
+        "minReplicas must not be greater than maxReplicas",
+    );
+}
+
+#[test]
+fn the_pool_and_the_embedded_database() {
+    // The API server fills in the defaults before it evaluates rules.
+    let with = |database: &Value, enabled: bool, replicas: i32, size: i32| {
+        json!({"metadata": {"name": "memory"}, "spec": {"database": database,
+            "pooler": {"enabled": enabled, "replicas": replicas, "poolSize": size}}})
+    };
+    let embedded = json!({"embedded": {}});
+    let external = json!({"external": {"secretRef": {"name": "memory-db"}}});
+    taken(&with(&embedded, true, 2, 60));
+    taken(&with(&embedded, false, 2, 61));
+    taken(&with(&external, true, 10, 1000));
+    refused(&with(&embedded, true, 2, 61), None, "at most 180");
+}

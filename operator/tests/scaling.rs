@@ -1,0 +1,129 @@
+//! How many pods there are: set by the spec through /scale, or by an autoscaler.
+
+use agentfs_operator::agentfs::build::Child;
+use serde_json::{Value, json};
+
+use crate::world::{DEPLOYMENT, RESOURCE, STATEFULSET, World};
+
+const AUTOSCALER: &str = "autoscaling/v2/horizontalpodautoscalers/memory-api";
+const BUDGET: &str = "policy/v1/poddisruptionbudgets/memory-api";
+
+fn spec(world: &World, api: &Value) {
+    world.server.change(RESOURCE, &json!({"spec": {"api": api}}));
+}
+
+async fn scales_of(world: &World) -> Vec<String> {
+    world.writes().await.into_iter().filter(|write| write.ends_with("/scale")).collect()
+}
+
+#[tokio::test]
+async fn the_number_of_pods_is_set_by_scale_alone() {
+    let world = World::settled("minimal").await;
+    assert_eq!(world.replicas(), 3);
+    assert!(world.server.get(STATEFULSET).unwrap()["spec"]["replicas"].is_null(), "one is one");
+    spec(&world, &json!({"replicas": 5}));
+    assert_eq!(scales_of(&world).await, [format!("PATCH {DEPLOYMENT}/scale")]);
+    assert_eq!(world.replicas(), 5);
+    assert_eq!(world.server.get(RESOURCE).unwrap()["status"]["api"]["summary"], "3/5");
+
+    for path in [DEPLOYMENT, STATEFULSET] {
+        world.server.change(path, &json!({"spec": {"replicas": 9}}));
+        assert_eq!(scales_of(&world).await, [format!("PATCH {path}/scale")], "drift stayed");
+    }
+    assert_eq!(world.server.get(STATEFULSET).unwrap()["spec"]["replicas"], 1);
+    assert_eq!(scales_of(&world).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_autoscaler_has_the_number_while_it_is_there() {
+    let world = World::settled("minimal").await;
+    spec(&world, &json!({"autoscaling": {"minReplicas": 2, "maxReplicas": 8}}));
+    world.reconcile().await.unwrap();
+    assert!(world.server.get(AUTOSCALER).is_some());
+    world.server.change(DEPLOYMENT, &json!({"spec": {"replicas": 7}}));
+    assert_eq!(world.writes().await, ["PATCH agentfs.io/v1alpha1/agentfses/memory/status"]);
+    assert_eq!(world.replicas(), 7);
+    assert_eq!(world.server.get(RESOURCE).unwrap()["status"]["api"]["desired"], 7);
+
+    // At 0 an autoscaler does nothing: somebody has to begin.
+    world.server.change(DEPLOYMENT, &json!({"spec": {"replicas": 0}}));
+    world.reconcile().await.unwrap();
+    assert_eq!(world.replicas(), 2);
+
+    spec(&world, &json!({"autoscaling": null}));
+    let writes = world.writes().await;
+    let at = |write: &str| writes.iter().position(|w| w == write).unwrap();
+    assert!(
+        at(&format!("DELETE {AUTOSCALER}")) < at(&format!("PATCH {DEPLOYMENT}/scale")),
+        "{writes:?}"
+    );
+    assert_eq!((world.server.get(AUTOSCALER), world.replicas()), (None, 3));
+}
+
+#[tokio::test]
+async fn an_autoscaler_of_somebody_else_has_the_number_as_well() {
+    let world = World::settled("minimal").await;
+    let theirs = "autoscaling/v2/horizontalpodautoscalers/keda";
+    let target = json!({"kind": "Deployment", "name": "memory-api"});
+    world.server.put(
+        theirs,
+        json!({"metadata": {"name": "keda"}, "spec": {"scaleTargetRef": target, "maxReplicas": 9}}),
+    );
+    world.server.change(DEPLOYMENT, &json!({"spec": {"replicas": 6}}));
+    assert_eq!(scales_of(&world).await, Vec::<String>::new());
+    assert!(world.server.get(theirs).is_some());
+    world.server.remove(theirs);
+    assert_eq!(scales_of(&world).await, [format!("PATCH {DEPLOYMENT}/scale")]);
+}
+
+#[tokio::test]
+async fn an_autoscaler_that_knows_nothing_for_long_is_told_and_the_api_stays_ready() {
+    let world = World::settled("minimal").await;
+    spec(&world, &json!({"autoscaling": {"minReplicas": 3, "maxReplicas": 8}}));
+    world.reconcile().await.unwrap();
+    let blind = |since: &str| {
+        json!({"status": {"desiredReplicas": 3, "conditions": [{"type": "ScalingActive",
+            "status": "False", "reason": "FailedGetResourceMetric", "lastTransitionTime": since,
+            "message": "no metrics returned from resource metrics API"}]}})
+    };
+    world.server.change(AUTOSCALER, &blind(&jiff::Timestamp::now().to_string()));
+    world.reconcile().await.unwrap();
+    assert_eq!(world.said("Progressing").1, "Settled", "it may learn first");
+    world.server.change(AUTOSCALER, &blind("2026-01-01T00:00:00Z"));
+    world.reconcile().await.unwrap();
+    assert_eq!(world.said("Progressing").1, "AutoscalingFailed");
+    assert!(world.said("Progressing").2.contains("no metrics returned from resource metrics API"));
+    assert_eq!(world.said("Ready").0, "True");
+}
+
+#[tokio::test]
+async fn a_budget_is_there_while_there_are_pods_to_spare() {
+    let world = World::settled("minimal").await;
+    assert_eq!(world.server.get(BUDGET).unwrap()["spec"]["maxUnavailable"], 1);
+    spec(&world, &json!({"replicas": 1}));
+    world.reconcile().await.unwrap();
+    assert!(world.server.get(BUDGET).is_none(), "its node could never be emptied");
+    spec(&world, &json!({"replicas": 2}));
+    world.reconcile().await.unwrap();
+    assert!(world.server.get(BUDGET).is_some());
+}
+
+#[tokio::test]
+async fn a_refused_budget_leaves_the_api_ready() {
+    let world = World::settled("minimal").await;
+    world.server.remove(BUDGET);
+    world.server.refuse(BUDGET, 403, "poddisruptionbudgets is forbidden");
+    world.reconcile().await.unwrap();
+    assert_eq!(world.said("Ready").0, "True");
+    let (status, reason, message) = world.said("Progressing");
+    assert_eq!((status.as_str(), reason.as_str()), ("False", "ObjectRefused"));
+    assert!(message.starts_with("Kubernetes refuses the PodDisruptionBudget memory-api: poddisr"));
+}
+
+#[test]
+fn no_workload_is_applied_with_a_number_of_pods() {
+    let children = crate::golden::children("minimal");
+    let Child::Wanted(api) = children.api.deployment else { panic!("there is an API") };
+    let Child::Wanted(set) = children.database.postgres else { panic!("there is a database") };
+    assert_eq!((api.spec.unwrap().replicas, set.spec.unwrap().replicas), (None, None));
+}

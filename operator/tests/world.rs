@@ -1,0 +1,159 @@
+//! A cluster with one AgentFS in it, and an operator that looks after it.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+
+use agentfs_operator::agentfs::readiness::{Readiness, Unready};
+use agentfs_operator::agentfs::reconcile::{Context, Error, reconcile};
+use agentfs_operator::crd::AgentFS;
+use agentfs_operator::metrics::Metrics;
+use kube::runtime::controller::Action;
+use serde_json::{Value, json};
+
+use crate::api_server::ApiServer;
+use crate::fixtures::{agentfs, images};
+
+/// The path of the AgentFS.
+pub(crate) const RESOURCE: &str = "agentfs.io/v1alpha1/agentfses/memory";
+/// The path of PostgreSQL.
+pub(crate) const STATEFULSET: &str = "apps/v1/statefulsets/memory-postgres";
+/// The path of the connection pool.
+pub(crate) const POOLER: &str = "apps/v1/deployments/memory-pooler";
+/// The path of the API.
+pub(crate) const DEPLOYMENT: &str = "apps/v1/deployments/memory-api";
+
+/// What API pods say that are not ready.
+struct Says(Unready);
+
+impl Readiness for Says {
+    fn ask(&self, _: IpAddr) -> Pin<Box<dyn Future<Output = Option<Unready>> + Send + '_>> {
+        Box::pin(async { Some(self.0.clone()) })
+    }
+}
+
+/// A cluster with the AgentFS `memory`, and an operator to look after it.
+pub(crate) struct World {
+    pub(crate) server: ApiServer,
+    pub(crate) context: Arc<Context>,
+    pub(crate) resource: Arc<AgentFS>,
+}
+
+impl World {
+    pub(crate) fn new(file: &str) -> Self {
+        let server = ApiServer::default();
+        let resource = agentfs(file);
+        server.put(RESOURCE, serde_json::to_value(&resource).unwrap());
+        let client = server.client();
+        let context = Context {
+            reporter: "test".into(),
+            client,
+            images: images(),
+            readiness: Box::new(Says(Unready {
+                reason: "DatabaseUnreachable".into(),
+                message: "Cannot reach memory-postgres:5432 (connection refused).".into(),
+            })),
+            metrics: Metrics::new().unwrap(),
+            failures: Mutex::default(),
+        };
+        Self { server, context: Arc::new(context), resource: Arc::new(resource) }
+    }
+
+    pub(crate) async fn reconcile(&self) -> Result<Action, Error> {
+        reconcile(self.resource.clone(), self.context.clone()).await
+    }
+
+    /// The writes of one reconcile.
+    pub(crate) async fn writes(&self) -> Vec<String> {
+        self.server.writes();
+        self.reconcile().await.unwrap();
+        self.server.writes()
+    }
+
+    pub(crate) fn condition(&self, kind: &str) -> Value {
+        let resource = self.server.get(RESOURCE).unwrap();
+        let conditions = resource["status"]["conditions"].as_array().unwrap();
+        conditions.iter().find(|c| c["type"] == kind).unwrap().clone()
+    }
+
+    /// Status, reason and message of a condition.
+    pub(crate) fn said(&self, kind: &str) -> (String, String, String) {
+        let condition = self.condition(kind);
+        let text = |key: &str| condition[key].as_str().unwrap().to_owned();
+        (text("status"), text("reason"), text("message"))
+    }
+
+    pub(crate) fn database_is_ready(&self) {
+        let status = json!({"status": {"replicas": 1, "readyReplicas": 1}});
+        self.server.change(STATEFULSET, &status);
+    }
+
+    pub(crate) fn job(&self) -> String {
+        let mut names = self.server.names("batch/v1/jobs");
+        assert_eq!(names.len(), 1, "{names:?}");
+        format!("batch/v1/jobs/{}", names.remove(0))
+    }
+
+    pub(crate) fn end_job(&self, condition: &str, at: &str) {
+        let ended = json!({"status": {"conditions": [
+            {"type": condition, "status": "True", "lastTransitionTime": at}]}});
+        self.server.change(&self.job(), &ended);
+    }
+
+    /// All pods of the API, this many, are ready and of the newest kind.
+    pub(crate) fn pods_are_ready(&self, count: i32) {
+        self.rolled_out(DEPLOYMENT, count);
+    }
+
+    /// All pods of a Deployment, this many, are ready and of the newest kind.
+    pub(crate) fn rolled_out(&self, path: &str, count: i32) {
+        let generation = self.server.get(path).unwrap()["metadata"]["generation"].as_i64();
+        let generation = generation.unwrap_or(1);
+        let status = json!({"replicas": count, "readyReplicas": count,
+                            "updatedReplicas": count, "observedGeneration": generation});
+        let metadata = json!({"generation": generation});
+        self.server.change(path, &json!({"metadata": metadata, "status": status}));
+    }
+
+    /// How many API pods are wanted.
+    pub(crate) fn replicas(&self) -> i32 {
+        let deployment = self.server.get(DEPLOYMENT).unwrap();
+        i32::try_from(deployment["spec"]["replicas"].as_i64().unwrap_or(1)).unwrap()
+    }
+
+    /// A pod that runs, and has not been ready for long.
+    pub(crate) fn pod_is_not_ready(&self, name: &str, component: &str) {
+        let labels = json!({"app.kubernetes.io/managed-by": "agentfs-operator",
+            "app.kubernetes.io/instance": "memory", "app.kubernetes.io/component": component});
+        let pod = json!({"metadata": {"name": name, "namespace": "agents", "labels": labels},
+            "status": {"phase": "Running", "podIP": "10.0.0.9", "conditions": [
+                {"type": "Ready", "status": "False", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}});
+        self.server.put(&format!("v1/pods/{name}"), pod);
+    }
+
+    /// An AgentFS of which everything works.
+    pub(crate) async fn settled(file: &str) -> Self {
+        Self::new(file).settle().await
+    }
+
+    /// The same world, once everything works.
+    pub(crate) async fn settle(self) -> Self {
+        let world = self;
+        world.reconcile().await.unwrap();
+        if world.server.get(STATEFULSET).is_some() {
+            world.database_is_ready();
+            world.reconcile().await.unwrap();
+        }
+        world.end_job("Complete", "2026-11-23T14:00:00Z");
+        world.reconcile().await.unwrap();
+        world.pods_are_ready(world.replicas());
+        if let Some(pooler) = world.server.get(POOLER) {
+            let count = pooler["spec"]["replicas"].as_i64().unwrap_or(1);
+            world.rolled_out(POOLER, i32::try_from(count).unwrap());
+        }
+        world.reconcile().await.unwrap();
+        assert_eq!(world.said("Ready").0, "True");
+        world
+    }
+}

@@ -1,0 +1,16 @@
+//! The entry that a request names.
+
+use super::error::ApiError;
+use crate::domain::agent_id::AgentId;
+use crate::domain::path::EntryPath;
+use crate::domain::{EntryKey, TenantId};
+
+/// The entry of `agent_id` at `path`, both checked.
+pub(super) fn entry_key(
+    tenant: TenantId,
+    agent_id: &str,
+    path: &str,
+) -> Result<EntryKey, ApiError> {
+    let agent = AgentId::parse(agent_id)?;
+    Ok(EntryKey { tenant, agent, path: EntryPath::parse(path)? })
+}
