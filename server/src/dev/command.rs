@@ -30,11 +30,7 @@ use crate::worker::WorkerError;
 use crate::{embedding, logging, migrate, serve, worker};
 
 /// What to do where there is no embedding model.
-const NO_MODEL: &str = if cfg!(feature = "local-model") {
-    "none: run scripts/model to have one"
-} else {
-    "none: set OPENAI_API_KEY or OPENAI_BASE_URL to have one"
-};
+const NO_MODEL: &str = "none, so search goes by words alone: run scripts/model, then start again";
 /// Who keeps the API key of dev.env.
 const MANAGER: &str = "dev";
 /// How long the API may take to reach its database, which runs already.
@@ -173,9 +169,6 @@ fn settings(instance: &Instance, listening: SocketAddr) -> Result<Settings, DevE
 
 /// The folder of the model that scripts/model has fetched.
 fn cached_model() -> Option<String> {
-    if !cfg!(feature = "local-model") {
-        return None;
-    }
     installation::cached_model()?.into_os_string().into_string().ok()
 }
 

@@ -1,26 +1,31 @@
 //! all-MiniLM-L6-v2 on this machine's processors, from a folder with config.json, tokenizer.json and model.safetensors.
 
-mod bert;
+mod encoder;
+mod linear;
+mod weights;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::available_parallelism;
 
-use candle_core::{DType, Device, Tensor};
-use candle_nn::VarBuilder;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use tokenizers::{Encoding, Tokenizer, TruncationParams};
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use tokenizers::Tokenizer;
 
-use self::bert::{Bert, Config};
+use self::encoder::Encoder;
+pub use self::linear::Precision;
+use self::weights::{Config, Weights};
 use super::{EmbedError, Embedder, Embedding, Model};
 
-/// Texts that go through the model together.
-const TOGETHER: usize = 32;
 /// Tokens of a text; the model was made with texts of up to so many.
 const MAX_TOKENS: usize = 256;
 /// Bytes of a text that are looked at: more than [`MAX_TOKENS`] tokens of any language take.
 const MAX_BYTES: usize = 32 << 10;
+/// Tokens that a core takes at a time: enough for full speed, and few enough that all cores have work to the end.
+const TOGETHER: usize = 256;
 
 /// Why the model in a folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +50,9 @@ pub enum LoadError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The operating system gives no threads.
+    #[error("the embedding model's threads cannot be started: {0}")]
+    Threads(rayon::ThreadPoolBuildError),
 }
 
 /// The model, in memory.
@@ -56,7 +64,8 @@ pub struct Local {
 
 struct Loaded {
     tokenizer: Tokenizer,
-    bert: Bert,
+    encoder: Encoder,
+    threads: ThreadPool,
 }
 
 impl std::fmt::Debug for Loaded {
@@ -66,8 +75,13 @@ impl std::fmt::Debug for Loaded {
 }
 
 impl Local {
-    /// Reads the model of `folder`: about 90 MB.
+    /// Reads the model of `folder`, about 90 MB, and computes with what is best on this processor.
     pub fn load(folder: &Path) -> Result<Self, LoadError> {
+        Self::load_with(folder, None)
+    }
+
+    /// Reads the model of `folder` for computing with `precision`; the best for this processor where none is given.
+    pub fn load_with(folder: &Path, precision: Option<Precision>) -> Result<Self, LoadError> {
         let read = |name: &str| {
             let path = folder.join(name);
             match fs::read(&path) {
@@ -76,22 +90,29 @@ impl Local {
             }
         };
         let wrong = |path: &Path, reason: String| LoadError::Content { path: path.into(), reason };
+        let (path, content) = read("tokenizer.json")?;
+        let tokenizer = tokenizer(&content).map_err(|reason| wrong(&path, reason))?;
         let (path, content) = read("config.json")?;
         let config: Config =
             serde_json::from_slice(&content).map_err(|e| wrong(&path, e.to_string()))?;
-        config.check().map_err(|reason| wrong(&path, reason))?;
-        let (path, content) = read("tokenizer.json")?;
-        let tokenizer = tokenizer(&content).map_err(|reason| wrong(&path, reason))?;
+        config
+            .check(MAX_TOKENS, tokenizer.get_vocab_size(true))
+            .map_err(|reason| wrong(&path, reason))?;
         let (path, content) = read("model.safetensors")?;
-        let bert = VarBuilder::from_buffered_safetensors(content, DType::F32, &Device::Cpu)
-            .and_then(|weights| Bert::load(&config, &weights))
-            .map_err(|error| wrong(&path, error.to_string()))?;
+        let encoder = Weights::new(&content)
+            .and_then(|weights| Encoder::load(&config, &weights, precision))
+            .map_err(|reason| wrong(&path, reason))?;
+        let threads = ThreadPoolBuilder::new()
+            .num_threads(available_parallelism().map_or(1, usize::from))
+            .thread_name(|n| format!("embedding-{n}"))
+            .build()
+            .map_err(LoadError::Threads)?;
         let model = Model {
             name: "all-MiniLM-L6-v2".to_owned(),
             dimensions: config.hidden_size,
             max_tokens: MAX_TOKENS,
         };
-        Ok(Self { model, loaded: Arc::new(Loaded { tokenizer, bert }) })
+        Ok(Self { model, loaded: Arc::new(Loaded { tokenizer, encoder, threads }) })
     }
 }
 
@@ -107,11 +128,15 @@ impl Embedder for Local {
         let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
         let loaded = self.loaded.clone();
         async move {
-            let work = tokio::task::spawn_blocking(move || loaded.embed(&texts));
-            let failed = |error: &dyn std::fmt::Display| {
-                EmbedError::Wrong(format!("the local embedding model failed: {error}"))
-            };
-            work.await.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
+            let (sender, embedded) = tokio::sync::oneshot::channel();
+            let work = loaded.clone();
+            loaded.threads.spawn(move || {
+                // Nobody waits any more: then what was asked for is of no use.
+                let _ = sender.send(work.embed(&texts));
+            });
+            let failed =
+                |reason| EmbedError::Wrong(format!("the local embedding model failed: {reason}"));
+            embedded.await.map_err(|_| failed("it panicked".to_owned()))?.map_err(failed)
         }
         .boxed()
     }
@@ -121,56 +146,66 @@ impl Embedder for Local {
 fn tokenizer(content: &[u8]) -> Result<Tokenizer, String> {
     let mut tokenizer = Tokenizer::from_bytes(content).map_err(|e| e.to_string())?;
     tokenizer.with_padding(None);
-    let cut = TruncationParams { max_length: MAX_TOKENS, ..TruncationParams::default() };
-    tokenizer.with_truncation(Some(cut)).map_err(|e| e.to_string())?;
+    tokenizer.with_truncation(None).map_err(|e| e.to_string())?;
     Ok(tokenizer)
+}
+
+/// The tokens of a text, as many as the model takes.
+struct Tokens {
+    ids: Vec<u32>,
+    cut: bool,
 }
 
 impl Loaded {
     fn embed(&self, texts: &[String]) -> Result<Vec<Embedding>, String> {
-        let looked_at: Vec<&str> =
-            texts.iter().map(|text| &text[..text.floor_char_boundary(MAX_BYTES)]).collect();
-        let encodings =
-            self.tokenizer.encode_batch(looked_at, true).map_err(|error| error.to_string())?;
-        // Texts of like length go together: all are padded to the longest.
-        let mut order: Vec<usize> = (0..texts.len()).collect();
-        order.sort_by_key(|&i| encodings[i].len());
-        let mut vectors = vec![Vec::new(); texts.len()];
-        for together in order.chunks(TOGETHER) {
-            let batch: Vec<&Encoding> = together.iter().map(|&i| &encodings[i]).collect();
-            let embedded = self.forward(&batch).map_err(|error| error.to_string())?;
-            for (&i, vector) in together.iter().zip(embedded) {
-                vectors[i] = vector;
-            }
-        }
+        let all: Vec<Tokens> =
+            texts.par_iter().map(|text| self.tokens(text)).collect::<Result<_, _>>()?;
+        let total: usize = all.iter().map(|tokens| tokens.ids.len()).sum();
+        let together = total.div_ceil(self.threads.current_num_threads()).min(TOGETHER);
+        let vectors: Vec<Vec<Vec<f32>>> = groups(&all, together)
+            .par_iter()
+            .with_max_len(1)
+            .map(|group| {
+                let texts: Vec<&[u32]> = group.iter().map(|tokens| tokens.ids.as_slice()).collect();
+                self.encoder.embed(&texts).map_err(|error| error.to_string())
+            })
+            .collect::<Result<_, _>>()?;
         Ok(vectors
             .into_iter()
-            .zip(encodings.iter().zip(texts))
-            .map(|(vector, (encoding, text))| Embedding {
+            .flatten()
+            .zip(all)
+            .map(|(vector, Tokens { ids, cut })| Embedding {
                 vector,
-                tokens: encoding.len() as i64,
-                cut: !encoding.get_overflowing().is_empty() || text.len() > MAX_BYTES,
+                tokens: ids.len() as i64,
+                cut,
             })
             .collect())
     }
 
-    /// Mean of the tokens' vectors, of length 1.
-    fn forward(&self, batch: &[&Encoding]) -> candle_core::Result<Vec<Vec<f32>>> {
-        let longest = batch.iter().map(|encoding| encoding.len()).max().unwrap_or_default();
-        let mut ids = vec![0_u32; batch.len() * longest];
-        let mut mask = vec![0_f32; batch.len() * longest];
-        for (row, encoding) in batch.iter().enumerate() {
-            let place = row * longest..row * longest + encoding.len();
-            ids[place.clone()].copy_from_slice(encoding.get_ids());
-            mask[place].fill(1.0);
+    fn tokens(&self, text: &str) -> Result<Tokens, String> {
+        let looked_at = &text[..text.floor_char_boundary(MAX_BYTES)];
+        let encoding =
+            self.tokenizer.encode_fast(looked_at, true).map_err(|error| error.to_string())?;
+        let mut ids = encoding.get_ids().to_vec();
+        let cut = ids.len() > MAX_TOKENS || looked_at.len() < text.len();
+        if let (true, Some(end)) = (ids.len() > MAX_TOKENS, ids.last().copied()) {
+            ids.truncate(MAX_TOKENS - 1);
+            ids.push(end);
         }
-        let shape = (batch.len(), longest);
-        let ids = Tensor::from_vec(ids, shape, &Device::Cpu)?;
-        let mask = Tensor::from_vec(mask, shape, &Device::Cpu)?;
-        let tokens = self.bert.forward(&ids, &mask)?;
-        let weights = mask.unsqueeze(2)?;
-        let sum = tokens.broadcast_mul(&weights)?.sum(1)?;
-        let mean = sum.broadcast_div(&weights.sum(1)?)?;
-        mean.broadcast_div(&mean.sqr()?.sum_keepdim(1)?.sqrt()?)?.to_vec2()
+        Ok(Tokens { ids, cut })
     }
+}
+
+/// Neighbours that have about `together` tokens.
+fn groups(all: &[Tokens], together: usize) -> Vec<&[Tokens]> {
+    let mut sum = 0;
+    all.chunk_by(|one, _| {
+        sum += one.ids.len();
+        let more = sum < together;
+        if !more {
+            sum = 0;
+        }
+        more
+    })
+    .collect()
 }

@@ -1,6 +1,5 @@
 //! Texts into vectors: what an embedder is, and the kinds there are. Nothing here knows of jobs or of the database.
 
-#[cfg(feature = "local-model")]
 pub mod local;
 pub mod openai;
 
@@ -77,15 +76,8 @@ pub trait Embedder: Debug + Send + Sync {
 #[derive(Debug, thiserror::Error)]
 pub enum EmbedderError {
     /// The local model cannot be used.
-    #[cfg(feature = "local-model")]
     #[error(transparent)]
     Local(#[from] local::LoadError),
-    /// The local model is no part of this program.
-    #[cfg(not(feature = "local-model"))]
-    #[error(
-        "EMBEDDING_MODEL_DIR is set, but this agentfs-server was built without the local model; build it with --features local-model, or set OPENAI_BASE_URL"
-    )]
-    NoLocalModel,
     /// There is nothing to tell the endpoint from an impostor by.
     #[error(
         "the endpoint of OPENAI_BASE_URL cannot be trusted: {0}; install the system's CA certificates (Debian: apt-get install ca-certificates), or set SSL_CERT_FILE to a file that holds them"
@@ -97,10 +89,7 @@ pub enum EmbedderError {
 pub fn embedder(provider: &Provider) -> Result<Option<Arc<dyn Embedder>>, EmbedderError> {
     Ok(match provider {
         Provider::None => None,
-        #[cfg(feature = "local-model")]
         Provider::Local(folder) => Some(Arc::new(local::Local::load(folder)?)),
-        #[cfg(not(feature = "local-model"))]
-        Provider::Local(_) => return Err(EmbedderError::NoLocalModel),
         Provider::OpenAi(settings) => {
             Some(Arc::new(openai::OpenAi::new(settings.clone()).map_err(EmbedderError::OpenAi)?))
         }

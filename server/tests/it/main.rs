@@ -31,7 +31,6 @@ mod jobs;
 mod linearizability;
 mod list;
 mod live_migration;
-#[cfg(feature = "local-model")]
 mod local_model;
 mod logs;
 mod metrics;
