@@ -83,6 +83,12 @@ pub const RIGHTS: &[Right] = &[
         verbs: &["list", "watch", "create", "patch", "delete"],
         why: "",
     },
+    Right {
+        group: "batch",
+        resources: &["cronjobs"],
+        verbs: &["get", "list", "watch", "create", "patch", "delete"],
+        why: "",
+    },
     Right { group: "events.k8s.io", resources: &["events"], verbs: &["create"], why: "" },
 ];
 

@@ -71,7 +71,7 @@ fn columns_and_subresources_are_those_people_type() {
     let columns = version["additionalPrinterColumns"].as_array().unwrap().iter();
     let shown: Vec<_> =
         columns.filter(|c| c.get("priority").is_none()).map(|c| c["name"].clone()).collect();
-    assert_eq!(shown, ["Ready", "API", "Database", "Age"]);
+    assert_eq!(shown, ["Ready", "API", "Workers", "Database", "Last-Backup", "Age"]);
     assert_eq!(version["subresources"]["scale"]["specReplicasPath"], ".spec.api.replicas");
     let names = definition()["spec"]["names"].clone();
     assert_eq!((&names["plural"], &names["shortNames"][0]), (&json!("agentfses"), &json!("afs")));

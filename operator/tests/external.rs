@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::world::{DEPLOYMENT, RESOURCE, STATEFULSET, World};
+use crate::world::{DEPLOYMENT, POOLER, RESOURCE, STATEFULSET, World};
 
 const SECRET: &str = "v1/secrets/memory-db";
 
@@ -26,7 +26,7 @@ async fn settled() -> World {
 async fn nothing_of_an_embedded_database_is_made() {
     let world = settled().await;
     assert!(world.server.get(STATEFULSET).is_none());
-    assert_eq!(world.server.names("v1/persistentvolumeclaims"), Vec::<String>::new());
+    assert_eq!(world.server.names("v1/persistentvolumeclaims"), ["memory-backups"]);
     assert_eq!(world.server.names("v1/secrets"), ["memory-admin-key", "memory-db"]);
     assert_eq!(database_of(&world), json!({"name": "memory-db", "key": "uri"}));
     let (status, reason, message) = world.said("DatabaseReady");
@@ -92,6 +92,66 @@ async fn a_new_password_replaces_the_pods_without_a_migration() {
     let writes = world.writes().await;
     assert_eq!(writes.iter().filter(|w| w.contains(DEPLOYMENT)).count(), 1, "{writes:?}");
     assert_eq!(world.job(), job);
+}
+
+#[tokio::test]
+async fn a_private_authority_is_a_file_in_the_pods_that_connect() {
+    let url = "postgres://app:one@db.internal/memory?sslmode=verify-full";
+    let with = |certificates: &str| {
+        let encoded = k8s_openapi::ByteString(certificates.as_bytes().to_vec());
+        let mut secret = url_secret(url);
+        secret["data"]["ca.crt"] = serde_json::to_value(encoded).unwrap();
+        secret
+    };
+    let external = json!({"external": {"secretRef": {"name": "memory-db", "key": "uri"},
+                                       "caKey": "ca.crt"}});
+    let world = World::new("external");
+    world.server.change(RESOURCE, &json!({"spec": {"database": external}}));
+    world.server.put(SECRET, url_secret(url));
+    world.reconcile().await.unwrap();
+    assert!(world.said("CredentialsReady").2.contains("lacks the entry ca.crt"));
+    world.server.put(SECRET, with("certainly"));
+    world.reconcile().await.unwrap();
+    assert!(world.said("CredentialsReady").2.contains("not certificates in PEM form"));
+
+    world.server.put(SECRET, with("-----BEGIN CERTIFICATE-----\none"));
+    let world = world.settle().await;
+    let trusts = |path: &str| {
+        let pod = world.server.get(path).unwrap()["spec"]["template"]["spec"].clone();
+        let container = &pod["containers"][0];
+        let named = |list: &Value, name: &str| {
+            list.as_array().unwrap().iter().find(|of| of["name"] == name).cloned()
+        };
+        let variable = named(&container["env"], "PGSSLROOTCERT").map(|v| v["value"].clone());
+        let mount = named(&container["volumeMounts"], "authority").map(|m| m["mountPath"].clone());
+        let volume = named(&pod["volumes"], "authority").map(|v| v["secret"].clone());
+        assert_eq!(variable.is_some(), volume.is_some());
+        variable.is_some_and(|variable| {
+            assert_eq!(variable, "/etc/agentfs/authority/ca.crt");
+            assert_eq!(mount.unwrap(), "/etc/agentfs/authority");
+            let volume = volume.unwrap();
+            assert_eq!(volume["secretName"], "memory-db");
+            assert_eq!(volume["items"], json!([{"key": "ca.crt", "path": "ca.crt"}]));
+            true
+        })
+    };
+    assert!(trusts(DEPLOYMENT) && trusts(&world.job()));
+
+    // Another authority replaces the pods, and migrates nothing.
+    let (job, writes) = (world.job(), |writes: &[String]| {
+        writes.iter().filter(|write| write.ends_with(DEPLOYMENT)).count()
+    });
+    world.server.put(SECRET, with("-----BEGIN CERTIFICATE-----\ntwo"));
+    assert_eq!((writes(&world.writes().await), world.job()), (1, job));
+
+    // With a pool it is the pool that connects, besides the migrations.
+    world.server.change(RESOURCE, &json!({"spec": {"pooler": {"enabled": true}}}));
+    world.reconcile().await.unwrap();
+    assert!(trusts(POOLER) && !trusts(DEPLOYMENT) && trusts(&world.job()));
+    let before = world.server.get(POOLER).unwrap();
+    world.server.put(SECRET, with("-----BEGIN CERTIFICATE-----\nthree"));
+    world.reconcile().await.unwrap();
+    assert_ne!(world.server.get(POOLER).unwrap()["spec"], before["spec"]);
 }
 
 #[tokio::test]
@@ -176,4 +236,55 @@ async fn from_embedded_to_external_the_old_database_stays_until_the_api_has_left
     world.end_job("Complete", "2026-11-23T16:00:00Z");
     world.reconcile().await.unwrap();
     assert_eq!(database_of(&world)["name"], "memory-credentials");
+    world.pods_are_ready(3);
+    world.reconcile().await.unwrap();
+    let database = world.server.get(RESOURCE).unwrap()["status"]["database"].clone();
+    assert_eq!(database, json!({"type": "embedded"}), "it still claims the external one");
+    assert_eq!(world.writes().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_database_that_another_agentfs_works_on_is_left_alone() {
+    let other = settled().await.server.get(RESOURCE).unwrap();
+    let identity = other["status"]["database"]["identity"].clone();
+    assert!(identity.is_string());
+    let other = |created: &str| {
+        let mut other = other.clone();
+        other["metadata"] = json!({"name": "first", "namespace": "elsewhere", "uid": "other",
+                                   "creationTimestamp": created});
+        other
+    };
+    let world = World::new("external");
+    world.server.put(SECRET, url_secret("postgres://b:two@DB.internal:5432/memory"));
+    world.other(&other("2026-11-01T00:00:00Z"));
+    world.reconcile().await.unwrap();
+    let (status, reason, message) = world.said("DatabaseReady");
+    assert_eq!((status.as_str(), reason.as_str()), ("False", "DatabaseInUse"));
+    assert!(
+        message.starts_with(
+            "The database DB.internal:5432/memory is in use by the AgentFS elsewhere/first (since "
+        ),
+        "{message}"
+    );
+    assert_eq!(world.said("CredentialsReady").0, "True");
+    assert_eq!(world.said("SchemaReady").1, "AwaitingDatabase");
+    assert_eq!(world.server.names("batch/v1/jobs"), Vec::<String>::new());
+
+    // The other one moves on.
+    let mut moved = other("2026-11-01T00:00:00Z");
+    moved["status"]["database"]["identity"] = json!("another");
+    world.other(&moved);
+    let world = world.settle().await;
+    assert_eq!(world.server.get(RESOURCE).unwrap()["status"]["database"]["identity"], identity);
+
+    // Of two that claim the same, the one that was made first has it.
+    world
+        .server
+        .change(RESOURCE, &json!({"metadata": {"creationTimestamp": "2026-11-02T00:00:00Z"}}));
+    world.other(&other("2026-11-03T00:00:00Z"));
+    world.reconcile().await.unwrap();
+    assert_eq!(world.said("DatabaseReady").0, "True");
+    world.other(&other("2026-11-01T00:00:00Z"));
+    world.reconcile().await.unwrap();
+    assert_eq!(world.said("DatabaseReady").1, "DatabaseInUse");
 }

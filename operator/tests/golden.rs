@@ -19,6 +19,10 @@ pub(crate) fn children(file: &str) -> Children<Prepared> {
         let secret = secret("memory-db", &[("uri", url)]);
         observed.references.secrets.insert("memory-db".into(), secret);
     }
+    if resource.spec.embeddings.open_ai.is_some() {
+        let secret = secret("provider", &[("token", "sk-example")]);
+        observed.references.secrets.insert("provider".into(), secret);
+    }
     observed.postgres = serde_json::from_value(json!({
         "metadata": {"name": "memory-postgres"}, "spec": {"selector": {}, "template": {}},
         "status": {"replicas": 1, "readyReplicas": 1}}))
@@ -54,7 +58,7 @@ fn check_text(file: &str, child: &str, secret: &Child<Secret>, key: &str) {
 }
 
 fn check_all(file: &str) {
-    let Children { admin_key, database, pooler, migration, api } = children(file);
+    let Children { admin_key, database, pooler, migration, api, workers, backup } = children(file);
     check(file, "admin-key", admin_key);
     check(file, "credentials", database.credentials);
     check(file, "volume", database.volume);
@@ -71,6 +75,9 @@ fn check_all(file: &str) {
     check(file, "api-service", api.service);
     check(file, "api-autoscaler", api.autoscaler);
     check(file, "api-budget", api.budget);
+    check(file, "workers", workers.deployment);
+    check(file, "backups", backup.volume);
+    check(file, "backup", backup.cronjob);
 }
 
 #[test]

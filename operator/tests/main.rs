@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)] // clippy knows only the functions marked #[test] as tests
 
 mod api_server;
+mod backup;
 mod chart;
 mod crd;
 mod external;
@@ -20,4 +21,5 @@ mod scaling;
 mod status;
 mod suspend;
 mod troubleshooting;
+mod worker;
 mod world;

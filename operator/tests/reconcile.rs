@@ -25,6 +25,8 @@ async fn a_new_resource_gets_its_children_in_order() {
             "apps/v1/deployments/memory-pooler/scale",
             "v1/services/memory-api",
             "policy/v1/poddisruptionbudgets/memory-api",
+            "v1/persistentvolumeclaims/memory-backups",
+            "batch/v1/cronjobs/memory-backup",
             "agentfs.io/v1alpha1/agentfses/memory/status",
         ]
     );
@@ -150,6 +152,18 @@ async fn a_secret_of_somebody_else_is_neither_used_nor_made_anew() {
     assert_eq!(world.server.get(secret).unwrap()["data"], foreign["data"]);
     assert!(world.server.get(STATEFULSET).is_none());
     assert!(world.server.get("v1/secrets/memory-admin-key").is_some());
+}
+
+#[tokio::test]
+async fn an_admin_key_of_somebody_else_leaves_the_migration_that_is_done() {
+    let world = World::settled("minimal").await;
+    let (job, api) = (world.job(), world.server.get(DEPLOYMENT));
+    let foreign = json!({"metadata": {"name": "memory-admin-key"}, "data": {"key": "eA=="}});
+    world.server.put("v1/secrets/memory-admin-key", foreign);
+    world.reconcile().await.unwrap();
+    assert_eq!(world.said("CredentialsReady").1, "NameTaken");
+    assert_eq!((world.job(), world.server.get(DEPLOYMENT)), (job, api));
+    assert_eq!(world.said("SchemaReady").1, "AwaitingCredentials");
 }
 
 #[tokio::test]

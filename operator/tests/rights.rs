@@ -58,7 +58,7 @@ async fn lived() -> BTreeSet<Asked> {
     spec(&json!({"suspend": true}));
     world.reconcile().await.unwrap();
     spec(&json!({"suspend": false, "api": {"autoscaling": null, "replicas": 1, "extraEnv": []},
-                 "pooler": {"enabled": false}, "image": "agentfs/server:3.0.0"}));
+                 "pooler": {"enabled": false}, "backup": {"enabled": false}, "image": "agentfs/server:3.0.0"}));
     world
         .server
         .change(STATEFULSET, &json!({"status": {"readyReplicas": 0}, "spec": {"replicas": 2}}));

@@ -151,6 +151,74 @@ fn autoscaling() {
 }
 
 #[test]
+fn embeddings() {
+    let open_ai = |open_ai: Value| with("embeddings", json!({"openAI": open_ai}));
+    let key = json!({"name": "provider"});
+    let model = "text-embedding-3-small";
+    taken(&with("embeddings", json!({})));
+    taken(&open_ai(json!({"secretRef": key, "model": model})));
+    taken(&open_ai(json!({"baseUrl": "http://ollama:11434/v1", "model": "x", "dimensions": 768})));
+    refused(
+        &open_ai(json!({"model": model})),
+        None,
+        "set secretRef, the key of api.openai.com, or",
+    );
+    refused(
+        &open_ai(json!({"secretRef": key, "model": "nomic"})),
+        None,
+        "dimensions: must be set for a model that is not OpenAI's",
+    );
+    for url in ["ollama:11434", "https://u:p@host/v1", "https:///v1", "https://h/v1?key=x"] {
+        refused(
+            &open_ai(json!({"baseUrl": url, "model": model})),
+            None,
+            "must be the URL of an endpoint, without user or password",
+        );
+    }
+}
+
+#[test]
+fn schedules() {
+    let backup = |schedule: &str| with("backup", json!({"schedule": schedule}));
+    for schedule in [
+        "0 2 * * *",
+        "*/15 0-6,22-23 1,15 * mon-FRI",
+        "59 23 31 12 6",
+        "0 0 ? jan-mar/2 *",
+        "5  4 * * sun",
+        "@daily",
+    ] {
+        taken(&backup(schedule));
+    }
+    for schedule in [
+        "2 o'clock",
+        "60 2 * * *",
+        "0 24 * * *",
+        "0 2 0 * *",
+        "0 2 * 13 *",
+        "0 2 * * 7",
+        "0 2 * *",
+        "0 2 * * * *",
+        "@every 5m",
+        "TZ=UTC 0 2 * * *",
+        "*/0 2 * * *",
+        "0 2 * * * ",
+    ] {
+        let sentence = format!("\"{schedule}\" is not a cron schedule; example: \"0 2 * * *\"");
+        refused(&backup(schedule), None, &sentence);
+    }
+    refused(&with("backup", json!({"volume": {"size": "1Mi"}})), None, "at least 1Gi");
+}
+
+#[test]
+fn proxies() {
+    let proxies = |list: Value| with("api", json!({"trustProxy": list}));
+    taken(&proxies(json!(["10.0.0.0/8", "fd00::/8"])));
+    let sentence = "\"10.0.0.1\" is not a CIDR; example: 10.0.0.0/8";
+    refused(&proxies(json!(["10.0.0.1"])), None, sentence);
+}
+
+#[test]
 fn the_pool_and_the_embedded_database() {
     // The API server fills in the defaults before it evaluates rules.
     let with = |database: &Value, enabled: bool, replicas: i32, size: i32| {

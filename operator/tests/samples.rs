@@ -52,7 +52,7 @@ fn samples_are_taken() {
             let strange = unknown("spec", &value["spec"], &schema()["properties"]["spec"]);
             assert_eq!(strange, Vec::<String>::new(), "{name}");
             let resource: AgentFS = serde_json::from_value(value).unwrap();
-            for affinity in [&resource.spec.api.pods.affinity, &resource.spec.pooler.pods.affinity]
+            for affinity in [&resource.spec.api.pods.affinity, &resource.spec.worker.pods.affinity]
             {
                 affinity.as_ref().map(|affinity| affinity.parsed().unwrap());
             }

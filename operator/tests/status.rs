@@ -52,8 +52,8 @@ fn an_existing_volume_keeps_its_class_and_never_shrinks() {
     .unwrap();
     let plan = validate(&agentfs("full"), owner(), &observed, &images()).unwrap();
     let DatabasePlan::Embedded(database) = plan.database else { panic!("it is embedded") };
-    assert_eq!(database.size.as_str(), "100Gi");
-    assert_eq!(database.storage_class.as_deref(), Some("slow"));
+    assert_eq!(database.volume.size.as_str(), "100Gi");
+    assert_eq!(database.volume.storage_class.as_deref(), Some("slow"));
     assert_eq!(plan.access.unwrap().identity, "v");
 }
 

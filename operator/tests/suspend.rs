@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use crate::world::{DEPLOYMENT, POOLER, RESOURCE, STATEFULSET, World};
 
 const AUTOSCALER: &str = "autoscaling/v2/horizontalpodautoscalers/memory-api";
-const KEPT: [&str; 3] = [
+const KEPT: [&str; 4] = [
+    "v1/persistentvolumeclaims/memory-backups",
     "v1/persistentvolumeclaims/data-memory-postgres-0",
     "v1/secrets/memory-credentials",
     "v1/secrets/memory-admin-key",
@@ -45,7 +46,9 @@ async fn all_is_stopped_the_api_first_and_the_data_is_kept() {
         assert_eq!((status.as_str(), reason.as_str()), ("False", "Suspended"), "{kind}");
     }
     assert_eq!(world.said("Progressing").1, "Settled");
-    assert!(world.server.get(KEPT[0]).is_some() && world.server.get(KEPT[1]).is_some());
+    for path in KEPT {
+        assert!(world.server.get(path).is_some(), "{path}");
+    }
     assert_eq!(world.writes().await, Vec::<String>::new(), "at rest something was written");
 
     change_spec(&world, &json!({"suspend": false}));
@@ -102,5 +105,5 @@ async fn data_has_an_owner_when_it_is_to_go_with_it() {
     // Back again: an apply that leaves the owner out; the API server then takes it off.
     change_spec(&world, &json!({"deletionPolicy": "Retain"}));
     let writes = world.writes().await;
-    assert_eq!(KEPT.map(|path| writes.contains(&format!("PATCH {path}"))), [true; 3], "{writes:?}");
+    assert_eq!(KEPT.map(|path| writes.contains(&format!("PATCH {path}"))), [true; 4], "{writes:?}");
 }

@@ -10,6 +10,8 @@ use agentfs_operator::agentfs::reconcile::{Context, Error, reconcile};
 use agentfs_operator::crd::AgentFS;
 use agentfs_operator::metrics::Metrics;
 use kube::runtime::controller::Action;
+use kube::runtime::reflector::{self, store::Writer};
+use kube::runtime::watcher;
 use serde_json::{Value, json};
 
 use crate::api_server::ApiServer;
@@ -21,6 +23,12 @@ pub(crate) const RESOURCE: &str = "agentfs.io/v1alpha1/agentfses/memory";
 pub(crate) const STATEFULSET: &str = "apps/v1/statefulsets/memory-postgres";
 /// The path of the connection pool.
 pub(crate) const POOLER: &str = "apps/v1/deployments/memory-pooler";
+/// The path of the workers.
+pub(crate) const WORKERS: &str = "apps/v1/deployments/memory-worker";
+/// The path of what makes backups.
+pub(crate) const BACKUP: &str = "batch/v1/cronjobs/memory-backup";
+/// The path of the Secret with the key of the provider of embeddings.
+pub(crate) const PROVIDER: &str = "v1/secrets/provider";
 /// The path of the API.
 pub(crate) const DEPLOYMENT: &str = "apps/v1/deployments/memory-api";
 
@@ -38,6 +46,7 @@ pub(crate) struct World {
     pub(crate) server: ApiServer,
     pub(crate) context: Arc<Context>,
     pub(crate) resource: Arc<AgentFS>,
+    others: Mutex<Writer<AgentFS>>,
 }
 
 impl World {
@@ -45,8 +54,15 @@ impl World {
         let server = ApiServer::default();
         let resource = agentfs(file);
         server.put(RESOURCE, serde_json::to_value(&resource).unwrap());
+        if resource.spec.embeddings.open_ai.is_some() {
+            let provider = json!({"metadata": {"name": "provider", "namespace": "agents"},
+                                  "data": {"token": "c2stZXhhbXBsZQ=="}});
+            server.put(PROVIDER, provider);
+        }
         let client = server.client();
+        let (known, others) = reflector::store();
         let context = Context {
+            known,
             reporter: "test".into(),
             client,
             images: images(),
@@ -57,7 +73,14 @@ impl World {
             metrics: Metrics::new().unwrap(),
             failures: Mutex::default(),
         };
-        Self { server, context: Arc::new(context), resource: Arc::new(resource) }
+        let others = Mutex::new(others);
+        Self { server, context: Arc::new(context), resource: Arc::new(resource), others }
+    }
+
+    /// Lets the operator know of another resource.
+    pub(crate) fn other(&self, agentfs: &Value) {
+        let agentfs = serde_json::from_value(agentfs.clone()).unwrap();
+        self.others.lock().unwrap().apply_watcher_event(&watcher::Event::Apply(agentfs));
     }
 
     pub(crate) async fn reconcile(&self) -> Result<Action, Error> {
@@ -148,9 +171,11 @@ impl World {
         world.end_job("Complete", "2026-11-23T14:00:00Z");
         world.reconcile().await.unwrap();
         world.pods_are_ready(world.replicas());
-        if let Some(pooler) = world.server.get(POOLER) {
-            let count = pooler["spec"]["replicas"].as_i64().unwrap_or(1);
-            world.rolled_out(POOLER, i32::try_from(count).unwrap());
+        for path in [POOLER, WORKERS] {
+            if let Some(deployment) = world.server.get(path) {
+                let count = deployment["spec"]["replicas"].as_i64().unwrap_or(1);
+                world.rolled_out(path, i32::try_from(count).unwrap());
+            }
         }
         world.reconcile().await.unwrap();
         assert_eq!(world.said("Ready").0, "True");

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::process::ExitCode;
 
 use agentfs_server::migrate::{MigrateError, leave_last_words};
+use agentfs_server::recovery::{BackupArgs, BackupError, back_up};
 use agentfs_server::settings::{DatabaseSettings, LogFormat, LogSettings, Settings};
 use agentfs_server::{admin, dev, listen, logging, migrate, serve, worker};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -27,6 +28,8 @@ enum Command {
     Worker,
     /// Bring the database of DATABASE_URL to this program's schema; with AGENTFS_ADMIN_KEY also make that admin key valid
     Migrate,
+    /// Dump the database of DATABASE_URL into a folder, with a manifest of what is in it, and remove old backups
+    Backup(BackupArgs),
     /// What operators do by command, on the database of DATABASE_URL
     Admin(admin::AdminArgs),
     /// PostgreSQL, its schema, the API and the worker in one command, for one machine
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Command::Serve => in_runtime(with_settings(serve::serve)),
         Command::Worker => in_runtime(with_settings(worker::run)),
         Command::Migrate => in_runtime(run_migrate()),
+        Command::Backup(args) => in_runtime(run_backup(args)),
         Command::Admin(args) => in_runtime(administer(args)),
         Command::Dev(args) => finish(dev::run(&args)),
         Command::DevPostgres(args) => finish(dev::run_postgres(&args)),
@@ -101,15 +105,19 @@ where
         Err(error) => return failed(format!("cannot listen on {address}: {error}")),
     };
     tracing::info!("serving on {address}, database {}", settings.database.address.endpoint());
-    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        (Ok(mut term), Ok(mut int)) => {
-            let shutdown: Shutdown = Box::pin(async move {
-                tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
-            });
-            finish(program(settings, listener, shutdown).await)
-        }
-        (Err(error), _) | (_, Err(error)) => failed(format!("signals cannot be received: {error}")),
+    match shutdown() {
+        Ok(shutdown) => finish(program(settings, listener, shutdown).await),
+        Err(sentence) => failed(sentence),
     }
+}
+
+/// What resolves when a signal asks for the end.
+fn shutdown() -> Result<Shutdown, String> {
+    let heard = |kind| signal(kind).map_err(|error| format!("signals cannot be received: {error}"));
+    let (mut term, mut int) = (heard(SignalKind::terminate())?, heard(SignalKind::interrupt())?);
+    Ok(Box::pin(async move {
+        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+    }))
 }
 
 async fn run_migrate() -> ExitCode {
@@ -141,6 +149,28 @@ fn migration_failed(error: &MigrateError) -> ExitCode {
     leave_last_words(&error.to_string());
     failed(error);
     error.exit_code()
+}
+
+async fn run_backup(args: BackupArgs) -> ExitCode {
+    let shutdown = match shutdown() {
+        Ok(shutdown) => shutdown,
+        Err(sentence) => return failed(sentence),
+    };
+    let made = tokio::select! {
+        made = back_up(&args) => made,
+        () = shutdown => Err(BackupError::Interrupted),
+    };
+    match made {
+        Ok(report) => {
+            println!("{report}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            leave_last_words(&error.to_string());
+            failed(&error);
+            error.exit_code()
+        }
+    }
 }
 
 async fn administer(args: admin::AdminArgs) -> ExitCode {

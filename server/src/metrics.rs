@@ -1,5 +1,6 @@
 //! What Prometheus sees.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus::core::{Atomic, AtomicI64, Collector, GenericGaugeVec};
@@ -17,7 +18,10 @@ const ROWS: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
 
 /// The server's metrics; clones share them.
 #[derive(Debug, Clone)]
-pub struct Metrics {
+pub struct Metrics(Arc<Collectors>);
+
+#[derive(Debug)]
+struct Collectors {
     registry: Registry,
     requests: IntCounterVec,
     duration: HistogramVec,
@@ -42,7 +46,7 @@ impl Metrics {
     #[expect(clippy::too_many_lines, reason = "a list: one metric after the other")]
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
-        let metrics = Self {
+        let metrics = Self(Arc::new(Collectors {
             requests: counters(
                 &registry,
                 "agentfs_http_requests_total",
@@ -144,7 +148,7 @@ impl Metrics {
                 ),
             )?,
             registry,
-        };
+        }));
         metrics.describe_process()?;
         metrics.begin();
         Ok(metrics)
@@ -153,22 +157,22 @@ impl Metrics {
     /// A series that begins at 0 shows its first increase.
     fn begin(&self) {
         for quota in ["writes", "searches", "embed_tokens"] {
-            self.quota_denials.with_label_values(&[quota]);
+            self.0.quota_denials.with_label_values(&[quota]);
         }
         for limit in ["requests", "searches", "preauth", "lockout"] {
-            self.rate_limit_denials.with_label_values(&[limit]);
+            self.0.rate_limit_denials.with_label_values(&[limit]);
         }
         for outcome in ["embedded", "outdated", "again", "failed"] {
-            self.embedding_outcomes.with_label_values(&[outcome]);
+            self.0.embedding_outcomes.with_label_values(&[outcome]);
         }
     }
 
     fn describe_process(&self) -> Result<(), prometheus::Error> {
         let build_info =
-            gauges::<AtomicI64>(&self.registry, "agentfs_build_info", "Always 1.", "version")?;
+            gauges::<AtomicI64>(&self.0.registry, "agentfs_build_info", "Always 1.", "version")?;
         build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let started = registered(
-            &self.registry,
+            &self.0.registry,
             Gauge::new("process_start_time_seconds", "When the process started, since 1970."),
         )?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -178,81 +182,81 @@ impl Metrics {
 
     /// Counts an answered request. `route` is the route's template.
     pub fn request(&self, route: &str, method: &str, status: &str, took: Duration) {
-        self.requests.with_label_values(&[route, method, status]).inc();
-        self.duration.with_label_values(&[route, method]).observe(milliseconds(took));
+        self.0.requests.with_label_values(&[route, method, status]).inc();
+        self.0.duration.with_label_values(&[route, method]).observe(milliseconds(took));
     }
 
     /// The number of connections, for whoever opens and closes them.
     pub fn connections(&self) -> IntGauge {
-        self.connections.clone()
+        self.0.connections.clone()
     }
 
     /// Counts a request that a quota refused; `kind` is the quota.
     pub fn quota_denial(&self, kind: &str) {
-        self.quota_denials.with_label_values(&[kind]).inc();
+        self.0.quota_denials.with_label_values(&[kind]).inc();
     }
 
     /// Counts a request that a limit of the minute refused; `kind` is the limit.
     pub fn rate_limit_denial(&self, kind: &str) {
-        self.rate_limit_denials.with_label_values(&[kind]).inc();
+        self.0.rate_limit_denials.with_label_values(&[kind]).inc();
     }
 
     /// Notes how many requests a batch held, and how long the oldest of them had waited for it.
     pub fn batch(&self, queue: &str, rows: usize, waited: Duration) {
-        self.batch_rows.with_label_values(&[queue]).observe(rows as f64);
-        self.batch_wait.with_label_values(&[queue]).observe(milliseconds(waited));
+        self.0.batch_rows.with_label_values(&[queue]).observe(rows as f64);
+        self.0.batch_wait.with_label_values(&[queue]).observe(milliseconds(waited));
     }
 
     /// Notes what waits in a queue.
     pub fn queue(&self, queue: &str, backlog: Backlog) {
-        self.queue_requests.with_label_values(&[queue]).set(backlog.requests as i64);
-        self.queue_oldest.with_label_values(&[queue]).set(backlog.oldest.as_secs_f64());
+        self.0.queue_requests.with_label_values(&[queue]).set(backlog.requests as i64);
+        self.0.queue_oldest.with_label_values(&[queue]).set(backlog.oldest.as_secs_f64());
     }
 
     /// Notes the connections of the pool.
     pub fn pool(&self, size: u32, idle: usize) {
         let used = i64::from(size) - idle as i64;
-        self.pool_connections.with_label_values(&["idle"]).set(idle as i64);
+        self.0.pool_connections.with_label_values(&["idle"]).set(idle as i64);
         // The two numbers are not of one moment.
-        self.pool_connections.with_label_values(&["used"]).set(used.max(0));
+        self.0.pool_connections.with_label_values(&["used"]).set(used.max(0));
     }
 
     /// Notes how long a connection of the pool was waited for.
     pub fn pool_wait(&self, waited: Duration) {
-        self.pool_wait.set(milliseconds(waited));
+        self.0.pool_wait.set(milliseconds(waited));
     }
 
     /// Notes how many embedding jobs there are of each status; none where that is not known.
     pub fn embedding_jobs(&self, counts: &[(&str, i64)]) {
         if counts.is_empty() {
             // No number is better than an old one.
-            self.embedding_jobs.reset();
+            self.0.embedding_jobs.reset();
         }
         for (status, count) in counts {
-            self.embedding_jobs.with_label_values(&[status]).set(*count);
+            self.0.embedding_jobs.with_label_values(&[status]).set(*count);
         }
     }
 
     /// Counts what became of an embedding job.
     pub fn embedding_outcome(&self, outcome: &str) {
-        self.embedding_outcomes.with_label_values(&[outcome]).inc();
+        self.0.embedding_outcomes.with_label_values(&[outcome]).inc();
     }
 
     /// Notes a request to the embedding provider.
     pub fn embedding_request(&self, ok: bool, took: Duration) {
         let ok = if ok { "true" } else { "false" };
-        self.embedding_requests.with_label_values(&[ok]).observe(milliseconds(took));
+        self.0.embedding_requests.with_label_values(&[ok]).observe(milliseconds(took));
     }
 
     /// Counts an embedded text.
     pub fn embedded(&self, tokens: i64, cut: bool) {
-        self.embedding_tokens.inc_by(tokens.unsigned_abs());
-        self.embedding_cut.inc_by(u64::from(cut));
+        self.0.embedding_tokens.inc_by(tokens.unsigned_abs());
+        self.0.embedding_cut.inc_by(u64::from(cut));
     }
 
     /// All metrics in Prometheus' text format.
     pub fn render(&self) -> Result<String, prometheus::Error> {
-        TextEncoder::new().encode_to_string(&self.registry.gather())
+        TextEncoder::new().encode_to_string(&self.0.registry.gather())
     }
 }
 

@@ -8,9 +8,11 @@ use tokio::net::TcpListener;
 use crate::auth::Authenticator;
 use crate::batch::queue::Queue;
 use crate::batch::{leases, reads, writes};
+use crate::embedding::{EmbedderError, embedder};
 use crate::health::Health;
-use crate::http::{App, router};
+use crate::http::{App, Parts, router};
 use crate::listen;
+use crate::meaning::Meaning;
 use crate::metrics::Metrics;
 use crate::preauth::Preauth;
 use crate::rate_limit::{Limited, RateLimiter};
@@ -43,8 +45,17 @@ pub async fn serve(
     }
 }
 
-fn app(settings: Settings) -> Result<App, prometheus::Error> {
-    let Settings { database, listen, connections, limits, embeddings: _, logs: _ } = settings;
+/// Why there is nothing to serve with.
+#[derive(Debug, thiserror::Error)]
+enum AppError {
+    #[error(transparent)]
+    Metrics(#[from] prometheus::Error),
+    #[error(transparent)]
+    Embedder(#[from] EmbedderError),
+}
+
+fn app(settings: Settings) -> Result<App, AppError> {
+    let Settings { database, listen, connections, limits, embeddings, logs: _ } = settings;
     let metrics = Metrics::new()?;
     let pool = database.address.pool(database.pool_size);
     let (address, counted) = (database.address.clone(), metrics.clone());
@@ -59,13 +70,15 @@ fn app(settings: Settings) -> Result<App, prometheus::Error> {
     let leases = Queue::start("leases", 1, leases::BOUNDS, move || {
         leases::Leaser::new(Link::new(address.clone()), counted.clone())
     });
+    let meaning = embedder(&embeddings.provider)?
+        .map(|embedder| Meaning::new(vec![embedder], &embeddings, pool.clone(), &metrics));
     let limiter = |limited, limit| Some(RateLimiter::new(limited, limit?, leases.clone()));
     let (serves_metrics, metrics_token) = match listen.metrics {
         MetricsAccess::Off => (false, None),
         MetricsAccess::Open => (true, None),
         MetricsAccess::Bearer(token) => (true, Some(Arc::new(token))),
     };
-    Ok(App {
+    Ok(Arc::new(Parts {
         authenticator: Authenticator::new(pool.clone()),
         preauth: Preauth::new(limits.failures_per_minute),
         proxies: Arc::new(connections.proxies),
@@ -74,11 +87,12 @@ fn app(settings: Settings) -> Result<App, prometheus::Error> {
         searches_per_day: limits.searches_per_day,
         health: Health::watch(&database.address),
         pool,
+        meaning,
         reads,
         writes,
         metrics,
         serves_metrics,
         metrics_token,
         bootstrap_token: listen.bootstrap_token.map(Arc::new),
-    })
+    }))
 }

@@ -8,6 +8,7 @@ use sqlx::postgres::PgPool;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::jitter::jittered;
 use crate::store::StoreError;
 use crate::store::search_documents::{Walk, step};
 use crate::store::sweep;
@@ -138,11 +139,6 @@ async fn go(pool: &PgPool, walk: Walk) -> Result<usize, StoreError> {
         }
         tokio::time::sleep(jittered(PAUSE)).await;
     }
-}
-
-/// Between half of `mean` and half more: replicas that started together do not sweep together.
-fn jittered(mean: Duration) -> Duration {
-    mean.mul_f64(rand::random_range(0.5..1.5))
 }
 
 #[cfg(test)]

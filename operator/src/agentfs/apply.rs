@@ -5,9 +5,12 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
 use kube::{Client, ResourceExt as _};
 
-use super::build::{Api, Applied, Child, Children, Database, Migration, Pooler, Prepared};
+use super::build::{
+    Api, Applied, Backup, Child, Children, Database, Migration, Pooler, Prepared, Workers,
+};
 use super::conditions::{
-    API_READY, CREDENTIALS_READY, DATABASE_READY, POOLER_READY, PROGRESSING, SCHEMA_READY,
+    API_READY, BACKUPS_SCHEDULED, CREDENTIALS_READY, DATABASE_READY, POOLER_READY, PROGRESSING,
+    SCHEMA_READY, WORKERS_READY,
 };
 use super::observe::Observed;
 use super::obstacles::Obstacle;
@@ -36,7 +39,7 @@ pub async fn apply(
 ) -> Result<Outcome, Error> {
     let mut writer = Writer::new(client, namespace, obstacles);
     // No `..`: a child that is added to the struct cannot be forgotten here.
-    let Children { admin_key, database, pooler, migration, api } = children;
+    let Children { admin_key, database, pooler, migration, api, workers, backup } = children;
     let admin_key = writer.child(CREDENTIALS_READY, admin_key, observed.admin_key.as_ref()).await?;
     let needs_credentials = database.credentials.is_wanted();
     let database = Box::pin(write_database(&mut writer, database, observed)).await?;
@@ -48,7 +51,9 @@ pub async fn apply(
     let pooler = Box::pin(write_pooler(&mut writer, pooler, has_credentials, observed)).await?;
     let has_way = has_credentials && (!needs_pooler || pooler.config.is_some());
     let api = Box::pin(write_api(&mut writer, api, has_way, observed)).await?;
-    let children = Children { admin_key, database, pooler, migration, api };
+    let workers = Box::pin(write_workers(&mut writer, workers, has_way, observed)).await?;
+    let backup = Box::pin(write_backup(&mut writer, backup, has_credentials, observed)).await?;
+    let children = Children { admin_key, database, pooler, migration, api, workers, backup };
     Ok(Outcome { children, obstacles: writer.obstacles })
 }
 
@@ -126,4 +131,32 @@ async fn write_api(
     let deployment = writer.scale(API_READY, deployment, replicas).await?;
     let autoscaler = if goes { None } else { writer.child(PROGRESSING, autoscaler, live).await? };
     Ok(Api { service, deployment, replicas, autoscaler, budget })
+}
+
+async fn write_workers(
+    writer: &mut Writer<'_>,
+    workers: Workers<Prepared>,
+    has_way: bool,
+    observed: &Observed,
+) -> Result<Workers<Applied>, Error> {
+    let Workers { deployment, replicas } = workers;
+    let deployment = deployment.needing(has_way);
+    let deployment = writer.child(WORKERS_READY, deployment, observed.workers.as_ref()).await?;
+    let deployment = writer.scale(WORKERS_READY, deployment, replicas).await?;
+    Ok(Workers { deployment, replicas })
+}
+
+async fn write_backup(
+    writer: &mut Writer<'_>,
+    backup: Backup<Prepared>,
+    has_credentials: bool,
+    observed: &Observed,
+) -> Result<Backup<Applied>, Error> {
+    let Backup { volume, cronjob } = backup;
+    let needs_volume = volume.is_wanted();
+    let volume = writer.child(BACKUPS_SCHEDULED, volume, observed.backups.as_ref()).await?;
+    // Without a volume of ours its pods would wait, or write into what is somebody else's.
+    let cronjob = cronjob.needing(has_credentials && (!needs_volume || volume.is_some()));
+    let cronjob = writer.child(BACKUPS_SCHEDULED, cronjob, observed.backup.as_ref()).await?;
+    Ok(Backup { volume, cronjob })
 }

@@ -20,6 +20,12 @@ pub const SCHEMA_READY: &str = "SchemaReady";
 pub const POOLER_READY: &str = "PoolerReady";
 /// The API pods answer.
 pub const API_READY: &str = "APIReady";
+/// The worker pods are ready to embed.
+pub const WORKERS_READY: &str = "WorkersReady";
+/// Backups will be made.
+pub const BACKUPS_SCHEDULED: &str = "BackupsScheduled";
+/// The newest backup is young enough. It never makes Ready false.
+pub const BACKUP_FRESH: &str = "BackupFresh";
 
 /// What was found of one matter.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -64,20 +64,17 @@ async fn lead(
     let Some(mut held) = election.acquire(stop).await else { return Ok(()) };
     tracing::info!(identity, "leading");
     metrics.set_leader(true);
+    let (controller, store) =
+        watches::start(&settings.watch_namespace, settings.concurrency, &client, stop.clone());
     let context = Arc::new(Context {
         reporter: Reporter { controller: MANAGER.into(), instance: Some(identity) },
         images: settings.images(),
         readiness: Box::new(HttpReadiness::new().context("cannot make an HTTP client")?),
         metrics: metrics.clone(),
         failures: std::sync::Mutex::default(),
+        known: store.clone(),
         client,
     });
-    let (controller, store) = watches::start(
-        &settings.watch_namespace,
-        settings.concurrency,
-        &context.client,
-        stop.clone(),
-    );
     probes.show(store);
     let work = controller
         .run(reconcile, |agentfs, error, context| error_policy(&agentfs, error, &context), context)

@@ -76,10 +76,10 @@ impl Credentials {
         })
     }
 
-    /// The URL by which a client reaches the database on `host`.
+    /// The URL by which a client reaches the database on `host`, inside the cluster and without TLS.
     pub fn url(&self, host: &str, port: u16) -> SecretString {
         format!(
-            "postgres://{}:{}@{host}:{port}/{}",
+            "postgres://{}:{}@{host}:{port}/{}?sslmode=disable",
             percent_encoded(&self.username),
             percent_encoded(self.password.expose_secret()),
             percent_encoded(&self.database),
@@ -175,8 +175,18 @@ pub fn database_url(secret: &Secret, key: &str) -> Result<(DatabaseUrl, String),
     Ok((url, hash([text.as_str()])))
 }
 
+/// The certificates that a Secret's entry `key` holds.
+pub fn certificates(secret: &Secret, key: &str) -> Result<String, Unusable> {
+    let text = entry(secret, key)?;
+    if text.contains("-----BEGIN CERTIFICATE-----") {
+        return Ok(text);
+    }
+    let form = "certificates in PEM form, which begin with -----BEGIN CERTIFICATE-----";
+    Err(Unusable::Malformed(key.to_owned(), form.to_owned()))
+}
+
 /// An entry as one line of text.
-fn text(secret: &Secret, key: &str) -> Result<String, Unusable> {
+pub(super) fn text(secret: &Secret, key: &str) -> Result<String, Unusable> {
     let text = entry(secret, key)?;
     if text.chars().any(char::is_control) {
         return Err(Unusable::Malformed(
@@ -240,7 +250,7 @@ mod tests {
         .unwrap();
         assert_eq!(
             credentials.url("host", 5432).expose_secret(),
-            "postgres://a%20b:p%40ss%2Fw%C3%B6%3Ard%3F%23%25@host:5432/x"
+            "postgres://a%20b:p%40ss%2Fw%C3%B6%3Ard%3F%23%25@host:5432/x?sslmode=disable"
         );
     }
 

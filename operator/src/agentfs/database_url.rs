@@ -138,7 +138,10 @@ fn parameters(url: &Url) -> Result<(TlsMode, bool), InvalidUrl> {
             }
             "sslrootcert" | "ssl-root-cert" | "ssl-ca" | "sslcert" | "ssl-cert" | "sslkey"
             | "ssl-key" => {
-                return Err(InvalidUrl("it names a certificate file, and the pods have none"));
+                return Err(InvalidUrl(
+                    "it names a certificate file, and the pods have none (put the authority's certificate \
+                     into the Secret, and name its entry in spec.database.external.caKey)",
+                ));
             }
             "options" => has_options = true,
             _ => {}

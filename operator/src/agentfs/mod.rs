@@ -6,6 +6,7 @@
 
 pub mod apply;
 pub mod build;
+pub mod claims;
 pub mod conditions;
 pub mod controller;
 pub mod credentials;

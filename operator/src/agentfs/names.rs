@@ -30,6 +30,11 @@ pub const POOLER_PORT: u16 = 6432;
 /// The port of PostgreSQL.
 pub const POSTGRES_PORT: u16 = 5432;
 
+/// Where pods see the certificates of the authorities that the spec names, in a folder of its own.
+pub const AUTHORITY: &str = "/etc/agentfs/authority/ca.crt";
+/// The certificates of the public authorities in our images.
+pub const PUBLIC_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
 /// A part of an AgentFS, as the label `component` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Component {
@@ -41,6 +46,10 @@ pub enum Component {
     Migration,
     /// PgBouncer, its Service and configuration.
     Pooler,
+    /// The worker pods.
+    Worker,
+    /// The CronJob that makes backups, its Jobs and their volume.
+    Backup,
 }
 
 impl Component {
@@ -51,6 +60,8 @@ impl Component {
             Self::Database => "database",
             Self::Migration => "migration",
             Self::Pooler => "pooler",
+            Self::Worker => "worker",
+            Self::Backup => "backup",
         }
     }
 }
@@ -110,6 +121,21 @@ impl Names {
     /// The Deployment of the API, its Service, autoscaler and disruption budget.
     pub fn api(&self) -> String {
         format!("{}-api", self.name)
+    }
+
+    /// The Deployment of the workers.
+    pub fn worker(&self) -> String {
+        format!("{}-worker", self.name)
+    }
+
+    /// The CronJob that makes backups.
+    pub fn backup(&self) -> String {
+        format!("{}-backup", self.name)
+    }
+
+    /// The claim of the volume that holds the backups.
+    pub fn backups(&self) -> String {
+        format!("{}-backups", self.name)
     }
 
     /// The URL under which clients in the cluster reach the API.

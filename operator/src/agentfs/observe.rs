@@ -5,20 +5,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use futures::future::{join_all, try_join_all};
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod, Secret, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{Api, ListParams};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
-use super::conditions::{API_READY, CREDENTIALS_READY, DATABASE_READY, POOLER_READY, PROGRESSING};
+use super::claims;
+use super::conditions::{
+    API_READY, BACKUPS_SCHEDULED, CREDENTIALS_READY, DATABASE_READY, POOLER_READY, PROGRESSING,
+    WORKERS_READY,
+};
 use super::names::{Component, Names, managed_for};
 use super::obstacles::{Obstacle, Sieve};
 use super::ownership::{Claim, Owner, claim};
@@ -28,7 +33,7 @@ use super::references::{self, References};
 use crate::crd::AgentFS;
 
 /// Everything that was seen of one AgentFS at one moment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Observed {
     /// When it was seen.
     pub now: Timestamp,
@@ -62,6 +67,12 @@ pub struct Observed {
     pub others_autoscaler: bool,
     /// The API's disruption budget.
     pub api_budget: Option<PodDisruptionBudget>,
+    /// The workers.
+    pub workers: Option<Deployment>,
+    /// The claim of the volume that holds the backups.
+    pub backups: Option<PersistentVolumeClaim>,
+    /// What makes backups.
+    pub backup: Option<CronJob>,
     /// The migration Jobs, without those that are being deleted.
     pub jobs: Vec<Job>,
     /// The pods of all parts, by name.
@@ -70,6 +81,10 @@ pub struct Observed {
     pub warnings: BTreeMap<String, String>,
     /// Why an API pod says that it is not ready.
     pub unready: Option<Unready>,
+    /// Why a worker says that it is not ready.
+    pub unready_worker: Option<Unready>,
+    /// The databases that others work on.
+    pub claims: Vec<claims::Claim>,
     /// What is there under our names and is not ours, or goes away.
     pub obstacles: Vec<Obstacle>,
 }
@@ -77,29 +92,7 @@ pub struct Observed {
 impl Observed {
     /// Nothing seen at all: an AgentFS that is new.
     pub fn nothing(now: Timestamp) -> Self {
-        Self {
-            now,
-            credentials: None,
-            admin_key: None,
-            references: References::default(),
-            volume: None,
-            postgres: None,
-            postgres_service: None,
-            pooler_config: None,
-            pooler_service: None,
-            pooler: None,
-            pooler_budget: None,
-            api: None,
-            api_service: None,
-            autoscaler: None,
-            others_autoscaler: false,
-            api_budget: None,
-            jobs: Vec::new(),
-            pods: Vec::new(),
-            warnings: BTreeMap::new(),
-            unready: None,
-            obstacles: Vec::new(),
-        }
+        Self { now, ..Self::default() }
     }
 
     /// The pods of one part.
@@ -108,10 +101,11 @@ impl Observed {
     }
 }
 
-/// Reads everything that belongs to `agentfs`, which is `owner`.
+/// Reads everything that belongs to `agentfs`, which is `owner` and one of those that are `known`.
 pub async fn observe(
     client: &Client,
     readiness: &dyn Readiness,
+    known: &[Arc<AgentFS>],
     agentfs: &AgentFS,
     owner: &Owner,
 ) -> Result<Observed, kube::Error> {
@@ -134,13 +128,18 @@ pub async fn observe(
         get(client, namespace, names.pooler()),
         get(client, namespace, names.pooler()),
     )?;
-    let (api, api_service, api_budget, autoscalers, jobs, pods) = tokio::try_join!(
+    let (api, api_service, api_budget, workers, autoscalers, jobs, pods) = tokio::try_join!(
         get(client, namespace, names.api()),
         get(client, namespace, names.api()),
         get(client, namespace, names.api()),
+        get(client, namespace, names.worker()),
         all::<HorizontalPodAutoscaler>(client, namespace, ListParams::default()),
         list::<Job>(client, namespace, names),
         list::<Pod>(client, namespace, names),
+    )?;
+    let (backups, backup) = tokio::try_join!(
+        get(client, namespace, names.backups()),
+        get(client, namespace, names.backup()),
     )?;
     let is_ours = |autoscaler: &HorizontalPodAutoscaler| autoscaler.name_any() == names.api();
     let others_autoscaler = autoscalers.iter().any(|a| !is_ours(a) && scales_api(a, names));
@@ -163,20 +162,31 @@ pub async fn observe(
         autoscaler: sieve.ours(PROGRESSING, autoscaler),
         others_autoscaler,
         api_budget: sieve.ours(PROGRESSING, api_budget),
+        workers: sieve.ours(WORKERS_READY, workers),
+        backups: sieve.ours(BACKUPS_SCHEDULED, backups),
+        backup: sieve.ours(BACKUPS_SCHEDULED, backup),
         jobs: jobs.into_iter().filter(|job| claim(job, owner) == Claim::Ours).collect(),
         pods,
+        claims: claims::of_others(known, agentfs),
         obstacles: sieve.obstacles,
         ..Observed::nothing(Timestamp::now())
     };
     observed.pods.sort_by_key(ResourceExt::name_any);
     observed.warnings = warnings(client, namespace, &stuck(&observed)).await?;
-    let mut api_pods = observed.pods_of(Component::Api).into_iter();
-    let unready = api_pods.find_map(|pod| pods::unready_ip(pod, observed.now));
-    observed.unready = match unready {
-        Some(ip) => readiness.ask(ip).await,
-        None => None,
-    };
+    let said = |component| ask(readiness, &observed, component);
+    let (api, worker) = tokio::join!(said(Component::Api), said(Component::Worker));
+    (observed.unready, observed.unready_worker) = (api, worker);
     Ok(observed)
+}
+
+/// Why a pod of `component` is not ready, in its own words, where one is not.
+async fn ask(
+    readiness: &dyn Readiness,
+    observed: &Observed,
+    component: Component,
+) -> Option<Unready> {
+    let mut pods = observed.pods_of(component).into_iter();
+    readiness.ask(pods.find_map(|pod| pods::unready_ip(pod, observed.now))?).await
 }
 
 /// Those of the named objects that are there.

@@ -59,6 +59,14 @@ pub enum Problem {
         /// What to do, a whole sentence.
         remedy: &'static str,
     },
+    /// Another AgentFS works on the database.
+    #[error("The database {database} is in use by the AgentFS {by}")]
+    DatabaseInUse {
+        /// Where it is, and its name.
+        database: String,
+        /// Whose it is, as `namespace/name`.
+        by: String,
+    },
     /// The API server refuses an object: a quota, a policy, a value it does not take.
     #[error("Kubernetes refuses the {kind} {name}: {message}")]
     Refused {
@@ -87,6 +95,11 @@ impl Obstacle {
             Problem::SecretUnusable { remedy, .. } => {
                 wrong(Reason::CredentialsUnusable, (*remedy).to_owned())
             }
+            Problem::DatabaseInUse { .. } => wrong(
+                Reason::DatabaseInUse,
+                "Give each AgentFS a database of its own (CREATE DATABASE), or delete the other one."
+                    .to_owned(),
+            ),
             Problem::Refused { message, .. } => {
                 let reason = if message.contains("exceeded quota") {
                     Reason::QuotaExceeded

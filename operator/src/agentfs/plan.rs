@@ -10,7 +10,7 @@ use super::names::Names;
 use super::obstacles::Obstacle;
 use super::ownership::Owner;
 use crate::crd::{
-    Autoscaling, DeletionPolicy, ImagePullSecret, PodSettings, Pooler, Quantity, Resources,
+    Autoscaling, Backup, DeletionPolicy, ImagePullSecret, PodSettings, Pooler, Quantity, Resources,
 };
 use crate::settings::Images;
 
@@ -37,7 +37,16 @@ pub struct Plan {
     /// How clients reach the database.
     pub access: Option<Access>,
     /// The connection pool.
-    pub pooling: Pooling,
+    pub pooling: Part<PoolerPlan>,
+    /// The workers.
+    pub workers: Part<WorkerPlan>,
+    /// The workers that run now, if some do.
+    pub live_workers: Option<Live>,
+    /// The backups.
+    pub backup: Part<BackupPlan>,
+    /// Whether pods of the API or of the workers are there, those that leave included, or a backup is
+    /// being made.
+    pub has_clients: bool,
     /// The first API key: that of the Secret, or a new one where there is none.
     pub admin_key: Option<AdminKey>,
     /// What is known of the schema.
@@ -53,16 +62,56 @@ pub struct ApiPlan {
     pub replicas: Replicas,
     /// Their CPU and memory, where the spec says so.
     pub resources: Option<Resources>,
-    /// More environment variables of theirs.
-    pub extra_env: Vec<EnvVar>,
-    /// A hash of the entries that those are taken from, where they are.
-    pub environment: Option<String>,
+    /// What they are told.
+    pub environment: Told,
+    /// What migrations are told.
+    pub migration_environment: Vec<EnvVar>,
     /// Where they run, and what they carry.
     pub pods: PodPlan,
     /// The API that runs now, if one does.
-    pub live: Option<LiveApi>,
+    pub live: Option<Live>,
     /// Whether pods of it are there, those that leave included.
     pub has_pods: bool,
+}
+
+/// What the server's pods are told by variables, besides the way to the database.
+#[derive(Clone, Debug)]
+pub enum Told {
+    /// These variables.
+    Whole(Environment),
+    /// These, and others that cannot be had: pods that run are left as they are.
+    Lacking(Environment),
+}
+
+impl Told {
+    /// The variables that are known.
+    pub fn known(&self) -> &Environment {
+        match self {
+            Self::Whole(environment) | Self::Lacking(environment) => environment,
+        }
+    }
+}
+
+/// Variables, and where they come from.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    /// The variables.
+    pub variables: Vec<EnvVar>,
+    /// A hash of the entries of others that they are taken from, where they are.
+    pub hash: Option<String>,
+}
+
+/// The workers to be.
+#[derive(Clone, Debug)]
+pub struct WorkerPlan {
+    /// How many pods.
+    pub replicas: i32,
+    /// Their CPU and memory, where the spec says so.
+    pub resources: Option<Resources>,
+    /// What they are told.
+    pub environment: Environment,
+    /// Where they run, and what they carry.
+    pub pods: PodPlan,
 }
 
 /// Who says how many pods there are.
@@ -85,16 +134,16 @@ pub struct PodPlan {
     pub affinity: Option<Affinity>,
 }
 
-/// The API that runs now.
+/// The API or the workers that run now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LiveApi {
-    /// How many pods of it are wanted.
+pub struct Live {
+    /// How many pods are wanted.
     pub replicas: i32,
-    /// Its image.
+    /// Their image.
     pub image: Option<String>,
-    /// The database it works on, in the words of [`Way::mark`].
+    /// The database they work on, in the words of [`Way::mark`].
     pub database: Option<String>,
-    /// Whether all of its pods are of the newest kind.
+    /// Whether all of the pods are of the newest kind.
     pub rolled_out: bool,
 }
 
@@ -104,22 +153,52 @@ pub enum DatabasePlan {
     /// One that the operator runs.
     Embedded(Box<EmbeddedPlan>),
     /// One that somebody else runs.
-    External,
+    External {
+        /// The Secret that holds its URL.
+        secret: String,
+    },
 }
 
 /// The embedded database to be.
 #[derive(Clone, Debug)]
 pub struct EmbeddedPlan {
-    /// The volume's size.
-    pub size: Quantity,
-    /// The volume's class, where one is named.
-    pub storage_class: Option<String>,
+    /// Its volume.
+    pub volume: VolumePlan,
     /// Its CPU and memory, where the spec says so.
     pub resources: Option<Resources>,
     /// Where its pod runs, and what it carries.
     pub pods: PodPlan,
     /// Its credentials: those of the Secret, or new ones where there is none.
     pub credentials: Option<Credentials>,
+}
+
+/// A volume to be.
+#[derive(Clone, Debug)]
+pub struct VolumePlan {
+    /// Its size.
+    pub size: Quantity,
+    /// Its class, where one is named.
+    pub storage_class: Option<String>,
+}
+
+/// The backups to be.
+#[derive(Clone, Debug)]
+pub struct BackupPlan {
+    /// What the spec says.
+    pub spec: Backup,
+    /// The volume that holds them.
+    pub volume: BackupVolume,
+    /// Where their pods run, and what they carry.
+    pub pods: PodPlan,
+}
+
+/// The volume that holds the backups.
+#[derive(Clone, Debug)]
+pub enum BackupVolume {
+    /// One that the operator makes.
+    Own(VolumePlan),
+    /// That of this claim, which somebody else made.
+    Existing(String),
 }
 
 /// How clients reach the database.
@@ -133,24 +212,35 @@ pub struct Access {
     pub url: DatabaseUrl,
     /// Which database it is, whatever the password: another identity is other data.
     pub identity: String,
+    /// Who signs the database's certificate, where the spec says so.
+    pub authority: Option<Authority>,
     /// A hash that changes with anything that a client must know.
     pub hash: String,
 }
 
-/// Whether there is a connection pool between the API and PostgreSQL.
+/// The entry of a Secret with the certificates of who may sign the database's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authority {
+    /// The Secret.
+    pub secret: String,
+    /// Its entry.
+    pub key: String,
+}
+
+/// A part that there may be or not.
 #[derive(Clone, Debug)]
-pub enum Pooling {
+pub enum Part<T> {
     /// There is none.
     Off,
     /// There is this one.
-    On(Box<PoolerPlan>),
-    /// There should be one, and its configuration cannot be had.
+    On(Box<T>),
+    /// There should be one, and what it needs cannot be had; an obstacle tells why.
     Barred,
 }
 
-impl Pooling {
-    /// The connection pool, where there is one.
-    pub fn plan(&self) -> Option<&PoolerPlan> {
+impl<T> Part<T> {
+    /// The part, where there is one.
+    pub fn plan(&self) -> Option<&T> {
         match self {
             Self::On(plan) => Some(plan),
             Self::Off | Self::Barred => None,
@@ -177,6 +267,8 @@ pub struct Way {
     pub secret: String,
     /// The entry of the Secret that holds the URL.
     pub key: String,
+    /// Who signs the certificate of what is at the other end, where the spec says so.
+    pub authority: Option<Authority>,
     /// A hash that changes with anything that the API must know.
     pub hash: String,
     /// A hash that changes when it is another database, or the way to it is another.
@@ -219,42 +311,45 @@ impl ApiPlan {
 
 impl Plan {
     /// How many pods a part that the API needs is to have: none while nothing is to run, but not
-    /// before the API's last requests are answered.
+    /// before the API's last requests are answered and the workers have left.
     pub fn unless_suspended(&self, replicas: i32) -> i32 {
-        if self.suspended && !self.api.has_pods { 0 } else { replicas }
+        if self.suspended && !self.has_clients { 0 } else { replicas }
     }
 
     /// The way by which the API is to reach the database, when it is known.
     pub fn way(&self) -> Option<Way> {
         let access = self.access.as_ref()?;
         match &self.pooling {
-            Pooling::Off => Some(Way {
+            Part::Off => Some(Way {
                 secret: access.secret.clone(),
                 key: access.key.clone(),
+                authority: access.authority.clone(),
                 hash: access.hash.clone(),
                 mark: hash([access.identity.as_str(), "direct"]),
             }),
-            Pooling::On(pooler) => Some(Way {
+            Part::On(pooler) => Some(Way {
                 secret: self.names.pooler(),
                 key: "DATABASE_URL".into(),
+                authority: None,
                 hash: pooler.credentials.hash(),
                 mark: hash([access.identity.as_str(), "pooler"]),
             }),
-            Pooling::Barred => None,
+            Part::Barred => None,
         }
     }
 
-    /// Whether the API that runs works on what is wanted, on all its pods, so that nobody needs what
-    /// it worked on before.
-    pub fn api_has_moved(&self) -> bool {
-        let Some(live) = &self.api.live else { return true };
+    /// Whether all that runs works on what is wanted, on all its pods, so that nobody needs what it
+    /// worked on before.
+    pub fn has_moved(&self) -> bool {
         let wanted = self.way().map(|way| way.mark);
-        live.rolled_out && wanted.is_some() && live.database == wanted
+        let moved = |live: &Live| live.rolled_out && wanted.is_some() && live.database == wanted;
+        self.api.live.iter().chain(&self.live_workers).all(moved)
     }
 
-    /// Whether the API that runs works on another database than is wanted, or by another way.
-    pub fn api_is_elsewhere(&self) -> bool {
+    /// Whether something runs that works on another database than is wanted, or by another way.
+    pub fn is_elsewhere(&self) -> bool {
         let wanted = self.way().map(|way| way.mark);
-        self.api.live.as_ref().is_some_and(|live| live.database != wanted)
+        let elsewhere = |live: &Live| live.database != wanted;
+        self.api.live.iter().chain(&self.live_workers).any(elsewhere)
     }
 }

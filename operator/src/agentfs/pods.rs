@@ -48,12 +48,16 @@ pub fn is_ready(pod: &Pod) -> bool {
     condition(pod, "Ready").is_some_and(|c| c.status == "True")
 }
 
+/// Whether the containers of a pod run.
+pub fn runs(pod: &Pod) -> bool {
+    pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running")
+}
+
 /// The address of a pod that runs and has not been ready for a while: one that only starts is not
 /// asked why.
 pub fn unready_ip(pod: &Pod, now: Timestamp) -> Option<IpAddr> {
-    let runs = pod.status.as_ref()?.phase.as_deref() == Some("Running");
     let ready = condition(pod, "Ready")?;
-    if !runs || pod.metadata.deletion_timestamp.is_some() || ready.status == "True" {
+    if !runs(pod) || pod.metadata.deletion_timestamp.is_some() || ready.status == "True" {
         return None;
     }
     let since = ready.last_transition_time.as_ref()?.0;

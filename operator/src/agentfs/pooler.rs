@@ -8,8 +8,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::credentials::Credentials;
 use super::database_url::{DatabaseUrl, TlsMode};
-use super::names::POOLER_PORT;
-use super::plan::PoolerPlan;
+use super::names::{AUTHORITY, POOLER_PORT, PUBLIC_AUTHORITIES};
+use super::plan::{Access, PoolerPlan};
 
 /// Where the configuration is seen in the pods.
 pub const FOLDER: &str = "/etc/agentfs-pgbouncer";
@@ -50,8 +50,9 @@ pub fn objection(url: &DatabaseUrl) -> Option<&'static str> {
     }
 }
 
-/// The file `pgbouncer.ini` of `plan` before the database of `url`.
-pub fn ini(plan: &PoolerPlan, url: &DatabaseUrl) -> SecretString {
+/// The file `pgbouncer.ini` of `plan` before the database of `access`.
+pub fn ini(plan: &PoolerPlan, access: &Access) -> SecretString {
+    let url = &access.url;
     let mut database = format!(
         "host={} port={} dbname={} user={}",
         quoted(&url.host),
@@ -65,7 +66,8 @@ pub fn ini(plan: &PoolerPlan, url: &DatabaseUrl) -> SecretString {
     }
     let tls = match url.tls {
         TlsMode::VerifyCa | TlsMode::VerifyFull => {
-            format!("{}\nserver_tls_ca_file = /etc/ssl/certs/ca-certificates.crt", url.tls.as_str())
+            let file = access.authority.as_ref().map_or(PUBLIC_AUTHORITIES, |_| AUTHORITY);
+            format!("{}\nserver_tls_ca_file = {file}", url.tls.as_str())
         }
         _ => url.tls.as_str().to_owned(),
     };

@@ -40,6 +40,14 @@ reasons! {
     Migrated,
     /// The pods answer.
     Serving,
+    /// A CronJob makes backups.
+    Scheduled,
+    /// The newest backup is young enough.
+    Fresh,
+    /// No backup was made yet, and none is due.
+    NoBackupYet,
+    /// The first backup is being made.
+    BackingUp,
     /// The operator has not come to it.
     NotSeenYet,
     /// Pods are starting.
@@ -70,6 +78,8 @@ reasons! {
     SecretMissing,
     /// A Secret is there and cannot be used as it is.
     CredentialsUnusable,
+    /// Another AgentFS works on the database.
+    DatabaseInUse,
     /// An object of the name belongs to somebody else.
     NameTaken,
     /// A quota of the namespace is used up.
@@ -96,6 +106,10 @@ reasons! {
     SchemaTooOld,
     /// The API pods need an older schema.
     SchemaTooNew,
+    /// The last backup failed.
+    BackupFailed,
+    /// The newest backup is too old.
+    BackupOverdue,
     /// The autoscaler does not know what to go by.
     AutoscalingFailed,
     /// The API pods are not ready for another reason, which they tell.

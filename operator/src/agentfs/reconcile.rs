@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::reflector::Store;
 use kube::{Client, Resource as _, ResourceExt as _};
 use serde_json::json;
 
@@ -35,6 +36,8 @@ const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 pub struct Context {
     /// The API server.
     pub client: Client,
+    /// The resources that are watched, as they were last seen.
+    pub known: Store<AgentFS>,
     /// The images of the children where a resource names none.
     pub images: Images,
     /// Asks API pods why they are not ready.
@@ -106,7 +109,8 @@ async fn attempt(cached: &AgentFS, context: &Context) -> Result<(Action, Reconci
         return Ok((Action::await_change(), Reconciled::Settled));
     };
     // The futures are large; on the heap they do not fill the stack of whoever waits for them.
-    let observed = observe::observe(&context.client, &*context.readiness, &agentfs, &owner);
+    let known = context.known.state();
+    let observed = observe::observe(&context.client, &*context.readiness, &known, &agentfs, &owner);
     let observed = Box::pin(observed).await.map_err(Error::Observe)?;
     let now = observed.now;
     let plan = match validate(&agentfs, owner, &observed, &context.images) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{ConfigMap, EnvVarSource, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, EnvVar, EnvVarSource, Secret};
 
 use super::credentials::hash;
 use crate::crd::AgentFSSpec;
@@ -20,10 +20,10 @@ pub struct References {
 }
 
 impl References {
-    /// A hash of the entries that the environment of the API is taken from; none where it is taken
-    /// from none.
-    pub fn environment(&self, spec: &AgentFSSpec) -> Option<String> {
-        let hashes: Vec<_> = sources(spec).map(|source| self.entry(source)).collect();
+    /// A hash of the entries that `variables` are taken from; none where they are taken from none.
+    pub fn hash(&self, variables: &[EnvVar]) -> Option<String> {
+        let sources = variables.iter().filter_map(|variable| variable.value_from.as_ref());
+        let hashes: Vec<_> = sources.map(|source| self.entry(source)).collect();
         (!hashes.is_empty()).then(|| hash(hashes.iter().map(String::as_str)))
     }
 
@@ -49,7 +49,9 @@ impl References {
 pub fn secrets(spec: &AgentFSSpec) -> impl Iterator<Item = &str> {
     let of_environment = sources(spec).filter_map(|source| source.secret_key_ref.as_ref());
     let external = spec.database.external.iter().map(|external| external.secret_ref.name.as_str());
-    external.chain(of_environment.map(|of| of.name.as_str()))
+    let provider = spec.embeddings.open_ai.iter().filter_map(|open_ai| open_ai.secret_ref.as_ref());
+    let provider = provider.map(|key| key.name.as_str());
+    external.chain(provider).chain(of_environment.map(|of| of.name.as_str()))
 }
 
 /// The names of the ConfigMaps that `spec` names.
@@ -58,5 +60,6 @@ pub fn config_maps(spec: &AgentFSSpec) -> impl Iterator<Item = &str> {
 }
 
 fn sources(spec: &AgentFSSpec) -> impl Iterator<Item = &EnvVarSource> {
-    spec.api.extra_env.iter().filter_map(|variable| variable.value_from.as_ref())
+    let variables = spec.api.extra_env.iter().chain(&spec.worker.extra_env);
+    variables.filter_map(|variable| variable.value_from.as_ref())
 }

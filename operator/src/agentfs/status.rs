@@ -8,8 +8,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::apply::Outcome;
 use super::build::{Applied, Children};
 use super::conditions::{
-    API_READY, CREDENTIALS_READY, DATABASE_READY, Finding, POOLER_READY, PROGRESSING, READY,
-    SCHEMA_READY, condition,
+    API_READY, BACKUP_FRESH, BACKUPS_SCHEDULED, CREDENTIALS_READY, DATABASE_READY, Finding,
+    POOLER_READY, PROGRESSING, READY, SCHEMA_READY, WORKERS_READY, condition,
 };
 use super::findings::Facts;
 use super::names::Component;
@@ -19,12 +19,25 @@ use super::plan::{DatabasePlan, Plan, Replicas};
 use super::pods::Trouble;
 use super::reasons::Reason;
 use super::validate::Invalid;
-use crate::crd::{AgentFSStatus, ApiStatus, DatabaseStatus};
+use crate::crd::{AgentFSStatus, ApiStatus, BackupStatus, DatabaseStatus, WorkerStatus};
 use crate::metrics::Reconciled;
 
 /// The conditions, in the order in which they are shown.
-const KINDS: [&str; 7] =
-    [READY, PROGRESSING, CREDENTIALS_READY, DATABASE_READY, POOLER_READY, SCHEMA_READY, API_READY];
+const KINDS: [&str; 10] = [
+    READY,
+    PROGRESSING,
+    CREDENTIALS_READY,
+    DATABASE_READY,
+    POOLER_READY,
+    SCHEMA_READY,
+    API_READY,
+    WORKERS_READY,
+    BACKUPS_SCHEDULED,
+    BACKUP_FRESH,
+];
+
+/// The conditions of what there may be or not. Those of what there is not are not shown.
+const OPTIONAL: [&str; 4] = [POOLER_READY, WORKERS_READY, BACKUPS_SCHEDULED, BACKUP_FRESH];
 
 /// What was found of an AgentFS.
 #[derive(Clone, Debug)]
@@ -34,6 +47,10 @@ pub struct Assessment {
     pub findings: Vec<(&'static str, Finding)>,
     /// The API's pods, where they were counted.
     pub api: Option<ApiStatus>,
+    /// The workers' pods, where there are any.
+    pub worker: Option<WorkerStatus>,
+    /// The backups, where there are to be any.
+    pub backup: Option<BackupStatus>,
     /// The database in use, where it is known.
     pub database: Option<DatabaseStatus>,
 }
@@ -43,6 +60,8 @@ impl Assessment {
     pub fn is_settled(&self) -> bool {
         let settled = |kind: &str, finding: &Finding| match kind {
             PROGRESSING => matches!(finding, Finding::Not { .. }),
+            // Its first one may be a day away.
+            BACKUP_FRESH => !finding.is_wrong(),
             _ => finding.is_at_rest(),
         };
         self.is_complete() && self.findings.iter().all(|(kind, f)| settled(kind, f))
@@ -88,13 +107,22 @@ pub fn assess(plan: &Plan, outcome: &Outcome, observed: &Observed) -> Assessment
     let schema = found(SCHEMA_READY, facts.schema());
     let pooler = facts.pooler().map(|finding| found(POOLER_READY, finding));
     let api = found(API_READY, facts.api());
-    let parts: Vec<&Finding> =
-        [&credentials, &database].into_iter().chain(&pooler).chain([&schema, &api]).collect();
-    let progressing = found(PROGRESSING, facts.progressing(&parts));
+    let workers = facts.workers().map(|finding| found(WORKERS_READY, finding));
+    let scheduled = facts.backups_scheduled().map(|finding| found(BACKUPS_SCHEDULED, finding));
+    let (before, after) = ([&credentials, &database], [&schema, &api]);
+    let mut parts: Vec<&Finding> =
+        before.into_iter().chain(&pooler).chain(after).chain(&workers).collect();
+    // Backups that are paused, or wait for what the others wait for, are no reason of their own.
+    parts.extend(scheduled.iter().filter(|finding| finding.is_wrong()));
+    let progressing = match found(PROGRESSING, facts.progressing(&parts)) {
+        Finding::Waiting { reason, message } => Finding::Fine { reason, message },
+        finding => finding,
+    };
     let ready = facts.ready(&parts);
-    let kind = match plan.database {
-        DatabasePlan::Embedded(_) => "embedded",
-        DatabasePlan::External => "external",
+    let identity = plan.access.as_ref().map(|access| access.identity.clone());
+    let database_status = match plan.database {
+        DatabasePlan::Embedded(_) => DatabaseStatus { kind: "embedded".into(), identity: None },
+        DatabasePlan::External { .. } => DatabaseStatus { kind: "external".into(), identity },
     };
     let mut findings = vec![
         (READY, ready),
@@ -104,7 +132,11 @@ pub fn assess(plan: &Plan, outcome: &Outcome, observed: &Observed) -> Assessment
     ];
     findings.extend(pooler.map(|finding| (POOLER_READY, finding)));
     findings.extend([(SCHEMA_READY, schema), (API_READY, api)]);
-    Assessment { findings, api: Some(counts), database: Some(DatabaseStatus { kind: kind.into() }) }
+    findings.extend(workers.map(|finding| (WORKERS_READY, finding)));
+    findings.extend(scheduled.map(|finding| (BACKUPS_SCHEDULED, finding)));
+    findings.extend(facts.backup_fresh().map(|finding| (BACKUP_FRESH, finding)));
+    let (worker, backup) = (facts.worker_counts(), facts.backup_status());
+    Assessment { findings, api: Some(counts), worker, backup, database: Some(database_status) }
 }
 
 /// What is to be said when there is no plan.
@@ -114,7 +146,13 @@ pub fn assess_invalid(invalid: &Invalid) -> Assessment {
         invalid.to_string(),
         "Correct the field; nothing is changed until then.",
     );
-    Assessment { findings: vec![(READY, Finding::Wrong(trouble))], api: None, database: None }
+    Assessment {
+        findings: vec![(READY, Finding::Wrong(trouble))],
+        api: None,
+        worker: None,
+        backup: None,
+        database: None,
+    }
 }
 
 /// The status that says what was found. Conditions that were not looked at stay as they are.
@@ -133,7 +171,7 @@ pub fn render(
             Some(finding) => Some(condition(kind, finding, former, generation, now)),
             // What there is not has no condition.
             None if assessment.is_complete() => None,
-            None if kind == POOLER_READY => kept(),
+            None if OPTIONAL.contains(&kind) => kept(),
             None => {
                 let unknown = || condition(kind, &not_yet, former, generation, now);
                 Some(kept().unwrap_or_else(unknown))
@@ -144,7 +182,17 @@ pub fn render(
         observed_generation: generation,
         conditions: conditions.collect::<Vec<Condition>>(),
         api: assessment.api.clone().or_else(|| before.and_then(|s| s.api.clone())),
-        database: assessment.database.clone().or_else(|| before.and_then(|s| s.database.clone())),
+        worker: if assessment.is_complete() {
+            assessment.worker.clone()
+        } else {
+            before.and_then(|status| status.worker.clone())
+        },
+        backup: if assessment.is_complete() {
+            backup(assessment.backup.as_ref(), before.and_then(|s| s.backup.as_ref()))
+        } else {
+            before.and_then(|status| status.backup.clone())
+        },
+        database: database(assessment.database.as_ref(), before.and_then(|s| s.database.as_ref())),
     }
 }
 
@@ -167,4 +215,24 @@ fn counts(plan: &Plan, children: &Children<Applied>) -> ApiStatus {
         selector: selector.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(","),
         url: plan.names.api_url(&plan.owner.namespace),
     }
+}
+
+/// What is known of the backups. A CronJob that was deleted and made again knows of no success, and the
+/// backup is there nevertheless.
+fn backup(now: Option<&BackupStatus>, before: Option<&BackupStatus>) -> Option<BackupStatus> {
+    let former = before.and_then(|before| before.last_successful_time.clone());
+    now.map(|now| BackupStatus {
+        last_successful_time: now.last_successful_time.clone().or(former),
+    })
+}
+
+/// What is known of the database now, and what was known before of what is not: while a Secret is
+/// broken, the database is still the one that it led to.
+fn database(
+    now: Option<&DatabaseStatus>,
+    before: Option<&DatabaseStatus>,
+) -> Option<DatabaseStatus> {
+    let Some(now) = now else { return before.cloned() };
+    let kept = before.filter(|before| before.kind == now.kind).and_then(|b| b.identity.clone());
+    Some(DatabaseStatus { kind: now.kind.clone(), identity: now.identity.clone().or(kept) })
 }

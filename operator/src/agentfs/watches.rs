@@ -7,7 +7,7 @@ use futures::{Stream, StreamExt as _};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{Api, ObjectMeta};
@@ -47,6 +47,7 @@ pub fn start(
         .owns(scope.api::<Deployment>(), ours.clone())
         .owns(scope.api::<Service>(), ours.clone())
         .owns(scope.api::<Job>(), ours.clone())
+        .owns(scope.api::<CronJob>(), ours.clone())
         .owns(scope.api::<PodDisruptionBudget>(), ours.clone())
         // Not only ours: one that somebody else made keeps the operator from scaling.
         .watches_stream(autoscalers(scope.api()), |autoscaler| by_target(&autoscaler))

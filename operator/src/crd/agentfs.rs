@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::pods::object_name;
-use super::{AgentFSStatus, Api, Database, Pooler};
+use super::{AgentFSStatus, Api, Backup, Database, Embeddings, Pooler, Quotas, RateLimits, Worker};
 
 /// What the AgentFS should be. The operator makes and keeps everything that is needed for it:
 /// a PostgreSQL database, the API and its Service, the schema migrations, the passwords and the
@@ -21,7 +21,7 @@ use super::{AgentFSStatus, Api, Database, Pooler};
     namespaced,
     status = "AgentFSStatus",
     derive = "PartialEq",
-    doc = "AgentFS is a durable memory for AI agents with the shape of a file system: JSON values at paths, every version kept. One resource becomes an API Service `<name>-api` on port 8787 with its database. Deleting it deletes no data unless spec.deletionPolicy says so: the volume and the passwords stay, and an AgentFS of the same name finds them again.",
+    doc = "AgentFS is a durable memory for AI agents with the shape of a file system: JSON values at paths, every version kept. One resource becomes an API Service `<name>-api` on port 8787 with its database. Deleting it deletes no data unless spec.deletionPolicy says so: the volumes and the passwords stay, and an AgentFS of the same name finds them again.",
     scale(
         spec_replicas_path = ".spec.api.replicas",
         status_replicas_path = ".status.api.replicas",
@@ -40,10 +40,22 @@ use super::{AgentFSStatus, Api, Database, Pooler};
         json_path = ".status.api.summary"
     ),
     printcolumn(
+        name = "Workers",
+        type_ = "string",
+        description = "Worker pods that are ready, of those wanted.",
+        json_path = ".status.worker.summary"
+    ),
+    printcolumn(
         name = "Database",
         type_ = "string",
         description = "The kind of database.",
         json_path = ".status.database.type"
+    ),
+    printcolumn(
+        name = "Last-Backup",
+        type_ = "date",
+        description = "How long ago the last backup succeeded.",
+        json_path = ".status.backup.lastSuccessfulTime"
     ),
     printcolumn(
         name = "Reason",
@@ -78,8 +90,8 @@ pub struct AgentFSSpec {
     )]
     pub image: Option<String>,
 
-    /// Stops everything and keeps all data: the API, the pooler and an embedded database have no pods
-    /// while it is true. Set it to false, and they come back.
+    /// Stops everything and keeps all data: the API, the worker, the pooler and an embedded database have
+    /// no pods while it is true. Set it to false, and they come back.
     #[serde(default)]
     pub suspend: bool,
 
@@ -106,16 +118,36 @@ pub struct AgentFSSpec {
     #[serde(default)]
     pub api: Api,
 
+    /// Who turns texts into vectors, for search by meaning. Left out, search goes by words.
+    #[serde(default)]
+    pub embeddings: Embeddings,
+
+    /// The pods that embed what was written, where spec.embeddings says by whom.
+    #[serde(default)]
+    pub worker: Worker,
+
+    /// What a tenant may do in a day.
+    #[serde(default)]
+    pub quotas: Quotas,
+
+    /// What a key, or a client without one, may do in a minute.
+    #[serde(default)]
+    pub rate_limits: RateLimits,
+
     /// The connection pool between the API and PostgreSQL.
     #[serde(default)]
     pub pooler: Pooler,
+
+    /// Regular backups of the whole database.
+    #[serde(default)]
+    pub backup: Backup,
 }
 
 /// What becomes of the data when the AgentFS is deleted.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum DeletionPolicy {
-    /// The database volume, its credentials and the first API key stay, and an AgentFS of the same name
-    /// finds them again.
+    /// The volumes of the database and of its backups, the credentials and the first API key stay, and
+    /// an AgentFS of the same name finds them again.
     #[default]
     Retain,
     /// They are deleted as well. An external database is never touched.

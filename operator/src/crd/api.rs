@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::EnvVar;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::pods::extra_env;
+use super::pods::{cidrs, extra_env};
 use super::{PodSettings, Resources};
 
 /// The API that agents talk to.
@@ -33,8 +33,13 @@ pub struct Api {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
 
+    /// Proxies before the API, as CIDRs, whose X-Forwarded-For is believed; for example `[10.0.0.0/8]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "cidrs")]
+    pub trust_proxy: Vec<String>,
+
     /// More environment variables of the API and of the migrations: the server's settings, for example
-    /// `[{name: WRITE_QUOTA_PER_DAY, value: "0"}]`.
+    /// `[{name: LOG_LEVEL, value: debug}]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "extra_env")]
     pub extra_env: Vec<EnvVar>,
@@ -80,6 +85,7 @@ impl Default for Api {
             replicas: Self::default_replicas(),
             autoscaling: None,
             resources: None,
+            trust_proxy: Vec::new(),
             extra_env: Vec::new(),
             pods: PodSettings::default(),
         }

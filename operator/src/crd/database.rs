@@ -32,6 +32,16 @@ pub struct Database {
 pub struct External {
     /// The Secret that holds the database's URL. When it changes, the pods that use it are replaced.
     pub secret_ref: SecretRef,
+
+    /// The entry of the same Secret that holds the certificates (PEM) of the authorities that may have
+    /// signed the database's, for sslmode verify-ca and verify-full; for example `ca.crt`. Left out,
+    /// public authorities are trusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        schema_with = "entry_name",
+        description = "The entry of the same Secret that holds the certificates (PEM) of the authorities that may have signed the database's, for sslmode verify-ca and verify-full; for example `ca.crt`. Left out, public authorities are trusted."
+    )]
+    pub ca_key: Option<String>,
 }
 
 /// An entry of a Secret in the namespace of the AgentFS.
@@ -73,7 +83,7 @@ pub struct Embedded {
     pub pods: PodSettings,
 }
 
-/// The volume of an embedded database.
+/// A volume that holds data.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -91,7 +101,7 @@ pub struct Storage {
     )]
     #[x_kube(
         validation = Rule::new("isQuantity(self) && quantity(self).compareTo(quantity('1Gi')) >= 0")
-            .message("must be a size of at least 1Gi (PostgreSQL's own files and its log need that much); example: 10Gi"),
+            .message("must be a size of at least 1Gi; example: 10Gi"),
         validation = Rule::new("!isQuantity(self) || !isQuantity(oldSelf) || quantity(self).compareTo(quantity(oldSelf)) >= 0")
             .message("a volume cannot shrink; leave the size as it was or raise it")
     )]

@@ -8,22 +8,30 @@
 
 mod agentfs;
 mod api;
+mod backup;
 mod database;
 pub mod docs;
+mod embeddings;
+mod limits;
 mod pods;
 mod pooler;
 mod quantity;
 mod resources;
 mod status;
+mod worker;
 
 pub use agentfs::{AgentFS, AgentFSSpec, DeletionPolicy, ImagePullSecret};
 pub use api::{Api, Autoscaling};
+pub use backup::Backup;
 pub use database::{Database, Embedded, External, SecretRef, Storage};
+pub use embeddings::{Embeddings, KeyRef, OpenAi};
+pub use limits::{Quotas, RateLimits};
 pub use pods::{Affinity, PodSettings};
 pub use pooler::Pooler;
 pub use quantity::Quantity;
 pub use resources::Resources;
-pub use status::{AgentFSStatus, ApiStatus, DatabaseStatus};
+pub use status::{AgentFSStatus, ApiStatus, BackupStatus, DatabaseStatus, WorkerStatus};
+pub use worker::Worker;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,

@@ -252,6 +252,25 @@ fn affinity(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "object", "properties": kinds})
 }
 
+/// The schema of ranges of addresses.
+pub(super) fn cidrs(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 32,
+        "x-kubernetes-list-type": "set",
+        "items": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 64,
+            "x-kubernetes-validations": [{
+                "rule": "isCIDR(self)",
+                "messageExpression": "'\"' + self + '\" is not a CIDR; example: 10.0.0.0/8'",
+                "message": "is not a CIDR; example: 10.0.0.0/8",
+            }],
+        },
+    })
+}
+
 /// The schema of environment variables that a container is given besides those of the operator.
 pub(super) fn extra_env(_: &mut SchemaGenerator) -> Schema {
     let source = |what: &str, of: &str| {

@@ -1,6 +1,6 @@
 //! What the operator says of an `AgentFS`.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ pub struct AgentFSStatus {
     pub observed_generation: Option<i64>,
 
     /// What holds and what does not, each with one sentence: Ready, Progressing, CredentialsReady,
-    /// DatabaseReady, PoolerReady, SchemaReady, APIReady. `kubectl wait --for=condition=Ready agentfs/<name>`
+    /// DatabaseReady, PoolerReady, SchemaReady, APIReady, WorkersReady, BackupsScheduled, BackupFresh. `kubectl wait --for=condition=Ready agentfs/<name>`
     /// waits until all is well.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
@@ -24,6 +24,15 @@ pub struct AgentFSStatus {
     /// The API's pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<ApiStatus>,
+
+    /// The worker's pods, where there are any.
+    // Written as null where there are none: in the patch of a status that takes it away.
+    #[serde(default)]
+    pub worker: Option<WorkerStatus>,
+
+    /// The backups, where there are to be any.
+    #[serde(default)]
+    pub backup: Option<BackupStatus>,
 
     /// The database in use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,6 +60,29 @@ pub struct ApiStatus {
     pub url: String,
 }
 
+/// The worker's pods, counted.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkerStatus {
+    /// Pods that are ready to embed.
+    pub ready: i32,
+    /// Pods that are wanted.
+    pub desired: i32,
+    /// Ready of wanted, for example `1/1`.
+    #[schemars(length(max = 32))]
+    pub summary: String,
+}
+
+/// The backups.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupStatus {
+    /// When the last backup succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "date_time", description = "When the last backup succeeded.")]
+    pub last_successful_time: Option<Time>,
+}
+
 /// The database in use.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
@@ -59,6 +91,17 @@ pub struct DatabaseStatus {
     #[serde(rename = "type")]
     #[schemars(length(max = 32))]
     pub kind: String,
+
+    /// A hash of where an external database is. An AgentFS does not touch a database that another one
+    /// works on.
+    // Written as null where there is none, as above.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub identity: Option<String>,
+}
+
+fn date_time(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "format": "date-time"})
 }
 
 fn conditions(_: &mut SchemaGenerator) -> Schema {

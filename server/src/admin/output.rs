@@ -1,7 +1,7 @@
 //! How results are printed: a sentence or a table for people, or a JSON object for programs.
 
 use std::fmt::{self, Display};
-use std::io::{self, Write as _};
+use std::io;
 
 use serde::Serialize;
 
@@ -16,9 +16,15 @@ pub(super) enum Output {
 }
 
 impl Output {
-    /// Prints a result: its text is what it displays.
+    /// Prints a result: its text is what it displays. Whoever reads only the beginning, like `head`, has what it wants.
     pub(super) fn print(self, result: &(impl Serialize + Display)) -> io::Result<()> {
-        let mut out = io::stdout().lock();
+        match self.write(io::stdout().lock(), result) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written,
+        }
+    }
+
+    fn write(self, mut out: impl io::Write, result: &(impl Serialize + Display)) -> io::Result<()> {
         match self {
             Self::Text => writeln!(out, "{result}")?,
             Self::Json => {

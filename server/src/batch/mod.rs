@@ -2,6 +2,7 @@
 
 pub mod leases;
 mod progress;
+pub mod queries;
 pub mod queue;
 pub mod reads;
 pub mod writes;

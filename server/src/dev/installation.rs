@@ -40,7 +40,7 @@ impl Installation {
                 .map_err(|Refusal(reason)| DevError::Unusable { path: bin, reason });
         }
         let mut refused = Vec::new();
-        for bin in cached().into_iter().chain(installed()) {
+        for bin in folders_of_programs() {
             match Self::at(&bin) {
                 Ok(found) => return Ok(found),
                 Err(Refusal(reason)) => refused.push(format!("{}: {reason}", bin.display())),
@@ -137,6 +137,11 @@ fn shared_folders(bin: &Path, major: u32) -> Vec<PathBuf> {
         .chain(beside)
         .chain([PathBuf::from(format!("/usr/share/postgresql/{major}"))])
         .collect()
+}
+
+/// All folders that may hold PostgreSQL's programs, besides those of PATH: the likeliest first.
+pub fn folders_of_programs() -> Vec<PathBuf> {
+    cached().into_iter().chain(installed()).collect()
 }
 
 /// The folders `$AGENTFS_CACHE/postgres/<version>/bin`, the newest first.

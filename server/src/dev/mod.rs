@@ -24,7 +24,7 @@ pub use command::{DevArgs, run};
 pub use data_folder::DataFolder;
 pub use error::DevError;
 pub use exec::{DevPostgresExecArgs, exec_postgres};
-pub use installation::{Installation, Version};
+pub use installation::{Installation, Version, folders_of_programs};
 pub use instance::{Instance, InstanceOptions};
 pub use setting::Setting;
 pub use standalone::{DevPostgresArgs, run_postgres};

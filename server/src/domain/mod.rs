@@ -7,6 +7,7 @@ pub mod change;
 pub mod client;
 pub mod embedding_text;
 pub mod fold;
+pub mod fusion;
 pub mod glob;
 pub mod idempotency;
 pub mod key_terms;

@@ -105,6 +105,8 @@ impl Local {
         let threads = ThreadPoolBuilder::new()
             .num_threads(available_parallelism().map_or(1, usize::from))
             .thread_name(|n| format!("embedding-{n}"))
+            // Without it a panic would end the process; whoever waits is told.
+            .panic_handler(|_| ())
             .build()
             .map_err(LoadError::Threads)?;
         let model = Model {
@@ -113,6 +115,11 @@ impl Local {
             max_tokens: MAX_TOKENS,
         };
         Ok(Self { model, loaded: Arc::new(Loaded { tokenizer, encoder, threads }) })
+    }
+
+    /// What it computes with.
+    pub fn precision(&self) -> Precision {
+        self.loaded.encoder.precision()
     }
 }
 

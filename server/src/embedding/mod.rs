@@ -1,5 +1,8 @@
 //! Texts into vectors: what an embedder is, and the kinds there are. Nothing here knows of jobs or of the database.
 
+pub mod attempt;
+pub mod breaker;
+pub mod guarded;
 pub mod local;
 pub mod openai;
 

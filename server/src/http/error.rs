@@ -357,6 +357,13 @@ impl From<SchemaMisfit> for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
+        Self::from(&error)
+    }
+}
+
+/// An error that many wait for.
+impl From<&StoreError> for ApiError {
+    fn from(error: &StoreError) -> Self {
         tracing::error!("request failed: {error}");
         match error {
             StoreError::Unreachable(_) | StoreError::Contended(_) | StoreError::Replaced(_) => {

@@ -51,6 +51,7 @@ use crate::batch::reads::Reader;
 use crate::batch::writes::Writer;
 use crate::domain::client::TrustedProxies;
 use crate::health::Health;
+use crate::meaning::Meaning;
 use crate::metrics::Metrics;
 use crate::preauth::Preauth;
 use crate::rate_limit::RateLimiter;
@@ -58,9 +59,11 @@ use crate::rate_limit::RateLimiter;
 /// Largest request body in bytes.
 pub const MAX_BODY: usize = 1 << 20;
 
-/// What the routes work with.
-#[derive(Clone)]
-pub struct App {
+/// What the routes work with. Shared: every request takes it several times.
+pub type App = Arc<Parts>;
+
+/// What an [`App`] is made of.
+pub struct Parts {
     /// Connections for all but gets and writes.
     pub pool: PgPool,
     /// Where gets go.
@@ -79,6 +82,8 @@ pub struct App {
     pub searches: Option<RateLimiter>,
     /// Searches of a day and tenant; `None` is without limit.
     pub searches_per_day: Option<i64>,
+    /// What queries mean; `None` where no embeddings are configured.
+    pub meaning: Option<Meaning>,
     /// How the process is.
     pub health: Health,
     /// What is counted.

@@ -1,12 +1,14 @@
 //! POST /v1/search
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::error::{ApiError, Code};
+use super::error::{ApiError, Code, Envelope};
 use super::extract::{Json, Searcher};
 use super::openapi::Refusals;
 use super::{App, page, quota, splice};
@@ -15,13 +17,17 @@ use crate::domain::path::Prefix;
 use crate::domain::rfc3339;
 use crate::domain::tags::Tags;
 use crate::domain::words::Words;
+use crate::meaning::Unmeant;
 use crate::store::quota::count_search;
-use crate::store::search::{Found, Search, find};
+use crate::store::search::{By, Found, Search, find};
 use crate::store::versions::Version;
 
 const SIZE: page::Size = page::Size { default: 10, max: 50 };
 /// Longest query in characters.
 const MAX_QUERY: usize = 2000;
+/// When to come back, where the provider does not say: after its breaker's first pause, and after some jobs.
+const RETRY_SOON: Duration = Duration::from_secs(1);
+const RETRY_LATER: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = SearchRequest)]
@@ -41,7 +47,8 @@ pub(super) struct Request {
     /// Only what has one of these tags.
     #[schema(max_items = 20)]
     tags_any: Option<Vec<String>>,
-    /// How it is found; without it, by meaning where embeddings are configured, else by its words.
+    /// How it is found. Without it: by meaning where embeddings are configured, and by their words those that have no
+    /// embedding yet; by words alone where none are configured, or the provider gives none now. A note says which.
     mode: Option<Mode>,
 }
 
@@ -49,11 +56,11 @@ pub(super) struct Request {
 #[schema(as = SearchMode)]
 #[serde(rename_all = "lowercase")]
 enum Mode {
-    /// By meaning.
+    /// By meaning alone; an error where that cannot be done now.
     Semantic,
-    /// By words.
+    /// By words alone.
     Text,
-    /// By both.
+    /// By both, fused by their ranks; by words alone where the provider gives no embedding now.
     Hybrid,
 }
 
@@ -90,7 +97,8 @@ struct SearchResult {
     path: String,
     value: serde_json::Value,
     tags: Vec<String>,
-    /// From 0 to 1. Comparable within an answer, not between queries.
+    /// From 0 to 1. By meaning it is the cosine of the angle between the vectors of query and value; by words, the share of
+    /// the query's words that the value has; of both, a measure of the ranks alone.
     similarity: f64,
     version_id: Uuid,
     /// When the version was written.
@@ -100,7 +108,8 @@ struct SearchResult {
 
 /// Search what was put as searchable
 #[utoipa::path(post, path = "/v1/search", tag = "memory", request_body = Request,
-    responses((status = 200, description = "What was found.", body = Answer), Refusals))]
+    responses((status = 200, description = "What was found.", body = Answer), Refusals,
+        (status = 503, body = Envelope, description = "The database is away for the moment (UNAVAILABLE); or a search by meaning was asked for, and there are no embeddings (EMBEDDINGS_NOT_CONFIGURED), or none now (UNAVAILABLE).")))]
 pub(super) async fn search(
     State(app): State<App>,
     Searcher(tenant): Searcher,
@@ -116,10 +125,10 @@ pub(super) async fn search(
     let prefix = Prefix::parse(request.path_prefix.as_deref().unwrap_or("/"))?;
     let tags = Tags::new(request.tags_any.unwrap_or_default())
         .map_err(|e| ApiError::new(Code::ValidationError, format!("tags_any: {e}")))?;
-    let by_text = by_text(request.mode)?;
-    if !count_search(&app.pool, tenant, app.searches_per_day).await? {
+    must_be_possible(&app, request.mode)?;
+    let Some(tokens_used) = count_search(&app.pool, tenant, app.searches_per_day).await? else {
         return Err(quota::used_up(Code::QuotaSearches, "searches", "SEARCH_QUOTA_PER_DAY"));
-    }
+    };
     let search = Search {
         tenant,
         agent: &agent,
@@ -128,8 +137,24 @@ pub(super) async fn search(
         words: &Words::of_query(&request.query),
         limit,
     };
-    let found = find(&app.pool, &search, page::MAX_BYTES).await?;
-    let rest = Rest { note: note(by_text, &found) };
+    let meant = match (&app.meaning, request.mode) {
+        (_, Some(Mode::Text)) => Err(None),
+        (None, _) => Err(Some(NO_EMBEDDINGS.to_owned())),
+        (Some(meaning), mode) => match meaning.of(tenant, &request.query, tokens_used).await {
+            Err(Unmeant::Store(error)) => return Err(ApiError::from(&*error)),
+            Err(unmeant) if mode == Some(Mode::Semantic) => return Err(refused(&unmeant)),
+            Err(unmeant) => Err(Some(format!("found by its words: {unmeant}"))),
+            Ok(meant) => Ok(meant),
+        },
+    };
+    let by = match (&meant, request.mode) {
+        (Err(_), _) => By::Words,
+        (Ok(meant), Some(Mode::Semantic)) => By::Meaning(meant),
+        (Ok(meant), Some(Mode::Hybrid)) => By::Both(meant),
+        (Ok(meant), _) => By::MeaningOrWords(meant),
+    };
+    let found = find(&app.pool, &search, by, page::MAX_BYTES).await?;
+    let rest = Rest { note: note(by, meant.as_ref().err().cloned().flatten(), &found) };
     let items = found
         .hits
         .iter()
@@ -137,26 +162,56 @@ pub(super) async fn search(
     Ok(splice::answer(splice::list("results", items, &rest)?))
 }
 
-/// What a search by words alone has to say of itself; an error where it is not what was asked for.
-fn by_text(mode: Option<Mode>) -> Result<Option<&'static str>, ApiError> {
-    match mode {
-        None => Ok(Some(
-            "found by its words: this server has no embeddings, with which it would search by meaning",
-        )),
-        Some(Mode::Text) => Ok(None),
-        Some(Mode::Semantic | Mode::Hybrid) => Err(ApiError::new(
-            Code::EmbeddingsNotConfigured,
-            "this server has no embeddings to search by meaning; leave mode out or send \"text\" to search by words, or have an operator configure a provider of embeddings",
-        )),
+const NO_EMBEDDINGS: &str =
+    "found by its words: this server has no embeddings, with which it would search by meaning";
+
+/// Without embeddings only words can be searched: that is known before the search is counted.
+fn must_be_possible(app: &App, mode: Option<Mode>) -> Result<(), ApiError> {
+    if app.meaning.is_some() || matches!(mode, None | Some(Mode::Text)) {
+        return Ok(());
     }
+    Err(ApiError::new(
+        Code::EmbeddingsNotConfigured,
+        "this server has no embeddings to search by meaning; leave mode out or send \"text\" to search by words, or have an operator configure a provider of embeddings",
+    ))
 }
 
-fn note(by_text: Option<&str>, found: &Found) -> Option<String> {
+/// What one is told who asked for meaning alone.
+fn refused(unmeant: &Unmeant) -> ApiError {
+    let after = match unmeant {
+        Unmeant::OutOfTokens => {
+            let (code, setting) = (Code::QuotaEmbedTokensPerDay, "EMBED_TOKENS_QUOTA_PER_DAY");
+            return quota::used_up(code, "embedding tokens", setting);
+        }
+        Unmeant::Away { after } => after.unwrap_or(RETRY_SOON),
+        Unmeant::NotReady | Unmeant::Store(_) => RETRY_LATER,
+    };
+    let sentence = format!(
+        "a search by meaning is not possible now: {unmeant}; try again later, or leave mode out to search by words meanwhile"
+    );
+    let seconds = u32::try_from(after.as_secs().max(1)).unwrap_or(u32::MAX);
+    ApiError::new(Code::Unavailable, sentence).retry_after(seconds)
+}
+
+fn note(by: By<'_>, instead: Option<String>, found: &Found) -> Option<String> {
     let untelling =
         "the query has no word that tells values apart (like \"the\", \"is\", \"and\"); use others";
     let cut = "the values of more results would make the answer too large; narrow path_prefix or tags_any to see them";
-    let notes = [by_text, (!found.is_telling).then_some(untelling), found.cut.then_some(cut)];
-    let notes: Vec<&str> = notes.into_iter().flatten().collect();
+    let waiting = match (by, found.waiting) {
+        (By::Words | By::Both(_), _) | (_, 0) => None,
+        (By::Meaning(_), 1) => Some("1 entry has no embedding yet and is not found".to_owned()),
+        (By::Meaning(_), n) => Some(format!("{n} entries have no embedding yet and are not found")),
+        (_, 1) => Some("1 entry has no embedding yet and is found by its words".to_owned()),
+        (_, n) => Some(format!("{n} entries have no embedding yet and are found by their words")),
+    };
+    let is_untelling = matches!(by, By::Words | By::Both(_)) && !found.is_telling;
+    let notes = [
+        instead,
+        waiting,
+        is_untelling.then(|| untelling.to_owned()),
+        found.cut.then(|| cut.to_owned()),
+    ];
+    let notes: Vec<String> = notes.into_iter().flatten().collect();
     (!notes.is_empty()).then(|| notes.join("; "))
 }
 

@@ -1,7 +1,18 @@
 //! Where the database is and how it is used.
 
+use secrecy::SecretString;
+
 use super::reader::{Described, Reader};
 use crate::store::connect::DatabaseAddress;
+
+/// Where the database is, for programs that start others which connect to it themselves.
+#[derive(Debug, Clone)]
+pub struct DatabaseLocation {
+    /// The database.
+    pub address: DatabaseAddress,
+    /// DATABASE_URL as it was given.
+    pub url: SecretString,
+}
 
 /// Where the database is and how many connections are made to it.
 #[derive(Debug, Clone)]
@@ -31,7 +42,7 @@ impl DatabaseSettings {
     ];
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let address = address(reader);
+        let address = location(reader).map(|location| location.address);
         let pool_size = connections(reader, "DATABASE_POOL_SIZE", 5);
         let writers = connections(reader, "DATABASE_WRITERS", 1);
         let readers = connections(reader, "DATABASE_READERS", 1);
@@ -45,11 +56,16 @@ impl DatabaseSettings {
 
     /// Where the database is, alone: for programs that need nothing else.
     pub fn address_from_env() -> Result<DatabaseAddress, super::SettingsError> {
-        Reader::read_env(address)
+        Self::location_from_env().map(|location| location.address)
+    }
+
+    /// Where the database is, with its URL.
+    pub fn location_from_env() -> Result<DatabaseLocation, super::SettingsError> {
+        Reader::read_env(location)
     }
 }
 
-fn address(reader: &mut Reader<'_>) -> Option<DatabaseAddress> {
+fn location(reader: &mut Reader<'_>) -> Option<DatabaseLocation> {
     let Some(url) = reader.text("DATABASE_URL") else {
         reader.problem(
             "DATABASE_URL is not set; set it to postgres://user:password@host:5432/database"
@@ -57,7 +73,9 @@ fn address(reader: &mut Reader<'_>) -> Option<DatabaseAddress> {
         );
         return None;
     };
-    DatabaseAddress::parse(&url.into()).map_err(|e| reader.problem(e.to_string())).ok()
+    let url = SecretString::from(url);
+    let address = DatabaseAddress::parse(&url).map_err(|e| reader.problem(e.to_string())).ok()?;
+    Some(DatabaseLocation { address, url })
 }
 
 fn connections(reader: &mut Reader<'_>, name: &str, default: u32) -> Option<u32> {

@@ -43,6 +43,8 @@ pub struct EmbeddingSettings {
     pub batch: usize,
     /// Batches that a worker has under way at a time.
     pub concurrency: usize,
+    /// Longest wait of a search for its query's vector; then it goes by words.
+    pub query_timeout: Duration,
     /// How long a claimed job is its worker's; afterwards another may take it.
     pub lease: Duration,
     /// Tokens a tenant may have embedded a day (UTC); `None` is without limit.
@@ -55,6 +57,7 @@ const BASE_URL: &str = "OPENAI_BASE_URL";
 const MODEL: &str = "OPENAI_EMBED_MODEL";
 const DIMENSIONS: &str = "OPENAI_EMBED_DIMENSIONS";
 const TIMEOUT: &str = "EMBED_TIMEOUT_SECONDS";
+const QUERY_TIMEOUT: &str = "EMBED_QUERY_TIMEOUT_SECONDS";
 const BATCH: &str = "EMBED_BATCH_SIZE";
 const CONCURRENCY: &str = "EMBED_CONCURRENCY";
 const LEASE: &str = "EMBED_LEASE_SECONDS";
@@ -83,6 +86,10 @@ impl EmbeddingSettings {
             about: "folder of the local model, as scripts/model prints it; used where no endpoint is set (none)",
         },
         Described { name: TIMEOUT, about: "seconds to wait for the endpoint (30)" },
+        Described {
+            name: QUERY_TIMEOUT,
+            about: "seconds that a search waits for its query's embedding, 1 to 20; then it goes by words (3)",
+        },
         Described { name: BATCH, about: "texts embedded together, 1 to 256 (64)" },
         Described { name: CONCURRENCY, about: "batches a worker has under way at a time (2)" },
         Described {
@@ -97,6 +104,7 @@ impl EmbeddingSettings {
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let provider = provider(reader);
+        let query_timeout = number(reader, QUERY_TIMEOUT, 3, 1, 20);
         let batch = number(reader, BATCH, 64, 1, 256);
         let concurrency = number(reader, CONCURRENCY, 2, 1, 32);
         let lease = number(reader, LEASE, 120, 2, 3600);
@@ -108,6 +116,7 @@ impl EmbeddingSettings {
             provider: provider?,
             batch: batch?,
             concurrency: concurrency?,
+            query_timeout: Duration::from_secs(query_timeout? as u64),
             lease: Duration::from_secs(lease? as u64),
             tokens_per_day: tokens_per_day?,
         })

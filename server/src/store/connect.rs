@@ -104,6 +104,12 @@ impl Link {
     }
 }
 
+/// Whether a connection failed since the database's certificate is not of a known authority, or not for its host.
+pub(super) fn is_untrusted(error: &std::io::Error) -> bool {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+    matches!(cause, Some(rustls::Error::InvalidCertificate(_)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,7 @@
 //! The models that embeddings are made with, and the jobs that a model still lacks.
 
-use sqlx::postgres::{PgConnection, PgPool};
-use sqlx::{Connection as _, Row as _};
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection as _, PgExecutor, Row as _};
 use uuid::Uuid;
 
 use super::StoreError;
@@ -17,33 +17,63 @@ pub struct ModelRow {
     pub serving: bool,
 }
 
-const SERVING: &str = "SELECT EXISTS (SELECT 1 FROM embedding_models WHERE state = 'serving')";
+/// The model that searches use.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Serving {
+    /// Its number.
+    pub id: i32,
+    /// Its name, by which embedders are told apart.
+    pub name: String,
+    /// The length of its vectors.
+    pub dimensions: i32,
+    /// There is an index of its vectors.
+    pub has_index: bool,
+}
+
+const SERVING_NOW: &str = "
+SELECT m.id, m.name, m.dimensions,
+       EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+                WHERE i.indrelid = 'embeddings'::regclass AND i.indisvalid AND c.relname = 'embeddings_hnsw_' || m.id)
+           AS has_index
+  FROM embedding_models m
+ WHERE m.state = 'serving'";
+
+/// The model that searches use; none before the first one has all its jobs.
+pub async fn serving(executor: impl PgExecutor<'_>) -> Result<Option<Serving>, StoreError> {
+    sqlx::query_as(SERVING_NOW).fetch_optional(executor).await.map_err(Into::into)
+}
 
 /// A retired model that a worker uses again is filled again.
 const REGISTER: &str = "
-INSERT INTO embedding_models AS m (name, dimensions, state) VALUES ($1, $2, $3)
+INSERT INTO embedding_models AS m (name, dimensions, state) VALUES ($1, $2, 'filling')
 ON CONFLICT (name) DO UPDATE
    SET state = CASE m.state WHEN 'retired' THEN excluded.state ELSE m.state END
 RETURNING id, dimensions, state = 'serving' AS serving";
 
-/// Makes the model known: the first one serves, another one is filled beside it. A model that is known already stays as it
-/// is, its dimensions too. Of two first models at the same moment one is refused as contended, and may try again.
-pub async fn register(pool: &PgPool, name: &str, dimensions: i32) -> Result<ModelRow, StoreError> {
-    let mut transaction = pool.begin().await?;
-    let serving: bool = sqlx::query_scalar(SERVING).fetch_one(&mut *transaction).await?;
-    let row = sqlx::query(REGISTER)
-        .bind(name)
-        .bind(dimensions)
-        .bind(if serving { "filling" } else { "serving" })
-        .fetch_one(&mut *transaction)
-        .await?;
-    let model = ModelRow {
+/// Makes the model known, to be filled; one that is known already stays as it is, its dimensions too.
+pub async fn register(
+    executor: impl PgExecutor<'_>,
+    name: &str,
+    dimensions: i32,
+) -> Result<ModelRow, StoreError> {
+    let row = sqlx::query(REGISTER).bind(name).bind(dimensions).fetch_one(executor).await?;
+    Ok(ModelRow {
         id: row.try_get("id")?,
         dimensions: row.try_get("dimensions")?,
         serving: row.try_get("serving")?,
-    };
-    transaction.commit().await?;
-    Ok(model)
+    })
+}
+
+const SERVE_FIRST: &str = "
+UPDATE embedding_models SET state = 'serving'
+ WHERE id = $1 AND state = 'filling' AND NOT EXISTS (SELECT FROM embedding_models WHERE state = 'serving')";
+
+/// Has searches use the model, where they use none: to be called once all entries have their jobs, since an entry that has
+/// neither an embedding nor a job would not be found. True where searches use it from now on. Of two first models at the
+/// same moment one is refused as contended, and may try again.
+pub async fn serve_first(executor: impl PgExecutor<'_>, model: i32) -> Result<bool, StoreError> {
+    let done = sqlx::query(SERVE_FIRST).bind(model).execute(executor).await?;
+    Ok(done.rows_affected() > 0)
 }
 
 /// Entries that are looked at together.

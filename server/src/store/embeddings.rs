@@ -8,8 +8,8 @@ use jiff_sqlx::ToSqlx as _;
 use sqlx::postgres::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::StoreError;
 use super::embedding_jobs::{Claim, Job};
+use super::{StoreError, quota};
 use crate::domain::TenantId;
 
 /// What became of a job.
@@ -39,13 +39,6 @@ pub enum Outcome {
         reason: String,
     },
 }
-
-/// A tenant's tokens are counted whatever becomes of its jobs: the provider has counted them as well.
-const COUNT: &str = "
-INSERT INTO quota_usage AS q (tenant_id, day, embed_tokens)
-SELECT t.tenant_id, (now() AT TIME ZONE 'UTC')::date, t.tokens
-  FROM unnest($1::uuid[], $2::bigint[]) AS t (tenant_id, tokens)
-ON CONFLICT (tenant_id, day) DO UPDATE SET embed_tokens = q.embed_tokens + excluded.embed_tokens";
 
 /// Holds the heads that are still what was embedded, so that nothing newer is embedded before this is written.
 const HOLD_HEADS: &str = "
@@ -125,16 +118,7 @@ async fn count(
             *used.entry(job.tenant).or_default() += tokens;
         }
     }
-    used.retain(|_, tokens| *tokens > 0);
-    if used.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(COUNT)
-        .bind(used.keys().map(|tenant| tenant.0).collect::<Vec<_>>())
-        .bind(used.values().copied().collect::<Vec<_>>())
-        .execute(connection)
-        .await?;
-    Ok(())
+    quota::count_tokens(connection, &used).await
 }
 
 async fn hold_heads(

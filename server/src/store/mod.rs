@@ -21,6 +21,7 @@ pub mod scan;
 pub mod schema;
 pub mod search;
 pub mod search_documents;
+pub mod snapshot;
 pub mod sweep;
 pub mod tenants;
 pub mod versions;
@@ -84,7 +85,19 @@ pub struct Cause(Box<sqlx::Error>);
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0 {
+            sqlx::Error::Io(e) if connect::is_untrusted(e) => {
+                write!(
+                    f,
+                    "its certificate is not trusted ({e}); give the certificate of its authority as a file, by sslrootcert in DATABASE_URL or by PGSSLROOTCERT, or lower sslmode"
+                )
+            }
             sqlx::Error::Io(e) => e.fmt(f),
+            sqlx::Error::Tls(e) => {
+                write!(
+                    f,
+                    "no encrypted connection comes about, which the sslmode of DATABASE_URL asks for ({e}); turn ssl on in PostgreSQL, or set sslmode=disable"
+                )
+            }
             sqlx::Error::Database(e) if e.code().as_deref() == Some(TOO_MANY_CONNECTIONS) => {
                 write!(
                     f,

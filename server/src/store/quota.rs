@@ -1,5 +1,7 @@
-//! What tenants have used of their day's quotas, as operators see and change it, and the count of searches. Writes count
-//! in their own statements.
+//! What tenants have used of their day's quotas, as operators see and change it, and the counts of searches and of
+//! embedded tokens. Writes count in their own statements.
+
+use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 use jiff_sqlx::ToSqlx as _;
@@ -69,23 +71,46 @@ pub async fn usage(
         .map_err(Into::into)
 }
 
-/// Counts a search of `tenant`, unless it has made `daily_searches` of them today: then false. Committed on its own: a
-/// search would hold up the tenant's writers, who count in the same row.
+/// Counts a search of `tenant`, unless it has made `daily_searches` of them today: then none. Says how many tokens the tenant
+/// has had embedded today. Committed on its own: a search would hold up the tenant's writers, who count in the same row.
 pub async fn count_search(
     executor: impl PgExecutor<'_>,
     tenant: TenantId,
     daily_searches: Option<i64>,
-) -> Result<bool, StoreError> {
-    let done = sqlx::query(
+) -> Result<Option<i64>, StoreError> {
+    sqlx::query_scalar(
         "INSERT INTO quota_usage AS q (tenant_id, day, searches)
          VALUES ($1, (now() AT TIME ZONE 'UTC')::date, 1)
-         ON CONFLICT (tenant_id, day) DO UPDATE SET searches = q.searches + 1 WHERE q.searches < $2",
+         ON CONFLICT (tenant_id, day) DO UPDATE SET searches = q.searches + 1 WHERE q.searches < $2
+         RETURNING q.embed_tokens",
     )
     .bind(tenant.0)
     .bind(daily_searches.unwrap_or(i64::MAX))
-    .execute(executor)
-    .await?;
-    Ok(done.rows_affected() > 0)
+    .fetch_optional(executor)
+    .await
+    .map_err(Into::into)
+}
+
+const COUNT_TOKENS: &str = "
+INSERT INTO quota_usage AS q (tenant_id, day, embed_tokens)
+SELECT t.tenant_id, (now() AT TIME ZONE 'UTC')::date, t.tokens
+  FROM unnest($1::uuid[], $2::bigint[]) AS t (tenant_id, tokens)
+ON CONFLICT (tenant_id, day) DO UPDATE SET embed_tokens = q.embed_tokens + excluded.embed_tokens";
+
+/// Counts embedded tokens of tenants, whatever becomes of the embeddings: the provider has counted them as well.
+pub async fn count_tokens(
+    executor: impl PgExecutor<'_>,
+    used: &BTreeMap<TenantId, i64>,
+) -> Result<(), StoreError> {
+    let used = || used.iter().filter(|(_, tokens)| **tokens > 0);
+    if used().next().is_some() {
+        sqlx::query(COUNT_TOKENS)
+            .bind(used().map(|(tenant, _)| tenant.0).collect::<Vec<_>>())
+            .bind(used().map(|(_, tokens)| *tokens).collect::<Vec<_>>())
+            .execute(executor)
+            .await?;
+    }
+    Ok(())
 }
 
 /// Sets `counts` of the tenant's present day to 0, which the next request sees. False when nothing was used yet.

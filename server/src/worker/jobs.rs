@@ -1,16 +1,16 @@
 //! Taking jobs: claim, embed, finish, over and over.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sqlx::postgres::PgPool;
 use tokio::time::Instant as TokioInstant;
 
-use super::attempt::{self, Tried, Verdict};
-use super::breaker::{Breaker, Permit};
-use super::{Ending, jittered};
+use super::Ending;
 use crate::domain::embedding_text;
-use crate::embedding::Embedder;
+use crate::embedding::attempt::Verdict;
+use crate::embedding::breaker::Permit;
+use crate::embedding::guarded::Guarded;
+use crate::jitter::jittered;
 use crate::metrics::Metrics;
 use crate::settings::EmbeddingSettings;
 use crate::store::StoreError;
@@ -34,9 +34,8 @@ const FINISH_TRIES: u32 = 4;
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) pool: PgPool,
-    pub(super) embedder: Arc<dyn Embedder>,
+    pub(super) embedder: Guarded,
     pub(super) settings: EmbeddingSettings,
-    pub(super) breaker: Breaker,
     pub(super) metrics: Metrics,
 }
 
@@ -45,7 +44,7 @@ impl Worker {
     pub(super) async fn take_jobs(&self, model: i32, ending: &Ending) {
         let mut failing = false;
         while !ending.announced() {
-            let (limit, probe) = match self.breaker.permit(Instant::now(), self.settings.lease) {
+            let (limit, probe) = match self.embedder.permit(self.settings.lease) {
                 Permit::Batch => (self.settings.batch, false),
                 Permit::Probe => (1, true),
                 Permit::Wait(pause) => {
@@ -55,7 +54,7 @@ impl Worker {
             };
             let done = self.batch(model, limit, probe).await;
             if probe && !matches!(done, Ok(1..)) {
-                self.breaker.unused(Instant::now());
+                self.embedder.unused();
             }
             let is_news = done.is_err() && !failing;
             failing = done.is_err();
@@ -100,8 +99,7 @@ impl Worker {
             .map(|(job, _)| text(job))
             .collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let tried = attempt::embed(&*self.embedder, &texts, deadline, &self.metrics).await;
-        self.tell_breaker(&tried, probe);
+        let tried = self.embedder.embed(&texts, deadline, probe).await;
         let reason = tried.trouble.map(|trouble| trouble.reason).unwrap_or_default();
         let mut verdicts = tried.verdicts.into_iter();
         claim
@@ -110,54 +108,9 @@ impl Worker {
             .zip(&mut outcomes)
             .map(|(job, outcome)| match outcome.take() {
                 Some(outcome) => outcome,
-                None => self.outcome(job, verdicts.next(), &reason),
+                None => judged(job, verdicts.next(), &reason),
             })
             .collect()
-    }
-
-    fn tell_breaker(&self, tried: &Tried, probe: bool) {
-        let succeeded = tried.verdicts.iter().any(|v| matches!(v, Verdict::Embedded(_)));
-        match &tried.trouble {
-            Some(trouble) => {
-                let pauses = self.breaker.trouble(Instant::now(), trouble.after);
-                if pauses {
-                    tracing::error!("embedding pauses, jobs wait: {}", trouble.reason);
-                }
-            }
-            None if succeeded => {
-                let goes_on = self.breaker.success();
-                if goes_on {
-                    tracing::info!("embedding goes on");
-                }
-            }
-            None if probe && tried.verdicts.is_empty() => self.breaker.unused(Instant::now()),
-            // Neither the text nor the provider is cleared; its attempt counts, and another text is tried next.
-            None if probe => {
-                self.breaker.trouble(Instant::now(), None);
-            }
-            None => {}
-        }
-    }
-
-    fn outcome(&self, job: &Job, verdict: Option<Verdict>, trouble: &str) -> Outcome {
-        match verdict {
-            Some(Verdict::Embedded(embedding)) => {
-                self.metrics.embedded(embedding.tokens, embedding.cut);
-                Outcome::Embedded { vector: embedding.vector, tokens: embedding.tokens }
-            }
-            Some(Verdict::Guilty(reason)) if job.attempts >= MAX_ATTEMPTS => {
-                tracing::warn!(job = job.id, tenant = %job.tenant, "an embedding job has failed {MAX_ATTEMPTS} times: {reason}");
-                Outcome::Failed { reason }
-            }
-            Some(Verdict::Guilty(reason)) => {
-                Outcome::Again { counts: true, delay: backoff(job.attempts), reason }
-            }
-            Some(Verdict::Untried) | None => Outcome::Again {
-                counts: false,
-                delay: jittered(PUT_BACK),
-                reason: trouble.to_owned(),
-            },
-        }
     }
 
     /// Where the database does not take it at last, the lease brings the jobs back.
@@ -176,6 +129,24 @@ impl Worker {
                 }
                 done => return done,
             }
+        }
+    }
+}
+
+fn judged(job: &Job, verdict: Option<Verdict>, trouble: &str) -> Outcome {
+    match verdict {
+        Some(Verdict::Embedded(embedding)) => {
+            Outcome::Embedded { vector: embedding.vector, tokens: embedding.tokens }
+        }
+        Some(Verdict::Guilty(reason)) if job.attempts >= MAX_ATTEMPTS => {
+            tracing::warn!(job = job.id, tenant = %job.tenant, "an embedding job has failed {MAX_ATTEMPTS} times: {reason}");
+            Outcome::Failed { reason }
+        }
+        Some(Verdict::Guilty(reason)) => {
+            Outcome::Again { counts: true, delay: backoff(job.attempts), reason }
+        }
+        Some(Verdict::Untried) | None => {
+            Outcome::Again { counts: false, delay: jittered(PUT_BACK), reason: trouble.to_owned() }
         }
     }
 }

@@ -1,7 +1,5 @@
 //! `agentfs-server worker`: turns what was written into embeddings. Any number of workers share the jobs.
 
-mod attempt;
-mod breaker;
 mod jobs;
 
 use std::panic::AssertUnwindSafe;
@@ -14,17 +12,18 @@ use sqlx::postgres::PgPool;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use self::breaker::Breaker;
 use self::jobs::Worker;
+use crate::embedding::guarded::{Guarded, Telling};
 use crate::embedding::{Embedder, EmbedderError, embedder};
 use crate::health::Health;
 use crate::http::worker_router;
+use crate::jitter::jittered;
 use crate::listen;
 use crate::metrics::Metrics;
 use crate::settings::{EmbeddingSettings, Settings};
 use crate::store::StoreError;
 use crate::store::embedding_jobs::{PRUNE_BATCH, prune};
-use crate::store::embedding_models::{Filled, ModelRow, Place, fill, register};
+use crate::store::embedding_models::{Filled, ModelRow, Place, fill, register, serve_first};
 
 /// For what is under way when the end is announced; what is not done then comes back when its lease ends.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -33,6 +32,13 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// Time between two prunings of finished jobs, on the average, and between the batches of one.
 const PRUNE_EVERY: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(50);
+/// Time between two looks for entries without embedding, on the average.
+const FILL_EVERY: Duration = Duration::from_hours(1);
+
+const TELLING: Telling = Telling {
+    meanwhile: "jobs wait",
+    late: "the embeddings were not there within the lease (EMBED_LEASE_SECONDS)",
+};
 
 /// Why a worker cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -91,13 +97,14 @@ pub async fn work(
         return ending.wait().await;
     };
     let concurrency = settings.concurrency;
-    let worker = Worker { pool, embedder, settings, breaker: Breaker::default(), metrics };
+    let embedder = Guarded::new(embedder, TELLING, metrics.clone());
+    let worker = Worker { pool, embedder, settings, metrics };
     let Some(model) = worker.registered(&ending).await else { return };
     let (worker, ending, model) = (&worker, &ending, model.id);
     let taking = join_all(
         (0..concurrency).map(|_| supervised("a worker", || worker.take_jobs(model, ending))),
     );
-    let filling = supervised("the filler", || worker.fill(model, ending));
+    let filling = supervised("the filler", || worker.keep_filling(model, ending));
     let pruning = supervised("the pruner", || worker.prune(ending));
     tokio::select! {
         _ = join3(taking, filling, pruning) => {}
@@ -138,7 +145,6 @@ impl Worker {
                     "the database knows the embedding model {} with {} dimensions, not {dimensions}",
                     model.name, row.dimensions
                 ),
-                Err(StoreError::Contended(_)) => continue,
                 Err(error) => error.to_string(),
             };
             if said != trouble {
@@ -150,7 +156,16 @@ impl Worker {
         None
     }
 
-    /// Makes the jobs that entries lack.
+    /// Makes the jobs that entries lack, at the start and now and then: a write that was under way when the model became
+    /// known has made none.
+    async fn keep_filling(&self, model: i32, ending: &Ending) {
+        while !ending.announced() {
+            self.fill(model, ending).await;
+            ending.or_after(jittered(FILL_EVERY)).await;
+        }
+    }
+
+    /// Makes the jobs that entries lack. Then searches may use the model: what it has no embedding of has a job.
     async fn fill(&self, model: i32, ending: &Ending) {
         let (mut place, mut jobs, mut failing) = (Some(Place::default()), 0, false);
         while let Some(here) = place.clone()
@@ -160,7 +175,9 @@ impl Worker {
                 Ok(filled) => {
                     (place, jobs) = (filled.next, jobs + filled.jobs);
                     failing = false;
-                    ending.or_after(jittered(PAUSE)).await;
+                    if place.is_some() {
+                        ending.or_after(jittered(PAUSE)).await;
+                    }
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut failing, true) {
@@ -177,8 +194,13 @@ impl Worker {
         }
     }
 
+    /// Makes the jobs of a page of entries; after the last page, searches may use the model.
     async fn fill_page(&self, model: i32, place: &Place) -> Result<Filled, StoreError> {
-        fill(&mut *self.pool.acquire().await?, model, place).await
+        let filled = fill(&mut *self.pool.acquire().await?, model, place).await?;
+        if filled.next.is_none() && serve_first(&self.pool, model).await? {
+            tracing::info!("searches use the model from now on");
+        }
+        Ok(filled)
     }
 
     async fn prune(&self, ending: &Ending) {
@@ -213,9 +235,4 @@ impl Ending {
     async fn or_after(&self, pause: Duration) {
         let _ = tokio::time::timeout(pause, self.wait()).await;
     }
-}
-
-/// Between half of `mean` and half more: workers that started together do not act together.
-fn jittered(mean: Duration) -> Duration {
-    mean.mul_f64(rand::random_range(0.5..1.5))
 }

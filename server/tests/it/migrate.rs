@@ -18,7 +18,8 @@ async fn many_at_once_migrate_once() {
     let address = database.address();
     let reports = join_all((0..5).map(|_| migrate(&address, None))).await;
     let applied: usize = reports.iter().map(|r| r.as_ref().unwrap().applied).sum();
-    assert_eq!(applied, usize::try_from(SCHEMA_VERSION).unwrap());
+    let all = database.number("SELECT count(*) FROM _sqlx_migrations").await;
+    assert_eq!(i64::try_from(applied).unwrap(), all);
     assert!(reports.iter().all(|r| r.as_ref().unwrap().version == SCHEMA_VERSION));
 }
 

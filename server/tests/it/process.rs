@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -63,7 +63,12 @@ impl Process {
 
     /// All that it has said so far.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+        std::fs::read_to_string(self.log_path()).unwrap()
+    }
+
+    /// The file of its log.
+    pub fn log_path(&self) -> PathBuf {
+        self.folder.path().join("log")
     }
 
     /// Asks it to end, as Kubernetes does.

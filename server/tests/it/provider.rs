@@ -22,7 +22,9 @@ pub const KEY: &str = "sk-a-secret";
 pub enum Mood {
     Well,
     Hangs,
-    Overloaded { retry_after: u32 },
+    Overloaded {
+        retry_after: u32,
+    },
     Broken,
     Unavailable,
     WrongDimensions,
@@ -32,6 +34,8 @@ pub enum Mood {
     CutOff,
     NoJson,
     SameIndexTwice,
+    /// Well, but later.
+    Slow,
 }
 
 /// A text with this word is refused by it whatever its mood, and with it the whole request.
@@ -117,6 +121,7 @@ async fn answer(
         .collect();
     match mood {
         Mood::Well => {}
+        Mood::Slow => tokio::time::sleep(Duration::from_millis(300)).await,
         Mood::Hangs => std::future::pending().await,
         Mood::Overloaded { retry_after } => {
             let wait = [("retry-after", retry_after.to_string())];

@@ -20,7 +20,10 @@ use crate::database::Database;
 use crate::process::{Process, free_port};
 use crate::provider::{DIMENSIONS_TEXT, KEY, Mood, POISON, Provider, REFUSED, vector};
 
-fn variables<'a>(provider: &'a Provider, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+pub fn variables<'a>(
+    provider: &'a Provider,
+    more: &[(&'a str, &'a str)],
+) -> Vec<(&'a str, &'a str)> {
     let mut variables = vec![
         ("OPENAI_API_KEY", KEY),
         ("OPENAI_BASE_URL", provider.url.as_str()),
@@ -39,13 +42,13 @@ fn settings(provider: &Provider, more: &[(&str, &str)]) -> EmbeddingSettings {
 }
 
 /// A worker in this process.
-struct Worker {
+pub struct Worker {
     task: JoinHandle<()>,
     end: watch::Sender<bool>,
 }
 
 impl Worker {
-    fn start(database: &Database, provider: &Provider, more: &[(&str, &str)]) -> Self {
+    pub fn start(database: &Database, provider: &Provider, more: &[(&str, &str)]) -> Self {
         let settings = settings(provider, more);
         let embedder = embedder(&settings.provider).unwrap();
         let (end, ended) = watch::channel(false);
@@ -54,7 +57,7 @@ impl Worker {
         Self { task: tokio::spawn(work), end }
     }
 
-    async fn stop(self) {
+    pub async fn stop(self) {
         self.end.send_replace(true);
         self.task.await.unwrap();
     }
@@ -82,14 +85,14 @@ async fn with_notes(texts: &[String]) -> (Api, Database, Provider) {
 const EMBEDDED: &str =
     "SELECT count(*) FROM embeddings m JOIN entries e USING (tenant_id, agent_id, path)
                          WHERE m.version_id = e.latest_version_id";
-const OPEN: &str = "SELECT count(*) FROM embedding_jobs WHERE status IN ('queued', 'running')";
+pub const OPEN: &str = "SELECT count(*) FROM embedding_jobs WHERE status IN ('queued', 'running')";
 const FAILED: &str = "SELECT count(*) FROM embedding_jobs WHERE status = 'failed'";
 const RUNNING: &str = "SELECT count(*) FROM embedding_jobs WHERE status = 'running'";
 const JOBS: &str = "SELECT count(*) FROM embedding_jobs";
 /// Nobody waits for a pause to pass.
 const HURRY: &str = "UPDATE embedding_jobs SET next_attempt_at = now() WHERE status = 'queued'";
 
-async fn until(database: &Database, sql: &'static str, wanted: i64) {
+pub async fn until(database: &Database, sql: &'static str, wanted: i64) {
     let mut found = -1;
     for _ in 0..600 {
         found = database.number(sql).await;

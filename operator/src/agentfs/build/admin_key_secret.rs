@@ -3,20 +3,18 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 
-use super::kept;
+use super::{entry, kept};
 use crate::agentfs::credentials::AdminKey;
 use crate::agentfs::names::Component;
 use crate::agentfs::plan::Plan;
 
 pub(super) fn build(plan: &Plan, admin_key: &AdminKey) -> Secret {
-    let key = ByteString(admin_key.expose().as_bytes().to_vec());
     Secret {
         metadata: kept(plan, plan.names.admin_key(), Component::Api),
         type_: Some("Opaque".into()),
-        data: Some(BTreeMap::from([("key".to_owned(), key)])),
+        data: Some(BTreeMap::from([entry("key", admin_key.expose())])),
         ..Secret::default()
     }
 }

@@ -3,18 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use secrecy::ExposeSecret as _;
 
-use super::kept;
+use super::{entry, kept};
 use crate::agentfs::credentials::Credentials;
 use crate::agentfs::names::{Component, POSTGRES_PORT};
 use crate::agentfs::plan::Plan;
 
 pub(super) fn build(plan: &Plan, credentials: &Credentials) -> Secret {
     let url = credentials.url(&plan.names.postgres_host(&plan.owner.namespace), POSTGRES_PORT);
-    let entry = |key: &str, value: &str| (key.to_owned(), ByteString(value.as_bytes().to_vec()));
     Secret {
         metadata: kept(plan, plan.names.credentials(), Component::Database),
         type_: Some("Opaque".into()),

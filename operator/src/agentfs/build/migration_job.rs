@@ -1,18 +1,16 @@
 //! The Job that brings the schema to what the server's image needs and makes the first API key valid.
 
-use k8s_openapi::api::batch::v1::{
-    Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
-    PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
-};
+use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{Container, EnvVar, PodSpec, PodTemplateSpec};
 
-use super::{owned, pod};
+use super::variable::secret_env;
+use super::{job, owned, pod};
 use crate::agentfs::credentials::{self, AdminKey};
 use crate::agentfs::names::{ATTEMPT, Component, MIGRATION};
 use crate::agentfs::plan::{Access, Plan};
 
-/// The exit code of `agentfs-server migrate` that means: try again.
-const TRY_AGAIN: i32 = 75;
+/// The container's name.
+const CONTAINER: &str = "migrate";
 
 /// What a migration is made of: the pod that runs it, the key that it makes valid, and the database
 /// that it runs on. When one of them changes, it runs again.
@@ -42,7 +40,7 @@ pub(super) fn build(
         spec: Some(JobSpec {
             backoff_limit: Some(4),
             suspend: Some(plan.suspended && runs),
-            pod_failure_policy: Some(failure_policy()),
+            pod_failure_policy: Some(job::failure_policy(CONTAINER)),
             template,
             ..JobSpec::default()
         }),
@@ -53,19 +51,22 @@ pub(super) fn build(
 pub(super) fn template(plan: &Plan, access: &Access) -> PodTemplateSpec {
     PodTemplateSpec {
         metadata: Some(pod::metadata(plan, &plan.api.pods, Component::Migration, [])),
-        spec: Some(PodSpec {
-            restart_policy: Some("Never".into()),
-            termination_grace_period_seconds: Some(30),
-            containers: vec![container(plan, access)],
-            volumes: Some(vec![pod::scratch("tmp", None)]),
-            ..pod::spec(plan, &plan.api.pods, pod::SERVER_USER)
-        }),
+        spec: Some(pod::trusting(
+            access.authority.as_ref(),
+            PodSpec {
+                restart_policy: Some("Never".into()),
+                termination_grace_period_seconds: Some(30),
+                containers: vec![container(plan, access)],
+                volumes: Some(vec![pod::scratch("tmp", None)]),
+                ..pod::spec(plan, &plan.api.pods, pod::SERVER_USER)
+            },
+        )),
     }
 }
 
 fn container(plan: &Plan, access: &Access) -> Container {
     Container {
-        name: "migrate".into(),
+        name: CONTAINER.into(),
         image: Some(plan.images.server.clone()),
         image_pull_policy: Some("IfNotPresent".into()),
         args: Some(vec!["migrate".into()]),
@@ -80,35 +81,9 @@ fn container(plan: &Plan, access: &Access) -> Container {
 
 fn environment(plan: &Plan, access: &Access) -> Vec<EnvVar> {
     let mut variables = vec![
-        pod::secret_env("DATABASE_URL", &access.secret, &access.key),
-        pod::secret_env("AGENTFS_ADMIN_KEY", &plan.names.admin_key(), "key"),
+        secret_env("DATABASE_URL", &access.secret, &access.key),
+        secret_env("AGENTFS_ADMIN_KEY", &plan.names.admin_key(), "key"),
     ];
-    variables.extend(plan.api.extra_env.iter().cloned());
+    variables.extend(plan.api.migration_environment.iter().cloned());
     variables
-}
-
-/// A pod that a node lost does not count; one that says "try again" counts as one of the few tries of
-/// this Job; any other failure ends the Job at once, and the operator makes the next one later.
-fn failure_policy() -> PodFailurePolicy {
-    PodFailurePolicy {
-        rules: vec![
-            PodFailurePolicyRule {
-                action: "Ignore".into(),
-                on_pod_conditions: Some(vec![PodFailurePolicyOnPodConditionsPattern {
-                    type_: "DisruptionTarget".into(),
-                    status: "True".into(),
-                }]),
-                on_exit_codes: None,
-            },
-            PodFailurePolicyRule {
-                action: "FailJob".into(),
-                on_exit_codes: Some(PodFailurePolicyOnExitCodesRequirement {
-                    container_name: Some("migrate".into()),
-                    operator: "NotIn".into(),
-                    values: vec![TRY_AGAIN],
-                }),
-                on_pod_conditions: None,
-            },
-        ],
-    }
 }

@@ -6,9 +6,11 @@ mod admin_key_secret;
 mod api_autoscaler;
 mod api_deployment;
 mod api_service;
+mod backup_cronjob;
 mod budget;
 mod child;
 mod credentials_secret;
+mod job;
 mod migration_job;
 mod pod;
 mod pooler_deployment;
@@ -16,11 +18,15 @@ mod pooler_secret;
 mod pooler_service;
 mod postgres_service;
 mod postgres_statefulset;
-mod postgres_volume;
+mod server_deployment;
+pub mod variable;
+mod volume_claim;
+mod worker_deployment;
 
+use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -29,7 +35,7 @@ pub use child::{Applied, Child, Prepared, State};
 
 use super::migration::{self, Next};
 use super::names::Component;
-use super::plan::{DatabasePlan, Plan, Pooling, Replicas};
+use super::plan::{BackupVolume, DatabasePlan, Live, Part, Plan, Replicas, Told};
 use crate::crd::DeletionPolicy;
 
 /// Every child of an AgentFS. `S` tells whether they are [`Prepared`] or [`Applied`].
@@ -45,6 +51,10 @@ pub struct Children<S: State> {
     pub migration: Migration<S>,
     /// The API.
     pub api: Api<S>,
+    /// The workers.
+    pub workers: Workers<S>,
+    /// The backups.
+    pub backup: Backup<S>,
 }
 
 /// The embedded database.
@@ -103,6 +113,24 @@ pub struct Api<S: State> {
     pub budget: S::Of<PodDisruptionBudget>,
 }
 
+/// The workers.
+#[derive(Clone, Debug)]
+pub struct Workers<S: State> {
+    /// Their pods.
+    pub deployment: S::Of<Deployment>,
+    /// How many pods there are to be; `None`: however many there are.
+    pub replicas: Option<i32>,
+}
+
+/// The backups.
+#[derive(Clone, Debug)]
+pub struct Backup<S: State> {
+    /// The claim of the volume that holds them.
+    pub volume: S::Of<PersistentVolumeClaim>,
+    /// What makes them.
+    pub cronjob: S::Of<CronJob>,
+}
+
 /// Makes every object of `plan`.
 pub fn build(plan: &Plan) -> Result<Children<Prepared>, serde_json::Error> {
     let migration = migration(plan)?;
@@ -124,6 +152,8 @@ pub fn build(plan: &Plan) -> Result<Children<Prepared>, serde_json::Error> {
             },
             budget: budget::build(plan, plan.names.api(), Component::Api, plan.api.least()),
         },
+        workers: workers(plan, migration.next),
+        backup: backup(plan, migration.next),
         migration,
     })
 }
@@ -132,7 +162,7 @@ pub fn build(plan: &Plan) -> Result<Children<Prepared>, serde_json::Error> {
 /// volume and credentials for ever: the operator deletes no data.
 fn database(plan: &Plan) -> Database<Prepared> {
     let DatabasePlan::Embedded(embedded) = &plan.database else {
-        let moved = plan.api_has_moved();
+        let moved = plan.has_moved();
         return Database {
             credentials: Child::Left,
             volume: Child::Left,
@@ -144,7 +174,12 @@ fn database(plan: &Plan) -> Database<Prepared> {
     let credentials = embedded.credentials.as_ref();
     Database {
         credentials: Child::made(credentials.map(|c| credentials_secret::build(plan, c))),
-        volume: Child::Wanted(postgres_volume::build(plan, embedded)),
+        volume: Child::Wanted(volume_claim::build(
+            plan,
+            plan.names.volume(),
+            Component::Database,
+            &embedded.volume,
+        )),
         service: Child::Wanted(postgres_service::build(plan)),
         postgres: Child::made(credentials.map(|c| postgres_statefulset::build(plan, embedded, c))),
         replicas: Some(plan.unless_suspended(1)),
@@ -162,10 +197,10 @@ fn pooler(plan: &Plan, next: Next) -> Pooler<Prepared> {
         budget: Child::Left,
     };
     let pooler = match &plan.pooling {
-        Pooling::On(pooler) => pooler,
-        Pooling::Barred => return left,
-        Pooling::Off if !plan.api_has_moved() => return left,
-        Pooling::Off => {
+        Part::On(pooler) => pooler,
+        Part::Barred => return left,
+        Part::Off if !plan.has_moved() => return left,
+        Part::Off => {
             return Pooler {
                 config: Child::Unwanted,
                 service: Child::Unwanted,
@@ -176,7 +211,7 @@ fn pooler(plan: &Plan, next: Next) -> Pooler<Prepared> {
         }
     };
     let replicas = plan.unless_suspended(pooler.spec.replicas);
-    let held = plan.api_is_elsewhere() && !matches!(next, Next::Done { .. });
+    let held = plan.is_elsewhere() && !matches!(next, Next::Done { .. });
     let access = plan.access.as_ref().filter(|_| !held);
     Pooler {
         config: Child::made(access.map(|access| pooler_secret::build(plan, pooler, access))),
@@ -189,16 +224,62 @@ fn pooler(plan: &Plan, next: Next) -> Pooler<Prepared> {
     }
 }
 
-/// The API's pods. A new image, and another database, are rolled out only when the schema is there.
-/// Until then pods of the previous image go on; pods on another database are left as they are.
+/// The API's pods. Those that run are left as they are while what they are to be told is not known.
 fn api_deployment(plan: &Plan, next: Next) -> Option<Deployment> {
     let way = plan.way()?;
-    let image = match next {
-        Next::Done { .. } => plan.images.server.as_str(),
-        _ if plan.api_is_elsewhere() => return None,
-        _ => plan.api.live.as_ref()?.image.as_deref()?,
-    };
+    if matches!(plan.api.environment, Told::Lacking(_)) && plan.api.live.is_some() {
+        return None;
+    }
+    let image = server_image(plan, plan.api.live.as_ref(), next)?;
     Some(api_deployment::build(plan, &way, image))
+}
+
+/// The workers.
+fn workers(plan: &Plan, next: Next) -> Workers<Prepared> {
+    let workers = match &plan.workers {
+        Part::Off => return Workers { deployment: Child::Unwanted, replicas: None },
+        Part::Barred => return Workers { deployment: Child::Left, replicas: None },
+        Part::On(workers) => workers,
+    };
+    let deployment = || {
+        let way = plan.way()?;
+        let image = server_image(plan, plan.live_workers.as_ref(), next)?;
+        Some(worker_deployment::build(plan, workers, &way, image))
+    };
+    Workers { deployment: Child::made(deployment()), replicas: Some(workers.replicas) }
+}
+
+/// The backups. Their volume is never removed. While another database is being made ready, that which is
+/// in use is backed up as before.
+fn backup(plan: &Plan, next: Next) -> Backup<Prepared> {
+    let Some(backup) = plan.backup.plan() else {
+        return Backup { volume: Child::Left, cronjob: Child::Unwanted };
+    };
+    let held = plan.is_elsewhere() && !matches!(next, Next::Done { .. });
+    let access = plan.access.as_ref().filter(|_| !held);
+    Backup {
+        volume: match &backup.volume {
+            BackupVolume::Own(volume) => Child::Wanted(volume_claim::build(
+                plan,
+                plan.names.backups(),
+                Component::Backup,
+                volume,
+            )),
+            BackupVolume::Existing(_) => Child::Left,
+        },
+        cronjob: Child::made(access.map(|access| backup_cronjob::build(plan, backup, access))),
+    }
+}
+
+/// The image that pods of the server are to have. A new image, and another database, are rolled out
+/// only when the schema is there. Until then pods of the previous image go on; pods on another
+/// database are left as they are.
+fn server_image<'a>(plan: &'a Plan, live: Option<&'a Live>, next: Next) -> Option<&'a str> {
+    if matches!(next, Next::Done { .. }) {
+        return Some(&plan.images.server);
+    }
+    let wanted = plan.way().map(|way| way.mark);
+    live.filter(|live| live.database == wanted)?.image.as_deref()
 }
 
 fn migration(plan: &Plan) -> Result<Migration<Prepared>, serde_json::Error> {
@@ -247,4 +328,9 @@ fn free(plan: &Plan, name: String, component: Component) -> ObjectMeta {
         labels: Some(plan.names.labels(component)),
         ..ObjectMeta::default()
     }
+}
+
+/// An entry of a Secret.
+fn entry(key: &str, value: &str) -> (String, ByteString) {
+    (key.to_owned(), ByteString(value.as_bytes().to_vec()))
 }

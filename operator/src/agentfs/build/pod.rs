@@ -5,17 +5,18 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::{DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
-    Capabilities, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource, Lifecycle,
-    LifecycleHandler, LocalObjectReference, PodSecurityContext, PodSpec, ResourceRequirements,
-    SeccompProfile, SecretKeySelector, SecurityContext, ServicePort, ServiceSpec, SleepAction,
+    Capabilities, ContainerPort, EmptyDirVolumeSource, KeyToPath, Lifecycle, LifecycleHandler,
+    LocalObjectReference, PodSecurityContext, PodSpec, ResourceRequirements, SeccompProfile,
+    SecretVolumeSource, SecurityContext, ServicePort, ServiceSpec, SleepAction,
     TopologySpreadConstraint, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use crate::agentfs::names::Component;
-use crate::agentfs::plan::{Plan, PodPlan};
+use super::variable::env;
+use crate::agentfs::names::{AUTHORITY, Component};
+use crate::agentfs::plan::{Authority, Plan, PodPlan};
 use crate::crd::{ImagePullSecret, Resources};
 
 /// The user of the AgentFS server's image.
@@ -165,27 +166,6 @@ pub(super) fn resources(
     }
 }
 
-/// An environment variable with the value of a Secret's key.
-pub(super) fn secret_env(variable: &str, secret: &str, key: &str) -> EnvVar {
-    EnvVar {
-        name: variable.into(),
-        value: None,
-        value_from: Some(EnvVarSource {
-            secret_key_ref: Some(SecretKeySelector {
-                name: secret.into(),
-                key: key.into(),
-                optional: None,
-            }),
-            ..EnvVarSource::default()
-        }),
-    }
-}
-
-/// An environment variable with a plain value.
-pub(super) fn env(variable: &str, value: impl Into<String>) -> EnvVar {
-    EnvVar { name: variable.into(), value: Some(value.into()), value_from: None }
-}
-
 /// A port of a container.
 pub(super) fn port(name: &str, number: u16) -> ContainerPort {
     ContainerPort {
@@ -203,6 +183,41 @@ pub(super) fn scratch(name: &str, memory: Option<&str>) -> Volume {
         empty_dir: Some(EmptyDirVolumeSource {
             medium: memory.map(|_| "Memory".into()),
             size_limit: memory.map(|limit| Quantity(limit.into())),
+        }),
+        ..Volume::default()
+    }
+}
+
+/// A pod whose containers trust the database's authority, where the spec names one: they see its
+/// certificates as a file, and the variable says where, to the driver and to libpq alike.
+pub(super) fn trusting(authority: Option<&Authority>, mut spec: PodSpec) -> PodSpec {
+    let Some(authority) = authority else { return spec };
+    let (folder, file) = AUTHORITY.rsplit_once('/').unwrap_or_default();
+    for container in &mut spec.containers {
+        let variables = container.env.get_or_insert_default();
+        if !variables.iter().any(|variable| variable.name == "PGSSLROOTCERT") {
+            variables.push(env("PGSSLROOTCERT", AUTHORITY));
+        }
+        let mounts = container.volume_mounts.get_or_insert_default();
+        mounts.push(VolumeMount { read_only: Some(true), ..mount("authority", folder) });
+    }
+    spec.volumes.get_or_insert_default().push(secret_files(
+        "authority",
+        &authority.secret,
+        vec![KeyToPath { key: authority.key.clone(), path: file.into(), mode: None }],
+    ));
+    spec
+}
+
+/// Entries of a Secret as files that only the pod's user reads.
+pub(super) fn secret_files(name: &str, secret: &str, items: Vec<KeyToPath>) -> Volume {
+    Volume {
+        name: name.into(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(secret.into()),
+            default_mode: Some(0o440),
+            items: Some(items),
+            optional: None,
         }),
         ..Volume::default()
     }

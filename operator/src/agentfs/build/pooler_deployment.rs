@@ -2,8 +2,7 @@
 
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec};
 use k8s_openapi::api::core::v1::{
-    Container, KeyToPath, PodSpec, PodTemplateSpec, Probe, SecretVolumeSource, TCPSocketAction,
-    Volume, VolumeMount,
+    Container, KeyToPath, PodSpec, PodTemplateSpec, Probe, TCPSocketAction, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use secrecy::ExposeSecret as _;
@@ -19,8 +18,10 @@ use crate::agentfs::pooler::{FOLDER, INI, USERLIST, ini, userlist};
 const DRAIN_SECONDS: i64 = 25;
 
 pub(super) fn build(plan: &Plan, pooler: &PoolerPlan, access: &Access) -> Deployment {
-    let (ini, userlist) = (ini(pooler, &access.url), userlist(&pooler.credentials));
-    let hash = hash([ini.expose_secret(), userlist.expose_secret()]);
+    let (ini, userlist) = (ini(pooler, access), userlist(&pooler.credentials));
+    // The certificates of the database's authority are in neither; the hash of the access has them.
+    let authority = access.authority.as_ref().map(|_| access.hash.as_str());
+    let hash = hash([ini.expose_secret(), userlist.expose_secret()].into_iter().chain(authority));
     let metadata = pod::metadata(plan, &pooler.pods, Component::Pooler, [(SECRET_HASH, hash)]);
     Deployment {
         metadata: owned(plan, plan.names.pooler(), Component::Pooler),
@@ -31,7 +32,7 @@ pub(super) fn build(plan: &Plan, pooler: &PoolerPlan, access: &Access) -> Deploy
             strategy: Some(pod::one_more_then_one_less(IntOrString::Int(1))),
             template: PodTemplateSpec {
                 metadata: Some(metadata),
-                spec: Some(pod_spec(plan, pooler)),
+                spec: Some(pod::trusting(access.authority.as_ref(), pod_spec(plan, pooler))),
             },
             ..DeploymentSpec::default()
         }),
@@ -51,16 +52,7 @@ fn pod_spec(plan: &Plan, pooler: &PoolerPlan) -> PodSpec {
 
 fn configuration(plan: &Plan) -> Volume {
     let item = |key: &str| KeyToPath { key: key.into(), path: key.into(), mode: None };
-    Volume {
-        name: "configuration".into(),
-        secret: Some(SecretVolumeSource {
-            secret_name: Some(plan.names.pooler()),
-            default_mode: Some(0o440),
-            items: Some(vec![item(INI), item(USERLIST)]),
-            optional: None,
-        }),
-        ..Volume::default()
-    }
+    pod::secret_files("configuration", &plan.names.pooler(), vec![item(INI), item(USERLIST)])
 }
 
 fn container(plan: &Plan, pooler: &PoolerPlan) -> Container {

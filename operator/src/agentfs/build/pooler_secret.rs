@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use secrecy::ExposeSecret as _;
 
-use super::owned;
+use super::{entry, owned};
 use crate::agentfs::names::{Component, POOLER_PORT};
 use crate::agentfs::plan::{Access, Plan, PoolerPlan};
 use crate::agentfs::pooler::{INI, USERLIST, ini, userlist};
@@ -14,12 +13,11 @@ use crate::agentfs::pooler::{INI, USERLIST, ini, userlist};
 pub(super) fn build(plan: &Plan, pooler: &PoolerPlan, access: &Access) -> Secret {
     let credentials = &pooler.credentials;
     let url = credentials.url(&plan.names.pooler_host(&plan.owner.namespace), POOLER_PORT);
-    let entry = |key: &str, value: &str| (key.to_owned(), ByteString(value.as_bytes().to_vec()));
     Secret {
         metadata: owned(plan, plan.names.pooler(), Component::Pooler),
         type_: Some("Opaque".into()),
         data: Some(BTreeMap::from([
-            entry(INI, ini(pooler, &access.url).expose_secret()),
+            entry(INI, ini(pooler, access).expose_secret()),
             entry(USERLIST, userlist(credentials).expose_secret()),
             entry("password", credentials.password.expose_secret()),
             entry("DATABASE_URL", url.expose_secret()),

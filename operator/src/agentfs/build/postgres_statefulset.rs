@@ -3,9 +3,10 @@
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec};
 use k8s_openapi::api::core::v1::{
     Container, ExecAction, KeyToPath, PersistentVolumeClaimVolumeSource, PodSpec, PodTemplateSpec,
-    Probe, SecretVolumeSource, Volume, VolumeMount,
+    Probe, Volume, VolumeMount,
 };
 
+use super::variable::env;
 use super::{owned, pod};
 use crate::agentfs::credentials::Credentials;
 use crate::agentfs::names::{Component, POSTGRES_PORT, SECRET_HASH};
@@ -57,20 +58,11 @@ fn pod_spec(plan: &Plan, database: &EmbeddedPlan, credentials: &Credentials) -> 
                 }),
                 ..Volume::default()
             },
-            Volume {
-                name: "credentials".into(),
-                secret: Some(SecretVolumeSource {
-                    secret_name: Some(plan.names.credentials()),
-                    default_mode: Some(0o440),
-                    items: Some(vec![KeyToPath {
-                        key: "password".into(),
-                        path: "password".into(),
-                        mode: None,
-                    }]),
-                    optional: None,
-                }),
-                ..Volume::default()
-            },
+            pod::secret_files(
+                "credentials",
+                &plan.names.credentials(),
+                vec![KeyToPath { key: "password".into(), path: "password".into(), mode: None }],
+            ),
             pod::scratch("run", None),
             pod::scratch("tmp", None),
             pod::scratch("shm", Some("256Mi")),
@@ -86,9 +78,9 @@ fn container(plan: &Plan, database: &EmbeddedPlan, credentials: &Credentials) ->
         image_pull_policy: Some("IfNotPresent".into()),
         ports: Some(vec![pod::port("postgres", POSTGRES_PORT)]),
         env: Some(vec![
-            pod::env("POSTGRES_USER", &credentials.username),
-            pod::env("POSTGRES_DB", &credentials.database),
-            pod::env("POSTGRES_PASSWORD_FILE", format!("{SECRETS}/password")),
+            env("POSTGRES_USER", &credentials.username),
+            env("POSTGRES_DB", &credentials.database),
+            env("POSTGRES_PASSWORD_FILE", format!("{SECRETS}/password")),
         ]),
         resources: Some(pod::resources(database.resources.as_ref(), ["100m", "256Mi", "1Gi"])),
         security_context: Some(pod::confined()),

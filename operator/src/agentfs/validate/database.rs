@@ -1,19 +1,19 @@
 //! The database to be, and the way to it.
 
-use k8s_openapi::api::core::v1::{PersistentVolumeClaimSpec, Secret};
+use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 
-use super::{Invalid, amounts_are_fit, kept_secret, pod_plan};
-use crate::agentfs::conditions::CREDENTIALS_READY;
+use super::{Invalid, amounts_are_fit, kept_secret, pod_plan, volume_plan};
+use crate::agentfs::conditions::{CREDENTIALS_READY, DATABASE_READY};
 use crate::agentfs::credentials::{self, Credentials, EXAMPLE_URL, Unusable};
 use crate::agentfs::database_url::DatabaseUrl;
 use crate::agentfs::names::{Names, POSTGRES_PORT};
 use crate::agentfs::observe::Observed;
 use crate::agentfs::obstacles::{Obstacle, Problem};
 use crate::agentfs::ownership::Owner;
-use crate::agentfs::plan::{Access, DatabasePlan, EmbeddedPlan};
+use crate::agentfs::plan::{Access, Authority, DatabasePlan, EmbeddedPlan};
 use crate::agentfs::pooler;
-use crate::crd::{AgentFSSpec, Embedded, External, Quantity};
+use crate::crd::{AgentFSSpec, Embedded, External};
 
 /// The field that names the Secret of an external database.
 const SECRET_REF: &str = "spec.database.external.secretRef";
@@ -35,7 +35,8 @@ pub(super) fn plan(
         (None, Some(external)) => {
             let pooled = spec.pooler.enabled;
             let access = external_access(external, pooled, &owner.namespace, observed, obstacles);
-            Ok((DatabasePlan::External, access))
+            let secret = external.secret_ref.name.clone();
+            Ok((DatabasePlan::External { secret }, access))
         }
         _ => Err(Invalid {
             field: "spec.database",
@@ -50,8 +51,6 @@ pub(super) fn postgres_is_ready(observed: &Observed) -> bool {
     status.and_then(|s| s.ready_replicas).unwrap_or(0) >= 1
 }
 
-/// An existing volume keeps its class and never shrinks, so that an AgentFS that is made again finds
-/// its data whatever its manifest says of the size.
 fn embedded_plan(
     embedded: &Embedded,
     names: &Names,
@@ -59,20 +58,9 @@ fn embedded_plan(
     obstacles: &mut Vec<Obstacle>,
 ) -> Result<EmbeddedPlan, Invalid> {
     amounts_are_fit("spec.database.embedded.resources", embedded.resources.as_ref())?;
-    let wanted = &embedded.storage.size;
-    if !wanted.is_valid() {
-        return Err(Invalid {
-            field: "spec.database.embedded.storage.size",
-            problem: format!("{:?} is not a size; example: 10Gi", wanted.as_str()),
-        });
-    }
-    let (size, storage_class) = match observed.volume.as_ref().and_then(|v| v.spec.as_ref()) {
-        Some(live) => kept_volume(wanted, live),
-        None => (wanted.clone(), embedded.storage.storage_class_name.clone()),
-    };
+    let size = "spec.database.embedded.storage.size";
     Ok(EmbeddedPlan {
-        size,
-        storage_class,
+        volume: volume_plan(size, &embedded.storage, observed.volume.as_ref())?,
         resources: embedded.resources.clone(),
         pods: pod_plan("spec.database.embedded.affinity", &embedded.pods)?,
         credentials: kept_secret(
@@ -83,15 +71,6 @@ fn embedded_plan(
             Credentials::generate,
         ),
     })
-}
-
-fn kept_volume(wanted: &Quantity, live: &PersistentVolumeClaimSpec) -> (Quantity, Option<String>) {
-    let held = live.resources.as_ref().and_then(|r| r.requests.as_ref()?.get("storage"));
-    let size = match held.map(|size| Quantity::new(&size.0)) {
-        Some(held) if held.compare(wanted) == Some(std::cmp::Ordering::Greater) => held,
-        _ => wanted.clone(),
-    };
-    (size, live.storage_class_name.clone())
 }
 
 fn embedded_access(
@@ -105,6 +84,7 @@ fn embedded_access(
         secret: names.credentials(),
         key: "DATABASE_URL".into(),
         url: credentials.address(&names.postgres_host(namespace), POSTGRES_PORT),
+        authority: None,
         // Another volume is another database.
         identity: observed.volume.as_ref().and_then(ResourceExt::uid).unwrap_or_default(),
         hash: credentials.hash(),
@@ -128,32 +108,44 @@ fn external_access(
                  -n {namespace} --from-literal={key}={EXAMPLE_URL}"
             ),
         }),
-        Some(live) => url_of(live, key, pooled).map_err(|(unusable, remedy)| {
+        Some(live) => client_of(live, external, pooled).map_err(|(unusable, remedy)| {
             Problem::SecretUnusable { secret: secret.clone(), unusable, remedy }
         }),
     };
-    match read {
-        Ok((url, hash)) => Some(Access {
-            secret: secret.clone(),
-            key: key.clone(),
-            identity: url.identity(),
-            hash,
-            url,
-        }),
+    let (url, hash) = match read {
+        Ok(read) => read,
         Err(problem) => {
             obstacles.push(Obstacle { of: CREDENTIALS_READY, problem });
-            None
+            return None;
         }
+    };
+    let identity = url.identity();
+    let mut claims = observed.claims.iter();
+    if let Some(claim) = claims.find(|claim| claim.comes_first && claim.identity == identity) {
+        let database = format!("{}/{}", url.endpoint(), url.database);
+        let problem = Problem::DatabaseInUse { database, by: claim.by.clone() };
+        obstacles.push(Obstacle { of: DATABASE_READY, problem });
+        return None;
     }
+    let authority = external.ca_key.clone().map(|key| Authority { secret: secret.clone(), key });
+    Some(Access { secret: secret.clone(), key: key.clone(), url, identity, authority, hash })
 }
 
-/// The URL that a Secret holds, with its hash, or what is wrong with it and what to do.
-fn url_of(
+/// The URL that a Secret holds, with a hash of all that it tells clients, or what is wrong with it and
+/// what to do.
+fn client_of(
     secret: &Secret,
-    key: &str,
+    external: &External,
     pooled: bool,
 ) -> Result<(DatabaseUrl, String), (Unusable, &'static str)> {
-    let (url, hash) = credentials::database_url(secret, key).map_err(|unusable| {
+    let key = &external.secret_ref.key;
+    let read = || {
+        let (url, hash) = credentials::database_url(secret, key)?;
+        let Some(authority) = &external.ca_key else { return Ok((url, hash)) };
+        let certificates = credentials::certificates(secret, authority)?;
+        Ok((url, credentials::hash([hash.as_str(), certificates.as_str()])))
+    };
+    let (url, hash) = read().map_err(|unusable| {
         (
             unusable,
             "Correct the Secret, or name another in spec.database.external.secretRef; the operator \

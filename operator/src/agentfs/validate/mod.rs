@@ -1,10 +1,14 @@
 //! The second call of a reconcile: the resource and what was seen become a plan that can be carried
 //! out, or a sentence that says why not.
 
+mod backup;
 mod database;
+mod environment;
 mod pooler;
+mod worker;
 
-use k8s_openapi::api::core::v1::{EnvVar, Secret};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
 
 use super::conditions::CREDENTIALS_READY;
 use super::credentials::{AdminKey, Unusable};
@@ -13,9 +17,10 @@ use super::names::{Component, DATABASE, Names};
 use super::observe::Observed;
 use super::obstacles::{Obstacle, Problem};
 use super::ownership::Owner;
-use super::plan::{ApiPlan, DatabasePlan, LiveApi, Plan, PodPlan, Replicas, SchemaFacts};
+use super::plan::{ApiPlan, DatabasePlan, Live, Plan, PodPlan, Replicas, SchemaFacts, VolumePlan};
+use super::pods;
 use super::rollout::is_rolled_out;
-use crate::crd::{Affinity, AgentFS, AgentFSSpec, PodSettings, Resources};
+use crate::crd::{Affinity, AgentFS, AgentFSSpec, PodSettings, Quantity, Resources, Storage};
 use crate::settings::Images;
 
 /// A field of the spec is wrong. The API server refuses most of these already. Nothing is changed
@@ -52,8 +57,11 @@ pub fn validate(
     let database_ready = !spec.suspend
         && match database {
             DatabasePlan::Embedded(_) => database::postgres_is_ready(observed),
-            DatabasePlan::External => true,
+            DatabasePlan::External { .. } => true,
         };
+    let embeddings = environment::embeddings(spec, &owner, observed, &mut obstacles);
+    let extra_env = spec.api.extra_env.iter().cloned();
+    let has_pods = !observed.pods_of(Component::Api).is_empty();
     let pooling = pooler::plan(&spec.pooler, &names, observed, &obstacles)?;
     Ok(Plan {
         owner,
@@ -69,12 +77,18 @@ pub fn validate(
         api: ApiPlan {
             replicas: replicas(spec, observed),
             resources: spec.api.resources.clone(),
-            extra_env: spec.api.extra_env.iter().cloned().map(without_empty_value).collect(),
-            environment: observed.references.environment(spec),
+            environment: environment::of_api(spec, &embeddings, &observed.references),
+            migration_environment: extra_env.map(environment::without_empty_value).collect(),
             pods: pod_plan("spec.api.affinity", &spec.api.pods)?,
-            live: live_api(observed),
-            has_pods: !observed.pods_of(Component::Api).is_empty(),
+            live: observed.api.as_ref().and_then(|api| live(api, Component::Api)),
+            has_pods,
         },
+        workers: worker::plan(spec, &embeddings, observed)?,
+        live_workers: observed.workers.as_ref().and_then(|of| live(of, Component::Worker)),
+        backup: backup::plan(&spec.backup, observed)?,
+        has_clients: has_pods
+            || !observed.pods_of(Component::Worker).is_empty()
+            || observed.pods_of(Component::Backup).into_iter().any(pods::runs),
         database,
         access,
         pooling,
@@ -127,10 +141,31 @@ fn pod_plan(field: &'static str, settings: &PodSettings) -> Result<PodPlan, Inva
     Ok(PodPlan { settings: settings.clone(), affinity })
 }
 
-/// The API server leaves an empty value out, and it would read as changed for ever.
-fn without_empty_value(mut variable: EnvVar) -> EnvVar {
-    variable.value = variable.value.filter(|value| !value.is_empty());
-    variable
+/// A volume as the spec wants it, `field` being its size. One that is there keeps its class and never
+/// shrinks, so that an AgentFS that is made again finds its data whatever its manifest says of the size.
+fn volume_plan(
+    field: &'static str,
+    wanted: &Storage,
+    live: Option<&PersistentVolumeClaim>,
+) -> Result<VolumePlan, Invalid> {
+    if !wanted.size.is_valid() {
+        return Err(Invalid {
+            field,
+            problem: format!("{:?} is not a size; example: 10Gi", wanted.size.as_str()),
+        });
+    }
+    let Some(live) = live.and_then(|claim| claim.spec.as_ref()) else {
+        return Ok(VolumePlan {
+            size: wanted.size.clone(),
+            storage_class: wanted.storage_class_name.clone(),
+        });
+    };
+    let held = live.resources.as_ref().and_then(|r| r.requests.as_ref()?.get("storage"));
+    let size = match held.map(|size| Quantity::new(&size.0)) {
+        Some(held) if held.compare(&wanted.size) == Some(std::cmp::Ordering::Greater) => held,
+        _ => wanted.size.clone(),
+    };
+    Ok(VolumePlan { size, storage_class: live.storage_class_name.clone() })
 }
 
 /// What a Secret of ours holds, or what it shall hold where there is none. One that is there and
@@ -172,17 +207,17 @@ fn replicas(spec: &AgentFSSpec, observed: &Observed) -> Replicas {
     }
 }
 
-fn live_api(observed: &Observed) -> Option<LiveApi> {
-    let api = observed.api.as_ref()?;
-    let spec = api.spec.as_ref()?;
+/// What a Deployment of the server's program runs; its container has the component's name.
+fn live(deployment: &Deployment, component: Component) -> Option<Live> {
+    let spec = deployment.spec.as_ref()?;
     let template = &spec.template;
-    let container =
-        template.spec.as_ref().and_then(|pod| pod.containers.iter().find(|c| c.name == "api"));
+    let mut containers = template.spec.iter().flat_map(|pod| &pod.containers);
+    let container = containers.find(|container| container.name == component.as_str());
     let annotations = template.metadata.as_ref().and_then(|m| m.annotations.as_ref());
-    Some(LiveApi {
+    Some(Live {
         replicas: spec.replicas.unwrap_or(1),
         image: container.and_then(|c| c.image.clone()),
         database: annotations.and_then(|a| a.get(DATABASE).cloned()),
-        rolled_out: is_rolled_out(api),
+        rolled_out: is_rolled_out(deployment),
     })
 }

@@ -5,7 +5,7 @@ use crate::agentfs::credentials::Credentials;
 use crate::agentfs::names::Names;
 use crate::agentfs::observe::Observed;
 use crate::agentfs::obstacles::Obstacle;
-use crate::agentfs::plan::{PoolerPlan, Pooling};
+use crate::agentfs::plan::{Part, PoolerPlan};
 use crate::crd::Pooler;
 
 /// What is there of the pool's configuration is made anew where it is not as it was made, so it is
@@ -15,16 +15,16 @@ pub(super) fn plan(
     names: &Names,
     observed: &Observed,
     obstacles: &[Obstacle],
-) -> Result<Pooling, Invalid> {
+) -> Result<Part<PoolerPlan>, Invalid> {
     amounts_are_fit("spec.pooler.resources", spec.resources.as_ref())?;
     let pods = pod_plan("spec.pooler.affinity", &spec.pods)?;
     if !spec.enabled {
-        return Ok(Pooling::Off);
+        return Ok(Part::Off);
     }
     if obstacles.iter().any(|obstacle| obstacle.bars("Secret", &names.pooler())) {
-        return Ok(Pooling::Barred);
+        return Ok(Part::Barred);
     }
-    Ok(Pooling::On(Box::new(PoolerPlan {
+    Ok(Part::On(Box::new(PoolerPlan {
         spec: spec.clone(),
         pods,
         credentials: Credentials::regenerate(observed.pooler_config.as_ref()),

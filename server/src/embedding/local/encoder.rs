@@ -12,6 +12,7 @@ use super::linear::{Kernels, Linear, Precision, Space};
 use super::weights::{Config, Weights};
 
 pub(super) struct Encoder {
+    precision: Precision,
     size: usize,
     words: Vec<f32>,
     /// With what marks the first sentence, which all of a text is.
@@ -38,6 +39,7 @@ impl Encoder {
             add(position, &sentences[..size]);
         }
         Ok(Self {
+            precision,
             size,
             words: table("word_embeddings", config.vocab_size)?,
             positions,
@@ -46,6 +48,10 @@ impl Encoder {
                 .map(|n| Layer::load(config, weights, &kernels, precision, n))
                 .collect::<Result<_, _>>()?,
         })
+    }
+
+    pub(super) fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The vector of each text, of length 1: the mean of its tokens' vectors. Tokens are of the vocabulary, and of a text no

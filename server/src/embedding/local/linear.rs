@@ -197,6 +197,7 @@ struct Round<'a> {
 impl SimdOp for Round<'_> {
     type Output = ();
 
+    #[expect(clippy::inline_always, reason = "rten-simd needs it, or each instruction is a call")]
     #[inline(always)]
     fn eval<I: Isa>(self, isa: I) {
         let (ops, whole) = (isa.f32(), isa.i32());
@@ -215,7 +216,7 @@ impl SimdOp for Round<'_> {
         }
         for (from, to) in rows.remainder().iter().zip(to.into_remainder()) {
             let number = (from * self.scale.recip()).round_ties_even() as i32 + self.zero;
-            *to = number.clamp(0, 255) as u8;
+            *to = u8::try_from(number.max(0)).unwrap_or(u8::MAX);
         }
     }
 }
@@ -234,6 +235,7 @@ struct Restore<'a> {
 impl SimdOp for Restore<'_> {
     type Output = ();
 
+    #[expect(clippy::inline_always, reason = "rten-simd needs it, or each instruction is a call")]
     #[inline(always)]
     fn eval<I: Isa>(self, isa: I) {
         let (ops, whole) = (isa.f32(), isa.i32());

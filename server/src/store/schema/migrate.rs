@@ -237,7 +237,8 @@ mod tests {
 
     #[test]
     fn the_last_migration_is_this_programs_schema() {
-        let last = MIGRATIONS.iter().map(|m| m.version).max();
+        // An index of its own changes nothing that a program needs.
+        let last = MIGRATIONS.iter().filter(|m| !m.no_tx).map(|m| m.version).max();
         assert_eq!(last, Some(SCHEMA_VERSION.into()));
     }
 }

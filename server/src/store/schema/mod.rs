@@ -35,7 +35,7 @@ pub const TABLES: [&str; 12] = [
 /// What the database says of its schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
 pub struct SchemaVersion {
-    /// The newest migration's number.
+    /// The number of the newest migration that is more than an index.
     pub version: i32,
     /// The oldest schema that a program may have been built for and still work here.
     pub min_compatible: i32,

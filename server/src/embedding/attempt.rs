@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::embedding::{EmbedError, Embedder, Embedding};
+use super::{EmbedError, Embedder, Embedding};
 use crate::metrics::Metrics;
 
 /// Texts that failed alone, without one that did not: then it is not they who are guilty.
@@ -13,7 +13,7 @@ const TOO_MANY_GUILTY: usize = 3;
 
 /// What became of a text.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Verdict {
+pub enum Verdict {
     /// It has a vector.
     Embedded(Embedding),
     /// It failed, and alone: this is why.
@@ -24,27 +24,28 @@ pub(super) enum Verdict {
 
 /// Why a batch was given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Trouble {
+pub struct Trouble {
     /// How long the provider asks to be left alone.
-    pub(super) after: Option<Duration>,
+    pub after: Option<Duration>,
     /// A sentence.
-    pub(super) reason: String,
+    pub reason: String,
 }
 
 /// What became of a batch.
 #[derive(Debug)]
-pub(super) struct Tried {
+pub struct Tried {
     /// Of each text, in their order.
-    pub(super) verdicts: Vec<Verdict>,
+    pub verdicts: Vec<Verdict>,
     /// Why the rest was not tried.
-    pub(super) trouble: Option<Trouble>,
+    pub trouble: Option<Trouble>,
 }
 
-/// Embeds `texts` until `deadline`.
-pub(super) async fn embed(
+/// Embeds `texts` until `deadline`; `late` is the sentence that says which one that was.
+pub async fn embed(
     embedder: &dyn Embedder,
     texts: &[&str],
     deadline: Instant,
+    late: &str,
     metrics: &Metrics,
 ) -> Tried {
     let mut attempt = Attempt::new(texts.len());
@@ -52,10 +53,7 @@ pub(super) async fn embed(
         let began = Instant::now();
         let answered = timeout_at(deadline, embedder.embed(&texts[range.clone()])).await;
         metrics.embedding_request(answered.as_ref().is_ok_and(Result::is_ok), began.elapsed());
-        let answered = answered.unwrap_or_else(|_| {
-            let late = "the embeddings were not there within the lease (EMBED_LEASE_SECONDS)";
-            Err(EmbedError::Down(late.to_owned()))
-        });
+        let answered = answered.unwrap_or_else(|_| Err(EmbedError::Down(late.to_owned())));
         if let Err(trouble) = attempt.note(range, answered) {
             return Tried { verdicts: attempt.verdicts, trouble: Some(trouble) };
         }

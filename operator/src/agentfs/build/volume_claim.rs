@@ -1,5 +1,5 @@
-//! The claim of the database volume. The operator makes it itself, and not by a template of the
-//! StatefulSet: so it can grow, and it is plain that nobody owns it and nobody deletes it.
+//! The claims of volumes that hold data. The operator makes them itself, and not by a template: so they
+//! can grow, and it is plain that nobody owns them and nobody deletes them.
 
 use std::collections::BTreeMap;
 
@@ -10,15 +10,20 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::kept;
 use crate::agentfs::names::Component;
-use crate::agentfs::plan::{EmbeddedPlan, Plan};
+use crate::agentfs::plan::{Plan, VolumePlan};
 
-pub(super) fn build(plan: &Plan, database: &EmbeddedPlan) -> PersistentVolumeClaim {
-    let size = Quantity(database.size.as_str().to_owned());
+pub(super) fn build(
+    plan: &Plan,
+    name: String,
+    component: Component,
+    volume: &VolumePlan,
+) -> PersistentVolumeClaim {
+    let size = Quantity(volume.size.as_str().to_owned());
     PersistentVolumeClaim {
-        metadata: kept(plan, plan.names.volume(), Component::Database),
+        metadata: kept(plan, name, component),
         spec: Some(PersistentVolumeClaimSpec {
             access_modes: Some(vec!["ReadWriteOnce".into()]),
-            storage_class_name: database.storage_class.clone(),
+            storage_class_name: volume.storage_class.clone(),
             resources: Some(VolumeResourceRequirements {
                 requests: Some(BTreeMap::from([("storage".to_owned(), size)])),
                 limits: None,

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::jittered;
+use crate::jitter::jittered;
 
 /// The pause after the first trouble; each further one doubles it.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -13,7 +13,7 @@ const LONGEST_ASKED: Duration = Duration::from_hours(1);
 
 /// What may be tried now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Permit {
+pub enum Permit {
     /// Whole batches.
     Batch,
     /// One job, by one of those who ask.
@@ -24,7 +24,7 @@ pub(super) enum Permit {
 
 /// Shared by all who use one provider.
 #[derive(Debug, Default)]
-pub(super) struct Breaker(Mutex<State>);
+pub struct Breaker(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -36,7 +36,7 @@ struct State {
 
 impl Breaker {
     /// What may be tried at the moment `now`; a probe is given out once, and again if nobody reports within `patience`.
-    pub(super) fn permit(&self, now: Instant, patience: Duration) -> Permit {
+    pub fn permit(&self, now: Instant, patience: Duration) -> Permit {
         let mut state = self.state();
         let Some(until) = state.until else { return Permit::Batch };
         if now < until {
@@ -47,7 +47,7 @@ impl Breaker {
     }
 
     /// The probe found no job to try: the next one who asks may.
-    pub(super) fn unused(&self, now: Instant) {
+    pub fn unused(&self, now: Instant) {
         let mut state = self.state();
         if state.until.is_some() {
             state.until = Some(now);
@@ -55,12 +55,12 @@ impl Breaker {
     }
 
     /// The provider works. True where it did not before.
-    pub(super) fn success(&self) -> bool {
+    pub fn success(&self) -> bool {
         std::mem::take(&mut *self.state()).until.is_some()
     }
 
     /// The provider is in trouble, and may have said for how long. True where this is news.
-    pub(super) fn trouble(&self, now: Instant, asked: Option<Duration>) -> bool {
+    pub fn trouble(&self, now: Instant, asked: Option<Duration>) -> bool {
         let mut state = self.state();
         let doubled = FIRST_PAUSE.saturating_mul(1 << state.troubles.min(10));
         let pause = match asked {

@@ -1,0 +1,35 @@
+//! What the Jobs have in common: when a pod that failed is tried again.
+
+use k8s_openapi::api::batch::v1::{
+    PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
+    PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
+};
+
+/// The exit code of the server's program that means: try again.
+const TRY_AGAIN: i32 = 75;
+
+/// A pod that a node lost does not count; one that says "try again" counts as one of the few tries of
+/// its Job; any other failure of `container` ends the Job at once.
+pub(super) fn failure_policy(container: &str) -> PodFailurePolicy {
+    PodFailurePolicy {
+        rules: vec![
+            PodFailurePolicyRule {
+                action: "Ignore".into(),
+                on_pod_conditions: Some(vec![PodFailurePolicyOnPodConditionsPattern {
+                    type_: "DisruptionTarget".into(),
+                    status: "True".into(),
+                }]),
+                on_exit_codes: None,
+            },
+            PodFailurePolicyRule {
+                action: "FailJob".into(),
+                on_exit_codes: Some(PodFailurePolicyOnExitCodesRequirement {
+                    container_name: Some(container.into()),
+                    operator: "NotIn".into(),
+                    values: vec![TRY_AGAIN],
+                }),
+                on_pod_conditions: None,
+            },
+        ],
+    }
+}

@@ -1,0 +1,22 @@
+//! The workers, which embed what was written. A job of a pod that leaves comes back by itself.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::server_deployment::{self, Part};
+use crate::agentfs::names::Component;
+use crate::agentfs::plan::{Plan, Way, WorkerPlan};
+
+pub(super) fn build(plan: &Plan, workers: &WorkerPlan, way: &Way, image: &str) -> Deployment {
+    let part = Part {
+        component: Component::Worker,
+        name: plan.names.worker(),
+        command: "worker",
+        environment: &workers.environment,
+        resources: workers.resources.as_ref(),
+        pods: &workers.pods,
+        surge: IntOrString::Int(1),
+        is_served: false,
+    };
+    server_deployment::build(plan, &part, way, image)
+}

@@ -1,0 +1,41 @@
+//! Which AgentFS works on which external database: two on one would migrate it against each other.
+
+use std::sync::Arc;
+
+use crate::crd::AgentFS;
+
+/// That another AgentFS works on a database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Which database, in the words of `DatabaseUrl::identity`.
+    pub identity: String,
+    /// Whose claim it is, as `namespace/name`.
+    pub by: String,
+    /// Whether it is before ours: the other was there first.
+    pub comes_first: bool,
+}
+
+/// What others than `own` claim. Where both claim the same, the older of the two has it.
+pub fn of_others(known: &[Arc<AgentFS>], own: &AgentFS) -> Vec<Claim> {
+    let identity = |agentfs: &AgentFS| agentfs.status.as_ref()?.database.as_ref()?.identity.clone();
+    let age = |agentfs: &AgentFS| {
+        let created = agentfs.metadata.creation_timestamp.as_ref().map(|time| time.0);
+        (created, agentfs.metadata.uid.clone())
+    };
+    let claimed = identity(own);
+    known
+        .iter()
+        .filter(|other| other.metadata.uid != own.metadata.uid)
+        .filter(|other| other.metadata.deletion_timestamp.is_none())
+        .filter_map(|other| {
+            let of = &other.metadata;
+            let name = |part: &Option<String>| part.clone().unwrap_or_default();
+            let theirs = identity(other)?;
+            Some(Claim {
+                comes_first: claimed.as_ref() != Some(&theirs) || age(other) < age(own),
+                identity: theirs,
+                by: format!("{}/{}", name(&of.namespace), name(&of.name)),
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,89 @@
+//! What is found of the database.
+
+use kube::ResourceExt as _;
+
+use super::Facts;
+use crate::agentfs::conditions::Finding;
+use crate::agentfs::migration::Next;
+use crate::agentfs::names::Component;
+use crate::agentfs::plan::DatabasePlan;
+use crate::agentfs::pods;
+use crate::agentfs::reasons::Reason;
+
+impl Facts<'_> {
+    /// The database.
+    pub(in crate::agentfs) fn database(&self) -> Finding {
+        match self.plan.database {
+            DatabasePlan::Embedded(_) => self.embedded(),
+            DatabasePlan::External { .. } => self.external(),
+        }
+    }
+
+    fn embedded(&self) -> Finding {
+        let database = &self.children.database;
+        let set = database.postgres.as_ref();
+        let status = set.and_then(|set| set.status.as_ref());
+        if self.plan.suspended {
+            return if status.is_some_and(|status| status.replicas > 0) {
+                Finding::waiting(Reason::Stopping, "PostgreSQL stops when the API has stopped")
+            } else {
+                Finding::not(Reason::Suspended, "PostgreSQL is stopped; its volume is kept.")
+            };
+        }
+        if status.and_then(|status| status.ready_replicas).unwrap_or(0) >= 1 {
+            return Finding::fine(Reason::Running, "PostgreSQL takes connections.");
+        }
+        let pods = self.observed.pods_of(Component::Database);
+        let said = |name: &str| self.observed.warnings.get(name);
+        let volume = database.volume.as_ref();
+        let trouble = volume
+            .and_then(|volume| pods::volume_trouble(volume, said(&volume.name_any())))
+            .or_else(|| pods::trouble(&pods))
+            .or_else(|| {
+                let said = said(&set?.name_any()).filter(|_| pods.is_empty())?;
+                Some(pods::refusal(said))
+            });
+        match trouble {
+            Some(trouble) => Finding::Wrong(trouble),
+            None => Finding::waiting(Reason::Starting, "PostgreSQL is starting"),
+        }
+    }
+
+    /// The operator never connects to a database: what it knows of an external one the API pods say.
+    fn external(&self) -> Finding {
+        let Some(access) = &self.plan.access else {
+            return Finding::waiting(
+                Reason::AwaitingCredentials,
+                "The database's URL is not known, so nothing connects to it",
+            );
+        };
+        if let Some(unready) = &self.observed.unready
+            && Reason::of_api_pod(&unready.reason) == Reason::DatabaseUnreachable
+        {
+            return Finding::Wrong(self.said_by_pod("API", unready));
+        }
+        let at = access.url.endpoint();
+        if self.plan.suspended {
+            return Finding::not(Reason::Suspended, format!("Nothing connects to {at}."));
+        }
+        let migrated = matches!(self.children.migration.next, Next::Done { .. });
+        if migrated {
+            let who = if self.counts.ready >= 1 { "API" } else { "migration" };
+            let left = self.volume_left();
+            return Finding::fine(Reason::Reachable, format!("The {who} reached {at}.{left}"));
+        }
+        Finding::waiting(Reason::NotReachedYet, format!("Nothing has reached {at} yet"))
+    }
+
+    /// What an embedded database left that was in use before.
+    fn volume_left(&self) -> String {
+        match &self.observed.volume {
+            Some(volume) => format!(
+                " The volume claim {} of the embedded database is kept and not used; delete it when \
+                 nobody needs its data.",
+                volume.name_any()
+            ),
+            None => String::new(),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What the pods of the server are told by variables.
+
+use k8s_openapi::api::core::v1::EnvVar;
+
+use crate::agentfs::build::variable::{env, secret_env};
+use crate::agentfs::conditions::CREDENTIALS_READY;
+use crate::agentfs::credentials::{self, Unusable};
+use crate::agentfs::observe::Observed;
+use crate::agentfs::obstacles::{Obstacle, Problem};
+use crate::agentfs::ownership::Owner;
+use crate::agentfs::plan::{Environment, Part, Told};
+use crate::agentfs::references::References;
+use crate::crd::{AgentFSSpec, KeyRef, OpenAi};
+
+/// The field that names the Secret of the provider of embeddings.
+const SECRET_REF: &str = "spec.embeddings.openAI.secretRef";
+
+/// The variables that say who makes embeddings.
+pub(super) type Embeddings = Part<Vec<EnvVar>>;
+
+/// Who makes embeddings, as the server is told. A key that is missing keeps no agent from its
+/// memory: pods that run are left as they are, and the first ones search by words.
+pub(super) fn embeddings(
+    spec: &AgentFSSpec,
+    owner: &Owner,
+    observed: &Observed,
+    obstacles: &mut Vec<Obstacle>,
+) -> Embeddings {
+    let Some(open_ai) = &spec.embeddings.open_ai else { return Part::Off };
+    let key = open_ai.secret_ref.as_ref();
+    if let Some(problem) = key.and_then(|key| key_problem(key, owner, observed)) {
+        obstacles.push(Obstacle { of: CREDENTIALS_READY, problem });
+        return Part::Barred;
+    }
+    Part::On(Box::new(endpoint(open_ai)))
+}
+
+fn key_problem(key: &KeyRef, owner: &Owner, observed: &Observed) -> Option<Problem> {
+    let KeyRef { name, key } = key;
+    let Some(secret) = observed.references.secrets.get(name) else {
+        return Some(Problem::SecretMissing {
+            secret: name.clone(),
+            field: SECRET_REF,
+            remedy: format!(
+                "Make it, and the operator goes on by itself: kubectl create secret generic {name} -n \
+                 {} --from-literal={key}=sk-example",
+                owner.namespace
+            ),
+        });
+    };
+    let unusable: Unusable = credentials::text(secret, key).err()?;
+    Some(Problem::SecretUnusable {
+        secret: name.clone(),
+        unusable,
+        remedy: "Correct the Secret, or name another in spec.embeddings.openAI.secretRef; the operator \
+                 goes on by itself.",
+    })
+}
+
+fn endpoint(open_ai: &OpenAi) -> Vec<EnvVar> {
+    let key = open_ai.secret_ref.as_ref();
+    let number = |name: &str, number: i32| env(name, number.to_string());
+    let variables = [
+        open_ai.base_url.as_ref().map(|url| env("OPENAI_BASE_URL", url)),
+        key.map(|key| secret_env("OPENAI_API_KEY", &key.name, &key.key)),
+        Some(env("OPENAI_EMBED_MODEL", &open_ai.model)),
+        open_ai.dimensions.map(|length| number("OPENAI_EMBED_DIMENSIONS", length)),
+        Some(number("EMBED_TIMEOUT_SECONDS", open_ai.timeout_seconds)),
+    ];
+    variables.into_iter().flatten().collect()
+}
+
+/// What the API is told.
+pub(super) fn of_api(spec: &AgentFSSpec, embeddings: &Embeddings, references: &References) -> Told {
+    let mut variables = limits(spec);
+    if !spec.api.trust_proxy.is_empty() {
+        variables.push(env("TRUST_PROXY", spec.api.trust_proxy.join(",")));
+    }
+    variables.extend(embeddings.plan().into_iter().flatten().cloned());
+    let environment = with_extra(variables, &spec.api.extra_env, references);
+    match embeddings {
+        Part::Barred => Told::Lacking(environment),
+        Part::On(_) | Part::Off => Told::Whole(environment),
+    }
+}
+
+/// What the workers are told, besides `embeddings`.
+pub(super) fn of_workers(
+    spec: &AgentFSSpec,
+    embeddings: &[EnvVar],
+    references: &References,
+) -> Environment {
+    let mut variables = limits(spec);
+    variables.retain(|variable| variable.name == TOKENS);
+    variables.extend(embeddings.iter().cloned());
+    with_extra(variables, &spec.worker.extra_env, references)
+}
+
+/// The one limit that workers keep.
+const TOKENS: &str = "EMBED_TOKENS_QUOTA_PER_DAY";
+
+fn limits(spec: &AgentFSSpec) -> Vec<EnvVar> {
+    let (quotas, rates) = (&spec.quotas, &spec.rate_limits);
+    let limits = [
+        ("WRITE_QUOTA_PER_DAY", quotas.writes_per_day),
+        ("SEARCH_QUOTA_PER_DAY", quotas.searches_per_day),
+        (TOKENS, quotas.embed_tokens_per_day),
+        ("RATE_LIMIT_REQUESTS_PER_MINUTE", rates.requests_per_minute),
+        ("SEARCH_RATE_LIMIT_PER_MINUTE", rates.searches_per_minute),
+        ("PREAUTH_RATE_LIMIT_PER_MINUTE", rates.unauthenticated_per_minute),
+    ];
+    let set = limits.into_iter().filter_map(|(name, limit)| Some((name, limit?)));
+    set.map(|(name, limit)| env(name, limit.to_string())).collect()
+}
+
+/// `variables`, and those of the spec before them: no name may be there twice.
+fn with_extra(
+    mut variables: Vec<EnvVar>,
+    extra: &[EnvVar],
+    references: &References,
+) -> Environment {
+    variables.retain(|variable| !extra.iter().any(|extra| extra.name == variable.name));
+    variables.extend(extra.iter().cloned().map(without_empty_value));
+    Environment { hash: references.hash(&variables), variables }
+}
+
+/// The API server leaves an empty value out, and it would read as changed for ever.
+pub(super) fn without_empty_value(mut variable: EnvVar) -> EnvVar {
+    variable.value = variable.value.filter(|value| !value.is_empty());
+    variable
+}

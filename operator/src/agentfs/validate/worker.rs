@@ -1,0 +1,28 @@
+//! The workers to be.
+
+use super::environment::{Embeddings, of_workers};
+use super::{Invalid, amounts_are_fit, pod_plan};
+use crate::agentfs::observe::Observed;
+use crate::agentfs::plan::{Part, WorkerPlan};
+use crate::crd::AgentFSSpec;
+
+/// There are workers where somebody makes embeddings.
+pub(super) fn plan(
+    spec: &AgentFSSpec,
+    embeddings: &Embeddings,
+    observed: &Observed,
+) -> Result<Part<WorkerPlan>, Invalid> {
+    let worker = &spec.worker;
+    amounts_are_fit("spec.worker.resources", worker.resources.as_ref())?;
+    let pods = pod_plan("spec.worker.affinity", &worker.pods)?;
+    Ok(match embeddings {
+        Part::Off => Part::Off,
+        Part::Barred => Part::Barred,
+        Part::On(embeddings) => Part::On(Box::new(WorkerPlan {
+            replicas: if spec.suspend { 0 } else { worker.replicas },
+            resources: worker.resources.clone(),
+            environment: of_workers(spec, embeddings, &observed.references),
+            pods,
+        })),
+    })
+}

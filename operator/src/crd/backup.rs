@@ -1,0 +1,135 @@
+//! `spec.backup`: regular backups of the whole database.
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use super::pods::object_name;
+use super::{PodSettings, Resources, Storage};
+
+/// Regular backups of the whole database into a volume: a CronJob that makes a dump with a manifest,
+/// and removes old ones. It goes on without the operator.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Backup {
+    /// Whether there are backups. Those that were made stay when it becomes false.
+    #[serde(default = "Backup::default_enabled")]
+    pub enabled: bool,
+
+    /// Makes no backups while it is true, and keeps those that there are.
+    #[serde(default)]
+    pub suspend: bool,
+
+    /// When a backup is made: minute, hour, day of the month, month and day of the week, as in a CronJob.
+    #[serde(default = "Backup::default_schedule")]
+    #[schemars(length(min = 1, max = 128))]
+    #[x_kube(
+        validation = Rule::new(format!("self.matches('{}')", schedule()))
+            .message(Message::Expression(r#"'"' + self + '" is not a cron schedule; example: "0 2 * * *"'"#.into()))
+    )]
+    pub schedule: String,
+
+    /// The time zone of the schedule, by its name in the tz database; for example `Europe/Berlin`.
+    #[serde(default = "Backup::default_time_zone")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9_+/-]+$"))]
+    pub time_zone: String,
+
+    /// Backups that are older than this many days are removed, after a new one was made.
+    #[serde(default = "Backup::default_retention_days")]
+    #[schemars(range(min = 0, max = 36_500))]
+    pub retention_days: i32,
+
+    /// This many of the newest backups are kept, however old they are.
+    #[serde(default = "Backup::default_keep_last")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub keep_last: i32,
+
+    /// How many hours old the newest backup may be before the condition BackupFresh says that it is
+    /// overdue. It should be a little more than the schedule's longest pause.
+    #[serde(default = "Backup::default_max_age_hours")]
+    #[schemars(range(min = 1, max = 9000))]
+    pub max_age_hours: i32,
+
+    /// The volume that holds the backups. It stays when the AgentFS is deleted, unless deletionPolicy is
+    /// Delete, and an AgentFS of the same name uses it again.
+    #[serde(default)]
+    pub volume: Storage,
+
+    /// The claim of a volume of yours that holds the backups in place of one that the operator makes;
+    /// `volume` is then not looked at. Give each AgentFS its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        schema_with = "object_name",
+        description = "The claim of a volume of yours that holds the backups in place of one that the operator makes; `volume` is then not looked at. Give each AgentFS its own."
+    )]
+    pub existing_claim: Option<String>,
+
+    /// CPU and memory of the backup's pod. Left out: requests of 100m CPU and 128Mi, a limit of 512Mi
+    /// memory and none on CPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+
+    /// Where the backup's pod runs, and what it carries.
+    #[serde(flatten)]
+    pub pods: PodSettings,
+}
+
+/// What Kubernetes takes for a schedule, as a regular expression. Ranges that run backwards are left to it.
+fn schedule() -> String {
+    let field = |value: &str| {
+        let item = format!("([*?]|({value})(-({value}))?)(/[1-9][0-9]?)?");
+        format!("{item}(,{item})*")
+    };
+    let fields = [
+        "[0-5]?[0-9]",
+        "[01]?[0-9]|2[0-3]",
+        "0?[1-9]|[12][0-9]|3[01]",
+        "0?[1-9]|1[0-2]|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec",
+        "[0-6]|sun|mon|tue|wed|thu|fri|sat",
+    ];
+    let fields = fields.map(field).join(" +");
+    format!("(?i)^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|{fields})$")
+}
+
+impl Backup {
+    fn default_enabled() -> bool {
+        true
+    }
+
+    fn default_schedule() -> String {
+        "0 2 * * *".into()
+    }
+
+    fn default_time_zone() -> String {
+        "Etc/UTC".into()
+    }
+
+    fn default_retention_days() -> i32 {
+        30
+    }
+
+    fn default_keep_last() -> i32 {
+        3
+    }
+
+    fn default_max_age_hours() -> i32 {
+        26
+    }
+}
+
+impl Default for Backup {
+    fn default() -> Self {
+        Self {
+            enabled: Self::default_enabled(),
+            suspend: false,
+            schedule: Self::default_schedule(),
+            time_zone: Self::default_time_zone(),
+            retention_days: Self::default_retention_days(),
+            keep_last: Self::default_keep_last(),
+            max_age_hours: Self::default_max_age_hours(),
+            volume: Storage::default(),
+            existing_claim: None,
+            resources: None,
+            pods: PodSettings::default(),
+        }
+    }
+}

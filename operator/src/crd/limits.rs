@@ -1,0 +1,45 @@
+//! `spec.quotas` and `spec.rateLimits`: what tenants, keys and strangers may do.
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+/// What a tenant may do in a day (UTC). 0 is without limit.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct Quotas {
+    /// Versions that a tenant may write. Left out: 5000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1_000_000_000_000_i64))]
+    pub writes_per_day: Option<i64>,
+
+    /// Searches that a tenant may make. Left out: without limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1_000_000_000_000_i64))]
+    pub searches_per_day: Option<i64>,
+
+    /// Tokens that a tenant may have embedded. Left out: 2000000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1_000_000_000_000_i64))]
+    pub embed_tokens_per_day: Option<i64>,
+}
+
+/// What a key, or a client without one, may do in a minute. 0 is without limit.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct RateLimits {
+    /// Requests of a key. Left out: 120.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 4_294_967_295_i64))]
+    pub requests_per_minute: Option<i64>,
+
+    /// Searches of a key. Left out: 120.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 4_294_967_295_i64))]
+    pub searches_per_minute: Option<i64>,
+
+    /// Requests without a valid key, of a client. Left out: 600. Behind a proxy, api.trustProxy tells
+    /// clients apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 4_294_967_295_i64))]
+    pub unauthenticated_per_minute: Option<i64>,
+}

@@ -1,0 +1,50 @@
+//! `spec.worker`: the pods that make embeddings.
+
+use k8s_openapi::api::core::v1::EnvVar;
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use super::pods::extra_env;
+use super::{PodSettings, Resources};
+
+/// The pods that embed what was written. There are none without spec.embeddings.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Worker {
+    /// How many pods. They share the work; with 0 nothing is embedded, and what was written waits.
+    #[serde(default = "Worker::default_replicas")]
+    #[schemars(range(min = 0, max = 100))]
+    pub replicas: i32,
+
+    /// CPU and memory of each pod. Left out: requests of 100m CPU and 128Mi, a limit of 512Mi memory
+    /// and none on CPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+
+    /// More environment variables: the worker's settings, for example
+    /// `[{name: EMBED_CONCURRENCY, value: "4"}]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "extra_env")]
+    pub extra_env: Vec<EnvVar>,
+
+    /// Where the pods run, and what they carry.
+    #[serde(flatten)]
+    pub pods: PodSettings,
+}
+
+impl Worker {
+    fn default_replicas() -> i32 {
+        1
+    }
+}
+
+impl Default for Worker {
+    fn default() -> Self {
+        Self {
+            replicas: Self::default_replicas(),
+            resources: None,
+            extra_env: Vec::new(),
+            pods: PodSettings::default(),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Backups: the CronJob, its volume, and what is said of how old the newest one is.
+
+use jiff::{Span, Timestamp};
+use serde_json::{Value, json};
+
+use crate::world::{BACKUP, RESOURCE, World};
+
+const VOLUME: &str = "v1/persistentvolumeclaims/memory-backups";
+
+fn change_spec(world: &World, backup: &Value) {
+    world.server.change(RESOURCE, &json!({"spec": {"backup": backup}}));
+}
+
+fn hours_ago(hours: i64) -> String {
+    let at = Timestamp::now().checked_sub(Span::new().hours(hours)).unwrap();
+    Timestamp::from_second(at.as_second()).unwrap().to_string()
+}
+
+fn pod_of(world: &World) -> Value {
+    world.server.get(BACKUP).unwrap()["spec"]["jobTemplate"]["spec"]["template"]["spec"].clone()
+}
+
+/// A backup pod that failed with these words.
+fn failed(world: &World, words: &str) {
+    let labels = json!({"app.kubernetes.io/managed-by": "agentfs-operator",
+        "app.kubernetes.io/instance": "memory", "app.kubernetes.io/component": "backup"});
+    let ended = json!({"name": "backup", "ready": false, "image": "x", "imageID": "",
+        "restartCount": 0, "state": {"terminated": {"exitCode": 1, "message": words}}});
+    let pod = json!({"metadata": {"name": "memory-backup-1-abcde", "labels": labels},
+                     "status": {"phase": "Failed", "containerStatuses": [ended]}});
+    world.server.put("v1/pods/memory-backup-1-abcde", pod);
+}
+
+#[tokio::test]
+async fn backups_go_past_the_pool_into_a_volume_that_stays() {
+    let world = World::settled("minimal").await;
+    let url = pod_of(&world)["containers"][0]["env"][0]["valueFrom"]["secretKeyRef"].clone();
+    assert_eq!(url["name"], "memory-credentials", "a dump would take the pool's connections");
+    assert_eq!(world.said("BackupsScheduled").0, "True");
+    assert_eq!(
+        world.said("BackupsScheduled").2,
+        "The CronJob memory-backup makes backups at \"0 2 * * *\" (Etc/UTC)."
+    );
+    let (status, reason, _) = world.said("BackupFresh");
+    assert_eq!((status.as_str(), reason.as_str()), ("Unknown", "NoBackupYet"));
+    assert_eq!(world.writes().await, Vec::<String>::new());
+
+    let volume = world.server.get(VOLUME).unwrap();
+    assert!(volume["metadata"].get("ownerReferences").is_none(), "it would be deleted");
+    change_spec(&world, &json!({"enabled": false}));
+    world.reconcile().await.unwrap();
+    assert!(world.server.get(BACKUP).is_none());
+    assert_eq!(world.server.get(VOLUME).unwrap(), volume);
+    let status = world.server.get(RESOURCE).unwrap()["status"].clone();
+    assert!(status.get("backup").is_none() && !status.to_string().contains("BackupFresh"));
+    assert_eq!(world.writes().await, Vec::<String>::new());
+
+    // An AgentFS of the name that is made again finds the volume, whatever its manifest says.
+    let again = World::new("full");
+    again.server.put(VOLUME, volume);
+    again.reconcile().await.unwrap();
+    assert_eq!(
+        again.server.get(VOLUME).unwrap()["spec"]["resources"]["requests"]["storage"],
+        "20Gi"
+    );
+    assert!(again.server.get(VOLUME).unwrap()["spec"]["storageClassName"].is_null());
+}
+
+#[tokio::test]
+async fn a_claim_of_yours_is_used_in_place_of_one_that_is_made() {
+    let world = World::new("minimal");
+    change_spec(&world, &json!({"existingClaim": "nas"}));
+    world.reconcile().await.unwrap();
+    assert!(world.server.get(VOLUME).is_none());
+    let volumes = pod_of(&world)["volumes"].clone();
+    assert_eq!(volumes[0]["persistentVolumeClaim"]["claimName"], "nas");
+}
+
+#[tokio::test]
+async fn a_claim_of_somebody_else_is_not_written_into_and_is_told() {
+    let world = World::new("minimal");
+    world.server.put(VOLUME, json!({"metadata": {"name": "memory-backups"}, "spec": {}}));
+    let world = {
+        world.reconcile().await.unwrap();
+        world.database_is_ready();
+        world
+    };
+    world.reconcile().await.unwrap();
+    assert_eq!(world.said("BackupsScheduled").1, "NameTaken");
+    assert!(world.server.get(BACKUP).is_none());
+}
+
+#[tokio::test]
+async fn the_newest_backup_is_fresh_failed_or_overdue() {
+    let world = World::settled("minimal").await;
+    let status = |status: Value| world.server.change(BACKUP, &json!({"status": status}));
+    status(json!({"lastScheduleTime": hours_ago(3), "lastSuccessfulTime": hours_ago(2)}));
+    world.reconcile().await.unwrap();
+    let (is, reason, message) = world.said("BackupFresh");
+    assert_eq!((is.as_str(), reason.as_str()), ("True", "Fresh"));
+    assert!(message.starts_with("The last backup succeeded at 20"), "{message}");
+    let told = world.server.get(RESOURCE).unwrap()["status"]["backup"].clone();
+    assert_eq!(told["lastSuccessfulTime"], hours_ago(2));
+    assert_eq!(world.writes().await, Vec::<String>::new());
+
+    // The next one runs, then fails.
+    let active = json!([{"kind": "Job", "name": "memory-backup-1"}]);
+    status(json!({"lastScheduleTime": hours_ago(1), "active": active}));
+    assert_eq!(world.writes().await, Vec::<String>::new(), "one that runs is no news");
+    failed(&world, "pg_dump: error: no space left on device");
+    status(json!({"active": null}));
+    let writes = world.writes().await;
+    assert!(writes.contains(&"POST events.k8s.io/v1/events".to_owned()), "{writes:?}");
+    let (is, reason, message) = world.said("BackupFresh");
+    assert_eq!((is.as_str(), reason.as_str()), ("False", "BackupFailed"));
+    assert!(
+        message.contains("failed: pg_dump: error: no space left on device (since ")
+            && message.contains("The last success was at 20")
+            && message.ends_with(
+                "kubectl create job -n agents --from=cronjob/memory-backup memory-backup-now"
+            ),
+        "{message}"
+    );
+    assert_eq!(world.said("Ready").0, "True", "a late backup is no reason to serve nobody");
+    assert_eq!(world.writes().await, Vec::<String>::new(), "it was told twice");
+
+    // Nothing was even begun.
+    status(json!({"lastScheduleTime": hours_ago(28), "lastSuccessfulTime": hours_ago(27)}));
+    world.reconcile().await.unwrap();
+    let (is, reason, message) = world.said("BackupFresh");
+    assert_eq!((is.as_str(), reason.as_str()), ("False", "BackupOverdue"));
+    assert!(message.contains("the newest is to be at most 26 hours old"), "{message}");
+    change_spec(&world, &json!({"maxAgeHours": 30}));
+    world.reconcile().await.unwrap();
+    assert_eq!(world.said("BackupFresh").1, "Fresh");
+}
+
+#[tokio::test]
+async fn one_that_never_succeeded_is_overdue_too_and_a_pause_is_not() {
+    let world = World::settled("minimal").await;
+    world.server.change(BACKUP, &json!({"metadata": {"creationTimestamp": hours_ago(27)}}));
+    world.reconcile().await.unwrap();
+    assert_eq!(world.said("BackupFresh").1, "BackupOverdue");
+    change_spec(&world, &json!({"suspend": true}));
+    world.reconcile().await.unwrap();
+    assert_eq!(world.server.get(BACKUP).unwrap()["spec"]["suspend"], true);
+    for kind in ["BackupsScheduled", "BackupFresh"] {
+        assert_eq!(world.said(kind).1, "Suspended");
+    }
+    assert_eq!(world.said("Ready").0, "True");
+}
+
+#[tokio::test]
+async fn a_cronjob_made_again_forgets_no_success() {
+    let world = World::settled("minimal").await;
+    let success = json!({"status": {"lastSuccessfulTime": hours_ago(2)}});
+    world.server.change(BACKUP, &success);
+    world.reconcile().await.unwrap();
+    world.server.remove(BACKUP);
+    world.reconcile().await.unwrap();
+    assert!(world.server.get(BACKUP).is_some());
+    let told = world.server.get(RESOURCE).unwrap()["status"]["backup"].clone();
+    assert_eq!(told["lastSuccessfulTime"], success["status"]["lastSuccessfulTime"]);
+}

@@ -1,0 +1,90 @@
+//! Queries of one moment, embedded by one request to the provider.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::PgPool;
+use tokio::time::Instant;
+
+use super::queue::{Waiting, Worker};
+use crate::domain::TenantId;
+use crate::embedding::attempt::Verdict;
+use crate::embedding::breaker::Permit;
+use crate::embedding::guarded::Guarded;
+use crate::metrics::Metrics;
+use crate::store::quota::count_tokens;
+
+/// A query, and whose tokens it takes.
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// The one who asks.
+    pub tenant: TenantId,
+    /// In plain words.
+    pub text: Arc<str>,
+}
+
+/// A query as a vector of its model.
+pub type Vector = Arc<[f32]>;
+
+/// Why a query has no vector. The log says more, once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoVector {
+    /// How much later the provider is asked again, where that is known.
+    pub after: Option<Duration>,
+}
+
+/// Embeds queries; its clones share a breaker.
+#[derive(Debug, Clone)]
+pub struct QueryEmbedder {
+    /// By which model.
+    pub embedder: Arc<Guarded>,
+    /// Longest wait of a query for its vector.
+    pub patience: Duration,
+    /// Where tokens are counted.
+    pub pool: PgPool,
+    /// What is counted of batches.
+    pub metrics: Metrics,
+}
+
+impl Worker for QueryEmbedder {
+    type Request = Query;
+    type Answer = Result<Vector, NoVector>;
+
+    fn bytes(query: &Query) -> usize {
+        query.text.len()
+    }
+
+    async fn process(&mut self, mut batch: Vec<Waiting<Query, Self::Answer>>) {
+        batch.retain(|query| !query.abandoned());
+        let Some(oldest) = batch.first().map(Waiting::waited) else { return };
+        self.metrics.batch("queries", batch.len(), oldest);
+        // A probe is one request to the provider, however many queries it holds.
+        let probe = match self.embedder.permit(self.patience) {
+            Permit::Batch => false,
+            Permit::Probe => true,
+            Permit::Wait(pause) => {
+                let paused = NoVector { after: Some(pause) };
+                return batch.into_iter().for_each(|query| query.answer(Ok(Err(paused))));
+            }
+        };
+        let deadline = Instant::now() + self.patience.saturating_sub(oldest);
+        let texts: Vec<&str> = batch.iter().map(|query| &*query.request.text).collect();
+        let tried = self.embedder.embed(&texts, deadline, probe).await;
+        let missing = NoVector { after: tried.trouble.and_then(|trouble| trouble.after) };
+        let mut tokens: BTreeMap<TenantId, i64> = BTreeMap::new();
+        for (query, verdict) in batch.into_iter().zip(tried.verdicts) {
+            let vector = match verdict {
+                Verdict::Embedded(embedding) => {
+                    *tokens.entry(query.request.tenant).or_default() += embedding.tokens;
+                    Ok(embedding.vector.into())
+                }
+                Verdict::Guilty(_) | Verdict::Untried => Err(missing),
+            };
+            query.answer(Ok(vector));
+        }
+        if let Err(error) = count_tokens(&self.pool, &tokens).await {
+            tracing::warn!("tokens of embedded queries are not counted: {error}");
+        }
+    }
+}

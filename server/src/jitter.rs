@@ -1,0 +1,8 @@
+//! Chance in waits, so that what started together does not act together.
+
+use std::time::Duration;
+
+/// Between half of `mean` and half more.
+pub(crate) fn jittered(mean: Duration) -> Duration {
+    mean.mul_f64(rand::random_range(0.5..1.5))
+}

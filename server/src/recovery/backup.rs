@@ -1,0 +1,163 @@
+//! `agentfs-server backup`: a dump, what is known of it, and the end of old ones.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use super::catalogue::{Begun, Catalogue};
+use super::error::BackupError;
+use super::manifest::{FORMAT, Manifest, Scope};
+use super::programs::{Programs, environment};
+use super::retention::Retention;
+use crate::settings::DatabaseSettings;
+use crate::store::snapshot::Snapshot;
+
+/// How long a dump waits for a table that somebody else holds, such as a migration.
+const LOCK_WAIT: &str = "--lock-wait-timeout=60s";
+
+/// Arguments of `agentfs-server backup`.
+#[derive(Debug, clap::Args)]
+pub struct BackupArgs {
+    /// The folder of the backups; it is made where it is missing
+    #[arg(long)]
+    dir: PathBuf,
+    /// How much of the database: all of it, or what nothing else can bring back (the tables tenants, api_keys, entries,
+    /// entry_versions)
+    #[arg(long, value_enum, default_value_t = Scope::Full)]
+    scope: Scope,
+    /// Remove backups that are older than this many days
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(0..=36_500))]
+    retention_days: u32,
+    /// Keep this many of the newest backups, however old they are; never less than one
+    #[arg(long, default_value_t = 3)]
+    keep_last: usize,
+    /// The folder of PostgreSQL's programs, where they are not on PATH
+    #[arg(long)]
+    pg_bin: Option<PathBuf>,
+}
+
+/// What was done.
+#[derive(Debug)]
+pub struct Report {
+    /// The new dump.
+    pub path: PathBuf,
+    /// What is known of it.
+    pub manifest: Manifest,
+    /// Old backups that were removed.
+    pub removed: usize,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Manifest { bytes, rows, finished_at, snapshot_at, .. } = &self.manifest;
+        write!(
+            f,
+            "Backup complete: {} ({} KiB, {} rows of {} tables, {:.1} s); old ones removed: {}",
+            self.path.display(),
+            bytes.div_ceil(1024),
+            rows.values().sum::<i64>(),
+            rows.len(),
+            (*finished_at - *snapshot_at).total(jiff::Unit::Second).unwrap_or_default(),
+            self.removed
+        )
+    }
+}
+
+/// Makes a backup, then removes what is too old. Fails with nothing left of the new one, and with the old ones untouched.
+pub async fn back_up(args: &BackupArgs) -> Result<Report, BackupError> {
+    let settings = DatabaseSettings::location_from_env()?;
+    let catalogue = Catalogue::open(&args.dir)?;
+    let mut snapshot = Snapshot::take(&settings.address).await?;
+    if snapshot.schema.version == 0 {
+        return Err(BackupError::NoSchema(settings.address.endpoint()));
+    }
+    let programs = Programs::find(args.pg_bin.as_deref(), snapshot.major).await?;
+    let begun = catalogue.begin(args.scope, snapshot.at)?;
+    let (id, variables) = (snapshot.id.clone(), environment(&settings.url));
+    let counted = async { snapshot.rows(args.scope.tables()).await.map_err(BackupError::from) };
+    // Both see the same moment.
+    let (rows, ()) =
+        tokio::try_join!(counted, dump(&programs, &variables, &id, args.scope, &begun))?;
+    holds_all(&programs, &begun, rows.keys().map(String::as_str)).await?;
+    let (begun, (bytes, sha256)) = digested(begun).await?;
+    let manifest = Manifest {
+        format: FORMAT,
+        scope: args.scope,
+        file: begun.name().to_owned(),
+        bytes,
+        sha256,
+        instance: snapshot.instance,
+        schema_version: snapshot.schema.version,
+        min_compatible: snapshot.schema.min_compatible,
+        postgres: snapshot.postgres,
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        snapshot_at: snapshot.at,
+        finished_at: Timestamp::now(),
+        rows,
+    };
+    let path = catalogue.finish(&begun, &manifest)?;
+    let retention = Retention { days: args.retention_days, keep_last: args.keep_last };
+    match prune(&catalogue, retention, &manifest) {
+        Ok(removed) => Ok(Report { path, manifest, removed }),
+        Err(error) => Err(BackupError::Prune { made: path, error: Box::new(error) }),
+    }
+}
+
+/// Removes what is too old, after `newest` was made.
+fn prune(
+    catalogue: &Catalogue,
+    retention: Retention,
+    newest: &Manifest,
+) -> Result<usize, BackupError> {
+    let old = retention.superfluous(catalogue.backups()?, newest, Timestamp::now());
+    old.iter().try_for_each(|backup| catalogue.remove(backup))?;
+    Ok(old.len())
+}
+
+/// Reads the whole dump, on a thread of its own: a signal must be heard meanwhile.
+async fn digested(begun: Begun) -> Result<(Begun, (u64, String)), BackupError> {
+    let path = begun.path().to_owned();
+    let read = tokio::task::spawn_blocking(move || begun.digest().map(|digest| (begun, digest)));
+    read.await.map_err(|error| BackupError::of(path)(std::io::Error::other(error)))?
+}
+
+async fn dump(
+    programs: &Programs,
+    variables: &[(&'static str, String)],
+    snapshot: &str,
+    scope: Scope,
+    begun: &Begun,
+) -> Result<(), BackupError> {
+    let snapshot = format!("--snapshot={snapshot}");
+    let mut arguments: Vec<&OsStr> =
+        ["-Fc", LOCK_WAIT, "--no-password", &snapshot].map(OsStr::new).into();
+    arguments.push("--no-unlogged-table-data".as_ref());
+    for table in scope.tables().unwrap_or_default() {
+        arguments.extend(["-t", table].map(OsStr::new));
+    }
+    arguments.extend(["-f".as_ref(), begun.path().as_os_str()]);
+    programs.run("pg_dump", variables, &arguments).await.map(drop)
+}
+
+/// Reads the dump's table of contents: each table must be in it, with its data.
+async fn holds_all(
+    programs: &Programs,
+    begun: &Begun,
+    tables: impl Iterator<Item = &str>,
+) -> Result<(), BackupError> {
+    let contents =
+        programs.run("pg_restore", &[], &["--list".as_ref(), begun.path().as_os_str()]).await?;
+    // "3432; 0 16391 TABLE DATA public entries agentfs"
+    let held: Vec<&str> = contents
+        .lines()
+        .filter_map(|line| line.split_once(" TABLE DATA ")?.1.split_whitespace().nth(1))
+        .collect();
+    let missing: Vec<&str> = tables.filter(|table| !held.contains(table)).collect();
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(BackupError::Unusable(format!("it lacks the data of {}", missing.join(", "))))
+    }
+}

@@ -1,0 +1,219 @@
+//! The folder of backups: `agentfs_20260128_020000.dump` each, and a manifest beside it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use nix::fcntl::{Flock, FlockArg};
+use sha2::{Digest as _, Sha256};
+
+use super::error::BackupError;
+use super::manifest::{Manifest, Scope};
+
+/// What a dump is called while it is made or removed.
+const PARTIAL: &str = "partial";
+const MANIFEST: &str = "manifest.json";
+/// What is still partial after this time is of a backup that died.
+const PARTIAL_FOR: Duration = Duration::from_hours(24);
+/// Largest manifest that is read.
+const MAX_MANIFEST: u64 = 1 << 20;
+
+/// A folder of backups, held against other backups.
+#[derive(Debug)]
+pub(super) struct Catalogue {
+    folder: PathBuf,
+    /// Ends with the process, however that ends.
+    _lock: Flock<File>,
+}
+
+impl Catalogue {
+    /// Opens the folder, and makes it where it is missing, for its owner alone: dumps hold all memory.
+    pub(super) fn open(folder: &Path) -> Result<Self, BackupError> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(BackupError::of(folder))?;
+        let path = folder.join(".agentfs-backup.lock");
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(BackupError::of(&path))?;
+        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {
+            if errno == nix::errno::Errno::EWOULDBLOCK {
+                BackupError::Busy(folder.to_owned())
+            } else {
+                BackupError::File { path: path.clone(), error: errno.into() }
+            }
+        })?;
+        let catalogue = Self { folder: folder.to_owned(), _lock: lock };
+        catalogue.sweep()?;
+        Ok(catalogue)
+    }
+
+    /// Begins a dump of the moment `at`: an empty file that none but its owner can read.
+    pub(super) fn begin(&self, scope: Scope, at: Timestamp) -> Result<Begun, BackupError> {
+        let stamp = at.to_zoned(TimeZone::UTC).strftime("%Y%m%d_%H%M%S").to_string();
+        let name = match scope {
+            Scope::Full => format!("agentfs_{stamp}.dump"),
+            Scope::Entries => format!("agentfs_entries_{stamp}.dump"),
+        };
+        let whole = self.folder.join(&name);
+        if whole.exists() {
+            let error =
+                io::Error::new(ErrorKind::AlreadyExists, "is there already; try again in a second");
+            return Err(BackupError::File { path: whole, error });
+        }
+        let begun = Begun { partial: self.folder.join(format!("{name}.{PARTIAL}")), whole, name };
+        OpenOptions::new()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .mode(0o600)
+            .open(&begun.partial)
+            .map_err(BackupError::of(&begun.partial))?;
+        Ok(begun)
+    }
+
+    /// Makes a dump that is whole a backup: the manifest comes last.
+    pub(super) fn finish(
+        &self,
+        begun: &Begun,
+        manifest: &Manifest,
+    ) -> Result<PathBuf, BackupError> {
+        let whole = begun.whole.clone();
+        fs::rename(&begun.partial, &whole).map_err(BackupError::of(&whole))?;
+        let path = self.manifest_of(&begun.name);
+        let written = self.write_manifest(&path, manifest);
+        if written.is_err() {
+            fs::remove_file(&whole).ok();
+        }
+        written.map(|()| whole)
+    }
+
+    fn write_manifest(&self, path: &Path, manifest: &Manifest) -> Result<(), BackupError> {
+        let mut file =
+            tempfile::NamedTempFile::new_in(&self.folder).map_err(BackupError::of(&self.folder))?;
+        serde_json::to_writer_pretty(&mut file, manifest)
+            .map_err(io::Error::from)
+            .and_then(|()| file.write_all(b"\n"))
+            .and_then(|()| file.as_file().sync_all())
+            .and_then(|()| file.persist(path).map_err(|failed| failed.error))
+            .and_then(|_| File::open(&self.folder)?.sync_all())
+            .map_err(BackupError::of(path))
+    }
+
+    /// The backups there are. What is no manifest of ours is not looked at.
+    pub(super) fn backups(&self) -> Result<Vec<Manifest>, BackupError> {
+        let manifests = self.files_ending(MANIFEST)?.into_iter().filter_map(|path| {
+            let mut json = String::new();
+            File::open(path).ok()?.take(MAX_MANIFEST).read_to_string(&mut json).ok()?;
+            let manifest: Manifest = serde_json::from_str(&json).ok()?;
+            // A name, not a path that leads elsewhere.
+            let plain = Path::new(&manifest.file).file_name()?.to_str()? == manifest.file;
+            (plain && self.folder.join(&manifest.file).is_file()).then_some(manifest)
+        });
+        Ok(manifests.collect())
+    }
+
+    /// Removes a backup. From the first step on it is none any more, and each step can be the last.
+    pub(super) fn remove(&self, backup: &Manifest) -> Result<(), BackupError> {
+        let whole = self.folder.join(&backup.file);
+        let partial = self.folder.join(format!("{}.{PARTIAL}", backup.file));
+        fs::rename(&whole, &partial).map_err(BackupError::of(&whole))?;
+        let manifest = self.manifest_of(&backup.file);
+        fs::remove_file(&manifest).map_err(BackupError::of(&manifest))?;
+        fs::remove_file(&partial).map_err(BackupError::of(&partial))
+    }
+
+    /// Removes what backups that died have left: old partial dumps, and manifests without a dump.
+    fn sweep(&self) -> Result<(), BackupError> {
+        for path in self.files_ending(PARTIAL)? {
+            let modified = fs::metadata(&path).and_then(|file| file.modified());
+            let age = modified.ok().and_then(|at| SystemTime::now().duration_since(at).ok());
+            if age.is_some_and(|age| age > PARTIAL_FOR) {
+                fs::remove_file(&path).map_err(BackupError::of(&path))?;
+            }
+        }
+        for manifest in self.files_ending(MANIFEST)? {
+            let name = manifest.to_string_lossy();
+            let dump = name.strip_suffix(MANIFEST).map(|stem| format!("{stem}dump"));
+            if dump.is_some_and(|dump| !Path::new(&dump).exists()) {
+                fs::remove_file(&manifest).map_err(BackupError::of(&manifest))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn manifest_of(&self, dump: &str) -> PathBuf {
+        let stem = dump.strip_suffix("dump").unwrap_or(dump);
+        self.folder.join(format!("{stem}{MANIFEST}"))
+    }
+
+    /// Files with our names that end in `.{ending}`.
+    fn files_ending(&self, ending: &str) -> Result<Vec<PathBuf>, BackupError> {
+        let entries = fs::read_dir(&self.folder).map_err(BackupError::of(&self.folder))?;
+        let ours = entries.flatten().filter(|entry| {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            name.starts_with("agentfs_") && name.ends_with(&format!(".{ending}"))
+        });
+        Ok(ours.map(|entry| entry.path()).collect())
+    }
+}
+
+/// A dump that is being made; it is removed unless it is finished.
+#[derive(Debug)]
+pub(super) struct Begun {
+    name: String,
+    partial: PathBuf,
+    whole: PathBuf,
+}
+
+impl Begun {
+    /// Where to write.
+    pub(super) fn path(&self) -> &Path {
+        &self.partial
+    }
+
+    /// What the dump will be called.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The dump's size and SHA-256 in hexadecimal.
+    pub(super) fn digest(&self) -> Result<(u64, String), BackupError> {
+        let mut file = File::open(&self.partial).map_err(BackupError::of(&self.partial))?;
+        let (mut hash, mut bytes, mut part) = (Sha256::new(), 0, vec![0; 1 << 16]);
+        loop {
+            match file.read(&mut part) {
+                Ok(0) => break,
+                Ok(read) => {
+                    hash.update(&part[..read]);
+                    bytes += read as u64;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(BackupError::of(&self.partial)(error)),
+            }
+        }
+        let digits = hash
+            .finalize()
+            .iter()
+            .fold(String::new(), |digits, byte| digits + &format!("{byte:02x}"));
+        Ok((bytes, digits))
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        // Not there any more when it was finished.
+        fs::remove_file(&self.partial).ok();
+    }
+}

@@ -1,0 +1,87 @@
+//! Why there is no new backup.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::exit;
+use crate::settings::SettingsError;
+use crate::store::StoreError;
+
+/// Why a backup was not made. What was begun is removed.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// The environment does not say where the database is.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The database did not answer what was asked of it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is nothing to back up.
+    #[error(
+        "the database {0} holds no AgentFS data; check DATABASE_URL, or run `agentfs-server migrate` first"
+    )]
+    NoSchema(String),
+    /// PostgreSQL's program is not there.
+    #[error(
+        "no {program} that can read PostgreSQL {major} was found; install PostgreSQL's client programs (Debian: apt-get install postgresql-client-{major}), or name their folder with --pg-bin"
+    )]
+    NoProgram {
+        /// The program.
+        program: &'static str,
+        /// The server's major version.
+        major: u32,
+    },
+    /// A program of PostgreSQL failed.
+    #[error("{program} failed: {said}")]
+    Program {
+        /// The program.
+        program: &'static str,
+        /// Its own words.
+        said: String,
+    },
+    /// The dump is not what it should be.
+    #[error("the dump is not usable: {0}; it was removed")]
+    Unusable(String),
+    /// Another backup is being made at the same place.
+    #[error("another backup is being made in {0}; wait for its end")]
+    Busy(PathBuf),
+    /// A file or folder cannot be read or written.
+    #[error("{path}: {error}")]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        error: io::Error,
+    },
+    /// The new backup is there, an old one still is as well.
+    #[error("the backup {made} is complete, but an old one could not be removed: {error}")]
+    Prune {
+        /// The new dump.
+        made: PathBuf,
+        /// What went wrong.
+        #[source]
+        error: Box<BackupError>,
+    },
+    /// Somebody asked for the end.
+    #[error("the backup was ended by a signal; nothing of it is left")]
+    Interrupted,
+}
+
+impl BackupError {
+    /// What the process ends with.
+    pub fn exit_code(&self) -> ExitCode {
+        exit::after_failure(match self {
+            Self::Store(error) => error.passes(),
+            Self::Busy(_) | Self::Interrupted => true,
+            _ => false,
+        })
+    }
+
+    /// An error of the file or folder at `path`.
+    pub(super) fn of(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |error| Self::File { path, error }
+    }
+}

@@ -1,0 +1,14 @@
+//! Backups: a dump by PostgreSQL's own program, with a manifest of what must be in it.
+//!
+//! A backup exists when its manifest does: that is written last, and a dump that is being made or removed has another name.
+
+mod backup;
+mod catalogue;
+mod error;
+mod manifest;
+mod programs;
+mod retention;
+
+pub use backup::{BackupArgs, Report, back_up};
+pub use error::BackupError;
+pub use manifest::{Manifest, Scope};

@@ -1,0 +1,190 @@
+//! PostgreSQL's own programs, and how they are told where the database is.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+
+use percent_encoding::percent_decode_str;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::process::Command;
+use url::Url;
+
+use super::error::BackupError;
+use crate::dev;
+
+/// Most of a program's words that are passed on.
+const MAX_SAID: usize = 2000;
+
+/// The variables by which PostgreSQL's programs find the database of a `postgres://` URL. An argument list can be read by
+/// everybody on the machine, an environment cannot.
+pub(super) fn environment(url: &SecretString) -> Vec<(&'static str, String)> {
+    let Ok(url) = Url::parse(url.expose_secret()) else { return Vec::new() };
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let mut variables = vec![("PGAPPNAME", "agentfs-server backup".to_owned())];
+    variables.extend(
+        url.host_str().map(|host| ("PGHOST", decoded(host).trim_matches(['[', ']']).to_owned())),
+    );
+    variables.extend(url.port().map(|port| ("PGPORT", port.to_string())));
+    let parts = [
+        ("PGUSER", url.username()),
+        ("PGPASSWORD", url.password().unwrap_or_default()),
+        ("PGDATABASE", url.path().trim_start_matches('/')),
+    ];
+    variables.extend(
+        parts
+            .into_iter()
+            .filter(|(_, text)| !text.is_empty())
+            .map(|(name, text)| (name, decoded(text))),
+    );
+    variables.extend(
+        url.query_pairs().filter_map(|(key, value)| Some((variable(&key)?, value.into_owned()))),
+    );
+    let given =
+        |name| variables.iter().any(|(given, _)| *given == name) || env::var_os(name).is_some();
+    let verifies =
+        variables.iter().any(|(name, value)| *name == "PGSSLMODE" && value.starts_with("verify-"));
+    if verifies && !given("PGSSLROOTCERT") {
+        // The authorities that the system trusts, as the server itself does; else the programs want a file.
+        variables.push(("PGSSLROOTCERT", "system".to_owned()));
+    }
+    variables
+}
+
+/// The variable for a parameter of the URL, where it has one.
+fn variable(parameter: &str) -> Option<&'static str> {
+    Some(match parameter {
+        "host" => "PGHOST",
+        "hostaddr" => "PGHOSTADDR",
+        "port" => "PGPORT",
+        "user" => "PGUSER",
+        "password" => "PGPASSWORD",
+        "dbname" => "PGDATABASE",
+        "sslmode" | "ssl-mode" => "PGSSLMODE",
+        "sslrootcert" | "ssl-root-cert" | "ssl-ca" => "PGSSLROOTCERT",
+        "sslcert" | "ssl-cert" => "PGSSLCERT",
+        "sslkey" | "ssl-key" => "PGSSLKEY",
+        "options" => "PGOPTIONS",
+        _ => return None,
+    })
+}
+
+/// A folder with PostgreSQL's client programs.
+#[derive(Debug, Clone)]
+pub(super) struct Programs(PathBuf);
+
+impl Programs {
+    /// Programs for a server of version `major`: those in `pg_bin` where it is given, else of that very version, else newer
+    /// ones. Older ones refuse to dump it.
+    pub(super) async fn find(pg_bin: Option<&Path>, major: u32) -> Result<Self, BackupError> {
+        let folders = pg_bin.map_or_else(folders, |folder| vec![folder.to_owned()]);
+        let mut best: Option<(u32, PathBuf)> = None;
+        for folder in folders {
+            let Some(found) = version(&folder).await else { continue };
+            let nearer = best.as_ref().is_none_or(|(best, _)| found < *best);
+            if found >= major && nearer {
+                best = Some((found, folder));
+            }
+        }
+        best.map(|(_, folder)| Self(folder))
+            .ok_or(BackupError::NoProgram { program: "pg_dump", major })
+    }
+
+    /// Runs a program to its end and gives what it prints. It dies with us.
+    pub(super) async fn run(
+        &self,
+        program: &'static str,
+        variables: &[(&'static str, String)],
+        arguments: &[&std::ffi::OsStr],
+    ) -> Result<String, BackupError> {
+        let failed = |said: String| BackupError::Program { program, said };
+        let Output { status, stdout, stderr } = Command::new(self.0.join(program))
+            .args(arguments)
+            .envs(variables.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .map_err(|error| failed(error.to_string()))?;
+        if status.success() {
+            return Ok(String::from_utf8_lossy(&stdout).into_owned());
+        }
+        let said = String::from_utf8_lossy(&stderr);
+        let said = said.lines().map(str::trim).collect::<Vec<_>>().join("; ");
+        let said: String = said.chars().take(MAX_SAID).collect();
+        Err(failed(if said.is_empty() { status.to_string() } else { said }))
+    }
+}
+
+/// Where the programs may be: on PATH, and where the dev PostgreSQL is looked for.
+fn folders() -> Vec<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).chain(dev::folders_of_programs()).collect()
+}
+
+/// The major version of the `pg_dump` in a folder; `None` where there is none that works.
+async fn version(folder: &Path) -> Option<u32> {
+    let program = folder.join("pg_dump");
+    if !program.is_file() {
+        return None;
+    }
+    let output = Command::new(program).arg("--version").output().await.ok()?;
+    major(&String::from_utf8_lossy(&output.stdout))
+}
+
+/// Reads "pg_dump (PostgreSQL) 17.5 (Debian 17.5-1)".
+fn major(said: &str) -> Option<u32> {
+    let version = said.split_once("(PostgreSQL) ")?.1;
+    let digits = version.find(|c: char| !c.is_ascii_digit()).unwrap_or(version.len());
+    version[..digits].parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(url: &str) -> Vec<(&'static str, String)> {
+        environment(&url.to_owned().into()).into_iter().skip(1).collect()
+    }
+
+    #[test]
+    fn a_url_is_told_by_variables() {
+        let told = of(
+            "postgres://ada:p%40ss@db.internal:6432/mem%20ory?sslmode=require&statement-cache-capacity=1",
+        );
+        let expected = [
+            ("PGHOST", "db.internal"),
+            ("PGPORT", "6432"),
+            ("PGUSER", "ada"),
+            ("PGPASSWORD", "p@ss"),
+            ("PGDATABASE", "mem ory"),
+            ("PGSSLMODE", "require"),
+        ];
+        assert_eq!(told, expected.map(|(name, value)| (name, value.to_owned())));
+    }
+
+    #[test]
+    fn a_socket_and_an_ipv6_address_are_told_as_they_are_meant() {
+        assert_eq!(of("postgres://a@%2Frun%2Fpg/d")[0], ("PGHOST", "/run/pg".to_owned()));
+        assert_eq!(of("postgres://a@[::1]/d")[0], ("PGHOST", "::1".to_owned()));
+    }
+
+    #[test]
+    fn authorities_are_the_systems_unless_they_are_named() {
+        let root = |url| {
+            of(url).into_iter().find(|(name, _)| *name == "PGSSLROOTCERT").map(|(_, value)| value)
+        };
+        assert_eq!(root("postgres://a@h/d?sslmode=verify-full").as_deref(), Some("system"));
+        assert_eq!(
+            root("postgres://a@h/d?sslmode=verify-ca&sslrootcert=/ca").as_deref(),
+            Some("/ca")
+        );
+        assert_eq!(root("postgres://a@h/d?sslmode=require"), None);
+    }
+
+    #[test]
+    fn versions_are_read_as_pg_dump_prints_them() {
+        assert_eq!(major("pg_dump (PostgreSQL) 17.5 (Debian 17.5-1.pgdg13+1)"), Some(17));
+        assert_eq!(major("pg_dump (PostgreSQL) 19beta1"), Some(19));
+        assert_eq!(major("pg_dump"), None);
+    }
+}

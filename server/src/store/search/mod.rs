@@ -1,0 +1,149 @@
+//! Search within an agent's range of paths: by words, by meaning, or by both.
+
+mod by_meaning;
+mod by_words;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sqlx::postgres::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use self::by_words::{ByWords, Candidates};
+use super::StoreError;
+use super::embedding_models::Serving;
+use super::versions::{self, Version};
+use crate::domain::TenantId;
+use crate::domain::agent_id::AgentId;
+use crate::domain::fusion::fused;
+use crate::domain::path::Prefix;
+use crate::domain::words::Words;
+
+/// What is looked for, and where.
+#[derive(Debug, Clone, Copy)]
+pub struct Search<'a> {
+    /// Whose.
+    pub tenant: TenantId,
+    /// The agent within the tenant.
+    pub agent: &'a AgentId,
+    /// What their paths are at or below.
+    pub prefix: &'a Prefix,
+    /// Tags of which an entry must have one; without any, all fit.
+    pub tags_any: &'a [String],
+    /// The query's words.
+    pub words: &'a Words,
+    /// Most entries.
+    pub limit: usize,
+}
+
+/// A query with its vector.
+#[derive(Debug, Clone)]
+pub struct Meant {
+    /// The model it is of.
+    pub model: Serving,
+    /// As long as the model's dimensions.
+    pub vector: Arc<[f32]>,
+}
+
+/// By what entries are found.
+#[derive(Debug, Clone, Copy)]
+pub enum By<'a> {
+    /// By the words they have, of those of the query.
+    Words,
+    /// By their meaning; what has no embedding is not found.
+    Meaning(&'a Meant),
+    /// By their meaning, and by their words those that have no embedding yet.
+    MeaningOrWords(&'a Meant),
+    /// By both: what is found by one alone is found as well.
+    Both(&'a Meant),
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The entries with their likeness from 0 to 1, the best first.
+    pub hits: Vec<(f64, Version)>,
+    /// There are more within the limit, but their values are too large for one answer.
+    pub cut: bool,
+    /// The words say something: of a query that is nothing but "the", "is", "and", nothing can be found by its words.
+    pub is_telling: bool,
+    /// Entries below the prefix that have no embedding yet; looked for where meaning decides.
+    pub waiting: i64,
+}
+
+/// Versions with their likeness, the best first.
+type Ranked = Vec<(Uuid, f64)>;
+
+/// How far down both rankings are looked at, at least, to be made into one.
+const DEPTH: usize = 100;
+
+/// The entries that are most like what `search` looks for, all from one moment, until `max_bytes` of values are met.
+pub async fn find(
+    pool: &PgPool,
+    search: &Search<'_>,
+    by: By<'_>,
+    max_bytes: usize,
+) -> Result<Found, StoreError> {
+    // What is found is read at the same moment: a version that is overwritten or expires in between would be missed.
+    let mut moment = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
+    let (ranked, mut found) = rank(&mut moment, search, by).await?;
+    let ids: Vec<Uuid> = ranked.iter().take(search.limit).map(|(id, _)| *id).collect();
+    let similarities: HashMap<Uuid, f64> = ranked.into_iter().collect();
+    let read = versions::read(&mut *moment, search.tenant, &ids, max_bytes).await?;
+    moment.commit().await?;
+    found.cut = read.cut;
+    found.hits = read
+        .versions
+        .into_iter()
+        .filter_map(|version| Some((*similarities.get(&version.id)?, version)))
+        .collect();
+    Ok(found)
+}
+
+async fn rank(
+    moment: &mut PgConnection,
+    search: &Search<'_>,
+    by: By<'_>,
+) -> Result<(Ranked, Found), StoreError> {
+    let told = |words: &ByWords| Found {
+        is_telling: words.is_telling,
+        waiting: words.waiting,
+        ..Found::default()
+    };
+    Ok(match by {
+        By::Words => {
+            let words = by_words::find(moment, search, Candidates::All).await?;
+            let found = told(&words);
+            (words.ranked, found)
+        }
+        By::Meaning(meant) => {
+            let near = by_meaning::nearest(moment, search, meant).await?;
+            // Only to tell how many there are.
+            let waiting = Candidates::Waiting(meant.model.id);
+            let words = by_words::find(moment, search, waiting).await?;
+            (near, told(&words))
+        }
+        By::MeaningOrWords(meant) => {
+            let near = by_meaning::nearest(moment, search, meant).await?;
+            let waiting = Candidates::Waiting(meant.model.id);
+            let words = by_words::find(moment, search, waiting).await?;
+            let found = told(&words);
+            // Their likenesses are of different kinds, so only their ranks are compared; but shown as they are.
+            let order = fuse(&near, &words.ranked);
+            let own: HashMap<Uuid, f64> = words.ranked.into_iter().chain(near).collect();
+            (order.into_iter().filter_map(|(id, _)| Some((id, *own.get(&id)?))).collect(), found)
+        }
+        By::Both(meant) => {
+            let deep = Search { limit: search.limit.max(DEPTH), ..*search };
+            let near = by_meaning::nearest(moment, &deep, meant).await?;
+            let words = by_words::find(moment, &deep, Candidates::All).await?;
+            let found = told(&words);
+            (fuse(&near, &words.ranked), found)
+        }
+    })
+}
+
+fn fuse(first: &Ranked, second: &Ranked) -> Ranked {
+    let ids = |ranked: &Ranked| ranked.iter().map(|(id, _)| *id).collect::<Vec<_>>();
+    fused(&ids(first), &ids(second))
+}

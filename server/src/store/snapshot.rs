@@ -1,0 +1,85 @@
+//! One moment of the whole database, held open for a dump and for what is to be known of it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Executor as _, Row as _};
+
+use super::StoreError;
+use super::connect::DatabaseAddress;
+use super::schema::{self, SchemaVersion};
+
+/// A transaction that sees one moment, which other sessions can see as well.
+#[derive(Debug)]
+pub struct Snapshot {
+    connection: PgConnection,
+    /// The name by which another session takes part in it.
+    pub id: String,
+    /// The moment.
+    pub at: Timestamp,
+    /// The schema of the data.
+    pub schema: SchemaVersion,
+    /// The version of PostgreSQL, as it prints itself.
+    pub postgres: String,
+    /// Its major version.
+    pub major: u32,
+    /// PostgreSQL's system identifier and the database's name.
+    pub instance: String,
+}
+
+/// A dump takes as long as it takes; these are 0 unless somebody has set them for the role or the database. Not all versions
+/// know all of them.
+const PATIENT: &str = "
+SELECT set_config(name, '0', false) FROM pg_settings
+ WHERE name IN ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout', 'idle_session_timeout')";
+
+const IDENTITY: &str = "
+SELECT pg_export_snapshot(), now(), current_setting('server_version'), current_setting('server_version_num')::int / 10000,
+       (SELECT system_identifier FROM pg_control_system()) || '/' || current_database()";
+
+/// Tables in the schema of ours, by name. The content of UNLOGGED ones is in no dump.
+const TABLES: &str = "
+SELECT t.relname, format('%I.%I', s.nspname, t.relname)
+  FROM pg_class t JOIN pg_namespace s ON s.oid = t.relnamespace
+ WHERE t.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('schema_version'))
+   AND t.relkind = 'r' AND t.relpersistence = 'p' AND ($1::text[] IS NULL OR t.relname = ANY ($1))
+ ORDER BY 1";
+
+impl Snapshot {
+    /// Holds the present moment, on a connection of its own.
+    pub async fn take(address: &DatabaseAddress) -> Result<Self, StoreError> {
+        let mut connection = address.connect_unlimited().await?;
+        connection.execute(PATIENT).await?;
+        // Outside of the snapshot's transaction, which a missing table would end.
+        let migrated = schema::read(&mut connection).await?;
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        let row = sqlx::query(IDENTITY).fetch_one(&mut connection).await?;
+        let schema =
+            if migrated.version == 0 { migrated } else { schema::read(&mut connection).await? };
+        Ok(Self {
+            id: row.try_get(0)?,
+            at: row.try_get::<jiff_sqlx::Timestamp, _>(1)?.to_jiff(),
+            schema,
+            postgres: row.try_get(2)?,
+            major: row.try_get::<i32, _>(3)?.unsigned_abs(),
+            instance: row.try_get(4)?,
+            connection,
+        })
+    }
+
+    /// The rows of each table at that moment; of all, or of the `wanted` ones.
+    pub async fn rows(
+        &mut self,
+        wanted: Option<&[&str]>,
+    ) -> Result<BTreeMap<String, i64>, StoreError> {
+        let tables = sqlx::query(TABLES).bind(wanted).fetch_all(&mut self.connection).await?;
+        let mut rows = BTreeMap::new();
+        for table in tables {
+            let (name, quoted): (String, String) = (table.try_get(0)?, table.try_get(1)?);
+            let count = AssertSqlSafe(format!("SELECT count(*) FROM {quoted}"));
+            rows.insert(name, sqlx::query_scalar(count).fetch_one(&mut self.connection).await?);
+        }
+        Ok(rows)
+    }
+}

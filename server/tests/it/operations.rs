@@ -1,0 +1,126 @@
+//! The commands of docs/OPERATIONS.md for one machine, typed as they stand: the real programs on a PostgreSQL of their own.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Stdio;
+
+use agentfs_documents::{Examples, unexplained};
+use nix::unistd::{User, geteuid};
+use reqwest::Url;
+use serde_json::json;
+use tokio::process::Command;
+
+use crate::api::{Client, new_key};
+use crate::database::{Database, Postgres};
+use crate::process::{Process, free_port};
+
+const PAGE: &str = include_str!("../../../docs/OPERATIONS.md");
+
+/// Longest time for all of it.
+const TIMEOUT: &str = "300";
+
+/// Ends the servers that the page starts, where it did not come to their end.
+const LEAVE_NOTHING: &str = r#"
+trap 'for data in "$BACKUPS"/then "$BACKUPS"/replica; do
+          [ ! -e "$data/postmaster.pid" ] || pg_ctl -D "$data" -m immediate stop >/dev/null; done' EXIT
+"#;
+
+/// bash, as a user that PostgreSQL's servers may run as.
+fn bash() -> Command {
+    let mut command = Command::new("timeout");
+    command.arg(TIMEOUT);
+    if geteuid().is_root() {
+        let user = server_user();
+        command.args(["setpriv", "--clear-groups"]);
+        command.args([format!("--reuid={}", user.uid), format!("--regid={}", user.gid)]);
+    }
+    command.arg("bash");
+    command
+}
+
+/// The user that the tests' PostgreSQL runs as where the tests are root's.
+fn server_user() -> User {
+    let users = ["postgres", "nobody"].into_iter().filter_map(|name| User::from_name(name).ok()?);
+    users.into_iter().next().expect("an unprivileged user")
+}
+
+/// A folder that the user of [`bash`] owns.
+fn folder(path: &Path) {
+    fs::create_dir_all(path).unwrap();
+    if geteuid().is_root() {
+        let user = server_user();
+        nix::unistd::chown(path, Some(user.uid), Some(user.gid)).unwrap();
+    }
+}
+
+/// Lines of a .pgpass for both roles of a database.
+fn passwords(database: &Database) -> String {
+    let line = |url: &str| {
+        let url = Url::parse(url).unwrap();
+        format!("*:*:*:{}:{}\n", url.username(), url.password().unwrap())
+    };
+    [&database.url, &database.superuser_url].map(|url| line(url)).concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_of_the_operations_page_do_what_it_says() {
+    let place = tempfile::tempdir().unwrap();
+    let place = place.path();
+    fs::set_permissions(place, Permissions::from_mode(0o711)).unwrap();
+    let [home, programs, archive] = ["home", "programs", "archive"].map(|name| place.join(name));
+    [&home, &programs, &archive].into_iter().for_each(|path| folder(path));
+    let program = programs.join("agentfs-server");
+    fs::copy(env!("CARGO_BIN_EXE_agentfs-server"), &program).unwrap();
+
+    let archive_command = format!("archive_command=cp %p {}/%f", archive.display());
+    let postgres = Postgres::start(&["--set", "archive_mode=on", "--set", &archive_command]);
+    let database = postgres.database().await;
+    database.migrate().await;
+    let key = new_key(&database, &["admin"]).await;
+    let api = Process::start(&[("DATABASE_URL", &database.url), ("LOG_FORMAT", "text")]);
+    api.wait_until_ready().await;
+    let client = Client::new(api.url(), key.clone());
+    client.put("/notes/lunch", json!("peanuts")).await;
+    fs::copy(api.log_path(), place.join("log")).unwrap();
+
+    let pgpass = home.join(".pgpass");
+    fs::write(&pgpass, passwords(&database)).unwrap();
+    folder(&home);
+    if geteuid().is_root() {
+        let user = server_user();
+        nix::unistd::chown(&pgpass, Some(user.uid), Some(user.gid)).unwrap();
+    }
+    fs::set_permissions(&pgpass, Permissions::from_mode(0o600)).unwrap();
+    let url = Url::parse(&database.url).unwrap();
+    let path = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{}:{}:{path}", programs.display(), postgres.programs().display());
+    let examples = Examples::of(PAGE, "");
+    assert!(examples.len() > 50, "only {} examples were found", examples.len());
+    let output = bash()
+        .args(["-c", &[LEAVE_NOTHING, examples.script()].concat()])
+        .current_dir(&home)
+        .env("HOME", &home)
+        .env("PATH", path)
+        .env("PGHOST", url.host_str().unwrap())
+        .env("PGPORT", url.port().unwrap().to_string())
+        .env("PGUSER", url.username())
+        .env("PGDATABASE", url.path().trim_start_matches('/'))
+        .env("DATABASE_URL", &database.url)
+        .env("AGENTFS_URL", api.url())
+        .env("AGENTFS_API_KEY", &key)
+        .env("AGENTFS_LOG", place.join("log"))
+        .env("BACKUPS", home.join("backups"))
+        .env("WAL_ARCHIVE", &archive)
+        .env("SPARE_PORT", free_port().to_string())
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .expect("bash runs");
+    examples.check(&output);
+}
+
+#[test]
+fn what_no_test_runs_says_why() {
+    assert_eq!(unexplained(PAGE), [""; 0]);
+}

@@ -1,0 +1,48 @@
+//! The commands of docs/OPERATIONS.md for Kubernetes, typed as they stand.
+
+use std::process::Stdio;
+
+use agentfs_documents::Examples;
+use agentfs_e2e::Failure;
+use agentfs_e2e::agent::Agent;
+use agentfs_e2e::namespace::Namespace;
+use serde_json::json;
+use tokio::process::Command;
+
+const AGENTFS: &str = "
+apiVersion: agentfs.io/v1alpha1
+kind: AgentFS
+metadata: {name: memory}
+spec:
+  database: {embedded: {storage: {size: 1Gi}}}
+  api: {replicas: 2}
+  backup: {volume: {size: 1Gi}}
+";
+
+/// Longest time for all of it.
+const TIMEOUT: &str = "600";
+
+#[tokio::test]
+#[ignore = "needs a cluster: make test-all"]
+async fn the_commands_of_the_operations_page_do_what_it_says() -> Result<(), Failure> {
+    let namespace = Namespace::create().await?;
+    namespace.apply(AGENTFS).await?;
+    namespace.ready("memory").await?;
+    let mut agent = Agent::of(namespace.name(), "memory").await?;
+    agent.put("/notes/lunch", &json!("peanuts")).await?;
+
+    let examples = Examples::of(include_str!("../../../../docs/OPERATIONS.md"), "kubernetes");
+    assert!(examples.len() > 20, "only {} examples were found", examples.len());
+    let folder = tempfile::tempdir()?;
+    let output = Command::new("timeout")
+        .args([TIMEOUT, "bash", "-c", examples.script()])
+        .current_dir(&folder)
+        .env("NAMESPACE", namespace.name())
+        .env("AGENTFS", "memory")
+        .stdin(Stdio::null())
+        .output()
+        .await?;
+    examples.check(&output);
+    assert_eq!(agent.get("/notes/lunch").await?, Some(json!("peanuts")));
+    Ok(())
+}
