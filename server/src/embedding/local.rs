@@ -80,7 +80,8 @@ impl Local {
         Self::load_with(folder, None)
     }
 
-    /// Reads the model of `folder` for computing with `precision`; the best for this processor where none is given.
+    /// Reads the model of `folder` for computing with `precision`; with the best for this processor where none is given or this one
+    /// cannot be had.
     pub fn load_with(folder: &Path, precision: Option<Precision>) -> Result<Self, LoadError> {
         let read = |name: &str| {
             let path = folder.join(name);

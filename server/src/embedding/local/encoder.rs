@@ -22,7 +22,7 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
-    /// `precision` is the best for this processor where none is given.
+    /// `precision` is the best for this processor where none is given, and never one that it has no instructions for.
     pub(super) fn load(
         config: &Config,
         weights: &Weights<'_>,
@@ -30,7 +30,10 @@ impl Encoder {
     ) -> Result<Self, String> {
         let size = config.hidden_size;
         let kernels = Kernels::new();
-        let precision = precision.unwrap_or_else(|| kernels.best());
+        let precision = match (precision, kernels.best()) {
+            (_, Precision::Single) => Precision::Single,
+            (asked, Precision::Eight) => asked.unwrap_or(Precision::Eight),
+        };
         let table =
             |name: &str, rows| weights.read(&format!("embeddings.{name}.weight"), &[rows, size]);
         let mut positions = table("position_embeddings", config.max_position_embeddings)?;
