@@ -1,5 +1,6 @@
-# The images of AgentFS: server, operator, postgres and pgbouncer. `make images` builds them all: it compiles the binaries
+# The images of AgentFS: server, operator, postgres and pgbouncer. `make images` builds them: it compiles the binaries
 # on the host, once for tests and images, puts them into target/images/bin, and hands over that folder, images/postgres and images/pgbouncer.
+# `make images IMAGES=server-local-embeddings` builds the server that brings the local embedding model, from target/images/model.
 # Version and revision become labels there. Each image runs as a user other than root, and with a read-only root file system.
 
 FROM docker.io/library/debian:trixie-slim AS base
@@ -52,6 +53,12 @@ ENTRYPOINT ["agentfs-server"]
 CMD ["serve"]
 LABEL org.opencontainers.image.title="agentfs-server" \
       org.opencontainers.image.description="The HTTP API of AgentFS, its workers, migrations and backups"
+
+FROM server AS server-local-embeddings
+COPY target/images/model/ /usr/share/agentfs/all-MiniLM-L6-v2/
+ENV EMBEDDING_MODEL_DIR=/usr/share/agentfs/all-MiniLM-L6-v2
+LABEL org.opencontainers.image.title="agentfs-server-local-embeddings" \
+      org.opencontainers.image.description="The server of AgentFS with the embedding model all-MiniLM-L6-v2"
 
 FROM base AS pgbouncer
 RUN apt-get update \

@@ -33,6 +33,7 @@ mod jobs;
 mod linearizability;
 mod list;
 mod live_migration;
+mod local_model;
 mod logs;
 mod meaning;
 mod metrics;
