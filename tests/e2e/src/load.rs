@@ -39,16 +39,7 @@ impl<'a> Load<'a> {
         clients: u32,
         pause: Duration,
     ) -> Result<Load<'a>, Failure> {
-        let image = kubectl(&[
-            "--namespace",
-            "agentfs-system",
-            "get",
-            "deployment",
-            "agentfs-operator",
-            "-o",
-            "jsonpath={.spec.template.spec.containers[0].env[?(@.name==\"AGENTFS_POSTGRES_IMAGE\")].value}",
-        ])
-        .await?;
+        let image = script_image().await?;
         let pod = format!("load-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
         let script: String = SCRIPT.lines().map(|line| format!("    {line}\n")).collect();
         let manifest = format!(
@@ -110,6 +101,21 @@ spec:
         eventually("the clients end", phase, ended).await?;
         counted(&self.namespace.kubectl(&["logs", &self.pod]).await?)
     }
+}
+
+/// The image that the operator gives an embedded PostgreSQL: it has Perl, and is on the node.
+pub(crate) async fn script_image() -> Result<String, Failure> {
+    let image = "jsonpath={.spec.template.spec.containers[0].env[?(@.name==\"AGENTFS_POSTGRES_IMAGE\")].value}";
+    kubectl(&[
+        "--namespace",
+        "agentfs-system",
+        "get",
+        "deployment",
+        "agentfs-operator",
+        "-o",
+        image,
+    ])
+    .await
 }
 
 fn counted(log: &str) -> Result<Counts, Failure> {
