@@ -1,12 +1,14 @@
 //! `spec.quotas` and `spec.rateLimits`: what tenants, keys and strangers may do.
 
+// In a manifest each field says its unit. An attribute of a type does not reach the copy that its derive makes.
+#![allow(clippy::struct_field_names)]
+
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a tenant may do in a day (UTC). 0 is without limit.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase")]
-#[allow(clippy::struct_field_names)] // in a manifest each says its unit
 pub struct Quotas {
     /// Versions that a tenant may write. Left out: 5000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -27,7 +29,6 @@ pub struct Quotas {
 /// What a key, or a client without one, may do in a minute. 0 is without limit.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase")]
-#[allow(clippy::struct_field_names)] // as above
 pub struct RateLimits {
     /// Requests of a key. Left out: 120.
     #[serde(default, skip_serializing_if = "Option::is_none")]

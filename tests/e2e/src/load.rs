@@ -41,7 +41,7 @@ impl<'a> Load<'a> {
     ) -> Result<Load<'a>, Failure> {
         let image = script_image().await?;
         let pod = format!("load-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
-        let script: String = SCRIPT.lines().map(|line| format!("    {line}\n")).collect();
+        let script = indented(SCRIPT);
         let manifest = format!(
             r#"
 apiVersion: v1
@@ -116,6 +116,12 @@ pub(crate) async fn script_image() -> Result<String, Failure> {
         image,
     ])
     .await
+}
+
+/// A script as an entry of a ConfigMap.
+pub(crate) fn indented(script: &str) -> String {
+    let lines: Vec<_> = script.lines().map(|line| format!("    {line}")).collect();
+    lines.join("\n")
 }
 
 fn counted(log: &str) -> Result<Counts, Failure> {

@@ -1,7 +1,7 @@
 //! A provider of embeddings inside the cluster.
 
 use crate::Failure;
-use crate::load::script_image;
+use crate::load::{indented, script_image};
 use crate::namespace::Namespace;
 
 const SCRIPT: &str = include_str!("provider.pl");
@@ -9,9 +9,9 @@ const SCRIPT: &str = include_str!("provider.pl");
 /// Starts one behind the Service `name`, port 8080, with vectors of eight numbers; it wants some key.
 pub async fn start(namespace: &Namespace, name: &str) -> Result<(), Failure> {
     let image = script_image().await?;
-    let script: String = SCRIPT.lines().map(|line| format!("    {line}\n")).collect();
+    let script = indented(SCRIPT);
     let manifest = format!(
-        r#"
+        r"
 apiVersion: v1
 kind: ConfigMap
 metadata: {{name: {name}}}
@@ -41,7 +41,7 @@ spec:
   volumes:
     - name: scripts
       configMap: {{name: {name}}}
-"#
+"
     );
     namespace.apply(&manifest).await?;
     let ready = ["wait", "--for=condition=Ready", &format!("pod/{name}"), "--timeout=60s"];
