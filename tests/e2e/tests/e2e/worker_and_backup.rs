@@ -62,7 +62,8 @@ async fn a_backup_needs_no_operator_and_restores(namespace: &Namespace) -> Resul
     scale_operator("--replicas=1").await?;
     made?;
     let log = namespace.kubectl(&["logs", "job/memory-backup-now"]).await?;
-    let file = log.split_whitespace().find(|word| word.starts_with("/backups/")).ok_or(log.clone())?;
+    let file =
+        log.split_whitespace().find(|word| word.starts_with("/backups/")).ok_or(log.clone())?;
 
     let get = async || namespace.object("agentfs", "memory").await;
     let fresh = |object: &Value| condition(object, "BackupFresh") == Some("True");
