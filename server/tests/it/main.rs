@@ -36,6 +36,7 @@ mod logs;
 mod meaning;
 mod metrics;
 mod migrate;
+mod monitoring;
 mod openapi;
 mod operations;
 mod pages;
