@@ -1,24 +1,12 @@
-# The images of AgentFS: server, operator, postgres and pgbouncer. `make images` builds them all: it compiles the binaries
+# The images of AgentFS: server, operator, postgres and pgbouncer. `make images` builds them: it compiles the binaries
 # on the host, once for tests and images, puts them into target/images/bin, and hands over that folder with images/postgres
-# and images/pgbouncer. Version and revision become labels there. Each image runs as a user other than root, and with a
+# and images/pgbouncer. `make images IMAGES=server-local-embeddings` builds the server that brings the local embedding model,
+# from target/images/model. Version and revision become labels there. Each image runs as a user other than root, and with a
 # read-only root file system.
 
 FROM docker.io/library/debian:trixie-slim AS base
 LABEL org.opencontainers.image.vendor="AgentFS" \
       org.opencontainers.image.licenses="Apache-2.0"
-
-FROM base AS server
-# An endpoint of embeddings is spoken to by HTTPS.
-RUN apt-get update \
-    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ca-certificates \
-    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/*
-COPY target/images/bin/agentfs-server /usr/local/bin/
-USER 65532:65532
-EXPOSE 8787
-ENTRYPOINT ["agentfs-server"]
-CMD ["serve"]
-LABEL org.opencontainers.image.title="agentfs-server" \
-      org.opencontainers.image.description="The HTTP API of AgentFS, and its migrations"
 
 FROM base AS operator
 COPY target/images/bin/agentfs-operator /usr/local/bin/
@@ -51,6 +39,27 @@ STOPSIGNAL SIGINT
 ENTRYPOINT ["/etc/agentfs-postgres/entrypoint"]
 LABEL org.opencontainers.image.title="agentfs-postgres" \
       org.opencontainers.image.description="PostgreSQL 17 with pgvector, for the embedded database of AgentFS"
+
+FROM base AS server
+# A database and an endpoint of embeddings are spoken to by TLS. Backups are made by PostgreSQL's own programs: two of them and
+# their library are 6 MB; the package that has them would bring all of Perl besides.
+RUN apt-get update \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ca-certificates libpq5 liblz4-1 libzstd1 zlib1g \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/*
+COPY --from=postgres /usr/lib/postgresql/17/bin/pg_dump /usr/lib/postgresql/17/bin/pg_restore /usr/local/bin/
+COPY target/images/bin/agentfs-server /usr/local/bin/
+USER 65532:65532
+EXPOSE 8787
+ENTRYPOINT ["agentfs-server"]
+CMD ["serve"]
+LABEL org.opencontainers.image.title="agentfs-server" \
+      org.opencontainers.image.description="The HTTP API of AgentFS, its workers, migrations and backups"
+
+FROM server AS server-local-embeddings
+COPY target/images/model/ /usr/share/agentfs/all-MiniLM-L6-v2/
+ENV EMBEDDING_MODEL_DIR=/usr/share/agentfs/all-MiniLM-L6-v2
+LABEL org.opencontainers.image.title="agentfs-server-local-embeddings" \
+      org.opencontainers.image.description="The server of AgentFS with the embedding model all-MiniLM-L6-v2"
 
 FROM base AS pgbouncer
 RUN apt-get update \

@@ -23,7 +23,8 @@ help: ## Show this list
 
 ##@ Try it
 .PHONY: dev
-dev: pgserver ## PostgreSQL, migrations and the API on this machine; ARGS="--listen 127.0.0.1:9000" passes options
+dev: pgserver ## PostgreSQL, migrations, the API and the worker on this machine; ARGS="--listen 127.0.0.1:9000" passes options
+	@scripts/model >/dev/null || echo "make dev goes on without an embedding model: search goes by words alone." >&2
 	@$(CARGO) build $(PROFILE) --workspace --bins
 	@exec $(BIN)/agentfs-server dev $(ARGS)
 
@@ -41,8 +42,8 @@ build: ## Compile everything
 	@$(CARGO) build $(PROFILE) --workspace --all-targets
 
 .PHONY: images
-images: ## Build the images server, operator, postgres and pgbouncer with docker, podman or buildah
-	@images/build
+images: ## Build the images server, operator, postgres and pgbouncer (and server-local-embeddings: IMAGES=server-local-embeddings)
+	@images/build $(IMAGES)
 
 .PHONY: generate
 generate: ## Write what is made from the code: crds/, docs/CRD.md, and the chart's definitions and rights
@@ -66,7 +67,7 @@ cluster-down: ## Remove it without a trace
 test: test-code test-contract test-cluster ## What CI runs: unit, API on a real PostgreSQL, its description, golden files, a smoke on a real Kubernetes
 
 .PHONY: test-code
-test-code: pgserver ## The part of make test that needs no Kubernetes
+test-code: pgserver model ## The part of make test that needs no Kubernetes
 	@$(CARGO) test $(PROFILE) --workspace --no-fail-fast
 
 .PHONY: test-contract
@@ -101,6 +102,15 @@ audit: ## Licences, sources and known weaknesses of the dependencies (needs carg
 bench-quick: ## Gets and puts over HTTP beside pgbench, in one run
 	@tests/load/bench-quick
 
+.PHONY: bench-embed
+bench-embed: model ## Texts a second of the local embedding model, in single precision and in eight bits
+	@$(CARGO) build $(PROFILE) --workspace --bins
+	@exec $(BIN)/bench-embed --model "$$(scripts/model)" $(ARGS)
+
 .PHONY: pgserver
 pgserver: # PostgreSQL with pgvector for dev and tests, into the cache
 	@scripts/pgserver >/dev/null
+
+.PHONY: model
+model: # The local embedding model, into the cache
+	@scripts/model >/dev/null

@@ -3,6 +3,7 @@
 pub mod attempt;
 pub mod breaker;
 pub mod guarded;
+pub mod local;
 pub mod openai;
 
 use std::fmt::Debug;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-use crate::settings::Provider;
+use crate::settings::{EmbeddingSettings, Provider};
 
 /// A model, as the database tells it from others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +78,9 @@ pub trait Embedder: Debug + Send + Sync {
 /// Why there is no embedder though one is set.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbedderError {
+    /// The local model cannot be used.
+    #[error(transparent)]
+    Local(#[from] local::LoadError),
     /// There is nothing to tell the endpoint from an impostor by.
     #[error(
         "the endpoint of OPENAI_BASE_URL cannot be trusted: {0}; install the system's CA certificates (Debian: apt-get install ca-certificates), or set SSL_CERT_FILE to a file that holds them"
@@ -88,8 +92,21 @@ pub enum EmbedderError {
 pub fn embedder(provider: &Provider) -> Result<Option<Arc<dyn Embedder>>, EmbedderError> {
     Ok(match provider {
         Provider::None => None,
+        Provider::Local(folder) => Some(Arc::new(local::Local::load(folder)?)),
         Provider::OpenAi(settings) => {
             Some(Arc::new(openai::OpenAi::new(settings.clone()).map_err(EmbedderError::OpenAi)?))
         }
     })
+}
+
+/// The embedders that are set, of different models: the present one, and the one to come.
+pub fn embedders(settings: &EmbeddingSettings) -> Result<Vec<Arc<dyn Embedder>>, EmbedderError> {
+    let mut embedders: Vec<Arc<dyn Embedder>> = Vec::new();
+    for embedder in [embedder(&settings.provider)?, embedder(&settings.next)?].into_iter().flatten()
+    {
+        if embedders.iter().all(|other| other.model().name != embedder.model().name) {
+            embedders.push(embedder);
+        }
+    }
+    Ok(embedders)
 }

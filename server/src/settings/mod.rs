@@ -9,7 +9,7 @@ mod logs;
 mod reader;
 
 pub use connections::ConnectionSettings;
-pub use database::{DatabaseLocation, DatabaseSettings};
+pub use database::{DatabaseLocation, DatabaseSettings, ReplicaSettings};
 pub use embeddings::{EmbeddingSettings, OpenAiSettings, Provider};
 pub use limits::LimitSettings;
 pub use listen::{ListenSettings, MetricsAccess};
