@@ -116,7 +116,7 @@ fn wrong(expression: &str, known: &Series) -> Vec<String> {
             None => wrong.push(name.to_owned()),
         }
     }
-    let selected = found(r#"[{,](\w+)(?:=~|!~|!=|=)"#, expression);
+    let selected = found(r"[{,](\w+)(?:=~|!~|!=|=)", expression);
     let grouped = found(r"\b(?:by|on) \(([^)]*)\)", expression);
     let grouped = grouped.into_iter().flat_map(|list| list.split(", "));
     let unknown = selected.into_iter().chain(grouped).filter(|label| !labels.contains(label));
