@@ -91,7 +91,7 @@ test-all: test-code test-contract test-upgrade test-compose ## make test and wha
 	@tests/e2e/run
 
 .PHONY: lint
-lint: ## Formatting, clippy, shellcheck, and that generated files are current
+lint: ## Formatting, clippy, shellcheck, alerts with their tests, and that generated files are current
 	@scripts/lint
 
 .PHONY: audit
