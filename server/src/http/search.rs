@@ -137,29 +137,47 @@ pub(super) async fn search(
         words: &Words::of_query(&request.query),
         limit,
     };
-    let meant = match (&app.meaning, request.mode) {
+    let (mut found, mut note) =
+        look(&app, &search, &request.query, request.mode, tokens_used).await?;
+    if let (false, Some(meaning)) = (found.is_current, &app.meaning) {
+        meaning.forget_model().await;
+        (found, note) = look(&app, &search, &request.query, request.mode, tokens_used).await?;
+    }
+    let rest = Rest { note };
+    let items = found
+        .hits
+        .iter()
+        .map(|(similarity, v)| (v.value.as_deref().unwrap_or("null"), fields(*similarity, v)));
+    Ok(splice::answer(splice::list("results", items, &rest)?))
+}
+
+/// Searches in the way that is asked for, or in the next best; says which.
+async fn look(
+    app: &App,
+    search: &Search<'_>,
+    query: &str,
+    mode: Option<Mode>,
+    tokens_used: i64,
+) -> Result<(Found, Option<String>), ApiError> {
+    let meant = match (&app.meaning, mode) {
         (_, Some(Mode::Text)) => Err(None),
         (None, _) => Err(Some(NO_EMBEDDINGS.to_owned())),
-        (Some(meaning), mode) => match meaning.of(tenant, &request.query, tokens_used).await {
+        (Some(meaning), mode) => match meaning.of(search.tenant, query, tokens_used).await {
             Err(Unmeant::Store(error)) => return Err(ApiError::from(&*error)),
             Err(unmeant) if mode == Some(Mode::Semantic) => return Err(refused(&unmeant)),
             Err(unmeant) => Err(Some(format!("found by its words: {unmeant}"))),
             Ok(meant) => Ok(meant),
         },
     };
-    let by = match (&meant, request.mode) {
+    let by = match (&meant, mode) {
         (Err(_), _) => By::Words,
         (Ok(meant), Some(Mode::Semantic)) => By::Meaning(meant),
         (Ok(meant), Some(Mode::Hybrid)) => By::Both(meant),
         (Ok(meant), _) => By::MeaningOrWords(meant),
     };
-    let found = find(&app.pool, &search, by, page::MAX_BYTES).await?;
-    let rest = Rest { note: note(by, meant.as_ref().err().cloned().flatten(), &found) };
-    let items = found
-        .hits
-        .iter()
-        .map(|(similarity, v)| (v.value.as_deref().unwrap_or("null"), fields(*similarity, v)));
-    Ok(splice::answer(splice::list("results", items, &rest)?))
+    let found = find(&app.pool, search, by, page::MAX_BYTES).await?;
+    let note = note(by, meant.as_ref().err().cloned().flatten(), &found);
+    Ok((found, note))
 }
 
 const NO_EMBEDDINGS: &str =
