@@ -23,7 +23,8 @@ help: ## Show this list
 
 ##@ Try it
 .PHONY: dev
-dev: pgserver ## PostgreSQL, migrations and the API on this machine; ARGS="--listen 127.0.0.1:9000" passes options
+dev: pgserver ## PostgreSQL, migrations, the API and the worker on this machine; ARGS="--listen 127.0.0.1:9000" passes options
+	@scripts/model >/dev/null || echo "make dev goes on without an embedding model: search goes by words alone." >&2
 	@$(CARGO) build $(PROFILE) --workspace --bins
 	@exec $(BIN)/agentfs-server dev $(ARGS)
 
@@ -41,8 +42,8 @@ build: ## Compile everything
 	@$(CARGO) build $(PROFILE) --workspace --all-targets
 
 .PHONY: images
-images: ## Build the images server, operator, postgres and pgbouncer with docker, podman or buildah
-	@images/build
+images: ## Build the images server, operator, postgres and pgbouncer (and server-local-embeddings: IMAGES=server-local-embeddings)
+	@images/build $(IMAGES)
 
 .PHONY: generate
 generate: ## Write what is made from the code: crds/, docs/CRD.md, and the chart's definitions and rights
@@ -66,7 +67,7 @@ cluster-down: ## Remove it without a trace
 test: test-code test-contract test-cluster ## What CI runs: unit, API on a real PostgreSQL, its description, golden files, a smoke on a real Kubernetes
 
 .PHONY: test-code
-test-code: pgserver ## The part of make test that needs no Kubernetes
+test-code: pgserver model ## The part of make test that needs no Kubernetes
 	@$(CARGO) test $(PROFILE) --workspace --no-fail-fast
 
 .PHONY: test-contract
@@ -81,8 +82,12 @@ test-cluster: ## The part of make test on a real Kubernetes; a cluster that was 
 test-upgrade: ## The previous release and this one, side by side on one database
 	@tests/compatibility/run
 
+.PHONY: test-compose
+test-compose: ## manifests/compose.yaml on this machine, with each command of the operations runbook (docker or podman)
+	@tests/compose/run
+
 .PHONY: test-all
-test-all: test-code test-contract test-upgrade ## make test and what is longer: upgrades, the whole life of an AgentFS on the cluster
+test-all: test-code test-contract test-upgrade test-compose ## make test and what is longer: upgrades, compose, the whole life of an AgentFS on the cluster
 	@tests/e2e/run
 
 .PHONY: lint
@@ -102,6 +107,15 @@ bench-search: pgserver ## Searches by meaning among 10,000 and 100,000 vectors: 
 	@$(CARGO) build $(PROFILE) --workspace --bins
 	@exec $(BIN)/bench-search $(ARGS)
 
+.PHONY: bench-embed
+bench-embed: model ## Texts a second of the local embedding model, in single precision and in eight bits
+	@$(CARGO) build $(PROFILE) --workspace --bins
+	@exec $(BIN)/bench-embed --model "$$(scripts/model)" $(ARGS)
+
 .PHONY: pgserver
 pgserver: # PostgreSQL with pgvector for dev and tests, into the cache
 	@scripts/pgserver >/dev/null
+
+.PHONY: model
+model: # The local embedding model, into the cache
+	@scripts/model >/dev/null

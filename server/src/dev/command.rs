@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use super::data_folder::DataFolder;
 use super::env_file::{self, Keys};
 use super::error::DevError;
-use super::installation::Installation;
+use super::installation::{self, Installation};
 use super::instance::{Instance, InstanceOptions};
 use super::{ending, leftover};
 use crate::domain::DEFAULT_TENANT;
@@ -29,6 +29,8 @@ use crate::store::connect::DatabaseAddress;
 use crate::worker::WorkerError;
 use crate::{embedding, logging, migrate, serve, worker};
 
+/// What to do where there is no embedding model.
+const NO_MODEL: &str = "none, so search goes by words alone: run scripts/model, then start again";
 /// Who keeps the API key of dev.env.
 const MANAGER: &str = "dev";
 /// How long the API may take to reach its database, which runs already.
@@ -124,10 +126,7 @@ impl Background {
         let embeddings = settings.embeddings.clone();
         let (end, ended) = watch::channel(false);
         let Some(embedder) = embedding::embedder(&embeddings.provider)? else {
-            say(&format!(
-                "{:<50} none: set OPENAI_API_KEY or OPENAI_BASE_URL to have one",
-                "embedding model"
-            ));
+            say(&format!("{:<50} {NO_MODEL}", "embedding model"));
             return Ok(Self { task: None, end });
         };
         let model = embedder.model();
@@ -158,6 +157,7 @@ fn settings(instance: &Instance, listening: SocketAddr) -> Result<Settings, DevE
     let mut settings = Settings::read(|name| match name {
         "DATABASE_URL" => Some(database_url.expose_secret().to_owned()),
         "PORT" => None,
+        "EMBEDDING_MODEL_DIR" => std::env::var(name).ok().or_else(cached_model),
         limit if LimitSettings::RATE_LIMITS.contains(&limit) => {
             Some(std::env::var(limit).unwrap_or_else(|_| "0".to_owned()))
         }
@@ -165,6 +165,11 @@ fn settings(instance: &Instance, listening: SocketAddr) -> Result<Settings, DevE
     })?;
     settings.listen.address = listening;
     Ok(settings)
+}
+
+/// The folder of the model that scripts/model has fetched.
+fn cached_model() -> Option<String> {
+    installation::cached_model()?.into_os_string().into_string().ok()
 }
 
 /// Migrates the database and makes the keys of dev.env valid in it.

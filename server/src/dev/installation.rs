@@ -146,7 +146,13 @@ pub fn folders_of_programs() -> Vec<PathBuf> {
 
 /// The folders `$AGENTFS_CACHE/postgres/<version>/bin`, the newest first.
 fn cached() -> Vec<PathBuf> {
-    cache().map(|cache| versions_in(&cache.join("postgres"))).unwrap_or_default()
+    cache().map(|cache| versions_in(&cache.join("postgres"), "bin")).unwrap_or_default()
+}
+
+/// The newest local embedding model that scripts/model has put into the cache.
+pub(super) fn cached_model() -> Option<PathBuf> {
+    let weights = versions_in(&cache()?.join("models/all-MiniLM-L6-v2"), "model.safetensors");
+    weights.first()?.parent().map(Path::to_owned)
 }
 
 /// The cache folder that the scripts and the Makefile use as well.
@@ -164,7 +170,7 @@ fn cache() -> Option<PathBuf> {
 
 /// What the system's packages or PATH offer, the newest first.
 fn installed() -> Vec<PathBuf> {
-    let mut found = versions_in(Path::new(DEBIAN));
+    let mut found = versions_in(Path::new(DEBIAN), "bin");
     let path = env::var_os("PATH").unwrap_or_default();
     let on_path = env::split_paths(&path).filter_map(|folder| {
         // Often a link to a folder that holds the other programs too.
@@ -178,21 +184,21 @@ fn installed() -> Vec<PathBuf> {
     found
 }
 
-/// The `bin` folders of the folders in `parent` that are named by a version, the newest first.
-fn versions_in(parent: &Path) -> Vec<PathBuf> {
+/// What is called `name` in the folders in `parent` that are named by a version, the newest first.
+fn versions_in(parent: &Path, name: &str) -> Vec<PathBuf> {
     let mut found: Vec<(Vec<u32>, PathBuf)> = fs::read_dir(parent)
         .into_iter()
         .flatten()
         .flatten()
         .filter_map(|entry| {
-            let name = entry.file_name().into_string().ok()?;
-            let number = name.split('.').map(str::parse).collect::<Result<_, _>>().ok()?;
-            Some((number, entry.path().join("bin")))
+            let version = entry.file_name().into_string().ok()?;
+            let number = version.split('.').map(str::parse).collect::<Result<_, _>>().ok()?;
+            Some((number, entry.path().join(name)))
         })
-        .filter(|(_, bin)| bin.is_dir())
+        .filter(|(_, path)| path.exists())
         .collect();
     found.sort_by(|one, other| other.0.cmp(&one.0));
-    found.into_iter().map(|(_, bin)| bin).collect()
+    found.into_iter().map(|(_, path)| path).collect()
 }
 
 #[cfg(test)]
@@ -222,7 +228,7 @@ mod tests {
         }
         fs::create_dir(parent.path().join("7")).unwrap();
 
-        let found = versions_in(parent.path());
+        let found = versions_in(parent.path(), "bin");
         let expected = ["0.10.1", "0.10", "0.9.0"].map(|name| parent.path().join(name).join("bin"));
         assert_eq!(found, expected);
     }

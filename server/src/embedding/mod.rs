@@ -3,6 +3,7 @@
 pub mod attempt;
 pub mod breaker;
 pub mod guarded;
+pub mod local;
 pub mod openai;
 
 use std::fmt::Debug;
@@ -77,6 +78,9 @@ pub trait Embedder: Debug + Send + Sync {
 /// Why there is no embedder though one is set.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbedderError {
+    /// The local model cannot be used.
+    #[error(transparent)]
+    Local(#[from] local::LoadError),
     /// There is nothing to tell the endpoint from an impostor by.
     #[error(
         "the endpoint of OPENAI_BASE_URL cannot be trusted: {0}; install the system's CA certificates (Debian: apt-get install ca-certificates), or set SSL_CERT_FILE to a file that holds them"
@@ -88,6 +92,7 @@ pub enum EmbedderError {
 pub fn embedder(provider: &Provider) -> Result<Option<Arc<dyn Embedder>>, EmbedderError> {
     Ok(match provider {
         Provider::None => None,
+        Provider::Local(folder) => Some(Arc::new(local::Local::load(folder)?)),
         Provider::OpenAi(settings) => {
             Some(Arc::new(openai::OpenAi::new(settings.clone()).map_err(EmbedderError::OpenAi)?))
         }

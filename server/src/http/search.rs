@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
+use sqlx::postgres::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -18,6 +19,7 @@ use crate::domain::rfc3339;
 use crate::domain::tags::Tags;
 use crate::domain::words::Words;
 use crate::meaning::Unmeant;
+use crate::replica;
 use crate::store::quota::count_search;
 use crate::store::search::{By, Found, Search, find};
 use crate::store::versions::Version;
@@ -50,6 +52,9 @@ pub(super) struct Request {
     /// How it is found. Without it: by meaning where embeddings are configured, and by their words those that have no
     /// embedding yet; by words alone where none are configured, or the provider gives none now. A note says which.
     mode: Option<Mode>,
+    /// See at least this version, and all that was committed before it: the `version_id` of a put or delete. It matters
+    /// where reads may go to a replica.
+    min_version: Option<Uuid>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
@@ -113,7 +118,7 @@ struct SearchResult {
 pub(super) async fn search(
     State(app): State<App>,
     Searcher(tenant): Searcher,
-    Json(request): Json<Request>,
+    Json(mut request): Json<Request>,
 ) -> Result<Response, ApiError> {
     let agent = AgentId::parse_plain(&request.agent_id)?;
     let chars = request.query.chars().count();
@@ -123,7 +128,7 @@ pub(super) async fn search(
     }
     let limit = SIZE.limit(request.limit)?;
     let prefix = Prefix::parse(request.path_prefix.as_deref().unwrap_or("/"))?;
-    let tags = Tags::new(request.tags_any.unwrap_or_default())
+    let tags = Tags::new(request.tags_any.take().unwrap_or_default())
         .map_err(|e| ApiError::new(Code::ValidationError, format!("tags_any: {e}")))?;
     must_be_possible(&app, request.mode)?;
     let Some(tokens_used) = count_search(&app.pool, tenant, app.searches_per_day).await? else {
@@ -137,11 +142,10 @@ pub(super) async fn search(
         words: &Words::of_query(&request.query),
         limit,
     };
-    let (mut found, mut note) =
-        look(&app, &search, &request.query, request.mode, tokens_used).await?;
+    let (mut found, mut note) = look(&app, &search, &request, tokens_used).await?;
     if let (false, Some(meaning)) = (found.is_current, &app.meaning) {
         meaning.forget_model().await;
-        (found, note) = look(&app, &search, &request.query, request.mode, tokens_used).await?;
+        (found, note) = look(&app, &search, &request, tokens_used).await?;
     }
     let rest = Rest { note };
     let items = found
@@ -155,14 +159,14 @@ pub(super) async fn search(
 async fn look(
     app: &App,
     search: &Search<'_>,
-    query: &str,
-    mode: Option<Mode>,
+    request: &Request,
     tokens_used: i64,
 ) -> Result<(Found, Option<String>), ApiError> {
+    let mode = request.mode;
     let meant = match (&app.meaning, mode) {
         (_, Some(Mode::Text)) => Err(None),
         (None, _) => Err(Some(NO_EMBEDDINGS.to_owned())),
-        (Some(meaning), mode) => match meaning.of(search.tenant, query, tokens_used).await {
+        (Some(meaning), _) => match meaning.of(search.tenant, &request.query, tokens_used).await {
             Err(Unmeant::Store(error)) => return Err(ApiError::from(&*error)),
             Err(unmeant) if mode == Some(Mode::Semantic) => return Err(refused(&unmeant)),
             Err(unmeant) => Err(Some(format!("found by its words: {unmeant}"))),
@@ -175,7 +179,9 @@ async fn look(
         (Ok(meant), Some(Mode::Hybrid)) => By::Both(meant),
         (Ok(meant), _) => By::MeaningOrWords(meant),
     };
-    let found = find(&app.pool, search, by, page::MAX_BYTES).await?;
+    let read = |pool: PgPool| async move { find(&pool, search, by, page::MAX_BYTES).await };
+    let seen = request.min_version;
+    let found = replica::read(app.replica.as_ref(), &app.pool, search.tenant, seen, read).await?;
     let note = note(by, meant.as_ref().err().cloned().flatten(), &found);
     Ok((found, note))
 }

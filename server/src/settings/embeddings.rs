@@ -1,5 +1,6 @@
 //! Who makes embeddings, and how workers ask for them.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::http::Uri;
@@ -12,6 +13,8 @@ use super::reader::{Described, Reader};
 pub enum Provider {
     /// Nowhere: search is by full text.
     None,
+    /// The model in this folder, on this machine's processors.
+    Local(PathBuf),
     /// An endpoint that speaks OpenAI's protocol.
     OpenAi(OpenAiSettings),
 }
@@ -50,6 +53,7 @@ pub struct EmbeddingSettings {
     pub tokens_per_day: Option<i64>,
 }
 
+const MODEL_DIR: &str = "EMBEDDING_MODEL_DIR";
 const KEY: &str = "OPENAI_API_KEY";
 const BASE_URL: &str = "OPENAI_BASE_URL";
 const MODEL: &str = "OPENAI_EMBED_MODEL";
@@ -81,6 +85,10 @@ impl EmbeddingSettings {
         Described {
             name: DIMENSIONS,
             about: "length of its vectors, 1 to 4000; must be set for models that are not OpenAI's (the model's)",
+        },
+        Described {
+            name: MODEL_DIR,
+            about: "folder of the local model, as scripts/model prints it; used where no endpoint is set (none)",
         },
         Described {
             name: "NEXT_...",
@@ -129,7 +137,8 @@ impl EmbeddingSettings {
 fn provider(reader: &mut Reader<'_>) -> Option<Provider> {
     let key = reader.text(KEY);
     if key.is_none() && reader.text(BASE_URL).is_none() {
-        return Some(Provider::None);
+        let folder = reader.text(MODEL_DIR);
+        return Some(folder.map_or(Provider::None, |folder| Provider::Local(folder.into())));
     }
     let endpoint = endpoint(reader);
     let model = reader.text(MODEL).unwrap_or_else(|| DEFAULT_MODEL.to_owned());
@@ -214,8 +223,10 @@ mod tests {
     #[test]
     fn the_provider_is_what_is_set() {
         assert!(matches!(read(&[]).unwrap().provider, Provider::None));
-        let keyed = read(&[("OPENAI_API_KEY", "k")]).unwrap();
-        let Provider::OpenAi(endpoint) = keyed.provider else { panic!("{keyed:?}") };
+        let local = read(&[("EMBEDDING_MODEL_DIR", "/m")]).unwrap().provider;
+        assert!(matches!(local, Provider::Local(folder) if folder.ends_with("m")));
+        let both = read(&[("EMBEDDING_MODEL_DIR", "/m"), ("OPENAI_API_KEY", "k")]).unwrap();
+        let Provider::OpenAi(endpoint) = both.provider else { panic!("{both:?}") };
         assert_eq!(endpoint.endpoint, "https://api.openai.com/v1/embeddings");
         assert_eq!(endpoint.dimensions, 1536);
         assert!(!format!("{endpoint:?}").contains("\"k\""), "no key is shown");

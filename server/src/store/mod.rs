@@ -19,6 +19,7 @@ pub mod plain_put;
 pub mod quota;
 pub mod rate_limits;
 mod renewal;
+pub mod replica;
 pub mod scan;
 pub mod schema;
 pub mod search;

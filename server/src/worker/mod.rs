@@ -100,7 +100,7 @@ pub async fn work(
     let workers: Vec<Worker> = embedders.into_iter().map(worker).collect();
     if workers.is_empty() {
         tracing::warn!(
-            "no embedding provider is set, so there is nothing to do; set OPENAI_API_KEY or OPENAI_BASE_URL"
+            "no embedding provider is set, so there is nothing to do; set OPENAI_API_KEY or OPENAI_BASE_URL, or EMBEDDING_MODEL_DIR"
         );
         return ending.wait().await;
     }

@@ -60,9 +60,15 @@ fn shell(folder: &Path, line: &str) -> Value {
 #[test]
 fn dev_prints_a_line_that_works_and_keeps_what_it_wrote() {
     let top = folder();
+    crate::local_model::folder();
     let dev = Dev::start(top.path());
     assert!(dev.line("PostgreSQL").contains("data in data/"), "{:?}", dev.said);
     assert!(dev.line("migrations").ends_with("applied"), "{:?}", dev.said);
+    assert!(
+        dev.line("embedding model").starts_with("embedding model all-MiniLM-L6-v2 (384)"),
+        "{:?}",
+        dev.said
+    );
     let put = shell(top.path(), dev.line("Try:").trim_start_matches("Try:"));
     assert_eq!(put["ok"], true, "{put}");
     let file = top.path().join("data/dev.env");
