@@ -102,6 +102,11 @@ audit: ## Licences, sources and known weaknesses of the dependencies (needs carg
 bench-quick: ## Gets and puts over HTTP beside pgbench, in one run
 	@tests/load/bench-quick
 
+.PHONY: bench-search
+bench-search: pgserver ## Searches by meaning among 10,000 and 100,000 vectors: results, recall, time
+	@$(CARGO) build $(PROFILE) --workspace --bins
+	@exec $(BIN)/bench-search $(ARGS)
+
 .PHONY: bench-embed
 bench-embed: model ## Texts a second of the local embedding model, in single precision and in eight bits
 	@$(CARGO) build $(PROFILE) --workspace --bins
