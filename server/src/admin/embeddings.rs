@@ -9,7 +9,7 @@ use super::output::Table;
 use super::{AdminError, open};
 use crate::store::connect::DatabaseAddress;
 use crate::store::embedding_index::{self, IndexState};
-use crate::store::embedding_models::{ModelRow, State};
+use crate::store::embedding_models::State;
 use crate::store::model_change::{self, Progress, progress};
 
 #[derive(Debug, clap::Subcommand)]
@@ -157,8 +157,9 @@ impl Index {
                 "somebody is building this index just now; admin embeddings status shows when it is ready".to_owned(),
             )),
             IndexState::None => {
-                let row = ModelRow { id: model.id, dimensions: model.dimensions, state: model.state };
-                embedding_index::build(&mut connection, &row, self.memory.as_deref()).await?;
+                let Progress { id, dimensions, .. } = model;
+                let memory = self.memory.as_deref();
+                embedding_index::build(&mut connection, id, dimensions, memory).await?;
                 Ok(done(&self.model, format!("searches by {} use its index from now on", self.model)))
             }
         }
