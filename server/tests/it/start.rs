@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use std::net::TcpListener;
 use std::process::Command;
-use std::time::Duration;
 
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
