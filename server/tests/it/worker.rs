@@ -264,6 +264,7 @@ async fn a_tenant_over_its_quota_waits_and_others_do_not() {
     let other = "INSERT INTO tenants (id, name) VALUES ('00000000-0000-0000-0000-00000000000b', 'other');
          UPDATE entries SET tenant_id = '00000000-0000-0000-0000-00000000000b' WHERE path LIKE '%3';
          UPDATE entry_versions SET tenant_id = '00000000-0000-0000-0000-00000000000b' WHERE path LIKE '%3';
+         UPDATE search_documents SET tenant_id = '00000000-0000-0000-0000-00000000000b' WHERE path LIKE '%3';
          UPDATE quota_usage SET embed_tokens = 5";
     sqlx::raw_sql(other).execute(&mut database.connect().await).await.unwrap();
     let worker = Worker::start(&database, &provider, &[("EMBED_TOKENS_QUOTA_PER_DAY", "5")]);
