@@ -82,8 +82,12 @@ test-cluster: ## The part of make test on a real Kubernetes; a cluster that was 
 test-upgrade: ## The previous release and this one, side by side on one database
 	@tests/compatibility/run
 
+.PHONY: test-compose
+test-compose: ## manifests/compose.yaml on this machine, with each command of the operations runbook (docker or podman)
+	@tests/compose/run
+
 .PHONY: test-all
-test-all: test-code test-contract test-upgrade ## make test and what is longer: upgrades, the whole life of an AgentFS on the cluster
+test-all: test-code test-contract test-upgrade test-compose ## make test and what is longer: upgrades, compose, the whole life of an AgentFS on the cluster
 	@tests/e2e/run
 
 .PHONY: lint

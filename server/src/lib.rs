@@ -18,6 +18,7 @@ pub mod migrate;
 pub mod preauth;
 pub mod rate_limit;
 pub mod recovery;
+pub mod replica;
 pub mod serve;
 pub mod settings;
 pub mod store;

@@ -94,7 +94,7 @@ where
     };
     listen::allow_open_files(settings.connections.limits.connections);
     let address = settings.listen.address;
-    let listener = match TcpListener::bind(address).await {
+    let listener = match listen::bind(address).await {
         Ok(listener) => listener,
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
             let port = address.port();

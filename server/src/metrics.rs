@@ -34,6 +34,7 @@ struct Collectors {
     queue_oldest: GaugeVec,
     pool_connections: IntGaugeVec,
     pool_wait: Gauge,
+    read_replica_fresh: IntGauge,
     embedding_jobs: IntGaugeVec,
     embedding_outcomes: IntCounterVec,
     embedding_requests: HistogramVec,
@@ -113,6 +114,13 @@ impl Metrics {
                 Gauge::new(
                     "agentfs_pool_wait_ms",
                     "Time that a connection of the pool was waited for, in milliseconds; tried every 15 s.",
+                ),
+            )?,
+            read_replica_fresh: registered(
+                &registry,
+                IntGauge::new(
+                    "agentfs_read_replica_fresh",
+                    "1 while reads go to the replica of DATABASE_READ_URL, 0 while they go to the primary.",
                 ),
             )?,
             // A gauge in spite of its name, which runbooks and dashboards know: jobs leave a status again, and a counter
@@ -224,6 +232,11 @@ impl Metrics {
     /// Notes how long a connection of the pool was waited for.
     pub fn pool_wait(&self, waited: Duration) {
         self.0.pool_wait.set(milliseconds(waited));
+    }
+
+    /// Notes whether reads go to a replica.
+    pub fn read_replica_fresh(&self, fresh: bool) {
+        self.0.read_replica_fresh.set(fresh.into());
     }
 
     /// Notes how many embedding jobs there are of each status; none where that is not known.

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use crate::auth::Authenticator;
 use crate::batch::queue::Queue;
 use crate::batch::{leases, reads, writes};
-use crate::embedding::{EmbedderError, embedder};
+use crate::embedding::{EmbedderError, embedders};
 use crate::health::Health;
 use crate::http::{App, Parts, router};
 use crate::listen;
@@ -16,8 +16,9 @@ use crate::meaning::Meaning;
 use crate::metrics::Metrics;
 use crate::preauth::Preauth;
 use crate::rate_limit::{Limited, RateLimiter};
-use crate::settings::{MetricsAccess, Settings};
-use crate::store::connect::Link;
+use crate::replica::Replica;
+use crate::settings::{MetricsAccess, ReplicaSettings, Settings};
+use crate::store::connect::{DatabaseAddress, Link};
 use crate::sweeper;
 use crate::watch::watch;
 
@@ -32,7 +33,7 @@ pub async fn serve(
     let app = app(settings).map_err(io::Error::other)?;
     let watching = watch(app.pool.clone(), app.metrics.clone());
     let (health, open) = (app.health.clone(), app.metrics.connections());
-    let sweeper = sweeper::run(app.pool.clone());
+    let sweeper = sweeper::run(app.pool.clone(), app.health.clone());
     let announced = async move {
         shutdown.await;
         health.drain();
@@ -58,9 +59,17 @@ fn app(settings: Settings) -> Result<App, AppError> {
     let Settings { database, listen, connections, limits, embeddings, logs: _ } = settings;
     let metrics = Metrics::new()?;
     let pool = database.address.pool(database.pool_size);
-    let (address, counted) = (database.address.clone(), metrics.clone());
-    let reads = Queue::start("reads", database.readers, reads::BOUNDS, move || {
-        reads::Reader::new(Link::new(address.clone()), counted.clone())
+    let gets = |name, address: DatabaseAddress| {
+        let counted = metrics.clone();
+        Queue::start(name, database.readers, reads::BOUNDS, move || {
+            reads::Reader::new(Link::new(address.clone()), counted.clone())
+        })
+    };
+    let reads = gets("reads", database.address.clone());
+    let replica = database.replica.map(|ReplicaSettings { address, max_lag }| {
+        let gets = gets("replica reads", address.clone());
+        let of_replica = address.pool(database.pool_size);
+        Replica::watch(of_replica, gets, pool.clone(), max_lag, metrics.clone())
     });
     let (address, counted) = (database.address.clone(), metrics.clone());
     let writes = Queue::start("writes", database.writers, writes::BOUNDS, move || {
@@ -70,8 +79,9 @@ fn app(settings: Settings) -> Result<App, AppError> {
     let leases = Queue::start("leases", 1, leases::BOUNDS, move || {
         leases::Leaser::new(Link::new(address.clone()), counted.clone())
     });
-    let meaning = embedder(&embeddings.provider)?
-        .map(|embedder| Meaning::new(vec![embedder], &embeddings, pool.clone(), &metrics));
+    let models = embedders(&embeddings)?;
+    let meaning =
+        (!models.is_empty()).then(|| Meaning::new(models, &embeddings, pool.clone(), &metrics));
     let limiter = |limited, limit| Some(RateLimiter::new(limited, limit?, leases.clone()));
     let (serves_metrics, metrics_token) = match listen.metrics {
         MetricsAccess::Off => (false, None),
@@ -89,6 +99,7 @@ fn app(settings: Settings) -> Result<App, AppError> {
         pool,
         meaning,
         reads,
+        replica,
         writes,
         metrics,
         serves_metrics,

@@ -8,6 +8,7 @@ use sqlx::postgres::PgPool;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::health::Health;
 use crate::jitter::jittered;
 use crate::store::StoreError;
 use crate::store::search_documents::{Walk, step};
@@ -32,11 +33,11 @@ pub struct Swept {
     pub rate_limits: usize,
 }
 
-/// Sweeps until it is dropped. A sweep that panics is logged, and the next one comes.
-pub async fn run(pool: PgPool) -> Infallible {
+/// Sweeps until it is dropped, and only while the schema is for this program. A sweep that panics is logged, and the next one comes.
+pub async fn run(pool: PgPool, health: Health) -> Infallible {
     let mut tasks = JoinSet::new();
     loop {
-        tasks.spawn(keep_sweeping(pool.clone()));
+        tasks.spawn(keep_sweeping(pool.clone(), health.clone()));
         if let Some(Err(end)) = tasks.join_next().await
             && end.is_panic()
         {
@@ -45,13 +46,16 @@ pub async fn run(pool: PgPool) -> Infallible {
     }
 }
 
-async fn keep_sweeping(pool: PgPool) {
+async fn keep_sweeping(pool: PgPool, health: Health) {
     let mut trouble = Trouble::default();
     let mut wait = DELAY;
     let mut next_walk = Instant::now();
     loop {
         tokio::time::sleep(jittered(wait)).await;
         wait = INTERVAL;
+        if health.schema().is_err() {
+            continue;
+        }
         let swept = sweep_once(&pool).await;
         if swept.is_ok() && Instant::now() >= next_walk {
             match right_search(&pool).await {
@@ -118,13 +122,16 @@ pub struct Righted {
     pub made: usize,
     /// Documents removed whose entries were deleted, have expired or were put anew as not searchable.
     pub removed: usize,
+    /// Embeddings removed for the same reason.
+    pub embeddings: usize,
 }
 
-/// Walks over all heads and all documents of search, and makes and removes documents until they fit.
+/// Walks over all heads, documents of search and embeddings, and makes and removes until they fit.
 pub async fn right_search(pool: &PgPool) -> Result<Righted, StoreError> {
     let made = go(pool, Walk::MakeMissing).await?;
     let removed = go(pool, Walk::RemoveLeftOver).await?;
-    Ok(Righted { made, removed })
+    let embeddings = go(pool, Walk::RemoveEmbeddings).await?;
+    Ok(Righted { made, removed, embeddings })
 }
 
 /// Goes to the end of a walk, and says how much was changed.

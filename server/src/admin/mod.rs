@@ -1,5 +1,6 @@
 //! What operators do by command, on the database of DATABASE_URL: one file a subject.
 
+mod embeddings;
 mod keys;
 mod output;
 mod quota;
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
+use self::embeddings::EmbeddingsCommand;
 use self::output::Output;
 use crate::domain::TenantId;
 use crate::domain::api_key::{MalformedKey, MalformedKeyId};
@@ -52,6 +54,11 @@ enum AdminCommand {
         #[command(subcommand)]
         command: quota::QuotaCommand,
     },
+    /// Show the embedding models, and change from one to another without a stop
+    Embeddings {
+        #[command(subcommand)]
+        command: embeddings::EmbeddingsCommand,
+    },
     /// Put failed embedding jobs back into the queue
     Requeue(requeue::Requeue),
 }
@@ -83,6 +90,12 @@ pub enum AdminError {
     /// A key that does not exist.
     #[error("there is no key {0}; agentfs-server admin list-keys lists them")]
     NoKey(String),
+    /// A model that does not exist.
+    #[error("there is no embedding model {0}; agentfs-server admin embeddings status lists them")]
+    NoModel(String),
+    /// What a model's state does not allow.
+    #[error("{0}")]
+    Model(String),
     /// AGENTFS_ADMIN_KEY is no key.
     #[error("AGENTFS_ADMIN_KEY is not valid: {0}")]
     AdminKey(#[from] MalformedKey),
@@ -119,6 +132,12 @@ pub async fn run(args: &AdminArgs) -> Result<(), AdminError> {
         AdminCommand::Quota { command: quota::QuotaCommand::Reset(wanted) } => {
             output.print(&wanted.run(&address).await?)
         }
+        AdminCommand::Embeddings { command } => match command {
+            EmbeddingsCommand::Status => output.print(&embeddings::status(&address).await?),
+            EmbeddingsCommand::Index(wanted) => output.print(&wanted.run(&address).await?),
+            EmbeddingsCommand::Switch(wanted) => output.print(&wanted.run(&address).await?),
+            EmbeddingsCommand::Drop(wanted) => output.print(&wanted.run(&address).await?),
+        },
         AdminCommand::Requeue(wanted) => output.print(&wanted.run(&address).await?),
     }
     .map_err(Into::into)

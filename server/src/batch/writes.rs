@@ -93,16 +93,28 @@ impl Writer {
                     }
                     // A tenant whose share did not fit as a whole is granted what is left, in order.
                     if !again.is_empty() {
-                        rest.push(Part { indices: again, form: Form::Ordered, tries: 1 });
+                        rest.push(Part {
+                            indices: again,
+                            form: Form::Ordered,
+                            tries: 1,
+                            lost: part.lost,
+                        });
                     }
                 }
-                Err(Failure::Lost(error)) => {
+                Err(failure) if part.lost || matches!(failure, Failure::Lost(_)) => {
                     let changes = chosen.concat();
-                    tracing::error!(
-                        requests = changes.len(),
-                        "connection lost during a write: {error}"
-                    );
+                    let requests = changes.len();
+                    tracing::warn!(requests, "connection lost during a write: {}", failure.error());
                     let committed = self.ask_after(&changes).await;
+                    // Puts that are not there are written once more. Should the first try be committed yet, their version ids
+                    // keep the second one from being so.
+                    let are_puts = || changes.iter().all(|change| as_plain_put(change).is_some());
+                    if !part.lost && committed.as_ref().is_some_and(HashMap::is_empty) && are_puts()
+                    {
+                        rest.push(Part { lost: true, ..part });
+                        continue;
+                    }
+                    let committed = committed.unwrap_or_default();
                     for &index in &part.indices {
                         results[index] = after_loss(groups[index], &committed);
                     }
@@ -120,10 +132,11 @@ impl Writer {
                 Err(Failure::Statement(StoreError::Replaced(_))) if part.tries < TRIES => {
                     rest.push(Part { tries: part.tries + 1, ..part });
                 }
-                Err(Failure::NotSent(error) | Failure::Statement(error)) => {
+                Err(failure) => {
+                    let error = failure.error();
                     tracing::error!(requests = chosen.len(), "write failed: {error}");
                     for &index in &part.indices {
-                        let failed = Err(BatchError::from(&error));
+                        let failed = Err(BatchError::from(error));
                         results[index] = vec![failed; groups[index].len()];
                     }
                 }
@@ -190,13 +203,13 @@ impl Writer {
         Ok(groups.iter().map(of_group).collect())
     }
 
-    /// Which of `changes`, whose COMMIT may or may not have happened, are in the database: by looking, never by writing
-    /// again. Empty where that cannot be learned.
-    async fn ask_after(&mut self, changes: &[&Change]) -> HashMap<Uuid, Timestamp> {
+    /// Which of `changes`, whose COMMIT may or may not have happened, are in the database; `None` where that cannot be
+    /// learned.
+    async fn ask_after(&mut self, changes: &[&Change]) -> Option<HashMap<Uuid, Timestamp>> {
         let deadline = tokio::time::Instant::now() + LOOKUP_PATIENCE;
         loop {
             match self.look_up(changes).await {
-                Ok(committed) => return committed,
+                Ok(committed) => return Some(committed),
                 Err(_) if tokio::time::Instant::now() < deadline => {
                     tokio::time::sleep(LOOKUP_PAUSE).await;
                 }
@@ -205,7 +218,7 @@ impl Writer {
                         requests = changes.len(),
                         "what became of writes is unknown: {error}"
                     );
-                    return HashMap::new();
+                    return None;
                 }
             }
         }
@@ -251,17 +264,20 @@ struct Part {
     indices: Vec<usize>,
     form: Form,
     tries: usize,
+    /// Whether it was sent before and the connection was lost: then only a look tells what became of it.
+    lost: bool,
 }
 
 impl Part {
     fn of_all(groups: usize) -> Self {
-        Self { indices: (0..groups).collect(), form: Form::Cheapest, tries: 1 }
+        Self { indices: (0..groups).collect(), form: Form::Cheapest, tries: 1, lost: false }
     }
 
     /// The right half first: the last of a stack is taken first.
     fn split(mut self) -> [Self; 2] {
         let right = self.indices.split_off(self.indices.len() / 2);
-        [Self { indices: right, form: self.form, tries: 1 }, Self { tries: 1, ..self }]
+        let right = Self { indices: right, form: self.form, tries: 1, lost: self.lost };
+        [right, Self { tries: 1, ..self }]
     }
 }
 
@@ -272,6 +288,14 @@ enum Failure {
     Lost(StoreError),
     /// The statement failed: nothing was written.
     Statement(StoreError),
+}
+
+impl Failure {
+    fn error(&self) -> &StoreError {
+        match self {
+            Self::NotSent(error) | Self::Lost(error) | Self::Statement(error) => error,
+        }
+    }
 }
 
 /// A put whose place among the others does not matter.

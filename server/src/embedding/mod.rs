@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-use crate::settings::Provider;
+use crate::settings::{EmbeddingSettings, Provider};
 
 /// A model, as the database tells it from others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,4 +97,16 @@ pub fn embedder(provider: &Provider) -> Result<Option<Arc<dyn Embedder>>, Embedd
             Some(Arc::new(openai::OpenAi::new(settings.clone()).map_err(EmbedderError::OpenAi)?))
         }
     })
+}
+
+/// The embedders that are set, of different models: the present one, and the one to come.
+pub fn embedders(settings: &EmbeddingSettings) -> Result<Vec<Arc<dyn Embedder>>, EmbedderError> {
+    let mut embedders: Vec<Arc<dyn Embedder>> = Vec::new();
+    for embedder in [embedder(&settings.provider)?, embedder(&settings.next)?].into_iter().flatten()
+    {
+        if embedders.iter().all(|other| other.model().name != embedder.model().name) {
+            embedders.push(embedder);
+        }
+    }
+    Ok(embedders)
 }

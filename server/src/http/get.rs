@@ -7,13 +7,14 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::as_of::past_moment;
+use super::entry::entry_key;
 use super::error::{ApiError, Code};
 use super::extract::{Json, MemoryReader};
 use super::openapi::Refusals;
 use super::{App, splice};
-use crate::domain::agent_id::AgentId;
 use crate::domain::path::EntryPath;
 use crate::domain::{EntryKey, TenantId, rfc3339};
+use crate::replica;
 use crate::store::get::{Entry, entry_as_of};
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -28,6 +29,9 @@ pub(super) struct Request {
     /// Read as it was at this moment (RFC 3339).
     #[schema(format = DateTime)]
     as_of: Option<String>,
+    /// See at least this version, and all that was committed before it: the `version_id` of a put or delete. It matters
+    /// where reads may go to a replica.
+    min_version: Option<Uuid>,
 }
 
 /// An entry as it is answered; of one that is not there `found` is false and all else is absent.
@@ -61,7 +65,10 @@ pub(super) async fn get(
     let key = request.key(tenant)?;
     let path = key.path.clone();
     let entry = match past_moment(&app, request.as_of.as_deref()).await? {
-        None => app.reads.ask(key).await?,
+        None => match replica::get(app.replica.as_ref(), &key, request.min_version).await {
+            Some(entry) => entry,
+            None => app.reads.ask(key).await?,
+        },
         Some(as_of) => entry_as_of(&app.pool, &key, as_of).await?,
     };
     Ok(splice::answer(answer(&path, entry.as_ref())?))
@@ -79,11 +86,7 @@ impl Request {
 
     /// The entry that is asked for, checked.
     fn key(&self, tenant: TenantId) -> Result<EntryKey, ApiError> {
-        Ok(EntryKey {
-            tenant,
-            path: EntryPath::parse(&self.path)?,
-            agent: AgentId::parse(&self.agent_id)?,
-        })
+        entry_key(tenant, &self.agent_id, &self.path)
     }
 }
 

@@ -3,7 +3,9 @@
 use axum::Json as Answer;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use sqlx::postgres::PgPool;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::as_of::past_moment;
 use super::error::ApiError;
@@ -12,6 +14,7 @@ use super::openapi::Refusals;
 use super::{App, page};
 use crate::domain::agent_id::AgentId;
 use crate::domain::glob::Glob;
+use crate::replica;
 use crate::store::scan::Range;
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -31,6 +34,9 @@ pub(super) struct Request {
     /// Read as it was at this moment (RFC 3339).
     #[schema(format = DateTime)]
     as_of: Option<String>,
+    /// See at least this version, and all that was committed before it: the `version_id` of a put or delete. It matters
+    /// where reads may go to a replica.
+    min_version: Option<Uuid>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -61,7 +67,13 @@ pub(super) async fn glob(
     let after = request.cursor.as_deref().map(|cursor| page::place(cursor, read)).transpose()?;
     let as_of = past_moment(&app, request.as_of.as_deref()).await?;
     let range = Range { tenant, agent: &agent, prefix: glob.literal(), as_of };
-    let found = range.find(&app.pool, after.as_deref(), limit, |path| glob.matches(path)).await?;
+    let (range, after, glob) = (&range, after.as_deref(), &glob);
+    let read = |pool: PgPool| async move {
+        range.find(&pool, after, limit, |path| glob.matches(path)).await
+    };
+    // The past is asked of the primary, whose clock dates the versions.
+    let replica = app.replica.as_ref().filter(|_| as_of.is_none());
+    let found = replica::read(replica, &app.pool, tenant, request.min_version, read).await?;
     Ok(Answer(Response {
         paths: found.shown.into_iter().map(|(path, _)| path).collect(),
         next_cursor: found.rest.as_deref().map(page::cursor),

@@ -3,7 +3,9 @@
 use axum::Json as Answer;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use sqlx::postgres::PgPool;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::as_of::past_moment;
 use super::error::ApiError;
@@ -12,6 +14,7 @@ use super::openapi::Refusals;
 use super::{App, page};
 use crate::domain::agent_id::AgentId;
 use crate::domain::path::Prefix;
+use crate::replica;
 use crate::store::list::{After, Child, children};
 use crate::store::list_as_of::{Directory, Listed};
 
@@ -32,6 +35,9 @@ pub(super) struct Request {
     /// Read as it was at this moment (RFC 3339).
     #[schema(format = DateTime)]
     as_of: Option<String>,
+    /// See at least this version, and all that was committed before it: the `version_id` of a put or delete. It matters
+    /// where reads may go to a replica.
+    min_version: Option<Uuid>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -79,7 +85,13 @@ pub(super) async fn list(
     let enough = limit + 1;
     let Listed { children, rest } = match as_of {
         None => {
-            let children = children(&app.pool, tenant, &agent, &prefix, &from, enough).await?;
+            let (agent, prefix, from) = (&agent, &prefix, &from);
+            let read = |pool: PgPool| async move {
+                children(&pool, tenant, agent, prefix, from, enough).await
+            };
+            let seen = request.min_version;
+            let children =
+                replica::read(app.replica.as_ref(), &app.pool, tenant, seen, read).await?;
             Listed { children, rest: None }
         }
         Some(as_of) => {

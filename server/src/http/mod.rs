@@ -55,6 +55,7 @@ use crate::meaning::Meaning;
 use crate::metrics::Metrics;
 use crate::preauth::Preauth;
 use crate::rate_limit::RateLimiter;
+use crate::replica::Replica;
 
 /// Largest request body in bytes.
 pub const MAX_BODY: usize = 1 << 20;
@@ -68,6 +69,8 @@ pub struct Parts {
     pub pool: PgPool,
     /// Where gets go.
     pub reads: Queue<Reader>,
+    /// A replica that reads may go to.
+    pub replica: Option<Replica>,
     /// Where puts and deletes go.
     pub writes: Queue<Writer>,
     /// Who is let in.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
+use sqlx::postgres::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -18,6 +19,7 @@ use crate::domain::rfc3339;
 use crate::domain::tags::Tags;
 use crate::domain::words::Words;
 use crate::meaning::Unmeant;
+use crate::replica;
 use crate::store::quota::count_search;
 use crate::store::search::{By, Found, Search, find};
 use crate::store::versions::Version;
@@ -50,6 +52,9 @@ pub(super) struct Request {
     /// How it is found. Without it: by meaning where embeddings are configured, and by their words those that have no
     /// embedding yet; by words alone where none are configured, or the provider gives none now. A note says which.
     mode: Option<Mode>,
+    /// See at least this version, and all that was committed before it: the `version_id` of a put or delete. It matters
+    /// where reads may go to a replica.
+    min_version: Option<Uuid>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
@@ -153,7 +158,10 @@ pub(super) async fn search(
         (Ok(meant), Some(Mode::Hybrid)) => By::Both(meant),
         (Ok(meant), _) => By::MeaningOrWords(meant),
     };
-    let found = find(&app.pool, &search, by, page::MAX_BYTES).await?;
+    let of_search = &search;
+    let read = |pool: PgPool| async move { find(&pool, of_search, by, page::MAX_BYTES).await };
+    let seen = request.min_version;
+    let found = replica::read(app.replica.as_ref(), &app.pool, tenant, seen, read).await?;
     let rest = Rest { note: note(by, meant.as_ref().err().cloned().flatten(), &found) };
     let items = found
         .hits

@@ -41,7 +41,8 @@ pub struct Connection {
 
 impl Connection {
     pub(super) fn new(peer: SocketAddr, times: Times) -> Self {
-        Self { peer: peer.ip(), times }
+        // An IPv4 client of a listener for both kinds is told as ::ffff:192.0.2.1.
+        Self { peer: peer.ip().to_canonical(), times }
     }
 
     /// What the request with these extensions may take.

@@ -2,6 +2,7 @@
 //!
 //! HTTP/1 alone. HTTP/2 would ask for limits of its own (streams, resets, pings), and no client of the contract needs it.
 
+mod address;
 mod connection;
 mod leftover;
 mod limits;
@@ -9,6 +10,7 @@ mod open_files;
 mod pace;
 mod paced;
 
+pub use address::bind;
 pub use connection::Connection;
 pub use limits::{Limits, Times};
 pub use open_files::allow_open_files;

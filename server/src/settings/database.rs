@@ -1,5 +1,7 @@
 //! Where the database is and how it is used.
 
+use std::time::Duration;
+
 use secrecy::SecretString;
 
 use super::reader::{Described, Reader};
@@ -14,6 +16,15 @@ pub struct DatabaseLocation {
     pub url: SecretString,
 }
 
+/// A replica that reads may go to.
+#[derive(Debug, Clone)]
+pub struct ReplicaSettings {
+    /// Where it is.
+    pub address: DatabaseAddress,
+    /// How far it may be behind.
+    pub max_lag: Duration,
+}
+
 /// Where the database is and how many connections are made to it.
 #[derive(Debug, Clone)]
 pub struct DatabaseSettings {
@@ -25,6 +36,8 @@ pub struct DatabaseSettings {
     pub writers: usize,
     /// Tasks that answer gets, each with a connection of its own.
     pub readers: usize,
+    /// A replica that reads may go to.
+    pub replica: Option<ReplicaSettings>,
 }
 
 impl DatabaseSettings {
@@ -39,6 +52,14 @@ impl DatabaseSettings {
         },
         Described { name: "DATABASE_WRITERS", about: "connections that commit writes (1)" },
         Described { name: "DATABASE_READERS", about: "connections that answer gets (1)" },
+        Described {
+            name: "DATABASE_READ_URL",
+            about: "a replica that get, list, glob and search may read from (none)",
+        },
+        Described {
+            name: "DATABASE_READ_MAX_LAG_SECONDS",
+            about: "how far the replica may be behind; else the primary is read (5)",
+        },
     ];
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
@@ -46,11 +67,13 @@ impl DatabaseSettings {
         let pool_size = connections(reader, "DATABASE_POOL_SIZE", 5);
         let writers = connections(reader, "DATABASE_WRITERS", 1);
         let readers = connections(reader, "DATABASE_READERS", 1);
+        let replica = replica(reader);
         Some(Self {
             address: address?,
             pool_size: pool_size?,
             writers: writers? as usize,
             readers: readers? as usize,
+            replica: replica?,
         })
     }
 
@@ -76,6 +99,19 @@ fn location(reader: &mut Reader<'_>) -> Option<DatabaseLocation> {
     let url = SecretString::from(url);
     let address = DatabaseAddress::parse(&url).map_err(|e| reader.problem(e.to_string())).ok()?;
     Some(DatabaseLocation { address, url })
+}
+
+/// The replica, where one is set; `None` when what is set is wrong.
+fn replica(reader: &mut Reader<'_>) -> Option<Option<ReplicaSettings>> {
+    let must = "a number from 1 to 3600";
+    let max_lag = reader.parsed("DATABASE_READ_MAX_LAG_SECONDS", 5, must, |text| {
+        text.parse().ok().filter(|seconds| (1..=3600).contains(seconds))
+    });
+    let Some(url) = reader.text("DATABASE_READ_URL") else { return Some(None) };
+    let address = DatabaseAddress::parse(&url.into())
+        .map_err(|e| reader.problem(e.to_string().replace("DATABASE_URL", "DATABASE_READ_URL")))
+        .ok()?;
+    Some(Some(ReplicaSettings { address, max_lag: Duration::from_secs(max_lag?) }))
 }
 
 fn connections(reader: &mut Reader<'_>, name: &str, default: u32) -> Option<u32> {

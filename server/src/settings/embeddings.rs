@@ -39,6 +39,8 @@ pub struct OpenAiSettings {
 pub struct EmbeddingSettings {
     /// Who.
     pub provider: Provider,
+    /// Who will, after a change of model: workers fill its embeddings beside the others, and searches can use either.
+    pub next: Provider,
     /// Most jobs that a worker claims at a time, and texts of a request.
     pub batch: usize,
     /// Batches that a worker has under way at a time.
@@ -63,6 +65,9 @@ const CONCURRENCY: &str = "EMBED_CONCURRENCY";
 const LEASE: &str = "EMBED_LEASE_SECONDS";
 const TOKENS: &str = "EMBED_TOKENS_QUOTA_PER_DAY";
 
+/// What the names of the settings of the model to come begin with.
+const NEXT: &str = "NEXT_";
+
 const DEFAULT_BASE_URL: &str = "https://api.openai.com/v1";
 const DEFAULT_MODEL: &str = "text-embedding-3-small";
 
@@ -85,6 +90,10 @@ impl EmbeddingSettings {
             name: MODEL_DIR,
             about: "folder of the local model, as scripts/model prints it; used where no endpoint is set (none)",
         },
+        Described {
+            name: "NEXT_...",
+            about: "each of the settings above with NEXT_ before its name: the model to change to, which workers fill (none)",
+        },
         Described { name: TIMEOUT, about: "seconds to wait for the endpoint (30)" },
         Described {
             name: QUERY_TIMEOUT,
@@ -104,6 +113,7 @@ impl EmbeddingSettings {
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let provider = provider(reader);
+        let next = next(reader);
         let query_timeout = number(reader, QUERY_TIMEOUT, 3, 1, 20);
         let batch = number(reader, BATCH, 64, 1, 256);
         let concurrency = number(reader, CONCURRENCY, 2, 1, 32);
@@ -114,6 +124,7 @@ impl EmbeddingSettings {
             });
         Some(Self {
             provider: provider?,
+            next: next?,
             batch: batch?,
             concurrency: concurrency?,
             query_timeout: Duration::from_secs(query_timeout? as u64),
@@ -140,6 +151,17 @@ fn provider(reader: &mut Reader<'_>) -> Option<Provider> {
         dimensions: dimensions?,
         timeout: Duration::from_secs(timeout? as u64),
     }))
+}
+
+/// The model to come. It takes nothing from the settings of the present one: that may be of another kind.
+fn next(reader: &mut Reader<'_>) -> Option<Provider> {
+    let next = reader.within(NEXT, provider)?;
+    if matches!(next, Provider::None) && reader.text(&format!("{NEXT}{MODEL}")).is_some() {
+        reader.problem(format!(
+            "{NEXT}{MODEL} is set, but not where it is; set {NEXT}{KEY} or {NEXT}{BASE_URL} as well"
+        ));
+    }
+    Some(next)
 }
 
 /// Its text is not repeated: it may hold a password.
@@ -208,6 +230,21 @@ mod tests {
         assert_eq!(endpoint.endpoint, "https://api.openai.com/v1/embeddings");
         assert_eq!(endpoint.dimensions, 1536);
         assert!(!format!("{endpoint:?}").contains("\"k\""), "no key is shown");
+    }
+
+    #[test]
+    fn the_model_to_come_is_set_by_itself() {
+        let present = ("OPENAI_API_KEY", "k");
+        assert!(matches!(read(&[present]).unwrap().next, Provider::None));
+        let next = ("NEXT_OPENAI_BASE_URL", "http://e/v1");
+        let model = ("NEXT_OPENAI_EMBED_MODEL", "nomic");
+        let found = read(&[present, next, model, ("NEXT_OPENAI_EMBED_DIMENSIONS", "768")]).unwrap();
+        let Provider::OpenAi(endpoint) = found.next else { panic!("{found:?}") };
+        assert_eq!((endpoint.dimensions, endpoint.key.is_none()), (768, true));
+        let wrong = read(&[present, next, model]).unwrap_err();
+        assert!(wrong.starts_with("NEXT_OPENAI_EMBED_DIMENSIONS is not set"), "{wrong}");
+        let alone = read(&[present, model]).unwrap_err();
+        assert!(alone.starts_with("NEXT_OPENAI_EMBED_MODEL is set"), "{alone}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Where requests come in.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr};
 
 use secrecy::SecretString;
 
@@ -20,7 +20,7 @@ pub enum MetricsAccess {
 /// Where requests come in, and who may see what is no memory.
 #[derive(Debug, Clone)]
 pub struct ListenSettings {
-    /// Address and port.
+    /// Address and port; see [`crate::listen::bind`].
     pub address: SocketAddr,
     /// Who sees the metrics.
     pub metrics: MetricsAccess,
@@ -50,7 +50,7 @@ impl ListenSettings {
             reader.parsed("ENABLE_METRICS", true, "true or false", |text| text.parse().ok());
         let token = reader.text("METRICS_TOKEN");
         Some(Self {
-            address: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port?),
+            address: (Ipv6Addr::UNSPECIFIED, port?).into(),
             metrics: match (enabled?, token) {
                 (false, _) => MetricsAccess::Off,
                 (true, None) => MetricsAccess::Open,

@@ -9,7 +9,7 @@ mod logs;
 mod reader;
 
 pub use connections::ConnectionSettings;
-pub use database::{DatabaseLocation, DatabaseSettings};
+pub use database::{DatabaseLocation, DatabaseSettings, ReplicaSettings};
 pub use embeddings::{EmbeddingSettings, OpenAiSettings, Provider};
 pub use limits::LimitSettings;
 pub use listen::{ListenSettings, MetricsAccess};
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn only_the_database_must_be_named() {
         let settings = read(&[DATABASE]).unwrap();
-        assert_eq!(settings.listen.address.to_string(), "0.0.0.0:8787");
+        assert_eq!(settings.listen.address.to_string(), "[::]:8787");
         assert_eq!(settings.limits.writes_per_day, Some(5000));
         assert_eq!(
             read(&[DATABASE, ("WRITE_QUOTA_PER_DAY", "0")]).unwrap().limits.writes_per_day,

@@ -46,6 +46,22 @@ impl<'a> Reader<'a> {
         settings.ok_or_else(SettingsError::default)
     }
 
+    /// What `read` reads of the variables whose names begin with `prefix`, which is left out of them.
+    pub(super) fn within<T>(
+        &mut self,
+        prefix: &str,
+        read: impl FnOnce(&mut Reader<'_>) -> Option<T>,
+    ) -> Option<T> {
+        let outer = self.variable;
+        let variable = |name: &str| outer(&format!("{prefix}{name}"));
+        let mut inner = Reader::new(&variable);
+        let found = read(&mut inner);
+        // Each begins with the name of what is wrong.
+        let problems = inner.problems.into_iter().map(|problem| format!("{prefix}{problem}"));
+        self.problems.extend(problems);
+        found
+    }
+
     /// The variable's text; empty is as good as absent, since that is what an unset variable of compose gives.
     pub(super) fn text(&self, name: &str) -> Option<String> {
         (self.variable)(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())

@@ -14,6 +14,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait for a connection of the pool; while the database is away, each of its requests waits this long.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long a connection of the pool is idle before it is asked whether it is still there.
+const MAY_BE_CLOSED: Duration = Duration::from_millis(100);
+
 /// Set on every connection that serves requests: nobody waits for a lock or a statement for long, and no statement is
 /// worth compiling, though the estimates of those that go from row to row are high.
 const SESSION: &str = "SET lock_timeout = '1s'; SET statement_timeout = '15s'; SET jit = off";
@@ -60,11 +63,17 @@ impl DatabaseAddress {
         PgPoolOptions::new()
             .max_connections(size)
             .acquire_timeout(ACQUIRE_TIMEOUT)
-            // A round trip before each use; a dead connection shows itself soon enough.
+            // That would be a round trip before each use. One that was idle for a while may have been closed meanwhile.
             .test_before_acquire(false)
-            .before_acquire(|_, held| {
+            .before_acquire(|connection, held| {
                 let usable = !renewal::is_outdated(held.age);
-                Box::pin(async move { Ok(usable) })
+                let ask = usable && held.idle_for >= MAY_BE_CLOSED;
+                Box::pin(async move {
+                    if ask {
+                        connection.ping().await?;
+                    }
+                    Ok(usable)
+                })
             })
             .after_connect(|conn, _| Box::pin(async move { conn.execute(SESSION).await.map(drop) }))
             .connect_lazy_with(self.0.clone())

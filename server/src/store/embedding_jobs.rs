@@ -83,12 +83,14 @@ pub struct Claim {
 }
 
 /// Nobody waits for rows that others claim. A job without attempts is due at once, whatever its times say; those that were
-/// put back stand behind the others all the same. A tenant's jobs are left while its quota of the day is used up.
+/// put back stand behind the others all the same. A tenant's jobs are left while its quota of the day is used up, and a
+/// model's once it is retired.
 const CLAIM: &str = "
 WITH due AS MATERIALIZED (
     SELECT j.id
       FROM embedding_jobs j
      WHERE j.model_id = $1
+       AND EXISTS (SELECT FROM embedding_models m WHERE m.id = $1 AND m.state <> 'retired')
        AND j.status IN ('queued', 'running')
        AND CASE j.status WHEN 'queued' THEN j.attempts = 0 OR j.next_attempt_at <= now()
                          ELSE coalesce(j.leased_until <= now(), true) END

@@ -13,8 +13,40 @@ pub struct ModelRow {
     pub id: i32,
     /// The length of its vectors.
     pub dimensions: i32,
-    /// Searches use this one.
-    pub serving: bool,
+    /// What it is for.
+    pub state: State,
+}
+
+/// What a model is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Its embeddings are made beside those that searches use.
+    Filling,
+    /// Searches use its embeddings.
+    Serving,
+    /// Nothing is made for it any more.
+    Retired,
+}
+
+impl State {
+    /// As the database has it.
+    pub(super) fn from_column(text: &str) -> Self {
+        match text {
+            "filling" => Self::Filling,
+            "serving" => Self::Serving,
+            _ => Self::Retired,
+        }
+    }
+
+    /// A word for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Filling => "filling",
+            Self::Serving => "serving",
+            Self::Retired => "retired",
+        }
+    }
 }
 
 /// The model that searches use.
@@ -43,24 +75,34 @@ pub async fn serving(executor: impl PgExecutor<'_>) -> Result<Option<Serving>, S
     sqlx::query_as(SERVING_NOW).fetch_optional(executor).await.map_err(Into::into)
 }
 
-/// A retired model that a worker uses again is filled again.
+/// A retired model that a worker uses again is filled again, unless the worker has another one that serves: then it is the
+/// one that was changed for it.
 const REGISTER: &str = "
 INSERT INTO embedding_models AS m (name, dimensions, state) VALUES ($1, $2, 'filling')
 ON CONFLICT (name) DO UPDATE
-   SET state = CASE m.state WHEN 'retired' THEN excluded.state ELSE m.state END
-RETURNING id, dimensions, state = 'serving' AS serving";
+   SET state = CASE WHEN m.state = 'retired'
+                     AND NOT EXISTS (SELECT FROM embedding_models s WHERE s.state = 'serving' AND s.name = ANY ($3))
+                    THEN 'filling' ELSE m.state END
+RETURNING id, dimensions, state";
 
-/// Makes the model known, to be filled; one that is known already stays as it is, its dimensions too.
+/// Makes the model known, to be filled; one that is known already stays as it is, its dimensions too. `of_worker`: the names of
+/// all models that the worker has.
 pub async fn register(
     executor: impl PgExecutor<'_>,
     name: &str,
     dimensions: i32,
+    of_worker: &[&str],
 ) -> Result<ModelRow, StoreError> {
-    let row = sqlx::query(REGISTER).bind(name).bind(dimensions).fetch_one(executor).await?;
+    let row = sqlx::query(REGISTER)
+        .bind(name)
+        .bind(dimensions)
+        .bind(of_worker)
+        .fetch_one(executor)
+        .await?;
     Ok(ModelRow {
         id: row.try_get("id")?,
         dimensions: row.try_get("dimensions")?,
-        serving: row.try_get("serving")?,
+        state: State::from_column(row.try_get("state")?),
     })
 }
 
@@ -96,8 +138,10 @@ pub struct Filled {
     pub next: Option<Place>,
 }
 
-/// Workers that start together fill one after the other, so that the second sees what the first has made.
-const TAKE_TURNS: &str = "SELECT id FROM embedding_models WHERE id = $1 FOR NO KEY UPDATE";
+/// Workers that start together fill one after the other, so that the second sees what the first has made. Nothing is made for a
+/// retired model.
+const TAKE_TURNS: &str =
+    "SELECT id FROM embedding_models WHERE id = $1 AND state <> 'retired' FOR NO KEY UPDATE";
 
 const FILL: &str = "
 WITH page AS MATERIALIZED (
@@ -137,7 +181,10 @@ pub async fn fill(
     place: &Place,
 ) -> Result<Filled, StoreError> {
     let mut transaction = connection.begin().await?;
-    sqlx::query(TAKE_TURNS).bind(model).execute(&mut *transaction).await?;
+    let turn = sqlx::query(TAKE_TURNS).bind(model).fetch_optional(&mut *transaction).await?;
+    if turn.is_none() {
+        return Ok(Filled { jobs: 0, next: None });
+    }
     let last = sqlx::query(FILL)
         .bind(model)
         .bind(place.tenant)

@@ -55,6 +55,8 @@ pub enum Walk {
     MakeMissing,
     /// Documents that do not count any more are removed.
     RemoveLeftOver,
+    /// Embeddings that do not count any more are removed, of whatever model.
+    RemoveEmbeddings,
 }
 
 /// A step of a walk over all tenants' entries.
@@ -89,7 +91,8 @@ macro_rules! bind_seen {
 pub async fn step(pool: &PgPool, walk: Walk, place: Option<&Place>) -> Result<Step, StoreError> {
     let look = match walk {
         Walk::MakeMissing => MISSING,
-        Walk::RemoveLeftOver => LEFT_OVER,
+        Walk::RemoveLeftOver => LEFT_OVER_DOCUMENTS,
+        Walk::RemoveEmbeddings => LEFT_OVER_EMBEDDINGS,
     };
     let mut seen: Vec<Seen> = sqlx::query_as(look)
         .bind(place.map_or(Uuid::nil(), |place| place.tenant_id))
@@ -98,47 +101,73 @@ pub async fn step(pool: &PgPool, walk: Walk, place: Option<&Place>) -> Result<St
         .bind(BATCH as i64)
         .fetch_all(pool)
         .await?;
-    let rest = seen.last().filter(|_| seen.len() == BATCH).map(|last| last.place.clone());
+    let rest = seen.last().filter(|_| seen.len() >= BATCH).map(|last| last.place.clone());
     seen.retain(|seen| seen.is_wrong);
     let changed = match walk {
         _ if seen.is_empty() => 0,
         Walk::MakeMissing => make_all(pool, &seen).await?,
-        Walk::RemoveLeftOver => {
-            let done = bind_seen!(sqlx::query(REMOVE), seen).execute(pool).await?;
-            usize::try_from(done.rows_affected()).unwrap_or(usize::MAX)
-        }
+        Walk::RemoveLeftOver => remove(pool, REMOVE_DOCUMENTS, &seen).await?,
+        Walk::RemoveEmbeddings => remove(pool, REMOVE_EMBEDDINGS, &seen).await?,
     };
     Ok(Step { changed, rest })
 }
 
-const LEFT_OVER: &str = "
+/// SQL of a look at a batch of the rows of a table that has one or, for each model, several an entry.
+macro_rules! left_over {
+    ($table:literal) => {
+        concat!(
+            "
 SELECT d.tenant_id, d.agent_id, d.path, d.version_id,
        e.latest_version_id IS DISTINCT FROM d.version_id OR e.deleted_at IS NOT NULL OR coalesce(e.expires_at <= now(), false) AS is_wrong
   FROM (SELECT d.tenant_id, d.agent_id, d.path, d.version_id
-          FROM search_documents d
+          FROM ", $table, " d
          WHERE (d.tenant_id, d.agent_id, d.path) > ($1, $2, $3)
          ORDER BY d.tenant_id, d.agent_id, d.path
-         LIMIT $4) d
+         FETCH FIRST $4 ROWS WITH TIES) d
   LEFT JOIN LATERAL (
        SELECT e.latest_version_id, e.deleted_at, e.expires_at
          FROM entries e
         WHERE e.tenant_id = d.tenant_id AND e.agent_id = d.agent_id AND e.path = d.path
         LIMIT 1) e ON true
- ORDER BY d.tenant_id, d.agent_id, d.path";
+ ORDER BY d.tenant_id, d.agent_id, d.path"
+        )
+    };
+}
 
-/// A version that is no longer the live one never is again. A document that was written anew meanwhile is of another one.
-const REMOVE: &str = "
-DELETE FROM search_documents
+const LEFT_OVER_DOCUMENTS: &str = left_over!("search_documents");
+const LEFT_OVER_EMBEDDINGS: &str = left_over!("embeddings");
+
+/// SQL that removes rows of such a table. A version that is no longer the live one never is again. What was written anew
+/// meanwhile is of another one.
+macro_rules! remove {
+    ($table:literal) => {
+        concat!(
+            "
+DELETE FROM ", $table, "
  WHERE ctid = ANY (ARRAY (
        SELECT d.ctid
          FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[]) AS k (tenant_id, agent_id, path, version_id)
         CROSS JOIN LATERAL (
               SELECT d.ctid
-                FROM search_documents d
+                FROM ", $table, " d
                WHERE d.tenant_id = k.tenant_id AND d.agent_id = k.agent_id AND d.path = k.path
                  AND d.version_id = k.version_id
-               LIMIT 1
-                 FOR UPDATE SKIP LOCKED) d))";
+                 FOR UPDATE SKIP LOCKED) d))"
+        )
+    };
+}
+
+const REMOVE_DOCUMENTS: &str = remove!("search_documents");
+const REMOVE_EMBEDDINGS: &str = remove!("embeddings");
+
+async fn remove(
+    pool: &PgPool,
+    statement: &'static str,
+    seen: &[Seen],
+) -> Result<usize, StoreError> {
+    let done = bind_seen!(sqlx::query(statement), seen).execute(pool).await?;
+    Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
+}
 
 const MISSING: &str = "
 SELECT e.tenant_id, e.agent_id, e.path, e.latest_version_id AS version_id,

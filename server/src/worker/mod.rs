@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use futures::future::{join, join_all, join3};
+use futures::future::{join, join_all};
 use sqlx::postgres::PgPool;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use self::jobs::Worker;
 use crate::embedding::guarded::{Guarded, Telling};
-use crate::embedding::{Embedder, EmbedderError, embedder};
+use crate::embedding::{Embedder, EmbedderError, embedders};
 use crate::health::Health;
 use crate::http::worker_router;
 use crate::jitter::jittered;
@@ -23,7 +23,7 @@ use crate::metrics::Metrics;
 use crate::settings::{EmbeddingSettings, Settings};
 use crate::store::StoreError;
 use crate::store::embedding_jobs::{PRUNE_BATCH, prune};
-use crate::store::embedding_models::{Filled, ModelRow, Place, fill, register, serve_first};
+use crate::store::embedding_models::{Filled, ModelRow, Place, State, fill, register, serve_first};
 
 /// For what is under way when the end is announced; what is not done then comes back when its lease ends.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -59,10 +59,10 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), WorkerError> {
     let Settings { database, listen: at, connections, embeddings, .. } = settings;
-    let embedder = embedder(&embeddings.provider)?;
+    let embedders = embedders(&embeddings)?;
     let metrics = Metrics::new()?;
     let health = Health::watch(&database.address);
-    let pool = database.address.pool(database.pool_size.max(embeddings.concurrency as u32 + 2));
+    let pool = database.address.pool(database.pool_size.max(2 * embeddings.concurrency as u32 + 2));
     let open = metrics.connections();
     let router = worker_router(health.clone(), metrics.clone(), at.metrics);
     let (end, ended) = watch::channel(false);
@@ -74,40 +74,42 @@ pub async fn run(
     };
     let watching = crate::watch::watch(pool.clone(), metrics.clone());
     let serving = listen::serve(listener, router, connections.limits, open, announced);
-    let working = work(pool, embedder, embeddings, metrics, ended);
+    let working = work(pool, embedders, embeddings, metrics, ended);
     tokio::select! {
         ((), ()) = join(serving, working) => Ok(()),
         never = watching => match never {},
     }
 }
 
-/// Does embedding jobs until `ended` says true or its sender is gone. Without an embedder there are none to do.
+/// Does the embedding jobs of each embedder's model until `ended` says true or its sender is gone. Without an embedder there
+/// are none to do.
 pub async fn work(
     pool: PgPool,
-    embedder: Option<Arc<dyn Embedder>>,
+    embedders: impl IntoIterator<Item = Arc<dyn Embedder>>,
     settings: EmbeddingSettings,
     metrics: Metrics,
     ended: watch::Receiver<bool>,
 ) {
     let ending = Ending(ended);
-    let Some(embedder) = embedder else {
+    let worker = |embedder| Worker {
+        pool: pool.clone(),
+        embedder: Guarded::new(embedder, TELLING, metrics.clone()),
+        settings: settings.clone(),
+        metrics: metrics.clone(),
+    };
+    let workers: Vec<Worker> = embedders.into_iter().map(worker).collect();
+    if workers.is_empty() {
         tracing::warn!(
             "no embedding provider is set, so there is nothing to do; set OPENAI_API_KEY or OPENAI_BASE_URL, or EMBEDDING_MODEL_DIR"
         );
         return ending.wait().await;
-    };
-    let concurrency = settings.concurrency;
-    let embedder = Guarded::new(embedder, TELLING, metrics.clone());
-    let worker = Worker { pool, embedder, settings, metrics };
-    let Some(model) = worker.registered(&ending).await else { return };
-    let (worker, ending, model) = (&worker, &ending, model.id);
-    let taking = join_all(
-        (0..concurrency).map(|_| supervised("a worker", || worker.take_jobs(model, ending))),
-    );
-    let filling = supervised("the filler", || worker.keep_filling(model, ending));
-    let pruning = supervised("the pruner", || worker.prune(ending));
+    }
+    let models: Vec<&str> = workers.iter().map(Worker::model).collect();
+    let (models, ending) = (models.as_slice(), &ending);
+    let working = join_all(workers.iter().map(|worker| worker.work(models, ending)));
+    let pruning = supervised("the pruner", || keep_pruning(&pool, ending));
     tokio::select! {
-        _ = join3(taking, filling, pruning) => {}
+        _ = join(working, pruning) => {}
         () = overdue(ending) => {
             tracing::warn!("jobs under way are left; they come back when their lease ends");
         }
@@ -128,17 +130,56 @@ async fn supervised<F: Future<Output = ()>>(who: &str, work: impl Fn() -> F) {
     }
 }
 
+/// Removes jobs that are long finished, now and then.
+async fn keep_pruning(pool: &PgPool, ending: &Ending) {
+    while !ending.announced() {
+        match prune(pool).await {
+            Ok(PRUNE_BATCH) => ending.or_after(jittered(PAUSE)).await,
+            Ok(_) => ending.or_after(jittered(PRUNE_EVERY)).await,
+            Err(error) => {
+                tracing::debug!("finished jobs are not pruned: {error}");
+                ending.or_after(jittered(PRUNE_EVERY)).await;
+            }
+        }
+    }
+}
+
 impl Worker {
-    /// Makes the model known, as soon as the database is there; `None` at the end.
-    async fn registered(&self, ending: &Ending) -> Option<ModelRow> {
+    fn model(&self) -> &str {
+        &self.embedder.model().name
+    }
+
+    /// Does the jobs of its model, one of `models`, until the end.
+    async fn work(&self, models: &[&str], ending: &Ending) {
+        let Some(model) = self.registered(models, ending).await else { return };
+        let taking = join_all(
+            (0..self.settings.concurrency)
+                .map(|_| supervised("a worker", || self.take_jobs(model.id, ending))),
+        );
+        let filling = supervised("the filler", || self.keep_filling(model.id, ending));
+        join(taking, filling).await;
+    }
+
+    /// Makes the model known, as soon as the database is there; `None` at the end, or where it was changed for another one.
+    async fn registered(&self, models: &[&str], ending: &Ending) -> Option<ModelRow> {
         let model = self.embedder.model();
         let dimensions = model.dimensions as i32;
         let mut said = String::new();
         while !ending.announced() {
-            let trouble = match register(&self.pool, &model.name, dimensions).await {
+            let trouble = match register(&self.pool, &model.name, dimensions, models).await {
+                Ok(row) if row.state == State::Retired => {
+                    tracing::warn!(
+                        "the embedding model {} was changed for another one that is set as well, and is not used any more; take it out of the settings",
+                        model.name
+                    );
+                    return None;
+                }
                 Ok(row) if row.dimensions == dimensions => {
-                    let state = if row.serving { "searches use it" } else { "it is being filled" };
-                    tracing::info!("embedding with {} ({dimensions}); {state}", model.name);
+                    tracing::info!(
+                        "embedding with {}, which is {}",
+                        model.name,
+                        row.state.as_str()
+                    );
                     return Some(row);
                 }
                 Ok(row) => format!(
@@ -201,19 +242,6 @@ impl Worker {
             tracing::info!("searches use the model from now on");
         }
         Ok(filled)
-    }
-
-    async fn prune(&self, ending: &Ending) {
-        while !ending.announced() {
-            match prune(&self.pool).await {
-                Ok(PRUNE_BATCH) => ending.or_after(jittered(PAUSE)).await,
-                Ok(_) => ending.or_after(jittered(PRUNE_EVERY)).await,
-                Err(error) => {
-                    tracing::debug!("finished jobs are not pruned: {error}");
-                    ending.or_after(jittered(PRUNE_EVERY)).await;
-                }
-            }
-        }
     }
 }
 

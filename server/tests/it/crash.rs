@@ -129,6 +129,28 @@ async fn of_postgresql() {
     assert_all_there(&database, &acknowledged).await;
 }
 
+/// As a connection pool that is replaced closes the connections that it has.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_idle_connections_no_request_knows() {
+    let database = Database::migrated().await;
+    let server = Process::start(&[("DATABASE_URL", &database.url)]);
+    let client = Client::new(server.url(), new_key(&database, &[]).await);
+    server.wait_until_ready().await;
+    for round in 0..3 {
+        let put = json!({"agent_id": "ada", "path": "/round", "value": round});
+        client.ok("/v1/put", put).await;
+        let got = client.ok("/v1/get", json!({"agent_id": "ada", "path": "/round"})).await;
+        assert_eq!(got["value"], round);
+        let history = client.ok("/v1/history", json!({"agent_id": "ada", "path": "/round"})).await;
+        assert_eq!(history["versions"].as_array().unwrap().len(), round + 1, "written twice");
+        // Of the pool, only connections that are idle for a while are asked whether they are there.
+        tokio::time::sleep(Duration::from_millis(1200)).await;
+        database
+            .execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'agentfs-server' AND datname = current_database() AND pid <> pg_backend_pid()")
+            .await;
+    }
+}
+
 /// Sends a request to one process after the other until it has an answer that is not "try again".
 async fn insist(clients: &[Client], first: usize, key: &str, body: &Value) -> (u16, Value) {
     for client in clients.iter().cycle().skip(first).take(400) {

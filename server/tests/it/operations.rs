@@ -2,57 +2,24 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 use std::process::Stdio;
 
 use agentfs_documents::{Examples, unexplained};
-use nix::unistd::{User, geteuid};
 use reqwest::Url;
 use serde_json::json;
-use tokio::process::Command;
 
 use crate::api::{Client, new_key};
 use crate::database::{Database, Postgres};
 use crate::process::{Process, free_port};
+use crate::server_user::{bash, folder, give};
 
 const PAGE: &str = include_str!("../../../docs/OPERATIONS.md");
-
-/// Longest time for all of it.
-const TIMEOUT: &str = "300";
 
 /// Ends the servers that the page starts, where it did not come to their end.
 const LEAVE_NOTHING: &str = r#"
 trap 'for data in "$BACKUPS"/then "$BACKUPS"/replica; do
           [ ! -e "$data/postmaster.pid" ] || pg_ctl -D "$data" -m immediate stop >/dev/null; done' EXIT
 "#;
-
-/// bash, as a user that PostgreSQL's servers may run as.
-fn bash() -> Command {
-    let mut command = Command::new("timeout");
-    command.arg(TIMEOUT);
-    if geteuid().is_root() {
-        let user = server_user();
-        command.args(["setpriv", "--clear-groups"]);
-        command.args([format!("--reuid={}", user.uid), format!("--regid={}", user.gid)]);
-    }
-    command.arg("bash");
-    command
-}
-
-/// The user that the tests' PostgreSQL runs as where the tests are root's.
-fn server_user() -> User {
-    let users = ["postgres", "nobody"].into_iter().filter_map(|name| User::from_name(name).ok()?);
-    users.into_iter().next().expect("an unprivileged user")
-}
-
-/// A folder that the user of [`bash`] owns.
-fn folder(path: &Path) {
-    fs::create_dir_all(path).unwrap();
-    if geteuid().is_root() {
-        let user = server_user();
-        nix::unistd::chown(path, Some(user.uid), Some(user.gid)).unwrap();
-    }
-}
 
 /// Lines of a .pgpass for both roles of a database.
 fn passwords(database: &Database) -> String {
@@ -86,11 +53,7 @@ async fn the_commands_of_the_operations_page_do_what_it_says() {
 
     let pgpass = home.join(".pgpass");
     fs::write(&pgpass, passwords(&database)).unwrap();
-    folder(&home);
-    if geteuid().is_root() {
-        let user = server_user();
-        nix::unistd::chown(&pgpass, Some(user.uid), Some(user.gid)).unwrap();
-    }
+    give(&pgpass);
     fs::set_permissions(&pgpass, Permissions::from_mode(0o600)).unwrap();
     let url = Url::parse(&database.url).unwrap();
     let path = std::env::var("PATH").unwrap_or_default();

@@ -46,6 +46,7 @@ pub const POISON: &str = "poison";
 #[derive(Clone)]
 pub struct Provider {
     pub url: String,
+    dimensions: usize,
     state: Arc<Mutex<Seen>>,
 }
 
@@ -57,10 +58,15 @@ struct Seen {
 
 impl Provider {
     pub async fn start() -> Self {
+        Self::with_dimensions(DIMENSIONS).await
+    }
+
+    /// Its vectors are the others', cut short.
+    pub async fn with_dimensions(dimensions: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/v1", listener.local_addr().unwrap());
         let state = Arc::new(Mutex::new(Seen { mood: Mood::Well, requests: Vec::new() }));
-        let provider = Self { url, state };
+        let provider = Self { url, dimensions, state };
         let routes =
             Router::new().route("/v1/embeddings", post(answer)).with_state(provider.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await });
@@ -117,7 +123,7 @@ async fn answer(
         .enumerate()
         // Not in order: the index says which is which.
         .rev()
-        .map(|(index, text)| json!({"index": index, "embedding": vector(text)}))
+        .map(|(index, text)| json!({"index": index, "embedding": vector(text)[..provider.dimensions]}))
         .collect();
     match mood {
         Mood::Well => {}

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use agentfs_server::embedding::openai::OpenAi;
-use agentfs_server::embedding::{EmbedError, Embedder as _, embedder};
+use agentfs_server::embedding::{EmbedError, Embedder as _, embedders};
 use agentfs_server::metrics::Metrics;
 use agentfs_server::settings::{EmbeddingSettings, Provider as Setting, Settings};
 use agentfs_server::store::embedding_jobs::prune;
@@ -50,10 +50,10 @@ pub struct Worker {
 impl Worker {
     pub fn start(database: &Database, provider: &Provider, more: &[(&str, &str)]) -> Self {
         let settings = settings(provider, more);
-        let embedder = embedder(&settings.provider).unwrap();
+        let embedders = embedders(&settings).unwrap();
         let (end, ended) = watch::channel(false);
         let pool = database.address().pool(6);
-        let work = work(pool, embedder, settings, Metrics::new().unwrap(), ended);
+        let work = work(pool, embedders, settings, Metrics::new().unwrap(), ended);
         Self { task: tokio::spawn(work), end }
     }
 
@@ -82,7 +82,7 @@ async fn with_notes(texts: &[String]) -> (Api, Database, Provider) {
     (api, database, Provider::start().await)
 }
 
-const EMBEDDED: &str =
+pub const EMBEDDED: &str =
     "SELECT count(*) FROM embeddings m JOIN entries e USING (tenant_id, agent_id, path)
                          WHERE m.version_id = e.latest_version_id";
 pub const OPEN: &str = "SELECT count(*) FROM embedding_jobs WHERE status IN ('queued', 'running')";

@@ -4,6 +4,7 @@
 pub mod agent;
 pub mod forward;
 pub mod kubectl;
+pub mod load;
 pub mod namespace;
 
 /// The end of a test: a sentence on what did not happen.

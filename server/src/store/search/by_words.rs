@@ -77,7 +77,8 @@ SELECT a.words > 0 AS is_telling, w.version_id, w.similarity, ", $waiting, " AS 
 
 const AMONG_ALL: &str = find!("", "search_documents d", "0::bigint");
 
-/// Each live searchable entry has an embedding of a model that serves, or a job that has not made one.
+/// Each live searchable entry has an embedding of a model that serves, or a job that has not made one. It may have both, where
+/// its document was made anew.
 const AMONG_WAITING: &str = find!(
     "waiting AS MATERIALIZED (
     SELECT DISTINCT j.path, j.version_id
@@ -91,6 +92,10 @@ const AMONG_WAITING: &str = find!(
        AND j.tenant_id = $1 AND j.agent_id = $2 AND j.path >= $3 AND j.path < $3 || '0'
        AND (j.path = $3 OR starts_with(j.path, $3 || '/'))
        AND j.status <> 'succeeded' AND j.model_id = $7
+       AND (SELECT m.version_id
+              FROM embeddings m
+             WHERE m.tenant_id = j.tenant_id AND m.agent_id = j.agent_id AND m.path = j.path AND m.model_id = $7
+             LIMIT 1) IS DISTINCT FROM j.version_id
 ), ",
     "waiting
      CROSS JOIN LATERAL (

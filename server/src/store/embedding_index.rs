@@ -1,0 +1,77 @@
+//! The index of a model's vectors, which searches among very many use.
+
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Executor as _};
+
+use super::StoreError;
+use super::embedding_models::ModelRow;
+
+/// How an index is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IndexState {
+    /// There is none: each search compares all vectors of its range.
+    None,
+    /// Somebody builds it.
+    Building,
+    /// Searches use it.
+    Ready,
+}
+
+/// What an interrupted build has left counts as none.
+const STATE: &str = "
+SELECT CASE WHEN i.indisvalid THEN 'ready'
+            WHEN EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid) THEN 'building'
+            ELSE 'left over' END
+  FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+ WHERE i.indrelid = 'embeddings'::regclass AND c.relname = $1";
+
+/// How the index of a model is.
+pub async fn state(connection: &mut PgConnection, model: i32) -> Result<IndexState, StoreError> {
+    let found: Option<String> =
+        sqlx::query_scalar(STATE).bind(name(model)).fetch_optional(connection).await?;
+    Ok(match found.as_deref() {
+        Some("ready") => IndexState::Ready,
+        Some("building") => IndexState::Building,
+        _ => IndexState::None,
+    })
+}
+
+/// Builds the index of a model, while searches and writes go on. It must not be there, nor be being built. `memory`, such as
+/// "1GB", is what the build may take; without it, what the database gives. Works on a direct connection only.
+pub async fn build(
+    connection: &mut PgConnection,
+    model: &ModelRow,
+    memory: Option<&str>,
+) -> Result<(), StoreError> {
+    drop(&mut *connection, model.id).await?;
+    // A graph built by several processes lies in /dev/shm, of which containers have 64 MB.
+    connection.execute("SET max_parallel_maintenance_workers = 0").await?;
+    if let Some(memory) = memory {
+        sqlx::query("SELECT set_config('maintenance_work_mem', $1, false)")
+            .bind(memory)
+            .execute(&mut *connection)
+            .await?;
+    }
+    let ModelRow { id, dimensions, .. } = model;
+    let statement = format!(
+        "CREATE INDEX CONCURRENTLY {} ON embeddings
+             USING hnsw ((embedding::halfvec({dimensions})) halfvec_cosine_ops) WITH (m = 16, ef_construction = 100)
+             WHERE model_id = {id}",
+        name(*id)
+    );
+    connection.execute(AssertSqlSafe(statement)).await?;
+    Ok(())
+}
+
+/// Drops the index of a model, or what an interrupted build has left of it, without making anybody wait.
+pub async fn drop(connection: &mut PgConnection, model: i32) -> Result<(), StoreError> {
+    let statement = format!("DROP INDEX CONCURRENTLY IF EXISTS {}", name(model));
+    connection.execute(AssertSqlSafe(statement)).await?;
+    Ok(())
+}
+
+/// By its name searches know it.
+pub(super) fn name(model: i32) -> String {
+    format!("embeddings_hnsw_{model}")
+}

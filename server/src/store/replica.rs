@@ -1,0 +1,65 @@
+//! How far a replica is behind its primary, by positions in the write-ahead log: clocks do not matter, nor does it when
+//! nothing is written.
+
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+use super::StoreError;
+use crate::domain::TenantId;
+
+/// Where a primary is.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Position {
+    /// PostgreSQL's system identifier and the database's name: the same on all replicas.
+    pub instance: String,
+    /// The position in the log. What was committed before is before it.
+    pub lsn: String,
+}
+
+const POSITION: &str = "
+SELECT (SELECT system_identifier FROM pg_control_system()) || '/' || current_database() AS instance,
+       CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text AS lsn";
+
+/// Asks a primary where it is.
+pub async fn position(primary: impl PgExecutor<'_>) -> Result<Position, StoreError> {
+    sqlx::query_as(POSITION).fetch_one(primary).await.map_err(Into::into)
+}
+
+/// How far a replica is.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Replayed {
+    /// Which database it is a replica of.
+    pub instance: String,
+    /// How many of the positions it has reached.
+    pub reached: i64,
+}
+
+const REPLAYED: &str = "
+SELECT (SELECT system_identifier FROM pg_control_system()) || '/' || current_database() AS instance,
+       (SELECT count(*) FROM unnest($1::text[]) AS u (lsn)
+         WHERE u.lsn::pg_lsn <= CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END)
+           AS reached";
+
+/// Asks a replica how many of a primary's positions, in rising order, it has reached.
+pub async fn replayed(
+    replica: impl PgExecutor<'_>,
+    positions: &[&str],
+) -> Result<Replayed, StoreError> {
+    sqlx::query_as(REPLAYED).bind(positions).fetch_one(replica).await.map_err(Into::into)
+}
+
+/// Whether a version is there. Commits become visible on a replica in their order, so then all before it are there as well.
+pub async fn has_version(
+    replica: impl PgExecutor<'_>,
+    tenant: TenantId,
+    version: Uuid,
+) -> Result<bool, StoreError> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM entry_versions WHERE tenant_id = $1 AND id = $2)",
+    )
+    .bind(tenant.0)
+    .bind(version)
+    .fetch_one(replica)
+    .await
+    .map_err(Into::into)
+}

@@ -1,0 +1,56 @@
+# Clients that put and get until /tmp/stop is there, then read again all that was acknowledged. Prints a line for each
+# request that failed, and one for each client at its end.
+use strict;
+use warnings;
+use HTTP::Tiny;
+use JSON::PP;
+
+$| = 1;
+my ($url, $key, $clients, $pause) = @ENV{qw(URL KEY CLIENTS PAUSE)};
+my $json = JSON::PP->new->allow_nonref;
+
+sub post {
+    my ($http, $route, $body) = @_;
+    my %headers = (Authorization => "Bearer $key", 'Content-Type' => 'application/json');
+    return $http->request('POST', "$url$route", { headers => \%headers, content => $json->encode($body) });
+}
+
+# Whether a value is there; asked again until there is an answer.
+sub holds {
+    my ($http, $path) = @_;
+    for (1 .. 60) {
+        my $answer = post($http, '/v1/get', { agent_id => 'load', path => $path });
+        return $json->decode($answer->{content})->{found} if $answer->{success};
+        sleep 1;
+    }
+    return 0;
+}
+
+sub work {
+    my ($client) = @_;
+    my $http = HTTP::Tiny->new(timeout => 30);
+    my ($requests, $failed, @acknowledged) = (0, 0);
+    until (-e '/tmp/stop') {
+        my $path = "/load/$ENV{ROUND}/$client/$requests";
+        my $put = post($http, '/v1/put', { agent_id => 'load', path => $path, value => $requests });
+        push @acknowledged, $path if $put->{success};
+        my $get = post($http, '/v1/get', { agent_id => 'load', path => $path });
+        for my $answer ($put, $get) {
+            $requests++;
+            next if $answer->{success};
+            $failed++;
+            print 'failed ', time, " $answer->{status} ", substr($answer->{content}, 0, 200) =~ s/\s+/ /gr, "\n";
+        }
+        select undef, undef, undef, $pause;
+    }
+    my $lost = grep { !holds($http, $_) } @acknowledged;
+    print "client requests=$requests failed=$failed acknowledged=", scalar @acknowledged, " lost=$lost\n";
+}
+
+my @children;
+for my $client (1 .. $clients) {
+    my $child = fork // die "no fork: $!";
+    if (!$child) { work($client); exit 0; }
+    push @children, $child;
+}
+waitpid $_, 0 for @children;

@@ -1,0 +1,138 @@
+//! Clients inside the cluster that put and get through the Service, and count what fails and what is lost.
+
+use std::time::Duration;
+
+use crate::Failure;
+use crate::kubectl::{eventually, kubectl};
+use crate::namespace::Namespace;
+
+/// What the clients do; it runs in the image of the embedded PostgreSQL, which has Perl.
+const SCRIPT: &str = include_str!("load.pl");
+
+/// A pod with clients.
+#[derive(Debug)]
+pub struct Load<'a> {
+    namespace: &'a Namespace,
+    pod: String,
+}
+
+/// What all clients saw.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Counts {
+    /// Requests.
+    pub requests: u64,
+    /// Requests that were not answered with success.
+    pub failed: u64,
+    /// Writes that were.
+    pub acknowledged: u64,
+    /// Those of them that were not there at the end.
+    pub lost: u64,
+    /// The first answers that were no success.
+    pub answers: Vec<String>,
+}
+
+impl<'a> Load<'a> {
+    /// Starts `clients` that pause `pause` between a put with its get and the next; returns when they are at work.
+    pub async fn start(
+        namespace: &'a Namespace,
+        agentfs: &str,
+        clients: u32,
+        pause: Duration,
+    ) -> Result<Load<'a>, Failure> {
+        let image = kubectl(&[
+            "--namespace",
+            "agentfs-system",
+            "get",
+            "deployment",
+            "agentfs-operator",
+            "-o",
+            "jsonpath={.spec.template.spec.containers[0].env[?(@.name==\"AGENTFS_POSTGRES_IMAGE\")].value}",
+        ])
+        .await?;
+        let pod = format!("load-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
+        let script: String = SCRIPT.lines().map(|line| format!("    {line}\n")).collect();
+        let manifest = format!(
+            r#"
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: {pod}}}
+data:
+  load.pl: |
+{script}
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: {pod}, labels: {{role: load}}}}
+spec:
+  restartPolicy: Never
+  terminationGracePeriodSeconds: 1
+  securityContext:
+    runAsNonRoot: true
+    runAsUser: 65532
+    seccompProfile: {{type: RuntimeDefault}}
+  containers:
+    - name: load
+      image: {image}
+      command: [perl, /load/load.pl]
+      env:
+        - {{name: URL, value: "http://{agentfs}-api:8787"}}
+        - {{name: CLIENTS, value: "{clients}"}}
+        - {{name: PAUSE, value: "{pause}"}}
+        - {{name: ROUND, value: "{pod}"}}
+        - name: KEY
+          valueFrom: {{secretKeyRef: {{name: {agentfs}-admin-key, key: key}}}}
+      securityContext:
+        allowPrivilegeEscalation: false
+        capabilities: {{drop: [ALL]}}
+      volumeMounts: [{{name: load, mountPath: /load}}]
+  volumes:
+    - name: load
+      configMap: {{name: {pod}}}
+"#,
+            pause = pause.as_secs_f64(),
+        );
+        namespace.apply(&manifest).await?;
+        namespace
+            .kubectl(&["wait", "--for=condition=Ready", &format!("pod/{pod}"), "--timeout=60s"])
+            .await?;
+        Ok(Self { namespace, pod })
+    }
+
+    /// Lets the clients end, and look after all that was acknowledged.
+    pub async fn stop(self) -> Result<Counts, Failure> {
+        self.namespace.kubectl(&["exec", &self.pod, "--", "touch", "/tmp/stop"]).await?;
+        let phase = async || {
+            self.namespace
+                .kubectl(&["get", "pod", &self.pod, "-o", "jsonpath={.status.phase}"])
+                .await
+        };
+        let ended = |phase: &String| phase == "Succeeded" || phase == "Failed";
+        eventually("the clients end", phase, ended).await?;
+        counted(&self.namespace.kubectl(&["logs", &self.pod]).await?)
+    }
+}
+
+fn counted(log: &str) -> Result<Counts, Failure> {
+    const SHOWN: usize = 5;
+    let mut counts = Counts::default();
+    for line in log.lines() {
+        let Some(of_client) = line.strip_prefix("client ") else {
+            if counts.answers.len() < SHOWN {
+                counts.answers.push(line.to_owned());
+            }
+            continue;
+        };
+        for pair in of_client.split_whitespace() {
+            let (name, number) = pair.split_once('=').ok_or("no number")?;
+            let number: u64 = number.parse()?;
+            match name {
+                "requests" => counts.requests += number,
+                "failed" => counts.failed += number,
+                "acknowledged" => counts.acknowledged += number,
+                "lost" => counts.lost += number,
+                _ => return Err(format!("what is {pair}?").into()),
+            }
+        }
+    }
+    Ok(counts)
+}
