@@ -1,7 +1,8 @@
 # The images of AgentFS: server, operator, postgres and pgbouncer. `make images` builds them: it compiles the binaries
-# on the host, once for tests and images, puts them into target/images/bin, and hands over that folder, images/postgres and images/pgbouncer.
-# `make images IMAGES=server-local-embeddings` builds the server that brings the local embedding model, from target/images/model.
-# Version and revision become labels there. Each image runs as a user other than root, and with a read-only root file system.
+# on the host, once for tests and images, puts them into target/images/bin, and hands over that folder with images/postgres
+# and images/pgbouncer. `make images IMAGES=server-local-embeddings` builds the server that brings the local embedding model,
+# from target/images/model. Version and revision become labels there. Each image runs as a user other than root, and with a
+# read-only root file system.
 
 FROM docker.io/library/debian:trixie-slim AS base
 LABEL org.opencontainers.image.vendor="AgentFS" \

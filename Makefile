@@ -91,7 +91,7 @@ test-all: test-code test-contract test-upgrade test-compose ## make test and wha
 	@tests/e2e/run
 
 .PHONY: lint
-lint: ## Formatting, clippy, shellcheck, and that generated files are current
+lint: ## Formatting, clippy, shellcheck, alerts with their tests, and that generated files are current
 	@scripts/lint
 
 .PHONY: audit
@@ -101,6 +101,11 @@ audit: ## Licences, sources and known weaknesses of the dependencies (needs carg
 .PHONY: bench-quick
 bench-quick: ## Gets and puts over HTTP beside pgbench, in one run
 	@tests/load/bench-quick
+
+.PHONY: bench-search
+bench-search: pgserver ## Searches by meaning among 10,000 and 100,000 vectors: results, recall, time
+	@$(CARGO) build $(PROFILE) --workspace --bins
+	@exec $(BIN)/bench-search $(ARGS)
 
 .PHONY: bench-embed
 bench-embed: model ## Texts a second of the local embedding model, in single precision and in eight bits

@@ -19,7 +19,7 @@ use crate::store::StoreError;
 use crate::store::embedding_models::{Serving, serving};
 use crate::store::search::Meant;
 
-/// How long the serving model is believed without a look. An operator who drops a model waits for longer.
+/// How long the serving model is believed without a look; a search that finds it changed has it looked up anew.
 const SERVING_FOR: Duration = Duration::from_secs(5);
 /// Bytes of vectors remembered; those not asked for the longest go first.
 const REMEMBERED: u64 = 16 << 20;
@@ -99,6 +99,11 @@ impl Meaning {
         let serving = Cache::builder().max_capacity(1).time_to_live(SERVING_FOR).build();
         let (patience, tokens_per_day) = (settings.query_timeout, settings.tokens_per_day);
         Self { pool, models, serving, vectors, patience, tokens_per_day }
+    }
+
+    /// Looks up anew which model serves: it was changed.
+    pub async fn forget_model(&self) {
+        self.serving.invalidate(&()).await;
     }
 
     /// The vector of `query`, which `tenant` asks, having used so many tokens today. Waits no longer than

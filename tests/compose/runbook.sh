@@ -91,7 +91,8 @@ pg_restore -d agentfs_restored backup_20260128_120000.dump
 docker compose start api
 END
     wait_for 60 healthy || fail "after the restore the API is not healthy."
-    holds /restore/before && ! holds /restore/after
+    wait_for 30 holds /restore/before || fail "what was in the backup is not there."
+    ! holds /restore/after || fail "what was not in the backup is there."
     [[ $(psql -d agentfs_restored -Atc "SELECT count(*) FROM entries WHERE path = '/restore/before'") == 1 ]]
     dropdb agentfs_restored
 }

@@ -41,7 +41,9 @@ pub struct OpenAi {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<KeyRef>,
 
-    /// The embedding model, as the endpoint knows it. Another model is filled beside the one in use.
+    /// The embedding model, as the endpoint knows it. To change it without a gap, give the new one to
+    /// api.extraEnv and worker.extraEnv first, as NEXT_OPENAI_EMBED_MODEL and so on; workers fill it,
+    /// `agentfs-server admin embeddings switch` makes it serve, and then it is named here.
     #[serde(default = "OpenAi::default_model")]
     #[schemars(length(min = 1, max = 256))]
     pub model: String,

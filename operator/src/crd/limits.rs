@@ -1,5 +1,8 @@
 //! `spec.quotas` and `spec.rateLimits`: what tenants, keys and strangers may do.
 
+// In a manifest each field says its unit. An attribute of a type does not reach the copy that its derive makes.
+#![allow(clippy::struct_field_names)]
+
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,6 @@
 //! `agentfs-server admin embeddings`: models, how far they are, and the change from one to another.
 
 use std::fmt;
-use std::time::Duration;
 
 use serde::Serialize;
 use sqlx::postgres::PgConnection;
@@ -10,11 +9,8 @@ use super::output::Table;
 use super::{AdminError, open};
 use crate::store::connect::DatabaseAddress;
 use crate::store::embedding_index::{self, IndexState};
-use crate::store::embedding_models::{ModelRow, State};
+use crate::store::embedding_models::State;
 use crate::store::model_change::{self, Progress, progress};
-
-/// API processes look up which model serves every 5 s; what they still search by is not taken away before.
-const SERVERS_KNOW: Duration = Duration::from_secs(10);
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum EmbeddingsCommand {
@@ -161,8 +157,9 @@ impl Index {
                 "somebody is building this index just now; admin embeddings status shows when it is ready".to_owned(),
             )),
             IndexState::None => {
-                let row = ModelRow { id: model.id, dimensions: model.dimensions, state: model.state };
-                embedding_index::build(&mut connection, &row, self.memory.as_deref()).await?;
+                let Progress { id, dimensions, .. } = model;
+                let memory = self.memory.as_deref();
+                embedding_index::build(&mut connection, id, dimensions, memory).await?;
                 Ok(done(&self.model, format!("searches by {} use its index from now on", self.model)))
             }
         }
@@ -201,7 +198,7 @@ impl Switch {
                 "{name} was changed by somebody else; look again"
             )));
         }
-        Ok(done(name, format!("searches use {name} from now on, on every replica within 5 s")))
+        Ok(done(name, format!("searches use {name} from now on")))
     }
 }
 
@@ -215,7 +212,6 @@ impl Drop {
                 "searches use {name}; have them use another model first, by admin embeddings switch"
             )));
         }
-        tokio::time::sleep(SERVERS_KNOW).await;
         if !model_change::remove(&mut connection, model.id).await? {
             return Err(AdminError::Model(format!(
                 "a worker uses {name} again; take it out of the workers' settings, then drop it"

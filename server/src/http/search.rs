@@ -118,7 +118,7 @@ struct SearchResult {
 pub(super) async fn search(
     State(app): State<App>,
     Searcher(tenant): Searcher,
-    Json(request): Json<Request>,
+    Json(mut request): Json<Request>,
 ) -> Result<Response, ApiError> {
     let agent = AgentId::parse_plain(&request.agent_id)?;
     let chars = request.query.chars().count();
@@ -128,7 +128,7 @@ pub(super) async fn search(
     }
     let limit = SIZE.limit(request.limit)?;
     let prefix = Prefix::parse(request.path_prefix.as_deref().unwrap_or("/"))?;
-    let tags = Tags::new(request.tags_any.unwrap_or_default())
+    let tags = Tags::new(request.tags_any.take().unwrap_or_default())
         .map_err(|e| ApiError::new(Code::ValidationError, format!("tags_any: {e}")))?;
     must_be_possible(&app, request.mode)?;
     let Some(tokens_used) = count_search(&app.pool, tenant, app.searches_per_day).await? else {
@@ -142,32 +142,48 @@ pub(super) async fn search(
         words: &Words::of_query(&request.query),
         limit,
     };
-    let meant = match (&app.meaning, request.mode) {
+    let (mut found, mut note) = look(&app, &search, &request, tokens_used).await?;
+    if let (false, Some(meaning)) = (found.is_current, &app.meaning) {
+        meaning.forget_model().await;
+        (found, note) = look(&app, &search, &request, tokens_used).await?;
+    }
+    let rest = Rest { note };
+    let items = found
+        .hits
+        .iter()
+        .map(|(similarity, v)| (v.value.as_deref().unwrap_or("null"), fields(*similarity, v)));
+    Ok(splice::answer(splice::list("results", items, &rest)?))
+}
+
+/// Searches in the way that is asked for, or in the next best; says which.
+async fn look(
+    app: &App,
+    search: &Search<'_>,
+    request: &Request,
+    tokens_used: i64,
+) -> Result<(Found, Option<String>), ApiError> {
+    let mode = request.mode;
+    let meant = match (&app.meaning, mode) {
         (_, Some(Mode::Text)) => Err(None),
         (None, _) => Err(Some(NO_EMBEDDINGS.to_owned())),
-        (Some(meaning), mode) => match meaning.of(tenant, &request.query, tokens_used).await {
+        (Some(meaning), _) => match meaning.of(search.tenant, &request.query, tokens_used).await {
             Err(Unmeant::Store(error)) => return Err(ApiError::from(&*error)),
             Err(unmeant) if mode == Some(Mode::Semantic) => return Err(refused(&unmeant)),
             Err(unmeant) => Err(Some(format!("found by its words: {unmeant}"))),
             Ok(meant) => Ok(meant),
         },
     };
-    let by = match (&meant, request.mode) {
+    let by = match (&meant, mode) {
         (Err(_), _) => By::Words,
         (Ok(meant), Some(Mode::Semantic)) => By::Meaning(meant),
         (Ok(meant), Some(Mode::Hybrid)) => By::Both(meant),
         (Ok(meant), _) => By::MeaningOrWords(meant),
     };
-    let of_search = &search;
-    let read = |pool: PgPool| async move { find(&pool, of_search, by, page::MAX_BYTES).await };
+    let read = |pool: PgPool| async move { find(&pool, search, by, page::MAX_BYTES).await };
     let seen = request.min_version;
-    let found = replica::read(app.replica.as_ref(), &app.pool, tenant, seen, read).await?;
-    let rest = Rest { note: note(by, meant.as_ref().err().cloned().flatten(), &found) };
-    let items = found
-        .hits
-        .iter()
-        .map(|(similarity, v)| (v.value.as_deref().unwrap_or("null"), fields(*similarity, v)));
-    Ok(splice::answer(splice::list("results", items, &rest)?))
+    let found = replica::read(app.replica.as_ref(), &app.pool, search.tenant, seen, read).await?;
+    let note = note(by, meant.as_ref().err().cloned().flatten(), &found);
+    Ok((found, note))
 }
 
 const NO_EMBEDDINGS: &str =

@@ -4,7 +4,6 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor as _};
 
 use super::StoreError;
-use super::embedding_models::ModelRow;
 
 /// How an index is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -37,14 +36,15 @@ pub async fn state(connection: &mut PgConnection, model: i32) -> Result<IndexSta
     })
 }
 
-/// Builds the index of a model, while searches and writes go on. It must not be there, nor be being built. `memory`, such as
+/// Builds the index of a model with vectors of a length, while searches and writes go on. It must not be there, nor be being built. `memory`, such as
 /// "1GB", is what the build may take; without it, what the database gives. Works on a direct connection only.
 pub async fn build(
     connection: &mut PgConnection,
-    model: &ModelRow,
+    model: i32,
+    dimensions: i32,
     memory: Option<&str>,
 ) -> Result<(), StoreError> {
-    drop(&mut *connection, model.id).await?;
+    drop(&mut *connection, model).await?;
     // A graph built by several processes lies in /dev/shm, of which containers have 64 MB.
     connection.execute("SET max_parallel_maintenance_workers = 0").await?;
     if let Some(memory) = memory {
@@ -53,12 +53,11 @@ pub async fn build(
             .execute(&mut *connection)
             .await?;
     }
-    let ModelRow { id, dimensions, .. } = model;
     let statement = format!(
         "CREATE INDEX CONCURRENTLY {} ON embeddings
              USING hnsw ((embedding::halfvec({dimensions})) halfvec_cosine_ops) WITH (m = 16, ef_construction = 100)
-             WHERE model_id = {id}",
-        name(*id)
+             WHERE model_id = {model}",
+        name(model)
     );
     connection.execute(AssertSqlSafe(statement)).await?;
     Ok(())

@@ -1,7 +1,8 @@
 //! The models that embeddings are made with, and the jobs that a model still lacks.
 
-use sqlx::postgres::PgConnection;
-use sqlx::{Connection as _, PgExecutor, Row as _};
+use jiff::Timestamp;
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{Connection as _, FromRow, PgExecutor, Row as _};
 use uuid::Uuid;
 
 use super::StoreError;
@@ -15,6 +16,26 @@ pub struct ModelRow {
     pub dimensions: i32,
     /// What it is for.
     pub state: State,
+    /// When it became known.
+    created_at: Timestamp,
+}
+
+impl ModelRow {
+    /// Whether both are the row of one and the same model: numbers are given again after a restore.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.id == other.id && self.created_at == other.created_at
+    }
+}
+
+impl FromRow<'_, PgRow> for ModelRow {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            dimensions: row.try_get("dimensions")?,
+            state: State::from_column(row.try_get("state")?),
+            created_at: row.try_get::<jiff_sqlx::Timestamp, _>("created_at")?.to_jiff(),
+        })
+    }
 }
 
 /// What a model is for.
@@ -83,7 +104,7 @@ ON CONFLICT (name) DO UPDATE
    SET state = CASE WHEN m.state = 'retired'
                      AND NOT EXISTS (SELECT FROM embedding_models s WHERE s.state = 'serving' AND s.name = ANY ($3))
                     THEN 'filling' ELSE m.state END
-RETURNING id, dimensions, state";
+RETURNING id, dimensions, state, created_at";
 
 /// Makes the model known, to be filled; one that is known already stays as it is, its dimensions too. `of_worker`: the names of
 /// all models that the worker has.
@@ -93,17 +114,23 @@ pub async fn register(
     dimensions: i32,
     of_worker: &[&str],
 ) -> Result<ModelRow, StoreError> {
-    let row = sqlx::query(REGISTER)
+    sqlx::query_as(REGISTER)
         .bind(name)
         .bind(dimensions)
         .bind(of_worker)
         .fetch_one(executor)
-        .await?;
-    Ok(ModelRow {
-        id: row.try_get("id")?,
-        dimensions: row.try_get("dimensions")?,
-        state: State::from_column(row.try_get("state")?),
-    })
+        .await
+        .map_err(Into::into)
+}
+
+const FIND: &str = "SELECT id, dimensions, state, created_at FROM embedding_models WHERE name = $1";
+
+/// The row of a model, where it is known.
+pub async fn find(
+    executor: impl PgExecutor<'_>,
+    name: &str,
+) -> Result<Option<ModelRow>, StoreError> {
+    sqlx::query_as(FIND).bind(name).fetch_optional(executor).await.map_err(Into::into)
 }
 
 const SERVE_FIRST: &str = "
@@ -143,6 +170,7 @@ pub struct Filled {
 const TAKE_TURNS: &str =
     "SELECT id FROM embedding_models WHERE id = $1 AND state <> 'retired' FOR NO KEY UPDATE";
 
+/// ON CONFLICT asks for the table's index, which a restore builds after all data: nothing is written into the middle of it.
 const FILL: &str = "
 WITH page AS MATERIALIZED (
     SELECT e.tenant_id, e.agent_id, e.path, e.latest_version_id,
@@ -166,6 +194,7 @@ WITH page AS MATERIALIZED (
            SELECT 1 FROM embedding_jobs j
             WHERE j.version_id = p.latest_version_id AND j.model_id = $1 AND j.status <> 'succeeded')
      ORDER BY p.tenant_id, p.agent_id, p.path
+    ON CONFLICT (id) DO NOTHING
     RETURNING 1
 )
 SELECT p.tenant_id, p.agent_id, p.path, (SELECT count(*) FROM made) AS made, (SELECT count(*) FROM page) AS seen

@@ -88,7 +88,7 @@ pub async fn progress(connection: &mut PgConnection) -> Result<Vec<Progress>, St
 pub async fn switch(connection: &mut PgConnection, model: i32) -> Result<bool, StoreError> {
     let mut transaction = connection.begin().await?;
     // In the order of their numbers, like everywhere.
-    sqlx::query("SELECT FROM embedding_models ORDER BY id FOR UPDATE")
+    sqlx::query("SELECT FROM embedding_models ORDER BY id FOR NO KEY UPDATE")
         .execute(&mut *transaction)
         .await?;
     sqlx::query("UPDATE embedding_models SET state = 'retired' WHERE state = 'serving'")

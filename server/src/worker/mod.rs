@@ -23,7 +23,9 @@ use crate::metrics::Metrics;
 use crate::settings::{EmbeddingSettings, Settings};
 use crate::store::StoreError;
 use crate::store::embedding_jobs::{PRUNE_BATCH, prune};
-use crate::store::embedding_models::{Filled, ModelRow, Place, State, fill, register, serve_first};
+use crate::store::embedding_models::{
+    Filled, ModelRow, Place, State, fill, find, register, serve_first,
+};
 
 /// For what is under way when the end is announced; what is not done then comes back when its lease ends.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -32,6 +34,8 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// Time between two prunings of finished jobs, on the average, and between the batches of one.
 const PRUNE_EVERY: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(50);
+/// Time between two looks whether the model is still the database's, on the average.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Time between two looks for entries without embedding, on the average.
 const FILL_EVERY: Duration = Duration::from_hours(1);
 
@@ -151,13 +155,36 @@ impl Worker {
 
     /// Does the jobs of its model, one of `models`, until the end.
     async fn work(&self, models: &[&str], ending: &Ending) {
-        let Some(model) = self.registered(models, ending).await else { return };
-        let taking = join_all(
-            (0..self.settings.concurrency)
-                .map(|_| supervised("a worker", || self.take_jobs(model.id, ending))),
-        );
-        let filling = supervised("the filler", || self.keep_filling(model.id, ending));
-        join(taking, filling).await;
+        while let Some(model) = self.registered(models, ending).await {
+            let taking = join_all(
+                (0..self.settings.concurrency)
+                    .map(|_| supervised("a worker", || self.take_jobs(model.id, ending))),
+            );
+            let filling = supervised("the filler", || self.keep_filling(model.id, ending));
+            tokio::select! {
+                _ = join(taking, filling) => return,
+                () = self.until_outdated(&model) => {
+                    tracing::warn!(
+                        "the database does not know the embedding model {} as before: it was restored, or the model was changed",
+                        self.model()
+                    );
+                }
+            }
+        }
+    }
+
+    /// Resolves when the database has another row for the model, or none, or retires it. A restore may bring that about; what
+    /// was claimed by then is claimed again when its lease ends.
+    async fn until_outdated(&self, model: &ModelRow) {
+        loop {
+            tokio::time::sleep(jittered(LOOK_EVERY)).await;
+            // What cannot be told now is told later: in the middle of a restore there is no such table.
+            match find(&self.pool, self.model()).await {
+                Ok(Some(found)) if found.is_same(model) && found.state != State::Retired => {}
+                Ok(_) => return,
+                Err(_) => {}
+            }
+        }
     }
 
     /// Makes the model known, as soon as the database is there; `None` at the end, or where it was changed for another one.

@@ -38,6 +38,7 @@ mod logs;
 mod meaning;
 mod metrics;
 mod migrate;
+mod monitoring;
 mod nearest;
 mod openapi;
 mod operations;

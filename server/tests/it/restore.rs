@@ -15,7 +15,9 @@ use tokio::time::sleep;
 
 use crate::api::{Api, Client};
 use crate::database::{Database, shared};
+use crate::provider::Provider;
 use crate::shell::Shell;
+use crate::worker::{EMBEDDED, Worker, until};
 
 /// The runbook's partial backup.
 const DUMP_ENTRIES: &str =
@@ -190,6 +192,38 @@ async fn a_full_backup_restores_over_a_live_database() {
         "SELECT count(*) FROM entries e LEFT JOIN entry_versions v ON v.id = e.latest_version_id
           WHERE v.id IS NULL OR v.version <> e.version";
     assert_eq!(database.number(broken).await, 0);
+}
+
+/// Puts a searchable text at each of the paths.
+async fn put_searchable(api: &Api, paths: &[&str], text: &str) {
+    for path in paths {
+        let body = json!({"agent_id": "ada", "path": path, "value": text, "searchable": true});
+        api.client.ok("/v1/put", body).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_goes_on_after_a_restore_whatever_its_model_was_then() {
+    let (api, database, folder) = with_memory().await;
+    let shell = Shell::of_superuser(&database, folder.path());
+    let provider = Provider::start().await;
+    // Of a time when nothing was embedded, and of one when something was.
+    shell.line("pg_dump -Fc -f before.dump").await;
+    let worker = Worker::start(&database, &provider, &[]);
+    put_searchable(&api, &["/a", "/b"], "lunch").await;
+    until(&database, EMBEDDED, 2).await;
+    shell.line("pg_dump -Fc -f after.dump").await;
+
+    for (dump, embedded) in [("after", 2), ("before", 0), ("after", 2)] {
+        put_searchable(&api, &["/later"], "gone with the restore").await;
+        let restore = format!(r#"pg_restore --clean --if-exists -d "$PGDATABASE" {dump}.dump"#);
+        shell.line(&restore).await;
+        eventually_serves(&api.client).await;
+        remembers(&api).await;
+        put_searchable(&api, &["/c", "/d", "/e"], "written after it").await;
+        until(&database, EMBEDDED, embedded + 3).await;
+    }
+    worker.stop().await;
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! What a server says that cannot start, or that waits for its database.
 
+use std::time::Duration;
+
 use std::net::TcpListener;
 use std::process::Command;
 

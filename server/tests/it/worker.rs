@@ -35,7 +35,7 @@ pub fn variables<'a>(
     variables
 }
 
-fn settings(provider: &Provider, more: &[(&str, &str)]) -> EmbeddingSettings {
+pub fn settings(provider: &Provider, more: &[(&str, &str)]) -> EmbeddingSettings {
     let mut all: HashMap<&str, &str> = variables(provider, more).into_iter().collect();
     all.insert("DATABASE_URL", "postgres://u:p@h/d");
     Settings::read(|name| all.get(name).map(ToString::to_string)).expect("settings").embeddings

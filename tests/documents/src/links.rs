@@ -55,7 +55,7 @@ fn targets(text: &str) -> Vec<String> {
 }
 
 /// The anchors of a document's headings, as code forges make them.
-fn anchors(path: &Path) -> Vec<String> {
+pub fn anchors(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).unwrap_or_default();
     let prose = prose(&text);
     let headings = prose.lines().filter(|line| line.starts_with('#'));

@@ -6,6 +6,7 @@ pub mod forward;
 pub mod kubectl;
 pub mod load;
 pub mod namespace;
+pub mod provider;
 
 /// The end of a test: a sentence on what did not happen.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;

@@ -39,18 +39,9 @@ impl<'a> Load<'a> {
         clients: u32,
         pause: Duration,
     ) -> Result<Load<'a>, Failure> {
-        let image = kubectl(&[
-            "--namespace",
-            "agentfs-system",
-            "get",
-            "deployment",
-            "agentfs-operator",
-            "-o",
-            "jsonpath={.spec.template.spec.containers[0].env[?(@.name==\"AGENTFS_POSTGRES_IMAGE\")].value}",
-        ])
-        .await?;
+        let image = script_image().await?;
         let pod = format!("load-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
-        let script: String = SCRIPT.lines().map(|line| format!("    {line}\n")).collect();
+        let script = indented(SCRIPT);
         let manifest = format!(
             r#"
 apiVersion: v1
@@ -110,6 +101,27 @@ spec:
         eventually("the clients end", phase, ended).await?;
         counted(&self.namespace.kubectl(&["logs", &self.pod]).await?)
     }
+}
+
+/// The image that the operator gives an embedded PostgreSQL: it has Perl, and is on the node.
+pub(crate) async fn script_image() -> Result<String, Failure> {
+    let image = "jsonpath={.spec.template.spec.containers[0].env[?(@.name==\"AGENTFS_POSTGRES_IMAGE\")].value}";
+    kubectl(&[
+        "--namespace",
+        "agentfs-system",
+        "get",
+        "deployment",
+        "agentfs-operator",
+        "-o",
+        image,
+    ])
+    .await
+}
+
+/// A script as an entry of a ConfigMap.
+pub(crate) fn indented(script: &str) -> String {
+    let lines: Vec<_> = script.lines().map(|line| format!("    {line}")).collect();
+    lines.join("\n")
 }
 
 fn counted(log: &str) -> Result<Counts, Failure> {

@@ -56,6 +56,19 @@ impl Namespace {
         .await
     }
 
+    /// What a statement answers, asked in the pod of the embedded database of `agentfs`.
+    pub async fn sql(
+        &self,
+        agentfs: &str,
+        database: &str,
+        statement: &str,
+    ) -> Result<String, Failure> {
+        let pod = format!("{agentfs}-postgres-0");
+        let psql =
+            ["exec", &pod, "--", "psql", "-U", "postgres", "-d", database, "-Atc", statement];
+        Ok(self.kubectl(&psql).await?.trim().to_owned())
+    }
+
     /// The namespace's name.
     pub fn name(&self) -> &str {
         &self.name

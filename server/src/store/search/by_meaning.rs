@@ -71,8 +71,8 @@ SELECT version_id, distance FROM near ORDER BY distance + 0, path LIMIT $5"
     )
 }
 
-/// How many more than asked for are taken out of the index.
-const MORE: i64 = 40;
+/// How many more than asked for are taken out of the index: few, since a filter that keeps little makes each one dear.
+const MORE: i64 = 10;
 
 /// For the rest of the transaction, as a pooler demands. A table that was never analysed looks as if it were best sorted.
 const PREPARE_INDEX: &str = "

@@ -24,6 +24,8 @@ pub(super) struct ByWords {
     pub(super) is_telling: bool,
     /// How many live entries have no embedding yet, where those alone are candidates.
     pub(super) waiting: i64,
+    /// Searches use the model of which they have none.
+    pub(super) is_current: bool,
 }
 
 /// Every entry of the range that has one of the words is weighed. A word weighs the more, the fewer of them have it; the
@@ -31,7 +33,7 @@ pub(super) struct ByWords {
 /// The one row of `asked` comes without a hit where there is none. A head is looked up by its key alone: with more conditions
 /// a table that was never analysed is looked up by an index that knows the agent alone.
 macro_rules! find {
-    ($first:literal, $documents:literal, $waiting:literal) => {
+    ($first:literal, $documents:literal, $told:literal) => {
         concat!(
             "
 WITH ", $first, "lexemes AS (
@@ -67,7 +69,7 @@ WITH ", $first, "lexemes AS (
            / (SELECT sum(w.weight ORDER BY w.n) FROM weights w) AS similarity
       FROM hits h
 )
-SELECT a.words > 0 AS is_telling, w.version_id, w.similarity, ", $waiting, " AS waiting
+SELECT a.words > 0 AS is_telling, w.version_id, w.similarity, ", $told, "
   FROM asked a LEFT JOIN weighed w ON true
  ORDER BY w.similarity DESC, w.rank DESC, w.path
  LIMIT $5"
@@ -75,7 +77,7 @@ SELECT a.words > 0 AS is_telling, w.version_id, w.similarity, ", $waiting, " AS 
     };
 }
 
-const AMONG_ALL: &str = find!("", "search_documents d", "0::bigint");
+const AMONG_ALL: &str = find!("", "search_documents d", "0::bigint AS waiting, true AS is_current");
 
 /// Each live searchable entry has an embedding of a model that serves, or a job that has not made one. It may have both, where
 /// its document was made anew.
@@ -103,7 +105,8 @@ const AMONG_WAITING: &str = find!(
              FROM search_documents d
             WHERE d.tenant_id = $1 AND d.agent_id = $2 AND d.path = waiting.path AND d.version_id = waiting.version_id
             LIMIT 1) d",
-    "(SELECT count(*) FROM waiting)"
+    "(SELECT count(*) FROM waiting) AS waiting,
+       EXISTS (SELECT FROM embedding_models m WHERE m.id = $7 AND m.state = 'serving') AS is_current"
 );
 
 /// The candidates that have the words of `search`.
@@ -130,6 +133,7 @@ pub(super) async fn find(
     for row in &query.fetch_all(moment).await? {
         found.is_telling = row.try_get("is_telling")?;
         found.waiting = row.try_get("waiting")?;
+        found.is_current = row.try_get("is_current")?;
         if let Some(id) = row.try_get("version_id")? {
             found.ranked.push((id, row.try_get("similarity")?));
         }

@@ -69,6 +69,8 @@ pub struct Found {
     pub is_telling: bool,
     /// Entries below the prefix that have no embedding yet; looked for where meaning decides.
     pub waiting: i64,
+    /// False where searches use another model by now: of what was written since, nothing is found by this one.
+    pub is_current: bool,
 }
 
 /// Versions with their likeness, the best first.
@@ -108,6 +110,7 @@ async fn rank(
     let told = |words: &ByWords| Found {
         is_telling: words.is_telling,
         waiting: words.waiting,
+        is_current: words.is_current,
         ..Found::default()
     };
     Ok(match by {

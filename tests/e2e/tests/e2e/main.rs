@@ -1,6 +1,9 @@
 //! The product on a real Kubernetes. Run by `tests/e2e/run`, which brings up the cluster and installs the operator.
 
 mod manifests;
+mod moves;
 mod operations;
 mod refusals;
 mod thin_line;
+mod under_load;
+mod worker_and_backup;

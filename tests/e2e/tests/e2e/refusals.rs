@@ -15,6 +15,21 @@ async fn nonsense_is_refused_with_a_sentence() -> Result<(), Failure> {
             "spec.database.embedded.storage.size",
         ),
         ("memory", "{database: {embedded: {}}, api: {replicas: -1}}", "spec.api.replicas"),
+        (
+            "memory",
+            "{database: {embedded: {}}, backup: {schedule: \"2 o'clock\"}}",
+            "\"2 o'clock\" is not a cron schedule; example: \"0 2 * * *\"",
+        ),
+        (
+            "memory",
+            "{database: {embedded: {}}, api: {trustProxy: [10.0.0.1]}}",
+            "\"10.0.0.1\" is not a CIDR; example: 10.0.0.0/8",
+        ),
+        (
+            "memory",
+            "{database: {embedded: {}}, embeddings: {openAI: {model: text-embedding-3-small}}}",
+            "set secretRef, the key of api.openai.com, or baseUrl",
+        ),
         ("1memory", "database: {embedded: {}}", "name"),
         (
             "a-name-that-is-longer-than-forty-characters",

@@ -4,7 +4,7 @@ use agentfs_server::domain::DEFAULT_TENANT;
 use anyhow::ensure;
 use sqlx::{Executor as _, PgConnection, Row as _};
 
-use crate::postgres::Postgres;
+use agentfs_load::postgres::Postgres;
 
 const ENTRIES: &str = include_str!("../../pgbench/entries.sql");
 

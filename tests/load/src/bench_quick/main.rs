@@ -4,10 +4,8 @@
 mod entries;
 mod machine;
 mod pgbench;
-mod postgres;
 mod rounds;
 mod sample;
-mod servers;
 mod table;
 mod wrk;
 
@@ -18,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::machine::Machine;
 use crate::rounds::Plan;
-use crate::servers::Servers;
+use agentfs_load::servers::Servers;
 
 /// The whole is ended by a signal.
 const INTERRUPTED: u8 = 130;

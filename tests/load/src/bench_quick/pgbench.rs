@@ -5,9 +5,9 @@ use std::process::Stdio;
 
 use anyhow::{Context as _, bail};
 
-use crate::postgres::Postgres;
 use crate::sample::Sample;
-use crate::servers::tied;
+use agentfs_load::postgres::Postgres;
+use agentfs_load::servers::tied;
 
 /// Part of the transactions whose latency is written down; all would slow pgbench.
 const SAMPLED: &str = "0.05";

@@ -6,11 +6,11 @@ use anyhow::Context as _;
 use secrecy::ExposeSecret as _;
 use tempfile::TempDir;
 
-use crate::postgres::Postgres;
 use crate::sample::Sample;
-use crate::servers::{Endpoint, Servers};
 use crate::wrk::{Counted, Look, Requests};
 use crate::{entries, pgbench, wrk};
+use agentfs_load::postgres::Postgres;
+use agentfs_load::servers::{Endpoint, Servers};
 
 const API: &str = "agentfs-server";
 const WARM_UP_SECONDS: u32 = 1;

@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 
 use crate::sample::Sample;
-use crate::servers::{Endpoint, tied};
+use agentfs_load::servers::{Endpoint, tied};
 
 const SCRIPT: &str = include_str!("../../wrk/requests.lua");
 

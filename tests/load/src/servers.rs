@@ -21,7 +21,7 @@ const LAST_WORDS: usize = 1500;
 
 /// The running programs, which end in the reverse order of their start.
 #[derive(Debug, Default)]
-pub(crate) struct Servers(Vec<Server>);
+pub struct Servers(Vec<Server>);
 
 /// A program that serves during the whole.
 #[derive(Debug)]
@@ -32,15 +32,15 @@ struct Server {
 
 /// Where an HTTP program listens and what it logs to.
 #[derive(Debug, Clone)]
-pub(crate) struct Endpoint {
+pub struct Endpoint {
     /// `http://127.0.0.1:port`
-    pub(crate) url: String,
+    pub url: String,
     log: PathBuf,
 }
 
 impl Endpoint {
     /// Empties the log, so that a long run fills no disk.
-    pub(crate) fn forget_log(&self) -> anyhow::Result<()> {
+    pub fn forget_log(&self) -> anyhow::Result<()> {
         let log = OpenOptions::new().write(true).open(&self.log);
         log.and_then(|file| file.set_len(0))
             .with_context(|| format!("the log {} cannot be emptied", self.log.display()))
@@ -49,12 +49,12 @@ impl Endpoint {
 
 impl Servers {
     /// Takes care of a child that was started elsewhere.
-    pub(crate) fn keep(&mut self, name: &'static str, child: Child) {
+    pub fn keep(&mut self, name: &'static str, child: Child) {
         self.0.push(Server { name, child });
     }
 
     /// Starts a program that serves HTTP at PORT, its output in a file of `folder`, and waits until it is ready.
-    pub(crate) async fn start_http(
+    pub async fn start_http(
         &mut self,
         name: &'static str,
         arguments: &[&str],
@@ -93,14 +93,14 @@ impl Servers {
     }
 
     /// Ends the program of this name and waits for its end.
-    pub(crate) async fn end(&mut self, name: &str) {
+    pub async fn end(&mut self, name: &str) {
         while let Some(index) = self.0.iter().position(|server| server.name == name) {
             self.0.remove(index).end().await;
         }
     }
 
     /// Ends all.
-    pub(crate) async fn end_all(&mut self) {
+    pub async fn end_all(&mut self) {
         while let Some(server) = self.0.pop() {
             server.end().await;
         }
@@ -114,7 +114,7 @@ impl Server {
         let asked = kill(Pid::from_raw(pid), Signal::SIGTERM);
         let ended = timeout(ENDS_WITHIN, self.child.wait()).await;
         if asked.is_err() || ended.is_err() {
-            eprintln!("bench-quick: {} did not end when asked; it is killed", self.name);
+            eprintln!("{} did not end when asked; it is killed", self.name);
             self.child.kill().await.ok();
         }
     }
@@ -122,14 +122,14 @@ impl Server {
 
 /// A command that ends when this program does, however that ends, and that no Ctrl-C of the terminal reaches: this
 /// program ends its children itself, in order.
-pub(crate) fn tied(program: &Path) -> Command {
+pub fn tied(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "TERM", "--"]).arg(program).process_group(0).kill_on_drop(true);
     command
 }
 
 /// The program `name` that was built with this one.
-pub(crate) fn sibling(name: &str) -> anyhow::Result<PathBuf> {
+pub fn sibling(name: &str) -> anyhow::Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name(name);
     if !path.exists() {
         bail!(

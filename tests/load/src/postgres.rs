@@ -20,7 +20,7 @@ const SETTINGS: [&str; 3] =
 
 /// A running PostgreSQL.
 #[derive(Deserialize)]
-pub(crate) struct Postgres {
+pub struct Postgres {
     database_url: Url,
     superuser_url: Url,
     bin: PathBuf,
@@ -28,7 +28,7 @@ pub(crate) struct Postgres {
 
 impl Postgres {
     /// Starts one. It ends with `servers`, and when this process is gone.
-    pub(crate) async fn start(servers: &mut Servers) -> anyhow::Result<Self> {
+    pub async fn start(servers: &mut Servers) -> anyhow::Result<Self> {
         let mut command = Command::new(sibling("agentfs-server")?);
         command.args(["dev-postgres", "--throwaway"]);
         for setting in SETTINGS {
@@ -49,27 +49,27 @@ impl Postgres {
     }
 
     /// The database's URL, with the password.
-    pub(crate) fn database_url(&self) -> &str {
+    pub fn database_url(&self) -> &str {
         self.database_url.as_str()
     }
 
     /// The database, for the server's library.
-    pub(crate) fn database(&self) -> anyhow::Result<DatabaseAddress> {
+    pub fn database(&self) -> anyhow::Result<DatabaseAddress> {
         Ok(DatabaseAddress::parse(&SecretString::from(self.database_url.as_str()))?)
     }
 
     /// The maintenance database as superuser.
-    pub(crate) fn maintenance(&self) -> anyhow::Result<DatabaseAddress> {
+    pub fn maintenance(&self) -> anyhow::Result<DatabaseAddress> {
         Ok(DatabaseAddress::parse(&SecretString::from(self.superuser_url.as_str()))?)
     }
 
     /// One of PostgreSQL's programs.
-    pub(crate) fn program(&self, name: &str) -> PathBuf {
+    pub fn program(&self, name: &str) -> PathBuf {
         self.bin.join(name)
     }
 
     /// Tells libpq where the database is: not by arguments, which everybody sees.
-    pub(crate) fn environment(&self) -> [(&'static str, String); 5] {
+    pub fn environment(&self) -> [(&'static str, String); 5] {
         let url = &self.database_url;
         [
             ("PGHOST", url.host_str().unwrap_or_default().to_owned()),

@@ -1,0 +1,132 @@
+//! What clients inside the cluster see while parts of an AgentFS are replaced, moved and lost.
+
+use std::time::Duration;
+
+use agentfs_e2e::Failure;
+use agentfs_e2e::kubectl::{eventually, kubectl};
+use agentfs_e2e::load::{Counts, Load};
+use agentfs_e2e::namespace::Namespace;
+use serde_json::Value;
+
+const AGENTFS: &str = "
+apiVersion: agentfs.io/v1alpha1
+kind: AgentFS
+metadata: {name: memory}
+spec:
+  database: {embedded: {storage: {size: 1Gi}}}
+  api:
+    replicas: 2
+    resources: {requests: {cpu: 50m, memory: 64Mi}}
+  rateLimits: {requestsPerMinute: 0, searchesPerMinute: 0}
+  quotas: {writesPerDay: 0}
+  backup: {enabled: false}
+";
+
+const CLIENTS: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// What clients see while `happens`, and for a while after it.
+async fn during<T>(
+    namespace: &Namespace,
+    happens: impl AsyncFnOnce() -> Result<T, Failure>,
+) -> Result<Counts, Failure> {
+    let load = Load::start(namespace, "memory", CLIENTS, PAUSE).await?;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    happens().await?;
+    // Longer than a pod that leaves takes: it serves for 5 s after it was told to leave.
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    let counts = load.stop().await?;
+    eprintln!("{counts:?}");
+    assert_eq!(counts.lost, 0, "acknowledged writes were lost: {counts:?}");
+    assert!(counts.acknowledged > 50, "the clients saw too little: {counts:?}");
+    Ok(counts)
+}
+
+#[track_caller]
+fn nothing_failed(counts: &Counts) {
+    assert_eq!(counts.failed, 0, "{counts:?}");
+}
+
+async fn rolled_out(namespace: &Namespace, deployment: &str) -> Result<(), Failure> {
+    let name = format!("deployment/{deployment}");
+    namespace.kubectl(&["rollout", "status", &name, "--timeout=120s"]).await.map(drop)
+}
+
+async fn restart(namespace: &Namespace, deployment: &str) -> Result<(), Failure> {
+    namespace.kubectl(&["rollout", "restart", &format!("deployment/{deployment}")]).await?;
+    rolled_out(namespace, deployment).await
+}
+
+/// The pods of a part.
+async fn pods(namespace: &Namespace, component: &str) -> Result<Vec<String>, Failure> {
+    let selector = format!("app.kubernetes.io/component={component}");
+    let names = namespace
+        .kubectl(&["get", "pod", "-l", &selector, "-o", "jsonpath={.items[*].metadata.name}"])
+        .await?;
+    Ok(names.split_whitespace().map(str::to_owned).collect())
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: make test-all"]
+async fn parts_are_replaced_while_agents_work() -> Result<(), Failure> {
+    let namespace = Namespace::create().await?;
+    namespace.apply(AGENTFS).await?;
+    namespace.ready("memory").await?;
+
+    let counts = during(&namespace, async || {
+        restart(&namespace, "memory-api").await?;
+        let pods = pods(&namespace, "api").await?;
+        namespace.kubectl(&["delete", "pod", &pods[0]]).await
+    });
+    nothing_failed(&counts.await?);
+    nothing_failed(&during(&namespace, async || restart(&namespace, "memory-pooler").await).await?);
+    let counts = during(&namespace, async || {
+        for replicas in [3, 2] {
+            kubectl(&[
+                "--namespace",
+                namespace.name(),
+                "scale",
+                "agentfs/memory",
+                &format!("--replicas={replicas}"),
+            ])
+            .await?;
+            let status = async || Ok(namespace.ready("memory").await?["status"]["api"].clone());
+            let there = |api: &Value| api["summary"] == format!("{replicas}/{replicas}");
+            eventually("the API is scaled", status, there).await?;
+        }
+        Ok(())
+    });
+    nothing_failed(&counts.await?);
+
+    // A pool's pod that dies takes with it what was under way in it; what was acknowledged is there.
+    let counts = during(&namespace, async || {
+        let pods = pods(&namespace, "pooler").await?;
+        namespace.kubectl(&["delete", "pod", &pods[0], "--grace-period=0", "--force"]).await?;
+        rolled_out(&namespace, "memory-pooler").await
+    });
+    counts.await?;
+    namespace.ready("memory").await.map(drop)
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: make test-all"]
+async fn an_autoscaler_adds_pods_under_load() -> Result<(), Failure> {
+    let namespace = Namespace::create().await?;
+    let scaled = AGENTFS.replace(
+        "    replicas: 2\n",
+        "    autoscaling: {minReplicas: 2, maxReplicas: 4, targetCPUUtilizationPercentage: 50}\n",
+    );
+    namespace.apply(&scaled).await?;
+    namespace.ready("memory").await?;
+    let load = Load::start(&namespace, "memory", 8, Duration::ZERO).await?;
+    let replicas = async || {
+        Ok(namespace.object("deployment", "memory-api").await?["spec"]["replicas"].clone())
+    };
+    eventually("more pods under load", replicas, |n| n.as_i64() > Some(2)).await?;
+    // The operator leaves the number to the autoscaler.
+    let scaled = namespace.ready("memory").await?;
+    assert!(scaled["status"]["api"]["desired"].as_i64() > Some(2), "{}", scaled["status"]);
+    let counts = load.stop().await?;
+    assert_eq!((counts.failed, counts.lost), (0, 0), "{counts:?}");
+    Ok(())
+}
