@@ -73,7 +73,7 @@ impl DatabaseSettings {
             pool_size: pool_size?,
             writers: writers? as usize,
             readers: readers? as usize,
-            replica: replica?,
+            replica,
         })
     }
 
@@ -101,17 +101,17 @@ fn location(reader: &mut Reader<'_>) -> Option<DatabaseLocation> {
     Some(DatabaseLocation { address, url })
 }
 
-/// The replica, where one is set; `None` when what is set is wrong.
-fn replica(reader: &mut Reader<'_>) -> Option<Option<ReplicaSettings>> {
+/// The replica, where one is set; a wrong one is a problem that is noted.
+fn replica(reader: &mut Reader<'_>) -> Option<ReplicaSettings> {
     let must = "a number from 1 to 3600";
     let max_lag = reader.parsed("DATABASE_READ_MAX_LAG_SECONDS", 5, must, |text| {
         text.parse().ok().filter(|seconds| (1..=3600).contains(seconds))
     });
-    let Some(url) = reader.text("DATABASE_READ_URL") else { return Some(None) };
+    let url = reader.text("DATABASE_READ_URL")?;
     let address = DatabaseAddress::parse(&url.into())
         .map_err(|e| reader.problem(e.to_string().replace("DATABASE_URL", "DATABASE_READ_URL")))
         .ok()?;
-    Some(Some(ReplicaSettings { address, max_lag: Duration::from_secs(max_lag?) }))
+    Some(ReplicaSettings { address, max_lag: Duration::from_secs(max_lag?) })
 }
 
 fn connections(reader: &mut Reader<'_>, name: &str, default: u32) -> Option<u32> {

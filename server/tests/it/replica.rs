@@ -112,7 +112,7 @@ async fn reads_go_to_a_replica_that_is_fresh_enough_and_see_what_they_must() {
     let patient = reading(&database, url, "3600").await;
     let strict = reading(&database, url, "1").await;
     for api in [&patient, &strict] {
-        api.until_metric(FRESH, |fresh| fresh == 1.0).await;
+        api.until_metric(FRESH, |fresh| fresh > 0.5).await;
     }
     let first = put(&patient, 1).await;
     assert_eq!(get(&patient, Some(&first)).await, json!(1));
@@ -146,18 +146,18 @@ async fn reads_go_to_a_replica_that_is_fresh_enough_and_see_what_they_must() {
     assert_eq!(patient.client.ok("/v1/glob", past).await["paths"].as_array().unwrap().len(), 2);
 
     // It may be a second behind and is more: the primary is read.
-    strict.until_metric(FRESH, |fresh| fresh == 0.0).await;
+    strict.until_metric(FRESH, |fresh| fresh < 0.5).await;
     assert_eq!(get(&strict, None).await, json!(2));
 
     replica.told("SELECT pg_wal_replay_resume()").await;
-    strict.until_metric(FRESH, |fresh| fresh == 1.0).await;
+    strict.until_metric(FRESH, |fresh| fresh > 0.5).await;
     // A replica that is lost costs no read.
     drop(replica);
     for _ in 0..20 {
         assert_eq!(get(&patient, Some(&second)).await, json!(2));
         assert_eq!(get(&strict, Some(&second)).await, json!(2));
     }
-    patient.until_metric(FRESH, |fresh| fresh == 0.0).await;
+    patient.until_metric(FRESH, |fresh| fresh < 0.5).await;
     assert_eq!(get(&patient, None).await, json!(2));
 }
 
