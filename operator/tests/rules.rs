@@ -158,6 +158,12 @@ fn embeddings() {
     taken(&with("embeddings", json!({})));
     taken(&open_ai(json!({"secretRef": key, "model": model})));
     taken(&open_ai(json!({"baseUrl": "http://ollama:11434/v1", "model": "x", "dimensions": 768})));
+    taken(&with("embeddings", json!({"local": {}})));
+    refused(
+        &with("embeddings", json!({"local": {}, "openAI": {"secretRef": key, "model": model}})),
+        None,
+        "set openAI or local, not both",
+    );
     refused(
         &open_ai(json!({"model": model})),
         None,

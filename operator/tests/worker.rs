@@ -53,6 +53,20 @@ async fn there_are_workers_where_somebody_embeds_and_none_elsewhere() {
 }
 
 #[tokio::test]
+async fn the_model_of_the_image_is_named_to_all_that_embed() {
+    let world = World::settled("minimal").await;
+    change_spec(&world, &json!({"embeddings": {"local": {}}}));
+    world.reconcile().await.unwrap();
+    // Where the Dockerfile puts it.
+    let folder = "/usr/share/agentfs/all-MiniLM-L6-v2";
+    assert!(include_str!("../../Dockerfile").contains(&format!("COPY target/images/model/ {folder}/\n")));
+    for path in [DEPLOYMENT, WORKERS] {
+        let variable = ("EMBEDDING_MODEL_DIR".to_owned(), json!(folder));
+        assert!(variables(&world, path).contains(&variable), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_new_key_of_the_provider_replaces_what_uses_it() {
     let world = World::settled("full").await;
     let before = [DEPLOYMENT, WORKERS, STATEFULSET].map(|path| template(&world, path));

@@ -8,11 +8,24 @@ use super::pods::{entry_name, object_name};
 /// Who turns texts into vectors. Nobody, where it is left out: search then goes by words.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!(has(self.openAI) && has(self.local))").message("set openAI or local, not both")
+)]
 pub struct Embeddings {
     /// An endpoint that speaks OpenAI's protocol: OpenAI's own, or one that you run.
     #[serde(default, rename = "openAI", skip_serializing_if = "Option::is_none")]
     pub open_ai: Option<OpenAi>,
+
+    /// The model all-MiniLM-L6-v2, which the pods of the API and of the workers run themselves: no text
+    /// leaves them, and no account is needed. It wants the server's image with the model in it,
+    /// `server-local-embeddings`; without it new pods do not start, and those that run serve on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<Local>,
 }
+
+/// The model that the server's image brings. It has no settings.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+pub struct Local {}
 
 /// An endpoint that speaks OpenAI's protocol.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]

@@ -24,7 +24,7 @@ pub use agentfs::{AgentFS, AgentFSSpec, DeletionPolicy, ImagePullSecret};
 pub use api::{Api, Autoscaling};
 pub use backup::Backup;
 pub use database::{Database, Embedded, External, SecretRef, Storage};
-pub use embeddings::{Embeddings, KeyRef, OpenAi};
+pub use embeddings::{Embeddings, KeyRef, Local, OpenAi};
 pub use limits::{Quotas, RateLimits};
 pub use pods::{Affinity, PodSettings};
 pub use pooler::Pooler;

@@ -15,6 +15,9 @@ use crate::crd::{AgentFSSpec, KeyRef, OpenAi};
 /// The field that names the Secret of the provider of embeddings.
 const SECRET_REF: &str = "spec.embeddings.openAI.secretRef";
 
+/// Where the image server-local-embeddings has its model.
+const MODEL_DIR: &str = "/usr/share/agentfs/all-MiniLM-L6-v2";
+
 /// The variables that say who makes embeddings.
 pub(super) type Embeddings = Part<Vec<EnvVar>>;
 
@@ -26,7 +29,12 @@ pub(super) fn embeddings(
     observed: &Observed,
     obstacles: &mut Vec<Obstacle>,
 ) -> Embeddings {
-    let Some(open_ai) = &spec.embeddings.open_ai else { return Part::Off };
+    let Some(open_ai) = &spec.embeddings.open_ai else {
+        return match spec.embeddings.local {
+            Some(_) => Part::On(Box::new(vec![env("EMBEDDING_MODEL_DIR", MODEL_DIR)])),
+            None => Part::Off,
+        };
+    };
     let key = open_ai.secret_ref.as_ref();
     if let Some(problem) = key.and_then(|key| key_problem(key, owner, observed)) {
         obstacles.push(Obstacle { of: CREDENTIALS_READY, problem });
