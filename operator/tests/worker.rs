@@ -59,7 +59,10 @@ async fn the_model_of_the_image_is_named_to_all_that_embed() {
     world.reconcile().await.unwrap();
     // Where the Dockerfile puts it.
     let folder = "/usr/share/agentfs/all-MiniLM-L6-v2";
-    assert!(include_str!("../../Dockerfile").contains(&format!("COPY target/images/model/ {folder}/\n")));
+    assert!(
+        include_str!("../../Dockerfile")
+            .contains(&format!("COPY target/images/model/ {folder}/\n"))
+    );
     for path in [DEPLOYMENT, WORKERS] {
         let variable = ("EMBEDDING_MODEL_DIR".to_owned(), json!(folder));
         assert!(variables(&world, path).contains(&variable), "{path}");
