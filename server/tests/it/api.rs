@@ -70,7 +70,7 @@ impl Api {
         let (end, ended) = oneshot::channel::<()>();
         let task = tokio::spawn(async move {
             let shutdown = async move { ended.await.unwrap_or_default() };
-            serve(settings, listener, shutdown).await.expect("serves");
+            Box::pin(serve(settings, listener, shutdown)).await.expect("serves");
         });
         Self { client: Client { url, ..client }, task, end: Some(end) }
     }
