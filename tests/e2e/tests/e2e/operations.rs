@@ -5,8 +5,9 @@ use std::process::Stdio;
 use agentfs_documents::Examples;
 use agentfs_e2e::Failure;
 use agentfs_e2e::agent::Agent;
+use agentfs_e2e::kubectl::eventually;
 use agentfs_e2e::namespace::Namespace;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::process::Command;
 
 const AGENTFS: &str = "
@@ -43,6 +44,8 @@ async fn the_commands_of_the_operations_page_do_what_it_says() -> Result<(), Fai
         .output()
         .await?;
     examples.check(&output);
-    assert_eq!(agent.get("/notes/lunch").await?, Some(json!("peanuts")));
-    Ok(())
+    // The pods of before, which the way from here led to, are gone.
+    let memory = async || agent.get("/notes/lunch").await;
+    let there = |value: &Option<Value>| *value == Some(json!("peanuts"));
+    eventually("the memory is there again", memory, there).await.map(drop)
 }
