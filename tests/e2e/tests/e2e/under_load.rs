@@ -123,9 +123,12 @@ async fn an_autoscaler_adds_pods_under_load() -> Result<(), Failure> {
         Ok(namespace.object("deployment", "memory-api").await?["spec"]["replicas"].clone())
     };
     eventually("more pods under load", replicas, |n| n.as_i64() > Some(2)).await?;
-    // The operator leaves the number to the autoscaler.
-    let scaled = namespace.ready("memory").await?;
-    assert!(scaled["status"]["api"]["desired"].as_i64() > Some(2), "{}", scaled["status"]);
+    // The operator leaves the number to the autoscaler, and comes to see it.
+    let wanted = async || {
+        Ok(namespace.object("agentfs", "memory").await?["status"]["api"]["desired"].clone())
+    };
+    eventually("the status follows", wanted, |n| n.as_i64() > Some(2)).await?;
+    namespace.ready("memory").await?;
     let counts = load.stop().await?;
     assert_eq!((counts.failed, counts.lost), (0, 0), "{counts:?}");
     Ok(())
