@@ -11,42 +11,19 @@ use crate::store::embedding_models::Serving;
 /// 10 to 30 ms whatever there is.
 const COMPARED: i64 = 10_000;
 
-/// SQL of the head of `$row`, looked up by its key alone, and of what makes a row of `embeddings` one that may be found: its
-/// version is the live one, and has one of the tags.
-macro_rules! head {
-    ($row:literal) => {
-        concat!(
-            "
- CROSS JOIN LATERAL (
-       SELECT e.latest_version_id, e.deleted_at, e.expires_at
-         FROM entries e
-        WHERE e.tenant_id = ", $row, ".tenant_id AND e.agent_id = ", $row, ".agent_id AND e.path = ", $row, ".path
-        LIMIT 1) e
- WHERE e.latest_version_id = ", $row, ".version_id AND e.deleted_at IS NULL AND (e.expires_at IS NULL OR e.expires_at > now())
-   AND (cardinality($4::text[]) = 0
-        OR (SELECT v.tags && $4 FROM entry_versions v WHERE v.tenant_id = ", $row, ".tenant_id AND v.id = ", $row, ".version_id LIMIT 1))"
-        )
-    };
-}
-
-/// SQL of the range: the agent's paths at or below the prefix.
-macro_rules! range {
-    () => {
-        "m.tenant_id = $1 AND m.agent_id = $2 AND m.path >= $3 AND m.path < $3 || '0'
-           AND (m.path = $3 OR starts_with(m.path, $3 || '/'))"
-    };
-}
-
 /// Every vector of the range is compared. Heads are looked up from the nearest on until there are enough: what was
 /// overwritten, deleted or has expired, or has none of the tags, is passed over.
 const BY_COMPARISON: &str = concat!(
     "SELECT near.version_id, near.distance
   FROM (SELECT m.tenant_id, m.agent_id, m.path, m.version_id, m.embedding <=> (SELECT $6::real[]::halfvec) AS distance
           FROM embeddings m
-         WHERE ", range!(), "
+         WHERE ", is_in_range!("m"), "
            AND m.model_id = $7
          ORDER BY distance, m.path) near",
-    head!("near"),
+    is_live!("near"),
+    "
+   AND ",
+    has_tag!("near"),
     "
  ORDER BY near.distance, near.path
  LIMIT $5"
@@ -57,12 +34,13 @@ const BY_COMPARISON: &str = concat!(
 /// them for sorted. The model's number and dimensions are part of the statement, as they are of the index.
 fn by_index(model: &Serving) -> String {
     let Serving { id, dimensions, .. } = model;
-    let (range, head) = (range!(), head!("m"));
+    let (live, range, tagged) = (is_live!("m"), is_in_range!("m"), has_tag!("m"));
     format!(
         "WITH near AS MATERIALIZED (
     SELECT m.path, m.version_id, m.embedding::halfvec({dimensions}) <=> (SELECT $6::real[]::halfvec({dimensions})) AS distance
       FROM embeddings m
-      {head}
+      {live}
+       AND {tagged}
        AND {range}
        AND m.model_id = {id}
      ORDER BY distance
@@ -87,7 +65,7 @@ const SORT_AGAIN: &str = "SELECT set_config('enable_sort', 'on', true)";
 /// How many vectors there are to be compared, up to one more than can be.
 const COUNT: &str = concat!(
     "SELECT count(*) FROM (SELECT FROM embeddings m WHERE ",
-    range!(),
+    is_in_range!("m"),
     " AND m.model_id = $4 LIMIT $5) counted"
 );
 

@@ -33,7 +33,7 @@ pub(super) struct ByWords {
 /// The one row of `asked` comes without a hit where there is none. A head is looked up by its key alone: with more conditions
 /// a table that was never analysed is looked up by an index that knows the agent alone.
 macro_rules! find {
-    ($first:literal, $documents:literal, $told:literal) => {
+    ($first:expr, $documents:expr, $told:expr) => {
         concat!(
             "
 WITH ", $first, "lexemes AS (
@@ -46,18 +46,10 @@ WITH ", $first, "lexemes AS (
 ), hits AS MATERIALIZED (
     SELECT d.path, d.version_id, ts_rank(d.document, (SELECT any_of_them FROM asked), 1) AS rank,
            ARRAY (SELECT w.n FROM words w WHERE d.document @@ w.query) AS present
-      FROM ", $documents, "
-     CROSS JOIN LATERAL (
-           SELECT e.latest_version_id, e.deleted_at, e.expires_at
-             FROM entries e
-            WHERE e.tenant_id = d.tenant_id AND e.agent_id = d.agent_id AND e.path = d.path
-            LIMIT 1) e
-     WHERE e.latest_version_id = d.version_id AND e.deleted_at IS NULL AND (e.expires_at IS NULL OR e.expires_at > now())
-       AND d.tenant_id = $1 AND d.agent_id = $2 AND d.path >= $3 AND d.path < $3 || '0'
-       AND (d.path = $3 OR starts_with(d.path, $3 || '/'))
+      FROM ", $documents, is_live!("d"), "
+       AND ", is_in_range!("d"), "
        AND d.document @@ (SELECT any_of_them FROM asked)
-       AND (cardinality($4::text[]) = 0
-            OR (SELECT v.tags && $4 FROM entry_versions v WHERE v.tenant_id = d.tenant_id AND v.id = d.version_id LIMIT 1))
+       AND ", has_tag!("d"), "
 ), weights AS MATERIALIZED (
     SELECT w.n, 1 + ln(total.hits / greatest(found.hits, 1)) AS weight
       FROM words w
@@ -82,23 +74,16 @@ const AMONG_ALL: &str = find!("", "search_documents d", "0::bigint AS waiting, t
 /// Each live searchable entry has an embedding of a model that serves, or a job that has not made one. It may have both, where
 /// its document was made anew.
 const AMONG_WAITING: &str = find!(
-    "waiting AS MATERIALIZED (
+    concat!("waiting AS MATERIALIZED (
     SELECT DISTINCT j.path, j.version_id
-      FROM embedding_jobs j
-     CROSS JOIN LATERAL (
-           SELECT e.latest_version_id, e.deleted_at, e.expires_at
-             FROM entries e
-            WHERE e.tenant_id = j.tenant_id AND e.agent_id = j.agent_id AND e.path = j.path
-            LIMIT 1) e
-     WHERE e.latest_version_id = j.version_id AND e.deleted_at IS NULL AND (e.expires_at IS NULL OR e.expires_at > now())
-       AND j.tenant_id = $1 AND j.agent_id = $2 AND j.path >= $3 AND j.path < $3 || '0'
-       AND (j.path = $3 OR starts_with(j.path, $3 || '/'))
+      FROM embedding_jobs j", is_live!("j"), "
+       AND ", is_in_range!("j"), "
        AND j.status <> 'succeeded' AND j.model_id = $7
        AND (SELECT m.version_id
               FROM embeddings m
              WHERE m.tenant_id = j.tenant_id AND m.agent_id = j.agent_id AND m.path = j.path AND m.model_id = $7
              LIMIT 1) IS DISTINCT FROM j.version_id
-), ",
+), "),
     "waiting
      CROSS JOIN LATERAL (
            SELECT d.tenant_id, d.agent_id, d.path, d.version_id, d.document

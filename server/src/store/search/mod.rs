@@ -1,5 +1,8 @@
 //! Search within an agent's range of paths: by words, by meaning, or by both.
 
+#[macro_use]
+mod conditions;
+
 mod by_meaning;
 mod by_words;
 
@@ -119,18 +122,15 @@ async fn rank(
             let found = told(&words);
             (words.ranked, found)
         }
-        By::Meaning(meant) => {
-            let near = by_meaning::nearest(moment, search, meant).await?;
-            // Only to tell how many there are.
-            let waiting = Candidates::Waiting(meant.model.id);
-            let words = by_words::find(moment, search, waiting).await?;
-            (near, told(&words))
-        }
-        By::MeaningOrWords(meant) => {
+        By::Meaning(meant) | By::MeaningOrWords(meant) => {
             let near = by_meaning::nearest(moment, search, meant).await?;
             let waiting = Candidates::Waiting(meant.model.id);
             let words = by_words::find(moment, search, waiting).await?;
             let found = told(&words);
+            if matches!(by, By::Meaning(_)) {
+                // What waits was only to be counted.
+                return Ok((near, found));
+            }
             // Their likenesses are of different kinds, so only their ranks are compared; but shown as they are.
             let order = fuse(&near, &words.ranked);
             let own: HashMap<Uuid, f64> = words.ranked.into_iter().chain(near).collect();
