@@ -17,8 +17,6 @@ use crate::store::replica::{Position, has_version, position, replayed};
 
 /// Time between two looks at how far the replica is.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Positions that are remembered; one comes with each look.
-const REMEMBERED: usize = 4096;
 
 /// A replica that reads may go to.
 #[derive(Debug, Clone)]
@@ -138,7 +136,6 @@ impl Watcher {
         let instance = position.instance.clone();
         // After a restore or a failover the positions of before mean nothing.
         self.seen.retain(|(at, seen)| seen.instance == instance && at.elapsed() <= self.max_lag);
-        self.seen.truncate(REMEMBERED - 1);
         self.seen.push_back((now, position));
         let positions: Vec<&str> = self.seen.iter().map(|(_, seen)| seen.lsn.as_str()).collect();
         let replayed = replayed(&self.replica.pool, &positions).await.map_err(unknown)?;
@@ -146,8 +143,10 @@ impl Watcher {
             return Err(Unfresh::Foreign);
         }
         let reached = usize::try_from(replayed.reached).unwrap_or_default();
-        let newest = reached.checked_sub(1).and_then(|newest| self.seen.get(newest));
+        let newest = reached.checked_sub(1).ok_or(Unfresh::Behind)?;
+        // Those before it say nothing more.
+        self.seen.drain(..newest);
         // All that was committed before the moment of the newest position that it has reached is on the replica.
-        newest.map(|(at, _)| *at + self.max_lag).ok_or(Unfresh::Behind)
+        self.seen.front().map(|(at, _)| *at + self.max_lag).ok_or(Unfresh::Behind)
     }
 }

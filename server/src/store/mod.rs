@@ -1,5 +1,8 @@
 //! All SQL, and nothing but SQL and row types.
 
+#[macro_use]
+mod identity;
+
 pub mod agents;
 pub mod api_keys;
 pub mod as_of;

@@ -16,9 +16,7 @@ pub struct Position {
     pub lsn: String,
 }
 
-const POSITION: &str = "
-SELECT (SELECT system_identifier FROM pg_control_system()) || '/' || current_database() AS instance,
-       CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text AS lsn";
+const POSITION: &str = concat!("SELECT ", instance!(), " AS instance, (", lsn!(), ")::text AS lsn");
 
 /// Asks a primary where it is.
 pub async fn position(primary: impl PgExecutor<'_>) -> Result<Position, StoreError> {
@@ -34,11 +32,14 @@ pub struct Replayed {
     pub reached: i64,
 }
 
-const REPLAYED: &str = "
-SELECT (SELECT system_identifier FROM pg_control_system()) || '/' || current_database() AS instance,
-       (SELECT count(*) FROM unnest($1::text[]) AS u (lsn)
-         WHERE u.lsn::pg_lsn <= CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END)
-           AS reached";
+const REPLAYED: &str = concat!(
+    "SELECT ",
+    instance!(),
+    " AS instance,
+       (SELECT count(*) FROM unnest($1::text[]) AS u (lsn) WHERE u.lsn::pg_lsn <= ",
+    lsn!(),
+    ") AS reached"
+);
 
 /// Asks a replica how many of a primary's positions, in rising order, it has reached.
 pub async fn replayed(

@@ -34,9 +34,10 @@ const PATIENT: &str = "
 SELECT set_config(name, '0', false) FROM pg_settings
  WHERE name IN ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout', 'idle_session_timeout')";
 
-const IDENTITY: &str = "
-SELECT pg_export_snapshot(), now(), current_setting('server_version'), current_setting('server_version_num')::int / 10000,
-       (SELECT system_identifier FROM pg_control_system()) || '/' || current_database()";
+const IDENTITY: &str = concat!(
+    "SELECT pg_export_snapshot(), now(), current_setting('server_version'), current_setting('server_version_num')::int / 10000, ",
+    instance!()
+);
 
 /// Tables in the schema of ours, by name. The content of UNLOGGED ones is in no dump.
 const TABLES: &str = "
