@@ -38,21 +38,8 @@ fn scattered(n: usize) -> Vec<f32> {
     (0..8).map(|_| next()).collect()
 }
 
-const FILL: &str = "
-WITH many AS (
-    SELECT *, gen_random_uuid() AS id FROM unnest($1::text[], $2::text[], $3::text[]) AS m (path, tags, vector)
-), versions AS (
-    INSERT INTO entry_versions (tenant_id, id, agent_id, path, version, value, tags, importance, searchable, created_at)
-    SELECT '00000000-0000-0000-0000-000000000000', id, 'ada', path, 1, to_json(path), tags::text[], 0, true, now() FROM many
-), heads AS (
-    INSERT INTO entries (tenant_id, agent_id, path, latest_version_id, version, updated_at)
-    SELECT '00000000-0000-0000-0000-000000000000', 'ada', path, id, 1, now() FROM many
-), documents AS (
-    INSERT INTO search_documents (tenant_id, agent_id, path, version_id, document)
-    SELECT '00000000-0000-0000-0000-000000000000', 'ada', path, id, to_tsvector('pg_catalog.english', path) FROM many
-)
-INSERT INTO embeddings (tenant_id, agent_id, path, model_id, version_id, embedding)
-SELECT '00000000-0000-0000-0000-000000000000', 'ada', path, 1, id, vector::halfvec FROM many";
+/// The benchmark fills its database likewise.
+const FILL: &str = include_str!("../../../tests/load/src/bench_search/fill.sql");
 
 async fn fill(database: &Database) -> Vec<(String, &'static str, Vec<f32>)> {
     let all: Vec<(String, &str, Vec<f32>)> =
@@ -66,6 +53,7 @@ async fn fill(database: &Database) -> Vec<(String, &'static str, Vec<f32>)> {
         .bind(all.iter().map(|(path, _, _)| path.as_str()).collect::<Vec<_>>())
         .bind(all.iter().map(|(_, tags, _)| *tags).collect::<Vec<_>>())
         .bind(all.iter().map(|(_, _, vector)| format!("{vector:?}")).collect::<Vec<_>>())
+        .bind(1)
         .execute(&mut connection)
         .await
         .unwrap();
