@@ -30,7 +30,9 @@ pub struct Examples {
 /// A block of code, with the text before it.
 struct Block<'a> {
     before: &'a str,
-    kind: &'a str,
+    language: &'a str,
+    /// What follows the language: the place where it is run.
+    mark: &'a str,
     code: &'a str,
 }
 
@@ -39,9 +41,8 @@ impl Examples {
     pub fn of(document: &str, place: &str) -> Self {
         let mut found = Self { script: "set -euo pipefail\n".to_owned(), examples: Vec::new() };
         for block in blocks(document) {
-            let (language, mark) = block.kind.split_once(' ').unwrap_or((block.kind, ""));
-            match language {
-                _ if mark != place => {}
+            match block.language {
+                _ if block.mark != place => {}
                 "sh" => found.script.extend([block.code, "\n"]),
                 "console" => found.console(block.code),
                 _ => {}
@@ -110,10 +111,8 @@ impl Examples {
 /// The blocks that no test runs and whose last line before them does not say so: those marked `untested`, and files.
 pub fn unexplained(document: &str) -> Vec<&str> {
     blocks(document)
-        .filter(|block| {
-            let (language, mark) = block.kind.split_once(' ').unwrap_or((block.kind, ""));
-            mark == "untested" || !["sh", "console"].contains(&language)
-        })
+        .into_iter()
+        .filter(|block| block.mark == "untested" || !["sh", "console"].contains(&block.language))
         .filter(|block| {
             let paragraph = block.before.trim_end().rsplit("\n\n").next().unwrap_or_default();
             !paragraph.contains("Not run by the tests")
@@ -122,17 +121,16 @@ pub fn unexplained(document: &str) -> Vec<&str> {
         .collect()
 }
 
-fn blocks(document: &str) -> impl Iterator<Item = Block<'_>> {
+fn blocks(document: &str) -> Vec<Block<'_>> {
     let pieces: Vec<&str> = document.split("\n```").collect();
-    let blocks: Vec<Block<'_>> = pieces
-        .chunks(2)
-        .filter_map(|pair| {
-            let [before, block] = pair else { return None };
-            let (kind, code) = block.split_once('\n').unwrap_or((block, ""));
-            Some(Block { before, kind, code })
-        })
-        .collect();
-    blocks.into_iter()
+    let mut blocks = Vec::new();
+    for pair in pieces.chunks(2) {
+        let [before, block] = pair else { continue };
+        let (kind, code) = block.split_once('\n').unwrap_or((block, ""));
+        let (language, mark) = kind.split_once(' ').unwrap_or((kind, ""));
+        blocks.push(Block { before, language, mark, code });
+    }
+    blocks
 }
 
 #[cfg(test)]
