@@ -23,6 +23,14 @@ impl Namespace {
         Ok(namespace)
     }
 
+    /// Makes one with the AgentFS `memory` of `manifest`, and waits until that is Ready.
+    pub async fn with_memory(manifest: &str) -> Result<Self, Failure> {
+        let namespace = Self::create().await?;
+        namespace.apply(manifest).await?;
+        namespace.ready("memory").await?;
+        Ok(namespace)
+    }
+
     /// kubectl in this namespace.
     pub async fn kubectl(&self, arguments: &[&str]) -> Result<String, Failure> {
         kubectl(&[&["--namespace", &self.name], arguments].concat()).await

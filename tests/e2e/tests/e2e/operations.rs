@@ -26,9 +26,7 @@ const TIMEOUT: &str = "600";
 #[tokio::test]
 #[ignore = "needs a cluster: make test-all"]
 async fn the_commands_of_the_operations_page_do_what_it_says() -> Result<(), Failure> {
-    let namespace = Namespace::create().await?;
-    namespace.apply(AGENTFS).await?;
-    namespace.ready("memory").await?;
+    let namespace = Namespace::with_memory(AGENTFS).await?;
     let mut agent = Agent::of(namespace.name(), "memory").await?;
     agent.put("/notes/lunch", &json!("peanuts")).await?;
 

@@ -18,27 +18,26 @@ spec:
     extraEnv: [{name: RATE_LIMIT_REQUESTS_PER_MINUTE, value: \"0\"}]
 ";
 
-#[tokio::test]
-#[ignore = "needs a cluster: make test-cluster"]
-async fn smoke() -> Result<(), Failure> {
-    let namespace = Namespace::create().await?;
-    namespace.apply(AGENTFS).await?;
-    namespace.ready("memory").await?;
+/// An AgentFS that serves, and an agent that has put a memory and got it back.
+async fn served() -> Result<(Namespace, Agent), Failure> {
+    let namespace = Namespace::with_memory(AGENTFS).await?;
     let mut agent = Agent::of(namespace.name(), "memory").await?;
     agent.put("/notes/lunch", &json!("peanuts")).await?;
     assert_eq!(agent.get("/notes/lunch").await?, Some(json!("peanuts")));
+    Ok((namespace, agent))
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: make test-cluster"]
+async fn smoke() -> Result<(), Failure> {
+    let (namespace, _agent) = served().await?;
     deleted_children_come_back(&namespace).await
 }
 
 #[tokio::test]
 #[ignore = "needs a cluster: make test-all"]
 async fn one_agentfs_through_its_life() -> Result<(), Failure> {
-    let namespace = Namespace::create().await?;
-    namespace.apply(AGENTFS).await?;
-    namespace.ready("memory").await?;
-    let mut agent = Agent::of(namespace.name(), "memory").await?;
-    agent.put("/notes/lunch", &json!("peanuts")).await?;
-    assert_eq!(agent.get("/notes/lunch").await?, Some(json!("peanuts")));
+    let (namespace, mut agent) = served().await?;
 
     deleted_children_come_back(&namespace).await?;
     edits_by_hand_are_repaired_and_others_fields_stay(&namespace).await?;

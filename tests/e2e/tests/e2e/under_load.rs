@@ -69,9 +69,7 @@ async fn pods(namespace: &Namespace, component: &str) -> Result<Vec<String>, Fai
 #[tokio::test]
 #[ignore = "needs a cluster: make test-all"]
 async fn parts_are_replaced_while_agents_work() -> Result<(), Failure> {
-    let namespace = Namespace::create().await?;
-    namespace.apply(AGENTFS).await?;
-    namespace.ready("memory").await?;
+    let namespace = Namespace::with_memory(AGENTFS).await?;
 
     let counts = during(&namespace, async || {
         restart(&namespace, "memory-api").await?;
@@ -111,13 +109,11 @@ async fn parts_are_replaced_while_agents_work() -> Result<(), Failure> {
 #[tokio::test]
 #[ignore = "needs a cluster: make test-all"]
 async fn an_autoscaler_adds_pods_under_load() -> Result<(), Failure> {
-    let namespace = Namespace::create().await?;
     let scaled = AGENTFS.replace(
         "    replicas: 2\n",
         "    autoscaling: {minReplicas: 2, maxReplicas: 4, targetCPUUtilizationPercentage: 50}\n",
     );
-    namespace.apply(&scaled).await?;
-    namespace.ready("memory").await?;
+    let namespace = Namespace::with_memory(&scaled).await?;
     let load = Load::start(&namespace, "memory", 8, Duration::ZERO).await?;
     let replicas = async || {
         Ok(namespace.object("deployment", "memory-api").await?["spec"]["replicas"].clone())
