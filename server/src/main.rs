@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::pin::Pin;
 use std::process::ExitCode;
 
-use agentfs_server::migrate::{MigrateError, leave_last_words};
+use agentfs_server::migrate::leave_last_words;
 use agentfs_server::recovery::{BackupArgs, BackupError, back_up};
 use agentfs_server::settings::{DatabaseSettings, LogFormat, LogSettings, Settings};
 use agentfs_server::{admin, dev, listen, logging, migrate, serve, worker};
@@ -141,14 +141,15 @@ async fn run_migrate() -> ExitCode {
             );
             ExitCode::SUCCESS
         }
-        Err(error) => migration_failed(&error),
+        Err(error) => failed_for_all_to_see(&error, error.exit_code()),
     }
 }
 
-fn migration_failed(error: &MigrateError) -> ExitCode {
+/// A failure that Kubernetes tells of as well.
+fn failed_for_all_to_see(error: &impl Display, code: ExitCode) -> ExitCode {
     leave_last_words(&error.to_string());
     failed(error);
-    error.exit_code()
+    code
 }
 
 async fn run_backup(args: BackupArgs) -> ExitCode {
@@ -165,11 +166,7 @@ async fn run_backup(args: BackupArgs) -> ExitCode {
             println!("{report}");
             ExitCode::SUCCESS
         }
-        Err(error) => {
-            leave_last_words(&error.to_string());
-            failed(&error);
-            error.exit_code()
-        }
+        Err(error) => failed_for_all_to_see(&error, error.exit_code()),
     }
 }
 

@@ -123,6 +123,13 @@ mod tests {
     fn the_pool_sets_what_the_server_sets() {
         let server = include_str!("../../../server/src/store/connect.rs");
         assert!(server.contains(&format!("\"{CONNECT_QUERY}\"")), "the two have gone apart");
+        // Where people make a pool without the operator.
+        let elsewhere = [
+            include_str!("../../../images/pgbouncer/entrypoint"),
+            include_str!("../../../docs/OPERATIONS.md"),
+        ];
+        let quoted = CONNECT_QUERY.replace('\'', "''");
+        assert!(elsewhere.iter().all(|text| text.contains(&quoted)), "they have gone apart");
     }
 
     #[test]

@@ -99,8 +99,8 @@ impl Version {
         self.major
     }
 
-    /// Reads the answer of `postgres --version`: "postgres (PostgreSQL) 17.5 (Debian 17.5-1)".
-    fn parse(said: &str) -> Option<Self> {
+    /// Reads the answer of `--version` of any of the programs: "postgres (PostgreSQL) 17.5 (Debian 17.5-1)".
+    pub fn parse(said: &str) -> Option<Self> {
         let text = said.split_once("(PostgreSQL) ")?.1.split_whitespace().next()?;
         let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         Some(Self { major: text[..digits].parse().ok()?, text: text.to_owned() })

@@ -10,7 +10,7 @@ use tokio::process::Command;
 use url::Url;
 
 use super::error::BackupError;
-use crate::dev;
+use crate::dev::{self, Version};
 
 /// Most of a program's words that are passed on.
 const MAX_SAID: usize = 2000;
@@ -128,14 +128,7 @@ async fn version(folder: &Path) -> Option<u32> {
         return None;
     }
     let output = Command::new(program).arg("--version").output().await.ok()?;
-    major(&String::from_utf8_lossy(&output.stdout))
-}
-
-/// Reads "pg_dump (PostgreSQL) 17.5 (Debian 17.5-1)".
-fn major(said: &str) -> Option<u32> {
-    let version = said.split_once("(PostgreSQL) ")?.1;
-    let digits = version.find(|c: char| !c.is_ascii_digit()).unwrap_or(version.len());
-    version[..digits].parse().ok()
+    Version::parse(&String::from_utf8_lossy(&output.stdout)).map(|version| version.major())
 }
 
 #[cfg(test)]
@@ -183,6 +176,7 @@ mod tests {
 
     #[test]
     fn versions_are_read_as_pg_dump_prints_them() {
+        let major = |said| Version::parse(said).map(|version| version.major());
         assert_eq!(major("pg_dump (PostgreSQL) 17.5 (Debian 17.5-1.pgdg13+1)"), Some(17));
         assert_eq!(major("pg_dump (PostgreSQL) 19beta1"), Some(19));
         assert_eq!(major("pg_dump"), None);

@@ -36,8 +36,9 @@ pub async fn state(connection: &mut PgConnection, model: i32) -> Result<IndexSta
     })
 }
 
-/// Builds the index of a model with vectors of a length, while searches and writes go on. It must not be there, nor be being built. `memory`, such as
-/// "1GB", is what the build may take; without it, what the database gives. Works on a direct connection only.
+/// Builds the index of a model with vectors of a length, while searches and writes go on. It must not be there, nor be being
+/// built. `memory`, such as "1GB", is what the build may take; without it, what the database gives. Works on a direct
+/// connection only.
 pub async fn build(
     connection: &mut PgConnection,
     model: i32,
