@@ -90,13 +90,13 @@ async fn a_text_without_words_and_one_that_never_ends_have_vectors() {
     assert!(found.iter().flat_map(|found| &found.vector).all(|number| number.is_finite()));
 }
 
-/// Of 30 questions, for how many hundredths the right note is first, and among the first three.
+/// Of 90 questions, for how many hundredths the right note is first, and among the first three.
 async fn found(precision: Precision) -> (usize, usize) {
     let model = load(precision);
     let notes: Vec<&str> = include_str!("data/notes.txt").lines().collect();
     let questions: Vec<(&str, &str)> =
         include_str!("data/questions.tsv").lines().map(|l| l.split_once('\t').unwrap()).collect();
-    assert_eq!((notes.len(), questions.len()), (300, 30));
+    assert_eq!((notes.len(), questions.len()), (300, 90));
     let vectors = embed(&model, &notes).await;
     let asked: Vec<&str> = questions.iter().map(|(_, question)| *question).collect();
     let asked = embed(&model, &asked).await;
