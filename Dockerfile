@@ -58,9 +58,9 @@ LABEL org.opencontainers.image.title="agentfs-server" \
 FROM server AS server-local-embeddings
 # Used where EMBEDDING_MODEL_DIR names it, as the operator does for `embeddings: {local: {}}`: a server that has a model and no
 # workers would wait for embeddings that nobody makes.
-COPY target/images/model/ /usr/share/agentfs/all-MiniLM-L6-v2/
+COPY target/images/model/ /usr/share/agentfs/model/
 LABEL org.opencontainers.image.title="agentfs-server-local-embeddings" \
-      org.opencontainers.image.description="The server of AgentFS with the embedding model all-MiniLM-L6-v2"
+      org.opencontainers.image.description="The server of AgentFS with a local embedding model"
 
 FROM base AS pgbouncer
 RUN apt-get update \

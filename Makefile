@@ -70,6 +70,10 @@ test: test-code test-contract test-cluster ## What CI runs: unit, API on a real 
 test-code: pgserver model ## The part of make test that needs no Kubernetes
 	@$(CARGO) test $(PROFILE) --workspace --no-fail-fast
 
+.PHONY: test-models
+test-models: ## That the second local model finds what it should (needs Maven, which brings it)
+	@$(CARGO) test $(PROFILE) --workspace --test it -- --ignored local_model::
+
 .PHONY: test-contract
 test-contract: ## The API held against its own description, by thousands of generated requests
 	@tests/contract/run
@@ -87,7 +91,7 @@ test-compose: ## manifests/compose.yaml on this machine, with each command of th
 	@tests/compose/run
 
 .PHONY: test-all
-test-all: test-code test-contract test-upgrade test-compose ## make test and what is longer: upgrades, compose, the whole life of an AgentFS on the cluster
+test-all: test-code test-models test-contract test-upgrade test-compose ## make test and what is longer: upgrades, compose, the whole life of an AgentFS on the cluster
 	@tests/e2e/run
 
 .PHONY: lint
@@ -102,15 +106,20 @@ audit: ## Licences, sources and known weaknesses of the dependencies (needs carg
 bench-quick: ## Gets and puts over HTTP beside pgbench, in one run
 	@tests/load/bench-quick
 
+.PHONY: bench-jobs
+bench-jobs: pgserver ## Embedding jobs a second of one worker whose provider takes no time
+	@$(CARGO) build $(PROFILE) --workspace --bins
+	@exec $(BIN)/bench-jobs $(ARGS)
+
 .PHONY: bench-search
 bench-search: pgserver ## Searches by meaning among 10,000 and 100,000 vectors: results, recall, time
 	@$(CARGO) build $(PROFILE) --workspace --bins
 	@exec $(BIN)/bench-search $(ARGS)
 
 .PHONY: bench-embed
-bench-embed: model ## Texts a second of the local embedding model, in single precision and in eight bits
+bench-embed: ## Texts a second of the local embedding model, or of EMBEDDING_MODEL=..., in single precision and in eight bits
 	@$(CARGO) build $(PROFILE) --workspace --bins
-	@exec $(BIN)/bench-embed --model "$$(scripts/model)" $(ARGS)
+	@exec $(BIN)/bench-embed --model "$$(scripts/model "$(EMBEDDING_MODEL)")" $(ARGS)
 
 .PHONY: pgserver
 pgserver: # PostgreSQL with pgvector for dev and tests, into the cache

@@ -58,7 +58,7 @@ async fn the_model_of_the_image_is_named_to_all_that_embed() {
     change_spec(&world, &json!({"embeddings": {"local": {}}}));
     world.reconcile().await.unwrap();
     // Where the Dockerfile puts it.
-    let folder = "/usr/share/agentfs/all-MiniLM-L6-v2";
+    let folder = "/usr/share/agentfs/model";
     assert!(
         include_str!("../../Dockerfile")
             .contains(&format!("COPY target/images/model/ {folder}/\n"))

@@ -1,6 +1,7 @@
 //! The program `agentfs-server`: parses the command line and hands over to the library.
 
 use std::fmt::Display;
+use std::io::{IsTerminal as _, stdout};
 use std::pin::Pin;
 use std::process::ExitCode;
 
@@ -121,7 +122,9 @@ fn shutdown() -> Result<Shutdown, String> {
 }
 
 async fn run_migrate() -> ExitCode {
-    let logs = LogSettings::from_env(LogFormat::Json).map_err(|error| error.to_string());
+    // A program reads what goes into a file or a pipe, a person what is on a terminal.
+    let format = if stdout().is_terminal() { LogFormat::Text } else { LogFormat::Json };
+    let logs = LogSettings::from_env(format).map_err(|error| error.to_string());
     let _logs = match logs.and_then(logging::start) {
         Ok(guard) => guard,
         Err(sentence) => return failed(sentence),

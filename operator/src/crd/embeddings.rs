@@ -16,9 +16,9 @@ pub struct Embeddings {
     #[serde(default, rename = "openAI", skip_serializing_if = "Option::is_none")]
     pub open_ai: Option<OpenAi>,
 
-    /// The model all-MiniLM-L6-v2, which the pods of the API and of the workers run themselves: no text
-    /// leaves them, and no account is needed. It wants the server's image with the model in it,
-    /// `server-local-embeddings`; without it new pods do not start, and those that run serve on.
+    /// A model that the pods of the API and of the workers run themselves: no text leaves them, and no
+    /// account is needed. It wants the server's image with a model in it, `server-local-embeddings`
+    /// (all-MiniLM-L6-v2, or the one that the image was built with); without it new pods do not start, and those that run serve on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local: Option<Local>,
 }

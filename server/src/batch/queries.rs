@@ -69,7 +69,10 @@ impl Worker for QueryEmbedder {
             }
         };
         let deadline = Instant::now() + self.patience.saturating_sub(oldest);
-        let texts: Vec<&str> = batch.iter().map(|query| &*query.request.text).collect();
+        let prompt = self.embedder.model().query_prompt;
+        let texts: Vec<String> =
+            batch.iter().map(|query| format!("{prompt}{}", query.request.text)).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let tried = self.embedder.embed(&texts, deadline, probe).await;
         let missing = NoVector { after: tried.trouble.and_then(|trouble| trouble.after) };
         let mut tokens: BTreeMap<TenantId, i64> = BTreeMap::new();

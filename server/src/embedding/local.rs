@@ -1,6 +1,7 @@
-//! all-MiniLM-L6-v2 on this machine's processors, from a folder with config.json, tokenizer.json and model.safetensors.
+//! A model on this machine's processors, from a folder with config.json, tokenizer.json and model.safetensors.
 
 mod encoder;
+mod known;
 mod linear;
 mod weights;
 
@@ -16,14 +17,13 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use tokenizers::Tokenizer;
 
 use self::encoder::Encoder;
+use self::known::recognise;
 pub use self::linear::Precision;
 use self::weights::{Config, Weights};
 use super::{EmbedError, Embedder, Embedding, Model};
 
-/// Tokens of a text; the model was made with texts of up to so many.
-const MAX_TOKENS: usize = 256;
-/// Bytes of a text that are looked at: more than [`MAX_TOKENS`] tokens of any language take.
-const MAX_BYTES: usize = 32 << 10;
+/// Bytes of a text that are looked at: more than the tokens that a model takes have in any language.
+const MAX_BYTES: usize = 64 << 10;
 /// Tokens that a core takes at a time: enough for full speed, and few enough that all cores have work to the end.
 const TOGETHER: usize = 256;
 
@@ -42,7 +42,7 @@ pub enum LoadError {
     },
     /// A file is not what it should be.
     #[error(
-        "the embedding model's file {path} is not of all-MiniLM-L6-v2 ({reason}); EMBEDDING_MODEL_DIR must be the folder that scripts/model prints"
+        "the embedding model's file {path} cannot be used: {reason}; EMBEDDING_MODEL_DIR must be the folder that scripts/model prints"
     )]
     Content {
         /// The file.
@@ -64,6 +64,8 @@ pub struct Local {
 
 struct Loaded {
     tokenizer: Tokenizer,
+    /// Tokens of a text that are taken.
+    max_tokens: usize,
     encoder: Encoder,
     threads: ThreadPool,
 }
@@ -75,7 +77,7 @@ impl std::fmt::Debug for Loaded {
 }
 
 impl Local {
-    /// Reads the model of `folder`, about 90 MB, and computes with what is best on this processor.
+    /// Reads the model of `folder`, 90 to 140 MB, and computes with what is best on this processor.
     pub fn load(folder: &Path) -> Result<Self, LoadError> {
         Self::load_with(folder, None)
     }
@@ -96,13 +98,13 @@ impl Local {
         let (path, content) = read("config.json")?;
         let config: Config =
             serde_json::from_slice(&content).map_err(|e| wrong(&path, e.to_string()))?;
-        config
-            .check(MAX_TOKENS, tokenizer.get_vocab_size(true))
-            .map_err(|reason| wrong(&path, reason))?;
-        let (path, content) = read("model.safetensors")?;
-        let encoder = Weights::new(&content)
-            .and_then(|weights| Encoder::load(&config, &weights, precision))
-            .map_err(|reason| wrong(&path, reason))?;
+        let vocabulary = tokenizer.get_vocab_size(true);
+        let (weights_path, weights) = read("model.safetensors")?;
+        let weights = Weights::new(&weights).map_err(|reason| wrong(&weights_path, reason))?;
+        let known = recognise(&config, &weights).map_err(|reason| wrong(&weights_path, reason))?;
+        config.check(known.max_tokens, vocabulary).map_err(|reason| wrong(&path, reason))?;
+        let encoder = Encoder::load(&config, &weights, known.pooling, precision)
+            .map_err(|reason| wrong(&weights_path, reason))?;
         let threads = ThreadPoolBuilder::new()
             .num_threads(available_parallelism().map_or(1, usize::from))
             .thread_name(|n| format!("embedding-{n}"))
@@ -111,11 +113,13 @@ impl Local {
             .build()
             .map_err(LoadError::Threads)?;
         let model = Model {
-            name: "all-MiniLM-L6-v2".to_owned(),
+            name: known.name.to_owned(),
             dimensions: config.hidden_size,
-            max_tokens: MAX_TOKENS,
+            max_tokens: known.max_tokens,
+            query_prompt: known.query_prompt,
         };
-        Ok(Self { model, loaded: Arc::new(Loaded { tokenizer, encoder, threads }) })
+        let max_tokens = known.max_tokens;
+        Ok(Self { model, loaded: Arc::new(Loaded { tokenizer, max_tokens, encoder, threads }) })
     }
 
     /// What it computes with.
@@ -150,7 +154,7 @@ impl Embedder for Local {
     }
 }
 
-/// The package's tokenizer pads every text to 128 tokens, which makes short ones ten times slower, and cuts at 128.
+/// A model's tokenizer.json may pad every text to 128 tokens, which makes short ones ten times slower, and cut at 128.
 fn tokenizer(content: &[u8]) -> Result<Tokenizer, String> {
     let mut tokenizer = Tokenizer::from_bytes(content).map_err(|e| e.to_string())?;
     tokenizer.with_padding(None);
@@ -195,9 +199,9 @@ impl Loaded {
         let encoding =
             self.tokenizer.encode_fast(looked_at, true).map_err(|error| error.to_string())?;
         let mut ids = encoding.get_ids().to_vec();
-        let cut = ids.len() > MAX_TOKENS || looked_at.len() < text.len();
-        if let (true, Some(end)) = (ids.len() > MAX_TOKENS, ids.last().copied()) {
-            ids.truncate(MAX_TOKENS - 1);
+        let cut = ids.len() > self.max_tokens || looked_at.len() < text.len();
+        if let (true, Some(end)) = (ids.len() > self.max_tokens, ids.last().copied()) {
+            ids.truncate(self.max_tokens - 1);
             ids.push(end);
         }
         Ok(Tokens { ids, cut })

@@ -23,6 +23,8 @@ pub struct Model {
     pub dimensions: usize,
     /// Tokens it takes of a text; what is longer is cut.
     pub max_tokens: usize,
+    /// What goes before a query, so that its vector lies near those of the texts that answer it; most models want nothing.
+    pub query_prompt: &'static str,
 }
 
 /// What became of one text.

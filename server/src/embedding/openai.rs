@@ -81,6 +81,7 @@ impl OpenAi {
             name: format!("{}/{}", settings.model, settings.dimensions),
             dimensions: settings.dimensions,
             max_tokens: MAX_TOKENS,
+            query_prompt: "",
         };
         Ok(Self { settings, client, model })
     }

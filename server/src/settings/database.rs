@@ -97,8 +97,14 @@ fn location(reader: &mut Reader<'_>) -> Option<DatabaseLocation> {
         return None;
     };
     let url = SecretString::from(url);
-    let address = DatabaseAddress::parse(&url).map_err(|e| reader.problem(e.to_string())).ok()?;
+    let address = address(reader, "DATABASE_URL", &url)?;
     Some(DatabaseLocation { address, url })
+}
+
+/// The address that the setting `name` is; one that is none is a problem that is noted.
+fn address(reader: &mut Reader<'_>, name: &str, url: &SecretString) -> Option<DatabaseAddress> {
+    let noted = |e| reader.problem(format!("{name} is not valid: {e}"));
+    DatabaseAddress::parse(url).map_err(noted).ok()
 }
 
 /// The replica, where one is set; a wrong one is a problem that is noted.
@@ -108,9 +114,7 @@ fn replica(reader: &mut Reader<'_>) -> Option<ReplicaSettings> {
         text.parse().ok().filter(|seconds| (1..=3600).contains(seconds))
     });
     let url = reader.text("DATABASE_READ_URL")?;
-    let address = DatabaseAddress::parse(&url.into())
-        .map_err(|e| reader.problem(e.to_string().replace("DATABASE_URL", "DATABASE_READ_URL")))
-        .ok()?;
+    let address = address(reader, "DATABASE_READ_URL", &url.into())?;
     Some(ReplicaSettings { address, max_lag: Duration::from_secs(max_lag?) })
 }
 

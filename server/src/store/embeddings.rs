@@ -1,7 +1,6 @@
 //! What a worker has made of its jobs, written in one transaction.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use jiff_sqlx::ToSqlx as _;
@@ -71,11 +70,12 @@ UPDATE embedding_jobs j
  WHERE j.id = o.id
 RETURNING j.id";
 
+/// The vectors come one after another, each of `$7` numbers: as text they would cost more than all else.
 const WRITE: &str = "
 INSERT INTO embeddings AS m (tenant_id, agent_id, path, model_id, version_id, embedding)
-SELECT k.tenant_id, k.agent_id, k.path, $1, k.version_id, k.embedding::halfvec
-  FROM unnest($2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::text[])
-       AS k (tenant_id, agent_id, path, version_id, embedding)
+SELECT k.tenant_id, k.agent_id, k.path, $1, k.version_id, ($6::real[])[(k.n - 1) * $7 + 1 : k.n * $7]::halfvec
+  FROM unnest($2::uuid[], $3::text[], $4::text[], $5::uuid[])
+       WITH ORDINALITY AS k (tenant_id, agent_id, path, version_id, n)
 ON CONFLICT (tenant_id, agent_id, path, model_id) DO UPDATE
    SET version_id = excluded.version_id, embedding = excluded.embedding, created_at = excluded.created_at";
 
@@ -162,17 +162,18 @@ async fn write(
     model: i32,
     embedded: &[(&Job, &[f32])],
 ) -> Result<(), StoreError> {
-    if embedded.is_empty() {
-        return Ok(());
-    }
+    let Some((_, first)) = embedded.first() else { return Ok(()) };
     let (tenants, agents, paths, versions) = keys(embedded);
+    let numbers: Vec<f32> =
+        embedded.iter().flat_map(|(_, vector)| vector.iter().copied()).collect();
     sqlx::query(WRITE)
         .bind(model)
         .bind(tenants)
         .bind(agents)
         .bind(paths)
         .bind(versions)
-        .bind(embedded.iter().map(|(_, vector)| vector_literal(vector)).collect::<Vec<_>>())
+        .bind(numbers)
+        .bind(first.len() as i64)
         .execute(connection)
         .await?;
     Ok(())
@@ -209,27 +210,5 @@ fn row(outcome: &Outcome) -> JobRow<'_> {
             delay: delay.as_secs_f64(),
             reason: Some(reason),
         },
-    }
-}
-
-/// pgvector's text form.
-fn vector_literal(vector: &[f32]) -> String {
-    let mut text = String::with_capacity(vector.len() * 12 + 2);
-    for (n, number) in vector.iter().enumerate() {
-        let before = if n == 0 { '[' } else { ',' };
-        // Writing into a String does not fail.
-        let _ = write!(text, "{before}{number}");
-    }
-    text.push(']');
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn vectors_are_written_as_pgvector_reads_them() {
-        assert_eq!(vector_literal(&[1.0, -0.5, 1e-7]), "[1,-0.5,0.0000001]");
     }
 }

@@ -1,15 +1,20 @@
 //! The local model: its vectors are those that its authors publish, and what they are for works.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use agentfs_server::embedding::local::{Local, Precision};
 use agentfs_server::embedding::{Embedder as _, Embedding};
 
-/// The folder of the model, which is fetched first where it is not there yet.
+/// The folder of the default model.
 pub fn folder() -> PathBuf {
+    folder_of("all-MiniLM-L6-v2")
+}
+
+/// The folder of a model, which is fetched first where it is not there yet.
+fn folder_of(model: &str) -> PathBuf {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/model");
-    let output = Command::new(script).output().expect("scripts/model runs");
+    let output = Command::new(script).arg(model).output().expect("scripts/model runs");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     String::from_utf8(output.stdout).expect("a path").trim_end().into()
@@ -91,14 +96,17 @@ async fn a_text_without_words_and_one_that_never_ends_have_vectors() {
 }
 
 /// Of 90 questions, for how many hundredths the right note is first, and among the first three.
-async fn found(precision: Precision) -> (usize, usize) {
-    let model = load(precision);
+async fn found(folder: &Path, precision: Precision) -> (usize, usize) {
+    let model = Local::load_with(folder, Some(precision)).expect("loads");
     let notes: Vec<&str> = include_str!("data/notes.txt").lines().collect();
     let questions: Vec<(&str, &str)> =
         include_str!("data/questions.tsv").lines().map(|l| l.split_once('\t').unwrap()).collect();
     assert_eq!((notes.len(), questions.len()), (300, 90));
     let vectors = embed(&model, &notes).await;
-    let asked: Vec<&str> = questions.iter().map(|(_, question)| *question).collect();
+    let prompt = model.model().query_prompt;
+    let asked: Vec<String> =
+        questions.iter().map(|(_, question)| format!("{prompt}{question}")).collect();
+    let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
     let asked = embed(&model, &asked).await;
     let places = asked.iter().zip(&questions).map(|(asked, (note, question))| {
         let right = notes.iter().position(|other| other == note).expect("a note");
@@ -120,17 +128,23 @@ async fn found(precision: Precision) -> (usize, usize) {
     (within(1), within(3))
 }
 
-/// What was seen of these questions, which were written before the model had met them and are not changed since: one in six
-/// has its right note in second place. The aim is 80 % first; that the model itself falls short of it in single precision
-/// too, used as its authors recommend, is why this is where it stands.
-const FIRST: usize = 70;
-const AMONG_THREE: usize = 90;
-
+/// The questions were written from the notes alone by three writers, 30 each, the last 60 for notes drawn by lot, before a model had
+/// met them, and are not changed since. all-MiniLM-L6-v2 falls short of 80 % first in single precision too, used as
+/// its authors recommend: in every fourth case the right note is second or third.
 #[tokio::test]
 async fn a_note_is_found_by_a_question_in_other_words() {
-    let figures = [found(Precision::Single).await, found(Precision::Eight).await];
-    for (first, among_three) in figures {
-        assert!(first >= FIRST && among_three >= AMONG_THREE, "{first} %, {among_three} %");
+    for precision in [Precision::Single, Precision::Eight] {
+        let (first, among_three) = found(&folder(), precision).await;
+        assert!(first >= 70 && among_three >= 95, "{first} %, {among_three} %");
+    }
+}
+
+#[tokio::test]
+#[ignore = "its model comes by Maven; make test-all runs it"]
+async fn bge_finds_a_note_by_a_question_in_other_words() {
+    for precision in [Precision::Single, Precision::Eight] {
+        let (first, among_three) = found(&folder_of("bge-small-en-v1.5"), precision).await;
+        assert!(first >= 80 && among_three >= 90, "{first} %, {among_three} %");
     }
 }
 
@@ -144,11 +158,11 @@ fn a_folder_without_the_model_is_refused_with_what_to_do() {
         std::fs::copy(folder().join(name), empty.path().join(name)).unwrap();
     }
     std::fs::write(empty.path().join("model.safetensors"), b"nothing").unwrap();
-    assert!(said().contains("model.safetensors is not of all-MiniLM-L6-v2"), "{}", said());
+    assert!(said().contains("model.safetensors cannot be used"), "{}", said());
     let config = std::fs::read_to_string(folder().join("config.json")).unwrap();
     let other = config.replace("\"hidden_size\": 384", "\"hidden_size\": 192");
     std::fs::write(empty.path().join("config.json"), other).unwrap();
     let weights = folder().join("model.safetensors");
     std::fs::copy(weights, empty.path().join("model.safetensors")).unwrap();
-    assert!(said().contains("is not of single precision and of shape [512, 192]"), "{}", said());
+    assert!(said().contains("is not of single precision and of shape [192]"), "{}", said());
 }

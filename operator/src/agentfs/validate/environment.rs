@@ -16,7 +16,7 @@ use crate::crd::{AgentFSSpec, KeyRef, OpenAi};
 const SECRET_REF: &str = "spec.embeddings.openAI.secretRef";
 
 /// Where the image server-local-embeddings has its model.
-const MODEL_DIR: &str = "/usr/share/agentfs/all-MiniLM-L6-v2";
+const MODEL_DIR: &str = "/usr/share/agentfs/model";
 
 /// The variables that say who makes embeddings.
 pub(super) type Embeddings = Part<Vec<EnvVar>>;

@@ -1,4 +1,4 @@
-//! The encoder of BERT, as all-MiniLM-L6-v2 uses it: tokens into one vector a text.
+//! The encoder of BERT: tokens into one vector a text.
 //!
 //! The tokens of many texts lie one after another in one matrix. So the products, which are nearly all of the work, are of many
 //! rows, and nothing is spent on padding; only attention goes text by text.
@@ -8,11 +8,13 @@ use rten_simd::{SimdOp as _, SimdUnaryOp as _};
 use rten_tensor::NdTensorView;
 use rten_vecmath::{Gelu, Normalize, NormalizeOptions, Softmax, Sum, SumSquareSub};
 
+use super::known::Pooling;
 use super::linear::{Kernels, Linear, Precision, Space};
 use super::weights::{Config, Weights};
 
 pub(super) struct Encoder {
     precision: Precision,
+    pooling: Pooling,
     size: usize,
     words: Vec<f32>,
     /// With what marks the first sentence, which all of a text is.
@@ -26,6 +28,7 @@ impl Encoder {
     pub(super) fn load(
         config: &Config,
         weights: &Weights<'_>,
+        pooling: Pooling,
         precision: Option<Precision>,
     ) -> Result<Self, String> {
         let size = config.hidden_size;
@@ -43,6 +46,7 @@ impl Encoder {
         }
         Ok(Self {
             precision,
+            pooling,
             size,
             words: table("word_embeddings", config.vocab_size)?,
             positions,
@@ -57,7 +61,7 @@ impl Encoder {
         self.precision
     }
 
-    /// The vector of each text, of length 1: the mean of its tokens' vectors. Tokens are of the vocabulary, and of a text no
+    /// The vector of each text, of length 1. Tokens are of the vocabulary, and of a text no
     /// more than there are positions and at least one.
     pub(super) fn embed(&self, texts: &[&[u32]]) -> Result<Vec<Vec<f32>>, GemmError> {
         let size = self.size;
@@ -83,8 +87,12 @@ impl Encoder {
             .map(|length| {
                 let (of, after) = rest.split_at(length * size);
                 rest = after;
+                let pooled = match self.pooling {
+                    Pooling::Mean => of,
+                    Pooling::First => &of[..size],
+                };
                 let mut vector = vec![0.0; size];
-                for token in of.chunks(size) {
+                for token in pooled.chunks(size) {
                     add(&mut vector, token);
                 }
                 let norm = vector.iter().map(|x| x * x).sum::<f32>().sqrt();

@@ -125,12 +125,14 @@ async fn rank(
         By::Meaning(meant) | By::MeaningOrWords(meant) => {
             let near = by_meaning::nearest(moment, search, meant).await?;
             let waiting = Candidates::Waiting(meant.model.id);
+            if matches!(by, By::Meaning(_)) {
+                // What waits is only to be counted.
+                let counted = Search { words: &Words::of_query(""), ..*search };
+                let words = by_words::find(moment, &counted, waiting).await?;
+                return Ok((near, told(&words)));
+            }
             let words = by_words::find(moment, search, waiting).await?;
             let found = told(&words);
-            if matches!(by, By::Meaning(_)) {
-                // What waits was only to be counted.
-                return Ok((near, found));
-            }
             // Their likenesses are of different kinds, so only their ranks are compared; but shown as they are.
             let order = fuse(&near, &words.ranked);
             let own: HashMap<Uuid, f64> = words.ranked.into_iter().chain(near).collect();
