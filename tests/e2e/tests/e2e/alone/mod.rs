@@ -1,0 +1,5 @@
+//! Tests that have the cluster for themselves, one after the other: they stop the operator, count what it does, or look
+//! back on all that it did.
+
+mod at_rest;
+mod rights;
