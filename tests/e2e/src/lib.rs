@@ -3,6 +3,7 @@
 
 pub mod agent;
 pub mod audit;
+pub mod fake_nodes;
 pub mod forward;
 pub mod kubectl;
 pub mod load;

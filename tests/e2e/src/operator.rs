@@ -3,6 +3,8 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -11,24 +13,74 @@ use tokio::time::timeout;
 
 use crate::Failure;
 use crate::audit::OPERATOR;
-use crate::kubectl::kubectl;
+use crate::kubectl::{eventually, kubectl};
 use crate::way::{Cut, Way};
 
 /// The Deployment in the cluster.
 const DEPLOYMENT: [&str; 4] = ["--namespace", "agentfs-system", "deployment", "agentfs-operator"];
 const START: Duration = Duration::from_secs(20);
 
-/// Sets how many operators there are in the cluster, and waits until there are.
-pub async fn scale(replicas: u8) -> Result<(), Failure> {
-    let [flag, namespace, kind, name] = DEPLOYMENT;
-    let object = format!("{kind}/{name}");
-    kubectl(&[flag, namespace, "scale", &object, &format!("--replicas={replicas}")]).await?;
-    kubectl(&[flag, namespace, "rollout", "status", &object, "--timeout=60s"]).await?;
+/// The operator in the cluster is away until this is dropped.
+#[derive(Debug)]
+pub struct Away(());
+
+/// Sends the operator in the cluster away.
+pub async fn away() -> Result<Away, Failure> {
+    let [flag, namespace, ..] = DEPLOYMENT;
+    kubectl(&scale("--replicas=0")).await?;
+    let away = Away(());
     let pods = "--selector=app.kubernetes.io/name=agentfs-operator";
-    if replicas == 0 {
-        kubectl(&[flag, namespace, "wait", "--for=delete", "pod", pods, "--timeout=60s"]).await?;
+    kubectl(&[flag, namespace, "wait", "--for=delete", "pod", pods, "--timeout=60s"]).await?;
+    Ok(away)
+}
+
+impl Drop for Away {
+    fn drop(&mut self) {
+        if let Err(error) =
+            std::process::Command::new("kubectl").args(scale("--replicas=1")).output()
+        {
+            eprintln!("the operator does not come back: {error}");
+        }
     }
-    Ok(())
+}
+
+fn scale(replicas: &str) -> [&str; 6] {
+    let [flag, namespace, kind, name] = DEPLOYMENT;
+    [flag, namespace, "scale", kind, name, replicas]
+}
+
+/// The working set of the operator in KiB, as the kubelet measures it.
+pub async fn memory() -> Result<u64, Failure> {
+    let path = "/apis/metrics.k8s.io/v1beta1/namespaces/agentfs-system/pods";
+    let measured = async || {
+        let answer: Value = serde_json::from_str(&kubectl(&["get", "--raw", path]).await?)?;
+        let usage = answer["items"][0]["containers"][0]["usage"]["memory"].clone();
+        let kib =
+            usage.as_str().and_then(|usage| usage.strip_suffix("Ki")).ok_or("not measured yet")?;
+        Ok(kib.parse::<u64>()?)
+    };
+    eventually("the operator's memory is measured", measured, |kib| *kib > 0).await
+}
+
+/// A counter of the operator in the cluster, summed over its labels.
+pub async fn metric(name: &str) -> Result<f64, Failure> {
+    let path =
+        "/api/v1/namespaces/agentfs-system/services/agentfs-operator-metrics:8080/proxy/metrics";
+    let text = kubectl(&["get", "--raw", path]).await?;
+    let values = text.lines().filter_map(|line| {
+        let (series, value) = line.rsplit_once(' ')?;
+        let of = series.split_once('{').map_or(series, |(of, _)| of);
+        (of == name).then(|| value.parse::<f64>().ok())?
+    });
+    Ok(values.sum())
+}
+
+/// How often the operator in the cluster was started again.
+pub async fn restarts() -> Result<u64, Failure> {
+    let restarts = "jsonpath={.items[*].status.containerStatuses[*].restartCount}";
+    let pods = ["--namespace", "agentfs-system", "get", "pods", "-o", restarts];
+    let counts = kubectl(&pods).await?;
+    counts.split_whitespace().map(|count| Ok(count.parse::<u64>()?)).sum()
 }
 
 /// The API server without TLS, as the operator's service account may use it.
@@ -121,5 +173,11 @@ impl Operator {
     /// kill -9.
     pub async fn kill(&mut self) -> Result<(), Failure> {
         Ok(self.child.kill().await?)
+    }
+
+    /// Stops the process where it is, and lets it go on.
+    pub fn signal(&self, signal: Signal) -> Result<(), Failure> {
+        let id = self.child.id().ok_or("the operator has ended")?;
+        Ok(kill(Pid::from_raw(i32::try_from(id)?), signal)?)
     }
 }

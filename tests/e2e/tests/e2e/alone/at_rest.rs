@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use agentfs_e2e::Failure;
 use agentfs_e2e::audit::{AuditLog, Request};
-use agentfs_e2e::kubectl::{eventually, kubectl};
+use agentfs_e2e::kubectl::eventually;
 use agentfs_e2e::namespace::Namespace;
-use agentfs_e2e::provider;
-use serde_json::Value;
+use agentfs_e2e::{operator, provider};
 use tokio::time::sleep;
 
 /// The autoscaler has nothing to choose, so that its measurements are all that changes.
@@ -58,7 +57,7 @@ async fn nothing_is_written_but_the_lease_and_memory_is_small() -> Result<(), Fa
     let log = AuditLog::from_now()?;
     sleep(rest).await;
     let (renewals, others) = writes(&log)?;
-    let memory = operator_memory().await?;
+    let memory = operator::memory().await?;
     let requests = log.requests()?.len();
     eprintln!(
         "{} s at rest: {requests} requests, {renewals} of them renewals of the Lease; {memory} KiB of memory",
@@ -76,17 +75,4 @@ fn writes(log: &AuditLog) -> Result<(u64, Vec<Request>), Failure> {
     let (leases, others): (Vec<_>, Vec<_>) =
         written.partition(|request| request.right.resource == "leases");
     Ok((u64::try_from(leases.len())?, others))
-}
-
-/// The working set of the operator in KiB, as the kubelet measures it.
-async fn operator_memory() -> Result<u64, Failure> {
-    let path = "/apis/metrics.k8s.io/v1beta1/namespaces/agentfs-system/pods";
-    let measured = async || {
-        let answer: Value = serde_json::from_str(&kubectl(&["get", "--raw", path]).await?)?;
-        let usage = answer["items"][0]["containers"][0]["usage"]["memory"].clone();
-        let kib =
-            usage.as_str().and_then(|usage| usage.strip_suffix("Ki")).ok_or("not measured yet")?;
-        Ok(kib.parse::<u64>()?)
-    };
-    eventually("the operator's memory is measured", measured, |kib| *kib > 0).await
 }
