@@ -40,9 +40,9 @@ impl FakeNodes {
         let manifests: Vec<_> = (0..count).map(node).collect();
         with_input(&["apply", "-f", "-"], &manifests.join("---\n")).await?;
         let ready = "jsonpath={.items[*].status.conditions[?(@.type==\"Ready\")].status}";
-        let states = async || kubectl(&["get", "nodes", "-l", "type=fake", "-o", ready]).await;
+        let conditions = async || kubectl(&["get", "nodes", "-l", "type=fake", "-o", ready]).await;
         let all = |states: &String| states.matches("True").count() == count;
-        eventually("the fake nodes are Ready", states, all).await?;
+        eventually("the fake nodes are Ready", conditions, all).await?;
         Ok(nodes)
     }
 }

@@ -1,12 +1,11 @@
 //! Three hundred AgentFS on nodes that kwok plays: how soon all are as they should, and what the operator takes for it.
 
-use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use agentfs_e2e::Failure;
 use agentfs_e2e::audit::{AuditLog, Request};
 use agentfs_e2e::fake_nodes::{FakeNodes, PLACEMENT};
-use agentfs_e2e::kubectl::{condition, eventually, kubectl};
+use agentfs_e2e::kubectl::{condition, eventually, kubectl, with_input};
 use agentfs_e2e::namespace::Namespace;
 use agentfs_e2e::operator;
 use serde_json::Value;
@@ -46,13 +45,13 @@ async fn three_hundred_converge_within_two_minutes() -> Result<(), Failure> {
 
 async fn measured(namespaces: &[Namespace]) -> Result<(), Failure> {
     for namespace in namespaces {
-        namespace.apply(&manifests(secret)).await?;
+        create(namespace, secret).await?;
     }
     let count = async || operator::metric("agentfs_operator_reconciles_total").await;
     let (restarts, before) = (operator::restarts().await?, count().await?);
     let began = Instant::now();
     for namespace in namespaces {
-        namespace.apply(&manifests(agentfs)).await?;
+        create(namespace, agentfs).await?;
     }
     let applied = began.elapsed();
     let took = converged(began).await?;
@@ -126,12 +125,11 @@ async fn a_new_operator_finds_nothing_to_do() -> Result<(), Failure> {
     Ok(())
 }
 
-fn manifests(of: fn(usize) -> String) -> String {
-    (0..IN_EACH).fold(String::new(), |mut text, number| {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{}---", of(number));
-        text
-    })
+/// Creates an object of each number.
+async fn create(namespace: &Namespace, of: fn(usize) -> String) -> Result<(), Failure> {
+    let manifests: Vec<_> = (0..IN_EACH).map(of).collect();
+    let create = ["--namespace", namespace.name(), "create", "-f", "-"];
+    with_input(&create, &manifests.join("---\n")).await.map(drop)
 }
 
 /// A database of its own for each, which nobody ever connects to.
