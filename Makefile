@@ -91,8 +91,8 @@ test-compose: ## manifests/compose.yaml on this machine, with each command of th
 	@tests/compose/run
 
 .PHONY: test-all
-test-all: test-code test-models test-contract test-upgrade test-compose ## make test and what is longer: upgrades, compose, the whole life of an AgentFS on the cluster
-	@tests/e2e/run
+test-all: test-code test-models test-contract test-upgrade test-compose ## make test and what is longer: upgrades, compose, all of the product on the cluster, with faults and at scale
+	@AGENTFS_REST_SECONDS=600 tests/e2e/run
 
 .PHONY: lint
 lint: ## Formatting, clippy, shellcheck, alerts with their tests, and that generated files are current

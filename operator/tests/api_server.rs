@@ -68,8 +68,22 @@ impl ApiServer {
 
     /// Refuses writes to `path` from now on, with this status code and message.
     pub(crate) fn refuse(&self, path: &str, code: u16, message: &str) {
-        let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
-                            "code": code, "reason": "Forbidden", "message": message});
+        self.refuse_with(path, json!({"code": code, "message": message}));
+    }
+
+    /// Refuses writes to `path` as a namespace does that is being deleted.
+    pub(crate) fn refuse_as_its_namespace_ends(&self, path: &str) {
+        let causes = json!([{"reason": "NamespaceTerminating", "message": "being terminated"}]);
+        let message = "unable to create new content in namespace agents";
+        self.refuse_with(
+            path,
+            json!({"code": 403, "message": message, "details": {"causes": causes}}),
+        );
+    }
+
+    fn refuse_with(&self, path: &str, mut status: Value) {
+        let failure = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden"});
+        merge(&mut status, &failure);
         self.state.lock().unwrap().refusals.insert(path.into(), status);
     }
 

@@ -57,6 +57,16 @@ async fn a_new_resource_gets_its_children_in_order() {
 }
 
 #[tokio::test]
+async fn in_a_namespace_that_is_deleted_it_makes_nothing_and_says_nothing() {
+    let world = World::settled("minimal").await;
+    world.server.remove("v1/services/memory-api");
+    world.server.remove(DEPLOYMENT);
+    world.server.refuse_as_its_namespace_ends("v1/services/memory-api");
+    assert_eq!(world.writes().await, ["PATCH v1/services/memory-api"]);
+    assert_eq!(world.said("Ready").0, "True");
+}
+
+#[tokio::test]
 async fn at_rest_nothing_is_written() {
     let world = World::settled("full").await;
     for _ in 0..3 {

@@ -107,3 +107,28 @@ async fn data_has_an_owner_when_it_is_to_go_with_it() {
     let writes = world.writes().await;
     assert_eq!(KEPT.map(|path| writes.contains(&format!("PATCH {path}"))), [true; 4], "{writes:?}");
 }
+
+#[tokio::test]
+async fn data_of_parts_that_are_off_goes_and_stays_as_the_spec_says() {
+    let world = World::settled("minimal").await;
+    change_spec(&world, &json!({"deletionPolicy": "Delete"}));
+    world.reconcile().await.unwrap();
+    let secret = json!({"metadata": {"name": "memory-db"},
+                        "data": {"DATABASE_URL": "cG9zdGdyZXM6Ly9hOmJAZGIvbQ=="}});
+    world.server.put("v1/secrets/memory-db", secret);
+    change_spec(
+        &world,
+        &json!({"backup": {"enabled": false},
+                "database": {"embedded": null, "external": {"secretRef": {"name": "memory-db"}}}}),
+    );
+    let writes = world.writes().await;
+    assert_eq!(
+        KEPT.map(|path| writes.contains(&format!("PATCH {path}"))),
+        [false; 4],
+        "{writes:?}"
+    );
+    // An owner that is left on would take the data along.
+    change_spec(&world, &json!({"deletionPolicy": "Retain"}));
+    let writes = world.writes().await;
+    assert_eq!(KEPT.map(|path| writes.contains(&format!("PATCH {path}"))), [true; 4], "{writes:?}");
+}

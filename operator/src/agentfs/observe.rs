@@ -111,36 +111,51 @@ pub async fn observe(
 ) -> Result<Observed, kube::Error> {
     let names = &Names::new(&owner.name);
     let namespace = &owner.namespace;
-    let references = References {
-        secrets: get_all(client, namespace, references::secrets(&agentfs.spec)).await?,
-        config_maps: get_all(client, namespace, references::config_maps(&agentfs.spec)).await?,
-    };
-    let (credentials, admin_key, volume, postgres, postgres_service) = tokio::try_join!(
+    // All at once: a reconcile takes as long as the slowest answer, and not as long as all of them.
+    let (
+        secrets,
+        config_maps,
+        credentials,
+        admin_key,
+        volume,
+        postgres,
+        postgres_service,
+        pooler_config,
+        pooler_service,
+        pooler,
+        pooler_budget,
+        api,
+        api_service,
+        api_budget,
+        workers,
+        backups,
+        backup,
+        autoscalers,
+        jobs,
+        pods,
+    ) = tokio::try_join!(
+        get_all(client, namespace, references::secrets(&agentfs.spec)),
+        get_all(client, namespace, references::config_maps(&agentfs.spec)),
         get(client, namespace, names.credentials()),
         get(client, namespace, names.admin_key()),
         get(client, namespace, names.volume()),
         get(client, namespace, names.postgres()),
         get(client, namespace, names.postgres()),
-    )?;
-    let (pooler_config, pooler_service, pooler, pooler_budget) = tokio::try_join!(
         get(client, namespace, names.pooler()),
         get(client, namespace, names.pooler()),
         get(client, namespace, names.pooler()),
         get(client, namespace, names.pooler()),
-    )?;
-    let (api, api_service, api_budget, workers, autoscalers, jobs, pods) = tokio::try_join!(
         get(client, namespace, names.api()),
         get(client, namespace, names.api()),
         get(client, namespace, names.api()),
         get(client, namespace, names.worker()),
+        get(client, namespace, names.backups()),
+        get(client, namespace, names.backup()),
         all::<HorizontalPodAutoscaler>(client, namespace, ListParams::default()),
         list::<Job>(client, namespace, names),
         list::<Pod>(client, namespace, names),
     )?;
-    let (backups, backup) = tokio::try_join!(
-        get(client, namespace, names.backups()),
-        get(client, namespace, names.backup()),
-    )?;
+    let references = References { secrets, config_maps };
     let is_ours = |autoscaler: &HorizontalPodAutoscaler| autoscaler.name_any() == names.api();
     let others_autoscaler = autoscalers.iter().any(|a| !is_ours(a) && scales_api(a, names));
     let autoscaler = autoscalers.into_iter().find(is_ours);

@@ -1,7 +1,7 @@
 //! What is to be done for one AgentFS: a plan that can be carried out.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Affinity, EnvVar};
+use k8s_openapi::api::core::v1::{Affinity, EnvVar, PersistentVolumeClaim};
 
 use super::credentials::{AdminKey, Credentials, hash};
 use super::database_url::DatabaseUrl;
@@ -44,6 +44,8 @@ pub struct Plan {
     pub live_workers: Option<Live>,
     /// The backups.
     pub backup: Part<BackupPlan>,
+    /// The data that is there already.
+    pub data: Data,
     /// Whether pods of the API or of the workers are there, those that leave included, or a backup is
     /// being made.
     pub has_clients: bool,
@@ -179,6 +181,28 @@ pub struct VolumePlan {
     pub size: Quantity,
     /// Its class, where one is named.
     pub storage_class: Option<String>,
+}
+
+impl VolumePlan {
+    /// A volume that is there, as its claim has it.
+    pub fn of(claim: &PersistentVolumeClaim) -> Option<Self> {
+        let spec = claim.spec.as_ref()?;
+        let size = spec.resources.as_ref()?.requests.as_ref()?.get("storage")?;
+        let storage_class = spec.storage_class_name.clone();
+        Some(Self { size: Quantity::new(&size.0), storage_class })
+    }
+}
+
+/// Data that is there already. It is kept when the part that made it is off, and whether it goes with
+/// the AgentFS is for the spec to say then as well.
+#[derive(Clone, Debug, Default)]
+pub struct Data {
+    /// The volume of the embedded database.
+    pub volume: Option<VolumePlan>,
+    /// Its credentials.
+    pub credentials: Option<Credentials>,
+    /// The volume of the backups.
+    pub backups: Option<VolumePlan>,
 }
 
 /// The backups to be.

@@ -123,7 +123,13 @@ async fn attempt(cached: &AgentFS, context: &Context) -> Result<(Action, Reconci
     let children = build::build(&plan).map_err(Error::Build)?;
     let obstacles = plan.obstacles.clone();
     let applied = apply::apply(&context.client, &namespace, children, &observed, obstacles);
-    let outcome = Box::pin(applied).await?;
+    let outcome = match Box::pin(applied).await {
+        // All that is in it is deleted, the AgentFS as well.
+        Err(apply::Error::NamespaceEnds) => {
+            return Ok((Action::await_change(), Reconciled::Settled));
+        }
+        outcome => outcome?,
+    };
     let assessment = assess(&plan, &outcome, &observed);
     tell(&agentfs, &api, context, &assessment, now).await?;
     let action = Action::requeue(again(&assessment, outcome.children.migration.next, now));

@@ -9,6 +9,7 @@ use std::fmt::Debug;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
+use kube::core::Status;
 use kube::{Client, Resource, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -33,6 +34,9 @@ pub enum Error {
         /// What went wrong.
         source: kube::Error,
     },
+    /// The namespace is being deleted, and nothing can be made in it any more.
+    #[error("the namespace is being deleted")]
+    NamespaceEnds,
     /// An object could not be written as JSON.
     #[error("cannot express the {kind} {name} as JSON: {source}")]
     Json {
@@ -276,6 +280,7 @@ fn hashed(mut object: Value) -> Value {
 
 fn failure(kind: &str, name: &str, error: kube::Error) -> Failure {
     match error {
+        kube::Error::Api(status) if tells_of_end(&status) => Failure::Error(Error::NamespaceEnds),
         // 401: our token; 409: somebody else wrote; 429: too many requests. These pass.
         kube::Error::Api(status)
             if (400..500).contains(&status.code) && !matches!(status.code, 401 | 409 | 429) =>
@@ -286,4 +291,10 @@ fn failure(kind: &str, name: &str, error: kube::Error) -> Failure {
             Failure::Error(Error::Unavailable { kind: kind.into(), name: name.into(), source })
         }
     }
+}
+
+/// Whether a refusal says that the namespace is being deleted.
+fn tells_of_end(status: &Status) -> bool {
+    let mut causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.any(|cause| cause.reason == "NamespaceTerminating")
 }

@@ -122,6 +122,9 @@ apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
 rules:
+  # All that the operator asks: what it is refused, and what it never uses, is looked up here.
+  - level: Metadata
+    userGroups: [system:serviceaccounts:agentfs-system]
   - level: None
     verbs: [get, list, watch]
   - level: Metadata

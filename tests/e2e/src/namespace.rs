@@ -46,6 +46,14 @@ impl Namespace {
         Ok(serde_json::from_str(&self.kubectl(&["get", kind, name, "-o", "json"]).await?)?)
     }
 
+    /// Deletes an object that the operator keeps, and waits until it is made again.
+    pub async fn comes_back(&self, kind: &str, name: &str) -> Result<(), Failure> {
+        let uid = async || Ok(self.object(kind, name).await?["metadata"]["uid"].take());
+        let before = uid().await?;
+        self.kubectl(&["delete", kind, name, "--wait=false"]).await?;
+        eventually(&format!("{kind}/{name} comes back"), uid, |now| *now != before).await.map(drop)
+    }
+
     /// Waits until there is no such object.
     pub async fn gone(&self, kind: &str, name: &str) -> Result<(), Failure> {
         let get =

@@ -161,11 +161,14 @@ pub fn build(plan: &Plan) -> Result<Children<Prepared>, serde_json::Error> {
 /// The embedded database. One that is no longer wanted is kept until the API has left it, and its
 /// volume and credentials for ever: the operator deletes no data.
 fn database(plan: &Plan) -> Database<Prepared> {
+    let claim =
+        |volume| volume_claim::build(plan, plan.names.volume(), Component::Database, volume);
+    let secret = |credentials| credentials_secret::build(plan, credentials);
     let DatabasePlan::Embedded(embedded) = &plan.database else {
         let moved = plan.has_moved();
         return Database {
-            credentials: Child::Left,
-            volume: Child::Left,
+            credentials: Child::made(plan.data.credentials.as_ref().map(secret)),
+            volume: Child::made(plan.data.volume.as_ref().map(claim)),
             service: if moved { Child::Unwanted } else { Child::Left },
             postgres: if moved { Child::Unwanted } else { Child::Left },
             replicas: None,
@@ -173,13 +176,8 @@ fn database(plan: &Plan) -> Database<Prepared> {
     };
     let credentials = embedded.credentials.as_ref();
     Database {
-        credentials: Child::made(credentials.map(|c| credentials_secret::build(plan, c))),
-        volume: Child::Wanted(volume_claim::build(
-            plan,
-            plan.names.volume(),
-            Component::Database,
-            &embedded.volume,
-        )),
+        credentials: Child::made(credentials.map(secret)),
+        volume: Child::Wanted(claim(&embedded.volume)),
         service: Child::Wanted(postgres_service::build(plan)),
         postgres: Child::made(credentials.map(|c| postgres_statefulset::build(plan, embedded, c))),
         replicas: Some(plan.unless_suspended(1)),
@@ -252,20 +250,17 @@ fn workers(plan: &Plan, next: Next) -> Workers<Prepared> {
 /// The backups. Their volume is never removed. While another database is being made ready, that which is
 /// in use is backed up as before.
 fn backup(plan: &Plan, next: Next) -> Backup<Prepared> {
+    let claim = |volume| volume_claim::build(plan, plan.names.backups(), Component::Backup, volume);
+    let former = || Child::made(plan.data.backups.as_ref().map(claim));
     let Some(backup) = plan.backup.plan() else {
-        return Backup { volume: Child::Left, cronjob: Child::Unwanted };
+        return Backup { volume: former(), cronjob: Child::Unwanted };
     };
     let held = plan.is_elsewhere() && !matches!(next, Next::Done { .. });
     let access = plan.access.as_ref().filter(|_| !held);
     Backup {
         volume: match &backup.volume {
-            BackupVolume::Own(volume) => Child::Wanted(volume_claim::build(
-                plan,
-                plan.names.backups(),
-                Component::Backup,
-                volume,
-            )),
-            BackupVolume::Existing(_) => Child::Left,
+            BackupVolume::Own(volume) => Child::Wanted(claim(volume)),
+            BackupVolume::Existing(_) => former(),
         },
         cronjob: Child::made(access.map(|access| backup_cronjob::build(plan, backup, access))),
     }

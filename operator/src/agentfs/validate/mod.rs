@@ -11,16 +11,18 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
 
 use super::conditions::CREDENTIALS_READY;
-use super::credentials::{AdminKey, Unusable};
+use super::credentials::{AdminKey, Credentials, Unusable};
 use super::migration::attempts;
 use super::names::{Component, DATABASE, Names};
 use super::observe::Observed;
 use super::obstacles::{Obstacle, Problem};
 use super::ownership::Owner;
-use super::plan::{ApiPlan, DatabasePlan, Live, Plan, PodPlan, Replicas, SchemaFacts, VolumePlan};
+use super::plan::{
+    ApiPlan, Data, DatabasePlan, Live, Plan, PodPlan, Replicas, SchemaFacts, VolumePlan,
+};
 use super::pods;
 use super::rollout::is_rolled_out;
-use crate::crd::{Affinity, AgentFS, AgentFSSpec, PodSettings, Quantity, Resources, Storage};
+use crate::crd::{Affinity, AgentFS, AgentFSSpec, PodSettings, Resources, Storage};
 use crate::settings::Images;
 
 /// A field of the spec is wrong. The API server refuses most of these already. Nothing is changed
@@ -86,6 +88,14 @@ pub fn validate(
         workers: worker::plan(spec, &embeddings, observed)?,
         live_workers: observed.workers.as_ref().and_then(|of| live(of, Component::Worker)),
         backup: backup::plan(&spec.backup, observed)?,
+        data: Data {
+            volume: observed.volume.as_ref().and_then(VolumePlan::of),
+            credentials: observed
+                .credentials
+                .as_ref()
+                .and_then(|c| Credentials::from_secret(c).ok()),
+            backups: observed.backups.as_ref().and_then(VolumePlan::of),
+        },
         has_clients: has_pods
             || !observed.pods_of(Component::Worker).is_empty()
             || observed.pods_of(Component::Backup).into_iter().any(pods::runs),
@@ -154,18 +164,15 @@ fn volume_plan(
             problem: format!("{:?} is not a size; example: 10Gi", wanted.size.as_str()),
         });
     }
-    let Some(live) = live.and_then(|claim| claim.spec.as_ref()) else {
+    let Some(held) = live.and_then(VolumePlan::of) else {
         return Ok(VolumePlan {
             size: wanted.size.clone(),
             storage_class: wanted.storage_class_name.clone(),
         });
     };
-    let held = live.resources.as_ref().and_then(|r| r.requests.as_ref()?.get("storage"));
-    let size = match held.map(|size| Quantity::new(&size.0)) {
-        Some(held) if held.compare(&wanted.size) == Some(std::cmp::Ordering::Greater) => held,
-        _ => wanted.size.clone(),
-    };
-    Ok(VolumePlan { size, storage_class: live.storage_class_name.clone() })
+    let is_larger = held.size.compare(&wanted.size) == Some(std::cmp::Ordering::Greater);
+    let size = if is_larger { held.size } else { wanted.size.clone() };
+    Ok(VolumePlan { size, storage_class: held.storage_class })
 }
 
 /// What a Secret of ours holds, or what it shall hold where there is none. One that is there and

@@ -1,8 +1,10 @@
 //! The product on a real Kubernetes. Run by `tests/e2e/run`, which brings up the cluster and installs the operator.
 
+mod alone;
 mod manifests;
 mod moves;
 mod operations;
+mod parts;
 mod refusals;
 mod thin_line;
 mod under_load;

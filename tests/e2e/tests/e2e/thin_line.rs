@@ -4,7 +4,7 @@ use agentfs_e2e::Failure;
 use agentfs_e2e::agent::Agent;
 use agentfs_e2e::kubectl::{eventually, kubectl};
 use agentfs_e2e::namespace::Namespace;
-use serde_json::{Value, json};
+use serde_json::json;
 
 const AGENTFS: &str = "
 apiVersion: agentfs.io/v1alpha1
@@ -47,10 +47,6 @@ async fn one_agentfs_through_its_life() -> Result<(), Failure> {
     data_outlives_the_resource(&namespace, &mut agent).await
 }
 
-async fn uid(namespace: &Namespace, kind: &str, name: &str) -> Result<Value, Failure> {
-    Ok(namespace.object(kind, name).await?["metadata"]["uid"].take())
-}
-
 async fn deleted_children_come_back(namespace: &Namespace) -> Result<(), Failure> {
     let job =
         namespace.kubectl(&["get", "job", "-o", "jsonpath={.items[0].metadata.name}"]).await?;
@@ -62,10 +58,7 @@ async fn deleted_children_come_back(namespace: &Namespace) -> Result<(), Failure
         ("job", job.as_str()),
     ];
     for (kind, name) in children {
-        let before = uid(namespace, kind, name).await?;
-        namespace.kubectl(&["delete", kind, name, "--wait=false"]).await?;
-        let again = async || uid(namespace, kind, name).await;
-        eventually(&format!("{kind}/{name} comes back"), again, |now| *now != before).await?;
+        namespace.comes_back(kind, name).await?;
     }
     namespace.ready("memory").await.map(drop)
 }
@@ -115,10 +108,7 @@ async fn kill_pods(namespace: &str, selector: &str) -> Result<(), Failure> {
 
 async fn operator_killed_goes_on(namespace: &Namespace) -> Result<(), Failure> {
     kill_pods("agentfs-system", "app.kubernetes.io/name=agentfs-operator").await?;
-    let before = uid(namespace, "service", "memory-api").await?;
-    namespace.kubectl(&["delete", "service", "memory-api"]).await?;
-    let again = async || uid(namespace, "service", "memory-api").await;
-    eventually("a new operator repairs", again, |now| *now != before).await?;
+    namespace.comes_back("service", "memory-api").await?;
     namespace.ready("memory").await.map(drop)
 }
 

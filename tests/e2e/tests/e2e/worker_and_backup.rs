@@ -2,8 +2,9 @@
 
 use agentfs_e2e::Failure;
 use agentfs_e2e::agent::Agent;
-use agentfs_e2e::kubectl::{condition, eventually, kubectl};
+use agentfs_e2e::kubectl::{condition, eventually};
 use agentfs_e2e::namespace::Namespace;
+use agentfs_e2e::operator;
 use agentfs_e2e::provider;
 use serde_json::{Value, json};
 
@@ -53,14 +54,13 @@ async fn what_is_written_is_embedded_and_backed_up() -> Result<(), Failure> {
 }
 
 async fn a_backup_needs_no_operator_and_restores(namespace: &Namespace) -> Result<(), Failure> {
-    scale_operator("--replicas=0").await?;
+    let away = operator::away().await?;
     namespace
         .kubectl(&["create", "job", "--from=cronjob/memory-backup", "memory-backup-now"])
         .await?;
     let done = ["wait", "--for=condition=Complete", "job/memory-backup-now", "--timeout=120s"];
-    let made = namespace.kubectl(&done).await;
-    scale_operator("--replicas=1").await?;
-    made?;
+    namespace.kubectl(&done).await?;
+    drop(away);
     let log = namespace.kubectl(&["logs", "job/memory-backup-now"]).await?;
     let file =
         log.split_whitespace().find(|word| word.starts_with("/backups/")).ok_or(log.clone())?;
@@ -97,11 +97,6 @@ async fn a_backup_needs_no_operator_and_restores(namespace: &Namespace) -> Resul
         assert_eq!(live, restored, "{table}");
     }
     Ok(())
-}
-
-async fn scale_operator(replicas: &str) -> Result<(), Failure> {
-    let operator = ["--namespace", "agentfs-system", "scale", "deployment/agentfs-operator"];
-    kubectl(&[&operator[..], &[replicas]].concat()).await.map(drop)
 }
 
 fn restore_pod(image: &str, file: &str) -> String {
