@@ -3,6 +3,7 @@
 mod manifests;
 mod moves;
 mod operations;
+mod pooled;
 mod refusals;
 mod thin_line;
 mod under_load;
