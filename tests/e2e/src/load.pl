@@ -52,6 +52,12 @@ sub work {
     print "client requests=$requests failed=$failed acknowledged=", scalar @acknowledged, " lost=$lost\n";
 }
 
+# The node may come to know of a Service's first pods a moment after they are Ready.
+for (1 .. 60) {
+    last if HTTP::Tiny->new(timeout => 5)->get("$url/livez")->{success};
+    sleep 1;
+}
+
 my @children;
 for my $client (1 .. $clients) {
     my $child = fork // die "no fork: $!";
