@@ -1,5 +1,6 @@
 //! The product on a real Kubernetes. Run by `tests/e2e/run`, which brings up the cluster and installs the operator.
 
+mod children;
 mod manifests;
 mod moves;
 mod operations;
