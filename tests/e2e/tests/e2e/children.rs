@@ -80,10 +80,12 @@ async fn edited(namespace: &Namespace) -> Result<(), Failure> {
         ("hpa", "memory-api", &json!({"spec": {"maxReplicas": 99}})),
         ("cronjob", "memory-backup", &json!({"spec": {"schedule": "0 0 1 1 *"}})),
         ("secret", "memory-pooler", &json!({"data": {"userlist.txt": "eA=="}})),
+        ("serviceaccount", "memory-agentfs", &json!({"automountServiceAccountToken": true})),
     ];
     let essence = async |kind: &str, name: &str| {
         let mut object = namespace.object(kind, name).await?;
-        Ok::<_, Failure>((object["spec"].take(), object["data"].take()))
+        let fields = ["spec", "data", "automountServiceAccountToken"];
+        Ok::<_, Failure>(fields.map(|field| object[field].take()))
     };
     for (kind, name, edit) in edits {
         let before = essence(kind, name).await?;
@@ -99,6 +101,7 @@ async fn deleted(namespace: &Namespace) -> Result<(), Failure> {
     let job =
         namespace.kubectl(&["get", "job", "-o", "jsonpath={.items[0].metadata.name}"]).await?;
     let children = [
+        ("serviceaccount", "memory-agentfs"),
         ("deployment", "memory-worker"),
         ("deployment", "memory-pooler"),
         ("secret", "memory-pooler"),
@@ -132,6 +135,7 @@ const FOREIGN: [(&str, &[(&str, &str, &str)]); 7] = [
     (
         "CredentialsReady",
         &[
+            ("v1", "ServiceAccount memory-agentfs", "automountServiceAccountToken: true"),
             ("v1", "Secret memory-credentials", "data: {x: eA==}"),
             ("v1", "Secret memory-admin-key", "data: {x: eA==}"),
         ],

@@ -7,5 +7,6 @@ mod operations;
 mod pooled;
 mod refusals;
 mod thin_line;
+mod troubles;
 mod under_load;
 mod worker_and_backup;
