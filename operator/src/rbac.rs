@@ -36,6 +36,12 @@ pub const RIGHTS: &[Right] = &[
     },
     Right {
         group: "",
+        resources: &["serviceaccounts"],
+        verbs: &["get", "list", "watch", "create", "patch"],
+        why: "One for the pods of each AgentFS, without rights.",
+    },
+    Right {
+        group: "",
         resources: &["persistentvolumeclaims"],
         verbs: &["get", "list", "watch", "create", "patch"],
         why: "Never deleted: they hold the data.",

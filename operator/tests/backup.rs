@@ -91,6 +91,40 @@ async fn a_claim_of_somebody_else_is_not_written_into_and_is_told() {
 }
 
 #[tokio::test]
+async fn a_volume_that_does_not_come_is_told_before_the_first_backup() {
+    let world = World::settled("minimal").await;
+    assert_eq!(world.said("BackupsScheduled").1, "Scheduled", "one that only waits is well");
+    let event = |reason: &str, minute: u8| {
+        world.server.put(
+            &format!("v1/events/{reason}"),
+            json!({"metadata": {"name": reason}, "reason": reason,
+                   "lastTimestamp": format!("2026-11-25T07:{minute}:00Z"),
+                   "involvedObject": {"kind": "PersistentVolumeClaim", "name": "memory-backups"},
+                   "message": "storageclass.storage.k8s.io \"fast\" not found"}),
+        );
+    };
+    event("WaitForFirstConsumer", 10);
+    assert_eq!(world.writes().await, Vec::<String>::new());
+    world.server.change(VOLUME, &json!({"spec": {"storageClassName": "fast"}}));
+    event("ProvisioningFailed", 20);
+    world.reconcile().await.unwrap();
+    let (is, reason, message) = world.said("BackupsScheduled");
+    assert_eq!((is.as_str(), reason.as_str()), ("False", "VolumePending"));
+    for part in [
+        "memory-backups is not bound: ",
+        "\"fast\" not found",
+        "spec.backup.volume.storageClassName",
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
+    assert_eq!(world.said("Ready").0, "False");
+    // Somebody made the class: the claim waits for its first pod, and the earlier Event is there for an hour more.
+    event("WaitForFirstConsumer", 30);
+    world.reconcile().await.unwrap();
+    assert_eq!(world.said("Ready").0, "True");
+}
+
+#[tokio::test]
 async fn the_newest_backup_is_fresh_failed_or_overdue() {
     let world = World::settled("minimal").await;
     let status = |status: Value| world.server.change(BACKUP, &json!({"status": status}));

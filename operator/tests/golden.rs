@@ -58,7 +58,9 @@ fn check_text(file: &str, child: &str, secret: &Child<Secret>, key: &str) {
 }
 
 fn check_all(file: &str) {
-    let Children { admin_key, database, pooler, migration, api, workers, backup } = children(file);
+    let Children { account, admin_key, database, pooler, migration, api, workers, backup } =
+        children(file);
+    check(file, "account", account);
     check(file, "admin-key", admin_key);
     check(file, "credentials", database.credentials);
     check(file, "volume", database.volume);

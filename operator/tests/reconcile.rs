@@ -13,6 +13,7 @@ async fn a_new_resource_gets_its_children_in_order() {
     assert_eq!(
         children,
         [
+            "v1/serviceaccounts/memory-agentfs",
             "v1/secrets/memory-admin-key",
             "v1/secrets/memory-credentials",
             "v1/persistentvolumeclaims/data-memory-postgres-0",
@@ -109,6 +110,25 @@ async fn secrets_are_kept_and_a_lost_one_is_made_anew() {
     let after = world.server.get(secret).unwrap();
     assert_ne!(after["data"]["password"], before["data"]["password"]);
     assert_ne!(hash(&world), rolled, "PostgreSQL would go on with the password that is lost");
+}
+
+#[tokio::test]
+async fn without_an_account_of_ours_no_pod_is_made() {
+    let world = World::new("minimal");
+    let account = "v1/serviceaccounts/memory-agentfs";
+    let foreign =
+        json!({"metadata": {"name": "memory-agentfs", "namespace": "agents", "uid": "theirs"}});
+    world.server.put(account, foreign.clone());
+    world.reconcile().await.unwrap();
+    assert_eq!(world.said("CredentialsReady").1, "NameTaken");
+    assert_eq!(world.server.get(account).unwrap(), foreign);
+    let workloads =
+        ["apps/v1/deployments", "apps/v1/statefulsets", "batch/v1/jobs", "batch/v1/cronjobs"];
+    for collection in workloads {
+        assert_eq!(world.server.names(collection), Vec::<String>::new(), "{collection}");
+    }
+    world.server.remove(account);
+    world.settle().await;
 }
 
 #[tokio::test]

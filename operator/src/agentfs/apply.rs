@@ -39,11 +39,15 @@ pub async fn apply(
 ) -> Result<Outcome, Error> {
     let mut writer = Writer::new(client, namespace, obstacles);
     // No `..`: a child that is added to the struct cannot be forgotten here.
-    let Children { admin_key, database, pooler, migration, api, workers, backup } = children;
+    let Children { account, admin_key, database, pooler, migration, api, workers, backup } =
+        children;
+    // Without an account of ours the pods would wait, or be somebody else's.
+    let account = writer.child(CREDENTIALS_READY, account, observed.account.as_ref()).await?;
+    let has_account = account.is_some();
     let admin_key = writer.child(CREDENTIALS_READY, admin_key, observed.admin_key.as_ref()).await?;
     let needs_credentials = database.credentials.is_wanted();
-    let database = Box::pin(write_database(&mut writer, database, observed)).await?;
-    let has_credentials = !needs_credentials || database.credentials.is_some();
+    let database = Box::pin(write_database(&mut writer, database, has_account, observed)).await?;
+    let has_credentials = has_account && (!needs_credentials || database.credentials.is_some());
     let has_secrets = has_credentials && admin_key.is_some();
     let migration = write_migration(&mut writer, migration, has_secrets, observed);
     let migration = Box::pin(migration).await?;
@@ -53,13 +57,15 @@ pub async fn apply(
     let api = Box::pin(write_api(&mut writer, api, has_way, observed)).await?;
     let workers = Box::pin(write_workers(&mut writer, workers, has_way, observed)).await?;
     let backup = Box::pin(write_backup(&mut writer, backup, has_credentials, observed)).await?;
-    let children = Children { admin_key, database, pooler, migration, api, workers, backup };
+    let children =
+        Children { account, admin_key, database, pooler, migration, api, workers, backup };
     Ok(Outcome { children, obstacles: writer.obstacles })
 }
 
 async fn write_database(
     writer: &mut Writer<'_>,
     database: Database<Prepared>,
+    has_account: bool,
     observed: &Observed,
 ) -> Result<Database<Applied>, Error> {
     let Database { credentials, volume, service, postgres, replicas } = database;
@@ -68,7 +74,7 @@ async fn write_database(
     let volume = writer.child(DATABASE_READY, volume, observed.volume.as_ref()).await?;
     let service = writer.child(DATABASE_READY, service, observed.postgres_service.as_ref()).await?;
     // Without a volume of ours PostgreSQL would wait, or use what is somebody else's.
-    let postgres = postgres.needing(volume.is_some() && credentials.is_some());
+    let postgres = postgres.needing(has_account && volume.is_some() && credentials.is_some());
     let postgres = writer.child(DATABASE_READY, postgres, observed.postgres.as_ref()).await?;
     let postgres = writer.scale(DATABASE_READY, postgres, replicas).await?;
     Ok(Database { credentials, volume, service, postgres, replicas })

@@ -50,6 +50,8 @@ pub enum Component {
     Worker,
     /// The CronJob that makes backups, its Jobs and their volume.
     Backup,
+    /// The ServiceAccount of all pods.
+    Account,
 }
 
 impl Component {
@@ -62,6 +64,7 @@ impl Component {
             Self::Pooler => "pooler",
             Self::Worker => "worker",
             Self::Backup => "backup",
+            Self::Account => "account",
         }
     }
 }
@@ -81,6 +84,11 @@ impl Names {
     /// The AgentFS itself.
     pub fn agentfs(&self) -> &str {
         &self.name
+    }
+
+    /// The ServiceAccount of all pods.
+    pub fn account(&self) -> String {
+        format!("{}-agentfs", self.name)
     }
 
     /// The Secret with the database's user, password and URL.

@@ -13,7 +13,9 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
-use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{
+    Event, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount,
+};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{Api, ListParams};
 use kube::{Client, Resource, ResourceExt};
@@ -37,6 +39,8 @@ use crate::crd::AgentFS;
 pub struct Observed {
     /// When it was seen.
     pub now: Timestamp,
+    /// The ServiceAccount of all pods.
+    pub account: Option<ServiceAccount>,
     /// The database's credentials.
     pub credentials: Option<Secret>,
     /// The first API key.
@@ -115,6 +119,7 @@ pub async fn observe(
     let (
         secrets,
         config_maps,
+        account,
         credentials,
         admin_key,
         volume,
@@ -136,6 +141,7 @@ pub async fn observe(
     ) = tokio::try_join!(
         get_all(client, namespace, references::secrets(&agentfs.spec)),
         get_all(client, namespace, references::config_maps(&agentfs.spec)),
+        get(client, namespace, names.account()),
         get(client, namespace, names.credentials()),
         get(client, namespace, names.admin_key()),
         get(client, namespace, names.volume()),
@@ -161,6 +167,7 @@ pub async fn observe(
     let autoscaler = autoscalers.into_iter().find(is_ours);
     let mut sieve = Sieve::new(owner);
     let mut observed = Observed {
+        account: sieve.ours(CREDENTIALS_READY, account),
         credentials: sieve.ours(CREDENTIALS_READY, credentials),
         admin_key: sieve.ours(CREDENTIALS_READY, admin_key),
         references,
@@ -262,9 +269,8 @@ fn scales_api(autoscaler: &HorizontalPodAutoscaler, names: &Names) -> bool {
 /// The objects that should have led to something and have not; Kubernetes tells why only in Events.
 fn stuck(observed: &Observed) -> Vec<String> {
     let mut names = Vec::new();
-    if observed.volume.as_ref().is_some_and(pods::is_unbound) {
-        names.extend(observed.volume.as_ref().map(ResourceExt::name_any));
-    }
+    let claims = observed.volume.iter().chain(&observed.backups);
+    names.extend(claims.filter(|claim| pods::is_unbound(claim)).map(ResourceExt::name_any));
     if observed.pods_of(Component::Database).is_empty() {
         names.extend(observed.postgres.as_ref().map(ResourceExt::name_any));
     }
@@ -277,7 +283,12 @@ fn stuck(observed: &Observed) -> Vec<String> {
     names
 }
 
-/// The latest Event of each named object that says why nothing comes of it.
+/// What Kubernetes says of an object of which nothing comes.
+const STUCK: [&str; 3] = ["FailedCreate", "ProvisioningFailed", "FailedBinding"];
+/// What it says of a volume claim that only waits for its first pod, or is served. It makes older Events untrue.
+const SERVED: [&str; 3] = ["WaitForFirstConsumer", "ExternalProvisioning", "Provisioning"];
+
+/// Why nothing comes of each named object, where its latest Event says so.
 async fn warnings(
     client: &Client,
     namespace: &str,
@@ -293,13 +304,12 @@ async fn warnings(
     let mut found = BTreeMap::new();
     for list in lists {
         let (name, events) = list?;
-        let telling = events.into_iter().filter(|event| {
-            matches!(
-                event.reason.as_deref(),
-                Some("FailedCreate" | "ProvisioningFailed" | "FailedBinding")
-            )
-        });
-        if let Some(message) = telling.max_by_key(last_seen).and_then(|event| event.message) {
+        let is = |event: &Event, of: [&str; 3]| {
+            event.reason.as_deref().is_some_and(|reason| of.contains(&reason))
+        };
+        let telling = events.into_iter().filter(|event| is(event, STUCK) || is(event, SERVED));
+        let latest = telling.max_by_key(last_seen).filter(|event| is(event, STUCK));
+        if let Some(message) = latest.and_then(|event| event.message) {
             found.insert(name, message);
         }
     }

@@ -74,21 +74,38 @@ pub fn trouble(pods: &[&Pod]) -> Option<Trouble> {
         .find_map(|pod| unschedulable(pod).or_else(|| statuses(pod).find_map(container_trouble)))
 }
 
-/// What keeps a volume claim from being bound; `said` is what Kubernetes says of it in its Events.
-pub fn volume_trouble(claim: &PersistentVolumeClaim, said: Option<&String>) -> Option<Trouble> {
+/// What keeps a volume claim from being bound; `said` is what Kubernetes says of it in its Events, and `field` that of the spec
+/// which describes the volume.
+pub fn volume_trouble(
+    claim: &PersistentVolumeClaim,
+    said: Option<&String>,
+    field: &str,
+) -> Option<Trouble> {
     if !is_unbound(claim) {
         return None;
     }
     let spec = claim.spec.as_ref();
     let class = spec.and_then(|s| s.storage_class_name.as_deref()).filter(|c| !c.is_empty());
     let remedy = match class {
-        Some(class) => format!(
-            "Check that the StorageClass {class} exists (kubectl get storageclass) and can provide \
-             the size."
+        Some(class) => {
+            // One that had a volume once may have held data.
+            let another = if spec.is_some_and(|spec| spec.volume_name.is_none()) {
+                format!(
+                    " To use another one, delete the AgentFS and this claim, which holds nothing yet, \
+                     and apply the AgentFS with the right {field}.storageClassName."
+                )
+            } else {
+                String::new()
+            };
+            format!(
+                "Check that the StorageClass {class} exists (kubectl get storageclass) and can \
+                 provide the size.{another}"
+            )
+        }
+        None => format!(
+            "The cluster has no default StorageClass that serves it: make one the default, or name \
+             one in {field}.storageClassName."
         ),
-        None => "The cluster has no default StorageClass that serves it: make one the default, or \
-                 name one in spec.database.embedded.storage.storageClassName."
-            .into(),
     };
     let what =
         format!("The volume claim {} is not bound: {}", claim.name_any(), unpunctuated(said?));
@@ -293,6 +310,20 @@ mod tests {
             trouble.what,
             "A pod finds no node: 0/1 nodes are available: 1 Insufficient cpu"
         );
+    }
+
+    #[test]
+    fn a_claim_that_had_a_volume_once_is_not_to_be_deleted() {
+        let remedy = |spec: Value| {
+            let claim = json!({"metadata": {"name": "data"}, "spec": spec});
+            let said = "no".to_owned();
+            volume_trouble(&serde_json::from_value(claim).unwrap(), Some(&said), "f")
+                .unwrap()
+                .remedy
+        };
+        assert!(remedy(json!({"storageClassName": "fast"})).contains("delete"));
+        let lost = remedy(json!({"storageClassName": "fast", "volumeName": "pv-1"}));
+        assert!(!lost.contains("delete"), "{lost}");
     }
 
     #[test]

@@ -8,7 +8,9 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount,
+};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{Api, ObjectMeta};
 use kube::core::PartialObjectMeta;
@@ -46,6 +48,7 @@ pub fn start(
         .owns(scope.api::<StatefulSet>(), ours.clone())
         .owns(scope.api::<Deployment>(), ours.clone())
         .owns(scope.api::<Service>(), ours.clone())
+        .owns(scope.api::<ServiceAccount>(), ours.clone())
         .owns(scope.api::<Job>(), ours.clone())
         .owns(scope.api::<CronJob>(), ours.clone())
         .owns(scope.api::<PodDisruptionBudget>(), ours.clone())

@@ -1,5 +1,5 @@
-# Clients that put and get until /tmp/stop is there, then read again all that was acknowledged. Prints a line for each
-# request that failed, and one for each client at its end.
+# Clients that put and get, and search where SEARCH is set, until /tmp/stop is there; then read again all that was acknowledged.
+# Prints a line for each request that failed, and one for each client at its end.
 use strict;
 use warnings;
 use HTTP::Tiny;
@@ -7,6 +7,7 @@ use JSON::PP;
 
 $| = 1;
 my ($url, $key, $clients, $pause) = @ENV{qw(URL KEY CLIENTS PAUSE)};
+my @words = qw(peanuts walnuts cashews almonds figs dates);
 my $json = JSON::PP->new->allow_nonref;
 
 sub post {
@@ -32,10 +33,14 @@ sub work {
     my ($requests, $failed, @acknowledged) = (0, 0);
     until (-e '/tmp/stop') {
         my $path = "/load/$ENV{ROUND}/$client/$requests";
-        my $put = post($http, '/v1/put', { agent_id => 'load', path => $path, value => $requests });
+        my %note = (agent_id => 'load', path => $path, value => $requests);
+        @note{qw(value searchable)} = ("$words[$requests % @words] $requests", JSON::PP::true) if $ENV{SEARCH};
+        my $put = post($http, '/v1/put', \%note);
         push @acknowledged, $path if $put->{success};
         my $get = post($http, '/v1/get', { agent_id => 'load', path => $path });
-        for my $answer ($put, $get) {
+        my $query = { agent_id => 'load', query => $words[$client % @words] };
+        my @search = $ENV{SEARCH} ? post($http, '/v1/search', $query) : ();
+        for my $answer ($put, $get, @search) {
             $requests++;
             next if $answer->{success};
             $failed++;
@@ -45,6 +50,12 @@ sub work {
     }
     my $lost = grep { !holds($http, $_) } @acknowledged;
     print "client requests=$requests failed=$failed acknowledged=", scalar @acknowledged, " lost=$lost\n";
+}
+
+# The node may come to know of a Service's first pods a moment after they are Ready.
+for (1 .. 60) {
+    last if HTTP::Tiny->new(timeout => 5)->get("$url/livez")->{success};
+    sleep 1;
 }
 
 my @children;

@@ -39,6 +39,26 @@ impl<'a> Load<'a> {
         clients: u32,
         pause: Duration,
     ) -> Result<Load<'a>, Failure> {
+        Self::run(namespace, agentfs, clients, pause, false).await
+    }
+
+    /// The same with clients that also search.
+    pub async fn start_searching(
+        namespace: &'a Namespace,
+        agentfs: &str,
+        clients: u32,
+        pause: Duration,
+    ) -> Result<Load<'a>, Failure> {
+        Self::run(namespace, agentfs, clients, pause, true).await
+    }
+
+    async fn run(
+        namespace: &'a Namespace,
+        agentfs: &str,
+        clients: u32,
+        pause: Duration,
+        searches: bool,
+    ) -> Result<Load<'a>, Failure> {
         let image = script_image().await?;
         let pod = format!("load-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
         let script = indented(SCRIPT);
@@ -70,6 +90,7 @@ spec:
         - {{name: CLIENTS, value: "{clients}"}}
         - {{name: PAUSE, value: "{pause}"}}
         - {{name: ROUND, value: "{pod}"}}
+        - {{name: SEARCH, value: "{searches}"}}
         - name: KEY
           valueFrom: {{secretKeyRef: {{name: {agentfs}-admin-key, key: key}}}}
       securityContext:
@@ -81,6 +102,7 @@ spec:
       configMap: {{name: {pod}}}
 "#,
             pause = pause.as_secs_f64(),
+            searches = if searches { "1" } else { "" },
         );
         namespace.apply(&manifest).await?;
         namespace

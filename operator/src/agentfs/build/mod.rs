@@ -19,6 +19,7 @@ mod pooler_service;
 mod postgres_service;
 mod postgres_statefulset;
 mod server_deployment;
+mod service_account;
 pub mod variable;
 mod volume_claim;
 mod worker_deployment;
@@ -27,7 +28,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret, Service};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret, Service, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -41,6 +42,8 @@ use crate::crd::DeletionPolicy;
 /// Every child of an AgentFS. `S` tells whether they are [`Prepared`] or [`Applied`].
 #[derive(Clone, Debug)]
 pub struct Children<S: State> {
+    /// The ServiceAccount of all pods.
+    pub account: S::Of<ServiceAccount>,
     /// The first API key.
     pub admin_key: S::Of<Secret>,
     /// The embedded database.
@@ -135,6 +138,7 @@ pub struct Backup<S: State> {
 pub fn build(plan: &Plan) -> Result<Children<Prepared>, serde_json::Error> {
     let migration = migration(plan)?;
     Ok(Children {
+        account: Child::Wanted(service_account::build(plan)),
         admin_key: Child::made(
             plan.admin_key.as_ref().map(|key| admin_key_secret::build(plan, key)),
         ),

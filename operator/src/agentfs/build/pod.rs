@@ -53,6 +53,7 @@ pub(super) fn spec(plan: &Plan, pods: &PodPlan, user: i64) -> PodSpec {
     let settings = &pods.settings;
     let pull_secret = |secret: &ImagePullSecret| LocalObjectReference { name: secret.name.clone() };
     PodSpec {
+        service_account_name: Some(plan.names.account()),
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
         image_pull_secrets: filled(plan.image_pull_secrets.iter().map(pull_secret).collect()),

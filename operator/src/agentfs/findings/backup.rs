@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::{CronJob, CronJobStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt as _;
 
 use super::Facts;
 use crate::agentfs::conditions::{Finding, clock};
@@ -23,6 +24,9 @@ impl Facts<'_> {
             let (reason, what) = self.awaited();
             return Some(Finding::waiting(reason, format!("The backups wait for {what}")));
         }
+        if let Some(trouble) = self.backup_volume_trouble() {
+            return Some(Finding::Wrong(trouble));
+        }
         let (name, spec) = (self.plan.names.backup(), &backup.spec);
         Some(Finding::fine(
             Reason::Scheduled,
@@ -31,6 +35,13 @@ impl Facts<'_> {
                 spec.schedule, spec.time_zone
             ),
         ))
+    }
+
+    /// Why the volume of the backups will not be there. A claim that only waits for its first pod has no trouble.
+    fn backup_volume_trouble(&self) -> Option<Trouble> {
+        let claim = self.children.backup.volume.as_ref()?;
+        let said = self.observed.warnings.get(&claim.name_any());
+        pods::volume_trouble(claim, said, "spec.backup.volume")
     }
 
     fn backups_paused(&self, backup: &BackupPlan) -> Option<&'static str> {

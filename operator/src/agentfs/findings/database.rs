@@ -37,7 +37,10 @@ impl Facts<'_> {
         let said = |name: &str| self.observed.warnings.get(name);
         let volume = database.volume.as_ref();
         let trouble = volume
-            .and_then(|volume| pods::volume_trouble(volume, said(&volume.name_any())))
+            .and_then(|volume| {
+                let field = "spec.database.embedded.storage";
+                pods::volume_trouble(volume, said(&volume.name_any()), field)
+            })
             .or_else(|| pods::trouble(&pods))
             .or_else(|| {
                 let said = said(&set?.name_any()).filter(|_| pods.is_empty())?;

@@ -1,11 +1,14 @@
 //! The product on a real Kubernetes. Run by `tests/e2e/run`, which brings up the cluster and installs the operator.
 
 mod alone;
+mod children;
 mod manifests;
 mod moves;
 mod operations;
 mod parts;
+mod pooled;
 mod refusals;
 mod thin_line;
+mod troubles;
 mod under_load;
 mod worker_and_backup;

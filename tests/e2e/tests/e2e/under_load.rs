@@ -108,12 +108,16 @@ async fn parts_are_replaced_while_agents_work() -> Result<(), Failure> {
 
 #[tokio::test]
 #[ignore = "needs a cluster: make test-all"]
-async fn an_autoscaler_adds_pods_under_load() -> Result<(), Failure> {
+async fn an_autoscaler_adds_pods_under_load_and_takes_them_away_after_it() -> Result<(), Failure> {
     let scaled = AGENTFS.replace(
         "    replicas: 2\n",
         "    autoscaling: {minReplicas: 2, maxReplicas: 4, targetCPUUtilizationPercentage: 50}\n",
     );
     let namespace = Namespace::with_memory(&scaled).await?;
+    // An autoscaler waits five minutes before it goes down. Somebody's shorter window stays: it is no field of ours.
+    let window = r#"{"spec":{"behavior":{"scaleDown":{"stabilizationWindowSeconds":5}}}}"#;
+    let patch = ["patch", "hpa", "memory-api", "--type=merge", "--field-manager=somebody", "-p"];
+    namespace.kubectl(&[&patch[..], &[window]].concat()).await?;
     let load = Load::start(&namespace, "memory", 8, Duration::ZERO).await?;
     let replicas = async || {
         Ok(namespace.object("deployment", "memory-api").await?["spec"]["replicas"].clone())
@@ -127,5 +131,64 @@ async fn an_autoscaler_adds_pods_under_load() -> Result<(), Failure> {
     namespace.ready("memory").await?;
     let counts = load.stop().await?;
     assert_eq!((counts.failed, counts.lost), (0, 0), "{counts:?}");
+
+    let load = Load::start(&namespace, "memory", 1, Duration::from_millis(500)).await?;
+    eventually("fewer pods after it", replicas, |n| n.as_i64() == Some(2)).await?;
+    let left = async || pods(&namespace, "api").await;
+    eventually("the others are gone", left, |pods| pods.len() == 2).await?;
+    let counts = load.stop().await?;
+    assert_eq!((counts.failed, counts.lost), (0, 0), "{counts:?}");
+    let autoscaler = namespace.object("hpa", "memory-api").await?;
+    assert_eq!(autoscaler["spec"]["behavior"]["scaleDown"]["stabilizationWindowSeconds"], 5);
+    namespace.ready("memory").await.map(drop)
+}
+
+/// `kubectl drain`, of the API's pods alone: the database is on the node that is emptied, and there is no other. It asks for
+/// each pod's eviction, and the disruption budget lets one go at a time.
+async fn drain_api(namespace: &Namespace) -> Result<(), Failure> {
+    let before = pods(namespace, "api").await?;
+    let node = kubectl(&["get", "node", "-o", "jsonpath={.items[0].metadata.name}"]).await?;
+    let name = format!("app.kubernetes.io/component=api,test={}", namespace.name());
+    for pod in &before {
+        namespace.kubectl(&["label", "pod", pod, &format!("test={}", namespace.name())]).await?;
+    }
+    let drain = ["drain", &node, "--pod-selector", &name, "--ignore-daemonsets"];
+    let options = ["--delete-emptydir-data", "--timeout=120s"];
+    let arguments = [&drain[..], &options].concat();
+    let mut drained = std::pin::pin!(kubectl(&arguments));
+    // The first one leaves and its successor finds no node, so the second may not leave before there is one again.
+    let one_leaves = async || {
+        let leaving = "jsonpath={.items[*].metadata.deletionTimestamp}";
+        let get = ["get", "pod", "-l", "app.kubernetes.io/component=api", "-o", leaving];
+        let left = pods(namespace, "api").await?.iter().filter(|pod| before.contains(pod)).count();
+        Ok(left < before.len() || !namespace.kubectl(&get).await?.is_empty())
+    };
+    let held = async {
+        eventually("one pod is evicted", one_leaves, |leaves| *leaves).await?;
+        // Time for two more tries of the drain, at which the budget refuses.
+        tokio::time::sleep(Duration::from_secs(11)).await;
+        let status = namespace.object("deployment", "memory-api").await?["status"].take();
+        assert_eq!(status["readyReplicas"], 1, "the budget keeps one pod: {status}");
+        Ok::<_, Failure>(())
+    };
+    let held = tokio::select! {
+        held = held => held,
+        ended = &mut drained => Err(format!("the drain ended at once: {ended:?}").into()),
+    };
+    kubectl(&["uncordon", &node]).await?;
+    held?;
+    drained.await?;
+    kubectl(&["uncordon", &node]).await?;
+    rolled_out(namespace, "memory-api").await?;
+    let after = pods(namespace, "api").await?;
+    assert!(after.iter().all(|pod| !before.contains(pod)), "{before:?} and {after:?}");
     Ok(())
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: make test-all"]
+async fn a_node_is_drained_while_agents_work() -> Result<(), Failure> {
+    let namespace = Namespace::with_memory(AGENTFS).await?;
+    nothing_failed(&during(&namespace, async || drain_api(&namespace).await).await?);
+    namespace.ready("memory").await.map(drop)
 }

@@ -1,0 +1,183 @@
+//! What goes wrong is told by a condition and an Event, with a sentence that says what to do; mended, it goes on by itself.
+
+use agentfs_e2e::Failure;
+use agentfs_e2e::kubectl::{eventually, kubectl, with_input};
+use agentfs_e2e::namespace::Namespace;
+use serde_json::{Value, json};
+
+/// An AgentFS of one pod a part.
+fn agentfs(name: &str, database: &str) -> String {
+    format!(
+        "
+apiVersion: agentfs.io/v1alpha1
+kind: AgentFS
+metadata: {{name: {name}}}
+spec:
+  database: {database}
+  api: {{replicas: 1}}
+  pooler: {{replicas: 1}}
+  backup: {{enabled: false}}
+"
+    )
+}
+
+const EMBEDDED: &str = "{embedded: {storage: {size: 1Gi}}}";
+const EXTERNAL: &str = "{external: {secretRef: {name: memory-db}}}";
+
+/// Waits until a condition of `memory` is False for `reason` with all of `words` in its sentence, and an Event says the same.
+async fn told(
+    namespace: &Namespace,
+    condition: &str,
+    reason: &str,
+    words: &[&str],
+) -> Result<(), Failure> {
+    let conditions = async || {
+        let object = namespace.object("agentfs", "memory").await?;
+        Ok(object["status"]["conditions"].as_array().cloned().unwrap_or_default())
+    };
+    let says = |sentence: &Value| {
+        sentence.as_str().is_some_and(|sentence| words.iter().all(|word| sentence.contains(word)))
+    };
+    let tells = |conditions: &Vec<Value>| {
+        conditions.iter().any(|c| {
+            c["type"] == condition
+                && c["status"] == "False"
+                && c["reason"] == reason
+                && says(&c["message"])
+        })
+    };
+    let what = format!("{condition} is False for {reason} with {words:?}");
+    let conditions = eventually(&what, conditions, tells).await?;
+    let sentence = conditions.iter().find(|c| c["type"] == condition).map(|c| &c["message"]);
+    eprintln!("{condition} {reason}: {}", sentence.unwrap_or(&Value::Null));
+    let events = async || {
+        let of_it = format!("involvedObject.name=memory,reason={reason},type=Warning");
+        let events =
+            namespace.kubectl(&["get", "events", "--field-selector", &of_it, "-o", "json"]).await?;
+        Ok(serde_json::from_str::<Value>(&events)?["items"].take())
+    };
+    let tells = |events: &Value| {
+        events.as_array().is_some_and(|all| all.iter().any(|event| says(&event["message"])))
+    };
+    eventually(&format!("an Event tells of it: {what}"), events, tells).await.map(drop)
+}
+
+async fn patch(namespace: &Namespace, name: &str, spec: &Value) -> Result<(), Failure> {
+    let patch = json!({"spec": spec}).to_string();
+    namespace.kubectl(&["patch", "agentfs", name, "--type=merge", "-p", &patch]).await.map(drop)
+}
+
+async fn database_url(namespace: &Namespace, url: &str) -> Result<(), Failure> {
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "memory-db"},
+                        "stringData": {"DATABASE_URL": url}});
+    namespace.apply(&secret.to_string()).await.map(drop)
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: make test-all"]
+async fn an_external_database_that_cannot_be_had() -> Result<(), Failure> {
+    let namespace = Namespace::create().await?;
+    namespace.apply(&agentfs("store", EMBEDDED)).await?;
+    namespace.apply(&agentfs("memory", EXTERNAL)).await?;
+    let make = format!("kubectl create secret generic memory-db -n {}", namespace.name());
+    told(&namespace, "CredentialsReady", "SecretMissing", &["memory-db", &make]).await?;
+
+    database_url(&namespace, "mysql://somebody@somewhere/db").await?;
+    let words = ["Secret memory-db", "DATABASE_URL", "postgres://"];
+    told(&namespace, "CredentialsReady", "CredentialsUnusable", &words).await?;
+
+    database_url(&namespace, "postgres://agentfs:secret@nowhere.invalid/moved").await?;
+    let words = ["nowhere.invalid:5432", "Secret", "memory-db"];
+    told(&namespace, "SchemaReady", "MigrationFailed", &words).await?;
+
+    namespace.ready("store").await?;
+    namespace.sql("store", "postgres", "CREATE DATABASE moved OWNER agentfs").await?;
+    namespace.sql("store", "moved", "CREATE EXTENSION vector").await?;
+    database_url(&namespace, "postgres://agentfs:wrong@store-postgres/moved").await?;
+    let words = ["password authentication failed", "memory-db"];
+    told(&namespace, "SchemaReady", "MigrationFailed", &words).await?;
+    let said = namespace.object("agentfs", "memory").await?["status"].to_string();
+    assert!(!said.contains("agentfs:wrong"), "a password is shown: {said}");
+
+    let password = "go-template={{ .data.password | base64decode }}";
+    let password =
+        namespace.kubectl(&["get", "secret", "store-credentials", "-o", password]).await?;
+    let right = format!("postgres://agentfs:{password}@store-postgres/moved");
+    database_url(&namespace, &right).await?;
+    namespace.ready("memory").await?;
+
+    // It goes away while the API serves, and comes back.
+    patch(&namespace, "store", &json!({"suspend": true})).await?;
+    let words = ["memory-db", "kubectl logs", "deployment/memory-pooler"];
+    told(&namespace, "DatabaseReady", "DatabaseUnreachable", &words).await?;
+    patch(&namespace, "store", &json!({"suspend": false})).await?;
+    namespace.ready("memory").await.map(drop)
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: make test-all"]
+async fn an_image_that_does_not_exist_and_a_quota_that_is_used_up() -> Result<(), Failure> {
+    let namespace = Namespace::create().await?;
+    let quota = async |pods: &str| {
+        let hard = format!("--hard=pods={pods}");
+        namespace.kubectl(&["create", "quota", "small", &hard]).await
+    };
+    quota("0").await?;
+    namespace.apply(&agentfs("memory", EMBEDDED)).await?;
+    let words = ["exceeded quota: small", "ResourceQuota"];
+    told(&namespace, "DatabaseReady", "QuotaExceeded", &words).await?;
+    namespace.kubectl(&["delete", "quota", "small"]).await?;
+    namespace.ready("memory").await?;
+
+    quota("1").await?;
+    patch(&namespace, "memory", &json!({"api": {"replicas": 2}})).await?;
+    told(&namespace, "APIReady", "QuotaExceeded", &words).await?;
+    namespace.kubectl(&["delete", "quota", "small"]).await?;
+    namespace.ready("memory").await?;
+
+    patch(&namespace, "memory", &json!({"image": "localhost/agentfs/server:nowhere"})).await?;
+    let words = ["localhost/agentfs/server:nowhere", "kubectl describe pod"];
+    told(&namespace, "SchemaReady", "ImagePullFailed", &words).await?;
+    let api = namespace.object("deployment", "memory-api").await?;
+    assert_eq!(api["status"]["readyReplicas"], 2, "the API serves on");
+    patch(&namespace, "memory", &json!({"image": null})).await?;
+    namespace.ready("memory").await.map(drop)
+}
+
+/// A StorageClass like the cluster's own, under a name of its own; gone when the test is over.
+struct StorageClass(String);
+
+impl StorageClass {
+    async fn create(name: &str) -> Result<Self, Failure> {
+        let all = kubectl(&["get", "storageclass", "-o", "json"]).await?;
+        let mut class = serde_json::from_str::<Value>(&all)?["items"][0].take();
+        class["metadata"] = json!({"name": name});
+        with_input(&["apply", "-f", "-"], &class.to_string()).await?;
+        Ok(Self(name.to_owned()))
+    }
+}
+
+impl Drop for StorageClass {
+    fn drop(&mut self) {
+        let delete = ["delete", "storageclass", &self.0, "--wait=false"];
+        if let Err(error) = std::process::Command::new("kubectl").args(delete).output() {
+            eprintln!("StorageClass {} is left behind: {error}", self.0);
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: make test-all"]
+async fn volumes_that_do_not_bind() -> Result<(), Failure> {
+    let namespace = Namespace::create().await?;
+    let class = format!("class-{}", namespace.name());
+    let volume = json!({"size": "1Gi", "storageClassName": class});
+    let manifest = json!({"apiVersion": "agentfs.io/v1alpha1", "kind": "AgentFS", "metadata": {"name": "memory"},
+        "spec": {"database": {"embedded": {"storage": volume}}, "api": {"replicas": 1}, "backup": {"volume": volume}}});
+    namespace.apply(&manifest.to_string()).await?;
+    let words = |claim| [claim, class.as_str(), "kubectl get storageclass"];
+    told(&namespace, "DatabaseReady", "VolumePending", &words("data-memory-postgres-0")).await?;
+    told(&namespace, "BackupsScheduled", "VolumePending", &words("memory-backups")).await?;
+    let _class = StorageClass::create(&class).await?;
+    namespace.ready("memory").await.map(drop)
+}
