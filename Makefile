@@ -103,7 +103,7 @@ audit: ## Licences, sources and known weaknesses of the dependencies (needs carg
 	@$(CARGO) deny check
 
 .PHONY: bench-quick
-bench-quick: ## Gets and puts over HTTP beside pgbench, in one run
+bench-quick: ## Gets and puts over HTTP beside pgbench, embedding jobs, the local model, searches; the next three are its parts alone
 	@tests/load/bench-quick
 
 .PHONY: bench-jobs

@@ -91,3 +91,58 @@ impl Worker for QueryEmbedder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use futures::FutureExt as _;
+    use futures::future::BoxFuture;
+
+    use super::*;
+    use crate::batch::queue::{Bounds, Queue};
+    use crate::domain::DEFAULT_TENANT;
+    use crate::embedding::guarded::Telling;
+    use crate::embedding::{EmbedError, Embedder, Embedding, Model};
+    use crate::store::connect::DatabaseAddress;
+
+    /// Remembers what it was asked.
+    #[derive(Debug)]
+    struct Prompted(Model, Mutex<Vec<String>>);
+
+    impl Embedder for Prompted {
+        fn model(&self) -> &Model {
+            &self.0
+        }
+
+        fn embed<'a>(
+            &'a self,
+            texts: &'a [&'a str],
+        ) -> BoxFuture<'a, Result<Vec<Embedding>, EmbedError>> {
+            self.1.lock().unwrap().extend(texts.iter().map(|text| (*text).to_owned()));
+            let one = Embedding { vector: vec![1.0], tokens: 0, cut: false };
+            async move { Ok(vec![one; texts.len()]) }.boxed()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_query_goes_behind_the_prompt_of_its_model() {
+        let model =
+            Model { name: "m".into(), dimensions: 1, max_tokens: 9, query_prompt: "Search for: " };
+        let embedder = Arc::new(Prompted(model, Mutex::default()));
+        let metrics = Metrics::new().unwrap();
+        let nowhere = "postgres://u:p@127.0.0.1:1/d".to_owned().into();
+        let telling = Telling { meanwhile: "", late: "" };
+        let worker = QueryEmbedder {
+            embedder: Arc::new(Guarded::new(embedder.clone(), telling, metrics.clone())),
+            patience: Duration::from_mins(1),
+            pool: DatabaseAddress::parse(&nowhere).unwrap().pool(1),
+            metrics,
+        };
+        let bounds = Bounds { rows: 8, bytes: 1000 };
+        let queue = Queue::start("queries", 1, bounds, move || worker.clone());
+        let query = Query { tenant: DEFAULT_TENANT, text: "peanuts".into() };
+        assert_eq!(queue.ask(query).await.unwrap().unwrap()[..], [1.0]);
+        assert_eq!(*embedder.1.lock().unwrap(), ["Search for: peanuts"]);
+    }
+}
