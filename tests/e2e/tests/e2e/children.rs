@@ -121,10 +121,7 @@ async fn deleted(namespace: &Namespace) -> Result<(), Failure> {
         ("secret", "memory-credentials"),
     ];
     for (kind, name) in children {
-        let uid = async || Ok(namespace.object(kind, name).await?["metadata"]["uid"].take());
-        let before: Value = uid().await?;
-        namespace.kubectl(&["delete", kind, name, "--wait=false"]).await?;
-        eventually(&format!("{kind}/{name} comes back"), uid, |now| *now != before).await?;
+        namespace.comes_back(kind, name).await?;
     }
     namespace.ready("memory").await.map(drop)
 }
