@@ -126,9 +126,12 @@ async fn deleted(namespace: &Namespace) -> Result<(), Failure> {
     namespace.ready("memory").await.map(drop)
 }
 
+/// An object of somebody else's: its version, its kind and name, and the rest of its manifest.
+type Foreign = (&'static str, &'static str, &'static str);
+
 /// Objects of somebody else's under all names that the operator wants, by the condition that tells of them, in the order in
 /// which it does.
-const FOREIGN: [(&str, &[(&str, &str, &str)]); 7] = [
+const FOREIGN: [(&str, &[Foreign]); 7] = [
     (
         "CredentialsReady",
         &[
