@@ -121,17 +121,17 @@ async fn deleted(namespace: &Namespace) -> Result<(), Failure> {
         ("secret", "memory-credentials"),
     ];
     for (kind, name) in children {
-        let uid = async || Ok(namespace.object(kind, name).await?["metadata"]["uid"].take());
-        let before: Value = uid().await?;
-        namespace.kubectl(&["delete", kind, name, "--wait=false"]).await?;
-        eventually(&format!("{kind}/{name} comes back"), uid, |now| *now != before).await?;
+        namespace.comes_back(kind, name).await?;
     }
     namespace.ready("memory").await.map(drop)
 }
 
+/// An object of somebody else's: its version, its kind and name, and the rest of its manifest.
+type Foreign = (&'static str, &'static str, &'static str);
+
 /// Objects of somebody else's under all names that the operator wants, by the condition that tells of them, in the order in
 /// which it does.
-const FOREIGN: [(&str, &[(&str, &str, &str)]); 7] = [
+const FOREIGN: [(&str, &[Foreign]); 7] = [
     (
         "CredentialsReady",
         &[

@@ -39,9 +39,6 @@ async fn smoke() -> Result<(), Failure> {
 async fn one_agentfs_through_its_life() -> Result<(), Failure> {
     let (namespace, mut agent) = served().await?;
 
-    deleted_children_come_back(&namespace).await?;
-    edits_by_hand_are_repaired_and_others_fields_stay(&namespace).await?;
-    namespace.ready("memory").await?;
     operator_killed_goes_on(&namespace).await?;
     acknowledged_writes_survive_killed_pods(&namespace, &mut agent).await?;
     data_outlives_the_resource(&namespace, &mut agent).await
@@ -61,34 +58,6 @@ async fn deleted_children_come_back(namespace: &Namespace) -> Result<(), Failure
         namespace.comes_back(kind, name).await?;
     }
     namespace.ready("memory").await.map(drop)
-}
-
-async fn edits_by_hand_are_repaired_and_others_fields_stay(
-    namespace: &Namespace,
-) -> Result<(), Failure> {
-    namespace.kubectl(&["annotate", "deployment/memory-api", "example.com/owner=someone"]).await?;
-    let edits = [
-        (
-            "deployment",
-            "memory-api",
-            r#"{"spec":{"template":{"spec":{"terminationGracePeriodSeconds":7}}}}"#,
-        ),
-        ("service", "memory-api", r#"{"spec":{"selector":{"app.kubernetes.io/name":"else"}}}"#),
-        (
-            "statefulset",
-            "memory-postgres",
-            r#"{"spec":{"template":{"spec":{"terminationGracePeriodSeconds":7}}}}"#,
-        ),
-    ];
-    for (kind, name, edit) in edits {
-        let before = namespace.object(kind, name).await?["spec"].take();
-        namespace.kubectl(&["patch", kind, name, "--type=merge", "-p", edit]).await?;
-        let spec = async || Ok(namespace.object(kind, name).await?["spec"].take());
-        eventually(&format!("{kind}/{name} is repaired"), spec, |now| *now == before).await?;
-    }
-    let deployment = namespace.object("deployment", "memory-api").await?;
-    assert_eq!(deployment["metadata"]["annotations"]["example.com/owner"], "someone");
-    Ok(())
 }
 
 /// Kills pods without grace, which is kill -9 for what runs in them.
