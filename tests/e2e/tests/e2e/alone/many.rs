@@ -47,6 +47,8 @@ async fn measured(namespaces: &[Namespace]) -> Result<(), Failure> {
     for namespace in namespaces {
         create(namespace, secret).await?;
     }
+    let leads = async || operator::metric("agentfs_operator_leader").await;
+    eventually("the operator leads", leads, |leads| *leads > 0.0).await?;
     let count = async || operator::metric("agentfs_operator_reconciles_total").await;
     let (restarts, before) = (operator::restarts().await?, count().await?);
     let began = Instant::now();
