@@ -37,7 +37,7 @@ pub struct RunSettings {
     pub listen: SocketAddr,
 
     /// How many resources are worked on at once.
-    #[arg(long, env = "AGENTFS_OPERATOR_CONCURRENCY", default_value_t = 8,
+    #[arg(long, env = "AGENTFS_OPERATOR_CONCURRENCY", default_value_t = 16,
           value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrency: u16,
 

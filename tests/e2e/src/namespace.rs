@@ -20,6 +20,9 @@ impl Namespace {
         let namespace = Self { name };
         let label = "pod-security.kubernetes.io/enforce=restricted";
         kubectl(&["label", "namespace", &namespace.name, label]).await?;
+        // Without it no pod can be made.
+        let account = async || namespace.object("serviceaccount", "default").await;
+        eventually("the namespace has its service account", account, |_| true).await?;
         Ok(namespace)
     }
 

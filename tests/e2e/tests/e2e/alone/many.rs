@@ -47,6 +47,8 @@ async fn measured(namespaces: &[Namespace]) -> Result<(), Failure> {
     for namespace in namespaces {
         create(namespace, secret).await?;
     }
+    let leads = async || operator::metric("agentfs_operator_leader").await;
+    eventually("the operator leads", leads, |leads| *leads > 0.0).await?;
     let count = async || operator::metric("agentfs_operator_reconciles_total").await;
     let (restarts, before) = (operator::restarts().await?, count().await?);
     let began = Instant::now();
@@ -100,8 +102,10 @@ async fn children_are_there() -> Result<(), Failure> {
     for (kind, count) in
         [("deployments", 2 * ALL), ("services", 2 * ALL), ("cronjobs", ALL), ("jobs", ALL)]
     {
-        let names = kubectl(&["get", kind, "-A", "-l", ours, "-o", "name"]).await?;
-        assert_eq!(names.lines().count(), count, "{kind}");
+        let names = async || kubectl(&["get", kind, "-A", "-l", ours, "-o", "name"]).await;
+        // Those of a test before may be leaving still.
+        let all = |names: &String| names.lines().count() == count;
+        eventually(&format!("there are {count} {kind}"), names, all).await?;
     }
     Ok(())
 }
