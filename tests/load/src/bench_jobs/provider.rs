@@ -36,12 +36,9 @@ struct Asked<'a> {
 
 async fn answer(State(vector): State<&'static str>, body: Bytes) -> impl IntoResponse {
     let count = serde_json::from_slice::<Asked<'_>>(&body).map_or(0, |asked| asked.input.len());
-    let mut answer = String::with_capacity(count * (vector.len() + 40) + 60);
-    answer.push_str("{\"data\":[");
-    for index in 0..count {
-        let before = if index == 0 { "" } else { "," };
-        answer.push_str(&format!("{before}{{\"index\":{index},\"embedding\":[{vector}]}}"));
-    }
-    answer.push_str(&format!("],\"usage\":{{\"total_tokens\":{}}}}}", TOKENS * count));
+    let item = |index| format!("{{\"index\":{index},\"embedding\":[{vector}]}}");
+    let items: Vec<String> = (0..count).map(item).collect();
+    let (items, tokens) = (items.join(","), TOKENS * count);
+    let answer = format!("{{\"data\":[{items}],\"usage\":{{\"total_tokens\":{tokens}}}}}");
     ([(CONTENT_TYPE, "application/json")], answer)
 }
