@@ -100,7 +100,7 @@ impl EmbeddingSettings {
             about: "seconds that a search waits for its query's embedding, 1 to 20; then it goes by words (3)",
         },
         Described { name: BATCH, about: "texts embedded together, 1 to 256 (64)" },
-        Described { name: CONCURRENCY, about: "batches a worker has under way at a time (2)" },
+        Described { name: CONCURRENCY, about: "batches a worker has under way at a time (4)" },
         Described {
             name: LEASE,
             about: "seconds after which another worker may take a claimed job (120)",
@@ -116,7 +116,7 @@ impl EmbeddingSettings {
         let next = next(reader);
         let query_timeout = number(reader, QUERY_TIMEOUT, 3, 1, 20);
         let batch = number(reader, BATCH, 64, 1, 256);
-        let concurrency = number(reader, CONCURRENCY, 2, 1, 32);
+        let concurrency = number(reader, CONCURRENCY, 4, 1, 32);
         let lease = number(reader, LEASE, 120, 2, 3600);
         let tokens_per_day =
             reader.parsed(TOKENS, Some(2_000_000), "a whole number, 0 for unlimited", |text| {

@@ -1,4 +1,4 @@
-//! What a worker has made of its jobs, written in one transaction.
+//! What a worker has made of its jobs.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -38,6 +38,9 @@ pub enum Outcome {
         reason: String,
     },
 }
+
+/// Nobody waits for the disk: what a crash of PostgreSQL takes back, jobs and embeddings together, is done again.
+const BEGIN: &str = "BEGIN; SET LOCAL synchronous_commit = off";
 
 /// Holds the heads that are still what was embedded, so that nothing newer is embedded before this is written.
 const HOLD_HEADS: &str = "
@@ -79,8 +82,24 @@ SELECT k.tenant_id, k.agent_id, k.path, $1, k.version_id, ($6::real[])[(k.n - 1)
 ON CONFLICT (tenant_id, agent_id, path, model_id) DO UPDATE
    SET version_id = excluded.version_id, embedding = excluded.embedding, created_at = excluded.created_at";
 
-/// Writes what became of a claim's jobs: tokens, embeddings of what is still the latest, and the jobs themselves.
-/// `outcomes` are the jobs', in their order. Locks in the order of everywhere: quota rows, heads, jobs, embeddings.
+/// Counts what `outcomes` cost, whatever becomes of them then: the provider has done its work. By itself, since whoever
+/// holds a tenant's quota row lets all its other batches and writes wait.
+pub async fn count_tokens(
+    pool: &PgPool,
+    claim: &Claim,
+    outcomes: &[Outcome],
+) -> Result<(), StoreError> {
+    let mut used: BTreeMap<TenantId, i64> = BTreeMap::new();
+    for (job, outcome) in claim.jobs.iter().zip(outcomes) {
+        if let Outcome::Embedded { tokens, .. } = outcome {
+            *used.entry(job.tenant).or_default() += tokens;
+        }
+    }
+    quota::count_tokens(pool, &used).await
+}
+
+/// Writes what became of a claim's jobs: embeddings of what is still the latest, and the jobs themselves.
+/// `outcomes` are the jobs', in their order. Locks in the order of everywhere: heads, jobs, embeddings.
 pub async fn finish(
     pool: &PgPool,
     model: i32,
@@ -88,8 +107,7 @@ pub async fn finish(
     outcomes: &[Outcome],
 ) -> Result<(), StoreError> {
     let finished: Vec<(&Job, &Outcome)> = claim.jobs.iter().zip(outcomes).collect();
-    let mut transaction = pool.begin().await?;
-    count(&mut transaction, &finished).await?;
+    let mut transaction = pool.begin_with(BEGIN).await?;
     let mut embedded: Vec<(&Job, &[f32])> = finished
         .iter()
         .filter_map(|(job, outcome)| match outcome {
@@ -106,19 +124,6 @@ pub async fn finish(
     write(&mut transaction, model, &embedded).await?;
     transaction.commit().await?;
     Ok(())
-}
-
-async fn count(
-    connection: &mut PgConnection,
-    finished: &[(&Job, &Outcome)],
-) -> Result<(), StoreError> {
-    let mut used: BTreeMap<TenantId, i64> = BTreeMap::new();
-    for (job, outcome) in finished {
-        if let Outcome::Embedded { tokens, .. } = outcome {
-            *used.entry(job.tenant).or_default() += tokens;
-        }
-    }
-    quota::count_tokens(connection, &used).await
 }
 
 async fn hold_heads(

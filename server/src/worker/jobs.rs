@@ -85,7 +85,8 @@ impl Worker {
         for outcome in &outcomes {
             self.metrics.embedding_outcome(name(outcome));
         }
-        self.finish(model, &claim, &outcomes).await?;
+        self.written(|| embeddings::count_tokens(&self.pool, &claim, &outcomes)).await?;
+        self.written(|| embeddings::finish(&self.pool, model, &claim, &outcomes)).await?;
         Ok(claim.jobs.len())
     }
 
@@ -114,15 +115,13 @@ impl Worker {
     }
 
     /// Where the database does not take it at last, the lease brings the jobs back.
-    async fn finish(
-        &self,
-        model: i32,
-        claim: &Claim,
-        outcomes: &[Outcome],
-    ) -> Result<(), StoreError> {
+    async fn written<F>(&self, write: impl Fn() -> F) -> Result<(), StoreError>
+    where
+        F: Future<Output = Result<(), StoreError>>,
+    {
         let mut tries = 1;
         loop {
-            match embeddings::finish(&self.pool, model, claim, outcomes).await {
+            match write().await {
                 Err(error) if error.passes() && tries < FINISH_TRIES => {
                     tokio::time::sleep(jittered(POLL / 4 * tries)).await;
                     tries += 1;
