@@ -21,7 +21,11 @@ fn folder_of(model: &str) -> PathBuf {
 }
 
 fn load(precision: Precision) -> Local {
-    Local::load_with(&folder(), Some(precision)).expect("loads")
+    load_from(&folder(), precision)
+}
+
+fn load_from(folder: &Path, precision: Precision) -> Local {
+    Local::load_with(folder, Some(precision)).expect("loads")
 }
 
 async fn embed(model: &Local, texts: &[&str]) -> Vec<Embedding> {
@@ -96,18 +100,18 @@ async fn a_text_without_words_and_one_that_never_ends_have_vectors() {
 }
 
 /// Of 90 questions, for how many hundredths the right note is first, and among the first three.
-async fn found(folder: &Path, precision: Precision) -> (usize, usize) {
-    let model = Local::load_with(folder, Some(precision)).expect("loads");
+async fn found(model: &Local) -> (usize, usize) {
+    let precision = model.precision();
     let notes: Vec<&str> = include_str!("data/notes.txt").lines().collect();
     let questions: Vec<(&str, &str)> =
         include_str!("data/questions.tsv").lines().map(|l| l.split_once('\t').unwrap()).collect();
     assert_eq!((notes.len(), questions.len()), (300, 90));
-    let vectors = embed(&model, &notes).await;
+    let vectors = embed(model, &notes).await;
     let prompt = model.model().query_prompt;
     let asked: Vec<String> =
         questions.iter().map(|(_, question)| format!("{prompt}{question}")).collect();
     let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
-    let asked = embed(&model, &asked).await;
+    let asked = embed(model, &asked).await;
     let places = asked.iter().zip(&questions).map(|(asked, (note, question))| {
         let right = notes.iter().position(|other| other == note).expect("a note");
         let similarity = |note: &Embedding| cosine(&asked.vector, &note.vector);
@@ -134,7 +138,7 @@ async fn found(folder: &Path, precision: Precision) -> (usize, usize) {
 #[tokio::test]
 async fn a_note_is_found_by_a_question_in_other_words() {
     for precision in [Precision::Single, Precision::Eight] {
-        let (first, among_three) = found(&folder(), precision).await;
+        let (first, among_three) = found(&load(precision)).await;
         assert!(first >= 70 && among_three >= 95, "{first} %, {among_three} %");
     }
 }
@@ -143,7 +147,8 @@ async fn a_note_is_found_by_a_question_in_other_words() {
 #[ignore = "its model comes by Maven; make test-all runs it"]
 async fn bge_finds_a_note_by_a_question_in_other_words() {
     for precision in [Precision::Single, Precision::Eight] {
-        let (first, among_three) = found(&folder_of("bge-small-en-v1.5"), precision).await;
+        let (first, among_three) =
+            found(&load_from(&folder_of("bge-small-en-v1.5"), precision)).await;
         assert!(first >= 80 && among_three >= 90, "{first} %, {among_three} %");
     }
 }

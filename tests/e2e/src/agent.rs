@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::Failure;
 use crate::forward::Forward;
-use crate::kubectl::kubectl;
+use crate::namespace::Namespace;
 
 /// Speaks to the API of one AgentFS.
 #[derive(Debug)]
@@ -18,14 +18,11 @@ pub struct Agent {
 
 impl Agent {
     /// With the admin key that the operator made.
-    pub async fn of(namespace: &str, agentfs: &str) -> Result<Self, Failure> {
-        let secret = format!("{agentfs}-admin-key");
-        let template = "go-template={{ .data.key | base64decode }}";
-        let key =
-            kubectl(&["--namespace", namespace, "get", "secret", &secret, "-o", template]).await?;
+    pub async fn of(namespace: &Namespace, agentfs: &str) -> Result<Self, Failure> {
+        let key = namespace.secret(&format!("{agentfs}-admin-key"), "key").await?;
         let http =
             reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
-        Ok(Self { forward: Forward::to(namespace, &format!("{agentfs}-api")), key, http })
+        Ok(Self { forward: Forward::to(namespace.name(), &format!("{agentfs}-api")), key, http })
     }
 
     /// The answer to one request; an error when there was none or it was no success.

@@ -49,7 +49,7 @@ pub struct Request {
 
 impl Request {
     /// Whether it changes something.
-    pub fn is_write(&self) -> bool {
+    fn is_write(&self) -> bool {
         !matches!(self.right.verb.as_str(), "get" | "list" | "watch")
     }
 
@@ -94,6 +94,14 @@ impl AuditLog {
             .filter(|line| line.contains(OPERATOR))
             .filter_map(|l| request(l).transpose())
             .collect()
+    }
+
+    /// How often the operator wrote its Lease, and what else it wrote.
+    pub fn writes(&self) -> Result<(usize, Vec<Request>), Failure> {
+        let written = self.requests()?.into_iter().filter(Request::is_write);
+        let (leases, others): (Vec<_>, Vec<_>) =
+            written.partition(|request| request.right.resource == "leases");
+        Ok((leases.len(), others))
     }
 }
 

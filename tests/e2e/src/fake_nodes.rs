@@ -6,7 +6,7 @@ use tempfile::NamedTempFile;
 use tokio::process::{Child, Command};
 
 use crate::Failure;
-use crate::kubectl::{eventually, kubectl, with_input};
+use crate::kubectl::{at_last, eventually, kubectl, with_input};
 
 /// What a pod's spec says to run there and nowhere else.
 pub const PLACEMENT: &str =
@@ -50,9 +50,7 @@ impl FakeNodes {
 impl Drop for FakeNodes {
     fn drop(&mut self) {
         let delete = ["delete", "nodes", "-l", "type=fake", "--wait=false"];
-        if let Err(error) = std::process::Command::new("kubectl").args(delete).output() {
-            eprintln!("the fake nodes are left behind: {error}");
-        }
+        at_last(&delete, "the fake nodes are left behind");
     }
 }
 

@@ -64,6 +64,18 @@ where
     }
 }
 
+/// kubectl at the end of a test, where nothing can be waited for; `left` is what there is to say when it does not run.
+pub fn at_last(arguments: &[&str], left: &str) {
+    if let Err(error) = std::process::Command::new("kubectl").args(arguments).output() {
+        eprintln!("{left}: {error}");
+    }
+}
+
+/// Whether the status of an object is that of its present generation.
+pub fn is_current(object: &Value) -> bool {
+    object["status"]["observedGeneration"] == object["metadata"]["generation"]
+}
+
 /// The status of the condition `kind` of an object, or nothing.
 pub fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a str> {
     object["status"]["conditions"].as_array()?.iter().find(|c| c["type"] == kind)?["status"]

@@ -1,10 +1,10 @@
 //! A namespace of a test's own.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::Failure;
-use crate::kubectl::{condition, eventually, kubectl, with_input};
+use crate::kubectl::{at_last, condition, eventually, is_current, kubectl, with_input};
 
 /// A namespace that enforces the restricted Pod Security Standard; removed when the test is over, whatever became of it.
 #[derive(Debug)]
@@ -26,10 +26,10 @@ impl Namespace {
         Ok(namespace)
     }
 
-    /// Makes one with the AgentFS `memory` of `manifest`, and waits until that is Ready.
-    pub async fn with_memory(manifest: &str) -> Result<Self, Failure> {
+    /// Makes one with the AgentFS `memory` of `spec`, and waits until that is Ready.
+    pub async fn with_memory(spec: &str) -> Result<Self, Failure> {
         let namespace = Self::create().await?;
-        namespace.apply(manifest).await?;
+        namespace.agentfs("memory", spec).await?;
         namespace.ready("memory").await?;
         Ok(namespace)
     }
@@ -42,6 +42,17 @@ impl Namespace {
     /// Applies a manifest in this namespace.
     pub async fn apply(&self, manifest: &str) -> Result<String, Failure> {
         with_input(&["--namespace", &self.name, "apply", "-f", "-"], manifest).await
+    }
+
+    /// Applies an AgentFS; `spec` are the lines below its `spec:`.
+    pub async fn agentfs(&self, name: &str, spec: &str) -> Result<(), Failure> {
+        self.apply(&agentfs(name, spec)).await.map(drop)
+    }
+
+    /// Merges fields into the spec of an AgentFS.
+    pub async fn change_spec(&self, name: &str, spec: &Value) -> Result<(), Failure> {
+        let patch = json!({"spec": spec}).to_string();
+        self.kubectl(&["patch", "agentfs", name, "--type=merge", "-p", &patch]).await.map(drop)
     }
 
     /// An object as JSON.
@@ -57,6 +68,16 @@ impl Namespace {
         eventually(&format!("{kind}/{name} comes back"), uid, |now| *now != before).await.map(drop)
     }
 
+    /// Deletes the migration of the AgentFS `memory` and those children, one after the other; all come back.
+    pub async fn children_come_back(&self, children: &[(&str, &str)]) -> Result<(), Failure> {
+        let job = ["get", "job", "-o", "jsonpath={.items[0].metadata.name}"];
+        let job = self.kubectl(&job).await?;
+        for (kind, name) in [("job", job.as_str())].iter().chain(children) {
+            self.comes_back(kind, name).await?;
+        }
+        self.ready("memory").await.map(drop)
+    }
+
     /// Waits until there is no such object.
     pub async fn gone(&self, kind: &str, name: &str) -> Result<(), Failure> {
         let get =
@@ -67,12 +88,9 @@ impl Namespace {
     /// Waits until the AgentFS is Ready for its present generation.
     pub async fn ready(&self, name: &str) -> Result<Value, Failure> {
         let get = async || self.object("agentfs", name).await;
-        eventually(&format!("AgentFS {name} is Ready"), get, |object| {
-            let current =
-                object["status"]["observedGeneration"] == object["metadata"]["generation"];
-            current && condition(object, "Ready") == Some("True")
-        })
-        .await
+        let ready =
+            |object: &Value| is_current(object) && condition(object, "Ready") == Some("True");
+        eventually(&format!("AgentFS {name} is Ready"), get, ready).await
     }
 
     /// What a statement answers, asked in the pod of the embedded database of `agentfs`.
@@ -88,6 +106,19 @@ impl Namespace {
         Ok(self.kubectl(&psql).await?.trim().to_owned())
     }
 
+    /// Makes a database for an AgentFS, in the embedded one of `agentfs`.
+    pub async fn new_database(&self, agentfs: &str, database: &str) -> Result<(), Failure> {
+        let create = format!("CREATE DATABASE {database} OWNER agentfs");
+        self.sql(agentfs, "postgres", &create).await?;
+        self.sql(agentfs, database, "CREATE EXTENSION vector").await.map(drop)
+    }
+
+    /// An entry of a Secret.
+    pub async fn secret(&self, name: &str, key: &str) -> Result<String, Failure> {
+        let template = format!("go-template={{{{ .data.{key} | base64decode }}}}");
+        self.kubectl(&["get", "secret", name, "-o", &template]).await
+    }
+
     /// The namespace's name.
     pub fn name(&self) -> &str {
         &self.name
@@ -97,8 +128,18 @@ impl Namespace {
 impl Drop for Namespace {
     fn drop(&mut self) {
         let delete = ["delete", "namespace", &self.name, "--ignore-not-found", "--wait=false"];
-        if let Err(error) = std::process::Command::new("kubectl").args(delete).output() {
-            eprintln!("namespace {} is left behind: {error}", self.name);
-        }
+        at_last(&delete, &format!("namespace {} is left behind", self.name));
     }
+}
+
+/// The manifest of an AgentFS; `spec` are the lines below its `spec:`.
+pub fn agentfs(name: &str, spec: &str) -> String {
+    format!(
+        "
+apiVersion: agentfs.io/v1alpha1
+kind: AgentFS
+metadata: {{name: {name}}}
+spec:
+{spec}"
+    )
 }

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::Failure;
 use crate::audit::OPERATOR;
-use crate::kubectl::{eventually, kubectl};
+use crate::kubectl::{at_last, eventually, kubectl};
 use crate::way::{Cut, Way};
 
 /// The Deployment in the cluster.
@@ -36,11 +36,7 @@ pub async fn away() -> Result<Away, Failure> {
 
 impl Drop for Away {
     fn drop(&mut self) {
-        if let Err(error) =
-            std::process::Command::new("kubectl").args(scale("--replicas=1")).output()
-        {
-            eprintln!("the operator does not come back: {error}");
-        }
+        at_last(&scale("--replicas=1"), "the operator does not come back");
     }
 }
 

@@ -6,6 +6,12 @@ use crate::namespace::Namespace;
 
 const SCRIPT: &str = include_str!("provider.pl");
 
+/// Makes the Secret `provider` with some key.
+pub async fn make_key(namespace: &Namespace) -> Result<(), Failure> {
+    let key = "--from-literal=OPENAI_API_KEY=anything";
+    namespace.kubectl(&["create", "secret", "generic", "provider", key]).await.map(drop)
+}
+
 /// Starts one behind the Service `name`, port 8080, with vectors of eight numbers; it wants some key.
 pub async fn start(namespace: &Namespace, name: &str) -> Result<(), Failure> {
     let image = script_image().await?;

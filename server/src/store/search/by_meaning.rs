@@ -11,7 +11,7 @@ use crate::store::embedding_models::Serving;
 /// 10 to 30 ms whatever there is.
 const COMPARED: i64 = 10_000;
 
-/// Every vector `$candidates` is compared. Heads are looked up from the nearest on until there are enough: what was
+/// Every vector of `$candidates` is compared. Heads are looked up from the nearest on until there are enough: what was
 /// overwritten, deleted or has expired is passed over.
 macro_rules! compare {
     ($first:literal, $candidates:expr) => {

@@ -125,13 +125,10 @@ async fn rank(
         By::Meaning(meant) | By::MeaningOrWords(meant) => {
             let near = by_meaning::nearest(moment, search, meant).await?;
             let waiting = Candidates::Waiting(meant.model.id);
-            if matches!(by, By::Meaning(_)) {
-                // What waits is only to be counted.
-                let counted = Search { words: &Words::of_query(""), ..*search };
-                let words = by_words::find(moment, &counted, waiting).await?;
-                return Ok((near, told(&words)));
-            }
-            let words = by_words::find(moment, search, waiting).await?;
+            // By meaning alone, what waits is only counted: without words none of it is found.
+            let none = Words::of_query("");
+            let words = if matches!(by, By::Meaning(_)) { &none } else { search.words };
+            let words = by_words::find(moment, &Search { words, ..*search }, waiting).await?;
             let found = told(&words);
             // Their likenesses are of different kinds, so only their ranks are compared; but shown as they are.
             let order = fuse(&near, &words.ranked);

@@ -3,14 +3,11 @@
 use agentfs_e2e::Failure;
 use agentfs_e2e::kubectl::{eventually, with_input};
 use agentfs_e2e::namespace::Namespace;
+use agentfs_e2e::provider;
 use serde_json::{Value, json};
 
 /// With every part that there can be.
-const AGENTFS: &str = "
-apiVersion: agentfs.io/v1alpha1
-kind: AgentFS
-metadata: {name: memory}
-spec:
+const SPEC: &str = "
   database: {embedded: {storage: {size: 1Gi}}}
   api:
     autoscaling: {minReplicas: 2, maxReplicas: 4, targetCPUUtilizationPercentage: 1000}
@@ -20,18 +17,12 @@ spec:
   backup: {volume: {size: 1Gi}}
 ";
 
-async fn provider_key(namespace: &Namespace) -> Result<(), Failure> {
-    let secret =
-        ["create", "secret", "generic", "provider", "--from-literal=OPENAI_API_KEY=anything"];
-    namespace.kubectl(&secret).await.map(drop)
-}
-
 #[tokio::test]
 #[ignore = "needs a cluster: make test-all"]
 async fn every_child_is_repaired_and_others_fields_stay() -> Result<(), Failure> {
     let namespace = Namespace::create().await?;
-    provider_key(&namespace).await?;
-    namespace.apply(AGENTFS).await?;
+    provider::make_key(&namespace).await?;
+    namespace.agentfs("memory", SPEC).await?;
     namespace.ready("memory").await?;
     others_fields(&namespace).await?;
     edited(&namespace).await?;
@@ -98,8 +89,6 @@ async fn edited(namespace: &Namespace) -> Result<(), Failure> {
 }
 
 async fn deleted(namespace: &Namespace) -> Result<(), Failure> {
-    let job =
-        namespace.kubectl(&["get", "job", "-o", "jsonpath={.items[0].metadata.name}"]).await?;
     let children = [
         ("serviceaccount", "memory-agentfs"),
         ("deployment", "memory-worker"),
@@ -115,15 +104,11 @@ async fn deleted(namespace: &Namespace) -> Result<(), Failure> {
         ("service", "memory-api"),
         ("service", "memory-postgres"),
         ("statefulset", "memory-postgres"),
-        ("job", job.as_str()),
         // Another key, and another password, are another migration.
         ("secret", "memory-admin-key"),
         ("secret", "memory-credentials"),
     ];
-    for (kind, name) in children {
-        namespace.comes_back(kind, name).await?;
-    }
-    namespace.ready("memory").await.map(drop)
+    namespace.children_come_back(&children).await
 }
 
 /// An object of somebody else's: its version, its kind and name, and the rest of its manifest.
@@ -210,14 +195,14 @@ const DEPLOYMENT: &str = "spec: {replicas: 0, selector: {matchLabels: {a: x}}, t
 #[ignore = "needs a cluster: make test-all"]
 async fn objects_of_others_under_our_names_are_told_of_and_never_touched() -> Result<(), Failure> {
     let namespace = Namespace::create().await?;
-    provider_key(&namespace).await?;
+    provider::make_key(&namespace).await?;
     for (version, called, rest) in FOREIGN.iter().flat_map(|(_, objects)| *objects) {
         let (kind, name) = called.split_once(' ').ok_or("no name")?;
         let manifest =
             format!("apiVersion: {version}\nkind: {kind}\nmetadata: {{name: {name}}}\n{rest}\n");
         namespace.apply(&manifest).await?;
     }
-    namespace.apply(AGENTFS).await?;
+    namespace.agentfs("memory", SPEC).await?;
 
     let longest = FOREIGN.iter().map(|(_, objects)| objects.len()).max().unwrap_or(0);
     for nth in 0..longest {

@@ -6,45 +6,32 @@ use agentfs_e2e::kubectl::{condition, eventually};
 use agentfs_e2e::namespace::Namespace;
 use serde_json::{Value, json};
 
-/// An AgentFS of one API pod with an embedded database.
-fn agentfs(name: &str) -> String {
-    format!(
-        "
-apiVersion: agentfs.io/v1alpha1
-kind: AgentFS
-metadata: {{name: {name}}}
-spec:
-  database: {{embedded: {{storage: {{size: 1Gi}}}}}}
-  api: {{replicas: 1}}
-  pooler: {{replicas: 1}}
-  backup: {{enabled: false}}
-"
-    )
-}
-
-async fn change_spec(namespace: &Namespace, spec: &Value) -> Result<(), Failure> {
-    let patch = json!({"spec": spec}).to_string();
-    namespace.kubectl(&["patch", "agentfs", "memory", "--type=merge", "-p", &patch]).await.map(drop)
-}
+/// One pod a part.
+const SPEC: &str = "
+  database: {embedded: {storage: {size: 1Gi}}}
+  api: {replicas: 1}
+  pooler: {replicas: 1}
+  backup: {enabled: false}
+";
 
 #[tokio::test]
 #[ignore = "needs a cluster: make test-all"]
 async fn stopped_resumed_and_moved_to_an_external_database() -> Result<(), Failure> {
     let namespace = Namespace::create().await?;
     for name in ["memory", "store"] {
-        namespace.apply(&agentfs(name)).await?;
+        namespace.agentfs(name, SPEC).await?;
     }
     for name in ["memory", "store"] {
         namespace.ready(name).await?;
     }
-    let mut agent = Agent::of(namespace.name(), "memory").await?;
+    let mut agent = Agent::of(&namespace, "memory").await?;
     agent.put("/notes/lunch", &json!("peanuts")).await?;
     stopped_and_resumed(&namespace, &mut agent).await?;
     moved_to_an_external_database(&namespace, &mut agent).await
 }
 
 async fn stopped_and_resumed(namespace: &Namespace, agent: &mut Agent) -> Result<(), Failure> {
-    change_spec(namespace, &json!({"suspend": true})).await?;
+    namespace.change_spec("memory", &json!({"suspend": true})).await?;
     let ours = "app.kubernetes.io/instance=memory,app.kubernetes.io/component!=migration";
     let pods = async || namespace.kubectl(&["get", "pods", "-l", ours, "-o", "name"]).await;
     eventually("all pods are gone", pods, String::is_empty).await?;
@@ -52,7 +39,7 @@ async fn stopped_and_resumed(namespace: &Namespace, agent: &mut Agent) -> Result
     let stopped =
         |object: &Value| object["status"].to_string().contains("nothing runs, and all data");
     eventually("the resource says so", get, stopped).await?;
-    change_spec(namespace, &json!({"suspend": false})).await?;
+    namespace.change_spec("memory", &json!({"suspend": false})).await?;
     namespace.ready("memory").await?;
     let got = async || agent.get("/notes/lunch").await;
     let value = eventually("the memory is served again", got, |_| true).await?;
@@ -65,13 +52,10 @@ async fn moved_to_an_external_database(
     agent: &mut Agent,
 ) -> Result<(), Failure> {
     // The database is another AgentFS's: PostgreSQL is PostgreSQL.
-    namespace.sql("store", "postgres", "CREATE DATABASE moved OWNER agentfs").await?;
-    namespace.sql("store", "moved", "CREATE EXTENSION vector").await?;
-    let password = "go-template={{ .data.password | base64decode }}";
-    let password =
-        namespace.kubectl(&["get", "secret", "store-credentials", "-o", password]).await?;
+    namespace.new_database("store", "moved").await?;
+    let password = namespace.secret("store-credentials", "password").await?;
     let external = json!({"embedded": null, "external": {"secretRef": {"name": "memory-db"}}});
-    change_spec(namespace, &json!({"database": external})).await?;
+    namespace.change_spec("memory", &json!({"database": external})).await?;
     let get = async || namespace.object("agentfs", "memory").await;
     let missing = |object: &Value| {
         condition(object, "CredentialsReady") == Some("False")

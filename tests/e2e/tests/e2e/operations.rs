@@ -10,11 +10,7 @@ use agentfs_e2e::namespace::Namespace;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-const AGENTFS: &str = "
-apiVersion: agentfs.io/v1alpha1
-kind: AgentFS
-metadata: {name: memory}
-spec:
+const SPEC: &str = "
   database: {embedded: {storage: {size: 1Gi}}}
   api: {replicas: 2}
   backup: {volume: {size: 1Gi}}
@@ -26,8 +22,8 @@ const TIMEOUT: &str = "600";
 #[tokio::test]
 #[ignore = "needs a cluster: make test-all"]
 async fn the_commands_of_the_operations_page_do_what_it_says() -> Result<(), Failure> {
-    let namespace = Namespace::with_memory(AGENTFS).await?;
-    let mut agent = Agent::of(namespace.name(), "memory").await?;
+    let namespace = Namespace::with_memory(SPEC).await?;
+    let mut agent = Agent::of(&namespace, "memory").await?;
     agent.put("/notes/lunch", &json!("peanuts")).await?;
 
     let examples = Examples::of(include_str!("../../../../docs/OPERATIONS.md"), "kubernetes");

@@ -4,11 +4,7 @@ use agentfs_e2e::Failure;
 use agentfs_e2e::namespace::Namespace;
 use serde_json::json;
 
-const AGENTFS: &str = "
-apiVersion: agentfs.io/v1alpha1
-kind: AgentFS
-metadata: {name: memory}
-spec:
+const SPEC: &str = "
   database: {embedded: {storage: {size: 1Gi}}}
   api:
     autoscaling: {minReplicas: 1, maxReplicas: 2}
@@ -22,7 +18,7 @@ spec:
 async fn parts_come_and_go_with_the_spec() -> Result<(), Failure> {
     let namespace = Namespace::create().await?;
     namespace.kubectl(&["create", "configmap", "logging", "--from-literal=level=warn"]).await?;
-    namespace.apply(AGENTFS).await?;
+    namespace.agentfs("memory", SPEC).await?;
     namespace.ready("memory").await?;
     let optional = [
         ("horizontalpodautoscaler", "memory-api"),
@@ -35,13 +31,12 @@ async fn parts_come_and_go_with_the_spec() -> Result<(), Failure> {
     for (kind, name) in optional {
         namespace.object(kind, name).await?;
     }
-    let without = json!({"spec": {
+    let without = json!({
         "api": {"autoscaling": null, "replicas": 1, "extraEnv": null},
         "pooler": {"enabled": false},
         "backup": {"enabled": false},
-    }});
-    let patch = ["patch", "agentfs", "memory", "--type=merge", "-p", &without.to_string()];
-    namespace.kubectl(&patch).await?;
+    });
+    namespace.change_spec("memory", &without).await?;
     for (kind, name) in optional {
         namespace.gone(kind, name).await?;
     }

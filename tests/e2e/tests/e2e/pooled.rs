@@ -11,11 +11,7 @@ use agentfs_e2e::namespace::Namespace;
 use agentfs_e2e::provider;
 use serde_json::{Value, json};
 
-const AGENTFS: &str = "
-apiVersion: agentfs.io/v1alpha1
-kind: AgentFS
-metadata: {name: memory}
-spec:
+const SPEC: &str = "
   database: {embedded: {storage: {size: 1Gi}}}
   api:
     replicas: 2
@@ -37,26 +33,18 @@ const HELD: &str =
 
 async fn served() -> Result<Namespace, Failure> {
     let namespace = Namespace::create().await?;
-    let secret =
-        ["create", "secret", "generic", "provider", "--from-literal=OPENAI_API_KEY=anything"];
-    namespace.kubectl(&secret).await?;
+    provider::make_key(&namespace).await?;
     provider::start(&namespace, "provider").await?;
-    namespace.apply(AGENTFS).await?;
+    namespace.agentfs("memory", SPEC).await?;
     namespace.ready("memory").await?;
     Ok(namespace)
-}
-
-/// The URL that an entry of a Secret holds.
-async fn url(namespace: &Namespace, secret: &str) -> Result<String, Failure> {
-    let template = "go-template={{ .data.DATABASE_URL | base64decode }}";
-    namespace.kubectl(&["get", "secret", secret, "-o", template]).await
 }
 
 #[tokio::test]
 #[ignore = "needs a cluster: make test-all"]
 async fn two_hundred_clients_share_a_pool_of_twenty() -> Result<(), Failure> {
     let namespace = served().await?;
-    let pool = url(&namespace, "memory-pooler").await?;
+    let pool = namespace.secret("memory-pooler", "DATABASE_URL").await?;
     // 200 connections to PgBouncer itself, by prepared statements, and 200 clients of the API beside them.
     let clients = CLIENTS.to_string();
     let bench = ["pgbench", "-n", "-M", "prepared", "-c", &clients, "-T", "25", "-f", "-", &pool];
@@ -76,7 +64,7 @@ async fn two_hundred_clients_share_a_pool_of_twenty() -> Result<(), Failure> {
     assert_eq!((counts.failed, counts.lost), (0, 0), "{counts:?}");
     assert!(counts.acknowledged > u64::from(CLIENTS), "the clients saw too little: {counts:?}");
     // What was written while all that went on is embedded, and found by its meaning.
-    let mut agent = Agent::of(namespace.name(), "memory").await?;
+    let mut agent = Agent::of(&namespace, "memory").await?;
     let query = json!({"agent_id": "load", "query": "figs", "mode": "semantic", "limit": 50});
     let found = async || agent.post("/v1/search", &query).await;
     let many = |answer: &Value| answer["results"].as_array().is_some_and(|all| all.len() == 50);
@@ -113,7 +101,7 @@ fn many_vectors() -> String {
 #[ignore = "needs a cluster: make test-all"]
 async fn searches_by_meaning_go_through_the_pool_and_use_the_index() -> Result<(), Failure> {
     let namespace = served().await?;
-    let mut agent = Agent::of(namespace.name(), "memory").await?;
+    let mut agent = Agent::of(&namespace, "memory").await?;
     for (path, value) in [("/likes", "figs figs"), ("/never", "peanuts peanuts peanuts")] {
         let note = json!({"agent_id": "ada", "path": path, "value": value, "searchable": true});
         let put = async || agent.post("/v1/put", &note).await;
@@ -126,7 +114,8 @@ async fn searches_by_meaning_go_through_the_pool_and_use_the_index() -> Result<(
 
     namespace.sql("memory", "agentfs", &many_vectors()).await?;
     // The pool's own URL is of no use for that.
-    let database = format!("DATABASE_URL={}", url(&namespace, "memory-credentials").await?);
+    let database =
+        format!("DATABASE_URL={}", namespace.secret("memory-credentials", "DATABASE_URL").await?);
     let index = ["agentfs-server", "admin", "embeddings", "index", "fake/8"];
     let index = [&["exec", "deployment/memory-api", "--", "env", &database][..], &index].concat();
     namespace.kubectl(&index).await?;
@@ -140,7 +129,7 @@ async fn searches_by_meaning_go_through_the_pool_and_use_the_index() -> Result<(
         .await?;
 
     // What such a search sets ends with its transaction: whoever has the connection next finds it as it was.
-    let pool = url(&namespace, "memory-pooler").await?;
+    let pool = namespace.secret("memory-pooler", "DATABASE_URL").await?;
     let set = "SELECT current_setting('enable_sort'), coalesce(current_setting('hnsw.ef_search', true), '-')";
     for _ in 0..5 {
         let psql = ["exec", "memory-postgres-0", "--", "psql", &pool, "-Atc", set];

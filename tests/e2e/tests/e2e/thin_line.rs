@@ -6,11 +6,7 @@ use agentfs_e2e::kubectl::{eventually, kubectl};
 use agentfs_e2e::namespace::Namespace;
 use serde_json::json;
 
-const AGENTFS: &str = "
-apiVersion: agentfs.io/v1alpha1
-kind: AgentFS
-metadata: {name: memory}
-spec:
+const SPEC: &str = "
   database: {embedded: {storage: {size: 1Gi}}}
   api:
     replicas: 2
@@ -20,8 +16,8 @@ spec:
 
 /// An AgentFS that serves, and an agent that has put a memory and got it back.
 async fn served() -> Result<(Namespace, Agent), Failure> {
-    let namespace = Namespace::with_memory(AGENTFS).await?;
-    let mut agent = Agent::of(namespace.name(), "memory").await?;
+    let namespace = Namespace::with_memory(SPEC).await?;
+    let mut agent = Agent::of(&namespace, "memory").await?;
     agent.put("/notes/lunch", &json!("peanuts")).await?;
     assert_eq!(agent.get("/notes/lunch").await?, Some(json!("peanuts")));
     Ok((namespace, agent))
@@ -45,19 +41,13 @@ async fn one_agentfs_through_its_life() -> Result<(), Failure> {
 }
 
 async fn deleted_children_come_back(namespace: &Namespace) -> Result<(), Failure> {
-    let job =
-        namespace.kubectl(&["get", "job", "-o", "jsonpath={.items[0].metadata.name}"]).await?;
     let children = [
         ("deployment", "memory-api"),
         ("service", "memory-api"),
         ("service", "memory-postgres"),
         ("statefulset", "memory-postgres"),
-        ("job", job.as_str()),
     ];
-    for (kind, name) in children {
-        namespace.comes_back(kind, name).await?;
-    }
-    namespace.ready("memory").await.map(drop)
+    namespace.children_come_back(&children).await
 }
 
 /// Kills pods without grace, which is kill -9 for what runs in them.
@@ -112,7 +102,7 @@ async fn data_outlives_the_resource(
         namespace.gone(kind, name).await?;
     }
     namespace.object("secret", "memory-credentials").await?;
-    namespace.apply(AGENTFS).await?;
+    namespace.agentfs("memory", SPEC).await?;
     namespace.ready("memory").await?;
     // The same agent: its key is still the key.
     let get = async || agent.get("/notes/lunch").await;

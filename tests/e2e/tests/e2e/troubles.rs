@@ -1,18 +1,14 @@
 //! What goes wrong is told by a condition and an Event, with a sentence that says what to do; mended, it goes on by itself.
 
 use agentfs_e2e::Failure;
-use agentfs_e2e::kubectl::{eventually, kubectl, with_input};
+use agentfs_e2e::kubectl::{at_last, eventually, kubectl, with_input};
 use agentfs_e2e::namespace::Namespace;
 use serde_json::{Value, json};
 
-/// An AgentFS of one pod a part.
-fn agentfs(name: &str, database: &str) -> String {
+/// One pod a part.
+fn spec(database: &str) -> String {
     format!(
         "
-apiVersion: agentfs.io/v1alpha1
-kind: AgentFS
-metadata: {{name: {name}}}
-spec:
   database: {database}
   api: {{replicas: 1}}
   pooler: {{replicas: 1}}
@@ -62,11 +58,6 @@ async fn told(
     eventually(&format!("an Event tells of it: {what}"), events, tells).await.map(drop)
 }
 
-async fn patch(namespace: &Namespace, name: &str, spec: &Value) -> Result<(), Failure> {
-    let patch = json!({"spec": spec}).to_string();
-    namespace.kubectl(&["patch", "agentfs", name, "--type=merge", "-p", &patch]).await.map(drop)
-}
-
 async fn database_url(namespace: &Namespace, url: &str) -> Result<(), Failure> {
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "memory-db"},
                         "stringData": {"DATABASE_URL": url}});
@@ -77,8 +68,8 @@ async fn database_url(namespace: &Namespace, url: &str) -> Result<(), Failure> {
 #[ignore = "needs a cluster: make test-all"]
 async fn an_external_database_that_cannot_be_had() -> Result<(), Failure> {
     let namespace = Namespace::create().await?;
-    namespace.apply(&agentfs("store", EMBEDDED)).await?;
-    namespace.apply(&agentfs("memory", EXTERNAL)).await?;
+    namespace.agentfs("store", &spec(EMBEDDED)).await?;
+    namespace.agentfs("memory", &spec(EXTERNAL)).await?;
     let make = format!("kubectl create secret generic memory-db -n {}", namespace.name());
     told(&namespace, "CredentialsReady", "SecretMissing", &["memory-db", &make]).await?;
 
@@ -91,26 +82,23 @@ async fn an_external_database_that_cannot_be_had() -> Result<(), Failure> {
     told(&namespace, "SchemaReady", "MigrationFailed", &words).await?;
 
     namespace.ready("store").await?;
-    namespace.sql("store", "postgres", "CREATE DATABASE moved OWNER agentfs").await?;
-    namespace.sql("store", "moved", "CREATE EXTENSION vector").await?;
+    namespace.new_database("store", "moved").await?;
     database_url(&namespace, "postgres://agentfs:wrong@store-postgres/moved").await?;
     let words = ["password authentication failed", "memory-db"];
     told(&namespace, "SchemaReady", "MigrationFailed", &words).await?;
     let said = namespace.object("agentfs", "memory").await?["status"].to_string();
     assert!(!said.contains("agentfs:wrong"), "a password is shown: {said}");
 
-    let password = "go-template={{ .data.password | base64decode }}";
-    let password =
-        namespace.kubectl(&["get", "secret", "store-credentials", "-o", password]).await?;
+    let password = namespace.secret("store-credentials", "password").await?;
     let right = format!("postgres://agentfs:{password}@store-postgres/moved");
     database_url(&namespace, &right).await?;
     namespace.ready("memory").await?;
 
     // It goes away while the API serves, and comes back.
-    patch(&namespace, "store", &json!({"suspend": true})).await?;
+    namespace.change_spec("store", &json!({"suspend": true})).await?;
     let words = ["memory-db", "kubectl logs", "deployment/memory-pooler"];
     told(&namespace, "DatabaseReady", "DatabaseUnreachable", &words).await?;
-    patch(&namespace, "store", &json!({"suspend": false})).await?;
+    namespace.change_spec("store", &json!({"suspend": false})).await?;
     namespace.ready("memory").await.map(drop)
 }
 
@@ -123,24 +111,24 @@ async fn an_image_that_does_not_exist_and_a_quota_that_is_used_up() -> Result<()
         namespace.kubectl(&["create", "quota", "small", &hard]).await
     };
     quota("0").await?;
-    namespace.apply(&agentfs("memory", EMBEDDED)).await?;
+    namespace.agentfs("memory", &spec(EMBEDDED)).await?;
     let words = ["exceeded quota: small", "ResourceQuota"];
     told(&namespace, "DatabaseReady", "QuotaExceeded", &words).await?;
     namespace.kubectl(&["delete", "quota", "small"]).await?;
     namespace.ready("memory").await?;
 
     quota("1").await?;
-    patch(&namespace, "memory", &json!({"api": {"replicas": 2}})).await?;
+    namespace.change_spec("memory", &json!({"api": {"replicas": 2}})).await?;
     told(&namespace, "APIReady", "QuotaExceeded", &words).await?;
     namespace.kubectl(&["delete", "quota", "small"]).await?;
     namespace.ready("memory").await?;
 
-    patch(&namespace, "memory", &json!({"image": "localhost/agentfs/server:nowhere"})).await?;
+    namespace.change_spec("memory", &json!({"image": "localhost/agentfs/server:nowhere"})).await?;
     let words = ["localhost/agentfs/server:nowhere", "kubectl describe pod"];
     told(&namespace, "SchemaReady", "ImagePullFailed", &words).await?;
     let api = namespace.object("deployment", "memory-api").await?;
     assert_eq!(api["status"]["readyReplicas"], 2, "the API serves on");
-    patch(&namespace, "memory", &json!({"image": null})).await?;
+    namespace.change_spec("memory", &json!({"image": null})).await?;
     namespace.ready("memory").await.map(drop)
 }
 
@@ -160,9 +148,7 @@ impl StorageClass {
 impl Drop for StorageClass {
     fn drop(&mut self) {
         let delete = ["delete", "storageclass", &self.0, "--wait=false"];
-        if let Err(error) = std::process::Command::new("kubectl").args(delete).output() {
-            eprintln!("StorageClass {} is left behind: {error}", self.0);
-        }
+        at_last(&delete, &format!("StorageClass {} is left behind", self.0));
     }
 }
 

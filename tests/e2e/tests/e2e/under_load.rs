@@ -8,11 +8,7 @@ use agentfs_e2e::load::{Counts, Load};
 use agentfs_e2e::namespace::Namespace;
 use serde_json::Value;
 
-const AGENTFS: &str = "
-apiVersion: agentfs.io/v1alpha1
-kind: AgentFS
-metadata: {name: memory}
-spec:
+const SPEC: &str = "
   database: {embedded: {storage: {size: 1Gi}}}
   api:
     replicas: 2
@@ -69,7 +65,7 @@ async fn pods(namespace: &Namespace, component: &str) -> Result<Vec<String>, Fai
 #[tokio::test]
 #[ignore = "needs a cluster: make test-all"]
 async fn parts_are_replaced_while_agents_work() -> Result<(), Failure> {
-    let namespace = Namespace::with_memory(AGENTFS).await?;
+    let namespace = Namespace::with_memory(SPEC).await?;
 
     let counts = during(&namespace, async || {
         restart(&namespace, "memory-api").await?;
@@ -109,7 +105,7 @@ async fn parts_are_replaced_while_agents_work() -> Result<(), Failure> {
 #[tokio::test]
 #[ignore = "needs a cluster: make test-all"]
 async fn an_autoscaler_adds_pods_under_load_and_takes_them_away_after_it() -> Result<(), Failure> {
-    let scaled = AGENTFS.replace(
+    let scaled = SPEC.replace(
         "    replicas: 2\n",
         "    autoscaling: {minReplicas: 2, maxReplicas: 4, targetCPUUtilizationPercentage: 50}\n",
     );
@@ -188,7 +184,7 @@ async fn drain_api(namespace: &Namespace) -> Result<(), Failure> {
 #[tokio::test]
 #[ignore = "needs a cluster: make test-all"]
 async fn a_node_is_drained_while_agents_work() -> Result<(), Failure> {
-    let namespace = Namespace::with_memory(AGENTFS).await?;
+    let namespace = Namespace::with_memory(SPEC).await?;
     nothing_failed(&during(&namespace, async || drain_api(&namespace).await).await?);
     namespace.ready("memory").await.map(drop)
 }

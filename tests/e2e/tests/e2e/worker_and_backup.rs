@@ -8,11 +8,7 @@ use agentfs_e2e::operator;
 use agentfs_e2e::provider;
 use serde_json::{Value, json};
 
-const AGENTFS: &str = "
-apiVersion: agentfs.io/v1alpha1
-kind: AgentFS
-metadata: {name: memory}
-spec:
+const SPEC: &str = "
   database: {embedded: {storage: {size: 1Gi}}}
   api: {replicas: 1}
   embeddings:
@@ -24,7 +20,7 @@ spec:
 #[ignore = "needs a cluster: make test-all"]
 async fn what_is_written_is_embedded_and_backed_up() -> Result<(), Failure> {
     let namespace = Namespace::create().await?;
-    namespace.apply(AGENTFS).await?;
+    namespace.agentfs("memory", SPEC).await?;
     // Without the key the memory is served, and the resource says what is missing.
     let get = async || namespace.object("agentfs", "memory").await;
     let missing = |object: &Value| {
@@ -33,14 +29,12 @@ async fn what_is_written_is_embedded_and_backed_up() -> Result<(), Failure> {
     };
     let object = eventually("the API serves without a key", get, missing).await?;
     assert!(object["status"].to_string().contains("create secret generic provider"), "{object}");
-    namespace
-        .kubectl(&["create", "secret", "generic", "provider", "--from-literal=OPENAI_API_KEY=one"])
-        .await?;
+    provider::make_key(&namespace).await?;
     provider::start(&namespace, "provider").await?;
     let ready = namespace.ready("memory").await?;
     assert_eq!(ready["status"]["worker"]["summary"], "1/1");
 
-    let mut agent = Agent::of(namespace.name(), "memory").await?;
+    let mut agent = Agent::of(&namespace, "memory").await?;
     for n in 0..3 {
         let note = json!({"agent_id": "ada", "path": format!("/notes/{n}"), "value": n, "searchable": true});
         let put = async || agent.post("/v1/put", &note).await;
@@ -70,8 +64,7 @@ async fn a_backup_needs_no_operator_and_restores(namespace: &Namespace) -> Resul
     let object = eventually("the backup is told of", get, fresh).await?;
     assert!(object["status"]["backup"]["lastSuccessfulTime"].is_string(), "{object}");
 
-    namespace.sql("memory", "postgres", "CREATE DATABASE restored OWNER agentfs").await?;
-    namespace.sql("memory", "restored", "CREATE EXTENSION vector").await?;
+    namespace.new_database("memory", "restored").await?;
     let image = namespace
         .kubectl(&[
             "get",

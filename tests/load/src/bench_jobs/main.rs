@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use agentfs_load::postgres::Postgres;
+use agentfs_load::program;
 use agentfs_load::servers::Servers;
 use agentfs_server::migrate;
 use anyhow::{Context as _, ensure};
@@ -37,21 +38,7 @@ const WITHIN: Duration = Duration::from_mins(5);
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    let mut servers = Servers::default();
-    let result = tokio::select! {
-        result = bench(&args, &mut servers) => result,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
-    };
-    // Whatever happened: nothing is left behind.
-    servers.end_all().await;
-    match result {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("bench-jobs: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    program::run("bench-jobs", async |servers| bench(&args, servers).await).await
 }
 
 /// Measures and prints; true when the limit is kept.

@@ -10,6 +10,7 @@ mod vectors;
 use std::process::ExitCode;
 
 use agentfs_load::postgres::Postgres;
+use agentfs_load::program;
 use agentfs_load::servers::{Servers, sibling};
 use agentfs_server::admin::{self, CreateKey};
 use agentfs_server::migrate;
@@ -37,24 +38,11 @@ struct Args {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    let mut servers = Servers::default();
-    let result = tokio::select! {
-        result = bench(&args, &mut servers) => result,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
-    };
-    // Whatever happened: nothing is left behind.
-    servers.end_all().await;
-    match result {
-        Ok(rows) if rows.iter().all(Row::is_good) => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("bench-search: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    program::run("bench-search", async |servers| bench(&args, servers).await).await
 }
 
-async fn bench(args: &Args, servers: &mut Servers) -> anyhow::Result<Vec<Row>> {
+/// Measures and prints; true when every row is good.
+async fn bench(args: &Args, servers: &mut Servers) -> anyhow::Result<bool> {
     let space = Space::new();
     let folder = tempfile::Builder::new().prefix("agentfs-bench-").tempdir()?;
     let postgres = Postgres::start(servers).await?;
@@ -94,7 +82,7 @@ async fn bench(args: &Args, servers: &mut Servers) -> anyhow::Result<Vec<Row>> {
         }
         servers.end("agentfs-server").await;
     }
-    Ok(rows)
+    Ok(rows.iter().all(Row::is_good))
 }
 
 /// As an operator does.

@@ -9,11 +9,7 @@ use agentfs_e2e::namespace::Namespace;
 use agentfs_e2e::node::kill_program;
 use tokio::time::sleep;
 
-const AGENTFS: &str = "
-apiVersion: agentfs.io/v1alpha1
-kind: AgentFS
-metadata: {name: memory}
-spec:
+const SPEC: &str = "
   database: {embedded: {storage: {size: 1Gi}}}
   api: {replicas: 2}
   rateLimits: {requestsPerMinute: 0, searchesPerMinute: 0}
@@ -30,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[tokio::test]
 #[ignore = "needs a cluster for itself: make test-all"]
 async fn agents_work_on_without_the_api_server_and_the_operator_after_it() -> Result<(), Failure> {
-    let namespace = Namespace::with_memory(AGENTFS).await?;
+    let namespace = Namespace::with_memory(SPEC).await?;
     let load = Load::start(&namespace, "memory", CLIENTS, PAUSE).await?;
     let gone = Instant::now();
     let mut kills = 0;

@@ -3,18 +3,14 @@
 use std::time::Duration;
 
 use agentfs_e2e::Failure;
-use agentfs_e2e::audit::{AuditLog, Request};
+use agentfs_e2e::audit::AuditLog;
 use agentfs_e2e::kubectl::eventually;
 use agentfs_e2e::namespace::Namespace;
 use agentfs_e2e::{operator, provider};
 use tokio::time::sleep;
 
 /// The autoscaler has nothing to choose, so that its measurements are all that changes.
-const AGENTFS: &str = "
-apiVersion: agentfs.io/v1alpha1
-kind: AgentFS
-metadata: {name: memory}
-spec:
+const SPEC: &str = "
   database: {embedded: {storage: {size: 1Gi}}}
   api:
     autoscaling: {minReplicas: 1, maxReplicas: 1}
@@ -37,16 +33,14 @@ const MOST_MEMORY: u64 = 20 * 1024; // KiB
 #[ignore = "needs a cluster for itself: make test-all"]
 async fn nothing_is_written_but_the_lease_and_memory_is_small() -> Result<(), Failure> {
     let namespace = Namespace::create().await?;
-    namespace
-        .kubectl(&["create", "secret", "generic", "provider", "--from-literal=OPENAI_API_KEY=one"])
-        .await?;
+    provider::make_key(&namespace).await?;
     provider::start(&namespace, "provider").await?;
-    namespace.apply(AGENTFS).await?;
+    namespace.agentfs("memory", SPEC).await?;
     namespace.ready("memory").await?;
     let quiet = async || {
         let log = AuditLog::from_now()?;
         sleep(QUIET).await;
-        Ok(writes(&log)?.1)
+        Ok(log.writes()?.1)
     };
     eventually("the operator comes to rest", quiet, Vec::is_empty).await?;
 
@@ -56,7 +50,7 @@ async fn nothing_is_written_but_the_lease_and_memory_is_small() -> Result<(), Fa
     };
     let log = AuditLog::from_now()?;
     sleep(rest).await;
-    let (renewals, others) = writes(&log)?;
+    let (renewals, others) = log.writes()?;
     let memory = operator::memory().await?;
     let requests = log.requests()?.len();
     eprintln!(
@@ -64,15 +58,7 @@ async fn nothing_is_written_but_the_lease_and_memory_is_small() -> Result<(), Fa
         rest.as_secs()
     );
     assert!(others.is_empty(), "at rest the operator wrote: {others:#?}");
-    assert!(renewals >= rest.as_secs() / LEASE_AT_LEAST_EVERY, "only {renewals} renewals");
+    assert!(renewals as u64 >= rest.as_secs() / LEASE_AT_LEAST_EVERY, "only {renewals} renewals");
     assert!(memory <= MOST_MEMORY, "the operator takes {memory} KiB");
     Ok(())
-}
-
-/// How often the operator wrote its Lease, and what else it wrote.
-fn writes(log: &AuditLog) -> Result<(u64, Vec<Request>), Failure> {
-    let written = log.requests()?.into_iter().filter(Request::is_write);
-    let (leases, others): (Vec<_>, Vec<_>) =
-        written.partition(|request| request.right.resource == "leases");
-    Ok((u64::try_from(leases.len())?, others))
 }

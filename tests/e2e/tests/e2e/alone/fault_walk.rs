@@ -6,18 +6,14 @@
 use std::time::Duration;
 
 use agentfs_e2e::Failure;
-use agentfs_e2e::kubectl::condition;
+use agentfs_e2e::kubectl::{condition, is_current};
 use agentfs_e2e::namespace::Namespace;
 use agentfs_e2e::operator::{Gate, Operator, away};
 use agentfs_e2e::way::Cut;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-const AGENTFS: &str = "
-apiVersion: agentfs.io/v1alpha1
-kind: AgentFS
-metadata: {name: memory}
-spec:
+const SPEC: &str = "
   database: {embedded: {storage: {size: 1Gi}}}
   api: {replicas: 1}
   pooler: {replicas: 1}
@@ -33,7 +29,7 @@ const MOST: usize = 100;
 /// One change of the spec, and how it is seen that it was carried out.
 struct Step {
     what: &'static str,
-    patch: Value,
+    change: Value,
     ready: bool,
     /// At least this many writes are due, or the walk walked nothing.
     writes: usize,
@@ -48,11 +44,10 @@ const POOL_SERVICE: (&str, &str) = ("service", "memory-pooler");
 const POOL_CONFIG: (&str, &str) = ("secret", "memory-pooler");
 
 fn steps() -> [Step; 5] {
-    let spec = |spec: Value| json!({"spec": spec});
     [
         Step {
             what: "made",
-            patch: json!({}),
+            change: json!({}),
             ready: true,
             writes: 15,
             there: &[("statefulset", "memory-postgres"), ("deployment", "memory-api"), BACKUPS],
@@ -60,9 +55,9 @@ fn steps() -> [Step; 5] {
         },
         Step {
             what: "without pool and backups, and scaled by CPU",
-            patch: spec(json!({"pooler": {"enabled": false}, "backup": {"enabled": false},
+            change: json!({"pooler": {"enabled": false}, "backup": {"enabled": false},
                 "api": {"autoscaling": {"minReplicas": 1, "maxReplicas": 1},
-                        "resources": {"requests": {"cpu": "50m"}}}})),
+                        "resources": {"requests": {"cpu": "50m"}}}}),
             ready: true,
             writes: 7,
             there: &[("horizontalpodautoscaler", "memory-api")],
@@ -70,7 +65,7 @@ fn steps() -> [Step; 5] {
         },
         Step {
             what: "stopped",
-            patch: spec(json!({"suspend": true})),
+            change: json!({"suspend": true}),
             ready: false,
             writes: 3,
             there: &[("pvc", "data-memory-postgres-0")],
@@ -78,7 +73,7 @@ fn steps() -> [Step; 5] {
         },
         Step {
             what: "resumed, with a pool",
-            patch: spec(json!({"suspend": false, "pooler": {"enabled": true}})),
+            change: json!({"suspend": false, "pooler": {"enabled": true}}),
             ready: true,
             writes: 7,
             there: &[POOL, POOL_SERVICE, POOL_CONFIG],
@@ -86,7 +81,7 @@ fn steps() -> [Step; 5] {
         },
         Step {
             what: "to be deleted with its data",
-            patch: spec(json!({"deletionPolicy": "Delete"})),
+            change: json!({"deletionPolicy": "Delete"}),
             ready: true,
             writes: 3,
             there: &[],
@@ -106,10 +101,9 @@ async fn an_operator_killed_at_every_write_comes_to_the_end() -> Result<(), Fail
 async fn walk(cut: Cut) -> Result<(), Failure> {
     let gate = Gate::open().await?;
     let namespace = Namespace::create().await?;
-    namespace.apply(AGENTFS).await?;
+    namespace.agentfs("memory", SPEC).await?;
     for step in steps() {
-        let patch = step.patch.to_string();
-        namespace.kubectl(&["patch", "agentfs", "memory", "--type=merge", "-p", &patch]).await?;
+        namespace.change_spec("memory", &step.change).await?;
         let (killed, writes) = timeout(STEP, chain(&gate, &namespace, &step, cut))
             .await
             .map_err(|_| format!("{}: not within {} s", step.what, STEP.as_secs()))??;
@@ -181,8 +175,7 @@ async fn is_done(namespace: &Namespace, ready: bool) -> Result<bool, Failure> {
     let wanted = if ready { "True" } else { "False" };
     loop {
         let object = namespace.object("agentfs", "memory").await?;
-        let is_current = object["status"]["observedGeneration"] == object["metadata"]["generation"];
-        if is_current
+        if is_current(&object)
             && condition(&object, "Ready") == Some(wanted)
             && condition(&object, "Progressing") == Some("False")
         {

@@ -11,11 +11,7 @@ use nix::sys::signal::Signal;
 use tokio::time::timeout;
 
 /// There is work to do for it, and nothing to start: its Secret is missing.
-const AGENTFS: &str = "
-apiVersion: agentfs.io/v1alpha1
-kind: AgentFS
-metadata: {name: memory}
-spec:
+const SPEC: &str = "
   database: {external: {secretRef: {name: memory-db}}}
 ";
 
@@ -34,7 +30,7 @@ async fn one_of_two_operators_leads_and_the_other_takes_over() -> Result<(), Fai
     let mut first = start("first").await?;
     led_by("first").await?;
     let second = start("second").await?;
-    namespace.apply(AGENTFS).await?;
+    namespace.agentfs("memory", SPEC).await?;
     repairs(&namespace, &first, &[&second]).await?;
 
     first.kill().await?;

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use agentfs_e2e::Failure;
-use agentfs_e2e::audit::{AuditLog, Request};
+use agentfs_e2e::audit::AuditLog;
 use agentfs_e2e::fake_nodes::{FakeNodes, PLACEMENT};
-use agentfs_e2e::kubectl::{condition, eventually, kubectl, with_input};
-use agentfs_e2e::namespace::Namespace;
+use agentfs_e2e::kubectl::{condition, eventually, is_current, kubectl, with_input};
+use agentfs_e2e::namespace::{Namespace, agentfs};
 use agentfs_e2e::operator;
 use serde_json::Value;
 use tokio::time::sleep;
@@ -53,7 +53,7 @@ async fn measured(namespaces: &[Namespace]) -> Result<(), Failure> {
     let (restarts, before) = (operator::restarts().await?, count().await?);
     let began = Instant::now();
     for namespace in namespaces {
-        create(namespace, agentfs).await?;
+        create(namespace, external).await?;
     }
     let applied = began.elapsed();
     let took = converged(began).await?;
@@ -75,16 +75,10 @@ async fn converged(began: Instant) -> Result<Duration, Failure> {
     loop {
         let list: Value =
             serde_json::from_str(&kubectl(&["get", "agentfs", "-A", "-o", "json"]).await?)?;
-        let is_current = |object: &&Value| {
-            object["status"]["observedGeneration"] == object["metadata"]["generation"]
-        };
-        let items = list["items"].as_array().map_or(&[][..], Vec::as_slice);
-        let current = items.iter().filter(is_current).count();
-        let ready = items
-            .iter()
-            .filter(is_current)
-            .filter(|o| condition(o, "Ready") == Some("True"))
-            .count();
+        let items = list["items"].as_array().into_iter().flatten();
+        let current: Vec<_> = items.filter(|object| is_current(object)).collect();
+        let ready = current.iter().filter(|o| condition(o, "Ready") == Some("True")).count();
+        let current = current.len();
         let took = began.elapsed();
         if ready == ALL {
             return Ok(took);
@@ -120,11 +114,7 @@ async fn a_new_operator_finds_nothing_to_do() -> Result<(), Failure> {
     let took = began.elapsed().as_secs();
     let memory = operator::memory().await?;
     eprintln!("a new operator has looked at all after {took} s; {memory} KiB of memory");
-    let written: Vec<_> = log
-        .requests()?
-        .into_iter()
-        .filter(|request| Request::is_write(request) && request.right.resource != "leases")
-        .collect();
+    let (_, written) = log.writes()?;
     assert!(written.is_empty(), "it wrote: {written:#?}");
     Ok(())
 }
@@ -149,16 +139,15 @@ stringData: {{DATABASE_URL: \"postgres://agentfs:secret@db.example/{database}\"}
     )
 }
 
-fn agentfs(number: usize) -> String {
-    format!(
-        "
-apiVersion: agentfs.io/v1alpha1
-kind: AgentFS
-metadata: {{name: memory-{number}}}
-spec:
+fn external(number: usize) -> String {
+    agentfs(
+        &format!("memory-{number}"),
+        &format!(
+            "
   database: {{external: {{secretRef: {{name: db-{number}}}}}}}
   api: {{replicas: 1, {PLACEMENT}}}
   pooler: {{replicas: 1, {PLACEMENT}}}
 "
+        ),
     )
 }
