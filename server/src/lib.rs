@@ -3,7 +3,7 @@
 pub mod admin;
 pub mod auth;
 pub mod batch;
-pub mod dev;
+pub mod commands;
 pub mod domain;
 pub mod embedding;
 pub mod exit;

@@ -5,10 +5,12 @@ use std::io::{IsTerminal as _, stdout};
 use std::pin::Pin;
 use std::process::ExitCode;
 
+use agentfs_postgres::{ExecArgs, StandaloneArgs, exec, run_standalone};
+use agentfs_server::commands::dev;
 use agentfs_server::migrate::leave_last_words;
 use agentfs_server::recovery::{BackupArgs, BackupError, back_up};
 use agentfs_server::settings::{DatabaseSettings, LogFormat, LogSettings, Settings};
-use agentfs_server::{admin, dev, listen, logging, migrate, serve, worker};
+use agentfs_server::{admin, listen, logging, migrate, serve, worker};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -36,9 +38,9 @@ enum Command {
     /// PostgreSQL, its schema, the API and the worker in one command, for one machine
     Dev(dev::DevArgs),
     #[command(hide = true)]
-    DevPostgres(dev::DevPostgresArgs),
-    #[command(hide = true)]
-    DevPostgresExec(dev::DevPostgresExecArgs),
+    DevPostgres(StandaloneArgs),
+    #[command(hide = true, name = agentfs_postgres::SUBCOMMAND)]
+    DevPostgresExec(ExecArgs),
 }
 
 /// Resolves when a signal asks for the end.
@@ -52,8 +54,8 @@ fn main() -> ExitCode {
         Command::Backup(args) => in_runtime(run_backup(args)),
         Command::Admin(args) => in_runtime(administer(args)),
         Command::Dev(args) => finish(dev::run(&args)),
-        Command::DevPostgres(args) => finish(dev::run_postgres(&args)),
-        Command::DevPostgresExec(args) => failed(dev::exec_postgres(&args)),
+        Command::DevPostgres(args) => finish(run_standalone(&args)),
+        Command::DevPostgresExec(args) => failed(exec(&args)),
     }
 }
 

@@ -4,13 +4,13 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
+use agentfs_postgres::client_programs;
 use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::process::Command;
 use url::Url;
 
 use super::error::BackupError;
-use crate::dev::{self, Version};
 
 /// Most of a program's words that are passed on.
 const MAX_SAID: usize = 2000;
@@ -76,16 +76,9 @@ impl Programs {
     /// Programs for a server of version `major`: those in `pg_bin` where it is given, else of that very version, else newer
     /// ones. Older ones refuse to dump it.
     pub(super) async fn find(pg_bin: Option<&Path>, major: u32) -> Result<Self, BackupError> {
-        let folders = pg_bin.map_or_else(folders, |folder| vec![folder.to_owned()]);
-        let mut best: Option<(u32, PathBuf)> = None;
-        for folder in folders {
-            let Some(found) = version(&folder).await else { continue };
-            let nearer = best.as_ref().is_none_or(|(best, _)| found < *best);
-            if found >= major && nearer {
-                best = Some((found, folder));
-            }
-        }
-        best.map(|(_, folder)| Self(folder))
+        client_programs(pg_bin, major)
+            .await
+            .map(Self)
             .ok_or(BackupError::NoProgram { program: "pg_dump", major })
     }
 
@@ -113,22 +106,6 @@ impl Programs {
         let said: String = said.chars().take(MAX_SAID).collect();
         Err(failed(if said.is_empty() { status.to_string() } else { said }))
     }
-}
-
-/// Where the programs may be: on PATH, and where the dev PostgreSQL is looked for.
-fn folders() -> Vec<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).chain(dev::folders_of_programs()).collect()
-}
-
-/// The major version of the `pg_dump` in a folder; `None` where there is none that works.
-async fn version(folder: &Path) -> Option<u32> {
-    let program = folder.join("pg_dump");
-    if !program.is_file() {
-        return None;
-    }
-    let output = Command::new(program).arg("--version").output().await.ok()?;
-    Version::parse(&String::from_utf8_lossy(&output.stdout)).map(|version| version.major())
 }
 
 #[cfg(test)]
@@ -172,13 +149,5 @@ mod tests {
             Some("/ca")
         );
         assert_eq!(root("postgres://a@h/d?sslmode=require"), None);
-    }
-
-    #[test]
-    fn versions_are_read_as_pg_dump_prints_them() {
-        let major = |said| Version::parse(said).map(|version| version.major());
-        assert_eq!(major("pg_dump (PostgreSQL) 17.5 (Debian 17.5-1.pgdg13+1)"), Some(17));
-        assert_eq!(major("pg_dump (PostgreSQL) 19beta1"), Some(19));
-        assert_eq!(major("pg_dump"), None);
     }
 }

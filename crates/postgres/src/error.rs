@@ -1,20 +1,11 @@
 //! What can go wrong with the PostgreSQL of one machine, each as a sentence that says what to do.
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::migrate::MigrateError;
-use crate::settings::SettingsError;
-use crate::store::StoreError;
-use crate::worker::WorkerError;
-
-/// A failure of `agentfs-server dev` or of its PostgreSQL.
+/// A failure to find PostgreSQL, to run it, or to end it. The sentences name the options of `agentfs-server dev`.
 #[derive(Debug, thiserror::Error)]
-pub enum DevError {
-    /// There is an embedding provider, but it cannot be used.
-    #[error(transparent)]
-    Worker(#[from] WorkerError),
+pub enum PostgresError {
     /// A file, folder or process could not be handled by the operating system.
     #[error("cannot {action} {path}: {source}")]
     Io {
@@ -156,37 +147,6 @@ pub enum DevError {
         /// Where to read on.
         log: PathBuf,
     },
-    /// The address of `--listen` cannot be had.
-    #[error("cannot listen on {address}: {source}. Choose another address by --listen.")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// The operating system's answer.
-        source: io::Error,
-    },
-    /// A setting of the environment is wrong.
-    #[error(transparent)]
-    Settings(#[from] SettingsError),
-    /// Logging is set wrongly.
-    #[error("{0}")]
-    Logging(String),
-    /// The schema could not be brought up to date, or the admin key of dev.env not stored.
-    #[error(transparent)]
-    Migrate(#[from] MigrateError),
-    /// The key of dev.env could not be stored.
-    #[error("cannot store the key of dev.env: {0}")]
-    Key(#[from] StoreError),
-    /// The API ended by itself.
-    #[error("the API ended: {0}")]
-    Serve(#[source] io::Error),
-    /// The API does not become ready on a database that runs.
-    #[error("the API on {address} was not ready after {seconds} s; its log lines say why.")]
-    ApiNotReady {
-        /// Where it was asked.
-        address: SocketAddr,
-        /// How long it was waited for.
-        seconds: u64,
-    },
     /// The change of user, or what follows it, failed in the new process.
     #[error("cannot {action} to run {program}: {source}")]
     Exec {
@@ -199,9 +159,9 @@ pub enum DevError {
     },
 }
 
-impl DevError {
-    /// Makes the [`DevError::Io`] of an attempt: `.map_err(DevError::io("read", path))`.
-    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+impl PostgresError {
+    /// Makes the [`PostgresError::Io`] of an attempt: `.map_err(PostgresError::io("read", path))`.
+    pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }
     }

@@ -4,22 +4,22 @@ use std::ffi::OsString;
 
 use nix::sys::signal::Signal;
 
-use super::data_folder::DataFolder;
-use super::error::DevError;
-use super::installation::Installation;
-use super::instance::SUPERUSER;
-use super::log_tail::LogTail;
-use super::process::{Process, describe};
+use crate::data_folder::DataFolder;
+use crate::error::PostgresError;
+use crate::installation::Installation;
+use crate::log_tail::LogTail;
+use crate::process::{Process, describe};
+use crate::role::SUPERUSER;
 
 /// Since this version a locale of PostgreSQL's own sorts and compares, independent of the system's.
 const BUILTIN_LOCALES: u32 = 17;
 
 /// Makes the folder's cluster. It is made under another name and renamed, so that a killed initdb harms nothing.
-pub(super) async fn make(
+pub(crate) async fn make(
     installation: &Installation,
     folder: &DataFolder,
     throwaway: bool,
-) -> Result<(), DevError> {
+) -> Result<(), PostgresError> {
     let unfinished = folder.make_unfinished_cluster()?;
     let mut arguments: Vec<OsString> = vec!["-D".into(), unfinished.clone().into()];
     let fixed = ["--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums", "--auth=scram-sha-256"];
@@ -44,7 +44,7 @@ pub(super) async fn make(
     if status.is_some_and(|status| status.success()) {
         return folder.adopt_cluster(&unfinished);
     }
-    Err(DevError::Failed {
+    Err(PostgresError::Failed {
         program: "initdb",
         status: describe(status),
         said: tail.complaints(),

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{Gid, Uid, User, getegid, geteuid};
 
-use super::error::DevError;
+use crate::error::PostgresError;
 
 /// The unprivileged users that root chooses from, the better one first.
 const CANDIDATES: [&str; 2] = ["postgres", "nobody"];
@@ -25,7 +25,7 @@ pub struct Account {
 
 impl Account {
     /// The user for new data: this process's own, or for root an unprivileged one.
-    pub(super) fn for_new_data() -> Result<Self, DevError> {
+    pub(crate) fn for_new_data() -> Result<Self, PostgresError> {
         if !geteuid().is_root() {
             return Ok(Self { name: name_of(geteuid()), uid: geteuid(), gid: getegid() });
         }
@@ -33,16 +33,20 @@ impl Account {
         found
             .filter(|user| !user.uid.is_root())
             .map(|user| Self { name: user.name, uid: user.uid, gid: user.gid })
-            .ok_or(DevError::NoAccount)
+            .ok_or(PostgresError::NoAccount)
     }
 
     /// The user for existing data: its owner, since PostgreSQL runs as nobody else.
-    pub(super) fn for_existing_data(path: &Path) -> Result<Self, DevError> {
-        let owner = fs::metadata(path).map_err(DevError::io("look at", path))?;
+    pub(crate) fn for_existing_data(path: &Path) -> Result<Self, PostgresError> {
+        let owner = fs::metadata(path).map_err(PostgresError::io("look at", path))?;
         let (uid, gid) = (Uid::from_raw(owner.uid()), Gid::from_raw(owner.gid()));
         let by_root = geteuid().is_root();
         if !may_run_as(geteuid(), uid) {
-            return Err(DevError::Foreign { path: path.to_owned(), owner: name_of(uid), by_root });
+            return Err(PostgresError::Foreign {
+                path: path.to_owned(),
+                owner: name_of(uid),
+                by_root,
+            });
         }
         Ok(Self { name: name_of(uid), uid, gid })
     }
@@ -58,7 +62,7 @@ impl Account {
     }
 
     /// The options that tell the exec subcommand to become this user; none where it is this user already.
-    pub(super) fn as_arguments(&self) -> Vec<OsString> {
+    pub(crate) fn as_arguments(&self) -> Vec<OsString> {
         if !self.is_another() {
             return Vec::new();
         }
@@ -71,22 +75,26 @@ impl Account {
     }
 
     /// Gives a file or folder that root just made to this user.
-    pub(super) fn own(&self, path: &Path) -> Result<(), DevError> {
+    pub(crate) fn own(&self, path: &Path) -> Result<(), PostgresError> {
         if self.is_another() {
             std::os::unix::fs::chown(path, Some(self.uid.as_raw()), Some(self.gid.as_raw()))
-                .map_err(DevError::io("change the owner of", path))?;
+                .map_err(PostgresError::io("change the owner of", path))?;
         }
         Ok(())
     }
 
     /// Refuses a path that this user, being another than this process's, cannot reach; `remedy` says what to do.
-    pub(super) fn must_reach(&self, path: &Path, remedy: &'static str) -> Result<(), DevError> {
+    pub(crate) fn must_reach(
+        &self,
+        path: &Path,
+        remedy: &'static str,
+    ) -> Result<(), PostgresError> {
         // What exists is looked at where it really is, since a link leads by another way.
         let real = path.canonicalize();
         match self.closed_on_the_way_to(real.as_deref().unwrap_or(path)) {
             Some(closed) if self.is_another() => {
                 let user = self.name.clone();
-                Err(DevError::Closed { user, path: path.to_owned(), closed, remedy })
+                Err(PostgresError::Closed { user, path: path.to_owned(), closed, remedy })
             }
             _ => Ok(()),
         }

@@ -11,19 +11,16 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 use tokio::time::{sleep, timeout};
 
-use super::cluster;
-use super::data_folder::DataFolder;
-use super::error::DevError;
-use super::installation::{Installation, Version};
-use super::leftover;
-use super::log_tail::LogTail;
-use super::process::{Process, describe};
-use super::setting::{SETTINGS, Setting};
-
-/// The superuser's role.
-pub(super) const SUPERUSER: &str = "postgres";
-/// The role that AgentFS uses, and the name of its database.
-const OWNER: &str = "agentfs";
+use crate::cluster;
+use crate::data_folder::DataFolder;
+use crate::error::PostgresError;
+use crate::installation::Installation;
+use crate::leftover;
+use crate::log_tail::LogTail;
+use crate::process::{Process, describe};
+use crate::role::{OWNER, SUPERUSER};
+use crate::setting::{SETTINGS, Setting};
+use crate::version::Version;
 
 /// How long PostgreSQL may take until it accepts connections: it may have a crash to recover from.
 const READY_WITHIN: Duration = Duration::from_mins(3);
@@ -60,7 +57,7 @@ impl Instance {
         installation: &Installation,
         folder: DataFolder,
         options: InstanceOptions,
-    ) -> Result<Self, DevError> {
+    ) -> Result<Self, PostgresError> {
         folder.account().must_reach(&installation.program("postgres"), REACHABLE_PROGRAMS)?;
         leftover::stop(&folder.cluster()).await?;
         let superuser_password = folder.password(SUPERUSER)?;
@@ -82,7 +79,7 @@ impl Instance {
     }
 
     /// Starts PostgreSQL again, on the same data and port, after it ended by itself.
-    pub async fn restart(&mut self) -> Result<(), DevError> {
+    pub async fn restart(&mut self) -> Result<(), PostgresError> {
         leftover::stop(&self.folder.cluster()).await?;
         let (process, port) = launch(
             &self.installation,
@@ -133,9 +130,9 @@ impl Instance {
     }
 
     /// Resolves when PostgreSQL ends, which nobody asked it to: the sentence to say then.
-    pub async fn ended(&mut self) -> DevError {
+    pub async fn ended(&mut self) -> PostgresError {
         let status = describe(self.process.ended().await);
-        DevError::Ended { status, log: self.folder.log_path() }
+        PostgresError::Ended { status, log: self.folder.log_path() }
     }
 
     /// Stops PostgreSQL and returns when it has ended: cleanly, or at once where the data is thrown away.
@@ -157,10 +154,10 @@ impl Instance {
     }
 
     /// Makes the role, the database and the extension where they are missing, and the role's password right.
-    async fn prepare(&self) -> Result<(), DevError> {
+    async fn prepare(&self) -> Result<(), PostgresError> {
         let failed = |action| {
             let path = self.folder.path().to_owned();
-            move |source| DevError::Sql { action, path, source }
+            move |source| PostgresError::Sql { action, path, source }
         };
         let superuser = connection(self.port, SUPERUSER, &self.superuser_password);
         let mut maintenance =
@@ -231,7 +228,7 @@ async fn launch(
     options: &InstanceOptions,
     superuser_password: &SecretString,
     wanted: Option<u16>,
-) -> Result<(Process, u16), DevError> {
+) -> Result<(Process, u16), PostgresError> {
     let mut wanted = wanted;
     let held_until = Instant::now() + HELD_WITHIN;
     loop {
@@ -257,7 +254,7 @@ async fn launch(
                 sleep(Duration::from_millis(200)).await;
             }
             Readiness::Ended(status) => {
-                return Err(DevError::Failed {
+                return Err(PostgresError::Failed {
                     program: "postgres",
                     status,
                     said: tail.complaints(),
@@ -278,7 +275,7 @@ async fn ready(
     port: u16,
     password: &SecretString,
     folder: &DataFolder,
-) -> Result<Readiness, DevError> {
+) -> Result<Readiness, PostgresError> {
     let options = connection(port, SUPERUSER, password);
     let deadline = Instant::now() + READY_WITHIN;
     loop {
@@ -302,9 +299,9 @@ async fn ready(
             let (seconds, log) = (READY_WITHIN.as_secs(), folder.log_path());
             return Err(if refused {
                 let path = folder.path().to_owned();
-                DevError::Sql { action: "log in as the superuser", path, source }
+                PostgresError::Sql { action: "log in as the superuser", path, source }
             } else {
-                DevError::NotReady { seconds, source, log }
+                PostgresError::NotReady { seconds, source, log }
             });
         }
         sleep(Duration::from_millis(20)).await;
@@ -337,9 +334,9 @@ fn arguments(folder: &DataFolder, options: &InstanceOptions, port: u16) -> Vec<O
     arguments
 }
 
-fn free_port() -> Result<u16, DevError> {
+fn free_port() -> Result<u16, PostgresError> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .and_then(|listener| listener.local_addr())
         .map(|address| address.port())
-        .map_err(DevError::io("find a free port on", Path::new("127.0.0.1")))
+        .map_err(PostgresError::io("find a free port on", Path::new("127.0.0.1")))
 }

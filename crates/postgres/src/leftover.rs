@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::time::sleep;
 
-use super::error::DevError;
+use crate::error::PostgresError;
 
 /// How long a fast shutdown, which writes a checkpoint, may take before it is cut short.
 const FAST: Duration = Duration::from_mins(1);
@@ -20,7 +20,7 @@ const FAST: Duration = Duration::from_mins(1);
 const IMMEDIATE: Duration = Duration::from_secs(15);
 
 /// Ends the processes that still work on `cluster`, and says whether there were any.
-pub(super) async fn stop(cluster: &Path) -> Result<bool, DevError> {
+pub async fn stop(cluster: &Path) -> Result<bool, PostgresError> {
     if working_on(cluster).is_empty() {
         return Ok(false);
     }
@@ -37,7 +37,9 @@ pub(super) async fn stop(cluster: &Path) -> Result<bool, DevError> {
         return Ok(true);
     }
     match working_on(cluster).first() {
-        Some(pid) => Err(DevError::LeftoverStays { pid: pid.as_raw(), path: cluster.to_owned() }),
+        Some(pid) => {
+            Err(PostgresError::LeftoverStays { pid: pid.as_raw(), path: cluster.to_owned() })
+        }
         None => Ok(true),
     }
 }

@@ -4,9 +4,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use agentfs_postgres::{DataFolder, PostgresError};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::data_folder::DataFolder;
 use super::error::DevError;
 use crate::domain::api_key::ApiKey;
 
@@ -30,7 +30,7 @@ impl Keys {
         let path = path_in(folder);
         let text = match fs::read_to_string(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            read => read.map_err(DevError::io("read", &path))?,
+            read => read.map_err(PostgresError::io("read", &path))?,
         };
         let key = |name| {
             value_of(name, &text)

@@ -15,13 +15,13 @@ use secrecy::ExposeSecret;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-use super::data_folder::{DataFolder, cluster_in, is_abandoned};
-use super::ending;
-use super::error::DevError;
-use super::installation::Installation;
-use super::instance::{Instance, InstanceOptions};
-use super::leftover;
-use super::setting::Setting;
+use crate::data_folder::{DataFolder, cluster_in, is_abandoned};
+use crate::ending;
+use crate::error::PostgresError;
+use crate::installation::Installation;
+use crate::instance::{Instance, InstanceOptions};
+use crate::leftover;
+use crate::setting::Setting;
 
 /// How the temporary folders' names begin.
 const PREFIX: &str = "agentfs-postgres-";
@@ -32,7 +32,7 @@ const REMOVED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Arguments of the hidden subcommand that runs a PostgreSQL for tests.
 #[derive(Debug, clap::Args)]
-pub struct DevPostgresArgs {
+pub struct StandaloneArgs {
     /// Use a temporary folder, which is removed at the end.
     #[arg(long, conflicts_with = "data_dir", required_unless_present = "data_dir")]
     throwaway: bool,
@@ -51,16 +51,16 @@ pub struct DevPostgresArgs {
 }
 
 /// Runs a PostgreSQL until standard input closes or a signal comes.
-pub fn run_postgres(args: &DevPostgresArgs) -> Result<(), DevError> {
+pub fn run_standalone(args: &StandaloneArgs) -> Result<(), PostgresError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
-        .map_err(DevError::io("start", Path::new("the runtime")))?;
+        .map_err(PostgresError::io("start", Path::new("the runtime")))?;
     runtime.block_on(run(args))
 }
 
-async fn run(args: &DevPostgresArgs) -> Result<(), DevError> {
+async fn run(args: &StandaloneArgs) -> Result<(), PostgresError> {
     let told_to_end = told_to_end()?;
     let installation = Installation::find(args.pg_bin.as_deref())?;
     let options = InstanceOptions { settings: args.set.clone(), throwaway: args.throwaway };
@@ -84,7 +84,7 @@ async fn serve(
     options: InstanceOptions,
     restart: bool,
     told_to_end: impl Future<Output = ()>,
-) -> Result<(), DevError> {
+) -> Result<(), PostgresError> {
     let mut told_to_end = pin!(told_to_end);
     let cluster = folder.cluster();
     let mut instance = tokio::select! {
@@ -116,7 +116,7 @@ fn announce(instance: &Instance) {
 }
 
 /// Resolves when standard input closes or a signal asks for the end.
-fn told_to_end() -> Result<impl Future<Output = ()>, DevError> {
+fn told_to_end() -> Result<impl Future<Output = ()>, PostgresError> {
     let signalled = ending::signalled()?;
     let (closed_sender, closed) = oneshot::channel::<()>();
     // A thread of its own: the runtime would wait for a blocking read at its end.
@@ -124,7 +124,7 @@ fn told_to_end() -> Result<impl Future<Output = ()>, DevError> {
         let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
         drop(closed_sender);
     });
-    reader.map_err(DevError::io("start", Path::new("a thread")))?;
+    reader.map_err(PostgresError::io("start", Path::new("a thread")))?;
     Ok(async move {
         tokio::select! {
             () = signalled => {}
@@ -137,7 +137,7 @@ fn told_to_end() -> Result<impl Future<Output = ()>, DevError> {
 struct Temporary(PathBuf);
 
 impl Temporary {
-    async fn make() -> Result<Self, DevError> {
+    async fn make() -> Result<Self, PostgresError> {
         let parent = std::env::temp_dir();
         Self::sweep(&parent).await;
         // Another user may have to pass through it.
@@ -145,7 +145,7 @@ impl Temporary {
             .prefix(PREFIX)
             .permissions(Permissions::from_mode(0o711))
             .tempdir_in(&parent)
-            .map_err(DevError::io("make a folder in", &parent))?;
+            .map_err(PostgresError::io("make a folder in", &parent))?;
         Ok(Self(made.keep()))
     }
 
@@ -164,7 +164,7 @@ impl Temporary {
         }
     }
 
-    async fn remove(self) -> Result<(), DevError> {
+    async fn remove(self) -> Result<(), PostgresError> {
         leftover::stop(&cluster_in(&self.0)).await?;
         let give_up = Instant::now() + REMOVED_WITHIN;
         loop {
@@ -172,7 +172,7 @@ impl Temporary {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     // A process that is about to end may still write.
                     if Instant::now() > give_up {
-                        return Err(DevError::io("remove", &self.0)(error));
+                        return Err(PostgresError::io("remove", &self.0)(error));
                     }
                 }
                 _ => return Ok(()),

@@ -15,14 +15,14 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Pid, Uid, getppid, setgid, setgroups, setuid};
 
-use super::error::DevError;
+use crate::error::PostgresError;
 
-/// The name of the hidden subcommand.
-pub(super) const SUBCOMMAND: &str = "dev-postgres-exec";
+/// The name of the hidden subcommand that the program using an instance must have: [`exec`] of its [`ExecArgs`].
+pub const SUBCOMMAND: &str = "dev-postgres-exec";
 
 /// Arguments of the hidden subcommand that becomes a PostgreSQL program.
 #[derive(Debug, clap::Args)]
-pub struct DevPostgresExecArgs {
+pub struct ExecArgs {
     /// The process that starts this one, and whose end ends it.
     #[arg(long)]
     parent: i32,
@@ -44,8 +44,8 @@ pub struct DevPostgresExecArgs {
 }
 
 /// Becomes the program that the arguments name; returns only when that failed.
-pub fn exec_postgres(args: &DevPostgresExecArgs) -> DevError {
-    let failed = |action, source: io::Error| DevError::Exec {
+pub fn exec(args: &ExecArgs) -> PostgresError {
+    let failed = |action, source: io::Error| PostgresError::Exec {
         action,
         program: args.program.clone(),
         source,
@@ -67,7 +67,7 @@ pub fn exec_postgres(args: &DevPostgresExecArgs) -> DevError {
     failed("execute it", command.exec())
 }
 
-fn become_user(args: &DevPostgresExecArgs) -> nix::Result<()> {
+fn become_user(args: &ExecArgs) -> nix::Result<()> {
     if let (Some(uid), Some(gid)) = (args.uid, args.gid) {
         let gid = Gid::from_raw(gid);
         setgroups(&[gid])?;
@@ -77,7 +77,7 @@ fn become_user(args: &DevPostgresExecArgs) -> nix::Result<()> {
     prctl::set_no_new_privs()
 }
 
-fn die_with_parent(args: &DevPostgresExecArgs) -> nix::Result<()> {
+fn die_with_parent(args: &ExecArgs) -> nix::Result<()> {
     prctl::set_pdeathsig(args.death_signal)?;
     // A parent that died before the line above sends nothing; this process then has another parent already.
     if getppid() != Pid::from_raw(args.parent) {

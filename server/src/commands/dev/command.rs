@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
+use agentfs_postgres::{
+    DataFolder, Installation, Instance, InstanceOptions, PostgresError, cache, ending, leftover,
+};
 use secrecy::ExposeSecret;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -14,12 +17,8 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{sleep, timeout};
 
-use super::data_folder::DataFolder;
 use super::env_file::{self, Keys};
 use super::error::DevError;
-use super::installation::{self, Installation};
-use super::instance::{Instance, InstanceOptions};
-use super::{ending, leftover};
 use crate::domain::DEFAULT_TENANT;
 use crate::domain::scope::DEFAULT_SCOPES;
 use crate::metrics::Metrics;
@@ -55,8 +54,8 @@ pub struct DevArgs {
 pub fn run(args: &DevArgs) -> Result<(), DevError> {
     let logs = LogSettings::from_env(LogFormat::Text)?;
     let _logs = logging::start(logs).map_err(DevError::Logging)?;
-    let runtime =
-        tokio::runtime::Runtime::new().map_err(DevError::io("start", Path::new("the runtime")))?;
+    let runtime = tokio::runtime::Runtime::new()
+        .map_err(PostgresError::io("start", Path::new("the runtime")))?;
     runtime.block_on(start_and_serve(args))
 }
 
@@ -72,7 +71,10 @@ async fn start_and_serve(args: &DevArgs) -> Result<(), DevError> {
     let begun = Instant::now();
     let mut instance = tokio::select! {
         started = Instance::start(&installation, folder, InstanceOptions::default()) => started?,
-        () = &mut told_to_end => return leftover::stop(&cluster).await.map(|_| ()),
+        () = &mut told_to_end => {
+            leftover::stop(&cluster).await?;
+            return Ok(());
+        },
     };
     say(&format!(
         "PostgreSQL {:<39} ready   {:.1} s",
@@ -167,9 +169,11 @@ fn settings(instance: &Instance, listening: SocketAddr) -> Result<Settings, DevE
     Ok(settings)
 }
 
-/// The folder of the model that scripts/model has fetched.
+/// The folder of the newest model that scripts/model has fetched.
 fn cached_model() -> Option<String> {
-    installation::cached_model()?.into_os_string().into_string().ok()
+    let models = cache::folder()?.join("models/all-MiniLM-L6-v2");
+    let weights = cache::versions_in(&models, "model.safetensors");
+    weights.first()?.parent()?.to_owned().into_os_string().into_string().ok()
 }
 
 /// Migrates the database and makes the keys of dev.env valid in it.

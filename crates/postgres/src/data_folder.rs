@@ -11,9 +11,10 @@ use nix::unistd::geteuid;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
-use super::account::Account;
-use super::error::DevError;
-use super::installation::Installation;
+use crate::account::Account;
+use crate::error::PostgresError;
+use crate::installation::Installation;
+use crate::role::SUPERUSER;
 
 /// The folder in the current folder that is used where none is given.
 const DEFAULT: &str = ".agentfs-dev";
@@ -35,7 +36,7 @@ pub struct DataFolder {
 
 impl DataFolder {
     /// Takes `path`, or the default folder where none is given, and makes it where it is missing.
-    pub fn take(path: Option<&Path>) -> Result<Self, DevError> {
+    pub fn take(path: Option<&Path>) -> Result<Self, PostgresError> {
         let (path, account) = match path {
             Some(path) => {
                 let path = absolute(path)?;
@@ -45,7 +46,7 @@ impl DataFolder {
             None => default_place()?,
         };
         make(&path, &account)?;
-        let path = path.canonicalize().map_err(DevError::io("find", &path))?;
+        let path = path.canonicalize().map_err(PostgresError::io("find", &path))?;
         let lock = lock(&path)?;
         Ok(Self { path, account, _lock: lock })
     }
@@ -61,21 +62,21 @@ impl DataFolder {
     }
 
     /// The folder of PostgreSQL's own files.
-    pub(super) fn cluster(&self) -> PathBuf {
+    pub fn cluster(&self) -> PathBuf {
         cluster_in(&self.path)
     }
 
     /// The file that PostgreSQL's output is appended to.
-    pub(super) fn log_path(&self) -> PathBuf {
+    pub(crate) fn log_path(&self) -> PathBuf {
         self.path.join("postgres.log")
     }
 
     /// Opens the log; a long one makes room first.
-    pub(super) fn open_log(&self) -> Result<File, DevError> {
+    pub(crate) fn open_log(&self) -> Result<File, PostgresError> {
         let path = self.log_path();
         if fs::metadata(&path).is_ok_and(|log| log.len() > LOG_BYTES) {
             let previous = path.with_extension("log.1");
-            fs::rename(&path, &previous).map_err(DevError::io("rename", &path))?;
+            fs::rename(&path, &previous).map_err(PostgresError::io("rename", &path))?;
         }
         let mut options = OpenOptions::new();
         options.create(true).append(true).mode(0o600);
@@ -84,20 +85,20 @@ impl DataFolder {
             self.give_to_owner(&log)?;
             Ok(log)
         };
-        open().map_err(DevError::io("open", &path))
+        open().map_err(PostgresError::io("open", &path))
     }
 
     /// The password of the role `name`, drawn when it is asked for the first time.
     ///
     /// The file belongs to the user that PostgreSQL runs as, since initdb reads it.
-    pub(super) fn password(&self, name: &str) -> Result<SecretString, DevError> {
+    pub(crate) fn password(&self, name: &str) -> Result<SecretString, PostgresError> {
         let path = self.password_path(name);
         match fs::read_to_string(&path) {
-            Ok(found) if found.trim().is_empty() => Err(DevError::PasswordLost(path)),
+            Ok(found) if found.trim().is_empty() => Err(PostgresError::PasswordLost(path)),
             Ok(found) => Ok(found.trim().into()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if name == super::instance::SUPERUSER && self.cluster().exists() {
-                    return Err(DevError::PasswordLost(path));
+                if name == SUPERUSER && self.cluster().exists() {
+                    return Err(PostgresError::PasswordLost(path));
                 }
                 let drawn: [u8; 24] = rand::random();
                 let drawn = SecretString::from(URL_SAFE_NO_PAD.encode(drawn));
@@ -105,17 +106,17 @@ impl DataFolder {
                 self.account.own(&path)?;
                 Ok(drawn)
             }
-            Err(error) => Err(DevError::io("read", &path)(error)),
+            Err(error) => Err(PostgresError::io("read", &path)(error)),
         }
     }
 
     /// Where the password of the role `name` is kept.
-    pub(super) fn password_path(&self, name: &str) -> PathBuf {
+    pub(crate) fn password_path(&self, name: &str) -> PathBuf {
         self.path.join(format!("{name}.password"))
     }
 
     /// Writes a file that only its owner reads: whole or not at all.
-    pub fn write_secret(&self, path: &Path, content: &str) -> Result<(), DevError> {
+    pub fn write_secret(&self, path: &Path, content: &str) -> Result<(), PostgresError> {
         let write = || {
             let mut file = tempfile::NamedTempFile::new_in(&self.path)?;
             file.write_all(content.as_bytes())?;
@@ -124,7 +125,7 @@ impl DataFolder {
             file.persist(path)?;
             Ok(())
         };
-        write().map_err(DevError::io("write", path))
+        write().map_err(PostgresError::io("write", path))
     }
 
     /// Root may work on the folder of somebody who wants to use it again.
@@ -137,58 +138,65 @@ impl DataFolder {
     }
 
     /// The port of the last run, so that a second start can be reached where the first was.
-    pub(super) fn last_port(&self) -> Option<u16> {
+    pub(crate) fn last_port(&self) -> Option<u16> {
         fs::read_to_string(self.path.join("port")).ok()?.trim().parse().ok()
     }
 
     /// Remembers the port for the next run.
-    pub(super) fn remember_port(&self, port: u16) -> Result<(), DevError> {
+    pub(crate) fn remember_port(&self, port: u16) -> Result<(), PostgresError> {
         let path = self.path.join("port");
-        fs::write(&path, format!("{port}\n")).map_err(DevError::io("write", &path))
+        fs::write(&path, format!("{port}\n")).map_err(PostgresError::io("write", &path))
     }
 
     /// Makes an empty folder for a new cluster, in which a killed initdb may leave what it likes.
-    pub(super) fn make_unfinished_cluster(&self) -> Result<PathBuf, DevError> {
+    pub(crate) fn make_unfinished_cluster(&self) -> Result<PathBuf, PostgresError> {
         let path = self.path.join("pgdata.new");
         match fs::remove_dir_all(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(DevError::io("remove", &path)(error));
+                return Err(PostgresError::io("remove", &path)(error));
             }
             _ => {}
         }
-        fs::DirBuilder::new().mode(0o700).create(&path).map_err(DevError::io("make", &path))?;
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .map_err(PostgresError::io("make", &path))?;
         self.account.own(&path)?;
         Ok(path)
     }
 
     /// Turns a finished new cluster into the folder's cluster.
-    pub(super) fn adopt_cluster(&self, unfinished: &Path) -> Result<(), DevError> {
-        fs::rename(unfinished, self.cluster()).map_err(DevError::io("rename", unfinished))?;
+    pub(crate) fn adopt_cluster(&self, unfinished: &Path) -> Result<(), PostgresError> {
+        fs::rename(unfinished, self.cluster()).map_err(PostgresError::io("rename", unfinished))?;
         // The names of the passwords and of the cluster reach the disk together.
         let synced = File::open(&self.path).and_then(|folder| folder.sync_all());
-        synced.map_err(DevError::io("sync", &self.path))
+        synced.map_err(PostgresError::io("sync", &self.path))
     }
 
     /// Refuses a cluster that the programs cannot read.
-    pub(super) fn check_version(&self, installation: &Installation) -> Result<(), DevError> {
+    pub(crate) fn check_version(&self, installation: &Installation) -> Result<(), PostgresError> {
         let path = self.cluster().join("PG_VERSION");
-        let data = fs::read_to_string(&path).map_err(DevError::io("read", &path))?;
+        let data = fs::read_to_string(&path).map_err(PostgresError::io("read", &path))?;
         let programs = installation.version().major();
         if data.trim().parse() == Ok(programs) {
             return Ok(());
         }
-        Err(DevError::OtherVersion { path: self.cluster(), data: data.trim().to_owned(), programs })
+        Err(PostgresError::OtherVersion {
+            path: self.cluster(),
+            data: data.trim().to_owned(),
+            programs,
+        })
     }
 }
 
 /// The folder of PostgreSQL's own files in a data folder.
-pub(super) fn cluster_in(folder: &Path) -> PathBuf {
+pub(crate) fn cluster_in(folder: &Path) -> PathBuf {
     folder.join("pgdata")
 }
 
-fn absolute(path: &Path) -> Result<PathBuf, DevError> {
+fn absolute(path: &Path) -> Result<PathBuf, PostgresError> {
     // Without the links of what exists already, so that it is the real way that is looked at.
-    let path = std::path::absolute(path).map_err(DevError::io("find", path))?;
+    let path = std::path::absolute(path).map_err(PostgresError::io("find", path))?;
     for existing in path.ancestors() {
         if let (Ok(real), Ok(rest)) = (existing.canonicalize(), path.strip_prefix(existing)) {
             return Ok(if rest.as_os_str().is_empty() { real } else { real.join(rest) });
@@ -198,7 +206,7 @@ fn absolute(path: &Path) -> Result<PathBuf, DevError> {
 }
 
 /// The user that PostgreSQL runs as in a folder, who has to be able to reach it.
-fn account_for(path: &Path, remedy: &'static str) -> Result<Account, DevError> {
+fn account_for(path: &Path, remedy: &'static str) -> Result<Account, PostgresError> {
     let cluster = cluster_in(path);
     let account = if cluster.exists() {
         Account::for_existing_data(&cluster)?
@@ -209,12 +217,12 @@ fn account_for(path: &Path, remedy: &'static str) -> Result<Account, DevError> {
     Ok(account)
 }
 
-fn default_place() -> Result<(PathBuf, Account), DevError> {
-    let here = std::env::current_dir().map_err(DevError::io("find", Path::new(".")))?;
+fn default_place() -> Result<(PathBuf, Account), PostgresError> {
+    let here = std::env::current_dir().map_err(PostgresError::io("find", Path::new(".")))?;
     let near = here.join(DEFAULT);
     let remedy = "Give a folder that the user can reach by --data-dir";
     match account_for(&near, remedy) {
-        Err(DevError::Closed { .. }) => {
+        Err(PostgresError::Closed { .. }) => {
             let far = Path::new(ROOTS_FALLBACK).join(name_for(&here));
             let account = account_for(&far, remedy)?;
             Ok((far, account))
@@ -232,34 +240,34 @@ fn name_for(folder: &Path) -> String {
 }
 
 /// Makes a folder and its missing parents, open enough for the user; what exists stays as it is.
-fn make(path: &Path, account: &Account) -> Result<(), DevError> {
+fn make(path: &Path, account: &Account) -> Result<(), PostgresError> {
     let missing: Vec<&Path> = path.ancestors().take_while(|step| !step.exists()).collect();
     for step in missing.into_iter().rev() {
-        fs::create_dir(step).map_err(DevError::io("make the folder", step))?;
+        fs::create_dir(step).map_err(PostgresError::io("make the folder", step))?;
         // Whatever the umask takes off: the user has to pass, and nobody has to read.
         let mode = if account.is_another() { 0o711 } else { 0o700 };
         if account.is_another() || step == path {
             fs::set_permissions(step, Permissions::from_mode(mode))
-                .map_err(DevError::io("set the permissions of", step))?;
+                .map_err(PostgresError::io("set the permissions of", step))?;
         }
     }
     Ok(())
 }
 
-fn lock(folder: &Path) -> Result<File, DevError> {
+fn lock(folder: &Path) -> Result<File, PostgresError> {
     let path = folder.join("lock");
     let mut options = OpenOptions::new();
     options.create(true).write(true).truncate(false).mode(0o600);
-    let file = options.open(&path).map_err(DevError::io("open", &path))?;
+    let file = options.open(&path).map_err(PostgresError::io("open", &path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(DevError::Busy(folder.to_owned())),
-        Err(TryLockError::Error(error)) => Err(DevError::io("lock", &path)(error)),
+        Err(TryLockError::WouldBlock) => Err(PostgresError::Busy(folder.to_owned())),
+        Err(TryLockError::Error(error)) => Err(PostgresError::io("lock", &path)(error)),
     }
 }
 
 /// Whether a folder was made by this user and no process works on it.
-pub(super) fn is_abandoned(folder: &Path) -> bool {
+pub(crate) fn is_abandoned(folder: &Path) -> bool {
     let ours = fs::symlink_metadata(folder)
         .is_ok_and(|found| found.is_dir() && found.uid() == geteuid().as_raw());
     ours && lock(folder).is_ok()
@@ -276,7 +284,7 @@ mod tests {
         fs::set_permissions(top.path(), Permissions::from_mode(0o755)).unwrap();
 
         let first = DataFolder::take(Some(&path)).unwrap();
-        assert!(matches!(DataFolder::take(Some(&path)), Err(DevError::Busy(_))));
+        assert!(matches!(DataFolder::take(Some(&path)), Err(PostgresError::Busy(_))));
         assert!(!is_abandoned(&path));
         drop(first);
         assert!(is_abandoned(&path));
