@@ -82,7 +82,7 @@ pub trait Embedder: Debug + Send + Sync {
 pub enum EmbedderError {
     /// The local model cannot be used.
     #[error(transparent)]
-    Local(#[from] local::LoadError),
+    Local(#[from] agentfs_embedder_local::LoadError),
     /// There is nothing to tell the endpoint from an impostor by.
     #[error(
         "the endpoint of OPENAI_BASE_URL cannot be trusted: {0}; install the system's CA certificates (Debian: apt-get install ca-certificates), or set SSL_CERT_FILE to a file that holds them"

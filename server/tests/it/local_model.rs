@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use agentfs_server::embedding::local::{Local, Precision};
-use agentfs_server::embedding::{Embedder as _, Embedding};
+use agentfs_embedder_local::{Embedding, LocalModel, Precision};
 
 /// The folder of the default model.
 pub fn folder() -> PathBuf {
@@ -20,15 +19,15 @@ fn folder_of(model: &str) -> PathBuf {
     String::from_utf8(output.stdout).expect("a path").trim_end().into()
 }
 
-fn load(precision: Precision) -> Local {
+fn load(precision: Precision) -> LocalModel {
     load_from(&folder(), precision)
 }
 
-fn load_from(folder: &Path, precision: Precision) -> Local {
-    Local::load_with(folder, Some(precision)).expect("loads")
+fn load_from(folder: &Path, precision: Precision) -> LocalModel {
+    LocalModel::load_with(folder, Some(precision)).expect("loads")
 }
 
-async fn embed(model: &Local, texts: &[&str]) -> Vec<Embedding> {
+async fn embed(model: &LocalModel, texts: &[&str]) -> Vec<Embedding> {
     model.embed(texts).await.expect("embeds")
 }
 
@@ -60,7 +59,7 @@ fn known() -> Vec<Known> {
 /// Compares with the known vectors: of all texts together, and of each alone.
 async fn least_cosine(precision: Precision) -> f32 {
     let (model, known) = (load(precision), known());
-    assert_eq!((model.model().name.as_str(), model.model().dimensions), ("all-MiniLM-L6-v2", 384));
+    assert_eq!((model.name(), model.dimensions()), ("all-MiniLM-L6-v2", 384));
     let texts: Vec<&str> = known.iter().map(|known| known.text.as_str()).collect();
     let together = embed(&model, &texts).await;
     let mut least = 1.0_f32;
@@ -100,14 +99,14 @@ async fn a_text_without_words_and_one_that_never_ends_have_vectors() {
 }
 
 /// Of 90 questions, for how many hundredths the right note is first, and among the first three.
-async fn found(model: &Local) -> (usize, usize) {
+async fn found(model: &LocalModel) -> (usize, usize) {
     let precision = model.precision();
     let notes: Vec<&str> = include_str!("data/notes.txt").lines().collect();
     let questions: Vec<(&str, &str)> =
         include_str!("data/questions.tsv").lines().map(|l| l.split_once('\t').unwrap()).collect();
     assert_eq!((notes.len(), questions.len()), (300, 90));
     let vectors = embed(model, &notes).await;
-    let prompt = model.model().query_prompt;
+    let prompt = model.query_prompt();
     let asked: Vec<String> =
         questions.iter().map(|(_, question)| format!("{prompt}{question}")).collect();
     let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
@@ -156,7 +155,7 @@ async fn bge_finds_a_note_by_a_question_in_other_words() {
 #[test]
 fn a_folder_without_the_model_is_refused_with_what_to_do() {
     let empty = tempfile::tempdir().unwrap();
-    let said = || Local::load(empty.path()).unwrap_err().to_string();
+    let said = || LocalModel::load(empty.path()).unwrap_err().to_string();
     assert!(said().contains("tokenizer.json cannot be read"), "{}", said());
     assert!(said().ends_with("EMBEDDING_MODEL_DIR must be the folder that scripts/model prints"));
     for name in ["tokenizer.json", "config.json"] {

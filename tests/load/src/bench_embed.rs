@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
-use agentfs_server::embedding::Embedder as _;
-use agentfs_server::embedding::local::{Local, Precision};
+use agentfs_embedder_local::{LocalModel, Precision};
 use anyhow::Context as _;
 use clap::Parser;
 
@@ -37,9 +36,9 @@ struct Args {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let load = |precision| Local::load_with(&args.model, Some(precision));
+    let load = |precision| LocalModel::load_with(&args.model, Some(precision));
     let models = [load(Precision::Single)?, load(Precision::Eight)?];
-    let chosen = Local::load(&args.model)?.precision();
+    let chosen = LocalModel::load(&args.model)?.precision();
     let cores = available_parallelism()?;
     println!(
         "{cores} cores, {BATCH} texts together; load average {}; the server takes {chosen:?} here",
@@ -69,7 +68,12 @@ fn words(text: usize, number: usize) -> String {
 }
 
 /// Texts a second.
-async fn rate(model: &Local, texts: &[&str], tokens: usize, seconds: f64) -> anyhow::Result<f64> {
+async fn rate(
+    model: &LocalModel,
+    texts: &[&str],
+    tokens: usize,
+    seconds: f64,
+) -> anyhow::Result<f64> {
     let (begun, mut embedded) = (Instant::now(), 0);
     while begun.elapsed() < Duration::from_secs_f64(seconds) {
         let found = model.embed(texts).await?;
