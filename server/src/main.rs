@@ -5,8 +5,7 @@ use std::io::{IsTerminal as _, stdout};
 use std::pin::Pin;
 use std::process::ExitCode;
 
-use agentfs_postgres::{ExecArgs, StandaloneArgs, exec, run_standalone};
-use agentfs_server::commands::dev;
+use agentfs_server::commands::dev::DevCommand;
 use agentfs_server::migrate::leave_last_words;
 use agentfs_server::recovery::{BackupArgs, BackupError, back_up};
 use agentfs_server::settings::{DatabaseSettings, LogFormat, LogSettings, Settings};
@@ -35,12 +34,8 @@ enum Command {
     Backup(BackupArgs),
     /// What operators do by command, on the database of DATABASE_URL
     Admin(admin::AdminArgs),
-    /// PostgreSQL, its schema, the API and the worker in one command, for one machine
-    Dev(dev::DevArgs),
-    #[command(hide = true)]
-    DevPostgres(StandaloneArgs),
-    #[command(hide = true, name = agentfs_postgres::SUBCOMMAND)]
-    DevPostgresExec(ExecArgs),
+    #[command(flatten)]
+    Dev(DevCommand),
 }
 
 /// Resolves when a signal asks for the end.
@@ -53,9 +48,7 @@ fn main() -> ExitCode {
         Command::Migrate => in_runtime(run_migrate()),
         Command::Backup(args) => in_runtime(run_backup(args)),
         Command::Admin(args) => in_runtime(administer(args)),
-        Command::Dev(args) => finish(dev::run(&args)),
-        Command::DevPostgres(args) => finish(run_standalone(&args)),
-        Command::DevPostgresExec(args) => failed(exec(&args)),
+        Command::Dev(command) => finish(command.run()),
     }
 }
 

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use agentfs_postgres::{
-    DataFolder, Installation, Instance, InstanceOptions, PostgresError, cache, ending, leftover,
+use agentfs_postgres::cache;
+use agentfs_postgres::instance::{
+    DataFolder, Installation, Instance, InstanceOptions, PostgresError, ending, leftover,
 };
 use secrecy::ExposeSecret;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -51,7 +52,7 @@ pub struct DevArgs {
 }
 
 /// Runs PostgreSQL and the API until a signal asks for the end.
-pub fn run(args: &DevArgs) -> Result<(), DevError> {
+pub(super) fn run(args: &DevArgs) -> Result<(), DevError> {
     let logs = LogSettings::from_env(LogFormat::Text)?;
     let _logs = logging::start(logs).map_err(DevError::Logging)?;
     let runtime = tokio::runtime::Runtime::new()

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use agentfs_postgres::{DataFolder, PostgresError};
+use agentfs_postgres::instance::{DataFolder, PostgresError};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::error::DevError;

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use agentfs_postgres::PostgresError;
+use agentfs_postgres::instance::PostgresError;
 
 use crate::migrate::MigrateError;
 use crate::settings::SettingsError;

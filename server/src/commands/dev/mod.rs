@@ -4,5 +4,31 @@ mod command;
 mod env_file;
 mod error;
 
-pub use command::{DevArgs, run};
-pub use error::DevError;
+use agentfs_postgres::instance::{ExecArgs, SUBCOMMAND, StandaloneArgs, exec, run_standalone};
+
+use self::command::DevArgs;
+pub use self::error::DevError;
+
+/// The command, and those that it and tests start.
+#[derive(Debug, clap::Subcommand)]
+pub enum DevCommand {
+    /// PostgreSQL, its schema, the API and the worker in one command, for one machine
+    Dev(DevArgs),
+    /// A PostgreSQL alone, for tests and benchmarks
+    #[command(hide = true)]
+    DevPostgres(StandaloneArgs),
+    /// The step between this program and PostgreSQL's; changes the user where that is another
+    #[command(hide = true, name = SUBCOMMAND)]
+    DevPostgresExec(ExecArgs),
+}
+
+impl DevCommand {
+    /// Runs it to its end.
+    pub fn run(&self) -> Result<(), DevError> {
+        match self {
+            Self::Dev(args) => command::run(args),
+            Self::DevPostgres(args) => Ok(run_standalone(args)?),
+            Self::DevPostgresExec(args) => Err(exec(args).into()),
+        }
+    }
+}

@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::time::sleep;
 
-use crate::error::PostgresError;
+use super::error::PostgresError;
 
 /// How long a fast shutdown, which writes a checkpoint, may take before it is cut short.
 const FAST: Duration = Duration::from_mins(1);

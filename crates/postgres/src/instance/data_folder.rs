@@ -11,10 +11,10 @@ use nix::unistd::geteuid;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
-use crate::account::Account;
-use crate::error::PostgresError;
-use crate::installation::Installation;
-use crate::role::SUPERUSER;
+use super::account::Account;
+use super::error::PostgresError;
+use super::installation::Installation;
+use super::role::SUPERUSER;
 
 /// The folder in the current folder that is used where none is given.
 const DEFAULT: &str = ".agentfs-dev";
@@ -67,12 +67,12 @@ impl DataFolder {
     }
 
     /// The file that PostgreSQL's output is appended to.
-    pub(crate) fn log_path(&self) -> PathBuf {
+    pub(super) fn log_path(&self) -> PathBuf {
         self.path.join("postgres.log")
     }
 
     /// Opens the log; a long one makes room first.
-    pub(crate) fn open_log(&self) -> Result<File, PostgresError> {
+    pub(super) fn open_log(&self) -> Result<File, PostgresError> {
         let path = self.log_path();
         if fs::metadata(&path).is_ok_and(|log| log.len() > LOG_BYTES) {
             let previous = path.with_extension("log.1");
@@ -91,7 +91,7 @@ impl DataFolder {
     /// The password of the role `name`, drawn when it is asked for the first time.
     ///
     /// The file belongs to the user that PostgreSQL runs as, since initdb reads it.
-    pub(crate) fn password(&self, name: &str) -> Result<SecretString, PostgresError> {
+    pub(super) fn password(&self, name: &str) -> Result<SecretString, PostgresError> {
         let path = self.password_path(name);
         match fs::read_to_string(&path) {
             Ok(found) if found.trim().is_empty() => Err(PostgresError::PasswordLost(path)),
@@ -111,7 +111,7 @@ impl DataFolder {
     }
 
     /// Where the password of the role `name` is kept.
-    pub(crate) fn password_path(&self, name: &str) -> PathBuf {
+    pub(super) fn password_path(&self, name: &str) -> PathBuf {
         self.path.join(format!("{name}.password"))
     }
 
@@ -138,18 +138,18 @@ impl DataFolder {
     }
 
     /// The port of the last run, so that a second start can be reached where the first was.
-    pub(crate) fn last_port(&self) -> Option<u16> {
+    pub(super) fn last_port(&self) -> Option<u16> {
         fs::read_to_string(self.path.join("port")).ok()?.trim().parse().ok()
     }
 
     /// Remembers the port for the next run.
-    pub(crate) fn remember_port(&self, port: u16) -> Result<(), PostgresError> {
+    pub(super) fn remember_port(&self, port: u16) -> Result<(), PostgresError> {
         let path = self.path.join("port");
         fs::write(&path, format!("{port}\n")).map_err(PostgresError::io("write", &path))
     }
 
     /// Makes an empty folder for a new cluster, in which a killed initdb may leave what it likes.
-    pub(crate) fn make_unfinished_cluster(&self) -> Result<PathBuf, PostgresError> {
+    pub(super) fn make_unfinished_cluster(&self) -> Result<PathBuf, PostgresError> {
         let path = self.path.join("pgdata.new");
         match fs::remove_dir_all(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -166,7 +166,7 @@ impl DataFolder {
     }
 
     /// Turns a finished new cluster into the folder's cluster.
-    pub(crate) fn adopt_cluster(&self, unfinished: &Path) -> Result<(), PostgresError> {
+    pub(super) fn adopt_cluster(&self, unfinished: &Path) -> Result<(), PostgresError> {
         fs::rename(unfinished, self.cluster()).map_err(PostgresError::io("rename", unfinished))?;
         // The names of the passwords and of the cluster reach the disk together.
         let synced = File::open(&self.path).and_then(|folder| folder.sync_all());
@@ -174,7 +174,7 @@ impl DataFolder {
     }
 
     /// Refuses a cluster that the programs cannot read.
-    pub(crate) fn check_version(&self, installation: &Installation) -> Result<(), PostgresError> {
+    pub(super) fn check_version(&self, installation: &Installation) -> Result<(), PostgresError> {
         let path = self.cluster().join("PG_VERSION");
         let data = fs::read_to_string(&path).map_err(PostgresError::io("read", &path))?;
         let programs = installation.version().major();
@@ -190,7 +190,7 @@ impl DataFolder {
 }
 
 /// The folder of PostgreSQL's own files in a data folder.
-pub(crate) fn cluster_in(folder: &Path) -> PathBuf {
+pub(super) fn cluster_in(folder: &Path) -> PathBuf {
     folder.join("pgdata")
 }
 
@@ -267,7 +267,7 @@ fn lock(folder: &Path) -> Result<File, PostgresError> {
 }
 
 /// Whether a folder was made by this user and no process works on it.
-pub(crate) fn is_abandoned(folder: &Path) -> bool {
+pub(super) fn is_abandoned(folder: &Path) -> bool {
     let ours = fs::symlink_metadata(folder)
         .is_ok_and(|found| found.is_dir() && found.uid() == geteuid().as_raw());
     ours && lock(folder).is_ok()

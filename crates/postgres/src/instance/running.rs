@@ -11,15 +11,15 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 use tokio::time::{sleep, timeout};
 
-use crate::cluster;
-use crate::data_folder::DataFolder;
-use crate::error::PostgresError;
-use crate::installation::Installation;
-use crate::leftover;
-use crate::log_tail::LogTail;
-use crate::process::{Process, describe};
-use crate::role::{OWNER, SUPERUSER};
-use crate::setting::{SETTINGS, Setting};
+use super::cluster;
+use super::data_folder::DataFolder;
+use super::error::PostgresError;
+use super::installation::Installation;
+use super::leftover;
+use super::log_tail::LogTail;
+use super::process::{Process, describe};
+use super::role::{OWNER, SUPERUSER};
+use super::setting::{SETTINGS, Setting};
 use crate::version::Version;
 
 /// How long PostgreSQL may take until it accepts connections: it may have a crash to recover from.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::error::PostgresError;
+use super::error::PostgresError;
 use crate::programs::folders_of_programs;
 use crate::version::Version;
 

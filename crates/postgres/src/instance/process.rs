@@ -18,13 +18,13 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use tokio::sync::watch;
 
-use crate::account::Account;
-use crate::error::PostgresError;
-use crate::exec;
+use super::account::Account;
+use super::error::PostgresError;
+use super::exec;
 
 /// A running child. Dropping it sends `end`, which asks it to end and does not wait.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub(super) struct Process {
     pid: Pid,
     end: Signal,
     /// Whether the pid is given back to the system, so that it may mean another process.
@@ -34,7 +34,7 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts `program` as `account`, its output appended to `log`; `end` is the signal for it when this process dies.
-    pub(crate) fn start(
+    pub(super) fn start(
         program: &Path,
         arguments: &[OsString],
         account: &Account,
@@ -83,22 +83,22 @@ impl Process {
     }
 
     /// The child's process id.
-    pub(crate) fn id(&self) -> i32 {
+    pub(super) fn id(&self) -> i32 {
         self.pid.as_raw()
     }
 
     /// Sends a signal to the child, unless it has ended.
-    pub(crate) fn signal(&self, signal: Signal) {
+    pub(super) fn signal(&self, signal: Signal) {
         self.unless_reaped(|pid| kill(pid, signal));
     }
 
     /// Sends a signal to the child and its own children, unless it has ended.
-    pub(crate) fn signal_group(&self, signal: Signal) {
+    pub(super) fn signal_group(&self, signal: Signal) {
         self.unless_reaped(|pid| killpg(pid, signal));
     }
 
     /// Waits until the child has ended; may be called again afterwards.
-    pub(crate) async fn ended(&mut self) -> Option<ExitStatus> {
+    pub(super) async fn ended(&mut self) -> Option<ExitStatus> {
         // An error means that the keeper could not learn the status; the child is gone all the same.
         self.status.wait_for(Option::is_some).await.ok().and_then(|status| *status)
     }
@@ -132,6 +132,6 @@ fn keep(mut child: Child, reaped: &Mutex<bool>) -> io::Result<ExitStatus> {
 }
 
 /// A sentence's words for how a process ended.
-pub(crate) fn describe(status: Option<ExitStatus>) -> String {
+pub(super) fn describe(status: Option<ExitStatus>) -> String {
     status.map_or_else(|| "it is gone".to_owned(), |status| status.to_string())
 }

@@ -8,25 +8,25 @@ use std::path::{Path, PathBuf};
 const QUOTED: usize = 3;
 
 /// The log from where it ended when this value was made.
-pub(crate) struct LogTail {
+pub(super) struct LogTail {
     path: PathBuf,
     from: u64,
 }
 
 impl LogTail {
     /// Remembers where the log ends now.
-    pub(crate) fn from_here(path: &Path) -> Self {
+    pub(super) fn from_here(path: &Path) -> Self {
         let from = fs::metadata(path).map_or(0, |log| log.len());
         Self { path: path.to_owned(), from }
     }
 
     /// The last complaints since then, for the end of a sentence.
-    pub(crate) fn complaints(&self) -> String {
+    pub(super) fn complaints(&self) -> String {
         complaints_of(&self.text())
     }
 
     /// Whether the start failed because the system still holds what a killed PostgreSQL had, or a port was taken.
-    pub(crate) fn speaks_of_held_resources(&self) -> bool {
+    pub(super) fn speaks_of_held_resources(&self) -> bool {
         let text = self.text();
         [
             "pre-existing shared memory block",

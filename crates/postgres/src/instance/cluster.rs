@@ -4,18 +4,18 @@ use std::ffi::OsString;
 
 use nix::sys::signal::Signal;
 
-use crate::data_folder::DataFolder;
-use crate::error::PostgresError;
-use crate::installation::Installation;
-use crate::log_tail::LogTail;
-use crate::process::{Process, describe};
-use crate::role::SUPERUSER;
+use super::data_folder::DataFolder;
+use super::error::PostgresError;
+use super::installation::Installation;
+use super::log_tail::LogTail;
+use super::process::{Process, describe};
+use super::role::SUPERUSER;
 
 /// Since this version a locale of PostgreSQL's own sorts and compares, independent of the system's.
 const BUILTIN_LOCALES: u32 = 17;
 
 /// Makes the folder's cluster. It is made under another name and renamed, so that a killed initdb harms nothing.
-pub(crate) async fn make(
+pub(super) async fn make(
     installation: &Installation,
     folder: &DataFolder,
     throwaway: bool,

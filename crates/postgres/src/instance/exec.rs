@@ -15,7 +15,7 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Pid, Uid, getppid, setgid, setgroups, setuid};
 
-use crate::error::PostgresError;
+use super::error::PostgresError;
 
 /// The name of the hidden subcommand that the program using an instance must have: [`exec`] of its [`ExecArgs`].
 pub const SUBCOMMAND: &str = "dev-postgres-exec";

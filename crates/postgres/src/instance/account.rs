@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{Gid, Uid, User, getegid, geteuid};
 
-use crate::error::PostgresError;
+use super::error::PostgresError;
 
 /// The unprivileged users that root chooses from, the better one first.
 const CANDIDATES: [&str; 2] = ["postgres", "nobody"];
@@ -25,7 +25,7 @@ pub struct Account {
 
 impl Account {
     /// The user for new data: this process's own, or for root an unprivileged one.
-    pub(crate) fn for_new_data() -> Result<Self, PostgresError> {
+    pub(super) fn for_new_data() -> Result<Self, PostgresError> {
         if !geteuid().is_root() {
             return Ok(Self { name: name_of(geteuid()), uid: geteuid(), gid: getegid() });
         }
@@ -37,7 +37,7 @@ impl Account {
     }
 
     /// The user for existing data: its owner, since PostgreSQL runs as nobody else.
-    pub(crate) fn for_existing_data(path: &Path) -> Result<Self, PostgresError> {
+    pub(super) fn for_existing_data(path: &Path) -> Result<Self, PostgresError> {
         let owner = fs::metadata(path).map_err(PostgresError::io("look at", path))?;
         let (uid, gid) = (Uid::from_raw(owner.uid()), Gid::from_raw(owner.gid()));
         let by_root = geteuid().is_root();
@@ -62,7 +62,7 @@ impl Account {
     }
 
     /// The options that tell the exec subcommand to become this user; none where it is this user already.
-    pub(crate) fn as_arguments(&self) -> Vec<OsString> {
+    pub(super) fn as_arguments(&self) -> Vec<OsString> {
         if !self.is_another() {
             return Vec::new();
         }
@@ -75,7 +75,7 @@ impl Account {
     }
 
     /// Gives a file or folder that root just made to this user.
-    pub(crate) fn own(&self, path: &Path) -> Result<(), PostgresError> {
+    pub(super) fn own(&self, path: &Path) -> Result<(), PostgresError> {
         if self.is_another() {
             std::os::unix::fs::chown(path, Some(self.uid.as_raw()), Some(self.gid.as_raw()))
                 .map_err(PostgresError::io("change the owner of", path))?;
@@ -84,7 +84,7 @@ impl Account {
     }
 
     /// Refuses a path that this user, being another than this process's, cannot reach; `remedy` says what to do.
-    pub(crate) fn must_reach(
+    pub(super) fn must_reach(
         &self,
         path: &Path,
         remedy: &'static str,

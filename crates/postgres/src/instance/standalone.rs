@@ -15,13 +15,13 @@ use secrecy::ExposeSecret;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-use crate::data_folder::{DataFolder, cluster_in, is_abandoned};
-use crate::ending;
-use crate::error::PostgresError;
-use crate::installation::Installation;
-use crate::instance::{Instance, InstanceOptions};
-use crate::leftover;
-use crate::setting::Setting;
+use super::data_folder::{DataFolder, cluster_in, is_abandoned};
+use super::ending;
+use super::error::PostgresError;
+use super::installation::Installation;
+use super::leftover;
+use super::running::{Instance, InstanceOptions};
+use super::setting::Setting;
 
 /// How the temporary folders' names begin.
 const PREFIX: &str = "agentfs-postgres-";

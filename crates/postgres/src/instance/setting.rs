@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 /// Settings for one machine. All is durable: what is acknowledged survives a crash.
-pub(crate) const SETTINGS: [(&str, &str); 9] = [
+pub(super) const SETTINGS: [(&str, &str); 9] = [
     ("fsync", "on"),
     ("synchronous_commit", "on"),
     ("full_page_writes", "on"),
