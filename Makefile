@@ -25,7 +25,7 @@ help: ## Show this list
 .PHONY: dev
 dev: pgserver ## PostgreSQL, migrations, the API and the worker on this machine; ARGS="--listen 127.0.0.1:9000" passes options
 	@scripts/model >/dev/null || echo "make dev goes on without an embedding model: search goes by words alone." >&2
-	@$(CARGO) build $(PROFILE) --workspace --bins
+	@$(CARGO) build $(PROFILE) -p agentfs-server --bin agentfs-server
 	@exec $(BIN)/agentfs-server dev $(ARGS)
 
 .PHONY: demo
@@ -108,17 +108,17 @@ bench-quick: ## Gets and puts over HTTP beside pgbench, embedding jobs, the loca
 
 .PHONY: bench-jobs
 bench-jobs: pgserver ## Embedding jobs a second of one worker whose provider takes no time
-	@$(CARGO) build $(PROFILE) --workspace --bins
+	@$(CARGO) build $(PROFILE) -p agentfs-server -p agentfs-load --bin agentfs-server --bin bench-jobs
 	@exec $(BIN)/bench-jobs $(ARGS)
 
 .PHONY: bench-search
 bench-search: pgserver ## Searches by meaning among 10,000 and 100,000 vectors: results, recall, time
-	@$(CARGO) build $(PROFILE) --workspace --bins
+	@$(CARGO) build $(PROFILE) -p agentfs-server -p agentfs-load --bin agentfs-server --bin bench-search
 	@exec $(BIN)/bench-search $(ARGS)
 
 .PHONY: bench-embed
 bench-embed: ## Texts a second of the local embedding model, or of EMBEDDING_MODEL=..., in single precision and in eight bits
-	@$(CARGO) build $(PROFILE) --workspace --bins
+	@$(CARGO) build $(PROFILE) -p agentfs-load --bin bench-embed
 	@exec $(BIN)/bench-embed --model "$$(scripts/model "$(EMBEDDING_MODEL)")" $(ARGS)
 
 .PHONY: pgserver
