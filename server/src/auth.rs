@@ -12,7 +12,7 @@ use crate::domain::TenantId;
 use crate::domain::api_key::{ApiKey, KeyId};
 use crate::domain::scope::Scopes;
 use crate::store::StoreError;
-use crate::store::api_keys::{self, StoredKey};
+use crate::store::access::api_keys::{self, StoredKey};
 
 /// How long a key is believed without a look: a revoked key must stop working within 10 s.
 const REMEMBERED_FOR: Duration = Duration::from_secs(8);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{Mutex, watch};
 
-use crate::store::connect::{DatabaseAddress, Link};
+use crate::store::connection::address::{DatabaseAddress, Link};
 use crate::store::schema::{self, SchemaMisfit};
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -16,7 +16,7 @@ use crate::embedding::guarded::{Guarded, Telling};
 use crate::metrics::Metrics;
 use crate::settings::EmbeddingSettings;
 use crate::store::StoreError;
-use crate::store::embedding_models::{Serving, serving};
+use crate::store::embeddings::models::{Serving, serving};
 use crate::store::search::Meant;
 
 /// How long the serving model is believed without a look; a search that finds it changed has it looked up anew.

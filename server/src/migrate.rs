@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use crate::admin::{self, AdminError};
 use crate::exit;
 use crate::settings::SettingsError;
-use crate::store::connect::DatabaseAddress;
+use crate::store::connection::address::DatabaseAddress;
 use crate::store::schema::{self, MigrationError, MigrationReport};
 
 /// Why migrating failed.

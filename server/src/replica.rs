@@ -12,8 +12,8 @@ use crate::batch::reads::Reader;
 use crate::domain::{EntryKey, TenantId};
 use crate::metrics::Metrics;
 use crate::store::StoreError;
-use crate::store::get::Entry;
-use crate::store::replica::{Position, has_version, position, replayed};
+use crate::store::connection::replica::{Position, has_version, position, replayed};
+use crate::store::entries::get::Entry;
 
 /// Time between two looks at how far the replica is.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -11,16 +11,15 @@ use crate::batch::{leases, reads, writes};
 use crate::embedding::{EmbedderError, embedders};
 use crate::health::Health;
 use crate::http::{App, Parts, router};
-use crate::listen;
 use crate::meaning::Meaning;
 use crate::metrics::Metrics;
 use crate::preauth::Preauth;
 use crate::rate_limit::{Limited, RateLimiter};
 use crate::replica::Replica;
 use crate::settings::{MetricsAccess, ReplicaSettings, Settings};
-use crate::store::connect::{DatabaseAddress, Link};
-use crate::sweeper;
+use crate::store::connection::address::{DatabaseAddress, Link};
 use crate::watch::watch;
+use crate::{listen, sweeper};
 
 /// Serves until `shutdown` resolves; then takes no more connections, answers what is under way, and returns.
 /// Starts whether the database is there or not.

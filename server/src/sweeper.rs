@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use crate::health::Health;
 use crate::jitter::jittered;
 use crate::store::StoreError;
-use crate::store::search_documents::{Walk, step};
-use crate::store::sweep;
+use crate::store::entries::sweep;
+use crate::store::search::documents::{Walk, step};
 
 /// Time from the start to the first sweep, and between sweeps, on the average.
 const DELAY: Duration = Duration::from_secs(2);

@@ -7,7 +7,7 @@ use sqlx::postgres::PgPool;
 
 use crate::metrics::Metrics;
 use crate::store::StoreError;
-use crate::store::embedding_jobs::counts;
+use crate::store::embeddings::jobs::counts;
 
 const EVERY: Duration = Duration::from_secs(15);
 const BEGIN_AFTER: Duration = Duration::from_secs(1);

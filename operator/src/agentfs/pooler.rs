@@ -19,7 +19,7 @@ pub const INI: &str = "pgbouncer.ini";
 pub const USERLIST: &str = "userlist.txt";
 
 /// Run on every connection to PostgreSQL before a client gets it. What the server sets on its own
-/// connections (SESSION in server/src/store/connect.rs) reaches only one of the pool's; PgBouncer
+/// connections (SESSION in server/src/store/connection/address.rs) reaches only one of the pool's; PgBouncer
 /// refuses the startup parameter `options`, and where it is told to track these two it does not pass
 /// them on, since PostgreSQL does not report them.
 pub const CONNECT_QUERY: &str =
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn the_pool_sets_what_the_server_sets() {
-        let server = include_str!("../../../server/src/store/connect.rs");
+        let server = include_str!("../../../server/src/store/connection/address.rs");
         assert!(server.contains(&format!("\"{CONNECT_QUERY}\"")), "the two have gone apart");
         // Where people make a pool without the operator.
         let elsewhere = [

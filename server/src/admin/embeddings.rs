@@ -7,10 +7,10 @@ use sqlx::postgres::PgConnection;
 
 use super::output::Table;
 use super::{AdminError, open};
-use crate::store::connect::DatabaseAddress;
-use crate::store::embedding_index::{self, IndexState};
-use crate::store::embedding_models::State;
-use crate::store::model_change::{self, Progress, progress};
+use crate::store::connection::address::DatabaseAddress;
+use crate::store::embeddings::index::{self, IndexState};
+use crate::store::embeddings::model_change::{self, Progress, progress};
+use crate::store::embeddings::models::State;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum EmbeddingsCommand {
@@ -159,7 +159,7 @@ impl Index {
             IndexState::None => {
                 let Progress { id, dimensions, .. } = model;
                 let memory = self.memory.as_deref();
-                embedding_index::build(&mut connection, id, dimensions, memory).await?;
+                index::build(&mut connection, id, dimensions, memory).await?;
                 Ok(done(&self.model, format!("searches by {} use its index from now on", self.model)))
             }
         }

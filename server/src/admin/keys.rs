@@ -13,8 +13,8 @@ use crate::domain::api_key::{ApiKey, KeyId, KeyState};
 use crate::domain::key_terms::KeyTerms;
 use crate::domain::scope::Scope;
 use crate::domain::{DEFAULT_TENANT, TenantId, rfc3339};
-use crate::store::api_keys::{self, ListedKey};
-use crate::store::connect::DatabaseAddress;
+use crate::store::access::api_keys::{self, ListedKey};
+use crate::store::connection::address::DatabaseAddress;
 
 /// Who keeps the key of AGENTFS_ADMIN_KEY; only such keys are revoked by a new one.
 const DEPLOYMENT: &str = "deployment";

@@ -23,9 +23,10 @@ use crate::domain::key_terms::InvalidKeyTerms;
 use crate::domain::tenant_name::InvalidTenantName;
 use crate::exit;
 use crate::settings::{DatabaseSettings, SettingsError};
-use crate::store::connect::DatabaseAddress;
+use crate::store::StoreError;
+use crate::store::access::tenants as stored_tenants;
+use crate::store::connection::address::DatabaseAddress;
 use crate::store::schema::{self, SchemaMisfit};
-use crate::store::{StoreError, tenants as stored_tenants};
 
 /// Arguments of `agentfs-server admin`.
 #[derive(Debug, clap::Args)]

@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::output::Table;
 use super::{AdminError, must_exist, open};
 use crate::domain::TenantId;
-use crate::store::connect::DatabaseAddress;
-use crate::store::quota::{self, Counts, UsageOfDay};
+use crate::store::access::quota::{self, Counts, UsageOfDay};
+use crate::store::connection::address::DatabaseAddress;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum QuotaCommand {

@@ -6,8 +6,8 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{AdminError, must_exist, open};
-use crate::store::connect::DatabaseAddress;
-use crate::store::embedding_jobs;
+use crate::store::connection::address::DatabaseAddress;
+use crate::store::embeddings::jobs;
 
 /// Which jobs are to be tried again.
 #[derive(Debug, clap::Args)]
@@ -49,9 +49,7 @@ impl Requeue {
         let mut connection = open(address).await?;
         let tenant = must_exist(&mut connection, self.tenant).await?;
         let requeued = match self.status {
-            Status::Failed => {
-                embedding_jobs::requeue_failed(&mut connection, tenant, self.limit).await?
-            }
+            Status::Failed => jobs::requeue_failed(&mut connection, tenant, self.limit).await?,
         };
         Ok(Requeued { ok: true, requeued })
     }

@@ -9,8 +9,8 @@ use super::output::Table;
 use super::{AdminError, open};
 use crate::domain::rfc3339;
 use crate::domain::tenant_name::TenantName;
-use crate::store::connect::DatabaseAddress;
-use crate::store::tenants::{self, Tenant};
+use crate::store::access::tenants::{self, Tenant};
+use crate::store::connection::address::DatabaseAddress;
 
 /// A tenant that is to be made.
 #[derive(Debug, clap::Args)]

@@ -9,8 +9,8 @@ use super::queue::{Bounds, Waiting, Worker};
 use crate::domain::rate_limit::{Lease, PerMinute, Take, Tokens};
 use crate::metrics::Metrics;
 use crate::store::StoreError;
-use crate::store::connect::Link;
-use crate::store::rate_limits::{self, Wanted};
+use crate::store::access::rate_limits::{self, Wanted};
+use crate::store::connection::address::Link;
 
 /// One batch of leases.
 pub const BOUNDS: Bounds = Bounds { rows: 1024, bytes: usize::MAX };

@@ -13,7 +13,7 @@ use crate::embedding::attempt::Verdict;
 use crate::embedding::breaker::Permit;
 use crate::embedding::guarded::Guarded;
 use crate::metrics::Metrics;
-use crate::store::quota::count_tokens;
+use crate::store::access::quota::count_tokens;
 
 /// A query, and whose tokens it takes.
 #[derive(Debug, Clone)]
@@ -104,7 +104,7 @@ mod tests {
     use crate::domain::DEFAULT_TENANT;
     use crate::embedding::guarded::Telling;
     use crate::embedding::{EmbedError, Embedder, Embedding, Model};
-    use crate::store::connect::DatabaseAddress;
+    use crate::store::connection::address::DatabaseAddress;
 
     /// Remembers what it was asked.
     #[derive(Debug)]

@@ -9,8 +9,8 @@ use super::queue::{Bounds, Waiting, Worker};
 use crate::domain::EntryKey;
 use crate::metrics::Metrics;
 use crate::store::StoreError;
-use crate::store::connect::Link;
-use crate::store::get::{Entry, get};
+use crate::store::connection::address::Link;
+use crate::store::entries::get::{Entry, get};
 
 /// One batch of gets. Values are handed on as they are read, so their bytes need no bound of their own.
 pub const BOUNDS: Bounds = Bounds { rows: 128, bytes: usize::MAX };

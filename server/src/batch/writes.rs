@@ -10,10 +10,11 @@ use super::BatchError;
 use super::queue::{Bounds, Waiting, Worker};
 use crate::domain::change::{Action, Change, Outcome};
 use crate::metrics::Metrics;
-use crate::store::connect::Link;
-use crate::store::get::Entry;
-use crate::store::plain_put::Put;
-use crate::store::{StoreError, lookup, ordered_write, plain_put};
+use crate::store::StoreError;
+use crate::store::connection::address::Link;
+use crate::store::entries::fast_put::{self, Put};
+use crate::store::entries::get::Entry;
+use crate::store::entries::{commit_lookup, locked_write};
 
 /// One batch of writes.
 pub const BOUNDS: Bounds = Bounds { rows: 128, bytes: 4 << 20 };
@@ -180,15 +181,15 @@ impl Writer {
             .collect();
         // A group is of one tenant, and a tenant's share of the statement is written whole or not at all.
         let done: Vec<Option<Done>> = if let (Form::Cheapest, Some(puts)) = (form, puts) {
-            let moments = plain_put::put(connection, &puts, self.daily_writes).await?;
+            let moments = fast_put::put(connection, &puts, self.daily_writes).await?;
             let written = |(put, at): (&Put<'_>, Option<Timestamp>)| {
                 let version_id = put.change.version_id;
                 at.map(|created_at| Outcome::Written { version_id, created_at }.into())
             };
             puts.iter().zip(moments).map(written).collect()
         } else {
-            let ordered_write::Written { outcomes, read } =
-                ordered_write::write(connection, groups, self.daily_writes).await?;
+            let locked_write::Written { outcomes, read } =
+                locked_write::write(connection, groups, self.daily_writes).await?;
             let done = |outcome| match outcome {
                 Outcome::Read(Some(id)) => Done { outcome, entry: read.get(&id).cloned() },
                 outcome => outcome.into(),
@@ -229,7 +230,7 @@ impl Writer {
         changes: &[&Change],
     ) -> Result<HashMap<Uuid, Timestamp>, StoreError> {
         let connection = self.link.connection().await?;
-        let found = lookup::committed(connection, changes).await;
+        let found = commit_lookup::committed(connection, changes).await;
         if found.as_ref().is_err_and(StoreError::spoils_connection) {
             self.link.disconnect();
         }

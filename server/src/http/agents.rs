@@ -10,7 +10,7 @@ use super::extract::{Json, MemoryReader};
 use super::openapi::Refusals;
 use super::{App, page};
 use crate::domain::agent_id::AgentId;
-use crate::store::agents;
+use crate::store::entries::agents;
 
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[schema(as = AgentsRequest)]

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::App;
 use super::error::{ApiError, Code};
 use crate::domain::rfc3339;
-use crate::store::as_of::now;
+use crate::store::entries::as_of::now;
 
 /// The moment that a request gives, which must have come by the database's clock; none is now.
 pub(super) async fn past_moment(

@@ -20,7 +20,7 @@ use crate::domain::change::{Action, Change, Outcome};
 use crate::domain::idempotency::IdempotencyKey;
 use crate::domain::scope::Scope;
 use crate::domain::{EntryKey, TenantId};
-use crate::store::get::{Found, MAX_BYTES, snapshot};
+use crate::store::entries::get::{Found, MAX_BYTES, snapshot};
 
 /// Most operations of a batch.
 const MAX_OPERATIONS: usize = 100;

@@ -14,7 +14,7 @@ use super::extract::Administered;
 use super::openapi::Refusals;
 use crate::domain::api_key::ApiKey;
 use crate::domain::key_terms::KeyTerms;
-use crate::store::api_keys;
+use crate::store::access::api_keys;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = CreateKeyRequest)]

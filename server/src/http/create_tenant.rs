@@ -11,7 +11,7 @@ use super::error::ApiError;
 use super::extract::Administered;
 use super::openapi::Refusals;
 use crate::domain::tenant_name::TenantName;
-use crate::store::tenants;
+use crate::store::access::tenants;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = CreateTenantRequest)]

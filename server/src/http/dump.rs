@@ -14,9 +14,9 @@ use super::{App, page, splice};
 use crate::domain::agent_id::AgentId;
 use crate::domain::path::EntryPath;
 use crate::domain::rfc3339;
-use crate::store::dump::page as read;
-use crate::store::scan::Range;
-use crate::store::versions::Version;
+use crate::store::entries::dump::page as read;
+use crate::store::entries::scan::Range;
+use crate::store::entries::versions::Version;
 
 const SIZE: page::Size = page::Size { default: 200, max: 500 };
 

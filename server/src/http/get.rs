@@ -15,7 +15,7 @@ use super::{App, splice};
 use crate::domain::path::EntryPath;
 use crate::domain::{EntryKey, TenantId, rfc3339};
 use crate::replica;
-use crate::store::get::{Entry, entry_as_of};
+use crate::store::entries::get::{Entry, entry_as_of};
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = GetRequest)]

@@ -15,7 +15,7 @@ use super::{App, page};
 use crate::domain::agent_id::AgentId;
 use crate::domain::glob::Glob;
 use crate::replica;
-use crate::store::scan::Range;
+use crate::store::entries::scan::Range;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = GlobRequest)]

@@ -12,7 +12,7 @@ use super::extract::{Json, MemoryReader};
 use super::openapi::Refusals;
 use super::{App, page, splice};
 use crate::domain::rfc3339;
-use crate::store::versions::{self, Version};
+use crate::store::entries::versions::{self, Version};
 
 const SIZE: page::Size = page::Size { default: 20, max: 100 };
 

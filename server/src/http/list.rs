@@ -15,8 +15,8 @@ use super::{App, page};
 use crate::domain::agent_id::AgentId;
 use crate::domain::path::Prefix;
 use crate::replica;
-use crate::store::list::{After, Child, children};
-use crate::store::list_as_of::{Directory, Listed};
+use crate::store::entries::list::{After, Child, children};
+use crate::store::entries::list_as_of::{Directory, Listed};
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = ListRequest)]

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::error::{ApiError, Code};
 
 /// Bytes of values after which a page ends, whatever its limit: an answer holds at most one value more.
-pub(super) use crate::store::get::MAX_BYTES;
+pub(super) use crate::store::entries::get::MAX_BYTES;
 
 /// How many items the pages of a route have.
 #[derive(Debug, Clone, Copy)]

@@ -9,7 +9,7 @@ use super::error::{ApiError, Code};
 use super::extract::Administered;
 use super::openapi::Refusals;
 use super::{App, page};
-use crate::store::embedding_jobs;
+use crate::store::embeddings::jobs;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = RequeueRequest)]
@@ -45,6 +45,6 @@ pub(super) async fn requeue(
         return Err(ApiError::new(Code::ValidationError, sentence));
     }
     let limit = page::NAMES.limit(request.limit)? as i64;
-    let requeued = embedding_jobs::requeue_failed(&app.pool, by.bound_to(), Some(limit)).await?;
+    let requeued = jobs::requeue_failed(&app.pool, by.bound_to(), Some(limit)).await?;
     Ok(Answer(Response { ok: true, requeued }))
 }

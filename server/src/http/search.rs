@@ -20,9 +20,9 @@ use crate::domain::tags::Tags;
 use crate::domain::words::Words;
 use crate::meaning::Unmeant;
 use crate::replica;
-use crate::store::quota::count_search;
+use crate::store::access::quota::count_search;
+use crate::store::entries::versions::Version;
 use crate::store::search::{By, Found, Search, find};
-use crate::store::versions::Version;
 
 const SIZE: page::Size = page::Size { default: 10, max: 50 };
 /// Longest query in characters.

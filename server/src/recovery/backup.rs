@@ -12,7 +12,7 @@ use super::manifest::{FORMAT, Manifest, Scope};
 use super::programs::{Programs, environment};
 use super::retention::Retention;
 use crate::settings::DatabaseSettings;
-use crate::store::snapshot::Snapshot;
+use crate::store::connection::snapshot::Snapshot;
 
 /// How long a dump waits for a table that somebody else holds, such as a migration.
 const LOCK_WAIT: &str = "--lock-wait-timeout=60s";

@@ -5,7 +5,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::reader::{Described, Reader};
-use crate::store::connect::DatabaseAddress;
+use crate::store::connection::address::DatabaseAddress;
 
 /// Where the database is, for programs that start others which connect to it themselves.
 #[derive(Debug, Clone)]

@@ -14,7 +14,7 @@ use crate::jitter::jittered;
 use crate::metrics::Metrics;
 use crate::settings::EmbeddingSettings;
 use crate::store::StoreError;
-use crate::store::embedding_jobs::{self, Claim, Job};
+use crate::store::embeddings::jobs::{self, Claim, Job};
 use crate::store::embeddings::{self, Outcome};
 
 /// Attempts that count, before a job is given up.
@@ -78,8 +78,7 @@ impl Worker {
         let EmbeddingSettings { lease, tokens_per_day, .. } = self.settings;
         // Time enough to write what was embedded.
         let deadline = TokioInstant::now() + lease.mul_f64(0.9);
-        let claimed =
-            embedding_jobs::claim(&self.pool, model, limit, lease, tokens_per_day).await?;
+        let claimed = jobs::claim(&self.pool, model, limit, lease, tokens_per_day).await?;
         let Some(claim) = claimed else { return Ok(0) };
         let outcomes = self.embed(&claim, deadline, probe).await;
         for outcome in &outcomes {

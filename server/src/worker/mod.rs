@@ -22,8 +22,8 @@ use crate::listen;
 use crate::metrics::Metrics;
 use crate::settings::{EmbeddingSettings, Settings};
 use crate::store::StoreError;
-use crate::store::embedding_jobs::{PRUNE_BATCH, prune};
-use crate::store::embedding_models::{
+use crate::store::embeddings::jobs::{PRUNE_BATCH, prune};
+use crate::store::embeddings::models::{
     Filled, ModelRow, Place, State, fill, find, register, serve_first,
 };
 

@@ -1,7 +1,7 @@
 //! Agents.
 
 use agentfs_server::domain::DEFAULT_TENANT;
-use agentfs_server::store::agents;
+use agentfs_server::store::entries::agents;
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use agentfs_server::domain::agent_id::AgentId;
 use agentfs_server::domain::path::EntryPath;
 use agentfs_server::domain::{DEFAULT_TENANT, EntryKey, rfc3339};
-use agentfs_server::store::as_of;
+use agentfs_server::store::entries::as_of;
 use agentfs_server::sweeper::sweep_once;
 use jiff::{SignedDuration, Timestamp};
 use rand::rngs::StdRng;

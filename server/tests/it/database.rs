@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
-use agentfs_server::store::connect::DatabaseAddress;
+use agentfs_server::store::connection::address::DatabaseAddress;
 use secrecy::SecretString;
 use serde::Deserialize;
 use sqlx::{Connection as _, Executor as _, PgConnection};

@@ -7,7 +7,7 @@ use agentfs_server::embedding::openai::OpenAi;
 use agentfs_server::embedding::{EmbedError, Embedder as _, embedders};
 use agentfs_server::metrics::Metrics;
 use agentfs_server::settings::{EmbeddingSettings, Provider as Setting, Settings};
-use agentfs_server::store::embedding_jobs::prune;
+use agentfs_server::store::embeddings::jobs::prune;
 use agentfs_server::worker::work;
 use futures::future::join_all;
 use serde_json::json;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use agentfs_server::store::connect::DatabaseAddress;
+use agentfs_server::store::connection::address::DatabaseAddress;
 use anyhow::{Context as _, bail};
 use secrecy::SecretString;
 use serde::Deserialize;

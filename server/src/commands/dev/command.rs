@@ -24,10 +24,10 @@ use crate::domain::DEFAULT_TENANT;
 use crate::domain::scope::DEFAULT_SCOPES;
 use crate::metrics::Metrics;
 use crate::settings::{LimitSettings, LogFormat, LogSettings, Settings};
-use crate::store::api_keys;
-use crate::store::connect::DatabaseAddress;
-use crate::worker::WorkerError;
-use crate::{embedding, logging, migrate, serve, worker};
+use crate::store::access::api_keys;
+use crate::store::connection::address::DatabaseAddress;
+use crate::worker::{self, WorkerError};
+use crate::{embedding, logging, migrate, serve};
 
 /// What to do where there is no embedding model.
 const NO_MODEL: &str = "none, so search goes by words alone: run scripts/model, then start again";

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::store::StoreError;
-use crate::store::connect::{DatabaseAddress, Link};
+use crate::store::connection::address::{DatabaseAddress, Link};
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long reads and writes may wait without a break; a little more than the migration's lock_timeout of 2 s.

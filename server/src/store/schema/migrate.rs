@@ -8,11 +8,11 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor as _};
 use tokio::time::Instant;
 
+use super::blocker::Obstacle;
 use super::guard::Guard;
-use super::obstacle::Obstacle;
 use super::{left_overs, read};
 use crate::store::StoreError;
-use crate::store::connect::DatabaseAddress;
+use crate::store::connection::address::DatabaseAddress;
 
 /// The advisory lock of those who migrate: "agentfs" in ASCII.
 const MIGRATION_LOCK: i64 = 0x61_67_65_6e_74_66_73;

@@ -1,12 +1,12 @@
 //! The database's schema: its version, and the migrations that make it.
 
+mod blocker;
 mod guard;
 mod left_overs;
 mod migrate;
-mod obstacle;
 
+pub use blocker::Obstacle;
 pub use migrate::{MigrationError, MigrationReport, apply, migrate};
-pub use obstacle::Obstacle;
 
 use sqlx::PgExecutor;
 use sqlx::error::DatabaseError;

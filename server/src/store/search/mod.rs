@@ -3,8 +3,9 @@
 #[macro_use]
 mod conditions;
 
-mod by_meaning;
-mod by_words;
+pub mod documents;
+mod full_text;
+mod semantic;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,10 +13,10 @@ use std::sync::Arc;
 use sqlx::postgres::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use self::by_words::{ByWords, Candidates};
+use self::full_text::{ByWords, Candidates};
 use super::StoreError;
-use super::embedding_models::Serving;
-use super::versions::{self, Version};
+use super::embeddings::models::Serving;
+use super::entries::versions::{self, Version};
 use crate::domain::TenantId;
 use crate::domain::agent_id::AgentId;
 use crate::domain::fusion::fused;
@@ -118,17 +119,17 @@ async fn rank(
     };
     Ok(match by {
         By::Words => {
-            let words = by_words::find(moment, search, Candidates::All).await?;
+            let words = full_text::find(moment, search, Candidates::All).await?;
             let found = told(&words);
             (words.ranked, found)
         }
         By::Meaning(meant) | By::MeaningOrWords(meant) => {
-            let near = by_meaning::nearest(moment, search, meant).await?;
+            let near = semantic::nearest(moment, search, meant).await?;
             let waiting = Candidates::Waiting(meant.model.id);
             // By meaning alone, what waits is only counted: without words none of it is found.
             let none = Words::of_query("");
             let words = if matches!(by, By::Meaning(_)) { &none } else { search.words };
-            let words = by_words::find(moment, &Search { words, ..*search }, waiting).await?;
+            let words = full_text::find(moment, &Search { words, ..*search }, waiting).await?;
             let found = told(&words);
             // Their likenesses are of different kinds, so only their ranks are compared; but shown as they are.
             let order = fuse(&near, &words.ranked);
@@ -137,8 +138,8 @@ async fn rank(
         }
         By::Both(meant) => {
             let deep = Search { limit: search.limit.max(DEPTH), ..*search };
-            let near = by_meaning::nearest(moment, &deep, meant).await?;
-            let words = by_words::find(moment, &deep, Candidates::All).await?;
+            let near = semantic::nearest(moment, &deep, meant).await?;
+            let words = full_text::find(moment, &deep, Candidates::All).await?;
             let found = told(&words);
             (fuse(&near, &words.ranked), found)
         }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use agentfs_server::store::connect::DatabaseAddress;
+use agentfs_server::store::connection::address::DatabaseAddress;
 use sqlx::Executor as _;
 
 use crate::vectors::Space;

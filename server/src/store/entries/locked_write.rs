@@ -8,16 +8,17 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Connection as _, Row as _};
 use uuid::Uuid;
 
+use super::fast_put::array_literal;
 use super::get::{Entry, MAX_BYTES};
-use super::plain_put::array_literal;
-use super::search_documents::made_searchable;
 use super::versions::{self, Version};
-use super::{StoreError, from_sql, to_sql};
 use crate::domain::change::{Action, Change, NewValue, Outcome};
 use crate::domain::fold::{Answered, Folded, Head, Locked, fold};
 use crate::domain::idempotency::{Idempotency, IdempotencyKey};
 use crate::domain::words::Words;
 use crate::domain::{EntryKey, TenantId};
+use crate::store::StoreError;
+use crate::store::search::documents::made_searchable;
+use crate::store::time::{from_sql, to_sql};
 
 /// Takes the tenants' quota rows (made where missing), then the idempotency keys (likewise), then the heads, one by one in
 /// the order given. A head that another writer makes between this snapshot and our write is caught by the unique index of

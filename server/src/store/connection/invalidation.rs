@@ -13,7 +13,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 static DEMANDED: Mutex<Option<Instant>> = Mutex::new(None);
 
 /// Makes all present connections of this process outdated.
-pub(super) fn demand() {
+pub(crate) fn demand() {
     let mut demanded = DEMANDED.lock().unwrap_or_else(PoisonError::into_inner);
     if demanded.is_none_or(|at| at.elapsed() >= PAUSE) {
         *demanded = Some(Instant::now());
@@ -21,7 +21,7 @@ pub(super) fn demand() {
 }
 
 /// Whether a connection of this age is outdated.
-pub(super) fn is_outdated(age: Duration) -> bool {
+pub(crate) fn is_outdated(age: Duration) -> bool {
     let demanded = DEMANDED.lock().unwrap_or_else(PoisonError::into_inner);
     demanded.is_some_and(|at| at.elapsed() < age)
 }

@@ -7,7 +7,8 @@ use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{Connection as _, Executor as _};
 
-use super::{StoreError, renewal};
+use super::invalidation;
+use crate::store::StoreError;
 
 /// Longest wait for a connection to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -64,7 +65,7 @@ impl DatabaseAddress {
             // That would be a round trip before each use. One that was idle for a while may have been closed meanwhile.
             .test_before_acquire(false)
             .before_acquire(|connection, held| {
-                let usable = !renewal::is_outdated(held.age);
+                let usable = !invalidation::is_outdated(held.age);
                 let ask = usable && held.idle_for >= MAY_BE_CLOSED;
                 Box::pin(async move {
                     if ask {
@@ -94,7 +95,7 @@ impl Link {
 
     /// The connection.
     pub async fn connection(&mut self) -> Result<&mut PgConnection, StoreError> {
-        self.connection.take_if(|(_, made)| renewal::is_outdated(made.elapsed()));
+        self.connection.take_if(|(_, made)| invalidation::is_outdated(made.elapsed()));
         match &mut self.connection {
             Some((connection, _)) => Ok(connection),
             slot @ None => {
@@ -112,7 +113,7 @@ impl Link {
 }
 
 /// Whether a connection failed since the database's certificate is not of a known authority, or not for its host.
-pub(super) fn is_untrusted(error: &std::io::Error) -> bool {
+pub(crate) fn is_untrusted(error: &std::io::Error) -> bool {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
     matches!(cause, Some(rustls::Error::InvalidCertificate(_)))
 }

@@ -5,7 +5,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Connection as _, FromRow, PgExecutor, Row as _};
 use uuid::Uuid;
 
-use super::StoreError;
+use crate::store::StoreError;
 
 /// A model's row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub enum State {
 
 impl State {
     /// As the database has it.
-    pub(super) fn from_column(text: &str) -> Self {
+    pub(crate) fn from_column(text: &str) -> Self {
         match text {
             "filling" => Self::Filling,
             "serving" => Self::Serving,

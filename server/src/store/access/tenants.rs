@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use sqlx::{PgExecutor, Row as _};
 use uuid::Uuid;
 
-use super::StoreError;
 use crate::domain::TenantId;
 use crate::domain::tenant_name::TenantName;
+use crate::store::StoreError;
 
 /// A tenant as operators see it.
 #[derive(Debug, Clone)]

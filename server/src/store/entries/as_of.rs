@@ -5,8 +5,8 @@ use jiff_sqlx::ToSqlx as _;
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-use super::StoreError;
 use crate::domain::EntryKey;
+use crate::store::StoreError;
 
 /// SQL of the id of the version that the head `e` shows at the moment `$as_of` (now, where that is null); null where it
 /// shows none.
@@ -45,7 +45,7 @@ macro_rules! version_shown {
         )
     };
 }
-pub(super) use version_shown;
+pub(crate) use version_shown;
 
 const VERSION: &str = concat!(
     "SELECT ",

@@ -2,9 +2,9 @@
 
 use sqlx::{PgExecutor, Row as _};
 
-use super::StoreError;
 use super::list::tree_order;
 use crate::domain::TenantId;
+use crate::store::StoreError;
 
 /// Agents that one statement goes through at most, and live entries after whose count it goes no further.
 const MAX_VISITED: i64 = 10_000;

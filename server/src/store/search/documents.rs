@@ -4,11 +4,12 @@
 use sqlx::postgres::PgPool;
 use uuid::Uuid;
 
-use super::sweep::BATCH;
-use super::{StoreError, versions};
 use crate::domain::TenantId;
 use crate::domain::value::JsonText;
 use crate::domain::words::Words;
+use crate::store::StoreError;
+use crate::store::entries::sweep::BATCH;
+use crate::store::entries::versions;
 
 /// SQL of the part of a write that makes searchable values found. The parameters are the tenants, agents, paths and latest
 /// versions of heads, and their words (null where search may not find the value); the statement's `heads` has the latest
@@ -37,7 +38,7 @@ macro_rules! made_searchable {
         )
     };
 }
-pub(super) use made_searchable;
+pub(crate) use made_searchable;
 
 /// The place of an entry, after which a walk goes on.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]

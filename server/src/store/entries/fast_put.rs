@@ -7,12 +7,12 @@ use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use super::StoreError;
-use super::search_documents::made_searchable;
 use crate::domain::TenantId;
 use crate::domain::change::{Change, NewValue};
 use crate::domain::fold::Usage;
 use crate::domain::words::Words;
+use crate::store::StoreError;
+use crate::store::search::documents::made_searchable;
 
 /// `counted` takes the tenants' quota rows, which also keeps the writers of a tenant apart; `heads` then moves the heads
 /// of the tenants that are within their limit; `versions` follows. All arrays come sorted, so locks are taken in one order.
@@ -179,7 +179,7 @@ impl<'a> Batch<'a> {
 }
 
 /// PostgreSQL's text form of a text array: ragged lists cannot travel as an array of arrays.
-pub(super) fn array_literal(items: &[String]) -> String {
+pub(crate) fn array_literal(items: &[String]) -> String {
     let quoted: Vec<String> = items
         .iter()
         .map(|item| format!("\"{}\"", item.replace('\\', "\\\\").replace('"', "\\\"")))

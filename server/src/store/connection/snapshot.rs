@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 
-use super::StoreError;
-use super::connect::DatabaseAddress;
-use super::schema::{self, SchemaVersion};
+use super::address::DatabaseAddress;
+use crate::store::StoreError;
+use crate::store::schema::{self, SchemaVersion};
 
 /// A transaction that sees one moment, which other sessions can see as well.
 #[derive(Debug)]

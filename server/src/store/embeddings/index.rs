@@ -3,7 +3,7 @@
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor as _};
 
-use super::StoreError;
+use crate::store::StoreError;
 
 /// How an index is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -72,6 +72,6 @@ pub async fn drop(connection: &mut PgConnection, model: i32) -> Result<(), Store
 }
 
 /// By its name searches know it.
-pub(super) fn name(model: i32) -> String {
+pub(crate) fn name(model: i32) -> String {
     format!("embeddings_hnsw_{model}")
 }

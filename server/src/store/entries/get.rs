@@ -6,9 +6,11 @@ use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgPool, PgRow};
 use uuid::Uuid;
 
+use super::as_of;
 use super::versions::{self, Version};
-use super::{StoreError, as_of, from_sql};
 use crate::domain::EntryKey;
+use crate::store::StoreError;
+use crate::store::time::from_sql;
 
 /// The latest version of a live entry.
 #[derive(Debug, Clone)]

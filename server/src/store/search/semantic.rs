@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::{Meant, Ranked, Search};
 use crate::store::StoreError;
-use crate::store::embedding_models::Serving;
+use crate::store::embeddings::models::Serving;
 
 /// Vectors of the range up to which each of them is compared: that takes about 4 ms a thousand of 384 numbers, the index
 /// 10 to 30 ms whatever there is.

@@ -5,9 +5,10 @@ use sqlx::postgres::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::as_of::version_shown;
-use super::{StoreError, to_sql};
 use crate::domain::TenantId;
 use crate::domain::agent_id::AgentId;
+use crate::store::StoreError;
+use crate::store::time::to_sql;
 
 /// Most heads looked at by one statement.
 pub const STEP: usize = 1000;
@@ -94,7 +95,7 @@ impl Range<'_> {
     }
 
     /// The same, within what the connection is about.
-    pub(super) async fn find_on(
+    pub(crate) async fn find_on(
         &self,
         connection: &mut PgConnection,
         after: Option<&str>,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 
-use super::StoreError;
 use crate::domain::rate_limit::{Lease, PerMinute};
+use crate::store::StoreError;
 
 /// Tokens that are wanted of one bucket.
 #[derive(Debug, Clone, Copy)]

@@ -4,8 +4,8 @@
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-use super::StoreError;
 use crate::domain::TenantId;
+use crate::store::StoreError;
 
 /// Where a primary is.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]

@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 use sqlx::{PgExecutor, Row as _};
 
-use super::{StoreError, from_sql, to_sql};
 use crate::domain::TenantId;
 use crate::domain::api_key::{ApiKey, KeyId, SecretHash};
 use crate::domain::key_terms::KeyTerms;
 use crate::domain::scope::Scopes;
+use crate::store::StoreError;
+use crate::store::time::{from_sql, to_sql};
 
 /// A key as the database knows it.
 #[derive(Debug, Clone)]

@@ -5,9 +5,9 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Row as _};
 use uuid::Uuid;
 
-use super::StoreError;
-use super::embedding_index::{self, IndexState};
-use super::embedding_models::State;
+use super::index::{self, IndexState};
+use super::models::State;
+use crate::store::StoreError;
 
 /// How far a model is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub async fn progress(connection: &mut PgConnection) -> Result<Vec<Progress>, St
             waiting,
             failed,
             missing: live - embedded - waiting - failed,
-            index: embedding_index::state(&mut *connection, id).await?,
+            index: index::state(&mut *connection, id).await?,
         });
     }
     Ok(models)
@@ -133,7 +133,7 @@ DELETE FROM embedding_jobs
 
 /// Removes a retired model with all that was made for it, a batch at a time. False where it is not retired any more.
 pub async fn remove(connection: &mut PgConnection, model: i32) -> Result<bool, StoreError> {
-    embedding_index::drop(&mut *connection, model).await?;
+    index::drop(&mut *connection, model).await?;
     while sqlx::query(REMOVE_JOBS)
         .bind(model)
         .bind(PAGE)

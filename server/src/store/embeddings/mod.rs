@@ -1,5 +1,10 @@
 //! What a worker has made of its jobs.
 
+pub mod index;
+pub mod jobs;
+pub mod model_change;
+pub mod models;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -7,8 +12,9 @@ use jiff_sqlx::ToSqlx as _;
 use sqlx::postgres::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::embedding_jobs::{Claim, Job};
-use super::{StoreError, quota};
+use self::jobs::{Claim, Job};
+use super::StoreError;
+use super::access::quota;
 use crate::domain::TenantId;
 
 /// What became of a job.

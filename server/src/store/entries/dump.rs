@@ -2,9 +2,9 @@
 
 use sqlx::postgres::PgPool;
 
-use super::StoreError;
 use super::scan::Range;
 use super::versions::{self, Version};
+use crate::store::StoreError;
 
 /// A page of a dump.
 #[derive(Debug)]

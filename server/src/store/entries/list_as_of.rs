@@ -13,13 +13,13 @@ use jiff::Timestamp;
 use jiff_sqlx::ToSqlx as _;
 use sqlx::postgres::{PgConnection, PgPool};
 
-use super::StoreError;
 use super::as_of::version_shown;
 use super::list::{After, Child};
 use super::scan::{Range, STEP};
 use crate::domain::TenantId;
 use crate::domain::agent_id::AgentId;
 use crate::domain::path::Prefix;
+use crate::store::StoreError;
 
 /// Most children that one statement looks at.
 const CHILDREN: usize = 200;

@@ -4,7 +4,7 @@
 use sqlx::postgres::PgPool;
 use sqlx::{PgExecutor, Row as _};
 
-use super::StoreError;
+use crate::store::StoreError;
 
 /// Most rows of a batch.
 pub const BATCH: usize = 500;

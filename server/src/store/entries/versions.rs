@@ -6,8 +6,9 @@ use sqlx::{PgExecutor, Row as _};
 use uuid::Uuid;
 
 use super::get::Entry;
-use super::{StoreError, from_sql};
 use crate::domain::{EntryKey, TenantId};
+use crate::store::StoreError;
+use crate::store::time::from_sql;
 
 /// A version as it is served.
 #[derive(Debug, Clone)]

@@ -7,8 +7,8 @@ use jiff::civil::Date;
 use jiff_sqlx::ToSqlx as _;
 use sqlx::{PgExecutor, Row as _};
 
-use super::StoreError;
 use crate::domain::TenantId;
+use crate::store::StoreError;
 
 /// What a tenant has used on a day.
 #[derive(Debug, Clone)]

@@ -7,8 +7,8 @@ use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use super::StoreError;
 use crate::domain::change::Change;
+use crate::store::StoreError;
 
 /// Which of `changes` are in the database, by version id, with their moments.
 pub async fn committed(

@@ -7,8 +7,8 @@ use sqlx::postgres::PgConnection;
 use sqlx::{PgExecutor, Row as _};
 use uuid::Uuid;
 
-use super::StoreError;
 use crate::domain::TenantId;
+use crate::store::StoreError;
 
 /// Rows are locked in the order of their ids, like everywhere. A job without attempts is due at once, whatever its times say.
 const REQUEUE: &str = "

@@ -2,10 +2,10 @@
 
 use sqlx::{PgExecutor, Row as _};
 
-use super::StoreError;
 use crate::domain::TenantId;
 use crate::domain::agent_id::AgentId;
 use crate::domain::path::Prefix;
+use crate::store::StoreError;
 
 /// A child of a directory. Both may hold at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +43,7 @@ macro_rules! tree_order {
     };
 }
 
-pub(super) use tree_order;
+pub(crate) use tree_order;
 
 /// SQL of the first live entry from `$from` on, in tree order.
 macro_rules! first_live {

@@ -1,0 +1,14 @@
+//! Entries and their versions: reads of now and of the past, both ways of writing, and tombstones of what has expired.
+
+pub mod agents;
+pub mod as_of;
+pub mod commit_lookup;
+pub mod dump;
+pub mod fast_put;
+pub mod get;
+pub mod list;
+pub mod list_as_of;
+pub mod locked_write;
+pub mod scan;
+pub mod sweep;
+pub mod versions;

@@ -1,0 +1,169 @@
+//! Sorts errors of the driver and of PostgreSQL by what the caller can do about them.
+
+use std::fmt;
+
+use super::connection::{address, invalidation};
+
+/// Why the database did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No connection, or the one there was is gone. What was under way may or may not have been committed.
+    #[error("the database cannot be reached: {0}")]
+    Unreachable(Cause),
+    /// Somebody else held a lock for too long, or a deadlock was broken. Nothing was written.
+    #[error("the database is busy with the same rows: {0}")]
+    Contended(Cause),
+    /// The database refused the data. Nothing was written.
+    #[error("the database refused the data: {0}")]
+    Refused(Cause),
+    /// Tables or types are not there, not ours, or no longer those that the connection knows: a restore or a migration
+    /// replaces them. Nothing was written; the same may succeed on a new connection.
+    #[error("the database's tables are not as they should be, or are being restored: {0}")]
+    Replaced(Cause),
+    /// Anything else: a full disk, a fault in a statement. Nothing was written.
+    #[error("the database failed: {0}")]
+    Failed(Cause),
+}
+
+impl StoreError {
+    /// What the driver said.
+    pub fn cause(&self) -> &Cause {
+        match self {
+            Self::Unreachable(cause)
+            | Self::Contended(cause)
+            | Self::Refused(cause)
+            | Self::Replaced(cause)
+            | Self::Failed(cause) => cause,
+        }
+    }
+
+    /// True where the same may succeed a moment later, without anybody mending something.
+    pub fn passes(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Contended(_))
+    }
+
+    /// Whether only another connection may do better.
+    pub fn spoils_connection(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Replaced(_))
+    }
+}
+
+/// The SQLSTATE of a server that is full.
+const TOO_MANY_CONNECTIONS: &str = "53300";
+
+/// The error of the driver behind a [`StoreError`].
+#[derive(Debug)]
+pub struct Cause(Box<sqlx::Error>);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0 {
+            sqlx::Error::Io(e) if address::is_untrusted(e) => {
+                write!(
+                    f,
+                    "its certificate is not trusted ({e}); give the certificate of its authority as a file, by sslrootcert in DATABASE_URL or by PGSSLROOTCERT, or lower sslmode"
+                )
+            }
+            sqlx::Error::Io(e) => e.fmt(f),
+            sqlx::Error::Tls(e) => {
+                write!(
+                    f,
+                    "no encrypted connection comes about, which the sslmode of DATABASE_URL asks for ({e}); turn ssl on in PostgreSQL, or set sslmode=disable"
+                )
+            }
+            sqlx::Error::Database(e) if e.code().as_deref() == Some(TOO_MANY_CONNECTIONS) => {
+                write!(
+                    f,
+                    "it has no connection left ({}); raise its max_connections, or lower DATABASE_POOL_SIZE or the number of replicas",
+                    e.message()
+                )
+            }
+            sqlx::Error::Database(e) => e.message().fmt(f),
+            other => other.fmt(f),
+        }
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        let kind = match &error {
+            sqlx::Error::Database(e) => {
+                of_sqlstate(e.code().as_deref().unwrap_or_default(), e.message())
+            }
+            sqlx::Error::ColumnDecode { .. }
+            | sqlx::Error::ColumnNotFound(_)
+            | sqlx::Error::RowNotFound
+            | sqlx::Error::Decode(_) => Self::Failed,
+            sqlx::Error::TypeNotFound { .. } => Self::Replaced,
+            // Everything else speaks of the connection, not of the statement.
+            _ => Self::Unreachable,
+        };
+        if is_outdated(&error) {
+            invalidation::demand();
+        }
+        kind(Cause(Box::new(error)))
+    }
+}
+
+/// Whether the error speaks of something that the connection knows and that is no more. What merely is not there, such as a
+/// table, is looked for anew each time.
+fn is_outdated(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| ["26000", "0A000", "42704", "XX000"].contains(&&*code))
+}
+
+/// Classes and codes of PostgreSQL's appendix "Error Codes".
+fn of_sqlstate(code: &str, message: &str) -> fn(Cause) -> StoreError {
+    match code {
+        // 23505: another writer made the same version of an entry first.
+        "55P03" | "40P01" | "40001" | "23505" => StoreError::Contended,
+        // A prepared statement that is gone, or whose result has another type now; no such table, column, type, function; a
+        // table without the unique index that ON CONFLICT names, since a restore builds indexes last; and no right to a
+        // table, which a superuser's restore gives to its owner only after having made it.
+        "26000" | "0A000" | "42P01" | "42703" | "42704" | "42883" | "42P10" | "42501" => {
+            StoreError::Replaced
+        }
+        // Internal errors have one code. These two speak of an object that a prepared statement knows by a number of before;
+        // they are never translated.
+        "XX000"
+            if message.starts_with("cache lookup failed")
+                || message.starts_with("could not open relation with OID") =>
+        {
+            StoreError::Replaced
+        }
+        TOO_MANY_CONNECTIONS => StoreError::Unreachable,
+        // Connection, authorisation, no such database, shut down.
+        c if ["08", "28", "3D", "57P"].iter().any(|class| c.starts_with(class)) => {
+            StoreError::Unreachable
+        }
+        c if c.starts_with("22") || c.starts_with("23") => StoreError::Refused,
+        _ => StoreError::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_sorted_by_what_to_do() {
+        let cause = || Cause(Box::new(sqlx::Error::PoolClosed));
+        let sorted = |code, message| match of_sqlstate(code, message)(cause()) {
+            StoreError::Unreachable(_) => "unreachable",
+            StoreError::Contended(_) => "contended",
+            StoreError::Refused(_) => "refused",
+            StoreError::Replaced(_) => "replaced",
+            StoreError::Failed(_) => "failed",
+        };
+        let name = |code| sorted(code, "");
+        assert_eq!(name("57P01"), "unreachable");
+        assert_eq!(name("57014"), "failed");
+        assert_eq!(name("28P01"), "unreachable");
+        assert_eq!(name("55P03"), "contended");
+        assert_eq!(name("22P02"), "refused");
+        assert_eq!(name("42P01"), "replaced");
+        assert_eq!(name("53100"), "failed");
+        assert_eq!(sorted("XX000", "cache lookup failed for type 16391"), "replaced");
+        assert_eq!(sorted("XX000", "unexpected end of tape"), "failed");
+    }
+}
