@@ -5,11 +5,16 @@ use std::io::{IsTerminal as _, stdout};
 use std::pin::Pin;
 use std::process::ExitCode;
 
+use agentfs_server::commands::admin;
 use agentfs_server::commands::dev::DevCommand;
-use agentfs_server::migrate::leave_last_words;
+use agentfs_server::commands::migrate;
+use agentfs_server::commands::migrate::leave_last_words;
+use agentfs_server::commands::serve;
+use agentfs_server::listen;
 use agentfs_server::recovery::{BackupArgs, BackupError, back_up};
+use agentfs_server::runtime::logging;
 use agentfs_server::settings::{DatabaseSettings, LogFormat, LogSettings, Settings};
-use agentfs_server::{admin, listen, logging, migrate, serve, worker};
+use agentfs_server::worker;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};

@@ -1,24 +1,8 @@
-//! What AgentFS is about: paths, values, keys and how writes change an entry. Pure code, no I/O.
+//! What AgentFS is about, without any I/O: memory (paths, values, changes), access (keys, scopes, limits) and search.
 
-pub mod agent_id;
-pub mod api_key;
-mod canonical;
-pub mod change;
-pub mod client;
-pub mod embedding_text;
-pub mod fold;
-pub mod fusion;
-pub mod glob;
-pub mod idempotency;
-pub mod key_terms;
-pub mod lockout;
-pub mod path;
-pub mod rate_limit;
-pub mod scope;
-pub mod tags;
-pub mod tenant_name;
-pub mod value;
-pub mod words;
+pub mod access;
+pub mod memory;
+pub mod search;
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -42,9 +26,9 @@ pub struct EntryKey {
     /// The tenant whose entry it is.
     pub tenant: TenantId,
     /// The agent within the tenant.
-    pub agent: agent_id::AgentId,
+    pub agent: memory::agent_id::AgentId,
     /// The path within the agent's tree.
-    pub path: path::EntryPath,
+    pub path: memory::path::EntryPath,
 }
 
 /// A moment as the API shows it: RFC 3339, UTC, always six digits of a second, so that text order is time order.

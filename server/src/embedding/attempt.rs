@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::{EmbedError, Embedder, Embedding};
-use crate::metrics::Metrics;
+use crate::runtime::metrics::Metrics;
 
 /// Texts that failed alone, without one that did not: then it is not they who are guilty.
 const TOO_MANY_GUILTY: usize = 3;

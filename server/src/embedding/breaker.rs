@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::jitter::jittered;
+use crate::runtime::jitter::jittered;
 
 /// The pause after the first trouble; each further one doubles it.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);

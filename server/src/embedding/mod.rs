@@ -2,9 +2,10 @@
 
 pub mod attempt;
 pub mod breaker;
-pub mod guarded;
+pub mod breaker_embedder;
 pub mod local;
 pub mod openai;
+pub mod query_embeddings;
 
 use std::fmt::Debug;
 use std::sync::Arc;

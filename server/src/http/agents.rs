@@ -9,7 +9,7 @@ use super::error::ApiError;
 use super::extract::{Json, MemoryReader};
 use super::openapi::Refusals;
 use super::{App, page};
-use crate::domain::agent_id::AgentId;
+use crate::domain::memory::agent_id::AgentId;
 use crate::store::entries::agents;
 
 #[derive(Debug, Default, Deserialize, ToSchema)]

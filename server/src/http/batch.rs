@@ -14,12 +14,12 @@ use super::extract::{Bearer, Json, Repeatable, object};
 use super::openapi::WriteRefusals;
 use super::write::refusal;
 use super::{App, delete, get, put, splice};
-use crate::batch::BatchError;
-use crate::batch::writes::{Done, Submission};
-use crate::domain::change::{Action, Change, Outcome};
-use crate::domain::idempotency::IdempotencyKey;
-use crate::domain::scope::Scope;
+use crate::domain::access::scope::Scope;
+use crate::domain::memory::change::{Action, Change, Outcome};
+use crate::domain::memory::idempotency::IdempotencyKey;
 use crate::domain::{EntryKey, TenantId};
+use crate::group_commit::BatchError;
+use crate::group_commit::writes::{Done, Submission};
 use crate::store::entries::get::{Found, MAX_BYTES, snapshot};
 
 /// Most operations of a batch.

@@ -12,8 +12,8 @@ use super::App;
 use super::error::{ApiError, Code};
 use super::extract::Administered;
 use super::openapi::Refusals;
-use crate::domain::api_key::ApiKey;
-use crate::domain::key_terms::KeyTerms;
+use crate::domain::access::api_key::ApiKey;
+use crate::domain::access::new_api_key::KeyTerms;
 use crate::store::access::api_keys;
 
 #[derive(Debug, Deserialize, ToSchema)]

@@ -10,7 +10,7 @@ use super::App;
 use super::error::ApiError;
 use super::extract::Administered;
 use super::openapi::Refusals;
-use crate::domain::tenant_name::TenantName;
+use crate::domain::access::tenant_name::TenantName;
 use crate::store::access::tenants;
 
 #[derive(Debug, Deserialize, ToSchema)]

@@ -12,7 +12,7 @@ use super::error::ApiError;
 use super::extract::{Json, MemoryWriter, Repeatable};
 use super::openapi::WriteRefusals;
 use super::write::{if_version, write};
-use crate::domain::change::{Action, Change, Expected, Outcome};
+use crate::domain::memory::change::{Action, Change, Expected, Outcome};
 use crate::domain::{TenantId, rfc3339};
 
 #[derive(Debug, Deserialize, ToSchema)]

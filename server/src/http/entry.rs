@@ -1,8 +1,8 @@
 //! The entry that a request names.
 
 use super::error::ApiError;
-use crate::domain::agent_id::AgentId;
-use crate::domain::path::EntryPath;
+use crate::domain::memory::agent_id::AgentId;
+use crate::domain::memory::path::EntryPath;
 use crate::domain::{EntryKey, TenantId};
 
 /// The entry of `agent_id` at `path`, both checked.

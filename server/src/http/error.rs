@@ -9,16 +9,16 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::auth::AuthError;
-use crate::batch::BatchError;
-use crate::domain::agent_id::InvalidAgentId;
-use crate::domain::glob::InvalidGlob;
-use crate::domain::idempotency::InvalidIdempotencyKey;
-use crate::domain::key_terms::InvalidKeyTerms;
-use crate::domain::path::InvalidPath;
-use crate::domain::tags::InvalidTags;
-use crate::domain::tenant_name::InvalidTenantName;
-use crate::domain::value::InvalidValue;
+use crate::access::authenticator::AuthError;
+use crate::domain::access::new_api_key::InvalidKeyTerms;
+use crate::domain::access::tenant_name::InvalidTenantName;
+use crate::domain::memory::agent_id::InvalidAgentId;
+use crate::domain::memory::glob::InvalidGlob;
+use crate::domain::memory::idempotency::InvalidIdempotencyKey;
+use crate::domain::memory::path::InvalidPath;
+use crate::domain::memory::tags::InvalidTags;
+use crate::domain::memory::value::InvalidValue;
+use crate::group_commit::BatchError;
 use crate::store::StoreError;
 use crate::store::schema::SchemaMisfit;
 

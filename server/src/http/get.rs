@@ -12,9 +12,9 @@ use super::error::{ApiError, Code};
 use super::extract::{Json, MemoryReader};
 use super::openapi::Refusals;
 use super::{App, splice};
-use crate::domain::path::EntryPath;
+use crate::domain::memory::path::EntryPath;
 use crate::domain::{EntryKey, TenantId, rfc3339};
-use crate::replica;
+use crate::runtime::replica;
 use crate::store::entries::get::{Entry, entry_as_of};
 
 #[derive(Debug, Deserialize, ToSchema)]

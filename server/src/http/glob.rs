@@ -12,9 +12,9 @@ use super::error::ApiError;
 use super::extract::{Json, MemoryReader};
 use super::openapi::Refusals;
 use super::{App, page};
-use crate::domain::agent_id::AgentId;
-use crate::domain::glob::Glob;
-use crate::replica;
+use crate::domain::memory::agent_id::AgentId;
+use crate::domain::memory::glob::Glob;
+use crate::runtime::replica;
 use crate::store::entries::scan::Range;
 
 #[derive(Debug, Deserialize, ToSchema)]

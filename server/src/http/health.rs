@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::App;
-use crate::health::{Health, Unfit};
+use crate::runtime::health::{Health, Unfit};
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Health)]

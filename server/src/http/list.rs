@@ -12,9 +12,9 @@ use super::error::ApiError;
 use super::extract::{Json, MemoryReader};
 use super::openapi::Refusals;
 use super::{App, page};
-use crate::domain::agent_id::AgentId;
-use crate::domain::path::Prefix;
-use crate::replica;
+use crate::domain::memory::agent_id::AgentId;
+use crate::domain::memory::path::Prefix;
+use crate::runtime::replica;
 use crate::store::entries::list::{After, Child, children};
 use crate::store::entries::list_as_of::{Directory, Listed};
 

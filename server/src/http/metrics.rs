@@ -9,7 +9,7 @@ use prometheus::TEXT_FORMAT;
 use super::App;
 use super::error::{ApiError, Code};
 use super::extract::{bearer, refuse, token_matches};
-use crate::metrics::Metrics;
+use crate::runtime::metrics::Metrics;
 
 /// One who may see the metrics.
 pub(super) struct Scraper;

@@ -45,17 +45,17 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::error::{ApiError, Code};
-use crate::auth::Authenticator;
-use crate::batch::queue::Queue;
-use crate::batch::reads::Reader;
-use crate::batch::writes::Writer;
-use crate::domain::client::TrustedProxies;
-use crate::health::Health;
-use crate::meaning::Meaning;
-use crate::metrics::Metrics;
-use crate::preauth::Preauth;
-use crate::rate_limit::RateLimiter;
-use crate::replica::Replica;
+use crate::access::authenticator::Authenticator;
+use crate::access::preauth::Preauth;
+use crate::access::rate_limit::RateLimiter;
+use crate::domain::access::client::TrustedProxies;
+use crate::embedding::query_embeddings::Meaning;
+use crate::group_commit::queue::Queue;
+use crate::group_commit::reads::Reader;
+use crate::group_commit::writes::Writer;
+use crate::runtime::health::Health;
+use crate::runtime::metrics::Metrics;
+use crate::runtime::replica::Replica;
 
 /// Largest request body in bytes.
 pub const MAX_BODY: usize = 1 << 20;

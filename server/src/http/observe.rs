@@ -12,9 +12,9 @@ use uuid::Uuid;
 use super::error::{ApiError, Code};
 use super::rate_headers;
 use crate::domain::TenantId;
-use crate::domain::rate_limit::Standing;
+use crate::domain::access::rate_limit::Standing;
 use crate::listen::Connection;
-use crate::metrics::Metrics;
+use crate::runtime::metrics::Metrics;
 
 /// The header that carries a request's id both ways.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -13,10 +13,10 @@ use super::error::{ApiError, Code};
 use super::extract::{Json, MemoryWriter, Repeatable};
 use super::openapi::WriteRefusals;
 use super::write::{if_version, write};
-use crate::domain::change::{Action, Change, Expected, NewValue, Outcome};
-use crate::domain::tags::Tags;
-use crate::domain::value::JsonText;
-use crate::domain::words::Words;
+use crate::domain::memory::change::{Action, Change, Expected, NewValue, Outcome};
+use crate::domain::memory::tags::Tags;
+use crate::domain::memory::value::JsonText;
+use crate::domain::search::lexical_text::Words;
 use crate::domain::{TenantId, rfc3339};
 
 #[derive(Debug, Deserialize, ToSchema)]

@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderMap, HeaderName};
 
-use crate::domain::rate_limit::Standing;
+use crate::domain::access::rate_limit::Standing;
 
 /// The names of limit, remaining requests, and seconds until the minute ends.
 pub(super) type Names = [HeaderName; 3];

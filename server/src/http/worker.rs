@@ -11,8 +11,8 @@ use super::error::ApiError;
 use super::extract::{bearer, token_matches};
 use super::metrics::{rendered, unauthorized};
 use super::{health, with_stack};
-use crate::health::Health;
-use crate::metrics::Metrics;
+use crate::runtime::health::Health;
+use crate::runtime::metrics::Metrics;
 use crate::settings::MetricsAccess;
 
 #[derive(Clone)]

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::error::{ApiError, Code};
 use super::{App, quota};
-use crate::domain::change::{Change, Expected, Outcome};
+use crate::domain::memory::change::{Change, Expected, Outcome};
 
 /// The field `if_version`: a version, or null for "there must be none".
 pub(super) fn if_version<'de, D: Deserializer<'de>>(

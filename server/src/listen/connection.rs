@@ -22,10 +22,10 @@ use tokio::sync::watch;
 use tower::Service as _;
 
 use super::Phase;
-use super::leftover::Leftover;
+use super::activity::{Pace, UnderWay};
 use super::limits::Times;
-use super::pace::{Pace, UnderWay};
-use super::paced::Paced;
+use super::timeout_stream::Paced;
+use super::unread_body::Leftover;
 
 /// Largest head of a request; its headers are at most 100. What is larger is answered with 431 by hyper itself.
 const MAX_HEAD: usize = 32 << 10;

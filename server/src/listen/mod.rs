@@ -2,13 +2,13 @@
 //!
 //! HTTP/1 alone. HTTP/2 would ask for limits of its own (streams, resets, pings), and no client of the contract needs it.
 
+mod activity;
 mod address;
 mod connection;
-mod leftover;
 mod limits;
 mod open_files;
-mod pace;
-mod paced;
+mod timeout_stream;
+mod unread_body;
 
 pub use address::bind;
 pub use connection::Connection;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use super::catalogue::{Begun, Catalogue};
+use super::catalog::{Begun, Catalogue};
 use super::error::BackupError;
 use super::manifest::{FORMAT, Manifest, Scope};
 use super::programs::{Programs, environment};

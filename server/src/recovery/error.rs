@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::exit;
+use crate::runtime::exit;
 use crate::settings::SettingsError;
 use crate::store::StoreError;
 

@@ -3,7 +3,7 @@
 //! A backup exists when its manifest does: that is written last, and a dump that is being made or removed has another name.
 
 mod backup;
-mod catalogue;
+mod catalog;
 mod error;
 mod manifest;
 mod programs;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::reader::{Described, Reader};
-use crate::domain::client::TrustedProxies;
+use crate::domain::access::client::TrustedProxies;
 use crate::listen::{Limits, Times};
 
 /// What connections may take.

@@ -1,8 +1,8 @@
 //! What tenants, keys and strangers may do.
 
 use super::reader::{Described, Reader};
-use crate::domain::rate_limit::PerMinute;
-use crate::rate_limit::Limited;
+use crate::access::rate_limit::Limited;
+use crate::domain::access::rate_limit::PerMinute;
 
 /// Limits of every tenant, key and client.
 #[derive(Debug, Clone, Copy)]

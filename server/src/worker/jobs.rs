@@ -6,12 +6,12 @@ use sqlx::postgres::PgPool;
 use tokio::time::Instant as TokioInstant;
 
 use super::Ending;
-use crate::domain::embedding_text;
+use crate::domain::search::embedding_text;
 use crate::embedding::attempt::Verdict;
 use crate::embedding::breaker::Permit;
-use crate::embedding::guarded::Guarded;
-use crate::jitter::jittered;
-use crate::metrics::Metrics;
+use crate::embedding::breaker_embedder::Guarded;
+use crate::runtime::jitter::jittered;
+use crate::runtime::metrics::Metrics;
 use crate::settings::EmbeddingSettings;
 use crate::store::StoreError;
 use crate::store::embeddings::jobs::{self, Claim, Job};

@@ -13,13 +13,13 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use self::jobs::Worker;
-use crate::embedding::guarded::{Guarded, Telling};
+use crate::embedding::breaker_embedder::{Guarded, Telling};
 use crate::embedding::{Embedder, EmbedderError, embedders};
-use crate::health::Health;
 use crate::http::worker_router;
-use crate::jitter::jittered;
 use crate::listen;
-use crate::metrics::Metrics;
+use crate::runtime::health::Health;
+use crate::runtime::jitter::jittered;
+use crate::runtime::metrics::Metrics;
 use crate::settings::{EmbeddingSettings, Settings};
 use crate::store::StoreError;
 use crate::store::embeddings::jobs::{PRUNE_BATCH, prune};
@@ -76,7 +76,7 @@ pub async fn run(
         end.send_replace(true);
         tracing::info!("shutting down: no new jobs, those under way are finished");
     };
-    let watching = crate::watch::watch(pool.clone(), metrics.clone());
+    let watching = crate::maintenance::gauges::watch(pool.clone(), metrics.clone());
     let serving = listen::serve(listener, router, connections.limits, open, announced);
     let working = work(pool, embedders, embeddings, metrics, ended);
     tokio::select! {

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use agentfs_server::admin::{self, CreateKey};
+use agentfs_server::commands::admin;
+use agentfs_server::commands::admin::CreateKey;
+use agentfs_server::commands::serve::serve;
 use agentfs_server::listen::Limits;
-use agentfs_server::serve::serve;
 use agentfs_server::settings::Settings;
 use reqwest::{RequestBuilder, StatusCode};
 use secrecy::ExposeSecret as _;

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use agentfs_server::domain::agent_id::AgentId;
-use agentfs_server::domain::path::EntryPath;
+use agentfs_server::domain::memory::agent_id::AgentId;
+use agentfs_server::domain::memory::path::EntryPath;
 use agentfs_server::domain::{DEFAULT_TENANT, EntryKey, rfc3339};
+use agentfs_server::maintenance::sweeper::sweep_once;
 use agentfs_server::store::entries::as_of;
-use agentfs_server::sweeper::sweep_once;
 use jiff::{SignedDuration, Timestamp};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agentfs_server::domain::api_key::ApiKey;
+use agentfs_server::domain::access::api_key::ApiKey;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 

@@ -102,7 +102,7 @@ impl Database {
     }
 
     pub async fn migrate(&self) {
-        agentfs_server::migrate::migrate(&self.address(), None).await.expect("migrates");
+        agentfs_server::commands::migrate::migrate(&self.address(), None).await.expect("migrates");
     }
 
     pub fn address(&self) -> DatabaseAddress {

@@ -1,6 +1,6 @@
 //! What searches by meaning need of operators: the change of model without a stop, and the end of what is left over.
 
-use agentfs_server::sweeper::right_search;
+use agentfs_server::maintenance::sweeper::right_search;
 use serde_json::{Value, json};
 
 use crate::api::Api;

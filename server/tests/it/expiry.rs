@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use agentfs_server::maintenance::sweeper::Swept;
+use agentfs_server::maintenance::sweeper::sweep_once;
 use agentfs_server::store::StoreError;
-use agentfs_server::sweeper::{Swept, sweep_once};
 use futures::future::join_all;
 use serde_json::{Value, json};
 

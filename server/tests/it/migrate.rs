@@ -1,7 +1,7 @@
 //! Migrations and the deployment's admin key.
 
-use agentfs_server::domain::api_key::ApiKey;
-use agentfs_server::migrate::migrate;
+use agentfs_server::commands::migrate::migrate;
+use agentfs_server::domain::access::api_key::ApiKey;
 use agentfs_server::store::schema::{SCHEMA_VERSION, TABLES};
 use futures::future::join_all;
 use secrecy::ExposeSecret as _;

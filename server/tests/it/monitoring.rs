@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use agentfs_documents::links::anchors;
 use agentfs_server::embedding::embedder;
-use agentfs_server::metrics::Metrics;
+use agentfs_server::runtime::metrics::Metrics;
 use agentfs_server::worker::work;
 use regex::Regex;
 use serde_json::{Value, json};

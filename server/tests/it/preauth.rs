@@ -1,6 +1,6 @@
 //! Requests without a valid key.
 
-use agentfs_server::domain::api_key::ApiKey;
+use agentfs_server::domain::access::api_key::ApiKey;
 use reqwest::RequestBuilder;
 use reqwest::header::HeaderMap;
 use secrecy::ExposeSecret as _;

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use agentfs_server::batch::queue::Queue;
-use agentfs_server::batch::{BatchError, leases};
-use agentfs_server::domain::api_key::ApiKey;
-use agentfs_server::domain::rate_limit::PerMinute;
-use agentfs_server::metrics::Metrics;
-use agentfs_server::rate_limit::{Limited, RateLimiter, Refused};
+use agentfs_server::access::rate_limit::Limited;
+use agentfs_server::access::rate_limit::RateLimiter;
+use agentfs_server::access::rate_limit::Refused;
+use agentfs_server::domain::access::api_key::ApiKey;
+use agentfs_server::domain::access::rate_limit::PerMinute;
+use agentfs_server::group_commit::BatchError;
+use agentfs_server::group_commit::leases;
+use agentfs_server::group_commit::queue::Queue;
+use agentfs_server::runtime::metrics::Metrics;
 use agentfs_server::store::connection::address::DatabaseAddress;
 use agentfs_server::store::connection::address::Link;
 use futures::future::join_all;

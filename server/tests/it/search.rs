@@ -1,6 +1,7 @@
 //! Full text search: what is found, what no longer is, and the work of embedding that writes make.
 
-use agentfs_server::sweeper::{Righted, right_search};
+use agentfs_server::maintenance::sweeper::Righted;
+use agentfs_server::maintenance::sweeper::right_search;
 use futures::future::join_all;
 use serde_json::{Value, json};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use agentfs_server::embedding::openai::OpenAi;
 use agentfs_server::embedding::{EmbedError, Embedder as _, embedders};
-use agentfs_server::metrics::Metrics;
+use agentfs_server::runtime::metrics::Metrics;
 use agentfs_server::settings::{EmbeddingSettings, Provider as Setting, Settings};
 use agentfs_server::store::embeddings::jobs::prune;
 use agentfs_server::worker::work;

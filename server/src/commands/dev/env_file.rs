@@ -8,7 +8,7 @@ use agentfs_postgres::instance::{DataFolder, PostgresError};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::error::DevError;
-use crate::domain::api_key::ApiKey;
+use crate::domain::access::api_key::ApiKey;
 
 /// The file's name in the data folder.
 const NAME: &str = "dev.env";

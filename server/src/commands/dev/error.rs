@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use agentfs_postgres::instance::PostgresError;
 
-use crate::migrate::MigrateError;
+use crate::commands::migrate::MigrateError;
 use crate::settings::SettingsError;
 use crate::store::StoreError;
 use crate::worker::WorkerError;

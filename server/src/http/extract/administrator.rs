@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::bearer::{Bearer, bearer, token_matches};
 use super::json::{Json, announced, body, parse};
 use super::refuse::refuse;
-use crate::domain::scope::Scope;
+use crate::domain::access::scope::Scope;
 use crate::domain::{DEFAULT_TENANT, TenantId};
 use crate::http::App;
 use crate::http::error::{ApiError, Code};

@@ -8,13 +8,13 @@ use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
 
 use super::refuse::{client, refuse};
-use crate::auth::{AuthError, Caller};
+use crate::access::authenticator::{AuthError, Caller};
+use crate::access::rate_limit::{RateLimiter, Refused};
 use crate::domain::TenantId;
-use crate::domain::scope::Scope;
+use crate::domain::access::scope::Scope;
 use crate::http::App;
 use crate::http::error::{ApiError, Code};
 use crate::http::observe::Noted;
-use crate::rate_limit::{RateLimiter, Refused};
 
 /// A caller with a valid key, whatever it may do, and a token of the key's requests.
 #[derive(Debug, Clone, Copy)]

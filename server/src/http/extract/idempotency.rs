@@ -4,8 +4,8 @@ use axum::extract::FromRequestParts;
 use axum::http::HeaderName;
 use axum::http::request::Parts;
 
-use crate::domain::change::Change;
-use crate::domain::idempotency::{Idempotency, IdempotencyKey, InvalidIdempotencyKey};
+use crate::domain::memory::change::Change;
+use crate::domain::memory::idempotency::{Idempotency, IdempotencyKey, InvalidIdempotencyKey};
 use crate::http::error::ApiError;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");

@@ -4,14 +4,14 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use axum::http::request::Parts;
 
-use crate::domain::api_key::KeyId;
-use crate::domain::client::ClientNetwork;
-use crate::domain::rate_limit::whole_seconds;
+use crate::access::preauth::Verdict;
+use crate::domain::access::api_key::KeyId;
+use crate::domain::access::client::ClientNetwork;
+use crate::domain::access::rate_limit::whole_seconds;
 use crate::http::App;
 use crate::http::error::{ApiError, Code};
 use crate::http::observe::Noted;
 use crate::listen::Connection;
-use crate::preauth::Verdict;
 
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
 

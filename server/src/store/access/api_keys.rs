@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use sqlx::{PgExecutor, Row as _};
 
 use crate::domain::TenantId;
-use crate::domain::api_key::{ApiKey, KeyId, SecretHash};
-use crate::domain::key_terms::KeyTerms;
-use crate::domain::scope::Scopes;
+use crate::domain::access::api_key::{ApiKey, KeyId, SecretHash};
+use crate::domain::access::new_api_key::KeyTerms;
+use crate::domain::access::scope::Scopes;
 use crate::store::StoreError;
 use crate::store::time::{from_sql, to_sql};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 
-use crate::domain::rate_limit::{Lease, PerMinute};
+use crate::domain::access::rate_limit::{Lease, PerMinute};
 use crate::store::StoreError;
 
 /// Tokens that are wanted of one bucket.

@@ -5,7 +5,7 @@ use sqlx::{PgExecutor, Row as _};
 use uuid::Uuid;
 
 use crate::domain::TenantId;
-use crate::domain::tenant_name::TenantName;
+use crate::domain::access::tenant_name::TenantName;
 use crate::store::StoreError;
 
 /// A tenant as operators see it.

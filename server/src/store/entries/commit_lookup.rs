@@ -7,7 +7,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use crate::domain::change::Change;
+use crate::domain::memory::change::Change;
 use crate::store::StoreError;
 
 /// Which of `changes` are in the database, by version id, with their moments.

@@ -8,9 +8,9 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use crate::domain::TenantId;
-use crate::domain::change::{Change, NewValue};
-use crate::domain::fold::Usage;
-use crate::domain::words::Words;
+use crate::domain::memory::apply_changes::Usage;
+use crate::domain::memory::change::{Change, NewValue};
+use crate::domain::search::lexical_text::Words;
 use crate::store::StoreError;
 use crate::store::search::documents::made_searchable;
 

@@ -3,8 +3,8 @@
 use sqlx::{PgExecutor, Row as _};
 
 use crate::domain::TenantId;
-use crate::domain::agent_id::AgentId;
-use crate::domain::path::Prefix;
+use crate::domain::memory::agent_id::AgentId;
+use crate::domain::memory::path::Prefix;
 use crate::store::StoreError;
 
 /// A child of a directory. Both may hold at once.

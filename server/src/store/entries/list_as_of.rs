@@ -17,8 +17,8 @@ use super::as_of::version_shown;
 use super::list::{After, Child};
 use super::scan::{Range, STEP};
 use crate::domain::TenantId;
-use crate::domain::agent_id::AgentId;
-use crate::domain::path::Prefix;
+use crate::domain::memory::agent_id::AgentId;
+use crate::domain::memory::path::Prefix;
 use crate::store::StoreError;
 
 /// Most children that one statement looks at.

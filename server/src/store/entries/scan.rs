@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::as_of::version_shown;
 use crate::domain::TenantId;
-use crate::domain::agent_id::AgentId;
+use crate::domain::memory::agent_id::AgentId;
 use crate::store::StoreError;
 use crate::store::time::to_sql;
 

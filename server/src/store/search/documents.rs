@@ -5,8 +5,8 @@ use sqlx::postgres::PgPool;
 use uuid::Uuid;
 
 use crate::domain::TenantId;
-use crate::domain::value::JsonText;
-use crate::domain::words::Words;
+use crate::domain::memory::value::JsonText;
+use crate::domain::search::lexical_text::Words;
 use crate::store::StoreError;
 use crate::store::entries::sweep::BATCH;
 use crate::store::entries::versions;

@@ -18,10 +18,10 @@ use super::StoreError;
 use super::embeddings::models::Serving;
 use super::entries::versions::{self, Version};
 use crate::domain::TenantId;
-use crate::domain::agent_id::AgentId;
-use crate::domain::fusion::fused;
-use crate::domain::path::Prefix;
-use crate::domain::words::Words;
+use crate::domain::memory::agent_id::AgentId;
+use crate::domain::memory::path::Prefix;
+use crate::domain::search::fusion::fused;
+use crate::domain::search::lexical_text::Words;
 
 /// What is looked for, and where.
 #[derive(Debug, Clone, Copy)]

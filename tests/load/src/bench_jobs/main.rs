@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use agentfs_load::postgres::Postgres;
 use agentfs_load::program;
 use agentfs_load::servers::Servers;
-use agentfs_server::migrate;
+use agentfs_server::commands::migrate;
 use anyhow::{Context as _, ensure};
 use clap::Parser;
 use sqlx::{Executor as _, PgConnection};

@@ -1,7 +1,8 @@
 //! The order of measurements: what is compared is measured side by side, several times.
 
-use agentfs_server::admin::{self, CreateKey};
-use agentfs_server::migrate;
+use agentfs_server::commands::admin;
+use agentfs_server::commands::admin::CreateKey;
+use agentfs_server::commands::migrate;
 use anyhow::Context as _;
 use secrecy::ExposeSecret as _;
 use tempfile::TempDir;

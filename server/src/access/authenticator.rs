@@ -1,0 +1,89 @@
+//! Who is asking: keys, looked up once and remembered for a moment.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use moka::future::Cache;
+use sqlx::postgres::PgPool;
+use tokio::sync::Semaphore;
+
+use crate::domain::TenantId;
+use crate::domain::access::api_key::{ApiKey, KeyId};
+use crate::domain::access::scope::Scopes;
+use crate::store::StoreError;
+use crate::store::access::api_keys::{self, StoredKey};
+
+/// How long a key is believed without a look: a revoked key must stop working within 10 s.
+const REMEMBERED_FOR: Duration = Duration::from_secs(8);
+/// Keys remembered, unknown ones included; the least used go first.
+const REMEMBERED: u64 = 100_000;
+
+/// One who has shown a valid key.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller {
+    /// Whose key it is.
+    pub tenant: TenantId,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// Which key.
+    pub key: KeyId,
+}
+
+/// Why nobody is let in.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    /// Malformed, unknown, revoked or expired; which of them is nobody's business.
+    #[error("the API key is not valid")]
+    Invalid,
+    /// There is this key, with another secret. That is nobody's business either.
+    #[error("the API key is not valid")]
+    WrongSecret(KeyId),
+    /// Keys cannot be looked up.
+    #[error(transparent)]
+    Store(Arc<StoreError>),
+}
+
+/// Checks keys against the database.
+#[derive(Debug, Clone)]
+pub struct Authenticator {
+    pool: PgPool,
+    remembered: Cache<KeyId, Option<Arc<StoredKey>>>,
+    /// One look-up at a time for all suspects: whoever sends one made-up key after another cannot take all of the pool.
+    suspects: Arc<Semaphore>,
+}
+
+impl Authenticator {
+    /// Looks keys up through `pool`.
+    pub fn new(pool: PgPool) -> Self {
+        let remembered =
+            Cache::builder().max_capacity(REMEMBERED).time_to_live(REMEMBERED_FOR).build();
+        Self { pool, remembered, suspects: Arc::new(Semaphore::new(1)) }
+    }
+
+    /// Lets the bearer of `key` in, or not. `suspect` is asked where the key must be looked up.
+    pub async fn authenticate(
+        &self,
+        key: &str,
+        suspect: impl Future<Output = bool>,
+    ) -> Result<Caller, AuthError> {
+        let key = ApiKey::parse(key).map_err(|_| AuthError::Invalid)?;
+        let stored = if let Some(stored) = self.remembered.get(key.id()).await {
+            stored
+        } else {
+            let _turn = if suspect.await { self.suspects.acquire().await.ok() } else { None };
+            // Many requests with a key that is not remembered make one query.
+            let look_up = async { Ok(api_keys::find(&self.pool, key.id()).await?.map(Arc::new)) };
+            let looked_up = self.remembered.try_get_with(*key.id(), look_up).await;
+            looked_up.map_err(AuthError::Store)?
+        };
+        let stored = stored.ok_or(AuthError::Invalid)?;
+        if !stored.secret_hash.matches(&key.secret_hash()) {
+            return Err(AuthError::WrongSecret(*key.id()));
+        }
+        if stored.expires_at.is_some_and(|at| at <= Timestamp::now()) {
+            return Err(AuthError::Invalid);
+        }
+        Ok(Caller { tenant: stored.tenant, scopes: stored.scopes, key: *key.id() })
+    }
+}

@@ -1,0 +1,135 @@
+//! Requests without a valid key: how many a client may send, and what becomes of those who guess at secrets.
+//!
+//! Counted in this process alone, in caches of bounded size: with N replicas a client has N times as many tries. Only
+//! requests that failed are counted, and a valid key is let in whatever was counted before, so that clients behind one
+//! proxy do not stop each other. The price: a lockout does not keep a guesser from being right, it only tells him that he
+//! is wrong in another way. Secrets of 32 random bytes are guessed by nobody.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use moka::future::Cache;
+use moka::policy::EvictionPolicy;
+
+use crate::domain::access::api_key::KeyId;
+use crate::domain::access::client::ClientNetwork;
+use crate::domain::access::lockout::{self, Guesses};
+use crate::domain::access::rate_limit::{MinuteCount, PerMinute, Standing};
+
+/// Clients that are kept, and clients with keys that they guess at; the least recently seen go first.
+const REMEMBERED: u64 = 100_000;
+
+/// What a request without a valid key is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// That it is without a valid key.
+    Unauthorized,
+    /// That its client has sent too many of the kind within this minute.
+    TooMany,
+    /// That its client has guessed too often at this key.
+    LockedOut {
+        /// For how long still.
+        rest: Duration,
+    },
+}
+
+/// Counts requests that failed to authenticate.
+#[derive(Debug, Clone)]
+pub struct Preauth {
+    limit: Option<PerMinute>,
+    failures: Cache<ClientNetwork, Arc<Mutex<MinuteCount>>>,
+    guesses: Cache<(ClientNetwork, KeyId), Arc<Mutex<Guesses>>>,
+}
+
+impl Preauth {
+    /// With `limit` failures a minute and client; without one they are not counted.
+    pub fn new(limit: Option<PerMinute>) -> Self {
+        Self {
+            limit,
+            failures: Cache::builder()
+                .max_capacity(REMEMBERED)
+                .eviction_policy(EvictionPolicy::lru())
+                .time_to_idle(Duration::from_mins(1))
+                .build(),
+            guesses: Cache::builder()
+                .max_capacity(REMEMBERED)
+                .eviction_policy(EvictionPolicy::lru())
+                .time_to_idle(lockout::WINDOW)
+                .build(),
+        }
+    }
+
+    /// Counts a request of `client` that failed; with the key whose secret was wrong, when there is that key. Says how
+    /// the client stands with the limit, where there is one.
+    pub async fn failed(
+        &self,
+        client: ClientNetwork,
+        guessed_at: Option<KeyId>,
+    ) -> (Verdict, Option<Standing>) {
+        let lockout = match guessed_at {
+            Some(key) => self.guessed(client, key).await,
+            None => None,
+        };
+        let verdict = lockout.map_or(Verdict::Unauthorized, |rest| Verdict::LockedOut { rest });
+        let Some(limit) = self.limit else { return (verdict, None) };
+        let counter = self.failures.get_with(client, async { Arc::default() }).await;
+        let (standing, within) = locked(&counter).count(limit, Timestamp::now());
+        (if within { verdict } else { Verdict::TooMany }, Some(standing))
+    }
+
+    /// Whether `client` has used up its failures of this minute.
+    pub async fn is_suspect(&self, client: ClientNetwork) -> bool {
+        let Some(limit) = self.limit else { return false };
+        let counter = self.failures.get(&client).await;
+        counter.is_some_and(|counter| locked(&counter).is_used_up(limit, Timestamp::now()))
+    }
+
+    async fn guessed(&self, client: ClientNetwork, key: KeyId) -> Option<Duration> {
+        let now = Instant::now();
+        let new = async { Arc::new(Mutex::new(Guesses::new(now))) };
+        let guesses = self.guesses.get_with((client, key), new).await;
+        locked(&guesses).wrong(now)
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::access::api_key::ApiKey;
+
+    fn client(address: &str) -> ClientNetwork {
+        ClientNetwork::of(address.parse().unwrap())
+    }
+
+    #[tokio::test]
+    async fn failures_are_counted_a_client() {
+        let preauth = Preauth::new(PerMinute::new(2));
+        let failed = async |address| preauth.failed(client(address), None).await;
+        let (verdict, standing) = failed("192.0.2.1").await;
+        assert_eq!((verdict, standing.unwrap().remaining), (Verdict::Unauthorized, 1));
+        assert!(!preauth.is_suspect(client("192.0.2.1")).await);
+        failed("192.0.2.1").await;
+        assert!(preauth.is_suspect(client("192.0.2.1")).await);
+        assert_eq!(failed("192.0.2.1").await.0, Verdict::TooMany);
+        assert_eq!(failed("192.0.2.2").await.0, Verdict::Unauthorized);
+        assert!(!preauth.is_suspect(client("192.0.2.2")).await);
+    }
+
+    #[tokio::test]
+    async fn guessers_are_locked_out_of_one_key_from_one_address() {
+        let preauth = Preauth::new(None);
+        let (one, other) = (*ApiKey::generate().id(), *ApiKey::generate().id());
+        let guess = async |address, key| preauth.failed(client(address), Some(key)).await.0;
+        for _ in 0..lockout::GUESSES {
+            assert_eq!(guess("192.0.2.1", one).await, Verdict::Unauthorized);
+        }
+        assert!(matches!(guess("192.0.2.1", one).await, Verdict::LockedOut { .. }));
+        assert_eq!(guess("192.0.2.1", other).await, Verdict::Unauthorized);
+        assert_eq!(guess("192.0.2.2", one).await, Verdict::Unauthorized);
+    }
+}

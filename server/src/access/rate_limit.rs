@@ -1,0 +1,101 @@
+//! How often a key may ask: tokens that this process has leased, so that most requests ask nobody.
+//!
+//! The limit is exact within lease × replicas: a replica may hold up to a tenth of a key's tokens that others could use.
+
+use std::sync::Arc;
+
+use moka::future::Cache;
+use moka::policy::EvictionPolicy;
+
+use crate::domain::access::api_key::KeyId;
+use crate::domain::access::rate_limit::{PerMinute, Standing, Take};
+use crate::group_commit::BatchError;
+use crate::group_commit::leases::{Bucket, Leaser};
+use crate::group_commit::queue::Queue;
+
+/// Keys whose tokens are kept; the least recently used go first, and their tokens with them.
+const REMEMBERED: u64 = 100_000;
+
+/// What a limit is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limited {
+    /// All requests with a key.
+    Requests,
+    /// Searches.
+    Searches,
+}
+
+impl Limited {
+    /// A word for metrics and for the names of buckets.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Searches => "searches",
+        }
+    }
+
+    /// The setting that says how many.
+    pub const fn setting(self) -> &'static str {
+        match self {
+            Self::Requests => "RATE_LIMIT_REQUESTS_PER_MINUTE",
+            Self::Searches => "SEARCH_RATE_LIMIT_PER_MINUTE",
+        }
+    }
+}
+
+/// Why a request is not let through.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// The key has used up its minute.
+    #[error("the limit of {} requests a minute is used up", .0.limit)]
+    UsedUp(Standing),
+    /// Nobody knows: tokens cannot be leased.
+    #[error(transparent)]
+    Unknown(#[from] BatchError),
+}
+
+/// A limit of every key. Where there is no limit there is no limiter, and so no state and no query.
+#[derive(Debug, Clone)]
+pub struct RateLimiter {
+    limited: Limited,
+    limit: PerMinute,
+    buckets: Cache<KeyId, Arc<Bucket>>,
+    leases: Queue<Leaser>,
+}
+
+impl RateLimiter {
+    /// A limiter that leases through `leases`.
+    pub fn new(limited: Limited, limit: PerMinute, leases: Queue<Leaser>) -> Self {
+        // Not by frequency, which would keep out new keys while many old ones are remembered.
+        let buckets = Cache::builder()
+            .max_capacity(REMEMBERED)
+            .eviction_policy(EvictionPolicy::lru())
+            .build();
+        Self { limited, limit, buckets, leases }
+    }
+
+    /// What is limited.
+    pub fn limited(&self) -> Limited {
+        self.limited
+    }
+
+    /// Takes a token of `key`.
+    pub async fn admit(&self, key: KeyId) -> Result<Standing, Refused> {
+        let bucket = match self.buckets.get(&key).await {
+            Some(bucket) => bucket,
+            None => self.buckets.get_with(key, async { self.bucket(key) }).await,
+        };
+        loop {
+            match bucket.take() {
+                Take::Token(standing) => return Ok(standing),
+                Take::UsedUp(standing) => return Err(Refused::UsedUp(standing)),
+                Take::Empty => self.leases.ask(bucket.clone()).await?,
+            }
+        }
+    }
+
+    fn bucket(&self, key: KeyId) -> Arc<Bucket> {
+        let name = format!("{}:{}", self.limited.as_str(), key.as_str());
+        Arc::new(Bucket::new(name, self.limit))
+    }
+}

@@ -1,0 +1,167 @@
+//! `agentfs-server admin quota show` and `quota reset`.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::output::Table;
+use super::{AdminError, must_exist, open};
+use crate::domain::TenantId;
+use crate::store::access::quota::{self, Counts, UsageOfDay};
+use crate::store::connection::address::DatabaseAddress;
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum QuotaCommand {
+    /// Show what tenants have used on a day
+    Show(Show),
+    /// Set a tenant's counts of today to 0, which takes effect at once; without an option all three that quotas bound
+    Reset(Reset),
+}
+
+/// Whose use is to be shown.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Show {
+    /// The tenant; without it all that have used anything
+    #[arg(long, value_name = "ID")]
+    tenant: Option<Uuid>,
+    /// The day in UTC, such as 2026-01-28; without it today
+    #[arg(long, value_name = "DAY")]
+    day: Option<Date>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Usage {
+    day: String,
+    usage: Vec<Row>,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    tenant_id: Uuid,
+    name: String,
+    writes: i64,
+    bytes: i64,
+    embed_tokens: i64,
+    searches: i64,
+}
+
+impl From<UsageOfDay> for Row {
+    fn from(used: UsageOfDay) -> Self {
+        Self {
+            tenant_id: used.tenant.0,
+            name: used.name,
+            writes: used.writes,
+            bytes: used.bytes,
+            embed_tokens: used.embed_tokens,
+            searches: used.searches,
+        }
+    }
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.usage.is_empty() {
+            return write!(f, "no tenant has used anything on {}", self.day);
+        }
+        let rows = self.usage.iter().map(|used| {
+            let counts = [used.writes, used.bytes, used.embed_tokens, used.searches];
+            let [writes, bytes, tokens, searches] = counts.map(|count| count.to_string());
+            let tenant = used.tenant_id.to_string();
+            [tenant, used.name.clone(), self.day.clone(), writes, bytes, tokens, searches]
+        });
+        let heading = ["TENANT", "NAME", "DAY", "WRITES", "BYTES", "EMBED TOKENS", "SEARCHES"];
+        Table::new(heading, rows).fmt(f)
+    }
+}
+
+impl Show {
+    pub(crate) async fn run(&self, address: &DatabaseAddress) -> Result<Usage, AdminError> {
+        let day = self.day.unwrap_or_else(today);
+        let tenant = self.tenant.map(TenantId);
+        let used = quota::usage(&mut open(address).await?, tenant, day).await?;
+        match tenant {
+            Some(tenant) if used.is_empty() => Err(AdminError::NoTenant(tenant.0)),
+            _ => {
+                Ok(Usage { day: day.to_string(), usage: used.into_iter().map(Row::from).collect() })
+            }
+        }
+    }
+}
+
+/// Which counts are to be 0.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Reset {
+    /// The tenant
+    #[arg(long, value_name = "ID")]
+    tenant: Uuid,
+    /// The count of writes
+    #[arg(long)]
+    writes: bool,
+    /// The count of searches
+    #[arg(long)]
+    searches: bool,
+    /// The count of embedded tokens
+    #[arg(long)]
+    embed_tokens: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Emptied {
+    ok: bool,
+    tenant_id: Uuid,
+    day: String,
+    reset: Vec<&'static str>,
+    /// False when nothing had been used yet.
+    used_before: bool,
+}
+
+impl fmt::Display for Emptied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { tenant_id, day, reset, .. } = self;
+        if self.used_before {
+            write!(f, "{} of tenant {tenant_id} on {day} set to 0", reset.join(", "))
+        } else {
+            write!(f, "tenant {tenant_id} has used nothing on {day}")
+        }
+    }
+}
+
+impl Reset {
+    pub(crate) async fn run(&self, address: &DatabaseAddress) -> Result<Emptied, AdminError> {
+        let mut connection = open(address).await?;
+        must_exist(&mut connection, Some(self.tenant)).await?;
+        let counts = self.counts();
+        let used_before = quota::reset(&mut connection, TenantId(self.tenant), counts).await?;
+        let names = [
+            (counts.writes, "writes"),
+            (counts.searches, "searches"),
+            (counts.embed_tokens, "embed_tokens"),
+        ];
+        Ok(Emptied {
+            ok: true,
+            tenant_id: self.tenant,
+            day: today().to_string(),
+            reset: names.into_iter().filter_map(|(meant, name)| meant.then_some(name)).collect(),
+            used_before,
+        })
+    }
+
+    fn counts(&self) -> Counts {
+        let Self { writes, searches, embed_tokens, .. } = *self;
+        let all = !(writes || searches || embed_tokens);
+        Counts {
+            writes: writes || all,
+            searches: searches || all,
+            embed_tokens: embed_tokens || all,
+        }
+    }
+}
+
+/// The day that quotas count now: UTC's.
+fn today() -> Date {
+    Timestamp::now().to_zoned(TimeZone::UTC).date()
+}

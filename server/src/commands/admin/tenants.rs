@@ -1,0 +1,86 @@
+//! `agentfs-server admin create-tenant` and `list-tenants`.
+
+use std::fmt;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::output::Table;
+use super::{AdminError, open};
+use crate::domain::access::tenant_name::TenantName;
+use crate::domain::rfc3339;
+use crate::store::access::tenants::{self, Tenant};
+use crate::store::connection::address::DatabaseAddress;
+
+/// A tenant that is to be made.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CreateTenant {
+    /// The tenant's name, for people; two tenants may have the same
+    name: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Created {
+    ok: bool,
+    tenant_id: Uuid,
+    #[serde(skip)]
+    name: TenantName,
+}
+
+impl fmt::Display for Created {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "tenant {} is made: {}", self.tenant_id, self.name.as_str())
+    }
+}
+
+impl CreateTenant {
+    pub(crate) async fn run(&self, address: &DatabaseAddress) -> Result<Created, AdminError> {
+        let name = TenantName::parse(&self.name)?;
+        let tenant = tenants::insert(&mut open(address).await?, &name).await?;
+        Ok(Created { ok: true, tenant_id: tenant.0, name })
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Tenants {
+    tenants: Vec<Row>,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    tenant_id: Uuid,
+    name: String,
+    active_keys: i64,
+    created_at: String,
+}
+
+impl From<Tenant> for Row {
+    fn from(tenant: Tenant) -> Self {
+        Self {
+            tenant_id: tenant.id.0,
+            name: tenant.name,
+            active_keys: tenant.active_keys,
+            created_at: rfc3339(tenant.created_at),
+        }
+    }
+}
+
+impl fmt::Display for Tenants {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows = self.tenants.iter().map(|t| {
+            [
+                t.tenant_id.to_string(),
+                t.name.clone(),
+                t.active_keys.to_string(),
+                t.created_at.clone(),
+            ]
+        });
+        Table::new(["ID", "NAME", "ACTIVE KEYS", "CREATED"], rows).fmt(f)
+    }
+}
+
+/// All tenants.
+pub(crate) async fn list(address: &DatabaseAddress) -> Result<Tenants, AdminError> {
+    let tenants = tenants::list(&mut open(address).await?).await?;
+    Ok(Tenants { tenants: tenants.into_iter().map(Row::from).collect() })
+}

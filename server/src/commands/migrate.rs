@@ -1,0 +1,71 @@
+//! `agentfs-server migrate`: the schema, and the first key of a deployment.
+
+use std::process::ExitCode;
+
+use secrecy::SecretString;
+
+use crate::commands::admin::{self, AdminError};
+use crate::runtime::exit;
+use crate::settings::SettingsError;
+use crate::store::connection::address::DatabaseAddress;
+use crate::store::schema::{self, MigrationError, MigrationReport};
+
+/// Why migrating failed.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// The settings are wrong.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The database could not be brought to the schema.
+    #[error("{error} (database {endpoint})")]
+    Migration {
+        /// `host:port`.
+        endpoint: String,
+        /// What went wrong.
+        #[source]
+        error: MigrationError,
+    },
+    /// The schema is there, the admin key is not.
+    #[error(transparent)]
+    AdminKey(#[from] AdminError),
+}
+
+impl MigrateError {
+    /// What the process ends with.
+    pub fn exit_code(&self) -> ExitCode {
+        exit::after_failure(match self {
+            Self::Settings(_) => false,
+            Self::Migration { error, .. } => match error {
+                MigrationError::Store(error) => error.passes(),
+                MigrationError::Locked | MigrationError::Blocked { .. } => true,
+                MigrationError::Obstacle(_) | MigrationError::Failed(_) => false,
+            },
+            Self::AdminKey(error) => error.passes(),
+        })
+    }
+}
+
+/// Migrates the database, and makes `admin_key`, where one is given, its deployment's admin key.
+pub async fn migrate(
+    address: &DatabaseAddress,
+    admin_key: Option<&SecretString>,
+) -> Result<MigrationReport, MigrateError> {
+    let report = schema::migrate(address)
+        .await
+        .map_err(|error| MigrateError::Migration { endpoint: address.endpoint(), error })?;
+    if let Some(key) = admin_key {
+        admin::keep_admin_key(address, key).await?;
+    }
+    Ok(report)
+}
+
+/// Leaves `sentence` where Kubernetes reads a container's last words; elsewhere there is no such file, and that is fine.
+pub fn leave_last_words(sentence: &str) {
+    let file = std::env::var_os("AGENTFS_TERMINATION_LOG")
+        .unwrap_or_else(|| "/dev/termination-log".into());
+    if std::path::Path::new(&file).exists()
+        && let Err(error) = std::fs::write(&file, sentence)
+    {
+        tracing::warn!("termination message not written: {error}");
+    }
+}

@@ -1,0 +1,109 @@
+//! The API as a whole: from settings to a listening process and back.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+
+use crate::access::authenticator::Authenticator;
+use crate::access::preauth::Preauth;
+use crate::access::rate_limit::{Limited, RateLimiter};
+use crate::embedding::query_embeddings::Meaning;
+use crate::embedding::{EmbedderError, embedders};
+use crate::group_commit::queue::Queue;
+use crate::group_commit::{leases, reads, writes};
+use crate::http::{App, Parts, router};
+use crate::listen;
+use crate::maintenance::gauges::watch;
+use crate::maintenance::sweeper;
+use crate::runtime::health::Health;
+use crate::runtime::metrics::Metrics;
+use crate::runtime::replica::Replica;
+use crate::settings::{MetricsAccess, ReplicaSettings, Settings};
+use crate::store::connection::address::{DatabaseAddress, Link};
+
+/// Serves until `shutdown` resolves; then takes no more connections, answers what is under way, and returns.
+/// Starts whether the database is there or not.
+pub async fn serve(
+    settings: Settings,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let limits = settings.connections.limits;
+    let app = app(settings).map_err(io::Error::other)?;
+    let watching = watch(app.pool.clone(), app.metrics.clone());
+    let (health, open) = (app.health.clone(), app.metrics.connections());
+    let sweeper = sweeper::run(app.pool.clone(), app.health.clone());
+    let announced = async move {
+        shutdown.await;
+        health.drain();
+        tracing::info!("shutting down: no new connections, requests under way are answered");
+    };
+    tokio::select! {
+        () = listen::serve(listener, router(app), limits, open, announced) => Ok(()),
+        never = watching => match never {},
+        never = sweeper => match never {},
+    }
+}
+
+/// Why there is nothing to serve with.
+#[derive(Debug, thiserror::Error)]
+enum AppError {
+    #[error(transparent)]
+    Metrics(#[from] prometheus::Error),
+    #[error(transparent)]
+    Embedder(#[from] EmbedderError),
+}
+
+fn app(settings: Settings) -> Result<App, AppError> {
+    let Settings { database, listen, connections, limits, embeddings, logs: _ } = settings;
+    let metrics = Metrics::new()?;
+    let pool = database.address.pool(database.pool_size);
+    let gets = |name, address: DatabaseAddress| {
+        let counted = metrics.clone();
+        Queue::start(name, database.readers, reads::BOUNDS, move || {
+            reads::Reader::new(Link::new(address.clone()), counted.clone())
+        })
+    };
+    let reads = gets("reads", database.address.clone());
+    let replica = database.replica.map(|ReplicaSettings { address, max_lag }| {
+        let gets = gets("replica reads", address.clone());
+        let of_replica = address.pool(database.pool_size);
+        Replica::watch(of_replica, gets, pool.clone(), max_lag, metrics.clone())
+    });
+    let (address, counted) = (database.address.clone(), metrics.clone());
+    let writes = Queue::start("writes", database.writers, writes::BOUNDS, move || {
+        writes::Writer::new(Link::new(address.clone()), limits.writes_per_day, counted.clone())
+    });
+    let (address, counted) = (database.address.clone(), metrics.clone());
+    let leases = Queue::start("leases", 1, leases::BOUNDS, move || {
+        leases::Leaser::new(Link::new(address.clone()), counted.clone())
+    });
+    let models = embedders(&embeddings)?;
+    let meaning =
+        (!models.is_empty()).then(|| Meaning::new(models, &embeddings, pool.clone(), &metrics));
+    let limiter = |limited, limit| Some(RateLimiter::new(limited, limit?, leases.clone()));
+    let (serves_metrics, metrics_token) = match listen.metrics {
+        MetricsAccess::Off => (false, None),
+        MetricsAccess::Open => (true, None),
+        MetricsAccess::Bearer(token) => (true, Some(Arc::new(token))),
+    };
+    Ok(Arc::new(Parts {
+        authenticator: Authenticator::new(pool.clone()),
+        preauth: Preauth::new(limits.failures_per_minute),
+        proxies: Arc::new(connections.proxies),
+        requests: limiter(Limited::Requests, limits.requests_per_minute),
+        searches: limiter(Limited::Searches, limits.searches_per_minute),
+        searches_per_day: limits.searches_per_day,
+        health: Health::watch(&database.address),
+        pool,
+        meaning,
+        reads,
+        replica,
+        writes,
+        metrics,
+        serves_metrics,
+        metrics_token,
+        bootstrap_token: listen.bootstrap_token.map(Arc::new),
+    }))
+}

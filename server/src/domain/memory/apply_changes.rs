@@ -1,0 +1,367 @@
+//! Folding a batch of changes, in order, onto the heads and quotas that the batch has locked.
+
+#[cfg(test)]
+mod model;
+
+use std::collections::HashMap;
+
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+use super::change::{Action, Change, Expected, Outcome};
+use super::idempotency::{Idempotency, IdempotencyKey, RequestHash};
+use crate::domain::{EntryKey, TenantId};
+
+/// The state of an entry: its latest version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// The latest version's id.
+    pub version_id: Uuid,
+    /// The latest version's number, from 1.
+    pub version: i64,
+    /// When the latest version was written.
+    pub updated_at: Timestamp,
+    /// When its value stops being served.
+    pub expires_at: Option<Timestamp>,
+    /// True after a delete.
+    pub deleted: bool,
+}
+
+impl Head {
+    fn live(&self, now: Timestamp) -> bool {
+        !self.deleted && self.expires_at.is_none_or(|at| at > now)
+    }
+}
+
+/// What a tenant has written today.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Versions written.
+    pub writes: i64,
+    /// Bytes of their values.
+    pub bytes: i64,
+}
+
+/// A version to be written: which change makes it, and the head as it is right after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewVersion {
+    /// Index of the change in the batch.
+    pub change: usize,
+    /// The entry's state after the change.
+    pub head: Head,
+}
+
+/// The first answer to a request with an idempotency key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answered {
+    /// Which request it was.
+    pub request_hash: RequestHash,
+    /// The version it made and its moment; `None` where a delete found nothing.
+    pub version: Option<(Uuid, Timestamp)>,
+}
+
+/// What a batch has locked, as it was before the batch.
+#[derive(Debug, Default)]
+pub struct Locked {
+    /// Heads of the batch's entries; one that is absent was never written.
+    pub heads: HashMap<EntryKey, Head>,
+    /// Versions that each tenant has written today.
+    pub used: HashMap<TenantId, i64>,
+    /// Answers that the batch's idempotency keys already have.
+    pub answered: HashMap<(TenantId, IdempotencyKey), Answered>,
+}
+
+/// The result of a fold.
+#[derive(Debug, Default)]
+pub struct Folded {
+    /// One outcome a change, in the batch's order. They hold once the versions are committed.
+    pub outcomes: Vec<Outcome>,
+    /// The versions to write, in the batch's order; the last of an entry is its new head.
+    pub versions: Vec<NewVersion>,
+    /// The changes whose answers are to be remembered, with these.
+    pub answers: Vec<(usize, Answered)>,
+    /// What each tenant's usage grows by.
+    pub usage: HashMap<TenantId, Usage>,
+}
+
+/// Folds `groups` of changes in order onto what is `locked`, at the moment `now`. The changes of a group are made all or
+/// none. `daily_writes` is the most that a tenant may write a day; `None` is without limit.
+pub fn fold(
+    groups: &[&[&Change]],
+    locked: &Locked,
+    daily_writes: Option<i64>,
+    now: Timestamp,
+) -> Folded {
+    let mut state = State { locked, daily_writes, now, grown: Grown::default() };
+    let mut folded = Folded::default();
+    let mut first = 0;
+    for group in groups {
+        // What a group has done is forgotten when one of its changes is refused.
+        let before = (group.len() > 1).then(|| state.grown.clone());
+        let mut outcomes: Vec<Outcome> = Vec::with_capacity(group.len());
+        for (change, index) in group.iter().zip(first..) {
+            outcomes.push(state.apply(index, change));
+        }
+        if let Some(before) = before.filter(|_| outcomes.iter().any(Outcome::is_refusal)) {
+            state.grown = before;
+            outcomes.iter_mut().filter(|o| !o.is_refusal()).for_each(|o| *o = Outcome::Undone);
+        }
+        folded.outcomes.append(&mut outcomes);
+        first += group.len();
+    }
+    let Grown { versions, answers, usage, .. } = state.grown;
+    Folded { versions, answers, usage, ..folded }
+}
+
+struct State<'a> {
+    locked: &'a Locked,
+    daily_writes: Option<i64>,
+    now: Timestamp,
+    grown: Grown<'a>,
+}
+
+/// What the changes so far have added to what is locked.
+#[derive(Clone, Default)]
+struct Grown<'a> {
+    heads: HashMap<&'a EntryKey, Head>,
+    answered: HashMap<(TenantId, &'a IdempotencyKey), Answered>,
+    versions: Vec<NewVersion>,
+    answers: Vec<(usize, Answered)>,
+    usage: HashMap<TenantId, Usage>,
+}
+
+impl<'a> State<'a> {
+    fn apply(&mut self, index: usize, change: &'a Change) -> Outcome {
+        let tenant = change.key.tenant;
+        let Some(Idempotency { key, request_hash }) = &change.idempotency else {
+            return self.apply_once(index, change);
+        };
+        let first = self.grown.answered.get(&(tenant, key)).copied();
+        let first = first.or_else(|| self.locked.answered.get(&(tenant, key.clone())).copied());
+        match first {
+            Some(first) if first.request_hash != *request_hash => Outcome::KeyReused,
+            Some(Answered { version: Some((version_id, created_at)), .. }) => {
+                Outcome::Written { version_id, created_at }
+            }
+            Some(Answered { version: None, .. }) => Outcome::NothingToDelete,
+            None => {
+                let outcome = self.apply_once(index, change);
+                let version = match outcome {
+                    Outcome::Written { version_id, created_at } => Some((version_id, created_at)),
+                    Outcome::NothingToDelete => None,
+                    _ => return outcome,
+                };
+                let answered = Answered { request_hash: *request_hash, version };
+                self.grown.answered.insert((tenant, key), answered);
+                self.grown.answers.push((index, answered));
+                outcome
+            }
+        }
+    }
+
+    fn apply_once(&mut self, index: usize, change: &'a Change) -> Outcome {
+        let head = self.grown.heads.get(&change.key).or_else(|| self.locked.heads.get(&change.key));
+        let head = head.copied();
+        let live = head.filter(|h| h.live(self.now)).map(|h| h.version_id);
+        match change.expected {
+            Some(Expected::Absent) if live.is_some() => return Outcome::Conflict { current: live },
+            Some(Expected::Version(id)) if live != Some(id) => {
+                return Outcome::Conflict { current: live };
+            }
+            _ => {}
+        }
+        match &change.action {
+            Action::Read => return Outcome::Read(live),
+            Action::Delete if live.is_none() => return Outcome::NothingToDelete,
+            Action::Delete | Action::Put(_) => {}
+        }
+        let tenant = change.key.tenant;
+        let grown = self.grown.usage.entry(tenant).or_default();
+        let before = self.locked.used.get(&tenant).copied().unwrap_or_default() + grown.writes;
+        if self.daily_writes.is_some_and(|limit| before >= limit) {
+            return Outcome::QuotaExceeded;
+        }
+        grown.writes += 1;
+        grown.bytes += i64::try_from(change.action.bytes()).unwrap_or(i64::MAX);
+        let next = successor(head, change, self.now);
+        self.grown.heads.insert(&change.key, next);
+        self.grown.versions.push(NewVersion { change: index, head: next });
+        Outcome::Written { version_id: change.version_id, created_at: next.updated_at }
+    }
+}
+
+fn successor(head: Option<Head>, change: &Change, now: Timestamp) -> Head {
+    // Clocks of replicas and a clock set back must not make a later version look older.
+    let updated_at = match head {
+        Some(h) => {
+            now.max(h.updated_at.saturating_add(SignedDuration::from_micros(1)).unwrap_or(now))
+        }
+        None => now,
+    };
+    let ttl = match &change.action {
+        Action::Put(new) => new.ttl_seconds,
+        Action::Delete | Action::Read => None,
+    };
+    Head {
+        version_id: change.version_id,
+        version: head.map_or(0, |h| h.version) + 1,
+        updated_at,
+        expires_at: ttl
+            .and_then(|ttl| updated_at.checked_add(SignedDuration::from_secs(ttl.into())).ok()),
+        deleted: matches!(change.action, Action::Delete),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::DEFAULT_TENANT;
+    use crate::domain::memory::agent_id::AgentId;
+    use crate::domain::memory::change::NewValue;
+    use crate::domain::memory::path::EntryPath;
+    use crate::domain::memory::tags::Tags;
+    use crate::domain::memory::value::JsonText;
+    use serde_json::value::RawValue;
+
+    fn change(path: &str, action: Action) -> Change {
+        let key = EntryKey {
+            tenant: DEFAULT_TENANT,
+            agent: AgentId::parse("a").unwrap(),
+            path: EntryPath::parse(path).unwrap(),
+        };
+        Change::new(key, action)
+    }
+
+    fn put(path: &str) -> Change {
+        let raw = RawValue::from_string("1".into()).unwrap();
+        change(
+            path,
+            Action::Put(NewValue {
+                value: JsonText::normalise(&raw).unwrap(),
+                tags: Tags::default(),
+                importance: 0.0,
+                words: None,
+                ttl_seconds: None,
+            }),
+        )
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn run(changes: &[Change], used: i64, limit: Option<i64>) -> Folded {
+        let locked = Locked { used: HashMap::from([(DEFAULT_TENANT, used)]), ..Locked::default() };
+        let changes: Vec<&Change> = changes.iter().collect();
+        fold(&changes.chunks(1).collect::<Vec<_>>(), &locked, limit, at(100))
+    }
+
+    fn keyed(change: Change, key: &str) -> Change {
+        let idempotency = Idempotency::of(&change, IdempotencyKey::parse(key).unwrap());
+        Change { idempotency: Some(idempotency), ..change }
+    }
+
+    fn written(outcome: Outcome) -> Uuid {
+        match outcome {
+            Outcome::Written { version_id, .. } => version_id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn put_delete_delete_put_is_a_sequence() {
+        let batch =
+            [put("/x"), change("/x", Action::Delete), change("/x", Action::Delete), put("/x")];
+        let folded = run(&batch, 0, None);
+        let versions: Vec<_> =
+            folded.versions.iter().map(|v| (v.change, v.head.version, v.head.deleted)).collect();
+        assert_eq!(versions, [(0, 1, false), (1, 2, true), (3, 3, false)]);
+        assert_eq!(folded.outcomes[2], Outcome::NothingToDelete);
+        let times: Vec<_> = folded.versions.iter().map(|v| v.head.updated_at).collect();
+        assert!(times.is_sorted_by(|a, b| a < b), "{times:?}");
+    }
+
+    #[test]
+    fn a_delete_of_nothing_costs_no_quota_and_the_rest_is_granted_in_order() {
+        let batch = [change("/y", Action::Delete), put("/a"), put("/b"), put("/c")];
+        let folded = run(&batch, 7, Some(9));
+        assert!(matches!(folded.outcomes[1], Outcome::Written { .. }));
+        assert!(matches!(folded.outcomes[2], Outcome::Written { .. }));
+        assert_eq!(folded.outcomes[3], Outcome::QuotaExceeded);
+        assert_eq!(folded.usage[&DEFAULT_TENANT], Usage { writes: 2, bytes: 2 });
+    }
+
+    #[test]
+    fn an_expired_value_cannot_be_deleted_and_time_never_goes_back() {
+        let delete = change("/x", Action::Delete);
+        let again = put("/x");
+        let head = Head {
+            version_id: Uuid::now_v7(),
+            version: 4,
+            updated_at: at(500),
+            expires_at: Some(at(99)),
+            deleted: false,
+        };
+        let heads = HashMap::from([(again.key.clone(), head)]);
+        let locked = Locked { heads, ..Locked::default() };
+        let folded = fold(&[&[&delete], &[&again]], &locked, None, at(100));
+        assert_eq!(folded.outcomes[0], Outcome::NothingToDelete);
+        assert_eq!(folded.versions[0].head.version, 5);
+        assert!(folded.versions[0].head.updated_at > at(500));
+    }
+
+    #[test]
+    fn a_repetition_answers_the_first_answer_and_costs_nothing() {
+        let first = keyed(put("/x"), "k");
+        let again = keyed(put("/x"), "k");
+        let other = keyed(put("/y"), "k");
+        let nothing = keyed(change("/z", Action::Delete), "d");
+        let batch = [first, again, other, nothing.clone(), put("/z"), nothing];
+        let folded = run(&batch, 0, Some(2));
+        assert_eq!(written(folded.outcomes[1]), batch[0].version_id);
+        assert_eq!(folded.outcomes[2], Outcome::KeyReused);
+        assert_eq!(folded.outcomes[5], Outcome::NothingToDelete, "as the first time");
+        assert_eq!(folded.answers.iter().map(|(i, _)| *i).collect::<Vec<_>>(), [0, 3]);
+        assert_eq!(folded.usage[&DEFAULT_TENANT].writes, 2);
+    }
+
+    #[test]
+    fn expectations_are_held_against_the_live_version() {
+        let first = put("/x");
+        let expecting = |path, expected| Change { expected: Some(expected), ..put(path) };
+        let id = first.version_id;
+        let second = expecting("/x", Expected::Version(id));
+        let batch = [
+            expecting("/x", Expected::Version(id)),
+            first,
+            expecting("/x", Expected::Absent),
+            second,
+            expecting("/x", Expected::Version(id)),
+            change("/x", Action::Delete),
+            expecting("/x", Expected::Absent),
+        ];
+        let folded = run(&batch, 0, None);
+        assert_eq!(folded.outcomes[0], Outcome::Conflict { current: None });
+        assert_eq!(folded.outcomes[2], Outcome::Conflict { current: Some(id) });
+        assert_eq!(written(folded.outcomes[3]), batch[3].version_id);
+        assert_eq!(folded.outcomes[4], Outcome::Conflict { current: Some(batch[3].version_id) });
+        written(folded.outcomes[6]);
+    }
+
+    #[test]
+    fn a_group_is_made_all_or_none() {
+        let (kept, first, second) = (put("/a"), keyed(put("/a"), "k"), put("/b"));
+        let conflict = Change { expected: Some(Expected::Absent), ..put("/a") };
+        let read = change("/a", Action::Read);
+        let groups: [&[&Change]; 3] =
+            [&[&kept], &[&first, &second, &conflict], &[&read, &second, &read]];
+        let folded = fold(&groups, &Locked::default(), Some(3), at(100));
+        assert_eq!(folded.outcomes[1..3], [Outcome::Undone; 2]);
+        assert_eq!(folded.outcomes[3], Outcome::Conflict { current: Some(first.version_id) });
+        assert_eq!(folded.outcomes[4], Outcome::Read(Some(kept.version_id)));
+        written(folded.outcomes[5]);
+        assert_eq!(folded.versions.iter().map(|v| v.change).collect::<Vec<_>>(), [0, 5]);
+        assert!(folded.answers.is_empty());
+        assert_eq!(folded.usage[&DEFAULT_TENANT].writes, 2);
+    }
+}

@@ -1,0 +1,114 @@
+//! Operations: what a client asks to be done to entries, and what became of it.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::idempotency::Idempotency;
+use super::tags::Tags;
+use super::value::JsonText;
+use crate::domain::EntryKey;
+use crate::domain::search::lexical_text::Words;
+
+/// An operation on one entry, with the id that its version will have if it makes one.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// The entry.
+    pub key: EntryKey,
+    /// The id of the version that the change makes: made here, so that it can be looked up when the answer was lost.
+    pub version_id: Uuid,
+    /// What is done.
+    pub action: Action,
+    /// What the entry must be for it to be done; `None` is anything.
+    pub expected: Option<Expected>,
+    /// What makes a repetition of it known as such.
+    pub idempotency: Option<Idempotency>,
+}
+
+impl Change {
+    /// A change without conditions.
+    pub fn new(key: EntryKey, action: Action) -> Self {
+        Self { key, version_id: Uuid::now_v7(), action, expected: None, idempotency: None }
+    }
+}
+
+/// What is done to an entry.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// A new version with a value.
+    Put(NewValue),
+    /// A tombstone, where there is a live value.
+    Delete,
+    /// Nothing: the entry is read at its place among the changes that it is committed with.
+    Read,
+}
+
+/// The state that a change is meant for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// There is no live value.
+    Absent,
+    /// This version is the latest, and live.
+    Version(Uuid),
+}
+
+/// What a put writes.
+#[derive(Debug, Clone)]
+pub struct NewValue {
+    /// The value.
+    pub value: JsonText,
+    /// Its tags.
+    pub tags: Tags,
+    /// 0 to 1.
+    pub importance: f32,
+    /// What search finds it by; `None` where it may not be found.
+    pub words: Option<Words>,
+    /// How long it lives, in seconds; `None` is for ever.
+    pub ttl_seconds: Option<i32>,
+}
+
+/// What became of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// A version was written, now or when the same request came first; it is committed.
+    Written {
+        /// The version.
+        version_id: Uuid,
+        /// When, by the database's clock; grows strictly from version to version of an entry.
+        created_at: Timestamp,
+    },
+    /// A delete found nothing to delete, and nothing was written.
+    NothingToDelete,
+    /// A read found this live version, or none.
+    Read(Option<Uuid>),
+    /// The entry is not what the change expected; nothing was written.
+    Conflict {
+        /// The live version there is.
+        current: Option<Uuid>,
+    },
+    /// The idempotency key belongs to another request; nothing was written.
+    KeyReused,
+    /// The tenant has written as often today as it may.
+    QuotaExceeded,
+    /// Another change that this one was to be committed with could not be made; nothing was written.
+    Undone,
+}
+
+impl Outcome {
+    /// Whether the change could not be made, so that those that were to be committed with it are not made either.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Written { .. } | Self::NothingToDelete | Self::Read(_) => false,
+            Self::Conflict { .. } | Self::KeyReused | Self::QuotaExceeded | Self::Undone => true,
+        }
+    }
+}
+
+impl Action {
+    /// Bytes that count against the tenant's usage.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Put(new) => new.value.as_str().len(),
+            Self::Delete | Self::Read => 0,
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Entries: agent ids, paths, values and tags, and how writes change an entry.
+
+pub mod agent_id;
+pub mod apply_changes;
+mod canonical;
+pub mod change;
+pub mod glob;
+pub mod idempotency;
+pub mod path;
+pub mod tags;
+pub mod value;

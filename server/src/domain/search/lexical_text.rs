@@ -1,0 +1,142 @@
+//! Words: what full text search compares. They are told apart here and not by PostgreSQL, whose parser goes by the
+//! database's locale and takes a sentence without spaces for one word.
+
+use std::collections::HashSet;
+use std::iter;
+
+use crate::domain::memory::value::JsonText;
+
+/// Most bytes of words of one value; what comes later is not found. PostgreSQL refuses documents of more than 1 MiB, and
+/// words take at most about twice their bytes there.
+pub const MAX_BYTES: usize = 64 << 10;
+/// Most different words of one query; those that come later do not count.
+pub const MAX_OF_QUERY: usize = 64;
+/// Most characters of a word that count.
+const MAX_CHARS: usize = 128;
+
+/// Words in small letters, with a space between each two: letters and digits alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Words(String);
+
+impl Words {
+    /// The words of all that a value says: its strings, the names of its members and its numbers, in their order.
+    pub fn of_value(value: &JsonText) -> Self {
+        let mut words = Self(String::new());
+        for text in value.texts() {
+            for word in each(&text) {
+                if words.0.len() + word.len() >= MAX_BYTES {
+                    return words;
+                }
+                words.push(&word);
+            }
+        }
+        words
+    }
+
+    /// The different words of a query.
+    pub fn of_query(query: &str) -> Self {
+        let mut seen = HashSet::new();
+        let mut words = Self(String::new());
+        for word in each(query).filter(|word| seen.insert(word.clone())).take(MAX_OF_QUERY) {
+            words.push(&word);
+        }
+        words
+    }
+
+    /// The words as a text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn push(&mut self, word: &str) {
+        if !self.0.is_empty() {
+            self.0.push(' ');
+        }
+        self.0.push_str(word);
+    }
+}
+
+fn each(text: &str) -> impl Iterator<Item = String> {
+    text.split(|c: char| !c.is_alphanumeric())
+        .flat_map(pieces)
+        .map(|word| word.chars().take(MAX_CHARS).flat_map(char::to_lowercase).collect())
+}
+
+/// The words of a run of letters and digits: all of it, but for scripts that write no spaces each character by itself.
+fn pieces(mut run: &str) -> impl Iterator<Item = &str> {
+    iter::from_fn(move || {
+        let first = run.chars().next()?;
+        let end = if is_unspaced(first) {
+            first.len_utf8()
+        } else {
+            run.find(is_unspaced).unwrap_or(run.len())
+        };
+        let (piece, rest) = run.split_at(end);
+        run = rest;
+        Some(piece)
+    })
+}
+
+/// Whether a character belongs to a script that writes words without spaces between them.
+fn is_unspaced(c: char) -> bool {
+    matches!(c,
+        '\u{0e00}'..='\u{0eff}' // Thai, Lao
+        | '\u{1000}'..='\u{109f}' // Burmese
+        | '\u{1780}'..='\u{17ff}' // Khmer
+        | '\u{3040}'..='\u{30ff}' // Hiragana, Katakana
+        | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}' // Han
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::value::RawValue;
+
+    fn of_value(json: &str) -> String {
+        let raw = RawValue::from_string(json.to_owned()).unwrap();
+        Words::of_value(&JsonText::normalise(&raw).unwrap()).0
+    }
+
+    #[test]
+    fn strings_names_and_numbers_of_a_value_are_its_words() {
+        assert_eq!(
+            of_value(r#"{"Full Name":"Ada L\u00f6we-King","age":[36,-2.50,true,null],"a\"b":{}}"#),
+            "full name ada löwe king age 36 2 50 a b"
+        );
+        assert_eq!(of_value(r#""one\ntwo\\three\/""#), "one two three");
+        assert_eq!(of_value("[true,false,null,[],{}]"), "");
+        assert_eq!(of_value("1e3"), "1e3");
+    }
+
+    #[test]
+    fn scripts_without_spaces_are_taken_character_by_character() {
+        assert_eq!(of_value(r#""東京にABC行く""#), "東 京 に abc 行 く");
+    }
+
+    #[test]
+    fn words_are_bounded_and_cut_alike_on_both_sides() {
+        let many = of_value(&format!("\"{}\"", "ab ".repeat(100_000)));
+        assert!(many.len() <= MAX_BYTES && many.len() > MAX_BYTES - 4);
+        let long = "é".repeat(5000);
+        assert_eq!(of_value(&format!("\"{long}\"")), Words::of_query(&long).0);
+        let query: Vec<String> = (0..500).map(|n| format!("w{}", n / 2)).collect();
+        assert_eq!(Words::of_query(&query.join(" ")).0.split(' ').count(), MAX_OF_QUERY);
+    }
+
+    proptest! {
+        #[test]
+        fn words_are_letters_and_digits_alone(text in "\\PC{0,60}") {
+            let words = Words::of_query(&text).0;
+            for word in words.split(' ').filter(|_| !words.is_empty()) {
+                prop_assert!(!word.is_empty());
+                prop_assert!(!word.contains(|c: char| c.is_ascii() && !c.is_ascii_alphanumeric()));
+            }
+            let value = serde_json::to_string(&text).unwrap();
+            let of_value = of_value(&value);
+            let found: HashSet<&str> = of_value.split(' ').collect();
+            prop_assert!(words.split(' ').all(|word| found.contains(word)));
+        }
+    }
+}

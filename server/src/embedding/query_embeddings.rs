@@ -1,0 +1,139 @@
+//! What a query means: its vector, by the model that searches use.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::future::Cache;
+use moka::policy::EvictionPolicy;
+use sqlx::postgres::PgPool;
+use tokio::time::timeout;
+
+use crate::domain::TenantId;
+use crate::embedding::Embedder;
+use crate::embedding::breaker_embedder::{Guarded, Telling};
+use crate::group_commit::queries::{NoVector, Query, QueryEmbedder, Vector};
+use crate::group_commit::queue::{Bounds, Queue};
+use crate::runtime::metrics::Metrics;
+use crate::settings::EmbeddingSettings;
+use crate::store::StoreError;
+use crate::store::embeddings::models::{Serving, serving};
+use crate::store::search::Meant;
+
+/// How long the serving model is believed without a look; a search that finds it changed has it looked up anew.
+const SERVING_FOR: Duration = Duration::from_secs(5);
+/// Bytes of vectors remembered; those not asked for the longest go first.
+const REMEMBERED: u64 = 16 << 20;
+/// What a remembered vector takes besides its numbers and its query.
+const OVERHEAD: usize = 200;
+/// Bytes of queries that are embedded together.
+const BATCH_BYTES: usize = 256 << 10;
+
+const TELLING: Telling = Telling {
+    meanwhile: "searches go by words",
+    late: "no answer to a query within EMBED_QUERY_TIMEOUT_SECONDS",
+};
+
+/// Why a query has no vector.
+#[derive(Debug, thiserror::Error)]
+pub enum Unmeant {
+    /// No model serves yet, or one that this process does not have.
+    #[error("the embeddings that it searches by are still being made")]
+    NotReady,
+    /// The provider is in trouble, slow, or does not take the query.
+    #[error("the embedding provider gives no answer now")]
+    Away {
+        /// How much later it may, where that is known.
+        after: Option<Duration>,
+    },
+    /// The tenant's tokens of the day.
+    #[error("this tenant has used up its embedding tokens of today")]
+    OutOfTokens,
+    /// The serving model cannot be looked up.
+    #[error(transparent)]
+    Store(Arc<StoreError>),
+}
+
+/// A tenant may ask no other's queries out of the memory by the time that an answer takes.
+type Remembered = (TenantId, i32, Arc<str>);
+
+/// Embeds queries, by any of the models that the process has.
+#[derive(Debug, Clone)]
+pub struct Meaning {
+    pool: PgPool,
+    models: Arc<[(String, Queue<QueryEmbedder>)]>,
+    serving: Cache<(), Option<Serving>>,
+    vectors: Cache<Remembered, Vector>,
+    patience: Duration,
+    tokens_per_day: Option<i64>,
+}
+
+impl Meaning {
+    /// By `embedders`; starts their queues.
+    pub fn new(
+        embedders: Vec<Arc<dyn Embedder>>,
+        settings: &EmbeddingSettings,
+        pool: PgPool,
+        metrics: &Metrics,
+    ) -> Self {
+        let bounds = Bounds { rows: settings.batch, bytes: BATCH_BYTES };
+        let queue = |embedder: Arc<dyn Embedder>| {
+            let name = embedder.model().name.clone();
+            let worker = QueryEmbedder {
+                embedder: Arc::new(Guarded::new(embedder, TELLING, metrics.clone())),
+                patience: settings.query_timeout,
+                pool: pool.clone(),
+                metrics: metrics.clone(),
+            };
+            let make = move || worker.clone();
+            (name, Queue::start("queries", settings.concurrency, bounds, make))
+        };
+        let models = embedders.into_iter().map(queue).collect();
+        let vectors = Cache::builder()
+            .eviction_policy(EvictionPolicy::lru())
+            .weigher(|(_, _, query): &Remembered, vector: &Vector| {
+                let bytes = query.len() + size_of_val::<[f32]>(vector) + OVERHEAD;
+                u32::try_from(bytes).unwrap_or(u32::MAX)
+            })
+            .max_capacity(REMEMBERED)
+            .build();
+        let serving = Cache::builder().max_capacity(1).time_to_live(SERVING_FOR).build();
+        let (patience, tokens_per_day) = (settings.query_timeout, settings.tokens_per_day);
+        Self { pool, models, serving, vectors, patience, tokens_per_day }
+    }
+
+    /// Looks up anew which model serves: it was changed.
+    pub async fn forget_model(&self) {
+        self.serving.invalidate(&()).await;
+    }
+
+    /// The vector of `query`, which `tenant` asks, having used so many tokens today. Waits no longer than
+    /// EMBED_QUERY_TIMEOUT_SECONDS for the provider.
+    pub async fn of(
+        &self,
+        tenant: TenantId,
+        query: &str,
+        tokens_used: i64,
+    ) -> Result<Meant, Unmeant> {
+        let look_up = serving(&self.pool);
+        let model = self.serving.try_get_with((), look_up).await.map_err(Unmeant::Store)?;
+        let model = model.ok_or(Unmeant::NotReady)?;
+        let queue = self.models.iter().find(|(name, _)| *name == model.name);
+        let (_, queue) = queue.ok_or(Unmeant::NotReady)?;
+        let key = (tenant, model.id, Arc::from(query));
+        if let Some(vector) = self.vectors.get(&key).await {
+            return Ok(Meant { model, vector });
+        }
+        if self.tokens_per_day.is_some_and(|limit| tokens_used >= limit) {
+            return Err(Unmeant::OutOfTokens);
+        }
+        let query = Query { tenant, text: key.2.clone() };
+        // A worker of the queue that panicked has said so in the log.
+        let embed = async { queue.ask(query).await.unwrap_or(Err(NoVector { after: None })) };
+        let embedded = timeout(self.patience, self.vectors.try_get_with(key, embed)).await;
+        match embedded {
+            Ok(Ok(vector)) => Ok(Meant { model, vector }),
+            Ok(Err(missing)) => Err(Unmeant::Away { after: missing.after }),
+            Err(_) => Err(Unmeant::Away { after: None }),
+        }
+    }
+}

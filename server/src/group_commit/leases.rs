@@ -1,0 +1,129 @@
+//! Leases of rate-limit tokens: requests of one moment that find none share a statement.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::BatchError;
+use super::queue::{Bounds, Waiting, Worker};
+use crate::domain::access::rate_limit::{Lease, PerMinute, Take, Tokens};
+use crate::runtime::metrics::Metrics;
+use crate::store::StoreError;
+use crate::store::access::rate_limits::{self, Wanted};
+use crate::store::connection::address::Link;
+
+/// One batch of leases.
+pub const BOUNDS: Bounds = Bounds { rows: 1024, bytes: usize::MAX };
+
+/// Longest time for one statement; a connection that is silent for longer is given up.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What one client may do a minute, and the tokens for it that this process holds.
+#[derive(Debug)]
+pub struct Bucket {
+    name: String,
+    limit: PerMinute,
+    tokens: Mutex<Tokens>,
+}
+
+impl Bucket {
+    /// A bucket without tokens. Those of one name share a limit, on all replicas.
+    pub fn new(name: String, limit: PerMinute) -> Self {
+        Self { name, limit, tokens: Mutex::default() }
+    }
+
+    /// Takes a token, when there is one.
+    pub fn take(&self) -> Take {
+        self.with_tokens(|tokens| tokens.take(self.limit, Instant::now()))
+    }
+
+    fn lacking(&self, waiting: u32) -> u32 {
+        self.with_tokens(|tokens| tokens.lacking(waiting, Instant::now()))
+    }
+
+    /// A share, or more where more requests wait.
+    fn wanted(&self, lacking: u32) -> Wanted<'_> {
+        Wanted { bucket: &self.name, limit: self.limit, tokens: self.limit.share().max(lacking) }
+    }
+
+    fn add(&self, lease: Lease) {
+        self.with_tokens(|tokens| tokens.add(lease, Instant::now()));
+    }
+
+    fn with_tokens<T>(&self, change: impl FnOnce(&mut Tokens) -> T) -> T {
+        change(&mut self.tokens.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+type WantsToken = Waiting<Arc<Bucket>, ()>;
+
+/// Leases tokens on a connection of its own.
+#[derive(Debug)]
+pub struct Leaser {
+    link: Link,
+    metrics: Metrics,
+}
+
+impl Leaser {
+    /// A leaser that connects when it is first asked.
+    pub fn new(link: Link, metrics: Metrics) -> Self {
+        Self { link, metrics }
+    }
+
+    async fn lease(&mut self, wanted: &[Wanted<'_>]) -> Result<Vec<Lease>, StoreError> {
+        let leased = async { rate_limits::lease(self.link.connection().await?, wanted).await };
+        let leased = tokio::time::timeout(TIMEOUT, leased)
+            .await
+            .unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into()));
+        if leased.as_ref().is_err_and(StoreError::spoils_connection) {
+            self.link.disconnect();
+        }
+        leased
+    }
+}
+
+impl Worker for Leaser {
+    type Request = Arc<Bucket>;
+    /// The tokens are in the bucket, for whoever comes first: a client that goes away takes none with it.
+    type Answer = ();
+
+    fn bytes(_: &Arc<Bucket>) -> usize {
+        0
+    }
+
+    async fn process(&mut self, batch: Vec<WantsToken>) {
+        let mut asked: BTreeMap<&str, (&Bucket, u32)> = BTreeMap::new();
+        for waiting in &batch {
+            let bucket = &*waiting.request;
+            asked.entry(&bucket.name).or_insert((bucket, 0)).1 += 1;
+        }
+        // Those who asked while the lease before this one was under way may find tokens by now.
+        let (buckets, wanted): (Vec<&Bucket>, Vec<Wanted<'_>>) = asked
+            .into_values()
+            .map(|(bucket, waiting)| (bucket, bucket.lacking(waiting)))
+            .filter(|&(_, lacking)| lacking > 0)
+            .map(|(bucket, lacking)| (bucket, bucket.wanted(lacking)))
+            .unzip();
+        if wanted.is_empty() {
+            batch.into_iter().for_each(|waiting| waiting.answer(Ok(())));
+            return;
+        }
+        self.metrics.batch("leases", batch.len(), batch[0].waited());
+        let mut outcome = self.lease(&wanted).await;
+        if outcome.as_ref().is_err_and(StoreError::spoils_connection) {
+            // The connection may have been closed while idle.
+            outcome = self.lease(&wanted).await;
+        }
+        let result = match outcome {
+            Ok(leases) => {
+                buckets.into_iter().zip(leases).for_each(|(bucket, lease)| bucket.add(lease));
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(requests = batch.len(), "rate limits cannot be read: {error}");
+                Err(BatchError::from(&error))
+            }
+        };
+        batch.into_iter().for_each(|waiting| waiting.answer(result.clone()));
+    }
+}

@@ -1,0 +1,85 @@
+//! How far a queue has come, for those who watch it.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// What waits in a queue at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backlog {
+    /// Requests.
+    pub requests: usize,
+    /// How long the oldest of them has waited, at most: all came after the last one that was taken.
+    pub oldest: Duration,
+}
+
+/// How far a queue has come.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    began: Instant,
+    /// A worker waits for requests, so none of them waits for a worker.
+    idle: AtomicBool,
+    /// A request was taken, but put back for the next batch.
+    carried: AtomicBool,
+    /// When the last request that was taken had come, in microseconds since the beginning.
+    last_taken: AtomicU64,
+}
+
+impl Progress {
+    pub(crate) fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            idle: AtomicBool::new(true),
+            carried: AtomicBool::new(false),
+            last_taken: AtomicU64::new(0),
+        }
+    }
+
+    /// A worker begins to wait for requests.
+    pub(crate) fn idle(&self) {
+        self.idle.store(true, Ordering::Relaxed);
+    }
+
+    /// A worker has taken requests, the last of which had come at `last`.
+    pub(crate) fn taken(&self, last: Instant, carries: bool) {
+        let since_began = last.saturating_duration_since(self.began).as_micros();
+        self.last_taken.store(u64::try_from(since_began).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.carried.store(carries, Ordering::Relaxed);
+        self.idle.store(false, Ordering::Relaxed);
+    }
+
+    /// What waits now, when `queued` requests are in the queue.
+    pub(crate) fn backlog(&self, queued: usize) -> Backlog {
+        let requests = queued + usize::from(self.carried.load(Ordering::Relaxed));
+        if requests == 0 || self.idle.load(Ordering::Relaxed) {
+            return Backlog { requests, oldest: Duration::ZERO };
+        }
+        let last_taken = Duration::from_micros(self.last_taken.load(Ordering::Relaxed));
+        Backlog { requests, oldest: self.began.elapsed().saturating_sub(last_taken) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_wait_since_the_last_one_was_taken() {
+        let progress = Progress::new();
+        let moment = Duration::from_millis(2);
+        std::thread::sleep(moment);
+        assert_eq!(
+            progress.backlog(1).oldest,
+            Duration::ZERO,
+            "an idle worker is about to take it"
+        );
+        progress.taken(Instant::now(), false);
+        std::thread::sleep(moment);
+        assert_eq!(progress.backlog(0), Backlog { requests: 0, oldest: Duration::ZERO });
+        let backlog = progress.backlog(3);
+        assert!(backlog.requests == 3 && backlog.oldest >= moment, "{backlog:?}");
+        progress.taken(Instant::now(), true);
+        assert_eq!(progress.backlog(0).requests, 1);
+        progress.idle();
+        assert_eq!(progress.backlog(9).oldest, Duration::ZERO);
+    }
+}

@@ -1,0 +1,148 @@
+//! Queries of one moment, embedded by one request to the provider.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::PgPool;
+use tokio::time::Instant;
+
+use super::queue::{Waiting, Worker};
+use crate::domain::TenantId;
+use crate::embedding::attempt::Verdict;
+use crate::embedding::breaker::Permit;
+use crate::embedding::breaker_embedder::Guarded;
+use crate::runtime::metrics::Metrics;
+use crate::store::access::quota::count_tokens;
+
+/// A query, and whose tokens it takes.
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// The one who asks.
+    pub tenant: TenantId,
+    /// In plain words.
+    pub text: Arc<str>,
+}
+
+/// A query as a vector of its model.
+pub type Vector = Arc<[f32]>;
+
+/// Why a query has no vector. The log says more, once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoVector {
+    /// How much later the provider is asked again, where that is known.
+    pub after: Option<Duration>,
+}
+
+/// Embeds queries; its clones share a breaker.
+#[derive(Debug, Clone)]
+pub struct QueryEmbedder {
+    /// By which model.
+    pub embedder: Arc<Guarded>,
+    /// Longest wait of a query for its vector.
+    pub patience: Duration,
+    /// Where tokens are counted.
+    pub pool: PgPool,
+    /// What is counted of batches.
+    pub metrics: Metrics,
+}
+
+impl Worker for QueryEmbedder {
+    type Request = Query;
+    type Answer = Result<Vector, NoVector>;
+
+    fn bytes(query: &Query) -> usize {
+        query.text.len()
+    }
+
+    async fn process(&mut self, mut batch: Vec<Waiting<Query, Self::Answer>>) {
+        batch.retain(|query| !query.abandoned());
+        let Some(oldest) = batch.first().map(Waiting::waited) else { return };
+        self.metrics.batch("queries", batch.len(), oldest);
+        // A probe is one request to the provider, however many queries it holds.
+        let probe = match self.embedder.permit(self.patience) {
+            Permit::Batch => false,
+            Permit::Probe => true,
+            Permit::Wait(pause) => {
+                let paused = NoVector { after: Some(pause) };
+                return batch.into_iter().for_each(|query| query.answer(Ok(Err(paused))));
+            }
+        };
+        let deadline = Instant::now() + self.patience.saturating_sub(oldest);
+        let prompt = self.embedder.model().query_prompt;
+        let texts: Vec<String> =
+            batch.iter().map(|query| format!("{prompt}{}", query.request.text)).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let tried = self.embedder.embed(&texts, deadline, probe).await;
+        let missing = NoVector { after: tried.trouble.and_then(|trouble| trouble.after) };
+        let mut tokens: BTreeMap<TenantId, i64> = BTreeMap::new();
+        for (query, verdict) in batch.into_iter().zip(tried.verdicts) {
+            let vector = match verdict {
+                Verdict::Embedded(embedding) => {
+                    *tokens.entry(query.request.tenant).or_default() += embedding.tokens;
+                    Ok(embedding.vector.into())
+                }
+                Verdict::Guilty(_) | Verdict::Untried => Err(missing),
+            };
+            query.answer(Ok(vector));
+        }
+        if let Err(error) = count_tokens(&self.pool, &tokens).await {
+            tracing::warn!("tokens of embedded queries are not counted: {error}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use futures::FutureExt as _;
+    use futures::future::BoxFuture;
+
+    use super::*;
+    use crate::domain::DEFAULT_TENANT;
+    use crate::embedding::breaker_embedder::Telling;
+    use crate::embedding::{EmbedError, Embedder, Embedding, Model};
+    use crate::group_commit::queue::{Bounds, Queue};
+    use crate::store::connection::address::DatabaseAddress;
+
+    /// Remembers what it was asked.
+    #[derive(Debug)]
+    struct Prompted(Model, Mutex<Vec<String>>);
+
+    impl Embedder for Prompted {
+        fn model(&self) -> &Model {
+            &self.0
+        }
+
+        fn embed<'a>(
+            &'a self,
+            texts: &'a [&'a str],
+        ) -> BoxFuture<'a, Result<Vec<Embedding>, EmbedError>> {
+            self.1.lock().unwrap().extend(texts.iter().map(|text| (*text).to_owned()));
+            let one = Embedding { vector: vec![1.0], tokens: 0, cut: false };
+            async move { Ok(vec![one; texts.len()]) }.boxed()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_query_goes_behind_the_prompt_of_its_model() {
+        let model =
+            Model { name: "m".into(), dimensions: 1, max_tokens: 9, query_prompt: "Search for: " };
+        let embedder = Arc::new(Prompted(model, Mutex::default()));
+        let metrics = Metrics::new().unwrap();
+        let nowhere = "postgres://u:p@127.0.0.1:1/d".to_owned().into();
+        let telling = Telling { meanwhile: "", late: "" };
+        let worker = QueryEmbedder {
+            embedder: Arc::new(Guarded::new(embedder.clone(), telling, metrics.clone())),
+            patience: Duration::from_mins(1),
+            pool: DatabaseAddress::parse(&nowhere).unwrap().pool(1),
+            metrics,
+        };
+        let bounds = Bounds { rows: 8, bytes: 1000 };
+        let queue = Queue::start("queries", 1, bounds, move || worker.clone());
+        let query = Query { tenant: DEFAULT_TENANT, text: "peanuts".into() };
+        assert_eq!(queue.ask(query).await.unwrap().unwrap()[..], [1.0]);
+        assert_eq!(*embedder.1.lock().unwrap(), ["Search for: peanuts"]);
+    }
+}

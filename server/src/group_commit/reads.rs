@@ -1,0 +1,98 @@
+//! Gets of one moment, answered by one statement.
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+
+use super::BatchError;
+use super::queue::{Bounds, Waiting, Worker};
+use crate::domain::EntryKey;
+use crate::runtime::metrics::Metrics;
+use crate::store::StoreError;
+use crate::store::connection::address::Link;
+use crate::store::entries::get::{Entry, get};
+
+/// One batch of gets. Values are handed on as they are read, so their bytes need no bound of their own.
+pub const BOUNDS: Bounds = Bounds { rows: 128, bytes: usize::MAX };
+
+/// Longest time for one statement; a connection that is silent for longer is given up.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+type Get = Waiting<EntryKey, Option<Entry>>;
+
+/// Reads heads on a connection of its own.
+#[derive(Debug)]
+pub struct Reader {
+    link: Link,
+    metrics: Metrics,
+}
+
+impl Reader {
+    /// A reader that connects when it is first asked.
+    pub fn new(link: Link, metrics: Metrics) -> Self {
+        Self { link, metrics }
+    }
+
+    /// Answers what it can of `waiting`; hands back what is still to be answered, with the error.
+    async fn read(&mut self, waiting: Vec<Get>) -> Result<(), (Vec<Get>, StoreError)> {
+        let mut waiting: Vec<Option<Get>> = waiting.into_iter().map(Some).collect();
+        let read = tokio::time::timeout(TIMEOUT, self.answer(&mut waiting)).await;
+        let error = match read {
+            Ok(Ok(())) => {
+                waiting.into_iter().flatten().for_each(|get| get.answer(Ok(None)));
+                return Ok(());
+            }
+            Ok(Err(error)) => error,
+            Err(_) => sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into(),
+        };
+        if error.spoils_connection() {
+            self.link.disconnect();
+        }
+        Err((waiting.into_iter().flatten().collect(), error))
+    }
+
+    async fn answer(&mut self, waiting: &mut [Option<Get>]) -> Result<(), StoreError> {
+        let connection = self.link.connection().await?;
+        let keys: Vec<&EntryKey> = waiting.iter().flatten().map(|get| &get.request).collect();
+        let mut rows = get(connection, &keys);
+        while let Some(row) = rows.next().await {
+            let (index, entry) = row?;
+            if let Some(get) = waiting.get_mut(index).and_then(Option::take) {
+                get.answer(Ok(Some(entry)));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Worker for Reader {
+    type Request = EntryKey;
+    type Answer = Option<Entry>;
+
+    fn bytes(_: &EntryKey) -> usize {
+        0
+    }
+
+    async fn process(&mut self, mut batch: Vec<Get>) {
+        batch.retain(|get| !get.abandoned());
+        if batch.is_empty() {
+            return;
+        }
+        self.metrics.batch("reads", batch.len(), batch[0].waited());
+        let Err((rest, error)) = self.read(batch).await else { return };
+        // The connection may have been closed while idle, or one request may spoil the statement: each has one more try.
+        let groups: Vec<Vec<Get>> = if error.spoils_connection() {
+            vec![rest]
+        } else {
+            rest.into_iter().map(|get| vec![get]).collect()
+        };
+        for group in groups {
+            if let Err((rest, error)) = self.read(group).await {
+                tracing::error!(requests = rest.len(), "read failed: {error}");
+                for get in rest {
+                    get.answer(Err(BatchError::from(&error)));
+                }
+            }
+        }
+    }
+}

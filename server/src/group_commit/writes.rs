@@ -1,0 +1,344 @@
+//! Writes of one moment, committed together (group commit).
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::BatchError;
+use super::queue::{Bounds, Waiting, Worker};
+use crate::domain::memory::change::{Action, Change, Outcome};
+use crate::runtime::metrics::Metrics;
+use crate::store::StoreError;
+use crate::store::connection::address::Link;
+use crate::store::entries::fast_put::{self, Put};
+use crate::store::entries::get::Entry;
+use crate::store::entries::{commit_lookup, locked_write};
+
+/// One batch of writes.
+pub const BOUNDS: Bounds = Bounds { rows: 128, bytes: 4 << 20 };
+
+/// Longest time for one batch; a connection that is silent for longer is given up.
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a lost COMMIT is asked after before its writes are answered as unknown.
+const LOOKUP_PATIENCE: Duration = Duration::from_secs(5);
+const LOOKUP_PAUSE: Duration = Duration::from_millis(200);
+/// Tries of a single write that meets a lock, or of a part whose tables are being replaced.
+const TRIES: usize = 3;
+
+/// Changes that a client sends at once, in order.
+#[derive(Debug)]
+pub struct Submission {
+    /// The changes.
+    pub changes: Vec<Change>,
+    /// Whether all or none of them are made.
+    pub atomic: bool,
+}
+
+impl From<Change> for Submission {
+    fn from(change: Change) -> Self {
+        Self { changes: vec![change], atomic: false }
+    }
+}
+
+/// What became of a change, with the entry that a read has found.
+#[derive(Debug, Clone)]
+pub struct Done {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The entry of [`Outcome::Read`].
+    pub entry: Option<Entry>,
+}
+
+impl From<Outcome> for Done {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, entry: None }
+    }
+}
+
+type Write = Waiting<Submission, Vec<Written>>;
+/// What a change is answered.
+pub type Written = Result<Done, BatchError>;
+
+/// Writes on a connection of its own.
+#[derive(Debug)]
+pub struct Writer {
+    link: Link,
+    daily_writes: Option<i64>,
+    metrics: Metrics,
+}
+
+impl Writer {
+    /// A writer that connects when it is first asked. `daily_writes`: versions a tenant may write a day.
+    pub fn new(link: Link, daily_writes: Option<i64>, metrics: Metrics) -> Self {
+        Self { link, daily_writes, metrics }
+    }
+
+    /// Writes `groups` of changes in order and answers for each change. A batch that fails on data or a lock is split until
+    /// only the guilty group fails.
+    async fn write_all(&mut self, groups: &[&[&Change]]) -> Vec<Vec<Written>> {
+        let mut results: Vec<Vec<Written>> = vec![Vec::new(); groups.len()];
+        // Depth first, left to right: the order of an entry's writes stays.
+        let mut rest = vec![Part::of_all(groups.len())];
+        while let Some(part) = rest.pop() {
+            let chosen: Vec<&[&Change]> = part.indices.iter().map(|&i| groups[i]).collect();
+            match self.write(&chosen, part.form).await {
+                Ok(done) => {
+                    let mut again = Vec::new();
+                    for (&index, done) in part.indices.iter().zip(done) {
+                        match done {
+                            Some(done) => results[index] = done.into_iter().map(Ok).collect(),
+                            None => again.push(index),
+                        }
+                    }
+                    // A tenant whose share did not fit as a whole is granted what is left, in order.
+                    if !again.is_empty() {
+                        rest.push(Part {
+                            indices: again,
+                            form: Form::Ordered,
+                            tries: 1,
+                            lost: part.lost,
+                        });
+                    }
+                }
+                Err(failure) if part.lost || matches!(failure, Failure::Lost(_)) => {
+                    let changes = chosen.concat();
+                    let requests = changes.len();
+                    tracing::warn!(requests, "connection lost during a write: {}", failure.error());
+                    let committed = self.ask_after(&changes).await;
+                    // Puts that are not there are written once more. Should the first try be committed yet, their version ids
+                    // keep the second one from being so.
+                    let are_puts = || changes.iter().all(|change| as_plain_put(change).is_some());
+                    if !part.lost && committed.as_ref().is_some_and(HashMap::is_empty) && are_puts()
+                    {
+                        rest.push(Part { lost: true, ..part });
+                        continue;
+                    }
+                    let committed = committed.unwrap_or_default();
+                    for &index in &part.indices {
+                        results[index] = after_loss(groups[index], &committed);
+                    }
+                }
+                Err(Failure::Statement(StoreError::Contended(_)))
+                    if chosen.len() == 1 && part.tries < TRIES =>
+                {
+                    rest.push(Part { tries: part.tries + 1, ..part });
+                }
+                Err(Failure::Statement(StoreError::Contended(_) | StoreError::Refused(_)))
+                    if chosen.len() > 1 =>
+                {
+                    rest.extend(part.split());
+                }
+                Err(Failure::Statement(StoreError::Replaced(_))) if part.tries < TRIES => {
+                    rest.push(Part { tries: part.tries + 1, ..part });
+                }
+                Err(failure) => {
+                    let error = failure.error();
+                    tracing::error!(requests = chosen.len(), "write failed: {error}");
+                    for &index in &part.indices {
+                        let failed = Err(BatchError::from(error));
+                        results[index] = vec![failed; groups[index].len()];
+                    }
+                }
+            }
+        }
+        results
+    }
+
+    /// What became of each change of each group; `None` for a group that is to be written again in order.
+    async fn write(
+        &mut self,
+        groups: &[&[&Change]],
+        form: Form,
+    ) -> Result<Vec<Option<Vec<Done>>>, Failure> {
+        self.link.connection().await.map_err(Failure::NotSent)?;
+        let written = tokio::time::timeout(TIMEOUT, self.send(groups, form)).await;
+        let error = match written {
+            Ok(Ok(done)) => return Ok(done),
+            Ok(Err(error)) => error,
+            Err(_) => sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into(),
+        };
+        if error.spoils_connection() {
+            self.link.disconnect();
+        }
+        Err(match error {
+            StoreError::Unreachable(_) => Failure::Lost(error),
+            _ => Failure::Statement(error),
+        })
+    }
+
+    async fn send(
+        &mut self,
+        groups: &[&[&Change]],
+        form: Form,
+    ) -> Result<Vec<Option<Vec<Done>>>, StoreError> {
+        let connection = self.link.connection().await?;
+        let puts: Option<Vec<Put<'_>>> = groups
+            .iter()
+            .flat_map(|group| group.iter())
+            .map(|change| as_plain_put(change))
+            .collect();
+        // A group is of one tenant, and a tenant's share of the statement is written whole or not at all.
+        let done: Vec<Option<Done>> = if let (Form::Cheapest, Some(puts)) = (form, puts) {
+            let moments = fast_put::put(connection, &puts, self.daily_writes).await?;
+            let written = |(put, at): (&Put<'_>, Option<Timestamp>)| {
+                let version_id = put.change.version_id;
+                at.map(|created_at| Outcome::Written { version_id, created_at }.into())
+            };
+            puts.iter().zip(moments).map(written).collect()
+        } else {
+            let locked_write::Written { outcomes, read } =
+                locked_write::write(connection, groups, self.daily_writes).await?;
+            let done = |outcome| match outcome {
+                Outcome::Read(Some(id)) => Done { outcome, entry: read.get(&id).cloned() },
+                outcome => outcome.into(),
+            };
+            outcomes.into_iter().map(|outcome| Some(done(outcome))).collect()
+        };
+        let mut done = done.into_iter();
+        let of_group = |group: &&[&Change]| {
+            let own: Vec<Option<Done>> = done.by_ref().take(group.len()).collect();
+            own.into_iter().collect()
+        };
+        Ok(groups.iter().map(of_group).collect())
+    }
+
+    /// Which of `changes`, whose COMMIT may or may not have happened, are in the database; `None` where that cannot be
+    /// learned.
+    async fn ask_after(&mut self, changes: &[&Change]) -> Option<HashMap<Uuid, Timestamp>> {
+        let deadline = tokio::time::Instant::now() + LOOKUP_PATIENCE;
+        loop {
+            match self.look_up(changes).await {
+                Ok(committed) => return Some(committed),
+                Err(_) if tokio::time::Instant::now() < deadline => {
+                    tokio::time::sleep(LOOKUP_PAUSE).await;
+                }
+                Err(error) => {
+                    tracing::error!(
+                        requests = changes.len(),
+                        "what became of writes is unknown: {error}"
+                    );
+                    return None;
+                }
+            }
+        }
+    }
+
+    async fn look_up(
+        &mut self,
+        changes: &[&Change],
+    ) -> Result<HashMap<Uuid, Timestamp>, StoreError> {
+        let connection = self.link.connection().await?;
+        let found = commit_lookup::committed(connection, changes).await;
+        if found.as_ref().is_err_and(StoreError::spoils_connection) {
+            self.link.disconnect();
+        }
+        found
+    }
+}
+
+/// What a group is answered whose connection was lost: it is done when all its versions are there, else nobody knows.
+fn after_loss(group: &[&Change], committed: &HashMap<Uuid, Timestamp>) -> Vec<Written> {
+    let written = |change: &&Change| {
+        let version_id = change.version_id;
+        let created_at = *committed.get(&version_id)?;
+        Some(Outcome::Written { version_id, created_at }.into())
+    };
+    match group.iter().map(written).collect::<Option<Vec<Done>>>() {
+        Some(done) => done.into_iter().map(Ok).collect(),
+        None => vec![Err(BatchError::Unavailable { unknown: true }); group.len()],
+    }
+}
+
+/// How a part of a batch is written.
+#[derive(Clone, Copy)]
+enum Form {
+    /// In one statement where there are only puts.
+    Cheapest,
+    /// Lock, fold, write.
+    Ordered,
+}
+
+/// A part of a batch that is still to be written: positions of groups, in order.
+struct Part {
+    indices: Vec<usize>,
+    form: Form,
+    tries: usize,
+    /// Whether it was sent before and the connection was lost: then only a look tells what became of it.
+    lost: bool,
+}
+
+impl Part {
+    fn of_all(groups: usize) -> Self {
+        Self { indices: (0..groups).collect(), form: Form::Cheapest, tries: 1, lost: false }
+    }
+
+    /// The right half first: the last of a stack is taken first.
+    fn split(mut self) -> [Self; 2] {
+        let right = self.indices.split_off(self.indices.len() / 2);
+        let right = Self { indices: right, form: self.form, tries: 1, lost: self.lost };
+        [right, Self { tries: 1, ..self }]
+    }
+}
+
+enum Failure {
+    /// There was no connection: nothing was written.
+    NotSent(StoreError),
+    /// The connection was lost after the statement was sent.
+    Lost(StoreError),
+    /// The statement failed: nothing was written.
+    Statement(StoreError),
+}
+
+impl Failure {
+    fn error(&self) -> &StoreError {
+        match self {
+            Self::NotSent(error) | Self::Lost(error) | Self::Statement(error) => error,
+        }
+    }
+}
+
+/// A put whose place among the others does not matter.
+fn as_plain_put(change: &Change) -> Option<Put<'_>> {
+    match (&change.action, change.expected, &change.idempotency) {
+        (Action::Put(new), None, None) => Some(Put { change, new }),
+        _ => None,
+    }
+}
+
+impl Worker for Writer {
+    type Request = Submission;
+    type Answer = Vec<Written>;
+
+    fn bytes(submission: &Submission) -> usize {
+        submission.changes.iter().map(|change| change.action.bytes()).sum()
+    }
+
+    fn rows(submission: &Submission) -> usize {
+        submission.changes.len()
+    }
+
+    async fn process(&mut self, batch: Vec<Write>) {
+        let rows = batch.iter().map(|write| Self::rows(&write.request)).sum();
+        self.metrics.batch("writes", rows, batch[0].waited());
+        let results = {
+            let changes: Vec<Vec<&Change>> =
+                batch.iter().map(|write| write.request.changes.iter().collect()).collect();
+            let groups: Vec<&[&Change]> = batch
+                .iter()
+                .zip(&changes)
+                .flat_map(|(write, changes)| {
+                    let together = if write.request.atomic { changes.len() } else { 1 };
+                    changes.chunks(together.max(1))
+                })
+                .collect();
+            self.write_all(&groups).await
+        };
+        let mut results = results.into_iter().flatten();
+        for write in batch {
+            let own = results.by_ref().take(write.request.changes.len()).collect();
+            write.answer(Ok(own));
+        }
+    }
+}

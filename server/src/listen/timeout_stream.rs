@@ -1,0 +1,224 @@
+//! A stream that gives up on a peer that is too slow.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::activity::Pace;
+use super::limits::Times;
+
+/// A stream that fails with `TimedOut` when its peer is too slow for `times`.
+///
+/// hyper's own limit of a head's time begins when the connection falls idle, so it cannot tell a slow head from a pause
+/// between requests; and it has none for a client that does not take its answer.
+pub(super) struct Paced<S> {
+    stream: S,
+    pace: Arc<Pace>,
+    times: Times,
+    reading: Alarm,
+    writing: Alarm,
+    /// When the peer must have taken what it is offered; `None` while it has.
+    write_by: Option<Instant>,
+}
+
+impl<S> Paced<S> {
+    pub(super) fn new(stream: S, pace: Arc<Pace>, times: Times) -> Self {
+        let (reading, writing) = (Alarm::default(), Alarm::default());
+        Self { stream, pace, times, reading, writing, write_by: None }
+    }
+
+    /// Notes what became of an attempt to write `offered` bytes.
+    fn noted(
+        &mut self,
+        cx: &mut Context<'_>,
+        offered: usize,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let whole = matches!(&written, Poll::Ready(Ok(n)) if *n == offered);
+        if whole {
+            self.write_by = None;
+            self.pace.sent(true);
+            return written;
+        }
+        let by = *self.write_by.get_or_insert_with(|| Instant::now() + self.times.write);
+        match written {
+            Poll::Ready(Ok(_)) => self.pace.sent(false),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => {
+                self.pace.stalls();
+                if self.writing.rings(cx, by) {
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+            }
+        }
+        written
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let read = Pin::new(&mut this.stream).poll_read(cx, buf);
+        if read.is_ready() {
+            if buf.filled().len() > before {
+                this.pace.received();
+            }
+            return read;
+        }
+        let by = this.pace.read_by(this.times.keep_alive, this.times.head).map(Instant::from);
+        // hyper does not ask again when a request that was under way is answered: the alarm has it look later.
+        let by = by.unwrap_or_else(|| Instant::now() + this.times.keep_alive);
+        if this.reading.rings(cx, by) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Poll::Pending
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(cx, buf);
+        this.noted(cx, buf.len(), written)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
+        this.noted(cx, bufs.iter().map(|buf| buf.len()).sum(), written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+/// A timer that is set anew only where it would ring too late: most deadlines are moved away long before.
+#[derive(Default)]
+struct Alarm(Option<Pin<Box<Sleep>>>);
+
+impl Alarm {
+    /// Whether it is `by`; if not, the task is woken then.
+    fn rings(&mut self, cx: &mut Context<'_>, by: Instant) -> bool {
+        let timer = self.0.get_or_insert_with(|| Box::pin(sleep_until(by)));
+        if timer.deadline() > by {
+            timer.as_mut().reset(by);
+        }
+        while timer.as_mut().poll(cx).is_ready() {
+            if timer.deadline() >= by {
+                return true;
+            }
+            timer.as_mut().reset(by);
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+    use std::time::Duration;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    const SHORT: Duration = Duration::from_millis(30);
+    const LONG: Duration = Duration::from_mins(10);
+
+    fn times() -> Times {
+        Times { keep_alive: LONG, head: LONG, write: LONG, ..Times::default() }
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_says_nothing_or_dribbles_is_given_up() {
+        for times in [Times { keep_alive: SHORT, ..times() }, Times { head: SHORT, ..times() }] {
+            let (mut peer, stream) = duplex(100);
+            let mut paced = Paced::new(stream, Arc::new(Pace::new()), times);
+            let dribble = async {
+                // Only the head's limit needs a first byte, and more of them do not help.
+                while times.head == SHORT && peer.write_u8(b'G').await.is_ok() {
+                    tokio::time::sleep(SHORT / 10).await;
+                }
+                std::future::pending::<()>().await;
+            };
+            let read = async {
+                loop {
+                    if let Err(error) = paced.read_u8().await {
+                        return error;
+                    }
+                }
+            };
+            let error = tokio::select! { error = read => error, () = dribble => unreachable!() };
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_under_way_is_waited_for() {
+        let pace = Arc::new(Pace::new());
+        let (_peer, stream) = duplex(100);
+        let mut paced = Paced::new(stream, pace.clone(), Times { keep_alive: SHORT, ..times() });
+        let request = pace.request();
+        let mut read = pin!(paced.read_u8());
+        assert!(tokio::time::timeout(SHORT * 3, &mut read).await.is_err());
+        drop(request);
+        // Nobody wakes the reader but its alarm.
+        assert_eq!(read.await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_takes_too_little_is_given_up() {
+        let (mut peer, stream) = duplex(4);
+        let mut paced =
+            Paced::new(stream, Arc::new(Pace::new()), Times { write: SHORT, ..times() });
+        let dribble = async {
+            while peer.read_u8().await.is_ok() {
+                tokio::time::sleep(SHORT / 10).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        // hyper offers what is left of a buffer again and again, as write_all does.
+        let offered = [b'x'; 1000];
+        let error = tokio::select! {
+            written = paced.write_all(&offered) => written.unwrap_err(),
+            () = dribble => unreachable!(),
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn one_that_takes_all_has_all_the_time_for_the_next() {
+        let (mut peer, stream) = duplex(4);
+        let mut paced = Paced::new(stream, Arc::new(Pace::new()), times());
+        let offered = paced.write_all(b"eight ch");
+        assert!(tokio::time::timeout(SHORT, offered).await.is_err(), "four fit");
+        assert!(paced.write_by.is_some());
+        peer.read_exact(&mut [0; 4]).await.unwrap();
+        paced.write_all(b"t ch").await.unwrap();
+        assert_eq!(paced.write_by, None);
+    }
+}

@@ -1,0 +1,41 @@
+//! What is looked at from time to time, for metrics.
+
+use std::convert::Infallible;
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::PgPool;
+
+use crate::runtime::metrics::Metrics;
+use crate::store::StoreError;
+use crate::store::embeddings::jobs::counts;
+
+const EVERY: Duration = Duration::from_secs(15);
+const BEGIN_AFTER: Duration = Duration::from_secs(1);
+/// Counting may take one part of this many of the time: jobs that are many are counted less often.
+const PART_OF_TIME: u32 = 100;
+
+/// Looks at the pool and at the embedding jobs, over and over.
+pub async fn watch(pool: PgPool, metrics: Metrics) -> Infallible {
+    // The first requests need the pool's first connection more.
+    tokio::time::sleep(BEGIN_AFTER).await;
+    loop {
+        let counting = look(&pool, &metrics).await.unwrap_or_else(|error| {
+            // The health check says it aloud.
+            tracing::debug!("embedding jobs cannot be counted: {error}");
+            metrics.embedding_jobs(&[]);
+            Duration::ZERO
+        });
+        tokio::time::sleep(EVERY.max(counting * PART_OF_TIME)).await;
+    }
+}
+
+/// Looks once; says how long the counting took.
+async fn look(pool: &PgPool, metrics: &Metrics) -> Result<Duration, StoreError> {
+    let began = Instant::now();
+    let acquired = pool.acquire().await;
+    metrics.pool_wait(began.elapsed());
+    let mut connection = acquired?;
+    let began = Instant::now();
+    metrics.embedding_jobs(&counts(&mut connection).await?);
+    Ok(began.elapsed())
+}

@@ -1,0 +1,316 @@
+//! What Prometheus sees.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use prometheus::core::{Atomic, AtomicI64, Collector, GenericGaugeVec};
+use prometheus::{
+    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
+};
+
+use crate::group_commit::Backlog;
+
+/// Upper bounds of latency, in milliseconds.
+const MILLISECONDS: [f64; 14] =
+    [0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 10_000.0];
+const ROWS: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
+
+/// The server's metrics; clones share them.
+#[derive(Debug, Clone)]
+pub struct Metrics(Arc<Collectors>);
+
+#[derive(Debug)]
+struct Collectors {
+    registry: Registry,
+    requests: IntCounterVec,
+    duration: HistogramVec,
+    connections: IntGauge,
+    quota_denials: IntCounterVec,
+    rate_limit_denials: IntCounterVec,
+    batch_rows: HistogramVec,
+    batch_wait: HistogramVec,
+    queue_requests: IntGaugeVec,
+    queue_oldest: GaugeVec,
+    pool_connections: IntGaugeVec,
+    pool_wait: Gauge,
+    read_replica_fresh: IntGauge,
+    embedding_jobs: IntGaugeVec,
+    embedding_outcomes: IntCounterVec,
+    embedding_requests: HistogramVec,
+    embedding_tokens: IntCounter,
+    embedding_cut: IntCounter,
+}
+
+impl Metrics {
+    /// A registry of its own with all metrics in it.
+    #[expect(clippy::too_many_lines, reason = "a list: one metric after the other")]
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let metrics = Self(Arc::new(Collectors {
+            requests: counters(
+                &registry,
+                "agentfs_http_requests_total",
+                "Requests answered.",
+                &["route", "method", "status"],
+            )?,
+            duration: histograms(
+                &registry,
+                "agentfs_http_request_duration_ms",
+                "Time to answer a request, in milliseconds.",
+                &MILLISECONDS,
+                &["route", "method"],
+            )?,
+            connections: registered(
+                &registry,
+                IntGauge::new("agentfs_http_connections", "Connections of clients."),
+            )?,
+            quota_denials: counters(
+                &registry,
+                "agentfs_quota_denials_total",
+                "Requests refused by a quota.",
+                &["type"],
+            )?,
+            rate_limit_denials: counters(
+                &registry,
+                "agentfs_rate_limit_denials_total",
+                "Requests refused by a limit of the minute.",
+                &["type"],
+            )?,
+            batch_rows: histograms(
+                &registry,
+                "agentfs_batch_rows",
+                "Requests that shared a statement.",
+                &ROWS,
+                &["queue"],
+            )?,
+            batch_wait: histograms(
+                &registry,
+                "agentfs_batch_wait_ms",
+                "Time that the oldest request of a batch had waited for it, in milliseconds.",
+                &MILLISECONDS,
+                &["queue"],
+            )?,
+            queue_requests: gauges(
+                &registry,
+                "agentfs_queue_requests",
+                "Requests that wait for a batch.",
+                "queue",
+            )?,
+            queue_oldest: gauges(
+                &registry,
+                "agentfs_queue_oldest_seconds",
+                "Seconds that the oldest request in the queue has waited, at most.",
+                "queue",
+            )?,
+            pool_connections: gauges(
+                &registry,
+                "agentfs_pool_connections",
+                "Connections of the pool to the database.",
+                "state",
+            )?,
+            pool_wait: registered(
+                &registry,
+                Gauge::new(
+                    "agentfs_pool_wait_ms",
+                    "Time that a connection of the pool was waited for, in milliseconds; tried every 15 s.",
+                ),
+            )?,
+            read_replica_fresh: registered(
+                &registry,
+                IntGauge::new(
+                    "agentfs_read_replica_fresh",
+                    "1 while reads go to the replica of DATABASE_READ_URL, 0 while they go to the primary.",
+                ),
+            )?,
+            // A gauge in spite of its name, which runbooks and dashboards know: jobs leave a status again, and a counter
+            // that falls would be taken for a restart.
+            embedding_jobs: gauges(
+                &registry,
+                "agentfs_embedding_jobs_total",
+                "Embedding jobs there are now, by status; looked at every 15 s.",
+                "status",
+            )?,
+            embedding_outcomes: counters(
+                &registry,
+                "agentfs_embedding_outcomes_total",
+                "Embedding jobs that this worker has had, by what became of them.",
+                &["outcome"],
+            )?,
+            embedding_requests: histograms(
+                &registry,
+                "agentfs_embedding_request_duration_ms",
+                "Time that the embedding provider took for a batch, in milliseconds.",
+                &MILLISECONDS,
+                &["ok"],
+            )?,
+            embedding_tokens: registered(
+                &registry,
+                IntCounter::new("agentfs_embedding_tokens_total", "Tokens embedded."),
+            )?,
+            embedding_cut: registered(
+                &registry,
+                IntCounter::new(
+                    "agentfs_embedding_texts_cut_total",
+                    "Texts embedded without their end, since they were longer than the model takes.",
+                ),
+            )?,
+            registry,
+        }));
+        metrics.describe_process()?;
+        metrics.begin();
+        Ok(metrics)
+    }
+
+    /// A series that begins at 0 shows its first increase.
+    fn begin(&self) {
+        for quota in ["writes", "searches", "embed_tokens"] {
+            self.0.quota_denials.with_label_values(&[quota]);
+        }
+        for limit in ["requests", "searches", "preauth", "lockout"] {
+            self.0.rate_limit_denials.with_label_values(&[limit]);
+        }
+        for outcome in ["embedded", "outdated", "again", "failed"] {
+            self.0.embedding_outcomes.with_label_values(&[outcome]);
+        }
+    }
+
+    fn describe_process(&self) -> Result<(), prometheus::Error> {
+        let build_info =
+            gauges::<AtomicI64>(&self.0.registry, "agentfs_build_info", "Always 1.", "version")?;
+        build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let started = registered(
+            &self.0.registry,
+            Gauge::new("process_start_time_seconds", "When the process started, since 1970."),
+        )?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        started.set(now.as_secs_f64());
+        Ok(())
+    }
+
+    /// Counts an answered request. `route` is the route's template.
+    pub fn request(&self, route: &str, method: &str, status: &str, took: Duration) {
+        self.0.requests.with_label_values(&[route, method, status]).inc();
+        self.0.duration.with_label_values(&[route, method]).observe(milliseconds(took));
+    }
+
+    /// The number of connections, for whoever opens and closes them.
+    pub fn connections(&self) -> IntGauge {
+        self.0.connections.clone()
+    }
+
+    /// Counts a request that a quota refused; `kind` is the quota.
+    pub fn quota_denial(&self, kind: &str) {
+        self.0.quota_denials.with_label_values(&[kind]).inc();
+    }
+
+    /// Counts a request that a limit of the minute refused; `kind` is the limit.
+    pub fn rate_limit_denial(&self, kind: &str) {
+        self.0.rate_limit_denials.with_label_values(&[kind]).inc();
+    }
+
+    /// Notes how many requests a batch held, and how long the oldest of them had waited for it.
+    pub fn batch(&self, queue: &str, rows: usize, waited: Duration) {
+        self.0.batch_rows.with_label_values(&[queue]).observe(rows as f64);
+        self.0.batch_wait.with_label_values(&[queue]).observe(milliseconds(waited));
+    }
+
+    /// Notes what waits in a queue.
+    pub fn queue(&self, queue: &str, backlog: Backlog) {
+        self.0.queue_requests.with_label_values(&[queue]).set(backlog.requests as i64);
+        self.0.queue_oldest.with_label_values(&[queue]).set(backlog.oldest.as_secs_f64());
+    }
+
+    /// Notes the connections of the pool.
+    pub fn pool(&self, size: u32, idle: usize) {
+        let used = i64::from(size) - idle as i64;
+        self.0.pool_connections.with_label_values(&["idle"]).set(idle as i64);
+        // The two numbers are not of one moment.
+        self.0.pool_connections.with_label_values(&["used"]).set(used.max(0));
+    }
+
+    /// Notes how long a connection of the pool was waited for.
+    pub fn pool_wait(&self, waited: Duration) {
+        self.0.pool_wait.set(milliseconds(waited));
+    }
+
+    /// Notes whether reads go to a replica.
+    pub fn read_replica_fresh(&self, fresh: bool) {
+        self.0.read_replica_fresh.set(fresh.into());
+    }
+
+    /// Notes how many embedding jobs there are of each status; none where that is not known.
+    pub fn embedding_jobs(&self, counts: &[(&str, i64)]) {
+        if counts.is_empty() {
+            // No number is better than an old one.
+            self.0.embedding_jobs.reset();
+        }
+        for (status, count) in counts {
+            self.0.embedding_jobs.with_label_values(&[status]).set(*count);
+        }
+    }
+
+    /// Counts what became of an embedding job.
+    pub fn embedding_outcome(&self, outcome: &str) {
+        self.0.embedding_outcomes.with_label_values(&[outcome]).inc();
+    }
+
+    /// Notes a request to the embedding provider.
+    pub fn embedding_request(&self, ok: bool, took: Duration) {
+        let ok = if ok { "true" } else { "false" };
+        self.0.embedding_requests.with_label_values(&[ok]).observe(milliseconds(took));
+    }
+
+    /// Counts an embedded text.
+    pub fn embedded(&self, tokens: i64, cut: bool) {
+        self.0.embedding_tokens.inc_by(tokens.unsigned_abs());
+        self.0.embedding_cut.inc_by(u64::from(cut));
+    }
+
+    /// All metrics in Prometheus' text format.
+    pub fn render(&self) -> Result<String, prometheus::Error> {
+        TextEncoder::new().encode_to_string(&self.0.registry.gather())
+    }
+}
+
+fn registered<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    made: Result<C, prometheus::Error>,
+) -> Result<C, prometheus::Error> {
+    let collector = made?;
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}
+
+fn counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntCounterVec, prometheus::Error> {
+    registered(registry, IntCounterVec::new(Opts::new(name, help), labels))
+}
+
+fn gauges<N: Atomic + 'static>(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    label: &str,
+) -> Result<GenericGaugeVec<N>, prometheus::Error> {
+    registered(registry, GenericGaugeVec::new(Opts::new(name, help), &[label]))
+}
+
+fn histograms(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    buckets: &[f64],
+    labels: &[&str],
+) -> Result<HistogramVec, prometheus::Error> {
+    let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+    registered(registry, HistogramVec::new(options, labels))
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}

@@ -1,0 +1,8 @@
+//! The process itself: its health, logs, metrics and exit codes.
+
+pub mod exit;
+pub mod health;
+pub(crate) mod jitter;
+pub mod logging;
+pub mod metrics;
+pub mod replica;

@@ -1,0 +1,152 @@
+//! Reads from a replica of the database, while it is fresh enough; else, and when it fails, from the primary.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::PgPool;
+use uuid::Uuid;
+
+use crate::domain::{EntryKey, TenantId};
+use crate::group_commit::queue::Queue;
+use crate::group_commit::reads::Reader;
+use crate::runtime::metrics::Metrics;
+use crate::store::StoreError;
+use crate::store::connection::replica::{Position, has_version, position, replayed};
+use crate::store::entries::get::Entry;
+
+/// Time between two looks at how far the replica is.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A replica that reads may go to.
+#[derive(Debug, Clone)]
+pub struct Replica {
+    pool: PgPool,
+    gets: Queue<Reader>,
+    fresh_until: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Replica {
+    /// Reads by `pool` and `gets`, which lead to a replica of `primary`, while it is no more than `max_lag` behind. Looks at
+    /// it until the process ends.
+    pub fn watch(
+        pool: PgPool,
+        gets: Queue<Reader>,
+        primary: PgPool,
+        max_lag: Duration,
+        metrics: Metrics,
+    ) -> Self {
+        let replica = Self { pool, gets, fresh_until: Arc::default() };
+        let watcher = Watcher { replica: replica.clone(), primary, max_lag, seen: VecDeque::new() };
+        tokio::spawn(watcher.keep_looking(metrics));
+        replica
+    }
+
+    /// Where a read of `tenant` may go that must see the version `min_version`, where that is given: `None` is the primary.
+    async fn for_reading(&self, tenant: TenantId, min_version: Option<Uuid>) -> Option<&Self> {
+        if !self.is_fresh() {
+            return None;
+        }
+        let Some(version) = min_version else { return Some(self) };
+        // What cannot be told now is told by the primary.
+        has_version(&self.pool, tenant, version).await.unwrap_or(false).then_some(self)
+    }
+
+    fn is_fresh(&self) -> bool {
+        let until = *self.fresh_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() <= until)
+    }
+}
+
+/// Gets an entry from the replica where it may be read there; `None` where the primary is to be asked.
+pub async fn get(
+    replica: Option<&Replica>,
+    key: &EntryKey,
+    min_version: Option<Uuid>,
+) -> Option<Option<Entry>> {
+    let replica = replica?.for_reading(key.tenant, min_version).await?;
+    replica.gets.ask(key.clone()).await.ok()
+}
+
+/// Reads from the replica where that may be, and from `primary` otherwise, or when the replica fails.
+pub async fn read<T, F: Future<Output = Result<T, StoreError>>>(
+    replica: Option<&Replica>,
+    primary: &PgPool,
+    tenant: TenantId,
+    min_version: Option<Uuid>,
+    read: impl Fn(PgPool) -> F,
+) -> Result<T, StoreError> {
+    if let Some(replica) = replica
+        && let Some(replica) = replica.for_reading(tenant, min_version).await
+    {
+        match read(replica.pool.clone()).await {
+            Ok(found) => return Ok(found),
+            // A replica may cancel a statement that stands in the way of what it replays.
+            Err(error) => tracing::debug!("the replica failed, the primary is asked: {error}"),
+        }
+    }
+    read(primary.clone()).await
+}
+
+/// Looks how far the replica is.
+struct Watcher {
+    replica: Replica,
+    primary: PgPool,
+    max_lag: Duration,
+    /// Where the primary was, and when, in rising order.
+    seen: VecDeque<(Instant, Position)>,
+}
+
+/// Why reads do not go to the replica.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+enum Unfresh {
+    #[error("{0}")]
+    Unknown(String),
+    #[error("DATABASE_READ_URL leads to another database than DATABASE_URL")]
+    Foreign,
+    #[error("the replica is further behind than DATABASE_READ_MAX_LAG_SECONDS")]
+    Behind,
+}
+
+impl Watcher {
+    async fn keep_looking(mut self, metrics: Metrics) {
+        let mut before = None;
+        loop {
+            let looked = self.look().await;
+            let fresh_until = looked.as_ref().ok().copied();
+            *self.replica.fresh_until.lock().unwrap_or_else(PoisonError::into_inner) = fresh_until;
+            metrics.read_replica_fresh(looked.is_ok());
+            let state = looked.map(drop);
+            if before.as_ref() != Some(&state) {
+                match &state {
+                    Ok(()) => tracing::info!("reads go to the replica"),
+                    Err(reason) => tracing::warn!("reads go to the primary: {reason}"),
+                }
+                before = Some(state);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Until when the replica is fresh enough.
+    async fn look(&mut self) -> Result<Instant, Unfresh> {
+        let unknown = |error: StoreError| Unfresh::Unknown(error.to_string());
+        let now = Instant::now();
+        let position = position(&self.primary).await.map_err(unknown)?;
+        let instance = position.instance.clone();
+        // After a restore or a failover the positions of before mean nothing.
+        self.seen.retain(|(at, seen)| seen.instance == instance && at.elapsed() <= self.max_lag);
+        self.seen.push_back((now, position));
+        let positions: Vec<&str> = self.seen.iter().map(|(_, seen)| seen.lsn.as_str()).collect();
+        let replayed = replayed(&self.replica.pool, &positions).await.map_err(unknown)?;
+        if replayed.instance != instance {
+            return Err(Unfresh::Foreign);
+        }
+        let reached = usize::try_from(replayed.reached).unwrap_or_default();
+        let newest = reached.checked_sub(1).ok_or(Unfresh::Behind)?;
+        // Those before it say nothing more.
+        self.seen.drain(..newest);
+        // All that was committed before the moment of the newest position that it has reached is on the replica.
+        self.seen.front().map(|(at, _)| *at + self.max_lag).ok_or(Unfresh::Behind)
+    }
+}
