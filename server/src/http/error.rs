@@ -133,7 +133,7 @@ impl Code {
     }
 }
 
-/// An answer that is no success. [`super::observe`] writes its body, since only there the request's id is known.
+/// An answer that is no success. [`super::middleware::observe`] writes its body, since only there the request's id is known.
 #[derive(Debug, Clone)]
 pub struct ApiError {
     code: Code,

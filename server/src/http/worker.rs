@@ -9,8 +9,9 @@ use secrecy::SecretString;
 
 use super::error::ApiError;
 use super::extract::{bearer, token_matches};
-use super::metrics::{rendered, unauthorized};
-use super::{health, with_stack};
+use super::routes::health;
+use super::routes::metrics::{rendered, unauthorized};
+use super::with_stack;
 use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;
 use crate::settings::MetricsAccess;

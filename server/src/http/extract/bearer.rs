@@ -14,7 +14,7 @@ use crate::domain::TenantId;
 use crate::domain::access::scope::Scope;
 use crate::http::App;
 use crate::http::error::{ApiError, Code};
-use crate::http::observe::Noted;
+use crate::http::middleware::observe::Noted;
 
 /// A caller with a valid key, whatever it may do, and a token of the key's requests.
 #[derive(Debug, Clone, Copy)]

@@ -11,9 +11,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use crate::http::MAX_BODY;
 use crate::http::error::{ApiError, Code};
 use crate::listen::Connection;
+
+/// Largest request body in bytes.
+pub const MAX_BODY: usize = 1 << 20;
 
 /// A body that is announced as JSON and is `T`.
 #[derive(Debug)]

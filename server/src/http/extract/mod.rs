@@ -9,5 +9,5 @@ mod refuse;
 pub use administrator::{Administered, Administrator};
 pub use bearer::{Bearer, MemoryReader, MemoryWriter, Searcher, bearer, token_matches};
 pub use idempotency::Repeatable;
-pub use json::{Json, object};
+pub use json::{Json, MAX_BODY, object};
 pub use refuse::refuse;

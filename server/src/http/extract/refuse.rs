@@ -10,7 +10,7 @@ use crate::domain::access::client::ClientNetwork;
 use crate::domain::access::rate_limit::whole_seconds;
 use crate::http::App;
 use crate::http::error::{ApiError, Code};
-use crate::http::observe::Noted;
+use crate::http::middleware::observe::Noted;
 use crate::listen::Connection;
 
 const X_FORWARDED_FOR: &str = "x-forwarded-for";

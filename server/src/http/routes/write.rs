@@ -3,12 +3,13 @@
 use serde::{Deserialize, Deserializer};
 use uuid::Uuid;
 
-use super::error::{ApiError, Code};
-use super::{App, quota};
+use super::quota;
 use crate::domain::memory::change::{Change, Expected, Outcome};
+use crate::http::App;
+use crate::http::error::{ApiError, Code};
 
 /// The field `if_version`: a version, or null for "there must be none".
-pub(super) fn if_version<'de, D: Deserializer<'de>>(
+pub(crate) fn if_version<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Expected>, D::Error> {
     let expected = Option::<Uuid>::deserialize(deserializer)?;
@@ -16,14 +17,14 @@ pub(super) fn if_version<'de, D: Deserializer<'de>>(
 }
 
 /// Commits one change.
-pub(super) async fn write(app: &App, change: Change) -> Result<Outcome, ApiError> {
+pub(crate) async fn write(app: &App, change: Change) -> Result<Outcome, ApiError> {
     let mut written = app.writes.ask(change.into()).await?;
     let done = written.pop().ok_or_else(ApiError::internal)??;
     refusal(done.outcome).map_or(Ok(done.outcome), Err)
 }
 
 /// The error that tells of an outcome by which nothing was done.
-pub(super) fn refusal(outcome: Outcome) -> Option<ApiError> {
+pub(crate) fn refusal(outcome: Outcome) -> Option<ApiError> {
     match outcome {
         Outcome::Written { .. } | Outcome::NothingToDelete | Outcome::Read(_) => None,
         Outcome::Conflict { current } => Some(ApiError::conflict(current)),

@@ -7,18 +7,20 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::entry::entry_key;
-use super::error::ApiError;
-use super::extract::{Json, MemoryReader};
-use super::openapi::Refusals;
-use super::{App, page, splice};
+use super::page;
 use crate::domain::rfc3339;
+use crate::http::App;
+use crate::http::error::ApiError;
+use crate::http::extract::{Json, MemoryReader};
+use crate::http::openapi::Refusals;
+use crate::http::response::raw_json;
 use crate::store::entries::versions::{self, Version};
 
 const SIZE: page::Size = page::Size { default: 20, max: 100 };
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = HistoryRequest)]
-pub(super) struct Request {
+pub(crate) struct Request {
     /// The agent whose memory it is.
     #[schema(min_length = 1, max_length = 128)]
     agent_id: String,
@@ -79,7 +81,7 @@ struct DescribedVersion {
 /// The versions of an entry
 #[utoipa::path(post, path = "/v1/history", tag = "memory", request_body = Request,
     responses((status = 200, description = "A page of versions.", body = Answer), Refusals))]
-pub(super) async fn history(
+pub(crate) async fn history(
     State(app): State<App>,
     MemoryReader(tenant): MemoryReader,
     Json(request): Json<Request>,
@@ -99,7 +101,7 @@ pub(super) async fn history(
     let last = read.versions.last().filter(|_| more || read.cut);
     let rest = Rest { next_cursor: last.map(|last| page::cursor(&last.number.to_string())) };
     let items = read.versions.iter().map(|version| (value(version), fields(version)));
-    Ok(splice::answer(splice::list("versions", items, &rest)?))
+    Ok(raw_json::answer(raw_json::list("versions", items, &rest)?))
 }
 
 fn value(version: &Version) -> &str {

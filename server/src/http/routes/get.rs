@@ -8,18 +8,19 @@ use uuid::Uuid;
 
 use super::as_of::past_moment;
 use super::entry::entry_key;
-use super::error::{ApiError, Code};
-use super::extract::{Json, MemoryReader};
-use super::openapi::Refusals;
-use super::{App, splice};
 use crate::domain::memory::path::EntryPath;
 use crate::domain::{EntryKey, TenantId, rfc3339};
+use crate::http::App;
+use crate::http::error::{ApiError, Code};
+use crate::http::extract::{Json, MemoryReader};
+use crate::http::openapi::Refusals;
+use crate::http::response::raw_json;
 use crate::runtime::replica;
 use crate::store::entries::get::{Entry, entry_as_of};
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = GetRequest)]
-pub(super) struct Request {
+pub(crate) struct Request {
     /// The agent whose memory it is.
     #[schema(min_length = 1, max_length = 128)]
     agent_id: String,
@@ -57,7 +58,7 @@ struct Answer {
 /// Get the value at a path
 #[utoipa::path(post, path = "/v1/get", tag = "memory", request_body = Request,
     responses((status = 200, description = "The entry, or `found: false`.", body = Answer), Refusals))]
-pub(super) async fn get(
+pub(crate) async fn get(
     State(app): State<App>,
     MemoryReader(tenant): MemoryReader,
     Json(request): Json<Request>,
@@ -71,12 +72,12 @@ pub(super) async fn get(
         },
         Some(as_of) => entry_as_of(&app.pool, &key, as_of).await?,
     };
-    Ok(splice::answer(answer(&path, entry.as_ref())?))
+    Ok(raw_json::answer(answer(&path, entry.as_ref())?))
 }
 
 impl Request {
     /// The entry that is asked for, by one who can only be shown what is there now.
-    pub(super) fn key_of_now(&self, tenant: TenantId) -> Result<EntryKey, ApiError> {
+    pub(crate) fn key_of_now(&self, tenant: TenantId) -> Result<EntryKey, ApiError> {
         if self.as_of.is_some() {
             let sentence = "a batch reads what is there now; give as_of to /v1/get";
             return Err(ApiError::new(Code::ValidationError, sentence));
@@ -91,7 +92,7 @@ impl Request {
 }
 
 /// The answer as JSON.
-pub(super) fn answer(path: &EntryPath, entry: Option<&Entry>) -> Result<Vec<u8>, ApiError> {
+pub(crate) fn answer(path: &EntryPath, entry: Option<&Entry>) -> Result<Vec<u8>, ApiError> {
     entry.map_or_else(|| Ok(br#"{"found":false}"#.to_vec()), |entry| found(path, entry))
 }
 
@@ -114,7 +115,7 @@ fn found(path: &EntryPath, entry: &Entry) -> Result<Vec<u8>, ApiError> {
     };
     let mut json = Vec::with_capacity(entry.value.len() + 256);
     json.extend_from_slice(br#"{"found":true,"#);
-    splice::value(&mut json, &entry.value, &rest)?;
+    raw_json::value(&mut json, &entry.value, &rest)?;
     Ok(json)
 }
 

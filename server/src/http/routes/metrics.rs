@@ -6,13 +6,13 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use prometheus::TEXT_FORMAT;
 
-use super::App;
-use super::error::{ApiError, Code};
-use super::extract::{bearer, refuse, token_matches};
+use crate::http::App;
+use crate::http::error::{ApiError, Code};
+use crate::http::extract::{bearer, refuse, token_matches};
 use crate::runtime::metrics::Metrics;
 
 /// One who may see the metrics.
-pub(super) struct Scraper;
+pub(crate) struct Scraper;
 
 impl FromRequestParts<App> for Scraper {
     type Rejection = ApiError;
@@ -26,18 +26,18 @@ impl FromRequestParts<App> for Scraper {
     }
 }
 
-pub(super) async fn metrics(_: Scraper, State(app): State<App>) -> Result<Response, ApiError> {
+pub(crate) async fn metrics(_: Scraper, State(app): State<App>) -> Result<Response, ApiError> {
     app.metrics.pool(app.pool.size(), app.pool.num_idle());
     app.metrics.queue("reads", app.reads.backlog());
     app.metrics.queue("writes", app.writes.backlog());
     rendered(&app.metrics)
 }
 
-pub(super) fn unauthorized() -> ApiError {
+pub(crate) fn unauthorized() -> ApiError {
     ApiError::new(Code::Unauthorized, "send the header Authorization: Bearer <METRICS_TOKEN>")
 }
 
-pub(super) fn rendered(metrics: &Metrics) -> Result<Response, ApiError> {
+pub(crate) fn rendered(metrics: &Metrics) -> Result<Response, ApiError> {
     let text = metrics.render().map_err(|e| {
         tracing::error!("metrics cannot be rendered: {e}");
         ApiError::internal()

@@ -5,15 +5,16 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::error::{ApiError, Code};
-use super::extract::Administered;
-use super::openapi::Refusals;
-use super::{App, page};
+use super::page;
+use crate::http::App;
+use crate::http::error::{ApiError, Code};
+use crate::http::extract::Administered;
+use crate::http::openapi::Refusals;
 use crate::store::embeddings::jobs;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = RequeueRequest)]
-pub(super) struct Request {
+pub(crate) struct Request {
     /// Which jobs: `failed`.
     #[schema(pattern = "^failed$")]
     status: String,
@@ -24,7 +25,7 @@ pub(super) struct Request {
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = RequeueAnswer)]
-pub(super) struct Response {
+pub(crate) struct Response {
     ok: bool,
     /// How many jobs are queued again.
     requeued: u64,
@@ -34,7 +35,7 @@ pub(super) struct Response {
 /// Queue failed embedding jobs again
 #[utoipa::path(post, path = "/v1/admin/embeddings/requeue", tag = "admin", request_body = Request,
     responses((status = 200, description = "Done.", body = Response), Refusals))]
-pub(super) async fn requeue(
+pub(crate) async fn requeue(
     State(app): State<App>,
     Administered { by, request }: Administered<Request>,
 ) -> Result<Answer<Response>, ApiError> {

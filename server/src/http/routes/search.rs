@@ -9,16 +9,18 @@ use sqlx::postgres::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::error::{ApiError, Code, Envelope};
-use super::extract::{Json, Searcher};
-use super::openapi::Refusals;
-use super::{App, page, quota, splice};
+use super::{page, quota};
 use crate::domain::memory::agent_id::AgentId;
 use crate::domain::memory::path::Prefix;
 use crate::domain::memory::tags::Tags;
 use crate::domain::rfc3339;
 use crate::domain::search::lexical_text::Words;
 use crate::embedding::query_embeddings::Unmeant;
+use crate::http::App;
+use crate::http::error::{ApiError, Code, Envelope};
+use crate::http::extract::{Json, Searcher};
+use crate::http::openapi::Refusals;
+use crate::http::response::raw_json;
 use crate::runtime::replica;
 use crate::store::access::quota::count_search;
 use crate::store::entries::versions::Version;
@@ -33,7 +35,7 @@ const RETRY_LATER: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = SearchRequest)]
-pub(super) struct Request {
+pub(crate) struct Request {
     /// The agent whose memory it is.
     #[schema(pattern = "^[A-Za-z0-9_-]{1,128}$")]
     agent_id: String,
@@ -115,7 +117,7 @@ struct SearchResult {
 #[utoipa::path(post, path = "/v1/search", tag = "memory", request_body = Request,
     responses((status = 200, description = "What was found.", body = Answer), Refusals,
         (status = 503, body = Envelope, description = "The database is away for the moment (UNAVAILABLE); or a search by meaning was asked for, and there are no embeddings (EMBEDDINGS_NOT_CONFIGURED), or none now (UNAVAILABLE).")))]
-pub(super) async fn search(
+pub(crate) async fn search(
     State(app): State<App>,
     Searcher(tenant): Searcher,
     Json(mut request): Json<Request>,
@@ -152,7 +154,7 @@ pub(super) async fn search(
         .hits
         .iter()
         .map(|(similarity, v)| (v.value.as_deref().unwrap_or("null"), fields(*similarity, v)));
-    Ok(splice::answer(splice::list("results", items, &rest)?))
+    Ok(raw_json::answer(raw_json::list("results", items, &rest)?))
 }
 
 /// Searches in the way that is asked for, or in the next best; says which.

@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::App;
-use super::error::ApiError;
-use super::extract::Administered;
-use super::openapi::Refusals;
 use crate::domain::access::tenant_name::TenantName;
+use crate::http::App;
+use crate::http::error::ApiError;
+use crate::http::extract::Administered;
+use crate::http::openapi::Refusals;
 use crate::store::access::tenants;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = CreateTenantRequest)]
-pub(super) struct Request {
+pub(crate) struct Request {
     /// For people; names need not differ.
     #[schema(min_length = 1)]
     name: String,
@@ -23,7 +23,7 @@ pub(super) struct Request {
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = CreateTenantAnswer)]
-pub(super) struct Response {
+pub(crate) struct Response {
     ok: bool,
     tenant_id: Uuid,
 }
@@ -31,7 +31,7 @@ pub(super) struct Response {
 /// Make a tenant
 #[utoipa::path(post, path = "/v1/admin/create-tenant", tag = "admin", request_body = Request,
     responses((status = 200, description = "The tenant.", body = Response), Refusals))]
-pub(super) async fn create_tenant(
+pub(crate) async fn create_tenant(
     State(app): State<App>,
     Administered { by, request }: Administered<Request>,
 ) -> Result<Answer<Response>, ApiError> {

@@ -5,16 +5,17 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::error::ApiError;
-use super::extract::{Json, MemoryReader};
-use super::openapi::Refusals;
-use super::{App, page};
+use super::page;
 use crate::domain::memory::agent_id::AgentId;
+use crate::http::App;
+use crate::http::error::ApiError;
+use crate::http::extract::{Json, MemoryReader};
+use crate::http::openapi::Refusals;
 use crate::store::entries::agents;
 
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[schema(as = AgentsRequest)]
-pub(super) struct Request {
+pub(crate) struct Request {
     /// At most this many; 1000 without it.
     #[schema(minimum = 1, maximum = 1000)]
     limit: Option<i64>,
@@ -24,7 +25,7 @@ pub(super) struct Request {
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AgentsAnswer)]
-pub(super) struct Response {
+pub(crate) struct Response {
     /// Sorted by id.
     agents: Vec<Agent>,
     /// Where the next page begins; absent on the last one.
@@ -42,7 +43,7 @@ struct Agent {
 /// The agents that have memories
 #[utoipa::path(post, path = "/v1/agents", tag = "memory", request_body = Option<Request>,
     responses((status = 200, description = "A page of agents.", body = Response), Refusals))]
-pub(super) async fn agents(
+pub(crate) async fn agents(
     State(app): State<App>,
     MemoryReader(tenant): MemoryReader,
     request: Option<Json<Request>>,

@@ -9,17 +9,19 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{Array, ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::error::{ApiError, Code};
-use super::extract::{Bearer, Json, Repeatable, object};
-use super::openapi::WriteRefusals;
 use super::write::refusal;
-use super::{App, delete, get, put, splice};
+use super::{delete, get, put};
 use crate::domain::access::scope::Scope;
 use crate::domain::memory::change::{Action, Change, Outcome};
 use crate::domain::memory::idempotency::IdempotencyKey;
 use crate::domain::{EntryKey, TenantId};
 use crate::group_commit::BatchError;
 use crate::group_commit::writes::{Done, Submission};
+use crate::http::App;
+use crate::http::error::{ApiError, Code};
+use crate::http::extract::{Bearer, Json, Repeatable, object};
+use crate::http::openapi::WriteRefusals;
+use crate::http::response::raw_json;
 use crate::store::entries::get::{Found, MAX_BYTES, snapshot};
 
 /// Most operations of a batch.
@@ -29,7 +31,7 @@ const STRIDE: usize = 8;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = BatchRequest)]
-pub(super) struct Request {
+pub(crate) struct Request {
     /// What is done, in this order.
     #[schema(schema_with = described)]
     operations: Vec<Box<RawValue>>,
@@ -41,7 +43,7 @@ pub(super) struct Request {
 #[derive(Debug, ToSchema)]
 #[schema(as = BatchAnswer)]
 #[expect(dead_code, reason = "answers are spliced together; this describes them")]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     /// For each operation the answer of its own route, or its error.
     results: Vec<serde_json::Value>,
 }
@@ -70,7 +72,7 @@ struct Operation {
 /// Several gets, puts and deletes in one request
 #[utoipa::path(post, path = "/v1/batch", tag = "memory", request_body = Request,
     responses((status = 200, description = "Each operation's answer, in order.", body = Answer), WriteRefusals))]
-pub(super) async fn batch(
+pub(crate) async fn batch(
     State(app): State<App>,
     bearer: Bearer,
     Repeatable(key): Repeatable,
@@ -91,7 +93,7 @@ pub(super) async fn batch(
         (true, true) => at_one_moment(&app, &ops).await?,
         (true, false) => all_or_none(&app, changes.collect()).await?,
     };
-    Ok(splice::answer(answer(&ops, done)))
+    Ok(raw_json::answer(answer(&ops, done)))
 }
 
 /// The operations, all checked before any is done.

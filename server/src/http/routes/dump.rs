@@ -7,13 +7,15 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::as_of::past_moment;
-use super::error::ApiError;
-use super::extract::{Json, MemoryReader};
-use super::openapi::Refusals;
-use super::{App, page, splice};
+use super::page;
 use crate::domain::memory::agent_id::AgentId;
 use crate::domain::memory::path::EntryPath;
 use crate::domain::rfc3339;
+use crate::http::App;
+use crate::http::error::ApiError;
+use crate::http::extract::{Json, MemoryReader};
+use crate::http::openapi::Refusals;
+use crate::http::response::raw_json;
 use crate::store::entries::dump::page as read;
 use crate::store::entries::scan::Range;
 use crate::store::entries::versions::Version;
@@ -22,7 +24,7 @@ const SIZE: page::Size = page::Size { default: 200, max: 500 };
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = DumpRequest)]
-pub(super) struct Request {
+pub(crate) struct Request {
     /// The agent whose memory it is.
     #[schema(min_length = 1, max_length = 128)]
     agent_id: String,
@@ -88,7 +90,7 @@ struct DumpedEntry {
 /// All entries of an agent
 #[utoipa::path(post, path = "/v1/dump", tag = "memory", request_body = Request,
     responses((status = 200, description = "A page of entries.", body = Answer), Refusals))]
-pub(super) async fn dump(
+pub(crate) async fn dump(
     State(app): State<App>,
     MemoryReader(tenant): MemoryReader,
     Json(request): Json<Request>,
@@ -107,7 +109,7 @@ pub(super) async fn dump(
     let rest =
         Rest { count: page.versions.len(), next_cursor: page.rest.as_deref().map(page::cursor) };
     let items = page.versions.iter().map(|v| (v.value.as_deref().unwrap_or("null"), fields(v)));
-    Ok(splice::answer(splice::list("entries", items, &rest)?))
+    Ok(raw_json::answer(raw_json::list("entries", items, &rest)?))
 }
 
 fn fields(version: &Version) -> Fields<'_> {

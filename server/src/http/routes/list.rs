@@ -8,19 +8,20 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::as_of::past_moment;
-use super::error::ApiError;
-use super::extract::{Json, MemoryReader};
-use super::openapi::Refusals;
-use super::{App, page};
+use super::page;
 use crate::domain::memory::agent_id::AgentId;
 use crate::domain::memory::path::Prefix;
+use crate::http::App;
+use crate::http::error::ApiError;
+use crate::http::extract::{Json, MemoryReader};
+use crate::http::openapi::Refusals;
 use crate::runtime::replica;
 use crate::store::entries::list::{After, Child, children};
 use crate::store::entries::list_as_of::{Directory, Listed};
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = ListRequest)]
-pub(super) struct Request {
+pub(crate) struct Request {
     /// The agent whose memory it is.
     #[schema(min_length = 1, max_length = 128)]
     agent_id: String,
@@ -42,7 +43,7 @@ pub(super) struct Request {
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ListAnswer)]
-pub(super) struct Response {
+pub(crate) struct Response {
     /// Sorted by path; a path that is both has both.
     items: Vec<Item>,
     /// Where the next page begins; absent on the last one.
@@ -68,7 +69,7 @@ enum Kind {
 /// The direct children of a directory
 #[utoipa::path(post, path = "/v1/list", tag = "memory", request_body = Request,
     responses((status = 200, description = "A page of children.", body = Response), Refusals))]
-pub(super) async fn list(
+pub(crate) async fn list(
     State(app): State<App>,
     MemoryReader(tenant): MemoryReader,
     Json(request): Json<Request>,

@@ -8,17 +8,17 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::App;
-use super::error::{ApiError, Code};
-use super::extract::Administered;
-use super::openapi::Refusals;
 use crate::domain::access::api_key::ApiKey;
 use crate::domain::access::new_api_key::KeyTerms;
+use crate::http::App;
+use crate::http::error::{ApiError, Code};
+use crate::http::extract::Administered;
+use crate::http::openapi::Refusals;
 use crate::store::access::api_keys;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = CreateKeyRequest)]
-pub(super) struct Request {
+pub(crate) struct Request {
     /// What it is for.
     #[serde(default)]
     #[schema(max_length = 200)]
@@ -34,7 +34,7 @@ pub(super) struct Request {
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = CreateKeyAnswer)]
-pub(super) struct Response {
+pub(crate) struct Response {
     ok: bool,
     /// The key, shown this once.
     api_key: String,
@@ -45,7 +45,7 @@ pub(super) struct Response {
 /// Make an API key
 #[utoipa::path(post, path = "/v1/admin/create-key", tag = "admin", request_body = Request,
     responses((status = 200, description = "The key.", body = Response), Refusals))]
-pub(super) async fn create_key(
+pub(crate) async fn create_key(
     State(app): State<App>,
     Administered { by, request }: Administered<Request>,
 ) -> Result<Answer<Response>, ApiError> {

@@ -5,22 +5,22 @@ use axum::http::{HeaderMap, HeaderName};
 use crate::domain::access::rate_limit::Standing;
 
 /// The names of limit, remaining requests, and seconds until the minute ends.
-pub(super) type Names = [HeaderName; 3];
+pub(crate) type Names = [HeaderName; 3];
 
 /// Of a key's limit.
-pub(super) const KEY: Names = [
+pub(crate) const KEY: Names = [
     HeaderName::from_static("x-ratelimit-limit"),
     HeaderName::from_static("x-ratelimit-remaining"),
     HeaderName::from_static("x-ratelimit-reset"),
 ];
 /// Of the limit of requests without a valid key.
-pub(super) const PREAUTH: Names = [
+pub(crate) const PREAUTH: Names = [
     HeaderName::from_static("x-preauth-ratelimit-limit"),
     HeaderName::from_static("x-preauth-ratelimit-remaining"),
     HeaderName::from_static("x-preauth-ratelimit-reset"),
 ];
 
-pub(super) fn insert(headers: &mut HeaderMap, names: &Names, standing: Standing) {
+pub(crate) fn insert(headers: &mut HeaderMap, names: &Names, standing: Standing) {
     let values = [standing.limit, standing.remaining, standing.reset_seconds];
     for (name, value) in names.iter().zip(values) {
         headers.insert(name.clone(), value.into());

@@ -2,13 +2,13 @@
 
 use jiff::Timestamp;
 
-use super::App;
-use super::error::{ApiError, Code};
 use crate::domain::rfc3339;
+use crate::http::App;
+use crate::http::error::{ApiError, Code};
 use crate::store::entries::as_of::now;
 
 /// The moment that a request gives, which must have come by the database's clock; none is now.
-pub(super) async fn past_moment(
+pub(crate) async fn past_moment(
     app: &App,
     given: Option<&str>,
 ) -> Result<Option<Timestamp>, ApiError> {

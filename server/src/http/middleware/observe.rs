@@ -9,10 +9,10 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use uuid::Uuid;
 
-use super::error::{ApiError, Code};
-use super::rate_headers;
 use crate::domain::TenantId;
 use crate::domain::access::rate_limit::Standing;
+use crate::http::error::{ApiError, Code};
+use crate::http::response::rate_headers;
 use crate::listen::Connection;
 use crate::runtime::metrics::Metrics;
 

@@ -7,21 +7,21 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::App;
 use super::entry::entry_key;
-use super::error::{ApiError, Code};
-use super::extract::{Json, MemoryWriter, Repeatable};
-use super::openapi::WriteRefusals;
 use super::write::{if_version, write};
 use crate::domain::memory::change::{Action, Change, Expected, NewValue, Outcome};
 use crate::domain::memory::tags::Tags;
 use crate::domain::memory::value::JsonText;
 use crate::domain::search::lexical_text::Words;
 use crate::domain::{TenantId, rfc3339};
+use crate::http::App;
+use crate::http::error::{ApiError, Code};
+use crate::http::extract::{Json, MemoryWriter, Repeatable};
+use crate::http::openapi::WriteRefusals;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = PutRequest)]
-pub(super) struct Request {
+pub(crate) struct Request {
     /// The agent whose memory it is.
     #[schema(min_length = 1, max_length = 128)]
     agent_id: String,
@@ -53,7 +53,7 @@ pub(super) struct Request {
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = PutAnswer)]
-pub(super) struct Response {
+pub(crate) struct Response {
     ok: bool,
     version_id: Uuid,
     /// RFC 3339, UTC, six digits of a second.
@@ -65,7 +65,7 @@ pub(super) struct Response {
 #[utoipa::path(post, path = "/v1/put", tag = "memory", request_body = Request,
     params(("Idempotency-Key" = Option<String>, Header, description = "A repetition of the request within 24 hours is answered as the first time and writes nothing", pattern = "^[A-Za-z0-9_-]{1,128}$")),
     responses((status = 200, description = "Committed.", body = Response), WriteRefusals))]
-pub(super) async fn put(
+pub(crate) async fn put(
     State(app): State<App>,
     MemoryWriter(tenant): MemoryWriter,
     repeatable: Repeatable,
@@ -77,7 +77,7 @@ pub(super) async fn put(
 
 impl Request {
     /// What is asked for, checked.
-    pub(super) fn change(self, tenant: TenantId) -> Result<Change, ApiError> {
+    pub(crate) fn change(self, tenant: TenantId) -> Result<Change, ApiError> {
         let key = entry_key(tenant, &self.agent_id, &self.path)?;
         let value = JsonText::normalise(&self.value)?;
         let new = NewValue {
@@ -92,7 +92,7 @@ impl Request {
 }
 
 impl Response {
-    pub(super) fn of(outcome: Outcome) -> Result<Self, ApiError> {
+    pub(crate) fn of(outcome: Outcome) -> Result<Self, ApiError> {
         let Outcome::Written { version_id, created_at } = outcome else {
             return Err(ApiError::internal());
         };

@@ -6,12 +6,12 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::App;
+use crate::http::App;
 use crate::runtime::health::{Health, Unfit};
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Health)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     ok: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
@@ -27,19 +27,19 @@ impl FromRef<App> for Health {
 
 /// The process alone.
 #[utoipa::path(get, path = "/livez", tag = "health", summary = "Whether the process lives", security(()), responses((status = 200, description = "Yes.", body = Answer)))]
-pub(super) async fn livez() -> Json<Answer> {
+pub(crate) async fn livez() -> Json<Answer> {
     Json(Answer { ok: true, reason: None, message: None })
 }
 
 /// Whether traffic should be sent here.
 #[utoipa::path(get, path = "/readyz", tag = "health", summary = "Whether requests should be sent here", security(()), responses((status = 200, description = "Yes.", body = Answer), (status = 503, description = "No; `reason` and `message` say why.", body = Answer)))]
-pub(super) async fn readyz(State(health): State<Health>) -> (StatusCode, Json<Answer>) {
+pub(crate) async fn readyz(State(health): State<Health>) -> (StatusCode, Json<Answer>) {
     answer(health.ready())
 }
 
 /// Whether a request would be served at this moment.
 #[utoipa::path(get, path = "/healthz", tag = "health", summary = "Whether a request would be served at this moment", security(()), responses((status = 200, description = "Yes.", body = Answer), (status = 503, description = "No; `reason` and `message` say why.", body = Answer)))]
-pub(super) async fn healthz(State(health): State<Health>) -> (StatusCode, Json<Answer>) {
+pub(crate) async fn healthz(State(health): State<Health>) -> (StatusCode, Json<Answer>) {
     answer(health.now().await)
 }
 

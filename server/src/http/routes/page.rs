@@ -3,14 +3,14 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::error::{ApiError, Code};
+use crate::http::error::{ApiError, Code};
 
 /// Bytes of values after which a page ends, whatever its limit: an answer holds at most one value more.
-pub(super) use crate::store::entries::get::MAX_BYTES;
+pub(crate) use crate::store::entries::get::MAX_BYTES;
 
 /// How many items the pages of a route have.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Size {
+pub(crate) struct Size {
     /// Where a request gives no limit.
     pub default: u16,
     /// At most.
@@ -18,11 +18,11 @@ pub(super) struct Size {
 }
 
 /// Of items that are little more than names.
-pub(super) const NAMES: Size = Size { default: 1000, max: 1000 };
+pub(crate) const NAMES: Size = Size { default: 1000, max: 1000 };
 
 impl Size {
     /// The limit of a request.
-    pub(super) fn limit(self, given: Option<i64>) -> Result<usize, ApiError> {
+    pub(crate) fn limit(self, given: Option<i64>) -> Result<usize, ApiError> {
         let limit = given.unwrap_or(self.default.into());
         usize::try_from(limit).ok().filter(|n| (1..=self.max.into()).contains(n)).ok_or_else(|| {
             let sentence = format!("limit is {limit}; it must be between 1 and {}", self.max);
@@ -32,12 +32,12 @@ impl Size {
 }
 
 /// The cursor that says `place`.
-pub(super) fn cursor(place: &str) -> String {
+pub(crate) fn cursor(place: &str) -> String {
     URL_SAFE_NO_PAD.encode(place)
 }
 
 /// The place that a cursor says, as `read` understands it.
-pub(super) fn place<T>(cursor: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<T, ApiError> {
+pub(crate) fn place<T>(cursor: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<T, ApiError> {
     URL_SAFE_NO_PAD
         .decode(cursor)
         .ok()

@@ -1,9 +1,9 @@
 //! Quotas of the day that are used up.
 
-use super::error::{ApiError, Code};
+use crate::http::error::{ApiError, Code};
 
 /// A tenant has used up its `what` of the day; a new day begins at midnight UTC, or an operator raises `setting`.
-pub(super) fn used_up(code: Code, what: &str, setting: &str) -> ApiError {
+pub(crate) fn used_up(code: Code, what: &str, setting: &str) -> ApiError {
     let now = jiff::Timestamp::now().as_second();
     let until_midnight = 86_400 - now.rem_euclid(86_400);
     let sentence = format!(

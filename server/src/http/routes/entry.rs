@@ -1,12 +1,12 @@
 //! The entry that a request names.
 
-use super::error::ApiError;
 use crate::domain::memory::agent_id::AgentId;
 use crate::domain::memory::path::EntryPath;
 use crate::domain::{EntryKey, TenantId};
+use crate::http::error::ApiError;
 
 /// The entry of `agent_id` at `path`, both checked.
-pub(super) fn entry_key(
+pub(crate) fn entry_key(
     tenant: TenantId,
     agent_id: &str,
     path: &str,

@@ -5,15 +5,15 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 
-use super::error::ApiError;
+use crate::http::error::ApiError;
 
 /// The answer that `json` is.
-pub(super) fn answer(json: Vec<u8>) -> Response {
+pub(crate) fn answer(json: Vec<u8>) -> Response {
     ([(CONTENT_TYPE, "application/json")], Body::from(json)).into_response()
 }
 
 /// Goes on, in an object that is open, with the field `value` and the fields of `rest`, and closes the object.
-pub(super) fn value(
+pub(crate) fn value(
     json: &mut Vec<u8>,
     value: &str,
     rest: &impl Serialize,
@@ -24,7 +24,7 @@ pub(super) fn value(
 }
 
 /// An object with the list `name`, whose items are values with the fields around them, and the fields of `rest`.
-pub(super) fn list<'a, R: Serialize>(
+pub(crate) fn list<'a, R: Serialize>(
     name: &str,
     items: impl Iterator<Item = (&'a str, R)>,
     rest: &impl Serialize,

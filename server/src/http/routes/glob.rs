@@ -8,18 +8,19 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::as_of::past_moment;
-use super::error::ApiError;
-use super::extract::{Json, MemoryReader};
-use super::openapi::Refusals;
-use super::{App, page};
+use super::page;
 use crate::domain::memory::agent_id::AgentId;
 use crate::domain::memory::glob::Glob;
+use crate::http::App;
+use crate::http::error::ApiError;
+use crate::http::extract::{Json, MemoryReader};
+use crate::http::openapi::Refusals;
 use crate::runtime::replica;
 use crate::store::entries::scan::Range;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = GlobRequest)]
-pub(super) struct Request {
+pub(crate) struct Request {
     /// The agent whose memory it is.
     #[schema(min_length = 1, max_length = 128)]
     agent_id: String,
@@ -41,7 +42,7 @@ pub(super) struct Request {
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = GlobAnswer)]
-pub(super) struct Response {
+pub(crate) struct Response {
     /// Sorted.
     paths: Vec<String>,
     /// Where the next page begins; absent on the last one.
@@ -52,7 +53,7 @@ pub(super) struct Response {
 /// The paths that fit a pattern
 #[utoipa::path(post, path = "/v1/glob", tag = "memory", request_body = Request,
     responses((status = 200, description = "A page of paths; it may be empty and not the last.", body = Response), Refusals))]
-pub(super) async fn glob(
+pub(crate) async fn glob(
     State(app): State<App>,
     MemoryReader(tenant): MemoryReader,
     Json(request): Json<Request>,

@@ -6,18 +6,18 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::App;
 use super::entry::entry_key;
-use super::error::ApiError;
-use super::extract::{Json, MemoryWriter, Repeatable};
-use super::openapi::WriteRefusals;
 use super::write::{if_version, write};
 use crate::domain::memory::change::{Action, Change, Expected, Outcome};
 use crate::domain::{TenantId, rfc3339};
+use crate::http::App;
+use crate::http::error::ApiError;
+use crate::http::extract::{Json, MemoryWriter, Repeatable};
+use crate::http::openapi::WriteRefusals;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = DeleteRequest)]
-pub(super) struct Request {
+pub(crate) struct Request {
     /// The agent whose memory it is.
     #[schema(min_length = 1, max_length = 128)]
     agent_id: String,
@@ -32,7 +32,7 @@ pub(super) struct Request {
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = DeleteAnswer)]
-pub(super) struct Response {
+pub(crate) struct Response {
     ok: bool,
     /// False where there was no live value; then nothing was written.
     deleted: bool,
@@ -47,7 +47,7 @@ pub(super) struct Response {
 #[utoipa::path(post, path = "/v1/delete", tag = "memory", request_body = Request,
     params(("Idempotency-Key" = Option<String>, Header, description = "A repetition of the request within 24 hours is answered as the first time and writes nothing", pattern = "^[A-Za-z0-9_-]{1,128}$")),
     responses((status = 200, description = "Committed, or nothing to delete.", body = Response), WriteRefusals))]
-pub(super) async fn delete(
+pub(crate) async fn delete(
     State(app): State<App>,
     MemoryWriter(tenant): MemoryWriter,
     repeatable: Repeatable,
@@ -59,14 +59,14 @@ pub(super) async fn delete(
 
 impl Request {
     /// What is asked for, checked.
-    pub(super) fn change(self, tenant: TenantId) -> Result<Change, ApiError> {
+    pub(crate) fn change(self, tenant: TenantId) -> Result<Change, ApiError> {
         let key = entry_key(tenant, &self.agent_id, &self.path)?;
         Ok(Change { expected: self.if_version, ..Change::new(key, Action::Delete) })
     }
 }
 
 impl Response {
-    pub(super) fn of(outcome: Outcome) -> Result<Self, ApiError> {
+    pub(crate) fn of(outcome: Outcome) -> Result<Self, ApiError> {
         let written = match outcome {
             Outcome::Written { version_id, created_at } => Some((version_id, created_at)),
             Outcome::NothingToDelete => None,

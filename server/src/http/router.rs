@@ -1,0 +1,74 @@
+//! The routes, and what surrounds each of them.
+
+use std::sync::Arc;
+
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::response::IntoResponse as _;
+use axum::routing::get;
+use axum::{Json, Router};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::error::{ApiError, Code};
+use super::extract::MAX_BODY;
+use super::middleware::observe;
+use super::openapi;
+use super::routes::{
+    agents, batch, create_key, create_tenant, delete, dump, glob, health, history, list, metrics,
+    put, requeue, search,
+};
+use super::state::App;
+use crate::runtime::metrics::Metrics;
+
+/// All routes.
+pub fn router(app: App) -> Router {
+    let (routes, description) = OpenApiRouter::with_openapi(openapi::Description::openapi())
+        .routes(routes!(put::put))
+        .routes(routes!(super::routes::get::get))
+        .routes(routes!(delete::delete))
+        .routes(routes!(batch::batch))
+        .routes(routes!(history::history))
+        .routes(routes!(list::list))
+        .routes(routes!(glob::glob))
+        .routes(routes!(agents::agents))
+        .routes(routes!(dump::dump))
+        .routes(routes!(search::search))
+        .routes(routes!(create_key::create_key))
+        .routes(routes!(create_tenant::create_tenant))
+        .routes(routes!(requeue::requeue))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::livez))
+        .routes(routes!(health::readyz))
+        .split_for_parts();
+    let description = Arc::new(description);
+    let mut routes =
+        routes.route("/openapi.json", get(async move || Json(description.clone()).into_response()));
+    if app.serves_metrics {
+        routes = routes.route("/metrics", get(metrics::metrics));
+    }
+    with_stack(routes, app.metrics.clone()).with_state(app)
+}
+
+/// What surrounds every route: limits, the error envelope, request ids, logs and metrics. Benchmarks put their echo
+/// route into the same stack.
+pub fn with_stack<S: Clone + Send + Sync + 'static>(
+    routes: Router<S>,
+    metrics: Metrics,
+) -> Router<S> {
+    routes
+        .fallback(async || ApiError::new(Code::NotFound, "no such route"))
+        .method_not_allowed_fallback(async || {
+            ApiError::new(
+                Code::MethodNotAllowed,
+                "this route does not take this method; see the Allow header",
+            )
+        })
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
+            ApiError::internal().into_response()
+        }))
+        .layer(from_fn_with_state(metrics, observe::observe))
+}
