@@ -1,6 +1,8 @@
 //! All SQL and the types of its rows, and nothing else: a folder a subject.
 
 #[macro_use]
+mod live;
+#[macro_use]
 pub mod connection;
 
 pub mod access;

@@ -85,7 +85,8 @@ pub struct Claim {
 /// Nobody waits for rows that others claim. A job without attempts is due at once, whatever its times say; those that were
 /// put back stand behind the others all the same. A tenant's jobs are left while its quota of the day is used up, and a
 /// model's once it is retired.
-const CLAIM: &str = "
+const CLAIM: &str = concat!(
+    "
 WITH due AS MATERIALIZED (
     SELECT j.id
       FROM embedding_jobs j
@@ -117,11 +118,11 @@ SELECT c.*, latest.value
                 WHERE e.tenant_id = c.tenant_id AND e.agent_id = c.agent_id AND e.path = c.path
                 LIMIT 1) head
          JOIN entry_versions v ON v.tenant_id = c.tenant_id AND v.id = head.latest_version_id
-        WHERE head.latest_version_id = c.version_id AND head.deleted_at IS NULL
-          AND (head.expires_at IS NULL OR head.expires_at > now())
+        WHERE head.latest_version_id = c.version_id AND ", live!("head"), "
           AND v.searchable
         LIMIT 1) latest ON true
- ORDER BY c.id";
+ ORDER BY c.id"
+);
 
 /// Claims at most `limit` jobs of a model that are due, for `lease`; jobs of a worker that has died are due again when its
 /// lease ends. `None` when there are none.

@@ -49,7 +49,8 @@ pub enum Outcome {
 const BEGIN: &str = "BEGIN; SET LOCAL synchronous_commit = off";
 
 /// Holds the heads that are still what was embedded, so that nothing newer is embedded before this is written.
-const HOLD_HEADS: &str = "
+const HOLD_HEADS: &str = concat!(
+    "
 SELECT held.latest_version_id
   FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[]) AS k (tenant_id, agent_id, path, version_id)
   JOIN LATERAL (
@@ -58,7 +59,8 @@ SELECT held.latest_version_id
         WHERE e.tenant_id = k.tenant_id AND e.agent_id = k.agent_id AND e.path = k.path
           AND e.latest_version_id = k.version_id
         LIMIT 1
-          FOR SHARE) held ON held.deleted_at IS NULL AND (held.expires_at IS NULL OR held.expires_at > now())";
+          FOR SHARE) held ON ", live!("held")
+);
 
 /// Jobs that are no longer this claim's stay as they are: their lease ended, or somebody set them back by hand.
 const FINISH: &str = "

@@ -33,12 +33,13 @@ pub struct Progress {
 }
 
 /// Of each live searchable entry and model: whether it has the embedding, else the best of its jobs.
-const PROGRESS: &str = "
+const PROGRESS: &str = concat!(
+    "
 WITH live AS MATERIALIZED (
     SELECT d.tenant_id, d.agent_id, d.path, d.version_id
       FROM search_documents d
       JOIN entries e ON e.tenant_id = d.tenant_id AND e.agent_id = d.agent_id AND e.path = d.path
-     WHERE e.latest_version_id = d.version_id AND e.deleted_at IS NULL AND (e.expires_at IS NULL OR e.expires_at > now())
+     WHERE e.latest_version_id = d.version_id AND ", live!("e"), "
 ), embedded AS MATERIALIZED (
     SELECT m.model_id, m.version_id
       FROM embeddings m
@@ -58,7 +59,8 @@ SELECT m.id, m.name, m.dimensions, m.state,
        (SELECT count(*) FROM jobs j WHERE j.model_id = m.id AND NOT j.failed) AS waiting,
        (SELECT count(*) FROM jobs j WHERE j.model_id = m.id AND j.failed) AS failed
   FROM embedding_models m
- ORDER BY m.id";
+ ORDER BY m.id"
+);
 
 /// How far all models are, the oldest first.
 pub async fn progress(connection: &mut PgConnection) -> Result<Vec<Progress>, StoreError> {

@@ -171,10 +171,11 @@ const TAKE_TURNS: &str =
     "SELECT id FROM embedding_models WHERE id = $1 AND state <> 'retired' FOR NO KEY UPDATE";
 
 /// ON CONFLICT asks for the table's index, which a restore builds after all data: nothing is written into the middle of it.
-const FILL: &str = "
+const FILL: &str = concat!(
+    "
 WITH page AS MATERIALIZED (
     SELECT e.tenant_id, e.agent_id, e.path, e.latest_version_id,
-           e.deleted_at IS NULL AND (e.expires_at IS NULL OR e.expires_at > now()) AS live
+           ", live!("e"), " AS live
       FROM entries e
      WHERE (e.tenant_id, e.agent_id, e.path) > ($2, $3, $4)
      ORDER BY e.tenant_id, e.agent_id, e.path
@@ -200,7 +201,8 @@ WITH page AS MATERIALIZED (
 SELECT p.tenant_id, p.agent_id, p.path, (SELECT count(*) FROM made) AS made, (SELECT count(*) FROM page) AS seen
   FROM page p
  ORDER BY p.tenant_id DESC, p.agent_id DESC, p.path DESC
- LIMIT 1";
+ LIMIT 1"
+);
 
 /// Makes the jobs of live searchable entries that have neither an embedding of the model nor a job for one, failed ones
 /// included, on the page of entries after `place`.

@@ -49,7 +49,7 @@ const AGENTS: &str = concat!(
                         FROM (SELECT
                                 FROM entries e
                                WHERE e.tenant_id = $1 AND e.agent_id = next.agent_id
-                                 AND e.deleted_at IS NULL AND (e.expires_at IS NULL OR e.expires_at > now())
+                                 AND ", live!("e"), "
                                ORDER BY ", tree_order!("e.path"), "
                                LIMIT CASE WHEN s.found = $3 THEN 1 END) e)
                   END AS entries

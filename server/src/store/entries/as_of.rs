@@ -38,9 +38,9 @@ macro_rules! version_shown {
                              WHERE s.low < s.high
                         )
                         SELECT max(low) FROM search)
-                    AND v.deleted_at IS NULL AND (v.expires_at IS NULL OR v.expires_at > now())
+                    AND ", live!("v"), "
                   LIMIT 1)
-             WHEN e.deleted_at IS NULL AND (e.expires_at IS NULL OR e.expires_at > now()) THEN e.latest_version_id
+             WHEN ", live!("e"), " THEN e.latest_version_id
              END"
         )
     };

@@ -28,20 +28,22 @@ pub struct Entry {
 }
 
 /// Two one-row look-ups by full key a request: the only form that is planned well on a table that was never analysed.
-const GET: &str = "
+const GET: &str = concat!(
+    "
 SELECT k.ordinal, v.value, v.id, v.created_at, v.expires_at, v.tags
   FROM unnest($1::uuid[], $2::text[], $3::text[]) WITH ORDINALITY AS k (tenant_id, agent_id, path, ordinal)
  CROSS JOIN LATERAL (
        SELECT e.latest_version_id
          FROM entries e
         WHERE e.tenant_id = k.tenant_id AND e.agent_id = k.agent_id AND e.path = k.path
-          AND e.deleted_at IS NULL AND (e.expires_at IS NULL OR e.expires_at > now())
+          AND ", live!("e"), "
         LIMIT 1) head
  CROSS JOIN LATERAL (
        SELECT v.value, v.id, v.created_at, v.expires_at, v.tags
          FROM entry_versions v
         WHERE v.tenant_id = k.tenant_id AND v.id = head.latest_version_id
-        LIMIT 1) v";
+        LIMIT 1) v"
+);
 
 /// Reads the live entries among `keys` in one statement. Each comes as soon as it is read, with its key's index; a key
 /// without a live entry gives none.

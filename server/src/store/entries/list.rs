@@ -51,8 +51,7 @@ macro_rules! first_live {
         concat!(
             "SELECT e.path, $5::text || '/' || split_part(substr(e.path, char_length($5) + 2), '/', 1) AS child
                FROM entries e
-              WHERE e.tenant_id = $1 AND e.agent_id = $2 AND e.deleted_at IS NULL
-                AND (e.expires_at IS NULL OR e.expires_at > now())
+              WHERE e.tenant_id = $1 AND e.agent_id = $2 AND ", live!("e"), "
                 AND ", tree_order!("e.path"), " >= ", $from, "
                 AND ", tree_order!("e.path"), " < $4
               ORDER BY ", tree_order!("e.path"), "
@@ -80,8 +79,9 @@ const LIST: &str = concat!(
 SELECT s.child, s.path = s.child AS is_entry, s.path <> s.child OR (
            SELECT true
              FROM entries e
-            WHERE e.tenant_id = $1 AND e.agent_id = $2 AND e.deleted_at IS NULL
-              AND (e.expires_at IS NULL OR e.expires_at > now())
+            WHERE e.tenant_id = $1 AND e.agent_id = $2 AND ",
+    live!("e"),
+    "
               AND ",
     tree_order!("e.path"),
     " >= ",

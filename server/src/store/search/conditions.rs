@@ -8,9 +8,19 @@ macro_rules! is_live {
      CROSS JOIN LATERAL (
            SELECT e.latest_version_id, e.deleted_at, e.expires_at
              FROM entries e
-            WHERE e.tenant_id = ", $row, ".tenant_id AND e.agent_id = ", $row, ".agent_id AND e.path = ", $row, ".path
+            WHERE e.tenant_id = ",
+            $row,
+            ".tenant_id AND e.agent_id = ",
+            $row,
+            ".agent_id AND e.path = ",
+            $row,
+            ".path
             LIMIT 1) e
-     WHERE e.latest_version_id = ", $row, ".version_id AND e.deleted_at IS NULL AND (e.expires_at IS NULL OR e.expires_at > now())"
+     WHERE e.latest_version_id = ",
+            $row,
+            ".version_id AND ",
+            live!("e"),
+            ""
         )
     };
 }

@@ -119,9 +119,13 @@ macro_rules! left_over {
         concat!(
             "
 SELECT d.tenant_id, d.agent_id, d.path, d.version_id,
-       e.latest_version_id IS DISTINCT FROM d.version_id OR e.deleted_at IS NOT NULL OR coalesce(e.expires_at <= now(), false) AS is_wrong
+       e.latest_version_id IS DISTINCT FROM d.version_id OR NOT (",
+            live!("e"),
+            ") AS is_wrong
   FROM (SELECT d.tenant_id, d.agent_id, d.path, d.version_id
-          FROM ", $table, " d
+          FROM ",
+            $table,
+            " d
          WHERE (d.tenant_id, d.agent_id, d.path) > ($1, $2, $3)
          ORDER BY d.tenant_id, d.agent_id, d.path
          FETCH FIRST $4 ROWS WITH TIES) d
@@ -170,11 +174,14 @@ async fn remove(
     Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
 }
 
-const MISSING: &str = "
+const MISSING: &str = concat!(
+    "
 SELECT e.tenant_id, e.agent_id, e.path, e.latest_version_id AS version_id,
        coalesce(v.searchable, false) AND d.found IS NULL AS is_wrong
   FROM (SELECT e.tenant_id, e.agent_id, e.path, e.latest_version_id,
-               e.deleted_at IS NULL AND (e.expires_at IS NULL OR e.expires_at > now()) AS is_live
+               ",
+    live!("e"),
+    " AS is_live
           FROM entries e
          WHERE (e.tenant_id, e.agent_id, e.path) > ($1, $2, $3)
          ORDER BY e.tenant_id, e.agent_id, e.path
@@ -190,7 +197,8 @@ SELECT e.tenant_id, e.agent_id, e.path, e.latest_version_id AS version_id,
         WHERE d.tenant_id = e.tenant_id AND d.agent_id = e.agent_id AND d.path = e.path
           AND d.version_id = e.latest_version_id
         LIMIT 1) d ON true
- ORDER BY e.tenant_id, e.agent_id, e.path";
+ ORDER BY e.tenant_id, e.agent_id, e.path"
+);
 
 /// Those who make missing documents take turns, so that each is made once: "afsfill" in ASCII.
 const TURN: &str = "SELECT pg_try_advisory_xact_lock(x'61667366696c6c'::bigint)";
