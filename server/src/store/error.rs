@@ -98,18 +98,30 @@ impl From<sqlx::Error> for StoreError {
             // Everything else speaks of the connection, not of the statement.
             _ => Self::Unreachable,
         };
-        if is_outdated(&error) {
+        if let sqlx::Error::Database(e) = &error
+            && is_stale(e.code().as_deref().unwrap_or_default(), e.message())
+        {
             invalidation::demand();
         }
         kind(Cause(Box::new(error)))
     }
 }
 
-/// Whether the error speaks of something that the connection knows and that is no more. What merely is not there, such as a
-/// table, is looked for anew each time.
-fn is_outdated(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| ["26000", "0A000", "42704", "XX000"].contains(&&*code))
+/// Whether an error of PostgreSQL speaks of something that the connection remembers and that is gone. What merely is not
+/// there, such as a table, is looked up again each time.
+fn is_stale(code: &str, message: &str) -> bool {
+    match code {
+        "26000" | "0A000" | "42704" => true,
+        "XX000" => names_a_lost_object(message),
+        _ => false,
+    }
+}
+
+/// Internal errors share one code. These two messages speak of an object that a prepared statement knows by its former
+/// number; they are never translated.
+fn names_a_lost_object(message: &str) -> bool {
+    message.starts_with("cache lookup failed")
+        || message.starts_with("could not open relation with OID")
 }
 
 /// Classes and codes of PostgreSQL's appendix "Error Codes".
@@ -123,14 +135,7 @@ fn of_sqlstate(code: &str, message: &str) -> fn(Cause) -> StoreError {
         "26000" | "0A000" | "42P01" | "42703" | "42704" | "42883" | "42P10" | "42501" => {
             StoreError::Replaced
         }
-        // Internal errors have one code. These two speak of an object that a prepared statement knows by a number of before;
-        // they are never translated.
-        "XX000"
-            if message.starts_with("cache lookup failed")
-                || message.starts_with("could not open relation with OID") =>
-        {
-            StoreError::Replaced
-        }
+        "XX000" if names_a_lost_object(message) => StoreError::Replaced,
         TOO_MANY_CONNECTIONS => StoreError::Unreachable,
         // Connection, authorisation, no such database, shut down.
         c if ["08", "28", "3D", "57P"].iter().any(|class| c.starts_with(class)) => {
@@ -144,6 +149,14 @@ fn of_sqlstate(code: &str, message: &str) -> fn(Cause) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_a_connection_remembers_is_stale() {
+        assert!(is_stale("26000", "prepared statement \"s1\" does not exist"));
+        assert!(is_stale("XX000", "could not open relation with OID 16391"));
+        assert!(!is_stale("XX000", "unexpected end of tape"));
+        assert!(!is_stale("42P01", "relation \"entries\" does not exist"));
+    }
 
     #[test]
     fn codes_are_sorted_by_what_to_do() {
