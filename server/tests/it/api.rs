@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::database::Database;
+use crate::eventually::eventually;
 
 /// An API in this process, ended when dropped.
 pub struct Api {
@@ -87,26 +88,19 @@ impl Api {
     /// Waits until a first request is served, and its key remembered: a busy machine may take longer to connect to the
     /// database than a request waits for that.
     pub async fn until_served(&self) {
-        let get = || self.client.post("/v1/get", json!({"agent_id": "ada", "path": "/none"}));
-        for _ in 0..30 {
-            if get().await.0 == 200 {
-                return;
-            }
-        }
-        panic!("nothing is served: {:?}", get().await);
+        let get =
+            async || self.client.post("/v1/get", json!({"agent_id": "ada", "path": "/none"})).await;
+        eventually("a request is served", get, |(status, _)| *status == 200).await;
     }
 
     /// Waits until a number of /metrics is as wanted; one that is not there yet is 0.
     pub async fn until_metric(&self, series: &str, wanted: impl Fn(f64) -> bool) {
-        for _ in 0..600 {
+        let number = async || {
             let text = self.metrics().await;
             let number = text.lines().find_map(|l| l.strip_prefix(series)?.strip_prefix(' '));
-            if wanted(number.map_or(0.0, |number| number.parse().expect("a number"))) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("{series} is not as wanted: {}", self.metrics().await);
+            number.map_or(0.0, |number| number.parse().expect("a number"))
+        };
+        eventually(series, number, |number| wanted(*number)).await;
     }
 
     /// What /metrics says.

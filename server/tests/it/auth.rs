@@ -47,22 +47,22 @@ async fn scopes_bound_what_a_key_may_do() {
 }
 
 #[tokio::test]
-async fn a_key_revoked_or_expired_stops_working_within_ten_seconds() {
+async fn a_revoked_key_stops_working_within_ten_seconds() {
     let (api, db) = Api::start().await;
     api.client.get("/x").await;
     db.execute("UPDATE api_keys SET revoked_at = now()").await;
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(api.client.error("/v1/get", json!({"agent_id": "ada", "path": "/x"})).await.0, 401);
+}
 
-    db.execute("UPDATE api_keys SET revoked_at = NULL, expires_at = now() + interval '1 second'")
-        .await;
-    let fresh = api.replica(&db, &[]).await;
-    fresh.client.get("/x").await;
-    tokio::time::sleep(Duration::from_millis(1200)).await;
-    assert_eq!(
-        fresh.client.error("/v1/get", json!({"agent_id": "ada", "path": "/x"})).await.0,
-        401
-    );
+#[tokio::test]
+async fn a_key_that_is_remembered_stops_working_when_it_expires() {
+    let (api, db) = Api::start().await;
+    // Less than what a key is remembered for, and enough for a first request on a busy machine.
+    db.execute("UPDATE api_keys SET expires_at = now() + interval '6 seconds'").await;
+    api.client.get("/x").await;
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    assert_eq!(api.client.error("/v1/get", json!({"agent_id": "ada", "path": "/x"})).await.0, 401);
 }
 
 #[tokio::test]

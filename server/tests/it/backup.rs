@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use crate::api::Api;
 use crate::cli::{Said, agentfs};
 use crate::database::{Database, shared};
+use crate::eventually::eventually;
 use crate::shell::Shell;
 
 fn backup_with(url: &str, folder: &Path, arguments: &[&str]) -> Said {
@@ -172,13 +173,8 @@ async fn only_one_backup_at_a_time_and_a_signal_ends_it_without_a_trace() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    for _ in 0..400 {
-        if names(folder) != [""; 0] {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert!(names(folder)[0].ends_with(".dump.partial"), "{:?}", names(folder));
+    let begun = eventually("it begins", async || names(folder), |names| !names.is_empty()).await;
+    assert!(begun[0].ends_with(".dump.partial"), "{begun:?}");
     let said = backup(&database, folder, &[]);
     assert_eq!(said.code, Some(75), "{said:?}");
     assert!(said.err.contains("another backup is being made"), "{said:?}");

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -10,14 +10,51 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rand::RngExt as _;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::api::{Client, new_key};
 use crate::database::{Database, Postgres};
+use crate::eventually::eventually;
 use crate::process::Process;
 
-/// Puts and deletes on hot and own paths until told to stop; the version ids that were acknowledged.
-async fn write_until(client: Client, writer: usize, stop: Arc<AtomicBool>) -> Vec<Uuid> {
+/// Agents that put and delete on hot and own paths until they are told to stop.
+struct Writers {
+    stop: Arc<AtomicBool>,
+    /// How many of their writes were acknowledged.
+    acknowledged: Arc<AtomicUsize>,
+    tasks: Vec<JoinHandle<Vec<Uuid>>>,
+}
+
+impl Writers {
+    fn start(client: &Client) -> Self {
+        let (stop, acknowledged) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        let write =
+            |writer| write_until(client.clone(), writer, stop.clone(), acknowledged.clone());
+        let tasks = (0..32).map(|writer| tokio::spawn(write(writer))).collect();
+        Self { stop, acknowledged, tasks }
+    }
+
+    /// Waits until so many more writes were acknowledged.
+    async fn until_more(&self, writes: usize) {
+        let count = async || self.acknowledged.load(Ordering::Relaxed);
+        let enough = count().await + writes;
+        eventually("writes are acknowledged", count, |count| *count >= enough).await;
+    }
+
+    /// Ends them; the version ids that were acknowledged.
+    async fn stop(self) -> Vec<Uuid> {
+        self.stop.store(true, Ordering::Relaxed);
+        join_all(self.tasks).await.into_iter().flat_map(Result::unwrap).collect()
+    }
+}
+
+async fn write_until(
+    client: Client,
+    writer: usize,
+    stop: Arc<AtomicBool>,
+    count: Arc<AtomicUsize>,
+) -> Vec<Uuid> {
     let mut acknowledged = Vec::new();
     let mut n = 0_usize;
     while !stop.load(Ordering::Relaxed) {
@@ -34,8 +71,9 @@ async fn write_until(client: Client, writer: usize, stop: Arc<AtomicBool>) -> Ve
         };
         match client.try_post(route, body).await {
             Ok((status, answer)) if status == 200 => {
-                acknowledged
-                    .extend(answer["version_id"].as_str().map(|id| id.parse::<Uuid>().unwrap()));
+                let id = answer["version_id"].as_str().map(|id| id.parse::<Uuid>().unwrap());
+                count.fetch_add(usize::from(id.is_some()), Ordering::Relaxed);
+                acknowledged.extend(id);
             }
             // No answer or a 503: nothing was promised.
             _ => tokio::time::sleep(Duration::from_millis(20)).await,
@@ -75,24 +113,14 @@ async fn of_the_server() {
     let mut server = Process::start(&[("DATABASE_URL", &database.url)]);
     let client = Client::new(server.url(), new_key(&database, &[]).await);
     server.wait_until_ready().await;
-    let stop = Arc::new(AtomicBool::new(false));
-    let writers: Vec<_> =
-        (0..32).map(|w| tokio::spawn(write_until(client.clone(), w, stop.clone()))).collect();
+    let writers = Writers::start(&client);
     for _ in 0..3 {
-        tokio::time::sleep(Duration::from_millis(700)).await;
+        writers.until_more(200).await;
         server.kill();
         server.restart().await;
     }
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    stop.store(true, Ordering::Relaxed);
-    let acknowledged: Vec<Uuid> =
-        join_all(writers).await.into_iter().flat_map(Result::unwrap).collect();
-    assert!(
-        acknowledged.len() > 300,
-        "only {} writes: the test saw too little",
-        acknowledged.len()
-    );
-    assert_all_there(&database, &acknowledged).await;
+    writers.until_more(100).await;
+    assert_all_there(&database, &writers.stop().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,28 +131,20 @@ async fn of_postgresql() {
     let server = Process::start(&[("DATABASE_URL", &database.url)]);
     let client = Client::new(server.url(), new_key(&database, &[]).await);
     server.wait_until_ready().await;
-    let stop = Arc::new(AtomicBool::new(false));
-    let writers: Vec<_> =
-        (0..32).map(|w| tokio::spawn(write_until(client.clone(), w, stop.clone()))).collect();
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    let writers = Writers::start(&client);
+    writers.until_more(300).await;
     kill(Pid::from_raw(postgres.pid()), Signal::SIGKILL).unwrap();
+    // What its sessions still had acknowledged is over by then.
     tokio::time::sleep(Duration::from_millis(500)).await;
     server.wait_until_ready().await;
     // A session that is ended in the middle of a batch: COMMIT may be lost, the answer must be right.
     for _ in 0..10 {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        writers.until_more(20).await;
         database
             .execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'agentfs-server' AND query LIKE '%INSERT INTO entry_versions%'")
             .await;
     }
-    stop.store(true, Ordering::Relaxed);
-    let acknowledged: Vec<Uuid> =
-        join_all(writers).await.into_iter().flat_map(Result::unwrap).collect();
-    assert!(
-        acknowledged.len() > 300,
-        "only {} writes: the test saw too little",
-        acknowledged.len()
-    );
+    let acknowledged = writers.stop().await;
     server.wait_until_ready().await;
     assert_all_there(&database, &acknowledged).await;
 }
@@ -158,42 +178,33 @@ SELECT count(pg_terminate_backend(pid))
 
 /// Sends a request to one process after the other until it has an answer that is not "try again".
 async fn insist(clients: &[Client], first: usize, key: &str, body: &Value) -> (u16, Value) {
-    for client in clients.iter().cycle().skip(first).take(400) {
-        let request = client.request("/v1/put", &body.to_string()).header("idempotency-key", key);
-        if let Ok(response) = request.send().await
-            && response.status() != 503
-        {
-            let status = response.status().as_u16();
-            if let Ok(answer) = response.json().await {
-                return (status, answer);
-            }
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("never answered");
+    let mut clients = clients.iter().cycle().skip(first);
+    let ask = async || {
+        let request = clients.next()?.request("/v1/put", &body.to_string());
+        let response = request.header("idempotency-key", key).send().await.ok()?;
+        let status = response.status().as_u16();
+        (status != 503).then_some((status, response.json().await.ok()?))
+    };
+    eventually("it is answered", ask, Option::is_some).await.unwrap()
 }
 
 /// Three processes, each killed at random moments until told to stop.
 async fn under_kills<T>(servers: Vec<Process>, work: impl Future<Output = T>) -> T {
-    let stop = Arc::new(AtomicBool::new(false));
-    let killers: Vec<_> = servers
-        .into_iter()
-        .map(|mut server| {
-            let stop = stop.clone();
-            tokio::spawn(async move {
-                while !stop.load(Ordering::Relaxed) {
-                    let pause = rand::rng().random_range(20..400);
-                    tokio::time::sleep(Duration::from_millis(pause)).await;
-                    server.kill();
-                    server.restart().await;
-                }
-            })
-        })
-        .collect();
-    let done = work.await;
-    stop.store(true, Ordering::Relaxed);
-    join_all(killers).await.into_iter().for_each(Result::unwrap);
-    done
+    let stop = AtomicBool::new(false);
+    let killers = servers.into_iter().map(async |mut server| {
+        while !stop.load(Ordering::Relaxed) {
+            let pause = rand::rng().random_range(20..400);
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            server.kill();
+            server.restart().await;
+        }
+    });
+    let work = async {
+        let done = work.await;
+        stop.store(true, Ordering::Relaxed);
+        done
+    };
+    tokio::join!(work, join_all(killers)).0
 }
 
 async fn three(database: &Database, settings: &[(&str, &str)]) -> (Vec<Process>, Vec<Client>) {

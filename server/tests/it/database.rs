@@ -11,6 +11,8 @@ use serde::Deserialize;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use uuid::Uuid;
 
+use crate::eventually::eventually;
+
 /// A PostgreSQL that ends with the process that started it, however that ends: it watches its standard input.
 pub struct Postgres {
     /// Kept open; its end is the PostgreSQL's.
@@ -116,6 +118,11 @@ impl Database {
     /// A number that one statement gives.
     pub async fn number(&self, sql: &'static str) -> i64 {
         sqlx::query_scalar(sql).fetch_one(&mut self.connect().await).await.expect(sql)
+    }
+
+    /// Waits until the statement gives that number.
+    pub async fn until(&self, sql: &'static str, wanted: i64) {
+        eventually(sql, async || self.number(sql).await, |number| *number == wanted).await;
     }
 
     pub async fn execute(&self, sql: &'static str) {

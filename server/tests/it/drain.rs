@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::api::{Api, Client, new_key};
 use crate::database::{Database, Gate};
+use crate::eventually::eventually;
 use crate::process::Process;
 use crate::raw::{Raw, post};
 
@@ -49,9 +50,8 @@ async fn under_load_every_accepted_request_is_answered() {
     let writers: Vec<_> = (0..32)
         .map(|writer| tokio::spawn(put_until_refused(client.clone(), writer, acknowledged.clone())))
         .collect();
-    while acknowledged.load(Ordering::Relaxed) < 500 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let count = async || acknowledged.load(Ordering::Relaxed);
+    eventually("enough is acknowledged", count, |count| *count >= 500).await;
     server.terminate();
     let versions = join_all(writers).await.into_iter().flat_map(Result::unwrap);
     let acknowledged: HashSet<Uuid> = versions.collect();

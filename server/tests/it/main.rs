@@ -22,6 +22,7 @@ mod dump;
 mod embeddings;
 mod entries;
 mod errors;
+mod eventually;
 mod expiry;
 mod glob;
 mod health;

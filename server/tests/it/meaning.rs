@@ -1,12 +1,11 @@
 //! Search by meaning: what is found, what no longer is, and what happens without the provider.
 
-use std::time::Duration;
-
 use futures::future::join_all;
 use serde_json::{Value, json};
 
 use crate::api::{Api, Client};
 use crate::database::Database;
+use crate::eventually::eventually;
 use crate::provider::{Mood, Provider, vector};
 use crate::worker::{OPEN, Worker, until, variables};
 
@@ -178,22 +177,30 @@ async fn without_the_provider_words_are_searched_and_it_is_said() {
         let refused: Value = refused.json().await.unwrap();
         assert_eq!(refused["error"]["code"], "UNAVAILABLE");
         assert!(refused["error"]["message"].as_str().unwrap().contains("leave mode out"));
-        // While it pauses, the provider is left alone.
-        if !matches!(mood, Mood::Broken | Mood::WrongDimensions) {
-            let before = provider.requests().len();
-            search(&api.client, "wine", json!({})).await;
-            assert_eq!(provider.requests().len(), before, "{mood:?}");
-        }
         provider.feels(Mood::Well);
-        for _ in 0..600 {
-            if note(&search(&api.client, "bicycle", json!({})).await).is_empty() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        panic!("{mood:?}: the provider is not asked again");
+        until_semantic(&api.client, "bicycle").await;
     }))
     .await;
+}
+
+/// Waits until a search goes by meaning.
+async fn until_semantic(client: &Client, query: &str) {
+    let look = async || search(client, query, json!({})).await;
+    eventually("a search goes by meaning", look, |answer| note(answer).is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_asks_for_time_is_left_alone() {
+    let (api, database, provider) = start(&[]).await;
+    put(&api.client, "/b", "a bicycle").await;
+    embed_all(&database, &provider).await;
+    provider.feels(Mood::Overloaded { retry_after: 3000 });
+    let before = provider.requests().len();
+    for query in ["bicycle", "wine", "peanuts"] {
+        let answer = search(&api.client, query, json!({})).await;
+        assert!(note(&answer).contains("the embedding provider"), "{answer}");
+    }
+    assert_eq!(provider.requests().len(), before + 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -209,13 +216,7 @@ async fn before_the_first_embeddings_words_are_searched() {
     assert!(message.contains("still being made"), "{message}");
     embed_all(&database, &provider).await;
     // The model that serves is looked up anew after some seconds.
-    for _ in 0..300 {
-        if note(&search(&api.client, "peanuts", json!({})).await).is_empty() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("it is not searched by meaning");
+    until_semantic(&api.client, "peanuts").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

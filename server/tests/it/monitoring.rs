@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::time::Duration;
 
 use agentfs_documents::links::anchors;
 use agentfs_server::embedding::embedder;
@@ -15,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::api::Api;
 use crate::database::Database;
+use crate::eventually::eventually;
 use crate::provider::Provider;
 use crate::worker::{settings, variables};
 
@@ -66,9 +66,7 @@ async fn texts() -> [String; 2] {
     let work = work(database.address().pool(6), embedder, settings, metrics.clone(), ended);
     let worker = tokio::spawn(work);
     let done = r#"agentfs_embedding_outcomes_total{outcome="embedded"} 1"#;
-    while !metrics.render().unwrap().contains(done) {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    eventually(done, async || metrics.render().unwrap(), |text| text.contains(done)).await;
     end.send_replace(true);
     worker.await.unwrap();
     api.until_metric(r#"agentfs_embedding_jobs_total{status="succeeded"}"#, |n| n > 0.0).await;

@@ -1,13 +1,12 @@
 //! Filters never cost results, and the nearest are found: by comparison and by the index, on thousands of vectors.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Executor as _};
 
 use crate::api::Api;
 use crate::cli::admin_json;
 use crate::database::Database;
+use crate::eventually::eventually;
 use crate::meaning::{cosine, start};
 use crate::provider::{Provider, vector};
 use crate::worker::variables;
@@ -144,11 +143,6 @@ async fn filters_keep_what_they_should_by_comparison_and_by_the_index() {
         answer["results"].as_array().unwrap().iter().map(|r| r["path"].as_str().unwrap()).collect();
     assert_eq!(found.len(), 50);
     assert!(found.iter().all(|path| !gone.contains(path)), "{found:?}");
-    for _ in 0..100 {
-        if database.number(USES).await > 0 {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("the index was not used");
+    let uses = async || database.number(USES).await;
+    eventually("the index is used", uses, |uses| *uses > 0).await;
 }

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::api::{Client, new_key};
 use crate::database::{Database, Postgres};
+use crate::eventually::eventually;
 use crate::process::{Process, free_port};
 use crate::server_user::{bash, folder, give};
 
@@ -49,6 +50,8 @@ async fn the_commands_of_the_operations_page_do_what_it_says() {
     api.wait_until_ready().await;
     let client = Client::new(api.url(), key.clone());
     client.put("/notes/lunch", json!("peanuts")).await;
+    // The log is written by a task of its own.
+    eventually("requests are logged", async || api.log(), |log| log.contains("/v1/put")).await;
     fs::copy(api.log_path(), place.join("log")).unwrap();
 
     let pgpass = home.join(".pgpass");

@@ -39,10 +39,13 @@ async fn a_write_is_made_when_the_latest_version_is_the_expected_one() {
 
 #[tokio::test]
 async fn an_expired_version_is_none_and_a_wrong_id_is_named() {
-    let (api, _db) = Api::start().await;
-    let body = json!({"agent_id": "ada", "path": "/x", "value": 1, "ttl_seconds": 1});
+    let (api, db) = Api::start().await;
+    let body = json!({"agent_id": "ada", "path": "/x", "value": 1, "ttl_seconds": 60});
     let put = api.client.ok("/v1/put", body).await;
-    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    db.execute(
+        "UPDATE entries SET expires_at = now(); UPDATE entry_versions SET expires_at = now()",
+    )
+    .await;
     let (status, answer) = put_if(&api.client, "/x", 2, &put["version_id"]).await;
     assert_eq!((status, &answer["error"]["current_version_id"]), (409, &Value::Null));
     assert_eq!(put_if(&api.client, "/x", 2, &Value::Null).await.0, 200);

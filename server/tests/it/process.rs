@@ -4,13 +4,13 @@ use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::api::{Client, UNLIMITED};
+use crate::eventually::eventually;
 
 /// A running `agentfs-server serve`, killed when dropped.
 pub struct Process {
@@ -89,25 +89,19 @@ impl Process {
 
     /// Waits for its end.
     pub async fn ended(&mut self) -> ExitStatus {
-        for _ in 0..600 {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("it did not end; its log:\n{}", self.log());
+        let child = &mut self.child;
+        let ended = async || child.try_wait().unwrap();
+        eventually("the server ends", ended, Option::is_some).await.unwrap()
     }
 
     pub async fn wait_until_ready(&self) {
         let client = Client::new(self.url(), String::new());
-        for _ in 0..1200 {
+        // What it has said since is part of what a test shows that fails here.
+        let look = async || {
             let asked = client.http.get(format!("{}/healthz", client.url)).send().await;
-            if asked.is_ok_and(|answer| answer.status() == 200) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("the server never got ready; its log:\n{}", self.log());
+            asked.map(|answer| answer.status().as_u16()).map_err(|error| (error, self.log()))
+        };
+        eventually("the server is ready", look, |status| matches!(status, Ok(200))).await.ok();
     }
 }
 

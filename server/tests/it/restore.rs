@@ -15,6 +15,7 @@ use tokio::time::sleep;
 
 use crate::api::{Api, Client};
 use crate::database::{Database, shared};
+use crate::eventually::eventually;
 use crate::provider::Provider;
 use crate::shell::Shell;
 use crate::worker::{EMBEDDED, Worker, until};
@@ -151,13 +152,9 @@ impl Agents {
 }
 
 async fn eventually_serves(client: &Client) {
-    for _ in 0..200 {
-        if client.http.get(format!("{}/readyz", client.url)).send().await.unwrap().status() == 200 {
-            return;
-        }
-        sleep(Duration::from_millis(50)).await;
-    }
-    panic!("the server never got ready");
+    let url = format!("{}/readyz", client.url);
+    let look = async || client.http.get(&url).send().await.unwrap().status();
+    eventually("the server is ready", look, |status| *status == 200).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -248,7 +245,7 @@ async fn connections_that_know_types_of_before_are_replaced() {
     sqlx::raw_sql(replace).execute(&mut superuser).await.unwrap();
 
     let mut fresh = 0;
-    for tries in 0.. {
+    let look = async || {
         match query(&mut pool.acquire().await.unwrap()).await.map_err(StoreError::from) {
             Ok(_) => fresh += 1,
             Err(error) => {
@@ -256,10 +253,7 @@ async fn connections_that_know_types_of_before_are_replaced() {
                 fresh = 0;
             }
         }
-        if fresh == 6 {
-            break;
-        }
-        assert!(tries < 60, "they never heal");
-        sleep(Duration::from_millis(20)).await;
-    }
+        fresh
+    };
+    eventually("they heal", look, |fresh| *fresh == 6).await;
 }

@@ -1,7 +1,5 @@
 //! What a server says that cannot start, or that waits for its database.
 
-use std::time::Duration;
-
 use std::net::TcpListener;
 use std::process::Command;
 
@@ -10,6 +8,7 @@ use sqlx::{Connection as _, PgConnection};
 
 use crate::api::Client;
 use crate::database::Postgres;
+use crate::eventually::eventually;
 use crate::process::Process;
 
 /// What `serve` says before it ends with a failure.
@@ -92,17 +91,17 @@ fn help_lists_every_setting() {
 /// Asks until the answer holds `sentence`.
 async fn until_it_says(server: &Process, route: &str, sentence: &str) -> Value {
     let client = Client::new(server.url(), String::new());
-    let mut last = String::new();
-    for _ in 0..200 {
-        if let Ok(answer) = client.http.get(format!("{}{route}", client.url)).send().await {
-            last = answer.text().await.unwrap();
-            if last.contains(sentence) {
-                return serde_json::from_str(&last).unwrap();
-            }
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    panic!("{route} never said {sentence:?}, but {last}");
+    let look = async || match client.http.get(format!("{}{route}", client.url)).send().await {
+        Ok(answer) => answer.text().await.unwrap(),
+        Err(error) => error.to_string(),
+    };
+    let said = eventually(sentence, look, |said| said.contains(sentence)).await;
+    serde_json::from_str(&said).unwrap()
+}
+
+/// Its log is written by a task of its own.
+async fn until_it_logs(server: &Process, sentence: &str) {
+    eventually(sentence, async || server.log(), |log| log.contains(sentence)).await;
 }
 
 #[tokio::test]
@@ -113,14 +112,7 @@ async fn while_the_database_is_away_it_says_so_and_waits() {
         assert_eq!(body["reason"], "DatabaseUnreachable");
     }
     let waiting = "waiting: cannot reach the database at 127.0.0.1:1: Connection refused";
-    // The log is written by a task of its own.
-    for _ in 0..200 {
-        if server.log().contains(waiting) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("{}", server.log());
+    until_it_logs(&server, waiting).await;
 }
 
 #[tokio::test]
@@ -138,7 +130,7 @@ async fn a_database_without_a_free_connection_is_told_from_one_that_is_away() {
     for route in ["/readyz", "/healthz"] {
         until_it_says(&server, route, sentence).await;
     }
-    assert!(server.log().contains(sentence), "{}", server.log());
+    until_it_logs(&server, sentence).await;
     held.clear();
     // It goes on by itself, to the next thing that is wrong.
     until_it_says(&server, "/readyz", "run `agentfs-server migrate`").await;

@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::api::{Api, Client};
 use crate::database::Database;
+use crate::eventually::eventually;
 use crate::process::{Process, free_port};
 use crate::provider::{DIMENSIONS_TEXT, KEY, Mood, POISON, Provider, REFUSED, vector};
 
@@ -93,30 +94,25 @@ const JOBS: &str = "SELECT count(*) FROM embedding_jobs";
 const HURRY: &str = "UPDATE embedding_jobs SET next_attempt_at = now() WHERE status = 'queued'";
 
 pub async fn until(database: &Database, sql: &'static str, wanted: i64) {
-    let mut found = -1;
-    for _ in 0..600 {
-        found = database.number(sql).await;
+    let look = async || {
+        let found = database.number(sql).await;
         if found == wanted {
-            return;
+            return (found, Vec::new());
         }
         database.execute(HURRY).await;
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    let jobs: Vec<String> = sqlx::query_scalar("SELECT row_to_json(j)::text FROM embedding_jobs j")
-        .fetch_all(&mut database.connect().await)
-        .await
-        .unwrap();
-    panic!("{sql} is {found}, not {wanted}: {jobs:#?}");
+        let jobs: Vec<String> =
+            sqlx::query_scalar("SELECT row_to_json(j)::text FROM embedding_jobs j LIMIT 20")
+                .fetch_all(&mut database.connect().await)
+                .await
+                .unwrap();
+        (found, jobs)
+    };
+    eventually(sql, look, |(found, _)| *found == wanted).await;
 }
 
 async fn until_asked(provider: &Provider, requests: usize) {
-    for _ in 0..600 {
-        if provider.requests().len() >= requests {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("only {} requests", provider.requests().len());
+    let count = async || provider.requests().len();
+    eventually("the provider is asked", count, |count| *count >= requests).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -235,13 +231,9 @@ async fn only_the_guilty_texts_fail_and_their_neighbours_do_not_notice() {
                     leased_until = now() + interval '1 year' WHERE status = 'failed'",
         )
         .await;
-    for _ in 0..600 {
-        if provider.sent(&notes[3]) > before {
-            return worker.stop().await;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("it was never tried again");
+    let sent = async || provider.sent(&notes[3]);
+    eventually("it is tried again", sent, |sent| *sent > before).await;
+    worker.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
