@@ -1,0 +1,57 @@
+//! The names of the server's settings that the operator sets: environment variables of the server's pods.
+
+/// The URL of the database.
+pub const DATABASE_URL: &str = "DATABASE_URL";
+/// The port of the API.
+pub const PORT: &str = "PORT";
+/// A key that `migrate` makes valid, with the scope `admin`.
+pub const ADMIN_KEY: &str = "AGENTFS_ADMIN_KEY";
+/// The addresses of proxies whose word for the client's address counts.
+pub const TRUST_PROXY: &str = "TRUST_PROXY";
+
+/// Writes a day of a tenant.
+pub const WRITE_QUOTA_PER_DAY: &str = "WRITE_QUOTA_PER_DAY";
+/// Searches a day of a tenant.
+pub const SEARCH_QUOTA_PER_DAY: &str = "SEARCH_QUOTA_PER_DAY";
+/// Embedding tokens a day of a tenant.
+pub const EMBED_TOKENS_QUOTA_PER_DAY: &str = "EMBED_TOKENS_QUOTA_PER_DAY";
+/// Requests a minute of a key.
+pub const RATE_LIMIT_REQUESTS_PER_MINUTE: &str = "RATE_LIMIT_REQUESTS_PER_MINUTE";
+/// Searches a minute of a key.
+pub const SEARCH_RATE_LIMIT_PER_MINUTE: &str = "SEARCH_RATE_LIMIT_PER_MINUTE";
+/// Requests without a valid key a minute of an address.
+pub const PREAUTH_RATE_LIMIT_PER_MINUTE: &str = "PREAUTH_RATE_LIMIT_PER_MINUTE";
+
+/// The folder of the local embedding model.
+pub const EMBEDDING_MODEL_DIR: &str = "EMBEDDING_MODEL_DIR";
+/// The endpoint of embeddings.
+pub const OPENAI_BASE_URL: &str = "OPENAI_BASE_URL";
+/// The key for the endpoint of embeddings.
+pub const OPENAI_API_KEY: &str = "OPENAI_API_KEY";
+/// The model of the endpoint.
+pub const OPENAI_EMBED_MODEL: &str = "OPENAI_EMBED_MODEL";
+/// The length of the endpoint's vectors.
+pub const OPENAI_EMBED_DIMENSIONS: &str = "OPENAI_EMBED_DIMENSIONS";
+/// How long the endpoint may take.
+pub const EMBED_TIMEOUT_SECONDS: &str = "EMBED_TIMEOUT_SECONDS";
+
+/// Settings of `serve` and `worker`.
+pub const OF_SERVING: [&str; 15] = [
+    DATABASE_URL,
+    PORT,
+    TRUST_PROXY,
+    WRITE_QUOTA_PER_DAY,
+    SEARCH_QUOTA_PER_DAY,
+    EMBED_TOKENS_QUOTA_PER_DAY,
+    RATE_LIMIT_REQUESTS_PER_MINUTE,
+    SEARCH_RATE_LIMIT_PER_MINUTE,
+    PREAUTH_RATE_LIMIT_PER_MINUTE,
+    EMBEDDING_MODEL_DIR,
+    OPENAI_BASE_URL,
+    OPENAI_API_KEY,
+    OPENAI_EMBED_MODEL,
+    OPENAI_EMBED_DIMENSIONS,
+    EMBED_TIMEOUT_SECONDS,
+];
+/// Settings of `migrate` and `backup`.
+pub const OF_JOBS: [&str; 2] = [DATABASE_URL, ADMIN_KEY];

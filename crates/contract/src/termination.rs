@@ -1,0 +1,64 @@
+//! What a command that failed leaves for Kubernetes, as the termination message of its container.
+
+use serde::{Deserialize, Serialize};
+
+/// Where Kubernetes reads it.
+pub const FILE: &str = "/dev/termination-log";
+/// Longest that Kubernetes keeps; of what is longer it takes the end.
+const MAX_BYTES: usize = 4096;
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// What went wrong and what to do, as a sentence.
+    pub message: String,
+    /// Whether the same command may succeed later.
+    pub transient: bool,
+}
+
+impl Report {
+    /// The report as it is written: one line of JSON that Kubernetes takes whole.
+    pub fn write(&self) -> String {
+        let write = |report: &Self| serde_json::to_string(report).unwrap_or_default();
+        let whole = write(self);
+        if whole.len() <= MAX_BYTES {
+            return whole;
+        }
+        // Escapes make a text six times as long at most.
+        let end = self.message.floor_char_boundary(MAX_BYTES / 6 - 50);
+        write(&Self { message: format!("{}…", &self.message[..end]), ..*self })
+    }
+
+    /// Reads a report; `None` where the message is something else: a log line, or the plain sentence of a server before 0.2.
+    pub fn read(message: &str) -> Option<Self> {
+        serde_json::from_str(message.trim()).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_read_as_it_was_written() {
+        let report = Report { message: "the database \"a\" is away".into(), transient: true };
+        assert_eq!(Report::read(&report.write()), Some(report));
+        assert_eq!(Report::read("the database is away"), None);
+        assert_eq!(Report::read(r#"{"level":"ERROR","message":"x"}"#), None);
+    }
+
+    #[test]
+    fn a_long_report_is_cut_where_it_can_still_be_read() {
+        let report = Report { message: "\u{1}ä".repeat(5000), transient: false };
+        let written = report.write();
+        assert!(written.len() <= MAX_BYTES);
+        let read = Report::read(&written).unwrap();
+        assert!(read.message.ends_with('…') && read.message.starts_with("\u{1}ä"));
+    }
+
+    #[test]
+    fn what_a_newer_program_adds_is_passed_over() {
+        let newer = r#"{"message":"m","transient":false,"seconds":{"load":1.5}}"#;
+        assert_eq!(Report::read(newer).unwrap().message, "m");
+    }
+}
