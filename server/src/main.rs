@@ -5,6 +5,7 @@ use std::io::{IsTerminal as _, stdout};
 use std::pin::Pin;
 use std::process::ExitCode;
 
+use agentfs_contract::setting;
 use agentfs_server::commands::admin;
 use agentfs_server::commands::dev::DevCommand;
 use agentfs_server::commands::migrate;
@@ -130,7 +131,7 @@ async fn run_migrate() -> ExitCode {
         Err(sentence) => return failed(sentence),
     };
     let admin_key =
-        std::env::var("AGENTFS_ADMIN_KEY").ok().filter(|key| !key.is_empty()).map(Into::into);
+        std::env::var(setting::ADMIN_KEY).ok().filter(|key| !key.is_empty()).map(Into::into);
     let migrated = async {
         let address = DatabaseSettings::address_from_env()?;
         migrate::migrate(&address, admin_key.as_ref()).await

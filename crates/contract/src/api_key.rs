@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::Rng as _;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 /// What every key begins with.
 pub const PREFIX: &str = "agfs_live_";
@@ -23,12 +23,37 @@ const fn chars(bytes: usize) -> usize {
     (bytes * 4).div_ceil(3)
 }
 
+/// The two parts of a new key.
+#[derive(Debug)]
+pub struct Generated {
+    /// The id, with its prefix.
+    pub id: [u8; ID_CHARS],
+    /// The secret.
+    pub secret: SecretString,
+}
+
 /// A new random key.
-pub fn generate() -> SecretString {
-    let (mut id, mut secret) = ([0; ID_BYTES], [0; SECRET_BYTES]);
-    rand::rng().fill_bytes(&mut id);
+pub fn generate() -> Generated {
+    let (mut random, mut secret) = ([0; ID_BYTES], [0; SECRET_BYTES]);
+    rand::rng().fill_bytes(&mut random);
     rand::rng().fill_bytes(&mut secret);
-    format!("{PREFIX}{}.{}", URL_SAFE_NO_PAD.encode(id), URL_SAFE_NO_PAD.encode(secret)).into()
+    let mut id = [0; ID_CHARS];
+    id[..PREFIX.len()].copy_from_slice(PREFIX.as_bytes());
+    URL_SAFE_NO_PAD.encode_slice(random, &mut id[PREFIX.len()..]).ok();
+    Generated { id, secret: URL_SAFE_NO_PAD.encode(secret).into() }
+}
+
+impl Generated {
+    /// The whole key.
+    pub fn whole(&self) -> SecretString {
+        // ASCII by construction.
+        whole(str::from_utf8(&self.id).unwrap_or_default(), &self.secret)
+    }
+}
+
+/// A key of its two parts.
+pub fn whole(id: &str, secret: &SecretString) -> SecretString {
+    format!("{id}.{}", secret.expose_secret()).into()
 }
 
 /// The id, with its prefix, and the secret of a key; `None` where a part has not the length or the alphabet of a generated one.
@@ -48,17 +73,15 @@ fn is_encoded(text: &str, chars: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret as _;
-
     use super::*;
 
     #[test]
     fn a_generated_key_has_the_form() {
-        let key = generate();
+        let key = generate().whole();
         let (id, secret) = split(key.expose_secret()).unwrap();
         assert!(is_id(id));
         assert_eq!((id.len(), secret.len()), (ID_CHARS, SECRET_CHARS));
-        assert_ne!(key.expose_secret(), generate().expose_secret());
+        assert_ne!(key.expose_secret(), generate().whole().expose_secret());
         let form = FORM.replace("<11 characters>", &"x".repeat(11));
         let form = form.replace("<43 characters>", &"x".repeat(43));
         assert!(split(&form).is_some());
@@ -66,7 +89,7 @@ mod tests {
 
     #[test]
     fn what_has_another_form_is_no_key() {
-        let good = generate().expose_secret().to_owned();
+        let good = generate().whole().expose_secret().to_owned();
         for bad in
             ["", ".", "agfs_live_.", &good[1..], &good[..good.len() - 1], &good.replace('.', ":")]
         {

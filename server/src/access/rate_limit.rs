@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use agentfs_contract::setting;
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 
@@ -37,8 +38,8 @@ impl Limited {
     /// The setting that says how many.
     pub const fn setting(self) -> &'static str {
         match self {
-            Self::Requests => "RATE_LIMIT_REQUESTS_PER_MINUTE",
-            Self::Searches => "SEARCH_RATE_LIMIT_PER_MINUTE",
+            Self::Requests => setting::RATE_LIMIT_REQUESTS_PER_MINUTE,
+            Self::Searches => setting::SEARCH_RATE_LIMIT_PER_MINUTE,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+pub use agentfs_contract::error_code::ErrorCode as Code;
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -22,114 +23,30 @@ use crate::group_commit::BatchError;
 use crate::store::StoreError;
 use crate::store::schema::SchemaMisfit;
 
-/// The codes that clients tell errors apart by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Code {
-    /// The request's fields are wrong.
-    ValidationError,
-    /// The path is wrong.
-    InvalidPath,
-    /// The glob pattern is wrong.
-    InvalidGlob,
-    /// The Idempotency-Key header is wrong.
-    InvalidIdempotencyKey,
-    /// The tenant that a key is to be made for does not exist.
-    TenantNotFound,
-    /// No valid key.
-    Unauthorized,
-    /// A valid key without the scope.
-    Forbidden,
-    /// A path of AgentFS itself.
-    ReservedPath,
-    /// No such route.
-    NotFound,
-    /// The route takes another method.
-    MethodNotAllowed,
-    /// The body is too large.
-    BodyTooLarge,
-    /// What was asked for is too much for one answer.
-    AnswerTooLarge,
-    /// The body is not announced as JSON.
-    UnsupportedMediaType,
-    /// The entry's latest version is not the one that the write was meant for.
-    VersionConflict,
-    /// The Idempotency-Key came before, with another request.
-    IdempotencyKeyMismatch,
-    /// The key has made too many requests within the minute.
-    RateLimitExceeded,
-    /// Too many requests without a valid key came from the address.
-    PreauthRateLimitExceeded,
-    /// The address has tried too many wrong keys.
-    AuthLockout,
-    /// The tenant's writes of the day are used up.
-    QuotaWritesPerDay,
-    /// The tenant's searches of the day are used up.
-    QuotaSearches,
-    /// The tenant's embedding tokens of the day are used up.
-    QuotaEmbedTokensPerDay,
-    /// What was asked for needs a provider of embeddings, and none is configured.
-    EmbeddingsNotConfigured,
-    /// The server's fault.
-    Internal,
-    /// Try again.
-    Unavailable,
-}
-
-impl Code {
-    /// The code as clients see it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ValidationError => "VALIDATION_ERROR",
-            Self::InvalidPath => "INVALID_PATH",
-            Self::InvalidGlob => "INVALID_GLOB",
-            Self::InvalidIdempotencyKey => "INVALID_IDEMPOTENCY_KEY",
-            Self::TenantNotFound => "TENANT_NOT_FOUND",
-            Self::Unauthorized => "UNAUTHORIZED",
-            Self::Forbidden => "FORBIDDEN",
-            Self::ReservedPath => "RESERVED_PATH",
-            Self::NotFound => "NOT_FOUND",
-            Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
-            Self::BodyTooLarge => "BODY_TOO_LARGE",
-            Self::AnswerTooLarge => "ANSWER_TOO_LARGE",
-            Self::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
-            Self::VersionConflict => "VERSION_CONFLICT",
-            Self::IdempotencyKeyMismatch => "IDEMPOTENCY_KEY_MISMATCH",
-            Self::RateLimitExceeded => "RATE_LIMIT_EXCEEDED",
-            Self::PreauthRateLimitExceeded => "PREAUTH_RATE_LIMIT_EXCEEDED",
-            Self::AuthLockout => "AUTH_LOCKOUT",
-            Self::QuotaWritesPerDay => "QUOTA_WRITES_PER_DAY",
-            Self::QuotaSearches => "QUOTA_SEARCHES",
-            Self::QuotaEmbedTokensPerDay => "QUOTA_EMBED_TOKENS_PER_DAY",
-            Self::EmbeddingsNotConfigured => "EMBEDDINGS_NOT_CONFIGURED",
-            Self::Internal => "INTERNAL",
-            Self::Unavailable => "UNAVAILABLE",
-        }
-    }
-
-    fn status(self) -> StatusCode {
-        match self {
-            Self::ValidationError
-            | Self::InvalidPath
-            | Self::InvalidGlob
-            | Self::InvalidIdempotencyKey
-            | Self::TenantNotFound => StatusCode::BAD_REQUEST,
-            Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::Forbidden | Self::ReservedPath => StatusCode::FORBIDDEN,
-            Self::NotFound => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::BodyTooLarge | Self::AnswerTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::VersionConflict => StatusCode::CONFLICT,
-            Self::IdempotencyKeyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::RateLimitExceeded
-            | Self::PreauthRateLimitExceeded
-            | Self::AuthLockout
-            | Self::QuotaWritesPerDay
-            | Self::QuotaSearches
-            | Self::QuotaEmbedTokensPerDay => StatusCode::TOO_MANY_REQUESTS,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::EmbeddingsNotConfigured | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        }
+/// The status of an answer with that code.
+fn status(code: Code) -> StatusCode {
+    match code {
+        Code::ValidationError
+        | Code::InvalidPath
+        | Code::InvalidGlob
+        | Code::InvalidIdempotencyKey
+        | Code::TenantNotFound => StatusCode::BAD_REQUEST,
+        Code::Unauthorized => StatusCode::UNAUTHORIZED,
+        Code::Forbidden | Code::ReservedPath => StatusCode::FORBIDDEN,
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        Code::BodyTooLarge | Code::AnswerTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Code::VersionConflict => StatusCode::CONFLICT,
+        Code::IdempotencyKeyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
+        Code::RateLimitExceeded
+        | Code::PreauthRateLimitExceeded
+        | Code::AuthLockout
+        | Code::QuotaWritesPerDay
+        | Code::QuotaSearches
+        | Code::QuotaEmbedTokensPerDay => StatusCode::TOO_MANY_REQUESTS,
+        Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        Code::EmbeddingsNotConfigured | Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 
@@ -244,7 +161,7 @@ struct Conflict {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = self.code.status().into_response();
+        let mut response = status(self.code).into_response();
         if let Some(seconds) = self.retry_after_seconds {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use agentfs_contract::drain;
+
 /// What connections may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -43,7 +45,7 @@ impl Default for Times {
             body: Duration::from_secs(15),
             request: Duration::from_secs(30),
             write: Duration::from_secs(30),
-            drain: Duration::from_secs(20),
+            drain: drain::UNDER_WAY,
         }
     }
 }

@@ -4,11 +4,11 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::PathBuf;
 
+use agentfs_contract::manifest::{FORMAT, Manifest, Scope};
 use jiff::Timestamp;
 
 use super::catalog::{Begun, Catalogue};
 use super::error::BackupError;
-use super::manifest::{FORMAT, Manifest, Scope};
 use super::programs::{Programs, environment};
 use super::retention::Retention;
 use crate::settings::DatabaseSettings;

@@ -6,13 +6,13 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use agentfs_contract::manifest::{Manifest, Scope};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use nix::fcntl::{Flock, FlockArg};
 use sha2::{Digest as _, Sha256};
 
 use super::error::BackupError;
-use super::manifest::{Manifest, Scope};
 
 /// What a dump is called while it is made or removed.
 const PARTIAL: &str = "partial";

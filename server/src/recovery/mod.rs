@@ -5,10 +5,9 @@
 mod backup;
 mod catalog;
 mod error;
-mod manifest;
 mod programs;
 mod retention;
 
+pub use agentfs_contract::manifest::{Manifest, Scope};
 pub use backup::{BackupArgs, Report, back_up};
 pub use error::BackupError;
-pub use manifest::{Manifest, Scope};

@@ -1,8 +1,7 @@
 //! Which backups may go.
 
+use agentfs_contract::manifest::Manifest;
 use jiff::{SignedDuration, Timestamp};
-
-use super::manifest::Manifest;
 
 /// How long backups are kept.
 #[derive(Debug, Clone, Copy)]
@@ -36,8 +35,8 @@ impl Retention {
 
 #[cfg(test)]
 mod tests {
-    use super::super::manifest::Scope;
     use super::*;
+    use agentfs_contract::manifest::Scope;
 
     fn backup(file: &str, days_ago: i64) -> Manifest {
         let at = now() - SignedDuration::from_hours(24 * days_ago);

@@ -2,8 +2,7 @@
 
 use std::process::ExitCode;
 
-/// Exit code for what may go better by itself next time (EX_TEMPFAIL of sysexits.h).
-const TRY_AGAIN: u8 = 75;
+use agentfs_contract::exit_code::TRY_AGAIN;
 
 /// 75 where the same command may succeed later, 1 where somebody has to mend something.
 pub fn after_failure(passes: bool) -> ExitCode {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use agentfs_contract::health::NotReadyReason;
 use jiff::Timestamp;
 use tokio::sync::{Mutex, watch};
 
@@ -38,12 +39,12 @@ pub enum Unfit {
 
 impl Unfit {
     /// A word for programs: the condition reasons of the operator are made of it.
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> NotReadyReason {
         match self {
-            Self::Draining => "Draining",
-            Self::Database { .. } => "DatabaseUnreachable",
-            Self::Schema(SchemaMisfit::TooOld { .. }) => "SchemaTooOld",
-            Self::Schema(SchemaMisfit::TooNew { .. }) => "SchemaTooNew",
+            Self::Draining => NotReadyReason::Draining,
+            Self::Database { .. } => NotReadyReason::DatabaseUnreachable,
+            Self::Schema(SchemaMisfit::TooOld { .. }) => NotReadyReason::SchemaTooOld,
+            Self::Schema(SchemaMisfit::TooNew { .. }) => NotReadyReason::SchemaTooNew,
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use agentfs_contract::setting::TRUST_PROXY;
+
 use super::reader::{Described, Reader};
 use crate::domain::access::client::TrustedProxies;
 use crate::listen::{Limits, Times};
@@ -23,7 +25,7 @@ impl ConnectionSettings {
             about: "seconds that a connection may wait for its next request; more than a load balancer's (75)",
         },
         Described {
-            name: "TRUST_PROXY",
+            name: TRUST_PROXY,
             about: "CIDRs of proxies whose X-Forwarded-For is believed, with commas (none)",
         },
     ];
@@ -46,7 +48,7 @@ impl ConnectionSettings {
             },
         );
         let proxies = reader.parsed(
-            "TRUST_PROXY",
+            TRUST_PROXY,
             TrustedProxies::default(),
             "CIDRs with commas between them, such as 10.0.0.0/8,fd00::/8",
             TrustedProxies::parse,

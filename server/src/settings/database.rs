@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use agentfs_contract::setting::DATABASE_URL;
 use secrecy::SecretString;
 
 use super::reader::{Described, Reader};
@@ -43,7 +44,7 @@ pub struct DatabaseSettings {
 impl DatabaseSettings {
     pub(super) const DESCRIBED: &'static [Described] = &[
         Described {
-            name: "DATABASE_URL",
+            name: DATABASE_URL,
             about: "postgres://user:password@host:5432/database (required)",
         },
         Described {
@@ -89,7 +90,7 @@ impl DatabaseSettings {
 }
 
 fn location(reader: &mut Reader<'_>) -> Option<DatabaseLocation> {
-    let Some(url) = reader.text("DATABASE_URL") else {
+    let Some(url) = reader.text(DATABASE_URL) else {
         reader.problem(
             "DATABASE_URL is not set; set it to postgres://user:password@host:5432/database"
                 .to_owned(),
@@ -97,7 +98,7 @@ fn location(reader: &mut Reader<'_>) -> Option<DatabaseLocation> {
         return None;
     };
     let url = SecretString::from(url);
-    let address = address(reader, "DATABASE_URL", &url)?;
+    let address = address(reader, DATABASE_URL, &url)?;
     Some(DatabaseLocation { address, url })
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use agentfs_contract::setting;
 use axum::http::Uri;
 use secrecy::SecretString;
 
@@ -53,17 +54,17 @@ pub struct EmbeddingSettings {
     pub tokens_per_day: Option<i64>,
 }
 
-const MODEL_DIR: &str = "EMBEDDING_MODEL_DIR";
-const KEY: &str = "OPENAI_API_KEY";
-const BASE_URL: &str = "OPENAI_BASE_URL";
-const MODEL: &str = "OPENAI_EMBED_MODEL";
-const DIMENSIONS: &str = "OPENAI_EMBED_DIMENSIONS";
-const TIMEOUT: &str = "EMBED_TIMEOUT_SECONDS";
+const MODEL_DIR: &str = setting::EMBEDDING_MODEL_DIR;
+const KEY: &str = setting::OPENAI_API_KEY;
+const BASE_URL: &str = setting::OPENAI_BASE_URL;
+const MODEL: &str = setting::OPENAI_EMBED_MODEL;
+const DIMENSIONS: &str = setting::OPENAI_EMBED_DIMENSIONS;
+const TIMEOUT: &str = setting::EMBED_TIMEOUT_SECONDS;
 const QUERY_TIMEOUT: &str = "EMBED_QUERY_TIMEOUT_SECONDS";
 const BATCH: &str = "EMBED_BATCH_SIZE";
 const CONCURRENCY: &str = "EMBED_CONCURRENCY";
 const LEASE: &str = "EMBED_LEASE_SECONDS";
-const TOKENS: &str = "EMBED_TOKENS_QUOTA_PER_DAY";
+const TOKENS: &str = setting::EMBED_TOKENS_QUOTA_PER_DAY;
 
 /// What the names of the settings of the model to come begin with.
 const NEXT: &str = "NEXT_";

@@ -1,5 +1,7 @@
 //! What tenants, keys and strangers may do.
 
+use agentfs_contract::setting;
+
 use super::reader::{Described, Reader};
 use crate::access::rate_limit::Limited;
 use crate::domain::access::rate_limit::PerMinute;
@@ -19,11 +21,11 @@ pub struct LimitSettings {
     pub failures_per_minute: Option<PerMinute>,
 }
 
-const WRITES: &str = "WRITE_QUOTA_PER_DAY";
-const SEARCHES_PER_DAY: &str = "SEARCH_QUOTA_PER_DAY";
+const WRITES: &str = setting::WRITE_QUOTA_PER_DAY;
+const SEARCHES_PER_DAY: &str = setting::SEARCH_QUOTA_PER_DAY;
 const REQUESTS: &str = Limited::Requests.setting();
 const SEARCHES: &str = Limited::Searches.setting();
-const FAILURES: &str = "PREAUTH_RATE_LIMIT_PER_MINUTE";
+const FAILURES: &str = setting::PREAUTH_RATE_LIMIT_PER_MINUTE;
 
 impl LimitSettings {
     /// The limits that the dev command and benchmarks do without.

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv6Addr, SocketAddr};
 
+use agentfs_contract::{port, setting};
 use secrecy::SecretString;
 
 use super::reader::{Described, Reader};
@@ -30,7 +31,7 @@ pub struct ListenSettings {
 
 impl ListenSettings {
     pub(super) const DESCRIBED: &'static [Described] = &[
-        Described { name: "PORT", about: "port of the API, on all addresses (8787)" },
+        Described { name: setting::PORT, about: "port of the API, on all addresses (8787)" },
         Described {
             name: "ENABLE_METRICS",
             about: "true or false: whether there is /metrics (true)",
@@ -43,7 +44,7 @@ impl ListenSettings {
     ];
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let port = reader.parsed("PORT", 8787, "a number from 1 to 65535", |text| {
+        let port = reader.parsed(setting::PORT, port::API, "a number from 1 to 65535", |text| {
             text.parse().ok().filter(|port| *port > 0)
         });
         let enabled =

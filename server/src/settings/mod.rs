@@ -92,6 +92,13 @@ mod tests {
     const DATABASE: (&str, &str) = ("DATABASE_URL", "postgres://u:p@localhost/agentfs");
 
     #[test]
+    fn what_the_operator_sets_is_a_setting() {
+        for name in agentfs_contract::setting::OF_SERVING {
+            assert!(Settings::described().any(|setting| setting.name == name), "{name}");
+        }
+    }
+
+    #[test]
     fn only_the_database_must_be_named() {
         let settings = read(&[DATABASE]).unwrap();
         assert_eq!(settings.listen.address.to_string(), "[::]:8787");

@@ -6,6 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agentfs_contract::drain;
 use futures::FutureExt as _;
 use futures::future::{join, join_all};
 use sqlx::postgres::PgPool;
@@ -28,7 +29,7 @@ use crate::store::embeddings::models::{
 };
 
 /// For what is under way when the end is announced; what is not done then comes back when its lease ends.
-const DRAIN: Duration = Duration::from_secs(20);
+const DRAIN: Duration = drain::UNDER_WAY;
 /// Time between two tries of what must succeed before any job can be done.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// Time between two prunings of finished jobs, on the average, and between the batches of one.

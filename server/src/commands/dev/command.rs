@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
+use agentfs_contract::setting;
 use agentfs_postgres::cache;
 use agentfs_postgres::instance::{
     DataFolder, Installation, Instance, InstanceOptions, PostgresError, ending, leftover,
@@ -160,8 +161,8 @@ impl Background {
 fn settings(instance: &Instance, listening: SocketAddr) -> Result<Settings, DevError> {
     let database_url = instance.database_url();
     let mut settings = Settings::read(|name| match name {
-        "DATABASE_URL" => Some(database_url.expose_secret().to_owned()),
-        "PORT" => None,
+        setting::DATABASE_URL => Some(database_url.expose_secret().to_owned()),
+        setting::PORT => None,
         "EMBEDDING_MODEL_DIR" => std::env::var(name).ok().or_else(cached_model),
         limit if LimitSettings::RATE_LIMITS.contains(&limit) => {
             Some(std::env::var(limit).unwrap_or_else(|_| "0".to_owned()))

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use agentfs_contract::setting;
 use agentfs_postgres::instance::{DataFolder, PostgresError};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -13,7 +14,7 @@ use crate::domain::access::api_key::ApiKey;
 /// The file's name in the data folder.
 const NAME: &str = "dev.env";
 const API_KEY: &str = "AGENTFS_API_KEY";
-const ADMIN_KEY: &str = "AGENTFS_ADMIN_KEY";
+const ADMIN_KEY: &str = setting::ADMIN_KEY;
 
 /// The two keys that the file holds, which stay the same from start to start.
 #[derive(Debug)]

@@ -1,19 +1,10 @@
 //! API keys: `<id>.<secret>`, of which only the id and a hash of the secret are stored.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use agentfs_contract::api_key::{self, FORM, ID_CHARS};
 use jiff::Timestamp;
-use rand::Rng as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
-
-const ID_PREFIX: &str = "agfs_live_";
-const ID_BYTES: usize = 8;
-const SECRET_BYTES: usize = 32;
-
-/// Characters of a key's id: the prefix, and its bytes in base64 without padding.
-const ID_CHARS: usize = ID_PREFIX.len() + (ID_BYTES * 4).div_ceil(3);
 
 /// The public half of a key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,8 +40,7 @@ impl KeyId {
 
     /// Takes `text` over when it has the prefix, the length and the alphabet of a generated id.
     fn read(text: &str) -> Option<Self> {
-        let random = text.strip_prefix(ID_PREFIX)?;
-        is_encoded(random, ID_BYTES).then(|| text.as_bytes().try_into().ok().map(Self)).flatten()
+        api_key::is_id(text).then(|| text.as_bytes().try_into().ok().map(Self)).flatten()
     }
 }
 
@@ -128,28 +118,20 @@ pub struct ApiKey {
 
 /// A text that is no API key. Says nothing of the text: it may be a secret.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("an API key looks like agfs_live_<11 characters>.<43 characters>")]
+#[error("an API key looks like {FORM}")]
 pub struct MalformedKey;
 
 impl ApiKey {
     /// A new random key.
     pub fn generate() -> Self {
-        let (mut random, mut secret) = ([0; ID_BYTES], [0; SECRET_BYTES]);
-        rand::rng().fill_bytes(&mut random);
-        rand::rng().fill_bytes(&mut secret);
-        let mut id = [0; ID_CHARS];
-        id[..ID_PREFIX.len()].copy_from_slice(ID_PREFIX.as_bytes());
-        URL_SAFE_NO_PAD.encode_slice(random, &mut id[ID_PREFIX.len()..]).ok();
-        Self { id: KeyId(id), secret: URL_SAFE_NO_PAD.encode(secret).into() }
+        let api_key::Generated { id, secret } = api_key::generate();
+        Self { id: KeyId(id), secret }
     }
 
     /// Takes `text` apart; its parts must have the length and alphabet of a generated key's.
     pub fn parse(text: &str) -> Result<Self, MalformedKey> {
-        let (id, secret) = text.split_once('.').ok_or(MalformedKey)?;
+        let (id, secret) = api_key::split(text).ok_or(MalformedKey)?;
         let id = KeyId::read(id).ok_or(MalformedKey)?;
-        if !is_encoded(secret, SECRET_BYTES) {
-            return Err(MalformedKey);
-        }
         Ok(Self { id, secret: secret.to_owned().into() })
     }
 
@@ -165,14 +147,8 @@ impl ApiKey {
 
     /// The whole key as text, to be shown once to the one who asked for it.
     pub fn reveal(&self) -> SecretString {
-        format!("{}.{}", self.id.as_str(), self.secret.expose_secret()).into()
+        api_key::whole(self.id.as_str(), &self.secret)
     }
-}
-
-fn is_encoded(text: &str, bytes: usize) -> bool {
-    // Base64 without padding: 4 characters for 3 bytes, rounded up.
-    text.len() == (bytes * 4).div_ceil(3)
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
 #[cfg(test)]

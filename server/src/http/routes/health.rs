@@ -1,23 +1,12 @@
 //! GET /healthz, /livez, /readyz
 
+use agentfs_contract::health::Answer;
 use axum::Json;
 use axum::extract::{FromRef, State};
 use axum::http::StatusCode;
-use serde::Serialize;
-use utoipa::ToSchema;
 
 use crate::http::App;
 use crate::runtime::health::{Health, Unfit};
-
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Health)]
-pub(crate) struct Answer {
-    ok: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<String>,
-}
 
 impl FromRef<App> for Health {
     fn from_ref(app: &App) -> Self {
@@ -28,7 +17,7 @@ impl FromRef<App> for Health {
 /// The process alone.
 #[utoipa::path(get, path = "/livez", tag = "health", summary = "Whether the process lives", security(()), responses((status = 200, description = "Yes.", body = Answer)))]
 pub(crate) async fn livez() -> Json<Answer> {
-    Json(Answer { ok: true, reason: None, message: None })
+    Json(Answer::well())
 }
 
 /// Whether traffic should be sent here.
@@ -45,14 +34,10 @@ pub(crate) async fn healthz(State(health): State<Health>) -> (StatusCode, Json<A
 
 fn answer(state: Result<(), Unfit>) -> (StatusCode, Json<Answer>) {
     match state {
-        Ok(()) => (StatusCode::OK, Json(Answer { ok: true, reason: None, message: None })),
+        Ok(()) => (StatusCode::OK, Json(Answer::well())),
         Err(unfit) => (
             StatusCode::SERVICE_UNAVAILABLE,
-            Json(Answer {
-                ok: false,
-                reason: Some(unfit.reason()),
-                message: Some(unfit.to_string()),
-            }),
+            Json(Answer::not_ready(unfit.reason(), unfit.to_string())),
         ),
     }
 }
