@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The answer of a health route.
+// The answer of a health route; as a doc comment this would describe it in /openapi.json too.
+#[expect(missing_docs, reason = "see above")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Health))]
 pub struct Answer {
