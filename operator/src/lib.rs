@@ -1,14 +1,9 @@
 //! The AgentFS operator: it turns `AgentFS` resources into running AgentFS services on Kubernetes.
 //!
 //! [`crd`] holds the resource types; [`agentfs`] is the controller of the kind `AgentFS`, five calls
-//! (observe, validate, build, apply, status), one file each. The rest is what a controller process
-//! needs around that: [`leader`] election, the [`http`] probes and [`metrics`], [`settings`], and the
-//! rights of its role in [`rbac`].
+//! (observe, validate, build, apply, status), one file each; [`process`] is what a controller process
+//! needs around that: leader election, probes and metrics, settings, and the rights of its role.
 
 pub mod agentfs;
 pub mod crd;
-pub mod http;
-pub mod leader;
-pub mod metrics;
-pub mod rbac;
-pub mod settings;
+pub mod process;

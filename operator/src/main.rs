@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
-use agentfs_operator::{agentfs, crd, rbac, settings::RunSettings};
+use agentfs_operator::crd;
+use agentfs_operator::process::settings::RunSettings;
+use agentfs_operator::process::{rights, run as process};
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
@@ -38,7 +40,7 @@ fn main() -> ExitCode {
         }
         Command::Crds { docs: false } => print_crds(),
         Command::Rbac => {
-            print!("{}", rbac::to_yaml());
+            print!("{}", rights::to_yaml());
             Ok(())
         }
     };
@@ -73,5 +75,5 @@ fn run(settings: RunSettings) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?
-        .block_on(agentfs::controller::run(settings))
+        .block_on(process::run(settings))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agentfs_operator::metrics::{Metrics, Reconciled};
+use agentfs_operator::process::metrics::{Metrics, Reconciled};
 use serde_json::json;
 
 use crate::world::{RESOURCE, World};

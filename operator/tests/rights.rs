@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use agentfs_operator::agentfs::watches;
 use agentfs_operator::crd::AgentFS;
-use agentfs_operator::rbac;
+use agentfs_operator::process::rights;
 use futures::StreamExt as _;
 use kube::runtime::controller::Action;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ use crate::world::{DEPLOYMENT, RESOURCE, STATEFULSET, World};
 
 fn granted(is_watch: bool) -> BTreeSet<Asked> {
     let mut all = BTreeSet::new();
-    for right in rbac::RIGHTS {
+    for right in rights::RIGHTS {
         for resource in right.resources {
             for verb in right.verbs.iter().filter(|verb| (**verb == "watch") == is_watch) {
                 all.insert((right.group.to_owned(), (*resource).to_owned(), *verb));
@@ -85,9 +85,9 @@ async fn the_role_grants_what_is_used() {
     used.extend(lived().await);
     let all: BTreeSet<_> = granted(true).union(&granted(false)).cloned().collect();
     let missing: Vec<_> = used.difference(&all).collect();
-    assert!(missing.is_empty(), "src/rbac.rs does not grant {missing:?}");
+    assert!(missing.is_empty(), "src/process/rights.rs does not grant {missing:?}");
     let idle: Vec<_> = all.difference(&used).collect();
-    assert!(idle.is_empty(), "src/rbac.rs grants what is not used: {idle:?}");
+    assert!(idle.is_empty(), "src/process/rights.rs grants what is not used: {idle:?}");
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn the_chart_has_the_rights_of_the_table() {
     let path =
         format!("{}/../charts/agentfs-operator/files/rules.yaml", env!("CARGO_MANIFEST_DIR"));
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(kept == rbac::to_yaml(), "{path} is not what src/rbac.rs says; run `make generate`");
+    assert!(kept == rights::to_yaml(), "{path} is not what src/process/rights.rs says; run `make generate`");
     let rules: Value = serde_yaml_ng::from_str(&kept).unwrap();
-    assert_eq!(rules.as_array().unwrap().len(), rbac::RIGHTS.len());
+    assert_eq!(rules.as_array().unwrap().len(), rights::RIGHTS.len());
 }

@@ -8,7 +8,6 @@ pub mod apply;
 pub mod build;
 pub mod claims;
 pub mod conditions;
-pub mod controller;
 pub mod credentials;
 pub mod database_url;
 mod equality;

@@ -12,7 +12,7 @@ use super::ownership::Owner;
 use crate::crd::{
     Autoscaling, Backup, DeletionPolicy, ImagePullSecret, PodSettings, Pooler, Quantity, Resources,
 };
-use crate::settings::Images;
+use crate::process::settings::Images;
 
 /// A plan that can be carried out. Everything in it is checked; what could not be had is `None`, and
 /// `obstacles` says why.

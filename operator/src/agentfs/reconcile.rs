@@ -20,8 +20,8 @@ use super::status::{Assessment, assess, assess_invalid, render};
 use super::validate::validate;
 use super::{apply, build, events, observe};
 use crate::crd::AgentFS;
-use crate::metrics::{Metrics, Reconciled};
-use crate::settings::Images;
+use crate::process::metrics::{Metrics, Reconciled};
+use crate::process::settings::Images;
 
 /// How soon an AgentFS that is not settled is looked at again, besides the watches.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);

@@ -20,7 +20,7 @@ use super::pods::Trouble;
 use super::reasons::Reason;
 use super::validate::Invalid;
 use crate::crd::{AgentFSStatus, ApiStatus, BackupStatus, DatabaseStatus, WorkerStatus};
-use crate::metrics::Reconciled;
+use crate::process::metrics::Reconciled;
 
 /// The conditions, in the order in which they are shown.
 const KINDS: [&str; 10] = [

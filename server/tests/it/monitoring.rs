@@ -21,7 +21,7 @@ use crate::worker::{settings, variables};
 const ALERTS: &str = include_str!("../../../manifests/monitoring/alerts.yaml");
 const DASHBOARD: &str = include_str!("../../../manifests/monitoring/dashboard.json");
 const DOCUMENT: &str = include_str!("../../../docs/MONITORING.md");
-const OPERATOR: &str = include_str!("../../../operator/src/metrics.rs");
+const OPERATOR: &str = include_str!("../../../operator/src/process/metrics.rs");
 
 /// What kube-state-metrics shows of CronJobs, by its documentation.
 const KUBE_STATE: [&str; 5] = [

@@ -23,7 +23,7 @@ use super::plan::{
 use super::pods;
 use super::rollout::is_rolled_out;
 use crate::crd::{Affinity, AgentFS, AgentFSSpec, PodSettings, Resources, Storage};
-use crate::settings::Images;
+use crate::process::settings::Images;
 
 /// A field of the spec is wrong. The API server refuses most of these already. Nothing is changed
 /// until it is right.

@@ -16,7 +16,7 @@ async fn nothing_is_refused_and_no_right_is_idle() -> Result<(), Failure> {
         .filter(|request| request.is_forbidden)
         .map(|request| format!("{} of {}", request.right, request.object))
         .collect();
-    assert!(refused.is_empty(), "operator/src/rbac.rs does not grant: {refused:#?}");
+    assert!(refused.is_empty(), "operator/src/process/rights.rs does not grant: {refused:#?}");
 
     let used = used(&requests);
     let held = held().await?;

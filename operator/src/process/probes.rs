@@ -8,8 +8,8 @@ use kube::runtime::reflector::Store;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::metrics::Metrics;
 use crate::crd::AgentFS;
-use crate::metrics::Metrics;
 
 /// What the routes answer from.
 #[derive(Clone)]

@@ -10,14 +10,14 @@ use kube::runtime::events::Reporter;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::names::MANAGER;
-use super::readiness::HttpReadiness;
-use super::reconcile::{Context, error_policy, reconcile};
-use super::watches;
-use crate::http::Probes;
-use crate::leader::Election;
-use crate::metrics::Metrics;
-use crate::settings::RunSettings;
+use super::leader::Election;
+use super::metrics::Metrics;
+use super::probes::Probes;
+use super::settings::RunSettings;
+use crate::agentfs::names::MANAGER;
+use crate::agentfs::readiness::HttpReadiness;
+use crate::agentfs::reconcile::{Context, error_policy, reconcile};
+use crate::agentfs::watches;
 
 /// Runs the operator until SIGTERM or until the leadership is lost, which is an error: the process
 /// is then started anew.

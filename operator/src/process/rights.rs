@@ -101,7 +101,7 @@ pub const RIGHTS: &[Right] = &[
 /// The rules of a Role or ClusterRole, as the YAML that the chart includes.
 pub fn to_yaml() -> String {
     let mut yaml =
-        "# Generated from the table in operator/src/rbac.rs by `make generate`; do not edit.\n"
+        "# Generated from the table in operator/src/process/rights.rs by `make generate`; do not edit.\n"
             .to_owned();
     for Right { group, resources, verbs, why } in RIGHTS {
         // Writing to a String cannot fail.
