@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use serde_json::{Map, Value};
 
-use crate::crd::Quantity;
+use crate::crd::fields::Quantity;
 
 /// The fields by which Kubernetes tells the elements of its lists apart, the more telling first.
 const ELEMENT_KEYS: [&str; 6] =

@@ -9,9 +9,8 @@ use super::migration::Attempt;
 use super::names::Names;
 use super::obstacles::Obstacle;
 use super::ownership::Owner;
-use crate::crd::{
-    Autoscaling, Backup, DeletionPolicy, ImagePullSecret, PodSettings, Pooler, Quantity, Resources,
-};
+use crate::crd::agentfs::{Autoscaling, Backup, DeletionPolicy, Pooler};
+use crate::crd::fields::{ImagePullSecret, PodSettings, Quantity, Resources};
 use crate::process::settings::Images;
 
 /// A plan that can be carried out. Everything in it is checked; what could not be had is `None`, and

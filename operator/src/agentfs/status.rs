@@ -19,7 +19,7 @@ use super::plan::{DatabasePlan, Plan, Replicas};
 use super::pods::Trouble;
 use super::reasons::Reason;
 use super::validate::Invalid;
-use crate::crd::{AgentFSStatus, ApiStatus, BackupStatus, DatabaseStatus, WorkerStatus};
+use crate::crd::agentfs::{AgentFSStatus, ApiStatus, BackupStatus, DatabaseStatus, WorkerStatus};
 use crate::process::metrics::Reconciled;
 
 /// The conditions, in the order in which they are shown.

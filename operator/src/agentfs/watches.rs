@@ -22,7 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::names::{INSTANCE, managed};
 use super::references::{config_maps, secrets};
-use crate::crd::{AgentFS, AgentFSSpec};
+use crate::crd::AgentFS;
+use crate::crd::agentfs::AgentFSSpec;
 
 /// A controller that is woken by the resources of `namespace` (all where it is empty) and by what
 /// belongs to them, works on at most `concurrency` at once, and ends with `stop`; and the resources.

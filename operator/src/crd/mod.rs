@@ -1,4 +1,4 @@
-//! The resource types of the API group `agentfs.io`.
+//! The resource types of the API group `agentfs.io`: a module a kind, and the field types that kinds share.
 //!
 //! The doc comments of the types are what `kubectl explain` shows, so they speak to the person who
 //! writes a manifest. `agentfs-operator crds` prints the definitions that are made from them.
@@ -6,32 +6,11 @@
 // The derives put a private copy of each type into a module of their own.
 #![allow(unreachable_pub)]
 
-mod agentfs;
-mod api;
-mod backup;
-mod database;
+pub mod agentfs;
 pub mod docs;
-mod embeddings;
-mod limits;
-mod pods;
-mod pooler;
-mod quantity;
-mod resources;
-mod status;
-mod worker;
+pub mod fields;
 
-pub use agentfs::{AgentFS, AgentFSSpec, DeletionPolicy, ImagePullSecret};
-pub use api::{Api, Autoscaling};
-pub use backup::Backup;
-pub use database::{Database, Embedded, External, SecretRef, Storage};
-pub use embeddings::{Embeddings, KeyRef, Local, OpenAi};
-pub use limits::{Quotas, RateLimits};
-pub use pods::{Affinity, PodSettings};
-pub use pooler::Pooler;
-pub use quantity::Quantity;
-pub use resources::Resources;
-pub use status::{AgentFSStatus, ApiStatus, BackupStatus, DatabaseStatus, WorkerStatus};
-pub use worker::Worker;
+pub use agentfs::AgentFS;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,

@@ -8,7 +8,7 @@ use k8s_openapi::api::autoscaling::v2::{
 use super::owned;
 use crate::agentfs::names::Component;
 use crate::agentfs::plan::Plan;
-use crate::crd::Autoscaling;
+use crate::crd::agentfs::Autoscaling;
 
 pub(super) fn build(plan: &Plan, autoscaling: &Autoscaling) -> HorizontalPodAutoscaler {
     HorizontalPodAutoscaler {

@@ -37,7 +37,7 @@ pub use child::{Applied, Child, Prepared, State};
 use super::migration::{self, Next};
 use super::names::Component;
 use super::plan::{BackupVolume, DatabasePlan, Live, Part, Plan, Replicas, Told};
-use crate::crd::DeletionPolicy;
+use crate::crd::agentfs::DeletionPolicy;
 
 /// Every child of an AgentFS. `S` tells whether they are [`Prepared`] or [`Applied`].
 #[derive(Clone, Debug)]

@@ -17,7 +17,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::variable::env;
 use crate::agentfs::names::{AUTHORITY, Component};
 use crate::agentfs::plan::{Authority, Plan, PodPlan};
-use crate::crd::{ImagePullSecret, Resources};
+use crate::crd::fields::{ImagePullSecret, Resources};
 
 /// The user of the AgentFS server's image.
 pub(super) const SERVER_USER: i64 = 65532;
@@ -156,7 +156,7 @@ pub(super) fn resources(
             claims: None,
         };
     };
-    let written = |amounts: &BTreeMap<String, crate::crd::Quantity>| {
+    let written = |amounts: &BTreeMap<String, crate::crd::fields::Quantity>| {
         let amounts = amounts.iter().map(|(k, v)| (k.clone(), Quantity(v.as_str().to_owned())));
         Some(amounts.collect::<BTreeMap<_, _>>()).filter(|amounts| !amounts.is_empty())
     };

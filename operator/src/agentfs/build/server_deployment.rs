@@ -10,7 +10,7 @@ use super::variable::{env, secret_env};
 use super::{owned, pod};
 use crate::agentfs::names::{API_PORT, Component, DATABASE, ENVIRONMENT_HASH, SECRET_HASH};
 use crate::agentfs::plan::{Environment, Plan, PodPlan, Way};
-use crate::crd::Resources;
+use crate::crd::fields::Resources;
 
 /// How long a pod that leaves may take to end what is under way: the server's own 20 s, and some to spare.
 const DRAIN_SECONDS: i64 = 35;

@@ -11,7 +11,7 @@ use crate::agentfs::pods::{self, Trouble, unpunctuated};
 use crate::agentfs::readiness::Unready;
 use crate::agentfs::reasons::Reason;
 use crate::agentfs::rollout::replica_failure;
-use crate::crd::ApiStatus;
+use crate::crd::agentfs::ApiStatus;
 
 impl Facts<'_> {
     /// The API.

@@ -11,7 +11,7 @@ use crate::agentfs::names::Component;
 use crate::agentfs::plan::BackupPlan;
 use crate::agentfs::pods::{self, Trouble, unpunctuated};
 use crate::agentfs::reasons::Reason;
-use crate::crd::BackupStatus;
+use crate::crd::agentfs::BackupStatus;
 
 impl Facts<'_> {
     /// Whether backups will be made.

@@ -17,7 +17,7 @@ use super::plan::{DatabasePlan, Plan};
 use super::pods::{Trouble, unpunctuated};
 use super::reasons::Reason;
 use super::rollout::is_rolled_out;
-use crate::crd::ApiStatus;
+use crate::crd::agentfs::ApiStatus;
 
 /// Everything that findings are made from.
 #[derive(Clone, Copy)]

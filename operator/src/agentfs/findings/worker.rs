@@ -9,7 +9,7 @@ use crate::agentfs::plan::Part;
 use crate::agentfs::pods::{self, Trouble};
 use crate::agentfs::reasons::Reason;
 use crate::agentfs::rollout::replica_failure;
-use crate::crd::WorkerStatus;
+use crate::crd::agentfs::WorkerStatus;
 
 impl Facts<'_> {
     /// The workers, where there are any.

@@ -3,7 +3,7 @@
 use super::{Invalid, amounts_are_fit, pod_plan, volume_plan};
 use crate::agentfs::observe::Observed;
 use crate::agentfs::plan::{BackupPlan, BackupVolume, Part};
-use crate::crd::Backup;
+use crate::crd::agentfs::Backup;
 
 pub(super) fn plan(spec: &Backup, observed: &Observed) -> Result<Part<BackupPlan>, Invalid> {
     amounts_are_fit("spec.backup.resources", spec.resources.as_ref())?;

@@ -13,7 +13,7 @@ use crate::agentfs::obstacles::{Obstacle, Problem};
 use crate::agentfs::ownership::Owner;
 use crate::agentfs::plan::{Access, Authority, DatabasePlan, EmbeddedPlan};
 use crate::agentfs::pooler;
-use crate::crd::{AgentFSSpec, Embedded, External};
+use crate::crd::agentfs::{AgentFSSpec, Embedded, External};
 
 /// The field that names the Secret of an external database.
 const SECRET_REF: &str = "spec.database.external.secretRef";

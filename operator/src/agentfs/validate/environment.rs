@@ -10,7 +10,7 @@ use crate::agentfs::obstacles::{Obstacle, Problem};
 use crate::agentfs::ownership::Owner;
 use crate::agentfs::plan::{Environment, Part, Told};
 use crate::agentfs::references::References;
-use crate::crd::{AgentFSSpec, KeyRef, OpenAi};
+use crate::crd::agentfs::{AgentFSSpec, KeyRef, OpenAi};
 
 /// The field that names the Secret of the provider of embeddings.
 const SECRET_REF: &str = "spec.embeddings.openAI.secretRef";

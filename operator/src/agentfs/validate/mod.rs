@@ -22,7 +22,9 @@ use super::plan::{
 };
 use super::pods;
 use super::rollout::is_rolled_out;
-use crate::crd::{Affinity, AgentFS, AgentFSSpec, PodSettings, Resources, Storage};
+use crate::crd::AgentFS;
+use crate::crd::agentfs::AgentFSSpec;
+use crate::crd::fields::{Affinity, PodSettings, Resources, Storage};
 use crate::process::settings::Images;
 
 /// A field of the spec is wrong. The API server refuses most of these already. Nothing is changed

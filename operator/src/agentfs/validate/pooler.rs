@@ -6,7 +6,7 @@ use crate::agentfs::names::Names;
 use crate::agentfs::observe::Observed;
 use crate::agentfs::obstacles::Obstacle;
 use crate::agentfs::plan::{Part, PoolerPlan};
-use crate::crd::Pooler;
+use crate::crd::agentfs::Pooler;
 
 /// What is there of the pool's configuration is made anew where it is not as it was made, so it is
 /// never an obstacle, unless it is somebody else's.

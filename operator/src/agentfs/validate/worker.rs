@@ -4,7 +4,7 @@ use super::environment::{Embeddings, of_workers};
 use super::{Invalid, amounts_are_fit, pod_plan};
 use crate::agentfs::observe::Observed;
 use crate::agentfs::plan::{Part, WorkerPlan};
-use crate::crd::AgentFSSpec;
+use crate::crd::agentfs::AgentFSSpec;
 
 /// There are workers where somebody makes embeddings.
 pub(super) fn plan(

@@ -3,7 +3,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{PodSettings, Resources};
+use crate::crd::fields::{PodSettings, Resources};
 
 /// The connection pool between the API and PostgreSQL: PgBouncer in transaction mode. With it the
 /// number of API pods has no bearing on the number of connections that PostgreSQL holds, and a new

@@ -1,11 +1,29 @@
-//! The kind `AgentFS`.
+//! The kind `AgentFS`; a file for each field of its spec, and one for its status.
+
+mod api;
+mod backup;
+mod database;
+mod embeddings;
+mod extra_env;
+mod limits;
+mod pooler;
+mod status;
+mod worker;
 
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::pods::object_name;
-use super::{AgentFSStatus, Api, Backup, Database, Embeddings, Pooler, Quotas, RateLimits, Worker};
+pub use api::{Api, Autoscaling};
+pub use backup::Backup;
+pub use database::{Database, Embedded, External, SecretRef};
+pub use embeddings::{Embeddings, KeyRef, Local, OpenAi};
+pub use limits::{Quotas, RateLimits};
+pub use pooler::Pooler;
+pub use status::{AgentFSStatus, ApiStatus, BackupStatus, DatabaseStatus, WorkerStatus};
+pub use worker::Worker;
+
+use super::fields::ImagePullSecret;
 
 /// What the AgentFS should be. The operator makes and keeps everything that is needed for it:
 /// a PostgreSQL database, the API and its Service, the schema migrations, the passwords and the
@@ -152,13 +170,4 @@ pub enum DeletionPolicy {
     Retain,
     /// They are deleted as well. An external database is never touched.
     Delete,
-}
-
-/// A Secret that holds the credentials of an image registry.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct ImagePullSecret {
-    /// The Secret's name, in the namespace of the AgentFS.
-    #[schemars(schema_with = "object_name")]
-    pub name: String,
 }

@@ -5,6 +5,8 @@ use kube::KubeSchema;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use crate::crd::fields::conditions::conditions;
+
 /// How the AgentFS is, as the operator last saw it.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
@@ -102,43 +104,4 @@ pub struct DatabaseStatus {
 
 fn date_time(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "format": "date-time"})
-}
-
-fn conditions(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "array",
-        "maxItems": 16,
-        "x-kubernetes-list-type": "map",
-        "x-kubernetes-list-map-keys": ["type"],
-        "items": {
-            "type": "object",
-            "required": ["type", "status", "reason", "message", "lastTransitionTime"],
-            "properties": {
-                "type": {
-                    "type": "string", "maxLength": 316,
-                    "description": "What is spoken of, for example Ready.",
-                },
-                "status": {
-                    "type": "string", "enum": ["True", "False", "Unknown"],
-                    "description": "Whether it holds.",
-                },
-                "reason": {
-                    "type": "string", "minLength": 1, "maxLength": 1024,
-                    "description": "One word for programs: why the condition is as it is.",
-                },
-                "message": {
-                    "type": "string", "maxLength": 32768,
-                    "description": "A sentence for people: what is wrong, since when, and what to do.",
-                },
-                "lastTransitionTime": {
-                    "type": "string", "format": "date-time",
-                    "description": "When the status last changed.",
-                },
-                "observedGeneration": {
-                    "type": "integer", "format": "int64", "minimum": 0,
-                    "description": "The generation of the spec that the condition speaks of.",
-                },
-            },
-        },
-    })
 }

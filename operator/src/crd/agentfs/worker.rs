@@ -4,8 +4,8 @@ use k8s_openapi::api::core::v1::EnvVar;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::pods::extra_env;
-use super::{PodSettings, Resources};
+use super::extra_env::extra_env;
+use crate::crd::fields::{PodSettings, Resources};
 
 /// The pods that embed what was written. There are none without spec.embeddings.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]

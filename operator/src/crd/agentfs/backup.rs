@@ -3,8 +3,8 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::pods::object_name;
-use super::{PodSettings, Resources, Storage};
+use crate::crd::fields::names::object_name;
+use crate::crd::fields::{PodSettings, Resources, Storage};
 
 /// Regular backups of the whole database into a volume: a CronJob that makes a dump with a manifest,
 /// and removes old ones. It goes on without the operator.

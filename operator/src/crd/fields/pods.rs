@@ -8,6 +8,8 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::names::object_name;
+
 /// Where pods run and what they carry. The fields are those of a pod, by their names there.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
@@ -102,20 +104,6 @@ const KEY: &str =
     "^([a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?/)?[a-zA-Z0-9]([-_.a-zA-Z0-9]*[a-zA-Z0-9])?$";
 /// The pattern of a label's value.
 const VALUE: &str = "^([a-zA-Z0-9]([-_.a-zA-Z0-9]*[a-zA-Z0-9])?)?$";
-/// The pattern of a Secret's or ConfigMap's name.
-const NAME: &str = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
-/// The pattern of a key in a Secret or ConfigMap.
-const ENTRY: &str = "^[-._a-zA-Z0-9]+$";
-
-/// The schema of the name of a Secret or ConfigMap.
-pub(super) fn object_name(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "minLength": 1, "maxLength": 253, "pattern": NAME})
-}
-
-/// The schema of a key of a Secret or ConfigMap.
-pub(super) fn entry_name(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "minLength": 1, "maxLength": 253, "pattern": ENTRY})
-}
 
 fn labels(max: u32) -> Schema {
     json_schema!({
@@ -252,89 +240,13 @@ fn affinity(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "object", "properties": kinds})
 }
 
-/// The schema of ranges of addresses.
-pub(super) fn cidrs(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "array",
-        "maxItems": 32,
-        "x-kubernetes-list-type": "set",
-        "items": {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": 64,
-            "x-kubernetes-validations": [{
-                "rule": "isCIDR(self)",
-                "messageExpression": "'\"' + self + '\" is not a CIDR; example: 10.0.0.0/8'",
-                "message": "is not a CIDR; example: 10.0.0.0/8",
-            }],
-        },
-    })
-}
-
-/// The schema of environment variables that a container is given besides those of the operator.
-pub(super) fn extra_env(_: &mut SchemaGenerator) -> Schema {
-    let source = |what: &str, of: &str| {
-        serde_json::json!({
-            "type": "object",
-            "required": ["name", "key"],
-            "description": what,
-            "properties": {
-                "name": {
-                    "type": "string", "minLength": 1, "maxLength": 253, "pattern": NAME,
-                    "description": format!("The {of}'s name, in this namespace."),
-                },
-                "key": {
-                    "type": "string", "minLength": 1, "maxLength": 253, "pattern": ENTRY,
-                    "description": format!("The entry of the {of}."),
-                },
-                "optional": {
-                    "type": "boolean",
-                    "description": "Whether the pod may start without it.",
-                },
-            },
-        })
-    };
-    json_schema!({
-        "type": "array",
-        "maxItems": 64,
-        "x-kubernetes-list-type": "map",
-        "x-kubernetes-list-map-keys": ["name"],
-        "items": {
-            "type": "object",
-            "required": ["name"],
-            "properties": {
-                "name": {
-                    "type": "string", "minLength": 1, "maxLength": 128,
-                    "pattern": "^[-._a-zA-Z][-._a-zA-Z0-9]*$",
-                    "description": "The variable's name.",
-                    "x-kubernetes-validations": [{
-                        "rule": "!(self in ['DATABASE_URL', 'PORT', 'AGENTFS_ADMIN_KEY'])",
-                        "message": "the operator sets DATABASE_URL, PORT and AGENTFS_ADMIN_KEY itself; leave them out",
-                    }],
-                },
-                "value": {
-                    "type": "string", "maxLength": 4096,
-                    "description": "The variable's value.",
-                },
-                "valueFrom": {
-                    "type": "object",
-                    "description": "Where the value is taken from. The pods are replaced when it changes.",
-                    "properties": {
-                        "secretKeyRef": source("An entry of a Secret.", "Secret"),
-                        "configMapKeyRef": source("An entry of a ConfigMap.", "ConfigMap"),
-                    },
-                    "x-kubernetes-validations": [{
-                        "rule": "has(self.secretKeyRef) != has(self.configMapKeyRef)",
-                        "message": "set exactly one of secretKeyRef, configMapKeyRef",
-                    }],
-                },
-            },
-            "x-kubernetes-validations": [{
-                "rule": "!(has(self.value) && has(self.valueFrom))",
-                "message": "set value or valueFrom, not both",
-            }],
-        },
-    })
+/// A Secret that holds the credentials of an image registry.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ImagePullSecret {
+    /// The Secret's name, in the namespace of the AgentFS.
+    #[schemars(schema_with = "object_name")]
+    pub name: String,
 }
 
 #[cfg(test)]

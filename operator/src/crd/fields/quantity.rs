@@ -36,7 +36,7 @@ impl Quantity {
     }
 
     /// The schema of a volume's size: text only, so that CEL can compare it.
-    pub(super) fn size_schema(_: &mut SchemaGenerator) -> Schema {
+    pub(in crate::crd) fn size_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
             "maxLength": 32,
@@ -44,7 +44,7 @@ impl Quantity {
     }
 
     /// The schema of an amount of CPU or memory: a number or text.
-    pub(super) fn amount_schema() -> Schema {
+    pub(in crate::crd) fn amount_schema() -> Schema {
         json_schema!({
             "x-kubernetes-int-or-string": true,
             "maxLength": 32,

@@ -2,10 +2,11 @@
 
 use k8s_openapi::api::core::v1::EnvVar;
 use kube::KubeSchema;
+use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::pods::{cidrs, extra_env};
-use super::{PodSettings, Resources};
+use super::extra_env::extra_env;
+use crate::crd::fields::{PodSettings, Resources};
 
 /// The API that agents talk to.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -100,4 +101,23 @@ impl Autoscaling {
     fn default_target() -> i32 {
         70
     }
+}
+
+/// The schema of ranges of addresses.
+fn cidrs(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 32,
+        "x-kubernetes-list-type": "set",
+        "items": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 64,
+            "x-kubernetes-validations": [{
+                "rule": "isCIDR(self)",
+                "messageExpression": "'\"' + self + '\" is not a CIDR; example: 10.0.0.0/8'",
+                "message": "is not a CIDR; example: 10.0.0.0/8",
+            }],
+        },
+    })
 }

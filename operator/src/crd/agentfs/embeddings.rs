@@ -3,7 +3,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::pods::{entry_name, object_name};
+use crate::crd::fields::names::{entry_name, object_name};
 
 /// Who turns texts into vectors. Nobody, where it is left out: search then goes by words.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]

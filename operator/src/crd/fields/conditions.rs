@@ -1,0 +1,43 @@
+//! `status.conditions`, of every kind.
+
+use schemars::{Schema, SchemaGenerator, json_schema};
+
+/// The schema of a list of conditions.
+pub(in crate::crd) fn conditions(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 16,
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"],
+        "items": {
+            "type": "object",
+            "required": ["type", "status", "reason", "message", "lastTransitionTime"],
+            "properties": {
+                "type": {
+                    "type": "string", "maxLength": 316,
+                    "description": "What is spoken of, for example Ready.",
+                },
+                "status": {
+                    "type": "string", "enum": ["True", "False", "Unknown"],
+                    "description": "Whether it holds.",
+                },
+                "reason": {
+                    "type": "string", "minLength": 1, "maxLength": 1024,
+                    "description": "One word for programs: why the condition is as it is.",
+                },
+                "message": {
+                    "type": "string", "maxLength": 32768,
+                    "description": "A sentence for people: what is wrong, since when, and what to do.",
+                },
+                "lastTransitionTime": {
+                    "type": "string", "format": "date-time",
+                    "description": "When the status last changed.",
+                },
+                "observedGeneration": {
+                    "type": "integer", "format": "int64", "minimum": 0,
+                    "description": "The generation of the spec that the condition speaks of.",
+                },
+            },
+        },
+    })
+}

@@ -1,0 +1,13 @@
+//! Field types that kinds share: amounts, volumes, what pods are told, names of objects, conditions.
+
+pub(super) mod conditions;
+pub(super) mod names;
+mod pods;
+mod quantity;
+mod resources;
+mod storage;
+
+pub use pods::{Affinity, ImagePullSecret, PodSettings};
+pub use quantity::Quantity;
+pub use resources::Resources;
+pub use storage::Storage;
