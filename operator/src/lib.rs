@@ -6,4 +6,5 @@
 
 pub mod agentfs;
 pub mod crd;
+pub mod kit;
 pub mod process;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use agentfs_operator::agentfs::observe::Observed;
-use agentfs_operator::agentfs::ownership::Owner;
 use agentfs_operator::crd::AgentFS;
+use agentfs_operator::kit::ownership::Owner;
 use agentfs_operator::process::settings::Images;
 use jiff::Timestamp;
 use k8s_openapi::ByteString;

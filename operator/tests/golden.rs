@@ -1,8 +1,9 @@
 //! Golden files: the whole of each child, for a minimal and for a full resource.
 
-use agentfs_operator::agentfs::build::{Child, Children, Prepared, build};
+use agentfs_operator::agentfs::build::{Children, build};
 use agentfs_operator::agentfs::observe::Observed;
 use agentfs_operator::agentfs::validate::validate;
+use agentfs_operator::kit::desired::{Child, Prepared};
 use k8s_openapi::api::core::v1::Secret;
 use serde::Serialize;
 use serde_json::json;

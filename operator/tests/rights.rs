@@ -95,7 +95,10 @@ fn the_chart_has_the_rights_of_the_table() {
     let path =
         format!("{}/../charts/agentfs-operator/files/rules.yaml", env!("CARGO_MANIFEST_DIR"));
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(kept == rights::to_yaml(), "{path} is not what src/process/rights.rs says; run `make generate`");
+    assert!(
+        kept == rights::to_yaml(),
+        "{path} is not what src/process/rights.rs says; run `make generate`"
+    );
     let rules: Value = serde_yaml_ng::from_str(&kept).unwrap();
     assert_eq!(rules.as_array().unwrap().len(), rights::RIGHTS.len());
 }

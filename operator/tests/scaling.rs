@@ -1,6 +1,6 @@
 //! How many pods there are: set by the spec through /scale, or by an autoscaler.
 
-use agentfs_operator::agentfs::build::Child;
+use agentfs_operator::kit::desired::Child;
 use serde_json::{Value, json};
 
 use crate::world::{DEPLOYMENT, RESOURCE, STATEFULSET, World};

@@ -1,9 +1,10 @@
 //! What is said of an AgentFS, from what was seen: validate, and the statuses that follow.
 
-use agentfs_operator::agentfs::ownership::Owner;
 use agentfs_operator::agentfs::plan::DatabasePlan;
 use agentfs_operator::agentfs::status::{assess_invalid, render};
-use agentfs_operator::agentfs::validate::{Invalid, validate};
+use agentfs_operator::agentfs::validate::validate;
+use agentfs_operator::kit::ownership::Owner;
+use agentfs_operator::kit::validation::Invalid;
 use serde_json::json;
 
 use crate::fixtures::{agentfs, images, now, owner, secret, with_secrets};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use agentfs_operator::agentfs::reasons::Reason;
+use agentfs_operator::{agentfs, kit};
 
 /// The reasons that the page tells of, each with how much it says.
 fn told() -> Vec<(String, usize)> {
@@ -30,7 +30,11 @@ fn every_reason_is_told_once_and_says_what_to_do() {
         assert!(*length > 20, "{reason} says next to nothing");
     }
     let reasons: Vec<_> = told.into_iter().map(|(reason, _)| reason).collect();
-    let known: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.as_str().to_owned()).collect();
+    let known: BTreeSet<_> = kit::reasons::ALL
+        .iter()
+        .chain(agentfs::reasons::ALL)
+        .map(|reason| reason.as_str().to_owned())
+        .collect();
     let named: BTreeSet<_> = reasons.iter().cloned().collect();
     assert_eq!(known.difference(&named).collect::<Vec<_>>(), Vec::<&String>::new(), "not told of");
     assert_eq!(named.difference(&known).collect::<Vec<_>>(), Vec::<&String>::new(), "no reason");

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
-use agentfs_operator::agentfs::readiness::{Readiness, Unready};
 use agentfs_operator::agentfs::reconcile::{Context, Error, reconcile};
 use agentfs_operator::crd::AgentFS;
+use agentfs_operator::kit::readiness::{Readiness, Unready};
 use agentfs_operator::process::metrics::Metrics;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::{self, store::Writer};

@@ -5,18 +5,18 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
 use kube::{Client, ResourceExt as _};
 
-use super::build::{
-    Api, Applied, Backup, Child, Children, Database, Migration, Pooler, Prepared, Workers,
-};
+use super::build::{Api, Backup, Children, Database, Migration, Pooler, Workers};
 use super::conditions::{
-    API_READY, BACKUPS_SCHEDULED, CREDENTIALS_READY, DATABASE_READY, POOLER_READY, PROGRESSING,
-    SCHEMA_READY, WORKERS_READY,
+    API_READY, BACKUPS_SCHEDULED, CREDENTIALS_READY, DATABASE_READY, POOLER_READY, SCHEMA_READY,
+    WORKERS_READY,
 };
 use super::observe::Observed;
-use super::obstacles::Obstacle;
-use super::writer::Writer;
+use crate::kit::conditions::PROGRESSING;
+use crate::kit::desired::{Applied, Child, Prepared};
+use crate::kit::obstacles::Obstacle;
+use crate::kit::writer::Writer;
 
-pub use super::writer::Error;
+pub use crate::kit::writer::Error;
 
 /// What became of the children.
 #[derive(Clone, Debug)]

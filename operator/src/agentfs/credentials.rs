@@ -3,16 +3,15 @@
 //! They are made once, when their Secret is not there, and kept ever after: a reconcile never
 //! rotates them. Where a person changes a Secret, what is there counts.
 
-use std::fmt::Write as _;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use k8s_openapi::api::core::v1::Secret;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret as _, SecretString};
-use sha2::{Digest as _, Sha256};
 
 use super::database_url::{DatabaseUrl, TlsMode};
+use crate::kit::digest::hash;
+use crate::kit::secrets::{Unusable, entry, text};
 
 /// What stands for itself in any part of a URL is not encoded.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -21,17 +20,6 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 const PASSWORD_BYTES: usize = 32;
 /// What a database's URL looks like.
 pub const EXAMPLE_URL: &str = "postgres://user:password@host:5432/database";
-
-/// What is wrong with a Secret that is there.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unusable {
-    /// An entry is missing or empty.
-    #[error("lacks the entry {0}")]
-    Missing(String),
-    /// An entry holds what cannot be right.
-    #[error("holds in its entry {0} what is not {1}")]
-    Malformed(String, String),
-}
 
 /// User, password and name of the embedded database.
 #[derive(Clone, Debug)]
@@ -147,22 +135,6 @@ impl AdminKey {
     }
 }
 
-/// A short hash of texts, hexadecimal. Each is preceded by its length, so that no two lists of texts
-/// run together.
-pub fn hash<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
-    let mut digest = Sha256::new();
-    for text in texts {
-        digest.update(text.len().to_be_bytes());
-        digest.update(text.as_bytes());
-    }
-    let mut hex = String::with_capacity(32);
-    for byte in digest.finalize().iter().take(16) {
-        // Writing to a String cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-    }
-    hex
-}
-
 /// The URL of a database that a Secret's entry `key` holds, and a hash that changes when it does.
 pub fn database_url(secret: &Secret, key: &str) -> Result<(DatabaseUrl, String), Unusable> {
     let text = entry(secret, key)?;
@@ -183,28 +155,6 @@ pub fn certificates(secret: &Secret, key: &str) -> Result<String, Unusable> {
     }
     let form = "certificates in PEM form, which begin with -----BEGIN CERTIFICATE-----";
     Err(Unusable::Malformed(key.to_owned(), form.to_owned()))
-}
-
-/// An entry as one line of text.
-pub(super) fn text(secret: &Secret, key: &str) -> Result<String, Unusable> {
-    let text = entry(secret, key)?;
-    if text.chars().any(char::is_control) {
-        return Err(Unusable::Malformed(
-            key.to_owned(),
-            "one line of text (a newline at its end is often the cause)".into(),
-        ));
-    }
-    Ok(text)
-}
-
-fn entry(secret: &Secret, key: &str) -> Result<String, Unusable> {
-    let missing = || Unusable::Missing(key.to_owned());
-    let bytes = secret.data.as_ref().and_then(|data| data.get(key)).ok_or_else(missing)?;
-    match String::from_utf8(bytes.0.clone()) {
-        Ok(text) if text.is_empty() => Err(missing()),
-        Ok(text) => Ok(text),
-        Err(_) => Err(Unusable::Malformed(key.to_owned(), "UTF-8 text".into())),
-    }
 }
 
 /// A text as a part of a URL: all but letters, digits and `-._~` as percent codes.

@@ -4,7 +4,7 @@ use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
 use url::Url;
 
-use super::credentials::hash;
+use crate::kit::digest::hash;
 
 /// The port of a PostgreSQL whose URL names none.
 const DEFAULT_PORT: u16 = 5432;

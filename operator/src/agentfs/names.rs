@@ -1,17 +1,7 @@
-//! Names and labels of everything that belongs to one AgentFS.
+//! Names, components and annotations of everything that belongs to one AgentFS.
 
-use std::collections::BTreeMap;
+use crate::kit::labels::Component;
 
-/// The field manager of every write, and the value of the label `managed-by`.
-pub const MANAGER: &str = "agentfs-operator";
-/// The label that says who keeps an object.
-pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
-/// The label that names the AgentFS an object belongs to.
-pub const INSTANCE: &str = "app.kubernetes.io/instance";
-/// The label that tells an object's part.
-pub const COMPONENT: &str = "app.kubernetes.io/component";
-/// The annotation that holds the hash of what was applied.
-pub const APPLIED_HASH: &str = "agentfs.io/applied-hash";
 /// The annotation of a pod template that holds the hash of the Secret keys its pods use.
 pub const SECRET_HASH: &str = "agentfs.io/secret-hash";
 /// The annotation of a pod template that holds the hash of what of others its pods read.
@@ -35,39 +25,20 @@ pub const AUTHORITY: &str = "/etc/agentfs/authority/ca.crt";
 /// The certificates of the public authorities in our images.
 pub const PUBLIC_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-/// A part of an AgentFS, as the label `component` names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Component {
-    /// The API pods and their Service.
-    Api,
-    /// PostgreSQL, its Service, volume and credentials.
-    Database,
-    /// The migration Jobs.
-    Migration,
-    /// PgBouncer, its Service and configuration.
-    Pooler,
-    /// The worker pods.
-    Worker,
-    /// The CronJob that makes backups, its Jobs and their volume.
-    Backup,
-    /// The ServiceAccount of all pods.
-    Account,
-}
-
-impl Component {
-    /// The label's value.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Api => "api",
-            Self::Database => "database",
-            Self::Migration => "migration",
-            Self::Pooler => "pooler",
-            Self::Worker => "worker",
-            Self::Backup => "backup",
-            Self::Account => "account",
-        }
-    }
-}
+/// The API pods and their Service.
+pub const API: Component = Component::new("api");
+/// PostgreSQL, its Service, volume and credentials.
+pub const POSTGRES: Component = Component::new("database");
+/// The migration Jobs.
+pub const MIGRATE: Component = Component::new("migration");
+/// PgBouncer, its Service and configuration.
+pub const POOLER: Component = Component::new("pooler");
+/// The worker pods.
+pub const WORKER: Component = Component::new("worker");
+/// The CronJob that makes backups, its Jobs and their volume.
+pub const BACKUP: Component = Component::new("backup");
+/// The ServiceAccount of all pods.
+pub const ACCOUNT: Component = Component::new("account");
 
 /// The names of the children of one AgentFS.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,30 +130,4 @@ impl Names {
             again => format!("{}-migrate-{short}-{again}", self.name),
         }
     }
-
-    /// The labels by which a Service or a workload finds the pods of `component`.
-    pub fn selector(&self, component: Component) -> BTreeMap<String, String> {
-        BTreeMap::from([
-            (INSTANCE.to_owned(), self.name.clone()),
-            (COMPONENT.to_owned(), component.as_str().to_owned()),
-        ])
-    }
-
-    /// All labels of an object of `component`.
-    pub fn labels(&self, component: Component) -> BTreeMap<String, String> {
-        let mut labels = self.selector(component);
-        labels.insert("app.kubernetes.io/name".into(), "agentfs".into());
-        labels.insert(MANAGED_BY.into(), MANAGER.into());
-        labels
-    }
-}
-
-/// The selector of labels that matches everything the operator keeps.
-pub fn managed() -> String {
-    format!("{MANAGED_BY}={MANAGER}")
-}
-
-/// The selector of labels that matches everything of the AgentFS `name`.
-pub fn managed_for(name: &str) -> String {
-    format!("{MANAGED_BY}={MANAGER},{INSTANCE}={name}")
 }

@@ -3,36 +3,34 @@
 //! It reads from the API server, not from a cache, so that the decisions that follow are made on what
 //! is true now; a reconcile is rare enough for that.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::kit::labels::Component;
+use crate::kit::reads::Reader;
+use crate::kit::volumes::is_unbound;
+use crate::kit::warnings::warnings;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use futures::future::{join_all, try_join_all};
 use jiff::Timestamp;
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
-use k8s_openapi::api::core::v1::{
-    Event, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount,
-};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::api::{Api, ListParams};
-use kube::{Client, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
+use kube::{Client, ResourceExt};
 
 use super::claims;
 use super::conditions::{
-    API_READY, BACKUPS_SCHEDULED, CREDENTIALS_READY, DATABASE_READY, POOLER_READY, PROGRESSING,
-    WORKERS_READY,
+    API_READY, BACKUPS_SCHEDULED, CREDENTIALS_READY, DATABASE_READY, POOLER_READY, WORKERS_READY,
 };
-use super::names::{Component, Names, managed_for};
-use super::obstacles::{Obstacle, Sieve};
-use super::ownership::{Claim, Owner, claim};
-use super::pods;
-use super::readiness::{Readiness, Unready};
+use super::names::{self, Names};
 use super::references::{self, References};
 use crate::crd::AgentFS;
+use crate::kit::conditions::PROGRESSING;
+use crate::kit::obstacles::{Obstacle, Sieve};
+use crate::kit::ownership::{Claim, Owner, claim};
+use crate::kit::pods;
+use crate::kit::readiness::{Readiness, Unready};
 
 /// Everything that was seen of one AgentFS at one moment.
 #[derive(Clone, Debug, Default)]
@@ -114,7 +112,7 @@ pub async fn observe(
     owner: &Owner,
 ) -> Result<Observed, kube::Error> {
     let names = &Names::new(&owner.name);
-    let namespace = &owner.namespace;
+    let reader = Reader::new(client, owner);
     // All at once: a reconcile takes as long as the slowest answer, and not as long as all of them.
     let (
         secrets,
@@ -139,27 +137,27 @@ pub async fn observe(
         jobs,
         pods,
     ) = tokio::try_join!(
-        get_all(client, namespace, references::secrets(&agentfs.spec)),
-        get_all(client, namespace, references::config_maps(&agentfs.spec)),
-        get(client, namespace, names.account()),
-        get(client, namespace, names.credentials()),
-        get(client, namespace, names.admin_key()),
-        get(client, namespace, names.volume()),
-        get(client, namespace, names.postgres()),
-        get(client, namespace, names.postgres()),
-        get(client, namespace, names.pooler()),
-        get(client, namespace, names.pooler()),
-        get(client, namespace, names.pooler()),
-        get(client, namespace, names.pooler()),
-        get(client, namespace, names.api()),
-        get(client, namespace, names.api()),
-        get(client, namespace, names.api()),
-        get(client, namespace, names.worker()),
-        get(client, namespace, names.backups()),
-        get(client, namespace, names.backup()),
-        all::<HorizontalPodAutoscaler>(client, namespace, ListParams::default()),
-        list::<Job>(client, namespace, names),
-        list::<Pod>(client, namespace, names),
+        reader.get_all(references::secrets(&agentfs.spec)),
+        reader.get_all(references::config_maps(&agentfs.spec)),
+        reader.get(names.account()),
+        reader.get(names.credentials()),
+        reader.get(names.admin_key()),
+        reader.get(names.volume()),
+        reader.get(names.postgres()),
+        reader.get(names.postgres()),
+        reader.get(names.pooler()),
+        reader.get(names.pooler()),
+        reader.get(names.pooler()),
+        reader.get(names.pooler()),
+        reader.get(names.api()),
+        reader.get(names.api()),
+        reader.get(names.api()),
+        reader.get(names.worker()),
+        reader.get(names.backups()),
+        reader.get(names.backup()),
+        reader.all::<HorizontalPodAutoscaler>(),
+        reader.labelled::<Job>(),
+        reader.labelled::<Pod>(),
     )?;
     let references = References { secrets, config_maps };
     let is_ours = |autoscaler: &HorizontalPodAutoscaler| autoscaler.name_any() == names.api();
@@ -194,9 +192,9 @@ pub async fn observe(
         ..Observed::nothing(Timestamp::now())
     };
     observed.pods.sort_by_key(ResourceExt::name_any);
-    observed.warnings = warnings(client, namespace, &stuck(&observed)).await?;
+    observed.warnings = warnings(reader, &stuck(&observed)).await?;
     let said = |component| ask(readiness, &observed, component);
-    let (api, worker) = tokio::join!(said(Component::Api), said(Component::Worker));
+    let (api, worker) = tokio::join!(said(names::API), said(names::WORKER));
     (observed.unready, observed.unready_worker) = (api, worker);
     Ok(observed)
 }
@@ -211,56 +209,6 @@ async fn ask(
     readiness.ask(pods.find_map(|pod| pods::unready_ip(pod, observed.now))?).await
 }
 
-/// Those of the named objects that are there.
-async fn get_all<'a, K>(
-    client: &Client,
-    namespace: &str,
-    names: impl Iterator<Item = &'a str>,
-) -> Result<BTreeMap<String, K>, kube::Error>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + DeserializeOwned
-        + Debug,
-{
-    let names: BTreeSet<String> = names.map(str::to_owned).collect();
-    let found = try_join_all(names.into_iter().map(|name| async {
-        let object = get::<K>(client, namespace, name.clone()).await?;
-        Ok::<_, kube::Error>(object.map(|object| (name, object)))
-    }));
-    Ok(found.await?.into_iter().flatten().collect())
-}
-
-async fn get<K>(client: &Client, namespace: &str, name: String) -> Result<Option<K>, kube::Error>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + DeserializeOwned
-        + Debug,
-{
-    Api::<K>::namespaced(client.clone(), namespace).get_opt(&name).await
-}
-
-async fn list<K>(client: &Client, namespace: &str, names: &Names) -> Result<Vec<K>, kube::Error>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + DeserializeOwned
-        + Debug,
-{
-    all(client, namespace, ListParams::default().labels(&managed_for(names.agentfs()))).await
-}
-
-async fn all<K>(client: &Client, namespace: &str, params: ListParams) -> Result<Vec<K>, kube::Error>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + DeserializeOwned
-        + Debug,
-{
-    Ok(Api::<K>::namespaced(client.clone(), namespace).list(&params).await?.items)
-}
-
 fn scales_api(autoscaler: &HorizontalPodAutoscaler, names: &Names) -> bool {
     let target = autoscaler.spec.as_ref().map(|spec| &spec.scale_target_ref);
     target.is_some_and(|target| target.kind == "Deployment" && target.name == names.api())
@@ -270,59 +218,15 @@ fn scales_api(autoscaler: &HorizontalPodAutoscaler, names: &Names) -> bool {
 fn stuck(observed: &Observed) -> Vec<String> {
     let mut names = Vec::new();
     let claims = observed.volume.iter().chain(&observed.backups);
-    names.extend(claims.filter(|claim| pods::is_unbound(claim)).map(ResourceExt::name_any));
-    if observed.pods_of(Component::Database).is_empty() {
+    names.extend(claims.filter(|claim| is_unbound(claim)).map(ResourceExt::name_any));
+    if observed.pods_of(names::POSTGRES).is_empty() {
         names.extend(observed.postgres.as_ref().map(ResourceExt::name_any));
     }
-    if observed.pods_of(Component::Migration).is_empty() {
+    if observed.pods_of(names::MIGRATE).is_empty() {
         let waiting = |job: &&Job| {
             job.status.as_ref().is_none_or(|s| s.succeeded.is_none() && s.completion_time.is_none())
         };
         names.extend(observed.jobs.iter().filter(waiting).map(ResourceExt::name_any));
     }
     names
-}
-
-/// What Kubernetes says of an object of which nothing comes.
-const STUCK: [&str; 3] = ["FailedCreate", "ProvisioningFailed", "FailedBinding"];
-/// What it says of a volume claim that only waits for its first pod, or is served. It makes older Events untrue.
-const SERVED: [&str; 3] = ["WaitForFirstConsumer", "ExternalProvisioning", "Provisioning"];
-
-/// Why nothing comes of each named object, where its latest Event says so.
-async fn warnings(
-    client: &Client,
-    namespace: &str,
-    names: &[String],
-) -> Result<BTreeMap<String, String>, kube::Error> {
-    let api: Api<Event> = Api::namespaced(client.clone(), namespace);
-    let lists = join_all(names.iter().map(|name| {
-        let params = ListParams::default().fields(&format!("involvedObject.name={name}")).limit(50);
-        let api = api.clone();
-        async move { api.list(&params).await.map(|list| (name.clone(), list.items)) }
-    }))
-    .await;
-    let mut found = BTreeMap::new();
-    for list in lists {
-        let (name, events) = list?;
-        let is = |event: &Event, of: [&str; 3]| {
-            event.reason.as_deref().is_some_and(|reason| of.contains(&reason))
-        };
-        let telling = events.into_iter().filter(|event| is(event, STUCK) || is(event, SERVED));
-        let latest = telling.max_by_key(last_seen).filter(|event| is(event, STUCK));
-        if let Some(message) = latest.and_then(|event| event.message) {
-            found.insert(name, message);
-        }
-    }
-    Ok(found)
-}
-
-fn last_seen(event: &Event) -> Timestamp {
-    let series = event.series.as_ref().and_then(|s| s.last_observed_time.as_ref()).map(|t| t.0);
-    let times = [
-        series,
-        event.last_timestamp.as_ref().map(|t| t.0),
-        event.event_time.as_ref().map(|t| t.0),
-        event.metadata.creation_timestamp.as_ref().map(|t| t.0),
-    ];
-    times.into_iter().flatten().max().unwrap_or(Timestamp::UNIX_EPOCH)
 }

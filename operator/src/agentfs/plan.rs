@@ -1,16 +1,21 @@
 //! What is to be done for one AgentFS: a plan that can be carried out.
 
+use crate::kit::labels::Component;
+use crate::kit::pod::{PodAccount, PodPlan};
+use crate::kit::volumes::VolumePlan;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Affinity, EnvVar, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::EnvVar;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::credentials::{AdminKey, Credentials, hash};
+use super::credentials::{AdminKey, Credentials};
 use super::database_url::DatabaseUrl;
 use super::migration::Attempt;
 use super::names::Names;
-use super::obstacles::Obstacle;
-use super::ownership::Owner;
 use crate::crd::agentfs::{Autoscaling, Backup, DeletionPolicy, Pooler};
-use crate::crd::fields::{ImagePullSecret, PodSettings, Quantity, Resources};
+use crate::crd::fields::{ImagePullSecret, Resources};
+use crate::kit::digest::hash;
+use crate::kit::obstacles::Obstacle;
+use crate::kit::ownership::Owner;
 use crate::process::settings::Images;
 
 /// A plan that can be carried out. Everything in it is checked; what could not be had is `None`, and
@@ -126,15 +131,6 @@ pub enum Replicas {
     OthersAutoscaler(i32),
 }
 
-/// Where pods run, and what they carry.
-#[derive(Clone, Debug)]
-pub struct PodPlan {
-    /// What the spec says.
-    pub settings: PodSettings,
-    /// Its affinity, understood.
-    pub affinity: Option<Affinity>,
-}
-
 /// The API or the workers that run now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Live {
@@ -171,25 +167,6 @@ pub struct EmbeddedPlan {
     pub pods: PodPlan,
     /// Its credentials: those of the Secret, or new ones where there is none.
     pub credentials: Option<Credentials>,
-}
-
-/// A volume to be.
-#[derive(Clone, Debug)]
-pub struct VolumePlan {
-    /// Its size.
-    pub size: Quantity,
-    /// Its class, where one is named.
-    pub storage_class: Option<String>,
-}
-
-impl VolumePlan {
-    /// A volume that is there, as its claim has it.
-    pub fn of(claim: &PersistentVolumeClaim) -> Option<Self> {
-        let spec = claim.spec.as_ref()?;
-        let size = spec.resources.as_ref()?.requests.as_ref()?.get("storage")?;
-        let storage_class = spec.storage_class_name.clone();
-        Some(Self { size: Quantity::new(&size.0), storage_class })
-    }
 }
 
 /// Data that is there already. It is kept when the part that made it is off, and whether it goes with
@@ -333,6 +310,22 @@ impl ApiPlan {
 }
 
 impl Plan {
+    /// Metadata of an object that outlives its AgentFS, unless the spec says that it does not.
+    pub fn kept(&self, name: String, component: Component) -> ObjectMeta {
+        match self.deletion_policy {
+            DeletionPolicy::Retain => self.owner.unowned(name, component),
+            DeletionPolicy::Delete => self.owner.owned(name, component),
+        }
+    }
+
+    /// As whom the pods run, and how their images are pulled.
+    pub fn pod_account(&self) -> PodAccount {
+        PodAccount {
+            service_account: self.names.account(),
+            image_pull_secrets: self.image_pull_secrets.clone(),
+        }
+    }
+
     /// How many pods a part that the API needs is to have: none while nothing is to run, but not
     /// before the API's last requests are answered and the workers have left.
     pub fn unless_suspended(&self, replicas: i32) -> i32 {

@@ -13,13 +13,14 @@ use kube::{Client, Resource as _, ResourceExt as _};
 use serde_json::json;
 
 use super::migration::Next;
-use super::names::MANAGER;
-use super::ownership::Owner;
-use super::readiness::Readiness;
 use super::status::{Assessment, assess, assess_invalid, render};
 use super::validate::validate;
-use super::{apply, build, events, observe};
+use super::{apply, build, observe};
 use crate::crd::AgentFS;
+use crate::kit::events;
+use crate::kit::labels::MANAGER;
+use crate::kit::ownership::Owner;
+use crate::kit::readiness::Readiness;
 use crate::process::metrics::{Metrics, Reconciled};
 use crate::process::settings::Images;
 

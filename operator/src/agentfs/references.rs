@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{ConfigMap, EnvVar, EnvVarSource, Secret};
 
-use super::credentials::hash;
 use crate::crd::agentfs::AgentFSSpec;
+use crate::kit::digest::hash;
 
 /// What stands for an entry that is not there; no entry hashes to it.
 const MISSING: &str = "missing";

@@ -6,20 +6,20 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::apply::Outcome;
-use super::build::{Applied, Children};
+use super::build::Children;
 use super::conditions::{
-    API_READY, BACKUP_FRESH, BACKUPS_SCHEDULED, CREDENTIALS_READY, DATABASE_READY, Finding,
-    POOLER_READY, PROGRESSING, READY, SCHEMA_READY, WORKERS_READY, condition,
+    API_READY, BACKUP_FRESH, BACKUPS_SCHEDULED, CREDENTIALS_READY, DATABASE_READY, POOLER_READY,
+    SCHEMA_READY, WORKERS_READY,
 };
 use super::findings::Facts;
-use super::names::Component;
 use super::observe::Observed;
-use super::obstacles::Obstacle;
 use super::plan::{DatabasePlan, Plan, Replicas};
-use super::pods::Trouble;
-use super::reasons::Reason;
-use super::validate::Invalid;
+use super::{names, reasons};
 use crate::crd::agentfs::{AgentFSStatus, ApiStatus, BackupStatus, DatabaseStatus, WorkerStatus};
+use crate::kit::conditions::{Finding, PROGRESSING, READY, Trouble, condition};
+use crate::kit::desired::Applied;
+use crate::kit::obstacles::Obstacle;
+use crate::kit::validation::Invalid;
 use crate::process::metrics::Reconciled;
 
 /// The conditions, in the order in which they are shown.
@@ -142,7 +142,7 @@ pub fn assess(plan: &Plan, outcome: &Outcome, observed: &Observed) -> Assessment
 /// What is to be said when there is no plan.
 pub fn assess_invalid(invalid: &Invalid) -> Assessment {
     let trouble = Trouble::new(
-        Reason::InvalidSpec,
+        reasons::INVALID_SPEC,
         invalid.to_string(),
         "Correct the field; nothing is changed until then.",
     );
@@ -163,7 +163,7 @@ pub fn render(
     now: Timestamp,
 ) -> AgentFSStatus {
     let former = before.map(|s| s.conditions.as_slice()).unwrap_or_default();
-    let not_yet = Finding::unknown(Reason::NotSeenYet, "The operator has not come to it yet.");
+    let not_yet = Finding::unknown(reasons::NOT_SEEN_YET, "The operator has not come to it yet.");
     let conditions = KINDS.into_iter().filter_map(|kind| {
         let found = assessment.findings.iter().find(|(of, _)| *of == kind).map(|(_, f)| f);
         let kept = || former.iter().find(|c| c.type_ == kind).cloned();
@@ -206,7 +206,7 @@ fn counts(plan: &Plan, children: &Children<Applied>) -> ApiStatus {
             deployment.and_then(|api| api.spec.as_ref()?.replicas).unwrap_or(0)
         }
     };
-    let selector = plan.names.selector(Component::Api);
+    let selector = plan.owner.selector(names::API);
     ApiStatus {
         ready,
         desired,

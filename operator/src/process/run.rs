@@ -14,10 +14,11 @@ use super::leader::Election;
 use super::metrics::Metrics;
 use super::probes::Probes;
 use super::settings::RunSettings;
-use crate::agentfs::names::MANAGER;
-use crate::agentfs::readiness::HttpReadiness;
+use crate::agentfs::names::API_PORT;
 use crate::agentfs::reconcile::{Context, error_policy, reconcile};
 use crate::agentfs::watches;
+use crate::kit::labels::MANAGER;
+use crate::kit::readiness::HttpReadiness;
 
 /// Runs the operator until SIGTERM or until the leadership is lost, which is an error: the process
 /// is then started anew.
@@ -69,7 +70,7 @@ async fn lead(
     let context = Arc::new(Context {
         reporter: Reporter { controller: MANAGER.into(), instance: Some(identity) },
         images: settings.images(),
-        readiness: Box::new(HttpReadiness::new().context("cannot make an HTTP client")?),
+        readiness: Box::new(HttpReadiness::new(API_PORT).context("cannot make an HTTP client")?),
         metrics: metrics.clone(),
         failures: std::sync::Mutex::default(),
         known: store.clone(),

@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Secret;
 
-use super::{entry, kept};
 use crate::agentfs::credentials::AdminKey;
-use crate::agentfs::names::Component;
+use crate::agentfs::names;
 use crate::agentfs::plan::Plan;
+use crate::kit::secrets::data;
 
 pub(super) fn build(plan: &Plan, admin_key: &AdminKey) -> Secret {
     Secret {
-        metadata: kept(plan, plan.names.admin_key(), Component::Api),
+        metadata: plan.kept(plan.names.admin_key(), names::API),
         type_: Some("Opaque".into()),
-        data: Some(BTreeMap::from([entry("key", admin_key.expose())])),
+        data: Some(BTreeMap::from([data("key", admin_key.expose())])),
         ..Secret::default()
     }
 }

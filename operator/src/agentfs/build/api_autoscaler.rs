@@ -5,14 +5,13 @@ use k8s_openapi::api::autoscaling::v2::{
     MetricTarget, ResourceMetricSource,
 };
 
-use super::owned;
-use crate::agentfs::names::Component;
+use crate::agentfs::names;
 use crate::agentfs::plan::Plan;
 use crate::crd::agentfs::Autoscaling;
 
 pub(super) fn build(plan: &Plan, autoscaling: &Autoscaling) -> HorizontalPodAutoscaler {
     HorizontalPodAutoscaler {
-        metadata: owned(plan, plan.names.api(), Component::Api),
+        metadata: plan.owner.owned(plan.names.api(), names::API),
         spec: Some(HorizontalPodAutoscalerSpec {
             min_replicas: Some(autoscaling.min_replicas),
             max_replicas: autoscaling.max_replicas,

@@ -4,12 +4,12 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::server_deployment::{self, Part};
-use crate::agentfs::names::Component;
+use crate::agentfs::names;
 use crate::agentfs::plan::{Plan, Way};
 
 pub(super) fn build(plan: &Plan, way: &Way, image: &str) -> Deployment {
     let part = Part {
-        component: Component::Api,
+        component: names::API,
         name: plan.names.api(),
         command: "serve",
         environment: plan.api.environment.known(),

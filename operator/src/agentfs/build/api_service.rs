@@ -2,14 +2,14 @@
 
 use k8s_openapi::api::core::v1::Service;
 
-use super::{owned, pod};
-use crate::agentfs::names::{API_PORT, Component};
+use crate::agentfs::names::{self, API_PORT};
 use crate::agentfs::plan::Plan;
+use crate::kit::pod;
 
 pub(super) fn build(plan: &Plan) -> Service {
     Service {
-        metadata: owned(plan, plan.names.api(), Component::Api),
-        spec: Some(pod::service(plan, Component::Api, "http", API_PORT)),
+        metadata: plan.owner.owned(plan.names.api(), names::API),
+        spec: Some(pod::service(&plan.owner, names::API, "http", API_PORT)),
         status: None,
     }
 }

@@ -1,16 +1,17 @@
 //! The CronJob that makes backups. It connects to PostgreSQL itself: a dump is one long transaction, and
 //! a pool has none of its connections to spare for that.
 
+use super::trust;
 use k8s_openapi::api::batch::v1::{CronJob, CronJobSpec, JobSpec, JobTemplateSpec};
 use k8s_openapi::api::core::v1::{
     Container, EnvVar, PersistentVolumeClaimVolumeSource, PodSpec, PodTemplateSpec, Volume,
 };
 
-use super::variable::{env, secret_env};
-use super::{job, owned, pod};
 use crate::agentfs::database_url::TlsMode;
-use crate::agentfs::names::{Component, PUBLIC_AUTHORITIES};
+use crate::agentfs::names::{self, PUBLIC_AUTHORITIES};
 use crate::agentfs::plan::{Access, BackupPlan, BackupVolume, Plan};
+use crate::kit::env::{env, secret_env};
+use crate::kit::{jobs, pod};
 
 /// The container's name.
 const CONTAINER: &str = "backup";
@@ -24,7 +25,7 @@ const LONGEST_SECONDS: i64 = 6 * 3600;
 pub(super) fn build(plan: &Plan, backup: &BackupPlan, access: &Access) -> CronJob {
     let spec = &backup.spec;
     CronJob {
-        metadata: owned(plan, plan.names.backup(), Component::Backup),
+        metadata: plan.owner.owned(plan.names.backup(), names::BACKUP),
         spec: Some(CronJobSpec {
             schedule: spec.schedule.clone(),
             time_zone: Some(spec.time_zone.clone()),
@@ -38,7 +39,7 @@ pub(super) fn build(plan: &Plan, backup: &BackupPlan, access: &Access) -> CronJo
                 spec: Some(JobSpec {
                     active_deadline_seconds: Some(LONGEST_SECONDS),
                     backoff_limit: Some(2),
-                    pod_failure_policy: Some(job::failure_policy(CONTAINER)),
+                    pod_failure_policy: Some(jobs::failure_policy(CONTAINER)),
                     template: template(plan, backup, access),
                     ..JobSpec::default()
                 }),
@@ -54,11 +55,11 @@ fn template(plan: &Plan, backup: &BackupPlan, access: &Access) -> PodTemplateSpe
         termination_grace_period_seconds: Some(30),
         containers: vec![container(plan, backup, access)],
         volumes: Some(vec![backups(plan, backup), pod::scratch("tmp", None)]),
-        ..pod::spec(plan, &backup.pods, pod::SERVER_USER)
+        ..pod::spec(&plan.pod_account(), &backup.pods, pod::SERVER_USER)
     };
     PodTemplateSpec {
-        metadata: Some(pod::metadata(plan, &backup.pods, Component::Backup, [])),
-        spec: Some(pod::trusting(access.authority.as_ref(), spec)),
+        metadata: Some(pod::metadata(&plan.owner, &backup.pods, names::BACKUP, [])),
+        spec: Some(trust::trusting(access.authority.as_ref(), spec)),
     }
 }
 

@@ -1,13 +1,15 @@
 //! The Job that brings the schema to what the server's image needs and makes the first API key valid.
 
+use super::trust;
+use crate::kit::digest;
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{Container, EnvVar, PodSpec, PodTemplateSpec};
 
-use super::variable::secret_env;
-use super::{job, owned, pod};
-use crate::agentfs::credentials::{self, AdminKey};
-use crate::agentfs::names::{ATTEMPT, Component, MIGRATION};
+use crate::agentfs::credentials::AdminKey;
+use crate::agentfs::names::{self, ATTEMPT, MIGRATION};
 use crate::agentfs::plan::{Access, Plan};
+use crate::kit::env::secret_env;
+use crate::kit::{jobs, pod};
 
 /// The container's name.
 const CONTAINER: &str = "migrate";
@@ -20,7 +22,7 @@ pub(super) fn hash(
     template: &PodTemplateSpec,
 ) -> Result<String, serde_json::Error> {
     let template = serde_json::to_string(template)?;
-    Ok(credentials::hash([template.as_str(), admin_key.hash().as_str(), access.identity.as_str()]))
+    Ok(digest::hash([template.as_str(), admin_key.hash().as_str(), access.identity.as_str()]))
 }
 
 /// The Job of one try; `runs` tells whether it is not over.
@@ -31,7 +33,7 @@ pub(super) fn build(
     attempt: u32,
     runs: bool,
 ) -> Job {
-    let mut metadata = owned(plan, plan.names.migration(hash, attempt), Component::Migration);
+    let mut metadata = plan.owner.owned(plan.names.migration(hash, attempt), names::MIGRATE);
     let annotations = metadata.annotations.get_or_insert_default();
     annotations.insert(MIGRATION.into(), hash.to_owned());
     annotations.insert(ATTEMPT.into(), attempt.to_string());
@@ -40,7 +42,7 @@ pub(super) fn build(
         spec: Some(JobSpec {
             backoff_limit: Some(4),
             suspend: Some(plan.suspended && runs),
-            pod_failure_policy: Some(job::failure_policy(CONTAINER)),
+            pod_failure_policy: Some(jobs::failure_policy(CONTAINER)),
             template,
             ..JobSpec::default()
         }),
@@ -50,15 +52,15 @@ pub(super) fn build(
 
 pub(super) fn template(plan: &Plan, access: &Access) -> PodTemplateSpec {
     PodTemplateSpec {
-        metadata: Some(pod::metadata(plan, &plan.api.pods, Component::Migration, [])),
-        spec: Some(pod::trusting(
+        metadata: Some(pod::metadata(&plan.owner, &plan.api.pods, names::MIGRATE, [])),
+        spec: Some(trust::trusting(
             access.authority.as_ref(),
             PodSpec {
                 restart_policy: Some("Never".into()),
                 termination_grace_period_seconds: Some(30),
                 containers: vec![container(plan, access)],
                 volumes: Some(vec![pod::scratch("tmp", None)]),
-                ..pod::spec(plan, &plan.api.pods, pod::SERVER_USER)
+                ..pod::spec(&plan.pod_account(), &plan.api.pods, pod::SERVER_USER)
             },
         )),
     }

@@ -7,12 +7,8 @@ mod api_autoscaler;
 mod api_deployment;
 mod api_service;
 mod backup_cronjob;
-mod budget;
-mod child;
 mod credentials_secret;
-mod job;
 mod migration_job;
-mod pod;
 mod pooler_deployment;
 mod pooler_secret;
 mod pooler_service;
@@ -20,24 +16,20 @@ mod postgres_service;
 mod postgres_statefulset;
 mod server_deployment;
 mod service_account;
-pub mod variable;
-mod volume_claim;
+pub mod trust;
 mod worker_deployment;
 
-use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret, Service, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-
-pub use child::{Applied, Child, Prepared, State};
 
 use super::migration::{self, Next};
-use super::names::Component;
+use super::names;
 use super::plan::{BackupVolume, DatabasePlan, Live, Part, Plan, Replicas, Told};
-use crate::crd::agentfs::DeletionPolicy;
+use crate::kit::desired::{Child, Prepared, State};
+use crate::kit::{budgets, volumes};
 
 /// Every child of an AgentFS. `S` tells whether they are [`Prepared`] or [`Applied`].
 #[derive(Clone, Debug)]
@@ -154,7 +146,7 @@ pub fn build(plan: &Plan) -> Result<Children<Prepared>, serde_json::Error> {
                 }
                 Replicas::Fixed(_) | Replicas::OthersAutoscaler(_) => Child::Unwanted,
             },
-            budget: budget::build(plan, plan.names.api(), Component::Api, plan.api.least()),
+            budget: budgets::build(&plan.owner, plan.names.api(), names::API, plan.api.least()),
         },
         workers: workers(plan, migration.next),
         backup: backup(plan, migration.next),
@@ -165,8 +157,7 @@ pub fn build(plan: &Plan) -> Result<Children<Prepared>, serde_json::Error> {
 /// The embedded database. One that is no longer wanted is kept until the API has left it, and its
 /// volume and credentials for ever: the operator deletes no data.
 fn database(plan: &Plan) -> Database<Prepared> {
-    let claim =
-        |volume| volume_claim::build(plan, plan.names.volume(), Component::Database, volume);
+    let claim = |volume| volumes::claim(plan.kept(plan.names.volume(), names::POSTGRES), volume);
     let secret = |credentials| credentials_secret::build(plan, credentials);
     let DatabasePlan::Embedded(embedded) = &plan.database else {
         let moved = plan.has_moved();
@@ -222,7 +213,7 @@ fn pooler(plan: &Plan, next: Next) -> Pooler<Prepared> {
             access.map(|access| pooler_deployment::build(plan, pooler, access)),
         ),
         replicas: Some(replicas),
-        budget: budget::build(plan, plan.names.pooler(), Component::Pooler, replicas),
+        budget: budgets::build(&plan.owner, plan.names.pooler(), names::POOLER, replicas),
     }
 }
 
@@ -254,7 +245,7 @@ fn workers(plan: &Plan, next: Next) -> Workers<Prepared> {
 /// The backups. Their volume is never removed. While another database is being made ready, that which is
 /// in use is backed up as before.
 fn backup(plan: &Plan, next: Next) -> Backup<Prepared> {
-    let claim = |volume| volume_claim::build(plan, plan.names.backups(), Component::Backup, volume);
+    let claim = |volume| volumes::claim(plan.kept(plan.names.backups(), names::BACKUP), volume);
     let former = || Child::made(plan.data.backups.as_ref().map(claim));
     let Some(backup) = plan.backup.plan() else {
         return Backup { volume: former(), cronjob: Child::Unwanted };
@@ -302,34 +293,4 @@ fn migration(plan: &Plan) -> Result<Migration<Prepared>, serde_json::Error> {
         obsolete: migration::obsolete(&facts.attempts, &hash, next),
         next,
     })
-}
-
-/// Metadata of an object that goes when its AgentFS goes.
-fn owned(plan: &Plan, name: String, component: Component) -> ObjectMeta {
-    ObjectMeta {
-        owner_references: Some(vec![plan.owner.reference()]),
-        ..free(plan, name, component)
-    }
-}
-
-/// Metadata of an object that outlives its AgentFS, unless the spec says that it does not.
-fn kept(plan: &Plan, name: String, component: Component) -> ObjectMeta {
-    match plan.deletion_policy {
-        DeletionPolicy::Retain => free(plan, name, component),
-        DeletionPolicy::Delete => owned(plan, name, component),
-    }
-}
-
-fn free(plan: &Plan, name: String, component: Component) -> ObjectMeta {
-    ObjectMeta {
-        name: Some(name),
-        namespace: Some(plan.owner.namespace.clone()),
-        labels: Some(plan.names.labels(component)),
-        ..ObjectMeta::default()
-    }
-}
-
-/// An entry of a Secret.
-fn entry(key: &str, value: &str) -> (String, ByteString) {
-    (key.to_owned(), ByteString(value.as_bytes().to_vec()))
 }

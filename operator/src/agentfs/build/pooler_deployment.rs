@@ -1,5 +1,6 @@
 //! PgBouncer, the connection pool.
 
+use super::trust;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec};
 use k8s_openapi::api::core::v1::{
     Container, KeyToPath, PodSpec, PodTemplateSpec, Probe, TCPSocketAction, Volume, VolumeMount,
@@ -7,11 +8,11 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use secrecy::ExposeSecret as _;
 
-use super::{owned, pod};
-use crate::agentfs::credentials::hash;
-use crate::agentfs::names::{Component, POOLER_PORT, SECRET_HASH};
+use crate::agentfs::names::{self, POOLER_PORT, SECRET_HASH};
 use crate::agentfs::plan::{Access, Plan, PoolerPlan};
 use crate::agentfs::pooler::{FOLDER, INI, USERLIST, ini, userlist};
+use crate::kit::digest::hash;
+use crate::kit::pod;
 
 /// How long transactions under way may take when a pod leaves: the statement timeout, and some to
 /// spare. The image's stop signal lets them end, and connections without one are closed at once.
@@ -22,17 +23,17 @@ pub(super) fn build(plan: &Plan, pooler: &PoolerPlan, access: &Access) -> Deploy
     // The certificates of the database's authority are in neither; the hash of the access has them.
     let authority = access.authority.as_ref().map(|_| access.hash.as_str());
     let hash = hash([ini.expose_secret(), userlist.expose_secret()].into_iter().chain(authority));
-    let metadata = pod::metadata(plan, &pooler.pods, Component::Pooler, [(SECRET_HASH, hash)]);
+    let metadata = pod::metadata(&plan.owner, &pooler.pods, names::POOLER, [(SECRET_HASH, hash)]);
     Deployment {
-        metadata: owned(plan, plan.names.pooler(), Component::Pooler),
+        metadata: plan.owner.owned(plan.names.pooler(), names::POOLER),
         spec: Some(DeploymentSpec {
             replicas: None,
             revision_history_limit: Some(3),
-            selector: pod::selector(plan, Component::Pooler),
+            selector: pod::selector(&plan.owner, names::POOLER),
             strategy: Some(pod::one_more_then_one_less(IntOrString::Int(1))),
             template: PodTemplateSpec {
                 metadata: Some(metadata),
-                spec: Some(pod::trusting(access.authority.as_ref(), pod_spec(plan, pooler))),
+                spec: Some(trust::trusting(access.authority.as_ref(), pod_spec(plan, pooler))),
             },
             ..DeploymentSpec::default()
         }),
@@ -45,8 +46,8 @@ fn pod_spec(plan: &Plan, pooler: &PoolerPlan) -> PodSpec {
         termination_grace_period_seconds: Some(pod::LEAVE_SLOWLY_SECONDS + DRAIN_SECONDS),
         containers: vec![container(plan, pooler)],
         volumes: Some(vec![configuration(plan)]),
-        topology_spread_constraints: Some(pod::spread(plan, &pooler.pods, Component::Pooler)),
-        ..pod::spec(plan, &pooler.pods, pod::SERVER_USER)
+        topology_spread_constraints: Some(pod::spread(&plan.owner, &pooler.pods, names::POOLER)),
+        ..pod::spec(&plan.pod_account(), &pooler.pods, pod::SERVER_USER)
     }
 }
 

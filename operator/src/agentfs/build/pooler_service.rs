@@ -2,14 +2,14 @@
 
 use k8s_openapi::api::core::v1::Service;
 
-use super::{owned, pod};
-use crate::agentfs::names::{Component, POOLER_PORT};
+use crate::agentfs::names::{self, POOLER_PORT};
 use crate::agentfs::plan::Plan;
+use crate::kit::pod;
 
 pub(super) fn build(plan: &Plan) -> Service {
     Service {
-        metadata: owned(plan, plan.names.pooler(), Component::Pooler),
-        spec: Some(pod::service(plan, Component::Pooler, "pgbouncer", POOLER_PORT)),
+        metadata: plan.owner.owned(plan.names.pooler(), names::POOLER),
+        spec: Some(pod::service(&plan.owner, names::POOLER, "pgbouncer", POOLER_PORT)),
         status: None,
     }
 }

@@ -2,14 +2,14 @@
 
 use k8s_openapi::api::core::v1::Service;
 
-use super::{owned, pod};
-use crate::agentfs::names::{Component, POSTGRES_PORT};
+use crate::agentfs::names::{self, POSTGRES_PORT};
 use crate::agentfs::plan::Plan;
+use crate::kit::pod;
 
 pub(super) fn build(plan: &Plan) -> Service {
     Service {
-        metadata: owned(plan, plan.names.postgres(), Component::Database),
-        spec: Some(pod::service(plan, Component::Database, "postgres", POSTGRES_PORT)),
+        metadata: plan.owner.owned(plan.names.postgres(), names::POSTGRES),
+        spec: Some(pod::service(&plan.owner, names::POSTGRES, "postgres", POSTGRES_PORT)),
         status: None,
     }
 }

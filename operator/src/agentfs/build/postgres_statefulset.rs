@@ -6,11 +6,11 @@ use k8s_openapi::api::core::v1::{
     Probe, Volume, VolumeMount,
 };
 
-use super::variable::env;
-use super::{owned, pod};
 use crate::agentfs::credentials::Credentials;
-use crate::agentfs::names::{Component, POSTGRES_PORT, SECRET_HASH};
+use crate::agentfs::names::{self, POSTGRES_PORT, SECRET_HASH};
 use crate::agentfs::plan::{EmbeddedPlan, Plan};
+use crate::kit::env::env;
+use crate::kit::pod;
 
 /// The user of the PostgreSQL image.
 const USER: i64 = 999;
@@ -23,9 +23,9 @@ pub(super) fn build(
     credentials: &Credentials,
 ) -> StatefulSet {
     let hashes = [(SECRET_HASH, credentials.hash())];
-    let metadata = pod::metadata(plan, &database.pods, Component::Database, hashes);
+    let metadata = pod::metadata(&plan.owner, &database.pods, names::POSTGRES, hashes);
     StatefulSet {
-        metadata: owned(plan, plan.names.postgres(), Component::Database),
+        metadata: plan.owner.owned(plan.names.postgres(), names::POSTGRES),
         spec: Some(StatefulSetSpec {
             replicas: None,
             service_name: Some(plan.names.postgres()),
@@ -33,7 +33,7 @@ pub(super) fn build(
             // with OrderedReady a broken revision would have to be deleted by hand.
             pod_management_policy: Some("Parallel".into()),
             revision_history_limit: Some(3),
-            selector: pod::selector(plan, Component::Database),
+            selector: pod::selector(&plan.owner, names::POSTGRES),
             template: PodTemplateSpec {
                 metadata: Some(metadata),
                 spec: Some(pod_spec(plan, database, credentials)),
@@ -67,7 +67,7 @@ fn pod_spec(plan: &Plan, database: &EmbeddedPlan, credentials: &Credentials) -> 
             pod::scratch("tmp", None),
             pod::scratch("shm", Some("256Mi")),
         ]),
-        ..pod::spec(plan, &database.pods, USER)
+        ..pod::spec(&plan.pod_account(), &database.pods, USER)
     }
 }
 

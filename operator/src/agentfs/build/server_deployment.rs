@@ -1,16 +1,18 @@
 //! A Deployment of the server's program: pods that are replaced so that there are never too few.
 
+use super::trust;
+use crate::kit::labels::Component;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec};
 use k8s_openapi::api::core::v1::{
     Container, EnvVar, HTTPGetAction, PodSpec, PodTemplateSpec, Probe,
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::variable::{env, secret_env};
-use super::{owned, pod};
-use crate::agentfs::names::{API_PORT, Component, DATABASE, ENVIRONMENT_HASH, SECRET_HASH};
-use crate::agentfs::plan::{Environment, Plan, PodPlan, Way};
+use crate::agentfs::names::{API_PORT, DATABASE, ENVIRONMENT_HASH, SECRET_HASH};
+use crate::agentfs::plan::{Environment, Plan, Way};
 use crate::crd::fields::Resources;
+use crate::kit::env::{env, secret_env};
+use crate::kit::pod::{self, PodPlan};
 
 /// How long a pod that leaves may take to end what is under way: the server's own 20 s, and some to spare.
 const DRAIN_SECONDS: i64 = 35;
@@ -37,21 +39,24 @@ pub(super) struct Part<'a> {
 
 pub(super) fn build(plan: &Plan, part: &Part<'_>, way: &Way, image: &str) -> Deployment {
     let hashes = [(SECRET_HASH, way.hash.clone()), (DATABASE, way.mark.clone())];
-    let mut metadata = pod::metadata(plan, part.pods, part.component, hashes);
+    let mut metadata = pod::metadata(&plan.owner, part.pods, part.component, hashes);
     if let Some(hash) = &part.environment.hash {
         metadata.annotations.get_or_insert_default().insert(ENVIRONMENT_HASH.into(), hash.clone());
     }
     Deployment {
-        metadata: owned(plan, part.name.clone(), part.component),
+        metadata: plan.owner.owned(part.name.clone(), part.component),
         spec: Some(DeploymentSpec {
             // Never here: an apply would take the number back from whoever scales.
             replicas: None,
             revision_history_limit: Some(3),
-            selector: pod::selector(plan, part.component),
+            selector: pod::selector(&plan.owner, part.component),
             strategy: Some(pod::one_more_then_one_less(part.surge.clone())),
             template: PodTemplateSpec {
                 metadata: Some(metadata),
-                spec: Some(pod::trusting(way.authority.as_ref(), pod_spec(plan, part, way, image))),
+                spec: Some(trust::trusting(
+                    way.authority.as_ref(),
+                    pod_spec(plan, part, way, image),
+                )),
             },
             ..DeploymentSpec::default()
         }),
@@ -65,8 +70,8 @@ fn pod_spec(plan: &Plan, part: &Part<'_>, way: &Way, image: &str) -> PodSpec {
         termination_grace_period_seconds: Some(leaving + DRAIN_SECONDS),
         containers: vec![container(part, way, image)],
         volumes: Some(vec![pod::scratch("tmp", None)]),
-        topology_spread_constraints: Some(pod::spread(plan, part.pods, part.component)),
-        ..pod::spec(plan, part.pods, pod::SERVER_USER)
+        topology_spread_constraints: Some(pod::spread(&plan.owner, part.pods, part.component)),
+        ..pod::spec(&plan.pod_account(), part.pods, pod::SERVER_USER)
     }
 }
 

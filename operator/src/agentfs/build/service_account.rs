@@ -3,13 +3,12 @@
 
 use k8s_openapi::api::core::v1::ServiceAccount;
 
-use super::owned;
-use crate::agentfs::names::Component;
+use crate::agentfs::names;
 use crate::agentfs::plan::Plan;
 
 pub(super) fn build(plan: &Plan) -> ServiceAccount {
     ServiceAccount {
-        metadata: owned(plan, plan.names.account(), Component::Account),
+        metadata: plan.owner.owned(plan.names.account(), names::ACCOUNT),
         automount_service_account_token: Some(false),
         ..ServiceAccount::default()
     }

@@ -4,12 +4,12 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::server_deployment::{self, Part};
-use crate::agentfs::names::Component;
+use crate::agentfs::names;
 use crate::agentfs::plan::{Plan, Way, WorkerPlan};
 
 pub(super) fn build(plan: &Plan, workers: &WorkerPlan, way: &Way, image: &str) -> Deployment {
     let part = Part {
-        component: Component::Worker,
+        component: names::WORKER,
         name: plan.names.worker(),
         command: "worker",
         environment: &workers.environment,

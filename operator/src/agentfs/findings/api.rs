@@ -4,42 +4,42 @@ use jiff::SignedDuration;
 use k8s_openapi::api::apps::v1::Deployment;
 
 use super::Facts;
-use crate::agentfs::conditions::Finding;
-use crate::agentfs::names::Component;
 use crate::agentfs::plan::Replicas;
-use crate::agentfs::pods::{self, Trouble, unpunctuated};
-use crate::agentfs::readiness::Unready;
-use crate::agentfs::reasons::Reason;
-use crate::agentfs::rollout::replica_failure;
+use crate::agentfs::{names, reasons};
 use crate::crd::agentfs::ApiStatus;
+use crate::kit::conditions::{Finding, Trouble};
+use crate::kit::pods;
+use crate::kit::readiness::Unready;
+use crate::kit::rollout::replica_failure;
+use crate::kit::sentences::unpunctuated;
 
 impl Facts<'_> {
     /// The API.
     pub(in crate::agentfs) fn api(&self) -> Finding {
         if self.plan.suspended {
             return if self.plan.api.has_pods {
-                Finding::waiting(Reason::Stopping, "The API answers its last requests")
+                Finding::waiting(reasons::STOPPING, "The API answers its last requests")
             } else {
-                Finding::not(Reason::Suspended, "The API is stopped.")
+                Finding::not(reasons::SUSPENDED, "The API is stopped.")
             };
         }
         let Some(deployment) = &self.children.api.deployment else {
-            return Finding::waiting(Reason::AwaitingSchema, "The API waits for the schema");
+            return Finding::waiting(reasons::AWAITING_SCHEMA, "The API waits for the schema");
         };
         let ApiStatus { ready, desired, url, .. } = self.counts;
         if *desired == 0 && self.plan.api.replicas == Replicas::Fixed(0) {
             return Finding::not(
-                Reason::ScaledToZero,
+                reasons::SCALED_TO_ZERO,
                 "spec.api.replicas is 0, so nothing answers. Set it to 1 or more.",
             );
         }
         if ready >= desired {
-            return Finding::fine(Reason::Serving, format!("{desired} API pods answer at {url}."));
+            return Finding::fine(reasons::SERVING, format!("{desired} API pods answer at {url}."));
         }
         match self.api_trouble(deployment) {
             Some(trouble) => Finding::Wrong(trouble),
             None => Finding::waiting(
-                Reason::Starting,
+                reasons::STARTING,
                 format!("{ready} of {desired} API pods are ready"),
             ),
         }
@@ -49,7 +49,7 @@ impl Facts<'_> {
     pub(super) fn api_trouble(&self, deployment: &Deployment) -> Option<Trouble> {
         let unready = self.observed.unready.as_ref();
         let said = unready.map(|unready| self.said_by_pod("API", unready));
-        pods::trouble(&self.observed.pods_of(Component::Api))
+        pods::trouble(&self.observed.pods_of(names::API))
             .or(said)
             .or_else(|| replica_failure(deployment))
     }
@@ -57,9 +57,9 @@ impl Facts<'_> {
     /// What a pod says of itself; `who` it belongs to.
     pub(super) fn said_by_pod(&self, who: &str, unready: &Unready) -> Trouble {
         let Unready { reason, message } = unready;
-        let reason = Reason::of_api_pod(reason);
+        let reason = reasons::of_api_pod(reason);
         let check = match reason {
-            Reason::DatabaseUnreachable => {
+            reasons::DATABASE_UNREACHABLE => {
                 format!("{}{}", self.check_the_secret(), self.ask_the_pooler())
             }
             _ => String::new(),
@@ -83,7 +83,7 @@ impl Facts<'_> {
         }
         let said = active.message.as_deref().unwrap_or("it does not say why");
         Some(Trouble::new(
-            Reason::AutoscalingFailed,
+            reasons::AUTOSCALING_FAILED,
             format!("The autoscaler does not know the pods' CPU use: {}", unpunctuated(said)),
             "Check that metrics-server runs (kubectl top pods); until then the number of pods stays \
              as it is.",

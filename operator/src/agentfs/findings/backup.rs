@@ -1,24 +1,25 @@
 //! What is found of the backups.
 
+use crate::kit::volumes::volume_trouble;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::{CronJob, CronJobStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
 use super::Facts;
-use crate::agentfs::conditions::{Finding, clock};
-use crate::agentfs::names::Component;
 use crate::agentfs::plan::BackupPlan;
-use crate::agentfs::pods::{self, Trouble, unpunctuated};
-use crate::agentfs::reasons::Reason;
+use crate::agentfs::{names, reasons};
 use crate::crd::agentfs::BackupStatus;
+use crate::kit::conditions::{Finding, Trouble, clock};
+use crate::kit::pods;
+use crate::kit::sentences::unpunctuated;
 
 impl Facts<'_> {
     /// Whether backups will be made.
     pub(in crate::agentfs) fn backups_scheduled(&self) -> Option<Finding> {
         let backup = self.plan.backup.plan()?;
         if let Some(reason) = self.backups_paused(backup) {
-            return Some(Finding::not(Reason::Suspended, reason));
+            return Some(Finding::not(reasons::SUSPENDED, reason));
         }
         if self.children.backup.cronjob.is_none() {
             let (reason, what) = self.awaited();
@@ -29,7 +30,7 @@ impl Facts<'_> {
         }
         let (name, spec) = (self.plan.names.backup(), &backup.spec);
         Some(Finding::fine(
-            Reason::Scheduled,
+            reasons::SCHEDULED,
             format!(
                 "The CronJob {name} makes backups at \"{}\" ({}).",
                 spec.schedule, spec.time_zone
@@ -41,7 +42,7 @@ impl Facts<'_> {
     fn backup_volume_trouble(&self) -> Option<Trouble> {
         let claim = self.children.backup.volume.as_ref()?;
         let said = self.observed.warnings.get(&claim.name_any());
-        pods::volume_trouble(claim, said, "spec.backup.volume")
+        volume_trouble(claim, said, "spec.backup.volume")
     }
 
     fn backups_paused(&self, backup: &BackupPlan) -> Option<&'static str> {
@@ -58,13 +59,13 @@ impl Facts<'_> {
     pub(in crate::agentfs) fn backup_fresh(&self) -> Option<Finding> {
         let backup = self.plan.backup.plan()?;
         let Some(cronjob) = self.children.backup.cronjob.as_ref() else {
-            return Some(Finding::unknown(Reason::NoBackupYet, "No backup was made yet."));
+            return Some(Finding::unknown(reasons::NO_BACKUP_YET, "No backup was made yet."));
         };
         let last = status(cronjob).and_then(|status| moment(status.last_successful_time.as_ref()));
         if let Some(reason) = self.backups_paused(backup) {
             let last = last.map(|at| format!(" The last one succeeded at {}.", clock(at)));
             return Some(Finding::not(
-                Reason::Suspended,
+                reasons::SUSPENDED,
                 format!("{reason}{}", last.unwrap_or_default()),
             ));
         }
@@ -76,14 +77,15 @@ impl Facts<'_> {
             return Some(Finding::Wrong(trouble));
         }
         Some(match last {
-            Some(at) => {
-                Finding::fine(Reason::Fresh, format!("The last backup succeeded at {}.", clock(at)))
-            }
+            Some(at) => Finding::fine(
+                reasons::FRESH,
+                format!("The last backup succeeded at {}.", clock(at)),
+            ),
             None if is_active(cronjob) => {
-                Finding::unknown(Reason::BackingUp, "The first backup is being made.")
+                Finding::unknown(reasons::BACKING_UP, "The first backup is being made.")
             }
             None => Finding::unknown(
-                Reason::NoBackupYet,
+                reasons::NO_BACKUP_YET,
                 format!("The first backup is made at \"{}\".", backup.spec.schedule),
             ),
         })
@@ -91,7 +93,7 @@ impl Facts<'_> {
 
     /// What keeps the backup that is under way from being made, or why the last one was not.
     fn backup_trouble(&self, cronjob: &CronJob, last: Option<Timestamp>) -> Option<Trouble> {
-        let pods = self.observed.pods_of(Component::Backup);
+        let pods = self.observed.pods_of(names::BACKUP);
         if is_active(cronjob) {
             return pods::trouble(&pods);
         }
@@ -107,7 +109,7 @@ impl Facts<'_> {
             |last| format!("The last success was at {}", clock(last)),
         );
         Some(Trouble::new(
-            Reason::BackupFailed,
+            reasons::BACKUP_FAILED,
             format!("The backup of {} failed: {}", clock(scheduled), unpunctuated(&words)),
             format!(
                 "{before}. The next one is made by the schedule; to make one now: kubectl create job -n {} \
@@ -130,7 +132,7 @@ impl Facts<'_> {
             return None;
         }
         Some(Trouble::new(
-            Reason::BackupOverdue,
+            reasons::BACKUP_OVERDUE,
             format!(
                 "No backup has succeeded after {}, and the newest is to be at most {hours} hours old",
                 clock(since)

@@ -1,14 +1,14 @@
 //! What is found of the database.
 
+use crate::kit::volumes::volume_trouble;
 use kube::ResourceExt as _;
 
 use super::Facts;
-use crate::agentfs::conditions::Finding;
 use crate::agentfs::migration::Next;
-use crate::agentfs::names::Component;
 use crate::agentfs::plan::DatabasePlan;
-use crate::agentfs::pods;
-use crate::agentfs::reasons::Reason;
+use crate::agentfs::{names, reasons};
+use crate::kit::conditions::Finding;
+use crate::kit::pods;
 
 impl Facts<'_> {
     /// The database.
@@ -25,21 +25,21 @@ impl Facts<'_> {
         let status = set.and_then(|set| set.status.as_ref());
         if self.plan.suspended {
             return if status.is_some_and(|status| status.replicas > 0) {
-                Finding::waiting(Reason::Stopping, "PostgreSQL stops when the API has stopped")
+                Finding::waiting(reasons::STOPPING, "PostgreSQL stops when the API has stopped")
             } else {
-                Finding::not(Reason::Suspended, "PostgreSQL is stopped; its volume is kept.")
+                Finding::not(reasons::SUSPENDED, "PostgreSQL is stopped; its volume is kept.")
             };
         }
         if status.and_then(|status| status.ready_replicas).unwrap_or(0) >= 1 {
-            return Finding::fine(Reason::Running, "PostgreSQL takes connections.");
+            return Finding::fine(reasons::RUNNING, "PostgreSQL takes connections.");
         }
-        let pods = self.observed.pods_of(Component::Database);
+        let pods = self.observed.pods_of(names::POSTGRES);
         let said = |name: &str| self.observed.warnings.get(name);
         let volume = database.volume.as_ref();
         let trouble = volume
             .and_then(|volume| {
                 let field = "spec.database.embedded.storage";
-                pods::volume_trouble(volume, said(&volume.name_any()), field)
+                volume_trouble(volume, said(&volume.name_any()), field)
             })
             .or_else(|| pods::trouble(&pods))
             .or_else(|| {
@@ -48,7 +48,7 @@ impl Facts<'_> {
             });
         match trouble {
             Some(trouble) => Finding::Wrong(trouble),
-            None => Finding::waiting(Reason::Starting, "PostgreSQL is starting"),
+            None => Finding::waiting(reasons::STARTING, "PostgreSQL is starting"),
         }
     }
 
@@ -56,26 +56,26 @@ impl Facts<'_> {
     fn external(&self) -> Finding {
         let Some(access) = &self.plan.access else {
             return Finding::waiting(
-                Reason::AwaitingCredentials,
+                reasons::AWAITING_CREDENTIALS,
                 "The database's URL is not known, so nothing connects to it",
             );
         };
         if let Some(unready) = &self.observed.unready
-            && Reason::of_api_pod(&unready.reason) == Reason::DatabaseUnreachable
+            && reasons::of_api_pod(&unready.reason) == reasons::DATABASE_UNREACHABLE
         {
             return Finding::Wrong(self.said_by_pod("API", unready));
         }
         let at = access.url.endpoint();
         if self.plan.suspended {
-            return Finding::not(Reason::Suspended, format!("Nothing connects to {at}."));
+            return Finding::not(reasons::SUSPENDED, format!("Nothing connects to {at}."));
         }
         let migrated = matches!(self.children.migration.next, Next::Done { .. });
         if migrated {
             let who = if self.counts.ready >= 1 { "API" } else { "migration" };
             let left = self.volume_left();
-            return Finding::fine(Reason::Reachable, format!("The {who} reached {at}.{left}"));
+            return Finding::fine(reasons::REACHABLE, format!("The {who} reached {at}.{left}"));
         }
-        Finding::waiting(Reason::NotReachedYet, format!("Nothing has reached {at} yet"))
+        Finding::waiting(reasons::NOT_REACHED_YET, format!("Nothing has reached {at} yet"))
     }
 
     /// What an embedded database left that was in use before.

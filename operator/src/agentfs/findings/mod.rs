@@ -7,17 +7,19 @@ mod pooler;
 mod schema;
 mod worker;
 
+use crate::kit::reasons::Reason;
 use k8s_openapi::api::apps::v1::Deployment;
 
-use super::build::{Applied, Children};
-use super::conditions::Finding;
+use super::build::Children;
 use super::observe::Observed;
-use super::obstacles::{Obstacle, Problem};
 use super::plan::{DatabasePlan, Plan};
-use super::pods::{Trouble, unpunctuated};
-use super::reasons::Reason;
-use super::rollout::is_rolled_out;
+use super::reasons;
 use crate::crd::agentfs::ApiStatus;
+use crate::kit::conditions::{Finding, Trouble};
+use crate::kit::desired::Applied;
+use crate::kit::obstacles::{Obstacle, Problem};
+use crate::kit::rollout::is_rolled_out;
+use crate::kit::sentences::unpunctuated;
 
 /// Everything that findings are made from.
 #[derive(Clone, Copy)]
@@ -38,19 +40,18 @@ impl Facts<'_> {
         };
         let admin_key = self.plan.names.admin_key();
         Finding::fine(
-            Reason::Present,
+            reasons::PRESENT,
             format!("The Secrets {database} and {admin_key} can be used."),
         )
     }
 
     /// What has to come before anything works on the database, when nothing may.
     fn awaited(&self) -> (Reason, &'static str) {
-        let in_use =
-            |obstacle: &Obstacle| matches!(obstacle.problem, Problem::DatabaseInUse { .. });
+        let in_use = |obstacle: &Obstacle| matches!(&obstacle.problem, Problem::Other(trouble) if trouble.reason == reasons::DATABASE_IN_USE);
         if self.plan.obstacles.iter().any(in_use) {
-            (Reason::AwaitingDatabase, "the database")
+            (reasons::AWAITING_DATABASE, "the database")
         } else {
-            (Reason::AwaitingCredentials, "the Secrets")
+            (reasons::AWAITING_CREDENTIALS, "the Secrets")
         }
     }
 
@@ -116,14 +117,14 @@ impl Facts<'_> {
             if let Some(deployment) = deployment.as_ref().filter(|of| !is_rolled_out(of)) {
                 return match trouble(self, deployment) {
                     Some(trouble) => Finding::Wrong(trouble),
-                    None => Finding::fine(Reason::RollingOut, what),
+                    None => Finding::fine(reasons::ROLLING_OUT, what),
                 };
             }
         }
         if let Some(trouble) = self.autoscaler_trouble() {
             return Finding::Wrong(trouble);
         }
-        Finding::not(Reason::Settled, "Everything is as the spec asks.")
+        Finding::not(reasons::SETTLED, "Everything is as the spec asks.")
     }
 
     /// Whether everything is well: the first of `others` that is not says why not.
@@ -131,14 +132,14 @@ impl Facts<'_> {
         let wrong = others.iter().find(|f| f.is_wrong());
         if wrong.is_none() && self.plan.suspended {
             return Finding::not(
-                Reason::Suspended,
+                reasons::SUSPENDED,
                 "spec.suspend is true: nothing runs, and all data is kept. Set it to false to go on.",
             );
         }
         match wrong.or_else(|| others.iter().find(|f| !f.is_fine())) {
             Some(finding) => (*finding).clone(),
             None => {
-                Finding::fine(Reason::Ready, format!("The API answers at {}.", self.counts.url))
+                Finding::fine(reasons::READY, format!("The API answers at {}.", self.counts.url))
             }
         }
     }

@@ -3,12 +3,11 @@
 use k8s_openapi::api::apps::v1::Deployment;
 
 use super::Facts;
-use crate::agentfs::conditions::Finding;
-use crate::agentfs::names::Component;
 use crate::agentfs::plan::Part;
-use crate::agentfs::pods::{self, Trouble};
-use crate::agentfs::reasons::Reason;
-use crate::agentfs::rollout::replica_failure;
+use crate::agentfs::{names, reasons};
+use crate::kit::conditions::{Finding, Trouble};
+use crate::kit::pods;
+use crate::kit::rollout::replica_failure;
 
 impl Facts<'_> {
     /// The connection pool, where there is one.
@@ -18,7 +17,7 @@ impl Facts<'_> {
             // An obstacle tells why.
             Part::Barred => {
                 let unknown = "The connection pool's Secret was not read.";
-                return Some(Finding::unknown(Reason::NotSeenYet, unknown));
+                return Some(Finding::unknown(reasons::NOT_SEEN_YET, unknown));
             }
             Part::On(_) => {}
         }
@@ -27,11 +26,11 @@ impl Facts<'_> {
         if self.plan.suspended {
             return Some(if status.and_then(|s| s.replicas).unwrap_or(0) > 0 {
                 Finding::waiting(
-                    Reason::Stopping,
+                    reasons::STOPPING,
                     "The connection pool stops when the API has stopped",
                 )
             } else {
-                Finding::not(Reason::Suspended, "The connection pool is stopped.")
+                Finding::not(reasons::SUSPENDED, "The connection pool is stopped.")
             });
         }
         let Some(deployment) = deployment else {
@@ -43,18 +42,18 @@ impl Facts<'_> {
         if ready >= 1 {
             let desired = deployment.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1);
             return Some(Finding::fine(
-                Reason::Serving,
+                reasons::SERVING,
                 format!("{ready} of {desired} pods of the connection pool take connections."),
             ));
         }
         Some(match self.pooler_trouble(deployment) {
             Some(trouble) => Finding::Wrong(trouble),
-            None => Finding::waiting(Reason::Starting, "The connection pool is starting"),
+            None => Finding::waiting(reasons::STARTING, "The connection pool is starting"),
         })
     }
 
     pub(super) fn pooler_trouble(&self, deployment: &Deployment) -> Option<Trouble> {
-        let pods = self.observed.pods_of(Component::Pooler);
+        let pods = self.observed.pods_of(names::POOLER);
         pods::trouble(&pods).or_else(|| replica_failure(deployment))
     }
 }

@@ -4,11 +4,11 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 
 use super::Facts;
-use crate::agentfs::conditions::Finding;
 use crate::agentfs::migration::Next;
-use crate::agentfs::names::Component;
-use crate::agentfs::pods::{self, Trouble, unpunctuated};
-use crate::agentfs::reasons::Reason;
+use crate::agentfs::{names, reasons};
+use crate::kit::conditions::{Finding, Trouble};
+use crate::kit::pods;
+use crate::kit::sentences::unpunctuated;
 
 impl Facts<'_> {
     /// The schema.
@@ -17,14 +17,14 @@ impl Facts<'_> {
         match migration.next {
             Next::AwaitDatabase | Next::Run { .. } | Next::Pause { .. } if self.plan.suspended => {
                 return Finding::not(
-                    Reason::Suspended,
+                    reasons::SUSPENDED,
                     "The migration waits until spec.suspend is false.",
                 );
             }
             Next::Done { .. } => {
                 let image = &self.plan.images.server;
                 return Finding::fine(
-                    Reason::Migrated,
+                    reasons::MIGRATED,
                     format!("The schema is what the image {image} needs."),
                 );
             }
@@ -34,7 +34,7 @@ impl Facts<'_> {
             }
             Next::AwaitDatabase => {
                 return Finding::waiting(
-                    Reason::AwaitingDatabase,
+                    reasons::AWAITING_DATABASE,
                     "The schema waits for the database",
                 );
             }
@@ -42,7 +42,7 @@ impl Facts<'_> {
         }
         match self.migration_trouble() {
             Some(trouble) => Finding::Wrong(trouble),
-            None => Finding::waiting(Reason::Migrating, "The schema is being migrated"),
+            None => Finding::waiting(reasons::MIGRATING, "The schema is being migrated"),
         }
     }
 
@@ -52,7 +52,7 @@ impl Facts<'_> {
             let job = pod.labels().get("batch.kubernetes.io/job-name");
             job.is_some_and(|job| migration.obsolete.contains(job))
         };
-        let mut pods = self.observed.pods_of(Component::Migration);
+        let mut pods = self.observed.pods_of(names::MIGRATE);
         pods.retain(|pod| !is_of_obsolete(pod));
         let failed = || {
             let words = pods::last_words(&pods).or_else(|| {
@@ -60,7 +60,7 @@ impl Facts<'_> {
                     .then(|| "its pod is gone without a word".to_owned())
             })?;
             Some(Trouble::new(
-                Reason::MigrationFailed,
+                reasons::MIGRATION_FAILED,
                 format!("The migration of the schema failed: {}", unpunctuated(&words)),
                 format!(
                     "It is tried again by itself; the API goes on with what it has.{}",

@@ -3,49 +3,48 @@
 use k8s_openapi::api::apps::v1::Deployment;
 
 use super::Facts;
-use crate::agentfs::conditions::Finding;
-use crate::agentfs::names::Component;
 use crate::agentfs::plan::Part;
-use crate::agentfs::pods::{self, Trouble};
-use crate::agentfs::reasons::Reason;
-use crate::agentfs::rollout::replica_failure;
+use crate::agentfs::{names, reasons};
 use crate::crd::agentfs::WorkerStatus;
+use crate::kit::conditions::{Finding, Trouble};
+use crate::kit::pods;
+use crate::kit::rollout::replica_failure;
 
 impl Facts<'_> {
     /// The workers, where there are any.
     pub(in crate::agentfs) fn workers(&self) -> Option<Finding> {
         let counts = self.worker_counts()?;
         if self.plan.suspended {
-            return Some(if self.observed.pods_of(Component::Worker).is_empty() {
-                Finding::not(Reason::Suspended, "The workers are stopped.")
+            return Some(if self.observed.pods_of(names::WORKER).is_empty() {
+                Finding::not(reasons::SUSPENDED, "The workers are stopped.")
             } else {
-                Finding::waiting(Reason::Stopping, "The workers finish what is under way")
+                Finding::waiting(reasons::STOPPING, "The workers finish what is under way")
             });
         }
         let Some(deployment) = &self.children.workers.deployment else {
             return Some(match self.plan.workers {
                 Part::Barred => Finding::waiting(
-                    Reason::AwaitingCredentials,
+                    reasons::AWAITING_CREDENTIALS,
                     "The workers wait for the Secret of spec.embeddings",
                 ),
-                _ => Finding::waiting(Reason::AwaitingSchema, "The workers wait for the schema"),
+                _ => Finding::waiting(reasons::AWAITING_SCHEMA, "The workers wait for the schema"),
             });
         };
         let WorkerStatus { ready, desired, .. } = counts;
         if desired == 0 {
             return Some(Finding::fine(
-                Reason::ScaledToZero,
+                reasons::SCALED_TO_ZERO,
                 "spec.worker.replicas is 0: nothing is embedded, and what is written waits.",
             ));
         }
         if ready >= desired {
             let sentence = format!("{desired} worker pods embed what is written.");
-            return Some(Finding::fine(Reason::Serving, sentence));
+            return Some(Finding::fine(reasons::SERVING, sentence));
         }
         Some(match self.worker_trouble(deployment) {
             Some(trouble) => Finding::Wrong(trouble),
             None => Finding::waiting(
-                Reason::Starting,
+                reasons::STARTING,
                 format!("{ready} of {desired} worker pods are ready"),
             ),
         })
@@ -66,7 +65,7 @@ impl Facts<'_> {
 
     pub(super) fn worker_trouble(&self, deployment: &Deployment) -> Option<Trouble> {
         let said = self.observed.unready_worker.as_ref();
-        pods::trouble(&self.observed.pods_of(Component::Worker))
+        pods::trouble(&self.observed.pods_of(names::WORKER))
             .or_else(|| Some(self.said_by_pod("worker", said?)))
             .or_else(|| replica_failure(deployment))
     }

@@ -1,19 +1,25 @@
 //! The database to be, and the way to it.
 
+use crate::agentfs::reasons;
+use crate::kit::conditions::Trouble;
+use crate::kit::digest;
+use crate::kit::pod::PodPlan;
+use crate::kit::volumes::VolumePlan;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 
-use super::{Invalid, amounts_are_fit, kept_secret, pod_plan, volume_plan};
 use crate::agentfs::conditions::{CREDENTIALS_READY, DATABASE_READY};
-use crate::agentfs::credentials::{self, Credentials, EXAMPLE_URL, Unusable};
+use crate::agentfs::credentials::{self, Credentials, EXAMPLE_URL};
 use crate::agentfs::database_url::DatabaseUrl;
 use crate::agentfs::names::{Names, POSTGRES_PORT};
 use crate::agentfs::observe::Observed;
-use crate::agentfs::obstacles::{Obstacle, Problem};
-use crate::agentfs::ownership::Owner;
 use crate::agentfs::plan::{Access, Authority, DatabasePlan, EmbeddedPlan};
 use crate::agentfs::pooler;
 use crate::crd::agentfs::{AgentFSSpec, Embedded, External};
+use crate::kit::obstacles::{Obstacle, Problem, kept_secret};
+use crate::kit::ownership::Owner;
+use crate::kit::secrets::Unusable;
+use crate::kit::validation::{Invalid, amounts_are_fit};
 
 /// The field that names the Secret of an external database.
 const SECRET_REF: &str = "spec.database.external.secretRef";
@@ -60,10 +66,11 @@ fn embedded_plan(
     amounts_are_fit("spec.database.embedded.resources", embedded.resources.as_ref())?;
     let size = "spec.database.embedded.storage.size";
     Ok(EmbeddedPlan {
-        volume: volume_plan(size, &embedded.storage, observed.volume.as_ref())?,
+        volume: VolumePlan::wanted(size, &embedded.storage, observed.volume.as_ref())?,
         resources: embedded.resources.clone(),
-        pods: pod_plan("spec.database.embedded.affinity", &embedded.pods)?,
+        pods: PodPlan::of("spec.database.embedded.affinity", &embedded.pods)?,
         credentials: kept_secret(
+            CREDENTIALS_READY,
             observed.credentials.as_ref(),
             names.credentials(),
             obstacles,
@@ -123,7 +130,11 @@ fn external_access(
     let mut claims = observed.claims.iter();
     if let Some(claim) = claims.find(|claim| claim.comes_first && claim.identity == identity) {
         let database = format!("{}/{}", url.endpoint(), url.database);
-        let problem = Problem::DatabaseInUse { database, by: claim.by.clone() };
+        let problem = Problem::Other(Trouble::new(
+            reasons::DATABASE_IN_USE,
+            format!("The database {database} is in use by the AgentFS {}", claim.by),
+            "Give each AgentFS a database of its own (CREATE DATABASE), or delete the other one.",
+        ));
         obstacles.push(Obstacle { of: DATABASE_READY, problem });
         return None;
     }
@@ -143,7 +154,7 @@ fn client_of(
         let (url, hash) = credentials::database_url(secret, key)?;
         let Some(authority) = &external.ca_key else { return Ok((url, hash)) };
         let certificates = credentials::certificates(secret, authority)?;
-        Ok((url, credentials::hash([hash.as_str(), certificates.as_str()])))
+        Ok((url, digest::hash([hash.as_str(), certificates.as_str()])))
     };
     let (url, hash) = read().map_err(|unusable| {
         (

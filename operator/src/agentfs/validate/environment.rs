@@ -1,16 +1,17 @@
 //! What the pods of the server are told by variables.
 
+use crate::kit::secrets;
 use k8s_openapi::api::core::v1::EnvVar;
 
-use crate::agentfs::build::variable::{env, secret_env};
 use crate::agentfs::conditions::CREDENTIALS_READY;
-use crate::agentfs::credentials::{self, Unusable};
 use crate::agentfs::observe::Observed;
-use crate::agentfs::obstacles::{Obstacle, Problem};
-use crate::agentfs::ownership::Owner;
 use crate::agentfs::plan::{Environment, Part, Told};
 use crate::agentfs::references::References;
 use crate::crd::agentfs::{AgentFSSpec, KeyRef, OpenAi};
+use crate::kit::env::{env, secret_env};
+use crate::kit::obstacles::{Obstacle, Problem};
+use crate::kit::ownership::Owner;
+use crate::kit::secrets::Unusable;
 
 /// The field that names the Secret of the provider of embeddings.
 const SECRET_REF: &str = "spec.embeddings.openAI.secretRef";
@@ -56,7 +57,7 @@ fn key_problem(key: &KeyRef, owner: &Owner, observed: &Observed) -> Option<Probl
             ),
         });
     };
-    let unusable: Unusable = credentials::text(secret, key).err()?;
+    let unusable: Unusable = secrets::text(secret, key).err()?;
     Some(Problem::SecretUnusable {
         secret: name.clone(),
         unusable,

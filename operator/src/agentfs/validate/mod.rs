@@ -7,36 +7,25 @@ mod environment;
 mod pooler;
 mod worker;
 
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
-
 use super::conditions::CREDENTIALS_READY;
-use super::credentials::{AdminKey, Credentials, Unusable};
+use crate::kit::labels::Component;
+use crate::kit::obstacles::kept_secret;
+use crate::kit::pod::PodPlan;
+use crate::kit::validation::{Invalid, amounts_are_fit};
+use k8s_openapi::api::apps::v1::Deployment;
+
+use super::credentials::{AdminKey, Credentials};
 use super::migration::attempts;
-use super::names::{Component, DATABASE, Names};
+use super::names::{self, DATABASE, Names};
 use super::observe::Observed;
-use super::obstacles::{Obstacle, Problem};
-use super::ownership::Owner;
-use super::plan::{
-    ApiPlan, Data, DatabasePlan, Live, Plan, PodPlan, Replicas, SchemaFacts, VolumePlan,
-};
-use super::pods;
-use super::rollout::is_rolled_out;
+use super::plan::{ApiPlan, Data, DatabasePlan, Live, Plan, Replicas, SchemaFacts};
 use crate::crd::AgentFS;
 use crate::crd::agentfs::AgentFSSpec;
-use crate::crd::fields::{Affinity, PodSettings, Resources, Storage};
+use crate::kit::ownership::Owner;
+use crate::kit::pods;
+use crate::kit::rollout::is_rolled_out;
+use crate::kit::volumes::VolumePlan;
 use crate::process::settings::Images;
-
-/// A field of the spec is wrong. The API server refuses most of these already. Nothing is changed
-/// until it is right.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: {problem}")]
-pub struct Invalid {
-    /// The field's path.
-    pub field: &'static str,
-    /// What is wrong with it, and what would be right.
-    pub problem: String,
-}
 
 /// Makes the plan for `agentfs`, which is `owner`, given what was seen.
 pub fn validate(
@@ -52,6 +41,7 @@ pub fn validate(
     amounts_are_fit("spec.api.resources", spec.api.resources.as_ref())?;
     let (database, access) = database::plan(spec, &owner, observed, &mut obstacles)?;
     let admin_key = kept_secret(
+        CREDENTIALS_READY,
         observed.admin_key.as_ref(),
         names.admin_key(),
         &mut obstacles,
@@ -65,7 +55,7 @@ pub fn validate(
         };
     let embeddings = environment::embeddings(spec, &owner, observed, &mut obstacles);
     let extra_env = spec.api.extra_env.iter().cloned();
-    let has_pods = !observed.pods_of(Component::Api).is_empty();
+    let has_pods = !observed.pods_of(names::API).is_empty();
     let pooling = pooler::plan(&spec.pooler, &names, observed, &obstacles)?;
     Ok(Plan {
         owner,
@@ -83,12 +73,12 @@ pub fn validate(
             resources: spec.api.resources.clone(),
             environment: environment::of_api(spec, &embeddings, &observed.references),
             migration_environment: extra_env.map(environment::without_empty_value).collect(),
-            pods: pod_plan("spec.api.affinity", &spec.api.pods)?,
-            live: observed.api.as_ref().and_then(|api| live(api, Component::Api)),
+            pods: PodPlan::of("spec.api.affinity", &spec.api.pods)?,
+            live: observed.api.as_ref().and_then(|api| live(api, names::API)),
             has_pods,
         },
         workers: worker::plan(spec, &embeddings, observed)?,
-        live_workers: observed.workers.as_ref().and_then(|of| live(of, Component::Worker)),
+        live_workers: observed.workers.as_ref().and_then(|of| live(of, names::WORKER)),
         backup: backup::plan(&spec.backup, observed)?,
         data: Data {
             volume: observed.volume.as_ref().and_then(VolumePlan::of),
@@ -99,8 +89,8 @@ pub fn validate(
             backups: observed.backups.as_ref().and_then(VolumePlan::of),
         },
         has_clients: has_pods
-            || !observed.pods_of(Component::Worker).is_empty()
-            || observed.pods_of(Component::Backup).into_iter().any(pods::runs),
+            || !observed.pods_of(names::WORKER).is_empty()
+            || observed.pods_of(names::BACKUP).into_iter().any(pods::runs),
         database,
         access,
         pooling,
@@ -127,83 +117,6 @@ fn name_is_fit(name: &str) -> Result<(), Invalid> {
                   ending with a letter or digit"
             .into(),
     })
-}
-
-fn amounts_are_fit(field: &'static str, resources: Option<&Resources>) -> Result<(), Invalid> {
-    let Some(resources) = resources else { return Ok(()) };
-    match resources.requests.iter().chain(&resources.limits).find(|(_, amount)| !amount.is_valid())
-    {
-        Some((name, amount)) => Err(Invalid {
-            field,
-            problem: format!(
-                "{name} {:?} is not an amount; examples: 250m, 512Mi",
-                amount.as_str()
-            ),
-        }),
-        None => Ok(()),
-    }
-}
-
-fn pod_plan(field: &'static str, settings: &PodSettings) -> Result<PodPlan, Invalid> {
-    let affinity = settings.affinity.as_ref().map(Affinity::parsed).transpose();
-    let affinity = affinity.map_err(|problem| Invalid {
-        field,
-        problem: format!("{problem}; kubectl explain pod.spec.affinity tells what there is"),
-    })?;
-    Ok(PodPlan { settings: settings.clone(), affinity })
-}
-
-/// A volume as the spec wants it, `field` being its size. One that is there keeps its class and never
-/// shrinks, so that an AgentFS that is made again finds its data whatever its manifest says of the size.
-fn volume_plan(
-    field: &'static str,
-    wanted: &Storage,
-    live: Option<&PersistentVolumeClaim>,
-) -> Result<VolumePlan, Invalid> {
-    if !wanted.size.is_valid() {
-        return Err(Invalid {
-            field,
-            problem: format!("{:?} is not a size; example: 10Gi", wanted.size.as_str()),
-        });
-    }
-    let Some(held) = live.and_then(VolumePlan::of) else {
-        return Ok(VolumePlan {
-            size: wanted.size.clone(),
-            storage_class: wanted.storage_class_name.clone(),
-        });
-    };
-    let is_larger = held.size.compare(&wanted.size) == Some(std::cmp::Ordering::Greater);
-    let size = if is_larger { held.size } else { wanted.size.clone() };
-    Ok(VolumePlan { size, storage_class: held.storage_class })
-}
-
-/// What a Secret of ours holds, or what it shall hold where there is none. One that is there and
-/// cannot be read, or is somebody else's, is an obstacle.
-fn kept_secret<T>(
-    live: Option<&Secret>,
-    name: String,
-    obstacles: &mut Vec<Obstacle>,
-    read: impl Fn(&Secret) -> Result<T, Unusable>,
-    make: impl Fn() -> T,
-) -> Option<T> {
-    let Some(secret) = live else {
-        let barred = obstacles.iter().any(|obstacle| obstacle.bars("Secret", &name));
-        return (!barred).then(make);
-    };
-    match read(secret) {
-        Ok(content) => Some(content),
-        Err(unusable) => {
-            obstacles.push(Obstacle {
-                of: CREDENTIALS_READY,
-                problem: Problem::SecretUnusable {
-                    secret: name,
-                    unusable,
-                    remedy: "Correct it, or delete the Secret: the operator then makes a new one.",
-                },
-            });
-            None
-        }
-    }
 }
 
 /// An autoscaler of somebody else counts where the spec asks for none.

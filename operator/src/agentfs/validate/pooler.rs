@@ -1,12 +1,13 @@
 //! The connection pool to be.
 
-use super::{Invalid, amounts_are_fit, pod_plan};
 use crate::agentfs::credentials::Credentials;
 use crate::agentfs::names::Names;
 use crate::agentfs::observe::Observed;
-use crate::agentfs::obstacles::Obstacle;
 use crate::agentfs::plan::{Part, PoolerPlan};
 use crate::crd::agentfs::Pooler;
+use crate::kit::obstacles::Obstacle;
+use crate::kit::pod::PodPlan;
+use crate::kit::validation::{Invalid, amounts_are_fit};
 
 /// What is there of the pool's configuration is made anew where it is not as it was made, so it is
 /// never an obstacle, unless it is somebody else's.
@@ -17,7 +18,7 @@ pub(super) fn plan(
     obstacles: &[Obstacle],
 ) -> Result<Part<PoolerPlan>, Invalid> {
     amounts_are_fit("spec.pooler.resources", spec.resources.as_ref())?;
-    let pods = pod_plan("spec.pooler.affinity", &spec.pods)?;
+    let pods = PodPlan::of("spec.pooler.affinity", &spec.pods)?;
     if !spec.enabled {
         return Ok(Part::Off);
     }

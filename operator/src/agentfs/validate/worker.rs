@@ -1,10 +1,11 @@
 //! The workers to be.
 
 use super::environment::{Embeddings, of_workers};
-use super::{Invalid, amounts_are_fit, pod_plan};
 use crate::agentfs::observe::Observed;
 use crate::agentfs::plan::{Part, WorkerPlan};
 use crate::crd::agentfs::AgentFSSpec;
+use crate::kit::pod::PodPlan;
+use crate::kit::validation::{Invalid, amounts_are_fit};
 
 /// There are workers where somebody makes embeddings.
 pub(super) fn plan(
@@ -14,7 +15,7 @@ pub(super) fn plan(
 ) -> Result<Part<WorkerPlan>, Invalid> {
     let worker = &spec.worker;
     amounts_are_fit("spec.worker.resources", worker.resources.as_ref())?;
-    let pods = pod_plan("spec.worker.affinity", &worker.pods)?;
+    let pods = PodPlan::of("spec.worker.affinity", &worker.pods)?;
     Ok(match embeddings {
         Part::Off => Part::Off,
         Part::Barred => Part::Barred,

@@ -2,10 +2,11 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 
-use super::pods::{self, Trouble};
+use super::conditions::Trouble;
+use super::pods;
 
 /// Whether all pods that are wanted are of the newest kind, and no others are there.
-pub(super) fn is_rolled_out(deployment: &Deployment) -> bool {
+pub fn is_rolled_out(deployment: &Deployment) -> bool {
     let Some(status) = &deployment.status else { return false };
     let wanted = deployment.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1);
     status.observed_generation >= deployment.metadata.generation
@@ -14,7 +15,7 @@ pub(super) fn is_rolled_out(deployment: &Deployment) -> bool {
 }
 
 /// Why Kubernetes makes no pods for a Deployment.
-pub(super) fn replica_failure(deployment: &Deployment) -> Option<Trouble> {
+pub fn replica_failure(deployment: &Deployment) -> Option<Trouble> {
     let conditions = deployment.status.as_ref()?.conditions.as_ref()?;
     let failure = conditions.iter().find(|c| c.type_ == "ReplicaFailure" && c.status == "True")?;
     Some(pods::refusal(failure.message.as_deref()?))

@@ -1,13 +1,14 @@
-//! What keeps one part of an AgentFS from being made, while the others go on.
+//! What keeps one part of a resource from being made, while the others go on.
 
+use k8s_openapi::api::core::v1::Secret;
 use kube::{Resource, ResourceExt as _};
 
-use super::conditions::Finding;
-use super::credentials::Unusable;
-use super::names::{INSTANCE, MANAGED_BY, MANAGER};
+use super::conditions::{Finding, Trouble};
+use super::labels::{INSTANCE, MANAGED_BY, MANAGER};
 use super::ownership::{Claim, Owner, claim};
-use super::pods::{Trouble, unpunctuated};
-use super::reasons::Reason;
+use super::reasons;
+use super::secrets::Unusable;
+use super::sentences::unpunctuated;
 
 /// What keeps one part from being made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,14 +60,9 @@ pub enum Problem {
         /// What to do, a whole sentence.
         remedy: &'static str,
     },
-    /// Another AgentFS works on the database.
-    #[error("The database {database} is in use by the AgentFS {by}")]
-    DatabaseInUse {
-        /// Where it is, and its name.
-        database: String,
-        /// Whose it is, as `namespace/name`.
-        by: String,
-    },
+    /// Something that only its kind knows of.
+    #[error("{}", .0.what)]
+    Other(Trouble),
     /// The API server refuses an object: a quota, a policy, a value it does not take.
     #[error("Kubernetes refuses the {kind} {name}: {message}")]
     Refused {
@@ -86,25 +82,21 @@ impl Obstacle {
             Finding::Wrong(Trouble::new(reason, unpunctuated(&self.problem.to_string()), remedy))
         };
         match &self.problem {
-            Problem::NameTaken { whose, .. } => wrong(Reason::NameTaken, adoption(whose)),
+            Problem::NameTaken { whose, .. } => wrong(reasons::NAME_TAKEN, adoption(whose)),
             Problem::Leaving { .. } => Finding::waiting(
-                Reason::AwaitingDeletion,
+                reasons::AWAITING_DELETION,
                 format!("{}; it is made again when it is gone", self.problem),
             ),
-            Problem::SecretMissing { remedy, .. } => wrong(Reason::SecretMissing, remedy.clone()),
+            Problem::SecretMissing { remedy, .. } => wrong(reasons::SECRET_MISSING, remedy.clone()),
             Problem::SecretUnusable { remedy, .. } => {
-                wrong(Reason::CredentialsUnusable, (*remedy).to_owned())
+                wrong(reasons::CREDENTIALS_UNUSABLE, (*remedy).to_owned())
             }
-            Problem::DatabaseInUse { .. } => wrong(
-                Reason::DatabaseInUse,
-                "Give each AgentFS a database of its own (CREATE DATABASE), or delete the other one."
-                    .to_owned(),
-            ),
+            Problem::Other(trouble) => Finding::Wrong(trouble.clone()),
             Problem::Refused { message, .. } => {
                 let reason = if message.contains("exceeded quota") {
-                    Reason::QuotaExceeded
+                    reasons::QUOTA_EXCEEDED
                 } else {
-                    Reason::ObjectRefused
+                    reasons::OBJECT_REFUSED
                 };
                 let remedy = "Change what the sentence names; the operator tries again by itself.";
                 wrong(reason, remedy.to_owned())
@@ -137,7 +129,7 @@ fn adoption(whose: &str) -> String {
     )
 }
 
-/// Lets through what belongs to one AgentFS, and notes what does not.
+/// Lets through what belongs to one owner, and notes what does not.
 #[derive(Debug)]
 pub struct Sieve<'a> {
     owner: &'a Owner,
@@ -166,5 +158,35 @@ impl<'a> Sieve<'a> {
         };
         self.obstacles.push(Obstacle { of, problem });
         None
+    }
+}
+
+/// What a Secret of ours holds, or what it shall hold where there is none. One that is there and
+/// cannot be read, or is somebody else's, is an obstacle; `of` is the condition that tells of it.
+pub fn kept_secret<T>(
+    of: &'static str,
+    live: Option<&Secret>,
+    name: String,
+    obstacles: &mut Vec<Obstacle>,
+    read: impl Fn(&Secret) -> Result<T, Unusable>,
+    make: impl Fn() -> T,
+) -> Option<T> {
+    let Some(secret) = live else {
+        let barred = obstacles.iter().any(|obstacle| obstacle.bars("Secret", &name));
+        return (!barred).then(make);
+    };
+    match read(secret) {
+        Ok(content) => Some(content),
+        Err(unusable) => {
+            obstacles.push(Obstacle {
+                of,
+                problem: Problem::SecretUnusable {
+                    secret: name,
+                    unusable,
+                    remedy: "Correct it, or delete the Secret: the operator then makes a new one.",
+                },
+            });
+            None
+        }
     }
 }

@@ -15,11 +15,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::build::Child;
-use super::credentials;
+use super::desired::Child;
+use super::digest;
 use super::equality::covers;
-use super::names::{APPLIED_HASH, MANAGER};
+use super::labels::MANAGER;
 use super::obstacles::{Obstacle, Problem};
+
+/// The annotation that holds the hash of what was applied.
+const APPLIED_HASH: &str = "agentfs.io/applied-hash";
 
 /// Why objects could not be written; it is tried again.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +53,7 @@ pub enum Error {
 }
 
 /// Every object that the operator writes: it has a namespace and a type known here.
-pub(super) trait Written:
+pub trait Written:
     Resource<DynamicType = (), Scope = NamespaceResourceScope>
     + Clone
     + Debug
@@ -69,7 +72,7 @@ impl<K> Written for K where
 }
 
 /// An object that keeps a number of pods.
-pub(super) trait Scaled: Written {
+pub trait Scaled: Written {
     /// How many pods it keeps.
     fn replicas(&self) -> Option<i32>;
 
@@ -97,22 +100,23 @@ impl Scaled for StatefulSet {
     }
 }
 
-/// Writes the objects of one AgentFS, and notes what keeps some from being written.
-pub(super) struct Writer<'a> {
+/// Writes the objects of one resource, and notes what keeps some from being written.
+pub struct Writer<'a> {
     client: &'a Client,
     namespace: &'a str,
     /// What was known before, and the objects that the API server refused.
-    pub(super) obstacles: Vec<Obstacle>,
+    pub obstacles: Vec<Obstacle>,
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(client: &'a Client, namespace: &'a str, obstacles: Vec<Obstacle>) -> Self {
+    /// A writer into `namespace` that knows of `obstacles` already.
+    pub fn new(client: &'a Client, namespace: &'a str, obstacles: Vec<Obstacle>) -> Self {
         Self { client, namespace, obstacles }
     }
 
     /// Makes of a child what is to become of it; the object as the API server has it then. `of` is
     /// the condition that tells of it, `live` what was observed.
-    pub(super) async fn child<K: Written>(
+    pub async fn child<K: Written>(
         &mut self,
         of: &'static str,
         child: Child<K>,
@@ -189,7 +193,7 @@ impl<'a> Writer<'a> {
 
     /// Makes the number of pods what is wanted, where `replicas` says so. It is set by itself, never by
     /// an apply, so that an autoscaler can have it.
-    pub(super) async fn scale<K: Scaled>(
+    pub async fn scale<K: Scaled>(
         &mut self,
         of: &'static str,
         workload: Option<K>,
@@ -219,7 +223,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Deletes the object `name`; one that is not there is as good as deleted.
-    pub(super) async fn delete<K: Written>(
+    pub async fn delete<K: Written>(
         &self,
         name: &str,
         preconditions: Option<Preconditions>,
@@ -273,7 +277,7 @@ where
 
 /// An object with the annotation that says what was applied.
 fn hashed(mut object: Value) -> Value {
-    let hash = credentials::hash([object.to_string().as_str()]);
+    let hash = digest::hash([object.to_string().as_str()]);
     object["metadata"]["annotations"][APPLIED_HASH] = json!(hash);
     object
 }

@@ -1,38 +1,80 @@
 //! Whose an object is that is found under a name the operator wants to use.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::{Resource, ResourceExt as _};
 
-use super::names::{INSTANCE, MANAGED_BY, MANAGER};
-use crate::crd::AgentFS;
+use super::labels::{APPLICATION, COMPONENT, Component, INSTANCE, MANAGED_BY, MANAGER};
 
-/// The AgentFS on whose behalf objects are made.
+/// The resource on whose behalf objects are made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
+    /// The group and version of its kind.
+    pub api_version: String,
+    /// Its kind.
+    pub kind: String,
     /// Its name.
     pub name: String,
     /// Its namespace.
     pub namespace: String,
-    /// Its uid; a re-created AgentFS has another one.
+    /// Its uid; a re-created resource of the name has another one.
     pub uid: String,
 }
 
 impl Owner {
-    /// The owner that `agentfs` is; `None` for one that the API server has not stored.
-    pub fn of(agentfs: &AgentFS) -> Option<Self> {
+    /// The owner that `resource` is; `None` for one that the API server has not stored.
+    pub fn of<K: Resource<DynamicType = ()>>(resource: &K) -> Option<Self> {
+        let metadata = resource.meta();
         Some(Self {
-            name: agentfs.metadata.name.clone()?,
-            namespace: agentfs.metadata.namespace.clone()?,
-            uid: agentfs.metadata.uid.clone()?,
+            api_version: K::api_version(&()).into_owned(),
+            kind: K::kind(&()).into_owned(),
+            name: metadata.name.clone()?,
+            namespace: metadata.namespace.clone()?,
+            uid: metadata.uid.clone()?,
         })
     }
 
-    /// The reference that lets Kubernetes delete an object with its AgentFS. It does not block the
+    /// The labels by which a Service or a workload finds the pods of `component`.
+    pub fn selector(&self, component: Component) -> BTreeMap<String, String> {
+        BTreeMap::from([
+            (INSTANCE.to_owned(), self.name.clone()),
+            (COMPONENT.to_owned(), component.as_str().to_owned()),
+        ])
+    }
+
+    /// All labels of an object of `component`.
+    pub fn labels(&self, component: Component) -> BTreeMap<String, String> {
+        let mut labels = self.selector(component);
+        labels.insert(APPLICATION.into(), self.kind.to_lowercase());
+        labels.insert(MANAGED_BY.into(), MANAGER.into());
+        labels
+    }
+
+    /// Metadata of an object that goes when its owner goes.
+    pub fn owned(&self, name: String, component: Component) -> ObjectMeta {
+        ObjectMeta {
+            owner_references: Some(vec![self.reference()]),
+            ..self.unowned(name, component)
+        }
+    }
+
+    /// Metadata of an object that outlives the resource it is made for.
+    pub fn unowned(&self, name: String, component: Component) -> ObjectMeta {
+        ObjectMeta {
+            name: Some(name),
+            namespace: Some(self.namespace.clone()),
+            labels: Some(self.labels(component)),
+            ..ObjectMeta::default()
+        }
+    }
+
+    /// The reference that lets Kubernetes delete an object with its owner. It does not block the
     /// deletion, so the operator needs no right on finalizers.
-    pub fn reference(&self) -> OwnerReference {
+    fn reference(&self) -> OwnerReference {
         OwnerReference {
-            api_version: AgentFS::api_version(&()).into_owned(),
-            kind: AgentFS::kind(&()).into_owned(),
+            api_version: self.api_version.clone(),
+            kind: self.kind.clone(),
             name: self.name.clone(),
             uid: self.uid.clone(),
             controller: Some(true),
@@ -44,9 +86,9 @@ impl Owner {
 /// Whose an object is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// It belongs to this AgentFS, or to an earlier one of the name and is adopted.
+    /// It belongs to this owner, or to an earlier one of the name and is adopted.
     Ours,
-    /// It is being deleted, or will be with an AgentFS that is gone: it must be waited for.
+    /// It is being deleted, or will be with an owner that is gone: it must be waited for.
     Leaving,
     /// It belongs to somebody else; whose it is, in words.
     Foreign(String),
@@ -57,7 +99,7 @@ pub fn claim<K: Resource>(live: &K, owner: &Owner) -> Claim {
     let controller = live.owner_references().iter().find(|r| r.controller == Some(true));
     match controller {
         Some(reference) if reference.uid == owner.uid => leaving_or_ours(live),
-        Some(reference) if reference.kind == AgentFS::kind(&()) && reference.name == owner.name => {
+        Some(reference) if reference.kind == owner.kind && reference.name == owner.name => {
             Claim::Leaving
         }
         Some(reference) => Claim::Foreign(format!("{} {}", reference.kind, reference.name)),
@@ -91,7 +133,13 @@ mod tests {
     use super::*;
 
     fn claim_of(metadata: Value) -> Claim {
-        let owner = Owner { name: "memory".into(), namespace: "agents".into(), uid: "u1".into() };
+        let owner = Owner {
+            api_version: "agentfs.io/v1alpha1".into(),
+            kind: "AgentFS".into(),
+            name: "memory".into(),
+            namespace: "agents".into(),
+            uid: "u1".into(),
+        };
         let secret: Secret = serde_json::from_value(json!({"metadata": metadata})).unwrap();
         claim(&secret, &owner)
     }

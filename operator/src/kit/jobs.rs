@@ -10,7 +10,7 @@ const TRY_AGAIN: i32 = 75;
 
 /// A pod that a node lost does not count; one that says "try again" counts as one of the few tries of
 /// its Job; any other failure of `container` ends the Job at once.
-pub(super) fn failure_policy(container: &str) -> PodFailurePolicy {
+pub fn failure_policy(container: &str) -> PodFailurePolicy {
     PodFailurePolicy {
         rules: vec![
             PodFailurePolicyRule {

@@ -49,9 +49,10 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::agentfs::conditions::{DATABASE_READY, condition};
-    use crate::agentfs::pods::Trouble;
-    use crate::agentfs::reasons::Reason;
+    use crate::kit::conditions::{Trouble, condition};
+    use crate::kit::reasons::{self, Reason};
+
+    const DATABASE_READY: &str = "DatabaseReady";
 
     fn told(
         findings: &[(&'static str, Finding)],
@@ -66,7 +67,7 @@ mod tests {
 
     #[test]
     fn one_trouble_is_told_once_and_its_end_is_told() {
-        let wrong = Finding::Wrong(Trouble::new(Reason::Unschedulable, "No node", "Add one."));
+        let wrong = Finding::Wrong(Trouble::new(reasons::UNSCHEDULABLE, "No node", "Add one."));
         let bad = [(READY, wrong.clone()), (DATABASE_READY, wrong)];
         let (first, conditions) = told(&bad, &[]);
         assert_eq!(first.len(), 1);
@@ -78,8 +79,8 @@ mod tests {
         let (again, conditions) = told(&bad, &conditions);
         assert!(again.is_empty());
         let well = [
-            (READY, Finding::fine(Reason::Ready, "It answers.")),
-            (DATABASE_READY, Finding::fine(Reason::Running, "x")),
+            (READY, Finding::fine(reasons::READY, "It answers.")),
+            (DATABASE_READY, Finding::fine(Reason::new("Running"), "x")),
         ];
         let (end, conditions) = told(&well, &conditions);
         assert_eq!(end.iter().map(|e| e.reason.as_str()).collect::<Vec<_>>(), ["Ready"]);

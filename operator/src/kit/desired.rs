@@ -28,12 +28,12 @@ impl<K> Child<K> {
     }
 
     /// The same, left as it is while what it needs is not there.
-    pub(in crate::agentfs) fn needing(self, is_there: bool) -> Self {
+    pub fn needing(self, is_there: bool) -> Self {
         if self.is_wanted() && !is_there { Self::Left } else { self }
     }
 
     /// The object is wanted if it could be made, and otherwise left.
-    pub(super) fn made(object: Option<K>) -> Self {
+    pub fn made(object: Option<K>) -> Self {
         object.map_or(Self::Left, Self::Wanted)
     }
 }

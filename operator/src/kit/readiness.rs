@@ -1,6 +1,6 @@
-//! Why an API pod is not ready, in its own words: its `/readyz`.
+//! Why a pod of the server is not ready, in its own words: its `/readyz`.
 //!
-//! The operator never connects to PostgreSQL; what is wrong with it the API pods know.
+//! The operator never connects to PostgreSQL; what is wrong with it the pods of the server know.
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::names::API_PORT;
-use super::pods::one_line;
+use super::sentences::one_line;
 
 /// How long a pod may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -28,30 +27,35 @@ pub struct Unready {
 
 /// Asks pods why they are not ready. A trait, so that tests need no pods.
 pub trait Readiness: Send + Sync {
-    /// What the API pod at `ip` says; `None` when it says nothing that can be understood.
+    /// What the pod at `ip` says; `None` when it says nothing that can be understood.
     fn ask(&self, ip: IpAddr) -> Pin<Box<dyn Future<Output = Option<Unready>> + Send + '_>>;
 }
 
 /// Asks by HTTP.
-pub struct HttpReadiness(reqwest::Client);
+pub struct HttpReadiness {
+    client: reqwest::Client,
+    port: u16,
+}
 
 impl HttpReadiness {
-    /// A client that follows no redirect and uses no proxy: pods are asked directly or not at all.
-    pub fn new() -> Result<Self, reqwest::Error> {
+    /// A client that asks at `port`, follows no redirect and uses no proxy: pods are asked directly or
+    /// not at all.
+    pub fn new(port: u16) -> Result<Self, reqwest::Error> {
         let client = reqwest::Client::builder()
             .timeout(TIMEOUT)
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
-        Ok(Self(client))
+        Ok(Self { client, port })
     }
 }
 
 impl Readiness for HttpReadiness {
     fn ask(&self, ip: IpAddr) -> Pin<Box<dyn Future<Output = Option<Unready>> + Send + '_>> {
         Box::pin(async move {
-            let address = std::net::SocketAddr::new(ip, API_PORT);
-            let mut response = self.0.get(format!("http://{address}/readyz")).send().await.ok()?;
+            let address = std::net::SocketAddr::new(ip, self.port);
+            let mut response =
+                self.client.get(format!("http://{address}/readyz")).send().await.ok()?;
             let mut body = Vec::new();
             while let Some(chunk) = response.chunk().await.ok()? {
                 body.extend_from_slice(&chunk);

@@ -3,15 +3,15 @@
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::child::Child;
-use super::{owned, pod};
-use crate::agentfs::names::Component;
-use crate::agentfs::plan::Plan;
+use super::desired::Child;
+use super::labels::Component;
+use super::ownership::Owner;
+use super::pod;
 
 /// One pod of `component`, where there are at least two. With one alone a budget would keep its node
 /// from ever being emptied.
-pub(super) fn build(
-    plan: &Plan,
+pub fn build(
+    owner: &Owner,
     name: String,
     component: Component,
     replicas: i32,
@@ -20,10 +20,10 @@ pub(super) fn build(
         return Child::Unwanted;
     }
     Child::Wanted(PodDisruptionBudget {
-        metadata: owned(plan, name, component),
+        metadata: owner.owned(name, component),
         spec: Some(PodDisruptionBudgetSpec {
             max_unavailable: Some(IntOrString::Int(1)),
-            selector: Some(pod::selector(plan, component)),
+            selector: Some(pod::selector(owner, component)),
             // A pod that is not ready anyway keeps no node from being emptied.
             unhealthy_pod_eviction_policy: Some("AlwaysAllow".into()),
             ..PodDisruptionBudgetSpec::default()

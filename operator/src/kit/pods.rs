@@ -1,4 +1,4 @@
-//! What pods and volumes tell about themselves: why they do not run.
+//! What pods tell about themselves: why they do not run.
 //!
 //! Nothing that changes by itself is taken over (counts, back-off times, names of pods that come and
 //! go), so that a condition is written once for one trouble.
@@ -6,41 +6,20 @@
 use std::net::IpAddr;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolumeClaim, Pod, PodCondition};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 use kube::ResourceExt as _;
 
-use super::names::{COMPONENT, Component};
-use super::reasons::Reason;
+use super::conditions::Trouble;
+use super::labels::{COMPONENT, Component};
+use super::reasons;
+use super::sentences::{one_line, unpunctuated};
 
 /// How long a pod may start before it is asked why it is not ready.
 const MAY_START: SignedDuration = SignedDuration::from_secs(10);
 
-/// Why something does not run, in words for a condition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    /// One word for programs.
-    pub reason: Reason,
-    /// What is wrong; no full stop at its end.
-    pub what: String,
-    /// What to do about it, a whole sentence.
-    pub remedy: String,
-}
-
-impl Trouble {
-    /// A trouble from its three parts.
-    pub fn new(reason: Reason, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { reason, what: what.into(), remedy: remedy.into() }
-    }
-}
-
 /// Whether a pod is of `component`.
 pub fn is_of(pod: &Pod, component: Component) -> bool {
     pod.labels().get(COMPONENT).map(String::as_str) == Some(component.as_str())
-}
-
-/// Whether a volume claim waits for its volume.
-pub fn is_unbound(claim: &PersistentVolumeClaim) -> bool {
-    claim.status.as_ref().and_then(|s| s.phase.as_deref()) != Some("Bound")
 }
 
 /// Whether a pod is ready.
@@ -74,49 +53,11 @@ pub fn trouble(pods: &[&Pod]) -> Option<Trouble> {
         .find_map(|pod| unschedulable(pod).or_else(|| statuses(pod).find_map(container_trouble)))
 }
 
-/// What keeps a volume claim from being bound; `said` is what Kubernetes says of it in its Events, and `field` that of the spec
-/// which describes the volume.
-pub fn volume_trouble(
-    claim: &PersistentVolumeClaim,
-    said: Option<&String>,
-    field: &str,
-) -> Option<Trouble> {
-    if !is_unbound(claim) {
-        return None;
-    }
-    let spec = claim.spec.as_ref();
-    let class = spec.and_then(|s| s.storage_class_name.as_deref()).filter(|c| !c.is_empty());
-    let remedy = match class {
-        Some(class) => {
-            // One that had a volume once may have held data.
-            let another = if spec.is_some_and(|spec| spec.volume_name.is_none()) {
-                format!(
-                    " To use another one, delete the AgentFS and this claim, which holds nothing yet, \
-                     and apply the AgentFS with the right {field}.storageClassName."
-                )
-            } else {
-                String::new()
-            };
-            format!(
-                "Check that the StorageClass {class} exists (kubectl get storageclass) and can \
-                 provide the size.{another}"
-            )
-        }
-        None => format!(
-            "The cluster has no default StorageClass that serves it: make one the default, or name \
-             one in {field}.storageClassName."
-        ),
-    };
-    let what =
-        format!("The volume claim {} is not bound: {}", claim.name_any(), unpunctuated(said?));
-    Some(Trouble::new(Reason::VolumePending, what, remedy))
-}
-
 /// What Kubernetes says when it refuses to create a pod, without the pod's random name.
 pub fn refusal(said: &str) -> Trouble {
     let why = said.split_once(" is forbidden: ").map_or(said, |(_, why)| why);
     let over_quota = why.contains("exceeded quota");
-    let reason = if over_quota { Reason::QuotaExceeded } else { Reason::PodsRefused };
+    let reason = if over_quota { reasons::QUOTA_EXCEEDED } else { reasons::PODS_REFUSED };
     let remedy = if over_quota {
         "Raise the ResourceQuota of the namespace, or ask for less in the spec's resources."
     } else {
@@ -143,21 +84,6 @@ pub fn last_words(pods: &[&Pod]) -> Option<String> {
         Some("OOMKilled") => "it used more memory than its limit allows".into(),
         _ => format!("it ended with code {}", newest.exit_code),
     }))
-}
-
-/// A text as one line of bounded length without control characters.
-pub fn one_line(text: &str) -> String {
-    const LONGEST: usize = 600;
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or(&line)),
-        None => line,
-    }
-}
-
-/// A text as one line without a full stop at its end, to go on after.
-pub fn unpunctuated(text: &str) -> String {
-    one_line(text).trim_end_matches(['.', ' ']).to_owned()
 }
 
 /// The last line of what a container left, or its `message` where that is a JSON log line.
@@ -191,7 +117,7 @@ fn unschedulable(pod: &Pod) -> Option<Trouble> {
     // What follows the first sentence tells of preemption and is of no use to people.
     let said = said.split(". ").next().unwrap_or(said);
     Some(Trouble::new(
-        Reason::Unschedulable,
+        reasons::UNSCHEDULABLE,
         format!("A pod finds no node: {}", unpunctuated(said)),
         "Add a node, free one, or ask for less in the spec's resources.",
     ))
@@ -203,7 +129,7 @@ fn container_trouble(status: &ContainerStatus) -> Option<Trouble> {
     match waiting.and_then(|w| w.reason.as_deref()) {
         Some("ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull") => {
             return Some(Trouble::new(
-                Reason::ImagePullFailed,
+                reasons::IMAGE_PULL_FAILED,
                 format!("The image {image} cannot be had"),
                 "Check its name and tag and that the nodes may pull it (kubectl describe pod shows \
                  the registry's answer).",
@@ -214,7 +140,7 @@ fn container_trouble(status: &ContainerStatus) -> Option<Trouble> {
         ) => {
             let said = waiting.and_then(|w| w.message.as_deref()).unwrap_or(reason);
             return Some(Trouble::new(
-                Reason::ContainerRefused,
+                reasons::CONTAINER_REFUSED,
                 format!("The container {} cannot be started: {}", status.name, unpunctuated(said)),
                 "Mend what the sentence names; the pod is tried again by itself.",
             ));
@@ -232,7 +158,7 @@ fn container_trouble(status: &ContainerStatus) -> Option<Trouble> {
         (None, _) => format!("it ended with code {}", crashed.exit_code),
     };
     Some(Trouble::new(
-        Reason::Crashing,
+        reasons::CRASHING,
         format!("The container {} ends again and again: {why}", status.name),
         format!(
             "kubectl logs --previous of the pod, container {}, tells more; it is started again by itself.",
@@ -284,7 +210,7 @@ mod tests {
                     "message": "starting\n{\"level\":\"ERROR\",\"message\":\"PORT 99999 is no port.\"}\n"}}})))
         };
         let trouble = crashed(3);
-        assert_eq!(trouble.reason, Reason::Crashing);
+        assert_eq!(trouble.reason, reasons::CRASHING);
         assert_eq!(trouble.what, "The container api ends again and again: PORT 99999 is no port");
         assert_eq!(trouble, crashed(4));
     }
@@ -297,7 +223,7 @@ mod tests {
             ))
         };
         assert_eq!(said("memory-api-1-abcde"), said("memory-api-1-fghij"));
-        assert_eq!(said("x").reason, Reason::QuotaExceeded);
+        assert_eq!(said("x").reason, reasons::QUOTA_EXCEEDED);
         assert!(said("x").what.ends_with("exceeded quota: small, requested: pods=1"));
     }
 
@@ -310,20 +236,6 @@ mod tests {
             trouble.what,
             "A pod finds no node: 0/1 nodes are available: 1 Insufficient cpu"
         );
-    }
-
-    #[test]
-    fn a_claim_that_had_a_volume_once_is_not_to_be_deleted() {
-        let remedy = |spec: Value| {
-            let claim = json!({"metadata": {"name": "data"}, "spec": spec});
-            let said = "no".to_owned();
-            volume_trouble(&serde_json::from_value(claim).unwrap(), Some(&said), "f")
-                .unwrap()
-                .remedy
-        };
-        assert!(remedy(json!({"storageClassName": "fast"})).contains("delete"));
-        let lost = remedy(json!({"storageClassName": "fast", "volumeName": "pv-1"}));
-        assert!(!lost.contains("delete"), "{lost}");
     }
 
     #[test]

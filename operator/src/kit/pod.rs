@@ -1,33 +1,33 @@
-//! What all pods and Services of an AgentFS have in common. The pods pass the Pod Security Standard
-//! `restricted`.
+//! What all pods and Services have in common, whatever kind they belong to. The pods pass the Pod
+//! Security Standard `restricted`.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::{DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
-    Capabilities, ContainerPort, EmptyDirVolumeSource, KeyToPath, Lifecycle, LifecycleHandler,
-    LocalObjectReference, PodSecurityContext, PodSpec, ResourceRequirements, SeccompProfile,
-    SecretVolumeSource, SecurityContext, ServicePort, ServiceSpec, SleepAction,
+    Affinity, Capabilities, ContainerPort, EmptyDirVolumeSource, KeyToPath, Lifecycle,
+    LifecycleHandler, LocalObjectReference, PodSecurityContext, PodSpec, ResourceRequirements,
+    SeccompProfile, SecretVolumeSource, SecurityContext, ServicePort, ServiceSpec, SleepAction,
     TopologySpreadConstraint, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::variable::env;
-use crate::agentfs::names::{AUTHORITY, Component};
-use crate::agentfs::plan::{Authority, Plan, PodPlan};
-use crate::crd::fields::{ImagePullSecret, Resources};
+use super::labels::Component;
+use super::ownership::Owner;
+use super::validation::Invalid;
+use crate::crd::fields::{Affinity as AffinityField, ImagePullSecret, PodSettings, Resources};
 
 /// The user of the AgentFS server's image.
-pub(super) const SERVER_USER: i64 = 65532;
+pub const SERVER_USER: i64 = 65532;
 
 /// How long a pod that leaves goes on serving, until every node knows that it leaves.
-pub(super) const LEAVE_SLOWLY_SECONDS: i64 = 5;
+pub const LEAVE_SLOWLY_SECONDS: i64 = 5;
 
 /// A pod that leaves goes on serving for a while. Kubernetes 1.30 and later can sleep by itself, so
 /// the image needs no program for it.
-pub(super) fn leave_slowly() -> Lifecycle {
+pub fn leave_slowly() -> Lifecycle {
     Lifecycle {
         pre_stop: Some(LifecycleHandler {
             sleep: Some(SleepAction { seconds: LEAVE_SLOWLY_SECONDS }),
@@ -38,7 +38,7 @@ pub(super) fn leave_slowly() -> Lifecycle {
 }
 
 /// Pods are replaced so that there are never too few: `surge` new ones come before old ones go.
-pub(super) fn one_more_then_one_less(surge: IntOrString) -> DeploymentStrategy {
+pub fn one_more_then_one_less(surge: IntOrString) -> DeploymentStrategy {
     DeploymentStrategy {
         type_: Some("RollingUpdate".into()),
         rolling_update: Some(RollingUpdateDeployment {
@@ -48,15 +48,45 @@ pub(super) fn one_more_then_one_less(surge: IntOrString) -> DeploymentStrategy {
     }
 }
 
+/// Where pods run, and what they carry.
+#[derive(Clone, Debug)]
+pub struct PodPlan {
+    /// What the spec says.
+    pub settings: PodSettings,
+    /// Its affinity, understood.
+    pub affinity: Option<Affinity>,
+}
+
+impl PodPlan {
+    /// What `settings` say; `field` is that of their affinity, the one of them that may be wrong.
+    pub fn of(field: &'static str, settings: &PodSettings) -> Result<Self, Invalid> {
+        let affinity = settings.affinity.as_ref().map(AffinityField::parsed).transpose();
+        let affinity = affinity.map_err(|problem| Invalid {
+            field,
+            problem: format!("{problem}; kubectl explain pod.spec.affinity tells what there is"),
+        })?;
+        Ok(Self { settings: settings.clone(), affinity })
+    }
+}
+
+/// As whom the pods of one resource run, and how their images are pulled.
+#[derive(Clone, Debug)]
+pub struct PodAccount {
+    /// The ServiceAccount of all of them.
+    pub service_account: String,
+    /// The Secrets by which the images are pulled.
+    pub image_pull_secrets: Vec<ImagePullSecret>,
+}
+
 /// A pod's spec with all that does not depend on what runs in it.
-pub(super) fn spec(plan: &Plan, pods: &PodPlan, user: i64) -> PodSpec {
+pub fn spec(account: &PodAccount, pods: &PodPlan, user: i64) -> PodSpec {
     let settings = &pods.settings;
     let pull_secret = |secret: &ImagePullSecret| LocalObjectReference { name: secret.name.clone() };
     PodSpec {
-        service_account_name: Some(plan.names.account()),
+        service_account_name: Some(account.service_account.clone()),
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
-        image_pull_secrets: filled(plan.image_pull_secrets.iter().map(pull_secret).collect()),
+        image_pull_secrets: filled(account.image_pull_secrets.iter().map(pull_secret).collect()),
         node_selector: Some(settings.node_selector.clone()).filter(|labels| !labels.is_empty()),
         tolerations: filled(settings.tolerations.clone()),
         affinity: pods.affinity.clone(),
@@ -79,12 +109,12 @@ pub(super) fn spec(plan: &Plan, pods: &PodPlan, user: i64) -> PodSpec {
 
 /// How the pods of `component` are spread: as the spec says, or else over nodes and zones where that
 /// can be done.
-pub(super) fn spread(
-    plan: &Plan,
+pub fn spread(
+    owner: &Owner,
     pods: &PodPlan,
     component: Component,
 ) -> Vec<TopologySpreadConstraint> {
-    let label_selector = Some(selector(plan, component));
+    let label_selector = Some(selector(owner, component));
     let by_default = |topology_key: &str| TopologySpreadConstraint {
         max_skew: 1,
         topology_key: topology_key.into(),
@@ -103,8 +133,8 @@ pub(super) fn spread(
 }
 
 /// What finds the pods of `component`.
-pub(super) fn selector(plan: &Plan, component: Component) -> LabelSelector {
-    LabelSelector { match_labels: Some(plan.names.selector(component)), match_expressions: None }
+pub fn selector(owner: &Owner, component: Component) -> LabelSelector {
+    LabelSelector { match_labels: Some(owner.selector(component)), match_expressions: None }
 }
 
 fn filled<T>(list: Vec<T>) -> Option<Vec<T>> {
@@ -112,7 +142,7 @@ fn filled<T>(list: Vec<T>) -> Option<Vec<T>> {
 }
 
 /// What a container may do: nothing but run.
-pub(super) fn confined() -> SecurityContext {
+pub fn confined() -> SecurityContext {
     SecurityContext {
         allow_privilege_escalation: Some(false),
         read_only_root_filesystem: Some(true),
@@ -122,14 +152,14 @@ pub(super) fn confined() -> SecurityContext {
 }
 
 /// Labels and annotations of a pod: those of the spec, and `annotations` and our labels before them.
-pub(super) fn metadata<const N: usize>(
-    plan: &Plan,
+pub fn metadata<const N: usize>(
+    owner: &Owner,
     pods: &PodPlan,
     component: Component,
     annotations: [(&str, String); N],
 ) -> ObjectMeta {
     let mut labels = pods.settings.pod_labels.clone();
-    labels.extend(plan.names.labels(component));
+    labels.extend(owner.labels(component));
     let mut all = pods.settings.pod_annotations.clone();
     all.extend(annotations.map(|(key, value)| (key.to_owned(), value)));
     ObjectMeta {
@@ -142,7 +172,7 @@ pub(super) fn metadata<const N: usize>(
 /// CPU and memory: those of the spec, or else the given request of CPU, request and limit of memory.
 /// CPU has no limit by default: a limit makes slow what could be fast, and protects nobody that a
 /// request does not protect.
-pub(super) fn resources(
+pub fn resources(
     wanted: Option<&Resources>,
     [cpu, memory, limit]: [&str; 3],
 ) -> ResourceRequirements {
@@ -168,7 +198,7 @@ pub(super) fn resources(
 }
 
 /// A port of a container.
-pub(super) fn port(name: &str, number: u16) -> ContainerPort {
+pub fn port(name: &str, number: u16) -> ContainerPort {
     ContainerPort {
         name: Some(name.into()),
         container_port: number.into(),
@@ -178,7 +208,7 @@ pub(super) fn port(name: &str, number: u16) -> ContainerPort {
 }
 
 /// A volume that lives as long as its pod; in memory where a limit is given.
-pub(super) fn scratch(name: &str, memory: Option<&str>) -> Volume {
+pub fn scratch(name: &str, memory: Option<&str>) -> Volume {
     Volume {
         name: name.into(),
         empty_dir: Some(EmptyDirVolumeSource {
@@ -189,29 +219,8 @@ pub(super) fn scratch(name: &str, memory: Option<&str>) -> Volume {
     }
 }
 
-/// A pod whose containers trust the database's authority, where the spec names one: they see its
-/// certificates as a file, and the variable says where, to the driver and to libpq alike.
-pub(super) fn trusting(authority: Option<&Authority>, mut spec: PodSpec) -> PodSpec {
-    let Some(authority) = authority else { return spec };
-    let (folder, file) = AUTHORITY.rsplit_once('/').unwrap_or_default();
-    for container in &mut spec.containers {
-        let variables = container.env.get_or_insert_default();
-        if !variables.iter().any(|variable| variable.name == "PGSSLROOTCERT") {
-            variables.push(env("PGSSLROOTCERT", AUTHORITY));
-        }
-        let mounts = container.volume_mounts.get_or_insert_default();
-        mounts.push(VolumeMount { read_only: Some(true), ..mount("authority", folder) });
-    }
-    spec.volumes.get_or_insert_default().push(secret_files(
-        "authority",
-        &authority.secret,
-        vec![KeyToPath { key: authority.key.clone(), path: file.into(), mode: None }],
-    ));
-    spec
-}
-
 /// Entries of a Secret as files that only the pod's user reads.
-pub(super) fn secret_files(name: &str, secret: &str, items: Vec<KeyToPath>) -> Volume {
+pub fn secret_files(name: &str, secret: &str, items: Vec<KeyToPath>) -> Volume {
     Volume {
         name: name.into(),
         secret: Some(SecretVolumeSource {
@@ -225,15 +234,15 @@ pub(super) fn secret_files(name: &str, secret: &str, items: Vec<KeyToPath>) -> V
 }
 
 /// Where a volume is seen in a container.
-pub(super) fn mount(name: &str, path: &str) -> VolumeMount {
+pub fn mount(name: &str, path: &str) -> VolumeMount {
     VolumeMount { name: name.into(), mount_path: path.into(), ..VolumeMount::default() }
 }
 
 /// A Service with one port before the pods of `component`.
-pub(super) fn service(plan: &Plan, component: Component, name: &str, number: u16) -> ServiceSpec {
+pub fn service(owner: &Owner, component: Component, name: &str, number: u16) -> ServiceSpec {
     ServiceSpec {
         type_: Some("ClusterIP".into()),
-        selector: Some(plan.names.selector(component)),
+        selector: Some(owner.selector(component)),
         ports: Some(vec![ServicePort {
             name: Some(name.into()),
             port: number.into(),

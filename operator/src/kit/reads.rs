@@ -1,0 +1,78 @@
+//! Reads of the objects that belong to one resource.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+
+use futures::future::try_join_all;
+use k8s_openapi::NamespaceResourceScope;
+use kube::api::{Api, ListParams};
+use kube::{Client, Resource};
+use serde::de::DeserializeOwned;
+
+use super::labels::managed_for;
+use super::ownership::Owner;
+
+/// Every object that can be read here: it has a namespace and a type known at compile time.
+pub trait Readable:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug
+{
+}
+
+impl<K> Readable for K where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + Debug
+{
+}
+
+/// Reads what belongs to one owner, from the API server and not from a cache.
+#[derive(Clone, Copy)]
+pub struct Reader<'a> {
+    client: &'a Client,
+    owner: &'a Owner,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader of what belongs to `owner`.
+    pub fn new(client: &'a Client, owner: &'a Owner) -> Self {
+        Self { client, owner }
+    }
+
+    /// The object `name`, whosever it is.
+    pub async fn get<K: Readable>(&self, name: String) -> Result<Option<K>, kube::Error> {
+        self.api::<K>().get_opt(&name).await
+    }
+
+    /// Those of the named objects that are there.
+    pub async fn get_all<'n, K: Readable>(
+        &self,
+        names: impl Iterator<Item = &'n str>,
+    ) -> Result<BTreeMap<String, K>, kube::Error> {
+        let names: BTreeSet<String> = names.map(str::to_owned).collect();
+        let found = try_join_all(names.into_iter().map(|name| async {
+            let object = self.get::<K>(name.clone()).await?;
+            Ok::<_, kube::Error>(object.map(|object| (name, object)))
+        }));
+        Ok(found.await?.into_iter().flatten().collect())
+    }
+
+    /// The objects with the labels of the owner's.
+    pub async fn labelled<K: Readable>(&self) -> Result<Vec<K>, kube::Error> {
+        self.list(ListParams::default().labels(&managed_for(&self.owner.name))).await
+    }
+
+    /// All objects of the namespace.
+    pub async fn all<K: Readable>(&self) -> Result<Vec<K>, kube::Error> {
+        self.list(ListParams::default()).await
+    }
+
+    /// The objects of the namespace that `params` ask for.
+    pub async fn list<K: Readable>(&self, params: ListParams) -> Result<Vec<K>, kube::Error> {
+        Ok(self.api::<K>().list(&params).await?.items)
+    }
+
+    fn api<K: Readable>(&self) -> Api<K> {
+        Api::namespaced(self.client.clone(), &self.owner.namespace)
+    }
+}

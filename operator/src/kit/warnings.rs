@@ -1,0 +1,51 @@
+//! What Kubernetes says of objects that are stuck; it tells why only in Events.
+
+use std::collections::BTreeMap;
+
+use futures::future::join_all;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Event;
+use kube::api::ListParams;
+
+use super::reads::Reader;
+
+/// What Kubernetes says of an object of which nothing comes.
+const STUCK: [&str; 3] = ["FailedCreate", "ProvisioningFailed", "FailedBinding"];
+/// What it says of a volume claim that only waits for its first pod, or is served. It makes older Events untrue.
+const SERVED: [&str; 3] = ["WaitForFirstConsumer", "ExternalProvisioning", "Provisioning"];
+
+/// Why nothing comes of each named object, where its latest Event says so.
+pub async fn warnings(
+    reader: Reader<'_>,
+    names: &[String],
+) -> Result<BTreeMap<String, String>, kube::Error> {
+    let lists = join_all(names.iter().map(|name| async move {
+        let params = ListParams::default().fields(&format!("involvedObject.name={name}")).limit(50);
+        reader.list::<Event>(params).await.map(|events| (name.clone(), events))
+    }))
+    .await;
+    let mut found = BTreeMap::new();
+    for list in lists {
+        let (name, events) = list?;
+        let is = |event: &Event, of: [&str; 3]| {
+            event.reason.as_deref().is_some_and(|reason| of.contains(&reason))
+        };
+        let telling = events.into_iter().filter(|event| is(event, STUCK) || is(event, SERVED));
+        let latest = telling.max_by_key(last_seen).filter(|event| is(event, STUCK));
+        if let Some(message) = latest.and_then(|event| event.message) {
+            found.insert(name, message);
+        }
+    }
+    Ok(found)
+}
+
+fn last_seen(event: &Event) -> Timestamp {
+    let series = event.series.as_ref().and_then(|s| s.last_observed_time.as_ref()).map(|t| t.0);
+    let times = [
+        series,
+        event.last_timestamp.as_ref().map(|t| t.0),
+        event.event_time.as_ref().map(|t| t.0),
+        event.metadata.creation_timestamp.as_ref().map(|t| t.0),
+    ];
+    times.into_iter().flatten().max().unwrap_or(Timestamp::UNIX_EPOCH)
+}
