@@ -56,7 +56,7 @@ async fn a_missing_secret_is_told_and_its_coming_mends_it() {
     assert_eq!(world.said("DatabaseReady").1, "AwaitingCredentials");
     assert_eq!(world.said("SchemaReady").1, "AwaitingCredentials");
     assert!(world.server.get("v1/services/memory-api").is_some(), "the others were not made");
-    assert_eq!(world.writes().await, Vec::<String>::new(), "the same trouble was told twice");
+    assert_eq!(world.writes().await, Vec::<String>::new(), "the same failure was told twice");
 
     world.server.put(SECRET, url_secret("postgres://app:one@db.internal/memory"));
     let world = world.settle().await;

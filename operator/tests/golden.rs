@@ -3,7 +3,7 @@
 use agentfs_operator::agentfs::build::{Children, build};
 use agentfs_operator::agentfs::observe::Observed;
 use agentfs_operator::agentfs::validate::validate;
-use agentfs_operator::kit::desired::{Child, Prepared};
+use agentfs_operator::kit::desired::{Desired, Prepared};
 use k8s_openapi::api::core::v1::Secret;
 use serde::Serialize;
 use serde_json::json;
@@ -30,7 +30,7 @@ pub(crate) fn children(file: &str) -> Children<Prepared> {
     .unwrap();
     let build_all =
         |observed: &Observed| build(&validate(&resource, owner(), observed, &images()).unwrap());
-    let mut job = build_all(&observed).unwrap().migration.job.wanted().unwrap();
+    let mut job = build_all(&observed).unwrap().migration.job.into_object().unwrap();
     job.status = serde_json::from_value(json!({"conditions": [
         {"type": "Complete", "status": "True", "lastTransitionTime": "2026-11-23T14:00:00Z"}]}))
     .unwrap();
@@ -39,8 +39,8 @@ pub(crate) fn children(file: &str) -> Children<Prepared> {
 }
 
 /// Holds a child to its golden file; one that is not wanted has none.
-fn check(file: &str, child: &str, object: Child<impl Serialize>) {
-    let Some(object) = object.wanted() else { return };
+fn check(file: &str, child: &str, object: Desired<impl Serialize>) {
+    let Some(object) = object.into_object() else { return };
     bound(|| insta::assert_yaml_snapshot!(format!("{file}-{child}"), object));
 }
 
@@ -52,8 +52,8 @@ fn bound(check: impl FnOnce()) {
 }
 
 /// Holds an entry of a Secret to its golden file.
-fn check_text(file: &str, child: &str, secret: &Child<Secret>, key: &str) {
-    let Child::Wanted(secret) = secret else { return };
+fn check_text(file: &str, child: &str, secret: &Desired<Secret>, key: &str) {
+    let Desired::Apply(secret) = secret else { return };
     let text = String::from_utf8(secret.data.as_ref().unwrap()[key].0.clone()).unwrap();
     bound(|| insta::assert_snapshot!(format!("{file}-{child}"), text));
 }
@@ -97,10 +97,10 @@ fn full() {
 fn external() {
     check_all("external");
     let children = children("external");
-    assert!(matches!(children.database.postgres, Child::Unwanted));
-    assert!(matches!(children.database.service, Child::Unwanted));
-    assert!(matches!(children.database.volume, Child::Left), "data is never removed");
-    assert!(matches!(children.database.credentials, Child::Left));
+    assert!(matches!(children.database.postgres, Desired::Delete));
+    assert!(matches!(children.database.service, Desired::Delete));
+    assert!(matches!(children.database.volume, Desired::Keep), "data is never removed");
+    assert!(matches!(children.database.credentials, Desired::Keep));
 }
 
 #[test]
@@ -112,9 +112,9 @@ fn external_pooled() {
 fn the_same_plan_builds_the_same_objects() {
     let yaml = |children: Children<Prepared>| {
         serde_yaml_ng::to_string(&(
-            children.api.deployment.wanted(),
-            children.database.postgres.wanted(),
-            children.migration.job.wanted(),
+            children.api.deployment.into_object(),
+            children.database.postgres.into_object(),
+            children.migration.job.into_object(),
         ))
         .unwrap()
     };

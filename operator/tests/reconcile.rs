@@ -151,7 +151,7 @@ async fn foreign_objects_are_not_touched() {
     assert_eq!(world.said("APIReady").1, "NameTaken");
     assert!(world.server.get(STATEFULSET).is_some(), "one name that is taken stopped the others");
     assert_eq!(world.server.get("v1/services/memory-api").unwrap()["spec"], foreign["spec"]);
-    assert_eq!(world.writes().await, Vec::<String>::new(), "the same trouble was told twice");
+    assert_eq!(world.writes().await, Vec::<String>::new(), "the same failure was told twice");
 
     world.server.remove("v1/services/memory-api");
     world.reconcile().await.unwrap();

@@ -1,6 +1,6 @@
 //! How many pods there are: set by the spec through /scale, or by an autoscaler.
 
-use agentfs_operator::kit::desired::Child;
+use agentfs_operator::kit::desired::Desired;
 use serde_json::{Value, json};
 
 use crate::world::{DEPLOYMENT, RESOURCE, STATEFULSET, World};
@@ -123,7 +123,7 @@ async fn a_refused_budget_leaves_the_api_ready() {
 #[test]
 fn no_workload_is_applied_with_a_number_of_pods() {
     let children = crate::golden::children("minimal");
-    let Child::Wanted(api) = children.api.deployment else { panic!("there is an API") };
-    let Child::Wanted(set) = children.database.postgres else { panic!("there is a database") };
+    let Desired::Apply(api) = children.api.deployment else { panic!("there is an API") };
+    let Desired::Apply(set) = children.database.postgres else { panic!("there is a database") };
     assert_eq!((api.spec.unwrap().replicas, set.spec.unwrap().replicas), (None, None));
 }

@@ -1,7 +1,7 @@
 //! What is said of an AgentFS, from what was seen: validate, and the statuses that follow.
 
 use agentfs_operator::agentfs::plan::DatabasePlan;
-use agentfs_operator::agentfs::status::{assess_invalid, render};
+use agentfs_operator::agentfs::status::{render, report_invalid};
 use agentfs_operator::agentfs::validate::validate;
 use agentfs_operator::kit::ownership::Owner;
 use agentfs_operator::kit::validation::Invalid;
@@ -12,7 +12,7 @@ use crate::fixtures::{agentfs, images, now, owner, secret, with_secrets};
 #[test]
 fn a_resource_that_was_not_looked_at_is_unknown() {
     let invalid = Invalid { field: "spec.image", problem: "is not an image".into() };
-    let status = render(&assess_invalid(&invalid), None, Some(1), now());
+    let status = render(&report_invalid(&invalid), None, Some(1), now());
     let said: Vec<_> =
         status.conditions.iter().map(|c| (c.type_.as_str(), c.status.as_str())).collect();
     assert_eq!(
@@ -39,7 +39,7 @@ fn a_secret_that_cannot_be_used_is_named() {
     observed.credentials = Some(secret("memory-credentials", &[("username", "agentfs")]));
     let plan = validate(&agentfs("minimal"), owner(), &observed, &images()).unwrap();
     assert!(plan.access.is_none() && plan.admin_key.is_some());
-    let told: Vec<_> = plan.obstacles.iter().map(|o| o.problem.to_string()).collect();
+    let told: Vec<_> = plan.blockers.iter().map(|o| o.problem.to_string()).collect();
     assert_eq!(told, ["Secret memory-credentials lacks the entry password"]);
 }
 

@@ -99,7 +99,7 @@ async fn a_missing_key_is_told_and_keeps_no_agent_from_its_memory() {
     );
     assert_eq!([DEPLOYMENT, WORKERS].map(|path| template(&world, path)), before);
     assert_eq!(world.said("APIReady").0, "True");
-    assert_eq!(world.writes().await, Vec::<String>::new(), "the same trouble was told twice");
+    assert_eq!(world.writes().await, Vec::<String>::new(), "the same failure was told twice");
 
     // A new AgentFS is served nevertheless; its workers wait.
     let world = World::new("full");

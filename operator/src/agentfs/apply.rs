@@ -11,9 +11,9 @@ use super::conditions::{
     WORKERS_READY,
 };
 use super::observe::Observed;
+use crate::kit::blockers::Blocker;
 use crate::kit::conditions::PROGRESSING;
-use crate::kit::desired::{Applied, Child, Prepared};
-use crate::kit::obstacles::Obstacle;
+use crate::kit::desired::{Applied, Desired, Prepared};
 use crate::kit::writer::Writer;
 
 pub use crate::kit::writer::Error;
@@ -25,19 +25,19 @@ pub struct Outcome {
     pub children: Children<Applied>,
     /// What keeps some of them from being as they should: what was known before, and what the API
     /// server refused.
-    pub obstacles: Vec<Obstacle>,
+    pub blockers: Vec<Blocker>,
 }
 
 /// Writes what differs between `children` and what was `observed`. Objects that the API server refuses
-/// are noted as obstacles, and the others are written nevertheless.
+/// are noted as blockers, and the others are written nevertheless.
 pub async fn apply(
     client: &Client,
     namespace: &str,
     children: Children<Prepared>,
     observed: &Observed,
-    obstacles: Vec<Obstacle>,
+    blockers: Vec<Blocker>,
 ) -> Result<Outcome, Error> {
-    let mut writer = Writer::new(client, namespace, obstacles);
+    let mut writer = Writer::new(client, namespace, blockers);
     // No `..`: a child that is added to the struct cannot be forgotten here.
     let Children { account, admin_key, database, pooler, migration, api, workers, backup } =
         children;
@@ -45,21 +45,21 @@ pub async fn apply(
     let account = writer.child(CREDENTIALS_READY, account, observed.account.as_ref()).await?;
     let has_account = account.is_some();
     let admin_key = writer.child(CREDENTIALS_READY, admin_key, observed.admin_key.as_ref()).await?;
-    let needs_credentials = database.credentials.is_wanted();
+    let needs_credentials = database.credentials.is_apply();
     let database = Box::pin(write_database(&mut writer, database, has_account, observed)).await?;
     let has_credentials = has_account && (!needs_credentials || database.credentials.is_some());
     let has_secrets = has_credentials && admin_key.is_some();
     let migration = write_migration(&mut writer, migration, has_secrets, observed);
     let migration = Box::pin(migration).await?;
-    let needs_pooler = pooler.config.is_wanted();
+    let needs_pooler = pooler.config.is_apply();
     let pooler = Box::pin(write_pooler(&mut writer, pooler, has_credentials, observed)).await?;
-    let has_way = has_credentials && (!needs_pooler || pooler.config.is_some());
-    let api = Box::pin(write_api(&mut writer, api, has_way, observed)).await?;
-    let workers = Box::pin(write_workers(&mut writer, workers, has_way, observed)).await?;
+    let has_route = has_credentials && (!needs_pooler || pooler.config.is_some());
+    let api = Box::pin(write_api(&mut writer, api, has_route, observed)).await?;
+    let workers = Box::pin(write_workers(&mut writer, workers, has_route, observed)).await?;
     let backup = Box::pin(write_backup(&mut writer, backup, has_credentials, observed)).await?;
     let children =
         Children { account, admin_key, database, pooler, migration, api, workers, backup };
-    Ok(Outcome { children, obstacles: writer.obstacles })
+    Ok(Outcome { children, blockers: writer.blockers })
 }
 
 async fn write_database(
@@ -74,7 +74,7 @@ async fn write_database(
     let volume = writer.child(DATABASE_READY, volume, observed.volume.as_ref()).await?;
     let service = writer.child(DATABASE_READY, service, observed.postgres_service.as_ref()).await?;
     // Without a volume of ours PostgreSQL would wait, or use what is somebody else's.
-    let postgres = postgres.needing(has_account && volume.is_some() && credentials.is_some());
+    let postgres = postgres.only_if(has_account && volume.is_some() && credentials.is_some());
     let postgres = writer.child(DATABASE_READY, postgres, observed.postgres.as_ref()).await?;
     let postgres = writer.scale(DATABASE_READY, postgres, replicas).await?;
     Ok(Database { credentials, volume, service, postgres, replicas })
@@ -87,11 +87,11 @@ async fn write_pooler(
     observed: &Observed,
 ) -> Result<Pooler<Applied>, Error> {
     let Pooler { config, service, deployment, replicas, budget } = pooler;
-    let config = config.needing(has_credentials);
+    let config = config.only_if(has_credentials);
     let config = writer.child(POOLER_READY, config, observed.pooler_config.as_ref()).await?;
     let service = writer.child(POOLER_READY, service, observed.pooler_service.as_ref()).await?;
     let budget = writer.child(PROGRESSING, budget, observed.pooler_budget.as_ref()).await?;
-    let deployment = deployment.needing(config.is_some());
+    let deployment = deployment.only_if(config.is_some());
     let deployment = writer.child(POOLER_READY, deployment, observed.pooler.as_ref()).await?;
     let deployment = writer.scale(POOLER_READY, deployment, replicas).await?;
     Ok(Pooler { config, service, deployment, replicas, budget })
@@ -105,10 +105,10 @@ async fn write_migration(
 ) -> Result<Migration<Applied>, Error> {
     let Migration { next, job, obsolete } = migration;
     let live = match &job {
-        Child::Wanted(job) => observed.jobs.iter().find(|live| live.name_any() == job.name_any()),
-        Child::Left | Child::Unwanted => None,
+        Desired::Apply(job) => observed.jobs.iter().find(|live| live.name_any() == job.name_any()),
+        Desired::Keep | Desired::Delete => None,
     };
-    let job = writer.child(SCHEMA_READY, job.needing(has_secrets), live).await?;
+    let job = writer.child(SCHEMA_READY, job.only_if(has_secrets), live).await?;
     for name in &obsolete {
         writer.delete::<Job>(name, None).await?;
     }
@@ -119,20 +119,20 @@ async fn write_migration(
 async fn write_api(
     writer: &mut Writer<'_>,
     api: Api<Prepared>,
-    has_way: bool,
+    has_route: bool,
     observed: &Observed,
 ) -> Result<Api<Applied>, Error> {
     let Api { service, deployment, replicas, autoscaler, budget } = api;
     let service = writer.child(API_READY, service, observed.api_service.as_ref()).await?;
     let budget = writer.child(PROGRESSING, budget, observed.api_budget.as_ref()).await?;
-    let deployment = deployment.needing(has_way);
+    let deployment = deployment.only_if(has_route);
     let deployment = writer.child(API_READY, deployment, observed.api.as_ref()).await?;
     // An autoscaler that is no longer wanted goes before the number is set, and one that is wanted
     // comes after there is a number.
     let live = observed.autoscaler.as_ref();
-    let goes = matches!(autoscaler, Child::Unwanted);
+    let goes = matches!(autoscaler, Desired::Delete);
     if goes {
-        writer.child::<HorizontalPodAutoscaler>(PROGRESSING, Child::Unwanted, live).await?;
+        writer.child::<HorizontalPodAutoscaler>(PROGRESSING, Desired::Delete, live).await?;
     }
     let deployment = writer.scale(API_READY, deployment, replicas).await?;
     let autoscaler = if goes { None } else { writer.child(PROGRESSING, autoscaler, live).await? };
@@ -142,11 +142,11 @@ async fn write_api(
 async fn write_workers(
     writer: &mut Writer<'_>,
     workers: Workers<Prepared>,
-    has_way: bool,
+    has_route: bool,
     observed: &Observed,
 ) -> Result<Workers<Applied>, Error> {
     let Workers { deployment, replicas } = workers;
-    let deployment = deployment.needing(has_way);
+    let deployment = deployment.only_if(has_route);
     let deployment = writer.child(WORKERS_READY, deployment, observed.workers.as_ref()).await?;
     let deployment = writer.scale(WORKERS_READY, deployment, replicas).await?;
     Ok(Workers { deployment, replicas })
@@ -159,10 +159,10 @@ async fn write_backup(
     observed: &Observed,
 ) -> Result<Backup<Applied>, Error> {
     let Backup { volume, cronjob } = backup;
-    let needs_volume = volume.is_wanted();
+    let needs_volume = volume.is_apply();
     let volume = writer.child(BACKUPS_SCHEDULED, volume, observed.backups.as_ref()).await?;
     // Without a volume of ours its pods would wait, or write into what is somebody else's.
-    let cronjob = cronjob.needing(has_credentials && (!needs_volume || volume.is_some()));
+    let cronjob = cronjob.only_if(has_credentials && (!needs_volume || volume.is_some()));
     let cronjob = writer.child(BACKUPS_SCHEDULED, cronjob, observed.backup.as_ref()).await?;
     Ok(Backup { volume, cronjob })
 }

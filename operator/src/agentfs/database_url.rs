@@ -120,7 +120,7 @@ impl DatabaseUrl {
     }
 }
 
-/// What the URL says behind its question mark.
+/// What the URL says behind its question fingerprint.
 fn parameters(url: &Url) -> Result<(TlsMode, bool), InvalidUrl> {
     let (mut tls, mut has_options) = (TlsMode::Prefer, false);
     for (name, value) in url.query_pairs() {
@@ -133,7 +133,7 @@ fn parameters(url: &Url) -> Result<(TlsMode, bool), InvalidUrl> {
             }
             "host" | "hostaddr" | "port" | "user" | "password" | "dbname" => {
                 return Err(InvalidUrl(
-                    "host, port, user, password and database must be before the question mark",
+                    "host, port, user, password and database must be before the question fingerprint",
                 ));
             }
             "sslrootcert" | "ssl-root-cert" | "ssl-ca" | "sslcert" | "ssl-cert" | "sslkey"
@@ -207,7 +207,7 @@ mod tests {
             ("postgres://u:hun\nter2@h/d", "more than one line"),
             ("postgres://u:hun%0Ater2@h/d", "control character"),
             ("postgres://u:hun%FFter2@h/d", "no UTF-8"),
-            ("postgres://u@h/d?password=hunter2", "before the question mark"),
+            ("postgres://u@h/d?password=hunter2", "before the question fingerprint"),
             ("postgres://u:hunter2@h/d?sslmode=on", "its sslmode must be"),
             ("postgres://u:hunter2@h/d?sslrootcert=/x", "certificate file"),
         ] {

@@ -24,12 +24,12 @@ pub struct Attempt {
     /// Which try it is, from 1.
     pub number: u32,
     /// How it stands.
-    pub state: State,
+    pub state: AttemptState,
 }
 
 /// How a try stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum AttemptState {
     /// It waits, runs, or is being tried again by its Job.
     Running,
     /// It ended well.
@@ -100,9 +100,9 @@ pub fn next(attempts: &[Attempt], hash: &str, database_ready: bool, now: Timesta
     };
     let attempt = latest.number;
     match latest.state {
-        State::Running => Next::Run { attempt },
-        State::Succeeded => Next::Done { attempt },
-        State::Failed(at) => {
+        AttemptState::Running => Next::Run { attempt },
+        AttemptState::Succeeded => Next::Done { attempt },
+        AttemptState::Failed(at) => {
             let until = at.saturating_add(pause(attempt)).unwrap_or(Timestamp::MAX);
             if now < until || !database_ready {
                 Next::Pause { attempt, until: until.max(now) }
@@ -119,7 +119,9 @@ pub fn obsolete(attempts: &[Attempt], hash: &str, next: Next) -> Vec<String> {
     let current = next.attempt();
     let explains = |a: &Attempt| {
         let done = matches!(next, Next::Done { .. });
-        !done && matches!(a.state, State::Failed(_)) && Some(a.number.saturating_add(1)) == current
+        !done
+            && matches!(a.state, AttemptState::Failed(_))
+            && Some(a.number.saturating_add(1)) == current
     };
     attempts
         .iter()
@@ -133,19 +135,19 @@ fn pause(attempt: u32) -> SignedDuration {
     FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE)
 }
 
-fn state(job: &Job) -> State {
+fn state(job: &Job) -> AttemptState {
     let conditions = job.status.iter().flat_map(|s| s.conditions.iter().flatten());
     for condition in conditions.filter(|c| c.status == "True") {
         match condition.type_.as_str() {
-            "Complete" => return State::Succeeded,
+            "Complete" => return AttemptState::Succeeded,
             "Failed" => {
                 let at = condition.last_transition_time.as_ref().map(|time| time.0);
-                return State::Failed(at.unwrap_or(Timestamp::UNIX_EPOCH));
+                return AttemptState::Failed(at.unwrap_or(Timestamp::UNIX_EPOCH));
             }
             _ => {}
         }
     }
-    State::Running
+    AttemptState::Running
 }
 
 #[cfg(test)]
@@ -156,7 +158,7 @@ mod tests {
         Timestamp::from_second(1_000_000 + seconds).unwrap()
     }
 
-    fn tried(number: u32, state: State) -> Attempt {
+    fn tried(number: u32, state: AttemptState) -> Attempt {
         Attempt { job: format!("job-{number}"), hash: "h".into(), number, state }
     }
 
@@ -168,24 +170,24 @@ mod tests {
 
     #[test]
     fn a_migration_that_is_done_stays_done_while_the_database_restarts() {
-        let done = [tried(2, State::Succeeded), tried(1, State::Failed(at(0)))];
+        let done = [tried(2, AttemptState::Succeeded), tried(1, AttemptState::Failed(at(0)))];
         assert_eq!(next(&done, "h", false, at(99)), Next::Done { attempt: 2 });
     }
 
     #[test]
     fn a_failed_try_is_repeated_after_a_growing_pause() {
-        let first = [tried(1, State::Failed(at(0)))];
+        let first = [tried(1, AttemptState::Failed(at(0)))];
         assert_eq!(next(&first, "h", true, at(9)), Next::Pause { attempt: 1, until: at(10) });
         assert_eq!(next(&first, "h", true, at(10)), Next::Run { attempt: 2 });
-        let third = [tried(3, State::Failed(at(0)))];
+        let third = [tried(3, AttemptState::Failed(at(0)))];
         assert_eq!(next(&third, "h", true, at(39)), Next::Pause { attempt: 3, until: at(40) });
-        let many = [tried(900, State::Failed(at(0)))];
+        let many = [tried(900, AttemptState::Failed(at(0)))];
         assert_eq!(next(&many, "h", true, at(300)), Next::Run { attempt: 901 });
     }
 
     #[test]
     fn another_migration_begins_anew() {
-        let old = [tried(4, State::Succeeded)];
+        let old = [tried(4, AttemptState::Succeeded)];
         assert_eq!(next(&old, "other", true, at(0)), Next::Run { attempt: 1 });
         assert_eq!(obsolete(&old, "other", Next::Run { attempt: 1 }), ["job-4"]);
     }
@@ -193,9 +195,9 @@ mod tests {
     #[test]
     fn the_failed_job_that_explains_a_retry_is_kept_until_it_succeeds() {
         let tries = [
-            tried(1, State::Failed(at(0))),
-            tried(2, State::Failed(at(20))),
-            tried(3, State::Running),
+            tried(1, AttemptState::Failed(at(0))),
+            tried(2, AttemptState::Failed(at(20))),
+            tried(3, AttemptState::Running),
         ];
         assert_eq!(obsolete(&tries, "h", Next::Run { attempt: 3 }), ["job-1"]);
         assert_eq!(obsolete(&tries, "h", Next::Done { attempt: 3 }), ["job-1", "job-2"]);

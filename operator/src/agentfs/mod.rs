@@ -6,11 +6,10 @@
 
 pub mod apply;
 pub mod build;
-pub mod claims;
 pub mod conditions;
 pub mod credentials;
 pub mod database_url;
-mod findings;
+pub mod database_uses;
 pub mod migration;
 pub mod names;
 pub mod observe;
@@ -19,6 +18,7 @@ pub mod pooler;
 pub mod reasons;
 pub mod reconcile;
 pub mod references;
+mod states;
 pub mod status;
 pub mod validate;
 pub mod watches;

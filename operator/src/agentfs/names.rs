@@ -6,7 +6,7 @@ use crate::kit::labels::Component;
 pub const SECRET_HASH: &str = "agentfs.io/secret-hash";
 /// The annotation of a pod template that holds the hash of what of others its pods read.
 pub const ENVIRONMENT_HASH: &str = "agentfs.io/environment-hash";
-/// The annotation of a pod template that tells which database its pods work on, and by which way.
+/// The annotation of a pod template that tells which database its pods work on, and by which route.
 pub const DATABASE: &str = "agentfs.io/database";
 /// The annotation of a migration Job that says what it migrates and with what.
 pub const MIGRATION: &str = "agentfs.io/migration";

@@ -19,16 +19,16 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret, Service, Se
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::{Client, ResourceExt};
 
-use super::claims;
 use super::conditions::{
     API_READY, BACKUPS_SCHEDULED, CREDENTIALS_READY, DATABASE_READY, POOLER_READY, WORKERS_READY,
 };
+use super::database_uses;
 use super::names::{self, Names};
 use super::references::{self, References};
 use crate::crd::AgentFS;
+use crate::kit::blockers::{Blocker, OwnershipFilter};
 use crate::kit::conditions::PROGRESSING;
-use crate::kit::obstacles::{Obstacle, Sieve};
-use crate::kit::ownership::{Claim, Owner, claim};
+use crate::kit::ownership::{Owner, Ownership, ownership};
 use crate::kit::pods;
 use crate::kit::readiness::{Readiness, Unready};
 
@@ -86,9 +86,9 @@ pub struct Observed {
     /// Why a worker says that it is not ready.
     pub unready_worker: Option<Unready>,
     /// The databases that others work on.
-    pub claims: Vec<claims::Claim>,
+    pub claims: Vec<database_uses::DatabaseUse>,
     /// What is there under our names and is not ours, or goes away.
-    pub obstacles: Vec<Obstacle>,
+    pub blockers: Vec<Blocker>,
 }
 
 impl Observed {
@@ -163,32 +163,32 @@ pub async fn observe(
     let is_ours = |autoscaler: &HorizontalPodAutoscaler| autoscaler.name_any() == names.api();
     let others_autoscaler = autoscalers.iter().any(|a| !is_ours(a) && scales_api(a, names));
     let autoscaler = autoscalers.into_iter().find(is_ours);
-    let mut sieve = Sieve::new(owner);
+    let mut filter = OwnershipFilter::new(owner);
     let mut observed = Observed {
-        account: sieve.ours(CREDENTIALS_READY, account),
-        credentials: sieve.ours(CREDENTIALS_READY, credentials),
-        admin_key: sieve.ours(CREDENTIALS_READY, admin_key),
+        account: filter.owned(CREDENTIALS_READY, account),
+        credentials: filter.owned(CREDENTIALS_READY, credentials),
+        admin_key: filter.owned(CREDENTIALS_READY, admin_key),
         references,
-        volume: sieve.ours(DATABASE_READY, volume),
-        postgres: sieve.ours(DATABASE_READY, postgres),
-        postgres_service: sieve.ours(DATABASE_READY, postgres_service),
-        pooler_config: sieve.ours(POOLER_READY, pooler_config),
-        pooler_service: sieve.ours(POOLER_READY, pooler_service),
-        pooler: sieve.ours(POOLER_READY, pooler),
-        pooler_budget: sieve.ours(PROGRESSING, pooler_budget),
-        api: sieve.ours(API_READY, api),
-        api_service: sieve.ours(API_READY, api_service),
+        volume: filter.owned(DATABASE_READY, volume),
+        postgres: filter.owned(DATABASE_READY, postgres),
+        postgres_service: filter.owned(DATABASE_READY, postgres_service),
+        pooler_config: filter.owned(POOLER_READY, pooler_config),
+        pooler_service: filter.owned(POOLER_READY, pooler_service),
+        pooler: filter.owned(POOLER_READY, pooler),
+        pooler_budget: filter.owned(PROGRESSING, pooler_budget),
+        api: filter.owned(API_READY, api),
+        api_service: filter.owned(API_READY, api_service),
         // Without its budget or autoscaler the API answers as before.
-        autoscaler: sieve.ours(PROGRESSING, autoscaler),
+        autoscaler: filter.owned(PROGRESSING, autoscaler),
         others_autoscaler,
-        api_budget: sieve.ours(PROGRESSING, api_budget),
-        workers: sieve.ours(WORKERS_READY, workers),
-        backups: sieve.ours(BACKUPS_SCHEDULED, backups),
-        backup: sieve.ours(BACKUPS_SCHEDULED, backup),
-        jobs: jobs.into_iter().filter(|job| claim(job, owner) == Claim::Ours).collect(),
+        api_budget: filter.owned(PROGRESSING, api_budget),
+        workers: filter.owned(WORKERS_READY, workers),
+        backups: filter.owned(BACKUPS_SCHEDULED, backups),
+        backup: filter.owned(BACKUPS_SCHEDULED, backup),
+        jobs: jobs.into_iter().filter(|job| ownership(job, owner) == Ownership::Owned).collect(),
         pods,
-        claims: claims::of_others(known, agentfs),
-        obstacles: sieve.obstacles,
+        claims: database_uses::of_others(known, agentfs),
+        blockers: filter.blockers,
         ..Observed::nothing(Timestamp::now())
     };
     observed.pods.sort_by_key(ResourceExt::name_any);

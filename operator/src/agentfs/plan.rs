@@ -13,13 +13,13 @@ use super::migration::Attempt;
 use super::names::Names;
 use crate::crd::agentfs::{Autoscaling, Backup, DeletionPolicy, Pooler};
 use crate::crd::fields::{ImagePullSecret, Resources};
+use crate::kit::blockers::Blocker;
 use crate::kit::digest::hash;
-use crate::kit::obstacles::Obstacle;
 use crate::kit::ownership::Owner;
 use crate::process::settings::Images;
 
 /// A plan that can be carried out. Everything in it is checked; what could not be had is `None`, and
-/// `obstacles` says why.
+/// `blockers` says why.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The AgentFS on whose behalf objects are made.
@@ -58,7 +58,7 @@ pub struct Plan {
     /// What is known of the schema.
     pub schema: SchemaFacts,
     /// What keeps some parts from being made.
-    pub obstacles: Vec<Obstacle>,
+    pub blockers: Vec<Blocker>,
 }
 
 /// The API to be.
@@ -69,7 +69,7 @@ pub struct ApiPlan {
     /// Their CPU and memory, where the spec says so.
     pub resources: Option<Resources>,
     /// What they are told.
-    pub environment: Told,
+    pub environment: Env,
     /// What migrations are told.
     pub migration_environment: Vec<EnvVar>,
     /// Where they run, and what they carry.
@@ -82,18 +82,18 @@ pub struct ApiPlan {
 
 /// What the server's pods are told by variables, besides the way to the database.
 #[derive(Clone, Debug)]
-pub enum Told {
+pub enum Env {
     /// These variables.
-    Whole(Environment),
+    Complete(Environment),
     /// These, and others that cannot be had: pods that run are left as they are.
-    Lacking(Environment),
+    Partial(Environment),
 }
 
-impl Told {
+impl Env {
     /// The variables that are known.
     pub fn known(&self) -> &Environment {
         match self {
-            Self::Whole(environment) | Self::Lacking(environment) => environment,
+            Self::Complete(environment) | Self::Partial(environment) => environment,
         }
     }
 }
@@ -138,7 +138,7 @@ pub struct Live {
     pub replicas: i32,
     /// Their image.
     pub image: Option<String>,
-    /// The database they work on, in the words of [`Way::mark`].
+    /// The database they work on, in the words of [`DatabaseRoute::fingerprint`].
     pub database: Option<String>,
     /// Whether all of the pods are of the newest kind.
     pub rolled_out: bool,
@@ -231,19 +231,19 @@ pub struct Authority {
 #[derive(Clone, Debug)]
 pub enum Part<T> {
     /// There is none.
-    Off,
+    Disabled,
     /// There is this one.
-    On(Box<T>),
-    /// There should be one, and what it needs cannot be had; an obstacle tells why.
-    Barred,
+    Enabled(Box<T>),
+    /// There should be one, and what it needs cannot be had; a blocker tells why.
+    Blocked,
 }
 
 impl<T> Part<T> {
     /// The part, where there is one.
-    pub fn plan(&self) -> Option<&T> {
+    pub fn enabled(&self) -> Option<&T> {
         match self {
-            Self::On(plan) => Some(plan),
-            Self::Off | Self::Barred => None,
+            Self::Enabled(plan) => Some(plan),
+            Self::Disabled | Self::Blocked => None,
         }
     }
 }
@@ -262,7 +262,7 @@ pub struct PoolerPlan {
 
 /// The way by which the API reaches the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Way {
+pub struct DatabaseRoute {
     /// The Secret that holds the URL.
     pub secret: String,
     /// The entry of the Secret that holds the URL.
@@ -272,7 +272,7 @@ pub struct Way {
     /// A hash that changes with anything that the API must know.
     pub hash: String,
     /// A hash that changes when it is another database, or the way to it is another.
-    pub mark: String,
+    pub fingerprint: String,
 }
 
 /// What is known of the schema.
@@ -333,38 +333,38 @@ impl Plan {
     }
 
     /// The way by which the API is to reach the database, when it is known.
-    pub fn way(&self) -> Option<Way> {
+    pub fn route(&self) -> Option<DatabaseRoute> {
         let access = self.access.as_ref()?;
         match &self.pooling {
-            Part::Off => Some(Way {
+            Part::Disabled => Some(DatabaseRoute {
                 secret: access.secret.clone(),
                 key: access.key.clone(),
                 authority: access.authority.clone(),
                 hash: access.hash.clone(),
-                mark: hash([access.identity.as_str(), "direct"]),
+                fingerprint: hash([access.identity.as_str(), "direct"]),
             }),
-            Part::On(pooler) => Some(Way {
+            Part::Enabled(pooler) => Some(DatabaseRoute {
                 secret: self.names.pooler(),
                 key: "DATABASE_URL".into(),
                 authority: None,
                 hash: pooler.credentials.hash(),
-                mark: hash([access.identity.as_str(), "pooler"]),
+                fingerprint: hash([access.identity.as_str(), "pooler"]),
             }),
-            Part::Barred => None,
+            Part::Blocked => None,
         }
     }
 
     /// Whether all that runs works on what is wanted, on all its pods, so that nobody needs what it
     /// worked on before.
     pub fn has_moved(&self) -> bool {
-        let wanted = self.way().map(|way| way.mark);
+        let wanted = self.route().map(|route| route.fingerprint);
         let moved = |live: &Live| live.rolled_out && wanted.is_some() && live.database == wanted;
         self.api.live.iter().chain(&self.live_workers).all(moved)
     }
 
-    /// Whether something runs that works on another database than is wanted, or by another way.
+    /// Whether something runs that works on another database than is wanted, or by another route.
     pub fn is_elsewhere(&self) -> bool {
-        let wanted = self.way().map(|way| way.mark);
+        let wanted = self.route().map(|route| route.fingerprint);
         let elsewhere = |live: &Live| live.database != wanted;
         self.api.live.iter().chain(&self.live_workers).any(elsewhere)
     }

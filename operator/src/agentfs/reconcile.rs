@@ -13,7 +13,7 @@ use kube::{Client, Resource as _, ResourceExt as _};
 use serde_json::json;
 
 use super::migration::Next;
-use super::status::{Assessment, assess, assess_invalid, render};
+use super::status::{StatusReport, render, report, report_invalid};
 use super::validate::validate;
 use super::{apply, build, observe};
 use crate::crd::AgentFS;
@@ -117,13 +117,13 @@ async fn attempt(cached: &AgentFS, context: &Context) -> Result<(Action, Reconci
     let plan = match validate(&agentfs, owner, &observed, &context.images) {
         Ok(plan) => plan,
         Err(invalid) => {
-            tell(&agentfs, &api, context, &assess_invalid(&invalid), now).await?;
+            patch_status(&agentfs, &api, context, &report_invalid(&invalid), now).await?;
             return Ok((Action::requeue(AFTER_REFUSAL), Reconciled::NeedsAttention));
         }
     };
     let children = build::build(&plan).map_err(Error::Build)?;
-    let obstacles = plan.obstacles.clone();
-    let applied = apply::apply(&context.client, &namespace, children, &observed, obstacles);
+    let blockers = plan.blockers.clone();
+    let applied = apply::apply(&context.client, &namespace, children, &observed, blockers);
     let outcome = match Box::pin(applied).await {
         // All that is in it is deleted, the AgentFS as well.
         Err(apply::Error::NamespaceEnds) => {
@@ -131,18 +131,18 @@ async fn attempt(cached: &AgentFS, context: &Context) -> Result<(Action, Reconci
         }
         outcome => outcome?,
     };
-    let assessment = assess(&plan, &outcome, &observed);
-    tell(&agentfs, &api, context, &assessment, now).await?;
-    let action = Action::requeue(again(&assessment, outcome.children.migration.next, now));
-    Ok((action, assessment.reconciled()))
+    let report = report(&plan, &outcome, &observed);
+    patch_status(&agentfs, &api, context, &report, now).await?;
+    let action = Action::requeue(again(&report, outcome.children.migration.next, now));
+    Ok((action, report.reconciled()))
 }
 
 /// When to look again, besides the watches.
-fn again(assessment: &Assessment, next: Next, now: Timestamp) -> Duration {
-    if assessment.is_settled() {
+fn again(report: &StatusReport, next: Next, now: Timestamp) -> Duration {
+    if report.is_settled() {
         return AT_REST;
     }
-    if assessment.needs_somebody() && !matches!(next, Next::Run { .. } | Next::Pause { .. }) {
+    if report.needs_somebody() && !matches!(next, Next::Run { .. } | Next::Pause { .. }) {
         return AFTER_REFUSAL;
     }
     match next {
@@ -154,15 +154,15 @@ fn again(assessment: &Assessment, next: Next, now: Timestamp) -> Duration {
 }
 
 /// Writes the status where it changed, then the Events that tell of the change.
-async fn tell(
+async fn patch_status(
     agentfs: &AgentFS,
     api: &Api<AgentFS>,
     context: &Context,
-    assessment: &Assessment,
+    report: &StatusReport,
     now: Timestamp,
 ) -> Result<(), Error> {
     let before = agentfs.status.as_ref();
-    let after = render(assessment, before, agentfs.metadata.generation, now);
+    let after = render(report, before, agentfs.metadata.generation, now);
     if before == Some(&after) {
         return Ok(());
     }
@@ -178,7 +178,7 @@ async fn tell(
     // A recorder that lives on would fold an Event into an earlier one of the same reason and keep the
     // earlier text. What comes here is news already.
     let recorder = Recorder::new(context.client.clone(), context.reporter.clone());
-    for event in events::changes(&assessment.findings, former, &after.conditions) {
+    for event in events::changes(&report.states, former, &after.conditions) {
         // The condition is written; an Event that is lost is no reason to do it all again.
         if let Err(error) = recorder.publish(&event, &agentfs.object_ref(&())).await {
             tracing::warn!(%error, reason = event.reason, "cannot write an Event");

@@ -1,6 +1,6 @@
 //! The fifth call of a reconcile: say how the AgentFS is.
 //!
-//! [`assess`] and [`render`] are pure. What they say of the children they say of applied ones only.
+//! [`report`] and [`render`] are pure. What they say of the children they say of applied ones only.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -11,14 +11,14 @@ use super::conditions::{
     API_READY, BACKUP_FRESH, BACKUPS_SCHEDULED, CREDENTIALS_READY, DATABASE_READY, POOLER_READY,
     SCHEMA_READY, WORKERS_READY,
 };
-use super::findings::Facts;
 use super::observe::Observed;
 use super::plan::{DatabasePlan, Plan, Replicas};
+use super::states::StatusInputs;
 use super::{names, reasons};
 use crate::crd::agentfs::{AgentFSStatus, ApiStatus, BackupStatus, DatabaseStatus, WorkerStatus};
-use crate::kit::conditions::{Finding, PROGRESSING, READY, Trouble, condition};
+use crate::kit::blockers::Blocker;
+use crate::kit::conditions::{Failure, PROGRESSING, READY, State, condition};
 use crate::kit::desired::Applied;
-use crate::kit::obstacles::Obstacle;
 use crate::kit::validation::Invalid;
 use crate::process::metrics::Reconciled;
 
@@ -41,10 +41,10 @@ const OPTIONAL: [&str; 4] = [POOLER_READY, WORKERS_READY, BACKUPS_SCHEDULED, BAC
 
 /// What was found of an AgentFS.
 #[derive(Clone, Debug)]
-pub struct Assessment {
+pub struct StatusReport {
     /// What was found of each matter, by the condition's type. A matter that is not among them was
     /// not looked at, and its condition stays.
-    pub findings: Vec<(&'static str, Finding)>,
+    pub states: Vec<(&'static str, State)>,
     /// The API's pods, where they were counted.
     pub api: Option<ApiStatus>,
     /// The workers' pods, where there are any.
@@ -55,16 +55,16 @@ pub struct Assessment {
     pub database: Option<DatabaseStatus>,
 }
 
-impl Assessment {
-    /// Whether everything is as the spec asks and nothing is on its way.
+impl StatusReport {
+    /// Whether everything is as the spec asks and nothing is on its route.
     pub fn is_settled(&self) -> bool {
-        let settled = |kind: &str, finding: &Finding| match kind {
-            PROGRESSING => matches!(finding, Finding::Not { .. }),
+        let settled = |kind: &str, state: &State| match kind {
+            PROGRESSING => matches!(state, State::False { .. }),
             // Its first one may be a day away.
-            BACKUP_FRESH => !finding.is_wrong(),
-            _ => finding.is_at_rest(),
+            BACKUP_FRESH => !state.is_failed(),
+            _ => state.is_at_rest(),
         };
-        self.is_complete() && self.findings.iter().all(|(kind, f)| settled(kind, f))
+        self.is_complete() && self.states.iter().all(|(kind, f)| settled(kind, f))
     }
 
     /// How the reconcile that found it ended.
@@ -80,74 +80,70 @@ impl Assessment {
 
     /// Whether everything that there is was looked at.
     fn is_complete(&self) -> bool {
-        self.findings.iter().any(|(kind, _)| *kind == API_READY)
+        self.states.iter().any(|(kind, _)| *kind == API_READY)
     }
 
     /// Whether it stays as it is until somebody does something.
     pub fn needs_somebody(&self) -> bool {
-        self.findings.iter().any(|(_, finding)| finding.is_wrong())
+        self.states.iter().any(|(_, state)| state.is_failed())
     }
 }
 
 /// What is to be said of what became of `plan`.
-pub fn assess(plan: &Plan, outcome: &Outcome, observed: &Observed) -> Assessment {
+pub fn report(plan: &Plan, outcome: &Outcome, observed: &Observed) -> StatusReport {
     let children = &outcome.children;
     let counts = counts(plan, children);
-    let facts = Facts { plan, children, observed, counts: &counts };
+    let inputs = StatusInputs { plan, children, observed, counts: &counts };
     // What keeps a part from being made says more of it than what is there in its stead.
-    let found = |of: &str, finding: Finding| {
-        outcome
-            .obstacles
-            .iter()
-            .find(|obstacle| obstacle.of == of)
-            .map_or(finding, Obstacle::finding)
+    let found = |of: &str, state: State| {
+        outcome.blockers.iter().find(|blocker| blocker.of == of).map_or(state, Blocker::state)
     };
-    let credentials = found(CREDENTIALS_READY, facts.credentials());
-    let database = found(DATABASE_READY, facts.database());
-    let schema = found(SCHEMA_READY, facts.schema());
-    let pooler = facts.pooler().map(|finding| found(POOLER_READY, finding));
-    let api = found(API_READY, facts.api());
-    let workers = facts.workers().map(|finding| found(WORKERS_READY, finding));
-    let scheduled = facts.backups_scheduled().map(|finding| found(BACKUPS_SCHEDULED, finding));
+    let credentials = found(CREDENTIALS_READY, inputs.credentials());
+    let database = found(DATABASE_READY, inputs.database());
+    let schema = found(SCHEMA_READY, inputs.schema());
+    let pooler = inputs.pooler().map(|state| found(POOLER_READY, state));
+    let api = found(API_READY, inputs.api());
+    let workers = inputs.workers().map(|state| found(WORKERS_READY, state));
+    let scheduled = inputs.backups_scheduled().map(|state| found(BACKUPS_SCHEDULED, state));
     let (before, after) = ([&credentials, &database], [&schema, &api]);
-    let mut parts: Vec<&Finding> =
+    let mut parts: Vec<&State> =
         before.into_iter().chain(&pooler).chain(after).chain(&workers).collect();
     // Backups that are paused, or wait for what the others wait for, are no reason of their own.
-    parts.extend(scheduled.iter().filter(|finding| finding.is_wrong()));
-    let progressing = match found(PROGRESSING, facts.progressing(&parts)) {
-        Finding::Waiting { reason, message } => Finding::Fine { reason, message },
-        finding => finding,
+    parts.extend(scheduled.iter().filter(|state| state.is_failed()));
+    let progressing = match found(PROGRESSING, inputs.progressing(&parts)) {
+        State::Progressing { reason, message } => State::True { reason, message },
+        state => state,
     };
-    let ready = facts.ready(&parts);
+    let ready = inputs.ready(&parts);
     let identity = plan.access.as_ref().map(|access| access.identity.clone());
     let database_status = match plan.database {
         DatabasePlan::Embedded(_) => DatabaseStatus { kind: "embedded".into(), identity: None },
         DatabasePlan::External { .. } => DatabaseStatus { kind: "external".into(), identity },
     };
-    let mut findings = vec![
+    let mut states = vec![
         (READY, ready),
         (PROGRESSING, progressing),
         (CREDENTIALS_READY, credentials),
         (DATABASE_READY, database),
     ];
-    findings.extend(pooler.map(|finding| (POOLER_READY, finding)));
-    findings.extend([(SCHEMA_READY, schema), (API_READY, api)]);
-    findings.extend(workers.map(|finding| (WORKERS_READY, finding)));
-    findings.extend(scheduled.map(|finding| (BACKUPS_SCHEDULED, finding)));
-    findings.extend(facts.backup_fresh().map(|finding| (BACKUP_FRESH, finding)));
-    let (worker, backup) = (facts.worker_counts(), facts.backup_status());
-    Assessment { findings, api: Some(counts), worker, backup, database: Some(database_status) }
+    states.extend(pooler.map(|state| (POOLER_READY, state)));
+    states.extend([(SCHEMA_READY, schema), (API_READY, api)]);
+    states.extend(workers.map(|state| (WORKERS_READY, state)));
+    states.extend(scheduled.map(|state| (BACKUPS_SCHEDULED, state)));
+    states.extend(inputs.backup_fresh().map(|state| (BACKUP_FRESH, state)));
+    let (worker, backup) = (inputs.worker_counts(), inputs.backup_status());
+    StatusReport { states, api: Some(counts), worker, backup, database: Some(database_status) }
 }
 
 /// What is to be said when there is no plan.
-pub fn assess_invalid(invalid: &Invalid) -> Assessment {
-    let trouble = Trouble::new(
+pub fn report_invalid(invalid: &Invalid) -> StatusReport {
+    let failure = Failure::new(
         reasons::INVALID_SPEC,
         invalid.to_string(),
         "Correct the field; nothing is changed until then.",
     );
-    Assessment {
-        findings: vec![(READY, Finding::Wrong(trouble))],
+    StatusReport {
+        states: vec![(READY, State::Failed(failure))],
         api: None,
         worker: None,
         backup: None,
@@ -157,20 +153,20 @@ pub fn assess_invalid(invalid: &Invalid) -> Assessment {
 
 /// The status that says what was found. Conditions that were not looked at stay as they are.
 pub fn render(
-    assessment: &Assessment,
+    report: &StatusReport,
     before: Option<&AgentFSStatus>,
     generation: Option<i64>,
     now: Timestamp,
 ) -> AgentFSStatus {
     let former = before.map(|s| s.conditions.as_slice()).unwrap_or_default();
-    let not_yet = Finding::unknown(reasons::NOT_SEEN_YET, "The operator has not come to it yet.");
+    let not_yet = State::unknown(reasons::NOT_SEEN_YET, "The operator has not come to it yet.");
     let conditions = KINDS.into_iter().filter_map(|kind| {
-        let found = assessment.findings.iter().find(|(of, _)| *of == kind).map(|(_, f)| f);
+        let found = report.states.iter().find(|(of, _)| *of == kind).map(|(_, f)| f);
         let kept = || former.iter().find(|c| c.type_ == kind).cloned();
         match found {
-            Some(finding) => Some(condition(kind, finding, former, generation, now)),
+            Some(state) => Some(condition(kind, state, former, generation, now)),
             // What there is not has no condition.
-            None if assessment.is_complete() => None,
+            None if report.is_complete() => None,
             None if OPTIONAL.contains(&kind) => kept(),
             None => {
                 let unknown = || condition(kind, &not_yet, former, generation, now);
@@ -181,18 +177,18 @@ pub fn render(
     AgentFSStatus {
         observed_generation: generation,
         conditions: conditions.collect::<Vec<Condition>>(),
-        api: assessment.api.clone().or_else(|| before.and_then(|s| s.api.clone())),
-        worker: if assessment.is_complete() {
-            assessment.worker.clone()
+        api: report.api.clone().or_else(|| before.and_then(|s| s.api.clone())),
+        worker: if report.is_complete() {
+            report.worker.clone()
         } else {
             before.and_then(|status| status.worker.clone())
         },
-        backup: if assessment.is_complete() {
-            backup(assessment.backup.as_ref(), before.and_then(|s| s.backup.as_ref()))
+        backup: if report.is_complete() {
+            backup(report.backup.as_ref(), before.and_then(|s| s.backup.as_ref()))
         } else {
             before.and_then(|status| status.backup.clone())
         },
-        database: database(assessment.database.as_ref(), before.and_then(|s| s.database.as_ref())),
+        database: database(report.database.as_ref(), before.and_then(|s| s.database.as_ref())),
     }
 }
 

@@ -3,7 +3,7 @@
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::desired::Child;
+use super::desired::Desired;
 use super::labels::Component;
 use super::ownership::Owner;
 use super::pod;
@@ -15,11 +15,11 @@ pub fn build(
     name: String,
     component: Component,
     replicas: i32,
-) -> Child<PodDisruptionBudget> {
+) -> Desired<PodDisruptionBudget> {
     if replicas < 2 {
-        return Child::Unwanted;
+        return Desired::Delete;
     }
-    Child::Wanted(PodDisruptionBudget {
+    Desired::Apply(PodDisruptionBudget {
         metadata: owner.owned(name, component),
         spec: Some(PodDisruptionBudgetSpec {
             max_unavailable: Some(IntOrString::Int(1)),

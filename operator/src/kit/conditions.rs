@@ -1,10 +1,10 @@
-//! Conditions: how a finding becomes one, with a sentence that does not change by itself.
+//! Conditions: how a state becomes one, with a sentence that does not change by itself.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::reasons::Reason;
-use super::sentences::unpunctuated;
+use super::sentences::without_full_stop;
 
 /// Everything works as the spec asks.
 pub const READY: &str = "Ready";
@@ -12,7 +12,7 @@ pub const READY: &str = "Ready";
 pub const PROGRESSING: &str = "Progressing";
 /// Why something does not run, in words for a condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
+pub struct Failure {
     /// One word for programs.
     pub reason: Reason,
     /// What is wrong; no full stop at its end.
@@ -21,8 +21,8 @@ pub struct Trouble {
     pub remedy: String,
 }
 
-impl Trouble {
-    /// A trouble from its three parts.
+impl Failure {
+    /// A failure from its three parts.
     pub fn new(reason: Reason, what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { reason, what: what.into(), remedy: remedy.into() }
     }
@@ -30,30 +30,30 @@ impl Trouble {
 
 /// What was found of one matter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Finding {
+pub enum State {
     /// It is as it should be.
-    Fine {
+    True {
         /// One word.
         reason: Reason,
         /// One sentence.
         message: String,
     },
     /// It is on its way; nobody has to do anything.
-    Waiting {
+    Progressing {
         /// One word.
         reason: Reason,
         /// One sentence.
         message: String,
     },
     /// It is not so, and that is well.
-    Not {
+    False {
         /// One word.
         reason: Reason,
         /// One sentence.
         message: String,
     },
     /// Somebody has to do something.
-    Wrong(Trouble),
+    Failed(Failure),
     /// It cannot be told.
     Unknown {
         /// One word.
@@ -63,20 +63,20 @@ pub enum Finding {
     },
 }
 
-impl Finding {
+impl State {
     /// It is as it should be.
-    pub fn fine(reason: Reason, message: impl Into<String>) -> Self {
-        Self::Fine { reason, message: message.into() }
+    pub fn true_because(reason: Reason, message: impl Into<String>) -> Self {
+        Self::True { reason, message: message.into() }
     }
 
-    /// It is on its way.
-    pub fn waiting(reason: Reason, message: impl Into<String>) -> Self {
-        Self::Waiting { reason, message: message.into() }
+    /// It is on its route.
+    pub fn progressing(reason: Reason, message: impl Into<String>) -> Self {
+        Self::Progressing { reason, message: message.into() }
     }
 
     /// It is not so, and that is well.
-    pub fn not(reason: Reason, message: impl Into<String>) -> Self {
-        Self::Not { reason, message: message.into() }
+    pub fn false_because(reason: Reason, message: impl Into<String>) -> Self {
+        Self::False { reason, message: message.into() }
     }
 
     /// It cannot be told.
@@ -85,69 +85,69 @@ impl Finding {
     }
 
     /// Whether it is as it should be.
-    pub fn is_fine(&self) -> bool {
-        matches!(self, Self::Fine { .. })
+    pub fn is_true(&self) -> bool {
+        matches!(self, Self::True { .. })
     }
 
     /// Whether somebody has to do something.
-    pub fn is_wrong(&self) -> bool {
-        matches!(self, Self::Wrong(_))
+    pub fn is_failed(&self) -> bool {
+        matches!(self, Self::Failed(_))
     }
 
-    /// Whether nobody has to do anything and nothing is on its way.
+    /// Whether nobody has to do anything and nothing is on its route.
     pub fn is_at_rest(&self) -> bool {
-        matches!(self, Self::Fine { .. } | Self::Not { .. })
+        matches!(self, Self::True { .. } | Self::False { .. })
     }
 
     fn status(&self) -> &'static str {
         match self {
-            Self::Fine { .. } => "True",
-            Self::Not { .. } | Self::Waiting { .. } | Self::Wrong(_) => "False",
+            Self::True { .. } => "True",
+            Self::False { .. } | Self::Progressing { .. } | Self::Failed(_) => "False",
             Self::Unknown { .. } => "Unknown",
         }
     }
 
     fn reason(&self) -> Reason {
         match self {
-            Self::Fine { reason, .. }
-            | Self::Waiting { reason, .. }
-            | Self::Not { reason, .. }
+            Self::True { reason, .. }
+            | Self::Progressing { reason, .. }
+            | Self::False { reason, .. }
             | Self::Unknown { reason, .. } => *reason,
-            Self::Wrong(trouble) => trouble.reason,
+            Self::Failed(failure) => failure.reason,
         }
     }
 
     fn message(&self, since: Timestamp) -> String {
         match self {
-            Self::Fine { message, .. }
-            | Self::Not { message, .. }
+            Self::True { message, .. }
+            | Self::False { message, .. }
             | Self::Unknown { message, .. } => message.clone(),
-            Self::Waiting { message, .. } => {
-                format!("{} (since {}).", unpunctuated(message), clock(since))
+            Self::Progressing { message, .. } => {
+                format!("{} (since {}).", without_full_stop(message), clock(since))
             }
-            Self::Wrong(Trouble { what, remedy, .. }) => {
-                format!("{} (since {}). {remedy}", unpunctuated(what), clock(since))
+            Self::Failed(Failure { what, remedy, .. }) => {
+                format!("{} (since {}). {remedy}", without_full_stop(what), clock(since))
             }
         }
     }
 }
 
-/// The condition `kind` for `finding`. Its time of change is kept from `before` while the status
-/// stays, so that an unchanged finding gives an unchanged condition.
+/// The condition `kind` for `state`. Its time of change is kept from `before` while the status
+/// stays, so that an unchanged state gives an unchanged condition.
 pub fn condition(
     kind: &str,
-    finding: &Finding,
+    state: &State,
     before: &[Condition],
     generation: Option<i64>,
     now: Timestamp,
 ) -> Condition {
-    let same = before.iter().find(|c| c.type_ == kind && c.status == finding.status());
+    let same = before.iter().find(|c| c.type_ == kind && c.status == state.status());
     let since = same.map_or_else(|| whole_second(now), |c| c.last_transition_time.0);
     Condition {
         type_: kind.into(),
-        status: finding.status().into(),
-        reason: finding.reason().to_string(),
-        message: finding.message(since),
+        status: state.status().into(),
+        reason: state.reason().to_string(),
+        message: state.message(since),
         last_transition_time: Time(since),
         observed_generation: generation,
     }
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn an_unchanged_finding_gives_an_unchanged_condition() {
         let wrong =
-            Finding::Wrong(Trouble::new(reasons::CRASHING, "It ends again", "Look at its log."));
+            State::Failed(Failure::new(reasons::CRASHING, "It ends again", "Look at its log."));
         let first = condition(READY, &wrong, &[], Some(2), at(0));
         let later = condition(READY, &wrong, std::slice::from_ref(&first), Some(2), at(600));
         assert_eq!(first, later);
@@ -188,13 +188,18 @@ mod tests {
 
     #[test]
     fn the_time_of_change_moves_with_the_status_alone() {
-        let wrong = Finding::Wrong(Trouble::new(reasons::CRASHING, "It ends again", "Look."));
-        let other = Finding::Wrong(Trouble::new(reasons::IMAGE_PULL_FAILED, "No image", "Check."));
+        let wrong = State::Failed(Failure::new(reasons::CRASHING, "It ends again", "Look."));
+        let other = State::Failed(Failure::new(reasons::IMAGE_PULL_FAILED, "No image", "Check."));
         let first = condition(READY, &wrong, &[], None, at(0));
         let second = condition(READY, &other, std::slice::from_ref(&first), None, at(60));
         assert_eq!(second.last_transition_time, first.last_transition_time);
-        let fine =
-            condition(READY, &Finding::fine(reasons::READY, "Well."), &[second], None, at(120));
+        let fine = condition(
+            READY,
+            &State::true_because(reasons::READY, "Well."),
+            &[second],
+            None,
+            at(120),
+        );
         assert_ne!(fine.last_transition_time, first.last_transition_time);
     }
 }

@@ -4,44 +4,44 @@ use std::fmt::Debug;
 
 /// What is to become of a child.
 #[derive(Clone, Debug)]
-pub enum Child<K> {
+pub enum Desired<K> {
     /// It shall be there, like this.
-    Wanted(K),
+    Apply(K),
     /// It is left as it is: what it needs cannot be had now, or somebody still uses what is there.
-    Left,
+    Keep,
     /// It shall not be there.
-    Unwanted,
+    Delete,
 }
 
-impl<K> Child<K> {
+impl<K> Desired<K> {
     /// The object, where one is wanted.
-    pub fn wanted(self) -> Option<K> {
+    pub fn into_object(self) -> Option<K> {
         match self {
-            Self::Wanted(object) => Some(object),
-            Self::Left | Self::Unwanted => None,
+            Self::Apply(object) => Some(object),
+            Self::Keep | Self::Delete => None,
         }
     }
 
     /// Whether an object is wanted.
-    pub fn is_wanted(&self) -> bool {
-        matches!(self, Self::Wanted(_))
+    pub fn is_apply(&self) -> bool {
+        matches!(self, Self::Apply(_))
     }
 
     /// The same, left as it is while what it needs is not there.
-    pub fn needing(self, is_there: bool) -> Self {
-        if self.is_wanted() && !is_there { Self::Left } else { self }
+    pub fn only_if(self, is_there: bool) -> Self {
+        if self.is_apply() && !is_there { Self::Keep } else { self }
     }
 
     /// The object is wanted if it could be made, and otherwise left.
-    pub fn made(object: Option<K>) -> Self {
-        object.map_or(Self::Left, Self::Wanted)
+    pub fn apply_or_keep(object: Option<K>) -> Self {
+        object.map_or(Self::Keep, Self::Apply)
     }
 }
 
 /// Whether the children were applied. What is known of a child differs: before, what is to become of
 /// it; after, the object as the API server has it. So nobody can take the status from objects that
 /// were never written.
-pub trait State: Clone + Debug {
+pub trait Stage: Clone + Debug {
     /// What is known of a child.
     type Of<K: Clone + Debug>: Clone + Debug;
 }
@@ -54,10 +54,10 @@ pub enum Prepared {}
 #[derive(Clone, Copy, Debug)]
 pub enum Applied {}
 
-impl State for Prepared {
-    type Of<K: Clone + Debug> = Child<K>;
+impl Stage for Prepared {
+    type Of<K: Clone + Debug> = Desired<K>;
 }
 
-impl State for Applied {
+impl Stage for Applied {
     type Of<K: Clone + Debug> = Option<K>;
 }

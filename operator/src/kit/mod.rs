@@ -1,6 +1,7 @@
 //! What is true of resources of any kind: whose an object is, how it is written and compared, what pods
 //! tell, how a condition comes about. It knows no kind.
 
+pub mod blockers;
 pub mod budgets;
 pub mod conditions;
 pub mod desired;
@@ -10,7 +11,6 @@ mod equality;
 pub mod events;
 pub mod jobs;
 pub mod labels;
-pub mod obstacles;
 pub mod ownership;
 pub mod pod;
 pub mod pods;

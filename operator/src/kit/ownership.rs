@@ -85,31 +85,31 @@ impl Owner {
 
 /// Whose an object is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Claim {
+pub enum Ownership {
     /// It belongs to this owner, or to an earlier one of the name and is adopted.
-    Ours,
+    Owned,
     /// It is being deleted, or will be with an owner that is gone: it must be waited for.
-    Leaving,
+    Terminating,
     /// It belongs to somebody else; whose it is, in words.
     Foreign(String),
 }
 
 /// Whose `live` is, seen from `owner`.
-pub fn claim<K: Resource>(live: &K, owner: &Owner) -> Claim {
+pub fn ownership<K: Resource>(live: &K, owner: &Owner) -> Ownership {
     let controller = live.owner_references().iter().find(|r| r.controller == Some(true));
     match controller {
-        Some(reference) if reference.uid == owner.uid => leaving_or_ours(live),
+        Some(reference) if reference.uid == owner.uid => terminating_or_owned(live),
         Some(reference) if reference.kind == owner.kind && reference.name == owner.name => {
-            Claim::Leaving
+            Ownership::Terminating
         }
-        Some(reference) => Claim::Foreign(format!("{} {}", reference.kind, reference.name)),
-        None if is_labelled(live, owner) || is_written_by_us(live) => leaving_or_ours(live),
-        None => Claim::Foreign("somebody else".into()),
+        Some(reference) => Ownership::Foreign(format!("{} {}", reference.kind, reference.name)),
+        None if is_labelled(live, owner) || is_written_by_us(live) => terminating_or_owned(live),
+        None => Ownership::Foreign("somebody else".into()),
     }
 }
 
-fn leaving_or_ours<K: Resource>(live: &K) -> Claim {
-    if live.meta().deletion_timestamp.is_some() { Claim::Leaving } else { Claim::Ours }
+fn terminating_or_owned<K: Resource>(live: &K) -> Ownership {
+    if live.meta().deletion_timestamp.is_some() { Ownership::Terminating } else { Ownership::Owned }
 }
 
 fn is_labelled<K: Resource>(live: &K, owner: &Owner) -> bool {
@@ -132,7 +132,7 @@ mod tests {
 
     use super::*;
 
-    fn claim_of(metadata: Value) -> Claim {
+    fn ownership_of(metadata: Value) -> Ownership {
         let owner = Owner {
             api_version: "agentfs.io/v1alpha1".into(),
             kind: "AgentFS".into(),
@@ -141,7 +141,7 @@ mod tests {
             uid: "u1".into(),
         };
         let secret: Secret = serde_json::from_value(json!({"metadata": metadata})).unwrap();
-        claim(&secret, &owner)
+        ownership(&secret, &owner)
     }
 
     fn controller(kind: &str, name: &str, uid: &str) -> Value {
@@ -151,37 +151,37 @@ mod tests {
 
     #[test]
     fn owned_labelled_or_written_by_us_is_ours() {
-        assert_eq!(claim_of(controller("AgentFS", "memory", "u1")), Claim::Ours);
+        assert_eq!(ownership_of(controller("AgentFS", "memory", "u1")), Ownership::Owned);
         assert_eq!(
-            claim_of(json!({"labels": {MANAGED_BY: MANAGER, INSTANCE: "memory"}})),
-            Claim::Ours
+            ownership_of(json!({"labels": {MANAGED_BY: MANAGER, INSTANCE: "memory"}})),
+            Ownership::Owned
         );
         assert_eq!(
-            claim_of(json!({"managedFields": [{"manager": MANAGER, "operation": "Apply"}]})),
-            Claim::Ours
+            ownership_of(json!({"managedFields": [{"manager": MANAGER, "operation": "Apply"}]})),
+            Ownership::Owned
         );
     }
 
     #[test]
     fn what_goes_away_is_waited_for() {
-        assert_eq!(claim_of(controller("AgentFS", "memory", "former")), Claim::Leaving);
+        assert_eq!(ownership_of(controller("AgentFS", "memory", "former")), Ownership::Terminating);
         assert_eq!(
-            claim_of(json!({"deletionTimestamp": "2026-11-23T14:02:11Z",
+            ownership_of(json!({"deletionTimestamp": "2026-11-23T14:02:11Z",
                             "labels": {MANAGED_BY: MANAGER, INSTANCE: "memory"}})),
-            Claim::Leaving
+            Ownership::Terminating
         );
     }
 
     #[test]
     fn others_objects_are_theirs() {
         assert_eq!(
-            claim_of(controller("Deployment", "shop", "u9")),
-            Claim::Foreign("Deployment shop".into())
+            ownership_of(controller("Deployment", "shop", "u9")),
+            Ownership::Foreign("Deployment shop".into())
         );
-        assert_eq!(claim_of(json!({"name": "x"})), Claim::Foreign("somebody else".into()));
+        assert_eq!(ownership_of(json!({"name": "x"})), Ownership::Foreign("somebody else".into()));
         assert_eq!(
-            claim_of(json!({"labels": {MANAGED_BY: MANAGER, INSTANCE: "other"}})),
-            Claim::Foreign("somebody else".into())
+            ownership_of(json!({"labels": {MANAGED_BY: MANAGER, INSTANCE: "other"}})),
+            Ownership::Foreign("somebody else".into())
         );
     }
 }

@@ -1,7 +1,7 @@
 //! What pods tell about themselves: why they do not run.
 //!
 //! Nothing that changes by itself is taken over (counts, back-off times, names of pods that come and
-//! go), so that a condition is written once for one trouble.
+//! go), so that a condition is written once for one failure.
 
 use std::net::IpAddr;
 
@@ -9,10 +9,10 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 use kube::ResourceExt as _;
 
-use super::conditions::Trouble;
+use super::conditions::Failure;
 use super::labels::{COMPONENT, Component};
 use super::reasons;
-use super::sentences::{one_line, unpunctuated};
+use super::sentences::{one_line, without_full_stop};
 
 /// How long a pod may start before it is asked why it is not ready.
 const MAY_START: SignedDuration = SignedDuration::from_secs(10);
@@ -47,14 +47,14 @@ pub fn unready_ip(pod: &Pod, now: Timestamp) -> Option<IpAddr> {
 }
 
 /// What keeps one of `pods` from running, if anything is known. Pods that leave are not asked.
-pub fn trouble(pods: &[&Pod]) -> Option<Trouble> {
+pub fn failure(pods: &[&Pod]) -> Option<Failure> {
     pods.iter()
         .filter(|pod| pod.metadata.deletion_timestamp.is_none() && !is_ready(pod))
-        .find_map(|pod| unschedulable(pod).or_else(|| statuses(pod).find_map(container_trouble)))
+        .find_map(|pod| unschedulable(pod).or_else(|| statuses(pod).find_map(container_failure)))
 }
 
 /// What Kubernetes says when it refuses to create a pod, without the pod's random name.
-pub fn refusal(said: &str) -> Trouble {
+pub fn refusal(said: &str) -> Failure {
     let why = said.split_once(" is forbidden: ").map_or(said, |(_, why)| why);
     let over_quota = why.contains("exceeded quota");
     let reason = if over_quota { reasons::QUOTA_EXCEEDED } else { reasons::PODS_REFUSED };
@@ -64,12 +64,12 @@ pub fn refusal(said: &str) -> Trouble {
         "Change what refuses them (a quota, a LimitRange, an admission policy); the operator goes on \
          by itself."
     };
-    Trouble::new(reason, format!("Kubernetes refuses the pods: {}", unpunctuated(why)), remedy)
+    Failure::new(reason, format!("Kubernetes refuses the pods: {}", without_full_stop(why)), remedy)
 }
 
 /// The sentence that a container which failed left behind: the last line of its termination
 /// message, or of its log where that is what Kubernetes kept.
-pub fn last_words(pods: &[&Pod]) -> Option<String> {
+pub fn termination_message(pods: &[&Pod]) -> Option<String> {
     let ended = |status: &ContainerStatus| {
         let state = status.state.as_ref().and_then(|s| s.terminated.clone());
         let last = status.last_state.as_ref().and_then(|s| s.terminated.clone());
@@ -108,7 +108,7 @@ fn condition<'a>(pod: &'a Pod, kind: &str) -> Option<&'a PodCondition> {
     pod.status.as_ref()?.conditions.as_ref()?.iter().find(|c| c.type_ == kind)
 }
 
-fn unschedulable(pod: &Pod) -> Option<Trouble> {
+fn unschedulable(pod: &Pod) -> Option<Failure> {
     let scheduled = condition(pod, "PodScheduled")?;
     if scheduled.status != "False" || scheduled.reason.as_deref() != Some("Unschedulable") {
         return None;
@@ -116,19 +116,19 @@ fn unschedulable(pod: &Pod) -> Option<Trouble> {
     let said = scheduled.message.as_deref().unwrap_or("no node takes it");
     // What follows the first sentence tells of preemption and is of no use to people.
     let said = said.split(". ").next().unwrap_or(said);
-    Some(Trouble::new(
+    Some(Failure::new(
         reasons::UNSCHEDULABLE,
-        format!("A pod finds no node: {}", unpunctuated(said)),
+        format!("A pod finds no node: {}", without_full_stop(said)),
         "Add a node, free one, or ask for less in the spec's resources.",
     ))
 }
 
-fn container_trouble(status: &ContainerStatus) -> Option<Trouble> {
+fn container_failure(status: &ContainerStatus) -> Option<Failure> {
     let waiting = status.state.as_ref().and_then(|s| s.waiting.as_ref());
     let image = &status.image;
     match waiting.and_then(|w| w.reason.as_deref()) {
         Some("ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull") => {
-            return Some(Trouble::new(
+            return Some(Failure::new(
                 reasons::IMAGE_PULL_FAILED,
                 format!("The image {image} cannot be had"),
                 "Check its name and tag and that the nodes may pull it (kubectl describe pod shows \
@@ -139,9 +139,13 @@ fn container_trouble(status: &ContainerStatus) -> Option<Trouble> {
             reason @ ("CreateContainerConfigError" | "CreateContainerError" | "RunContainerError"),
         ) => {
             let said = waiting.and_then(|w| w.message.as_deref()).unwrap_or(reason);
-            return Some(Trouble::new(
+            return Some(Failure::new(
                 reasons::CONTAINER_REFUSED,
-                format!("The container {} cannot be started: {}", status.name, unpunctuated(said)),
+                format!(
+                    "The container {} cannot be started: {}",
+                    status.name,
+                    without_full_stop(said)
+                ),
                 "Mend what the sentence names; the pod is tried again by itself.",
             ));
         }
@@ -153,11 +157,11 @@ fn container_trouble(status: &ContainerStatus) -> Option<Trouble> {
     }
     let words = crashed.message.as_deref().map(sentence).filter(|words| !words.is_empty());
     let why = match (words, crashed.reason.as_deref()) {
-        (Some(words), _) => unpunctuated(&words),
+        (Some(words), _) => without_full_stop(&words),
         (None, Some("OOMKilled")) => "it used more memory than its limit allows".into(),
         (None, _) => format!("it ended with code {}", crashed.exit_code),
     };
-    Some(Trouble::new(
+    Some(Failure::new(
         reasons::CRASHING,
         format!("The container {} ends again and again: {why}", status.name),
         format!(
@@ -178,8 +182,8 @@ mod tests {
         serde_json::from_value(json!({"metadata": {"name": "p"}, "status": status})).unwrap()
     }
 
-    fn trouble_of(status: Value) -> Trouble {
-        trouble(&[&pod(status)]).unwrap()
+    fn failure_of(status: Value) -> Failure {
+        failure(&[&pod(status)]).unwrap()
     }
 
     fn container(state: Value) -> Value {
@@ -193,7 +197,7 @@ mod tests {
     fn an_image_that_cannot_be_had_reads_the_same_while_kubernetes_backs_off() {
         let reasons = ["ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull"];
         let mut seen = reasons.map(|reason| {
-            trouble_of(container(json!({"state": {"waiting": {"reason": reason,
+            failure_of(container(json!({"state": {"waiting": {"reason": reason,
                 "message": "Back-off 40s pulling"}}})))
         });
         assert!(seen[0].what.contains("shop/api:1"));
@@ -204,15 +208,15 @@ mod tests {
     #[test]
     fn a_crash_is_told_in_the_containers_own_words_and_holds_no_counter() {
         let crashed = |count: i32| {
-            trouble_of(container(json!({"restartCount": count,
+            failure_of(container(json!({"restartCount": count,
                 "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 2m40s"}},
                 "lastState": {"terminated": {"exitCode": 1, "reason": "Error",
                     "message": "starting\n{\"level\":\"ERROR\",\"message\":\"PORT 99999 is no port.\"}\n"}}})))
         };
-        let trouble = crashed(3);
-        assert_eq!(trouble.reason, reasons::CRASHING);
-        assert_eq!(trouble.what, "The container api ends again and again: PORT 99999 is no port");
-        assert_eq!(trouble, crashed(4));
+        let failure = crashed(3);
+        assert_eq!(failure.reason, reasons::CRASHING);
+        assert_eq!(failure.what, "The container api ends again and again: PORT 99999 is no port");
+        assert_eq!(failure, crashed(4));
     }
 
     #[test]
@@ -229,25 +233,25 @@ mod tests {
 
     #[test]
     fn a_pod_without_a_node_says_why_without_the_preemption_story() {
-        let trouble = trouble_of(json!({"conditions": [{"type": "PodScheduled", "status": "False",
+        let failure = failure_of(json!({"conditions": [{"type": "PodScheduled", "status": "False",
             "reason": "Unschedulable",
             "message": "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are"}]}));
         assert_eq!(
-            trouble.what,
+            failure.what,
             "A pod finds no node: 0/1 nodes are available: 1 Insufficient cpu"
         );
     }
 
     #[test]
-    fn a_pod_that_is_ready_or_leaves_has_no_trouble() {
+    fn a_pod_that_is_ready_or_leaves_has_no_failure() {
         let ready = pod(json!({"conditions": [{"type": "Ready", "status": "True"}],
             "containerStatuses": [{"name": "a", "image": "i", "imageID": "", "ready": true,
                 "restartCount": 2, "lastState": {"terminated": {"exitCode": 1}}}]}));
-        assert_eq!(trouble(&[&ready]), None);
+        assert_eq!(failure(&[&ready]), None);
         let mut leaving = pod(container(json!({"state": {"waiting": {"reason": "ErrImagePull"}}})));
         leaving.metadata.deletion_timestamp =
             Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
-        assert_eq!(trouble(&[&leaving]), None);
+        assert_eq!(failure(&[&leaving]), None);
     }
 
     #[test]
@@ -258,6 +262,6 @@ mod tests {
         };
         let (old, new) =
             (ended("2026-11-23T14:00:00Z", "old"), ended("2026-11-23T15:00:00Z", "new"));
-        assert_eq!(last_words(&[&new, &old]).unwrap(), "new");
+        assert_eq!(termination_message(&[&new, &old]).unwrap(), "new");
     }
 }

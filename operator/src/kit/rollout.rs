@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 
-use super::conditions::Trouble;
+use super::conditions::Failure;
 use super::pods;
 
 /// Whether all pods that are wanted are of the newest kind, and no others are there.
@@ -15,7 +15,7 @@ pub fn is_rolled_out(deployment: &Deployment) -> bool {
 }
 
 /// Why Kubernetes makes no pods for a Deployment.
-pub fn replica_failure(deployment: &Deployment) -> Option<Trouble> {
+pub fn replica_failure(deployment: &Deployment) -> Option<Failure> {
     let conditions = deployment.status.as_ref()?.conditions.as_ref()?;
     let failure = conditions.iter().find(|c| c.type_ == "ReplicaFailure" && c.status == "True")?;
     Some(pods::refusal(failure.message.as_deref()?))

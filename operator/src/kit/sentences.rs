@@ -11,6 +11,6 @@ pub fn one_line(text: &str) -> String {
 }
 
 /// A text as one line without a full stop at its end, to go on after.
-pub fn unpunctuated(text: &str) -> String {
+pub fn without_full_stop(text: &str) -> String {
     one_line(text).trim_end_matches(['.', ' ']).to_owned()
 }

@@ -14,7 +14,10 @@ pub struct Invalid {
 }
 
 /// Checks that every amount of `resources` is one.
-pub fn amounts_are_fit(field: &'static str, resources: Option<&Resources>) -> Result<(), Invalid> {
+pub fn amounts_are_valid(
+    field: &'static str,
+    resources: Option<&Resources>,
+) -> Result<(), Invalid> {
     let Some(resources) = resources else { return Ok(()) };
     match resources.requests.iter().chain(&resources.limits).find(|(_, amount)| !amount.is_valid())
     {

@@ -12,9 +12,9 @@ use k8s_openapi::apimachinery::pkg::api::resource;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt as _;
 
-use super::conditions::Trouble;
+use super::conditions::Failure;
 use super::reasons;
-use super::sentences::unpunctuated;
+use super::sentences::without_full_stop;
 use super::validation::Invalid;
 use crate::crd::fields::{Quantity, Storage};
 
@@ -87,11 +87,11 @@ pub fn is_unbound(claim: &PersistentVolumeClaim) -> bool {
 
 /// What keeps a volume claim from being bound; `said` is what Kubernetes says of it in its Events, and `field` that of the spec
 /// which describes the volume.
-pub fn volume_trouble(
+pub fn volume_failure(
     claim: &PersistentVolumeClaim,
     said: Option<&String>,
     field: &str,
-) -> Option<Trouble> {
+) -> Option<Failure> {
     if !is_unbound(claim) {
         return None;
     }
@@ -119,8 +119,8 @@ pub fn volume_trouble(
         ),
     };
     let what =
-        format!("The volume claim {} is not bound: {}", claim.name_any(), unpunctuated(said?));
-    Some(Trouble::new(reasons::VOLUME_PENDING, what, remedy))
+        format!("The volume claim {} is not bound: {}", claim.name_any(), without_full_stop(said?));
+    Some(Failure::new(reasons::VOLUME_PENDING, what, remedy))
 }
 
 #[cfg(test)]
@@ -134,7 +134,7 @@ mod tests {
         let remedy = |spec: Value| {
             let claim = json!({"metadata": {"name": "data"}, "spec": spec});
             let said = "no".to_owned();
-            volume_trouble(&serde_json::from_value(claim).unwrap(), Some(&said), "f")
+            volume_failure(&serde_json::from_value(claim).unwrap(), Some(&said), "f")
                 .unwrap()
                 .remedy
         };

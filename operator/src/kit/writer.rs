@@ -15,11 +15,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::desired::Child;
+use super::blockers::{Blocker, Problem};
+use super::desired::Desired;
 use super::digest;
 use super::equality::covers;
 use super::labels::MANAGER;
-use super::obstacles::{Obstacle, Problem};
 
 /// The annotation that holds the hash of what was applied.
 const APPLIED_HASH: &str = "agentfs.io/applied-hash";
@@ -53,7 +53,7 @@ pub enum Error {
 }
 
 /// Every object that the operator writes: it has a namespace and a type known here.
-pub trait Written:
+pub trait Writable:
     Resource<DynamicType = (), Scope = NamespaceResourceScope>
     + Clone
     + Debug
@@ -62,7 +62,7 @@ pub trait Written:
 {
 }
 
-impl<K> Written for K where
+impl<K> Writable for K where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
         + Debug
@@ -72,7 +72,7 @@ impl<K> Written for K where
 }
 
 /// An object that keeps a number of pods.
-pub trait Scaled: Written {
+pub trait Scalable: Writable {
     /// How many pods it keeps.
     fn replicas(&self) -> Option<i32>;
 
@@ -80,7 +80,7 @@ pub trait Scaled: Written {
     fn set_replicas(&mut self, replicas: i32);
 }
 
-impl Scaled for Deployment {
+impl Scalable for Deployment {
     fn replicas(&self) -> Option<i32> {
         self.spec.as_ref()?.replicas
     }
@@ -90,7 +90,7 @@ impl Scaled for Deployment {
     }
 }
 
-impl Scaled for StatefulSet {
+impl Scalable for StatefulSet {
     fn replicas(&self) -> Option<i32> {
         self.spec.as_ref()?.replicas
     }
@@ -105,29 +105,29 @@ pub struct Writer<'a> {
     client: &'a Client,
     namespace: &'a str,
     /// What was known before, and the objects that the API server refused.
-    pub obstacles: Vec<Obstacle>,
+    pub blockers: Vec<Blocker>,
 }
 
 impl<'a> Writer<'a> {
-    /// A writer into `namespace` that knows of `obstacles` already.
-    pub fn new(client: &'a Client, namespace: &'a str, obstacles: Vec<Obstacle>) -> Self {
-        Self { client, namespace, obstacles }
+    /// A writer into `namespace` that knows of `blockers` already.
+    pub fn new(client: &'a Client, namespace: &'a str, blockers: Vec<Blocker>) -> Self {
+        Self { client, namespace, blockers }
     }
 
     /// Makes of a child what is to become of it; the object as the API server has it then. `of` is
     /// the condition that tells of it, `live` what was observed.
-    pub async fn child<K: Written>(
+    pub async fn child<K: Writable>(
         &mut self,
         of: &'static str,
-        child: Child<K>,
+        child: Desired<K>,
         live: Option<&K>,
     ) -> Result<Option<K>, Error> {
         match (child, live) {
             // The futures are large; on the heap they do not fill the stack of whoever waits.
-            (Child::Wanted(wanted), live) => Box::pin(self.wanted(of, wanted, live)).await,
-            (Child::Left, live) => Ok(live.cloned()),
-            (Child::Unwanted, None) => Ok(None),
-            (Child::Unwanted, Some(live)) => {
+            (Desired::Apply(wanted), live) => Box::pin(self.wanted(of, wanted, live)).await,
+            (Desired::Keep, live) => Ok(live.cloned()),
+            (Desired::Delete, None) => Ok(None),
+            (Desired::Delete, Some(live)) => {
                 let only = Preconditions { uid: live.uid(), resource_version: None };
                 self.delete::<K>(&live.name_any(), Some(only)).await?;
                 Ok(None)
@@ -135,7 +135,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    async fn wanted<K: Written>(
+    async fn wanted<K: Writable>(
         &mut self,
         of: &'static str,
         wanted: K,
@@ -143,30 +143,31 @@ impl<'a> Writer<'a> {
     ) -> Result<Option<K>, Error> {
         let name = wanted.name_any();
         let kind = K::kind(&()).into_owned();
-        if self.obstacles.iter().any(|obstacle| obstacle.bars(&kind, &name)) {
+        if self.blockers.iter().any(|blocker| blocker.blocks(&kind, &name)) {
             return Ok(None);
         }
         match self.apply(&kind, &name, &wanted, live).await {
             Ok(applied) => Ok(Some(applied)),
-            Err(Failure::Refused(message)) => {
+            Err(WriteFailure::Refused(message)) => {
                 let problem = Problem::Refused { kind, name, message };
-                self.obstacles.push(Obstacle { of, problem });
+                self.blockers.push(Blocker { of, problem });
                 Ok(live.cloned())
             }
-            Err(Failure::Error(error)) => Err(error),
+            Err(WriteFailure::Error(error)) => Err(error),
         }
     }
 
     /// Makes the live object have all that `wanted` says. Writes nothing when it does already.
-    async fn apply<K: Written>(
+    async fn apply<K: Writable>(
         &self,
         kind: &str,
         name: &str,
         wanted: &K,
         live: Option<&K>,
-    ) -> Result<K, Failure> {
-        let json =
-            |source| Failure::Error(Error::Json { kind: kind.into(), name: name.into(), source });
+    ) -> Result<K, WriteFailure> {
+        let json = |source| {
+            WriteFailure::Error(Error::Json { kind: kind.into(), name: name.into(), source })
+        };
         let mut patch = hashed(serde_json::to_value(wanted).map_err(json)?);
         if let Some(live) = live {
             if covers(&serde_json::to_value(live).map_err(json)?, &patch) {
@@ -193,7 +194,7 @@ impl<'a> Writer<'a> {
 
     /// Makes the number of pods what is wanted, where `replicas` says so. It is set by itself, never by
     /// an apply, so that an autoscaler can have it.
-    pub async fn scale<K: Scaled>(
+    pub async fn scale<K: Scalable>(
         &mut self,
         of: &'static str,
         workload: Option<K>,
@@ -212,18 +213,18 @@ impl<'a> Writer<'a> {
         match self.api::<K>().patch_scale(&name, &params, &patch).await {
             Ok(_) => workload.set_replicas(wanted),
             Err(error) => match failure(&kind, &name, error) {
-                Failure::Refused(message) => {
+                WriteFailure::Refused(message) => {
                     let problem = Problem::Refused { kind, name, message };
-                    self.obstacles.push(Obstacle { of, problem });
+                    self.blockers.push(Blocker { of, problem });
                 }
-                Failure::Error(error) => return Err(error),
+                WriteFailure::Error(error) => return Err(error),
             },
         }
         Ok(Some(workload))
     }
 
     /// Deletes the object `name`; one that is not there is as good as deleted.
-    pub async fn delete<K: Written>(
+    pub async fn delete<K: Writable>(
         &self,
         name: &str,
         preconditions: Option<Preconditions>,
@@ -240,13 +241,13 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn api<K: Written>(&self) -> Api<K> {
+    fn api<K: Writable>(&self) -> Api<K> {
         Api::namespaced(self.client.clone(), self.namespace)
     }
 }
 
 /// Why an object was not applied.
-enum Failure {
+enum WriteFailure {
     /// The API server refuses it, and says why.
     Refused(String),
     /// It may go better next time.
@@ -282,17 +283,19 @@ fn hashed(mut object: Value) -> Value {
     object
 }
 
-fn failure(kind: &str, name: &str, error: kube::Error) -> Failure {
+fn failure(kind: &str, name: &str, error: kube::Error) -> WriteFailure {
     match error {
-        kube::Error::Api(status) if tells_of_end(&status) => Failure::Error(Error::NamespaceEnds),
+        kube::Error::Api(status) if tells_of_end(&status) => {
+            WriteFailure::Error(Error::NamespaceEnds)
+        }
         // 401: our token; 409: somebody else wrote; 429: too many requests. These pass.
         kube::Error::Api(status)
             if (400..500).contains(&status.code) && !matches!(status.code, 401 | 409 | 429) =>
         {
-            Failure::Refused(status.message)
+            WriteFailure::Refused(status.message)
         }
         source => {
-            Failure::Error(Error::Unavailable { kind: kind.into(), name: name.into(), source })
+            WriteFailure::Error(Error::Unavailable { kind: kind.into(), name: name.into(), source })
         }
     }
 }

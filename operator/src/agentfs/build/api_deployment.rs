@@ -3,12 +3,12 @@
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::server_deployment::{self, Part};
+use super::server_deployment::{self, ServerPods};
 use crate::agentfs::names;
-use crate::agentfs::plan::{Plan, Way};
+use crate::agentfs::plan::{DatabaseRoute, Plan};
 
-pub(super) fn build(plan: &Plan, way: &Way, image: &str) -> Deployment {
-    let part = Part {
+pub(super) fn build(plan: &Plan, route: &DatabaseRoute, image: &str) -> Deployment {
+    let pods = ServerPods {
         component: names::API,
         name: plan.names.api(),
         command: "serve",
@@ -18,5 +18,5 @@ pub(super) fn build(plan: &Plan, way: &Way, image: &str) -> Deployment {
         surge: IntOrString::String("25%".into()),
         is_served: true,
     };
-    server_deployment::build(plan, &part, way, image)
+    server_deployment::build(plan, &pods, route, image)
 }

@@ -27,13 +27,13 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 
 use super::migration::{self, Next};
 use super::names;
-use super::plan::{BackupVolume, DatabasePlan, Live, Part, Plan, Replicas, Told};
-use crate::kit::desired::{Child, Prepared, State};
+use super::plan::{BackupVolume, DatabasePlan, Env, Live, Part, Plan, Replicas};
+use crate::kit::desired::{Desired, Prepared, Stage};
 use crate::kit::{budgets, volumes};
 
 /// Every child of an AgentFS. `S` tells whether they are [`Prepared`] or [`Applied`].
 #[derive(Clone, Debug)]
-pub struct Children<S: State> {
+pub struct Children<S: Stage> {
     /// The ServiceAccount of all pods.
     pub account: S::Of<ServiceAccount>,
     /// The first API key.
@@ -54,7 +54,7 @@ pub struct Children<S: State> {
 
 /// The embedded database.
 #[derive(Clone, Debug)]
-pub struct Database<S: State> {
+pub struct Database<S: Stage> {
     /// Its credentials.
     pub credentials: S::Of<Secret>,
     /// The claim of its volume.
@@ -69,7 +69,7 @@ pub struct Database<S: State> {
 
 /// The connection pool.
 #[derive(Clone, Debug)]
-pub struct Pooler<S: State> {
+pub struct Pooler<S: Stage> {
     /// Its configuration.
     pub config: S::Of<Secret>,
     /// Its Service.
@@ -84,7 +84,7 @@ pub struct Pooler<S: State> {
 
 /// The schema's migration.
 #[derive(Clone, Debug)]
-pub struct Migration<S: State> {
+pub struct Migration<S: Stage> {
     /// What is to be done about it.
     pub next: Next,
     /// The Job of the current try.
@@ -95,7 +95,7 @@ pub struct Migration<S: State> {
 
 /// The API.
 #[derive(Clone, Debug)]
-pub struct Api<S: State> {
+pub struct Api<S: Stage> {
     /// Its Service.
     pub service: S::Of<Service>,
     /// Its pods; absent while the schema of a new AgentFS is not there yet.
@@ -110,7 +110,7 @@ pub struct Api<S: State> {
 
 /// The workers.
 #[derive(Clone, Debug)]
-pub struct Workers<S: State> {
+pub struct Workers<S: Stage> {
     /// Their pods.
     pub deployment: S::Of<Deployment>,
     /// How many pods there are to be; `None`: however many there are.
@@ -119,7 +119,7 @@ pub struct Workers<S: State> {
 
 /// The backups.
 #[derive(Clone, Debug)]
-pub struct Backup<S: State> {
+pub struct Backup<S: Stage> {
     /// The claim of the volume that holds them.
     pub volume: S::Of<PersistentVolumeClaim>,
     /// What makes them.
@@ -130,21 +130,21 @@ pub struct Backup<S: State> {
 pub fn build(plan: &Plan) -> Result<Children<Prepared>, serde_json::Error> {
     let migration = migration(plan)?;
     Ok(Children {
-        account: Child::Wanted(service_account::build(plan)),
-        admin_key: Child::made(
+        account: Desired::Apply(service_account::build(plan)),
+        admin_key: Desired::apply_or_keep(
             plan.admin_key.as_ref().map(|key| admin_key_secret::build(plan, key)),
         ),
         database: database(plan),
         pooler: pooler(plan, migration.next),
         api: Api {
-            service: Child::Wanted(api_service::build(plan)),
-            deployment: Child::made(api_deployment(plan, migration.next)),
+            service: Desired::Apply(api_service::build(plan)),
+            deployment: Desired::apply_or_keep(api_deployment(plan, migration.next)),
             replicas: plan.api.number_to_set(),
             autoscaler: match &plan.api.replicas {
                 Replicas::Autoscaled(autoscaling) => {
-                    Child::Wanted(api_autoscaler::build(plan, autoscaling))
+                    Desired::Apply(api_autoscaler::build(plan, autoscaling))
                 }
-                Replicas::Fixed(_) | Replicas::OthersAutoscaler(_) => Child::Unwanted,
+                Replicas::Fixed(_) | Replicas::OthersAutoscaler(_) => Desired::Delete,
             },
             budget: budgets::build(&plan.owner, plan.names.api(), names::API, plan.api.least()),
         },
@@ -162,19 +162,21 @@ fn database(plan: &Plan) -> Database<Prepared> {
     let DatabasePlan::Embedded(embedded) = &plan.database else {
         let moved = plan.has_moved();
         return Database {
-            credentials: Child::made(plan.data.credentials.as_ref().map(secret)),
-            volume: Child::made(plan.data.volume.as_ref().map(claim)),
-            service: if moved { Child::Unwanted } else { Child::Left },
-            postgres: if moved { Child::Unwanted } else { Child::Left },
+            credentials: Desired::apply_or_keep(plan.data.credentials.as_ref().map(secret)),
+            volume: Desired::apply_or_keep(plan.data.volume.as_ref().map(claim)),
+            service: if moved { Desired::Delete } else { Desired::Keep },
+            postgres: if moved { Desired::Delete } else { Desired::Keep },
             replicas: None,
         };
     };
     let credentials = embedded.credentials.as_ref();
     Database {
-        credentials: Child::made(credentials.map(secret)),
-        volume: Child::Wanted(claim(&embedded.volume)),
-        service: Child::Wanted(postgres_service::build(plan)),
-        postgres: Child::made(credentials.map(|c| postgres_statefulset::build(plan, embedded, c))),
+        credentials: Desired::apply_or_keep(credentials.map(secret)),
+        volume: Desired::Apply(claim(&embedded.volume)),
+        service: Desired::Apply(postgres_service::build(plan)),
+        postgres: Desired::apply_or_keep(
+            credentials.map(|c| postgres_statefulset::build(plan, embedded, c)),
+        ),
         replicas: Some(plan.unless_suspended(1)),
     }
 }
@@ -183,23 +185,23 @@ fn database(plan: &Plan) -> Database<Prepared> {
 /// before its schema is there, the pool is left before that one.
 fn pooler(plan: &Plan, next: Next) -> Pooler<Prepared> {
     let left = Pooler {
-        config: Child::Left,
-        service: Child::Left,
-        deployment: Child::Left,
+        config: Desired::Keep,
+        service: Desired::Keep,
+        deployment: Desired::Keep,
         replicas: None,
-        budget: Child::Left,
+        budget: Desired::Keep,
     };
     let pooler = match &plan.pooling {
-        Part::On(pooler) => pooler,
-        Part::Barred => return left,
-        Part::Off if !plan.has_moved() => return left,
-        Part::Off => {
+        Part::Enabled(pooler) => pooler,
+        Part::Blocked => return left,
+        Part::Disabled if !plan.has_moved() => return left,
+        Part::Disabled => {
             return Pooler {
-                config: Child::Unwanted,
-                service: Child::Unwanted,
-                deployment: Child::Unwanted,
+                config: Desired::Delete,
+                service: Desired::Delete,
+                deployment: Desired::Delete,
                 replicas: None,
-                budget: Child::Unwanted,
+                budget: Desired::Delete,
             };
         }
     };
@@ -207,9 +209,11 @@ fn pooler(plan: &Plan, next: Next) -> Pooler<Prepared> {
     let held = plan.is_elsewhere() && !matches!(next, Next::Done { .. });
     let access = plan.access.as_ref().filter(|_| !held);
     Pooler {
-        config: Child::made(access.map(|access| pooler_secret::build(plan, pooler, access))),
-        service: Child::Wanted(pooler_service::build(plan)),
-        deployment: Child::made(
+        config: Desired::apply_or_keep(
+            access.map(|access| pooler_secret::build(plan, pooler, access)),
+        ),
+        service: Desired::Apply(pooler_service::build(plan)),
+        deployment: Desired::apply_or_keep(
             access.map(|access| pooler_deployment::build(plan, pooler, access)),
         ),
         replicas: Some(replicas),
@@ -219,45 +223,47 @@ fn pooler(plan: &Plan, next: Next) -> Pooler<Prepared> {
 
 /// The API's pods. Those that run are left as they are while what they are to be told is not known.
 fn api_deployment(plan: &Plan, next: Next) -> Option<Deployment> {
-    let way = plan.way()?;
-    if matches!(plan.api.environment, Told::Lacking(_)) && plan.api.live.is_some() {
+    let route = plan.route()?;
+    if matches!(plan.api.environment, Env::Partial(_)) && plan.api.live.is_some() {
         return None;
     }
     let image = server_image(plan, plan.api.live.as_ref(), next)?;
-    Some(api_deployment::build(plan, &way, image))
+    Some(api_deployment::build(plan, &route, image))
 }
 
 /// The workers.
 fn workers(plan: &Plan, next: Next) -> Workers<Prepared> {
     let workers = match &plan.workers {
-        Part::Off => return Workers { deployment: Child::Unwanted, replicas: None },
-        Part::Barred => return Workers { deployment: Child::Left, replicas: None },
-        Part::On(workers) => workers,
+        Part::Disabled => return Workers { deployment: Desired::Delete, replicas: None },
+        Part::Blocked => return Workers { deployment: Desired::Keep, replicas: None },
+        Part::Enabled(workers) => workers,
     };
     let deployment = || {
-        let way = plan.way()?;
+        let route = plan.route()?;
         let image = server_image(plan, plan.live_workers.as_ref(), next)?;
-        Some(worker_deployment::build(plan, workers, &way, image))
+        Some(worker_deployment::build(plan, workers, &route, image))
     };
-    Workers { deployment: Child::made(deployment()), replicas: Some(workers.replicas) }
+    Workers { deployment: Desired::apply_or_keep(deployment()), replicas: Some(workers.replicas) }
 }
 
 /// The backups. Their volume is never removed. While another database is being made ready, that which is
 /// in use is backed up as before.
 fn backup(plan: &Plan, next: Next) -> Backup<Prepared> {
     let claim = |volume| volumes::claim(plan.kept(plan.names.backups(), names::BACKUP), volume);
-    let former = || Child::made(plan.data.backups.as_ref().map(claim));
-    let Some(backup) = plan.backup.plan() else {
-        return Backup { volume: former(), cronjob: Child::Unwanted };
+    let former = || Desired::apply_or_keep(plan.data.backups.as_ref().map(claim));
+    let Some(backup) = plan.backup.enabled() else {
+        return Backup { volume: former(), cronjob: Desired::Delete };
     };
     let held = plan.is_elsewhere() && !matches!(next, Next::Done { .. });
     let access = plan.access.as_ref().filter(|_| !held);
     Backup {
         volume: match &backup.volume {
-            BackupVolume::Own(volume) => Child::Wanted(claim(volume)),
+            BackupVolume::Own(volume) => Desired::Apply(claim(volume)),
             BackupVolume::Existing(_) => former(),
         },
-        cronjob: Child::made(access.map(|access| backup_cronjob::build(plan, backup, access))),
+        cronjob: Desired::apply_or_keep(
+            access.map(|access| backup_cronjob::build(plan, backup, access)),
+        ),
     }
 }
 
@@ -268,7 +274,7 @@ fn server_image<'a>(plan: &'a Plan, live: Option<&'a Live>, next: Next) -> Optio
     if matches!(next, Next::Done { .. }) {
         return Some(&plan.images.server);
     }
-    let wanted = plan.way().map(|way| way.mark);
+    let wanted = plan.route().map(|route| route.fingerprint);
     live.filter(|live| live.database == wanted)?.image.as_deref()
 }
 
@@ -277,7 +283,7 @@ fn migration(plan: &Plan) -> Result<Migration<Prepared>, serde_json::Error> {
     let (Some(access), Some(admin_key)) = (&plan.access, &plan.admin_key) else {
         return Ok(Migration {
             next: Next::AwaitCredentials,
-            job: Child::Left,
+            job: Desired::Keep,
             obsolete: Vec::new(),
         });
     };
@@ -286,7 +292,7 @@ fn migration(plan: &Plan) -> Result<Migration<Prepared>, serde_json::Error> {
     let next = migration::next(&facts.attempts, &hash, facts.database_ready, facts.now);
     let runs = matches!(next, Next::Run { .. });
     Ok(Migration {
-        job: Child::made(
+        job: Desired::apply_or_keep(
             next.attempt()
                 .map(|attempt| migration_job::build(plan, template, &hash, attempt, runs)),
         ),

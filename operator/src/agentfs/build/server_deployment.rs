@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::agentfs::names::{API_PORT, DATABASE, ENVIRONMENT_HASH, SECRET_HASH};
-use crate::agentfs::plan::{Environment, Plan, Way};
+use crate::agentfs::plan::{DatabaseRoute, Environment, Plan};
 use crate::crd::fields::Resources;
 use crate::kit::env::{env, secret_env};
 use crate::kit::pod::{self, PodPlan};
@@ -18,8 +18,8 @@ use crate::kit::pod::{self, PodPlan};
 const DRAIN_SECONDS: i64 = 35;
 
 /// What differs between the parts that run the server's program.
-pub(super) struct Part<'a> {
-    /// Which part it is. Its word names the container.
+pub(super) struct ServerPods<'a> {
+    /// Which pods it is. Its word names the container.
     pub(super) component: Component,
     /// The Deployment's name.
     pub(super) name: String,
@@ -37,25 +37,30 @@ pub(super) struct Part<'a> {
     pub(super) is_served: bool,
 }
 
-pub(super) fn build(plan: &Plan, part: &Part<'_>, way: &Way, image: &str) -> Deployment {
-    let hashes = [(SECRET_HASH, way.hash.clone()), (DATABASE, way.mark.clone())];
-    let mut metadata = pod::metadata(&plan.owner, part.pods, part.component, hashes);
-    if let Some(hash) = &part.environment.hash {
+pub(super) fn build(
+    plan: &Plan,
+    pods: &ServerPods<'_>,
+    route: &DatabaseRoute,
+    image: &str,
+) -> Deployment {
+    let hashes = [(SECRET_HASH, route.hash.clone()), (DATABASE, route.fingerprint.clone())];
+    let mut metadata = pod::metadata(&plan.owner, pods.pods, pods.component, hashes);
+    if let Some(hash) = &pods.environment.hash {
         metadata.annotations.get_or_insert_default().insert(ENVIRONMENT_HASH.into(), hash.clone());
     }
     Deployment {
-        metadata: plan.owner.owned(part.name.clone(), part.component),
+        metadata: plan.owner.owned(pods.name.clone(), pods.component),
         spec: Some(DeploymentSpec {
             // Never here: an apply would take the number back from whoever scales.
             replicas: None,
             revision_history_limit: Some(3),
-            selector: pod::selector(&plan.owner, part.component),
-            strategy: Some(pod::one_more_then_one_less(part.surge.clone())),
+            selector: pod::selector(&plan.owner, pods.component),
+            strategy: Some(pod::one_more_then_one_less(pods.surge.clone())),
             template: PodTemplateSpec {
                 metadata: Some(metadata),
                 spec: Some(trust::trusting(
-                    way.authority.as_ref(),
-                    pod_spec(plan, part, way, image),
+                    route.authority.as_ref(),
+                    pod_spec(plan, pods, route, image),
                 )),
             },
             ..DeploymentSpec::default()
@@ -64,41 +69,43 @@ pub(super) fn build(plan: &Plan, part: &Part<'_>, way: &Way, image: &str) -> Dep
     }
 }
 
-fn pod_spec(plan: &Plan, part: &Part<'_>, way: &Way, image: &str) -> PodSpec {
-    let leaving = if part.is_served { pod::LEAVE_SLOWLY_SECONDS } else { 0 };
+fn pod_spec(plan: &Plan, pods: &ServerPods<'_>, route: &DatabaseRoute, image: &str) -> PodSpec {
+    let leaving = if pods.is_served { pod::LEAVE_SLOWLY_SECONDS } else { 0 };
     PodSpec {
         termination_grace_period_seconds: Some(leaving + DRAIN_SECONDS),
-        containers: vec![container(part, way, image)],
+        containers: vec![container(pods, route, image)],
         volumes: Some(vec![pod::scratch("tmp", None)]),
-        topology_spread_constraints: Some(pod::spread(&plan.owner, part.pods, part.component)),
-        ..pod::spec(&plan.pod_account(), part.pods, pod::SERVER_USER)
+        topology_spread_constraints: Some(pod::spread(&plan.owner, pods.pods, pods.component)),
+        ..pod::spec(&plan.pod_account(), pods.pods, pod::SERVER_USER)
     }
 }
 
-fn container(part: &Part<'_>, way: &Way, image: &str) -> Container {
+fn container(pods: &ServerPods<'_>, route: &DatabaseRoute, image: &str) -> Container {
     Container {
-        name: part.component.as_str().into(),
+        name: pods.component.as_str().into(),
         image: Some(image.to_owned()),
         image_pull_policy: Some("IfNotPresent".into()),
-        args: Some(vec![part.command.into()]),
+        args: Some(vec![pods.command.into()]),
         ports: Some(vec![pod::port("http", API_PORT)]),
-        env: Some(environment(part, way)),
-        resources: Some(pod::resources(part.resources, ["100m", "128Mi", "512Mi"])),
+        env: Some(environment(pods, route)),
+        resources: Some(pod::resources(pods.resources, ["100m", "128Mi", "512Mi"])),
         security_context: Some(pod::confined()),
         startup_probe: Some(probe("/livez", 1, 60)),
         readiness_probe: Some(probe("/readyz", 5, 2)),
         liveness_probe: Some(probe("/livez", 10, 6)),
-        lifecycle: part.is_served.then(pod::leave_slowly),
+        lifecycle: pods.is_served.then(pod::leave_slowly),
         termination_message_policy: Some("FallbackToLogsOnError".into()),
         volume_mounts: Some(vec![pod::mount("tmp", "/tmp")]),
         ..Container::default()
     }
 }
 
-fn environment(part: &Part<'_>, way: &Way) -> Vec<EnvVar> {
-    let mut variables =
-        vec![secret_env("DATABASE_URL", &way.secret, &way.key), env("PORT", API_PORT.to_string())];
-    variables.extend(part.environment.variables.iter().cloned());
+fn environment(pods: &ServerPods<'_>, route: &DatabaseRoute) -> Vec<EnvVar> {
+    let mut variables = vec![
+        secret_env("DATABASE_URL", &route.secret, &route.key),
+        env("PORT", API_PORT.to_string()),
+    ];
+    variables.extend(pods.environment.variables.iter().cloned());
     variables
 }
 

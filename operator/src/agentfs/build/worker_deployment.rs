@@ -3,12 +3,17 @@
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::server_deployment::{self, Part};
+use super::server_deployment::{self, ServerPods};
 use crate::agentfs::names;
-use crate::agentfs::plan::{Plan, Way, WorkerPlan};
+use crate::agentfs::plan::{DatabaseRoute, Plan, WorkerPlan};
 
-pub(super) fn build(plan: &Plan, workers: &WorkerPlan, way: &Way, image: &str) -> Deployment {
-    let part = Part {
+pub(super) fn build(
+    plan: &Plan,
+    workers: &WorkerPlan,
+    route: &DatabaseRoute,
+    image: &str,
+) -> Deployment {
+    let pods = ServerPods {
         component: names::WORKER,
         name: plan.names.worker(),
         command: "worker",
@@ -18,5 +23,5 @@ pub(super) fn build(plan: &Plan, workers: &WorkerPlan, way: &Way, image: &str) -
         surge: IntOrString::Int(1),
         is_served: false,
     };
-    server_deployment::build(plan, &part, way, image)
+    server_deployment::build(plan, &pods, route, image)
 }

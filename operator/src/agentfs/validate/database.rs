@@ -1,7 +1,7 @@
 //! The database to be, and the way to it.
 
 use crate::agentfs::reasons;
-use crate::kit::conditions::Trouble;
+use crate::kit::conditions::Failure;
 use crate::kit::digest;
 use crate::kit::pod::PodPlan;
 use crate::kit::volumes::VolumePlan;
@@ -16,10 +16,10 @@ use crate::agentfs::observe::Observed;
 use crate::agentfs::plan::{Access, Authority, DatabasePlan, EmbeddedPlan};
 use crate::agentfs::pooler;
 use crate::crd::agentfs::{AgentFSSpec, Embedded, External};
-use crate::kit::obstacles::{Obstacle, Problem, kept_secret};
+use crate::kit::blockers::{Blocker, Problem, kept_secret};
 use crate::kit::ownership::Owner;
 use crate::kit::secrets::Unusable;
-use crate::kit::validation::{Invalid, amounts_are_fit};
+use crate::kit::validation::{Invalid, amounts_are_valid};
 
 /// The field that names the Secret of an external database.
 const SECRET_REF: &str = "spec.database.external.secretRef";
@@ -29,18 +29,18 @@ pub(super) fn plan(
     spec: &AgentFSSpec,
     owner: &Owner,
     observed: &Observed,
-    obstacles: &mut Vec<Obstacle>,
+    blockers: &mut Vec<Blocker>,
 ) -> Result<(DatabasePlan, Option<Access>), Invalid> {
     let names = Names::new(&owner.name);
     match (&spec.database.embedded, &spec.database.external) {
         (Some(embedded), None) => {
-            let plan = embedded_plan(embedded, &names, observed, obstacles)?;
+            let plan = embedded_plan(embedded, &names, observed, blockers)?;
             let access = embedded_access(&plan, &names, &owner.namespace, observed);
             Ok((DatabasePlan::Embedded(Box::new(plan)), access))
         }
         (None, Some(external)) => {
             let pooled = spec.pooler.enabled;
-            let access = external_access(external, pooled, &owner.namespace, observed, obstacles);
+            let access = external_access(external, pooled, &owner.namespace, observed, blockers);
             let secret = external.secret_ref.name.clone();
             Ok((DatabasePlan::External { secret }, access))
         }
@@ -61,9 +61,9 @@ fn embedded_plan(
     embedded: &Embedded,
     names: &Names,
     observed: &Observed,
-    obstacles: &mut Vec<Obstacle>,
+    blockers: &mut Vec<Blocker>,
 ) -> Result<EmbeddedPlan, Invalid> {
-    amounts_are_fit("spec.database.embedded.resources", embedded.resources.as_ref())?;
+    amounts_are_valid("spec.database.embedded.resources", embedded.resources.as_ref())?;
     let size = "spec.database.embedded.storage.size";
     Ok(EmbeddedPlan {
         volume: VolumePlan::wanted(size, &embedded.storage, observed.volume.as_ref())?,
@@ -73,7 +73,7 @@ fn embedded_plan(
             CREDENTIALS_READY,
             observed.credentials.as_ref(),
             names.credentials(),
-            obstacles,
+            blockers,
             Credentials::from_secret,
             Credentials::generate,
         ),
@@ -103,7 +103,7 @@ fn external_access(
     pooled: bool,
     namespace: &str,
     observed: &Observed,
-    obstacles: &mut Vec<Obstacle>,
+    blockers: &mut Vec<Blocker>,
 ) -> Option<Access> {
     let (secret, key) = (&external.secret_ref.name, &external.secret_ref.key);
     let read = match observed.references.secrets.get(secret) {
@@ -122,7 +122,7 @@ fn external_access(
     let (url, hash) = match read {
         Ok(read) => read,
         Err(problem) => {
-            obstacles.push(Obstacle { of: CREDENTIALS_READY, problem });
+            blockers.push(Blocker { of: CREDENTIALS_READY, problem });
             return None;
         }
     };
@@ -130,12 +130,12 @@ fn external_access(
     let mut claims = observed.claims.iter();
     if let Some(claim) = claims.find(|claim| claim.comes_first && claim.identity == identity) {
         let database = format!("{}/{}", url.endpoint(), url.database);
-        let problem = Problem::Other(Trouble::new(
+        let problem = Problem::Other(Failure::new(
             reasons::DATABASE_IN_USE,
             format!("The database {database} is in use by the AgentFS {}", claim.by),
             "Give each AgentFS a database of its own (CREATE DATABASE), or delete the other one.",
         ));
-        obstacles.push(Obstacle { of: DATABASE_READY, problem });
+        blockers.push(Blocker { of: DATABASE_READY, problem });
         return None;
     }
     let authority = external.ca_key.clone().map(|key| Authority { secret: secret.clone(), key });

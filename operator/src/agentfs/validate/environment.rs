@@ -5,11 +5,11 @@ use k8s_openapi::api::core::v1::EnvVar;
 
 use crate::agentfs::conditions::CREDENTIALS_READY;
 use crate::agentfs::observe::Observed;
-use crate::agentfs::plan::{Environment, Part, Told};
+use crate::agentfs::plan::{Env, Environment, Part};
 use crate::agentfs::references::References;
 use crate::crd::agentfs::{AgentFSSpec, KeyRef, OpenAi};
+use crate::kit::blockers::{Blocker, Problem};
 use crate::kit::env::{env, secret_env};
-use crate::kit::obstacles::{Obstacle, Problem};
 use crate::kit::ownership::Owner;
 use crate::kit::secrets::Unusable;
 
@@ -28,20 +28,20 @@ pub(super) fn embeddings(
     spec: &AgentFSSpec,
     owner: &Owner,
     observed: &Observed,
-    obstacles: &mut Vec<Obstacle>,
+    blockers: &mut Vec<Blocker>,
 ) -> Embeddings {
     let Some(open_ai) = &spec.embeddings.open_ai else {
         return match spec.embeddings.local {
-            Some(_) => Part::On(Box::new(vec![env("EMBEDDING_MODEL_DIR", MODEL_DIR)])),
-            None => Part::Off,
+            Some(_) => Part::Enabled(Box::new(vec![env("EMBEDDING_MODEL_DIR", MODEL_DIR)])),
+            None => Part::Disabled,
         };
     };
     let key = open_ai.secret_ref.as_ref();
     if let Some(problem) = key.and_then(|key| key_problem(key, owner, observed)) {
-        obstacles.push(Obstacle { of: CREDENTIALS_READY, problem });
-        return Part::Barred;
+        blockers.push(Blocker { of: CREDENTIALS_READY, problem });
+        return Part::Blocked;
     }
-    Part::On(Box::new(endpoint(open_ai)))
+    Part::Enabled(Box::new(endpoint(open_ai)))
 }
 
 fn key_problem(key: &KeyRef, owner: &Owner, observed: &Observed) -> Option<Problem> {
@@ -80,16 +80,16 @@ fn endpoint(open_ai: &OpenAi) -> Vec<EnvVar> {
 }
 
 /// What the API is told.
-pub(super) fn of_api(spec: &AgentFSSpec, embeddings: &Embeddings, references: &References) -> Told {
+pub(super) fn of_api(spec: &AgentFSSpec, embeddings: &Embeddings, references: &References) -> Env {
     let mut variables = limits(spec);
     if !spec.api.trust_proxy.is_empty() {
         variables.push(env("TRUST_PROXY", spec.api.trust_proxy.join(",")));
     }
-    variables.extend(embeddings.plan().into_iter().flatten().cloned());
+    variables.extend(embeddings.enabled().into_iter().flatten().cloned());
     let environment = with_extra(variables, &spec.api.extra_env, references);
     match embeddings {
-        Part::Barred => Told::Lacking(environment),
-        Part::On(_) | Part::Off => Told::Whole(environment),
+        Part::Blocked => Env::Partial(environment),
+        Part::Enabled(_) | Part::Disabled => Env::Complete(environment),
     }
 }
 

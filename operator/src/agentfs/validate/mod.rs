@@ -8,10 +8,10 @@ mod pooler;
 mod worker;
 
 use super::conditions::CREDENTIALS_READY;
+use crate::kit::blockers::kept_secret;
 use crate::kit::labels::Component;
-use crate::kit::obstacles::kept_secret;
 use crate::kit::pod::PodPlan;
-use crate::kit::validation::{Invalid, amounts_are_fit};
+use crate::kit::validation::{Invalid, amounts_are_valid};
 use k8s_openapi::api::apps::v1::Deployment;
 
 use super::credentials::{AdminKey, Credentials};
@@ -34,17 +34,17 @@ pub fn validate(
     observed: &Observed,
     images: &Images,
 ) -> Result<Plan, Invalid> {
-    name_is_fit(&owner.name)?;
+    name_is_valid(&owner.name)?;
     let names = Names::new(&owner.name);
-    let mut obstacles = observed.obstacles.clone();
+    let mut blockers = observed.blockers.clone();
     let spec = &agentfs.spec;
-    amounts_are_fit("spec.api.resources", spec.api.resources.as_ref())?;
-    let (database, access) = database::plan(spec, &owner, observed, &mut obstacles)?;
+    amounts_are_valid("spec.api.resources", spec.api.resources.as_ref())?;
+    let (database, access) = database::plan(spec, &owner, observed, &mut blockers)?;
     let admin_key = kept_secret(
         CREDENTIALS_READY,
         observed.admin_key.as_ref(),
         names.admin_key(),
-        &mut obstacles,
+        &mut blockers,
         AdminKey::from_secret,
         AdminKey::generate,
     );
@@ -53,10 +53,10 @@ pub fn validate(
             DatabasePlan::Embedded(_) => database::postgres_is_ready(observed),
             DatabasePlan::External { .. } => true,
         };
-    let embeddings = environment::embeddings(spec, &owner, observed, &mut obstacles);
+    let embeddings = environment::embeddings(spec, &owner, observed, &mut blockers);
     let extra_env = spec.api.extra_env.iter().cloned();
     let has_pods = !observed.pods_of(names::API).is_empty();
-    let pooling = pooler::plan(&spec.pooler, &names, observed, &obstacles)?;
+    let pooling = pooler::plan(&spec.pooler, &names, observed, &blockers)?;
     Ok(Plan {
         owner,
         names,
@@ -100,11 +100,11 @@ pub fn validate(
             attempts: attempts(&observed.jobs),
             now: observed.now,
         },
-        obstacles,
+        blockers,
     })
 }
 
-fn name_is_fit(name: &str) -> Result<(), Invalid> {
+fn name_is_valid(name: &str) -> Result<(), Invalid> {
     let begins = name.starts_with(|c: char| c.is_ascii_lowercase());
     let ends = name.ends_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
     let rest = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');

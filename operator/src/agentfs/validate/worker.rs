@@ -5,7 +5,7 @@ use crate::agentfs::observe::Observed;
 use crate::agentfs::plan::{Part, WorkerPlan};
 use crate::crd::agentfs::AgentFSSpec;
 use crate::kit::pod::PodPlan;
-use crate::kit::validation::{Invalid, amounts_are_fit};
+use crate::kit::validation::{Invalid, amounts_are_valid};
 
 /// There are workers where somebody makes embeddings.
 pub(super) fn plan(
@@ -14,12 +14,12 @@ pub(super) fn plan(
     observed: &Observed,
 ) -> Result<Part<WorkerPlan>, Invalid> {
     let worker = &spec.worker;
-    amounts_are_fit("spec.worker.resources", worker.resources.as_ref())?;
+    amounts_are_valid("spec.worker.resources", worker.resources.as_ref())?;
     let pods = PodPlan::of("spec.worker.affinity", &worker.pods)?;
     Ok(match embeddings {
-        Part::Off => Part::Off,
-        Part::Barred => Part::Barred,
-        Part::On(embeddings) => Part::On(Box::new(WorkerPlan {
+        Part::Disabled => Part::Disabled,
+        Part::Blocked => Part::Blocked,
+        Part::Enabled(embeddings) => Part::Enabled(Box::new(WorkerPlan {
             replicas: if spec.suspend { 0 } else { worker.replicas },
             resources: worker.resources.clone(),
             environment: of_workers(spec, embeddings, &observed.references),

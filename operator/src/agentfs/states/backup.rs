@@ -1,35 +1,35 @@
 //! What is found of the backups.
 
-use crate::kit::volumes::volume_trouble;
+use crate::kit::volumes::volume_failure;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::{CronJob, CronJobStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
-use super::Facts;
+use super::StatusInputs;
 use crate::agentfs::plan::BackupPlan;
 use crate::agentfs::{names, reasons};
 use crate::crd::agentfs::BackupStatus;
-use crate::kit::conditions::{Finding, Trouble, clock};
+use crate::kit::conditions::{Failure, State, clock};
 use crate::kit::pods;
-use crate::kit::sentences::unpunctuated;
+use crate::kit::sentences::without_full_stop;
 
-impl Facts<'_> {
+impl StatusInputs<'_> {
     /// Whether backups will be made.
-    pub(in crate::agentfs) fn backups_scheduled(&self) -> Option<Finding> {
-        let backup = self.plan.backup.plan()?;
+    pub(in crate::agentfs) fn backups_scheduled(&self) -> Option<State> {
+        let backup = self.plan.backup.enabled()?;
         if let Some(reason) = self.backups_paused(backup) {
-            return Some(Finding::not(reasons::SUSPENDED, reason));
+            return Some(State::false_because(reasons::SUSPENDED, reason));
         }
         if self.children.backup.cronjob.is_none() {
             let (reason, what) = self.awaited();
-            return Some(Finding::waiting(reason, format!("The backups wait for {what}")));
+            return Some(State::progressing(reason, format!("The backups wait for {what}")));
         }
-        if let Some(trouble) = self.backup_volume_trouble() {
-            return Some(Finding::Wrong(trouble));
+        if let Some(failure) = self.backup_volume_failure() {
+            return Some(State::Failed(failure));
         }
         let (name, spec) = (self.plan.names.backup(), &backup.spec);
-        Some(Finding::fine(
+        Some(State::true_because(
             reasons::SCHEDULED,
             format!(
                 "The CronJob {name} makes backups at \"{}\" ({}).",
@@ -38,11 +38,11 @@ impl Facts<'_> {
         ))
     }
 
-    /// Why the volume of the backups will not be there. A claim that only waits for its first pod has no trouble.
-    fn backup_volume_trouble(&self) -> Option<Trouble> {
+    /// Why the volume of the backups will not be there. A claim that only waits for its first pod has no failure.
+    fn backup_volume_failure(&self) -> Option<Failure> {
         let claim = self.children.backup.volume.as_ref()?;
         let said = self.observed.warnings.get(&claim.name_any());
-        volume_trouble(claim, said, "spec.backup.volume")
+        volume_failure(claim, said, "spec.backup.volume")
     }
 
     fn backups_paused(&self, backup: &BackupPlan) -> Option<&'static str> {
@@ -56,35 +56,35 @@ impl Facts<'_> {
     }
 
     /// Whether the newest backup is young enough.
-    pub(in crate::agentfs) fn backup_fresh(&self) -> Option<Finding> {
-        let backup = self.plan.backup.plan()?;
+    pub(in crate::agentfs) fn backup_fresh(&self) -> Option<State> {
+        let backup = self.plan.backup.enabled()?;
         let Some(cronjob) = self.children.backup.cronjob.as_ref() else {
-            return Some(Finding::unknown(reasons::NO_BACKUP_YET, "No backup was made yet."));
+            return Some(State::unknown(reasons::NO_BACKUP_YET, "No backup was made yet."));
         };
         let last = status(cronjob).and_then(|status| moment(status.last_successful_time.as_ref()));
         if let Some(reason) = self.backups_paused(backup) {
             let last = last.map(|at| format!(" The last one succeeded at {}.", clock(at)));
-            return Some(Finding::not(
+            return Some(State::false_because(
                 reasons::SUSPENDED,
                 format!("{reason}{}", last.unwrap_or_default()),
             ));
         }
-        if let Some(trouble) = self.backup_trouble(cronjob, last) {
-            return Some(Finding::Wrong(trouble));
+        if let Some(failure) = self.backup_failure(cronjob, last) {
+            return Some(State::Failed(failure));
         }
         let begun = moment(cronjob.metadata.creation_timestamp.as_ref());
-        if let Some(trouble) = self.backup_overdue(backup, last, begun) {
-            return Some(Finding::Wrong(trouble));
+        if let Some(failure) = self.backup_overdue(backup, last, begun) {
+            return Some(State::Failed(failure));
         }
         Some(match last {
-            Some(at) => Finding::fine(
+            Some(at) => State::true_because(
                 reasons::FRESH,
                 format!("The last backup succeeded at {}.", clock(at)),
             ),
             None if is_active(cronjob) => {
-                Finding::unknown(reasons::BACKING_UP, "The first backup is being made.")
+                State::unknown(reasons::BACKING_UP, "The first backup is being made.")
             }
-            None => Finding::unknown(
+            None => State::unknown(
                 reasons::NO_BACKUP_YET,
                 format!("The first backup is made at \"{}\".", backup.spec.schedule),
             ),
@@ -92,25 +92,25 @@ impl Facts<'_> {
     }
 
     /// What keeps the backup that is under way from being made, or why the last one was not.
-    fn backup_trouble(&self, cronjob: &CronJob, last: Option<Timestamp>) -> Option<Trouble> {
+    fn backup_failure(&self, cronjob: &CronJob, last: Option<Timestamp>) -> Option<Failure> {
         let pods = self.observed.pods_of(names::BACKUP);
         if is_active(cronjob) {
-            return pods::trouble(&pods);
+            return pods::failure(&pods);
         }
         let scheduled = moment(status(cronjob)?.last_schedule_time.as_ref())?;
         if last.is_some_and(|last| last >= scheduled) {
             return None;
         }
-        let words =
-            pods::last_words(&pods).unwrap_or_else(|| "its pod is gone without a word".into());
+        let words = pods::termination_message(&pods)
+            .unwrap_or_else(|| "its pod is gone without a word".into());
         let name = self.plan.names.backup();
         let before = last.map_or_else(
             || "No backup has succeeded before".to_owned(),
             |last| format!("The last success was at {}", clock(last)),
         );
-        Some(Trouble::new(
+        Some(Failure::new(
             reasons::BACKUP_FAILED,
-            format!("The backup of {} failed: {}", clock(scheduled), unpunctuated(&words)),
+            format!("The backup of {} failed: {}", clock(scheduled), without_full_stop(&words)),
             format!(
                 "{before}. The next one is made by the schedule; to make one now: kubectl create job -n {} \
                  --from=cronjob/{name} {name}-now",
@@ -124,14 +124,14 @@ impl Facts<'_> {
         backup: &BackupPlan,
         last: Option<Timestamp>,
         begun: Option<Timestamp>,
-    ) -> Option<Trouble> {
+    ) -> Option<Failure> {
         let hours = backup.spec.max_age_hours;
         let since = last.or(begun)?;
         let age = self.observed.now.duration_since(since);
         if age <= SignedDuration::from_hours(hours.into()) {
             return None;
         }
-        Some(Trouble::new(
+        Some(Failure::new(
             reasons::BACKUP_OVERDUE,
             format!(
                 "No backup has succeeded after {}, and the newest is to be at most {hours} hours old",
@@ -148,7 +148,7 @@ impl Facts<'_> {
 
     /// What the CronJob tells of its runs, where there are to be backups.
     pub(in crate::agentfs) fn backup_status(&self) -> Option<BackupStatus> {
-        self.plan.backup.plan()?;
+        self.plan.backup.enabled()?;
         let cronjob = self.children.backup.cronjob.as_ref();
         let status = cronjob.and_then(status);
         Some(BackupStatus {

@@ -2,58 +2,58 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 
-use super::Facts;
+use super::StatusInputs;
 use crate::agentfs::plan::Part;
 use crate::agentfs::{names, reasons};
-use crate::kit::conditions::{Finding, Trouble};
+use crate::kit::conditions::{Failure, State};
 use crate::kit::pods;
 use crate::kit::rollout::replica_failure;
 
-impl Facts<'_> {
+impl StatusInputs<'_> {
     /// The connection pool, where there is one.
-    pub(in crate::agentfs) fn pooler(&self) -> Option<Finding> {
+    pub(in crate::agentfs) fn pooler(&self) -> Option<State> {
         match &self.plan.pooling {
-            Part::Off => return None,
-            // An obstacle tells why.
-            Part::Barred => {
+            Part::Disabled => return None,
+            // A blocker tells why.
+            Part::Blocked => {
                 let unknown = "The connection pool's Secret was not read.";
-                return Some(Finding::unknown(reasons::NOT_SEEN_YET, unknown));
+                return Some(State::unknown(reasons::NOT_SEEN_YET, unknown));
             }
-            Part::On(_) => {}
+            Part::Enabled(_) => {}
         }
         let deployment = self.children.pooler.deployment.as_ref();
         let status = deployment.and_then(|d| d.status.as_ref());
         if self.plan.suspended {
             return Some(if status.and_then(|s| s.replicas).unwrap_or(0) > 0 {
-                Finding::waiting(
+                State::progressing(
                     reasons::STOPPING,
                     "The connection pool stops when the API has stopped",
                 )
             } else {
-                Finding::not(reasons::SUSPENDED, "The connection pool is stopped.")
+                State::false_because(reasons::SUSPENDED, "The connection pool is stopped.")
             });
         }
         let Some(deployment) = deployment else {
             let (reason, what) = self.awaited();
             let sentence = format!("The connection pool waits for {what}");
-            return Some(Finding::waiting(reason, sentence));
+            return Some(State::progressing(reason, sentence));
         };
         let ready = status.and_then(|s| s.ready_replicas).unwrap_or(0);
         if ready >= 1 {
             let desired = deployment.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1);
-            return Some(Finding::fine(
+            return Some(State::true_because(
                 reasons::SERVING,
                 format!("{ready} of {desired} pods of the connection pool take connections."),
             ));
         }
-        Some(match self.pooler_trouble(deployment) {
-            Some(trouble) => Finding::Wrong(trouble),
-            None => Finding::waiting(reasons::STARTING, "The connection pool is starting"),
+        Some(match self.pooler_failure(deployment) {
+            Some(failure) => State::Failed(failure),
+            None => State::progressing(reasons::STARTING, "The connection pool is starting"),
         })
     }
 
-    pub(super) fn pooler_trouble(&self, deployment: &Deployment) -> Option<Trouble> {
+    pub(super) fn pooler_failure(&self, deployment: &Deployment) -> Option<Failure> {
         let pods = self.observed.pods_of(names::POOLER);
-        pods::trouble(&pods).or_else(|| replica_failure(deployment))
+        pods::failure(&pods).or_else(|| replica_failure(deployment))
     }
 }

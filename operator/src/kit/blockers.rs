@@ -3,16 +3,16 @@
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Resource, ResourceExt as _};
 
-use super::conditions::{Finding, Trouble};
+use super::conditions::{Failure, State};
 use super::labels::{INSTANCE, MANAGED_BY, MANAGER};
-use super::ownership::{Claim, Owner, claim};
+use super::ownership::{Owner, Ownership, ownership};
 use super::reasons;
 use super::secrets::Unusable;
-use super::sentences::unpunctuated;
+use super::sentences::without_full_stop;
 
 /// What keeps one part from being made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Obstacle {
+pub struct Blocker {
     /// The condition that tells of that part.
     pub of: &'static str,
     /// What is wrong.
@@ -34,7 +34,7 @@ pub enum Problem {
     },
     /// An object of the name is there and is being deleted.
     #[error("{kind} {name} is being deleted")]
-    Leaving {
+    Terminating {
         /// The object's kind.
         kind: String,
         /// The object's name.
@@ -62,7 +62,7 @@ pub enum Problem {
     },
     /// Something that only its kind knows of.
     #[error("{}", .0.what)]
-    Other(Trouble),
+    Other(Failure),
     /// The API server refuses an object: a quota, a policy, a value it does not take.
     #[error("Kubernetes refuses the {kind} {name}: {message}")]
     Refused {
@@ -75,15 +75,19 @@ pub enum Problem {
     },
 }
 
-impl Obstacle {
+impl Blocker {
     /// What is to be said of it.
-    pub fn finding(&self) -> Finding {
+    pub fn state(&self) -> State {
         let wrong = |reason, remedy: String| {
-            Finding::Wrong(Trouble::new(reason, unpunctuated(&self.problem.to_string()), remedy))
+            State::Failed(Failure::new(
+                reason,
+                without_full_stop(&self.problem.to_string()),
+                remedy,
+            ))
         };
         match &self.problem {
             Problem::NameTaken { whose, .. } => wrong(reasons::NAME_TAKEN, adoption(whose)),
-            Problem::Leaving { .. } => Finding::waiting(
+            Problem::Terminating { .. } => State::progressing(
                 reasons::AWAITING_DELETION,
                 format!("{}; it is made again when it is gone", self.problem),
             ),
@@ -91,7 +95,7 @@ impl Obstacle {
             Problem::SecretUnusable { remedy, .. } => {
                 wrong(reasons::CREDENTIALS_UNUSABLE, (*remedy).to_owned())
             }
-            Problem::Other(trouble) => Finding::Wrong(trouble.clone()),
+            Problem::Other(failure) => State::Failed(failure.clone()),
             Problem::Refused { message, .. } => {
                 let reason = if message.contains("exceeded quota") {
                     reasons::QUOTA_EXCEEDED
@@ -105,11 +109,10 @@ impl Obstacle {
     }
 
     /// Whether the object `name` of `kind` is not to be touched.
-    pub fn bars(&self, kind: &str, name: &str) -> bool {
+    pub fn blocks(&self, kind: &str, name: &str) -> bool {
         match &self.problem {
-            Problem::NameTaken { kind: k, name: n, .. } | Problem::Leaving { kind: k, name: n } => {
-                k == kind && n == name
-            }
+            Problem::NameTaken { kind: k, name: n, .. }
+            | Problem::Terminating { kind: k, name: n } => k == kind && n == name,
             _ => false,
         }
     }
@@ -131,54 +134,54 @@ fn adoption(whose: &str) -> String {
 
 /// Lets through what belongs to one owner, and notes what does not.
 #[derive(Debug)]
-pub struct Sieve<'a> {
+pub struct OwnershipFilter<'a> {
     owner: &'a Owner,
     /// What was held back.
-    pub obstacles: Vec<Obstacle>,
+    pub blockers: Vec<Blocker>,
 }
 
-impl<'a> Sieve<'a> {
-    /// A sieve for what belongs to `owner`.
+impl<'a> OwnershipFilter<'a> {
+    /// A filter for what belongs to `owner`.
     pub fn new(owner: &'a Owner) -> Self {
-        Self { owner, obstacles: Vec::new() }
+        Self { owner, blockers: Vec::new() }
     }
 
     /// `live` if it is ours. `of` is the condition that tells of it.
-    pub fn ours<K: Resource<DynamicType = ()>>(
+    pub fn owned<K: Resource<DynamicType = ()>>(
         &mut self,
         of: &'static str,
         live: Option<K>,
     ) -> Option<K> {
         let live = live?;
         let (kind, name) = (K::kind(&()).into_owned(), live.name_any());
-        let problem = match claim(&live, self.owner) {
-            Claim::Ours => return Some(live),
-            Claim::Leaving => Problem::Leaving { kind, name },
-            Claim::Foreign(whose) => Problem::NameTaken { kind, name, whose },
+        let problem = match ownership(&live, self.owner) {
+            Ownership::Owned => return Some(live),
+            Ownership::Terminating => Problem::Terminating { kind, name },
+            Ownership::Foreign(whose) => Problem::NameTaken { kind, name, whose },
         };
-        self.obstacles.push(Obstacle { of, problem });
+        self.blockers.push(Blocker { of, problem });
         None
     }
 }
 
 /// What a Secret of ours holds, or what it shall hold where there is none. One that is there and
-/// cannot be read, or is somebody else's, is an obstacle; `of` is the condition that tells of it.
+/// cannot be read, or is somebody else's, is a blocker; `of` is the condition that tells of it.
 pub fn kept_secret<T>(
     of: &'static str,
     live: Option<&Secret>,
     name: String,
-    obstacles: &mut Vec<Obstacle>,
+    blockers: &mut Vec<Blocker>,
     read: impl Fn(&Secret) -> Result<T, Unusable>,
     make: impl Fn() -> T,
 ) -> Option<T> {
     let Some(secret) = live else {
-        let barred = obstacles.iter().any(|obstacle| obstacle.bars("Secret", &name));
-        return (!barred).then(make);
+        let blocked = blockers.iter().any(|blocker| blocker.blocks("Secret", &name));
+        return (!blocked).then(make);
     };
     match read(secret) {
         Ok(content) => Some(content),
         Err(unusable) => {
-            obstacles.push(Obstacle {
+            blockers.push(Blocker {
                 of,
                 problem: Problem::SecretUnusable {
                     secret: name,

@@ -6,7 +6,7 @@ use crate::crd::AgentFS;
 
 /// That another AgentFS works on a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claim {
+pub struct DatabaseUse {
     /// Which database, in the words of `DatabaseUrl::identity`.
     pub identity: String,
     /// Whose claim it is, as `namespace/name`.
@@ -16,7 +16,7 @@ pub struct Claim {
 }
 
 /// What others than `own` claim. Where both claim the same, the older of the two has it.
-pub fn of_others(known: &[Arc<AgentFS>], own: &AgentFS) -> Vec<Claim> {
+pub fn of_others(known: &[Arc<AgentFS>], own: &AgentFS) -> Vec<DatabaseUse> {
     let identity = |agentfs: &AgentFS| agentfs.status.as_ref()?.database.as_ref()?.identity.clone();
     let age = |agentfs: &AgentFS| {
         let created = agentfs.metadata.creation_timestamp.as_ref().map(|time| time.0);
@@ -31,7 +31,7 @@ pub fn of_others(known: &[Arc<AgentFS>], own: &AgentFS) -> Vec<Claim> {
             let of = &other.metadata;
             let name = |part: &Option<String>| part.clone().unwrap_or_default();
             let theirs = identity(other)?;
-            Some(Claim {
+            Some(DatabaseUse {
                 comes_first: claimed.as_ref() != Some(&theirs) || age(other) < age(own),
                 identity: theirs,
                 by: format!("{}/{}", name(&of.namespace), name(&of.name)),
