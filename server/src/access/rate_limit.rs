@@ -4,45 +4,17 @@
 
 use std::sync::Arc;
 
-use agentfs_contract::setting;
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 
 use crate::domain::access::api_key::KeyId;
-use crate::domain::access::rate_limit::{PerMinute, Standing, Take};
+use crate::domain::access::rate_limit::{Limited, PerMinute, Standing, Take};
 use crate::group_commit::BatchError;
 use crate::group_commit::leases::{Bucket, Leaser};
 use crate::group_commit::queue::Queue;
 
 /// Keys whose tokens are kept; the least recently used go first, and their tokens with them.
 const REMEMBERED: u64 = 100_000;
-
-/// What a limit is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Limited {
-    /// All requests with a key.
-    Requests,
-    /// Searches.
-    Searches,
-}
-
-impl Limited {
-    /// A word for metrics and for the names of buckets.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Requests => "requests",
-            Self::Searches => "searches",
-        }
-    }
-
-    /// The setting that says how many.
-    pub const fn setting(self) -> &'static str {
-        match self {
-            Self::Requests => setting::RATE_LIMIT_REQUESTS_PER_MINUTE,
-            Self::Searches => setting::SEARCH_RATE_LIMIT_PER_MINUTE,
-        }
-    }
-}
 
 /// Why a request is not let through.
 #[derive(Debug, thiserror::Error)]

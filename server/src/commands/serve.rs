@@ -7,7 +7,8 @@ use tokio::net::TcpListener;
 
 use crate::access::authenticator::Authenticator;
 use crate::access::preauth::Preauth;
-use crate::access::rate_limit::{Limited, RateLimiter};
+use crate::access::rate_limit::RateLimiter;
+use crate::domain::access::rate_limit::Limited;
 use crate::embedding::query_embeddings::Meaning;
 use crate::embedding::{EmbedderError, embedders};
 use crate::group_commit::queue::Queue;

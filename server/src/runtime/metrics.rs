@@ -9,8 +9,6 @@ use prometheus::{
     Opts, Registry, TextEncoder,
 };
 
-use crate::group_commit::Backlog;
-
 /// Upper bounds of latency, in milliseconds.
 const MILLISECONDS: [f64; 14] =
     [0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 10_000.0];
@@ -215,10 +213,10 @@ impl Metrics {
         self.0.batch_wait.with_label_values(&[queue]).observe(milliseconds(waited));
     }
 
-    /// Notes what waits in a queue.
-    pub fn queue(&self, queue: &str, backlog: Backlog) {
-        self.0.queue_requests.with_label_values(&[queue]).set(backlog.requests as i64);
-        self.0.queue_oldest.with_label_values(&[queue]).set(backlog.oldest.as_secs_f64());
+    /// Notes how many requests wait in a queue, and for how long the oldest of them has.
+    pub fn queue(&self, queue: &str, requests: usize, oldest: Duration) {
+        self.0.queue_requests.with_label_values(&[queue]).set(requests as i64);
+        self.0.queue_oldest.with_label_values(&[queue]).set(oldest.as_secs_f64());
     }
 
     /// Notes the connections of the pool.

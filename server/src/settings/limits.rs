@@ -3,8 +3,7 @@
 use agentfs_contract::setting;
 
 use super::reader::{Described, Reader};
-use crate::access::rate_limit::Limited;
-use crate::domain::access::rate_limit::PerMinute;
+use crate::domain::access::rate_limit::{Limited, PerMinute};
 
 /// Limits of every tenant, key and client.
 #[derive(Debug, Clone, Copy)]

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use agentfs_server::access::rate_limit::Limited;
 use agentfs_server::access::rate_limit::RateLimiter;
 use agentfs_server::access::rate_limit::Refused;
 use agentfs_server::domain::access::api_key::ApiKey;
+use agentfs_server::domain::access::rate_limit::Limited;
 use agentfs_server::domain::access::rate_limit::PerMinute;
 use agentfs_server::group_commit::BatchError;
 use agentfs_server::group_commit::leases;

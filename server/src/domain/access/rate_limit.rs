@@ -3,6 +3,35 @@
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
+use agentfs_contract::setting;
+
+/// What a limit is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limited {
+    /// All requests with a key.
+    Requests,
+    /// Searches.
+    Searches,
+}
+
+impl Limited {
+    /// A word for metrics and for the names of buckets.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Searches => "searches",
+        }
+    }
+
+    /// The setting that says how many.
+    pub const fn setting(self) -> &'static str {
+        match self {
+            Self::Requests => setting::RATE_LIMIT_REQUESTS_PER_MINUTE,
+            Self::Searches => setting::SEARCH_RATE_LIMIT_PER_MINUTE,
+        }
+    }
+}
+
 /// A limit of requests a minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PerMinute(NonZeroU32);

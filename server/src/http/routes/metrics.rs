@@ -28,8 +28,9 @@ impl FromRequestParts<App> for Scraper {
 
 pub(crate) async fn metrics(_: Scraper, State(app): State<App>) -> Result<Response, ApiError> {
     app.metrics.pool(app.pool.size(), app.pool.num_idle());
-    app.metrics.queue("reads", app.reads.backlog());
-    app.metrics.queue("writes", app.writes.backlog());
+    for (queue, backlog) in [("reads", app.reads.backlog()), ("writes", app.writes.backlog())] {
+        app.metrics.queue(queue, backlog.requests, backlog.oldest);
+    }
     rendered(&app.metrics)
 }
 
