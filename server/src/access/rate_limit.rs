@@ -62,7 +62,7 @@ impl RateLimiter {
             match bucket.take() {
                 Take::Token(standing) => return Ok(standing),
                 Take::UsedUp(standing) => return Err(Refused::UsedUp(standing)),
-                Take::Empty => self.leases.ask(bucket.clone()).await?,
+                Take::Empty => self.leases.submit(bucket.clone()).await?,
             }
         }
     }

@@ -128,7 +128,7 @@ impl Meaning {
         }
         let query = Query { tenant, text: key.2.clone() };
         // A worker of the queue that panicked has said so in the log.
-        let embed = async { queue.ask(query).await.unwrap_or(Err(NoVector { after: None })) };
+        let embed = async { queue.submit(query).await.unwrap_or(Err(NoVector { after: None })) };
         let embedded = timeout(self.patience, self.vectors.try_get_with(key, embed)).await;
         match embedded {
             Ok(Ok(vector)) => Ok(Meant { model, vector }),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::BatchError;
-use super::queue::{Bounds, Waiting, Worker};
+use super::queue::{BatchHandler, Bounds, Pending};
 use crate::domain::access::rate_limit::{Lease, PerMinute, Take, Tokens};
 use crate::runtime::metrics::Metrics;
 use crate::store::StoreError;
@@ -37,8 +37,8 @@ impl Bucket {
         self.with_tokens(|tokens| tokens.take(self.limit, Instant::now()))
     }
 
-    fn lacking(&self, waiting: u32) -> u32 {
-        self.with_tokens(|tokens| tokens.lacking(waiting, Instant::now()))
+    fn lacking(&self, pending: u32) -> u32 {
+        self.with_tokens(|tokens| tokens.lacking(pending, Instant::now()))
     }
 
     /// A share, or more where more requests wait.
@@ -55,7 +55,7 @@ impl Bucket {
     }
 }
 
-type WantsToken = Waiting<Arc<Bucket>, ()>;
+type WantsToken = Pending<Arc<Bucket>, ()>;
 
 /// Leases tokens on a connection of its own.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ impl Leaser {
     }
 }
 
-impl Worker for Leaser {
+impl BatchHandler for Leaser {
     type Request = Arc<Bucket>;
     /// The tokens are in the bucket, for whoever comes first: a client that goes away takes none with it.
     type Answer = ();
@@ -93,19 +93,19 @@ impl Worker for Leaser {
 
     async fn process(&mut self, batch: Vec<WantsToken>) {
         let mut asked: BTreeMap<&str, (&Bucket, u32)> = BTreeMap::new();
-        for waiting in &batch {
-            let bucket = &*waiting.request;
+        for pending in &batch {
+            let bucket = &*pending.request;
             asked.entry(&bucket.name).or_insert((bucket, 0)).1 += 1;
         }
         // Those who asked while the lease before this one was under way may find tokens by now.
         let (buckets, wanted): (Vec<&Bucket>, Vec<Wanted<'_>>) = asked
             .into_values()
-            .map(|(bucket, waiting)| (bucket, bucket.lacking(waiting)))
+            .map(|(bucket, pending)| (bucket, bucket.lacking(pending)))
             .filter(|&(_, lacking)| lacking > 0)
             .map(|(bucket, lacking)| (bucket, bucket.wanted(lacking)))
             .unzip();
         if wanted.is_empty() {
-            batch.into_iter().for_each(|waiting| waiting.answer(Ok(())));
+            batch.into_iter().for_each(|pending| pending.answer(Ok(())));
             return;
         }
         self.metrics.batch("leases", batch.len(), batch[0].waited());
@@ -124,6 +124,6 @@ impl Worker for Leaser {
                 Err(BatchError::from(&error))
             }
         };
-        batch.into_iter().for_each(|waiting| waiting.answer(result.clone()));
+        batch.into_iter().for_each(|pending| pending.answer(result.clone()));
     }
 }

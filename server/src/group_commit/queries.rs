@@ -7,7 +7,7 @@ use std::time::Duration;
 use sqlx::postgres::PgPool;
 use tokio::time::Instant;
 
-use super::queue::{Waiting, Worker};
+use super::queue::{BatchHandler, Pending};
 use crate::domain::TenantId;
 use crate::embedding::attempt::Verdict;
 use crate::embedding::breaker::Permit;
@@ -47,7 +47,7 @@ pub struct QueryEmbedder {
     pub metrics: Metrics,
 }
 
-impl Worker for QueryEmbedder {
+impl BatchHandler for QueryEmbedder {
     type Request = Query;
     type Answer = Result<Vector, NoVector>;
 
@@ -55,9 +55,9 @@ impl Worker for QueryEmbedder {
         query.text.len()
     }
 
-    async fn process(&mut self, mut batch: Vec<Waiting<Query, Self::Answer>>) {
+    async fn process(&mut self, mut batch: Vec<Pending<Query, Self::Answer>>) {
         batch.retain(|query| !query.abandoned());
-        let Some(oldest) = batch.first().map(Waiting::waited) else { return };
+        let Some(oldest) = batch.first().map(Pending::waited) else { return };
         self.metrics.batch("queries", batch.len(), oldest);
         // A probe is one request to the provider, however many queries it holds.
         let probe = match self.embedder.permit(self.patience) {
@@ -142,7 +142,7 @@ mod tests {
         let bounds = Bounds { rows: 8, bytes: 1000 };
         let queue = Queue::start("queries", 1, bounds, move || worker.clone());
         let query = Query { tenant: DEFAULT_TENANT, text: "peanuts".into() };
-        assert_eq!(queue.ask(query).await.unwrap().unwrap()[..], [1.0]);
+        assert_eq!(queue.submit(query).await.unwrap().unwrap()[..], [1.0]);
         assert_eq!(*embedder.1.lock().unwrap(), ["Search for: peanuts"]);
     }
 }

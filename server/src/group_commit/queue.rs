@@ -22,14 +22,14 @@ pub struct Bounds {
 
 /// A request and where its answer goes.
 #[derive(Debug)]
-pub struct Waiting<Q, A> {
+pub struct Pending<Q, A> {
     /// What is asked.
     pub request: Q,
     since: Instant,
     reply: oneshot::Sender<Result<A, BatchError>>,
 }
 
-impl<Q, A> Waiting<Q, A> {
+impl<Q, A> Pending<Q, A> {
     /// How long it has waited.
     pub fn waited(&self) -> Duration {
         self.since.elapsed()
@@ -47,7 +47,7 @@ impl<Q, A> Waiting<Q, A> {
 }
 
 /// What takes the batches.
-pub trait Worker: Send + 'static {
+pub trait BatchHandler: Send + 'static {
     /// What is asked.
     type Request: Send + 'static;
     /// What is answered.
@@ -64,34 +64,34 @@ pub trait Worker: Send + 'static {
     /// Answers every request of a batch; what it drops unanswered is answered as failed.
     fn process(
         &mut self,
-        batch: Vec<Waiting<Self::Request, Self::Answer>>,
+        batch: Vec<Pending<Self::Request, Self::Answer>>,
     ) -> impl Future<Output = ()> + Send;
 }
 
 /// The sending end of a queue.
 #[derive(Debug)]
-pub struct Queue<W: Worker> {
-    sender: mpsc::Sender<Waiting<W::Request, W::Answer>>,
+pub struct Queue<H: BatchHandler> {
+    sender: mpsc::Sender<Pending<H::Request, H::Answer>>,
     progress: Arc<Progress>,
 }
 
-impl<W: Worker> Clone for Queue<W> {
+impl<H: BatchHandler> Clone for Queue<H> {
     fn clone(&self) -> Self {
         Self { sender: self.sender.clone(), progress: self.progress.clone() }
     }
 }
 
-impl<W: Worker> Queue<W> {
+impl<H: BatchHandler> Queue<H> {
     /// Starts `workers` tasks on one queue. A task that panics fails its batch and is replaced by a new worker.
     pub fn start(
         name: &'static str,
         workers: usize,
         bounds: Bounds,
-        make: impl Fn() -> W + Send + Clone + 'static,
+        make: impl Fn() -> H + Send + Clone + 'static,
     ) -> Self {
         let (sender, receiver) = mpsc::channel(CAPACITY);
         let progress = Arc::new(Progress::new());
-        let intake = Intake::<W> { receiver, carried: None, progress: progress.clone() };
+        let intake = Intake::<H> { receiver, carried: None, progress: progress.clone() };
         let intake = Arc::new(Mutex::new(intake));
         for _ in 0..workers {
             tokio::spawn(supervise(name, intake.clone(), bounds, make.clone()));
@@ -105,20 +105,20 @@ impl<W: Worker> Queue<W> {
     }
 
     /// Puts a request into the queue and waits for its answer.
-    pub async fn ask(&self, request: W::Request) -> Result<W::Answer, BatchError> {
+    pub async fn submit(&self, request: H::Request) -> Result<H::Answer, BatchError> {
         let (reply, answer) = oneshot::channel();
-        let waiting = Waiting { request, since: Instant::now(), reply };
-        self.sender.send(waiting).await.map_err(|_| BatchError::Failed)?;
+        let pending = Pending { request, since: Instant::now(), reply };
+        self.sender.send(pending).await.map_err(|_| BatchError::Failed)?;
         // The sender is dropped only where a worker panicked in the middle of this batch.
         answer.await.unwrap_or(Err(BatchError::Unavailable { unknown: true }))
     }
 }
 
-async fn supervise<W: Worker>(
+async fn supervise<H: BatchHandler>(
     name: &'static str,
-    intake: Arc<Mutex<Intake<W>>>,
+    intake: Arc<Mutex<Intake<H>>>,
     bounds: Bounds,
-    make: impl Fn() -> W,
+    make: impl Fn() -> H,
 ) {
     loop {
         match tokio::spawn(work(intake.clone(), bounds, make())).await {
@@ -130,39 +130,39 @@ async fn supervise<W: Worker>(
     }
 }
 
-async fn work<W: Worker>(intake: Arc<Mutex<Intake<W>>>, bounds: Bounds, mut worker: W) {
+async fn work<H: BatchHandler>(intake: Arc<Mutex<Intake<H>>>, bounds: Bounds, mut handler: H) {
     loop {
         let batch = intake.lock().await.next(bounds).await;
         match batch {
-            Some(batch) => worker.process(batch).await,
+            Some(batch) => handler.process(batch).await,
             None => return,
         }
     }
 }
 
-struct Intake<W: Worker> {
-    receiver: mpsc::Receiver<Waiting<W::Request, W::Answer>>,
+struct Intake<H: BatchHandler> {
+    receiver: mpsc::Receiver<Pending<H::Request, H::Answer>>,
     /// Taken from the queue, but too large for the batch it was taken for.
-    carried: Option<Waiting<W::Request, W::Answer>>,
+    carried: Option<Pending<H::Request, H::Answer>>,
     progress: Arc<Progress>,
 }
 
-impl<W: Worker> Intake<W> {
+impl<H: BatchHandler> Intake<H> {
     /// Waits for one request, then takes what else is there. `None` when the queue is closed and empty.
-    async fn next(&mut self, bounds: Bounds) -> Option<Vec<Waiting<W::Request, W::Answer>>> {
+    async fn next(&mut self, bounds: Bounds) -> Option<Vec<Pending<H::Request, H::Answer>>> {
         let first = if let Some(carried) = self.carried.take() {
             carried
         } else {
             self.progress.idle();
             self.receiver.recv().await?
         };
-        let (mut rows, mut bytes) = (W::rows(&first.request), W::bytes(&first.request));
+        let (mut rows, mut bytes) = (H::rows(&first.request), H::bytes(&first.request));
         let mut batch = vec![first];
         while rows < bounds.rows
             && let Ok(next) = self.receiver.try_recv()
         {
-            rows = rows.saturating_add(W::rows(&next.request));
-            bytes = bytes.saturating_add(W::bytes(&next.request));
+            rows = rows.saturating_add(H::rows(&next.request));
+            bytes = bytes.saturating_add(H::bytes(&next.request));
             if rows > bounds.rows || bytes > bounds.bytes {
                 self.carried = Some(next);
                 break;
@@ -184,7 +184,7 @@ mod tests {
     /// Answers with the size of the batch; a request of 666 makes it panic.
     struct Counting;
 
-    impl Worker for Counting {
+    impl BatchHandler for Counting {
         type Request = usize;
         type Answer = usize;
 
@@ -192,12 +192,12 @@ mod tests {
             *request
         }
 
-        async fn process(&mut self, batch: Vec<Waiting<usize, usize>>) {
+        async fn process(&mut self, batch: Vec<Pending<usize, usize>>) {
             assert!(batch.iter().all(|w| w.request != 666), "asked to panic");
             tokio::time::sleep(Duration::from_millis(20)).await;
             let size = batch.len();
-            for waiting in batch {
-                waiting.answer(Ok(size));
+            for pending in batch {
+                pending.answer(Ok(size));
             }
         }
     }
@@ -209,10 +209,10 @@ mod tests {
     async fn sizes(queue: &Queue<Counting>, requests: &[usize]) -> Vec<usize> {
         let first = tokio::spawn({
             let queue = queue.clone();
-            async move { queue.ask(0).await }
+            async move { queue.submit(0).await }
         });
         tokio::time::sleep(Duration::from_millis(5)).await;
-        let asked = requests.iter().map(|&r| queue.ask(r));
+        let asked = requests.iter().map(|&r| queue.submit(r));
         let answers = futures::future::join_all(asked).await;
         assert_eq!(first.await.unwrap().unwrap(), 1, "a lone request waits for nobody");
         answers.into_iter().map(Result::unwrap).collect()
@@ -228,7 +228,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_fails_its_batch_alone() {
         let queue = queue(1, 1000);
-        assert!(matches!(queue.ask(666).await, Err(BatchError::Unavailable { unknown: true })));
-        assert_eq!(queue.ask(1).await.unwrap(), 1);
+        assert!(matches!(queue.submit(666).await, Err(BatchError::Unavailable { unknown: true })));
+        assert_eq!(queue.submit(1).await.unwrap(), 1);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 
 use super::BatchError;
-use super::queue::{Bounds, Waiting, Worker};
+use super::queue::{BatchHandler, Bounds, Pending};
 use crate::domain::EntryKey;
 use crate::runtime::metrics::Metrics;
 use crate::store::StoreError;
@@ -18,7 +18,7 @@ pub const BOUNDS: Bounds = Bounds { rows: 128, bytes: usize::MAX };
 /// Longest time for one statement; a connection that is silent for longer is given up.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-type Get = Waiting<EntryKey, Option<Entry>>;
+type Get = Pending<EntryKey, Option<Entry>>;
 
 /// Reads heads on a connection of its own.
 #[derive(Debug)]
@@ -33,13 +33,13 @@ impl Reader {
         Self { link, metrics }
     }
 
-    /// Answers what it can of `waiting`; hands back what is still to be answered, with the error.
-    async fn read(&mut self, waiting: Vec<Get>) -> Result<(), (Vec<Get>, StoreError)> {
-        let mut waiting: Vec<Option<Get>> = waiting.into_iter().map(Some).collect();
-        let read = tokio::time::timeout(TIMEOUT, self.answer(&mut waiting)).await;
+    /// Answers what it can of `pending`; hands back what is still to be answered, with the error.
+    async fn read(&mut self, pending: Vec<Get>) -> Result<(), (Vec<Get>, StoreError)> {
+        let mut pending: Vec<Option<Get>> = pending.into_iter().map(Some).collect();
+        let read = tokio::time::timeout(TIMEOUT, self.answer(&mut pending)).await;
         let error = match read {
             Ok(Ok(())) => {
-                waiting.into_iter().flatten().for_each(|get| get.answer(Ok(None)));
+                pending.into_iter().flatten().for_each(|get| get.answer(Ok(None)));
                 return Ok(());
             }
             Ok(Err(error)) => error,
@@ -48,16 +48,16 @@ impl Reader {
         if error.spoils_connection() {
             self.link.disconnect();
         }
-        Err((waiting.into_iter().flatten().collect(), error))
+        Err((pending.into_iter().flatten().collect(), error))
     }
 
-    async fn answer(&mut self, waiting: &mut [Option<Get>]) -> Result<(), StoreError> {
+    async fn answer(&mut self, pending: &mut [Option<Get>]) -> Result<(), StoreError> {
         let connection = self.link.connection().await?;
-        let keys: Vec<&EntryKey> = waiting.iter().flatten().map(|get| &get.request).collect();
+        let keys: Vec<&EntryKey> = pending.iter().flatten().map(|get| &get.request).collect();
         let mut rows = get(connection, &keys);
         while let Some(row) = rows.next().await {
             let (index, entry) = row?;
-            if let Some(get) = waiting.get_mut(index).and_then(Option::take) {
+            if let Some(get) = pending.get_mut(index).and_then(Option::take) {
                 get.answer(Ok(Some(entry)));
             }
         }
@@ -65,7 +65,7 @@ impl Reader {
     }
 }
 
-impl Worker for Reader {
+impl BatchHandler for Reader {
     type Request = EntryKey;
     type Answer = Option<Entry>;
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::BatchError;
-use super::queue::{Bounds, Waiting, Worker};
+use super::queue::{BatchHandler, Bounds, Pending};
 use crate::domain::memory::change::{Action, Change, Outcome};
 use crate::runtime::metrics::Metrics;
 use crate::store::StoreError;
@@ -57,9 +57,9 @@ impl From<Outcome> for Done {
     }
 }
 
-type Write = Waiting<Submission, Vec<Written>>;
+type Write = Pending<Submission, Vec<ChangeResult>>;
 /// What a change is answered.
-pub type Written = Result<Done, BatchError>;
+pub type ChangeResult = Result<Done, BatchError>;
 
 /// Writes on a connection of its own.
 #[derive(Debug)]
@@ -77,10 +77,10 @@ impl Writer {
 
     /// Writes `groups` of changes in order and answers for each change. A batch that fails on data or a lock is split until
     /// only the guilty group fails.
-    async fn write_all(&mut self, groups: &[&[&Change]]) -> Vec<Vec<Written>> {
-        let mut results: Vec<Vec<Written>> = vec![Vec::new(); groups.len()];
+    async fn write_all(&mut self, groups: &[&[&Change]]) -> Vec<Vec<ChangeResult>> {
+        let mut results: Vec<Vec<ChangeResult>> = vec![Vec::new(); groups.len()];
         // Depth first, left to right: the order of an entry's writes stays.
-        let mut rest = vec![Part::of_all(groups.len())];
+        let mut rest = vec![SubBatch::of_all(groups.len())];
         while let Some(part) = rest.pop() {
             let chosen: Vec<&[&Change]> = part.indices.iter().map(|&i| groups[i]).collect();
             match self.write(&chosen, part.form).await {
@@ -94,9 +94,9 @@ impl Writer {
                     }
                     // A tenant whose share did not fit as a whole is granted what is left, in order.
                     if !again.is_empty() {
-                        rest.push(Part {
+                        rest.push(SubBatch {
                             indices: again,
-                            form: Form::Ordered,
+                            form: Form::Locked,
                             tries: 1,
                             lost: part.lost,
                         });
@@ -106,13 +106,13 @@ impl Writer {
                     let changes = chosen.concat();
                     let requests = changes.len();
                     tracing::warn!(requests, "connection lost during a write: {}", failure.error());
-                    let committed = self.ask_after(&changes).await;
+                    let committed = self.find_committed(&changes).await;
                     // Puts that are not there are written once more. Should the first try be committed yet, their version ids
                     // keep the second one from being so.
-                    let are_puts = || changes.iter().all(|change| as_plain_put(change).is_some());
+                    let are_puts = || changes.iter().all(|change| as_fast_put(change).is_some());
                     if !part.lost && committed.as_ref().is_some_and(HashMap::is_empty) && are_puts()
                     {
-                        rest.push(Part { lost: true, ..part });
+                        rest.push(SubBatch { lost: true, ..part });
                         continue;
                     }
                     let committed = committed.unwrap_or_default();
@@ -123,7 +123,7 @@ impl Writer {
                 Err(Failure::Statement(StoreError::Contended(_)))
                     if chosen.len() == 1 && part.tries < TRIES =>
                 {
-                    rest.push(Part { tries: part.tries + 1, ..part });
+                    rest.push(SubBatch { tries: part.tries + 1, ..part });
                 }
                 Err(Failure::Statement(StoreError::Contended(_) | StoreError::Refused(_)))
                     if chosen.len() > 1 =>
@@ -131,7 +131,7 @@ impl Writer {
                     rest.extend(part.split());
                 }
                 Err(Failure::Statement(StoreError::Replaced(_))) if part.tries < TRIES => {
-                    rest.push(Part { tries: part.tries + 1, ..part });
+                    rest.push(SubBatch { tries: part.tries + 1, ..part });
                 }
                 Err(failure) => {
                     let error = failure.error();
@@ -177,10 +177,10 @@ impl Writer {
         let puts: Option<Vec<Put<'_>>> = groups
             .iter()
             .flat_map(|group| group.iter())
-            .map(|change| as_plain_put(change))
+            .map(|change| as_fast_put(change))
             .collect();
         // A group is of one tenant, and a tenant's share of the statement is written whole or not at all.
-        let done: Vec<Option<Done>> = if let (Form::Cheapest, Some(puts)) = (form, puts) {
+        let done: Vec<Option<Done>> = if let (Form::Fast, Some(puts)) = (form, puts) {
             let moments = fast_put::put(connection, &puts, self.daily_writes).await?;
             let written = |(put, at): (&Put<'_>, Option<Timestamp>)| {
                 let version_id = put.change.version_id;
@@ -188,7 +188,7 @@ impl Writer {
             };
             puts.iter().zip(moments).map(written).collect()
         } else {
-            let locked_write::Written { outcomes, read } =
+            let locked_write::GroupOutcomes { outcomes, read } =
                 locked_write::write(connection, groups, self.daily_writes).await?;
             let done = |outcome| match outcome {
                 Outcome::Read(Some(id)) => Done { outcome, entry: read.get(&id).cloned() },
@@ -206,7 +206,7 @@ impl Writer {
 
     /// Which of `changes`, whose COMMIT may or may not have happened, are in the database; `None` where that cannot be
     /// learned.
-    async fn ask_after(&mut self, changes: &[&Change]) -> Option<HashMap<Uuid, Timestamp>> {
+    async fn find_committed(&mut self, changes: &[&Change]) -> Option<HashMap<Uuid, Timestamp>> {
         let deadline = tokio::time::Instant::now() + LOOKUP_PATIENCE;
         loop {
             match self.look_up(changes).await {
@@ -239,7 +239,7 @@ impl Writer {
 }
 
 /// What a group is answered whose connection was lost: it is done when all its versions are there, else nobody knows.
-fn after_loss(group: &[&Change], committed: &HashMap<Uuid, Timestamp>) -> Vec<Written> {
+fn after_loss(group: &[&Change], committed: &HashMap<Uuid, Timestamp>) -> Vec<ChangeResult> {
     let written = |change: &&Change| {
         let version_id = change.version_id;
         let created_at = *committed.get(&version_id)?;
@@ -255,13 +255,13 @@ fn after_loss(group: &[&Change], committed: &HashMap<Uuid, Timestamp>) -> Vec<Wr
 #[derive(Clone, Copy)]
 enum Form {
     /// In one statement where there are only puts.
-    Cheapest,
+    Fast,
     /// Lock, fold, write.
-    Ordered,
+    Locked,
 }
 
 /// A part of a batch that is still to be written: positions of groups, in order.
-struct Part {
+struct SubBatch {
     indices: Vec<usize>,
     form: Form,
     tries: usize,
@@ -269,9 +269,9 @@ struct Part {
     lost: bool,
 }
 
-impl Part {
+impl SubBatch {
     fn of_all(groups: usize) -> Self {
-        Self { indices: (0..groups).collect(), form: Form::Cheapest, tries: 1, lost: false }
+        Self { indices: (0..groups).collect(), form: Form::Fast, tries: 1, lost: false }
     }
 
     /// The right half first: the last of a stack is taken first.
@@ -300,16 +300,16 @@ impl Failure {
 }
 
 /// A put whose place among the others does not matter.
-fn as_plain_put(change: &Change) -> Option<Put<'_>> {
+fn as_fast_put(change: &Change) -> Option<Put<'_>> {
     match (&change.action, change.expected, &change.idempotency) {
         (Action::Put(new), None, None) => Some(Put { change, new }),
         _ => None,
     }
 }
 
-impl Worker for Writer {
+impl BatchHandler for Writer {
     type Request = Submission;
-    type Answer = Vec<Written>;
+    type Answer = Vec<ChangeResult>;
 
     fn bytes(submission: &Submission) -> usize {
         submission.changes.iter().map(|change| change.action.bytes()).sum()

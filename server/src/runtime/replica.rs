@@ -65,7 +65,7 @@ pub async fn get(
     min_version: Option<Uuid>,
 ) -> Option<Option<Entry>> {
     let replica = replica?.for_reading(key.tenant, min_version).await?;
-    replica.gets.ask(key.clone()).await.ok()
+    replica.gets.submit(key.clone()).await.ok()
 }
 
 /// Reads from the replica where that may be, and from `primary` otherwise, or when the replica fails.

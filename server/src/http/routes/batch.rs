@@ -177,7 +177,7 @@ async fn one_by_one(
                 done.extend(reads(app, stride, &mut bytes).await);
             }
         } else {
-            let written = app.writes.ask(Submission { changes: own, atomic: false }).await;
+            let written = app.writes.submit(Submission { changes: own, atomic: false }).await;
             let failed = |error: BatchError| vec![Err(error); run.len()];
             done.extend(
                 written.unwrap_or_else(failed).into_iter().map(|one| one.map_err(Into::into)),
@@ -195,7 +195,7 @@ async fn reads(
     if *bytes > MAX_BYTES {
         return stride.iter().map(|_| Err(too_large())).collect();
     }
-    let entries = join_all(stride.iter().map(|(_, key)| app.reads.ask(key.clone()))).await;
+    let entries = join_all(stride.iter().map(|(_, key)| app.reads.submit(key.clone()))).await;
     let entries = entries.into_iter().map(|entry| {
         let entry = entry?;
         *bytes += entry.as_ref().map_or(0, |entry| entry.value.len());
@@ -220,7 +220,7 @@ async fn all_or_none(
     app: &App,
     changes: Vec<Change>,
 ) -> Result<Vec<Result<Done, ApiError>>, ApiError> {
-    let done = app.writes.ask(Submission { changes, atomic: true }).await?;
+    let done = app.writes.submit(Submission { changes, atomic: true }).await?;
     let done = done.into_iter().collect::<Result<Vec<Done>, BatchError>>()?;
     let reason = done
         .iter()

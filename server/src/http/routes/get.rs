@@ -68,7 +68,7 @@ pub(crate) async fn get(
     let entry = match past_moment(&app, request.as_of.as_deref()).await? {
         None => match replica::get(app.replica.as_ref(), &key, request.min_version).await {
             Some(entry) => entry,
-            None => app.reads.ask(key).await?,
+            None => app.reads.submit(key).await?,
         },
         Some(as_of) => entry_as_of(&app.pool, &key, as_of).await?,
     };

@@ -18,7 +18,7 @@ pub(crate) fn if_version<'de, D: Deserializer<'de>>(
 
 /// Commits one change.
 pub(crate) async fn write(app: &App, change: Change) -> Result<Outcome, ApiError> {
-    let mut written = app.writes.ask(change.into()).await?;
+    let mut written = app.writes.submit(change.into()).await?;
     let done = written.pop().ok_or_else(ApiError::internal)??;
     refusal(done.outcome).map_or(Ok(done.outcome), Err)
 }

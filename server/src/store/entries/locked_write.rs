@@ -106,7 +106,7 @@ const WRITE_SEARCHABLE: &str = write_all!(made_searchable!("$5", "$6", "$7", "$8
 
 /// What an ordered write gives.
 #[derive(Debug, Default)]
-pub struct Written {
+pub struct GroupOutcomes {
     /// What became of each change.
     pub outcomes: Vec<Outcome>,
     /// The versions that its reads found.
@@ -118,7 +118,7 @@ pub async fn write(
     connection: &mut PgConnection,
     groups: &[&[&Change]],
     daily_writes: Option<i64>,
-) -> Result<Written, StoreError> {
+) -> Result<GroupOutcomes, StoreError> {
     let changes = groups.concat();
     let mut transaction = connection.begin().await?;
     let (locked, moment) = lock(&mut transaction, &changes).await?;
@@ -132,7 +132,7 @@ pub async fn write(
     } else {
         transaction.commit().await?;
     }
-    Ok(Written { outcomes: folded.outcomes, read })
+    Ok(GroupOutcomes { outcomes: folded.outcomes, read })
 }
 
 /// The clock of the database while the locks are held.
