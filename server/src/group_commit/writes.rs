@@ -256,7 +256,7 @@ fn after_loss(group: &[&Change], committed: &HashMap<Uuid, Timestamp>) -> Vec<Ch
 enum Form {
     /// In one statement where there are only puts.
     Fast,
-    /// Lock, fold, write.
+    /// Lock, apply, write.
     Locked,
 }
 

@@ -1,4 +1,4 @@
-//! Folding a batch of changes, in order, onto the heads and quotas that the batch has locked.
+//! Applies a batch of changes, in order, to the heads and quotas that the batch has locked.
 
 #[cfg(test)]
 mod model;
@@ -62,7 +62,7 @@ pub struct Answered {
 
 /// What a batch has locked, as it was before the batch.
 #[derive(Debug, Default)]
-pub struct Locked {
+pub struct LockedState {
     /// Heads of the batch's entries; one that is absent was never written.
     pub heads: HashMap<EntryKey, Head>,
     /// Versions that each tenant has written today.
@@ -71,9 +71,9 @@ pub struct Locked {
     pub answered: HashMap<(TenantId, IdempotencyKey), Answered>,
 }
 
-/// The result of a fold.
+/// The result of applying a batch.
 #[derive(Debug, Default)]
-pub struct Folded {
+pub struct Applied {
     /// One outcome a change, in the batch's order. They hold once the versions are committed.
     pub outcomes: Vec<Outcome>,
     /// The versions to write, in the batch's order; the last of an entry is its new head.
@@ -84,45 +84,45 @@ pub struct Folded {
     pub usage: HashMap<TenantId, Usage>,
 }
 
-/// Folds `groups` of changes in order onto what is `locked`, at the moment `now`. The changes of a group are made all or
+/// Applies `groups` of changes in order to what is `locked`, at the moment `now`. The changes of a group are made all or
 /// none. `daily_writes` is the most that a tenant may write a day; `None` is without limit.
-pub fn fold(
+pub fn apply_changes(
     groups: &[&[&Change]],
-    locked: &Locked,
+    locked: &LockedState,
     daily_writes: Option<i64>,
     now: Timestamp,
-) -> Folded {
-    let mut state = State { locked, daily_writes, now, grown: Grown::default() };
-    let mut folded = Folded::default();
+) -> Applied {
+    let mut application = Application { locked, daily_writes, now, delta: Delta::default() };
+    let mut applied = Applied::default();
     let mut first = 0;
     for group in groups {
         // What a group has done is forgotten when one of its changes is refused.
-        let before = (group.len() > 1).then(|| state.grown.clone());
+        let before = (group.len() > 1).then(|| application.delta.clone());
         let mut outcomes: Vec<Outcome> = Vec::with_capacity(group.len());
         for (change, index) in group.iter().zip(first..) {
-            outcomes.push(state.apply(index, change));
+            outcomes.push(application.apply(index, change));
         }
         if let Some(before) = before.filter(|_| outcomes.iter().any(Outcome::is_refusal)) {
-            state.grown = before;
+            application.delta = before;
             outcomes.iter_mut().filter(|o| !o.is_refusal()).for_each(|o| *o = Outcome::Undone);
         }
-        folded.outcomes.append(&mut outcomes);
+        applied.outcomes.append(&mut outcomes);
         first += group.len();
     }
-    let Grown { versions, answers, usage, .. } = state.grown;
-    Folded { versions, answers, usage, ..folded }
+    let Delta { versions, answers, usage, .. } = application.delta;
+    Applied { versions, answers, usage, ..applied }
 }
 
-struct State<'a> {
-    locked: &'a Locked,
+struct Application<'a> {
+    locked: &'a LockedState,
     daily_writes: Option<i64>,
     now: Timestamp,
-    grown: Grown<'a>,
+    delta: Delta<'a>,
 }
 
 /// What the changes so far have added to what is locked.
 #[derive(Clone, Default)]
-struct Grown<'a> {
+struct Delta<'a> {
     heads: HashMap<&'a EntryKey, Head>,
     answered: HashMap<(TenantId, &'a IdempotencyKey), Answered>,
     versions: Vec<NewVersion>,
@@ -130,13 +130,13 @@ struct Grown<'a> {
     usage: HashMap<TenantId, Usage>,
 }
 
-impl<'a> State<'a> {
+impl<'a> Application<'a> {
     fn apply(&mut self, index: usize, change: &'a Change) -> Outcome {
         let tenant = change.key.tenant;
         let Some(Idempotency { key, request_hash }) = &change.idempotency else {
             return self.apply_once(index, change);
         };
-        let first = self.grown.answered.get(&(tenant, key)).copied();
+        let first = self.delta.answered.get(&(tenant, key)).copied();
         let first = first.or_else(|| self.locked.answered.get(&(tenant, key.clone())).copied());
         match first {
             Some(first) if first.request_hash != *request_hash => Outcome::KeyReused,
@@ -152,15 +152,15 @@ impl<'a> State<'a> {
                     _ => return outcome,
                 };
                 let answered = Answered { request_hash: *request_hash, version };
-                self.grown.answered.insert((tenant, key), answered);
-                self.grown.answers.push((index, answered));
+                self.delta.answered.insert((tenant, key), answered);
+                self.delta.answers.push((index, answered));
                 outcome
             }
         }
     }
 
     fn apply_once(&mut self, index: usize, change: &'a Change) -> Outcome {
-        let head = self.grown.heads.get(&change.key).or_else(|| self.locked.heads.get(&change.key));
+        let head = self.delta.heads.get(&change.key).or_else(|| self.locked.heads.get(&change.key));
         let head = head.copied();
         let live = head.filter(|h| h.live(self.now)).map(|h| h.version_id);
         match change.expected {
@@ -176,16 +176,16 @@ impl<'a> State<'a> {
             Action::Delete | Action::Put(_) => {}
         }
         let tenant = change.key.tenant;
-        let grown = self.grown.usage.entry(tenant).or_default();
-        let before = self.locked.used.get(&tenant).copied().unwrap_or_default() + grown.writes;
+        let usage = self.delta.usage.entry(tenant).or_default();
+        let before = self.locked.used.get(&tenant).copied().unwrap_or_default() + usage.writes;
         if self.daily_writes.is_some_and(|limit| before >= limit) {
             return Outcome::QuotaExceeded;
         }
-        grown.writes += 1;
-        grown.bytes += i64::try_from(change.action.bytes()).unwrap_or(i64::MAX);
+        usage.writes += 1;
+        usage.bytes += i64::try_from(change.action.bytes()).unwrap_or(i64::MAX);
         let next = successor(head, change, self.now);
-        self.grown.heads.insert(&change.key, next);
-        self.grown.versions.push(NewVersion { change: index, head: next });
+        self.delta.heads.insert(&change.key, next);
+        self.delta.versions.push(NewVersion { change: index, head: next });
         Outcome::Written { version_id: change.version_id, created_at: next.updated_at }
     }
 }
@@ -250,10 +250,11 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn run(changes: &[Change], used: i64, limit: Option<i64>) -> Folded {
-        let locked = Locked { used: HashMap::from([(DEFAULT_TENANT, used)]), ..Locked::default() };
+    fn run(changes: &[Change], used: i64, limit: Option<i64>) -> Applied {
+        let locked =
+            LockedState { used: HashMap::from([(DEFAULT_TENANT, used)]), ..LockedState::default() };
         let changes: Vec<&Change> = changes.iter().collect();
-        fold(&changes.chunks(1).collect::<Vec<_>>(), &locked, limit, at(100))
+        apply_changes(&changes.chunks(1).collect::<Vec<_>>(), &locked, limit, at(100))
     }
 
     fn keyed(change: Change, key: &str) -> Change {
@@ -272,23 +273,23 @@ mod tests {
     fn put_delete_delete_put_is_a_sequence() {
         let batch =
             [put("/x"), change("/x", Action::Delete), change("/x", Action::Delete), put("/x")];
-        let folded = run(&batch, 0, None);
+        let applied = run(&batch, 0, None);
         let versions: Vec<_> =
-            folded.versions.iter().map(|v| (v.change, v.head.version, v.head.deleted)).collect();
+            applied.versions.iter().map(|v| (v.change, v.head.version, v.head.deleted)).collect();
         assert_eq!(versions, [(0, 1, false), (1, 2, true), (3, 3, false)]);
-        assert_eq!(folded.outcomes[2], Outcome::NothingToDelete);
-        let times: Vec<_> = folded.versions.iter().map(|v| v.head.updated_at).collect();
+        assert_eq!(applied.outcomes[2], Outcome::NothingToDelete);
+        let times: Vec<_> = applied.versions.iter().map(|v| v.head.updated_at).collect();
         assert!(times.is_sorted_by(|a, b| a < b), "{times:?}");
     }
 
     #[test]
     fn a_delete_of_nothing_costs_no_quota_and_the_rest_is_granted_in_order() {
         let batch = [change("/y", Action::Delete), put("/a"), put("/b"), put("/c")];
-        let folded = run(&batch, 7, Some(9));
-        assert!(matches!(folded.outcomes[1], Outcome::Written { .. }));
-        assert!(matches!(folded.outcomes[2], Outcome::Written { .. }));
-        assert_eq!(folded.outcomes[3], Outcome::QuotaExceeded);
-        assert_eq!(folded.usage[&DEFAULT_TENANT], Usage { writes: 2, bytes: 2 });
+        let applied = run(&batch, 7, Some(9));
+        assert!(matches!(applied.outcomes[1], Outcome::Written { .. }));
+        assert!(matches!(applied.outcomes[2], Outcome::Written { .. }));
+        assert_eq!(applied.outcomes[3], Outcome::QuotaExceeded);
+        assert_eq!(applied.usage[&DEFAULT_TENANT], Usage { writes: 2, bytes: 2 });
     }
 
     #[test]
@@ -303,11 +304,11 @@ mod tests {
             deleted: false,
         };
         let heads = HashMap::from([(again.key.clone(), head)]);
-        let locked = Locked { heads, ..Locked::default() };
-        let folded = fold(&[&[&delete], &[&again]], &locked, None, at(100));
-        assert_eq!(folded.outcomes[0], Outcome::NothingToDelete);
-        assert_eq!(folded.versions[0].head.version, 5);
-        assert!(folded.versions[0].head.updated_at > at(500));
+        let locked = LockedState { heads, ..LockedState::default() };
+        let applied = apply_changes(&[&[&delete], &[&again]], &locked, None, at(100));
+        assert_eq!(applied.outcomes[0], Outcome::NothingToDelete);
+        assert_eq!(applied.versions[0].head.version, 5);
+        assert!(applied.versions[0].head.updated_at > at(500));
     }
 
     #[test]
@@ -317,12 +318,12 @@ mod tests {
         let other = keyed(put("/y"), "k");
         let nothing = keyed(change("/z", Action::Delete), "d");
         let batch = [first, again, other, nothing.clone(), put("/z"), nothing];
-        let folded = run(&batch, 0, Some(2));
-        assert_eq!(written(folded.outcomes[1]), batch[0].version_id);
-        assert_eq!(folded.outcomes[2], Outcome::KeyReused);
-        assert_eq!(folded.outcomes[5], Outcome::NothingToDelete, "as the first time");
-        assert_eq!(folded.answers.iter().map(|(i, _)| *i).collect::<Vec<_>>(), [0, 3]);
-        assert_eq!(folded.usage[&DEFAULT_TENANT].writes, 2);
+        let applied = run(&batch, 0, Some(2));
+        assert_eq!(written(applied.outcomes[1]), batch[0].version_id);
+        assert_eq!(applied.outcomes[2], Outcome::KeyReused);
+        assert_eq!(applied.outcomes[5], Outcome::NothingToDelete, "as the first time");
+        assert_eq!(applied.answers.iter().map(|(i, _)| *i).collect::<Vec<_>>(), [0, 3]);
+        assert_eq!(applied.usage[&DEFAULT_TENANT].writes, 2);
     }
 
     #[test]
@@ -340,12 +341,12 @@ mod tests {
             change("/x", Action::Delete),
             expecting("/x", Expected::Absent),
         ];
-        let folded = run(&batch, 0, None);
-        assert_eq!(folded.outcomes[0], Outcome::Conflict { current: None });
-        assert_eq!(folded.outcomes[2], Outcome::Conflict { current: Some(id) });
-        assert_eq!(written(folded.outcomes[3]), batch[3].version_id);
-        assert_eq!(folded.outcomes[4], Outcome::Conflict { current: Some(batch[3].version_id) });
-        written(folded.outcomes[6]);
+        let applied = run(&batch, 0, None);
+        assert_eq!(applied.outcomes[0], Outcome::Conflict { current: None });
+        assert_eq!(applied.outcomes[2], Outcome::Conflict { current: Some(id) });
+        assert_eq!(written(applied.outcomes[3]), batch[3].version_id);
+        assert_eq!(applied.outcomes[4], Outcome::Conflict { current: Some(batch[3].version_id) });
+        written(applied.outcomes[6]);
     }
 
     #[test]
@@ -355,13 +356,13 @@ mod tests {
         let read = change("/a", Action::Read);
         let groups: [&[&Change]; 3] =
             [&[&kept], &[&first, &second, &conflict], &[&read, &second, &read]];
-        let folded = fold(&groups, &Locked::default(), Some(3), at(100));
-        assert_eq!(folded.outcomes[1..3], [Outcome::Undone; 2]);
-        assert_eq!(folded.outcomes[3], Outcome::Conflict { current: Some(first.version_id) });
-        assert_eq!(folded.outcomes[4], Outcome::Read(Some(kept.version_id)));
-        written(folded.outcomes[5]);
-        assert_eq!(folded.versions.iter().map(|v| v.change).collect::<Vec<_>>(), [0, 5]);
-        assert!(folded.answers.is_empty());
-        assert_eq!(folded.usage[&DEFAULT_TENANT].writes, 2);
+        let applied = apply_changes(&groups, &LockedState::default(), Some(3), at(100));
+        assert_eq!(applied.outcomes[1..3], [Outcome::Undone; 2]);
+        assert_eq!(applied.outcomes[3], Outcome::Conflict { current: Some(first.version_id) });
+        assert_eq!(applied.outcomes[4], Outcome::Read(Some(kept.version_id)));
+        written(applied.outcomes[5]);
+        assert_eq!(applied.versions.iter().map(|v| v.change).collect::<Vec<_>>(), [0, 5]);
+        assert!(applied.answers.is_empty());
+        assert_eq!(applied.usage[&DEFAULT_TENANT].writes, 2);
     }
 }

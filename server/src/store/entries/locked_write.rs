@@ -1,4 +1,4 @@
-//! A batch in which the order of changes decides what they do: lock, fold in Rust, write.
+//! A batch in which the order of changes decides what they do: lock, apply in Rust, write.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::fast_put::array_literal;
 use super::get::{Entry, MAX_BYTES};
 use super::versions::{self, Version};
-use crate::domain::memory::apply_changes::{Answered, Folded, Head, Locked, fold};
+use crate::domain::memory::apply_changes::{Answered, Applied, Head, LockedState, apply_changes};
 use crate::domain::memory::change::{Action, Change, NewValue, Outcome};
 use crate::domain::memory::idempotency::{Idempotency, IdempotencyKey};
 use crate::domain::search::lexical_text::Words;
@@ -104,7 +104,7 @@ const WRITE: &str = write_all!("");
 /// Where search may find one of the values. The others do not pay for it.
 const WRITE_SEARCHABLE: &str = write_all!(made_searchable!("$5", "$6", "$7", "$8", "$32"));
 
-/// What an ordered write gives.
+/// The result of a locked write.
 #[derive(Debug, Default)]
 pub struct GroupOutcomes {
     /// What became of each change.
@@ -122,17 +122,17 @@ pub async fn write(
     let changes = groups.concat();
     let mut transaction = connection.begin().await?;
     let (locked, moment) = lock(&mut transaction, &changes).await?;
-    let folded = fold(groups, &locked, daily_writes, moment.now);
-    if !folded.versions.is_empty() || !folded.answers.is_empty() {
-        store(&mut transaction, &changes, &folded, moment.day).await?;
+    let applied = apply_changes(groups, &locked, daily_writes, moment.now);
+    if !applied.versions.is_empty() || !applied.answers.is_empty() {
+        store(&mut transaction, &changes, &applied, moment.day).await?;
     }
-    let read = read(&mut transaction, &changes, &folded.outcomes).await?;
-    if folded.versions.is_empty() && folded.answers.is_empty() {
+    let read = read(&mut transaction, &changes, &applied.outcomes).await?;
+    if applied.versions.is_empty() && applied.answers.is_empty() {
         transaction.rollback().await?;
     } else {
         transaction.commit().await?;
     }
-    Ok(GroupOutcomes { outcomes: folded.outcomes, read })
+    Ok(GroupOutcomes { outcomes: applied.outcomes, read })
 }
 
 /// The clock of the database while the locks are held.
@@ -144,7 +144,7 @@ struct Moment {
 async fn lock(
     connection: &mut PgConnection,
     changes: &[&Change],
-) -> Result<(Locked, Moment), StoreError> {
+) -> Result<(LockedState, Moment), StoreError> {
     let mut keys: Vec<&EntryKey> = changes.iter().map(|c| &c.key).collect();
     keys.sort();
     keys.dedup();
@@ -161,7 +161,7 @@ async fn lock(
         .bind(requests.iter().map(|(_, r)| r.request_hash.as_slice()).collect::<Vec<_>>())
         .fetch_all(connection)
         .await?;
-    let mut locked = Locked::default();
+    let mut locked = LockedState::default();
     let (mut day, mut now) = (None, Timestamp::MIN);
     for row in rows {
         let tenant = TenantId(row.try_get("tenant_id")?);
@@ -212,19 +212,19 @@ fn answered(row: &PgRow) -> Result<Answered, sqlx::Error> {
 async fn store(
     connection: &mut PgConnection,
     changes: &[&Change],
-    folded: &Folded,
+    applied: &Applied,
     day: jiff_sqlx::Date,
 ) -> Result<(), StoreError> {
     let versions: Vec<(&Change, Head)> =
-        folded.versions.iter().map(|v| (changes[v.change], v.head)).collect();
+        applied.versions.iter().map(|v| (changes[v.change], v.head)).collect();
     // The last version of each entry is its head: walk backwards and take the first seen.
     let mut seen = HashSet::new();
     let mut heads: Vec<&(&Change, Head)> =
         versions.iter().rev().filter(|(c, _)| seen.insert(&c.key)).collect();
     heads.sort_by(|(a, _), (b, _)| a.key.cmp(&b.key));
-    let mut usage: Vec<_> = folded.usage.iter().collect();
+    let mut usage: Vec<_> = applied.usage.iter().collect();
     usage.sort_by_key(|(tenant, _)| **tenant);
-    let answers: Vec<(TenantId, &IdempotencyKey, &Answered)> = folded
+    let answers: Vec<(TenantId, &IdempotencyKey, &Answered)> = applied
         .answers
         .iter()
         .filter_map(|(index, answered)| {

@@ -1,5 +1,5 @@
-//! Folds held against a model that knows no batches: however a series of changes is cut into batches and groups, each change
-//! becomes what it becomes alone, except that a group is made all or none.
+//! Tests `apply_changes` against a model that knows no batches: however a series of changes is cut into batches and groups,
+//! each change has the outcome that it has alone, except that a group is applied all or none.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{Head, Locked, fold};
+use super::{Head, LockedState, apply_changes};
 use crate::domain::memory::agent_id::AgentId;
 use crate::domain::memory::change::{Action, Change, Expected, NewValue, Outcome};
 use crate::domain::memory::idempotency::{Idempotency, IdempotencyKey};
@@ -178,7 +178,7 @@ impl Model {
 
 proptest! {
     #[test]
-    fn folds_follow_the_model(
+    fn changes_follow_the_model(
         plans in proptest::collection::vec(plan(), 1..40),
         groups in proptest::collection::vec(1_usize..5, 40),
         batches in proptest::collection::vec(1_usize..6, 40),
@@ -189,7 +189,7 @@ proptest! {
             changes.push(next);
         }
         let mut model = Model::default();
-        let mut locked = Locked::default();
+        let mut locked = LockedState::default();
         let (mut rest, mut groups) = (&changes[..], groups.into_iter().cycle());
         let mut number = 0;
         for size in batches.into_iter().cycle() {
@@ -204,7 +204,7 @@ proptest! {
             }
             let now = Timestamp::from_second(number).unwrap();
             let slices: Vec<&[&Change]> = batch.iter().map(Vec::as_slice).collect();
-            let folded = fold(&slices, &locked, Some(LIMIT), now);
+            let applied = apply_changes(&slices, &locked, Some(LIMIT), now);
             let mut expected = Vec::new();
             let mut place = usize::try_from(number).unwrap();
             for group in &batch {
@@ -213,24 +213,24 @@ proptest! {
                 expected.extend(model.make_all(&planned));
                 place += group.len();
             }
-            let became: Vec<Became> = folded.outcomes.iter().map(|o| (*o).into()).collect();
+            let became: Vec<Became> = applied.outcomes.iter().map(|o| (*o).into()).collect();
             prop_assert_eq!(became, expected);
             // What is written is what the next batch finds locked.
             let flat = batch.concat();
-            for version in &folded.versions {
+            for version in &applied.versions {
                 let head: Head = version.head;
                 let key = &flat[version.change].key;
                 let earlier = locked.heads.insert(key.clone(), head);
                 prop_assert_eq!(head.version, earlier.map_or(1, |h| h.version + 1));
                 prop_assert!(earlier.is_none_or(|h| h.updated_at < head.updated_at));
             }
-            for (index, answered) in folded.answers {
+            for (index, answered) in applied.answers {
                 let key = flat[index].idempotency.as_ref().unwrap().key.clone();
                 locked.answered.insert((DEFAULT_TENANT, key), answered);
             }
-            let grown = folded.usage.get(&DEFAULT_TENANT).copied().unwrap_or_default();
-            prop_assert_eq!(grown.writes, folded.versions.len() as i64);
-            *locked.used.entry(DEFAULT_TENANT).or_default() += grown.writes;
+            let usage = applied.usage.get(&DEFAULT_TENANT).copied().unwrap_or_default();
+            prop_assert_eq!(usage.writes, applied.versions.len() as i64);
+            *locked.used.entry(DEFAULT_TENANT).or_default() += usage.writes;
             number += flat.len() as i64;
         }
     }
