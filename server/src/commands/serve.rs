@@ -9,7 +9,7 @@ use crate::access::authenticator::Authenticator;
 use crate::access::preauth::Preauth;
 use crate::access::rate_limit::RateLimiter;
 use crate::domain::access::rate_limit::Limited;
-use crate::embedding::query_embeddings::Meaning;
+use crate::embedding::query_embeddings::QueryEmbeddings;
 use crate::embedding::{EmbedderError, embedders};
 use crate::group_commit::queue::Queue;
 use crate::group_commit::{leases, reads, writes};
@@ -81,8 +81,8 @@ fn app(settings: Settings) -> Result<App, AppError> {
         leases::Leaser::new(Link::new(address.clone()), counted.clone())
     });
     let models = embedders(&embeddings)?;
-    let meaning =
-        (!models.is_empty()).then(|| Meaning::new(models, &embeddings, pool.clone(), &metrics));
+    let query_embeddings = (!models.is_empty())
+        .then(|| QueryEmbeddings::new(models, &embeddings, pool.clone(), &metrics));
     let limiter = |limited, limit| Some(RateLimiter::new(limited, limit?, leases.clone()));
     let (serves_metrics, metrics_token) = match listen.metrics {
         MetricsAccess::Off => (false, None),
@@ -98,7 +98,7 @@ fn app(settings: Settings) -> Result<App, AppError> {
         searches_per_day: limits.searches_per_day,
         health: Health::watch(&database.address),
         pool,
-        meaning,
+        query_embeddings,
         reads,
         replica,
         writes,

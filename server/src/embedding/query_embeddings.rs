@@ -17,7 +17,7 @@ use crate::runtime::metrics::Metrics;
 use crate::settings::EmbeddingSettings;
 use crate::store::StoreError;
 use crate::store::embeddings::models::{Serving, serving};
-use crate::store::search::Meant;
+use crate::store::search::EmbeddedQuery;
 
 /// How long the serving model is believed without a look; a search that finds it changed has it looked up anew.
 const SERVING_FOR: Duration = Duration::from_secs(5);
@@ -35,7 +35,7 @@ const TELLING: Telling = Telling {
 
 /// Why a query has no vector.
 #[derive(Debug, thiserror::Error)]
-pub enum Unmeant {
+pub enum QueryEmbeddingError {
     /// No model serves yet, or one that this process does not have.
     #[error("the embeddings that it searches by are still being made")]
     NotReady,
@@ -58,7 +58,7 @@ type Remembered = (TenantId, i32, Arc<str>);
 
 /// Embeds queries, by any of the models that the process has.
 #[derive(Debug, Clone)]
-pub struct Meaning {
+pub struct QueryEmbeddings {
     pool: PgPool,
     models: Arc<[(String, Queue<QueryEmbedder>)]>,
     serving: Cache<(), Option<Serving>>,
@@ -67,7 +67,7 @@ pub struct Meaning {
     tokens_per_day: Option<i64>,
 }
 
-impl Meaning {
+impl QueryEmbeddings {
     /// By `embedders`; starts their queues.
     pub fn new(
         embedders: Vec<Arc<dyn Embedder>>,
@@ -108,32 +108,33 @@ impl Meaning {
 
     /// The vector of `query`, which `tenant` asks, having used so many tokens today. Waits no longer than
     /// EMBED_QUERY_TIMEOUT_SECONDS for the provider.
-    pub async fn of(
+    pub async fn embed(
         &self,
         tenant: TenantId,
         query: &str,
         tokens_used: i64,
-    ) -> Result<Meant, Unmeant> {
+    ) -> Result<EmbeddedQuery, QueryEmbeddingError> {
         let look_up = serving(&self.pool);
-        let model = self.serving.try_get_with((), look_up).await.map_err(Unmeant::Store)?;
-        let model = model.ok_or(Unmeant::NotReady)?;
+        let model =
+            self.serving.try_get_with((), look_up).await.map_err(QueryEmbeddingError::Store)?;
+        let model = model.ok_or(QueryEmbeddingError::NotReady)?;
         let queue = self.models.iter().find(|(name, _)| *name == model.name);
-        let (_, queue) = queue.ok_or(Unmeant::NotReady)?;
+        let (_, queue) = queue.ok_or(QueryEmbeddingError::NotReady)?;
         let key = (tenant, model.id, Arc::from(query));
         if let Some(vector) = self.vectors.get(&key).await {
-            return Ok(Meant { model, vector });
+            return Ok(EmbeddedQuery { model, vector });
         }
         if self.tokens_per_day.is_some_and(|limit| tokens_used >= limit) {
-            return Err(Unmeant::OutOfTokens);
+            return Err(QueryEmbeddingError::OutOfTokens);
         }
         let query = Query { tenant, text: key.2.clone() };
         // A worker of the queue that panicked has said so in the log.
         let embed = async { queue.submit(query).await.unwrap_or(Err(NoVector { after: None })) };
         let embedded = timeout(self.patience, self.vectors.try_get_with(key, embed)).await;
         match embedded {
-            Ok(Ok(vector)) => Ok(Meant { model, vector }),
-            Ok(Err(missing)) => Err(Unmeant::Away { after: missing.after }),
-            Err(_) => Err(Unmeant::Away { after: None }),
+            Ok(Ok(vector)) => Ok(EmbeddedQuery { model, vector }),
+            Ok(Err(missing)) => Err(QueryEmbeddingError::Away { after: missing.after }),
+            Err(_) => Err(QueryEmbeddingError::Away { after: None }),
         }
     }
 }

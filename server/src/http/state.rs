@@ -9,7 +9,7 @@ use crate::access::authenticator::Authenticator;
 use crate::access::preauth::Preauth;
 use crate::access::rate_limit::RateLimiter;
 use crate::domain::access::client::TrustedProxies;
-use crate::embedding::query_embeddings::Meaning;
+use crate::embedding::query_embeddings::QueryEmbeddings;
 use crate::group_commit::queue::Queue;
 use crate::group_commit::reads::Reader;
 use crate::group_commit::writes::Writer;
@@ -43,7 +43,7 @@ pub struct Parts {
     /// Searches of a day and tenant; `None` is without limit.
     pub searches_per_day: Option<i64>,
     /// What queries mean; `None` where no embeddings are configured.
-    pub meaning: Option<Meaning>,
+    pub query_embeddings: Option<QueryEmbeddings>,
     /// How the process is.
     pub health: Health,
     /// What is counted.

@@ -7,7 +7,7 @@ use super::idempotency::Idempotency;
 use super::tags::Tags;
 use super::value::JsonText;
 use crate::domain::EntryKey;
-use crate::domain::search::lexical_text::Words;
+use crate::domain::search::lexical_text::LexicalText;
 
 /// An operation on one entry, with the id that its version will have if it makes one.
 #[derive(Debug, Clone)]
@@ -61,7 +61,7 @@ pub struct NewValue {
     /// 0 to 1.
     pub importance: f32,
     /// What search finds it by; `None` where it may not be found.
-    pub words: Option<Words>,
+    pub words: Option<LexicalText>,
     /// How long it lives, in seconds; `None` is for ever.
     pub ttl_seconds: Option<i32>,
 }

@@ -1,4 +1,4 @@
-//! Words: what full text search compares. They are told apart here and not by PostgreSQL, whose parser goes by the
+//! LexicalText: what full text search compares. They are told apart here and not by PostgreSQL, whose parser goes by the
 //! database's locale and takes a sentence without spaces for one word.
 
 use std::collections::HashSet;
@@ -14,11 +14,11 @@ pub const MAX_OF_QUERY: usize = 64;
 /// Most characters of a word that count.
 const MAX_CHARS: usize = 128;
 
-/// Words in small letters, with a space between each two: letters and digits alone.
+/// LexicalText in small letters, with a space between each two: letters and digits alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Words(String);
+pub struct LexicalText(String);
 
-impl Words {
+impl LexicalText {
     /// The words of all that a value says: its strings, the names of its members and its numbers, in their order.
     pub fn of_value(value: &JsonText) -> Self {
         let mut words = Self(String::new());
@@ -96,7 +96,7 @@ mod tests {
 
     fn of_value(json: &str) -> String {
         let raw = RawValue::from_string(json.to_owned()).unwrap();
-        Words::of_value(&JsonText::normalise(&raw).unwrap()).0
+        LexicalText::of_value(&JsonText::normalise(&raw).unwrap()).0
     }
 
     #[test]
@@ -120,15 +120,15 @@ mod tests {
         let many = of_value(&format!("\"{}\"", "ab ".repeat(100_000)));
         assert!(many.len() <= MAX_BYTES && many.len() > MAX_BYTES - 4);
         let long = "é".repeat(5000);
-        assert_eq!(of_value(&format!("\"{long}\"")), Words::of_query(&long).0);
+        assert_eq!(of_value(&format!("\"{long}\"")), LexicalText::of_query(&long).0);
         let query: Vec<String> = (0..500).map(|n| format!("w{}", n / 2)).collect();
-        assert_eq!(Words::of_query(&query.join(" ")).0.split(' ').count(), MAX_OF_QUERY);
+        assert_eq!(LexicalText::of_query(&query.join(" ")).0.split(' ').count(), MAX_OF_QUERY);
     }
 
     proptest! {
         #[test]
         fn words_are_letters_and_digits_alone(text in "\\PC{0,60}") {
-            let words = Words::of_query(&text).0;
+            let words = LexicalText::of_query(&text).0;
             for word in words.split(' ').filter(|_| !words.is_empty()) {
                 prop_assert!(!word.is_empty());
                 prop_assert!(!word.contains(|c: char| c.is_ascii() && !c.is_ascii_alphanumeric()));

@@ -12,7 +12,7 @@ use super::write::{if_version, write};
 use crate::domain::memory::change::{Action, Change, Expected, NewValue, Outcome};
 use crate::domain::memory::tags::Tags;
 use crate::domain::memory::value::JsonText;
-use crate::domain::search::lexical_text::Words;
+use crate::domain::search::lexical_text::LexicalText;
 use crate::domain::{TenantId, rfc3339};
 use crate::http::App;
 use crate::http::error::{ApiError, Code};
@@ -81,7 +81,7 @@ impl Request {
         let key = entry_key(tenant, &self.agent_id, &self.path)?;
         let value = JsonText::normalise(&self.value)?;
         let new = NewValue {
-            words: self.searchable.then(|| Words::of_value(&value)),
+            words: self.searchable.then(|| LexicalText::of_value(&value)),
             value,
             tags: Tags::new(self.tags)?,
             importance: importance(self.importance)?,

@@ -14,8 +14,8 @@ use crate::domain::memory::agent_id::AgentId;
 use crate::domain::memory::path::Prefix;
 use crate::domain::memory::tags::Tags;
 use crate::domain::rfc3339;
-use crate::domain::search::lexical_text::Words;
-use crate::embedding::query_embeddings::Unmeant;
+use crate::domain::search::lexical_text::LexicalText;
+use crate::embedding::query_embeddings::QueryEmbeddingError;
 use crate::http::App;
 use crate::http::error::{ApiError, Code, Envelope};
 use crate::http::extract::{Json, Searcher};
@@ -24,7 +24,7 @@ use crate::http::response::raw_json;
 use crate::runtime::replica;
 use crate::store::access::quota::count_search;
 use crate::store::entries::versions::Version;
-use crate::store::search::{By, Found, Search, find};
+use crate::store::search::{Matches, RankBy, Search, find};
 
 const SIZE: page::Size = page::Size { default: 10, max: 50 };
 /// Longest query in characters.
@@ -141,12 +141,12 @@ pub(crate) async fn search(
         agent: &agent,
         prefix: &prefix,
         tags_any: tags.as_slice(),
-        words: &Words::of_query(&request.query),
+        words: &LexicalText::of_query(&request.query),
         limit,
     };
     let (mut found, mut note) = look(&app, &search, &request, tokens_used).await?;
-    if let (false, Some(meaning)) = (found.is_current, &app.meaning) {
-        meaning.forget_model().await;
+    if let (false, Some(embeddings)) = (found.is_current, &app.query_embeddings) {
+        embeddings.forget_model().await;
         (found, note) = look(&app, &search, &request, tokens_used).await?;
     }
     let rest = Rest { note };
@@ -163,28 +163,30 @@ async fn look(
     search: &Search<'_>,
     request: &Request,
     tokens_used: i64,
-) -> Result<(Found, Option<String>), ApiError> {
+) -> Result<(Matches, Option<String>), ApiError> {
     let mode = request.mode;
-    let meant = match (&app.meaning, mode) {
+    let embedded = match (&app.query_embeddings, mode) {
         (_, Some(Mode::Text)) => Err(None),
         (None, _) => Err(Some(NO_EMBEDDINGS.to_owned())),
-        (Some(meaning), _) => match meaning.of(search.tenant, &request.query, tokens_used).await {
-            Err(Unmeant::Store(error)) => return Err(ApiError::from(&*error)),
-            Err(unmeant) if mode == Some(Mode::Semantic) => return Err(refused(&unmeant)),
-            Err(unmeant) => Err(Some(format!("found by its words: {unmeant}"))),
-            Ok(meant) => Ok(meant),
-        },
+        (Some(embeddings), _) => {
+            match embeddings.embed(search.tenant, &request.query, tokens_used).await {
+                Err(QueryEmbeddingError::Store(error)) => return Err(ApiError::from(&*error)),
+                Err(error) if mode == Some(Mode::Semantic) => return Err(refused(&error)),
+                Err(error) => Err(Some(format!("found by its words: {error}"))),
+                Ok(embedded) => Ok(embedded),
+            }
+        }
     };
-    let by = match (&meant, mode) {
-        (Err(_), _) => By::Words,
-        (Ok(meant), Some(Mode::Semantic)) => By::Meaning(meant),
-        (Ok(meant), Some(Mode::Hybrid)) => By::Both(meant),
-        (Ok(meant), _) => By::MeaningOrWords(meant),
+    let by = match (&embedded, mode) {
+        (Err(_), _) => RankBy::FullText,
+        (Ok(embedded), Some(Mode::Semantic)) => RankBy::Semantic(embedded),
+        (Ok(embedded), Some(Mode::Hybrid)) => RankBy::Hybrid(embedded),
+        (Ok(embedded), _) => RankBy::SemanticOrFullText(embedded),
     };
     let read = |pool: PgPool| async move { find(&pool, search, by, page::MAX_BYTES).await };
     let seen = request.min_version;
     let found = replica::read(app.replica.as_ref(), &app.pool, search.tenant, seen, read).await?;
-    let note = note(by, meant.as_ref().err().cloned().flatten(), &found);
+    let note = note(by, embedded.as_ref().err().cloned().flatten(), &found);
     Ok((found, note))
 }
 
@@ -193,7 +195,7 @@ const NO_EMBEDDINGS: &str =
 
 /// Without embeddings only words can be searched: that is known before the search is counted.
 fn must_be_possible(app: &App, mode: Option<Mode>) -> Result<(), ApiError> {
-    if app.meaning.is_some() || matches!(mode, None | Some(Mode::Text)) {
+    if app.query_embeddings.is_some() || matches!(mode, None | Some(Mode::Text)) {
         return Ok(());
     }
     Err(ApiError::new(
@@ -203,38 +205,42 @@ fn must_be_possible(app: &App, mode: Option<Mode>) -> Result<(), ApiError> {
 }
 
 /// What one is told who asked for meaning alone.
-fn refused(unmeant: &Unmeant) -> ApiError {
-    let after = match unmeant {
-        Unmeant::OutOfTokens => {
+fn refused(error: &QueryEmbeddingError) -> ApiError {
+    let after = match error {
+        QueryEmbeddingError::OutOfTokens => {
             let (code, setting) = (Code::QuotaEmbedTokensPerDay, "EMBED_TOKENS_QUOTA_PER_DAY");
             return quota::used_up(code, "embedding tokens", setting);
         }
-        Unmeant::Away { after } => after.unwrap_or(RETRY_SOON),
-        Unmeant::NotReady | Unmeant::Store(_) => RETRY_LATER,
+        QueryEmbeddingError::Away { after } => after.unwrap_or(RETRY_SOON),
+        QueryEmbeddingError::NotReady | QueryEmbeddingError::Store(_) => RETRY_LATER,
     };
     let sentence = format!(
-        "a search by meaning is not possible now: {unmeant}; try again later, or leave mode out to search by words meanwhile"
+        "a search by meaning is not possible now: {error}; try again later, or leave mode out to search by words meanwhile"
     );
     let seconds = u32::try_from(after.as_secs().max(1)).unwrap_or(u32::MAX);
     ApiError::new(Code::Unavailable, sentence).retry_after(seconds)
 }
 
-fn note(by: By<'_>, instead: Option<String>, found: &Found) -> Option<String> {
-    let untelling =
+fn note(by: RankBy<'_>, instead: Option<String>, found: &Matches) -> Option<String> {
+    let only_stop_words =
         "the query has no word that tells values apart (like \"the\", \"is\", \"and\"); use others";
     let cut = "the values of more results would make the answer too large; narrow path_prefix or tags_any to see them";
-    let waiting = match (by, found.waiting) {
-        (By::Words | By::Both(_), _) | (_, 0) => None,
-        (By::Meaning(_), 1) => Some("1 entry has no embedding yet and is not found".to_owned()),
-        (By::Meaning(_), n) => Some(format!("{n} entries have no embedding yet and are not found")),
+    let waiting = match (by, found.unembedded) {
+        (RankBy::FullText | RankBy::Hybrid(_), _) | (_, 0) => None,
+        (RankBy::Semantic(_), 1) => {
+            Some("1 entry has no embedding yet and is not found".to_owned())
+        }
+        (RankBy::Semantic(_), n) => {
+            Some(format!("{n} entries have no embedding yet and are not found"))
+        }
         (_, 1) => Some("1 entry has no embedding yet and is found by its words".to_owned()),
         (_, n) => Some(format!("{n} entries have no embedding yet and are found by their words")),
     };
-    let is_untelling = matches!(by, By::Words | By::Both(_)) && !found.is_telling;
+    let lacks_terms = matches!(by, RankBy::FullText | RankBy::Hybrid(_)) && !found.has_terms;
     let notes = [
         instead,
         waiting,
-        is_untelling.then(|| untelling.to_owned()),
+        lacks_terms.then(|| only_stop_words.to_owned()),
         found.cut.then(|| cut.to_owned()),
     ];
     let notes: Vec<String> = notes.into_iter().flatten().collect();

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::domain::TenantId;
 use crate::domain::memory::apply_changes::Usage;
 use crate::domain::memory::change::{Change, NewValue};
-use crate::domain::search::lexical_text::Words;
+use crate::domain::search::lexical_text::LexicalText;
 use crate::store::StoreError;
 use crate::store::search::documents::made_searchable;
 
@@ -84,7 +84,7 @@ pub async fn put(
     let batch = Batch::new(puts);
     let (heads, versions, usage) = (&batch.heads, &batch.versions, &batch.usage);
     let words: Vec<Option<&str>> =
-        heads.iter().map(|h| h.last.new.words.as_ref().map(Words::as_str)).collect();
+        heads.iter().map(|h| h.last.new.words.as_ref().map(LexicalText::as_str)).collect();
     let is_searchable = words.iter().any(Option::is_some);
     let query = sqlx::query(if is_searchable { PUT_SEARCHABLE } else { PUT })
         .bind(usage.iter().map(|(tenant, _)| tenant.0).collect::<Vec<_>>())

@@ -14,7 +14,7 @@ use super::versions::{self, Version};
 use crate::domain::memory::apply_changes::{Answered, Applied, Head, LockedState, apply_changes};
 use crate::domain::memory::change::{Action, Change, NewValue, Outcome};
 use crate::domain::memory::idempotency::{Idempotency, IdempotencyKey};
-use crate::domain::search::lexical_text::Words;
+use crate::domain::search::lexical_text::LexicalText;
 use crate::domain::{EntryKey, TenantId};
 use crate::store::StoreError;
 use crate::store::search::documents::made_searchable;
@@ -238,7 +238,7 @@ async fn store(
     });
     let words: Vec<Option<&str>> = heads
         .iter()
-        .map(|(c, _)| new_value(c).and_then(|n| n.words.as_ref()).map(Words::as_str))
+        .map(|(c, _)| new_value(c).and_then(|n| n.words.as_ref()).map(LexicalText::as_str))
         .collect();
     let is_searchable = words.iter().any(Option::is_some);
     let query = sqlx::query(if is_searchable { WRITE_SEARCHABLE } else { WRITE })

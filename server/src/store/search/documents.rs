@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::domain::TenantId;
 use crate::domain::memory::value::JsonText;
-use crate::domain::search::lexical_text::Words;
+use crate::domain::search::lexical_text::LexicalText;
 use crate::store::StoreError;
 use crate::store::entries::sweep::BATCH;
 use crate::store::entries::versions;
@@ -240,11 +240,11 @@ async fn make_all(pool: &PgPool, seen: &[Seen]) -> Result<usize, StoreError> {
 async fn make(pool: &PgPool, tenant: TenantId, seen: &[Seen]) -> Result<usize, StoreError> {
     let ids: Vec<Uuid> = seen.iter().map(|seen| seen.version_id).collect();
     let read = versions::read(pool, tenant, &ids, usize::MAX).await?;
-    let words: Vec<Option<Words>> = ids
+    let words: Vec<Option<LexicalText>> = ids
         .iter()
         .map(|id| {
             let version = read.versions.iter().find(|version| version.id == *id)?;
-            Some(Words::of_value(&JsonText::stored(version.value.as_deref()?)))
+            Some(LexicalText::of_value(&JsonText::stored(version.value.as_deref()?)))
         })
         .collect();
     let mut transaction = pool.begin().await?;
@@ -253,7 +253,7 @@ async fn make(pool: &PgPool, tenant: TenantId, seen: &[Seen]) -> Result<usize, S
         return Ok(0);
     }
     let made: i64 = bind_seen!(sqlx::query_scalar(MAKE), seen)
-        .bind(words.iter().map(|words| words.as_ref().map(Words::as_str)).collect::<Vec<_>>())
+        .bind(words.iter().map(|words| words.as_ref().map(LexicalText::as_str)).collect::<Vec<_>>())
         .fetch_one(&mut *transaction)
         .await?;
     transaction.commit().await?;

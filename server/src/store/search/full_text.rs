@@ -12,18 +12,18 @@ pub(super) enum Candidates {
     /// Everything.
     All,
     /// What has no embedding of this model yet.
-    Waiting(i32),
+    Unembedded(i32),
 }
 
 /// What was found.
 #[derive(Debug, Default)]
-pub(super) struct ByWords {
+pub(super) struct FullTextMatches {
     /// The versions, the best first.
     pub(super) ranked: Ranked,
     /// Whether the query has words that tell values apart.
-    pub(super) is_telling: bool,
+    pub(super) has_terms: bool,
     /// How many live entries have no embedding yet, where those alone are candidates.
-    pub(super) waiting: i64,
+    pub(super) unembedded: i64,
     /// Searches use the model of which they have none.
     pub(super) is_current: bool,
 }
@@ -73,7 +73,7 @@ const AMONG_ALL: &str = find!("", "search_documents d", "0::bigint AS waiting, t
 
 /// Each live searchable entry has an embedding of a model that serves, or a job that has not made one. It may have both, where
 /// its document was made anew.
-const AMONG_WAITING: &str = find!(
+const AMONG_UNEMBEDDED: &str = find!(
     concat!("waiting AS MATERIALIZED (
     SELECT DISTINCT j.path, j.version_id
       FROM embedding_jobs j", is_live!("j"), "
@@ -99,10 +99,10 @@ pub(super) async fn find(
     moment: &mut PgConnection,
     search: &Search<'_>,
     candidates: Candidates,
-) -> Result<ByWords, StoreError> {
+) -> Result<FullTextMatches, StoreError> {
     let statement = match candidates {
         Candidates::All => AMONG_ALL,
-        Candidates::Waiting(_) => AMONG_WAITING,
+        Candidates::Unembedded(_) => AMONG_UNEMBEDDED,
     };
     let mut query = sqlx::query(statement)
         .bind(search.tenant.0)
@@ -111,13 +111,13 @@ pub(super) async fn find(
         .bind(search.tags_any)
         .bind(search.limit as i64)
         .bind(search.words.as_str());
-    if let Candidates::Waiting(model) = candidates {
+    if let Candidates::Unembedded(model) = candidates {
         query = query.bind(model);
     }
-    let mut found = ByWords::default();
+    let mut found = FullTextMatches::default();
     for row in &query.fetch_all(moment).await? {
-        found.is_telling = row.try_get("is_telling")?;
-        found.waiting = row.try_get("waiting")?;
+        found.has_terms = row.try_get("is_telling")?;
+        found.unembedded = row.try_get("waiting")?;
         found.is_current = row.try_get("is_current")?;
         if let Some(id) = row.try_get("version_id")? {
             found.ranked.push((id, row.try_get("similarity")?));

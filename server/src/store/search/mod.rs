@@ -13,7 +13,7 @@ use std::sync::Arc;
 use sqlx::postgres::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use self::full_text::{ByWords, Candidates};
+use self::full_text::{Candidates, FullTextMatches};
 use super::StoreError;
 use super::embeddings::models::Serving;
 use super::entries::versions::{self, Version};
@@ -21,7 +21,7 @@ use crate::domain::TenantId;
 use crate::domain::memory::agent_id::AgentId;
 use crate::domain::memory::path::Prefix;
 use crate::domain::search::fusion::fused;
-use crate::domain::search::lexical_text::Words;
+use crate::domain::search::lexical_text::LexicalText;
 
 /// What is looked for, and where.
 #[derive(Debug, Clone, Copy)]
@@ -35,14 +35,14 @@ pub struct Search<'a> {
     /// Tags of which an entry must have one; without any, all fit.
     pub tags_any: &'a [String],
     /// The query's words.
-    pub words: &'a Words,
+    pub words: &'a LexicalText,
     /// Most entries.
     pub limit: usize,
 }
 
 /// A query with its vector.
 #[derive(Debug, Clone)]
-pub struct Meant {
+pub struct EmbeddedQuery {
     /// The model it is of.
     pub model: Serving,
     /// As long as the model's dimensions.
@@ -51,28 +51,28 @@ pub struct Meant {
 
 /// By what entries are found.
 #[derive(Debug, Clone, Copy)]
-pub enum By<'a> {
+pub enum RankBy<'a> {
     /// By the words they have, of those of the query.
-    Words,
+    FullText,
     /// By their meaning; what has no embedding is not found.
-    Meaning(&'a Meant),
+    Semantic(&'a EmbeddedQuery),
     /// By their meaning, and by their words those that have no embedding yet.
-    MeaningOrWords(&'a Meant),
+    SemanticOrFullText(&'a EmbeddedQuery),
     /// By both: what is found by one alone is found as well.
-    Both(&'a Meant),
+    Hybrid(&'a EmbeddedQuery),
 }
 
 /// What was found.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct Matches {
     /// The entries with their likeness from 0 to 1, the best first.
     pub hits: Vec<(f64, Version)>,
     /// There are more within the limit, but their values are too large for one answer.
     pub cut: bool,
     /// The words say something: of a query that is nothing but "the", "is", "and", nothing can be found by its words.
-    pub is_telling: bool,
+    pub has_terms: bool,
     /// Entries below the prefix that have no embedding yet; looked for where meaning decides.
-    pub waiting: i64,
+    pub unembedded: i64,
     /// False where searches use another model by now: of what was written since, nothing is found by this one.
     pub is_current: bool,
 }
@@ -87,9 +87,9 @@ const DEPTH: usize = 100;
 pub async fn find(
     pool: &PgPool,
     search: &Search<'_>,
-    by: By<'_>,
+    by: RankBy<'_>,
     max_bytes: usize,
-) -> Result<Found, StoreError> {
+) -> Result<Matches, StoreError> {
     // What is found is read at the same moment: a version that is overwritten or expires in between would be missed.
     let mut moment = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
     let (ranked, mut found) = rank(&mut moment, search, by).await?;
@@ -109,38 +109,38 @@ pub async fn find(
 async fn rank(
     moment: &mut PgConnection,
     search: &Search<'_>,
-    by: By<'_>,
-) -> Result<(Ranked, Found), StoreError> {
-    let told = |words: &ByWords| Found {
-        is_telling: words.is_telling,
-        waiting: words.waiting,
+    by: RankBy<'_>,
+) -> Result<(Ranked, Matches), StoreError> {
+    let matches = |words: &FullTextMatches| Matches {
+        has_terms: words.has_terms,
+        unembedded: words.unembedded,
         is_current: words.is_current,
-        ..Found::default()
+        ..Matches::default()
     };
     Ok(match by {
-        By::Words => {
+        RankBy::FullText => {
             let words = full_text::find(moment, search, Candidates::All).await?;
-            let found = told(&words);
+            let found = matches(&words);
             (words.ranked, found)
         }
-        By::Meaning(meant) | By::MeaningOrWords(meant) => {
-            let near = semantic::nearest(moment, search, meant).await?;
-            let waiting = Candidates::Waiting(meant.model.id);
+        RankBy::Semantic(query) | RankBy::SemanticOrFullText(query) => {
+            let near = semantic::nearest(moment, search, query).await?;
+            let unembedded = Candidates::Unembedded(query.model.id);
             // By meaning alone, what waits is only counted: without words none of it is found.
-            let none = Words::of_query("");
-            let words = if matches!(by, By::Meaning(_)) { &none } else { search.words };
-            let words = full_text::find(moment, &Search { words, ..*search }, waiting).await?;
-            let found = told(&words);
+            let none = LexicalText::of_query("");
+            let words = if matches!(by, RankBy::Semantic(_)) { &none } else { search.words };
+            let words = full_text::find(moment, &Search { words, ..*search }, unembedded).await?;
+            let found = matches(&words);
             // Their likenesses are of different kinds, so only their ranks are compared; but shown as they are.
             let order = fuse(&near, &words.ranked);
             let own: HashMap<Uuid, f64> = words.ranked.into_iter().chain(near).collect();
             (order.into_iter().filter_map(|(id, _)| Some((id, *own.get(&id)?))).collect(), found)
         }
-        By::Both(meant) => {
+        RankBy::Hybrid(query) => {
             let deep = Search { limit: search.limit.max(DEPTH), ..*search };
-            let near = semantic::nearest(moment, &deep, meant).await?;
+            let near = semantic::nearest(moment, &deep, query).await?;
             let words = full_text::find(moment, &deep, Candidates::All).await?;
-            let found = told(&words);
+            let found = matches(&words);
             (fuse(&near, &words.ranked), found)
         }
     })

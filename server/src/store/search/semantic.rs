@@ -3,7 +3,7 @@
 use sqlx::postgres::{PgArguments, PgConnection, PgRow, Postgres};
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::{Meant, Ranked, Search};
+use super::{EmbeddedQuery, Ranked, Search};
 use crate::store::StoreError;
 use crate::store::embeddings::models::Serving;
 
@@ -104,18 +104,18 @@ const COUNT: &str = concat!(
     " AND m.model_id = $4 LIMIT $5) counted"
 );
 
-/// The entries that `search` is about and whose meaning is nearest to `meant`. Where there are many, the index gives them, if
+/// The entries that `search` is about and whose meaning is nearest to `embedded`. Where there are many, the index gives them, if
 /// the model has one; where it gives too few, they are compared all the same.
 pub(super) async fn nearest(
     moment: &mut PgConnection,
     search: &Search<'_>,
-    meant: &Meant,
+    embedded: &EmbeddedQuery,
 ) -> Result<Ranked, StoreError> {
-    let model = &meant.model;
+    let model = &embedded.model;
     if model.has_index && count(moment, search, model.id).await? > COMPARED {
         sqlx::query(PREPARE_INDEX).execute(&mut *moment).await?;
         let statement = AssertSqlSafe(by_index(model));
-        let rows = bind(sqlx::query(statement), search, meant).bind(MORE as i64);
+        let rows = bind(sqlx::query(statement), search, embedded).bind(MORE as i64);
         let mut near = ranked(&rows.fetch_all(&mut *moment).await?)?;
         sqlx::query(SORT_AGAIN).execute(&mut *moment).await?;
         if near.len() == search.limit + MORE {
@@ -124,7 +124,7 @@ pub(super) async fn nearest(
         }
     }
     let compare = if search.tags_any.is_empty() { OF_ALL } else { OF_TAGGED };
-    let rows = bind(sqlx::query(compare), search, meant).bind(model.id);
+    let rows = bind(sqlx::query(compare), search, embedded).bind(model.id);
     ranked(&rows.fetch_all(moment).await?)
 }
 
@@ -147,14 +147,14 @@ async fn count(
 type Query<'a> = sqlx::query::Query<'a, Postgres, PgArguments>;
 
 /// `$1` to `$6`. The vector travels as numbers: the types of an extension have other numbers in each database.
-fn bind<'a>(query: Query<'a>, search: &Search<'a>, meant: &'a Meant) -> Query<'a> {
+fn bind<'a>(query: Query<'a>, search: &Search<'a>, embedded: &'a EmbeddedQuery) -> Query<'a> {
     query
         .bind(search.tenant.0)
         .bind(search.agent.as_str())
         .bind(search.prefix.as_str())
         .bind(search.tags_any)
         .bind(search.limit as i64)
-        .bind(&*meant.vector)
+        .bind(&*embedded.vector)
 }
 
 fn ranked(rows: &[PgRow]) -> Result<Ranked, StoreError> {
