@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 /// Where a connection is in its conversation. Both who write it run in the connection's task, so nothing is raced for.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct ConnectionActivity {
     began: Instant,
     /// Requests under way: 0 or 1, and more only where an answer is still being streamed.
     under_way: AtomicU32,
@@ -20,7 +20,7 @@ pub(super) struct Pace {
 
 /// A request is under way as long as this lives.
 #[derive(Debug)]
-pub(super) struct UnderWay(Arc<Pace>);
+pub(super) struct UnderWay(Arc<ConnectionActivity>);
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
@@ -29,7 +29,7 @@ impl Drop for UnderWay {
     }
 }
 
-impl Pace {
+impl ConnectionActivity {
     pub(super) fn new() -> Self {
         Self {
             began: Instant::now(),
@@ -110,46 +110,46 @@ mod tests {
 
     #[test]
     fn a_head_has_less_time_than_an_idle_connection_and_a_request_has_its_own() {
-        let pace = Arc::new(Pace::new());
-        let left = |pace: &Pace| {
-            let by = pace.read_by(KEEP_ALIVE, HEAD)?;
+        let activity = Arc::new(ConnectionActivity::new());
+        let left = |activity: &ConnectionActivity| {
+            let by = activity.read_by(KEEP_ALIVE, HEAD)?;
             Some(by.saturating_duration_since(Instant::now()).as_secs_f64().round())
         };
-        assert_eq!(left(&pace), Some(75.0));
-        pace.received();
-        assert_eq!(left(&pace), Some(10.0));
-        let by = pace.read_by(KEEP_ALIVE, HEAD);
-        pace.received();
-        assert_eq!(pace.read_by(KEEP_ALIVE, HEAD), by, "more bytes give no more time");
-        let request = pace.request();
-        pace.received();
-        assert_eq!(left(&pace), None);
+        assert_eq!(left(&activity), Some(75.0));
+        activity.received();
+        assert_eq!(left(&activity), Some(10.0));
+        let by = activity.read_by(KEEP_ALIVE, HEAD);
+        activity.received();
+        assert_eq!(activity.read_by(KEEP_ALIVE, HEAD), by, "more bytes give no more time");
+        let request = activity.request();
+        activity.received();
+        assert_eq!(left(&activity), None);
         drop(request);
-        assert_eq!(left(&pace), Some(75.0));
-        pace.received();
-        pace.sent(true);
-        assert_eq!(left(&pace), Some(75.0));
+        assert_eq!(left(&activity), Some(75.0));
+        activity.received();
+        activity.sent(true);
+        assert_eq!(left(&activity), Some(75.0));
     }
 
     #[test]
     fn what_is_under_way_is_not_idle() {
-        let pace = Arc::new(Pace::new());
+        let activity = Arc::new(ConnectionActivity::new());
         let moment = || std::thread::sleep(Duration::from_millis(2));
         moment();
-        pace.received();
-        assert!(pace.idle_for() > Duration::ZERO, "part of a head is no request");
-        let request = pace.request();
+        activity.received();
+        assert!(activity.idle_for() > Duration::ZERO, "part of a head is no request");
+        let request = activity.request();
         moment();
-        assert_eq!(pace.idle_for(), Duration::ZERO);
+        assert_eq!(activity.idle_for(), Duration::ZERO);
         drop(request);
-        pace.stalls();
+        activity.stalls();
         moment();
-        assert_eq!(pace.idle_for(), Duration::ZERO);
-        pace.sent(false);
+        assert_eq!(activity.idle_for(), Duration::ZERO);
+        activity.sent(false);
         moment();
-        assert_eq!(pace.idle_for(), Duration::ZERO);
-        pace.sent(true);
+        assert_eq!(activity.idle_for(), Duration::ZERO);
+        activity.sent(true);
         moment();
-        assert!(pace.idle_for() > Duration::ZERO);
+        assert!(activity.idle_for() > Duration::ZERO);
     }
 }

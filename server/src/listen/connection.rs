@@ -22,10 +22,10 @@ use tokio::sync::watch;
 use tower::Service as _;
 
 use super::Phase;
-use super::activity::{Pace, UnderWay};
+use super::activity::{ConnectionActivity, UnderWay};
 use super::limits::Times;
-use super::timeout_stream::Paced;
-use super::unread_body::Leftover;
+use super::timeout_stream::TimeoutStream;
+use super::unread_body::UnreadBody;
 
 /// Largest head of a request; its headers are at most 100. What is larger is answered with 431 by hyper itself.
 const MAX_HEAD: usize = 32 << 10;
@@ -52,7 +52,7 @@ impl Connection {
 }
 
 /// Answers the requests of a connection until it ends. `last_answers`: whether each answer is its connection's last.
-pub(super) async fn converse(
+pub(super) async fn serve_requests(
     stream: TcpStream,
     connection: Connection,
     router: Router,
@@ -61,35 +61,35 @@ pub(super) async fn converse(
 ) {
     // An answer of more than one packet must not wait for the acknowledgement of the first.
     stream.set_nodelay(true).ok();
-    let pace = Arc::new(Pace::new());
-    let leftover = Leftover::default();
+    let activity = Arc::new(ConnectionActivity::new());
+    let unread = UnreadBody::default();
     let service = service_fn(|request: Message<Incoming>| {
-        let under_way = pace.request();
+        let under_way = activity.request();
         let waits = request.headers().contains_key(EXPECT);
-        let mut request = request.map(|body| Body::new(leftover.of(body, waits)));
+        let mut request = request.map(|body| Body::new(unread.of(body, waits)));
         request.extensions_mut().insert(connection);
-        answer(router.clone(), request, leftover.clone(), under_way, last_answers.clone())
+        answer(router.clone(), request, unread.clone(), under_way, last_answers.clone())
     });
-    let io = TokioIo::new(Paced::new(stream, pace.clone(), connection.times));
-    let talk = http1::Builder::new()
+    let io = TokioIo::new(TimeoutStream::new(stream, activity.clone(), connection.times));
+    let serving = http1::Builder::new()
         .max_header_size(MAX_HEAD)
-        // Paced has limits of its own.
+        // TimeoutStream has limits of its own.
         .header_read_timeout(None)
         .serve_connection(io, service);
-    let mut talk = pin!(talk);
+    let mut serving = pin!(serving);
     loop {
         tokio::select! {
-            ended = talk.as_mut() => {
+            ended = serving.as_mut() => {
                 if let Err(error) = ended {
                     tracing::debug!("connection ended: {error}");
                 }
                 return;
             }
             told = phase.changed() => match (told, *phase.borrow_and_update()) {
-                (Ok(()), Phase::MakeRoom(idle)) if pace.idle_for() >= idle => return,
-                (Ok(()), Phase::Open | Phase::MakeRoom(_)) => {}
-                (Ok(()), Phase::Ending) => talk.as_mut().graceful_shutdown(),
-                // The house is gone.
+                (Ok(()), Phase::EvictIdle(idle)) if activity.idle_for() >= idle => return,
+                (Ok(()), Phase::Open | Phase::EvictIdle(_)) => {}
+                (Ok(()), Phase::Ending) => serving.as_mut().graceful_shutdown(),
+                // The acceptor is gone.
                 (Err(_), _) => return,
             },
         }
@@ -99,12 +99,12 @@ pub(super) async fn converse(
 async fn answer(
     mut router: Router,
     request: Request,
-    leftover: Leftover,
+    unread: UnreadBody,
     under_way: UnderWay,
     last_answers: Arc<AtomicBool>,
 ) -> Result<Response, Infallible> {
     let mut response = router.call(request).await?;
-    leftover.discard().await;
+    unread.discard().await;
     if last_answers.load(Ordering::Relaxed) {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }

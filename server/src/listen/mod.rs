@@ -28,18 +28,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use self::connection::converse;
+use self::connection::serve_requests;
 
 /// How long a connection that seems idle is kept after the end was announced: its client may have sent a request already.
 const LINGER: Duration = Duration::from_millis(500);
-/// How long a full house waits for idle connections that it has asked to leave.
-const MAKE_ROOM_WITHIN: Duration = Duration::from_millis(50);
-/// A connection that has waited for a request for less than this is not asked to leave.
-const HARDLY_IDLE: Duration = Duration::from_secs(1);
+/// How long to wait at the connection limit for evicted idle connections to close.
+const EVICTION_WAIT: Duration = Duration::from_millis(50);
+/// A connection that has waited for a request for less than this is not evicted.
+const MIN_IDLE: Duration = Duration::from_secs(1);
 /// How long nothing is accepted after that failed for want of files or memory.
-const CATCH_BREATH: Duration = Duration::from_millis(100);
-/// A full house is logged no more often than this.
-const SAY_FULL_EVERY: Duration = Duration::from_mins(1);
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+/// The connection limit is logged no more often than this.
+const LOG_FULL_EVERY: Duration = Duration::from_mins(1);
 
 /// What all connections are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,7 @@ enum Phase {
     /// To go on.
     Open,
     /// To end where they have waited for a request for so long.
-    MakeRoom(Duration),
+    EvictIdle(Duration),
     /// To end as soon as nothing is under way on them.
     Ending,
 }
@@ -61,59 +61,59 @@ pub async fn serve(
     open: IntGauge,
     shutdown: impl Future<Output = ()>,
 ) {
-    let mut house = House::new(router, limits, open);
+    let mut acceptor = Acceptor::new(router, limits, open);
     let mut shutdown = pin!(shutdown);
     loop {
-        let (stream, peer, room) = tokio::select! {
-            next = house.next(&listener) => next,
+        let (stream, peer, slot) = tokio::select! {
+            next = acceptor.next(&listener) => next,
             () = &mut shutdown => break,
         };
-        house.let_in(stream, peer, room);
+        acceptor.spawn(stream, peer, slot);
     }
-    house.close(listener).await;
+    acceptor.close(listener).await;
 }
 
-struct House {
+struct Acceptor {
     router: Router,
     limits: Limits,
     open: IntGauge,
-    room: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
     phase: watch::Sender<Phase>,
     /// From now on every answer is the last of its connection.
     last_answers: Arc<AtomicBool>,
-    /// Accepted, but there is no room yet.
-    at_the_door: Option<(TcpStream, SocketAddr)>,
-    said_full: Option<Instant>,
+    /// Accepted, but waiting for a slot.
+    pending: Option<(TcpStream, SocketAddr)>,
+    logged_full_at: Option<Instant>,
 }
 
-impl House {
+impl Acceptor {
     fn new(router: Router, limits: Limits, open: IntGauge) -> Self {
-        let room = Arc::new(Semaphore::new(limits.connections as usize));
+        let slots = Arc::new(Semaphore::new(limits.connections as usize));
         let phase = watch::Sender::new(Phase::Open);
         Self {
             router,
             limits,
             open,
-            room,
+            slots,
             phase,
             last_answers: Arc::default(),
-            at_the_door: None,
-            said_full: None,
+            pending: None,
+            logged_full_at: None,
         }
     }
 
-    /// The next connection, when there is room for it. Dropping the future loses none.
+    /// The next connection, once it has a slot. Dropping the future loses none.
     async fn next(
         &mut self,
         listener: &TcpListener,
     ) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
         loop {
-            if self.at_the_door.is_none() {
-                self.at_the_door = Some(self.accept(listener).await);
+            if self.pending.is_none() {
+                self.pending = Some(self.accept(listener).await);
             }
-            let room = self.room().await;
-            if let Some((stream, peer)) = self.at_the_door.take() {
-                return (stream, peer, room);
+            let slot = self.slot().await;
+            if let Some((stream, peer)) = self.pending.take() {
+                return (stream, peer, slot);
             }
         }
     }
@@ -122,42 +122,42 @@ impl House {
         loop {
             match listener.accept().await {
                 Ok(accepted) => return accepted,
-                Err(error) if is_of_the_client(&error) => {}
+                Err(error) if is_client_error(&error) => {}
                 Err(error) => {
                     tracing::error!("connections cannot be accepted: {error}");
-                    self.phase.send_replace(Phase::MakeRoom(HARDLY_IDLE));
-                    sleep(CATCH_BREATH).await;
+                    self.phase.send_replace(Phase::EvictIdle(MIN_IDLE));
+                    sleep(ACCEPT_BACKOFF).await;
                 }
             }
         }
     }
 
-    /// Room for one more, made by those who have been idle the longest.
-    async fn room(&mut self) -> OwnedSemaphorePermit {
+    /// A slot for one more connection; at the connection limit the longest idle are evicted for it.
+    async fn slot(&mut self) -> OwnedSemaphorePermit {
         let mut idle = self.limits.times.keep_alive;
         loop {
-            if let Ok(room) = self.room.clone().try_acquire_owned() {
-                return room;
+            if let Ok(slot) = self.slots.clone().try_acquire_owned() {
+                return slot;
             }
-            if self.said_full.is_none_or(|said| said.elapsed() > SAY_FULL_EVERY) {
-                self.said_full = Some(Instant::now());
+            if self.logged_full_at.is_none_or(|at| at.elapsed() > LOG_FULL_EVERY) {
+                self.logged_full_at = Some(Instant::now());
                 tracing::warn!(
                     "{} connections are open, as many as MAX_CONNECTIONS allows; idle ones are closed for new ones",
                     self.limits.connections
                 );
             }
-            idle = (idle / 2).max(HARDLY_IDLE);
-            self.phase.send_replace(Phase::MakeRoom(idle));
-            let left = timeout(MAKE_ROOM_WITHIN, self.room.clone().acquire_owned()).await;
-            if let Ok(Ok(room)) = left {
-                return room;
+            idle = (idle / 2).max(MIN_IDLE);
+            self.phase.send_replace(Phase::EvictIdle(idle));
+            let left = timeout(EVICTION_WAIT, self.slots.clone().acquire_owned()).await;
+            if let Ok(Ok(slot)) = left {
+                return slot;
             }
         }
     }
 
-    fn let_in(&self, stream: TcpStream, peer: SocketAddr, room: OwnedSemaphorePermit) {
+    fn spawn(&self, stream: TcpStream, peer: SocketAddr, slot: OwnedSemaphorePermit) {
         let connection = Connection::new(peer, self.limits.times);
-        let talk = converse(
+        let serving = serve_requests(
             stream,
             connection,
             self.router.clone(),
@@ -167,9 +167,9 @@ impl House {
         let open = self.open.clone();
         open.inc();
         tokio::spawn(async move {
-            talk.await;
+            serving.await;
             open.dec();
-            drop(room);
+            drop(slot);
         });
     }
 
@@ -177,9 +177,9 @@ impl House {
     async fn close(mut self, listener: TcpListener) {
         let deadline = Instant::now() + self.limits.times.drain;
         // In this order: who is told that his connection ends must not find the listener still there.
-        self.let_in_who_waits(listener);
+        self.spawn_backlog(listener);
         self.last_answers.store(true, Ordering::Relaxed);
-        let all_gone = self.room.acquire_many(self.limits.connections);
+        let all_gone = self.slots.acquire_many(self.limits.connections);
         let mut all_gone = pin!(all_gone);
         if timeout(LINGER, &mut all_gone).await.is_ok() {
             return;
@@ -194,13 +194,13 @@ impl House {
     }
 
     /// The kernel has accepted these for us already: their requests may be on the way.
-    fn let_in_who_waits(&mut self, listener: TcpListener) {
+    fn spawn_backlog(&mut self, listener: TcpListener) {
         let listener = listener.into_std();
-        while let Ok(room) = self.room.clone().try_acquire_owned()
+        while let Ok(slot) = self.slots.clone().try_acquire_owned()
             && let Some((stream, peer)) =
-                self.at_the_door.take().or_else(|| accepted(listener.as_ref().ok()?))
+                self.pending.take().or_else(|| accepted(listener.as_ref().ok()?))
         {
-            self.let_in(stream, peer, room);
+            self.spawn(stream, peer, slot);
         }
     }
 }
@@ -213,7 +213,7 @@ fn accepted(listener: &std::net::TcpListener) -> Option<(TcpStream, SocketAddr)>
 }
 
 /// The client went away before it was accepted.
-fn is_of_the_client(error: &io::Error) -> bool {
+fn is_client_error(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }

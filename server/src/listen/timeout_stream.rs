@@ -8,16 +8,16 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::activity::Pace;
+use super::activity::ConnectionActivity;
 use super::limits::Times;
 
 /// A stream that fails with `TimedOut` when its peer is too slow for `times`.
 ///
 /// hyper's own limit of a head's time begins when the connection falls idle, so it cannot tell a slow head from a pause
 /// between requests; and it has none for a client that does not take its answer.
-pub(super) struct Paced<S> {
+pub(super) struct TimeoutStream<S> {
     stream: S,
-    pace: Arc<Pace>,
+    activity: Arc<ConnectionActivity>,
     times: Times,
     reading: Alarm,
     writing: Alarm,
@@ -25,14 +25,14 @@ pub(super) struct Paced<S> {
     write_by: Option<Instant>,
 }
 
-impl<S> Paced<S> {
-    pub(super) fn new(stream: S, pace: Arc<Pace>, times: Times) -> Self {
+impl<S> TimeoutStream<S> {
+    pub(super) fn new(stream: S, activity: Arc<ConnectionActivity>, times: Times) -> Self {
         let (reading, writing) = (Alarm::default(), Alarm::default());
-        Self { stream, pace, times, reading, writing, write_by: None }
+        Self { stream, activity, times, reading, writing, write_by: None }
     }
 
     /// Notes what became of an attempt to write `offered` bytes.
-    fn noted(
+    fn record_write(
         &mut self,
         cx: &mut Context<'_>,
         offered: usize,
@@ -41,15 +41,15 @@ impl<S> Paced<S> {
         let whole = matches!(&written, Poll::Ready(Ok(n)) if *n == offered);
         if whole {
             self.write_by = None;
-            self.pace.sent(true);
+            self.activity.sent(true);
             return written;
         }
         let by = *self.write_by.get_or_insert_with(|| Instant::now() + self.times.write);
         match written {
-            Poll::Ready(Ok(_)) => self.pace.sent(false),
+            Poll::Ready(Ok(_)) => self.activity.sent(false),
             Poll::Ready(Err(_)) => {}
             Poll::Pending => {
-                self.pace.stalls();
+                self.activity.stalls();
                 if self.writing.rings(cx, by) {
                     return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
                 }
@@ -59,7 +59,7 @@ impl<S> Paced<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for TimeoutStream<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -70,11 +70,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
         let read = Pin::new(&mut this.stream).poll_read(cx, buf);
         if read.is_ready() {
             if buf.filled().len() > before {
-                this.pace.received();
+                this.activity.received();
             }
             return read;
         }
-        let by = this.pace.read_by(this.times.keep_alive, this.times.head).map(Instant::from);
+        let by = this.activity.read_by(this.times.keep_alive, this.times.head).map(Instant::from);
         // hyper does not ask again when a request that was under way is answered: the alarm has it look later.
         let by = by.unwrap_or_else(|| Instant::now() + this.times.keep_alive);
         if this.reading.rings(cx, by) {
@@ -84,7 +84,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for TimeoutStream<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -92,7 +92,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(cx, buf);
-        this.noted(cx, buf.len(), written)
+        this.record_write(cx, buf.len(), written)
     }
 
     fn poll_write_vectored(
@@ -102,7 +102,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
-        this.noted(cx, bufs.iter().map(|buf| buf.len()).sum(), written)
+        this.record_write(cx, bufs.iter().map(|buf| buf.len()).sum(), written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -156,8 +156,8 @@ mod tests {
     #[tokio::test]
     async fn a_peer_that_says_nothing_or_dribbles_is_given_up() {
         for times in [Times { keep_alive: SHORT, ..times() }, Times { head: SHORT, ..times() }] {
-            let (mut peer, stream) = duplex(100);
-            let mut paced = Paced::new(stream, Arc::new(Pace::new()), times);
+            let (mut peer, inner) = duplex(100);
+            let mut stream = TimeoutStream::new(inner, Arc::new(ConnectionActivity::new()), times);
             let dribble = async {
                 // Only the head's limit needs a first byte, and more of them do not help.
                 while times.head == SHORT && peer.write_u8(b'G').await.is_ok() {
@@ -167,7 +167,7 @@ mod tests {
             };
             let read = async {
                 loop {
-                    if let Err(error) = paced.read_u8().await {
+                    if let Err(error) = stream.read_u8().await {
                         return error;
                     }
                 }
@@ -179,11 +179,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_under_way_is_waited_for() {
-        let pace = Arc::new(Pace::new());
-        let (_peer, stream) = duplex(100);
-        let mut paced = Paced::new(stream, pace.clone(), Times { keep_alive: SHORT, ..times() });
-        let request = pace.request();
-        let mut read = pin!(paced.read_u8());
+        let activity = Arc::new(ConnectionActivity::new());
+        let (_peer, inner) = duplex(100);
+        let mut stream = TimeoutStream::new(inner, activity.clone(), Times { keep_alive: SHORT, ..times() });
+        let request = activity.request();
+        let mut read = pin!(stream.read_u8());
         assert!(tokio::time::timeout(SHORT * 3, &mut read).await.is_err());
         drop(request);
         // Nobody wakes the reader but its alarm.
@@ -192,9 +192,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_peer_that_takes_too_little_is_given_up() {
-        let (mut peer, stream) = duplex(4);
-        let mut paced =
-            Paced::new(stream, Arc::new(Pace::new()), Times { write: SHORT, ..times() });
+        let (mut peer, inner) = duplex(4);
+        let mut stream =
+            TimeoutStream::new(inner, Arc::new(ConnectionActivity::new()), Times { write: SHORT, ..times() });
         let dribble = async {
             while peer.read_u8().await.is_ok() {
                 tokio::time::sleep(SHORT / 10).await;
@@ -204,7 +204,7 @@ mod tests {
         // hyper offers what is left of a buffer again and again, as write_all does.
         let offered = [b'x'; 1000];
         let error = tokio::select! {
-            written = paced.write_all(&offered) => written.unwrap_err(),
+            written = stream.write_all(&offered) => written.unwrap_err(),
             () = dribble => unreachable!(),
         };
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -212,13 +212,13 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_takes_all_has_all_the_time_for_the_next() {
-        let (mut peer, stream) = duplex(4);
-        let mut paced = Paced::new(stream, Arc::new(Pace::new()), times());
-        let offered = paced.write_all(b"eight ch");
+        let (mut peer, inner) = duplex(4);
+        let mut stream = TimeoutStream::new(inner, Arc::new(ConnectionActivity::new()), times());
+        let offered = stream.write_all(b"eight ch");
         assert!(tokio::time::timeout(SHORT, offered).await.is_err(), "four fit");
-        assert!(paced.write_by.is_some());
+        assert!(stream.write_by.is_some());
         peer.read_exact(&mut [0; 4]).await.unwrap();
-        paced.write_all(b"t ch").await.unwrap();
-        assert_eq!(paced.write_by, None);
+        stream.write_all(b"t ch").await.unwrap();
+        assert_eq!(stream.write_by, None);
     }
 }

@@ -17,12 +17,12 @@ const LONGEST: Duration = Duration::from_secs(5);
 
 /// Where the rest of a request's body is left; one a connection, since its requests come one by one.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Leftover(Arc<Mutex<Option<Incoming>>>);
+pub(super) struct UnreadBody(Arc<Mutex<Option<Incoming>>>);
 
-impl Leftover {
+impl UnreadBody {
     /// Leaves a body here when it is dropped before its end. `waits`: whether its client sends it only when asked to.
     pub(super) fn of(&self, body: Incoming, waits: bool) -> RequestBody {
-        RequestBody { body: Some(body), unasked: waits, leftover: self.clone() }
+        RequestBody { body: Some(body), unasked: waits, unread: self.clone() }
     }
 
     /// Reads what was left, as far as that is worth it.
@@ -58,7 +58,7 @@ pub(super) struct RequestBody {
     body: Option<Incoming>,
     /// The client waits for `100 Continue`, which the first look at the body sends.
     unasked: bool,
-    leftover: Leftover,
+    unread: UnreadBody,
 }
 
 impl HttpBody for RequestBody {
@@ -90,7 +90,7 @@ impl HttpBody for RequestBody {
 impl Drop for RequestBody {
     fn drop(&mut self) {
         if !self.unasked && !self.is_end_stream() {
-            self.leftover.put(self.body.take());
+            self.unread.put(self.body.take());
         }
     }
 }
