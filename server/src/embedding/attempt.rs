@@ -9,7 +9,7 @@ use super::{EmbedError, Embedder, Embedding};
 use crate::runtime::metrics::Metrics;
 
 /// Texts that failed alone, without one that did not: then it is not they who are guilty.
-const TOO_MANY_GUILTY: usize = 3;
+const MAX_REJECTED: usize = 3;
 
 /// What became of a text.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,14 +17,14 @@ pub enum Verdict {
     /// It has a vector.
     Embedded(Embedding),
     /// It failed, and alone: this is why.
-    Guilty(String),
+    Rejected(String),
     /// It was not tried, or not by itself: the provider is in trouble.
-    Untried,
+    Skipped,
 }
 
 /// Why a batch was given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble {
+pub struct ProviderFailure {
     /// How long the provider asks to be left alone.
     pub after: Option<Duration>,
     /// A sentence.
@@ -33,11 +33,11 @@ pub struct Trouble {
 
 /// What became of a batch.
 #[derive(Debug)]
-pub struct Tried {
+pub struct BatchResult {
     /// Of each text, in their order.
     pub verdicts: Vec<Verdict>,
     /// Why the rest was not tried.
-    pub trouble: Option<Trouble>,
+    pub failure: Option<ProviderFailure>,
 }
 
 /// Embeds `texts` until `deadline`; `late` is the sentence that says which one that was.
@@ -47,18 +47,18 @@ pub async fn embed(
     deadline: Instant,
     late: &str,
     metrics: &Metrics,
-) -> Tried {
+) -> BatchResult {
     let mut attempt = Attempt::new(texts.len());
     while let Some(range) = attempt.open.pop() {
         let began = Instant::now();
         let answered = timeout_at(deadline, embedder.embed(&texts[range.clone()])).await;
         metrics.embedding_request(answered.as_ref().is_ok_and(Result::is_ok), began.elapsed());
         let answered = answered.unwrap_or_else(|_| Err(EmbedError::Down(late.to_owned())));
-        if let Err(trouble) = attempt.note(range, answered) {
-            return Tried { verdicts: attempt.verdicts, trouble: Some(trouble) };
+        if let Err(failure) = attempt.record(range, answered) {
+            return BatchResult { verdicts: attempt.verdicts, failure: Some(failure) };
         }
     }
-    Tried { verdicts: attempt.verdicts, trouble: None }
+    BatchResult { verdicts: attempt.verdicts, failure: None }
 }
 
 struct Attempt {
@@ -67,27 +67,27 @@ struct Attempt {
     open: Vec<Range<usize>>,
     succeeded: bool,
     /// Those that failed by a useless answer, which may be the provider's fault rather than theirs.
-    doubtful: Vec<usize>,
-    guilty: usize,
+    suspect: Vec<usize>,
+    rejected: usize,
 }
 
 impl Attempt {
     fn new(count: usize) -> Self {
         let whole = 0..count;
         Self {
-            verdicts: vec![Verdict::Untried; count],
+            verdicts: vec![Verdict::Skipped; count],
             open: if count == 0 { Vec::new() } else { vec![whole] },
             succeeded: false,
-            doubtful: Vec::new(),
-            guilty: 0,
+            suspect: Vec::new(),
+            rejected: 0,
         }
     }
 
-    fn note(
+    fn record(
         &mut self,
         range: Range<usize>,
         answered: Result<Vec<Embedding>, EmbedError>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), ProviderFailure> {
         let (text, reason) = match answered {
             Ok(embeddings) => {
                 self.succeeded = true;
@@ -96,18 +96,20 @@ impl Attempt {
                 }
                 return Ok(());
             }
-            Err(EmbedError::Later { after, reason }) => return Err(Trouble { after, reason }),
-            Err(EmbedError::Down(reason)) => return Err(Trouble { after: None, reason }),
+            Err(EmbedError::Later { after, reason }) => {
+                return Err(ProviderFailure { after, reason });
+            }
+            Err(EmbedError::Down(reason)) => return Err(ProviderFailure { after: None, reason }),
             Err(EmbedError::Refused { text, reason }) => (text, reason),
             Err(EmbedError::Wrong(reason)) if range.len() == 1 => {
-                self.doubtful.push(range.start);
+                self.suspect.push(range.start);
                 (None, reason)
             }
             Err(EmbedError::Wrong(reason)) => (None, reason),
         };
         match text.map(|n| range.start + n).filter(|n| range.contains(n)) {
-            Some(named) => self.blame(named, range, reason),
-            None if range.len() == 1 => self.blame(range.start, range, reason),
+            Some(named) => self.reject(named, range, reason),
+            None if range.len() == 1 => self.reject(range.start, range, reason),
             None => {
                 let middle = range.start + range.len() / 2;
                 self.open.extend([middle..range.end, range.start..middle]);
@@ -117,18 +119,23 @@ impl Attempt {
     }
 
     /// Notes a guilty text; those beside it are tried again without it.
-    fn blame(&mut self, guilty: usize, among: Range<usize>, reason: String) -> Result<(), Trouble> {
-        self.verdicts[guilty] = Verdict::Guilty(reason.clone());
-        self.guilty += 1;
-        let beside = [guilty + 1..among.end, among.start..guilty];
+    fn reject(
+        &mut self,
+        rejected: usize,
+        among: Range<usize>,
+        reason: String,
+    ) -> Result<(), ProviderFailure> {
+        self.verdicts[rejected] = Verdict::Rejected(reason.clone());
+        self.rejected += 1;
+        let beside = [rejected + 1..among.end, among.start..rejected];
         self.open.extend(beside.into_iter().filter(|range| !range.is_empty()));
-        if self.succeeded || self.guilty < TOO_MANY_GUILTY {
+        if self.succeeded || self.rejected < MAX_REJECTED {
             return Ok(());
         }
-        for &doubtful in &self.doubtful {
-            self.verdicts[doubtful] = Verdict::Untried;
+        for &suspect in &self.suspect {
+            self.verdicts[suspect] = Verdict::Skipped;
         }
-        Err(Trouble { after: None, reason })
+        Err(ProviderFailure { after: None, reason })
     }
 }
 
@@ -143,22 +150,22 @@ mod tests {
     /// Runs an attempt on texts of which some are `bad`, with a provider that fails like `error`.
     fn run(count: usize, bad: &[usize], error: impl Fn() -> EmbedError) -> (String, usize, bool) {
         let mut attempt = Attempt::new(count);
-        let (mut requests, mut trouble) = (0, false);
+        let (mut requests, mut failure) = (0, false);
         while let Some(range) = attempt.open.pop() {
             requests += 1;
             let fails = range.clone().any(|n| bad.contains(&n));
             let answer = if fails { Err(error()) } else { Ok(vec![good(); range.len()]) };
-            if attempt.note(range, answer).is_err() {
-                trouble = true;
+            if attempt.record(range, answer).is_err() {
+                failure = true;
                 break;
             }
         }
         let letters = attempt.verdicts.iter().map(|verdict| match verdict {
             Verdict::Embedded(_) => 'e',
-            Verdict::Guilty(_) => 'g',
-            Verdict::Untried => 'u',
+            Verdict::Rejected(_) => 'g',
+            Verdict::Skipped => 'u',
         });
-        (letters.collect(), requests, trouble)
+        (letters.collect(), requests, failure)
     }
 
     fn refused() -> EmbedError {
@@ -180,11 +187,11 @@ mod tests {
     #[test]
     fn a_provider_that_fails_at_everything_is_told_from_guilty_texts() {
         let all: Vec<usize> = (0..64).collect();
-        let (verdicts, requests, trouble) = run(64, &all, wrong);
-        assert!(trouble && requests < 12, "{requests} requests");
+        let (verdicts, requests, failure) = run(64, &all, wrong);
+        assert!(failure && requests < 12, "{requests} requests");
         assert!(verdicts.chars().all(|verdict| verdict == 'u'), "no attempt counts: {verdicts}");
-        let (verdicts, _, trouble) = run(64, &all, refused);
-        assert!(trouble && verdicts.starts_with("gggu"), "refusals count: {verdicts}");
+        let (verdicts, _, failure) = run(64, &all, refused);
+        assert!(failure && verdicts.starts_with("gggu"), "refusals count: {verdicts}");
     }
 
     #[test]
@@ -192,17 +199,17 @@ mod tests {
         let mut attempt = Attempt::new(4);
         attempt.open.clear();
         let named = EmbedError::Refused { text: Some(2), reason: "no".into() };
-        attempt.note(0..4, Err(named)).unwrap();
+        attempt.record(0..4, Err(named)).unwrap();
         assert_eq!(attempt.open, [3..4, 0..2]);
-        assert!(matches!(attempt.verdicts[2], Verdict::Guilty(_)));
+        assert!(matches!(attempt.verdicts[2], Verdict::Rejected(_)));
     }
 
     #[test]
     fn trouble_leaves_the_rest_untried() {
         let mut attempt = Attempt::new(2);
         let later = EmbedError::Later { after: Some(Duration::from_secs(3)), reason: "no".into() };
-        let trouble = attempt.note(0..2, Err(later)).unwrap_err();
-        assert_eq!(trouble.after, Some(Duration::from_secs(3)));
-        assert_eq!(attempt.verdicts, [Verdict::Untried, Verdict::Untried]);
+        let failure = attempt.record(0..2, Err(later)).unwrap_err();
+        assert_eq!(failure.after, Some(Duration::from_secs(3)));
+        assert_eq!(attempt.verdicts, [Verdict::Skipped, Verdict::Skipped]);
     }
 }

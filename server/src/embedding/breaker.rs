@@ -29,7 +29,7 @@ pub struct Breaker(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     /// Troubles since the last success.
-    troubles: u32,
+    failures: u32,
     /// Nothing is tried before.
     until: Option<Instant>,
 }
@@ -60,16 +60,16 @@ impl Breaker {
     }
 
     /// The provider is in trouble, and may have said for how long. True where this is news.
-    pub fn trouble(&self, now: Instant, asked: Option<Duration>) -> bool {
+    pub fn failure(&self, now: Instant, asked: Option<Duration>) -> bool {
         let mut state = self.state();
-        let doubled = FIRST_PAUSE.saturating_mul(1 << state.troubles.min(10));
+        let doubled = FIRST_PAUSE.saturating_mul(1 << state.failures.min(10));
         let pause = match asked {
             Some(asked) => asked.clamp(FIRST_PAUSE, LONGEST_ASKED),
             None => jittered(doubled.min(LONGEST_PAUSE)),
         };
-        state.troubles = state.troubles.saturating_add(1);
+        state.failures = state.failures.saturating_add(1);
         state.until = Some(now + pause);
-        state.troubles == 1
+        state.failures == 1
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -87,14 +87,14 @@ mod tests {
     fn one_probe_at_a_time_until_one_succeeds() {
         let (breaker, start) = (Breaker::default(), Instant::now());
         assert_eq!(breaker.permit(start, PATIENCE), Permit::Batch);
-        assert!(breaker.trouble(start, Some(Duration::from_secs(7))));
+        assert!(breaker.failure(start, Some(Duration::from_secs(7))));
         assert_eq!(breaker.permit(start, PATIENCE), Permit::Wait(Duration::from_secs(7)));
         let later = start + Duration::from_secs(8);
         assert_eq!(breaker.permit(later, PATIENCE), Permit::Probe);
         assert_eq!(breaker.permit(later, PATIENCE), Permit::Wait(PATIENCE));
         breaker.unused(later);
         assert_eq!(breaker.permit(later, PATIENCE), Permit::Probe);
-        assert!(!breaker.trouble(later, None), "no news");
+        assert!(!breaker.failure(later, None), "no news");
         assert!(breaker.success() && !breaker.success());
         assert_eq!(breaker.permit(later, PATIENCE), Permit::Batch);
     }
@@ -103,7 +103,7 @@ mod tests {
     fn pauses_grow_and_are_bounded() {
         let (breaker, start) = (Breaker::default(), Instant::now());
         let pause = |asked| {
-            breaker.trouble(start, asked);
+            breaker.failure(start, asked);
             let Permit::Wait(pause) = breaker.permit(start, PATIENCE) else { panic!("no pause") };
             pause
         };

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use tokio::time::Instant as Deadline;
 
-use super::attempt::{self, Tried, Verdict};
+use super::attempt::{self, BatchResult, Verdict};
 use super::breaker::{Breaker, Permit};
 use super::{Embedder, Model};
 use crate::runtime::metrics::Metrics;
 
 /// How trouble is told of, by what the embedder is for.
 #[derive(Debug, Clone, Copy)]
-pub struct Telling {
+pub struct LogText {
     /// What happens while it pauses.
     pub meanwhile: &'static str,
     /// Why an attempt was given up at its deadline, as a sentence.
@@ -21,17 +21,17 @@ pub struct Telling {
 
 /// An embedder whose provider is left alone while it is in trouble; all who use the provider for one purpose share it.
 #[derive(Debug)]
-pub struct Guarded {
+pub struct BreakerEmbedder {
     embedder: Arc<dyn Embedder>,
-    telling: Telling,
+    log_text: LogText,
     breaker: Breaker,
     metrics: Metrics,
 }
 
-impl Guarded {
+impl BreakerEmbedder {
     /// Guards `embedder`.
-    pub fn new(embedder: Arc<dyn Embedder>, telling: Telling, metrics: Metrics) -> Self {
-        Self { embedder, telling, breaker: Breaker::default(), metrics }
+    pub fn new(embedder: Arc<dyn Embedder>, log_text: LogText, metrics: Metrics) -> Self {
+        Self { embedder, log_text, breaker: Breaker::default(), metrics }
     }
 
     /// The model it uses.
@@ -50,28 +50,28 @@ impl Guarded {
     }
 
     /// Embeds `texts` until `deadline`, as a probe or as one of many.
-    pub async fn embed(&self, texts: &[&str], deadline: Deadline, probe: bool) -> Tried {
-        let late = self.telling.late;
-        let tried = attempt::embed(&*self.embedder, texts, deadline, late, &self.metrics).await;
-        for verdict in &tried.verdicts {
+    pub async fn embed(&self, texts: &[&str], deadline: Deadline, probe: bool) -> BatchResult {
+        let late = self.log_text.late;
+        let result = attempt::embed(&*self.embedder, texts, deadline, late, &self.metrics).await;
+        for verdict in &result.verdicts {
             if let Verdict::Embedded(embedding) = verdict {
                 self.metrics.embedded(embedding.tokens, embedding.cut);
             }
         }
-        self.tell_breaker(&tried, probe);
-        tried
+        self.tell_breaker(&result, probe);
+        result
     }
 
-    fn tell_breaker(&self, tried: &Tried, probe: bool) {
-        let succeeded = tried.verdicts.iter().any(|v| matches!(v, Verdict::Embedded(_)));
-        match &tried.trouble {
-            Some(trouble) => {
-                let pauses = self.breaker.trouble(Instant::now(), trouble.after);
+    fn tell_breaker(&self, result: &BatchResult, probe: bool) {
+        let succeeded = result.verdicts.iter().any(|v| matches!(v, Verdict::Embedded(_)));
+        match &result.failure {
+            Some(failure) => {
+                let pauses = self.breaker.failure(Instant::now(), failure.after);
                 if pauses {
                     tracing::error!(
                         "embedding pauses, {}: {}",
-                        self.telling.meanwhile,
-                        trouble.reason
+                        self.log_text.meanwhile,
+                        failure.reason
                     );
                 }
             }
@@ -81,10 +81,10 @@ impl Guarded {
                     tracing::info!("embedding goes on");
                 }
             }
-            None if probe && tried.verdicts.is_empty() => self.unused(),
+            None if probe && result.verdicts.is_empty() => self.unused(),
             // Neither the text nor the provider is cleared; another text is tried next.
             None if probe => {
-                self.breaker.trouble(Instant::now(), None);
+                self.breaker.failure(Instant::now(), None);
             }
             None => {}
         }

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::domain::TenantId;
 use crate::embedding::Embedder;
-use crate::embedding::breaker_embedder::{Guarded, Telling};
+use crate::embedding::breaker_embedder::{BreakerEmbedder, LogText};
 use crate::group_commit::queries::{NoVector, Query, QueryEmbedder, Vector};
 use crate::group_commit::queue::{Bounds, Queue};
 use crate::runtime::metrics::Metrics;
@@ -28,7 +28,7 @@ const OVERHEAD: usize = 200;
 /// Bytes of queries that are embedded together.
 const BATCH_BYTES: usize = 256 << 10;
 
-const TELLING: Telling = Telling {
+const LOG_TEXT: LogText = LogText {
     meanwhile: "searches go by words",
     late: "no answer to a query within EMBED_QUERY_TIMEOUT_SECONDS",
 };
@@ -79,7 +79,7 @@ impl QueryEmbeddings {
         let queue = |embedder: Arc<dyn Embedder>| {
             let name = embedder.model().name.clone();
             let worker = QueryEmbedder {
-                embedder: Arc::new(Guarded::new(embedder, TELLING, metrics.clone())),
+                embedder: Arc::new(BreakerEmbedder::new(embedder, LOG_TEXT, metrics.clone())),
                 patience: settings.query_timeout,
                 pool: pool.clone(),
                 metrics: metrics.clone(),

@@ -11,7 +11,7 @@ use super::queue::{BatchHandler, Pending};
 use crate::domain::TenantId;
 use crate::embedding::attempt::Verdict;
 use crate::embedding::breaker::Permit;
-use crate::embedding::breaker_embedder::Guarded;
+use crate::embedding::breaker_embedder::BreakerEmbedder;
 use crate::runtime::metrics::Metrics;
 use crate::store::access::quota::count_tokens;
 
@@ -38,7 +38,7 @@ pub struct NoVector {
 #[derive(Debug, Clone)]
 pub struct QueryEmbedder {
     /// By which model.
-    pub embedder: Arc<Guarded>,
+    pub embedder: Arc<BreakerEmbedder>,
     /// Longest wait of a query for its vector.
     pub patience: Duration,
     /// Where tokens are counted.
@@ -73,16 +73,16 @@ impl BatchHandler for QueryEmbedder {
         let texts: Vec<String> =
             batch.iter().map(|query| format!("{prompt}{}", query.request.text)).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let tried = self.embedder.embed(&texts, deadline, probe).await;
-        let missing = NoVector { after: tried.trouble.and_then(|trouble| trouble.after) };
+        let result = self.embedder.embed(&texts, deadline, probe).await;
+        let missing = NoVector { after: result.failure.and_then(|failure| failure.after) };
         let mut tokens: BTreeMap<TenantId, i64> = BTreeMap::new();
-        for (query, verdict) in batch.into_iter().zip(tried.verdicts) {
+        for (query, verdict) in batch.into_iter().zip(result.verdicts) {
             let vector = match verdict {
                 Verdict::Embedded(embedding) => {
                     *tokens.entry(query.request.tenant).or_default() += embedding.tokens;
                     Ok(embedding.vector.into())
                 }
-                Verdict::Guilty(_) | Verdict::Untried => Err(missing),
+                Verdict::Rejected(_) | Verdict::Skipped => Err(missing),
             };
             query.answer(Ok(vector));
         }
@@ -101,7 +101,7 @@ mod tests {
 
     use super::*;
     use crate::domain::DEFAULT_TENANT;
-    use crate::embedding::breaker_embedder::Telling;
+    use crate::embedding::breaker_embedder::LogText;
     use crate::embedding::{EmbedError, Embedder, Embedding, Model};
     use crate::group_commit::queue::{Bounds, Queue};
     use crate::store::connection::address::DatabaseAddress;
@@ -132,9 +132,9 @@ mod tests {
         let embedder = Arc::new(Prompted(model, Mutex::default()));
         let metrics = Metrics::new().unwrap();
         let nowhere = "postgres://u:p@127.0.0.1:1/d".to_owned().into();
-        let telling = Telling { meanwhile: "", late: "" };
+        let log_text = LogText { meanwhile: "", late: "" };
         let worker = QueryEmbedder {
-            embedder: Arc::new(Guarded::new(embedder.clone(), telling, metrics.clone())),
+            embedder: Arc::new(BreakerEmbedder::new(embedder.clone(), log_text, metrics.clone())),
             patience: Duration::from_mins(1),
             pool: DatabaseAddress::parse(&nowhere).unwrap().pool(1),
             metrics,

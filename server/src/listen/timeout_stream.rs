@@ -181,7 +181,8 @@ mod tests {
     async fn a_request_under_way_is_waited_for() {
         let activity = Arc::new(ConnectionActivity::new());
         let (_peer, inner) = duplex(100);
-        let mut stream = TimeoutStream::new(inner, activity.clone(), Times { keep_alive: SHORT, ..times() });
+        let mut stream =
+            TimeoutStream::new(inner, activity.clone(), Times { keep_alive: SHORT, ..times() });
         let request = activity.request();
         let mut read = pin!(stream.read_u8());
         assert!(tokio::time::timeout(SHORT * 3, &mut read).await.is_err());
@@ -193,8 +194,11 @@ mod tests {
     #[tokio::test]
     async fn a_peer_that_takes_too_little_is_given_up() {
         let (mut peer, inner) = duplex(4);
-        let mut stream =
-            TimeoutStream::new(inner, Arc::new(ConnectionActivity::new()), Times { write: SHORT, ..times() });
+        let mut stream = TimeoutStream::new(
+            inner,
+            Arc::new(ConnectionActivity::new()),
+            Times { write: SHORT, ..times() },
+        );
         let dribble = async {
             while peer.read_u8().await.is_ok() {
                 tokio::time::sleep(SHORT / 10).await;

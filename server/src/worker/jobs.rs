@@ -9,7 +9,7 @@ use super::Ending;
 use crate::domain::search::embedding_text;
 use crate::embedding::attempt::Verdict;
 use crate::embedding::breaker::Permit;
-use crate::embedding::breaker_embedder::Guarded;
+use crate::embedding::breaker_embedder::BreakerEmbedder;
 use crate::runtime::jitter::jittered;
 use crate::runtime::metrics::Metrics;
 use crate::settings::EmbeddingSettings;
@@ -34,7 +34,7 @@ const FINISH_TRIES: u32 = 4;
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) pool: PgPool,
-    pub(super) embedder: Guarded,
+    pub(super) embedder: BreakerEmbedder,
     pub(super) settings: EmbeddingSettings,
     pub(super) metrics: Metrics,
 }
@@ -99,9 +99,9 @@ impl Worker {
             .map(|(job, _)| text(job))
             .collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let tried = self.embedder.embed(&texts, deadline, probe).await;
-        let reason = tried.trouble.map(|trouble| trouble.reason).unwrap_or_default();
-        let mut verdicts = tried.verdicts.into_iter();
+        let result = self.embedder.embed(&texts, deadline, probe).await;
+        let reason = result.failure.map(|failure| failure.reason).unwrap_or_default();
+        let mut verdicts = result.verdicts.into_iter();
         claim
             .jobs
             .iter()
@@ -131,20 +131,20 @@ impl Worker {
     }
 }
 
-fn judged(job: &Job, verdict: Option<Verdict>, trouble: &str) -> Outcome {
+fn judged(job: &Job, verdict: Option<Verdict>, failure: &str) -> Outcome {
     match verdict {
         Some(Verdict::Embedded(embedding)) => {
             Outcome::Embedded { vector: embedding.vector, tokens: embedding.tokens }
         }
-        Some(Verdict::Guilty(reason)) if job.attempts >= MAX_ATTEMPTS => {
+        Some(Verdict::Rejected(reason)) if job.attempts >= MAX_ATTEMPTS => {
             tracing::warn!(job = job.id, tenant = %job.tenant, "an embedding job has failed {MAX_ATTEMPTS} times: {reason}");
             Outcome::Failed { reason }
         }
-        Some(Verdict::Guilty(reason)) => {
+        Some(Verdict::Rejected(reason)) => {
             Outcome::Again { counts: true, delay: backoff(job.attempts), reason }
         }
-        Some(Verdict::Untried) | None => {
-            Outcome::Again { counts: false, delay: jittered(PUT_BACK), reason: trouble.to_owned() }
+        Some(Verdict::Skipped) | None => {
+            Outcome::Again { counts: false, delay: jittered(PUT_BACK), reason: failure.to_owned() }
         }
     }
 }

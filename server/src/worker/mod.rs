@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use self::jobs::Worker;
-use crate::embedding::breaker_embedder::{Guarded, Telling};
+use crate::embedding::breaker_embedder::{BreakerEmbedder, LogText};
 use crate::embedding::{Embedder, EmbedderError, embedders};
 use crate::http::worker_router;
 use crate::listen;
@@ -40,7 +40,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Time between two looks for entries without embedding, on the average.
 const FILL_EVERY: Duration = Duration::from_hours(1);
 
-const TELLING: Telling = Telling {
+const LOG_TEXT: LogText = LogText {
     meanwhile: "jobs wait",
     late: "the embeddings were not there within the lease (EMBED_LEASE_SECONDS)",
 };
@@ -98,7 +98,7 @@ pub async fn work(
     let ending = Ending(ended);
     let worker = |embedder| Worker {
         pool: pool.clone(),
-        embedder: Guarded::new(embedder, TELLING, metrics.clone()),
+        embedder: BreakerEmbedder::new(embedder, LOG_TEXT, metrics.clone()),
         settings: settings.clone(),
         metrics: metrics.clone(),
     };
