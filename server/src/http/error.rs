@@ -21,7 +21,7 @@ use crate::domain::memory::tags::InvalidTags;
 use crate::domain::memory::value::InvalidValue;
 use crate::group_commit::BatchError;
 use crate::store::StoreError;
-use crate::store::schema::SchemaMisfit;
+use crate::store::schema::SchemaMismatch;
 
 /// The status of an answer with that code.
 fn status(code: Code) -> StatusCode {
@@ -263,8 +263,8 @@ impl From<AuthError> for ApiError {
     }
 }
 
-impl From<SchemaMisfit> for ApiError {
-    fn from(_: SchemaMisfit) -> Self {
+impl From<SchemaMismatch> for ApiError {
+    fn from(_: SchemaMismatch) -> Self {
         // Which it is, and what to do, is said by /readyz and in the log, to those who run the server.
         Self::unavailable(
             "the database is being migrated or restored, or is not for this server; try again",

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::{Mutex, watch};
 
 use crate::store::connection::address::{DatabaseAddress, Link};
-use crate::store::schema::{self, SchemaMisfit};
+use crate::store::schema::{self, SchemaMismatch};
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LOOK_TIMEOUT: Duration = Duration::from_secs(3);
@@ -18,7 +18,7 @@ const LOSS_TOLERATED: Duration = Duration::from_secs(30);
 
 /// Why the process cannot serve.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unfit {
+pub enum NotReady {
     /// The process is about to end.
     #[error("the server is shutting down")]
     Draining,
@@ -34,17 +34,17 @@ pub enum Unfit {
     },
     /// The database's schema is not for this program.
     #[error(transparent)]
-    Schema(#[from] SchemaMisfit),
+    Schema(#[from] SchemaMismatch),
 }
 
-impl Unfit {
+impl NotReady {
     /// A word for programs: the condition reasons of the operator are made of it.
     pub fn reason(&self) -> NotReadyReason {
         match self {
             Self::Draining => NotReadyReason::Draining,
             Self::Database { .. } => NotReadyReason::DatabaseUnreachable,
-            Self::Schema(SchemaMisfit::TooOld { .. }) => NotReadyReason::SchemaTooOld,
-            Self::Schema(SchemaMisfit::TooNew { .. }) => NotReadyReason::SchemaTooNew,
+            Self::Schema(SchemaMismatch::TooOld { .. }) => NotReadyReason::SchemaTooOld,
+            Self::Schema(SchemaMismatch::TooNew { .. }) => NotReadyReason::SchemaTooNew,
         }
     }
 }
@@ -62,7 +62,7 @@ pub struct Health {
 /// What the last look at the database showed.
 #[derive(Debug, Clone)]
 struct Seen {
-    result: Result<(), Unfit>,
+    result: Result<(), NotReady>,
     /// The database has been reached at least once.
     ever: bool,
 }
@@ -72,7 +72,7 @@ impl Health {
     pub fn watch(address: &DatabaseAddress) -> Self {
         let link = Arc::new(Mutex::new(Link::new(address.clone())));
         let endpoint: Arc<str> = address.endpoint().into();
-        let not_yet = Unfit::Database {
+        let not_yet = NotReady::Database {
             endpoint: endpoint.to_string(),
             since: Timestamp::now(),
             cause: "not yet connected".to_owned(),
@@ -88,13 +88,13 @@ impl Health {
     }
 
     /// Whether traffic should be sent here.
-    pub fn ready(&self) -> Result<(), Unfit> {
+    pub fn ready(&self) -> Result<(), NotReady> {
         if self.draining.load(Ordering::Relaxed) {
-            return Err(Unfit::Draining);
+            return Err(NotReady::Draining);
         }
         let seen = self.seen.borrow();
         match &seen.result {
-            Err(Unfit::Database { since, .. }) if seen.ever && age(*since) < LOSS_TOLERATED => {
+            Err(NotReady::Database { since, .. }) if seen.ever && age(*since) < LOSS_TOLERATED => {
                 Ok(())
             }
             result => result.clone(),
@@ -103,17 +103,17 @@ impl Health {
 
     /// Whether the database's schema was one for this program when it was last looked at. In the middle of a restore it is
     /// not, and what could be read then is not what the database holds.
-    pub fn schema(&self) -> Result<(), SchemaMisfit> {
+    pub fn schema(&self) -> Result<(), SchemaMismatch> {
         match &self.seen.borrow().result {
-            Err(Unfit::Schema(misfit)) => Err(misfit.clone()),
+            Err(NotReady::Schema(mismatch)) => Err(mismatch.clone()),
             _ => Ok(()),
         }
     }
 
     /// Whether a request would be served at this moment.
-    pub async fn now(&self) -> Result<(), Unfit> {
+    pub async fn now(&self) -> Result<(), NotReady> {
         if self.draining.load(Ordering::Relaxed) {
-            return Err(Unfit::Draining);
+            return Err(NotReady::Draining);
         }
         look(&self.link, &self.endpoint).await
     }
@@ -123,12 +123,12 @@ async fn keep_looking(link: Arc<Mutex<Link>>, endpoint: Arc<str>, sender: watch:
     while !sender.is_closed() {
         let result = look(&link, &endpoint).await;
         let seen = sender.borrow().clone();
-        let reached = !matches!(result, Err(Unfit::Database { .. }));
+        let reached = !matches!(result, Err(NotReady::Database { .. }));
         match (&seen.result, &result) {
             (Err(_), Ok(())) => tracing::info!("database at {endpoint} reached, schema fits"),
-            (Ok(()), Err(unfit)) => tracing::error!("{unfit}"),
-            (Err(before), Err(unfit)) if !same_trouble(before, unfit) => {
-                tracing::error!("waiting: {unfit}");
+            (Ok(()), Err(not_ready)) => tracing::error!("{not_ready}"),
+            (Err(before), Err(not_ready)) if !same_cause(before, not_ready) => {
+                tracing::error!("waiting: {not_ready}");
             }
             _ => {}
         }
@@ -138,25 +138,25 @@ async fn keep_looking(link: Arc<Mutex<Link>>, endpoint: Arc<str>, sender: watch:
     }
 }
 
-fn same_trouble(a: &Unfit, b: &Unfit) -> bool {
+fn same_cause(a: &NotReady, b: &NotReady) -> bool {
     match (a, b) {
-        (Unfit::Database { cause: a, .. }, Unfit::Database { cause: b, .. }) => a == b,
+        (NotReady::Database { cause: a, .. }, NotReady::Database { cause: b, .. }) => a == b,
         _ => a == b,
     }
 }
 
 /// A loss that goes on began when it began.
-fn keep_since(before: &Result<(), Unfit>, now: Result<(), Unfit>) -> Result<(), Unfit> {
+fn keep_since(before: &Result<(), NotReady>, now: Result<(), NotReady>) -> Result<(), NotReady> {
     match (before, now) {
-        (Err(Unfit::Database { since, .. }), Err(Unfit::Database { endpoint, cause, .. })) => {
-            Err(Unfit::Database { endpoint, since: *since, cause })
+        (Err(NotReady::Database { since, .. }), Err(NotReady::Database { endpoint, cause, .. })) => {
+            Err(NotReady::Database { endpoint, since: *since, cause })
         }
         (_, now) => now,
     }
 }
 
-async fn look(link: &Mutex<Link>, endpoint: &str) -> Result<(), Unfit> {
-    let unreachable = |cause: String| Unfit::Database {
+async fn look(link: &Mutex<Link>, endpoint: &str) -> Result<(), NotReady> {
+    let unreachable = |cause: String| NotReady::Database {
         endpoint: endpoint.to_owned(),
         since: Timestamp::now(),
         cause,
@@ -182,9 +182,9 @@ fn age(since: Timestamp) -> Duration {
 mod tests {
     use super::*;
 
-    fn lost(second: i64, cause: &str) -> Unfit {
+    fn lost(second: i64, cause: &str) -> NotReady {
         let since = Timestamp::from_second(second).unwrap();
-        Unfit::Database { endpoint: "db:5432".into(), since, cause: cause.into() }
+        NotReady::Database { endpoint: "db:5432".into(), since, cause: cause.into() }
     }
 
     #[test]

@@ -99,7 +99,7 @@ struct Watcher {
 
 /// Why reads do not go to the replica.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-enum Unfresh {
+enum ReplicaStale {
     #[error("{0}")]
     Unknown(String),
     #[error("DATABASE_READ_URL leads to another database than DATABASE_URL")]
@@ -129,8 +129,8 @@ impl Watcher {
     }
 
     /// Until when the replica is fresh enough.
-    async fn look(&mut self) -> Result<Instant, Unfresh> {
-        let unknown = |error: StoreError| Unfresh::Unknown(error.to_string());
+    async fn look(&mut self) -> Result<Instant, ReplicaStale> {
+        let unknown = |error: StoreError| ReplicaStale::Unknown(error.to_string());
         let now = Instant::now();
         let position = position(&self.primary).await.map_err(unknown)?;
         let instance = position.instance.clone();
@@ -140,13 +140,13 @@ impl Watcher {
         let positions: Vec<&str> = self.seen.iter().map(|(_, seen)| seen.lsn.as_str()).collect();
         let replayed = replayed(&self.replica.pool, &positions).await.map_err(unknown)?;
         if replayed.instance != instance {
-            return Err(Unfresh::Foreign);
+            return Err(ReplicaStale::Foreign);
         }
         let reached = usize::try_from(replayed.reached).unwrap_or_default();
-        let newest = reached.checked_sub(1).ok_or(Unfresh::Behind)?;
+        let newest = reached.checked_sub(1).ok_or(ReplicaStale::Behind)?;
         // Those before it say nothing more.
         self.seen.drain(..newest);
         // All that was committed before the moment of the newest position that it has reached is on the replica.
-        self.seen.front().map(|(at, _)| *at + self.max_lag).ok_or(Unfresh::Behind)
+        self.seen.front().map(|(at, _)| *at + self.max_lag).ok_or(ReplicaStale::Behind)
     }
 }

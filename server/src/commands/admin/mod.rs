@@ -26,7 +26,7 @@ use crate::settings::{DatabaseSettings, SettingsError};
 use crate::store::StoreError;
 use crate::store::access::tenants as stored_tenants;
 use crate::store::connection::address::DatabaseAddress;
-use crate::store::schema::{self, SchemaMisfit};
+use crate::store::schema::{self, SchemaMismatch};
 
 /// Arguments of `agentfs-server admin`.
 #[derive(Debug, clap::Args)]
@@ -75,7 +75,7 @@ pub enum AdminError {
     Store(#[from] StoreError),
     /// The database has no schema, or another program's.
     #[error(transparent)]
-    Schema(#[from] SchemaMisfit),
+    Schema(#[from] SchemaMismatch),
     /// No key can be made on such terms.
     #[error(transparent)]
     Terms(#[from] InvalidKeyTerms),

@@ -6,7 +6,7 @@ use axum::extract::{FromRef, State};
 use axum::http::StatusCode;
 
 use crate::http::App;
-use crate::runtime::health::{Health, Unfit};
+use crate::runtime::health::{Health, NotReady};
 
 impl FromRef<App> for Health {
     fn from_ref(app: &App) -> Self {
@@ -32,12 +32,12 @@ pub(crate) async fn healthz(State(health): State<Health>) -> (StatusCode, Json<A
     answer(health.now().await)
 }
 
-fn answer(state: Result<(), Unfit>) -> (StatusCode, Json<Answer>) {
+fn answer(state: Result<(), NotReady>) -> (StatusCode, Json<Answer>) {
     match state {
         Ok(()) => (StatusCode::OK, Json(Answer::well())),
-        Err(unfit) => (
+        Err(not_ready) => (
             StatusCode::SERVICE_UNAVAILABLE,
-            Json(Answer::not_ready(unfit.reason(), unfit.to_string())),
+            Json(Answer::not_ready(not_ready.reason(), not_ready.to_string())),
         ),
     }
 }

@@ -43,7 +43,7 @@ pub struct SchemaVersion {
 
 /// Why this program cannot work on the database's schema.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SchemaMisfit {
+pub enum SchemaMismatch {
     /// There is no schema, or an older one.
     #[error(
         "the database's schema is version {found}, this program needs {SCHEMA_VERSION}; run `agentfs-server migrate`"
@@ -64,11 +64,11 @@ pub enum SchemaMisfit {
 
 impl SchemaVersion {
     /// Says whether this program can work on it.
-    pub fn fits(self) -> Result<(), SchemaMisfit> {
+    pub fn fits(self) -> Result<(), SchemaMismatch> {
         if self.version < SCHEMA_VERSION {
-            Err(SchemaMisfit::TooOld { found: self.version })
+            Err(SchemaMismatch::TooOld { found: self.version })
         } else if self.min_compatible > SCHEMA_VERSION {
-            Err(SchemaMisfit::TooNew { min_compatible: self.min_compatible })
+            Err(SchemaMismatch::TooNew { min_compatible: self.min_compatible })
         } else {
             Ok(())
         }
@@ -101,7 +101,7 @@ mod tests {
         let schema = |version, min_compatible| SchemaVersion { version, min_compatible };
         assert_eq!(schema(SCHEMA_VERSION, SCHEMA_VERSION).fits(), Ok(()));
         assert_eq!(schema(SCHEMA_VERSION + 1, SCHEMA_VERSION).fits(), Ok(()));
-        assert!(matches!(schema(0, 0).fits(), Err(SchemaMisfit::TooOld { found: 0 })));
-        assert!(matches!(schema(9, 9).fits(), Err(SchemaMisfit::TooNew { min_compatible: 9 })));
+        assert!(matches!(schema(0, 0).fits(), Err(SchemaMismatch::TooOld { found: 0 })));
+        assert!(matches!(schema(9, 9).fits(), Err(SchemaMismatch::TooNew { min_compatible: 9 })));
     }
 }
