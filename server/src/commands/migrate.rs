@@ -37,11 +37,11 @@ impl MigrateError {
         exit::after_failure(match self {
             Self::Settings(_) => false,
             Self::Migration { error, .. } => match error {
-                MigrationError::Store(error) => error.passes(),
+                MigrationError::Store(error) => error.is_transient(),
                 MigrationError::Locked | MigrationError::Blocked { .. } => true,
                 MigrationError::Obstacle(_) | MigrationError::Failed(_) => false,
             },
-            Self::AdminKey(error) => error.passes(),
+            Self::AdminKey(error) => error.is_transient(),
         })
     }
 }

@@ -75,7 +75,7 @@ impl Leaser {
         let leased = tokio::time::timeout(TIMEOUT, leased)
             .await
             .unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into()));
-        if leased.as_ref().is_err_and(StoreError::spoils_connection) {
+        if leased.as_ref().is_err_and(StoreError::is_connection_broken) {
             self.link.disconnect();
         }
         leased
@@ -110,7 +110,7 @@ impl BatchHandler for Leaser {
         }
         self.metrics.batch("leases", batch.len(), batch[0].waited());
         let mut outcome = self.lease(&wanted).await;
-        if outcome.as_ref().is_err_and(StoreError::spoils_connection) {
+        if outcome.as_ref().is_err_and(StoreError::is_connection_broken) {
             // The connection may have been closed while idle.
             outcome = self.lease(&wanted).await;
         }

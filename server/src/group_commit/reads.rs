@@ -45,7 +45,7 @@ impl Reader {
             Ok(Err(error)) => error,
             Err(_) => sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into(),
         };
-        if error.spoils_connection() {
+        if error.is_connection_broken() {
             self.link.disconnect();
         }
         Err((pending.into_iter().flatten().collect(), error))
@@ -81,7 +81,7 @@ impl BatchHandler for Reader {
         self.metrics.batch("reads", batch.len(), batch[0].waited());
         let Err((rest, error)) = self.read(batch).await else { return };
         // The connection may have been closed while idle, or one request may spoil the statement: each has one more try.
-        let groups: Vec<Vec<Get>> = if error.spoils_connection() {
+        let groups: Vec<Vec<Get>> = if error.is_connection_broken() {
             vec![rest]
         } else {
             rest.into_iter().map(|get| vec![get]).collect()

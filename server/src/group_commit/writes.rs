@@ -159,7 +159,7 @@ impl Writer {
             Ok(Err(error)) => error,
             Err(_) => sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into(),
         };
-        if error.spoils_connection() {
+        if error.is_connection_broken() {
             self.link.disconnect();
         }
         Err(match error {
@@ -231,7 +231,7 @@ impl Writer {
     ) -> Result<HashMap<Uuid, Timestamp>, StoreError> {
         let connection = self.link.connection().await?;
         let found = commit_lookup::committed(connection, changes).await;
-        if found.as_ref().is_err_and(StoreError::spoils_connection) {
+        if found.as_ref().is_err_and(StoreError::is_connection_broken) {
             self.link.disconnect();
         }
         found

@@ -73,7 +73,7 @@ impl BackupError {
     /// What the process ends with.
     pub fn exit_code(&self) -> ExitCode {
         exit::after_failure(match self {
-            Self::Store(error) => error.passes(),
+            Self::Store(error) => error.is_transient(),
             Self::Busy(_) | Self::Interrupted => true,
             _ => false,
         })

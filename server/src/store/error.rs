@@ -38,12 +38,12 @@ impl StoreError {
     }
 
     /// True where the same may succeed a moment later, without anybody mending something.
-    pub fn passes(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Contended(_))
     }
 
     /// Whether only another connection may do better.
-    pub fn spoils_connection(&self) -> bool {
+    pub fn is_connection_broken(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Replaced(_))
     }
 }

@@ -121,7 +121,7 @@ impl Worker {
         let mut tries = 1;
         loop {
             match write().await {
-                Err(error) if error.passes() && tries < FINISH_TRIES => {
+                Err(error) if error.is_transient() && tries < FINISH_TRIES => {
                     tokio::time::sleep(jittered(POLL / 4 * tries)).await;
                     tries += 1;
                 }

@@ -107,13 +107,13 @@ pub enum AdminError {
 
 impl AdminError {
     /// Whether the same command may succeed later, without anybody mending something.
-    pub fn passes(&self) -> bool {
-        matches!(self, Self::Store(error) if error.passes())
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_transient())
     }
 
     /// What the process ends with.
     pub fn exit_code(&self) -> ExitCode {
-        exit::after_failure(self.passes())
+        exit::after_failure(self.is_transient())
     }
 }
 
