@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::access::authenticator::AuthError;
-use crate::domain::access::new_api_key::InvalidKeyTerms;
+use crate::domain::access::new_api_key::InvalidNewApiKey;
 use crate::domain::access::tenant_name::InvalidTenantName;
 use crate::domain::memory::agent_id::InvalidAgentId;
 use crate::domain::memory::glob::InvalidGlob;
@@ -215,8 +215,8 @@ impl From<InvalidValue> for ApiError {
     }
 }
 
-impl From<InvalidKeyTerms> for ApiError {
-    fn from(error: InvalidKeyTerms) -> Self {
+impl From<InvalidNewApiKey> for ApiError {
+    fn from(error: InvalidNewApiKey) -> Self {
         Self::new(Code::ValidationError, error.to_string())
     }
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::output::Table;
 use super::{AdminError, must_exist, open};
 use crate::domain::access::api_key::{ApiKey, KeyId, KeyState};
-use crate::domain::access::new_api_key::KeyTerms;
+use crate::domain::access::new_api_key::NewApiKey;
 use crate::domain::access::scope::Scope;
 use crate::domain::{DEFAULT_TENANT, TenantId, rfc3339};
 use crate::store::access::api_keys::{self, ListedKey};
@@ -73,10 +73,10 @@ pub async fn create_key(
 ) -> Result<ApiKey, AdminError> {
     let scopes = (!wanted.scopes.is_empty()).then_some(wanted.scopes.as_slice());
     let now = Timestamp::now();
-    let terms = KeyTerms::new(&wanted.label, scopes, wanted.expires_in_seconds, now)?;
+    let new_key = NewApiKey::new(&wanted.label, scopes, wanted.expires_in_seconds, now)?;
     let key = ApiKey::generate();
     let tenant = wanted.tenant();
-    if api_keys::insert(&mut open(address).await?, &key, tenant, &terms).await? {
+    if api_keys::insert(&mut open(address).await?, &key, tenant, &new_key).await? {
         Ok(key)
     } else {
         Err(AdminError::NoTenant(tenant.0))

@@ -19,7 +19,7 @@ use self::embeddings::EmbeddingsCommand;
 use self::output::Output;
 use crate::domain::TenantId;
 use crate::domain::access::api_key::{MalformedKey, MalformedKeyId};
-use crate::domain::access::new_api_key::InvalidKeyTerms;
+use crate::domain::access::new_api_key::InvalidNewApiKey;
 use crate::domain::access::tenant_name::InvalidTenantName;
 use crate::runtime::exit;
 use crate::settings::{DatabaseSettings, SettingsError};
@@ -78,7 +78,7 @@ pub enum AdminError {
     Schema(#[from] SchemaMismatch),
     /// No key can be made on such terms.
     #[error(transparent)]
-    Terms(#[from] InvalidKeyTerms),
+    NewKey(#[from] InvalidNewApiKey),
     /// No tenant can have such a name.
     #[error(transparent)]
     TenantName(#[from] InvalidTenantName),

@@ -9,7 +9,7 @@ pub const MAX_LABEL_CHARS: usize = 200;
 
 /// The terms of a key that is to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyTerms {
+pub struct NewApiKey {
     label: String,
     scopes: Scopes,
     expires_at: Option<Timestamp>,
@@ -17,7 +17,7 @@ pub struct KeyTerms {
 
 /// Why no key can be made on such terms.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum InvalidKeyTerms {
+pub enum InvalidNewApiKey {
     /// The label cannot be stored.
     #[error("label must have at most {MAX_LABEL_CHARS} characters and no NUL")]
     Label,
@@ -32,7 +32,7 @@ pub enum InvalidKeyTerms {
     Expiry(i64),
 }
 
-impl KeyTerms {
+impl NewApiKey {
     /// Checks the terms. `scopes`: their names, [`DEFAULT_SCOPES`] when `None`. `expires_in_seconds`: counted from `now`,
     /// never when `None`.
     pub fn new(
@@ -40,13 +40,13 @@ impl KeyTerms {
         scopes: Option<&[String]>,
         expires_in_seconds: Option<i64>,
         now: Timestamp,
-    ) -> Result<Self, InvalidKeyTerms> {
+    ) -> Result<Self, InvalidNewApiKey> {
         if label.chars().count() > MAX_LABEL_CHARS || label.contains('\0') {
-            return Err(InvalidKeyTerms::Label);
+            return Err(InvalidNewApiKey::Label);
         }
         let scopes = match scopes {
             None => DEFAULT_SCOPES.into_iter().collect(),
-            Some([]) => return Err(InvalidKeyTerms::NoScope),
+            Some([]) => return Err(InvalidNewApiKey::NoScope),
             Some(names) => {
                 names.iter().map(|name| name.parse::<Scope>()).collect::<Result<_, _>>()?
             }
@@ -71,11 +71,11 @@ impl KeyTerms {
     }
 }
 
-fn expiry(seconds: i64, now: Timestamp) -> Result<Timestamp, InvalidKeyTerms> {
+fn expiry(seconds: i64, now: Timestamp) -> Result<Timestamp, InvalidNewApiKey> {
     (seconds > 0)
         .then(|| now.checked_add(SignedDuration::from_secs(seconds)).ok())
         .flatten()
-        .ok_or(InvalidKeyTerms::Expiry(seconds))
+        .ok_or(InvalidNewApiKey::Expiry(seconds))
 }
 
 #[cfg(test)]
@@ -84,30 +84,30 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
-    fn scopes(names: &[&str]) -> Result<KeyTerms, InvalidKeyTerms> {
+    fn scopes(names: &[&str]) -> Result<NewApiKey, InvalidNewApiKey> {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        KeyTerms::new("", Some(&names), None, NOW)
+        NewApiKey::new("", Some(&names), None, NOW)
     }
 
     #[test]
     fn what_is_left_out_has_a_default() {
-        let terms = KeyTerms::new("ci", None, None, NOW).unwrap();
-        assert_eq!(terms.scopes(), DEFAULT_SCOPES.into_iter().collect());
-        assert_eq!((terms.label(), terms.expires_at()), ("ci", None));
+        let new_key = NewApiKey::new("ci", None, None, NOW).unwrap();
+        assert_eq!(new_key.scopes(), DEFAULT_SCOPES.into_iter().collect());
+        assert_eq!((new_key.label(), new_key.expires_at()), ("ci", None));
     }
 
     #[test]
     fn terms_that_cannot_be_are_refused() {
-        assert_eq!(scopes(&[]), Err(InvalidKeyTerms::NoScope));
-        assert!(matches!(scopes(&["admin", "write"]), Err(InvalidKeyTerms::Scope(_))));
-        let expiring = |seconds| KeyTerms::new("", None, Some(seconds), NOW);
+        assert_eq!(scopes(&[]), Err(InvalidNewApiKey::NoScope));
+        assert!(matches!(scopes(&["admin", "write"]), Err(InvalidNewApiKey::Scope(_))));
+        let expiring = |seconds| NewApiKey::new("", None, Some(seconds), NOW);
         assert_eq!(expiring(60).unwrap().expires_at(), Timestamp::from_second(60).ok());
         for seconds in [0, -1, i64::MAX] {
-            assert_eq!(expiring(seconds), Err(InvalidKeyTerms::Expiry(seconds)));
+            assert_eq!(expiring(seconds), Err(InvalidNewApiKey::Expiry(seconds)));
         }
-        let label = |text: &str| KeyTerms::new(text, None, None, NOW).map(drop);
+        let label = |text: &str| NewApiKey::new(text, None, None, NOW).map(drop);
         assert_eq!(label(&"é".repeat(MAX_LABEL_CHARS)), Ok(()));
-        assert_eq!(label(&"x".repeat(201)), Err(InvalidKeyTerms::Label));
-        assert_eq!(label("a\0"), Err(InvalidKeyTerms::Label));
+        assert_eq!(label(&"x".repeat(201)), Err(InvalidNewApiKey::Label));
+        assert_eq!(label("a\0"), Err(InvalidNewApiKey::Label));
     }
 }

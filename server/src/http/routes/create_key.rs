@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::domain::access::api_key::ApiKey;
-use crate::domain::access::new_api_key::KeyTerms;
+use crate::domain::access::new_api_key::NewApiKey;
 use crate::http::App;
 use crate::http::error::{ApiError, Code};
 use crate::http::extract::Administered;
@@ -51,9 +51,9 @@ pub(crate) async fn create_key(
 ) -> Result<Answer<Response>, ApiError> {
     let Request { label, tenant_id, scopes, expires_in_seconds } = request;
     let tenant = by.tenant(tenant_id)?;
-    let terms = KeyTerms::new(&label, scopes.as_deref(), expires_in_seconds, Timestamp::now())?;
+    let new_key = NewApiKey::new(&label, scopes.as_deref(), expires_in_seconds, Timestamp::now())?;
     let key = ApiKey::generate();
-    if !api_keys::insert(&app.pool, &key, tenant, &terms).await? {
+    if !api_keys::insert(&app.pool, &key, tenant, &new_key).await? {
         return Err(ApiError::new(Code::TenantNotFound, "tenant_id names no tenant"));
     }
     Ok(Answer(Response {

@@ -5,7 +5,7 @@ use sqlx::{PgExecutor, Row as _};
 
 use crate::domain::TenantId;
 use crate::domain::access::api_key::{ApiKey, KeyId, SecretHash};
-use crate::domain::access::new_api_key::KeyTerms;
+use crate::domain::access::new_api_key::NewApiKey;
 use crate::domain::access::scope::Scopes;
 use crate::store::StoreError;
 use crate::store::time::{from_sql, to_sql};
@@ -89,7 +89,7 @@ pub async fn insert(
     executor: impl PgExecutor<'_>,
     key: &ApiKey,
     tenant: TenantId,
-    terms: &KeyTerms,
+    new_key: &NewApiKey,
 ) -> Result<bool, StoreError> {
     let done = sqlx::query(
         "INSERT INTO api_keys (id, tenant_id, secret_hash, scopes, label, expires_at)
@@ -98,9 +98,9 @@ pub async fn insert(
     .bind(key.id().as_str())
     .bind(tenant.0)
     .bind(key.secret_hash().as_bytes())
-    .bind(terms.scopes().names())
-    .bind(terms.label())
-    .bind(to_sql(terms.expires_at()))
+    .bind(new_key.scopes().names())
+    .bind(new_key.label())
+    .bind(to_sql(new_key.expires_at()))
     .execute(executor)
     .await?;
     Ok(done.rows_affected() == 1)
