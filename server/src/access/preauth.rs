@@ -15,7 +15,7 @@ use moka::policy::EvictionPolicy;
 use crate::domain::access::api_key::KeyId;
 use crate::domain::access::client::ClientNetwork;
 use crate::domain::access::lockout::{self, Guesses};
-use crate::domain::access::rate_limit::{MinuteCount, PerMinute, Standing};
+use crate::domain::access::rate_limit::{MinuteCount, PerMinute, RateLimitStatus};
 
 /// Clients that are kept, and clients with keys that they guess at; the least recently seen go first.
 const REMEMBERED: u64 = 100_000;
@@ -66,7 +66,7 @@ impl Preauth {
         &self,
         client: ClientNetwork,
         guessed_at: Option<KeyId>,
-    ) -> (Verdict, Option<Standing>) {
+    ) -> (Verdict, Option<RateLimitStatus>) {
         let lockout = match guessed_at {
             Some(key) => self.guessed(client, key).await,
             None => None,
@@ -74,8 +74,8 @@ impl Preauth {
         let verdict = lockout.map_or(Verdict::Unauthorized, |rest| Verdict::LockedOut { rest });
         let Some(limit) = self.limit else { return (verdict, None) };
         let counter = self.failures.get_with(client, async { Arc::default() }).await;
-        let (standing, within) = locked(&counter).count(limit, Timestamp::now());
-        (if within { verdict } else { Verdict::TooMany }, Some(standing))
+        let (status, within) = locked(&counter).count(limit, Timestamp::now());
+        (if within { verdict } else { Verdict::TooMany }, Some(status))
     }
 
     /// Whether `client` has used up its failures of this minute.
@@ -110,8 +110,8 @@ mod tests {
     async fn failures_are_counted_a_client() {
         let preauth = Preauth::new(PerMinute::new(2));
         let failed = async |address| preauth.failed(client(address), None).await;
-        let (verdict, standing) = failed("192.0.2.1").await;
-        assert_eq!((verdict, standing.unwrap().remaining), (Verdict::Unauthorized, 1));
+        let (verdict, status) = failed("192.0.2.1").await;
+        assert_eq!((verdict, status.unwrap().remaining), (Verdict::Unauthorized, 1));
         assert!(!preauth.is_suspect(client("192.0.2.1")).await);
         failed("192.0.2.1").await;
         assert!(preauth.is_suspect(client("192.0.2.1")).await);

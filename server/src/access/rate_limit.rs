@@ -8,7 +8,7 @@ use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 
 use crate::domain::access::api_key::KeyId;
-use crate::domain::access::rate_limit::{Limited, PerMinute, Standing, Take};
+use crate::domain::access::rate_limit::{Limited, PerMinute, RateLimitStatus, Take};
 use crate::group_commit::BatchError;
 use crate::group_commit::leases::{Bucket, Leaser};
 use crate::group_commit::queue::Queue;
@@ -21,7 +21,7 @@ const REMEMBERED: u64 = 100_000;
 pub enum Refused {
     /// The key has used up its minute.
     #[error("the limit of {} requests a minute is used up", .0.limit)]
-    UsedUp(Standing),
+    UsedUp(RateLimitStatus),
     /// Nobody knows: tokens cannot be leased.
     #[error(transparent)]
     Unknown(#[from] BatchError),
@@ -53,15 +53,15 @@ impl RateLimiter {
     }
 
     /// Takes a token of `key`.
-    pub async fn admit(&self, key: KeyId) -> Result<Standing, Refused> {
+    pub async fn admit(&self, key: KeyId) -> Result<RateLimitStatus, Refused> {
         let bucket = match self.buckets.get(&key).await {
             Some(bucket) => bucket,
             None => self.buckets.get_with(key, async { self.bucket(key) }).await,
         };
         loop {
             match bucket.take() {
-                Take::Token(standing) => return Ok(standing),
-                Take::UsedUp(standing) => return Err(Refused::UsedUp(standing)),
+                Take::Token(status) => return Ok(status),
+                Take::UsedUp(status) => return Err(Refused::UsedUp(status)),
                 Take::Empty => self.leases.submit(bucket.clone()).await?,
             }
         }

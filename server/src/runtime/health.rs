@@ -148,9 +148,10 @@ fn same_cause(a: &NotReady, b: &NotReady) -> bool {
 /// A loss that goes on began when it began.
 fn keep_since(before: &Result<(), NotReady>, now: Result<(), NotReady>) -> Result<(), NotReady> {
     match (before, now) {
-        (Err(NotReady::Database { since, .. }), Err(NotReady::Database { endpoint, cause, .. })) => {
-            Err(NotReady::Database { endpoint, since: *since, cause })
-        }
+        (
+            Err(NotReady::Database { since, .. }),
+            Err(NotReady::Database { endpoint, cause, .. }),
+        ) => Err(NotReady::Database { endpoint, since: *since, cause }),
         (_, now) => now,
     }
 }

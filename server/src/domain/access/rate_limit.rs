@@ -56,7 +56,7 @@ impl PerMinute {
 
 /// How a client stands with a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
+pub struct RateLimitStatus {
     /// Requests a minute.
     pub limit: u32,
     /// Requests that are left. With several replicas at most so many: another may hold some of them.
@@ -82,9 +82,9 @@ pub struct Lease {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Take {
     /// A token.
-    Token(Standing),
+    Token(RateLimitStatus),
     /// None, and none can be leased before the minute ends.
-    UsedUp(Standing),
+    UsedUp(RateLimitStatus),
     /// None here; a lease may bring some.
     Empty,
 }
@@ -110,12 +110,12 @@ impl Tokens {
             return Take::Empty;
         }
         self.left = self.left.saturating_sub(1);
-        let standing = Standing {
+        let status = RateLimitStatus {
             limit: limit.get(),
             remaining: self.left.saturating_add(self.unleased),
             reset_seconds: whole_seconds(rest),
         };
-        if used_up { Take::UsedUp(standing) } else { Take::Token(standing) }
+        if used_up { Take::UsedUp(status) } else { Take::Token(status) }
     }
 
     /// How many tokens must be leased for `waiting` requests to find one each; none where nothing is left to be leased.
@@ -153,16 +153,16 @@ pub struct MinuteCount {
 
 impl MinuteCount {
     /// Counts one more at `now`; says how that stands, and whether it is within the limit.
-    pub fn count(&mut self, limit: PerMinute, now: jiff::Timestamp) -> (Standing, bool) {
+    pub fn count(&mut self, limit: PerMinute, now: jiff::Timestamp) -> (RateLimitStatus, bool) {
         self.begin(now);
         let within = self.count < limit.get();
         self.count = self.count.saturating_add(1);
-        let standing = Standing {
+        let status = RateLimitStatus {
             limit: limit.get(),
             remaining: limit.get().saturating_sub(self.count),
             reset_seconds: u32::try_from(60 - now.as_second().rem_euclid(60)).unwrap_or(60),
         };
-        (standing, within)
+        (status, within)
     }
 
     /// Whether the limit is used up at `now`.
@@ -189,7 +189,7 @@ mod tests {
 
     fn remaining(take: Take) -> u32 {
         match take {
-            Take::Token(standing) => standing.remaining,
+            Take::Token(status) => status.remaining,
             other => panic!("no token: {other:?}"),
         }
     }
@@ -202,13 +202,13 @@ mod tests {
         tokens.add(lease(7, 2, 18), now);
         assert_eq!(
             tokens.take(limit, now),
-            Take::Token(Standing { limit: 20, remaining: 19, reset_seconds: 2 })
+            Take::Token(RateLimitStatus { limit: 20, remaining: 19, reset_seconds: 2 })
         );
         tokens.add(lease(7, 2, 0), now);
         assert_eq!(remaining(tokens.take(limit, now)), 2, "tokens of one minute add up");
         assert_eq!(remaining(tokens.take(limit, now)), 1);
         assert_eq!(remaining(tokens.take(limit, now)), 0);
-        let used_up = Take::UsedUp(Standing { limit: 20, remaining: 0, reset_seconds: 2 });
+        let used_up = Take::UsedUp(RateLimitStatus { limit: 20, remaining: 0, reset_seconds: 2 });
         assert_eq!(tokens.take(limit, now), used_up);
         assert_eq!(tokens.take(limit, now + Duration::from_secs(2)), Take::Empty, "a new minute");
         tokens.add(lease(7, 5, 3), now);
@@ -236,13 +236,14 @@ mod tests {
         let limit = PerMinute::new(2).unwrap();
         let at = |second| jiff::Timestamp::from_second(second).unwrap();
         let mut count = MinuteCount::default();
-        let standing = |remaining, reset_seconds| Standing { limit: 2, remaining, reset_seconds };
-        assert_eq!(count.count(limit, at(61)), (standing(1, 59), true));
+        let status =
+            |remaining, reset_seconds| RateLimitStatus { limit: 2, remaining, reset_seconds };
+        assert_eq!(count.count(limit, at(61)), (status(1, 59), true));
         assert!(!count.is_used_up(limit, at(61)));
-        assert_eq!(count.count(limit, at(119)), (standing(0, 1), true));
+        assert_eq!(count.count(limit, at(119)), (status(0, 1), true));
         assert!(count.is_used_up(limit, at(119)));
-        assert_eq!(count.count(limit, at(119)), (standing(0, 1), false));
+        assert_eq!(count.count(limit, at(119)), (status(0, 1), false));
         assert!(!count.is_used_up(limit, at(120)));
-        assert_eq!(count.count(limit, at(120)), (standing(1, 60), true));
+        assert_eq!(count.count(limit, at(120)), (status(1, 60), true));
     }
 }

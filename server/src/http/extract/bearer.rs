@@ -60,24 +60,24 @@ async fn take_token(
     app: &App,
 ) -> Result<(), ApiError> {
     let Some(limiter) = limiter else { return Ok(()) };
-    let (standing, refusal) = match limiter.admit(caller.key).await {
-        Ok(standing) => (standing, None),
-        Err(Refused::UsedUp(standing)) => {
+    let (status, refusal) = match limiter.admit(caller.key).await {
+        Ok(status) => (status, None),
+        Err(Refused::UsedUp(status)) => {
             app.metrics.rate_limit_denial(limiter.limited().as_str());
             let sentence = format!(
                 "this key has used up its {} {} of this minute; try again in {} s, or ask an operator to raise {}",
-                standing.limit,
+                status.limit,
                 limiter.limited().as_str(),
-                standing.reset_seconds,
+                status.reset_seconds,
                 limiter.limited().setting(),
             );
             let refusal = ApiError::new(Code::RateLimitExceeded, sentence);
-            (standing, Some(refusal.retry_after(standing.reset_seconds)))
+            (status, Some(refusal.retry_after(status.reset_seconds)))
         }
         Err(Refused::Unknown(error)) => return Err(error.into()),
     };
     if let Some(noted) = parts.extensions.get::<Noted>() {
-        noted.key_limit(standing);
+        noted.key_limit(status);
     }
     refusal.map_or(Ok(()), Err)
 }

@@ -34,15 +34,15 @@ pub async fn refuse(
     guessed_at: Option<KeyId>,
     unauthorized: ApiError,
 ) -> ApiError {
-    let (verdict, standing) = app.preauth.failed(client(parts, app), guessed_at).await;
-    if let (Some(noted), Some(standing)) = (parts.extensions.get::<Noted>(), standing) {
-        noted.preauth(standing);
+    let (verdict, status) = app.preauth.failed(client(parts, app), guessed_at).await;
+    if let (Some(noted), Some(status)) = (parts.extensions.get::<Noted>(), status) {
+        noted.preauth(status);
     }
     match verdict {
         Verdict::Unauthorized => unauthorized,
         Verdict::TooMany => {
             app.metrics.rate_limit_denial("preauth");
-            let seconds = standing.map_or(60, |standing| standing.reset_seconds);
+            let seconds = status.map_or(60, |status| status.reset_seconds);
             let sentence = format!(
                 "too many requests without a valid key came from this address within this minute; try again in {seconds} s with a valid key, which is never refused for this"
             );

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use uuid::Uuid;
 
 use crate::domain::TenantId;
-use crate::domain::access::rate_limit::Standing;
+use crate::domain::access::rate_limit::RateLimitStatus;
 use crate::http::error::{ApiError, Code};
 use crate::http::response::rate_headers;
 use crate::listen::Connection;
@@ -28,8 +28,8 @@ pub struct Noted(Arc<Mutex<Notes>>);
 #[derive(Debug, Clone, Copy, Default)]
 struct Notes {
     tenant: Option<TenantId>,
-    key_limit: Option<Standing>,
-    preauth: Option<Standing>,
+    key_limit: Option<RateLimitStatus>,
+    preauth: Option<RateLimitStatus>,
 }
 
 impl Noted {
@@ -39,15 +39,15 @@ impl Noted {
     }
 
     /// Notes how the key stands with a limit; of several the one that leaves fewest requests counts.
-    pub fn key_limit(&self, standing: Standing) {
+    pub fn key_limit(&self, status: RateLimitStatus) {
         let mut notes = self.notes();
-        let strictest = notes.key_limit.filter(|before| before.remaining <= standing.remaining);
-        notes.key_limit = Some(strictest.unwrap_or(standing));
+        let strictest = notes.key_limit.filter(|before| before.remaining <= status.remaining);
+        notes.key_limit = Some(strictest.unwrap_or(status));
     }
 
     /// Notes how the client of a request without a valid key stands.
-    pub fn preauth(&self, standing: Standing) {
-        self.notes().preauth = Some(standing);
+    pub fn preauth(&self, status: RateLimitStatus) {
+        self.notes().preauth = Some(status);
     }
 
     fn notes(&self) -> MutexGuard<'_, Notes> {
@@ -97,11 +97,11 @@ pub async fn observe(State(metrics): State<Metrics>, mut request: Request, next:
         responseTime = (took.as_secs_f64() * 1_000_000.0).round() / 1000.0,
     );
     response.headers_mut().insert(REQUEST_ID, request_id);
-    if let Some(standing) = key_limit {
-        rate_headers::insert(response.headers_mut(), &rate_headers::KEY, standing);
+    if let Some(status) = key_limit {
+        rate_headers::insert(response.headers_mut(), &rate_headers::KEY, status);
     }
-    if let Some(standing) = preauth {
-        rate_headers::insert(response.headers_mut(), &rate_headers::PREAUTH, standing);
+    if let Some(status) = preauth {
+        rate_headers::insert(response.headers_mut(), &rate_headers::PREAUTH, status);
     }
     response
 }
@@ -149,11 +149,11 @@ mod tests {
 
     #[test]
     fn of_several_limits_the_one_that_leaves_fewest_requests_is_told() {
-        let standing = |remaining| Standing { limit: 9, remaining, reset_seconds: 1 };
+        let status = |remaining| RateLimitStatus { limit: 9, remaining, reset_seconds: 1 };
         for order in [[7, 3], [3, 7]] {
             let noted = Noted::default();
-            order.into_iter().for_each(|remaining| noted.key_limit(standing(remaining)));
-            assert_eq!(noted.notes().key_limit, Some(standing(3)));
+            order.into_iter().for_each(|remaining| noted.key_limit(status(remaining)));
+            assert_eq!(noted.notes().key_limit, Some(status(3)));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderMap, HeaderName};
 
-use crate::domain::access::rate_limit::Standing;
+use crate::domain::access::rate_limit::RateLimitStatus;
 
 /// The names of limit, remaining requests, and seconds until the minute ends.
 pub(crate) type Names = [HeaderName; 3];
@@ -20,8 +20,8 @@ pub(crate) const PREAUTH: Names = [
     HeaderName::from_static("x-preauth-ratelimit-reset"),
 ];
 
-pub(crate) fn insert(headers: &mut HeaderMap, names: &Names, standing: Standing) {
-    let values = [standing.limit, standing.remaining, standing.reset_seconds];
+pub(crate) fn insert(headers: &mut HeaderMap, names: &Names, status: RateLimitStatus) {
+    let values = [status.limit, status.remaining, status.reset_seconds];
     for (name, value) in names.iter().zip(values) {
         headers.insert(name.clone(), value.into());
     }
