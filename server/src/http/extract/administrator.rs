@@ -60,7 +60,7 @@ impl Administrator {
 /// A request of an administrator. The bootstrap token comes in the body's field `token`, or as the bearer like a key; a
 /// token in the body decides alone, since clients may send a key of theirs with every request.
 #[derive(Debug)]
-pub struct Administered<T> {
+pub struct AdminRequest<T> {
     /// Who asks.
     pub by: Administrator,
     /// For what.
@@ -72,7 +72,7 @@ struct Token {
     token: Option<String>,
 }
 
-impl<T: DeserializeOwned> FromRequest<App> for Administered<T> {
+impl<T: DeserializeOwned> FromRequest<App> for AdminRequest<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {

@@ -14,7 +14,7 @@ use crate::domain::TenantId;
 use crate::domain::access::scope::Scope;
 use crate::http::App;
 use crate::http::error::{ApiError, Code};
-use crate::http::middleware::observe::Noted;
+use crate::http::middleware::observe::RequestContext;
 
 /// A caller with a valid key, whatever it may do, and a token of the key's requests.
 #[derive(Debug, Clone, Copy)]
@@ -26,8 +26,8 @@ impl FromRequestParts<App> for Bearer {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         app.health.schema()?;
         let caller = authenticate(parts, app).await?;
-        if let Some(noted) = parts.extensions.get::<Noted>() {
-            noted.tenant(caller.tenant);
+        if let Some(context) = parts.extensions.get::<RequestContext>() {
+            context.tenant(caller.tenant);
         }
         take_token(app.requests.as_ref(), caller, parts, app).await?;
         Ok(Self(caller))
@@ -76,8 +76,8 @@ async fn take_token(
         }
         Err(Refused::Unknown(error)) => return Err(error.into()),
     };
-    if let Some(noted) = parts.extensions.get::<Noted>() {
-        noted.key_limit(status);
+    if let Some(context) = parts.extensions.get::<RequestContext>() {
+        context.key_limit(status);
     }
     refusal.map_or(Ok(()), Err)
 }

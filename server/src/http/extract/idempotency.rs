@@ -12,9 +12,9 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// The request's key, where it has one.
 #[derive(Debug, Clone)]
-pub struct Repeatable(pub Option<IdempotencyKey>);
+pub struct IdempotencyHeader(pub Option<IdempotencyKey>);
 
-impl Repeatable {
+impl IdempotencyHeader {
     /// `change` as one that a repetition of the request does not make again.
     pub fn once(self, change: Change) -> Change {
         let idempotency = self.0.map(|key| Idempotency::of(&change, key));
@@ -22,7 +22,7 @@ impl Repeatable {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Repeatable {
+impl<S: Send + Sync> FromRequestParts<S> for IdempotencyHeader {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {

@@ -6,8 +6,8 @@ mod idempotency;
 mod json;
 mod refuse;
 
-pub use administrator::{Administered, Administrator};
+pub use administrator::{AdminRequest, Administrator};
 pub use bearer::{Bearer, MemoryReader, MemoryWriter, Searcher, bearer, token_matches};
-pub use idempotency::Repeatable;
+pub use idempotency::IdempotencyHeader;
 pub use json::{Json, MAX_BODY, object};
 pub use refuse::refuse;

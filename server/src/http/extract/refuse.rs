@@ -10,7 +10,7 @@ use crate::domain::access::client::ClientNetwork;
 use crate::domain::access::rate_limit::whole_seconds;
 use crate::http::App;
 use crate::http::error::{ApiError, Code};
-use crate::http::middleware::observe::Noted;
+use crate::http::middleware::observe::RequestContext;
 use crate::listen::Connection;
 
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
@@ -35,8 +35,8 @@ pub async fn refuse(
     unauthorized: ApiError,
 ) -> ApiError {
     let (verdict, status) = app.preauth.failed(client(parts, app), guessed_at).await;
-    if let (Some(noted), Some(status)) = (parts.extensions.get::<Noted>(), status) {
-        noted.preauth(status);
+    if let (Some(context), Some(status)) = (parts.extensions.get::<RequestContext>(), status) {
+        context.preauth(status);
     }
     match verdict {
         Verdict::Unauthorized => unauthorized,

@@ -23,34 +23,34 @@ const MAX_REQUEST_ID: usize = 128;
 
 /// What the inside of the stack lets the outside know of a request.
 #[derive(Debug, Clone, Default)]
-pub struct Noted(Arc<Mutex<Notes>>);
+pub struct RequestContext(Arc<Mutex<Fields>>);
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Notes {
+struct Fields {
     tenant: Option<TenantId>,
     key_limit: Option<RateLimitStatus>,
     preauth: Option<RateLimitStatus>,
 }
 
-impl Noted {
-    /// Notes whose request it is.
+impl RequestContext {
+    /// Fields whose request it is.
     pub fn tenant(&self, tenant: TenantId) {
-        self.notes().tenant = Some(tenant);
+        self.fields().tenant = Some(tenant);
     }
 
-    /// Notes how the key stands with a limit; of several the one that leaves fewest requests counts.
+    /// Fields how the key stands with a limit; of several the one that leaves fewest requests counts.
     pub fn key_limit(&self, status: RateLimitStatus) {
-        let mut notes = self.notes();
-        let strictest = notes.key_limit.filter(|before| before.remaining <= status.remaining);
-        notes.key_limit = Some(strictest.unwrap_or(status));
+        let mut fields = self.fields();
+        let strictest = fields.key_limit.filter(|before| before.remaining <= status.remaining);
+        fields.key_limit = Some(strictest.unwrap_or(status));
     }
 
-    /// Notes how the client of a request without a valid key stands.
+    /// Fields how the client of a request without a valid key stands.
     pub fn preauth(&self, status: RateLimitStatus) {
-        self.notes().preauth = Some(status);
+        self.fields().preauth = Some(status);
     }
 
-    fn notes(&self) -> MutexGuard<'_, Notes> {
+    fn fields(&self) -> MutexGuard<'_, Fields> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -63,14 +63,14 @@ pub async fn observe(State(metrics): State<Metrics>, mut request: Request, next:
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("unknown", MatchedPath::as_str);
     let method = request.method().clone();
-    let noted = Noted::default();
-    request.extensions_mut().insert(noted.clone());
+    let context = RequestContext::default();
+    request.extensions_mut().insert(context.clone());
 
     let within = Connection::times(request.extensions()).request;
     let answer = tokio::time::timeout(within, next.run(request)).await;
     let mut response = answer.unwrap_or_else(|_| too_late().into_response());
 
-    let Notes { tenant, key_limit, preauth } = *noted.notes();
+    let Fields { tenant, key_limit, preauth } = *context.fields();
     let id = request_id.to_str().unwrap_or_default();
     let error = response.extensions_mut().remove::<ApiError>();
     if let Some(error) = &error {
@@ -151,9 +151,9 @@ mod tests {
     fn of_several_limits_the_one_that_leaves_fewest_requests_is_told() {
         let status = |remaining| RateLimitStatus { limit: 9, remaining, reset_seconds: 1 };
         for order in [[7, 3], [3, 7]] {
-            let noted = Noted::default();
-            order.into_iter().for_each(|remaining| noted.key_limit(status(remaining)));
-            assert_eq!(noted.notes().key_limit, Some(status(3)));
+            let context = RequestContext::default();
+            order.into_iter().for_each(|remaining| context.key_limit(status(remaining)));
+            assert_eq!(context.fields().key_limit, Some(status(3)));
         }
     }
 

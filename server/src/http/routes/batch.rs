@@ -19,7 +19,7 @@ use crate::group_commit::BatchError;
 use crate::group_commit::writes::{Done, Submission};
 use crate::http::App;
 use crate::http::error::{ApiError, Code};
-use crate::http::extract::{Bearer, Json, Repeatable, object};
+use crate::http::extract::{Bearer, IdempotencyHeader, Json, object};
 use crate::http::openapi::WriteRefusals;
 use crate::http::response::raw_json;
 use crate::store::entries::get::{Found, MAX_BYTES, snapshot};
@@ -75,7 +75,7 @@ struct Operation {
 pub(crate) async fn batch(
     State(app): State<App>,
     bearer: Bearer,
-    Repeatable(key): Repeatable,
+    IdempotencyHeader(key): IdempotencyHeader,
     Json(request): Json<Request>,
 ) -> Result<Response, ApiError> {
     if key.is_some() {
@@ -126,7 +126,7 @@ fn operation(tenant: TenantId, raw: &RawValue) -> Result<Operation, ApiError> {
     };
     let key = idempotency_key.filter(|_| op != Op::Get);
     let key = key.map(|key| IdempotencyKey::parse(&key)).transpose()?;
-    Ok(Operation { op, change: Repeatable(key).once(change) })
+    Ok(Operation { op, change: IdempotencyHeader(key).once(change) })
 }
 
 fn parse<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, ApiError> {

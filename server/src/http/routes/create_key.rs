@@ -12,7 +12,7 @@ use crate::domain::access::api_key::ApiKey;
 use crate::domain::access::new_api_key::NewApiKey;
 use crate::http::App;
 use crate::http::error::{ApiError, Code};
-use crate::http::extract::Administered;
+use crate::http::extract::AdminRequest;
 use crate::http::openapi::Refusals;
 use crate::store::access::api_keys;
 
@@ -47,7 +47,7 @@ pub(crate) struct Response {
     responses((status = 200, description = "The key.", body = Response), Refusals))]
 pub(crate) async fn create_key(
     State(app): State<App>,
-    Administered { by, request }: Administered<Request>,
+    AdminRequest { by, request }: AdminRequest<Request>,
 ) -> Result<Answer<Response>, ApiError> {
     let Request { label, tenant_id, scopes, expires_in_seconds } = request;
     let tenant = by.tenant(tenant_id)?;

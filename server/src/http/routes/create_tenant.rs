@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::domain::access::tenant_name::TenantName;
 use crate::http::App;
 use crate::http::error::ApiError;
-use crate::http::extract::Administered;
+use crate::http::extract::AdminRequest;
 use crate::http::openapi::Refusals;
 use crate::store::access::tenants;
 
@@ -33,7 +33,7 @@ pub(crate) struct Response {
     responses((status = 200, description = "The tenant.", body = Response), Refusals))]
 pub(crate) async fn create_tenant(
     State(app): State<App>,
-    Administered { by, request }: Administered<Request>,
+    AdminRequest { by, request }: AdminRequest<Request>,
 ) -> Result<Answer<Response>, ApiError> {
     by.of_all()?;
     let name = TenantName::parse(&request.name)?;

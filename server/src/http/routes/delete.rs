@@ -12,7 +12,7 @@ use crate::domain::memory::change::{Action, Change, Expected, Outcome};
 use crate::domain::{TenantId, rfc3339};
 use crate::http::App;
 use crate::http::error::ApiError;
-use crate::http::extract::{Json, MemoryWriter, Repeatable};
+use crate::http::extract::{IdempotencyHeader, Json, MemoryWriter};
 use crate::http::openapi::WriteRefusals;
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -50,7 +50,7 @@ pub(crate) struct Response {
 pub(crate) async fn delete(
     State(app): State<App>,
     MemoryWriter(tenant): MemoryWriter,
-    repeatable: Repeatable,
+    repeatable: IdempotencyHeader,
     Json(request): Json<Request>,
 ) -> Result<Answer<Response>, ApiError> {
     let change = repeatable.once(request.change(tenant)?);

@@ -16,7 +16,7 @@ use crate::domain::search::lexical_text::LexicalText;
 use crate::domain::{TenantId, rfc3339};
 use crate::http::App;
 use crate::http::error::{ApiError, Code};
-use crate::http::extract::{Json, MemoryWriter, Repeatable};
+use crate::http::extract::{IdempotencyHeader, Json, MemoryWriter};
 use crate::http::openapi::WriteRefusals;
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -68,7 +68,7 @@ pub(crate) struct Response {
 pub(crate) async fn put(
     State(app): State<App>,
     MemoryWriter(tenant): MemoryWriter,
-    repeatable: Repeatable,
+    repeatable: IdempotencyHeader,
     Json(request): Json<Request>,
 ) -> Result<Answer<Response>, ApiError> {
     let change = repeatable.once(request.change(tenant)?);

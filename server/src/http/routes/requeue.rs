@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::page;
 use crate::http::App;
 use crate::http::error::{ApiError, Code};
-use crate::http::extract::Administered;
+use crate::http::extract::AdminRequest;
 use crate::http::openapi::Refusals;
 use crate::store::embeddings::jobs;
 
@@ -37,7 +37,7 @@ pub(crate) struct Response {
     responses((status = 200, description = "Done.", body = Response), Refusals))]
 pub(crate) async fn requeue(
     State(app): State<App>,
-    Administered { by, request }: Administered<Request>,
+    AdminRequest { by, request }: AdminRequest<Request>,
 ) -> Result<Answer<Response>, ApiError> {
     if request.status != "failed" {
         let given: String = request.status.chars().take(80).collect();
