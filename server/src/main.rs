@@ -9,11 +9,10 @@ use agentfs_contract::setting;
 use agentfs_server::commands::admin;
 use agentfs_server::commands::dev::DevCommand;
 use agentfs_server::commands::migrate;
-use agentfs_server::commands::migrate::leave_last_words;
 use agentfs_server::commands::serve;
 use agentfs_server::listen;
 use agentfs_server::recovery::{BackupArgs, BackupError, back_up};
-use agentfs_server::runtime::logging;
+use agentfs_server::runtime::{exit, logging};
 use agentfs_server::settings::{DatabaseSettings, LogFormat, LogSettings, Settings};
 use agentfs_server::worker;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -151,7 +150,7 @@ async fn run_migrate() -> ExitCode {
 
 /// A failure that Kubernetes tells of as well.
 fn failed_for_all_to_see(error: &impl Display, code: ExitCode) -> ExitCode {
-    leave_last_words(&error.to_string());
+    exit::write_termination_message(&error.to_string());
     failed(error);
     code
 }

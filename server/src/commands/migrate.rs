@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use agentfs_contract::termination;
 use secrecy::SecretString;
 
 use crate::commands::admin::{self, AdminError};
@@ -58,15 +57,4 @@ pub async fn migrate(
         admin::keep_admin_key(address, key).await?;
     }
     Ok(report)
-}
-
-/// Leaves `sentence` where Kubernetes reads a container's last words; elsewhere there is no such file, and that is fine.
-pub fn leave_last_words(sentence: &str) {
-    let file =
-        std::env::var_os("AGENTFS_TERMINATION_LOG").unwrap_or_else(|| termination::FILE.into());
-    if std::path::Path::new(&file).exists()
-        && let Err(error) = std::fs::write(&file, sentence)
-    {
-        tracing::warn!("termination message not written: {error}");
-    }
 }

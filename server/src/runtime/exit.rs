@@ -1,10 +1,23 @@
-//! What processes end with.
+//! Exit codes and termination messages: what Kubernetes and people learn of an ended process.
 
 use std::process::ExitCode;
 
 use agentfs_contract::exit_code::TRY_AGAIN;
+use agentfs_contract::termination;
 
 /// 75 where the same command may succeed later, 1 where somebody has to mend something.
 pub fn after_failure(is_transient: bool) -> ExitCode {
     if is_transient { TRY_AGAIN.into() } else { ExitCode::FAILURE }
+}
+
+/// Writes `sentence` to the file where Kubernetes reads a container's termination message; elsewhere there is no such file, and
+/// that is fine.
+pub fn write_termination_message(sentence: &str) {
+    let file =
+        std::env::var_os("AGENTFS_TERMINATION_LOG").unwrap_or_else(|| termination::FILE.into());
+    if std::path::Path::new(&file).exists()
+        && let Err(error) = std::fs::write(&file, sentence)
+    {
+        tracing::warn!("termination message not written: {error}");
+    }
 }
