@@ -44,9 +44,9 @@ SELECT x.ctid::text AS version, latest.ctid::text AS head, coalesce(head.latest_
           FOR UPDATE SKIP LOCKED) latest ON true";
 
 /// The rows are locked, so they stay where they were found.
-const BURY_HEADS: &str =
+const TOMBSTONE_HEADS: &str =
     "UPDATE entries SET deleted_at = expires_at WHERE ctid = ANY ($1::text[]::tid[])";
-const BURY_VERSIONS: &str = "
+const TOMBSTONE_VERSIONS: &str = "
 UPDATE entry_versions SET value = NULL, deleted_at = expires_at WHERE ctid = ANY ($1::text[]::tid[])";
 
 /// Turns a batch of expired versions into tombstones as of their expiry.
@@ -63,8 +63,8 @@ pub async fn expired(pool: &PgPool) -> Result<Batch, StoreError> {
     }
     let batch = Batch { seen: rows.len(), swept: versions.len() };
     if batch.swept > 0 {
-        sqlx::query(BURY_HEADS).bind(heads).execute(&mut *transaction).await?;
-        sqlx::query(BURY_VERSIONS).bind(versions).execute(&mut *transaction).await?;
+        sqlx::query(TOMBSTONE_HEADS).bind(heads).execute(&mut *transaction).await?;
+        sqlx::query(TOMBSTONE_VERSIONS).bind(versions).execute(&mut *transaction).await?;
         transaction.commit().await?;
     }
     Ok(batch)

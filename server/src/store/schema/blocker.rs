@@ -5,7 +5,7 @@ use sqlx::postgres::PgConnection;
 
 /// Something that somebody else has to install or allow.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Obstacle {
+pub enum Blocker {
     /// Our role may not create tables.
     #[error(
         "the role {role} may not create tables in the database {database}: run ALTER DATABASE {database} OWNER TO {role}; as a \
@@ -70,7 +70,7 @@ struct Circumstances {
     found: Option<String>,
 }
 
-impl Obstacle {
+impl Blocker {
     /// What is behind the failure of `migration` with the SQLSTATE `code`, where it is something of the kind.
     pub(super) async fn behind(
         code: &str,

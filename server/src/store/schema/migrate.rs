@@ -8,9 +8,9 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor as _};
 use tokio::time::Instant;
 
-use super::blocker::Obstacle;
+use super::blocker::Blocker;
 use super::guard::Guard;
-use super::{left_overs, read};
+use super::{invalid_indexes, read};
 use crate::store::StoreError;
 use crate::store::connection::address::DatabaseAddress;
 
@@ -40,7 +40,7 @@ pub enum MigrationError {
         PATIENCE.as_secs() / 60,
         held_by(.holder.as_deref())
     )]
-    Blocked {
+    LockTimeout {
         /// The migration's number.
         version: i64,
         /// The session that held a lock when it was last looked.
@@ -48,7 +48,7 @@ pub enum MigrationError {
     },
     /// Something that AgentFS needs and that somebody else has to install or allow.
     #[error(transparent)]
-    Obstacle(#[from] Obstacle),
+    Blocker(#[from] Blocker),
     /// A migration cannot be applied.
     #[error("migration failed: {0}")]
     Failed(#[source] MigrateError),
@@ -79,7 +79,7 @@ pub async fn apply(
     take_turn(&mut connection).await?;
     let before = applied(&mut connection).await?;
     keep_utc(&mut connection).await?;
-    left_overs::drop_invalid_indexes(&mut connection).await.map_err(StoreError::from)?;
+    invalid_indexes::drop_all(&mut connection).await.map_err(StoreError::from)?;
     let mut migrator = Migrator { locking: false, ..Migrator::DEFAULT };
     migrator.migrations.clone_from(&migrations.migrations);
     // A newer program may have migrated already: its migrations are none of our business.
@@ -132,7 +132,7 @@ async fn apply_one(
         }
         let holder = guard.last_holder();
         if Instant::now() + pause > deadline {
-            return Err(MigrationError::Blocked { version, holder });
+            return Err(MigrationError::LockTimeout { version, holder });
         }
         tracing::info!(
             "migration {version} has to wait{}; it is tried again in {} s",
@@ -155,7 +155,7 @@ async fn attempt(
         // it by lock_timeout would leave an invalid index behind, each time.
         connection.execute("SET lock_timeout = 0").await?;
         // IF NOT EXISTS would take what an earlier attempt has left for the index.
-        left_overs::drop_invalid_indexes(connection).await?;
+        invalid_indexes::drop_all(connection).await?;
     } else {
         connection.execute("SET lock_timeout = '2s'").await?;
     }
@@ -180,9 +180,9 @@ async fn explained(
     connection: &mut PgConnection,
 ) -> MigrationError {
     let code = sqlstate(&error).unwrap_or_default();
-    match (Obstacle::behind(&code, migration, connection).await, error) {
-        (Ok(Some(obstacle)), _) => obstacle.into(),
-        // Where the look for an obstacle failed too, the first error tells more.
+    match (Blocker::behind(&code, migration, connection).await, error) {
+        (Ok(Some(blocker)), _) => blocker.into(),
+        // Where the look for an blocker failed too, the first error tells more.
         (_, MigrateError::Execute(e)) => MigrationError::Store(e.into()),
         (_, other) => MigrationError::Failed(other),
     }

@@ -2,10 +2,10 @@
 
 mod blocker;
 mod guard;
-mod left_overs;
+mod invalid_indexes;
 mod migrate;
 
-pub use blocker::Obstacle;
+pub use blocker::Blocker;
 pub use migrate::{MigrationError, MigrationReport, apply, migrate};
 
 use sqlx::PgExecutor;

@@ -14,7 +14,7 @@ SELECT i.indexrelid::regclass::text
    AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid)";
 
 /// Drops the invalid indexes of our tables, without making anybody wait.
-pub(super) async fn drop_invalid_indexes(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+pub(super) async fn drop_all(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let names: Vec<String> =
         sqlx::query_scalar(INVALID).bind(TABLES.as_slice()).fetch_all(&mut *connection).await?;
     for name in names {
