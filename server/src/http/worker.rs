@@ -17,14 +17,14 @@ use crate::runtime::metrics::Metrics;
 use crate::settings::MetricsAccess;
 
 #[derive(Clone)]
-struct Worker {
+struct WorkerState {
     health: Health,
     metrics: Metrics,
     token: Option<SecretString>,
 }
 
-impl FromRef<Worker> for Health {
-    fn from_ref(worker: &Worker) -> Self {
+impl FromRef<WorkerState> for Health {
+    fn from_ref(worker: &WorkerState) -> Self {
         worker.health.clone()
     }
 }
@@ -42,10 +42,13 @@ pub fn worker_router(health: Health, metrics: Metrics, access: MetricsAccess) ->
         MetricsAccess::Bearer(token) => Some(token),
         MetricsAccess::Off | MetricsAccess::Open => None,
     };
-    with_stack(routes, metrics.clone()).with_state(Worker { health, metrics, token })
+    with_stack(routes, metrics.clone()).with_state(WorkerState { health, metrics, token })
 }
 
-async fn shown(State(worker): State<Worker>, headers: HeaderMap) -> Result<Response, ApiError> {
+async fn shown(
+    State(worker): State<WorkerState>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     let matches = |token| bearer(&headers).is_some_and(|given| token_matches(token, given));
     if worker.token.as_ref().is_some_and(|token| !matches(token)) {
         return Err(unauthorized());

@@ -15,7 +15,7 @@ use crate::runtime::metrics::Metrics;
 use crate::settings::EmbeddingSettings;
 use crate::store::StoreError;
 use crate::store::embeddings::jobs::{self, Claim, Job};
-use crate::store::embeddings::{self, Outcome};
+use crate::store::embeddings::{self, JobOutcome};
 
 /// Attempts that count, before a job is given up.
 const MAX_ATTEMPTS: i32 = 5;
@@ -32,14 +32,14 @@ const FINISH_TRIES: u32 = 4;
 
 /// What jobs are done with.
 #[derive(Debug)]
-pub(super) struct Worker {
+pub(super) struct EmbeddingWorker {
     pub(super) pool: PgPool,
     pub(super) embedder: BreakerEmbedder,
     pub(super) settings: EmbeddingSettings,
     pub(super) metrics: Metrics,
 }
 
-impl Worker {
+impl EmbeddingWorker {
     /// Takes jobs of the model until the end is announced; then finishes what it has.
     pub(super) async fn take_jobs(&self, model: i32, ending: &Ending) {
         let mut failing = false;
@@ -89,8 +89,8 @@ impl Worker {
         Ok(claim.jobs.len())
     }
 
-    async fn embed(&self, claim: &Claim, deadline: TokioInstant, probe: bool) -> Vec<Outcome> {
-        let mut outcomes: Vec<Option<Outcome>> = claim.jobs.iter().map(without_trying).collect();
+    async fn embed(&self, claim: &Claim, deadline: TokioInstant, probe: bool) -> Vec<JobOutcome> {
+        let mut outcomes: Vec<Option<JobOutcome>> = claim.jobs.iter().map(without_trying).collect();
         let texts: Vec<String> = claim
             .jobs
             .iter()
@@ -131,30 +131,32 @@ impl Worker {
     }
 }
 
-fn judged(job: &Job, verdict: Option<Verdict>, failure: &str) -> Outcome {
+fn judged(job: &Job, verdict: Option<Verdict>, failure: &str) -> JobOutcome {
     match verdict {
         Some(Verdict::Embedded(embedding)) => {
-            Outcome::Embedded { vector: embedding.vector, tokens: embedding.tokens }
+            JobOutcome::Embedded { vector: embedding.vector, tokens: embedding.tokens }
         }
         Some(Verdict::Rejected(reason)) if job.attempts >= MAX_ATTEMPTS => {
             tracing::warn!(job = job.id, tenant = %job.tenant, "an embedding job has failed {MAX_ATTEMPTS} times: {reason}");
-            Outcome::Failed { reason }
+            JobOutcome::Failed { reason }
         }
         Some(Verdict::Rejected(reason)) => {
-            Outcome::Again { counts: true, delay: backoff(job.attempts), reason }
+            JobOutcome::Again { counts: true, delay: backoff(job.attempts), reason }
         }
-        Some(Verdict::Skipped) | None => {
-            Outcome::Again { counts: false, delay: jittered(PUT_BACK), reason: failure.to_owned() }
-        }
+        Some(Verdict::Skipped) | None => JobOutcome::Again {
+            counts: false,
+            delay: jittered(PUT_BACK),
+            reason: failure.to_owned(),
+        },
     }
 }
 
 /// What is known of a job before it is tried.
-fn without_trying(job: &Job) -> Option<Outcome> {
+fn without_trying(job: &Job) -> Option<JobOutcome> {
     if job.value.is_none() {
-        return Some(Outcome::Outdated);
+        return Some(JobOutcome::Outdated);
     }
-    (job.attempts > MAX_ATTEMPTS).then(|| Outcome::Failed {
+    (job.attempts > MAX_ATTEMPTS).then(|| JobOutcome::Failed {
         reason: format!("its worker ended {MAX_ATTEMPTS} times while it was being embedded"),
     })
 }
@@ -170,11 +172,11 @@ fn backoff(attempts: i32) -> Duration {
     jittered(FIRST_BACKOFF * (1 << (attempts - 1).clamp(0, 10)))
 }
 
-fn name(outcome: &Outcome) -> &'static str {
+fn name(outcome: &JobOutcome) -> &'static str {
     match outcome {
-        Outcome::Embedded { .. } => "embedded",
-        Outcome::Outdated => "outdated",
-        Outcome::Again { .. } => "again",
-        Outcome::Failed { .. } => "failed",
+        JobOutcome::Embedded { .. } => "embedded",
+        JobOutcome::Outdated => "outdated",
+        JobOutcome::Again { .. } => "again",
+        JobOutcome::Failed { .. } => "failed",
     }
 }

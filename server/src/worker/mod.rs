@@ -13,7 +13,7 @@ use sqlx::postgres::PgPool;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use self::jobs::Worker;
+use self::jobs::EmbeddingWorker;
 use crate::embedding::breaker_embedder::{BreakerEmbedder, LogText};
 use crate::embedding::{Embedder, EmbedderError, embedders};
 use crate::http::worker_router;
@@ -25,7 +25,7 @@ use crate::settings::{EmbeddingSettings, Settings};
 use crate::store::StoreError;
 use crate::store::embeddings::jobs::{PRUNE_BATCH, prune};
 use crate::store::embeddings::models::{
-    Filled, ModelRow, Place, State, fill, find, register, serve_first,
+    FillCursor, Filled, ModelRow, ModelState, fill, find, register, serve_first,
 };
 
 /// For what is under way when the end is announced; what is not done then comes back when its lease ends.
@@ -96,20 +96,20 @@ pub async fn work(
     ended: watch::Receiver<bool>,
 ) {
     let ending = Ending(ended);
-    let worker = |embedder| Worker {
+    let worker = |embedder| EmbeddingWorker {
         pool: pool.clone(),
         embedder: BreakerEmbedder::new(embedder, LOG_TEXT, metrics.clone()),
         settings: settings.clone(),
         metrics: metrics.clone(),
     };
-    let workers: Vec<Worker> = embedders.into_iter().map(worker).collect();
+    let workers: Vec<EmbeddingWorker> = embedders.into_iter().map(worker).collect();
     if workers.is_empty() {
         tracing::warn!(
             "no embedding provider is set, so there is nothing to do; set OPENAI_API_KEY or OPENAI_BASE_URL, or EMBEDDING_MODEL_DIR"
         );
         return ending.wait().await;
     }
-    let models: Vec<&str> = workers.iter().map(Worker::model).collect();
+    let models: Vec<&str> = workers.iter().map(EmbeddingWorker::model).collect();
     let (models, ending) = (models.as_slice(), &ending);
     let working = join_all(workers.iter().map(|worker| worker.work(models, ending)));
     let pruning = supervised("the pruner", || keep_pruning(&pool, ending));
@@ -149,7 +149,7 @@ async fn keep_pruning(pool: &PgPool, ending: &Ending) {
     }
 }
 
-impl Worker {
+impl EmbeddingWorker {
     fn model(&self) -> &str {
         &self.embedder.model().name
     }
@@ -181,7 +181,7 @@ impl Worker {
             tokio::time::sleep(jittered(LOOK_EVERY)).await;
             // What cannot be told now is told later: in the middle of a restore there is no such table.
             match find(&self.pool, self.model()).await {
-                Ok(Some(found)) if found.is_same(model) && found.state != State::Retired => {}
+                Ok(Some(found)) if found.is_same(model) && found.state != ModelState::Retired => {}
                 Ok(_) => return,
                 Err(_) => {}
             }
@@ -195,7 +195,7 @@ impl Worker {
         let mut said = String::new();
         while !ending.announced() {
             let trouble = match register(&self.pool, &model.name, dimensions, models).await {
-                Ok(row) if row.state == State::Retired => {
+                Ok(row) if row.state == ModelState::Retired => {
                     tracing::warn!(
                         "the embedding model {} was changed for another one that is set as well, and is not used any more; take it out of the settings",
                         model.name
@@ -236,15 +236,15 @@ impl Worker {
 
     /// Makes the jobs that entries lack. Then searches may use the model: what it has no embedding of has a job.
     async fn fill(&self, model: i32, ending: &Ending) {
-        let (mut place, mut jobs, mut failing) = (Some(Place::default()), 0, false);
-        while let Some(here) = place.clone()
+        let (mut cursor, mut jobs, mut failing) = (Some(FillCursor::default()), 0, false);
+        while let Some(here) = cursor.clone()
             && !ending.announced()
         {
             match self.fill_page(model, &here).await {
                 Ok(filled) => {
-                    (place, jobs) = (filled.next, jobs + filled.jobs);
+                    (cursor, jobs) = (filled.next, jobs + filled.jobs);
                     failing = false;
-                    if place.is_some() {
+                    if cursor.is_some() {
                         ending.or_after(jittered(PAUSE)).await;
                     }
                 }
@@ -264,8 +264,8 @@ impl Worker {
     }
 
     /// Makes the jobs of a page of entries; after the last page, searches may use the model.
-    async fn fill_page(&self, model: i32, place: &Place) -> Result<Filled, StoreError> {
-        let filled = fill(&mut *self.pool.acquire().await?, model, place).await?;
+    async fn fill_page(&self, model: i32, cursor: &FillCursor) -> Result<Filled, StoreError> {
+        let filled = fill(&mut *self.pool.acquire().await?, model, cursor).await?;
         if filled.next.is_none() && serve_first(&self.pool, model).await? {
             tracing::info!("searches use the model from now on");
         }

@@ -10,7 +10,7 @@ use super::{AdminError, open};
 use crate::store::connection::address::DatabaseAddress;
 use crate::store::embeddings::index::{self, IndexState};
 use crate::store::embeddings::model_change::{self, Progress, progress};
-use crate::store::embeddings::models::State;
+use crate::store::embeddings::models::ModelState;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum EmbeddingsCommand {
@@ -63,7 +63,7 @@ pub(crate) struct Status {
 struct Row {
     name: String,
     dimensions: i32,
-    state: State,
+    state: ModelState,
     /// Live searchable entries.
     entries: i64,
     embedded: i64,
@@ -172,13 +172,13 @@ impl Switch {
         let model = find(&mut connection, &self.model).await?;
         let name = &self.model;
         match model.state {
-            State::Serving => return Ok(done(name, format!("searches use {name} already"))),
-            State::Retired => {
+            ModelState::Serving => return Ok(done(name, format!("searches use {name} already"))),
+            ModelState::Retired => {
                 return Err(AdminError::Model(format!(
                     "{name} is retired, so its embeddings are not current; set it as the NEXT_ model of the workers, which fill it again"
                 )));
             }
-            State::Filling => {}
+            ModelState::Filling => {}
         }
         if model.missing > 0 {
             return Err(AdminError::Model(format!(

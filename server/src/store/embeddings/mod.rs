@@ -19,7 +19,7 @@ use crate::domain::TenantId;
 
 /// What became of a job.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
+pub enum JobOutcome {
     /// It has a vector.
     Embedded {
         /// Of the model's dimensions.
@@ -95,11 +95,11 @@ ON CONFLICT (tenant_id, agent_id, path, model_id) DO UPDATE
 pub async fn count_tokens(
     pool: &PgPool,
     claim: &Claim,
-    outcomes: &[Outcome],
+    outcomes: &[JobOutcome],
 ) -> Result<(), StoreError> {
     let mut used: BTreeMap<TenantId, i64> = BTreeMap::new();
     for (job, outcome) in claim.jobs.iter().zip(outcomes) {
-        if let Outcome::Embedded { tokens, .. } = outcome {
+        if let JobOutcome::Embedded { tokens, .. } = outcome {
             *used.entry(job.tenant).or_default() += tokens;
         }
     }
@@ -112,14 +112,14 @@ pub async fn finish(
     pool: &PgPool,
     model: i32,
     claim: &Claim,
-    outcomes: &[Outcome],
+    outcomes: &[JobOutcome],
 ) -> Result<(), StoreError> {
-    let finished: Vec<(&Job, &Outcome)> = claim.jobs.iter().zip(outcomes).collect();
+    let finished: Vec<(&Job, &JobOutcome)> = claim.jobs.iter().zip(outcomes).collect();
     let mut transaction = pool.begin_with(BEGIN).await?;
     let mut embedded: Vec<(&Job, &[f32])> = finished
         .iter()
         .filter_map(|(job, outcome)| match outcome {
-            Outcome::Embedded { vector, .. } => Some((*job, vector.as_slice())),
+            JobOutcome::Embedded { vector, .. } => Some((*job, vector.as_slice())),
             _ => None,
         })
         .collect();
@@ -155,7 +155,7 @@ async fn hold_heads(
 async fn finish_jobs(
     connection: &mut PgConnection,
     claim: &Claim,
-    finished: &[(&Job, &Outcome)],
+    finished: &[(&Job, &JobOutcome)],
 ) -> Result<Vec<i64>, StoreError> {
     let rows = || finished.iter().map(|(_, outcome)| row(outcome));
     sqlx::query_scalar(FINISH)
@@ -212,12 +212,12 @@ struct JobRow<'a> {
     reason: Option<&'a str>,
 }
 
-fn row(outcome: &Outcome) -> JobRow<'_> {
+fn row(outcome: &JobOutcome) -> JobRow<'_> {
     let done = |status, reason| JobRow { status, given_back: 0, delay: 0.0, reason };
     match outcome {
-        Outcome::Embedded { .. } | Outcome::Outdated => done("succeeded", None),
-        Outcome::Failed { reason } => done("failed", Some(reason)),
-        Outcome::Again { counts, delay, reason } => JobRow {
+        JobOutcome::Embedded { .. } | JobOutcome::Outdated => done("succeeded", None),
+        JobOutcome::Failed { reason } => done("failed", Some(reason)),
+        JobOutcome::Again { counts, delay, reason } => JobRow {
             status: "queued",
             given_back: i32::from(!counts),
             delay: delay.as_secs_f64(),

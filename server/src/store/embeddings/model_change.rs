@@ -6,7 +6,7 @@ use sqlx::{Connection as _, Row as _};
 use uuid::Uuid;
 
 use super::index::{self, IndexState};
-use super::models::State;
+use super::models::ModelState;
 use crate::store::StoreError;
 
 /// How far a model is.
@@ -19,7 +19,7 @@ pub struct Progress {
     /// The length of its vectors.
     pub dimensions: i32,
     /// What it is for.
-    pub state: State,
+    pub state: ModelState,
     /// Live searchable entries that have its embedding.
     pub embedded: i64,
     /// Those whose job waits, or is being done.
@@ -74,7 +74,7 @@ pub async fn progress(connection: &mut PgConnection) -> Result<Vec<Progress>, St
             id,
             name: row.try_get("name")?,
             dimensions: row.try_get("dimensions")?,
-            state: State::from_column(row.try_get("state")?),
+            state: ModelState::from_column(row.try_get("state")?),
             embedded,
             waiting,
             failed,

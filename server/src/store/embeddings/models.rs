@@ -15,7 +15,7 @@ pub struct ModelRow {
     /// The length of its vectors.
     pub dimensions: i32,
     /// What it is for.
-    pub state: State,
+    pub state: ModelState,
     /// When it became known.
     created_at: Timestamp,
 }
@@ -32,7 +32,7 @@ impl FromRow<'_, PgRow> for ModelRow {
         Ok(Self {
             id: row.try_get("id")?,
             dimensions: row.try_get("dimensions")?,
-            state: State::from_column(row.try_get("state")?),
+            state: ModelState::from_column(row.try_get("state")?),
             created_at: row.try_get::<jiff_sqlx::Timestamp, _>("created_at")?.to_jiff(),
         })
     }
@@ -41,7 +41,7 @@ impl FromRow<'_, PgRow> for ModelRow {
 /// What a model is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum ModelState {
     /// Its embeddings are made beside those that searches use.
     Filling,
     /// Searches use its embeddings.
@@ -50,7 +50,7 @@ pub enum State {
     Retired,
 }
 
-impl State {
+impl ModelState {
     /// As the database has it.
     pub(crate) fn from_column(text: &str) -> Self {
         match text {
@@ -150,7 +150,7 @@ const PAGE: i64 = 1000;
 
 /// Where a walk along all entries is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct FillCursor {
     tenant: Uuid,
     agent: String,
     path: String,
@@ -162,7 +162,7 @@ pub struct Filled {
     /// Jobs that were made.
     pub jobs: i64,
     /// Where to go on; `None` at the end.
-    pub next: Option<Place>,
+    pub next: Option<FillCursor>,
 }
 
 /// Workers that start together fill one after the other, so that the second sees what the first has made. Nothing is made for a
@@ -205,11 +205,11 @@ SELECT p.tenant_id, p.agent_id, p.path, (SELECT count(*) FROM made) AS made, (SE
 );
 
 /// Makes the jobs of live searchable entries that have neither an embedding of the model nor a job for one, failed ones
-/// included, on the page of entries after `place`.
+/// included, on the page of entries after `cursor`.
 pub async fn fill(
     connection: &mut PgConnection,
     model: i32,
-    place: &Place,
+    cursor: &FillCursor,
 ) -> Result<Filled, StoreError> {
     let mut transaction = connection.begin().await?;
     let turn = sqlx::query(TAKE_TURNS).bind(model).fetch_optional(&mut *transaction).await?;
@@ -218,15 +218,15 @@ pub async fn fill(
     }
     let last = sqlx::query(FILL)
         .bind(model)
-        .bind(place.tenant)
-        .bind(&place.agent)
-        .bind(&place.path)
+        .bind(cursor.tenant)
+        .bind(&cursor.agent)
+        .bind(&cursor.path)
         .bind(PAGE)
         .fetch_optional(&mut *transaction)
         .await?;
     transaction.commit().await?;
     let Some(last) = last else { return Ok(Filled { jobs: 0, next: None }) };
-    let next = Place {
+    let next = FillCursor {
         tenant: last.try_get("tenant_id")?,
         agent: last.try_get("agent_id")?,
         path: last.try_get("path")?,
