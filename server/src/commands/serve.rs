@@ -13,7 +13,7 @@ use crate::embedding::query_embeddings::QueryEmbeddings;
 use crate::embedding::{EmbedderError, embedders};
 use crate::group_commit::queue::Queue;
 use crate::group_commit::{leases, reads, writes};
-use crate::http::{App, Parts, router};
+use crate::http::{App, AppState, router};
 use crate::listen;
 use crate::maintenance::gauges::watch;
 use crate::maintenance::sweeper;
@@ -89,7 +89,7 @@ fn app(settings: Settings) -> Result<App, AppError> {
         MetricsAccess::Open => (true, None),
         MetricsAccess::Bearer(token) => (true, Some(Arc::new(token))),
     };
-    Ok(Arc::new(Parts {
+    Ok(Arc::new(AppState {
         authenticator: Authenticator::new(pool.clone()),
         preauth: Preauth::new(limits.failures_per_minute),
         proxies: Arc::new(connections.proxies),

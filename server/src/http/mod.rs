@@ -11,5 +11,5 @@ pub mod state;
 mod worker;
 
 pub use self::router::{router, with_stack};
-pub use self::state::{App, Parts};
+pub use self::state::{App, AppState};
 pub use self::worker::worker_router;

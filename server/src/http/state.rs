@@ -18,10 +18,10 @@ use crate::runtime::metrics::Metrics;
 use crate::runtime::replica::Replica;
 
 /// What the routes work with. Shared: every request takes it several times.
-pub type App = Arc<Parts>;
+pub type App = Arc<AppState>;
 
 /// What an [`App`] is made of.
-pub struct Parts {
+pub struct AppState {
     /// Connections for all but gets and writes.
     pub pool: PgPool,
     /// Where gets go.

@@ -56,12 +56,12 @@ pub struct Health {
     link: Arc<Mutex<Link>>,
     endpoint: Arc<str>,
     draining: Arc<AtomicBool>,
-    seen: watch::Receiver<Seen>,
+    seen: watch::Receiver<LastCheck>,
 }
 
 /// What the last look at the database showed.
 #[derive(Debug, Clone)]
-struct Seen {
+struct LastCheck {
     result: Result<(), NotReady>,
     /// The database has been reached at least once.
     ever: bool,
@@ -77,7 +77,7 @@ impl Health {
             since: Timestamp::now(),
             cause: "not yet connected".to_owned(),
         };
-        let (sender, seen) = watch::channel(Seen { result: Err(not_yet), ever: false });
+        let (sender, seen) = watch::channel(LastCheck { result: Err(not_yet), ever: false });
         tokio::spawn(keep_looking(link.clone(), endpoint.clone(), sender));
         Self { link, endpoint, draining: Arc::default(), seen }
     }
@@ -119,7 +119,11 @@ impl Health {
     }
 }
 
-async fn keep_looking(link: Arc<Mutex<Link>>, endpoint: Arc<str>, sender: watch::Sender<Seen>) {
+async fn keep_looking(
+    link: Arc<Mutex<Link>>,
+    endpoint: Arc<str>,
+    sender: watch::Sender<LastCheck>,
+) {
     while !sender.is_closed() {
         let result = look(&link, &endpoint).await;
         let seen = sender.borrow().clone();
@@ -133,7 +137,7 @@ async fn keep_looking(link: Arc<Mutex<Link>>, endpoint: Arc<str>, sender: watch:
             _ => {}
         }
         let result = keep_since(&seen.result, result);
-        sender.send_replace(Seen { result, ever: seen.ever || reached });
+        sender.send_replace(LastCheck { result, ever: seen.ever || reached });
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }

@@ -22,7 +22,7 @@ use crate::http::error::{ApiError, Code};
 use crate::http::extract::{Bearer, IdempotencyHeader, Json, object};
 use crate::http::openapi::WriteRefusals;
 use crate::http::response::raw_json;
-use crate::store::entries::get::{Found, MAX_BYTES, snapshot};
+use crate::store::entries::get::{MAX_BYTES, SnapshotEntry, snapshot};
 
 /// Most operations of a batch.
 const MAX_OPERATIONS: usize = 100;
@@ -211,7 +211,10 @@ async fn at_one_moment(
 ) -> Result<Vec<Result<Done, ApiError>>, ApiError> {
     let keys: Vec<&EntryKey> = ops.iter().map(|(_, key)| key).collect();
     let found = snapshot(&app.pool, &keys).await?.into_iter();
-    let done = |found: Found| Done { outcome: Outcome::Read(found.version_id), entry: found.entry };
+    let done = |found: SnapshotEntry| Done {
+        outcome: Outcome::Read(found.version_id),
+        entry: found.entry,
+    };
     Ok(found.map(|found| Ok(done(found))).collect())
 }
 

@@ -81,7 +81,7 @@ pub async fn put(
     puts: &[Put<'_>],
     daily_writes: Option<i64>,
 ) -> Result<Vec<Option<Timestamp>>, StoreError> {
-    let batch = Batch::new(puts);
+    let batch = PutBatch::new(puts);
     let (heads, versions, usage) = (&batch.heads, &batch.versions, &batch.usage);
     let words: Vec<Option<&str>> =
         heads.iter().map(|h| h.last.new.words.as_ref().map(LexicalText::as_str)).collect();
@@ -136,13 +136,13 @@ struct VersionRow<'a> {
 }
 
 /// The rows of a batch, sorted as the database sorts them.
-struct Batch<'a> {
+struct PutBatch<'a> {
     heads: Vec<HeadRow<'a>>,
     versions: Vec<VersionRow<'a>>,
     usage: Vec<(TenantId, Usage)>,
 }
 
-impl<'a> Batch<'a> {
+impl<'a> PutBatch<'a> {
     fn new(puts: &[Put<'a>]) -> Self {
         let mut sorted: Vec<(usize, Put<'a>)> = puts.iter().copied().enumerate().collect();
         // Stable: the puts of one entry keep their order.

@@ -66,10 +66,10 @@ pub fn get<'c>(
 pub const MAX_BYTES: usize = 8 << 20;
 
 /// The live entries of `keys` at one moment, up to [`MAX_BYTES`].
-pub async fn snapshot(pool: &PgPool, keys: &[&EntryKey]) -> Result<Vec<Found>, StoreError> {
+pub async fn snapshot(pool: &PgPool, keys: &[&EntryKey]) -> Result<Vec<SnapshotEntry>, StoreError> {
     let mut connection = pool.acquire().await?;
     let mut rows = get(&mut connection, keys);
-    let (mut found, mut bytes) = (vec![Found::default(); keys.len()], 0);
+    let (mut found, mut bytes) = (vec![SnapshotEntry::default(); keys.len()], 0);
     while let Some((index, entry)) = rows.try_next().await? {
         bytes += entry.value.len();
         if let Some(slot) = found.get_mut(index) {
@@ -82,7 +82,7 @@ pub async fn snapshot(pool: &PgPool, keys: &[&EntryKey]) -> Result<Vec<Found>, S
 
 /// What there is at a key.
 #[derive(Debug, Clone, Default)]
-pub struct Found {
+pub struct SnapshotEntry {
     /// The live version.
     pub version_id: Option<Uuid>,
     /// It, unless it was too much to keep.

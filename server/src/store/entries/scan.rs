@@ -48,7 +48,7 @@ pub struct Head {
 
 /// What a request finds of a range.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct ScanPage {
     /// Paths and the versions that they show.
     pub shown: Vec<(String, Uuid)>,
     /// The path after which the range goes on; none at its end.
@@ -90,7 +90,7 @@ impl Range<'_> {
         after: Option<&str>,
         limit: usize,
         fits: impl Fn(&str) -> bool,
-    ) -> Result<Found, StoreError> {
+    ) -> Result<ScanPage, StoreError> {
         self.find_on(&mut *pool.acquire().await?, after, limit, fits).await
     }
 
@@ -101,8 +101,8 @@ impl Range<'_> {
         after: Option<&str>,
         limit: usize,
         fits: impl Fn(&str) -> bool,
-    ) -> Result<Found, StoreError> {
-        let mut found = Found { shown: Vec::new(), rest: after.map(str::to_owned) };
+    ) -> Result<ScanPage, StoreError> {
+        let mut found = ScanPage { shown: Vec::new(), rest: after.map(str::to_owned) };
         for _ in 0..self.max_steps() {
             let heads = self.step(connection, found.rest.as_deref(), STEP).await?;
             let is_last = heads.len() < STEP;
@@ -116,7 +116,7 @@ impl Range<'_> {
                 return Ok(found);
             }
             if is_last {
-                return Ok(Found { rest: None, ..found });
+                return Ok(ScanPage { rest: None, ..found });
             }
         }
         Ok(found)

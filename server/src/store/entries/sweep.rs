@@ -11,7 +11,7 @@ pub const BATCH: usize = 500;
 
 /// What became of a batch of expired versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Batch {
+pub struct SweptBatch {
     /// Versions that had expired, at most [`BATCH`]; there may be more.
     pub seen: usize,
     /// Those of them that are tombstones now; the rest is being written.
@@ -50,7 +50,7 @@ const TOMBSTONE_VERSIONS: &str = "
 UPDATE entry_versions SET value = NULL, deleted_at = expires_at WHERE ctid = ANY ($1::text[]::tid[])";
 
 /// Turns a batch of expired versions into tombstones as of their expiry.
-pub async fn expired(pool: &PgPool) -> Result<Batch, StoreError> {
+pub async fn expired(pool: &PgPool) -> Result<SweptBatch, StoreError> {
     let mut transaction = pool.begin().await?;
     let rows = sqlx::query(LOCK).bind(BATCH as i64).fetch_all(&mut *transaction).await?;
     let (mut versions, mut heads) = (Vec::new(), Vec::new());
@@ -61,7 +61,7 @@ pub async fn expired(pool: &PgPool) -> Result<Batch, StoreError> {
             heads.extend(head);
         }
     }
-    let batch = Batch { seen: rows.len(), swept: versions.len() };
+    let batch = SweptBatch { seen: rows.len(), swept: versions.len() };
     if batch.swept > 0 {
         sqlx::query(TOMBSTONE_HEADS).bind(heads).execute(&mut *transaction).await?;
         sqlx::query(TOMBSTONE_VERSIONS).bind(versions).execute(&mut *transaction).await?;

@@ -91,14 +91,14 @@ async fn keep_looking(mut link: Link, watched: i32, holder: watch::Sender<Option
     }
 }
 
-struct Seen {
+struct LockWaits {
     makes_others_wait: bool,
     waits_for: Option<String>,
 }
 
-async fn look(link: &mut Link, watched: i32) -> Result<Seen, StoreError> {
+async fn look(link: &mut Link, watched: i32) -> Result<LockWaits, StoreError> {
     let row = sqlx::query(LOOK).bind(watched).fetch_one(link.connection().await?).await?;
-    Ok(Seen { makes_others_wait: row.try_get(0)?, waits_for: row.try_get(1)? })
+    Ok(LockWaits { makes_others_wait: row.try_get(0)?, waits_for: row.try_get(1)? })
 }
 
 async fn cancel(link: &mut Link, watched: i32) -> Result<(), StoreError> {

@@ -70,7 +70,7 @@ pub struct Step {
 }
 
 #[derive(sqlx::FromRow)]
-struct Seen {
+struct WalkedRow {
     #[sqlx(flatten)]
     place: Place,
     version_id: Uuid,
@@ -95,7 +95,7 @@ pub async fn step(pool: &PgPool, walk: Walk, place: Option<&Place>) -> Result<St
         Walk::RemoveLeftOver => LEFT_OVER_DOCUMENTS,
         Walk::RemoveEmbeddings => LEFT_OVER_EMBEDDINGS,
     };
-    let mut seen: Vec<Seen> = sqlx::query_as(look)
+    let mut seen: Vec<WalkedRow> = sqlx::query_as(look)
         .bind(place.map_or(Uuid::nil(), |place| place.tenant_id))
         .bind(place.map_or("", |place| place.agent_id.as_str()))
         .bind(place.map_or("", |place| place.path.as_str()))
@@ -168,7 +168,7 @@ const REMOVE_EMBEDDINGS: &str = remove!("embeddings");
 async fn remove(
     pool: &PgPool,
     statement: &'static str,
-    seen: &[Seen],
+    seen: &[WalkedRow],
 ) -> Result<usize, StoreError> {
     let done = bind_seen!(sqlx::query(statement), seen).execute(pool).await?;
     Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
@@ -227,7 +227,7 @@ const MAKE: &str = concat!(
 /// Values that are in memory together.
 const STRIDE: usize = 8;
 
-async fn make_all(pool: &PgPool, seen: &[Seen]) -> Result<usize, StoreError> {
+async fn make_all(pool: &PgPool, seen: &[WalkedRow]) -> Result<usize, StoreError> {
     let mut made = 0;
     for of_tenant in seen.chunk_by(|a, b| a.place.tenant_id == b.place.tenant_id) {
         for stride in of_tenant.chunks(STRIDE) {
@@ -237,7 +237,7 @@ async fn make_all(pool: &PgPool, seen: &[Seen]) -> Result<usize, StoreError> {
     Ok(made)
 }
 
-async fn make(pool: &PgPool, tenant: TenantId, seen: &[Seen]) -> Result<usize, StoreError> {
+async fn make(pool: &PgPool, tenant: TenantId, seen: &[WalkedRow]) -> Result<usize, StoreError> {
     let ids: Vec<Uuid> = seen.iter().map(|seen| seen.version_id).collect();
     let read = versions::read(pool, tenant, &ids, usize::MAX).await?;
     let words: Vec<Option<LexicalText>> = ids
