@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use agentfs_contract::manifest::{FORMAT, Manifest, Scope};
 use jiff::Timestamp;
 
-use super::catalog::{Begun, Catalogue};
+use super::catalog::{Catalog, PartialDump};
 use super::error::BackupError;
 use super::programs::{Programs, environment};
 use super::retention::Retention;
@@ -68,24 +68,24 @@ impl fmt::Display for Report {
 /// Makes a backup, then removes what is too old. Fails with nothing left of the new one, and with the old ones untouched.
 pub async fn back_up(args: &BackupArgs) -> Result<Report, BackupError> {
     let settings = DatabaseSettings::location_from_env()?;
-    let catalogue = Catalogue::open(&args.dir)?;
+    let catalog = Catalog::open(&args.dir)?;
     let mut snapshot = Snapshot::take(&settings.address).await?;
     if snapshot.schema.version == 0 {
         return Err(BackupError::NoSchema(settings.address.endpoint()));
     }
     let programs = Programs::find(args.pg_bin.as_deref(), snapshot.major).await?;
-    let begun = catalogue.begin(args.scope, snapshot.at)?;
+    let partial = catalog.begin(args.scope, snapshot.at)?;
     let (id, variables) = (snapshot.id.clone(), environment(&settings.url));
     let counted = async { snapshot.rows(args.scope.tables()).await.map_err(BackupError::from) };
     // Both see the same moment.
     let (rows, ()) =
-        tokio::try_join!(counted, dump(&programs, &variables, &id, args.scope, &begun))?;
-    holds_all(&programs, &begun, rows.keys().map(String::as_str)).await?;
-    let (begun, (bytes, sha256)) = digested(begun).await?;
+        tokio::try_join!(counted, dump(&programs, &variables, &id, args.scope, &partial))?;
+    holds_all(&programs, &partial, rows.keys().map(String::as_str)).await?;
+    let (partial, (bytes, sha256)) = digested(partial).await?;
     let manifest = Manifest {
         format: FORMAT,
         scope: args.scope,
-        file: begun.name().to_owned(),
+        file: partial.name().to_owned(),
         bytes,
         sha256,
         instance: snapshot.instance,
@@ -97,29 +97,26 @@ pub async fn back_up(args: &BackupArgs) -> Result<Report, BackupError> {
         finished_at: Timestamp::now(),
         rows,
     };
-    let path = catalogue.finish(&begun, &manifest)?;
+    let path = catalog.finish(&partial, &manifest)?;
     let retention = Retention { days: args.retention_days, keep_last: args.keep_last };
-    match prune(&catalogue, retention, &manifest) {
+    match prune(&catalog, retention, &manifest) {
         Ok(removed) => Ok(Report { path, manifest, removed }),
         Err(error) => Err(BackupError::Prune { made: path, error: Box::new(error) }),
     }
 }
 
 /// Removes what is too old, after `newest` was made.
-fn prune(
-    catalogue: &Catalogue,
-    retention: Retention,
-    newest: &Manifest,
-) -> Result<usize, BackupError> {
-    let old = retention.superfluous(catalogue.backups()?, newest, Timestamp::now());
-    old.iter().try_for_each(|backup| catalogue.remove(backup))?;
+fn prune(catalog: &Catalog, retention: Retention, newest: &Manifest) -> Result<usize, BackupError> {
+    let old = retention.expired(catalog.backups()?, newest, Timestamp::now());
+    old.iter().try_for_each(|backup| catalog.remove(backup))?;
     Ok(old.len())
 }
 
 /// Reads the whole dump, on a thread of its own: a signal must be heard meanwhile.
-async fn digested(begun: Begun) -> Result<(Begun, (u64, String)), BackupError> {
-    let path = begun.path().to_owned();
-    let read = tokio::task::spawn_blocking(move || begun.digest().map(|digest| (begun, digest)));
+async fn digested(partial: PartialDump) -> Result<(PartialDump, (u64, String)), BackupError> {
+    let path = partial.path().to_owned();
+    let read =
+        tokio::task::spawn_blocking(move || partial.digest().map(|digest| (partial, digest)));
     read.await.map_err(|error| BackupError::of(path)(std::io::Error::other(error)))?
 }
 
@@ -128,7 +125,7 @@ async fn dump(
     variables: &[(&'static str, String)],
     snapshot: &str,
     scope: Scope,
-    begun: &Begun,
+    partial: &PartialDump,
 ) -> Result<(), BackupError> {
     let snapshot = format!("--snapshot={snapshot}");
     let mut arguments: Vec<&OsStr> =
@@ -137,18 +134,18 @@ async fn dump(
     for table in scope.tables().unwrap_or_default() {
         arguments.extend(["-t", table].map(OsStr::new));
     }
-    arguments.extend(["-f".as_ref(), begun.path().as_os_str()]);
+    arguments.extend(["-f".as_ref(), partial.path().as_os_str()]);
     programs.run("pg_dump", variables, &arguments).await.map(drop)
 }
 
 /// Reads the dump's table of contents: each table must be in it, with its data.
 async fn holds_all(
     programs: &Programs,
-    begun: &Begun,
+    partial: &PartialDump,
     tables: impl Iterator<Item = &str>,
 ) -> Result<(), BackupError> {
     let contents =
-        programs.run("pg_restore", &[], &["--list".as_ref(), begun.path().as_os_str()]).await?;
+        programs.run("pg_restore", &[], &["--list".as_ref(), partial.path().as_os_str()]).await?;
     // "3432; 0 16391 TABLE DATA public entries agentfs"
     let held: Vec<&str> = contents
         .lines()

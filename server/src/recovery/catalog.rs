@@ -24,13 +24,13 @@ const MAX_MANIFEST: u64 = 1 << 20;
 
 /// A folder of backups, held against other backups.
 #[derive(Debug)]
-pub(super) struct Catalogue {
+pub(super) struct Catalog {
     folder: PathBuf,
     /// Ends with the process, however that ends.
     _lock: Flock<File>,
 }
 
-impl Catalogue {
+impl Catalog {
     /// Opens the folder, and makes it where it is missing, for its owner alone: dumps hold all memory.
     pub(super) fn open(folder: &Path) -> Result<Self, BackupError> {
         fs::DirBuilder::new()
@@ -53,13 +53,13 @@ impl Catalogue {
                 BackupError::File { path: path.clone(), error: errno.into() }
             }
         })?;
-        let catalogue = Self { folder: folder.to_owned(), _lock: lock };
-        catalogue.sweep()?;
-        Ok(catalogue)
+        let catalog = Self { folder: folder.to_owned(), _lock: lock };
+        catalog.sweep()?;
+        Ok(catalog)
     }
 
     /// Begins a dump of the moment `at`: an empty file that none but its owner can read.
-    pub(super) fn begin(&self, scope: Scope, at: Timestamp) -> Result<Begun, BackupError> {
+    pub(super) fn begin(&self, scope: Scope, at: Timestamp) -> Result<PartialDump, BackupError> {
         let stamp = at.to_zoned(TimeZone::UTC).strftime("%Y%m%d_%H%M%S").to_string();
         let name = match scope {
             Scope::Full => format!("agentfs_{stamp}.dump"),
@@ -71,26 +71,27 @@ impl Catalogue {
                 io::Error::new(ErrorKind::AlreadyExists, "is there already; try again in a second");
             return Err(BackupError::File { path: whole, error });
         }
-        let begun = Begun { partial: self.folder.join(format!("{name}.{PARTIAL}")), whole, name };
+        let dump =
+            PartialDump { partial: self.folder.join(format!("{name}.{PARTIAL}")), whole, name };
         OpenOptions::new()
             .create(true)
             .truncate(true)
             .write(true)
             .mode(0o600)
-            .open(&begun.partial)
-            .map_err(BackupError::of(&begun.partial))?;
-        Ok(begun)
+            .open(&dump.partial)
+            .map_err(BackupError::of(&dump.partial))?;
+        Ok(dump)
     }
 
     /// Makes a dump that is whole a backup: the manifest comes last.
     pub(super) fn finish(
         &self,
-        begun: &Begun,
+        dump: &PartialDump,
         manifest: &Manifest,
     ) -> Result<PathBuf, BackupError> {
-        let whole = begun.whole.clone();
-        fs::rename(&begun.partial, &whole).map_err(BackupError::of(&whole))?;
-        let path = self.manifest_of(&begun.name);
+        let whole = dump.whole.clone();
+        fs::rename(&dump.partial, &whole).map_err(BackupError::of(&whole))?;
+        let path = self.manifest_of(&dump.name);
         let written = self.write_manifest(&path, manifest);
         if written.is_err() {
             fs::remove_file(&whole).ok();
@@ -171,13 +172,13 @@ impl Catalogue {
 
 /// A dump that is being made; it is removed unless it is finished.
 #[derive(Debug)]
-pub(super) struct Begun {
+pub(super) struct PartialDump {
     name: String,
     partial: PathBuf,
     whole: PathBuf,
 }
 
-impl Begun {
+impl PartialDump {
     /// Where to write.
     pub(super) fn path(&self) -> &Path {
         &self.partial
@@ -211,7 +212,7 @@ impl Begun {
     }
 }
 
-impl Drop for Begun {
+impl Drop for PartialDump {
     fn drop(&mut self) {
         // Not there any more when it was finished.
         fs::remove_file(&self.partial).ok();

@@ -14,7 +14,7 @@ pub(super) struct Retention {
 
 impl Retention {
     /// Those of `kept` that may go, after `newest` was made at `now`. Backups of another database or scope are not looked at.
-    pub(super) fn superfluous(
+    pub(super) fn expired(
         self,
         kept: Vec<Manifest>,
         newest: &Manifest,
@@ -63,7 +63,7 @@ mod tests {
 
     fn gone(kept: Vec<Manifest>, days: u32, keep_last: usize) -> Vec<String> {
         let retention = Retention { days, keep_last };
-        let gone = retention.superfluous(kept, &backup("new", 0), now());
+        let gone = retention.expired(kept, &backup("new", 0), now());
         gone.into_iter().map(|backup| backup.file).collect()
     }
 
