@@ -1,12 +1,15 @@
 //! `agentfs-server migrate`: the schema, and the first key of a deployment.
 
+use std::io::{IsTerminal as _, stdout};
 use std::process::ExitCode;
 
+use agentfs_contract::setting;
 use secrecy::SecretString;
 
 use crate::commands::admin::{self, AdminError};
-use crate::runtime::exit;
-use crate::settings::SettingsError;
+use crate::runtime::exit::{self, failed, failed_for_all_to_see};
+use crate::runtime::logging;
+use crate::settings::{DatabaseSettings, LogFormat, LogSettings, SettingsError};
 use crate::store::connection::address::DatabaseAddress;
 use crate::store::schema::{self, MigrationError, MigrationReport};
 
@@ -42,6 +45,34 @@ impl MigrateError {
             },
             Self::AdminKey(error) => error.is_transient(),
         })
+    }
+}
+
+/// Runs the command with the settings of the environment.
+pub async fn run() -> ExitCode {
+    // A program reads what goes into a file or a pipe, a person what is on a terminal.
+    let format = if stdout().is_terminal() { LogFormat::Text } else { LogFormat::Json };
+    let logs = LogSettings::from_env(format).map_err(|error| error.to_string());
+    let _logs = match logs.and_then(logging::start) {
+        Ok(guard) => guard,
+        Err(sentence) => return failed(sentence),
+    };
+    let admin_key =
+        std::env::var(setting::ADMIN_KEY).ok().filter(|key| !key.is_empty()).map(Into::into);
+    let migrated = async {
+        let address = DatabaseSettings::address_from_env()?;
+        migrate(&address, admin_key.as_ref()).await
+    };
+    match migrated.await {
+        Ok(report) => {
+            tracing::info!(
+                "schema version {}: {} migrations applied now",
+                report.version,
+                report.applied
+            );
+            ExitCode::SUCCESS
+        }
+        Err(error) => failed_for_all_to_see(&error, error.exit_code()),
     }
 }
 

@@ -1,10 +1,12 @@
-//! The API as a whole: from settings to a listening process and back.
+//! `agentfs-server serve`: builds the API from its settings and serves it until the end.
 
 use std::io;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
+use super::listening::run_listening;
 use crate::access::authenticator::Authenticator;
 use crate::access::preauth::Preauth;
 use crate::access::rate_limit::RateLimiter;
@@ -22,6 +24,11 @@ use crate::runtime::metrics::Metrics;
 use crate::runtime::replica::Replica;
 use crate::settings::{MetricsAccess, ReplicaSettings, Settings};
 use crate::store::connection::address::{DatabaseAddress, Link};
+
+/// Runs the command with the settings of the environment.
+pub async fn run() -> ExitCode {
+    run_listening(serve).await
+}
 
 /// Serves until `shutdown` resolves; then takes no more connections, answers what is under way, and returns.
 /// Starts whether the database is there or not.

@@ -1,5 +1,6 @@
 //! Exit codes and termination messages: what Kubernetes and people learn of an ended process.
 
+use std::fmt::Display;
 use std::process::ExitCode;
 
 use agentfs_contract::exit_code::TRY_AGAIN;
@@ -12,7 +13,7 @@ pub fn after_failure(is_transient: bool) -> ExitCode {
 
 /// Writes `sentence` to the file where Kubernetes reads a container's termination message; elsewhere there is no such file, and
 /// that is fine.
-pub fn write_termination_message(sentence: &str) {
+fn write_termination_message(sentence: &str) {
     let file =
         std::env::var_os("AGENTFS_TERMINATION_LOG").unwrap_or_else(|| termination::FILE.into());
     if std::path::Path::new(&file).exists()
@@ -20,4 +21,25 @@ pub fn write_termination_message(sentence: &str) {
     {
         tracing::warn!("termination message not written: {error}");
     }
+}
+
+/// Success, or the sentence of the failure on standard error.
+pub fn finish<E: Display>(result: Result<(), E>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(error),
+    }
+}
+
+/// Says on standard error why the process fails.
+pub fn failed(error: impl Display) -> ExitCode {
+    eprintln!("agentfs-server: {error}");
+    ExitCode::FAILURE
+}
+
+/// A failure that Kubernetes tells of as well.
+pub fn failed_for_all_to_see(error: &impl Display, code: ExitCode) -> ExitCode {
+    write_termination_message(&error.to_string());
+    failed(error);
+    code
 }

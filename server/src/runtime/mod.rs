@@ -6,3 +6,4 @@ pub(crate) mod jitter;
 pub mod logging;
 pub mod metrics;
 pub mod replica;
+pub mod signals;

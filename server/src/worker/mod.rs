@@ -1,4 +1,4 @@
-//! `agentfs-server worker`: turns what was written into embeddings. Any number of workers share the jobs.
+//! Does embedding jobs: turns what was written into embeddings. Any number of workers share the jobs.
 
 mod jobs;
 
@@ -10,18 +10,14 @@ use agentfs_contract::drain;
 use futures::FutureExt as _;
 use futures::future::{join, join_all};
 use sqlx::postgres::PgPool;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use self::jobs::EmbeddingWorker;
+use crate::embedding::Embedder;
 use crate::embedding::breaker_embedder::{BreakerEmbedder, LogText};
-use crate::embedding::{Embedder, EmbedderError, embedders};
-use crate::http::worker_router;
-use crate::listen;
-use crate::runtime::health::Health;
 use crate::runtime::jitter::jittered;
 use crate::runtime::metrics::Metrics;
-use crate::settings::{EmbeddingSettings, Settings};
+use crate::settings::EmbeddingSettings;
 use crate::store::StoreError;
 use crate::store::embeddings::jobs::{PRUNE_BATCH, prune};
 use crate::store::embeddings::models::{
@@ -44,47 +40,6 @@ const LOG_TEXT: LogText = LogText {
     meanwhile: "jobs wait",
     late: "the embeddings were not there within the lease (EMBED_LEASE_SECONDS)",
 };
-
-/// Why a worker cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum WorkerError {
-    /// The provider that is set cannot be used.
-    #[error(transparent)]
-    Embedder(#[from] EmbedderError),
-    /// The metrics cannot be made.
-    #[error(transparent)]
-    Metrics(#[from] prometheus::Error),
-}
-
-/// Does embedding jobs, and answers the health routes and /metrics on `listener`, until `shutdown` resolves; then finishes
-/// what it has claimed. Starts whether the database is there or not.
-pub async fn run(
-    settings: Settings,
-    listener: TcpListener,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), WorkerError> {
-    let Settings { database, listen: at, connections, embeddings, .. } = settings;
-    let embedders = embedders(&embeddings)?;
-    let metrics = Metrics::new()?;
-    let health = Health::watch(&database.address);
-    let pool = database.address.pool(database.pool_size.max(2 * embeddings.concurrency as u32 + 2));
-    let open = metrics.connections();
-    let router = worker_router(health.clone(), metrics.clone(), at.metrics);
-    let (end, ended) = watch::channel(false);
-    let announced = async move {
-        shutdown.await;
-        health.drain();
-        end.send_replace(true);
-        tracing::info!("shutting down: no new jobs, those under way are finished");
-    };
-    let watching = crate::maintenance::gauges::watch(pool.clone(), metrics.clone());
-    let serving = listen::serve(listener, router, connections.limits, open, announced);
-    let working = work(pool, embedders, embeddings, metrics, ended);
-    tokio::select! {
-        ((), ()) = join(serving, working) => Ok(()),
-        never = watching => match never {},
-    }
-}
 
 /// Does the embedding jobs of each embedder's model until `ended` says true or its sender is gone. Without an embedder there
 /// are none to do.

@@ -21,7 +21,7 @@ use crate::domain::TenantId;
 use crate::domain::access::api_key::{MalformedKey, MalformedKeyId};
 use crate::domain::access::new_api_key::InvalidNewApiKey;
 use crate::domain::access::tenant_name::InvalidTenantName;
-use crate::runtime::exit;
+use crate::runtime::exit::{self, failed};
 use crate::settings::{DatabaseSettings, SettingsError};
 use crate::store::StoreError;
 use crate::store::access::tenants as stored_tenants;
@@ -117,8 +117,19 @@ impl AdminError {
     }
 }
 
+/// Runs the command.
+pub async fn run(args: AdminArgs) -> ExitCode {
+    match run_and_print(&args).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            failed(&error);
+            error.exit_code()
+        }
+    }
+}
+
 /// Runs a command and prints its result.
-pub async fn run(args: &AdminArgs) -> Result<(), AdminError> {
+async fn run_and_print(args: &AdminArgs) -> Result<(), AdminError> {
     let address = DatabaseSettings::address_from_env()?;
     let output = args.output;
     match &args.command {

@@ -21,6 +21,7 @@ use tokio::time::{sleep, timeout};
 
 use super::env_file::{self, Keys};
 use super::error::DevError;
+use crate::commands::worker::WorkerError;
 use crate::commands::{migrate, serve};
 use crate::domain::DEFAULT_TENANT;
 use crate::domain::access::scope::DEFAULT_SCOPES;
@@ -30,7 +31,7 @@ use crate::runtime::metrics::Metrics;
 use crate::settings::{LimitSettings, LogFormat, LogSettings, Settings};
 use crate::store::access::api_keys;
 use crate::store::connection::address::DatabaseAddress;
-use crate::worker::{self, WorkerError};
+use crate::worker;
 
 /// What to do where there is no embedding model.
 const NO_MODEL: &str = "none, so search goes by words alone: run scripts/model, then start again";

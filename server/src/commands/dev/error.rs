@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use agentfs_postgres::instance::PostgresError;
 
 use crate::commands::migrate::MigrateError;
+use crate::commands::worker::WorkerError;
 use crate::settings::SettingsError;
 use crate::store::StoreError;
-use crate::worker::WorkerError;
 
 /// A failure of `agentfs-server dev`.
 #[derive(Debug, thiserror::Error)]

@@ -1,0 +1,26 @@
+//! `agentfs-server backup`: runs a backup until it is done or a signal asks for the end.
+
+use std::process::ExitCode;
+
+use crate::recovery::{BackupArgs, BackupError, back_up};
+use crate::runtime::exit::{failed, failed_for_all_to_see};
+use crate::runtime::signals::shutdown;
+
+/// Runs the command.
+pub async fn run(args: BackupArgs) -> ExitCode {
+    let shutdown = match shutdown() {
+        Ok(shutdown) => shutdown,
+        Err(sentence) => return failed(sentence),
+    };
+    let made = tokio::select! {
+        made = back_up(&args) => made,
+        () = shutdown => Err(BackupError::Interrupted),
+    };
+    match made {
+        Ok(report) => {
+            println!("{report}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => failed_for_all_to_see(&error, error.exit_code()),
+    }
+}
