@@ -1,24 +1,22 @@
-//! The task that removes what time has ended. Nothing that it removes is served any more: it may be late, or fail, and
-//! no answer changes. Now and then it also makes search find what writes have not made it find.
+//! Turns expired versions into tombstones and deletes old idempotency keys and rate limit counts, in the background. Nothing
+//! that it removes is served any more: it may be late, or fail, and no answer changes. Between sweeps it starts the repair of
+//! search.
 
 use std::convert::Infallible;
 use std::time::Duration;
 
 use sqlx::postgres::PgPool;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
+use super::search_repair::SearchRepair;
 use crate::runtime::health::Health;
 use crate::runtime::jitter::jittered;
 use crate::store::StoreError;
 use crate::store::entries::sweep;
-use crate::store::search::documents::{Walk, step};
 
 /// Time from the start to the first sweep, and between sweeps, on the average.
 const DELAY: Duration = Duration::from_secs(2);
 const INTERVAL: Duration = Duration::from_mins(1);
-/// Time between walks over all that can be searched, on the average; the first one comes after the first sweep.
-const WALK_INTERVAL: Duration = Duration::from_hours(1);
 /// Time between two batches of a sweep, on the average: writers go first.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -49,7 +47,7 @@ pub async fn run(pool: PgPool, health: Health) -> Infallible {
 async fn keep_sweeping(pool: PgPool, health: Health) {
     let mut trouble = Trouble::default();
     let mut wait = DELAY;
-    let mut next_walk = Instant::now();
+    let mut repair = SearchRepair::due_now();
     loop {
         tokio::time::sleep(jittered(wait)).await;
         wait = INTERVAL;
@@ -57,16 +55,8 @@ async fn keep_sweeping(pool: PgPool, health: Health) {
             continue;
         }
         let swept = sweep_once(&pool).await;
-        if swept.is_ok() && Instant::now() >= next_walk {
-            match right_search(&pool).await {
-                Ok(righted) => {
-                    next_walk = Instant::now() + jittered(WALK_INTERVAL);
-                    tracing::debug!(?righted, "walked over what can be searched");
-                }
-                Err(error) => {
-                    tracing::warn!("search cannot be put right for now; trying again: {error}");
-                }
-            }
+        if swept.is_ok() {
+            repair.when_due(&pool).await;
         }
         let is_news = trouble.is_news(swept.is_err());
         match swept {
@@ -110,39 +100,6 @@ pub async fn sweep_once(pool: &PgPool) -> Result<Swept, StoreError> {
         swept.rate_limits += limits;
         if keys.max(limits) < sweep::BATCH {
             return Ok(swept);
-        }
-        tokio::time::sleep(jittered(PAUSE)).await;
-    }
-}
-
-/// What a walk over all that can be searched has put right.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Righted {
-    /// Documents made of what a former release has written, or a restore has brought without them.
-    pub made: usize,
-    /// Documents removed whose entries were deleted, have expired or were put anew as not searchable.
-    pub removed: usize,
-    /// Embeddings removed for the same reason.
-    pub embeddings: usize,
-}
-
-/// Walks over all heads, documents of search and embeddings, and makes and removes until they fit.
-pub async fn right_search(pool: &PgPool) -> Result<Righted, StoreError> {
-    let made = go(pool, Walk::MakeMissing).await?;
-    let removed = go(pool, Walk::RemoveLeftOver).await?;
-    let embeddings = go(pool, Walk::RemoveEmbeddings).await?;
-    Ok(Righted { made, removed, embeddings })
-}
-
-/// Goes to the end of a walk, and says how much was changed.
-async fn go(pool: &PgPool, walk: Walk) -> Result<usize, StoreError> {
-    let (mut place, mut changed) = (None, 0);
-    loop {
-        let done = step(pool, walk, place.as_ref()).await?;
-        changed += done.changed;
-        place = done.rest;
-        if place.is_none() {
-            return Ok(changed);
         }
         tokio::time::sleep(jittered(PAUSE)).await;
     }

@@ -1,6 +1,6 @@
 //! What searches by meaning need of operators: the change of model without a stop, and the end of what is left over.
 
-use agentfs_server::maintenance::sweeper::right_search;
+use agentfs_server::maintenance::search_repair::repair_search;
 use serde_json::{Value, json};
 
 use crate::api::Api;
@@ -96,7 +96,7 @@ async fn embeddings_that_do_not_count_any_more_are_removed() {
     api.client.put("/2", json!("not searchable")).await;
     database.execute("UPDATE entries SET expires_at = now() WHERE path = '/3'").await;
     // The server's own walk may be under way.
-    right_search(&database.address().pool(1)).await.unwrap();
+    repair_search(&database.address().pool(1)).await.unwrap();
     let left = "SELECT count(*) FROM embeddings WHERE path IN ('/4', '/5')";
     until(&database, left, 2).await;
     until(&database, "SELECT count(*) FROM embeddings", 2).await;

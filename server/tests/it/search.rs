@@ -1,7 +1,7 @@
 //! Full text search: what is found, what no longer is, and the work of embedding that writes make.
 
-use agentfs_server::maintenance::sweeper::Righted;
-use agentfs_server::maintenance::sweeper::right_search;
+use agentfs_server::maintenance::search_repair::Repaired;
+use agentfs_server::maintenance::search_repair::repair_search;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
@@ -457,13 +457,13 @@ async fn what_was_written_without_documents_is_found_after_a_walk() {
     };
     assert_eq!(all().await, 20);
     let pools = [db.address().pool(1), db.address().pool(1)];
-    let righted = join_all(pools.iter().map(right_search)).await;
-    let righted: Vec<Righted> = righted.into_iter().map(Result::unwrap).collect();
+    let righted = join_all(pools.iter().map(repair_search)).await;
+    let righted: Vec<Repaired> = righted.into_iter().map(Result::unwrap).collect();
     // The server walks as well, at its start.
     let made: usize = righted.iter().map(|righted| righted.made).sum();
     assert!(made <= 21, "{righted:?}");
     for _ in 0..50 {
-        right_search(&pools[0]).await.unwrap();
+        repair_search(&pools[0]).await.unwrap();
         if all().await == 41 {
             break;
         }
@@ -471,5 +471,5 @@ async fn what_was_written_without_documents_is_found_after_a_walk() {
     assert_eq!(all().await, 41);
     assert_eq!(db.number("SELECT count(*) FROM search_documents").await, 41);
     assert_eq!(db.number("SELECT count(*) FROM embedding_jobs").await, 21, "one a document made");
-    assert_eq!(right_search(&pools[0]).await.unwrap(), Righted::default());
+    assert_eq!(repair_search(&pools[0]).await.unwrap(), Repaired::default());
 }
