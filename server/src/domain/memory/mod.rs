@@ -7,5 +7,6 @@ pub mod change;
 pub mod glob;
 pub mod idempotency;
 pub mod path;
+mod request_hash;
 pub mod tags;
 pub mod value;
