@@ -27,6 +27,19 @@ pub struct Entry {
     pub tags: Vec<String>,
 }
 
+impl Version {
+    /// The entry whose latest version it is, unless it has no value any more.
+    pub fn entry(self) -> Option<Entry> {
+        Some(Entry {
+            value: self.value?,
+            version_id: self.id,
+            created_at: self.created_at,
+            expires_at: self.expires_at,
+            tags: self.tags,
+        })
+    }
+}
+
 /// Two one-row look-ups by full key a request: the only form that is planned well on a table that was never analysed.
 const GET: &str = concat!(
     "

@@ -5,7 +5,6 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgExecutor, Row as _};
 use uuid::Uuid;
 
-use super::get::Entry;
 use crate::domain::{EntryKey, TenantId};
 use crate::store::StoreError;
 use crate::store::time::from_sql;
@@ -33,19 +32,6 @@ pub struct Version {
     pub expires_at: Option<Timestamp>,
     /// When the value went: by a delete, or because it expired.
     pub deleted_at: Option<Timestamp>,
-}
-
-impl Version {
-    /// The entry whose latest version it is, unless it has no value any more.
-    pub fn entry(self) -> Option<Entry> {
-        Some(Entry {
-            value: self.value?,
-            version_id: self.id,
-            created_at: self.created_at,
-            expires_at: self.expires_at,
-            tags: self.tags,
-        })
-    }
 }
 
 /// Versions read up to a bound of bytes.
