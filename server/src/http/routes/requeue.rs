@@ -31,8 +31,9 @@ pub(crate) struct Response {
     requeued: u64,
 }
 
-/// A tenant's administrator reaches the tenant's own jobs.
 /// Queue failed embedding jobs again
+///
+/// A tenant's administrator reaches the tenant's own jobs.
 #[utoipa::path(post, path = "/v1/admin/embeddings/requeue", tag = "admin", request_body = Request,
     responses((status = 200, description = "Done.", body = Response), Refusals))]
 pub(crate) async fn requeue(
