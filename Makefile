@@ -46,7 +46,7 @@ images: ## Build the images server, operator, postgres and pgbouncer (and server
 	@images/build $(IMAGES)
 
 .PHONY: generate
-generate: ## Write what is made from the code: crds/, docs/CRD.md, and the chart's definitions and rights
+generate: ## Write what is made from the code: api/openapi.json, crds/, docs/CRD.md, and the chart's definitions and rights
 	@scripts/generate
 
 .PHONY: fmt

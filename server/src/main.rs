@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use agentfs_server::commands::dev::DevCommand;
-use agentfs_server::commands::{admin, backup, migrate, serve, worker};
+use agentfs_server::commands::{admin, backup, migrate, openapi, serve, worker};
 use agentfs_server::recovery::BackupArgs;
 use agentfs_server::runtime::exit::{failed, finish};
 use agentfs_server::settings::Settings;
@@ -29,6 +29,8 @@ enum Command {
     Backup(BackupArgs),
     /// What operators do by command, on the database of DATABASE_URL
     Admin(admin::AdminArgs),
+    /// Print the description of the API (OpenAPI 3.1), as a running server answers it at /openapi.json
+    Openapi,
     #[command(flatten)]
     Dev(DevCommand),
 }
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Command::Migrate => in_runtime(migrate::run()),
         Command::Backup(args) => in_runtime(backup::run(args)),
         Command::Admin(args) => in_runtime(admin::run(args)),
+        Command::Openapi => finish(openapi::print()),
         Command::Dev(command) => finish(command.run()),
     }
 }

@@ -9,5 +9,6 @@ pub mod dev;
 pub mod dev;
 mod listening;
 pub mod migrate;
+pub mod openapi;
 pub mod serve;
 pub mod worker;

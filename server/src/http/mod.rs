@@ -10,6 +10,6 @@ mod routes;
 pub mod state;
 mod worker;
 
-pub use self::router::{router, with_stack};
+pub use self::router::{description, router, with_stack};
 pub use self::state::{App, AppState};
 pub use self::worker::worker_router;

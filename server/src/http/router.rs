@@ -9,6 +9,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -23,9 +24,14 @@ use super::routes::{
 use super::state::App;
 use crate::runtime::metrics::Metrics;
 
-/// All routes.
-pub fn router(app: App) -> Router {
-    let (routes, description) = OpenApiRouter::with_openapi(openapi::Description::openapi())
+/// The description of the API, as /openapi.json answers it.
+pub fn description() -> OpenApi {
+    described().1
+}
+
+/// The routes that are described, and their description.
+fn described() -> (Router<App>, OpenApi) {
+    OpenApiRouter::with_openapi(openapi::Description::openapi())
         .routes(routes!(put::put))
         .routes(routes!(super::routes::get::get))
         .routes(routes!(delete::delete))
@@ -42,7 +48,12 @@ pub fn router(app: App) -> Router {
         .routes(routes!(health::healthz))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
-        .split_for_parts();
+        .split_for_parts()
+}
+
+/// All routes.
+pub fn router(app: App) -> Router {
+    let (routes, description) = described();
     let description = Arc::new(description);
     let mut routes =
         routes.route("/openapi.json", get(async move || Json(description.clone()).into_response()));

@@ -5,12 +5,26 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::api::Api;
+use crate::cli::agentfs;
+
+/// What clients are generated from.
+const KEPT: &str = include_str!("../../../api/openapi.json");
+
+#[test]
+fn the_kept_description_is_the_one_that_is_printed() {
+    let printed = agentfs(&["openapi"], &[]).text();
+    assert!(
+        printed.trim_end() == KEPT.trim_end(),
+        "run `make generate` and commit api/openapi.json"
+    );
+}
 
 #[tokio::test]
 async fn the_description_names_every_route_and_what_it_refers_to_exists() {
     let (api, _db) = Api::start().await;
     let url = format!("{}/openapi.json", api.client.url);
     let description: Value = api.client.http.get(url).send().await.unwrap().json().await.unwrap();
+    assert!(description == serde_json::from_str::<Value>(KEPT).unwrap(), "another than is kept");
     assert_eq!(description["openapi"], "3.1.0");
     let paths: BTreeSet<&str> =
         description["paths"].as_object().unwrap().keys().map(String::as_str).collect();
