@@ -179,10 +179,29 @@ impl<H: BatchHandler> Intake<H> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+    use std::pin::pin;
+
+    use futures::future::join_all;
+    use tokio::sync::Semaphore;
+
+    /// Where a worker waits with its batch until the test has queued what it wants to.
+    struct Gate {
+        reached: Semaphore,
+        open: Semaphore,
+    }
+
+    impl Gate {
+        fn closed() -> Arc<Self> {
+            Arc::new(Self { reached: Semaphore::new(0), open: Semaphore::new(0) })
+        }
+
+        fn open(&self) {
+            self.open.add_permits(Semaphore::MAX_PERMITS / 2);
+        }
+    }
 
     /// Answers with the size of the batch; a request of 666 makes it panic.
-    struct Counting;
+    struct Counting(Arc<Gate>);
 
     impl BatchHandler for Counting {
         type Request = usize;
@@ -194,7 +213,8 @@ mod tests {
 
         async fn process(&mut self, batch: Vec<Pending<usize, usize>>) {
             assert!(batch.iter().all(|w| w.request != 666), "asked to panic");
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            self.0.reached.add_permits(1);
+            self.0.open.acquire().await.unwrap().forget();
             let size = batch.len();
             for pending in batch {
                 pending.answer(Ok(size));
@@ -202,32 +222,41 @@ mod tests {
         }
     }
 
-    fn queue(rows: usize, bytes: usize) -> Queue<Counting> {
-        Queue::start("test", 1, Bounds { rows, bytes }, || Counting)
+    fn queue(gate: &Arc<Gate>, rows: usize, bytes: usize) -> Queue<Counting> {
+        let gate = gate.clone();
+        Queue::start("test", 1, Bounds { rows, bytes }, move || Counting(gate.clone()))
     }
 
-    async fn sizes(queue: &Queue<Counting>, requests: &[usize]) -> Vec<usize> {
+    /// The size of the batch that each request was in, where all of them waited for the one before.
+    async fn sizes(rows: usize, bytes: usize, requests: &[usize]) -> Vec<usize> {
+        let gate = Gate::closed();
+        let queue = queue(&gate, rows, bytes);
         let first = tokio::spawn({
             let queue = queue.clone();
             async move { queue.submit(0).await }
         });
-        tokio::time::sleep(Duration::from_millis(5)).await;
-        let asked = requests.iter().map(|&r| queue.submit(r));
-        let answers = futures::future::join_all(asked).await;
+        gate.reached.acquire().await.unwrap().forget();
+        let mut answers = pin!(join_all(requests.iter().map(|&request| queue.submit(request))));
+        // Asked once, each of them is in the queue.
+        assert!(futures::poll!(&mut answers).is_pending());
+        gate.open();
+        let answers = answers.await;
         assert_eq!(first.await.unwrap().unwrap(), 1, "a lone request waits for nobody");
         answers.into_iter().map(Result::unwrap).collect()
     }
 
     #[tokio::test]
     async fn what_waits_together_is_taken_together_up_to_the_bounds() {
-        assert_eq!(sizes(&queue(3, 100), &[0; 5]).await, [3, 3, 3, 2, 2]);
-        assert_eq!(sizes(&queue(9, 100), &[60, 60, 500, 1]).await, [1, 1, 1, 1]);
-        assert_eq!(sizes(&queue(9, 100), &[50, 50, 1]).await, [2, 2, 1]);
+        assert_eq!(sizes(3, 100, &[0; 5]).await, [3, 3, 3, 2, 2]);
+        assert_eq!(sizes(9, 100, &[60, 60, 500, 1]).await, [1, 1, 1, 1]);
+        assert_eq!(sizes(9, 100, &[50, 50, 1]).await, [2, 2, 1]);
     }
 
     #[tokio::test]
     async fn a_panic_fails_its_batch_alone() {
-        let queue = queue(1, 1000);
+        let gate = Gate::closed();
+        gate.open();
+        let queue = queue(&gate, 1, 1000);
         assert!(matches!(queue.submit(666).await, Err(BatchError::Unavailable { unknown: true })));
         assert_eq!(queue.submit(1).await.unwrap(), 1);
     }

@@ -105,19 +105,19 @@ impl ConnectionActivity {
 mod tests {
     use super::*;
 
-    const KEEP_ALIVE: Duration = Duration::from_secs(75);
-    const HEAD: Duration = Duration::from_secs(10);
+    const KEEP_ALIVE: Duration = Duration::from_hours(75);
+    const HEAD: Duration = Duration::from_hours(10);
 
     #[test]
     fn a_head_has_less_time_than_an_idle_connection_and_a_request_has_its_own() {
         let activity = Arc::new(ConnectionActivity::new());
         let left = |activity: &ConnectionActivity| {
             let by = activity.read_by(KEEP_ALIVE, HEAD)?;
-            Some(by.saturating_duration_since(Instant::now()).as_secs_f64().round())
+            Some(by.saturating_duration_since(Instant::now()).as_secs().div_ceil(3600))
         };
-        assert_eq!(left(&activity), Some(75.0));
+        assert_eq!(left(&activity), Some(75));
         activity.received();
-        assert_eq!(left(&activity), Some(10.0));
+        assert_eq!(left(&activity), Some(10));
         let by = activity.read_by(KEEP_ALIVE, HEAD);
         activity.received();
         assert_eq!(activity.read_by(KEEP_ALIVE, HEAD), by, "more bytes give no more time");
@@ -125,10 +125,10 @@ mod tests {
         activity.received();
         assert_eq!(left(&activity), None);
         drop(request);
-        assert_eq!(left(&activity), Some(75.0));
+        assert_eq!(left(&activity), Some(75));
         activity.received();
         activity.sent(true);
-        assert_eq!(left(&activity), Some(75.0));
+        assert_eq!(left(&activity), Some(75));
     }
 
     #[test]
