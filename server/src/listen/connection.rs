@@ -22,8 +22,8 @@ use tokio::sync::watch;
 use tower::Service as _;
 
 use super::Phase;
+use super::Times;
 use super::activity::{ConnectionActivity, UnderWay};
-use super::limits::Times;
 use super::timeout_stream::TimeoutStream;
 use super::unread_body::UnreadBody;
 

@@ -5,15 +5,15 @@
 mod activity;
 mod address;
 mod connection;
-mod limits;
 mod open_files;
 mod timeout_stream;
 mod unread_body;
 
 pub use address::bind;
 pub use connection::Connection;
-pub use limits::{Limits, Times};
 pub use open_files::allow_open_files;
+
+pub use crate::settings::{Limits, Times};
 
 use std::io;
 use std::net::SocketAddr;

@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::Times;
 use super::activity::ConnectionActivity;
-use super::limits::Times;
 
 /// A stream that fails with `TimedOut` when its peer is too slow for `times`.
 ///

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use agentfs_contract::setting::TRUST_PROXY;
 
+use super::connection_limits::{Limits, Times};
 use super::reader::{Described, Reader};
 use crate::domain::access::client::TrustedProxies;
-use crate::listen::{Limits, Times};
 
 /// What connections may take.
 #[derive(Debug, Clone)]

@@ -1,5 +1,6 @@
 //! Settings, read from the environment: one struct a concern, all problems named at once.
 
+mod connection_limits;
 mod connections;
 mod database;
 mod embeddings;
@@ -8,6 +9,7 @@ mod listen;
 mod logs;
 mod reader;
 
+pub use connection_limits::{Limits, Times};
 pub use connections::ConnectionSettings;
 pub use database::{DatabaseLocation, DatabaseSettings, ReplicaSettings};
 pub use embeddings::{EmbeddingSettings, OpenAiSettings, Provider};
