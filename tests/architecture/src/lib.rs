@@ -122,6 +122,11 @@ domain ->
             "use crate::store; use crate::store::search; use crate::commands;",
         );
         assert!(found[0].contains("forbids it (`only main -> commands`)"), "{found:?}");
+        let layers = LAYERS.replace("never store -> http", "never domain -> *");
+        let layers = Layers::parse(&layers.replace("domain ->\n", "domain -> sqlx\ndomain/x ->\n"));
+        let krate = &layers.unwrap().crates[0];
+        assert_eq!(krate.forbids("domain/x", "store/search"), Some("never domain -> *"));
+        assert_eq!(krate.forbids("domain/x", "domain").or(krate.forbids("domain", "sqlx")), None);
         let broken = LAYERS.replace("domain sqlx", "domain http sqlx");
         let error = Layers::parse(&broken).unwrap_err();
         assert_eq!(
