@@ -2,14 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-// The answer of a health route; as a doc comment this would describe it in /openapi.json too.
-#[expect(missing_docs, reason = "see above")]
+/// The answer of a health route.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Health))]
 pub struct Answer {
+    /// Whether all is well.
     ok: bool,
+    /// A word for programs, where it is not: Draining, DatabaseUnreachable, SchemaTooOld or SchemaTooNew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// What is wrong, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     message: Option<String>,
 }

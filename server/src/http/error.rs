@@ -119,7 +119,7 @@ impl ApiError {
     /// The envelope; without a request's id where it is one of several answers to a request.
     pub fn json(&self, request_id: Option<&str>) -> Vec<u8> {
         let error = Inner {
-            code: self.code.as_str(),
+            code: self.code,
             message: &self.message,
             request_id,
             conflict: self.conflict,
@@ -139,7 +139,7 @@ pub struct Envelope<'a> {
 #[schema(as = Error)]
 struct Inner<'a> {
     /// For programs.
-    code: &'a str,
+    code: Code,
     /// For people: what is wrong and what to do.
     message: &'a str,
     /// The answer's X-Request-Id; not within a batch.

@@ -43,6 +43,10 @@ async fn the_description_names_every_route_and_what_it_refers_to_exists() {
     }
     let text = description.to_string();
     let schemas = description["components"]["schemas"].as_object().unwrap();
+    for code in schemas["ErrorCode"]["enum"].as_array().unwrap() {
+        let code = code.as_str().unwrap();
+        assert!(page.contains(&format!("`{code}`")), "docs/API.md does not speak of {code}");
+    }
     let referred =
         text.split("#/components/schemas/").skip(1).map(|rest| rest.split('"').next().unwrap());
     for name in referred {
