@@ -66,13 +66,12 @@ pub(crate) fn secret(name: &str, entries: &[(&str, &str)]) -> Secret {
 
 /// What is seen of an AgentFS whose Secrets are there and nothing else.
 pub(crate) fn with_secrets() -> Observed {
-    Observed {
-        credentials: Some(secret(
-            "memory-credentials",
-            &[("username", "agentfs"), ("password", "p@ss"), ("database", "agentfs")],
-        )),
-        admin_key: Some(secret("memory-admin-key", &[("key", ADMIN_KEY)])),
-        pooler_config: Some(secret("memory-pooler", &[("password", POOLER_PASSWORD)])),
-        ..Observed::nothing(now())
-    }
+    let mut observed = Observed::nothing(now());
+    observed.parts.database.credentials = Some(secret(
+        "memory-credentials",
+        &[("username", "agentfs"), ("password", "p@ss"), ("database", "agentfs")],
+    ));
+    observed.parts.admin_key = Some(secret("memory-admin-key", &[("key", ADMIN_KEY)]));
+    observed.parts.pooler.config = Some(secret("memory-pooler", &[("password", POOLER_PASSWORD)]));
+    observed
 }

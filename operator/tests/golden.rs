@@ -15,7 +15,7 @@ pub(crate) fn children(file: &str) -> Children<Prepared> {
     let resource = agentfs(file);
     let mut observed = with_secrets();
     if resource.spec.database.external.is_some() {
-        observed.credentials = None;
+        observed.parts.database.credentials = None;
         let url = "postgres://app:it%27s%20%22hunter2%22@db.internal/memory?sslmode=verify-full";
         let secret = secret("memory-db", &[("uri", url)]);
         observed.references.secrets.insert("memory-db".into(), secret);
@@ -24,7 +24,7 @@ pub(crate) fn children(file: &str) -> Children<Prepared> {
         let secret = secret("provider", &[("token", "sk-example")]);
         observed.references.secrets.insert("provider".into(), secret);
     }
-    observed.postgres = serde_json::from_value(json!({
+    observed.parts.database.postgres = serde_json::from_value(json!({
         "metadata": {"name": "memory-postgres"}, "spec": {"selector": {}, "template": {}},
         "status": {"replicas": 1, "readyReplicas": 1}}))
     .unwrap();
@@ -34,7 +34,7 @@ pub(crate) fn children(file: &str) -> Children<Prepared> {
     job.status = serde_json::from_value(json!({"conditions": [
         {"type": "Complete", "status": "True", "lastTransitionTime": "2026-11-23T14:00:00Z"}]}))
     .unwrap();
-    observed.jobs = vec![job];
+    observed.parts.migration.jobs = vec![job];
     build_all(&observed).unwrap()
 }
 

@@ -1,6 +1,6 @@
 //! What is said of an AgentFS, from what was seen: validate, and the statuses that follow.
 
-use agentfs_operator::agentfs::plan::DatabasePlan;
+use agentfs_operator::agentfs::database::DatabasePlan;
 use agentfs_operator::agentfs::status::{render, report_invalid};
 use agentfs_operator::agentfs::validate::validate;
 use agentfs_operator::kit::ownership::Owner;
@@ -36,9 +36,10 @@ fn a_resource_that_was_not_looked_at_is_unknown() {
 #[test]
 fn a_secret_that_cannot_be_used_is_named() {
     let mut observed = with_secrets();
-    observed.credentials = Some(secret("memory-credentials", &[("username", "agentfs")]));
+    observed.parts.database.credentials =
+        Some(secret("memory-credentials", &[("username", "agentfs")]));
     let plan = validate(&agentfs("minimal"), owner(), &observed, &images()).unwrap();
-    assert!(plan.access.is_none() && plan.admin_key.is_some());
+    assert!(plan.parts.database.access.is_none() && plan.parts.admin_key.is_some());
     let told: Vec<_> = plan.blockers.iter().map(|o| o.problem.to_string()).collect();
     assert_eq!(told, ["Secret memory-credentials lacks the entry password"]);
 }
@@ -46,16 +47,18 @@ fn a_secret_that_cannot_be_used_is_named() {
 #[test]
 fn an_existing_volume_keeps_its_class_and_never_shrinks() {
     let mut observed = with_secrets();
-    let labels = observed.credentials.as_ref().unwrap().metadata.labels.clone();
-    observed.volume = serde_json::from_value(json!({
+    let labels = observed.parts.database.credentials.as_ref().unwrap().metadata.labels.clone();
+    observed.parts.database.volume = serde_json::from_value(json!({
         "metadata": {"name": "data-memory-postgres-0", "uid": "v", "labels": labels},
         "spec": {"storageClassName": "slow", "resources": {"requests": {"storage": "100Gi"}}}}))
     .unwrap();
     let plan = validate(&agentfs("full"), owner(), &observed, &images()).unwrap();
-    let DatabasePlan::Embedded(database) = plan.database else { panic!("it is embedded") };
+    let DatabasePlan::Embedded(database) = plan.parts.database.kind else {
+        panic!("it is embedded")
+    };
     assert_eq!(database.volume.size.as_str(), "100Gi");
     assert_eq!(database.volume.storage_class.as_deref(), Some("slow"));
-    assert_eq!(plan.access.unwrap().identity, "v");
+    assert_eq!(plan.parts.database.access.unwrap().identity, "v");
 }
 
 #[test]

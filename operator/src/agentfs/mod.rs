@@ -6,19 +6,17 @@
 
 pub mod apply;
 pub mod build;
-pub mod conditions;
-pub mod credentials;
-pub mod database_url;
-pub mod database_uses;
-pub mod migration;
+pub mod database;
+pub mod environment;
 pub mod names;
 pub mod observe;
+pub mod parts;
 pub mod plan;
-pub mod pooler;
 pub mod reasons;
 pub mod reconcile;
 pub mod references;
-mod states;
+pub mod server_deployment;
 pub mod status;
+pub mod status_inputs;
 pub mod validate;
 pub mod watches;

@@ -8,11 +8,6 @@ pub const SECRET_HASH: &str = "agentfs.io/secret-hash";
 pub const ENVIRONMENT_HASH: &str = "agentfs.io/environment-hash";
 /// The annotation of a pod template that tells which database its pods work on, and by which route.
 pub const DATABASE: &str = "agentfs.io/database";
-/// The annotation of a migration Job that says what it migrates and with what.
-pub const MIGRATION: &str = "agentfs.io/migration";
-/// The annotation of a migration Job that counts the tries of one migration.
-pub const ATTEMPT: &str = "agentfs.io/attempt";
-
 /// The port of the API.
 pub const API_PORT: u16 = 8787;
 /// The port of PgBouncer.
@@ -24,21 +19,6 @@ pub const POSTGRES_PORT: u16 = 5432;
 pub const AUTHORITY: &str = "/etc/agentfs/authority/ca.crt";
 /// The certificates of the public authorities in our images.
 pub const PUBLIC_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
-
-/// The API pods and their Service.
-pub const API: Component = Component::new("api");
-/// PostgreSQL, its Service, volume and credentials.
-pub const POSTGRES: Component = Component::new("database");
-/// The migration Jobs.
-pub const MIGRATE: Component = Component::new("migration");
-/// PgBouncer, its Service and configuration.
-pub const POOLER: Component = Component::new("pooler");
-/// The worker pods.
-pub const WORKER: Component = Component::new("worker");
-/// The CronJob that makes backups, its Jobs and their volume.
-pub const BACKUP: Component = Component::new("backup");
-/// The ServiceAccount of all pods.
-pub const ACCOUNT: Component = Component::new("account");
 
 /// The names of the children of one AgentFS.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +35,11 @@ impl Names {
     /// The AgentFS itself.
     pub fn agentfs(&self) -> &str {
         &self.name
+    }
+
+    /// The objects of a component that have its name: its workload, and what stands before that.
+    pub fn of(&self, component: Component) -> String {
+        format!("{}-{}", self.name, component.as_str())
     }
 
     /// The ServiceAccount of all pods.
@@ -100,16 +85,6 @@ impl Names {
     /// The Deployment of the API, its Service, autoscaler and disruption budget.
     pub fn api(&self) -> String {
         format!("{}-api", self.name)
-    }
-
-    /// The Deployment of the workers.
-    pub fn worker(&self) -> String {
-        format!("{}-worker", self.name)
-    }
-
-    /// The CronJob that makes backups.
-    pub fn backup(&self) -> String {
-        format!("{}-backup", self.name)
     }
 
     /// The claim of the volume that holds the backups.

@@ -6,7 +6,7 @@ pub use crate::kit::reasons::{INVALID_SPEC, NOT_SEEN_YET, READY};
 use crate::kit::reasons::{Reason, reasons};
 
 reasons! {
-    /// Nothing is on its route.
+    /// Nothing is on its way.
     SETTLED = "Settled",
     /// The Secrets are there and can be used.
     PRESENT = "Present",

@@ -12,7 +12,7 @@ use kube::runtime::reflector::Store;
 use kube::{Client, Resource as _, ResourceExt as _};
 use serde_json::json;
 
-use super::migration::Next;
+use super::parts::migration::plan::Next;
 use super::status::{StatusReport, render, report, report_invalid};
 use super::validate::validate;
 use super::{apply, build, observe};

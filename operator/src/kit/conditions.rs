@@ -69,7 +69,7 @@ impl State {
         Self::True { reason, message: message.into() }
     }
 
-    /// It is on its route.
+    /// It is on its way.
     pub fn progressing(reason: Reason, message: impl Into<String>) -> Self {
         Self::Progressing { reason, message: message.into() }
     }
@@ -94,7 +94,7 @@ impl State {
         matches!(self, Self::Failed(_))
     }
 
-    /// Whether nobody has to do anything and nothing is on its route.
+    /// Whether nobody has to do anything and nothing is on its way.
     pub fn is_at_rest(&self) -> bool {
         matches!(self, Self::True { .. } | Self::False { .. })
     }

@@ -76,3 +76,13 @@ impl<'a> Reader<'a> {
         Api::namespaced(self.client.clone(), &self.owner.namespace)
     }
 }
+
+/// Awaits reads all at once, each for the field that it is named after: a reconcile takes as long as
+/// the slowest answer, and not as long as all of them.
+macro_rules! read {
+    ($type:ident { $($field:ident: $read:expr),+ $(,)? }) => {{
+        let ($($field,)+) = tokio::try_join!($($read),+)?;
+        $type { $($field),+ }
+    }};
+}
+pub(crate) use read;

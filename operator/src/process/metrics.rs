@@ -15,7 +15,7 @@ use crate::crd::AgentFS;
 pub enum Reconciled {
     /// Everything is as the spec asks.
     Settled,
-    /// Something is on its route.
+    /// Something is on its way.
     InProgress,
     /// Somebody has to do something, and a condition says what.
     NeedsAttention,

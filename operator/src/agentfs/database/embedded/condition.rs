@@ -1,0 +1,48 @@
+//! The condition of the embedded database.
+
+use super::objects::COMPONENT;
+use crate::agentfs::reasons;
+use crate::agentfs::status_inputs::StatusInputs;
+use crate::kit::conditions::State;
+use crate::kit::pods;
+use crate::kit::volumes::volume_failure;
+use kube::ResourceExt as _;
+
+impl StatusInputs<'_> {
+    /// The embedded database.
+    pub fn embedded(&self) -> State {
+        let database = &self.children.database;
+        let set = database.postgres.as_ref();
+        let status = set.and_then(|set| set.status.as_ref());
+        if self.plan.suspended {
+            return if status.is_some_and(|status| status.replicas > 0) {
+                State::progressing(reasons::STOPPING, "PostgreSQL stops when the API has stopped")
+            } else {
+                State::false_because(
+                    reasons::SUSPENDED,
+                    "PostgreSQL is stopped; its volume is kept.",
+                )
+            };
+        }
+        if status.and_then(|status| status.ready_replicas).unwrap_or(0) >= 1 {
+            return State::true_because(reasons::RUNNING, "PostgreSQL takes connections.");
+        }
+        let pods = self.observed.pods_of(COMPONENT);
+        let said = |name: &str| self.observed.warnings.get(name);
+        let volume = database.volume.as_ref();
+        let failure = volume
+            .and_then(|volume| {
+                let field = "spec.database.embedded.storage";
+                volume_failure(volume, said(&volume.name_any()), field)
+            })
+            .or_else(|| pods::failure(&pods))
+            .or_else(|| {
+                let said = said(&set?.name_any()).filter(|_| pods.is_empty())?;
+                Some(pods::refusal(said))
+            });
+        match failure {
+            Some(failure) => State::Failed(failure),
+            None => State::progressing(reasons::STARTING, "PostgreSQL is starting"),
+        }
+    }
+}

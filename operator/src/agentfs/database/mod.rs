@@ -1,0 +1,149 @@
+//! The database of an AgentFS: one that the operator runs, or one that somebody else runs. Only here it
+//! is known which kinds there are.
+
+use super::database::access::Access;
+
+use super::database::embedded::plan::EmbeddedPlan;
+
+use super::database::embedded::plan::Kept;
+
+use super::names::Names;
+
+use super::observe::Observed;
+
+use super::status_inputs::StatusInputs;
+
+use super::validate::PlanInputs;
+
+use crate::crd::agentfs::DatabaseStatus;
+
+use crate::kit::blockers::Blocker;
+
+use crate::kit::conditions::State;
+
+use crate::kit::validation::Invalid;
+
+pub mod access;
+pub mod credentials;
+pub mod trust;
+pub mod url;
+
+/// A PostgreSQL that the operator runs.
+pub mod embedded {
+    pub mod condition;
+    pub mod objects;
+    pub mod plan;
+}
+/// A PostgreSQL that somebody else runs.
+pub mod external {
+    pub mod condition;
+    pub mod plan;
+    pub mod uses;
+}
+
+/// The database takes connections.
+pub const DATABASE_READY: &str = "DatabaseReady";
+
+/// The database to be.
+#[derive(Clone, Debug)]
+pub struct Database {
+    /// Which kind it is.
+    pub kind: DatabasePlan,
+    /// How clients reach it, when that is known.
+    pub access: Option<Access>,
+    /// What an embedded database has, or has left.
+    pub kept: Kept,
+}
+
+/// The kinds of databases.
+#[derive(Clone, Debug)]
+pub enum DatabasePlan {
+    /// One that the operator runs.
+    Embedded(Box<EmbeddedPlan>),
+    /// One that somebody else runs.
+    External {
+        /// The Secret that holds its URL.
+        secret: String,
+    },
+}
+
+impl Database {
+    /// The database that the spec asks for.
+    pub fn plan(inputs: &PlanInputs<'_>, blockers: &mut Vec<Blocker>) -> Result<Self, Invalid> {
+        let kept = Kept::of(&inputs.observed.parts.database);
+        let database = &inputs.spec.database;
+        match (&database.embedded, &database.external) {
+            (Some(embedded), None) => {
+                let plan = embedded::plan::plan(embedded, inputs, blockers)?;
+                let access = embedded::plan::access(&plan, inputs);
+                Ok(Self { kind: DatabasePlan::Embedded(Box::new(plan)), access, kept })
+            }
+            (None, Some(external)) => {
+                let access = external::plan::access(external, inputs, blockers);
+                let secret = external.secret_ref.name.clone();
+                Ok(Self { kind: DatabasePlan::External { secret }, access, kept })
+            }
+            _ => Err(Invalid {
+                field: "spec.database",
+                problem: "set exactly one of embedded, external".into(),
+            }),
+        }
+    }
+
+    /// Whether it takes connections, or is somebody else's to look after.
+    pub fn is_ready(&self, observed: &Observed) -> bool {
+        match self.kind {
+            DatabasePlan::Embedded(_) => embedded::plan::is_ready(&observed.parts.database),
+            DatabasePlan::External { .. } => true,
+        }
+    }
+
+    /// The Secret that holds its credentials.
+    pub fn secret(&self, names: &Names) -> String {
+        match &self.kind {
+            DatabasePlan::Embedded(_) => names.credentials(),
+            DatabasePlan::External { secret } => secret.clone(),
+        }
+    }
+
+    /// What the status says of it.
+    pub fn status(&self) -> DatabaseStatus {
+        let identity = self.access.as_ref().map(|access| access.identity.clone());
+        match self.kind {
+            DatabasePlan::Embedded(_) => DatabaseStatus { kind: "embedded".into(), identity: None },
+            DatabasePlan::External { .. } => DatabaseStatus { kind: "external".into(), identity },
+        }
+    }
+}
+
+impl StatusInputs<'_> {
+    /// The database.
+    pub fn database(&self) -> State {
+        match self.plan.parts.database.kind {
+            DatabasePlan::Embedded(_) => self.embedded(),
+            DatabasePlan::External { .. } => self.external(),
+        }
+    }
+
+    /// What to look at when an external database does not answer.
+    pub fn check_the_secret(&self) -> String {
+        let database = &self.plan.parts.database;
+        match (&database.kind, &database.access) {
+            (DatabasePlan::External { .. }, Some(access)) => format!(
+                " Check that PostgreSQL runs at {} and that Secret {}/{} key {} is right.",
+                access.url.endpoint(),
+                self.plan.owner.namespace,
+                access.secret,
+                access.key
+            ),
+            _ => String::new(),
+        }
+    }
+}
+
+/// What is known of the database `now`, and what was known before of what is not: while a Secret is
+/// broken, the database is still the one that it led to.
+pub fn remembered(now: DatabaseStatus, former: Option<&DatabaseStatus>) -> DatabaseStatus {
+    let kept = former.filter(|former| former.kind == now.kind).and_then(|f| f.identity.clone());
+    DatabaseStatus { identity: now.identity.or(kept), kind: now.kind }
+}

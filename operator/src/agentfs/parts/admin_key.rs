@@ -1,0 +1,112 @@
+//! The first API key, and its Secret. It is made once and kept ever after; the Secret has no owner: the
+//! database that knows the key outlives the AgentFS as well.
+
+use super::api::objects::COMPONENT;
+use crate::agentfs::plan::Plan;
+use crate::agentfs::status_inputs::CREDENTIALS_READY;
+use crate::agentfs::validate::PlanInputs;
+use crate::kit::blockers::{Blocker, kept_secret};
+use crate::kit::digest::hash;
+use crate::kit::secrets::{Unusable, data, text};
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use k8s_openapi::api::core::v1::Secret;
+use secrecy::{ExposeSecret as _, SecretString};
+
+/// The first API key, with the scope `admin`.
+#[derive(Clone, Debug)]
+pub struct AdminKey(SecretString);
+
+impl AdminKey {
+    /// A new random key.
+    pub fn generate() -> Self {
+        let id = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 8]>());
+        let secret = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
+        Self(format!("agfs_live_{id}.{secret}").into())
+    }
+
+    /// The key that a Secret holds.
+    pub fn from_secret(secret: &Secret) -> Result<Self, Unusable> {
+        let key = text(secret, "key")?;
+        let malformed = Unusable::Malformed(
+            "key".into(),
+            "an API key of the form agfs_live_<11 characters>.<43 characters>".into(),
+        );
+        let Some((id, rest)) = key.strip_prefix("agfs_live_").and_then(|key| key.split_once('.'))
+        else {
+            return Err(malformed);
+        };
+        let bytes = |part: &str| URL_SAFE_NO_PAD.decode(part).map(|bytes| bytes.len()).ok();
+        if bytes(id) != Some(8) || bytes(rest) != Some(32) {
+            return Err(malformed);
+        }
+        Ok(Self(key.into()))
+    }
+
+    /// The key itself.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// A hash that changes when the key does.
+    pub fn hash(&self) -> String {
+        hash([self.expose()])
+    }
+}
+
+/// The key that the Secret holds, or a new one where there is no Secret.
+pub fn plan(inputs: &PlanInputs<'_>, blockers: &mut Vec<Blocker>) -> Option<AdminKey> {
+    kept_secret(
+        CREDENTIALS_READY,
+        inputs.observed.parts.admin_key.as_ref(),
+        inputs.names.admin_key(),
+        blockers,
+        AdminKey::from_secret,
+        AdminKey::generate,
+    )
+}
+
+/// Makes the Secret.
+pub fn build(plan: &Plan, admin_key: &AdminKey) -> Secret {
+    Secret {
+        metadata: plan.kept(plan.names.admin_key(), COMPONENT),
+        type_: Some("Opaque".into()),
+        data: Some(BTreeMap::from([data("key", admin_key.expose())])),
+        ..Secret::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::ByteString;
+
+    use super::*;
+
+    fn secret(entries: &[(&str, &str)]) -> Secret {
+        let data = entries.iter().map(|(k, v)| ((*k).into(), ByteString((*v).into())));
+        Secret { data: Some(data.collect::<BTreeMap<_, _>>()), ..Secret::default() }
+    }
+
+    #[test]
+    fn a_generated_key_has_the_form_that_is_read_back() {
+        let key = AdminKey::generate();
+        assert_eq!(key.expose().len(), "agfs_live_".len() + 11 + 1 + 43);
+        assert!(AdminKey::from_secret(&secret(&[("key", key.expose())])).is_ok());
+        assert_ne!(key.expose(), AdminKey::generate().expose());
+    }
+
+    #[test]
+    fn a_broken_key_is_refused() {
+        for key in ["", "agfs_live_short.short", "sk-123", "agfs_live_AAAAAAAAAAA"] {
+            assert!(AdminKey::from_secret(&secret(&[("key", key)])).is_err(), "{key:?} was taken");
+        }
+    }
+
+    #[test]
+    fn a_key_does_not_show_in_debug_output() {
+        let key = AdminKey::generate();
+        assert!(!format!("{key:?}").contains(key.expose()));
+    }
+}

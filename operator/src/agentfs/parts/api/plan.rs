@@ -1,0 +1,93 @@
+//! The API to be.
+
+use super::objects::COMPONENT;
+use crate::agentfs::environment::{self, Embeddings, Env};
+use crate::agentfs::observe::Observed;
+use crate::agentfs::server_deployment::Live;
+use crate::agentfs::validate::PlanInputs;
+use crate::crd::agentfs::{AgentFSSpec, Autoscaling};
+use crate::crd::fields::Resources;
+use crate::kit::pod::PodPlan;
+use crate::kit::validation::Invalid;
+use k8s_openapi::api::core::v1::EnvVar;
+
+/// The API to be.
+#[derive(Clone, Debug)]
+pub struct ApiPlan {
+    /// How many pods.
+    pub replicas: Replicas,
+    /// Their CPU and memory, where the spec says so.
+    pub resources: Option<Resources>,
+    /// What they are told.
+    pub environment: Env,
+    /// What migrations are told.
+    pub migration_environment: Vec<EnvVar>,
+    /// Where they run, and what they carry.
+    pub pods: PodPlan,
+    /// The API that runs now, if one does.
+    pub live: Option<Live>,
+    /// Whether pods of it are there, those that leave included.
+    pub has_pods: bool,
+}
+
+/// Who says how many pods there are.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Replicas {
+    /// The spec: this many.
+    Fixed(i32),
+    /// An autoscaler that the operator makes.
+    Autoscaled(Autoscaling),
+    /// An autoscaler that somebody else made; the number is what it is given to begin with.
+    OthersAutoscaler(i32),
+}
+
+impl ApiPlan {
+    /// The number that the operator sets; `None` where it leaves the number alone. An autoscaler does
+    /// nothing while the number is 0, so it is given a beginning.
+    pub fn number_to_set(&self) -> Option<i32> {
+        let lives = self.live.as_ref().is_some_and(|live| live.replicas > 0);
+        match &self.replicas {
+            Replicas::Fixed(replicas) => Some(*replicas),
+            Replicas::Autoscaled(autoscaling) if !lives => Some(autoscaling.min_replicas),
+            Replicas::OthersAutoscaler(beginning) if !lives => Some(*beginning),
+            Replicas::Autoscaled(_) | Replicas::OthersAutoscaler(_) => None,
+        }
+    }
+
+    /// The least number of pods that there are to be.
+    pub fn least(&self) -> i32 {
+        match &self.replicas {
+            Replicas::Fixed(replicas) => *replicas,
+            Replicas::Autoscaled(autoscaling) => autoscaling.min_replicas,
+            Replicas::OthersAutoscaler(_) => self.live.as_ref().map_or(0, |live| live.replicas),
+        }
+    }
+}
+
+/// The API that the spec asks for.
+pub fn plan(inputs: &PlanInputs<'_>, embeddings: &Embeddings) -> Result<ApiPlan, Invalid> {
+    let PlanInputs { spec, observed, .. } = inputs;
+    let extra_env = spec.api.extra_env.iter().cloned();
+    let deployment = observed.parts.api.deployment.as_ref();
+    Ok(ApiPlan {
+        replicas: replicas(spec, observed),
+        resources: spec.api.resources.clone(),
+        environment: environment::of_api(spec, embeddings, &observed.references),
+        migration_environment: extra_env.map(environment::without_empty_value).collect(),
+        pods: PodPlan::of("spec.api.affinity", &spec.api.pods)?,
+        live: deployment.and_then(|api| Live::of(api, COMPONENT)),
+        has_pods: !observed.pods_of(COMPONENT).is_empty(),
+    })
+}
+
+/// An autoscaler of somebody else counts where the spec asks for none.
+fn replicas(spec: &AgentFSSpec, observed: &Observed) -> Replicas {
+    match &spec.api.autoscaling {
+        _ if spec.suspend => Replicas::Fixed(0),
+        Some(autoscaling) => Replicas::Autoscaled(autoscaling.clone()),
+        None if observed.parts.api.others_autoscaler => {
+            Replicas::OthersAutoscaler(spec.api.replicas)
+        }
+        None => Replicas::Fixed(spec.api.replicas),
+    }
+}

@@ -1,0 +1,179 @@
+//! The Job that brings the schema to what the server's image needs and makes the first API key valid.
+
+use super::condition::SCHEMA_READY;
+use super::plan::{ATTEMPT, MIGRATION, Next};
+use crate::agentfs::database::access::Access;
+use crate::agentfs::database::trust;
+use crate::agentfs::parts::admin_key::AdminKey;
+use crate::agentfs::plan::Plan;
+use crate::kit::desired::{Applied, Desired, Prepared, Stage};
+use crate::kit::env::secret_env;
+use crate::kit::labels::Component;
+use crate::kit::ownership::{Owner, Ownership, ownership};
+use crate::kit::reads::Reader;
+use crate::kit::writer::{Error, Writer};
+use crate::kit::{digest, jobs, pod};
+use k8s_openapi::api::batch::v1::{Job, JobSpec};
+use k8s_openapi::api::core::v1::{Container, EnvVar, PodSpec, PodTemplateSpec};
+use kube::ResourceExt as _;
+
+use super::plan as tries;
+
+/// The component of the migrations.
+pub const COMPONENT: Component = Component::new("migration");
+/// The container's name.
+const CONTAINER: &str = "migrate";
+
+/// The migrations' objects that are there.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// The Jobs, without those that are being deleted.
+    pub jobs: Vec<Job>,
+}
+
+impl Seen {
+    /// Reads them.
+    pub async fn read(reader: Reader<'_>) -> Result<Self, kube::Error> {
+        Ok(Self { jobs: reader.labelled().await? })
+    }
+
+    /// The Jobs that have not ended.
+    pub fn waiting(&self) -> impl Iterator<Item = &Job> {
+        self.jobs.iter().filter(|job| {
+            job.status.as_ref().is_none_or(|s| s.succeeded.is_none() && s.completion_time.is_none())
+        })
+    }
+
+    /// Those of them that are ours.
+    pub fn owned(self, owner: &Owner) -> Self {
+        let is_ours = |job: &Job| ownership(job, owner) == Ownership::Owned;
+        Self { jobs: self.jobs.into_iter().filter(is_ours).collect() }
+    }
+}
+
+/// The migrations' objects.
+#[derive(Clone, Debug)]
+pub struct Objects<S: Stage> {
+    /// What is to be done about it.
+    pub next: Next,
+    /// The Job of the current try.
+    pub job: S::Of<Job>,
+    /// Jobs that are of no more use.
+    pub obsolete: Vec<String>,
+}
+
+impl Objects<Prepared> {
+    /// Makes them.
+    pub fn build(plan: &Plan) -> Result<Self, serde_json::Error> {
+        let facts = &plan.parts.migration;
+        let (Some(access), Some(admin_key)) = (&plan.parts.database.access, &plan.parts.admin_key)
+        else {
+            return Ok(Self {
+                next: Next::AwaitCredentials,
+                job: Desired::Keep,
+                obsolete: Vec::new(),
+            });
+        };
+        let template = template(plan, access);
+        let hash = hash(access, admin_key, &template)?;
+        let next = tries::next(&facts.attempts, &hash, facts.database_ready, facts.now);
+        let runs = matches!(next, Next::Run { .. });
+        Ok(Self {
+            job: Desired::apply_or_keep(
+                next.attempt().map(|attempt| job(plan, template, &hash, attempt, runs)),
+            ),
+            obsolete: tries::obsolete(&facts.attempts, &hash, next),
+            next,
+        })
+    }
+
+    /// Writes what differs from what was `seen`; `has_secrets` tells whether the Secrets of the database
+    /// and of the first API key are there.
+    pub async fn write(
+        self,
+        writer: &mut Writer<'_>,
+        seen: &Seen,
+        has_secrets: bool,
+    ) -> Result<Objects<Applied>, Error> {
+        let Self { next, job, obsolete } = self;
+        let live = match &job {
+            Desired::Apply(job) => seen.jobs.iter().find(|live| live.name_any() == job.name_any()),
+            Desired::Keep | Desired::Delete => None,
+        };
+        let job = writer.child(SCHEMA_READY, job.only_if(has_secrets), live).await?;
+        for name in &obsolete {
+            writer.delete::<Job>(name, None).await?;
+        }
+        Ok(Objects { next, job, obsolete })
+    }
+}
+
+/// What a migration is made of: the pod that runs it, the key that it makes valid, and the database
+/// that it runs on. When one of them changes, it runs again.
+fn hash(
+    access: &Access,
+    admin_key: &AdminKey,
+    template: &PodTemplateSpec,
+) -> Result<String, serde_json::Error> {
+    let template = serde_json::to_string(template)?;
+    Ok(digest::hash([template.as_str(), admin_key.hash().as_str(), access.identity.as_str()]))
+}
+
+/// The Job of one try; `runs` tells whether it is not over.
+fn job(plan: &Plan, template: PodTemplateSpec, hash: &str, attempt: u32, runs: bool) -> Job {
+    let mut metadata = plan.owner.owned(plan.names.migration(hash, attempt), COMPONENT);
+    let annotations = metadata.annotations.get_or_insert_default();
+    annotations.insert(MIGRATION.into(), hash.to_owned());
+    annotations.insert(ATTEMPT.into(), attempt.to_string());
+    Job {
+        metadata,
+        spec: Some(JobSpec {
+            backoff_limit: Some(4),
+            suspend: Some(plan.suspended && runs),
+            pod_failure_policy: Some(jobs::failure_policy(CONTAINER)),
+            template,
+            ..JobSpec::default()
+        }),
+        status: None,
+    }
+}
+
+fn template(plan: &Plan, access: &Access) -> PodTemplateSpec {
+    PodTemplateSpec {
+        metadata: Some(pod::metadata(&plan.owner, &plan.parts.api.pods, COMPONENT, [])),
+        spec: Some(trust::trusting(
+            access.authority.as_ref(),
+            PodSpec {
+                restart_policy: Some("Never".into()),
+                termination_grace_period_seconds: Some(30),
+                containers: vec![container(plan, access)],
+                volumes: Some(vec![pod::scratch("tmp", None)]),
+                ..pod::spec(&plan.pod_account(), &plan.parts.api.pods, pod::SERVER_USER)
+            },
+        )),
+    }
+}
+
+fn container(plan: &Plan, access: &Access) -> Container {
+    Container {
+        name: CONTAINER.into(),
+        image: Some(plan.images.server.clone()),
+        image_pull_policy: Some("IfNotPresent".into()),
+        args: Some(vec!["migrate".into()]),
+        env: Some(environment(plan, access)),
+        resources: Some(pod::resources(None, ["100m", "128Mi", "512Mi"])),
+        security_context: Some(pod::confined()),
+        termination_message_policy: Some("FallbackToLogsOnError".into()),
+        volume_mounts: Some(vec![pod::mount("tmp", "/tmp")]),
+        ..Container::default()
+    }
+}
+
+fn environment(plan: &Plan, access: &Access) -> Vec<EnvVar> {
+    let mut variables = vec![
+        secret_env("DATABASE_URL", &access.secret, &access.key),
+        secret_env("AGENTFS_ADMIN_KEY", &plan.names.admin_key(), "key"),
+    ];
+    variables.extend(plan.parts.api.migration_environment.iter().cloned());
+    variables
+}

@@ -1,0 +1,353 @@
+//! The parts of an AgentFS, each with its plan, its objects and its condition.
+//!
+//! This is the one place that knows all of them: the five steps of a reconcile go through the structs and
+//! tables here. A part that is added has a field in each of the three structs, a call in each function
+//! below them, and a row in [`CONDITIONS`].
+
+pub mod account;
+pub mod admin_key;
+/// The API: stateless pods that agents talk to.
+pub mod api {
+    pub mod condition;
+    pub mod objects;
+    pub mod plan;
+}
+/// Regular backups of the whole database.
+pub mod backup {
+    pub mod condition;
+    pub mod objects;
+    pub mod plan;
+}
+/// The migrations of the schema.
+pub mod migration {
+    pub mod condition;
+    pub mod objects;
+    pub mod plan;
+}
+/// The connection pool between the API and PostgreSQL.
+pub mod pooler {
+    pub mod condition;
+    pub mod config;
+    pub mod objects;
+    pub mod plan;
+}
+/// The pods that embed what was written.
+pub mod worker {
+    pub mod condition;
+    pub mod objects;
+    pub mod plan;
+}
+
+use super::database::{DATABASE_READY, Database, embedded, remembered};
+use super::environment::embeddings;
+use super::names::Names;
+use super::observe::Observed;
+use super::parts::admin_key::AdminKey;
+use super::parts::api::condition::API_READY;
+use super::parts::api::plan::ApiPlan;
+use super::parts::backup::condition::{BACKUP_FRESH, BACKUPS_SCHEDULED};
+use super::parts::backup::plan::Backups;
+use super::parts::migration::condition::SCHEMA_READY;
+use super::parts::migration::plan::SchemaFacts;
+use super::parts::pooler::condition::POOLER_READY;
+use super::parts::pooler::plan::PoolerPlan;
+use super::parts::worker::condition::WORKERS_READY;
+use super::parts::worker::plan::Workers;
+use super::plan::{Part, Plan};
+use super::server_deployment::Live;
+use super::status_inputs::{CREDENTIALS_READY, StatusInputs};
+use super::validate::PlanInputs;
+use crate::crd::agentfs::{AgentFSStatus, ApiStatus, BackupStatus, DatabaseStatus, WorkerStatus};
+use crate::kit::blockers::{Blocker, OwnershipFilter};
+use crate::kit::conditions::State;
+use crate::kit::desired::{Applied, Desired, Prepared, Stage};
+use crate::kit::labels::Component;
+use crate::kit::ownership::Owner;
+use crate::kit::pods;
+use crate::kit::reads::{Reader, read};
+use crate::kit::validation::{Invalid, amounts_are_valid};
+use crate::kit::volumes::is_unbound;
+use crate::kit::writer::{Error, Writer};
+use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
+use kube::ResourceExt;
+
+/// The objects of each part that are there.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// The ServiceAccount of all pods.
+    pub account: Option<ServiceAccount>,
+    /// The first API key.
+    pub admin_key: Option<Secret>,
+    /// The embedded database.
+    pub database: embedded::objects::Seen,
+    /// The connection pool.
+    pub pooler: pooler::objects::Seen,
+    /// The schema's migrations.
+    pub migration: migration::objects::Seen,
+    /// The API.
+    pub api: api::objects::Seen,
+    /// The workers.
+    pub workers: worker::objects::Seen,
+    /// The backups.
+    pub backup: backup::objects::Seen,
+}
+
+/// Each part as it is to be.
+#[derive(Clone, Debug)]
+pub struct Plans {
+    /// The first API key: that of the Secret, or a new one where there is none.
+    pub admin_key: Option<AdminKey>,
+    /// The database.
+    pub database: Database,
+    /// The connection pool.
+    pub pooler: Part<PoolerPlan>,
+    /// What is known of the schema.
+    pub migration: SchemaFacts,
+    /// The API.
+    pub api: ApiPlan,
+    /// The workers.
+    pub workers: Workers,
+    /// The backups.
+    pub backup: Backups,
+}
+
+/// The objects of each part. `S` tells whether they are [`Prepared`] or [`Applied`].
+#[derive(Clone, Debug)]
+pub struct Children<S: Stage> {
+    /// The ServiceAccount of all pods.
+    pub account: S::Of<ServiceAccount>,
+    /// The first API key.
+    pub admin_key: S::Of<Secret>,
+    /// The embedded database.
+    pub database: embedded::objects::Objects<S>,
+    /// The connection pool.
+    pub pooler: pooler::objects::Objects<S>,
+    /// The schema's migration.
+    pub migration: migration::objects::Objects<S>,
+    /// The API.
+    pub api: api::objects::Objects<S>,
+    /// The workers.
+    pub workers: worker::objects::Objects<S>,
+    /// The backups.
+    pub backup: backup::objects::Objects<S>,
+}
+
+impl Seen {
+    /// Reads them, all at once.
+    pub async fn read(reader: Reader<'_>, names: &Names) -> Result<Self, kube::Error> {
+        Ok(read!(Self {
+            account: reader.get(names.account()),
+            admin_key: reader.get(names.admin_key()),
+            database: embedded::objects::Seen::read(reader, names),
+            pooler: pooler::objects::Seen::read(reader, names),
+            migration: migration::objects::Seen::read(reader),
+            api: api::objects::Seen::read(reader, names),
+            workers: worker::objects::Seen::read(reader, names),
+            backup: backup::objects::Seen::read(reader, names),
+        }))
+    }
+
+    /// Those of them that are ours.
+    pub fn owned(self, filter: &mut OwnershipFilter<'_>, owner: &Owner) -> Self {
+        Self {
+            account: filter.owned(CREDENTIALS_READY, self.account),
+            database: self.database.owned(filter),
+            admin_key: filter.owned(CREDENTIALS_READY, self.admin_key),
+            pooler: self.pooler.owned(filter),
+            migration: self.migration.owned(owner),
+            api: self.api.owned(filter),
+            workers: self.workers.owned(filter),
+            backup: self.backup.owned(filter),
+        }
+    }
+}
+
+/// The components whose pods tell by `/readyz` why they are not ready.
+pub const TELLING: [Component; 2] = [api::objects::COMPONENT, worker::objects::COMPONENT];
+
+/// The names of the objects that should have led to something and have not.
+pub fn stuck(observed: &Observed) -> Vec<String> {
+    let Seen { database, backup, migration, .. } = &observed.parts;
+    let mut names = Vec::new();
+    let claims = database.volume.iter().chain(&backup.volume);
+    names.extend(claims.filter(|claim| is_unbound(claim)).map(ResourceExt::name_any));
+    if observed.pods_of(embedded::objects::COMPONENT).is_empty() {
+        names.extend(database.postgres.as_ref().map(ResourceExt::name_any));
+    }
+    if observed.pods_of(migration::objects::COMPONENT).is_empty() {
+        names.extend(migration.waiting().map(ResourceExt::name_any));
+    }
+    names
+}
+
+/// Whether pods of the API or of the workers are there, those that leave included, or a backup is being
+/// made.
+pub fn has_clients(observed: &Observed) -> bool {
+    !observed.pods_of(api::objects::COMPONENT).is_empty()
+        || !observed.pods_of(worker::objects::COMPONENT).is_empty()
+        || observed.pods_of(backup::objects::COMPONENT).into_iter().any(pods::runs)
+}
+
+impl Plans {
+    /// Each part as the spec asks for it.
+    pub fn of(inputs: &PlanInputs<'_>, blockers: &mut Vec<Blocker>) -> Result<Self, Invalid> {
+        let spec = inputs.spec;
+        amounts_are_valid("spec.api.resources", spec.api.resources.as_ref())?;
+        let database = Database::plan(inputs, blockers)?;
+        let admin_key = admin_key::plan(inputs, blockers);
+        let embeddings = embeddings(inputs, blockers);
+        let database_ready = !spec.suspend && database.is_ready(inputs.observed);
+        Ok(Self {
+            admin_key,
+            database,
+            pooler: pooler::plan::plan(inputs, blockers)?,
+            migration: migration::plan::facts(inputs, database_ready),
+            api: api::plan::plan(inputs, &embeddings)?,
+            workers: worker::plan::plan(inputs, &embeddings)?,
+            backup: backup::plan::plan(inputs)?,
+        })
+    }
+
+    /// What runs now and works on the database.
+    pub fn live(&self) -> impl Iterator<Item = &Live> {
+        self.api.live.iter().chain(&self.workers.live)
+    }
+}
+
+impl Children<Prepared> {
+    /// Makes every object of `plan`.
+    pub fn build(plan: &Plan) -> Result<Self, serde_json::Error> {
+        let migration = migration::objects::Objects::build(plan)?;
+        let admin_key = plan.parts.admin_key.as_ref();
+        Ok(Self {
+            account: Desired::Apply(account::build(plan)),
+            admin_key: Desired::apply_or_keep(admin_key.map(|key| admin_key::build(plan, key))),
+            database: embedded::objects::Objects::build(plan),
+            pooler: pooler::objects::Objects::build(plan, migration.next),
+            api: api::objects::Objects::build(plan, migration.next),
+            workers: worker::objects::Objects::build(plan, migration.next),
+            backup: backup::objects::Objects::build(plan, migration.next),
+            migration,
+        })
+    }
+
+    /// Writes what differs from what was `seen`, in an order in which each object finds what it needs.
+    pub async fn write(
+        self,
+        writer: &mut Writer<'_>,
+        seen: &Seen,
+    ) -> Result<Children<Applied>, Error> {
+        // No `..`: a part that is added to the struct cannot be forgotten here.
+        let Self { account, admin_key, database, pooler, migration, api, workers, backup } = self;
+        // Without an account of ours the pods would wait, or be somebody else's.
+        let account = writer.child(CREDENTIALS_READY, account, seen.account.as_ref()).await?;
+        let has_account = account.is_some();
+        let admin_key = writer.child(CREDENTIALS_READY, admin_key, seen.admin_key.as_ref()).await?;
+        let needs_credentials = database.credentials.is_apply();
+        let database = Box::pin(database.write(writer, &seen.database, has_account)).await?;
+        let has_credentials = has_account && (!needs_credentials || database.credentials.is_some());
+        let has_secrets = has_credentials && admin_key.is_some();
+        let migration = Box::pin(migration.write(writer, &seen.migration, has_secrets)).await?;
+        let needs_pooler = pooler.config.is_apply();
+        let pooler = Box::pin(pooler.write(writer, &seen.pooler, has_credentials)).await?;
+        let has_route = has_credentials && (!needs_pooler || pooler.config.is_some());
+        let api = Box::pin(api.write(writer, &seen.api, has_route)).await?;
+        let workers = Box::pin(workers.write(writer, &seen.workers, has_route)).await?;
+        let backup = Box::pin(backup.write(writer, &seen.backup, has_credentials)).await?;
+        Ok(Children { account, admin_key, database, pooler, migration, api, workers, backup })
+    }
+}
+
+/// A condition of a part.
+pub struct PartCondition {
+    /// Its type.
+    pub kind: &'static str,
+    /// Whether the part may be absent; it then has no condition.
+    pub optional: bool,
+    /// How it counts for Ready and Progressing.
+    pub weight: Weight,
+    /// How the part is.
+    pub state: fn(&StatusInputs<'_>) -> Option<State>,
+}
+
+/// How the condition of a part counts for Ready and Progressing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    /// In every state.
+    Always,
+    /// Where somebody has to do something; what it waits for the others wait for as well.
+    Failures,
+    /// Not at all, and what is not known of it yet does not keep the AgentFS from being at rest.
+    Never,
+}
+
+impl PartCondition {
+    const fn of(kind: &'static str, state: fn(&StatusInputs<'_>) -> Option<State>) -> Self {
+        Self { kind, optional: false, weight: Weight::Always, state }
+    }
+
+    const fn optional(self, weight: Weight) -> Self {
+        Self { optional: true, weight, ..self }
+    }
+}
+
+/// The conditions of all parts, in the order in which they are shown.
+pub const CONDITIONS: [PartCondition; 8] = [
+    PartCondition::of(CREDENTIALS_READY, |inputs| Some(inputs.credentials())),
+    PartCondition::of(DATABASE_READY, |inputs| Some(inputs.database())),
+    PartCondition::of(POOLER_READY, |inputs| inputs.pooler()).optional(Weight::Always),
+    PartCondition::of(SCHEMA_READY, |inputs| Some(inputs.schema())),
+    PartCondition::of(API_READY, |inputs| Some(inputs.api())),
+    PartCondition::of(WORKERS_READY, |inputs| inputs.workers()).optional(Weight::Always),
+    PartCondition::of(BACKUPS_SCHEDULED, |inputs| inputs.backups_scheduled())
+        .optional(Weight::Failures),
+    PartCondition::of(BACKUP_FRESH, |inputs| inputs.backup_fresh()).optional(Weight::Never),
+];
+
+impl StatusInputs<'_> {
+    /// The first of the rollouts that are under way, or what keeps the autoscaler from its work.
+    pub fn rollouts(&self) -> Option<State> {
+        self.api_rollout()
+            .or_else(|| self.pooler_rollout())
+            .or_else(|| self.workers_rollout())
+            .or_else(|| self.autoscaling())
+    }
+
+    /// What the status says of the parts, besides their conditions.
+    pub fn statuses(&self) -> Statuses {
+        Statuses {
+            api: self.counts.clone(),
+            worker: self.worker_counts(),
+            backup: self.backup_status(),
+            database: self.plan.parts.database.status(),
+        }
+    }
+}
+
+/// What the status says of the parts, besides their conditions.
+#[derive(Clone, Debug)]
+pub struct Statuses {
+    /// The API's pods.
+    pub api: ApiStatus,
+    /// The workers' pods, where there are any.
+    pub worker: Option<WorkerStatus>,
+    /// The backups, where there are to be any.
+    pub backup: Option<BackupStatus>,
+    /// The database in use.
+    pub database: DatabaseStatus,
+}
+
+impl Statuses {
+    /// The same as fields of the status that follows `before`.
+    pub fn after(self, before: Option<&AgentFSStatus>) -> AgentFSStatus {
+        let Self { api, worker, backup, database } = self;
+        let former = before.and_then(|before| before.backup.as_ref());
+        AgentFSStatus {
+            api: Some(api),
+            worker,
+            backup: backup.map(|now| backup::condition::remembered(now, former)),
+            database: Some(remembered(database, before.and_then(|s| s.database.as_ref()))),
+            ..AgentFSStatus::default()
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The second call of a reconcile: the resource and what was seen become a plan that can be carried
+//! out, or a sentence that says why not.
+
+use super::names::Names;
+
+use super::observe::Observed;
+
+use super::parts::Plans;
+
+use super::parts::has_clients;
+
+use super::plan::Plan;
+
+use crate::crd::AgentFS;
+
+use crate::crd::agentfs::AgentFSSpec;
+
+use crate::kit::ownership::Owner;
+
+use crate::kit::validation::Invalid;
+
+use crate::process::settings::Images;
+
+/// What plans are made from.
+#[derive(Clone, Copy)]
+pub struct PlanInputs<'a> {
+    /// What the spec asks for.
+    pub spec: &'a AgentFSSpec,
+    /// The AgentFS.
+    pub owner: &'a Owner,
+    /// The names of its children.
+    pub names: &'a Names,
+    /// What was seen.
+    pub observed: &'a Observed,
+}
+
+/// Makes the plan for `agentfs`, which is `owner`, given what was seen.
+pub fn validate(
+    agentfs: &AgentFS,
+    owner: Owner,
+    observed: &Observed,
+    images: &Images,
+) -> Result<Plan, Invalid> {
+    name_is_valid(&owner.name)?;
+    let names = Names::new(&owner.name);
+    let mut blockers = observed.blockers.clone();
+    let spec = &agentfs.spec;
+    let inputs = PlanInputs { spec, owner: &owner, names: &names, observed };
+    let parts = Plans::of(&inputs, &mut blockers)?;
+    Ok(Plan {
+        owner,
+        names,
+        images: Images {
+            server: spec.image.clone().unwrap_or_else(|| images.server.clone()),
+            postgres: images.postgres.clone(),
+            pgbouncer: images.pgbouncer.clone(),
+        },
+        deletion_policy: spec.deletion_policy,
+        suspended: spec.suspend,
+        image_pull_secrets: spec.image_pull_secrets.clone(),
+        parts,
+        has_clients: has_clients(observed),
+        blockers,
+    })
+}
+
+fn name_is_valid(name: &str) -> Result<(), Invalid> {
+    let begins = name.starts_with(|c: char| c.is_ascii_lowercase());
+    let ends = name.ends_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+    let rest = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    if begins && ends && rest && name.len() <= 40 {
+        return Ok(());
+    }
+    Err(Invalid {
+        field: "metadata.name",
+        problem: "at most 40 lower-case letters, digits and '-', beginning with a letter and \
+                  ending with a letter or digit"
+            .into(),
+    })
+}
