@@ -6,6 +6,7 @@
 mod api_server;
 mod backup;
 mod chart;
+mod contract;
 mod crd;
 mod external;
 mod fixtures;

@@ -10,6 +10,7 @@ use crate::kit::blockers::{Blocker, Problem};
 use crate::kit::env::{env, secret_env};
 use crate::kit::ownership::Owner;
 use crate::kit::secrets::{self, Unusable};
+use agentfs_contract::setting;
 use k8s_openapi::api::core::v1::EnvVar;
 
 /// The field that names the Secret of the provider of embeddings.
@@ -54,7 +55,7 @@ pub fn embeddings(inputs: &PlanInputs<'_>, blockers: &mut Vec<Blocker>) -> Embed
     let PlanInputs { spec, owner, observed, .. } = inputs;
     let Some(open_ai) = &spec.embeddings.open_ai else {
         return match spec.embeddings.local {
-            Some(_) => Part::Enabled(Box::new(vec![env("EMBEDDING_MODEL_DIR", MODEL_DIR)])),
+            Some(_) => Part::Enabled(Box::new(vec![env(setting::EMBEDDING_MODEL_DIR, MODEL_DIR)])),
             None => Part::Disabled,
         };
     };
@@ -92,11 +93,11 @@ fn endpoint(open_ai: &OpenAi) -> Vec<EnvVar> {
     let key = open_ai.secret_ref.as_ref();
     let number = |name: &str, number: i32| env(name, number.to_string());
     let variables = [
-        open_ai.base_url.as_ref().map(|url| env("OPENAI_BASE_URL", url)),
-        key.map(|key| secret_env("OPENAI_API_KEY", &key.name, &key.key)),
-        Some(env("OPENAI_EMBED_MODEL", &open_ai.model)),
-        open_ai.dimensions.map(|length| number("OPENAI_EMBED_DIMENSIONS", length)),
-        Some(number("EMBED_TIMEOUT_SECONDS", open_ai.timeout_seconds)),
+        open_ai.base_url.as_ref().map(|url| env(setting::OPENAI_BASE_URL, url)),
+        key.map(|key| secret_env(setting::OPENAI_API_KEY, &key.name, &key.key)),
+        Some(env(setting::OPENAI_EMBED_MODEL, &open_ai.model)),
+        open_ai.dimensions.map(|length| number(setting::OPENAI_EMBED_DIMENSIONS, length)),
+        Some(number(setting::EMBED_TIMEOUT_SECONDS, open_ai.timeout_seconds)),
     ];
     variables.into_iter().flatten().collect()
 }
@@ -105,7 +106,7 @@ fn endpoint(open_ai: &OpenAi) -> Vec<EnvVar> {
 pub fn of_api(spec: &AgentFSSpec, embeddings: &Embeddings, references: &References) -> Env {
     let mut variables = limits(spec);
     if !spec.api.trust_proxy.is_empty() {
-        variables.push(env("TRUST_PROXY", spec.api.trust_proxy.join(",")));
+        variables.push(env(setting::TRUST_PROXY, spec.api.trust_proxy.join(",")));
     }
     variables.extend(embeddings.enabled().into_iter().flatten().cloned());
     let environment = with_extra(variables, &spec.api.extra_env, references);
@@ -128,17 +129,17 @@ pub fn of_workers(
 }
 
 /// The one limit that workers keep.
-const TOKENS: &str = "EMBED_TOKENS_QUOTA_PER_DAY";
+const TOKENS: &str = setting::EMBED_TOKENS_QUOTA_PER_DAY;
 
 fn limits(spec: &AgentFSSpec) -> Vec<EnvVar> {
     let (quotas, rates) = (&spec.quotas, &spec.rate_limits);
     let limits = [
-        ("WRITE_QUOTA_PER_DAY", quotas.writes_per_day),
-        ("SEARCH_QUOTA_PER_DAY", quotas.searches_per_day),
+        (setting::WRITE_QUOTA_PER_DAY, quotas.writes_per_day),
+        (setting::SEARCH_QUOTA_PER_DAY, quotas.searches_per_day),
         (TOKENS, quotas.embed_tokens_per_day),
-        ("RATE_LIMIT_REQUESTS_PER_MINUTE", rates.requests_per_minute),
-        ("SEARCH_RATE_LIMIT_PER_MINUTE", rates.searches_per_minute),
-        ("PREAUTH_RATE_LIMIT_PER_MINUTE", rates.unauthenticated_per_minute),
+        (setting::RATE_LIMIT_REQUESTS_PER_MINUTE, rates.requests_per_minute),
+        (setting::SEARCH_RATE_LIMIT_PER_MINUTE, rates.searches_per_minute),
+        (setting::PREAUTH_RATE_LIMIT_PER_MINUTE, rates.unauthenticated_per_minute),
     ];
     let set = limits.into_iter().filter_map(|(name, limit)| Some((name, limit?)));
     set.map(|(name, limit)| env(name, limit.to_string())).collect()

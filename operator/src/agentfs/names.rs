@@ -9,7 +9,7 @@ pub const ENVIRONMENT_HASH: &str = "agentfs.io/environment-hash";
 /// The annotation of a pod template that tells which database its pods work on, and by which route.
 pub const DATABASE: &str = "agentfs.io/database";
 /// The port of the API.
-pub const API_PORT: u16 = 8787;
+pub const API_PORT: u16 = agentfs_contract::port::API;
 /// The port of PgBouncer.
 pub const POOLER_PORT: u16 = 6432;
 /// The port of PostgreSQL.

@@ -2,6 +2,8 @@
 //!
 //! `docs/TROUBLESHOOTING.md` tells of every one what it means and what to do; a test holds it to that.
 
+use agentfs_contract::health::NotReadyReason;
+
 pub use crate::kit::reasons::{INVALID_SPEC, NOT_SEEN_YET, READY};
 use crate::kit::reasons::{Reason, reasons};
 
@@ -69,6 +71,10 @@ reasons! {
 /// The reason that an API pod gives in its `/readyz`; a word that is not known here is [`NOT_READY`],
 /// and the pod's sentence tells the rest.
 pub fn of_api_pod(word: &str) -> Reason {
-    let own = [DATABASE_UNREACHABLE, SCHEMA_TOO_OLD, SCHEMA_TOO_NEW];
-    own.into_iter().find(|reason| reason.as_str() == word).unwrap_or(NOT_READY)
+    match NotReadyReason::from_word(word) {
+        Some(NotReadyReason::DatabaseUnreachable) => DATABASE_UNREACHABLE,
+        Some(NotReadyReason::SchemaTooOld) => SCHEMA_TOO_OLD,
+        Some(NotReadyReason::SchemaTooNew) => SCHEMA_TOO_NEW,
+        Some(NotReadyReason::Draining) | None => NOT_READY,
+    }
 }

@@ -10,14 +10,15 @@ use crate::kit::env::{env, secret_env};
 use crate::kit::labels::Component;
 use crate::kit::pod::{self, PodPlan};
 use crate::kit::rollout::is_rolled_out;
+use agentfs_contract::{drain, setting};
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec};
 use k8s_openapi::api::core::v1::{
     Container, EnvVar, HTTPGetAction, PodSpec, PodTemplateSpec, Probe,
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-/// How long a pod that leaves may take to end what is under way: the server's own 20 s, and some to spare.
-const DRAIN_SECONDS: i64 = 35;
+/// How long a pod that leaves may take to end what is under way: the server's own time, and some to spare.
+const DRAIN_SECONDS: i64 = drain::UNDER_WAY.as_secs() as i64 + 15;
 
 /// The API or the workers that run now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,8 +131,8 @@ fn container(pods: &ServerPods<'_>, route: &DatabaseRoute, image: &str) -> Conta
 
 fn environment(pods: &ServerPods<'_>, route: &DatabaseRoute) -> Vec<EnvVar> {
     let mut variables = vec![
-        secret_env("DATABASE_URL", &route.secret, &route.key),
-        env("PORT", API_PORT.to_string()),
+        secret_env(setting::DATABASE_URL, &route.secret, &route.key),
+        env(setting::PORT, API_PORT.to_string()),
     ];
     variables.extend(pods.environment.variables.iter().cloned());
     variables

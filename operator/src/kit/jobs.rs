@@ -1,12 +1,10 @@
 //! What the Jobs have in common: when a pod that failed is tried again.
 
+use agentfs_contract::exit_code::TRY_AGAIN;
 use k8s_openapi::api::batch::v1::{
     PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
     PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
 };
-
-/// The exit code of the server's program that means: try again.
-const TRY_AGAIN: i32 = 75;
 
 /// A pod that a node lost does not count; one that says "try again" counts as one of the few tries of
 /// its Job; any other failure of `container` ends the Job at once.
@@ -26,7 +24,7 @@ pub fn failure_policy(container: &str) -> PodFailurePolicy {
                 on_exit_codes: Some(PodFailurePolicyOnExitCodesRequirement {
                     container_name: Some(container.into()),
                     operator: "NotIn".into(),
-                    values: vec![TRY_AGAIN],
+                    values: vec![TRY_AGAIN.into()],
                 }),
                 on_pod_conditions: None,
             },

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
-use serde::Deserialize;
+use agentfs_contract::health::Answer;
 
 use super::sentences::one_line;
 
@@ -17,7 +17,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 const LONGEST_ANSWER: usize = 8 * 1024;
 
 /// What a pod says that is not ready.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unready {
     /// One word, for example `DatabaseUnreachable`.
     pub reason: String,
@@ -70,11 +70,11 @@ impl Readiness for HttpReadiness {
 
 /// The reason and the sentence of an answer. The reason becomes a condition's, so it must be a word.
 fn understood(body: &[u8]) -> Option<Unready> {
-    let unready: Unready = serde_json::from_slice(body).ok()?;
-    let is_word = unready.reason.starts_with(|c: char| c.is_ascii_uppercase())
-        && unready.reason.len() <= 64
-        && unready.reason.chars().all(|c| c.is_ascii_alphanumeric());
-    is_word.then(|| Unready { message: one_line(&unready.message), ..unready })
+    let (reason, message) = Answer::read_not_ready(body)?;
+    let is_word = reason.starts_with(|c: char| c.is_ascii_uppercase())
+        && reason.len() <= 64
+        && reason.chars().all(|c| c.is_ascii_alphanumeric());
+    is_word.then(|| Unready { message: one_line(&message), reason })
 }
 
 #[cfg(test)]

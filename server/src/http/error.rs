@@ -118,12 +118,8 @@ impl ApiError {
 
     /// The envelope; without a request's id where it is one of several answers to a request.
     pub fn json(&self, request_id: Option<&str>) -> Vec<u8> {
-        let error = Inner {
-            code: self.code,
-            message: &self.message,
-            request_id,
-            conflict: self.conflict,
-        };
+        let error =
+            Inner { code: self.code, message: &self.message, request_id, conflict: self.conflict };
         serde_json::to_vec(&Envelope { error }).unwrap_or_default()
     }
 }

@@ -10,8 +10,7 @@ use crate::kit::digest::hash;
 use crate::kit::secrets::{Unusable, data, text};
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use agentfs_contract::api_key::{self, FORM};
 use k8s_openapi::api::core::v1::Secret;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -22,25 +21,17 @@ pub struct AdminKey(SecretString);
 impl AdminKey {
     /// A new random key.
     pub fn generate() -> Self {
-        let id = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 8]>());
-        let secret = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
-        Self(format!("agfs_live_{id}.{secret}").into())
+        Self(api_key::generate().whole())
     }
 
     /// The key that a Secret holds.
     pub fn from_secret(secret: &Secret) -> Result<Self, Unusable> {
         let key = text(secret, "key")?;
-        let malformed = Unusable::Malformed(
-            "key".into(),
-            "an API key of the form agfs_live_<11 characters>.<43 characters>".into(),
-        );
-        let Some((id, rest)) = key.strip_prefix("agfs_live_").and_then(|key| key.split_once('.'))
-        else {
-            return Err(malformed);
-        };
-        let bytes = |part: &str| URL_SAFE_NO_PAD.decode(part).map(|bytes| bytes.len()).ok();
-        if bytes(id) != Some(8) || bytes(rest) != Some(32) {
-            return Err(malformed);
+        if api_key::split(&key).is_none() {
+            return Err(Unusable::Malformed(
+                "key".into(),
+                format!("an API key of the form {FORM}"),
+            ));
         }
         Ok(Self(key.into()))
     }

@@ -17,6 +17,7 @@ use crate::kit::labels::Component;
 use crate::kit::reads::{Reader, read};
 use crate::kit::writer::{Error, Writer};
 use crate::kit::{jobs, pod, volumes};
+use agentfs_contract::setting;
 use k8s_openapi::api::batch::v1::{CronJob, CronJobSpec, JobSpec, JobTemplateSpec};
 use k8s_openapi::api::core::v1::{
     Container, EnvVar, PersistentVolumeClaim, PersistentVolumeClaimVolumeSource, PodSpec,
@@ -187,7 +188,7 @@ fn container(plan: &Plan, backup: &BackupPlan, access: &Access) -> Container {
 }
 
 fn environment(access: &Access) -> Vec<EnvVar> {
-    let url = secret_env("DATABASE_URL", &access.secret, &access.key);
+    let url = secret_env(setting::DATABASE_URL, &access.secret, &access.key);
     // PostgreSQL's own programs know no public authorities by themselves.
     let verifies = matches!(access.url.tls, TlsMode::VerifyCa | TlsMode::VerifyFull);
     if verifies && access.authority.is_none() {

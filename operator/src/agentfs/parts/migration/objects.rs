@@ -13,6 +13,7 @@ use crate::kit::ownership::{Owner, Ownership, ownership};
 use crate::kit::reads::Reader;
 use crate::kit::writer::{Error, Writer};
 use crate::kit::{digest, jobs, pod};
+use agentfs_contract::setting;
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{Container, EnvVar, PodSpec, PodTemplateSpec};
 use kube::ResourceExt as _;
@@ -171,8 +172,8 @@ fn container(plan: &Plan, access: &Access) -> Container {
 
 fn environment(plan: &Plan, access: &Access) -> Vec<EnvVar> {
     let mut variables = vec![
-        secret_env("DATABASE_URL", &access.secret, &access.key),
-        secret_env("AGENTFS_ADMIN_KEY", &plan.names.admin_key(), "key"),
+        secret_env(setting::DATABASE_URL, &access.secret, &access.key),
+        secret_env(setting::ADMIN_KEY, &plan.names.admin_key(), "key"),
     ];
     variables.extend(plan.parts.api.migration_environment.iter().cloned());
     variables
