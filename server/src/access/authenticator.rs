@@ -1,4 +1,4 @@
-//! Who is asking: keys, looked up once and remembered for a moment.
+//! Authenticates API keys. A key is looked up once and cached for a moment.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Who is let in and how often: authentication of API keys, rate limits, and limits of requests without a valid key.
+//! Access control: authentication of API keys, rate limits per key, and limits on unauthenticated requests.
 
 pub mod authenticator;
 pub mod preauth;

@@ -1,9 +1,9 @@
-//! Requests without a valid key: how many a client may send, and what becomes of those who guess at secrets.
+//! Limits requests without a valid key: a rate limit per client network, and a lockout for guessing secrets.
 //!
-//! Counted in this process alone, in caches of bounded size: with N replicas a client has N times as many tries. Only
-//! requests that failed are counted, and a valid key is let in whatever was counted before, so that clients behind one
-//! proxy do not stop each other. The price: a lockout does not keep a guesser from being right, it only tells him that he
-//! is wrong in another way. Secrets of 32 random bytes are guessed by nobody.
+//! Counted in this process alone, in caches of bounded size: with N replicas a client has N times as many
+//! tries. Only failed requests count, and a valid key is always let in, so clients behind one proxy do not
+//! block each other. The price: a lockout does not keep a guesser from being right, it only refuses wrong
+//! guesses in another way. Nobody guesses 32 random bytes.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

@@ -1,6 +1,7 @@
-//! How often a key may ask: tokens that this process has leased, so that most requests ask nobody.
+//! Rate limit per API key, from locally leased tokens, so that most requests need no database round trip.
 //!
-//! The limit is exact within lease × replicas: a replica may hold up to a tenth of a key's tokens that others could use.
+//! The limit is exact within lease × replicas: a replica may hold up to a tenth of a key's tokens that others
+//! could use.
 
 use std::sync::Arc;
 

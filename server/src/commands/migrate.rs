@@ -1,4 +1,4 @@
-//! `agentfs-server migrate`: the schema, and the first key of a deployment.
+//! `agentfs-server migrate`: applies migrations and creates the first admin key of a deployment.
 
 use std::io::{IsTerminal as _, stdout};
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! The commands of the program, a module each.
+//! The program's commands, one module each.
 
 pub mod admin;
 pub mod backup;

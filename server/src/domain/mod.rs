@@ -1,4 +1,5 @@
-//! What AgentFS is about, without any I/O: memory (paths, values, changes), access (keys, scopes, limits) and search.
+//! The domain, without any I/O: memory (paths, values, changes), access (keys, scopes, rate limits) and
+//! search.
 
 pub mod access;
 pub mod memory;

@@ -1,4 +1,5 @@
-//! A batch of texts through the provider: what it refuses is split until only the guilty texts are left.
+//! Embeds a batch of texts; a batch that the provider rejects is split until only the rejected texts are
+//! left.
 
 use std::ops::Range;
 use std::time::Duration;

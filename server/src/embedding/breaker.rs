@@ -1,4 +1,4 @@
-//! The circuit breaker: while the provider is in trouble, one job at a time finds out whether it still is.
+//! The circuit breaker: while the provider fails, lets one probe through at a time.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

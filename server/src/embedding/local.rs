@@ -1,4 +1,4 @@
-//! A model on this machine's processors.
+//! Embeds with a model on this machine's processors.
 
 use std::path::Path;
 

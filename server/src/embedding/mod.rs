@@ -1,4 +1,4 @@
-//! Texts into vectors: what an embedder is, and the kinds there are. Nothing here knows of jobs or of the database.
+//! Embedders: turn texts into vectors. Nothing here knows of jobs or of the database.
 
 pub mod attempt;
 pub mod breaker;

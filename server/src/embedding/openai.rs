@@ -1,4 +1,4 @@
-//! An endpoint that speaks OpenAI's protocol.
+//! Embeds with an endpoint that speaks OpenAI's protocol.
 
 use std::io;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What a query means: its vector, by the model that searches use.
+//! Embeds queries for semantic search, with the model that currently serves; caches their vectors.
 
 use std::sync::Arc;
 use std::time::Duration;

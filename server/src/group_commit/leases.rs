@@ -1,4 +1,4 @@
-//! Leases of rate-limit tokens: requests of one moment that find none share a statement.
+//! Leases rate limit tokens; concurrent requests share one statement.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

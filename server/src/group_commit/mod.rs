@@ -1,4 +1,5 @@
-//! Requests of one moment, taken together: concurrent writes share a commit, concurrent reads a statement.
+//! Group commit: coalesces concurrent requests, so that writes share a commit, reads a statement, and queries
+//! a request to the provider. Bounded queues give backpressure.
 
 pub mod leases;
 mod progress;

@@ -1,4 +1,4 @@
-//! How far a queue has come, for those who watch it.
+//! Measures a queue's backlog: how many requests wait, and for how long.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Queries of one moment, embedded by one request to the provider.
+//! Embeds concurrent queries with one request to the provider.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

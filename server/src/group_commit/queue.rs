@@ -1,4 +1,5 @@
-//! A queue whose workers take all that waits, up to a bound, and never wait for more.
+//! The queue behind group commit: its workers take everything that waits, up to a bound, and never wait for
+//! more. Its bounded capacity is the backpressure on clients.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

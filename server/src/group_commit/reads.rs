@@ -1,4 +1,4 @@
-//! Gets of one moment, answered by one statement.
+//! Answers concurrent gets with one statement.
 
 use std::time::Duration;
 

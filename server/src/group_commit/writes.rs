@@ -1,4 +1,4 @@
-//! Writes of one moment, committed together (group commit).
+//! Group commit of writes: concurrent writes share one transaction.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The error envelope: every answer that is no success looks alike.
+//! API errors and their envelope, the one form of every answer that is no success.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! The HTTP contract: a file a route, extractors, what surrounds the routes, and the error envelope.
+//! The HTTP API: routes, extractors, middleware, responses and the error envelope.
 
 pub mod error;
 pub mod extract;

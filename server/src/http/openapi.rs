@@ -1,4 +1,4 @@
-//! The description of the API at /openapi.json, made from the routes' own types.
+//! The OpenAPI description at /openapi.json, generated from the routes' own types.
 
 use std::collections::BTreeMap;
 

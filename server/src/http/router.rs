@@ -1,4 +1,4 @@
-//! The routes, and what surrounds each of them.
+//! The router: all routes, and the middleware around them.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What the routes work with, made once at the start.
+//! The state that routes share, built once at the start.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What a worker answers: the health routes and /metrics.
+//! The worker's routes: health and /metrics.
 
 use axum::Router;
 use axum::extract::{FromRef, State};

@@ -1,4 +1,4 @@
-//! Where a connection is in its conversation, as both its stream and its service see it.
+//! Tracks a connection's activity (waiting, receiving, answering), for its timeouts and its eviction.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};

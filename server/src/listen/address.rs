@@ -1,4 +1,4 @@
-//! The address that connections come to.
+//! Binds the address to listen on.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,4 +1,4 @@
-//! One connection.
+//! Serves the requests of one connection.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};

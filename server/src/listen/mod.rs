@@ -1,6 +1,8 @@
-//! Connections: bounded in number and time, and ended without losing a request.
+//! Accepts connections up to the connection limit, evicts idle ones at it, and drains them at shutdown
+//! without losing a request.
 //!
-//! HTTP/1 alone. HTTP/2 would ask for limits of its own (streams, resets, pings), and no client of the contract needs it.
+//! HTTP/1 only. HTTP/2 would need limits of its own (streams, resets, pings), and no client of the contract
+//! needs it.
 
 mod activity;
 mod address;

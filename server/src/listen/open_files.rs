@@ -1,4 +1,4 @@
-//! Files that the process may have open: a connection is one.
+//! Raises the limit of open files to the connection limit.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 

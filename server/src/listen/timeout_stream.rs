@@ -1,4 +1,4 @@
-//! A stream that gives up on a peer that is too slow.
+//! A stream that times out on a slow peer.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

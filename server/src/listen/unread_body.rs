@@ -1,5 +1,6 @@
-//! Bodies that nobody wanted to the end. A connection that is closed on bytes it has not read is reset, and the client
-//! may lose an answer that says why: so what is left of a body is read first, within bounds.
+//! Discards request bodies that a route did not read to the end. A connection that is closed on unread bytes
+//! is reset, and the client may lose the answer that says why; so the rest of a body is read first, within
+//! bounds.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! What is looked at from time to time, for metrics.
+//! Samples gauges for /metrics from time to time: the connection pool, embedding jobs.
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant};

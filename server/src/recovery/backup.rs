@@ -1,4 +1,4 @@
-//! `agentfs-server backup`: a dump, what is known of it, and the end of old ones.
+//! `agentfs-server backup`: writes a dump and its manifest, then prunes expired backups.
 
 use std::ffi::OsStr;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! The folder of backups: `agentfs_20260128_020000.dump` each, and a manifest beside it.
+//! The folder of backups: dumps such as `agentfs_20260128_020000.dump`, each with its manifest.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};

@@ -1,4 +1,4 @@
-//! Why there is no new backup.
+//! Errors of `agentfs-server backup`.
 
 use std::io;
 use std::path::PathBuf;

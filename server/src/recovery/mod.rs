@@ -1,6 +1,7 @@
-//! Backups: a dump by PostgreSQL's own program, with a manifest of what must be in it.
+//! Backups: a dump by PostgreSQL's own program, with a manifest of its contents.
 //!
-//! A backup exists when its manifest does: that is written last, and a dump that is being made or removed has another name.
+//! A backup exists when its manifest does: that is written last, and a dump that is being made or removed has
+//! another name.
 
 mod backup;
 mod catalog;

@@ -1,4 +1,4 @@
-//! PostgreSQL's own programs, and how they are told where the database is.
+//! Runs PostgreSQL's own programs against the database.
 
 use std::env;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Which backups may go.
+//! Decides which backups have expired.
 
 use agentfs_contract::manifest::Manifest;
 use jiff::{SignedDuration, Timestamp};

@@ -1,4 +1,4 @@
-//! Exit codes and termination messages: what Kubernetes and people learn of an ended process.
+//! Exit codes and termination messages, for Kubernetes and people.
 
 use std::fmt::Display;
 use std::process::ExitCode;

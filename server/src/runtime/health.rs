@@ -1,4 +1,4 @@
-//! How the process is: what the health routes answer.
+//! Health of the process and its database, for the health routes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

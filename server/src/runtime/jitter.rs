@@ -1,4 +1,4 @@
-//! Chance in waits, so that what started together does not act together.
+//! Jitter for waits, so that what started together does not act together.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Log lines on standard output, written by a thread of their own so that no request waits for a slow reader.
+//! Logs to standard output from a thread of its own, so that no request waits for a slow reader.
 
 use std::fmt;
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! What Prometheus sees.
+//! Prometheus metrics.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

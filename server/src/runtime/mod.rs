@@ -1,4 +1,4 @@
-//! The process itself: its health, logs, metrics and exit codes.
+//! The process itself: health, logs, metrics, exit codes.
 
 pub mod exit;
 pub mod health;

@@ -1,4 +1,5 @@
-//! Reads from a replica of the database, while it is fresh enough; else, and when it fails, from the primary.
+//! Routes reads to a replica of the database while it is fresh enough, and to the primary otherwise or when
+//! it fails.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};

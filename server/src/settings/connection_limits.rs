@@ -1,4 +1,4 @@
-//! What connections may take.
+//! Settings of the connection limit and of connections' timeouts.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What connections may take: their number, their time, and whom they are believed to come from.
+//! Settings of connections: the connection limit, timeouts, trusted proxies.
 
 use std::time::Duration;
 

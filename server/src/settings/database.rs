@@ -1,4 +1,4 @@
-//! Where the database is and how it is used.
+//! Settings of the database and its replica.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Who makes embeddings, and how workers ask for them.
+//! Settings of the embedding providers and the worker.
 
 use std::path::PathBuf;
 use std::time::Duration;

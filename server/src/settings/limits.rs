@@ -1,4 +1,4 @@
-//! What tenants, keys and strangers may do.
+//! Settings of quotas and rate limits.
 
 use agentfs_contract::setting;
 

@@ -1,4 +1,4 @@
-//! Where requests come in.
+//! Settings of the port, /metrics and the bootstrap token.
 
 use std::net::{Ipv6Addr, SocketAddr};
 

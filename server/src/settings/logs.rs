@@ -1,4 +1,4 @@
-//! How log lines look, and how many there are.
+//! Settings of logs: format and level.
 
 use tracing::Level;
 

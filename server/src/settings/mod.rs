@@ -1,4 +1,4 @@
-//! Settings, read from the environment: one struct a concern, all problems named at once.
+//! Settings, read from the environment: one struct a concern; all problems are reported at once.
 
 mod connection_limits;
 mod connections;

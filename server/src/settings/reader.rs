@@ -1,4 +1,4 @@
-//! Reading variables and collecting what is wrong with them.
+//! Reads environment variables and collects their problems.
 
 use std::fmt;
 

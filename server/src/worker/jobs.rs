@@ -1,4 +1,4 @@
-//! Taking jobs: claim, embed, finish, over and over.
+//! The worker's loop: claim jobs, embed them, finish them.
 
 use std::time::Duration;
 

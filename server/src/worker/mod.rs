@@ -1,4 +1,4 @@
-//! Does embedding jobs: turns what was written into embeddings. Any number of workers share the jobs.
+//! Does embedding jobs: embeds searchable entries for semantic search. Any number of workers share the jobs.
 
 mod jobs;
 

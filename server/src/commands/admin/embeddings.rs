@@ -1,4 +1,4 @@
-//! `agentfs-server admin embeddings`: models, how far they are, and the change from one to another.
+//! `agentfs-server admin embeddings`: shows the models and their progress, builds indexes, switches models.
 
 use std::fmt;
 

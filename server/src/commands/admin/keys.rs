@@ -1,4 +1,4 @@
-//! `agentfs-server admin create-key`, `list-keys` and `revoke-key`; and the key of a deployment.
+//! `agentfs-server admin create-key`, `list-keys` and `revoke-key`; and the admin key of a deployment.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What operators do by command, on the database of DATABASE_URL: one file a subject.
+//! `agentfs-server admin`: operators' commands on the database of DATABASE_URL, one file a subject.
 
 mod embeddings;
 mod keys;

@@ -1,4 +1,4 @@
-//! How results are printed: a sentence or a table for people, or a JSON object for programs.
+//! Prints results: a sentence or a table for people, a JSON object for programs.
 
 use std::fmt::{self, Display};
 use std::io;

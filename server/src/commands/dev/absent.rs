@@ -1,4 +1,4 @@
-//! What `agentfs-server dev` says in a program that is built without it, as those in images are.
+//! Refuses `agentfs-server dev` in programs built without it, such as those in images.
 
 use std::ffi::OsString;
 

@@ -1,4 +1,4 @@
-//! Where requests come from: addresses behind proxies, and the networks that failures are counted by.
+//! Client addresses behind trusted proxies, and the client networks that failures are counted by.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 

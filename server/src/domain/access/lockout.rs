@@ -1,4 +1,4 @@
-//! Guessing at the secret of a key, and being shut out for it.
+//! Locks a client out of a key after too many wrong secrets.
 
 use std::time::{Duration, Instant};
 

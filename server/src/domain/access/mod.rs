@@ -1,4 +1,4 @@
-//! Who may do what, and how often: API keys and their scopes, tenants' names, clients' networks, rate limits and lockouts.
+//! API keys and their scopes, tenant names, client networks, rate limits and lockouts.
 
 pub mod api_key;
 pub mod client;

@@ -1,4 +1,4 @@
-//! What a key is for, what it may do, and for how long.
+//! A new API key's label, scopes and expiry, validated.
 
 use jiff::{SignedDuration, Timestamp};
 

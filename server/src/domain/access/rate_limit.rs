@@ -1,4 +1,4 @@
-//! Requests a minute: how a client stands, and the tokens that a replica has leased for it.
+//! Rate limits per minute: a client's status, and the tokens that a replica has leased for it.
 
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};

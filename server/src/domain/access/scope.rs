@@ -1,4 +1,4 @@
-//! What a key may do.
+//! Scopes: the permissions of an API key.
 
 use std::str::FromStr;
 

@@ -1,4 +1,4 @@
-//! The name of a tenant, for people.
+//! Tenant names, for people.
 
 /// Longest name in characters.
 pub const MAX_CHARS: usize = 200;

@@ -1,4 +1,4 @@
-//! The name of an agent.
+//! Agent ids, chosen by clients.
 
 /// Longest agent id in characters.
 pub const MAX_CHARS: usize = 128;

@@ -1,4 +1,5 @@
-//! Applies a batch of changes, in order, to the heads and quotas that the batch has locked.
+//! Applies a batch of changes, in order, to the heads and quotas that the batch has locked. Decides
+//! optimistic concurrency, idempotency and quotas.
 
 #[cfg(test)]
 mod model;

@@ -1,5 +1,5 @@
-//! One text for all ways of writing a JSON value: members sorted by key, strings escaped as little as they may be.
-//! Numbers stay as they are written: `1` and `1.0` are two values to those who read tokens.
+//! Canonical form of JSON: one text for all spellings of a value, with members sorted by key and minimal
+//! escapes. Numbers stay as written: `1` and `1.0` are two values to those who read tokens.
 
 use std::collections::BTreeMap;
 

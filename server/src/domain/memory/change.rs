@@ -1,4 +1,4 @@
-//! Operations: what a client asks to be done to entries, and what became of it.
+//! Changes: the operations that clients request on entries, and their outcomes.
 
 use jiff::Timestamp;
 use uuid::Uuid;

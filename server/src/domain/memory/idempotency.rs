@@ -1,4 +1,4 @@
-//! Idempotency keys: what makes a repetition of a request known as such.
+//! Idempotency keys, by which a repeated request is recognised.
 
 /// Longest key in characters.
 pub const MAX_CHARS: usize = 128;

@@ -1,4 +1,4 @@
-//! Entries: agent ids, paths, values and tags, and how writes change an entry.
+//! Entries: agent ids, paths, values and tags, and how changes apply to them.
 
 pub mod agent_id;
 pub mod apply_changes;

@@ -1,4 +1,4 @@
-//! Paths: where entries live and what can be listed.
+//! Entry paths, and the prefixes that can be listed.
 
 /// Longest path in characters, after normalisation.
 pub const MAX_CHARS: usize = 512;

@@ -1,7 +1,8 @@
-//! Values: any JSON, checked and normalised once on the way in and stored so that it comes out byte for byte.
+//! Values: any JSON, validated and normalised once on the way in and stored so that it comes out byte for
+//! byte.
 //!
 //! A general JSON type would print numbers anew (`1.0` as `1`, `1e2` as `100`) and so change what was put;
-//! here tokens are copied as they are. Whitespace between tokens goes, of duplicate keys the last stays.
+//! here tokens are copied as they are. Whitespace between tokens is dropped; of duplicate keys the last wins.
 
 use std::borrow::Cow;
 use std::iter;

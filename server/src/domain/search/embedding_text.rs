@@ -1,4 +1,4 @@
-//! What of a value is embedded: its words, without the punctuation of JSON.
+//! Extracts the text of a value that is embedded: its words, without the punctuation of JSON.
 
 use crate::domain::memory::value::end_of_string;
 

@@ -1,4 +1,4 @@
-//! Two rankings of the same things made into one.
+//! Fuses two rankings into one, by reciprocal ranks.
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -1,5 +1,5 @@
-//! LexicalText: what full text search compares. They are told apart here and not by PostgreSQL, whose parser goes by the
-//! database's locale and takes a sentence without spaces for one word.
+//! Tokenises values and queries for full text search. PostgreSQL's parser is not used for that: it depends on
+//! the database's locale and takes a sentence without spaces for one word.
 
 use std::collections::HashSet;
 use std::iter;
@@ -14,7 +14,7 @@ pub const MAX_OF_QUERY: usize = 64;
 /// Most characters of a word that count.
 const MAX_CHARS: usize = 128;
 
-/// LexicalText in small letters, with a space between each two: letters and digits alone.
+/// Lower-case words of letters and digits alone, separated by single spaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LexicalText(String);
 

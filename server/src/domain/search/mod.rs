@@ -1,4 +1,4 @@
-//! Search: the text that is embedded, the words of full-text search, and the fusion of ranked lists.
+//! Search: the text that is embedded, the text of full text search, and the fusion of rankings.
 
 pub mod embedding_text;
 pub mod fusion;

@@ -1,4 +1,4 @@
-//! Who administers, and what of.
+//! Extracts an administrator's request: who administers, and which tenants.
 
 use axum::extract::{FromRequest, FromRequestParts as _, Request};
 use axum::http::HeaderMap;

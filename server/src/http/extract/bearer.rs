@@ -1,4 +1,4 @@
-//! Who is asking, with which right, and whether not too often.
+//! Authenticates the bearer of an API key, checks its scope and applies its rate limit.
 
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;

@@ -1,4 +1,4 @@
-//! The header Idempotency-Key.
+//! Extracts the header Idempotency-Key.
 
 use axum::extract::FromRequestParts;
 use axum::http::HeaderName;

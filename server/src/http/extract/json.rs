@@ -1,4 +1,4 @@
-//! JSON bodies.
+//! Extracts JSON bodies.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Taking requests apart; what does not fit is an [`super::error::ApiError`].
+//! Extractors of requests; what does not fit is an [`super::error::ApiError`].
 
 mod administrator;
 mod bearer;

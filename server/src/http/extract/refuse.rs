@@ -1,4 +1,4 @@
-//! What requests without a valid key or token are told.
+//! Refuses requests without a valid key or token, within the limits on unauthenticated requests.
 
 use std::net::{IpAddr, Ipv4Addr};
 

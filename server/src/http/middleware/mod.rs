@@ -1,3 +1,3 @@
-//! What happens around every request.
+//! Middleware around every request.
 
 pub mod observe;

@@ -1,4 +1,4 @@
-//! What is noted of every request: its id, a log line, metrics; and the body of what failed.
+//! Gives every request an id, a deadline, a log line and metrics; writes the bodies of errors.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;

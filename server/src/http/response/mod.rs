@@ -1,4 +1,4 @@
-//! Parts of responses: raw JSON that is never parsed again, and the headers of rate limits.
+//! Parts of responses: raw JSON that is never parsed again, and rate limit headers.
 
 pub(super) mod rate_headers;
 pub(super) mod raw_json;

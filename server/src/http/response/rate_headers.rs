@@ -1,4 +1,4 @@
-//! The headers that say how a client stands with a limit.
+//! Writes the rate limit headers.
 
 use axum::http::{HeaderMap, HeaderName};
 

@@ -1,4 +1,5 @@
-//! Answers with values in them. A value goes in as the bytes that were stored; all else is serialised around it.
+//! Builds answers around stored values. A value goes in as the bytes that were stored; all else is serialised
+//! around it.
 
 use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;

@@ -1,4 +1,4 @@
-//! Keys and tenants.
+//! API keys: creates, finds, lists and revokes them.
 
 use jiff::Timestamp;
 use sqlx::{PgExecutor, Row as _};

@@ -1,4 +1,4 @@
-//! Tenants, API keys, daily quotas and the leased tokens of rate limits.
+//! Tenants, API keys, daily quotas and leased rate limit tokens.
 
 pub mod api_keys;
 pub mod quota;

@@ -1,5 +1,5 @@
-//! What tenants have used of their day's quotas, as operators see and change it, and the counts of searches and of
-//! embedded tokens. Writes count in their own statements.
+//! Daily quotas: shows and resets tenants' usage, counts searches and embedded tokens. Writes are counted by
+//! their own statements.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Leases of rate-limit tokens, which replicas take from one table.
+//! Leases rate limit tokens to replicas, from one table.
 
 use std::time::Duration;
 

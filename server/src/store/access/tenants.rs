@@ -1,4 +1,4 @@
-//! Tenants.
+//! Tenants: creates and lists them.
 
 use jiff::Timestamp;
 use sqlx::{PgExecutor, Row as _};

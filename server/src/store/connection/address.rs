@@ -1,4 +1,4 @@
-//! Connections to PostgreSQL.
+//! The address of a database, and the pools and connections to it.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Which database it is, whatever server answers for it.
+//! Identifies a database, whatever server answers for it.
 
 /// SQL of an expression: PostgreSQL's system identifier, which replicas share with their primary, and the database's name.
 macro_rules! instance {

@@ -1,7 +1,9 @@
-//! Connections that know tables, types or statements of before a restore: all of them are replaced when one is noticed.
+//! Invalidates connections that remember tables, types or statements from before a restore: all of them are
+//! replaced when one is noticed.
 //!
-//! A restore drops and makes anew what statements were prepared for, under connections that stay open. PostgreSQL plans most
-//! statements again by itself; what depends on a type by its number fails for as long as its connection lives.
+//! A restore drops and recreates what statements were prepared for, under connections that stay open.
+//! PostgreSQL replans most statements by itself; what depends on a type's id fails for as long as its
+//! connection lives.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

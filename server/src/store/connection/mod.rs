@@ -1,4 +1,5 @@
-//! Connections to PostgreSQL: addresses and pools, their invalidation after a restore, replicas and snapshots.
+//! Connections to PostgreSQL: addresses and pools, their invalidation after a restore, replicas and
+//! snapshots.
 
 #[macro_use]
 mod identity;

@@ -1,5 +1,5 @@
-//! How far a replica is behind its primary, by positions in the write-ahead log: clocks do not matter, nor does it when
-//! nothing is written.
+//! Measures a replica's lag behind its primary by positions in the write-ahead log, independent of clocks and
+//! of idle times.
 
 use sqlx::PgExecutor;
 use uuid::Uuid;

@@ -1,4 +1,4 @@
-//! One moment of the whole database, held open for a dump and for what is to be known of it.
+//! Holds a snapshot of the whole database open, for a dump and its manifest.
 
 use std::collections::BTreeMap;
 

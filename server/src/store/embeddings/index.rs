@@ -1,4 +1,4 @@
-//! The index of a model's vectors, which searches among very many use.
+//! The vector index (HNSW) of a model, used by semantic search among very many entries.
 
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor as _};

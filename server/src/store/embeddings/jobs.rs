@@ -1,4 +1,4 @@
-//! The work of embedding: as workers take it, and as operators see and change it.
+//! The queue of embedding jobs: claim, count, requeue, prune.
 
 use std::time::Duration;
 

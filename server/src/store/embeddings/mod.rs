@@ -1,4 +1,4 @@
-//! What a worker has made of its jobs.
+//! Embeddings: writes the outcomes of claimed jobs.
 
 pub mod index;
 pub mod jobs;

@@ -1,5 +1,4 @@
-//! The change from one model to another, as operators see and do it: how far the new one is, the switch, the end of the
-//! old one.
+//! Changes the embedding model: progress of the new one, the switch, the removal of the old one.
 
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Row as _};

@@ -1,4 +1,4 @@
-//! The models that embeddings are made with, and the jobs that a model still lacks.
+//! Embedding models: registers them and fills in the jobs that entries lack.
 
 use jiff::Timestamp;
 use sqlx::postgres::{PgConnection, PgRow};

@@ -1,4 +1,4 @@
-//! The agents of a tenant, by jumping from agent to agent.
+//! Lists a tenant's agents, by jumping from agent to agent.
 
 use sqlx::{PgExecutor, Row as _};
 

@@ -1,4 +1,4 @@
-//! The tree as it was at a moment: the one look-up that every read with `as_of` is made of.
+//! Finds the version that an entry showed at a past moment: the look-up behind every read with `as_of`.
 
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx as _;

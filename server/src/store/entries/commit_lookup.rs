@@ -1,4 +1,4 @@
-//! Finding out what became of versions whose COMMIT was not answered.
+//! Looks up versions whose COMMIT was not acknowledged.
 
 use std::collections::HashMap;
 

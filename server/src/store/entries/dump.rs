@@ -1,4 +1,4 @@
-//! The shown entries of an agent with their values, a page at a time.
+//! Reads an agent's live entries with their values, page by page.
 
 use sqlx::postgres::PgPool;
 

@@ -1,4 +1,4 @@
-//! A batch of puts in one statement: one round trip, one implicit transaction.
+//! Writes a batch of puts in one statement: one round trip, one implicit transaction.
 
 use std::collections::HashMap;
 

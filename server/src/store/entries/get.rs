@@ -1,4 +1,4 @@
-//! Reading heads, many at once, and single entries of the past.
+//! Reads many live entries at once, and single entries of the past.
 
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;

@@ -1,4 +1,5 @@
-//! The direct children of a directory, by jumping from child to child instead of reading all that is below them.
+//! Lists the direct children of a directory, by jumping from child to child instead of reading everything
+//! below them.
 
 use sqlx::{PgExecutor, Row as _};
 

@@ -1,4 +1,5 @@
-//! A batch in which the order of changes decides what they do: lock, apply in Rust, write.
+//! Writes a batch whose result depends on the order of its changes, under locks: lock, apply in Rust, write.
+//! Optimistic concurrency and idempotency keys are decided here.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,4 +1,5 @@
-//! Entries and their versions: reads of now and of the past, both ways of writing, and tombstones of what has expired.
+//! Entries and their versions: reads of the present and the past, both ways of writing, and tombstones of
+//! expired versions.
 
 pub mod agents;
 pub mod as_of;

@@ -1,4 +1,4 @@
-//! The paths of an agent in the order of their bytes, in steps of bounded work.
+//! Scans an agent's paths in byte order, in steps of bounded work.
 
 use jiff::Timestamp;
 use sqlx::postgres::{PgConnection, PgPool};

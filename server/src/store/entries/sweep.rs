@@ -1,5 +1,5 @@
-//! Removing what time has ended: expired values, old idempotency keys, the counts of past minutes. A batch at a time,
-//! and rows that others hold are left for the next time: any number of replicas sweep at once, and nobody waits for them.
+//! Turns expired versions into tombstones; deletes old idempotency keys and past rate limit counts. Works in
+//! batches and skips locked rows: any number of replicas sweep at once, and nobody waits for them.
 
 use sqlx::postgres::PgPool;
 use sqlx::{PgExecutor, Row as _};

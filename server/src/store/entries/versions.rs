@@ -1,4 +1,4 @@
-//! Whole versions, values included: those of an entry, and any by their ids.
+//! Reads versions with their values: an entry's history, and any by their ids.
 
 use jiff::Timestamp;
 use sqlx::postgres::PgRow;

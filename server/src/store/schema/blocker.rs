@@ -1,4 +1,5 @@
-//! What a migration needs of the database's administrator: rights, and pgvector.
+//! Blockers of a migration that the database's administrator must remove: missing rights, missing or old
+//! pgvector.
 
 use sqlx::migrate::Migration;
 use sqlx::postgres::PgConnection;

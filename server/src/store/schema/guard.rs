@@ -1,7 +1,7 @@
-//! Watching over a session that migrates, from another session: nobody may wait long because of it.
+//! Guards a migrating session from another session: cancels it before it makes others wait for long.
 //!
-//! `lock_timeout` bounds each wait of a migration for a lock, during which the API waits behind it. It does not bound the time
-//! for which a migration holds a lock, or waits for a second one while it holds a first.
+//! `lock_timeout` bounds each wait of a migration for a lock, during which the API waits behind it. It does
+//! not bound how long a migration holds a lock, or waits for a second one while it holds a first.
 
 use std::time::Duration;
 

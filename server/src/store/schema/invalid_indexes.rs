@@ -1,4 +1,5 @@
-//! What an interrupted CREATE INDEX CONCURRENTLY leaves: an index that costs every write and serves no read.
+//! Drops invalid indexes, left by an interrupted CREATE INDEX CONCURRENTLY: they cost every write and serve
+//! no read.
 
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor as _};

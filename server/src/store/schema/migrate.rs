@@ -1,4 +1,4 @@
-//! Applying migrations while an API serves from the same database.
+//! Applies migrations while an API serves from the same database.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The database's schema: its version, and the migrations that make it.
+//! The database's schema: its version, and the migrations to it.
 
 mod blocker;
 mod guard;

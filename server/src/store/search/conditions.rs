@@ -1,4 +1,4 @@
-//! SQL that searches of all kinds share: what may be found.
+//! SQL conditions that all searches share: live, in range, tagged.
 
 /// The head of `$row`, looked up by its key alone, and that the version of `$row` is the live one.
 macro_rules! is_live {

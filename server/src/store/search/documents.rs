@@ -1,5 +1,5 @@
-//! What makes a value one that search finds: its document, and the work of embedding it. Writes make both; walks put right
-//! what they leave.
+//! Search documents: SQL by which writes make a value searchable, and the walks that repair what writes have
+//! left.
 
 use sqlx::postgres::PgPool;
 use uuid::Uuid;

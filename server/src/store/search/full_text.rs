@@ -1,4 +1,5 @@
-//! Full text search: exact, within an agent's range of paths.
+//! Full text search, exact, within an agent's range of paths. A query of nothing but stop words finds
+//! nothing.
 
 use sqlx::Row as _;
 use sqlx::postgres::PgConnection;

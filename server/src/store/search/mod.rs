@@ -1,4 +1,4 @@
-//! Search within an agent's range of paths: by words, by meaning, or by both.
+//! Search within an agent's range of paths: full text, semantic, or hybrid.
 
 #[macro_use]
 mod conditions;

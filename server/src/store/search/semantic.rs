@@ -1,4 +1,4 @@
-//! Search by meaning: the entries whose vectors are nearest to the query's, by the cosine of the angle between them.
+//! Semantic search: finds the entries whose vectors are nearest to the query's, by cosine similarity.
 
 use sqlx::postgres::{PgArguments, PgConnection, PgRow, Postgres};
 use sqlx::{AssertSqlSafe, Row as _};
