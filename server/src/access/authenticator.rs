@@ -14,29 +14,29 @@ use crate::domain::access::scope::Scopes;
 use crate::store::StoreError;
 use crate::store::access::api_keys::{self, StoredKey};
 
-/// How long a key is believed without a look: a revoked key must stop working within 10 s.
+/// How long a key is cached: a revoked key must stop working within 10 s.
 const REMEMBERED_FOR: Duration = Duration::from_secs(8);
-/// Keys remembered, unknown ones included; the least used go first.
+/// Cached keys, unknown ones included; the least used are evicted first.
 const REMEMBERED: u64 = 100_000;
 
-/// One who has shown a valid key.
+/// The owner of a valid key.
 #[derive(Debug, Clone, Copy)]
 pub struct Caller {
-    /// Whose key it is.
+    /// The key's tenant.
     pub tenant: TenantId,
-    /// What it may do.
+    /// The key's permissions.
     pub scopes: Scopes,
-    /// Which key.
+    /// The key's id.
     pub key: KeyId,
 }
 
-/// Why nobody is let in.
+/// Why a key is not authenticated.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
-    /// Malformed, unknown, revoked or expired; which of them is nobody's business.
+    /// Malformed, unknown, revoked or expired; clients are not told which.
     #[error("the API key is not valid")]
     Invalid,
-    /// There is this key, with another secret. That is nobody's business either.
+    /// The key exists, with another secret. Clients are not told that either.
     #[error("the API key is not valid")]
     WrongSecret(KeyId),
     /// Keys cannot be looked up.
@@ -49,7 +49,7 @@ pub enum AuthError {
 pub struct Authenticator {
     pool: PgPool,
     remembered: Cache<KeyId, Option<Arc<StoredKey>>>,
-    /// One look-up at a time for all suspects: whoever sends one made-up key after another cannot take all of the pool.
+    /// One look-up at a time for all suspects, so that made-up keys cannot exhaust the pool.
     suspects: Arc<Semaphore>,
 }
 
@@ -61,7 +61,7 @@ impl Authenticator {
         Self { pool, remembered, suspects: Arc::new(Semaphore::new(1)) }
     }
 
-    /// Lets the bearer of `key` in, or not. `suspect` is asked where the key must be looked up.
+    /// Authenticates the bearer of `key`. `suspect` is awaited only where the key must be looked up.
     pub async fn authenticate(
         &self,
         key: &str,

@@ -17,19 +17,19 @@ use crate::domain::access::client::ClientNetwork;
 use crate::domain::access::lockout::{self, Guesses};
 use crate::domain::access::rate_limit::{MinuteCount, PerMinute, RateLimitStatus};
 
-/// Clients that are kept, and clients with keys that they guess at; the least recently seen go first.
+/// Clients, and pairs of client and guessed key, that are kept; the least recently seen are evicted first.
 const REMEMBERED: u64 = 100_000;
 
-/// What a request without a valid key is told.
+/// The reason for refusing a request without a valid key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// That it is without a valid key.
+    /// It has no valid key.
     Unauthorized,
-    /// That its client has sent too many of the kind within this minute.
+    /// Its client has sent too many such requests within this minute.
     TooMany,
-    /// That its client has guessed too often at this key.
+    /// Its client is locked out of this key after too many wrong secrets.
     LockedOut {
-        /// For how long still.
+        /// How much longer.
         rest: Duration,
     },
 }
@@ -43,7 +43,7 @@ pub struct Preauth {
 }
 
 impl Preauth {
-    /// With `limit` failures a minute and client; without one they are not counted.
+    /// Allows `limit` failures a minute and client; without a limit they are not counted.
     pub fn new(limit: Option<PerMinute>) -> Self {
         Self {
             limit,
@@ -60,8 +60,8 @@ impl Preauth {
         }
     }
 
-    /// Counts a request of `client` that failed; with the key whose secret was wrong, when there is that key. Says how
-    /// the client stands with the limit, where there is one.
+    /// Counts a failed request of `client`, with the key whose secret was wrong, if that key exists. Returns the client's
+    /// rate limit status as well, if there is a limit.
     pub async fn failed(
         &self,
         client: ClientNetwork,

@@ -14,21 +14,21 @@ use crate::group_commit::BatchError;
 use crate::group_commit::leases::{Bucket, Leaser};
 use crate::group_commit::queue::Queue;
 
-/// Keys whose tokens are kept; the least recently used go first, and their tokens with them.
+/// Keys whose tokens are kept; the least recently used are evicted first, with their tokens.
 const REMEMBERED: u64 = 100_000;
 
-/// Why a request is not let through.
+/// Why a request is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
-    /// The key has used up its minute.
+    /// The key has used up its rate limit of this minute.
     #[error("the limit of {} requests a minute is used up", .0.limit)]
     UsedUp(RateLimitStatus),
-    /// Nobody knows: tokens cannot be leased.
+    /// Unknown: tokens cannot be leased.
     #[error(transparent)]
     Unknown(#[from] BatchError),
 }
 
-/// A limit of every key. Where there is no limit there is no limiter, and so no state and no query.
+/// A rate limit for every key. Without a limit there is no limiter, and so no state and no query.
 #[derive(Debug, Clone)]
 pub struct RateLimiter {
     limited: Limited,
@@ -38,7 +38,7 @@ pub struct RateLimiter {
 }
 
 impl RateLimiter {
-    /// A limiter that leases through `leases`.
+    /// Creates a limiter that leases tokens through `leases`.
     pub fn new(limited: Limited, limit: PerMinute, leases: Queue<Leaser>) -> Self {
         // Not by frequency, which would keep out new keys while many old ones are remembered.
         let buckets = Cache::builder()
@@ -48,12 +48,12 @@ impl RateLimiter {
         Self { limited, limit, buckets, leases }
     }
 
-    /// What is limited.
+    /// The kind of requests that it limits.
     pub fn limited(&self) -> Limited {
         self.limited
     }
 
-    /// Takes a token of `key`.
+    /// Takes a token for `key`.
     pub async fn admit(&self, key: KeyId) -> Result<RateLimitStatus, Refused> {
         let bucket = match self.buckets.get(&key).await {
             Some(bucket) => bucket,

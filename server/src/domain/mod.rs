@@ -8,7 +8,7 @@ pub mod search;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-/// The tenant that exists in every database and that keys belong to unless told otherwise.
+/// The tenant that every database has, and that keys belong to by default.
 pub const DEFAULT_TENANT: TenantId = TenantId(Uuid::nil());
 
 /// A tenant: the unit of isolation, of quotas and of keys.
@@ -21,10 +21,10 @@ impl std::fmt::Display for TenantId {
     }
 }
 
-/// Where an entry lives. Ordered as the database orders it, which is the order locks are taken in.
+/// The key of an entry. Sorts as the database sorts it, which is the order locks are taken in.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntryKey {
-    /// The tenant whose entry it is.
+    /// The entry's tenant.
     pub tenant: TenantId,
     /// The agent within the tenant.
     pub agent: memory::agent_id::AgentId,
@@ -32,7 +32,7 @@ pub struct EntryKey {
     pub path: memory::path::EntryPath,
 }
 
-/// A moment as the API shows it: RFC 3339, UTC, always six digits of a second, so that text order is time order.
+/// Formats a moment for the API: RFC 3339, UTC, always six digits of a second, so that text order is time order.
 pub fn rfc3339(at: Timestamp) -> String {
     format!("{at:.6}")
 }

@@ -6,14 +6,14 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-/// The public half of a key.
+/// The public id of a key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyId([u8; ID_CHARS]);
 
-/// A text that is no key's id.
+/// Why a text is no key id.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum MalformedKeyId {
-    /// Says nothing of the text: it may hold a secret.
+    /// Does not repeat the text: it may hold a secret.
     #[error(
         "that is a whole key, and its id is the part before the dot; treat the key as disclosed"
     )]
@@ -24,7 +24,7 @@ pub enum MalformedKeyId {
 }
 
 impl KeyId {
-    /// Takes an id as it is shown to people.
+    /// Parses an id as it is shown to people.
     pub fn parse(text: &str) -> Result<Self, MalformedKeyId> {
         Self::read(text).ok_or_else(|| match ApiKey::parse(text) {
             Ok(_) => MalformedKeyId::WholeKey,
@@ -38,7 +38,7 @@ impl KeyId {
         str::from_utf8(&self.0).unwrap_or_default()
     }
 
-    /// Takes `text` over when it has the prefix, the length and the alphabet of a generated id.
+    /// Parses `text` if it has the prefix, length and alphabet of a generated id.
     fn read(text: &str) -> Option<Self> {
         api_key::is_id(text).then(|| text.as_bytes().try_into().ok().map(Self)).flatten()
     }
@@ -50,20 +50,20 @@ impl std::fmt::Debug for KeyId {
     }
 }
 
-/// Whether a key is let in.
+/// The state of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyState {
-    /// It is.
+    /// Valid.
     Active,
-    /// Its time is over.
+    /// Past its expiry.
     Expired,
-    /// Somebody has ended it.
+    /// Revoked by somebody.
     Revoked,
 }
 
 impl KeyState {
-    /// The state at `now` of a key that ends by itself at `expires_at` and was ended at `revoked_at`.
+    /// The state at `now` of a key that expires at `expires_at` and was revoked at `revoked_at`.
     pub fn at(
         now: Timestamp,
         expires_at: Option<Timestamp>,
@@ -93,7 +93,7 @@ impl KeyState {
 pub struct SecretHash([u8; 32]);
 
 impl SecretHash {
-    /// Takes a hash as stored; `None` when it has the wrong length.
+    /// Reads a stored hash; `None` if it has the wrong length.
     pub fn from_stored(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
     }
@@ -109,33 +109,33 @@ impl SecretHash {
     }
 }
 
-/// A whole key, as a client sends it.
+/// A complete key, as a client sends it.
 #[derive(Debug, Clone)]
 pub struct ApiKey {
     id: KeyId,
     secret: SecretString,
 }
 
-/// A text that is no API key. Says nothing of the text: it may be a secret.
+/// A text that is no API key. Does not repeat the text: it may be a secret.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("an API key looks like {FORM}")]
 pub struct MalformedKey;
 
 impl ApiKey {
-    /// A new random key.
+    /// Generates a random key.
     pub fn generate() -> Self {
         let api_key::Generated { id, secret } = api_key::generate();
         Self { id: KeyId(id), secret }
     }
 
-    /// Takes `text` apart; its parts must have the length and alphabet of a generated key's.
+    /// Parses `text`; its parts must have the length and alphabet of a generated key's.
     pub fn parse(text: &str) -> Result<Self, MalformedKey> {
         let (id, secret) = api_key::split(text).ok_or(MalformedKey)?;
         let id = KeyId::read(id).ok_or(MalformedKey)?;
         Ok(Self { id, secret: secret.to_owned().into() })
     }
 
-    /// The public half.
+    /// The public id.
     pub fn id(&self) -> &KeyId {
         &self.id
     }
@@ -145,7 +145,7 @@ impl ApiKey {
         SecretHash(Sha256::digest(self.secret.expose_secret().as_bytes()).into())
     }
 
-    /// The whole key as text, to be shown once to the one who asked for it.
+    /// The complete key as text, to be shown once to the one who asked for it.
     pub fn reveal(&self) -> SecretString {
         api_key::whole(self.id.as_str(), &self.secret)
     }

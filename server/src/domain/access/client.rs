@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 
-/// What failures are counted by: an IPv4 address, or the /64 that every IPv6 client has to itself.
+/// The unit that failures are counted by: an IPv4 address, or the /64 of an IPv6 client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClientNetwork(IpAddr);
 
@@ -19,12 +19,12 @@ impl ClientNetwork {
     }
 }
 
-/// The proxies whose `X-Forwarded-For` is believed.
+/// The proxies whose `X-Forwarded-For` is trusted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrustedProxies(Vec<IpNet>);
 
 impl TrustedProxies {
-    /// Reads CIDRs or addresses that are separated by commas.
+    /// Parses CIDRs or addresses, separated by commas.
     pub fn parse(text: &str) -> Option<Self> {
         let network = |text: &str| {
             let text = text.trim();
@@ -34,7 +34,7 @@ impl TrustedProxies {
     }
 
     /// The client of a request that came from `peer` with these `X-Forwarded-For` headers: the rightmost address that is
-    /// no trusted proxy, since all to the left of it may be made up.
+    /// no trusted proxy, since everything to the left of it may be made up.
     pub fn client<'a>(
         &self,
         peer: IpAddr,
@@ -52,7 +52,7 @@ impl TrustedProxies {
     }
 }
 
-/// An address as proxies write it: alone, in brackets, or with a port.
+/// Parses an address as proxies write it: alone, in brackets, or with a port.
 fn address(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     let address = bare.parse().ok().or_else(|| Some(text.parse::<SocketAddr>().ok()?.ip()));

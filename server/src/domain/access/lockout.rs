@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-/// Wrong secrets within [`WINDOW`] after which a guesser is shut out.
+/// Wrong secrets within [`WINDOW`] that lock a client out.
 pub const GUESSES: u32 = 10;
-/// How long guesses are added up, and how long a guesser is shut out.
+/// How long wrong secrets are added up, and how long a lockout lasts.
 pub const WINDOW: Duration = Duration::from_mins(1);
 
 /// The wrong secrets that one client has sent for one key.
@@ -15,12 +15,12 @@ pub struct Guesses {
 }
 
 impl Guesses {
-    /// None yet.
+    /// Starts at zero.
     pub fn new(now: Instant) -> Self {
         Self { began: now, count: 0 }
     }
 
-    /// Notes a wrong secret at `now`. Says for how long the guesser is shut out still, when it is.
+    /// Counts a wrong secret at `now`. Returns the rest of the lockout, if there is one.
     pub fn wrong(&mut self, now: Instant) -> Option<Duration> {
         let ends = self.began + WINDOW;
         if now >= ends {

@@ -7,7 +7,7 @@ use super::scope::{DEFAULT_SCOPES, Scope, Scopes, UnknownScope};
 /// Longest label in characters.
 pub const MAX_LABEL_CHARS: usize = 200;
 
-/// The terms of a key that is to be made.
+/// A key to be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewApiKey {
     label: String,
@@ -15,7 +15,7 @@ pub struct NewApiKey {
     expires_at: Option<Timestamp>,
 }
 
-/// Why no key can be made on such terms.
+/// Why a key cannot be created.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum InvalidNewApiKey {
     /// The label cannot be stored.
@@ -24,17 +24,17 @@ pub enum InvalidNewApiKey {
     /// A scope that does not exist.
     #[error(transparent)]
     Scope(#[from] UnknownScope),
-    /// A key that may do nothing.
+    /// A key without permissions.
     #[error("scopes is empty: such a key could do nothing; leave it out for the default scopes")]
     NoScope,
-    /// A time that cannot be.
+    /// An expiry out of range.
     #[error("a key cannot expire in {0} s: the time must be above 0 and end before the year 9999")]
     Expiry(i64),
 }
 
 impl NewApiKey {
-    /// Checks the terms. `scopes`: their names, [`DEFAULT_SCOPES`] when `None`. `expires_in_seconds`: counted from `now`,
-    /// never when `None`.
+    /// Validates a new key. `scopes`: names, [`DEFAULT_SCOPES`] if `None`. `expires_in_seconds`: counted from `now`,
+    /// never if `None`.
     pub fn new(
         label: &str,
         scopes: Option<&[String]>,
@@ -55,17 +55,17 @@ impl NewApiKey {
         Ok(Self { label: label.to_owned(), scopes, expires_at })
     }
 
-    /// For people: what the key is for.
+    /// The key's purpose, for people.
     pub fn label(&self) -> &str {
         &self.label
     }
 
-    /// What it may do.
+    /// The key's permissions.
     pub fn scopes(&self) -> Scopes {
         self.scopes
     }
 
-    /// When it ends by itself.
+    /// When the key expires.
     pub fn expires_at(&self) -> Option<Timestamp> {
         self.expires_at
     }

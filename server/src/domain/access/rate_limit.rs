@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use agentfs_contract::setting;
 
-/// What a limit is for.
+/// The kind of requests that a rate limit counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limited {
     /// All requests with a key.
@@ -15,7 +15,7 @@ pub enum Limited {
 }
 
 impl Limited {
-    /// A word for metrics and for the names of buckets.
+    /// The name in metrics and in buckets.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Requests => "requests",
@@ -23,7 +23,7 @@ impl Limited {
         }
     }
 
-    /// The setting that says how many.
+    /// The setting of the limit.
     pub const fn setting(self) -> &'static str {
         match self {
             Self::Requests => setting::RATE_LIMIT_REQUESTS_PER_MINUTE,
@@ -32,12 +32,12 @@ impl Limited {
     }
 }
 
-/// A limit of requests a minute.
+/// A rate limit in requests per minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PerMinute(NonZeroU32);
 
 impl PerMinute {
-    /// A limit of `requests`; none where that is 0.
+    /// A limit of `requests`; `None` for 0.
     pub fn new(requests: u32) -> Option<Self> {
         NonZeroU32::new(requests).map(Self)
     }
@@ -47,45 +47,45 @@ impl PerMinute {
         self.0.get()
     }
 
-    /// Tokens of one lease: few enough that those left unused on other replicas matter little, enough that most requests
-    /// find one.
+    /// Tokens of one lease: few enough that unused ones on other replicas matter little, enough that most requests find
+    /// one.
     pub fn share(self) -> u32 {
         (self.get() / 10).max(1)
     }
 }
 
-/// How a client stands with a limit.
+/// A client's status under a rate limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimitStatus {
     /// Requests a minute.
     pub limit: u32,
-    /// Requests that are left. With several replicas at most so many: another may hold some of them.
+    /// Requests left. With several replicas an upper bound: another may hold some of them.
     pub remaining: u32,
     /// Seconds until the minute ends.
     pub reset_seconds: u32,
 }
 
-/// Tokens that the database has given out.
+/// Tokens granted by the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease {
-    /// The minute they are for, in minutes since 1970, by the database's clock.
+    /// The minute that they are valid for, in minutes since 1970, by the database's clock.
     pub minute: i64,
-    /// Until that minute ends.
+    /// Time until that minute ends.
     pub rest: Duration,
     /// The tokens.
     pub granted: u32,
-    /// Tokens of that minute that nobody has leased yet.
+    /// Tokens of that minute that are not leased yet.
     pub unleased: u32,
 }
 
-/// What asking for a token gives.
+/// The result of asking for a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Take {
     /// A token.
     Token(RateLimitStatus),
-    /// None, and none can be leased before the minute ends.
+    /// No token, and none can be leased before the minute ends.
     UsedUp(RateLimitStatus),
-    /// None here; a lease may bring some.
+    /// No token here; a lease may bring some.
     Empty,
 }
 
@@ -100,7 +100,7 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// Takes a token, when there is one at `now`.
+    /// Takes a token, if there is one at `now`.
     pub fn take(&mut self, limit: PerMinute, now: Instant) -> Take {
         let Some(rest) = self.ends.and_then(|ends| ends.checked_duration_since(now)) else {
             return Take::Empty;
@@ -118,7 +118,7 @@ impl Tokens {
         if used_up { Take::UsedUp(status) } else { Take::Token(status) }
     }
 
-    /// How many tokens must be leased for `waiting` requests to find one each; none where nothing is left to be leased.
+    /// How many tokens must be leased so that `waiting` requests get one each; 0 if none can be leased.
     pub fn lacking(&self, waiting: u32, now: Instant) -> u32 {
         match self.ends {
             Some(ends) if ends >= now && self.unleased == 0 => 0,
@@ -127,7 +127,7 @@ impl Tokens {
         }
     }
 
-    /// Adds what was leased, as it is known at `now`. What is left of an earlier minute is gone.
+    /// Adds leased tokens at `now`. Those of an earlier minute are dropped.
     pub fn add(&mut self, lease: Lease, now: Instant) {
         let left = if self.minute == lease.minute { self.left } else { 0 };
         *self = Self {
@@ -139,7 +139,7 @@ impl Tokens {
     }
 }
 
-/// Whole seconds, rounded up: who waits so long waits long enough.
+/// Rounds up to whole seconds, so that nobody comes back too early.
 pub fn whole_seconds(rest: Duration) -> u32 {
     u32::try_from(rest.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u32::MAX).max(1)
 }
@@ -152,7 +152,7 @@ pub struct MinuteCount {
 }
 
 impl MinuteCount {
-    /// Counts one more at `now`; says how that stands, and whether it is within the limit.
+    /// Counts one more at `now`; returns the status, and whether it is within the limit.
     pub fn count(&mut self, limit: PerMinute, now: jiff::Timestamp) -> (RateLimitStatus, bool) {
         self.begin(now);
         let within = self.count < limit.get();

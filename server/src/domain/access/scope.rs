@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-/// One right of a key.
+/// A permission of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// Get, list and other reads.
@@ -11,11 +11,11 @@ pub enum Scope {
     MemoryWrite,
     /// Search.
     SearchRead,
-    /// Everything, the making of keys included.
+    /// Everything, including the creation of keys.
     Admin,
 }
 
-/// The rights of a new key that names none.
+/// The scopes of a new key that names none.
 pub const DEFAULT_SCOPES: [Scope; 3] = [Scope::MemoryRead, Scope::MemoryWrite, Scope::SearchRead];
 
 impl Scope {
@@ -53,7 +53,7 @@ impl FromStr for Scope {
 pub struct Scopes(u8);
 
 impl Scopes {
-    /// True when the set holds `scope`, or `admin`, which implies all.
+    /// Whether the set holds `scope`, or `admin`, which implies all.
     pub fn allow(self, scope: Scope) -> bool {
         self.0 & (bit(scope) | bit(Scope::Admin)) != 0
     }

@@ -24,7 +24,7 @@ pub struct Head {
     pub updated_at: Timestamp,
     /// When its value stops being served.
     pub expires_at: Option<Timestamp>,
-    /// True after a delete.
+    /// Whether the latest version is a tombstone.
     pub deleted: bool,
 }
 
@@ -34,7 +34,7 @@ impl Head {
     }
 }
 
-/// What a tenant has written today.
+/// A tenant's usage of today.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Versions written.
@@ -43,7 +43,7 @@ pub struct Usage {
     pub bytes: i64,
 }
 
-/// A version to be written: which change makes it, and the head as it is right after.
+/// A version to be written: the change that makes it, and the head right after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NewVersion {
     /// Index of the change in the batch.
@@ -55,13 +55,13 @@ pub struct NewVersion {
 /// The first answer to a request with an idempotency key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answered {
-    /// Which request it was.
+    /// The request's hash.
     pub request_hash: RequestHash,
-    /// The version it made and its moment; `None` where a delete found nothing.
+    /// The version it wrote and its moment; `None` if a delete found nothing.
     pub version: Option<(Uuid, Timestamp)>,
 }
 
-/// What a batch has locked, as it was before the batch.
+/// The state that a batch has locked, as it was before the batch.
 #[derive(Debug, Default)]
 pub struct LockedState {
     /// Heads of the batch's entries; one that is absent was never written.
@@ -79,14 +79,14 @@ pub struct Applied {
     pub outcomes: Vec<Outcome>,
     /// The versions to write, in the batch's order; the last of an entry is its new head.
     pub versions: Vec<NewVersion>,
-    /// The changes whose answers are to be remembered, with these.
+    /// The changes whose answers must be stored, with these answers.
     pub answers: Vec<(usize, Answered)>,
-    /// What each tenant's usage grows by.
+    /// The growth of each tenant's usage.
     pub usage: HashMap<TenantId, Usage>,
 }
 
-/// Applies `groups` of changes in order to what is `locked`, at the moment `now`. The changes of a group are made all or
-/// none. `daily_writes` is the most that a tenant may write a day; `None` is without limit.
+/// Applies `groups` of changes in order to `locked`, at the moment `now`. A group is applied all or none. `daily_writes`
+/// is the most that a tenant may write a day; `None` is without limit.
 pub fn apply_changes(
     groups: &[&[&Change]],
     locked: &LockedState,
@@ -121,7 +121,7 @@ struct Application<'a> {
     delta: Delta<'a>,
 }
 
-/// What the changes so far have added to what is locked.
+/// What the changes so far have added to the locked state.
 #[derive(Clone, Default)]
 struct Delta<'a> {
     heads: HashMap<&'a EntryKey, Head>,

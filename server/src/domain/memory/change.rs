@@ -16,11 +16,11 @@ pub struct Change {
     pub key: EntryKey,
     /// The id of the version that the change makes: made here, so that it can be looked up when the answer was lost.
     pub version_id: Uuid,
-    /// What is done.
+    /// The operation.
     pub action: Action,
-    /// What the entry must be for it to be done; `None` is anything.
+    /// The expected state of the entry; `None` accepts any.
     pub expected: Option<Expected>,
-    /// What makes a repetition of it known as such.
+    /// The idempotency key of the request, if it has one.
     pub idempotency: Option<Idempotency>,
 }
 
@@ -31,18 +31,18 @@ impl Change {
     }
 }
 
-/// What is done to an entry.
+/// An operation on an entry.
 #[derive(Debug, Clone)]
 pub enum Action {
     /// A new version with a value.
     Put(NewValue),
     /// A tombstone, where there is a live value.
     Delete,
-    /// Nothing: the entry is read at its place among the changes that it is committed with.
+    /// A read of the entry, at its place among the changes that it is committed with.
     Read,
 }
 
-/// The state that a change is meant for.
+/// The precondition of a change (optimistic concurrency).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
     /// There is no live value.
@@ -51,7 +51,7 @@ pub enum Expected {
     Version(Uuid),
 }
 
-/// What a put writes.
+/// The value that a put writes.
 #[derive(Debug, Clone)]
 pub struct NewValue {
     /// The value.
@@ -60,13 +60,13 @@ pub struct NewValue {
     pub tags: Tags,
     /// 0 to 1.
     pub importance: f32,
-    /// What search finds it by; `None` where it may not be found.
+    /// The text that full text search finds it by; `None` if it is not searchable.
     pub words: Option<LexicalText>,
-    /// How long it lives, in seconds; `None` is for ever.
+    /// Time to live in seconds; `None` is for ever.
     pub ttl_seconds: Option<i32>,
 }
 
-/// What became of a change.
+/// The outcome of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// A version was written, now or when the same request came first; it is committed.
@@ -80,21 +80,21 @@ pub enum Outcome {
     NothingToDelete,
     /// A read found this live version, or none.
     Read(Option<Uuid>),
-    /// The entry is not what the change expected; nothing was written.
+    /// The entry is not as the change expected; nothing was written.
     Conflict {
         /// The live version there is.
         current: Option<Uuid>,
     },
     /// The idempotency key belongs to another request; nothing was written.
     KeyReused,
-    /// The tenant has written as often today as it may.
+    /// The tenant has used up its writes of today.
     QuotaExceeded,
-    /// Another change that this one was to be committed with could not be made; nothing was written.
+    /// Another change of the same group was refused; nothing was written.
     Undone,
 }
 
 impl Outcome {
-    /// Whether the change could not be made, so that those that were to be committed with it are not made either.
+    /// Whether the change was refused, so that the rest of its group is not applied either.
     pub fn is_refusal(&self) -> bool {
         match self {
             Self::Written { .. } | Self::NothingToDelete | Self::Read(_) => false,

@@ -82,7 +82,7 @@ impl Glob {
         self.regex.is_match(path)
     }
 
-    /// What every path that fits begins with.
+    /// The literal prefix of every path that matches.
     pub fn literal(&self) -> &str {
         &self.literal
     }
@@ -111,7 +111,7 @@ fn pieces(text: &str) -> Result<Vec<Piece>, InvalidGlob> {
 
 type Chars<'a> = std::iter::Peekable<std::str::Chars<'a>>;
 
-/// What follows a `[`.
+/// Parses what follows a `[`.
 fn class(chars: &mut Chars<'_>) -> Result<Piece, InvalidGlob> {
     let negated = chars.next_if(|c| ['!', '^'].contains(c)).is_some();
     let mut ranges = Vec::new();
@@ -145,7 +145,7 @@ fn member(chars: &mut Chars<'_>) -> Result<char, InvalidGlob> {
     }
 }
 
-/// The pattern as a regular expression, whose matching takes time linear in the path whatever the pattern is.
+/// The pattern as a regular expression, which matches in time linear in the path, whatever the pattern.
 fn regex(pieces: &[Piece]) -> String {
     let slash = Piece::Literal('/');
     let mut regex = String::from(r"(?s)\A");

@@ -3,7 +3,7 @@
 /// Longest key in characters.
 pub const MAX_CHARS: usize = 128;
 
-/// A key that a client sends with each repetition of one request.
+/// A client's key for a request and its repetitions.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IdempotencyKey(String);
 
@@ -32,12 +32,12 @@ impl IdempotencyKey {
 /// SHA-256 of a request in canonical form.
 pub type RequestHash = [u8; 32];
 
-/// A request's key, and what tells whether another request with that key is the same.
+/// A request's idempotency key, and the hash that tells repetitions from other requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idempotency {
     /// The client's key.
     pub key: IdempotencyKey,
-    /// What was asked for.
+    /// The hash of the request.
     pub request_hash: RequestHash,
 }
 

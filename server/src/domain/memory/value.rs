@@ -19,7 +19,7 @@ pub const MAX_DIGITS: usize = 400;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JsonText(Box<str>);
 
-/// Why a value is refused though it is JSON.
+/// Why JSON is refused as a value.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum InvalidValue {
     /// PostgreSQL cannot hold NUL in a text.
@@ -38,7 +38,7 @@ pub enum InvalidValue {
     /// Too deep.
     #[error("value is nested deeper than {MAX_DEPTH} levels")]
     TooDeep,
-    /// Not JSON at all. A [`RawValue`] always is, so this is never seen; it keeps the scanner total.
+    /// Not JSON. A [`RawValue`] always is, so this never happens; it keeps the scanner total.
     #[error("value is not valid JSON")]
     NotJson,
 }
@@ -52,7 +52,7 @@ impl JsonText {
         Ok(Self(scanner.out.into_boxed_str()))
     }
 
-    /// A value that was normalised when it was stored.
+    /// Wraps a value that was normalised when it was stored.
     pub fn stored(text: &str) -> Self {
         Self(text.into())
     }
@@ -62,7 +62,7 @@ impl JsonText {
         &self.0
     }
 
-    /// The texts in it, in their order: strings and names of members, decoded, and numbers as they are written.
+    /// The texts in the value, in order: strings and member names, decoded, and numbers as written.
     pub fn texts(&self) -> impl Iterator<Item = Cow<'_, str>> {
         let mut rest = self.as_str();
         iter::from_fn(move || {
@@ -91,7 +91,7 @@ struct Scanner<'a> {
 
 struct Member<'a> {
     key: Cow<'a, str>,
-    /// Where `"key":value` stands in the output.
+    /// The position of `"key":value` in the output.
     text: Range<usize>,
 }
 
@@ -156,7 +156,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Writes the object that begins at `start` again without the members that a later one of the same key replaces.
+    /// Rewrites the object that begins at `start` without members that a later one of the same key replaces.
     fn keep_last_of_each(&mut self, start: usize, members: &[Member<'_>]) {
         let mut order: Vec<usize> = (0..members.len()).collect();
         order.sort_by(|&a, &b| members[a].key.cmp(&members[b].key));
@@ -254,7 +254,7 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Where the string ends that `inside` is the inside of, with what follows it.
+/// The end of the string that `inside` is the inside of.
 pub(crate) fn end_of_string(inside: &str) -> Option<usize> {
     let mut escaped = false;
     let is_end = |byte: u8| {

@@ -2,8 +2,8 @@
 
 use crate::domain::memory::value::end_of_string;
 
-/// The words of a value in normal form: a text as it is; of anything else every key and scalar, a member or element a
-/// line. Stops after `max_bytes`, at a character's end.
+/// Extracts the words of a value in normal form: of a string its text, of anything else every key and scalar, one member
+/// or element a line. Stops after `max_bytes`, at the end of a character.
 pub fn of_value(json: &str, max_bytes: usize) -> String {
     let mut text = String::new();
     let mut rest = json;

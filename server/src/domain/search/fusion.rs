@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// How much less the first places weigh than their numbers say: 60 is what Cormack, Clarke and Büttcher found to do well
-/// ("Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning Methods", SIGIR 2009).
+/// How much less the first ranks weigh than their numbers say: 60 did well in Cormack, Clarke and Büttcher, "Reciprocal
+/// Rank Fusion outperforms Condorcet and individual Rank Learning Methods", SIGIR 2009.
 const K: f64 = 60.0;
 
-/// What both rankings find, the best first, each with a score from 0 to 1: its reciprocal ranks, summed up, out of the most
-/// that can be had. Of equals, the one that `first` ranks, or ranks higher, comes first. A ranking names a thing once.
+/// Fuses two rankings, best first, each item with a score from 0 to 1: the sum of its reciprocal ranks, relative to the
+/// highest possible. Ties go to the item that `first` ranks, or ranks higher. A ranking must not repeat an item.
 pub fn fused<T: Copy + Eq + Hash>(first: &[T], second: &[T]) -> Vec<(T, f64)> {
     let mut scores: HashMap<T, f64> = HashMap::with_capacity(first.len() + second.len());
     let mut order = Vec::with_capacity(first.len() + second.len());

@@ -6,12 +6,12 @@ use std::iter;
 
 use crate::domain::memory::value::JsonText;
 
-/// Most bytes of words of one value; what comes later is not found. PostgreSQL refuses documents of more than 1 MiB, and
+/// Most bytes of indexed text of one value; the rest is not found. PostgreSQL refuses documents of more than 1 MiB, and
 /// words take at most about twice their bytes there.
 pub const MAX_BYTES: usize = 64 << 10;
-/// Most different words of one query; those that come later do not count.
+/// Most different words of one query; the rest is ignored.
 pub const MAX_OF_QUERY: usize = 64;
-/// Most characters of a word that count.
+/// Longest word in characters; the rest of it is ignored.
 const MAX_CHARS: usize = 128;
 
 /// Lower-case words of letters and digits alone, separated by single spaces.
@@ -19,7 +19,7 @@ const MAX_CHARS: usize = 128;
 pub struct LexicalText(String);
 
 impl LexicalText {
-    /// The words of all that a value says: its strings, the names of its members and its numbers, in their order.
+    /// The words of a value: its strings, member names and numbers, in order.
     pub fn of_value(value: &JsonText) -> Self {
         let mut words = Self(String::new());
         for text in value.texts() {
@@ -62,7 +62,7 @@ fn each(text: &str) -> impl Iterator<Item = String> {
         .map(|word| word.chars().take(MAX_CHARS).flat_map(char::to_lowercase).collect())
 }
 
-/// The words of a run of letters and digits: all of it, but for scripts that write no spaces each character by itself.
+/// Splits a run of letters and digits: into one word, or for scripts without spaces into single characters.
 fn pieces(mut run: &str) -> impl Iterator<Item = &str> {
     iter::from_fn(move || {
         let first = run.chars().next()?;
@@ -77,7 +77,7 @@ fn pieces(mut run: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Whether a character belongs to a script that writes words without spaces between them.
+/// Whether a character belongs to a script that writes words without spaces.
 fn is_unspaced(c: char) -> bool {
     matches!(c,
         '\u{0e00}'..='\u{0eff}' // Thai, Lao

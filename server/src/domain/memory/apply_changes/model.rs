@@ -19,7 +19,7 @@ use crate::domain::{DEFAULT_TENANT, EntryKey};
 
 const LIMIT: i64 = 12;
 
-/// What a change expects of its entry.
+/// The precondition of a change.
 #[derive(Debug, Clone, Copy)]
 enum Expects {
     Anything,
@@ -28,7 +28,7 @@ enum Expects {
     Back(usize),
 }
 
-/// A change as it is thought up.
+/// A generated change.
 #[derive(Debug, Clone)]
 struct Plan {
     path: u8,
