@@ -9,39 +9,39 @@ use tokio::time::{Instant, timeout_at};
 use super::{EmbedError, Embedder, Embedding};
 use crate::runtime::metrics::Metrics;
 
-/// Texts that failed alone, without one that did not: then it is not they who are guilty.
+/// Texts that may be rejected on their own, with none embedded, before the provider is assumed to be at fault.
 const MAX_REJECTED: usize = 3;
 
-/// What became of a text.
+/// The outcome of a text.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
     /// It has a vector.
     Embedded(Embedding),
-    /// It failed, and alone: this is why.
+    /// Rejected on its own, for this reason.
     Rejected(String),
-    /// It was not tried, or not by itself: the provider is in trouble.
+    /// Not tried, or not on its own: the provider failed.
     Skipped,
 }
 
 /// Why a batch was given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderFailure {
-    /// How long the provider asks to be left alone.
+    /// How long the provider asks clients to wait.
     pub after: Option<Duration>,
-    /// A sentence.
+    /// A sentence for people.
     pub reason: String,
 }
 
-/// What became of a batch.
+/// The outcome of a batch.
 #[derive(Debug)]
 pub struct BatchResult {
-    /// Of each text, in their order.
+    /// The outcome of each text, in order.
     pub verdicts: Vec<Verdict>,
-    /// Why the rest was not tried.
+    /// Why the remaining texts were skipped.
     pub failure: Option<ProviderFailure>,
 }
 
-/// Embeds `texts` until `deadline`; `late` is the sentence that says which one that was.
+/// Embeds `texts` until `deadline`; `late` is the sentence for a missed deadline.
 pub async fn embed(
     embedder: &dyn Embedder,
     texts: &[&str],
@@ -64,10 +64,10 @@ pub async fn embed(
 
 struct Attempt {
     verdicts: Vec<Verdict>,
-    /// Ranges of texts that are still to be tried.
+    /// Ranges of texts still to be tried.
     open: Vec<Range<usize>>,
     succeeded: bool,
-    /// Those that failed by a useless answer, which may be the provider's fault rather than theirs.
+    /// Texts rejected because of a useless answer, which may be the provider's fault.
     suspect: Vec<usize>,
     rejected: usize,
 }
@@ -119,7 +119,7 @@ impl Attempt {
         }
     }
 
-    /// Notes a guilty text; those beside it are tried again without it.
+    /// Records a rejected text; its neighbours are tried again without it.
     fn reject(
         &mut self,
         rejected: usize,

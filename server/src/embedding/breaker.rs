@@ -5,37 +5,37 @@ use std::time::{Duration, Instant};
 
 use crate::runtime::jitter::jittered;
 
-/// The pause after the first trouble; each further one doubles it.
+/// The pause after the first failure; each further one doubles it.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
-/// A provider that asks for a longer pause is asked again all the same.
+/// The longest pause that a provider can ask for.
 const LONGEST_ASKED: Duration = Duration::from_hours(1);
 
-/// What may be tried now.
+/// What a caller may try now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Permit {
-    /// Whole batches.
+    /// Full batches.
     Batch,
-    /// One job, by one of those who ask.
+    /// One probe.
     Probe,
-    /// Nothing before this time has passed.
+    /// Nothing for this long.
     Wait(Duration),
 }
 
-/// Shared by all who use one provider.
+/// The state of the breaker, shared by all users of one provider.
 #[derive(Debug, Default)]
 pub struct Breaker(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Troubles since the last success.
+    /// Failures since the last success.
     failures: u32,
-    /// Nothing is tried before.
+    /// Nothing is tried before this moment.
     until: Option<Instant>,
 }
 
 impl Breaker {
-    /// What may be tried at the moment `now`; a probe is given out once, and again if nobody reports within `patience`.
+    /// What may be tried at `now`. A probe is handed out once, and again if nobody reports within `patience`.
     pub fn permit(&self, now: Instant, patience: Duration) -> Permit {
         let mut state = self.state();
         let Some(until) = state.until else { return Permit::Batch };
@@ -46,7 +46,7 @@ impl Breaker {
         Permit::Probe
     }
 
-    /// The probe found no job to try: the next one who asks may.
+    /// Returns an unused probe: the next caller gets it.
     pub fn unused(&self, now: Instant) {
         let mut state = self.state();
         if state.until.is_some() {
@@ -54,12 +54,12 @@ impl Breaker {
         }
     }
 
-    /// The provider works. True where it did not before.
+    /// Records a success. Returns whether the breaker was open.
     pub fn success(&self) -> bool {
         std::mem::take(&mut *self.state()).until.is_some()
     }
 
-    /// The provider is in trouble, and may have said for how long. True where this is news.
+    /// Records a failure, with the pause that the provider asked for. Returns whether it is the first.
     pub fn failure(&self, now: Instant, asked: Option<Duration>) -> bool {
         let mut state = self.state();
         let doubled = FIRST_PAUSE.saturating_mul(1 << state.failures.min(10));

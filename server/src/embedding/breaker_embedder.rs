@@ -10,16 +10,16 @@ use super::breaker::{Breaker, Permit};
 use super::{Embedder, Model};
 use crate::runtime::metrics::Metrics;
 
-/// How trouble is told of, by what the embedder is for.
+/// Log messages about failures, by the embedder's purpose.
 #[derive(Debug, Clone, Copy)]
 pub struct LogText {
     /// What happens while it pauses.
     pub meanwhile: &'static str,
-    /// Why an attempt was given up at its deadline, as a sentence.
+    /// Why an attempt missed its deadline, as a sentence.
     pub late: &'static str,
 }
 
-/// An embedder whose provider is left alone while it is in trouble; all who use the provider for one purpose share it.
+/// An embedder that pauses while its provider fails; all who use the provider for one purpose share it.
 #[derive(Debug)]
 pub struct BreakerEmbedder {
     embedder: Arc<dyn Embedder>,
@@ -29,7 +29,7 @@ pub struct BreakerEmbedder {
 }
 
 impl BreakerEmbedder {
-    /// Guards `embedder`.
+    /// Wraps `embedder`.
     pub fn new(embedder: Arc<dyn Embedder>, log_text: LogText, metrics: Metrics) -> Self {
         Self { embedder, log_text, breaker: Breaker::default(), metrics }
     }
@@ -39,17 +39,17 @@ impl BreakerEmbedder {
         self.embedder.model()
     }
 
-    /// What may be tried now; a probe is given out again if nobody reports within `patience`.
+    /// What may be tried now. A probe is handed out again if nobody reports within `patience`.
     pub fn permit(&self, patience: Duration) -> Permit {
         self.breaker.permit(Instant::now(), patience)
     }
 
-    /// The probe found nothing to try: the next one who asks may.
+    /// Returns an unused probe: the next caller gets it.
     pub fn unused(&self) {
         self.breaker.unused(Instant::now());
     }
 
-    /// Embeds `texts` until `deadline`, as a probe or as one of many.
+    /// Embeds `texts` until `deadline`; `probe` tells whether this is the breaker's probe.
     pub async fn embed(&self, texts: &[&str], deadline: Deadline, probe: bool) -> BatchResult {
         let late = self.log_text.late;
         let result = attempt::embed(&*self.embedder, texts, deadline, late, &self.metrics).await;

@@ -15,53 +15,53 @@ use futures::future::BoxFuture;
 
 use crate::settings::{EmbeddingSettings, Provider};
 
-/// A model, as the database tells it from others.
+/// An embedding model, as the database identifies it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Model {
     /// Its name; models whose vectors cannot be compared have different ones.
     pub name: String,
     /// The length of its vectors.
     pub dimensions: usize,
-    /// Tokens it takes of a text; what is longer is cut.
+    /// Most tokens of a text; longer texts are truncated.
     pub max_tokens: usize,
-    /// What goes before a query, so that its vector lies near those of the texts that answer it; most models want nothing.
+    /// Prompt put before a query, so that its vector lies near those of matching texts; empty for most models.
     pub query_prompt: &'static str,
 }
 
-/// What became of one text.
+/// The embedding of one text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embedding {
     /// As long as the model's dimensions, of finite numbers, not all 0.
     pub vector: Vec<f32>,
-    /// Tokens it took; a share by length where the provider tells only their sum.
+    /// Tokens used; shared out by length if the provider reports only their sum.
     pub tokens: i64,
-    /// The text was longer than the model takes, and its end is not in the vector.
+    /// The text was truncated to the model's limit.
     pub cut: bool,
 }
 
-/// Why texts were not embedded. No sentence shows a text or a key.
+/// Why texts were not embedded. No message shows a text or a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EmbedError {
-    /// The provider does not take one of the texts.
+    /// The provider rejects one of the texts.
     #[error("{reason}")]
     Refused {
-        /// Which one, where the provider says so.
+        /// Its index, if the provider says so.
         text: Option<usize>,
-        /// What it said.
+        /// The provider's message.
         reason: String,
     },
-    /// The provider's answer is of no use: an internal error, or vectors that cannot be right.
+    /// The provider's answer is useless: an internal error, or vectors that cannot be right.
     #[error("{0}")]
     Wrong(String),
-    /// The provider asks to come later.
+    /// The provider asks to retry later.
     #[error("{reason}")]
     Later {
-        /// How much later, where it says so.
+        /// How much later, if it says so.
         after: Option<Duration>,
-        /// What it said.
+        /// The provider's message.
         reason: String,
     },
-    /// The provider does not answer, or will not until somebody mends something.
+    /// The provider does not answer, or will not until somebody fixes something.
     #[error("{0}")]
     Down(String),
 }
@@ -71,27 +71,27 @@ pub trait Embedder: Debug + Send + Sync {
     /// The model it uses.
     fn model(&self) -> &Model;
 
-    /// One [`Embedding`] a text, in their order; all or none.
+    /// Embeds `texts`: one [`Embedding`] a text, in order; all or none.
     fn embed<'a>(
         &'a self,
         texts: &'a [&'a str],
     ) -> BoxFuture<'a, Result<Vec<Embedding>, EmbedError>>;
 }
 
-/// Why there is no embedder though one is set.
+/// Why the configured embedder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbedderError {
     /// The local model cannot be used.
     #[error(transparent)]
     Local(#[from] agentfs_embedder_local::LoadError),
-    /// There is nothing to tell the endpoint from an impostor by.
+    /// There are no CA certificates to verify the endpoint with.
     #[error(
         "the endpoint of OPENAI_BASE_URL cannot be trusted: {0}; install the system's CA certificates (Debian: apt-get install ca-certificates), or set SSL_CERT_FILE to a file that holds them"
     )]
     OpenAi(std::io::Error),
 }
 
-/// The embedder that is set; `None` where none is.
+/// The configured embedder, if any.
 pub fn embedder(provider: &Provider) -> Result<Option<Arc<dyn Embedder>>, EmbedderError> {
     Ok(match provider {
         Provider::None => None,
@@ -102,7 +102,7 @@ pub fn embedder(provider: &Provider) -> Result<Option<Arc<dyn Embedder>>, Embedd
     })
 }
 
-/// The embedders that are set, of different models: the present one, and the one to come.
+/// The configured embedders, of different models: the current one, and the next one.
 pub fn embedders(settings: &EmbeddingSettings) -> Result<Vec<Arc<dyn Embedder>>, EmbedderError> {
     let mut embedders: Vec<Arc<dyn Embedder>> = Vec::new();
     for embedder in [embedder(&settings.provider)?, embedder(&settings.next)?].into_iter().flatten()

@@ -22,17 +22,17 @@ use tokio::time::timeout;
 use super::{EmbedError, Embedder, Embedding, Model};
 use crate::settings::OpenAiSettings;
 
-/// What OpenAI's models take.
+/// The limit of OpenAI's models.
 const MAX_TOKENS: usize = 8191;
-/// Bytes that surely become no more than that many tokens: a token is a byte or more.
+/// Bytes that certainly fit: a token is a byte or more.
 const SURE_BYTES: usize = MAX_TOKENS;
-/// Bytes that probably do: plain text has about four a token.
+/// Bytes that probably fit: plain text has about four a token.
 const LIKELY_BYTES: usize = 3 * MAX_TOKENS;
 /// Longest answer that is read: 256 vectors of 4000 numbers fit.
 const MAX_ANSWER: usize = 32 << 20;
 /// The greatest number that is stored (as half precision).
 const GREATEST: f32 = 65504.0;
-/// Models that can be asked for vectors of another length than their own.
+/// Models that can return vectors of another length than their own.
 const SHORTENED: &str = "text-embedding-3-";
 
 /// A client of one endpoint.
@@ -208,7 +208,7 @@ impl Embedder for OpenAi {
     }
 }
 
-/// What an answer other than 200 means. Its body is not repeated: some providers send the text back in it.
+/// Maps an answer other than 200 to an error. Its body is not repeated: some providers send the text back in it.
 async fn refusal(response: Response<Incoming>) -> EmbedError {
     let status = response.status();
     let after = retry_after(&response);
@@ -256,13 +256,13 @@ async fn read(response: Response<Incoming>) -> Result<Bytes, EmbedError> {
     })
 }
 
-/// Seconds, as providers send it; a date is as good as nothing.
+/// Reads Retry-After in seconds; a date is ignored.
 fn retry_after(response: &Response<Incoming>) -> Option<Duration> {
     let seconds: f64 = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Duration::try_from_secs_f64(seconds).ok()
 }
 
-/// Which text an error speaks of: `input[3]` or `input.3` in its `param`.
+/// The index of the text that an error names: `input[3]` or `input.3` in its `param`.
 fn named_text(body: &[u8]) -> Option<usize> {
     #[derive(Deserialize)]
     struct Body {
@@ -277,7 +277,7 @@ fn named_text(body: &[u8]) -> Option<usize> {
     place.trim_matches(['[', ']', '.']).parse().ok()
 }
 
-/// The sum shared out by length, exactly.
+/// Shares out the sum by length, exactly.
 fn shares(total: i64, texts: &[&str]) -> Vec<i64> {
     let lengths = texts.iter().map(|text| text.len() as i64 + 1);
     let sum: i64 = lengths.clone().sum();

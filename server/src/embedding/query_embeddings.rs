@@ -19,13 +19,13 @@ use crate::store::StoreError;
 use crate::store::embeddings::models::{Serving, serving};
 use crate::store::search::EmbeddedQuery;
 
-/// How long the serving model is believed without a look; a search that finds it changed has it looked up anew.
+/// How long the serving model is cached; a search that finds it changed has it looked up again.
 const SERVING_FOR: Duration = Duration::from_secs(5);
-/// Bytes of vectors remembered; those not asked for the longest go first.
+/// Bytes of cached vectors; the least recently used are evicted first.
 const REMEMBERED: u64 = 16 << 20;
-/// What a remembered vector takes besides its numbers and its query.
+/// Bytes of a cached vector besides its numbers and its query.
 const OVERHEAD: usize = 200;
-/// Bytes of queries that are embedded together.
+/// Most bytes of queries that are embedded together.
 const BATCH_BYTES: usize = 256 << 10;
 
 const LOG_TEXT: LogText = LogText {
@@ -33,19 +33,19 @@ const LOG_TEXT: LogText = LogText {
     late: "no answer to a query within EMBED_QUERY_TIMEOUT_SECONDS",
 };
 
-/// Why a query has no vector.
+/// Why a query was not embedded.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryEmbeddingError {
     /// No model serves yet, or one that this process does not have.
     #[error("the embeddings that it searches by are still being made")]
     NotReady,
-    /// The provider is in trouble, slow, or does not take the query.
+    /// The provider fails, is slow, or rejects the query.
     #[error("the embedding provider gives no answer now")]
     Away {
-        /// How much later it may, where that is known.
+        /// How much later a retry may succeed, if known.
         after: Option<Duration>,
     },
-    /// The tenant's tokens of the day.
+    /// The tenant has used up its embedding tokens of today.
     #[error("this tenant has used up its embedding tokens of today")]
     OutOfTokens,
     /// The serving model cannot be looked up.
@@ -53,10 +53,10 @@ pub enum QueryEmbeddingError {
     Store(Arc<StoreError>),
 }
 
-/// A tenant may ask no other's queries out of the memory by the time that an answer takes.
+/// The tenant is part of the key: else the time of an answer would tell a tenant what others have searched for.
 type Remembered = (TenantId, i32, Arc<str>);
 
-/// Embeds queries, by any of the models that the process has.
+/// Embeds queries with the models of this process.
 #[derive(Debug, Clone)]
 pub struct QueryEmbeddings {
     pool: PgPool,
@@ -68,7 +68,7 @@ pub struct QueryEmbeddings {
 }
 
 impl QueryEmbeddings {
-    /// By `embedders`; starts their queues.
+    /// Uses `embedders`; starts their queues.
     pub fn new(
         embedders: Vec<Arc<dyn Embedder>>,
         settings: &EmbeddingSettings,
@@ -101,13 +101,13 @@ impl QueryEmbeddings {
         Self { pool, models, serving, vectors, patience, tokens_per_day }
     }
 
-    /// Looks up anew which model serves: it was changed.
+    /// Forgets the cached model, since it has changed.
     pub async fn forget_model(&self) {
         self.serving.invalidate(&()).await;
     }
 
-    /// The vector of `query`, which `tenant` asks, having used so many tokens today. Waits no longer than
-    /// EMBED_QUERY_TIMEOUT_SECONDS for the provider.
+    /// Embeds `query` of `tenant`, which has used `tokens_used` today. Waits no longer than EMBED_QUERY_TIMEOUT_SECONDS
+    /// for the provider.
     pub async fn embed(
         &self,
         tenant: TenantId,

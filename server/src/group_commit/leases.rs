@@ -12,13 +12,13 @@ use crate::store::StoreError;
 use crate::store::access::rate_limits::{self, Wanted};
 use crate::store::connection::address::Link;
 
-/// One batch of leases.
+/// Bounds of one batch of leases.
 pub const BOUNDS: Bounds = Bounds { rows: 1024, bytes: usize::MAX };
 
-/// Longest time for one statement; a connection that is silent for longer is given up.
+/// Longest time for one statement; then the connection is dropped.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What one client may do a minute, and the tokens for it that this process holds.
+/// One client's rate limit, and the tokens for it that this process holds.
 #[derive(Debug)]
 pub struct Bucket {
     name: String,
@@ -27,12 +27,12 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// A bucket without tokens. Those of one name share a limit, on all replicas.
+    /// Creates an empty bucket. Buckets of one name share a limit, on all replicas.
     pub fn new(name: String, limit: PerMinute) -> Self {
         Self { name, limit, tokens: Mutex::default() }
     }
 
-    /// Takes a token, when there is one.
+    /// Takes a token, if there is one.
     pub fn take(&self) -> Take {
         self.with_tokens(|tokens| tokens.take(self.limit, Instant::now()))
     }
@@ -41,7 +41,7 @@ impl Bucket {
         self.with_tokens(|tokens| tokens.lacking(pending, Instant::now()))
     }
 
-    /// A share, or more where more requests wait.
+    /// A share, or more if more requests wait.
     fn wanted(&self, lacking: u32) -> Wanted<'_> {
         Wanted { bucket: &self.name, limit: self.limit, tokens: self.limit.share().max(lacking) }
     }
@@ -65,7 +65,7 @@ pub struct Leaser {
 }
 
 impl Leaser {
-    /// A leaser that connects when it is first asked.
+    /// Creates a leaser that connects on first use.
     pub fn new(link: Link, metrics: Metrics) -> Self {
         Self { link, metrics }
     }
@@ -84,7 +84,7 @@ impl Leaser {
 
 impl BatchHandler for Leaser {
     type Request = Arc<Bucket>;
-    /// The tokens are in the bucket, for whoever comes first: a client that goes away takes none with it.
+    /// The tokens are in the bucket, for whoever comes first: a client that disconnects takes none with it.
     type Answer = ();
 
     fn bytes(_: &Arc<Bucket>) -> usize {

@@ -15,10 +15,10 @@ use crate::store::StoreError;
 /// Why a batched request has no result.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum BatchError {
-    /// The database cannot be reached, or its tables are being replaced. `unknown` when the statement had been sent, so a write may yet have happened.
+    /// The database cannot be reached, or its tables are being replaced.
     #[error("the database cannot be reached")]
     Unavailable {
-        /// Whether a write may have happened all the same.
+        /// Whether the statement had been sent, so that a write may have happened.
         unknown: bool,
     },
     /// Other writers held the same rows for too long. Nothing was written.
@@ -27,7 +27,7 @@ pub enum BatchError {
     /// The database refused this request's data. Nothing was written.
     #[error("the database refused the data")]
     Refused,
-    /// The database failed in a way that is logged and not the client's to mend.
+    /// The database failed in a way that is logged and that the client cannot fix.
     #[error("the request failed")]
     Failed,
 }

@@ -3,24 +3,24 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// What waits in a queue at a moment.
+/// A queue's backlog at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backlog {
-    /// Requests.
+    /// Waiting requests.
     pub requests: usize,
-    /// How long the oldest of them has waited, at most: all came after the last one that was taken.
+    /// Upper bound of the oldest one's wait: all came after the last one that was taken.
     pub oldest: Duration,
 }
 
-/// How far a queue has come.
+/// The progress of a queue.
 #[derive(Debug)]
 pub(crate) struct Progress {
     began: Instant,
-    /// A worker waits for requests, so none of them waits for a worker.
+    /// A worker waits for requests, so no request waits for a worker.
     idle: AtomicBool,
     /// A request was taken, but put back for the next batch.
     carried: AtomicBool,
-    /// When the last request that was taken had come, in microseconds since the beginning.
+    /// The arrival of the last request taken, in microseconds since the beginning.
     last_taken: AtomicU64,
 }
 
@@ -34,12 +34,12 @@ impl Progress {
         }
     }
 
-    /// A worker begins to wait for requests.
+    /// Records that a worker waits for requests.
     pub(crate) fn idle(&self) {
         self.idle.store(true, Ordering::Relaxed);
     }
 
-    /// A worker has taken requests, the last of which had come at `last`.
+    /// Records that a worker has taken requests, the last of which had arrived at `last`.
     pub(crate) fn taken(&self, last: Instant, carries: bool) {
         let since_began = last.saturating_duration_since(self.began).as_micros();
         self.last_taken.store(u64::try_from(since_began).unwrap_or(u64::MAX), Ordering::Relaxed);
@@ -47,7 +47,7 @@ impl Progress {
         self.idle.store(false, Ordering::Relaxed);
     }
 
-    /// What waits now, when `queued` requests are in the queue.
+    /// The backlog, with `queued` requests in the queue.
     pub(crate) fn backlog(&self, queued: usize) -> Backlog {
         let requests = queued + usize::from(self.carried.load(Ordering::Relaxed));
         if requests == 0 || self.idle.load(Ordering::Relaxed) {

@@ -15,35 +15,35 @@ use crate::embedding::breaker_embedder::BreakerEmbedder;
 use crate::runtime::metrics::Metrics;
 use crate::store::access::quota::count_tokens;
 
-/// A query, and whose tokens it takes.
+/// A query, and the tenant whose tokens it uses.
 #[derive(Debug, Clone)]
 pub struct Query {
-    /// The one who asks.
+    /// The tenant.
     pub tenant: TenantId,
-    /// In plain words.
+    /// The query's text.
     pub text: Arc<str>,
 }
 
-/// A query as a vector of its model.
+/// The vector of a query.
 pub type Vector = Arc<[f32]>;
 
-/// Why a query has no vector. The log says more, once.
+/// Why a query was not embedded. The log says more, once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoVector {
-    /// How much later the provider is asked again, where that is known.
+    /// How much later the provider is asked again, if known.
     pub after: Option<Duration>,
 }
 
 /// Embeds queries; its clones share a breaker.
 #[derive(Debug, Clone)]
 pub struct QueryEmbedder {
-    /// By which model.
+    /// The embedder of the model.
     pub embedder: Arc<BreakerEmbedder>,
     /// Longest wait of a query for its vector.
     pub patience: Duration,
     /// Where tokens are counted.
     pub pool: PgPool,
-    /// What is counted of batches.
+    /// The metrics of batches.
     pub metrics: Metrics,
 }
 

@@ -9,22 +9,22 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use super::progress::Progress;
 use super::{Backlog, BatchError};
 
-/// Requests that may wait; more than that wait in their connections.
+/// Most waiting requests. Further ones wait in their connections (backpressure).
 const CAPACITY: usize = 4096;
 
-/// How much one batch holds.
+/// The bounds of one batch.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     /// Most rows.
     pub rows: usize,
-    /// Most bytes. A single request that is larger than either is a batch of its own.
+    /// Most bytes. A single request that exceeds a bound is a batch of its own.
     pub bytes: usize,
 }
 
-/// A request and where its answer goes.
+/// A waiting request, with the channel for its answer.
 #[derive(Debug)]
 pub struct Pending<Q, A> {
-    /// What is asked.
+    /// The request.
     pub request: Q,
     since: Instant,
     reply: oneshot::Sender<Result<A, BatchError>>,
@@ -36,33 +36,33 @@ impl<Q, A> Pending<Q, A> {
         self.since.elapsed()
     }
 
-    /// Answers; a client that has gone away does not mind.
+    /// Sends the answer; a client that has disconnected is ignored.
     pub fn answer(self, answer: Result<A, BatchError>) {
         self.reply.send(answer).ok();
     }
 
-    /// True when nobody waits for the answer any more.
+    /// Whether the client has disconnected.
     pub fn abandoned(&self) -> bool {
         self.reply.is_closed()
     }
 }
 
-/// What takes the batches.
+/// Handles batches of requests.
 pub trait BatchHandler: Send + 'static {
-    /// What is asked.
+    /// A request.
     type Request: Send + 'static;
-    /// What is answered.
+    /// An answer.
     type Answer: Send + 'static;
 
-    /// Bytes that a request counts against the bound of a batch.
+    /// Bytes of a request, for the bound of a batch.
     fn bytes(request: &Self::Request) -> usize;
 
-    /// Rows that a request counts against the bound of a batch.
+    /// Rows of a request, for the bound of a batch.
     fn rows(_: &Self::Request) -> usize {
         1
     }
 
-    /// Answers every request of a batch; what it drops unanswered is answered as failed.
+    /// Answers every request of a batch; requests dropped unanswered are answered as failed.
     fn process(
         &mut self,
         batch: Vec<Pending<Self::Request, Self::Answer>>,
@@ -100,12 +100,12 @@ impl<H: BatchHandler> Queue<H> {
         Self { sender, progress }
     }
 
-    /// What waits for a worker.
+    /// The requests that wait for a worker.
     pub fn backlog(&self) -> Backlog {
         self.progress.backlog(self.sender.max_capacity() - self.sender.capacity())
     }
 
-    /// Puts a request into the queue and waits for its answer.
+    /// Queues a request and waits for its answer.
     pub async fn submit(&self, request: H::Request) -> Result<H::Answer, BatchError> {
         let (reply, answer) = oneshot::channel();
         let pending = Pending { request, since: Instant::now(), reply };

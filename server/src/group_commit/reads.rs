@@ -12,10 +12,10 @@ use crate::store::StoreError;
 use crate::store::connection::address::Link;
 use crate::store::entries::get::{Entry, get};
 
-/// One batch of gets. Values are handed on as they are read, so their bytes need no bound of their own.
+/// Bounds of one batch of gets. Values are passed on as they are read, so their bytes need no bound.
 pub const BOUNDS: Bounds = Bounds { rows: 128, bytes: usize::MAX };
 
-/// Longest time for one statement; a connection that is silent for longer is given up.
+/// Longest time for one statement; then the connection is dropped.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 type Get = Pending<EntryKey, Option<Entry>>;
@@ -28,12 +28,12 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// A reader that connects when it is first asked.
+    /// Creates a reader that connects on first use.
     pub fn new(link: Link, metrics: Metrics) -> Self {
         Self { link, metrics }
     }
 
-    /// Answers what it can of `pending`; hands back what is still to be answered, with the error.
+    /// Answers what it can of `pending`; returns the unanswered rest with the error.
     async fn read(&mut self, pending: Vec<Get>) -> Result<(), (Vec<Get>, StoreError)> {
         let mut pending: Vec<Option<Get>> = pending.into_iter().map(Some).collect();
         let read = tokio::time::timeout(TIMEOUT, self.answer(&mut pending)).await;

@@ -16,15 +16,15 @@ use crate::store::entries::fast_put::{self, Put};
 use crate::store::entries::get::Entry;
 use crate::store::entries::{commit_lookup, locked_write};
 
-/// One batch of writes.
+/// Bounds of one batch of writes.
 pub const BOUNDS: Bounds = Bounds { rows: 128, bytes: 4 << 20 };
 
-/// Longest time for one batch; a connection that is silent for longer is given up.
+/// Longest time for one batch; then the connection is dropped.
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a lost COMMIT is asked after before its writes are answered as unknown.
+/// How long an unacknowledged COMMIT is looked up before its writes are answered as unknown.
 const LOOKUP_PATIENCE: Duration = Duration::from_secs(5);
 const LOOKUP_PAUSE: Duration = Duration::from_millis(200);
-/// Tries of a single write that meets a lock, or of a part whose tables are being replaced.
+/// Tries of a single write that meets a lock, or of a sub-batch whose tables are being replaced.
 const TRIES: usize = 3;
 
 /// Changes that a client sends at once, in order.
@@ -42,10 +42,10 @@ impl From<Change> for Submission {
     }
 }
 
-/// What became of a change, with the entry that a read has found.
+/// The outcome of a change, with the entry that a read has found.
 #[derive(Debug, Clone)]
 pub struct Done {
-    /// What became of it.
+    /// The outcome.
     pub outcome: Outcome,
     /// The entry of [`Outcome::Read`].
     pub entry: Option<Entry>,
@@ -58,7 +58,7 @@ impl From<Outcome> for Done {
 }
 
 type Write = Pending<Submission, Vec<ChangeResult>>;
-/// What a change is answered.
+/// The answer to a change.
 pub type ChangeResult = Result<Done, BatchError>;
 
 /// Writes on a connection of its own.
@@ -70,13 +70,13 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// A writer that connects when it is first asked. `daily_writes`: versions a tenant may write a day.
+    /// Creates a writer that connects on first use. `daily_writes`: versions a tenant may write a day.
     pub fn new(link: Link, daily_writes: Option<i64>, metrics: Metrics) -> Self {
         Self { link, daily_writes, metrics }
     }
 
-    /// Writes `groups` of changes in order and answers for each change. A batch that fails on data or a lock is split until
-    /// only the guilty group fails.
+    /// Writes `groups` of changes in order and answers each change. A batch that fails on data or a lock is split until
+    /// only the offending group fails.
     async fn write_all(&mut self, groups: &[&[&Change]]) -> Vec<Vec<ChangeResult>> {
         let mut results: Vec<Vec<ChangeResult>> = vec![Vec::new(); groups.len()];
         // Depth first, left to right: the order of an entry's writes stays.
@@ -146,7 +146,7 @@ impl Writer {
         results
     }
 
-    /// What became of each change of each group; `None` for a group that is to be written again in order.
+    /// The outcomes of each group; `None` for a group that must be written again in the locked form.
     async fn write(
         &mut self,
         groups: &[&[&Change]],
@@ -204,8 +204,7 @@ impl Writer {
         Ok(groups.iter().map(of_group).collect())
     }
 
-    /// Which of `changes`, whose COMMIT may or may not have happened, are in the database; `None` where that cannot be
-    /// learned.
+    /// Which of `changes`, whose COMMIT was not acknowledged, are in the database; `None` if that cannot be learned.
     async fn find_committed(&mut self, changes: &[&Change]) -> Option<HashMap<Uuid, Timestamp>> {
         let deadline = tokio::time::Instant::now() + LOOKUP_PATIENCE;
         loop {
@@ -238,7 +237,7 @@ impl Writer {
     }
 }
 
-/// What a group is answered whose connection was lost: it is done when all its versions are there, else nobody knows.
+/// The answer to a group whose connection was lost: success if all its versions are there, else unknown.
 fn after_loss(group: &[&Change], committed: &HashMap<Uuid, Timestamp>) -> Vec<ChangeResult> {
     let written = |change: &&Change| {
         let version_id = change.version_id;
@@ -251,10 +250,10 @@ fn after_loss(group: &[&Change], committed: &HashMap<Uuid, Timestamp>) -> Vec<Ch
     }
 }
 
-/// How a part of a batch is written.
+/// How a sub-batch is written.
 #[derive(Clone, Copy)]
 enum Form {
-    /// In one statement where there are only puts.
+    /// In one statement, if there are only plain puts.
     Fast,
     /// Lock, apply, write.
     Locked,
@@ -265,7 +264,7 @@ struct SubBatch {
     indices: Vec<usize>,
     form: Form,
     tries: usize,
-    /// Whether it was sent before and the connection was lost: then only a look tells what became of it.
+    /// It was sent before and the connection was lost: only a look-up tells its outcome.
     lost: bool,
 }
 
@@ -274,7 +273,7 @@ impl SubBatch {
         Self { indices: (0..groups).collect(), form: Form::Fast, tries: 1, lost: false }
     }
 
-    /// The right half first: the last of a stack is taken first.
+    /// Splits in halves; the right one first, since the last of a stack is taken first.
     fn split(mut self) -> [Self; 2] {
         let right = self.indices.split_off(self.indices.len() / 2);
         let right = Self { indices: right, form: self.form, tries: 1, lost: self.lost };
@@ -299,7 +298,7 @@ impl Failure {
     }
 }
 
-/// A put whose place among the others does not matter.
+/// A plain put: without precondition or idempotency key.
 fn as_fast_put(change: &Change) -> Option<Put<'_>> {
     match (&change.action, change.expected, &change.idempotency) {
         (Action::Put(new), None, None) => Some(Put { change, new }),

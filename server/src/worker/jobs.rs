@@ -17,20 +17,20 @@ use crate::store::StoreError;
 use crate::store::embeddings::jobs::{self, Claim, Job};
 use crate::store::embeddings::{self, JobOutcome};
 
-/// Attempts that count, before a job is given up.
+/// Counted attempts before a job fails for good.
 const MAX_ATTEMPTS: i32 = 5;
-/// Time between two looks at a queue without jobs, on the average.
+/// Average time between two polls of an empty queue.
 const POLL: Duration = Duration::from_secs(1);
 /// The pause of a job after its first attempt; each further one doubles it.
 const FIRST_BACKOFF: Duration = Duration::from_secs(30);
-/// The pause of a job that was not to blame; the breaker decides when it is really tried.
+/// The pause of a job that was not at fault; the breaker decides when it is really tried.
 const PUT_BACK: Duration = Duration::from_secs(5);
 /// Bytes of a text; no model takes more.
 const MAX_TEXT: usize = 64 << 10;
-/// How often the outcome of a batch is offered to the database.
+/// How often the outcome of a batch is written before it is given up.
 const FINISH_TRIES: u32 = 4;
 
-/// What jobs are done with.
+/// Does the embedding jobs of one model.
 #[derive(Debug)]
 pub(super) struct EmbeddingWorker {
     pub(super) pool: PgPool,
@@ -40,7 +40,7 @@ pub(super) struct EmbeddingWorker {
 }
 
 impl EmbeddingWorker {
-    /// Takes jobs of the model until the end is announced; then finishes what it has.
+    /// Takes jobs of the model until shutdown; then finishes what it has.
     pub(super) async fn take_jobs(&self, model: i32, ending: &Ending) {
         let mut failing = false;
         while !ending.announced() {
@@ -73,7 +73,7 @@ impl EmbeddingWorker {
         }
     }
 
-    /// Claims a batch and does it. Says how many jobs it had.
+    /// Claims a batch and does it. Returns the number of its jobs.
     async fn batch(&self, model: i32, limit: usize, probe: bool) -> Result<usize, StoreError> {
         let EmbeddingSettings { lease, tokens_per_day, .. } = self.settings;
         // Time enough to write what was embedded.
@@ -113,7 +113,7 @@ impl EmbeddingWorker {
             .collect()
     }
 
-    /// Where the database does not take it at last, the lease brings the jobs back.
+    /// Writes with retries. If the database never accepts it, the end of the lease brings the jobs back.
     async fn written<F>(&self, write: impl Fn() -> F) -> Result<(), StoreError>
     where
         F: Future<Output = Result<(), StoreError>>,
@@ -151,7 +151,7 @@ fn judged(job: &Job, verdict: Option<Verdict>, failure: &str) -> JobOutcome {
     }
 }
 
-/// What is known of a job before it is tried.
+/// The outcome of a job that need not be tried.
 fn without_trying(job: &Job) -> Option<JobOutcome> {
     if job.value.is_none() {
         return Some(JobOutcome::Outdated);
@@ -161,7 +161,7 @@ fn without_trying(job: &Job) -> Option<JobOutcome> {
     })
 }
 
-/// Never empty: providers refuse that.
+/// The text to embed; never empty, since providers reject that.
 fn text(job: &Job) -> String {
     let json = job.value.as_deref().unwrap_or_default();
     let words = embedding_text::of_value(json, MAX_TEXT);

@@ -24,16 +24,16 @@ use crate::store::embeddings::models::{
     FillCursor, Filled, ModelRow, ModelState, fill, find, register, serve_first,
 };
 
-/// For what is under way when the end is announced; what is not done then comes back when its lease ends.
+/// For jobs in progress at shutdown; unfinished ones come back when their lease ends.
 const DRAIN: Duration = drain::UNDER_WAY;
-/// Time between two tries of what must succeed before any job can be done.
+/// Pause between tries of what must succeed before any job can be done.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
-/// Time between two prunings of finished jobs, on the average, and between the batches of one.
+/// Average time between two prunings of finished jobs; below, between the batches of one.
 const PRUNE_EVERY: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(50);
-/// Time between two looks whether the model is still the database's, on the average.
+/// Average time between two checks that the model is still registered.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// Time between two looks for entries without embedding, on the average.
+/// Average time between two looks for entries without embedding.
 const FILL_EVERY: Duration = Duration::from_hours(1);
 
 const LOG_TEXT: LogText = LogText {
@@ -41,8 +41,8 @@ const LOG_TEXT: LogText = LogText {
     late: "the embeddings were not there within the lease (EMBED_LEASE_SECONDS)",
 };
 
-/// Does the embedding jobs of each embedder's model until `ended` says true or its sender is gone. Without an embedder there
-/// are none to do.
+/// Does the embedding jobs of each embedder's model until `ended` is true or its sender is gone. Without an embedder
+/// there are none.
 pub async fn work(
     pool: PgPool,
     embedders: impl IntoIterator<Item = Arc<dyn Embedder>>,
@@ -76,13 +76,13 @@ pub async fn work(
     }
 }
 
-/// Resolves when what was under way at the end has had its time.
+/// Resolves when the time for jobs in progress at shutdown is over.
 async fn overdue(ending: &Ending) {
     ending.wait().await;
     tokio::time::sleep(DRAIN).await;
 }
 
-/// Does `work` again when it panics.
+/// Restarts `work` when it panics.
 async fn supervised<F: Future<Output = ()>>(who: &str, work: impl Fn() -> F) {
     while AssertUnwindSafe(work()).catch_unwind().await.is_err() {
         tracing::error!("{who} panicked; it is started anew");
@@ -90,7 +90,7 @@ async fn supervised<F: Future<Output = ()>>(who: &str, work: impl Fn() -> F) {
     }
 }
 
-/// Removes jobs that are long finished, now and then.
+/// Prunes old finished jobs, now and then.
 async fn keep_pruning(pool: &PgPool, ending: &Ending) {
     while !ending.announced() {
         match prune(pool).await {
@@ -109,7 +109,7 @@ impl EmbeddingWorker {
         &self.embedder.model().name
     }
 
-    /// Does the jobs of its model, one of `models`, until the end.
+    /// Does the jobs of its model, one of `models`, until shutdown.
     async fn work(&self, models: &[&str], ending: &Ending) {
         while let Some(model) = self.registered(models, ending).await {
             let taking = join_all(
@@ -129,8 +129,8 @@ impl EmbeddingWorker {
         }
     }
 
-    /// Resolves when the database has another row for the model, or none, or retires it. A restore may bring that about; what
-    /// was claimed by then is claimed again when its lease ends.
+    /// Resolves when the database has another row for the model, or none, or retires it. A restore may cause that; jobs
+    /// claimed by then are claimed again when their lease ends.
     async fn until_outdated(&self, model: &ModelRow) {
         loop {
             tokio::time::sleep(jittered(LOOK_EVERY)).await;
@@ -143,7 +143,8 @@ impl EmbeddingWorker {
         }
     }
 
-    /// Makes the model known, as soon as the database is there; `None` at the end, or where it was changed for another one.
+    /// Registers the model, as soon as the database is reachable; `None` at shutdown, or if it was switched to another
+    /// one.
     async fn registered(&self, models: &[&str], ending: &Ending) -> Option<ModelRow> {
         let model = self.embedder.model();
         let dimensions = model.dimensions as i32;
@@ -180,8 +181,8 @@ impl EmbeddingWorker {
         None
     }
 
-    /// Makes the jobs that entries lack, at the start and now and then: a write that was under way when the model became
-    /// known has made none.
+    /// Makes the jobs that entries lack, at the start and now and then: a write in progress when the model was registered
+    /// has made none.
     async fn keep_filling(&self, model: i32, ending: &Ending) {
         while !ending.announced() {
             self.fill(model, ending).await;
@@ -189,7 +190,7 @@ impl EmbeddingWorker {
         }
     }
 
-    /// Makes the jobs that entries lack. Then searches may use the model: what it has no embedding of has a job.
+    /// Makes the jobs that entries lack. Then searches may use the model: whatever has no embedding of it has a job.
     async fn fill(&self, model: i32, ending: &Ending) {
         let (mut cursor, mut jobs, mut failing) = (Some(FillCursor::default()), 0, false);
         while let Some(here) = cursor.clone()
@@ -218,7 +219,7 @@ impl EmbeddingWorker {
         }
     }
 
-    /// Makes the jobs of a page of entries; after the last page, searches may use the model.
+    /// Makes the missing jobs of a page of entries; after the last page, searches may use the model.
     async fn fill_page(&self, model: i32, cursor: &FillCursor) -> Result<Filled, StoreError> {
         let filled = fill(&mut *self.pool.acquire().await?, model, cursor).await?;
         if filled.next.is_none() && serve_first(&self.pool, model).await? {
@@ -228,7 +229,7 @@ impl EmbeddingWorker {
     }
 }
 
-/// The end, as it is announced.
+/// Signals the shutdown.
 #[derive(Debug, Clone)]
 struct Ending(watch::Receiver<bool>);
 
@@ -242,7 +243,7 @@ impl Ending {
         let _ = self.0.clone().wait_for(|ended| *ended).await;
     }
 
-    /// Returns after `pause`, or at the end.
+    /// Waits for `pause`, or for the shutdown.
     async fn or_after(&self, pause: Duration) {
         let _ = tokio::time::timeout(pause, self.wait()).await;
     }
