@@ -50,7 +50,7 @@ fn status(code: Code) -> StatusCode {
     }
 }
 
-/// An answer that is no success. [`super::middleware::observe`] writes its body, since only there the request's id is known.
+/// An error answer. [`super::middleware::observe`] writes its body, since only there the request's id is known.
 #[derive(Debug, Clone)]
 pub struct ApiError {
     code: Code,
@@ -65,7 +65,7 @@ impl ApiError {
         Self { code, message: message.into(), retry_after_seconds: None, conflict: None }
     }
 
-    /// The server's fault; what exactly is in the log.
+    /// An internal error; the log has the details.
     pub fn internal() -> Self {
         Self::new(
             Code::Internal,
@@ -73,12 +73,12 @@ impl ApiError {
         )
     }
 
-    /// The database is away for the moment.
+    /// The database is temporarily unavailable.
     pub fn unavailable(message: &'static str) -> Self {
         Self::new(Code::Unavailable, message).retry_after(1)
     }
 
-    /// Tells the client when to come back.
+    /// Sets Retry-After.
     #[must_use]
     pub fn retry_after(self, seconds: u32) -> Self {
         Self { retry_after_seconds: Some(seconds), ..self }
@@ -99,7 +99,7 @@ impl ApiError {
         Self { conflict, ..Self::new(Code::VersionConflict, message) }
     }
 
-    /// The same, said of one operation of several.
+    /// Names the operation of a batch that failed.
     #[must_use]
     pub fn of_operation(self, index: usize) -> Self {
         let message = format!("operations[{index}]: {}", self.message).into();
@@ -116,7 +116,7 @@ impl ApiError {
         self.json(Some(request_id)).into()
     }
 
-    /// The envelope; without a request's id where it is one of several answers to a request.
+    /// The envelope; without a request id for one of several answers to a request.
     pub fn json(&self, request_id: Option<&str>) -> Vec<u8> {
         let error =
             Inner { code: self.code, message: &self.message, request_id, conflict: self.conflict };

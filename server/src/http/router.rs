@@ -63,8 +63,8 @@ pub fn router(app: App) -> Router {
     with_stack(routes, app.metrics.clone()).with_state(app)
 }
 
-/// What surrounds every route: limits, the error envelope, request ids, logs and metrics. Benchmarks put their echo
-/// route into the same stack.
+/// Wraps every route in limits, the error envelope, request ids, logs and metrics. Benchmarks put their echo route into
+/// the same stack.
 pub fn with_stack<S: Clone + Send + Sync + 'static>(
     routes: Router<S>,
     metrics: Metrics,

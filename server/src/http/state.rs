@@ -17,41 +17,41 @@ use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::replica::Replica;
 
-/// What the routes work with. Shared: every request takes it several times.
+/// The shared state of the routes, in an [`Arc`]: every request takes it several times.
 pub type App = Arc<AppState>;
 
-/// What an [`App`] is made of.
+/// The shared state of the routes.
 pub struct AppState {
-    /// Connections for all but gets and writes.
+    /// Connections for everything but gets and writes.
     pub pool: PgPool,
-    /// Where gets go.
+    /// The queue of gets.
     pub reads: Queue<Reader>,
-    /// A replica that reads may go to.
+    /// The read replica, if there is one.
     pub replica: Option<Replica>,
-    /// Where puts and deletes go.
+    /// The queue of puts and deletes.
     pub writes: Queue<Writer>,
-    /// Who is let in.
+    /// Authenticates API keys.
     pub authenticator: Authenticator,
-    /// What becomes of those who are not.
+    /// Limits unauthenticated requests.
     pub preauth: Preauth,
-    /// Proxies whose X-Forwarded-For is believed.
+    /// Proxies whose X-Forwarded-For is trusted.
     pub proxies: Arc<TrustedProxies>,
-    /// How often a key may ask; `None` is without limit.
+    /// Rate limit of requests per key; `None` is without limit.
     pub requests: Option<RateLimiter>,
-    /// How often a key may search; `None` is without limit.
+    /// Rate limit of searches per key; `None` is without limit.
     pub searches: Option<RateLimiter>,
-    /// Searches of a day and tenant; `None` is without limit.
+    /// Searches a day and tenant; `None` is without limit.
     pub searches_per_day: Option<i64>,
-    /// What queries mean; `None` where no embeddings are configured.
+    /// Embeds queries for semantic search; `None` without an embedding provider.
     pub query_embeddings: Option<QueryEmbeddings>,
-    /// How the process is.
+    /// The health of the process.
     pub health: Health,
-    /// What is counted.
+    /// The metrics.
     pub metrics: Metrics,
     /// Whether there is /metrics.
     pub serves_metrics: bool,
-    /// The bearer that /metrics asks for.
+    /// The bearer token of /metrics.
     pub metrics_token: Option<Arc<SecretString>>,
-    /// The token that makes the first keys.
+    /// The token that creates the first keys.
     pub bootstrap_token: Option<Arc<SecretString>>,
 }

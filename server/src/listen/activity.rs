@@ -4,21 +4,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Where a connection is in its conversation. Both who write it run in the connection's task, so nothing is raced for.
+/// The activity of a connection. Its stream and its service both run in the connection's task, so nothing races.
 #[derive(Debug)]
 pub(super) struct ConnectionActivity {
     began: Instant,
-    /// Requests under way: 0 or 1, and more only where an answer is still being streamed.
+    /// Requests in progress: 0 or 1, and more only while an answer is still being streamed.
     under_way: AtomicU32,
-    /// A client has not taken yet what it was offered.
+    /// The client has not taken yet what it was offered.
     stalled: AtomicBool,
     /// When the connection began to wait for a request, in microseconds since it began.
     waiting_since: AtomicU64,
-    /// When the request that is being received began, in the same way; 0 while there is none.
+    /// When the current request head began to arrive, in the same way; 0 while there is none.
     head_since: AtomicU64,
 }
 
-/// A request is under way as long as this lives.
+/// A request is in progress as long as this lives.
 #[derive(Debug)]
 pub(super) struct UnderWay(Arc<ConnectionActivity>);
 
@@ -40,32 +40,32 @@ impl ConnectionActivity {
         }
     }
 
-    /// The request's head is there.
+    /// Records a received request head.
     pub(super) fn request(self: &Arc<Self>) -> UnderWay {
         self.under_way.fetch_add(1, Ordering::Relaxed);
         self.head_since.store(0, Ordering::Relaxed);
         UnderWay(self.clone())
     }
 
-    /// Bytes came in.
+    /// Records received bytes.
     pub(super) fn received(&self) {
         if !self.is_under_way() && self.head_since.load(Ordering::Relaxed) == 0 {
             self.head_since.store(self.now(), Ordering::Relaxed);
         }
     }
 
-    /// The client has taken bytes; `whole` when it was all that it was offered.
+    /// Records bytes that the client has taken; `whole` if it took everything offered.
     pub(super) fn sent(&self, whole: bool) {
         self.stalled.store(!whole, Ordering::Relaxed);
         self.wait();
     }
 
-    /// The client takes no bytes for now.
+    /// Records that the client takes no bytes for now.
     pub(super) fn stalls(&self) {
         self.stalled.store(true, Ordering::Relaxed);
     }
 
-    /// When to give up if nothing is received: `None` while a request is under way, which has limits of its own.
+    /// The deadline for reading: `None` while a request is in progress, which has timeouts of its own.
     pub(super) fn read_by(&self, keep_alive: Duration, head: Duration) -> Option<Instant> {
         if self.is_under_way() {
             return None;
@@ -77,7 +77,7 @@ impl ConnectionActivity {
         Some(self.began + Duration::from_micros(since) + patience)
     }
 
-    /// How long the connection has waited for a whole head.
+    /// How long the connection has been idle, waiting for a complete head.
     pub(super) fn idle_for(&self) -> Duration {
         if self.is_under_way() || self.stalled.load(Ordering::Relaxed) {
             return Duration::ZERO;

@@ -27,15 +27,15 @@ use super::activity::{ConnectionActivity, UnderWay};
 use super::timeout_stream::TimeoutStream;
 use super::unread_body::UnreadBody;
 
-/// Largest head of a request; its headers are at most 100. What is larger is answered with 431 by hyper itself.
+/// Largest request head; hyper allows 100 headers. hyper itself answers larger ones with 431.
 const MAX_HEAD: usize = 32 << 10;
 
-/// What a request knows of its connection; an extension of every request.
+/// The connection of a request; an extension of every request.
 #[derive(Debug, Clone, Copy)]
 pub struct Connection {
-    /// Who sent it, or the proxy that did.
+    /// The client's address, or its proxy's.
     pub peer: IpAddr,
-    /// What it may take.
+    /// The connection's timeouts.
     pub times: Times,
 }
 
@@ -45,13 +45,13 @@ impl Connection {
         Self { peer: peer.ip().to_canonical(), times }
     }
 
-    /// What the request with these extensions may take.
+    /// The timeouts of the request with these extensions.
     pub fn times(extensions: &Extensions) -> Times {
         extensions.get::<Self>().map(|connection| connection.times).unwrap_or_default()
     }
 }
 
-/// Answers the requests of a connection until it ends. `last_answers`: whether each answer is its connection's last.
+/// Serves the requests of a connection until it ends. `last_answers`: whether each answer is its connection's last.
 pub(super) async fn serve_requests(
     stream: TcpStream,
     connection: Connection,

@@ -32,30 +32,30 @@ use tokio::time::{Instant, sleep, timeout};
 
 use self::connection::serve_requests;
 
-/// How long a connection that seems idle is kept after the end was announced: its client may have sent a request already.
+/// How long an idle connection is kept at shutdown: its client may have sent a request already.
 const LINGER: Duration = Duration::from_millis(500);
 /// How long to wait at the connection limit for evicted idle connections to close.
 const EVICTION_WAIT: Duration = Duration::from_millis(50);
-/// A connection that has waited for a request for less than this is not evicted.
+/// Connections that have been idle for less than this are not evicted.
 const MIN_IDLE: Duration = Duration::from_secs(1);
-/// How long nothing is accepted after that failed for want of files or memory.
+/// Pause after accepting failed for want of files or memory.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 /// The connection limit is logged no more often than this.
 const LOG_FULL_EVERY: Duration = Duration::from_mins(1);
 
-/// What all connections are told.
+/// The phase that is signalled to all connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// To go on.
+    /// Serve.
     Open,
-    /// To end where they have waited for a request for so long.
+    /// End if idle for this long.
     EvictIdle(Duration),
-    /// To end as soon as nothing is under way on them.
+    /// End as soon as no request is in progress.
     Ending,
 }
 
-/// Serves `router` until `shutdown` resolves; then accepts no more, answers what is under way, and returns when all
-/// connections have ended, or after [`Times::drain`]. `open` shows the connections there are.
+/// Serves `router` until `shutdown` resolves; then stops accepting, finishes requests in progress, and returns when all
+/// connections have ended, or after [`Times::drain`]. `open` counts the open connections.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -104,7 +104,7 @@ impl Acceptor {
         }
     }
 
-    /// The next connection, once it has a slot. Dropping the future loses none.
+    /// The next connection, once it has a slot. Cancel safe: dropping the future loses none.
     async fn next(
         &mut self,
         listener: &TcpListener,
@@ -175,7 +175,7 @@ impl Acceptor {
         });
     }
 
-    /// Ends all connections, each after what is under way on it.
+    /// Drains all connections, each after the request in progress on it.
     async fn close(mut self, listener: TcpListener) {
         let deadline = Instant::now() + self.limits.times.drain;
         // In this order: who is told that his connection ends must not find the listener still there.
@@ -195,7 +195,7 @@ impl Acceptor {
         }
     }
 
-    /// The kernel has accepted these for us already: their requests may be on the way.
+    /// Serves connections that the kernel has accepted already: their requests may be on the way.
     fn spawn_backlog(&mut self, listener: TcpListener) {
         let listener = listener.into_std();
         while let Ok(slot) = self.slots.clone().try_acquire_owned()
@@ -207,14 +207,14 @@ impl Acceptor {
     }
 }
 
-/// A connection that is there already.
+/// Accepts a connection that is already there.
 fn accepted(listener: &std::net::TcpListener) -> Option<(TcpStream, SocketAddr)> {
     let (stream, peer) = listener.accept().ok()?;
     stream.set_nonblocking(true).ok()?;
     Some((TcpStream::from_std(stream).ok()?, peer))
 }
 
-/// The client went away before it was accepted.
+/// Whether the client went away before it was accepted.
 fn is_client_error(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)

@@ -2,10 +2,10 @@
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// Open files besides those of clients: connections to the database, logs, the runtime.
+/// Open files besides client connections: connections to the database, logs, the runtime.
 const OTHERS: u64 = 200;
 
-/// Raises the soft limit of open files to the hard one; says so when that is too low for `connections`.
+/// Raises the soft limit of open files to the hard one; warns if that is too low for `connections`.
 pub fn allow_open_files(connections: u32) {
     let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| {
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;

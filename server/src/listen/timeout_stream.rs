@@ -21,7 +21,7 @@ pub(super) struct TimeoutStream<S> {
     times: Times,
     reading: Alarm,
     writing: Alarm,
-    /// When the peer must have taken what it is offered; `None` while it has.
+    /// Deadline for the peer to take what it is offered; `None` while it has.
     write_by: Option<Instant>,
 }
 
@@ -31,7 +31,7 @@ impl<S> TimeoutStream<S> {
         Self { stream, activity, times, reading, writing, write_by: None }
     }
 
-    /// Notes what became of an attempt to write `offered` bytes.
+    /// Records the result of an attempt to write `offered` bytes.
     fn record_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -118,12 +118,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimeoutStream<S> {
     }
 }
 
-/// A timer that is set anew only where it would ring too late: most deadlines are moved away long before.
+/// A timer that is reset only when it would fire too late: most deadlines move away long before.
 #[derive(Default)]
 struct Alarm(Option<Pin<Box<Sleep>>>);
 
 impl Alarm {
-    /// Whether it is `by`; if not, the task is woken then.
+    /// Whether `by` has passed; if not, the task is woken then.
     fn rings(&mut self, cx: &mut Context<'_>, by: Instant) -> bool {
         let timer = self.0.get_or_insert_with(|| Box::pin(sleep_until(by)));
         if timer.deadline() > by {

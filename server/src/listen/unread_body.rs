@@ -11,22 +11,23 @@ use axum::body::{Bytes, HttpBody};
 use hyper::body::{Frame, Incoming, SizeHint};
 use tokio::time::timeout;
 
-/// Most bytes that are read for nothing.
+/// Most bytes that are discarded.
 const MOST: u64 = 4 << 20;
-/// Longest time that they are waited for.
+/// Longest wait for them.
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// Where the rest of a request's body is left; one a connection, since its requests come one by one.
+/// Holds the unread rest of a request's body; one a connection, since its requests come one by one.
 #[derive(Debug, Clone, Default)]
 pub(super) struct UnreadBody(Arc<Mutex<Option<Incoming>>>);
 
 impl UnreadBody {
-    /// Leaves a body here when it is dropped before its end. `waits`: whether its client sends it only when asked to.
+    /// Wraps a body, to be kept here if it is dropped before its end. `waits`: whether its client waits for `100
+    /// Continue`.
     pub(super) fn of(&self, body: Incoming, waits: bool) -> RequestBody {
         RequestBody { body: Some(body), unasked: waits, unread: self.clone() }
     }
 
-    /// Reads what was left, as far as that is worth it.
+    /// Discards the unread rest, within bounds.
     pub(super) async fn discard(&self) {
         let Some(mut rest) = self.put(None) else { return };
         if rest.size_hint().lower() > MOST {
@@ -52,12 +53,12 @@ async fn next(body: &mut Incoming) -> Option<Result<Frame<Bytes>, hyper::Error>>
     std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await
 }
 
-/// A request's body that leaves its rest.
+/// A request body that hands over its unread rest when dropped.
 #[derive(Debug)]
 pub(super) struct RequestBody {
     /// `None` after its end.
     body: Option<Incoming>,
-    /// The client waits for `100 Continue`, which the first look at the body sends.
+    /// The client waits for `100 Continue`, which the first poll of the body sends.
     unasked: bool,
     unread: UnreadBody,
 }

@@ -14,7 +14,7 @@ use crate::domain::{DEFAULT_TENANT, TenantId};
 use crate::http::App;
 use crate::http::error::{ApiError, Code};
 
-/// One who may administer.
+/// An authenticated administrator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Administrator {
     /// All tenants: the bearer of the bootstrap token, or of an admin key of the default tenant.
@@ -24,7 +24,7 @@ pub enum Administrator {
 }
 
 impl Administrator {
-    /// The tenant that a request is about: the one that it names, else the administrator's own.
+    /// The tenant of a request: the one that it names, else the administrator's own.
     pub fn tenant(self, named: Option<Uuid>) -> Result<TenantId, ApiError> {
         match (self, named.map(TenantId)) {
             (Self::Cluster, named) => Ok(named.unwrap_or(DEFAULT_TENANT)),
@@ -37,7 +37,7 @@ impl Administrator {
         }
     }
 
-    /// The tenant that the administrator is bound to, where there is one.
+    /// The tenant that the administrator is restricted to, if any.
     pub fn bound_to(self) -> Option<TenantId> {
         match self {
             Self::Cluster => None,
@@ -57,13 +57,13 @@ impl Administrator {
     }
 }
 
-/// A request of an administrator. The bootstrap token comes in the body's field `token`, or as the bearer like a key; a
-/// token in the body decides alone, since clients may send a key of theirs with every request.
+/// An administrator's request. The bootstrap token comes in the body's field `token`, or as the bearer like a key; a
+/// token in the body takes precedence, since clients may send a key of theirs with every request.
 #[derive(Debug)]
 pub struct AdminRequest<T> {
-    /// Who asks.
+    /// The administrator.
     pub by: Administrator,
-    /// For what.
+    /// The request.
     pub request: T,
 }
 

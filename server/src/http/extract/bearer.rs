@@ -16,7 +16,7 @@ use crate::http::App;
 use crate::http::error::{ApiError, Code};
 use crate::http::middleware::observe::RequestContext;
 
-/// A caller with a valid key, whatever it may do, and a token of the key's requests.
+/// A caller with a valid key, whatever its scopes; has taken a token of the key's request rate limit.
 #[derive(Debug, Clone, Copy)]
 pub struct Bearer(pub Caller);
 
@@ -52,7 +52,7 @@ async fn authenticate(parts: &Parts, app: &App) -> Result<Caller, ApiError> {
     Err(refuse(parts, app, guessed_at, failure.into()).await)
 }
 
-/// Takes a token, where there is a limit.
+/// Takes a token, if there is a rate limit.
 async fn take_token(
     limiter: Option<&RateLimiter>,
     caller: Caller,
@@ -83,7 +83,7 @@ async fn take_token(
 }
 
 impl Bearer {
-    /// The caller, when its key has `scope`.
+    /// The caller, if its key has `scope`.
     pub fn with(self, scope: Scope) -> Result<Caller, ApiError> {
         if self.0.scopes.allow(scope) {
             Ok(self.0)
@@ -120,7 +120,7 @@ impl FromRequestParts<App> for MemoryWriter {
     }
 }
 
-/// The tenant of a caller that may search, with a token of its key's searches besides that of its requests.
+/// The tenant of a caller that may search; has taken a token of the key's search rate limit as well.
 #[derive(Debug, Clone, Copy)]
 pub struct Searcher(pub TenantId);
 
@@ -135,7 +135,7 @@ impl FromRequestParts<App> for Searcher {
     }
 }
 
-/// The bearer's text of the Authorization header.
+/// The bearer token of the Authorization header.
 pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, credentials) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| credentials.trim())

@@ -10,12 +10,12 @@ use crate::http::error::ApiError;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// The request's key, where it has one.
+/// The request's idempotency key, if it has one.
 #[derive(Debug, Clone)]
 pub struct IdempotencyHeader(pub Option<IdempotencyKey>);
 
 impl IdempotencyHeader {
-    /// `change` as one that a repetition of the request does not make again.
+    /// Adds the idempotency key to `change`.
     pub fn once(self, change: Change) -> Change {
         let idempotency = self.0.map(|key| Idempotency::of(&change, key));
         Change { idempotency, ..change }

@@ -17,7 +17,7 @@ use crate::listen::Connection;
 /// Largest request body in bytes.
 pub const MAX_BODY: usize = 1 << 20;
 
-/// A body that is announced as JSON and is `T`.
+/// A JSON body of type `T`, with a JSON content type.
 #[derive(Debug)]
 pub struct Json<T>(pub T);
 
@@ -30,7 +30,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     }
 }
 
-/// Where a route has no field that must be given, a client may leave the body out.
+/// Clients may omit the body where a route has no required field.
 impl<T: DeserializeOwned, S: Send + Sync> OptionalFromRequest<S> for Json<T> {
     type Rejection = ApiError;
 
@@ -63,7 +63,7 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<Json<T>, ApiErro
     })
 }
 
-/// Reads a JSON object. A list is none, though serde would take its items for the fields in their order.
+/// Parses a JSON object. Refuses arrays, though serde would take their items for the fields in order.
 pub fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, serde_json::Error> {
     match json.trim_ascii_start().first() {
         Some(b'[') => Err(serde::de::Error::custom("expected an object, found a list")),

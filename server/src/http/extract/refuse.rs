@@ -15,7 +15,7 @@ use crate::listen::Connection;
 
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// Where a request comes from.
+/// The client network of a request.
 pub(super) fn client(parts: &Parts, app: &App) -> ClientNetwork {
     // Served by another listener than ours, all come from one.
     let peer = parts.extensions.get::<Connection>().map(|connection| connection.peer);
@@ -26,8 +26,8 @@ pub(super) fn client(parts: &Parts, app: &App) -> ClientNetwork {
     )
 }
 
-/// Counts a request that failed to authenticate, and says what it is told: `unauthorized`, or that there have been too
-/// many. `guessed_at`: the key whose secret was wrong.
+/// Counts a failed authentication and returns its answer: `unauthorized`, or that there have been too many. `guessed_at`:
+/// the key whose secret was wrong.
 pub async fn refuse(
     parts: &Parts,
     app: &App,

@@ -16,12 +16,12 @@ use crate::http::response::rate_headers;
 use crate::listen::Connection;
 use crate::runtime::metrics::Metrics;
 
-/// The header that carries a request's id both ways.
+/// The header of the request id, in both directions.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Longest id that is taken over from a client.
+/// Longest request id accepted from a client.
 const MAX_REQUEST_ID: usize = 128;
 
-/// What the inside of the stack lets the outside know of a request.
+/// Facts about a request that inner layers pass out to the middleware.
 #[derive(Debug, Clone, Default)]
 pub struct RequestContext(Arc<Mutex<Fields>>);
 
@@ -33,19 +33,19 @@ struct Fields {
 }
 
 impl RequestContext {
-    /// Fields whose request it is.
+    /// Records the tenant.
     pub fn tenant(&self, tenant: TenantId) {
         self.fields().tenant = Some(tenant);
     }
 
-    /// Fields how the key stands with a limit; of several the one that leaves fewest requests counts.
+    /// Records a key's rate limit status; of several limits the one with the fewest requests left counts.
     pub fn key_limit(&self, status: RateLimitStatus) {
         let mut fields = self.fields();
         let strictest = fields.key_limit.filter(|before| before.remaining <= status.remaining);
         fields.key_limit = Some(strictest.unwrap_or(status));
     }
 
-    /// Fields how the client of a request without a valid key stands.
+    /// Records the rate limit status of a client without a valid key.
     pub fn preauth(&self, status: RateLimitStatus) {
         self.fields().preauth = Some(status);
     }
@@ -55,7 +55,7 @@ impl RequestContext {
     }
 }
 
-/// Surrounds a request.
+/// Wraps a request.
 pub async fn observe(State(metrics): State<Metrics>, mut request: Request, next: Next) -> Response {
     let start = Instant::now();
     let request_id = request.headers().get(REQUEST_ID).filter(|id| acceptable(id)).cloned();
@@ -106,14 +106,14 @@ pub async fn observe(State(metrics): State<Metrics>, mut request: Request, next:
     response
 }
 
-/// The request is given up; what it has put into a queue is done all the same.
+/// The request is abandoned; what it has queued is still done.
 fn too_late() -> ApiError {
     ApiError::unavailable(
         "the server took too long to answer; a write may or may not have happened; read before you write again",
     )
 }
 
-/// The quota that a code speaks of, as metrics name it.
+/// The quota of a code, as metrics name it.
 fn quota(code: Code) -> Option<&'static str> {
     match code {
         Code::QuotaWritesPerDay => Some("writes"),
@@ -123,7 +123,7 @@ fn quota(code: Code) -> Option<&'static str> {
     }
 }
 
-/// Methods are the client's to choose; metrics know a few.
+/// Limits the methods in metrics to a few, since clients choose them.
 fn method_label(method: &str) -> &str {
     if ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"].contains(&method) {
         method

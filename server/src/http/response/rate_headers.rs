@@ -7,13 +7,13 @@ use crate::domain::access::rate_limit::RateLimitStatus;
 /// The names of limit, remaining requests, and seconds until the minute ends.
 pub(crate) type Names = [HeaderName; 3];
 
-/// Of a key's limit.
+/// Of a key's rate limit.
 pub(crate) const KEY: Names = [
     HeaderName::from_static("x-ratelimit-limit"),
     HeaderName::from_static("x-ratelimit-remaining"),
     HeaderName::from_static("x-ratelimit-reset"),
 ];
-/// Of the limit of requests without a valid key.
+/// Of the rate limit on unauthenticated requests.
 pub(crate) const PREAUTH: Names = [
     HeaderName::from_static("x-preauth-ratelimit-limit"),
     HeaderName::from_static("x-preauth-ratelimit-remaining"),

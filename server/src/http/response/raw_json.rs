@@ -8,12 +8,12 @@ use serde::Serialize;
 
 use crate::http::error::ApiError;
 
-/// The answer that `json` is.
+/// The response with the body `json`.
 pub(crate) fn answer(json: Vec<u8>) -> Response {
     ([(CONTENT_TYPE, "application/json")], Body::from(json)).into_response()
 }
 
-/// Goes on, in an object that is open, with the field `value` and the fields of `rest`, and closes the object.
+/// Appends the field `value` and the fields of `rest` to an open object, and closes it.
 pub(crate) fn value(
     json: &mut Vec<u8>,
     value: &str,
@@ -24,7 +24,7 @@ pub(crate) fn value(
     close(json, rest)
 }
 
-/// An object with the list `name`, whose items are values with the fields around them, and the fields of `rest`.
+/// Builds an object with the list `name`, whose items are values with their fields, and the fields of `rest`.
 pub(crate) fn list<'a, R: Serialize>(
     name: &str,
     items: impl Iterator<Item = (&'a str, R)>,
@@ -40,7 +40,7 @@ pub(crate) fn list<'a, R: Serialize>(
     Ok(json)
 }
 
-/// Goes on with the fields of `rest`, which may be none, and closes the object.
+/// Appends the fields of `rest`, which may be none, to an open object, and closes it.
 fn close(json: &mut Vec<u8>, rest: &impl Serialize) -> Result<(), ApiError> {
     let end = json.len();
     serde_json::to_writer(&mut *json, rest).map_err(|_| ApiError::internal())?;
