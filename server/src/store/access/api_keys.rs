@@ -10,48 +10,48 @@ use crate::domain::access::scope::Scopes;
 use crate::store::StoreError;
 use crate::store::time::{from_sql, to_sql};
 
-/// A key as the database knows it.
+/// A stored key, for authentication.
 #[derive(Debug, Clone)]
 pub struct StoredKey {
-    /// Whose key it is.
+    /// The key's tenant.
     pub tenant: TenantId,
     /// Hash of its secret.
     pub secret_hash: SecretHash,
-    /// What it may do.
+    /// The key's permissions.
     pub scopes: Scopes,
-    /// When it ends by itself.
+    /// When the key expires.
     pub expires_at: Option<Timestamp>,
 }
 
-/// A key as operators see it.
+/// A key in a list for operators.
 #[derive(Debug, Clone)]
 pub struct ListedKey {
-    /// Its public half.
+    /// The public id.
     pub id: String,
-    /// Whose key it is.
+    /// The key's tenant.
     pub tenant: TenantId,
-    /// What it is for.
+    /// The key's purpose.
     pub label: String,
-    /// What it may do, by the scopes' names.
+    /// The names of its scopes.
     pub scopes: Vec<String>,
-    /// Who keeps it, where that is a tool.
+    /// The tool that manages it, if any.
     pub managed_by: Option<String>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// When it ends by itself.
+    /// When it expires.
     pub expires_at: Option<Timestamp>,
-    /// When it was ended.
+    /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
 }
 
-/// A key that is revoked now.
+/// A revoked key.
 #[derive(Debug, Clone)]
 pub struct RevokedKey {
-    /// Whose key it was.
+    /// The key's tenant.
     pub tenant: TenantId,
-    /// What it was for.
+    /// The key's purpose.
     pub label: String,
-    /// Who keeps it, where that is a tool.
+    /// The tool that manages it, if any.
     pub managed_by: Option<String>,
     /// When it was revoked.
     pub revoked_at: Timestamp,
@@ -59,14 +59,14 @@ pub struct RevokedKey {
     pub already: bool,
 }
 
-/// Gives a row whether there is such a key or not, but none in the middle of a restore: then nobody knows whether there
-/// is, and that must not be taken, and remembered, for a no.
+/// Returns a row whether the key exists or not, but none in the middle of a restore: then nobody knows, and that must not
+/// be cached as a no.
 const FIND: &str = "
 SELECT k.tenant_id, k.secret_hash, k.scopes, k.expires_at
   FROM schema_version
   LEFT JOIN api_keys k ON k.id = $1 AND k.revoked_at IS NULL";
 
-/// A key that is not revoked, by its id. Expiry is the caller's to check: it depends on the moment.
+/// Finds a key that is not revoked, by its id. The caller checks its expiry, which depends on the moment.
 pub async fn find(
     executor: impl PgExecutor<'_>,
     id: &KeyId,
@@ -84,7 +84,7 @@ pub async fn find(
     }))
 }
 
-/// Stores a new key of `tenant`; false when there is no such tenant.
+/// Stores a new key of `tenant`; false if there is no such tenant.
 pub async fn insert(
     executor: impl PgExecutor<'_>,
     key: &ApiKey,
@@ -106,8 +106,8 @@ pub async fn insert(
     Ok(done.rows_affected() == 1)
 }
 
-/// Makes `key` the one valid key that `manager` keeps in `tenant`: stores it, or makes it valid again, and revokes
-/// the manager's earlier ones. One statement, so there is no moment without a valid key.
+/// Makes `key` the only valid key that `manager` has in `tenant`: stores it, or makes it valid again, and revokes the
+/// manager's earlier ones. One statement, so there is no moment without a valid key.
 pub async fn keep_managed(
     executor: impl PgExecutor<'_>,
     key: &ApiKey,
@@ -166,7 +166,7 @@ pub async fn list(
         .map_err(Into::into)
 }
 
-/// Revokes a key; one that was revoked before keeps its moment. `None` when there is no such key.
+/// Revokes a key; one that was revoked before keeps its moment. `None` if there is no such key.
 pub async fn revoke(
     executor: impl PgExecutor<'_>,
     id: &KeyId,

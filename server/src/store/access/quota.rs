@@ -10,10 +10,10 @@ use sqlx::{PgExecutor, Row as _};
 use crate::domain::TenantId;
 use crate::store::StoreError;
 
-/// What a tenant has used on a day.
+/// A tenant's usage on a day.
 #[derive(Debug, Clone)]
 pub struct UsageOfDay {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
     /// The tenant's name.
     pub name: String,
@@ -27,19 +27,19 @@ pub struct UsageOfDay {
     pub searches: i64,
 }
 
-/// Which counts are meant.
+/// A choice of counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
-    /// That of writes.
+    /// Writes.
     pub writes: bool,
-    /// That of searches.
+    /// Searches.
     pub searches: bool,
-    /// That of embedded tokens.
+    /// Embedded tokens.
     pub embed_tokens: bool,
 }
 
-/// What tenants have used on `day` (UTC): of all that have used anything, or of `tenant`, which may have used nothing. None
-/// when there is no such tenant.
+/// Usage on `day` (UTC): of all tenants that have any, or of `tenant`, which may have none. Empty if there is no such
+/// tenant.
 pub async fn usage(
     executor: impl PgExecutor<'_>,
     tenant: Option<TenantId>,
@@ -71,8 +71,8 @@ pub async fn usage(
         .map_err(Into::into)
 }
 
-/// Counts a search of `tenant`, unless it has made `daily_searches` of them today: then none. Says how many tokens the tenant
-/// has had embedded today. Committed on its own: a search would hold up the tenant's writers, who count in the same row.
+/// Counts a search of `tenant`; `None` if it has made `daily_searches` of them today. Returns the tenant's embedded
+/// tokens of today. Commits on its own: inside a search it would block the tenant's writers, who count in the same row.
 pub async fn count_search(
     executor: impl PgExecutor<'_>,
     tenant: TenantId,
@@ -97,7 +97,7 @@ SELECT t.tenant_id, (now() AT TIME ZONE 'UTC')::date, t.tokens
   FROM unnest($1::uuid[], $2::bigint[]) AS t (tenant_id, tokens)
 ON CONFLICT (tenant_id, day) DO UPDATE SET embed_tokens = q.embed_tokens + excluded.embed_tokens";
 
-/// Counts embedded tokens of tenants, whatever becomes of the embeddings: the provider has counted them as well.
+/// Counts embedded tokens of tenants, whatever becomes of the embeddings: the provider has charged them.
 pub async fn count_tokens(
     executor: impl PgExecutor<'_>,
     used: &BTreeMap<TenantId, i64>,
@@ -113,7 +113,7 @@ pub async fn count_tokens(
     Ok(())
 }
 
-/// Sets `counts` of the tenant's present day to 0, which the next request sees. False when nothing was used yet.
+/// Sets `counts` of the tenant's current day to 0, effective with the next request. False if nothing was used yet.
 pub async fn reset(
     executor: impl PgExecutor<'_>,
     tenant: TenantId,

@@ -8,12 +8,12 @@ use sqlx::postgres::PgConnection;
 use crate::domain::access::rate_limit::{Lease, PerMinute};
 use crate::store::StoreError;
 
-/// Tokens that are wanted of one bucket.
+/// A request for tokens of one bucket.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
-    /// What is limited, and whose it is.
+    /// The bucket's name.
     pub bucket: &'a str,
-    /// What the bucket holds a minute.
+    /// The bucket's rate limit.
     pub limit: PerMinute,
     /// Tokens.
     pub tokens: u32,
@@ -30,7 +30,7 @@ SELECT w.bucket, floor(extract(epoch FROM now()) / 60)::bigint, w.tokens
        leased = CASE WHEN r.minute IN (excluded.minute, excluded.minute + 1) THEN r.leased ELSE 0 END + excluded.leased
 RETURNING bucket, minute, leased, extract(epoch FROM clock_timestamp())::float8";
 
-/// Leases tokens of buckets that come sorted, each once. Answers in their order.
+/// Leases tokens for buckets, which must be sorted and unique. Answers in their order.
 pub async fn lease(
     connection: &mut PgConnection,
     wanted: &[Wanted<'_>],
@@ -52,7 +52,7 @@ pub async fn lease(
         .collect())
 }
 
-/// The part of what was asked for that lies within the limit. `leased` includes it; `now` is in seconds since 1970.
+/// The part of the requested tokens that lies within the limit. `leased` includes them; `now` is in seconds since 1970.
 fn granted(wanted: &Wanted<'_>, minute: i64, leased: i64, now: f64) -> Lease {
     let left = |leased: i64| i64::from(wanted.limit.get()).saturating_sub(leased).max(0);
     let tokens = i64::from(wanted.tokens);

@@ -8,7 +8,7 @@ use crate::domain::TenantId;
 use crate::domain::access::tenant_name::TenantName;
 use crate::store::StoreError;
 
-/// A tenant as operators see it.
+/// A tenant in a list for operators.
 #[derive(Debug, Clone)]
 pub struct Tenant {
     /// Its id.
@@ -17,11 +17,11 @@ pub struct Tenant {
     pub name: String,
     /// When it was made.
     pub created_at: Timestamp,
-    /// Its keys that are let in.
+    /// Its valid keys.
     pub active_keys: i64,
 }
 
-/// Makes a tenant.
+/// Creates a tenant.
 pub async fn insert(
     executor: impl PgExecutor<'_>,
     name: &TenantName,

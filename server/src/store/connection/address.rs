@@ -12,27 +12,27 @@ use crate::store::StoreError;
 
 /// Longest wait for a connection to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest wait for a connection of the pool; while the database is away, each of its requests waits this long.
+/// Longest wait for a connection of the pool; while the database is away, each request waits this long.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a connection of the pool is idle before it is asked whether it is still there.
+/// How long a pooled connection is idle before it is tested.
 const MAY_BE_CLOSED: Duration = Duration::from_millis(100);
 
-/// Set on every connection that serves requests: nobody waits for a lock or a statement for long, and no statement is
-/// worth compiling, though the estimates of those that go from row to row are high.
+/// Set on every connection that serves requests: no lock or statement is waited for long, and JIT compilation never pays
+/// off, though cost estimates of row-by-row statements are high.
 const SESSION: &str = "SET lock_timeout = '1s'; SET statement_timeout = '15s'; SET jit = off";
 
-/// Why a URL is no address of a PostgreSQL database. Shows nothing of it: it holds a password.
+/// Why a URL is no address of a PostgreSQL database. Does not repeat it: it holds a password.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}; it looks like postgres://user:password@host:5432/database")]
 pub struct InvalidDatabaseUrl(&'static str);
 
-/// Where the database is and who we are there.
+/// The address of a database, with user and password.
 #[derive(Debug, Clone)]
 pub struct DatabaseAddress(PgConnectOptions);
 
 impl DatabaseAddress {
-    /// Reads a `postgres://` URL.
+    /// Parses a `postgres://` URL.
     pub fn parse(url: &SecretString) -> Result<Self, InvalidDatabaseUrl> {
         let url = url.expose_secret();
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
@@ -49,7 +49,7 @@ impl DatabaseAddress {
         format!("{}:{}", self.0.get_host(), self.0.get_port())
     }
 
-    /// A single connection with PostgreSQL's own limits: for migrations.
+    /// Connects with PostgreSQL's own timeouts, for migrations.
     pub async fn connect_unlimited(&self) -> Result<PgConnection, StoreError> {
         tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&self.0))
             .await
@@ -57,7 +57,7 @@ impl DatabaseAddress {
             .map_err(Into::into)
     }
 
-    /// A pool of at most `size` connections; makes none before it is asked.
+    /// A pool of at most `size` connections; connects on first use.
     pub fn pool(&self, size: u32) -> PgPool {
         PgPoolOptions::new()
             .max_connections(size)
@@ -79,21 +79,21 @@ impl DatabaseAddress {
     }
 }
 
-/// One connection of one task, made when it is first needed and again after it was lost.
+/// One task's connection, made on first use and again after it was lost.
 #[derive(Debug)]
 pub struct Link {
     address: DatabaseAddress,
-    /// With the moment it was made.
+    /// The connection, and when it was made.
     connection: Option<(PgConnection, Instant)>,
 }
 
 impl Link {
-    /// A link to `address`; connects nothing yet.
+    /// A link to `address`; does not connect yet.
     pub fn new(address: DatabaseAddress) -> Self {
         Self { address, connection: None }
     }
 
-    /// The connection.
+    /// The connection; connects if necessary.
     pub async fn connection(&mut self) -> Result<&mut PgConnection, StoreError> {
         self.connection.take_if(|(_, made)| invalidation::is_outdated(made.elapsed()));
         match &mut self.connection {
@@ -112,7 +112,7 @@ impl Link {
     }
 }
 
-/// Whether a connection failed since the database's certificate is not of a known authority, or not for its host.
+/// Whether a connection failed because the database's certificate is of an unknown authority, or not for its host.
 pub(crate) fn is_untrusted(error: &std::io::Error) -> bool {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
     matches!(cause, Some(rustls::Error::InvalidCertificate(_)))

@@ -7,7 +7,7 @@ macro_rules! instance {
     };
 }
 
-/// SQL of an expression: how far the server is in the write-ahead log, written or, of a replica, replayed.
+/// SQL of an expression: the server's position in the write-ahead log, written or, on a replica, replayed.
 macro_rules! lsn {
     () => {
         "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END"

@@ -7,26 +7,26 @@ use uuid::Uuid;
 use crate::domain::TenantId;
 use crate::store::StoreError;
 
-/// Where a primary is.
+/// A primary's position in the write-ahead log.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct Position {
     /// PostgreSQL's system identifier and the database's name: the same on all replicas.
     pub instance: String,
-    /// The position in the log. What was committed before is before it.
+    /// The position. Everything committed before lies before it.
     pub lsn: String,
 }
 
 const POSITION: &str = concat!("SELECT ", instance!(), " AS instance, (", lsn!(), ")::text AS lsn");
 
-/// Asks a primary where it is.
+/// Reads a primary's position.
 pub async fn position(primary: impl PgExecutor<'_>) -> Result<Position, StoreError> {
     sqlx::query_as(POSITION).fetch_one(primary).await.map_err(Into::into)
 }
 
-/// How far a replica is.
+/// A replica's progress.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct Replayed {
-    /// Which database it is a replica of.
+    /// The database it is a replica of.
     pub instance: String,
     /// How many of the positions it has reached.
     pub reached: i64,
@@ -41,7 +41,7 @@ const REPLAYED: &str = concat!(
     ") AS reached"
 );
 
-/// Asks a replica how many of a primary's positions, in rising order, it has reached.
+/// Counts how many of a primary's positions, ascending, a replica has reached.
 pub async fn replayed(
     replica: impl PgExecutor<'_>,
     positions: &[&str],
@@ -49,7 +49,7 @@ pub async fn replayed(
     sqlx::query_as(REPLAYED).bind(positions).fetch_one(replica).await.map_err(Into::into)
 }
 
-/// Whether a version is there. Commits become visible on a replica in their order, so then all before it are there as well.
+/// Whether a version is there. Commits become visible on a replica in order, so then all before it are there as well.
 pub async fn has_version(
     replica: impl PgExecutor<'_>,
     tenant: TenantId,

@@ -10,11 +10,11 @@ use super::address::DatabaseAddress;
 use crate::store::StoreError;
 use crate::store::schema::{self, SchemaVersion};
 
-/// A transaction that sees one moment, which other sessions can see as well.
+/// A transaction with a snapshot that other sessions can share.
 #[derive(Debug)]
 pub struct Snapshot {
     connection: PgConnection,
-    /// The name by which another session takes part in it.
+    /// The snapshot's name, by which another session joins it.
     pub id: String,
     /// The moment.
     pub at: Timestamp,
@@ -28,8 +28,7 @@ pub struct Snapshot {
     pub instance: String,
 }
 
-/// A dump takes as long as it takes; these are 0 unless somebody has set them for the role or the database. Not all versions
-/// know all of them.
+/// Timeouts, turned off: a dump takes as long as it takes. Not all versions of PostgreSQL know all of them.
 const PATIENT: &str = "
 SELECT set_config(name, '0', false) FROM pg_settings
  WHERE name IN ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout', 'idle_session_timeout')";
@@ -39,7 +38,7 @@ const IDENTITY: &str = concat!(
     instance!()
 );
 
-/// Tables in the schema of ours, by name. The content of UNLOGGED ones is in no dump.
+/// Tables in our schema, by name. A dump has no data of UNLOGGED ones.
 const TABLES: &str = "
 SELECT t.relname, format('%I.%I', s.nspname, t.relname)
   FROM pg_class t JOIN pg_namespace s ON s.oid = t.relnamespace
@@ -48,7 +47,7 @@ SELECT t.relname, format('%I.%I', s.nspname, t.relname)
  ORDER BY 1";
 
 impl Snapshot {
-    /// Holds the present moment, on a connection of its own.
+    /// Takes a snapshot of the present, on a connection of its own.
     pub async fn take(address: &DatabaseAddress) -> Result<Self, StoreError> {
         let mut connection = address.connect_unlimited().await?;
         connection.execute(PATIENT).await?;
@@ -69,7 +68,7 @@ impl Snapshot {
         })
     }
 
-    /// The rows of each table at that moment; of all, or of the `wanted` ones.
+    /// Counts the rows of each table in the snapshot; of all tables, or of the `wanted` ones.
     pub async fn rows(
         &mut self,
         wanted: Option<&[&str]>,

@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, Executor as _};
 
 use crate::store::StoreError;
 
-/// How an index is.
+/// The state of an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IndexState {
@@ -17,7 +17,7 @@ pub enum IndexState {
     Ready,
 }
 
-/// What an interrupted build has left counts as none.
+/// An index left by an interrupted build counts as none.
 const STATE: &str = "
 SELECT CASE WHEN i.indisvalid THEN 'ready'
             WHEN EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid) THEN 'building'
@@ -25,7 +25,7 @@ SELECT CASE WHEN i.indisvalid THEN 'ready'
   FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
  WHERE i.indrelid = 'embeddings'::regclass AND c.relname = $1";
 
-/// How the index of a model is.
+/// The state of a model's index.
 pub async fn state(connection: &mut PgConnection, model: i32) -> Result<IndexState, StoreError> {
     let found: Option<String> =
         sqlx::query_scalar(STATE).bind(name(model)).fetch_optional(connection).await?;
@@ -36,9 +36,8 @@ pub async fn state(connection: &mut PgConnection, model: i32) -> Result<IndexSta
     })
 }
 
-/// Builds the index of a model with vectors of a length, while searches and writes go on. It must not be there, nor be being
-/// built. `memory`, such as "1GB", is what the build may take; without it, what the database gives. Works on a direct
-/// connection only.
+/// Builds the index of a model, while searches and writes go on. It must not exist, nor be under construction. `memory`,
+/// such as "1GB", is the build's maintenance_work_mem; without it, the database's. Needs a direct connection.
 pub async fn build(
     connection: &mut PgConnection,
     model: i32,
@@ -64,14 +63,14 @@ pub async fn build(
     Ok(())
 }
 
-/// Drops the index of a model, or what an interrupted build has left of it, without making anybody wait.
+/// Drops the index of a model, or the remains of an interrupted build, without blocking anybody.
 pub async fn drop(connection: &mut PgConnection, model: i32) -> Result<(), StoreError> {
     let statement = format!("DROP INDEX CONCURRENTLY IF EXISTS {}", name(model));
     connection.execute(AssertSqlSafe(statement)).await?;
     Ok(())
 }
 
-/// By its name searches know it.
+/// The index's name, which searches rely on.
 pub(crate) fn name(model: i32) -> String {
     format!("embeddings_hnsw_{model}")
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::domain::TenantId;
 use crate::store::StoreError;
 
-/// Rows are locked in the order of their ids, like everywhere. A job without attempts is due at once, whatever its times say.
+/// Locks rows in the order of their ids, like everywhere. A job without attempts is due at once, whatever its times say.
 const REQUEUE: &str = "
 WITH chosen AS (
     SELECT id FROM embedding_jobs
@@ -22,7 +22,7 @@ UPDATE embedding_jobs j
   FROM chosen
  WHERE j.id = chosen.id";
 
-/// Puts failed jobs back into the queue, the oldest first: those of `tenant` or of all, at most `limit` or all. Says how many.
+/// Requeues failed jobs, the oldest first: those of `tenant` or of all, at most `limit` or all. Returns how many.
 pub async fn requeue_failed(
     executor: impl PgExecutor<'_>,
     tenant: Option<TenantId>,
@@ -39,7 +39,7 @@ pub async fn requeue_failed(
 /// Every status of a job.
 const STATUSES: [&str; 4] = ["queued", "running", "succeeded", "failed"];
 
-/// How many jobs there are of each status.
+/// Counts jobs by status.
 pub async fn counts(connection: &mut PgConnection) -> Result<[(&'static str, i64); 4], StoreError> {
     let rows = sqlx::query("SELECT status, count(*) FROM embedding_jobs GROUP BY status")
         .fetch_all(connection)
@@ -54,12 +54,12 @@ pub async fn counts(connection: &mut PgConnection) -> Result<[(&'static str, i64
     Ok(counts)
 }
 
-/// A job that a worker has claimed.
+/// A claimed job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
-    /// Its number.
+    /// Its id.
     pub id: i64,
-    /// Whose entry it is of.
+    /// Its entry's tenant.
     pub tenant: TenantId,
     /// The agent.
     pub agent: String,
@@ -67,7 +67,7 @@ pub struct Job {
     pub path: String,
     /// The version to be embedded.
     pub version: Uuid,
-    /// Times it was tried, this one included.
+    /// Attempts so far, this one included.
     pub attempts: i32,
     /// The value in normal form; `None` when the version is no longer the entry's latest live one, or not searchable.
     pub value: Option<String>,
@@ -76,15 +76,14 @@ pub struct Job {
 /// Jobs of one claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// Until when they are the worker's; also tells this claim from every other.
+    /// End of the lease; also tells this claim from every other.
     pub leased_until: Timestamp,
     /// The jobs; at least one.
     pub jobs: Vec<Job>,
 }
 
-/// Nobody waits for rows that others claim. A job without attempts is due at once, whatever its times say; those that were
-/// put back stand behind the others all the same. A tenant's jobs are left while its quota of the day is used up, and a
-/// model's once it is retired.
+/// Skips rows that others claim. A job without attempts is due at once, whatever its times say, but jobs that were put
+/// back still queue behind the others. Jobs of a tenant over its quota of the day, or of a retired model, are left.
 const CLAIM: &str = concat!(
     "
 WITH due AS MATERIALIZED (
@@ -124,8 +123,8 @@ SELECT c.*, latest.value
  ORDER BY c.id"
 );
 
-/// Claims at most `limit` jobs of a model that are due, for `lease`; jobs of a worker that has died are due again when its
-/// lease ends. `None` when there are none.
+/// Claims at most `limit` due jobs of a model, for `lease`; jobs of a dead worker are due again when its lease ends.
+/// `None` if there are none.
 pub async fn claim(
     executor: impl PgExecutor<'_>,
     model: i32,
@@ -172,7 +171,7 @@ DELETE FROM embedding_jobs
         LIMIT $1
           FOR UPDATE SKIP LOCKED))";
 
-/// Removes a batch of jobs that succeeded more than a day ago; answers how many there were.
+/// Deletes a batch of jobs that succeeded more than a day ago; returns how many.
 pub async fn prune(executor: impl PgExecutor<'_>) -> Result<u64, StoreError> {
     let done = sqlx::query(PRUNE).bind(PRUNE_BATCH as i64).execute(executor).await?;
     Ok(done.rows_affected())

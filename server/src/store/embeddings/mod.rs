@@ -17,19 +17,19 @@ use super::StoreError;
 use super::access::quota;
 use crate::domain::TenantId;
 
-/// What became of a job.
+/// The outcome of a job.
 #[derive(Debug, Clone, PartialEq)]
 pub enum JobOutcome {
     /// It has a vector.
     Embedded {
         /// Of the model's dimensions.
         vector: Vec<f32>,
-        /// What it cost.
+        /// Tokens used.
         tokens: i64,
     },
     /// There is nothing to embed: the version is not the latest live searchable one.
     Outdated,
-    /// It is to be tried again.
+    /// It must be tried again.
     Again {
         /// Whether the attempt counts.
         counts: bool,
@@ -38,17 +38,17 @@ pub enum JobOutcome {
         /// Why, as a sentence.
         reason: String,
     },
-    /// It was tried often enough.
+    /// It has failed too often.
     Failed {
         /// Why, as a sentence.
         reason: String,
     },
 }
 
-/// Nobody waits for the disk: what a crash of PostgreSQL takes back, jobs and embeddings together, is done again.
+/// Does not wait for the disk: what a crash of PostgreSQL loses, jobs and embeddings together, is done again.
 const BEGIN: &str = "BEGIN; SET LOCAL synchronous_commit = off";
 
-/// Holds the heads that are still what was embedded, so that nothing newer is embedded before this is written.
+/// Locks the heads whose latest version is the embedded one, so that nothing newer is embedded before this is written.
 const HOLD_HEADS: &str = concat!(
     "
 SELECT held.latest_version_id
@@ -62,7 +62,7 @@ SELECT held.latest_version_id
           FOR SHARE) held ON ", live!("held")
 );
 
-/// Jobs that are no longer this claim's stay as they are: their lease ended, or somebody set them back by hand.
+/// Leaves jobs that no longer belong to this claim: their lease ended, or somebody requeued them.
 const FINISH: &str = "
 WITH mine AS MATERIALIZED (
     SELECT j.id
@@ -81,7 +81,7 @@ UPDATE embedding_jobs j
  WHERE j.id = o.id
 RETURNING j.id";
 
-/// The vectors come one after another, each of `$7` numbers: as text they would cost more than all else.
+/// Passes all vectors in one array, `$7` numbers each: as text they would cost more than everything else.
 const WRITE: &str = "
 INSERT INTO embeddings AS m (tenant_id, agent_id, path, model_id, version_id, embedding)
 SELECT k.tenant_id, k.agent_id, k.path, $1, k.version_id, ($6::real[])[(k.n - 1) * $7 + 1 : k.n * $7]::halfvec
@@ -90,8 +90,8 @@ SELECT k.tenant_id, k.agent_id, k.path, $1, k.version_id, ($6::real[])[(k.n - 1)
 ON CONFLICT (tenant_id, agent_id, path, model_id) DO UPDATE
    SET version_id = excluded.version_id, embedding = excluded.embedding, created_at = excluded.created_at";
 
-/// Counts what `outcomes` cost, whatever becomes of them then: the provider has done its work. By itself, since whoever
-/// holds a tenant's quota row lets all its other batches and writes wait.
+/// Counts the tokens of `outcomes`, whatever becomes of them: the provider has charged them. In a transaction of its own,
+/// since a lock on a tenant's quota row blocks all its other batches and writes.
 pub async fn count_tokens(
     pool: &PgPool,
     claim: &Claim,
@@ -106,8 +106,8 @@ pub async fn count_tokens(
     quota::count_tokens(pool, &used).await
 }
 
-/// Writes what became of a claim's jobs: embeddings of what is still the latest, and the jobs themselves.
-/// `outcomes` are the jobs', in their order. Locks in the order of everywhere: heads, jobs, embeddings.
+/// Writes the outcomes of a claim's jobs: embeddings of versions that are still the latest, and the jobs themselves.
+/// `outcomes` are in the order of the jobs. Locks in the order of everywhere: heads, jobs, embeddings.
 pub async fn finish(
     pool: &PgPool,
     model: i32,

@@ -8,22 +8,22 @@ use super::index::{self, IndexState};
 use super::models::ModelState;
 use crate::store::StoreError;
 
-/// How far a model is.
+/// A model's progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
-    /// Its number.
+    /// Its id.
     pub id: i32,
     /// Its name.
     pub name: String,
     /// The length of its vectors.
     pub dimensions: i32,
-    /// What it is for.
+    /// Its state.
     pub state: ModelState,
     /// Live searchable entries that have its embedding.
     pub embedded: i64,
-    /// Those whose job waits, or is being done.
+    /// Those whose job waits or is running.
     pub waiting: i64,
-    /// Those whose job was given up.
+    /// Those whose job has failed for good.
     pub failed: i64,
     /// Those that have neither: no worker has looked at them yet.
     pub missing: i64,
@@ -61,7 +61,7 @@ SELECT m.id, m.name, m.dimensions, m.state,
  ORDER BY m.id"
 );
 
-/// How far all models are, the oldest first.
+/// The progress of all models, the oldest first.
 pub async fn progress(connection: &mut PgConnection) -> Result<Vec<Progress>, StoreError> {
     let rows = sqlx::query(PROGRESS).fetch_all(&mut *connection).await?;
     let mut models = Vec::with_capacity(rows.len());
@@ -84,8 +84,8 @@ pub async fn progress(connection: &mut PgConnection) -> Result<Vec<Progress>, St
     Ok(models)
 }
 
-/// Has searches use a model that is being filled, in place of the one they use, which is retired. False where it is not, or
-/// no longer, being filled.
+/// Switches searches to a model that is being filled, and retires the one they used. False if the model is not, or no
+/// longer, being filled.
 pub async fn switch(connection: &mut PgConnection, model: i32) -> Result<bool, StoreError> {
     let mut transaction = connection.begin().await?;
     // In the order of their numbers, like everywhere.
@@ -132,7 +132,7 @@ const REMOVE_JOBS: &str = "
 DELETE FROM embedding_jobs
  WHERE id = ANY (ARRAY (SELECT id FROM embedding_jobs WHERE model_id = $1 ORDER BY id LIMIT $2 FOR UPDATE))";
 
-/// Removes a retired model with all that was made for it, a batch at a time. False where it is not retired any more.
+/// Removes a retired model with its embeddings and jobs, batch by batch. False if it is no longer retired.
 pub async fn remove(connection: &mut PgConnection, model: i32) -> Result<bool, StoreError> {
     index::drop(&mut *connection, model).await?;
     while sqlx::query(REMOVE_JOBS)

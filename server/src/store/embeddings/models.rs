@@ -10,18 +10,18 @@ use crate::store::StoreError;
 /// A model's row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelRow {
-    /// Its number, which jobs and embeddings name.
+    /// Its id, which jobs and embeddings refer to.
     pub id: i32,
     /// The length of its vectors.
     pub dimensions: i32,
-    /// What it is for.
+    /// Its state.
     pub state: ModelState,
-    /// When it became known.
+    /// When it was registered.
     created_at: Timestamp,
 }
 
 impl ModelRow {
-    /// Whether both are the row of one and the same model: numbers are given again after a restore.
+    /// Whether both are the row of the same model: ids are reused after a restore.
     pub fn is_same(&self, other: &Self) -> bool {
         self.id == other.id && self.created_at == other.created_at
     }
@@ -38,11 +38,11 @@ impl FromRow<'_, PgRow> for ModelRow {
     }
 }
 
-/// What a model is for.
+/// The state of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ModelState {
-    /// Its embeddings are made beside those that searches use.
+    /// Its embeddings are being made beside those that searches use.
     Filling,
     /// Searches use its embeddings.
     Serving,
@@ -51,7 +51,7 @@ pub enum ModelState {
 }
 
 impl ModelState {
-    /// As the database has it.
+    /// Parses the column.
     pub(crate) fn from_column(text: &str) -> Self {
         match text {
             "filling" => Self::Filling,
@@ -60,7 +60,7 @@ impl ModelState {
         }
     }
 
-    /// A word for people.
+    /// The state's name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Filling => "filling",
@@ -73,9 +73,9 @@ impl ModelState {
 /// The model that searches use.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct Serving {
-    /// Its number.
+    /// Its id.
     pub id: i32,
-    /// Its name, by which embedders are told apart.
+    /// Its name, which identifies its embedder.
     pub name: String,
     /// The length of its vectors.
     pub dimensions: i32,
@@ -96,8 +96,8 @@ pub async fn serving(executor: impl PgExecutor<'_>) -> Result<Option<Serving>, S
     sqlx::query_as(SERVING_NOW).fetch_optional(executor).await.map_err(Into::into)
 }
 
-/// A retired model that a worker uses again is filled again, unless the worker has another one that serves: then it is the
-/// one that was changed for it.
+/// A retired model that a worker uses again is filled again, unless the worker also has the one that serves: then it is
+/// the predecessor that was switched from.
 const REGISTER: &str = "
 INSERT INTO embedding_models AS m (name, dimensions, state) VALUES ($1, $2, 'filling')
 ON CONFLICT (name) DO UPDATE
@@ -106,8 +106,8 @@ ON CONFLICT (name) DO UPDATE
                     THEN 'filling' ELSE m.state END
 RETURNING id, dimensions, state, created_at";
 
-/// Makes the model known, to be filled; one that is known already stays as it is, its dimensions too. `of_worker`: the names of
-/// all models that the worker has.
+/// Registers the model, to be filled; a known one stays as it is, including its dimensions. `of_worker`: the names of all
+/// models that the worker has.
 pub async fn register(
     executor: impl PgExecutor<'_>,
     name: &str,
@@ -125,7 +125,7 @@ pub async fn register(
 
 const FIND: &str = "SELECT id, dimensions, state, created_at FROM embedding_models WHERE name = $1";
 
-/// The row of a model, where it is known.
+/// The row of a model, if it is registered.
 pub async fn find(
     executor: impl PgExecutor<'_>,
     name: &str,
@@ -137,18 +137,18 @@ const SERVE_FIRST: &str = "
 UPDATE embedding_models SET state = 'serving'
  WHERE id = $1 AND state = 'filling' AND NOT EXISTS (SELECT FROM embedding_models WHERE state = 'serving')";
 
-/// Has searches use the model, where they use none: to be called once all entries have their jobs, since an entry that has
-/// neither an embedding nor a job would not be found. True where searches use it from now on. Of two first models at the
-/// same moment one is refused as contended, and may try again.
+/// Makes searches use the model, if they use none. Call it once all entries have their jobs, since an entry with neither
+/// an embedding nor a job would not be found. Returns whether searches use it from now on. If two first models come at
+/// the same moment, one is refused as contended, and may try again.
 pub async fn serve_first(executor: impl PgExecutor<'_>, model: i32) -> Result<bool, StoreError> {
     let done = sqlx::query(SERVE_FIRST).bind(model).execute(executor).await?;
     Ok(done.rows_affected() > 0)
 }
 
-/// Entries that are looked at together.
+/// Entries per page.
 const PAGE: i64 = 1000;
 
-/// Where a walk along all entries is.
+/// A position in the walk over all entries.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FillCursor {
     tenant: Uuid,
@@ -156,7 +156,7 @@ pub struct FillCursor {
     path: String,
 }
 
-/// What was found on a page of entries.
+/// The result of filling a page of entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filled {
     /// Jobs that were made.
@@ -165,12 +165,12 @@ pub struct Filled {
     pub next: Option<FillCursor>,
 }
 
-/// Workers that start together fill one after the other, so that the second sees what the first has made. Nothing is made for a
-/// retired model.
+/// Workers that start together take turns, so that the second sees what the first has made. Nothing is made for a retired
+/// model.
 const TAKE_TURNS: &str =
     "SELECT id FROM embedding_models WHERE id = $1 AND state <> 'retired' FOR NO KEY UPDATE";
 
-/// ON CONFLICT asks for the table's index, which a restore builds after all data: nothing is written into the middle of it.
+/// ON CONFLICT needs the table's index, which a restore builds after all data: nothing is written into the middle of it.
 const FILL: &str = concat!(
     "
 WITH page AS MATERIALIZED (
@@ -204,8 +204,8 @@ SELECT p.tenant_id, p.agent_id, p.path, (SELECT count(*) FROM made) AS made, (SE
  LIMIT 1"
 );
 
-/// Makes the jobs of live searchable entries that have neither an embedding of the model nor a job for one, failed ones
-/// included, on the page of entries after `cursor`.
+/// Makes the missing jobs of a page of entries after `cursor`: of live searchable entries that have neither an embedding
+/// of the model nor a job for one, failed ones included.
 pub async fn fill(
     connection: &mut PgConnection,
     model: i32,

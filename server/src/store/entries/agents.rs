@@ -6,7 +6,7 @@ use super::list::tree_order;
 use crate::domain::TenantId;
 use crate::store::StoreError;
 
-/// Agents that one statement goes through at most, and live entries after whose count it goes no further.
+/// Most agents that one statement visits, and live entries after whose count it stops.
 const MAX_VISITED: i64 = 10_000;
 const MAX_COUNTED: i64 = 1_000_000;
 
@@ -24,13 +24,13 @@ pub struct Agent {
 pub struct Page {
     /// The agents, sorted by name.
     pub agents: Vec<Agent>,
-    /// The name after which the agents go on; none at their end.
+    /// The name after which the list goes on; none at its end.
     pub rest: Option<String>,
 }
 
 /// Each step finds the next agent by one look-up and counts its live entries. The agent after the last that fits is only
-/// seen to have one, and the agent after the last that may be visited is not counted at all. In tree order, so that the
-/// index that knows live heads alone is used.
+/// checked for one entry, and the agent after the last that may be visited is not counted at all. In tree order, so that
+/// the index of live heads is used.
 const AGENTS: &str = concat!(
     "WITH RECURSIVE step (agent_id, entries, visited, found, counted) AS (
     SELECT $2::text COLLATE \"C\", 0::bigint, 0::bigint, 0::bigint, 0::bigint

@@ -53,7 +53,7 @@ const VERSION: &str = concat!(
     " FROM entries e WHERE e.tenant_id = $1 AND e.agent_id = $2 AND e.path = $3"
 );
 
-/// The version that an entry showed at the moment `as_of`, where it showed one.
+/// The version that an entry showed at `as_of`, if any.
 pub async fn version(
     executor: impl PgExecutor<'_>,
     key: &EntryKey,
@@ -69,7 +69,7 @@ pub async fn version(
     Ok(found.flatten())
 }
 
-/// The database's clock, which versions are dated by.
+/// The database's clock, which dates versions.
 pub async fn now(executor: impl PgExecutor<'_>) -> Result<Timestamp, StoreError> {
     let now: jiff_sqlx::Timestamp =
         sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(executor).await?;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::domain::memory::change::Change;
 use crate::store::StoreError;
 
-/// Which of `changes` are in the database, by version id, with their moments.
+/// Finds which of `changes` are in the database: their version ids and moments.
 pub async fn committed(
     connection: &mut PgConnection,
     changes: &[&Change],

@@ -15,7 +15,7 @@ pub struct Page {
     pub rest: Option<String>,
 }
 
-/// At most `limit` entries of `range` after the path `after`; fewer once `max_bytes` of values are met.
+/// At most `limit` entries of `range` after the path `after`; fewer once `max_bytes` of values are reached.
 pub async fn page(
     pool: &PgPool,
     range: &Range<'_>,

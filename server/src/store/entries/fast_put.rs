@@ -14,9 +14,9 @@ use crate::domain::search::lexical_text::LexicalText;
 use crate::store::StoreError;
 use crate::store::search::documents::made_searchable;
 
-/// `counted` takes the tenants' quota rows, which also keeps the writers of a tenant apart; `heads` then moves the heads
-/// of the tenants that are within their limit; `versions` follows. All arrays come sorted, so locks are taken in one order.
-/// A head's moment is its last version's; the versions before it in the batch lie a microsecond apart.
+/// `counted` locks the tenants' quota rows, which also serialises the writers of a tenant; `heads` then moves the heads
+/// of the tenants that are within their limit; `versions` follows. All arrays come sorted, so locks are taken in one
+/// order. A head's moment is its last version's; earlier versions in the batch lie a microsecond apart.
 macro_rules! put {
     ($($searchable:tt)*) => {
         concat!("
@@ -62,20 +62,20 @@ SELECT latest_version_id, updated_at FROM heads")
 }
 
 const PUT: &str = put!("");
-/// Where search may find one of the values. The others do not pay for it.
+/// For batches with a searchable value. Others do not pay for it.
 const PUT_SEARCHABLE: &str = put!(made_searchable!("$5", "$6", "$7", "$8", "$22"));
 
 /// A put, taken out of its change.
 #[derive(Debug, Clone, Copy)]
 pub struct Put<'a> {
-    /// Where, and the version's id.
+    /// Its change, with the key and the version's id.
     pub change: &'a Change,
-    /// What.
+    /// Its value.
     pub new: &'a NewValue,
 }
 
-/// Writes `puts` in their order. Answers for each when it was written, or `None` when its tenant's whole share of the
-/// batch does not fit under `daily_writes` any more: then nothing of that tenant was written.
+/// Writes `puts` in order. Returns the moment of each, or `None` if the tenant's share of the batch does not fit under
+/// `daily_writes` as a whole: then nothing of that tenant was written.
 pub async fn put(
     connection: &mut PgConnection,
     puts: &[Put<'_>],
@@ -178,7 +178,7 @@ impl<'a> PutBatch<'a> {
     }
 }
 
-/// PostgreSQL's text form of a text array: ragged lists cannot travel as an array of arrays.
+/// PostgreSQL's text form of a text array: ragged lists cannot be passed as an array of arrays.
 pub(crate) fn array_literal(items: &[String]) -> String {
     let quoted: Vec<String> = items
         .iter()

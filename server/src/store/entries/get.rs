@@ -21,7 +21,7 @@ pub struct Entry {
     pub version_id: Uuid,
     /// When the version was written.
     pub created_at: Timestamp,
-    /// When it stops being served.
+    /// When it expires.
     pub expires_at: Option<Timestamp>,
     /// Its tags.
     pub tags: Vec<String>,
@@ -58,8 +58,8 @@ SELECT k.ordinal, v.value, v.id, v.created_at, v.expires_at, v.tags
         LIMIT 1) v"
 );
 
-/// Reads the live entries among `keys` in one statement. Each comes as soon as it is read, with its key's index; a key
-/// without a live entry gives none.
+/// Reads the live entries among `keys` in one statement. Each arrives as soon as it is read, with its key's index; a key
+/// without a live entry yields none.
 pub fn get<'c>(
     connection: &'c mut PgConnection,
     keys: &[&EntryKey],
@@ -75,10 +75,10 @@ pub fn get<'c>(
         .map(|row| from_row(&row?).map_err(Into::into))
 }
 
-/// Most bytes of values that are kept in memory for one request; entries beyond that come without.
+/// Most bytes of values kept in memory for one request; further entries come without their value.
 pub const MAX_BYTES: usize = 8 << 20;
 
-/// The live entries of `keys` at one moment, up to [`MAX_BYTES`].
+/// The live entries of `keys` in one snapshot, up to [`MAX_BYTES`].
 pub async fn snapshot(pool: &PgPool, keys: &[&EntryKey]) -> Result<Vec<SnapshotEntry>, StoreError> {
     let mut connection = pool.acquire().await?;
     let mut rows = get(&mut connection, keys);
@@ -93,16 +93,16 @@ pub async fn snapshot(pool: &PgPool, keys: &[&EntryKey]) -> Result<Vec<SnapshotE
     Ok(found)
 }
 
-/// What there is at a key.
+/// The entry of a key in a snapshot.
 #[derive(Debug, Clone, Default)]
 pub struct SnapshotEntry {
     /// The live version.
     pub version_id: Option<Uuid>,
-    /// It, unless it was too much to keep.
+    /// The entry, unless its value exceeds the bound.
     pub entry: Option<Entry>,
 }
 
-/// The entry of `key` as it was shown at the moment `as_of`.
+/// The entry of `key` as of the moment `as_of`.
 pub async fn entry_as_of(
     pool: &PgPool,
     key: &EntryKey,

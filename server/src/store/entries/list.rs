@@ -19,16 +19,17 @@ pub struct Child {
     pub is_directory: bool,
 }
 
-/// Where a listing goes on.
+/// The position where a listing goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum After {
     /// From the start of the directory.
     Start,
-    /// After the entry at this path, with what is below it.
+    /// After the entry at this path, with everything below it.
     Entry(String),
-    /// After all that is at and below this path.
+    /// After everything at and below this path.
     Subtree(String),
-    /// Among what is below this child: a listing of the past has found nothing up to `path` that makes it a directory.
+    /// Among the entries below this child: a listing of the past has found nothing up to `path` that makes it a
+    /// directory.
     Within {
         /// The child.
         child: String,
@@ -37,7 +38,7 @@ pub enum After {
     },
 }
 
-/// SQL of the expression that the index `entries_tree` is made of; [`tree_key`] is the same in Rust.
+/// SQL of the expression of the index `entries_tree`; [`tree_key`] is the same in Rust.
 macro_rules! tree_order {
     ($path:literal) => {
         concat!(r"replace(replace(", $path, r", E'\x01', E'\x01\x02'), '/', E'\x01\x01')")
@@ -61,9 +62,9 @@ macro_rules! first_live {
     };
 }
 
-/// Each step finds the first live entry from a bound on: it tells the next child, and the bound moves past all that is
-/// below that child. Every look-up is ordered, so that none but `entries_tree` suits it: without the order, and on a
-/// table that was never analysed, PostgreSQL reads all entries of the agent instead.
+/// Each step finds the first live entry from a bound on: it is the next child or below it, and the bound moves past
+/// everything below that child. Every look-up is ordered, so that only `entries_tree` suits it: without the order, and on
+/// a table that was never analysed, PostgreSQL reads all entries of the agent instead.
 const LIST: &str = concat!(
     "WITH RECURSIVE step AS (
     (SELECT first.path, first.child, 1 AS n FROM (",
@@ -137,12 +138,12 @@ pub async fn children(
         .map_err(Into::into)
 }
 
-/// What follows a path in tree order where its subtree begins.
+/// The suffix of a path in tree order where its subtree begins.
 const BELOW: &str = "\x01\x01";
-/// What follows a path in tree order right after its subtree.
+/// The suffix of a path in tree order right after its subtree.
 const BEYOND: &str = "\x01\x02";
 
-/// The same text that the index `entries_tree` holds of a path.
+/// The key of a path in the index `entries_tree`.
 fn tree_key(path: &str) -> String {
     path.replace('\x01', "\x01\x02").replace('/', "\x01\x01")
 }

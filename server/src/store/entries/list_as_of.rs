@@ -117,19 +117,19 @@ struct Candidate {
     is_directory: Option<bool>,
 }
 
-/// What a request finds of a directory.
+/// The result of one request.
 #[derive(Debug, Default)]
 pub struct Listed {
     /// The children, sorted by path. One that is both entry and directory may come as two.
     pub children: Vec<Child>,
-    /// Where the directory goes on; none at its end.
+    /// Where the listing goes on; none at its end.
     pub rest: Option<After>,
 }
 
-/// A directory at a moment.
+/// A directory at a past moment.
 #[derive(Debug, Clone, Copy)]
 pub struct Directory<'a> {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
     /// The agent within the tenant.
     pub agent: &'a AgentId,
@@ -140,7 +140,7 @@ pub struct Directory<'a> {
 }
 
 impl Directory<'_> {
-    /// The children from `after` on until there are `enough`, or the work of one request is done.
+    /// The children from `after` on, until there are `enough` or one request's work is done.
     pub async fn children(
         &self,
         pool: &PgPool,
@@ -179,7 +179,7 @@ impl Directory<'_> {
         Range { tenant: self.tenant, agent: self.agent, prefix, as_of: Some(self.as_of) }
     }
 
-    /// Takes the children after the child `from`, up to one that is still to be looked into.
+    /// Takes the children after the child `from`, up to one that still must be looked into.
     async fn go_on(
         &self,
         connection: &mut PgConnection,
@@ -211,7 +211,7 @@ impl Directory<'_> {
         Ok(last.filter(|_| more))
     }
 
-    /// Looks for anything shown below a child, from after `path` on, whose own entry is done with.
+    /// Looks for any entry shown below a child, from after `path` on; the child's own entry is done.
     async fn look_below(
         &self,
         connection: &mut PgConnection,

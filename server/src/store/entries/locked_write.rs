@@ -21,9 +21,10 @@ use crate::store::StoreError;
 use crate::store::search::documents::made_searchable;
 use crate::store::time::{from_sql, to_sql};
 
-/// Takes the tenants' quota rows (made where missing), then the idempotency keys (likewise), then the heads, one by one in
-/// the order given. A head that another writer makes between this snapshot and our write is caught by the unique index of
-/// the history. A key that another writer has answered meanwhile is returned as it is now: an upsert sees the newest row.
+/// Locks the tenants' quota rows (made where missing), then the idempotency keys (likewise), then the heads, one by one
+/// in the given order. A head that another writer makes between this snapshot and our write is caught by the unique index
+/// of the history. A key that another writer has answered meanwhile is returned as it is now: an upsert sees the newest
+/// row.
 const LOCK: &str = "
 WITH counted AS (
     INSERT INTO quota_usage AS q (tenant_id, day)
@@ -60,7 +61,7 @@ SELECT k.tenant_id, NULL, NULL, clock_timestamp(), NULL, k.version_id, NULL, NUL
   FROM keyed k
  WHERE k.answered";
 
-/// Of the idempotency keys that were locked, those with an answer get it, the others that were made for it go.
+/// Stores the answer of each locked idempotency key that has one; deletes the placeholder rows of the rest.
 macro_rules! write_all {
     ($($searchable:tt)*) => {
         concat!("
@@ -102,19 +103,19 @@ SELECT v.tenant_id, v.id, v.agent_id, v.path, v.version, v.value::json, v.tags::
 }
 
 const WRITE: &str = write_all!("");
-/// Where search may find one of the values. The others do not pay for it.
+/// For batches with a searchable value. Others do not pay for it.
 const WRITE_SEARCHABLE: &str = write_all!(made_searchable!("$5", "$6", "$7", "$8", "$32"));
 
 /// The result of a locked write.
 #[derive(Debug, Default)]
 pub struct GroupOutcomes {
-    /// What became of each change.
+    /// The outcome of each change.
     pub outcomes: Vec<Outcome>,
     /// The versions that its reads found.
     pub read: HashMap<Uuid, Entry>,
 }
 
-/// Applies `groups` of changes in their order and commits; a group is made all or none.
+/// Applies `groups` of changes in order and commits; a group is applied all or none.
 pub async fn write(
     connection: &mut PgConnection,
     groups: &[&[&Change]],
@@ -191,7 +192,7 @@ async fn lock(
     Ok((locked, Moment { day: day.ok_or(sqlx::Error::RowNotFound)?, now }))
 }
 
-/// The requests of `changes` that have an idempotency key, one a key, sorted.
+/// The requests of `changes` with an idempotency key, one a key, sorted.
 fn idempotent<'a>(changes: &[&'a Change]) -> Vec<(TenantId, &'a Idempotency)> {
     let mut requests: Vec<(TenantId, &Idempotency)> =
         changes.iter().filter_map(|c| Some((c.key.tenant, c.idempotency.as_ref()?))).collect();
@@ -301,7 +302,8 @@ async fn store(
     Ok(())
 }
 
-/// The versions that the reads among `changes` have found, in this transaction; of each tenant up to [`MAX_BYTES`].
+/// Reads, in this transaction, the versions that the reads among `changes` have found; of each tenant up to
+/// [`MAX_BYTES`].
 async fn read(
     connection: &mut PgConnection,
     changes: &[&Change],

@@ -10,10 +10,10 @@ use crate::domain::memory::agent_id::AgentId;
 use crate::store::StoreError;
 use crate::store::time::to_sql;
 
-/// Most heads looked at by one statement.
+/// Most heads that one statement looks at.
 pub const STEP: usize = 1000;
 
-/// Dead heads come as well: what a statement looks at is bounded, not what it finds.
+/// Includes heads that show nothing: a statement's work is bounded, not its result.
 const HEADS: &str = concat!(
     "SELECT e.path, ",
     version_shown!("$6"),
@@ -24,45 +24,45 @@ const HEADS: &str = concat!(
      LIMIT $5"
 );
 
-/// The heads to look at, and when.
+/// A range of paths, at a moment.
 #[derive(Debug, Clone, Copy)]
 pub struct Range<'a> {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
     /// The agent within the tenant.
     pub agent: &'a AgentId,
-    /// What their paths begin with.
+    /// The prefix of the paths.
     pub prefix: &'a str,
-    /// The moment to look at; none is now.
+    /// The moment; `None` is now.
     pub as_of: Option<Timestamp>,
 }
 
-/// A path that was ever written.
+/// The head of a path that was ever written.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct Head {
     /// The path.
     pub path: String,
-    /// The version that it shows; none where it shows none at the moment looked at.
+    /// The version that it shows; none if it shows none at that moment.
     pub version_id: Option<Uuid>,
 }
 
-/// What a request finds of a range.
+/// The result of a scan by one request.
 #[derive(Debug, Default)]
 pub struct ScanPage {
     /// Paths and the versions that they show.
     pub shown: Vec<(String, Uuid)>,
-    /// The path after which the range goes on; none at its end.
+    /// The path after which the scan goes on; none at its end.
     pub rest: Option<String>,
 }
 
 impl Range<'_> {
-    /// Statements of one request; one that has found less by then goes on with its cursor. A head of the past costs a
-    /// search in its history.
+    /// Most statements of one request; the next one goes on from its cursor. A head of the past costs a search in its
+    /// history.
     pub fn max_steps(&self) -> usize {
         if self.as_of.is_some() { 20 } else { 100 }
     }
 
-    /// The `count` heads that come after the path `after`; fewer where the range ends.
+    /// The next `count` heads after the path `after`; fewer at the end of the range.
     pub async fn step(
         &self,
         connection: &mut PgConnection,
@@ -83,7 +83,7 @@ impl Range<'_> {
             .map_err(Into::into)
     }
 
-    /// At most `limit` paths after the path `after` that show a version and that `fits` takes.
+    /// At most `limit` paths after `after` that show a version and satisfy `fits`.
     pub async fn find(
         &self,
         pool: &PgPool,
@@ -94,7 +94,7 @@ impl Range<'_> {
         self.find_on(&mut *pool.acquire().await?, after, limit, fits).await
     }
 
-    /// The same, within what the connection is about.
+    /// The same, within the connection's transaction.
     pub(crate) async fn find_on(
         &self,
         connection: &mut PgConnection,

@@ -9,17 +9,17 @@ use crate::store::StoreError;
 /// Most rows of a batch.
 pub const BATCH: usize = 500;
 
-/// What became of a batch of expired versions.
+/// The result of a batch of expired versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SweptBatch {
     /// Versions that had expired, at most [`BATCH`]; there may be more.
     pub seen: usize,
-    /// Those of them that are tombstones now; the rest is being written.
+    /// Those of them that are tombstones now; the others are being written.
     pub swept: usize,
 }
 
 /// Locks expired versions, and the heads of those that are the latest. Neither waits, so the order does not matter. A
-/// version that was the latest and whose head cannot be locked, or has moved on meanwhile, is left for the next time.
+/// latest version whose head is locked or has moved on is left for the next sweep.
 const LOCK: &str = "
 WITH expired AS MATERIALIZED (
     SELECT v.ctid, v.tenant_id, v.agent_id, v.path, v.id
@@ -43,7 +43,7 @@ SELECT x.ctid::text AS version, latest.ctid::text AS head, coalesce(head.latest_
         LIMIT 1
           FOR UPDATE SKIP LOCKED) latest ON true";
 
-/// The rows are locked, so they stay where they were found.
+/// The rows are locked, so their ctids stay valid.
 const TOMBSTONE_HEADS: &str =
     "UPDATE entries SET deleted_at = expires_at WHERE ctid = ANY ($1::text[]::tid[])";
 const TOMBSTONE_VERSIONS: &str = "
@@ -80,7 +80,7 @@ DELETE FROM idempotency_keys
         LIMIT $1
           FOR UPDATE SKIP LOCKED))";
 
-/// Removes a batch of idempotency keys that are older than 24 hours; answers how many there were.
+/// Deletes a batch of idempotency keys older than 24 hours; returns how many.
 pub async fn idempotency_keys(executor: impl PgExecutor<'_>) -> Result<usize, StoreError> {
     delete(executor, IDEMPOTENCY_KEYS).await
 }
@@ -94,7 +94,7 @@ DELETE FROM rate_limits
         LIMIT $1
           FOR UPDATE SKIP LOCKED))";
 
-/// Removes a batch of counts of minutes that are more than ten minutes past; answers how many there were.
+/// Deletes a batch of rate limit counts more than ten minutes old; returns how many.
 pub async fn rate_limits(executor: impl PgExecutor<'_>) -> Result<usize, StoreError> {
     delete(executor, RATE_LIMITS).await
 }

@@ -9,7 +9,7 @@ use crate::domain::{EntryKey, TenantId};
 use crate::store::StoreError;
 use crate::store::time::from_sql;
 
-/// A version as it is served.
+/// A version, with its value.
 #[derive(Debug, Clone)]
 pub struct Version {
     /// Its entry's path.
@@ -18,7 +18,7 @@ pub struct Version {
     pub number: i64,
     /// Its id.
     pub id: Uuid,
-    /// The value's JSON text, as it was stored; none of a tombstone and of what has expired.
+    /// The value's JSON text, as it was stored; none of a tombstone or an expired version.
     pub value: Option<String>,
     /// Its tags.
     pub tags: Vec<String>,
@@ -28,29 +28,29 @@ pub struct Version {
     pub searchable: bool,
     /// When it was written.
     pub created_at: Timestamp,
-    /// When it stops, or has stopped, being served.
+    /// When it expires or has expired.
     pub expires_at: Option<Timestamp>,
-    /// When the value went: by a delete, or because it expired.
+    /// When its value was removed: by a delete, or because it expired.
     pub deleted_at: Option<Timestamp>,
 }
 
 /// Versions read up to a bound of bytes.
 #[derive(Debug, Default)]
 pub struct Bounded {
-    /// The versions, in the order of their ids in the question.
+    /// The versions, in the order of the requested ids.
     pub versions: Vec<Version>,
-    /// The bound was met before the last id.
+    /// The bound was reached before the last id.
     pub cut: bool,
 }
 
-/// SQL of a version's value, which an expired one has no more, swept or not.
+/// SQL of a version's value, which is null once it has expired, swept or not.
 macro_rules! value {
     () => {
         "CASE WHEN v.expires_at IS NULL OR v.expires_at > now() THEN v.value END"
     };
 }
 
-/// Goes from id to id until the values are large enough, so that no more are taken out of storage than are answered.
+/// Goes from id to id until the values are large enough, so that no more are read from storage than are answered.
 const READ: &str = concat!(
     "WITH RECURSIVE step (ordinal, id, bytes) AS (
     SELECT 0, NULL::uuid, 0::bigint
@@ -75,8 +75,8 @@ SELECT s.ordinal, v.path, v.version, v.id, v.value, v.tags, v.importance, v.sear
  ORDER BY s.ordinal"
 );
 
-/// Reads the versions `ids` of a tenant in their order, until `max_bytes` of values are met: the one that meets them is
-/// the last, so there is always one. An id without a version gives none.
+/// Reads the versions `ids` of a tenant in order, until `max_bytes` of values are reached: the one that reaches them is
+/// the last, so there is always one. Unknown ids are skipped.
 pub async fn read(
     executor: impl PgExecutor<'_>,
     tenant: TenantId,
@@ -120,7 +120,7 @@ SELECT v.id
  ORDER BY v.version DESC
  LIMIT $5";
 
-/// The ids of at most `limit` versions of an entry, the newest first, from below the number `before` on.
+/// The ids of at most `limit` versions of an entry below the number `before`, the newest first.
 pub async fn history(
     executor: impl PgExecutor<'_>,
     key: &EntryKey,

@@ -4,7 +4,7 @@
 use sqlx::migrate::Migration;
 use sqlx::postgres::PgConnection;
 
-/// Something that somebody else has to install or allow.
+/// Something that the database's administrator has to install or allow.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Blocker {
     /// Our role may not create tables.
@@ -72,7 +72,7 @@ struct Circumstances {
 }
 
 impl Blocker {
-    /// What is behind the failure of `migration` with the SQLSTATE `code`, where it is something of the kind.
+    /// The blocker behind the failure of `migration` with the SQLSTATE `code`, if there is one.
     pub(super) async fn behind(
         code: &str,
         migration: &Migration,

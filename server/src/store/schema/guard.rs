@@ -15,11 +15,11 @@ use crate::store::StoreError;
 use crate::store::connection::address::{DatabaseAddress, Link};
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// How long reads and writes may wait without a break; a little more than the migration's lock_timeout of 2 s.
+/// How long reads and writes may be blocked without a break; a little more than the migration's lock_timeout of 2 s.
 const TOLERATED: Duration = Duration::from_millis(2500);
 
-/// Whether the session `$1` makes reads or writes wait; builders of indexes and VACUUM may wait. And who makes it wait.
-/// A table's mode tells what a waiting session wants with it; a row's lock is waited for as its holder's transaction.
+/// Whether the session `$1` blocks reads or writes (builders of indexes and VACUUM may wait), and who blocks it. A table
+/// lock's mode tells what a waiting session wants; a row lock is waited for as its holder's transaction.
 const LOOK: &str = "
 SELECT EXISTS (
            SELECT FROM pg_locks w
@@ -46,7 +46,7 @@ impl Drop for Guard {
 }
 
 impl Guard {
-    /// Watches over the session of `connection` and cancels its statement when others have waited for it for too long.
+    /// Watches the session of `connection` and cancels its statement when it has blocked others for too long.
     pub(super) async fn over(
         address: &DatabaseAddress,
         connection: &mut PgConnection,
@@ -59,7 +59,7 @@ impl Guard {
         Ok(Self { task: tokio::spawn(keep_looking(link, watched, sender)), holder })
     }
 
-    /// The session that the watched one was last seen waiting for, for people.
+    /// The session that last blocked the watched one, for people.
     pub(super) fn last_holder(&self) -> Option<String> {
         self.holder.borrow().clone()
     }

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Executor as _};
 
 use super::TABLES;
 
-/// An index that somebody is building just now is invalid too, until it is done.
+/// An index under construction is invalid too, until it is done.
 const INVALID: &str = "
 SELECT i.indexrelid::regclass::text
   FROM pg_index i
@@ -14,7 +14,7 @@ SELECT i.indexrelid::regclass::text
  WHERE NOT i.indisvalid AND t.relname = ANY ($1) AND t.relnamespace = current_schema()::regnamespace
    AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid)";
 
-/// Drops the invalid indexes of our tables, without making anybody wait.
+/// Drops the invalid indexes of our tables, without blocking anybody.
 pub(super) async fn drop_all(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let names: Vec<String> =
         sqlx::query_scalar(INVALID).bind(TABLES.as_slice()).fetch_all(&mut *connection).await?;

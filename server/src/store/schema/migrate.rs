@@ -14,27 +14,27 @@ use super::{invalid_indexes, read};
 use crate::store::StoreError;
 use crate::store::connection::address::DatabaseAddress;
 
-/// The advisory lock of those who migrate: "agentfs" in ASCII.
+/// The advisory lock of migrations: "agentfs" in ASCII.
 const MIGRATION_LOCK: i64 = 0x61_67_65_6e_74_66_73;
 const POLL: Duration = Duration::from_millis(500);
-/// Longest time that migrations are tried again while others hold what they need.
+/// Longest time that migrations are retried while others hold the locks they need.
 const PATIENCE: Duration = Duration::from_mins(10);
-/// Pauses between tries, in which the API goes on: each twice as long as the one before.
+/// Pauses between tries, in which the API goes on: each twice as long as the last.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 
-/// Why a migration did not come to its end. What it had not committed is undone.
+/// Why a migration failed. What it had not committed is rolled back.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrationError {
     /// The database does not answer or refuses.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Somebody else has been migrating for too long.
+    /// Another migration has been running for too long.
     #[error("another migration has held the database for {} minutes; end it, then run this again", PATIENCE.as_secs() / 60)]
     Locked,
-    /// Others have held for too long what a migration needs.
+    /// Others have held the locks that a migration needs for too long.
     #[error(
         "migration {version} could not get its locks within {} minutes{}; end what holds them, or wait for its end, then run this again",
         PATIENCE.as_secs() / 60,
@@ -43,10 +43,10 @@ pub enum MigrationError {
     LockTimeout {
         /// The migration's number.
         version: i64,
-        /// The session that held a lock when it was last looked.
+        /// The session that held a lock at the last look.
         holder: Option<String>,
     },
-    /// Something that AgentFS needs and that somebody else has to install or allow.
+    /// Something that the database's administrator has to install or allow.
     #[error(transparent)]
     Blocker(#[from] Blocker),
     /// A migration cannot be applied.
@@ -54,7 +54,7 @@ pub enum MigrationError {
     Failed(#[source] MigrateError),
 }
 
-/// What a run of migrations did.
+/// The result of a run of migrations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MigrationReport {
     /// Migrations applied now; 0 when the schema was current.
@@ -63,13 +63,13 @@ pub struct MigrationReport {
     pub version: i32,
 }
 
-/// Brings the database to [`super::SCHEMA_VERSION`].
+/// Migrates the database to [`super::SCHEMA_VERSION`].
 pub async fn migrate(address: &DatabaseAddress) -> Result<MigrationReport, MigrationError> {
     apply(address, &MIGRATIONS).await
 }
 
-/// Applies those of `migrations` that the database has not seen. Any number of runs at once take turns. A running API goes
-/// on meanwhile: what makes it wait for more than 2 s steps back and is tried again later.
+/// Applies those of `migrations` that the database has not seen. Concurrent runs take turns. A running API goes on
+/// meanwhile: what blocks it for more than 2 s is cancelled and tried again later.
 pub async fn apply(
     address: &DatabaseAddress,
     migrations: &Migrator,
@@ -162,7 +162,7 @@ async fn attempt(
     migrator.run_to(migration.version, connection).await
 }
 
-/// True when the same may go well later: a lock was held for too long, the guard stepped in, or a deadlock was broken.
+/// Whether a retry may succeed: a lock timed out, the guard cancelled it, or a deadlock was broken.
 fn stepped_back(error: &MigrateError) -> bool {
     sqlstate(error).is_some_and(|code| ["55P03", "57014", "40P01"].contains(&code.as_str()))
 }
@@ -192,7 +192,7 @@ fn held_by(holder: Option<&str>) -> String {
     holder.map(|holder| format!(": {holder} holds a lock that it needs")).unwrap_or_default()
 }
 
-/// The number of migrations that the database has seen.
+/// The number of migrations that the database has applied.
 async fn applied(connection: &mut PgConnection) -> Result<usize, StoreError> {
     let there: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
         .fetch_one(&mut *connection)
@@ -206,7 +206,7 @@ async fn applied(connection: &mut PgConnection) -> Result<usize, StoreError> {
     Ok(usize::try_from(count).unwrap_or_default())
 }
 
-/// Gives the statement that makes UTC the database's time zone, where it is not.
+/// Returns the statement that makes UTC the database's time zone, unless it is.
 const TIME_ZONE: &str = "
 SELECT format('ALTER DATABASE %I SET timezone TO ''UTC''', current_database())
  WHERE NOT EXISTS (
@@ -214,8 +214,8 @@ SELECT format('ALTER DATABASE %I SET timezone TO ''UTC''', current_database())
         WHERE s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
           AND s.setrole = 0 AND 'TimeZone=UTC' = ANY (s.setconfig))";
 
-/// A day of quota_usage begins at midnight UTC, and an operator's CURRENT_DATE must mean the same. The setting is the
-/// database's own and in no dump, so it is made at each run.
+/// Makes UTC the database's time zone. A day of quota_usage begins at midnight UTC, and an operator's CURRENT_DATE must
+/// mean the same. The setting is the database's own and in no dump, so it is made at each run.
 async fn keep_utc(connection: &mut PgConnection) -> Result<(), StoreError> {
     let statement: Option<String> =
         sqlx::query_scalar(TIME_ZONE).fetch_optional(&mut *connection).await?;

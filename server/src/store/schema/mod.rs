@@ -32,7 +32,7 @@ pub const TABLES: [&str; 12] = [
     "tenants",
 ];
 
-/// What the database says of its schema.
+/// The version of a database's schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
 pub struct SchemaVersion {
     /// The number of the newest migration that is more than an index.
@@ -52,7 +52,7 @@ pub enum SchemaMismatch {
         /// 0 when there is none.
         found: i32,
     },
-    /// The schema has left this program behind.
+    /// The schema is too new for this program.
     #[error(
         "the database's schema serves programs from schema version {min_compatible} on, this one is of {SCHEMA_VERSION}; use a newer agentfs-server"
     )]
@@ -63,7 +63,7 @@ pub enum SchemaMismatch {
 }
 
 impl SchemaVersion {
-    /// Says whether this program can work on it.
+    /// Checks whether this program can work on it.
     pub fn fits(self) -> Result<(), SchemaMismatch> {
         if self.version < SCHEMA_VERSION {
             Err(SchemaMismatch::TooOld { found: self.version })

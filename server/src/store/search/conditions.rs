@@ -1,6 +1,6 @@
 //! SQL conditions that all searches share: live, in range, tagged.
 
-/// The head of `$row`, looked up by its key alone, and that the version of `$row` is the live one.
+/// The head of `$row`, looked up by its key alone, with the condition that the version of `$row` is the live one.
 macro_rules! is_live {
     ($row:literal) => {
         concat!(
@@ -46,7 +46,7 @@ macro_rules! is_in_range {
     };
 }
 
-/// The version of `$row` has one of the tags `$4`, where there are some.
+/// The version of `$row` has one of the tags `$4`, if there are any.
 macro_rules! has_tag {
     ($row:literal) => {
         concat!(

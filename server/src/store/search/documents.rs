@@ -11,9 +11,9 @@ use crate::store::StoreError;
 use crate::store::entries::sweep::BATCH;
 use crate::store::entries::versions;
 
-/// SQL of the part of a write that makes searchable values found. The parameters are the tenants, agents, paths and latest
-/// versions of heads, and their words (null where search may not find the value); the statement's `heads` has the latest
-/// versions of those that count. The rows of an entry are written under its head's lock.
+/// SQL of the part of a write that makes values searchable: their search documents and embedding jobs. The parameters are
+/// the tenants, agents, paths and latest versions of heads, and their texts (null if not searchable); the statement's
+/// `heads` has the latest versions of those that count. The rows of an entry are written under its head's lock.
 macro_rules! made_searchable {
     ($tenants:literal, $agents:literal, $paths:literal, $versions:literal, $words:literal) => {
         concat!(
@@ -40,7 +40,7 @@ macro_rules! made_searchable {
 }
 pub(crate) use made_searchable;
 
-/// The place of an entry, after which a walk goes on.
+/// An entry, after which a walk goes on.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct Place {
     tenant_id: Uuid,
@@ -48,22 +48,22 @@ pub struct Place {
     path: String,
 }
 
-/// What is put right.
+/// What a walk repairs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Walk {
-    /// Documents are made of heads that search should find and does not: they were written by a release that knows no
-    /// documents, or restored without them.
+    /// Makes missing documents of searchable entries: those written by a release without documents, or restored without
+    /// them.
     MakeMissing,
-    /// Documents that do not count any more are removed.
+    /// Removes documents that no longer count.
     RemoveLeftOver,
-    /// Embeddings that do not count any more are removed, of whatever model.
+    /// Removes embeddings that no longer count, of any model.
     RemoveEmbeddings,
 }
 
 /// A step of a walk over all tenants' entries.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Step {
-    /// Documents made or removed.
+    /// Rows made or removed.
     pub changed: usize,
     /// Where the walk goes on; none at its end.
     pub rest: Option<Place>,
@@ -77,7 +77,7 @@ struct WalkedRow {
     is_wrong: bool,
 }
 
-/// `$1` to `$4`: the tenants, agents, paths and versions of what was seen.
+/// Binds `$1` to `$4`: the tenants, agents, paths and versions of `$seen`.
 macro_rules! bind_seen {
     ($query:expr, $seen:expr) => {
         $query
@@ -88,7 +88,7 @@ macro_rules! bind_seen {
     };
 }
 
-/// Puts right what is wrong among the entries after `place`, a batch of them.
+/// Repairs a batch of entries after `place`.
 pub async fn step(pool: &PgPool, walk: Walk, place: Option<&Place>) -> Result<Step, StoreError> {
     let look = match walk {
         Walk::MakeMissing => MISSING,
@@ -113,7 +113,7 @@ pub async fn step(pool: &PgPool, walk: Walk, place: Option<&Place>) -> Result<St
     Ok(Step { changed, rest })
 }
 
-/// SQL of a look at a batch of the rows of a table that has one or, for each model, several an entry.
+/// SQL that reads a batch of rows of a table that has one row or, for each model, several an entry.
 macro_rules! left_over {
     ($table:literal) => {
         concat!(
@@ -142,8 +142,8 @@ SELECT d.tenant_id, d.agent_id, d.path, d.version_id,
 const LEFT_OVER_DOCUMENTS: &str = left_over!("search_documents");
 const LEFT_OVER_EMBEDDINGS: &str = left_over!("embeddings");
 
-/// SQL that removes rows of such a table. A version that is no longer the live one never is again. What was written anew
-/// meanwhile is of another one.
+/// SQL that removes rows of such a table. A version that is no longer the live one never is again. A row that was written
+/// again meanwhile is of another version.
 macro_rules! remove {
     ($table:literal) => {
         concat!(
@@ -200,10 +200,10 @@ SELECT e.tenant_id, e.agent_id, e.path, e.latest_version_id AS version_id,
  ORDER BY e.tenant_id, e.agent_id, e.path"
 );
 
-/// Those who make missing documents take turns, so that each is made once: "afsfill" in ASCII.
+/// Processes that make missing documents take turns, so that each is made once: "afsfill" in ASCII.
 const TURN: &str = "SELECT pg_try_advisory_xact_lock(x'61667366696c6c'::bigint)";
 
-/// A head that somebody writes just now gets its document from the writer.
+/// Skips heads that are being written: their writers make the documents.
 const MAKE: &str = concat!(
     "WITH heads AS (
     SELECT e.latest_version_id

@@ -7,32 +7,32 @@ use sqlx::postgres::PgConnection;
 use super::{Ranked, Search};
 use crate::store::StoreError;
 
-/// What is found by its words.
+/// The entries that full text search considers.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Candidates {
-    /// Everything.
+    /// All.
     All,
-    /// What has no embedding of this model yet.
+    /// Those without an embedding of this model yet.
     Unembedded(i32),
 }
 
-/// What was found.
+/// The result of full text search.
 #[derive(Debug, Default)]
 pub(super) struct FullTextMatches {
     /// The versions, the best first.
     pub(super) ranked: Ranked,
-    /// Whether the query has words that tell values apart.
+    /// Whether the query has words besides stop words.
     pub(super) has_terms: bool,
-    /// How many live entries have no embedding yet, where those alone are candidates.
+    /// How many live entries have no embedding yet, if only those are candidates.
     pub(super) unembedded: i64,
-    /// Searches use the model of which they have none.
+    /// Whether searches still use the model of which they have none.
     pub(super) is_current: bool,
 }
 
-/// Every entry of the range that has one of the words is weighed. A word weighs the more, the fewer of them have it; the
-/// likeness is the weight of the words that an entry has, out of that of all words of the query: 1 where it has them all.
-/// The one row of `asked` comes without a hit where there is none. A head is looked up by its key alone: with more conditions
-/// a table that was never analysed is looked up by an index that knows the agent alone.
+/// Weighs every entry of the range that has one of the words. A word weighs the more, the fewer entries have it; the
+/// similarity is the weight of the words that an entry has, relative to that of all words of the query: 1 if it has them
+/// all. Without a hit, the one row of `asked` comes alone. A head is looked up by its key alone: with more conditions a
+/// table that was never analysed is looked up by an index that knows the agent alone.
 macro_rules! find {
     ($first:expr, $documents:expr, $told:expr) => {
         concat!(
@@ -95,7 +95,7 @@ const AMONG_UNEMBEDDED: &str = find!(
        EXISTS (SELECT FROM embedding_models m WHERE m.id = $7 AND m.state = 'serving') AS is_current"
 );
 
-/// The candidates that have the words of `search`.
+/// Finds the candidates that have words of `search`.
 pub(super) async fn find(
     moment: &mut PgConnection,
     search: &Search<'_>,

@@ -23,67 +23,67 @@ use crate::domain::memory::path::Prefix;
 use crate::domain::search::fusion::fused;
 use crate::domain::search::lexical_text::LexicalText;
 
-/// What is looked for, and where.
+/// A search and its range.
 #[derive(Debug, Clone, Copy)]
 pub struct Search<'a> {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
     /// The agent within the tenant.
     pub agent: &'a AgentId,
-    /// What their paths are at or below.
+    /// The paths at or below this prefix.
     pub prefix: &'a Prefix,
-    /// Tags of which an entry must have one; without any, all fit.
+    /// Tags of which an entry must have one; if empty, all match.
     pub tags_any: &'a [String],
-    /// The query's words.
+    /// The query's text.
     pub words: &'a LexicalText,
     /// Most entries.
     pub limit: usize,
 }
 
-/// A query with its vector.
+/// An embedded query.
 #[derive(Debug, Clone)]
 pub struct EmbeddedQuery {
-    /// The model it is of.
+    /// The model of the vector.
     pub model: Serving,
-    /// As long as the model's dimensions.
+    /// The vector, of the model's dimensions.
     pub vector: Arc<[f32]>,
 }
 
-/// By what entries are found.
+/// How entries are ranked.
 #[derive(Debug, Clone, Copy)]
 pub enum RankBy<'a> {
-    /// By the words they have, of those of the query.
+    /// By full text search.
     FullText,
-    /// By their meaning; what has no embedding is not found.
+    /// By semantic search; entries without an embedding are not found.
     Semantic(&'a EmbeddedQuery),
-    /// By their meaning, and by their words those that have no embedding yet.
+    /// By semantic search, with full text search for entries that have no embedding yet.
     SemanticOrFullText(&'a EmbeddedQuery),
-    /// By both: what is found by one alone is found as well.
+    /// By both, fused; entries that only one of them finds are included.
     Hybrid(&'a EmbeddedQuery),
 }
 
-/// What was found.
+/// The result of a search.
 #[derive(Debug, Default)]
 pub struct Matches {
-    /// The entries with their likeness from 0 to 1, the best first.
+    /// The entries with their similarity from 0 to 1, the best first.
     pub hits: Vec<(f64, Version)>,
     /// There are more within the limit, but their values are too large for one answer.
     pub cut: bool,
-    /// The words say something: of a query that is nothing but "the", "is", "and", nothing can be found by its words.
+    /// The query has words besides stop words ("the", "is", "and"); without any, full text search finds nothing.
     pub has_terms: bool,
-    /// Entries below the prefix that have no embedding yet; looked for where meaning decides.
+    /// Entries in the range that have no embedding yet; counted only by semantic search.
     pub unembedded: i64,
-    /// False where searches use another model by now: of what was written since, nothing is found by this one.
+    /// False if searches have switched to another model: this one does not find what was written since.
     pub is_current: bool,
 }
 
-/// Versions with their likeness, the best first.
+/// Versions with their similarity, the best first.
 type Ranked = Vec<(Uuid, f64)>;
 
-/// How far down both rankings are looked at, at least, to be made into one.
+/// Least depth of both rankings that are fused.
 const DEPTH: usize = 100;
 
-/// The entries that are most like what `search` looks for, all from one moment, until `max_bytes` of values are met.
+/// Finds the best matches of `search`, all in one snapshot, until `max_bytes` of values are reached.
 pub async fn find(
     pool: &PgPool,
     search: &Search<'_>,

@@ -7,12 +7,12 @@ use super::{EmbeddedQuery, Ranked, Search};
 use crate::store::StoreError;
 use crate::store::embeddings::models::Serving;
 
-/// Vectors of the range up to which each of them is compared: that takes about 4 ms a thousand of 384 numbers, the index
-/// 10 to 30 ms whatever there is.
+/// Most vectors of a range that are compared one by one: that takes about 4 ms a thousand of 384 numbers, the index 10 to
+/// 30 ms whatever there is.
 const COMPARED: i64 = 10_000;
 
-/// Every vector of `$candidates` is compared. Heads are looked up from the nearest on until there are enough: what was
-/// overwritten, deleted or has expired is passed over.
+/// Compares every vector of `$candidates`. Looks heads up from the nearest on until there are enough; passes over what
+/// was overwritten, deleted or has expired.
 macro_rules! compare {
     ($first:literal, $candidates:expr) => {
         concat!(
@@ -28,7 +28,7 @@ macro_rules! compare {
     };
 }
 
-/// All of the range; without tags.
+/// All of the range, without tags.
 const OF_ALL: &str = compare!(
     "",
     concat!(
@@ -59,9 +59,9 @@ const OF_TAGGED: &str = compare!(
          WHERE m.version_id = tagged.id AND ", is_in_range!("m"))
 );
 
-/// The index is gone through from the nearest vector on, until there are enough that are of the range and may be found, or
-/// too many were gone through. It gives them nearly in order: some more are taken, and sorted. `+ 0` since the planner takes
-/// them for sorted. The model's number and dimensions are part of the statement, as they are of the index.
+/// Walks the index from the nearest vector on, until enough are in the range and live, or too many were visited. Its
+/// order is approximate: some more are taken, and sorted. `+ 0`, since the planner takes them for sorted. The model's id
+/// and dimensions are part of the statement, as they are of the index.
 fn by_index(model: &Serving) -> String {
     let Serving { id, dimensions, .. } = model;
     let (live, range, tagged) = (is_live!("m"), is_in_range!("m"), has_tag!("m"));
@@ -83,29 +83,29 @@ SELECT version_id, distance FROM near ORDER BY distance + 0, path"
     )
 }
 
-/// How many vectors of the index are gone through. Far from the query it misses some of what is there; and where a filter
-/// keeps so little that more would be needed, comparing what it keeps is as fast.
+/// Most vectors of the index that are visited. Far from the query it misses some; and if a filter keeps so little that
+/// more would be needed, comparing what it keeps is as fast.
 const FAR: usize = 500;
 
-/// How many more than asked for are taken out of the index: few, since a filter that keeps little makes each one dear.
+/// How many more than asked for are taken from the index: few, since with a selective filter each one is expensive.
 const MORE: usize = 10;
 
-/// For the rest of the transaction, as a pooler demands. A table that was never analysed looks as if it were best sorted.
+/// Lasts for the rest of the transaction, as a pooler demands. On a table that was never analysed, sorting looks cheaper.
 const PREPARE_INDEX: &str = "
 SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', '200', true),
        set_config('enable_sort', 'off', true)";
 
 const SORT_AGAIN: &str = "SELECT set_config('enable_sort', 'on', true)";
 
-/// How many vectors there are to be compared, up to one more than can be.
+/// Counts the vectors to compare, up to one more than [`COMPARED`].
 const COUNT: &str = concat!(
     "SELECT count(*) FROM (SELECT FROM embeddings m WHERE ",
     is_in_range!("m"),
     " AND m.model_id = $4 LIMIT $5) counted"
 );
 
-/// The entries that `search` is about and whose meaning is nearest to `embedded`. Where there are many, the index gives them, if
-/// the model has one; where it gives too few, they are compared all the same.
+/// Finds the entries of `search` nearest to `embedded`. With many, it uses the model's index, if there is one; if that
+/// yields too few, it compares them all.
 pub(super) async fn nearest(
     moment: &mut PgConnection,
     search: &Search<'_>,
@@ -146,7 +146,7 @@ async fn count(
 
 type Query<'a> = sqlx::query::Query<'a, Postgres, PgArguments>;
 
-/// `$1` to `$6`. The vector travels as numbers: the types of an extension have other numbers in each database.
+/// Binds `$1` to `$6`. The vector is passed as numbers: the types of an extension have other ids in each database.
 fn bind<'a>(query: Query<'a>, search: &Search<'a>, embedded: &'a EmbeddedQuery) -> Query<'a> {
     query
         .bind(search.tenant.0)
@@ -163,7 +163,7 @@ fn ranked(rows: &[PgRow]) -> Result<Ranked, StoreError> {
         .collect()
 }
 
-/// The cosine; what points the other way is as unlike as can be. pgvector's distance is 1 less the cosine.
+/// The cosine, at least 0: opposite vectors are as unlike as can be. pgvector's distance is 1 less the cosine.
 fn similarity(distance: f64) -> f64 {
     let cosine = 1.0 - distance;
     // NaN, of a vector that half precision has made 0, is not greater.
