@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The command line, with the settings listed in the help of `serve` and `worker`.
+/// Parses the command line; the help of `serve` and `worker` lists their settings.
 fn command_line() -> Cli {
     let width = Settings::described().map(|s| s.name.len()).max().unwrap_or_default();
     let settings: Vec<String> =

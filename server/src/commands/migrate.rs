@@ -13,7 +13,7 @@ use crate::settings::{DatabaseSettings, LogFormat, LogSettings, SettingsError};
 use crate::store::connection::address::DatabaseAddress;
 use crate::store::schema::{self, MigrationError, MigrationReport};
 
-/// Why migrating failed.
+/// Why a migration failed.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
     /// The settings are wrong.
@@ -24,7 +24,7 @@ pub enum MigrateError {
     Migration {
         /// `host:port`.
         endpoint: String,
-        /// What went wrong.
+        /// The error.
         #[source]
         error: MigrationError,
     },
@@ -34,7 +34,7 @@ pub enum MigrateError {
 }
 
 impl MigrateError {
-    /// What the process ends with.
+    /// The process' exit code.
     pub fn exit_code(&self) -> ExitCode {
         exit::after_failure(match self {
             Self::Settings(_) => false,
@@ -76,7 +76,7 @@ pub async fn run() -> ExitCode {
     }
 }
 
-/// Migrates the database, and makes `admin_key`, where one is given, its deployment's admin key.
+/// Migrates the database and, if `admin_key` is given, makes it the deployment's admin key.
 pub async fn migrate(
     address: &DatabaseAddress,
     admin_key: Option<&SecretString>,

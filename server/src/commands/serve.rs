@@ -30,8 +30,8 @@ pub async fn run() -> ExitCode {
     run_listening(serve).await
 }
 
-/// Serves until `shutdown` resolves; then takes no more connections, answers what is under way, and returns.
-/// Starts whether the database is there or not.
+/// Serves until `shutdown` resolves; then stops accepting connections, finishes requests in progress, and returns. Starts
+/// whether the database is reachable or not.
 pub async fn serve(
     settings: Settings,
     listener: TcpListener,
@@ -54,7 +54,7 @@ pub async fn serve(
     }
 }
 
-/// Why there is nothing to serve with.
+/// Why the API cannot start.
 #[derive(Debug, thiserror::Error)]
 enum AppError {
     #[error(transparent)]

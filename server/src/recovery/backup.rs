@@ -38,12 +38,12 @@ pub struct BackupArgs {
     pg_bin: Option<PathBuf>,
 }
 
-/// What was done.
+/// The result of a backup.
 #[derive(Debug)]
 pub struct Report {
     /// The new dump.
     pub path: PathBuf,
-    /// What is known of it.
+    /// Its manifest.
     pub manifest: Manifest,
     /// Old backups that were removed.
     pub removed: usize,
@@ -65,7 +65,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// Makes a backup, then removes what is too old. Fails with nothing left of the new one, and with the old ones untouched.
+/// Makes a backup, then prunes expired ones. If it fails, the new one is removed and old ones are untouched.
 pub async fn back_up(args: &BackupArgs) -> Result<Report, BackupError> {
     let settings = DatabaseSettings::location_from_env()?;
     let catalog = Catalog::open(&args.dir)?;
@@ -105,14 +105,14 @@ pub async fn back_up(args: &BackupArgs) -> Result<Report, BackupError> {
     }
 }
 
-/// Removes what is too old, after `newest` was made.
+/// Prunes expired backups, after `newest` was made.
 fn prune(catalog: &Catalog, retention: Retention, newest: &Manifest) -> Result<usize, BackupError> {
     let old = retention.expired(catalog.backups()?, newest, Timestamp::now());
     old.iter().try_for_each(|backup| catalog.remove(backup))?;
     Ok(old.len())
 }
 
-/// Reads the whole dump, on a thread of its own: a signal must be heard meanwhile.
+/// Hashes the dump on a thread of its own, so that signals are still handled.
 async fn digested(partial: PartialDump) -> Result<(PartialDump, (u64, String)), BackupError> {
     let path = partial.path().to_owned();
     let read =
@@ -138,7 +138,7 @@ async fn dump(
     programs.run("pg_dump", variables, &arguments).await.map(drop)
 }
 
-/// Reads the dump's table of contents: each table must be in it, with its data.
+/// Checks the dump's table of contents: each table must be in it, with its data.
 async fn holds_all(
     programs: &Programs,
     partial: &PartialDump,

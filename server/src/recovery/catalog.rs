@@ -14,24 +14,24 @@ use sha2::{Digest as _, Sha256};
 
 use super::error::BackupError;
 
-/// What a dump is called while it is made or removed.
+/// The suffix of a dump that is being made or removed.
 const PARTIAL: &str = "partial";
 const MANIFEST: &str = "manifest.json";
-/// What is still partial after this time is of a backup that died.
+/// A partial dump older than this was left by a backup that died.
 const PARTIAL_FOR: Duration = Duration::from_hours(24);
 /// Largest manifest that is read.
 const MAX_MANIFEST: u64 = 1 << 20;
 
-/// A folder of backups, held against other backups.
+/// A folder of backups, locked against concurrent backups.
 #[derive(Debug)]
 pub(super) struct Catalog {
     folder: PathBuf,
-    /// Ends with the process, however that ends.
+    /// Released when the process ends, however that happens.
     _lock: Flock<File>,
 }
 
 impl Catalog {
-    /// Opens the folder, and makes it where it is missing, for its owner alone: dumps hold all memory.
+    /// Opens the folder, and creates it for its owner alone if it is missing: dumps hold all memory.
     pub(super) fn open(folder: &Path) -> Result<Self, BackupError> {
         fs::DirBuilder::new()
             .recursive(true)
@@ -58,7 +58,7 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// Begins a dump of the moment `at`: an empty file that none but its owner can read.
+    /// Begins a dump of the moment `at`: an empty file that only its owner can read.
     pub(super) fn begin(&self, scope: Scope, at: Timestamp) -> Result<PartialDump, BackupError> {
         let stamp = at.to_zoned(TimeZone::UTC).strftime("%Y%m%d_%H%M%S").to_string();
         let name = match scope {
@@ -83,7 +83,7 @@ impl Catalog {
         Ok(dump)
     }
 
-    /// Makes a dump that is whole a backup: the manifest comes last.
+    /// Turns a complete dump into a backup: the manifest comes last.
     pub(super) fn finish(
         &self,
         dump: &PartialDump,
@@ -111,7 +111,7 @@ impl Catalog {
             .map_err(BackupError::of(path))
     }
 
-    /// The backups there are. What is no manifest of ours is not looked at.
+    /// The existing backups. Foreign manifests are skipped.
     pub(super) fn backups(&self) -> Result<Vec<Manifest>, BackupError> {
         let manifests = self.files_ending(MANIFEST)?.into_iter().filter_map(|path| {
             let mut json = String::new();
@@ -124,7 +124,7 @@ impl Catalog {
         Ok(manifests.collect())
     }
 
-    /// Removes a backup. From the first step on it is none any more, and each step can be the last.
+    /// Removes a backup. From the first step on it no longer counts as one; any step can be the last.
     pub(super) fn remove(&self, backup: &Manifest) -> Result<(), BackupError> {
         let whole = self.folder.join(&backup.file);
         let partial = self.folder.join(format!("{}.{PARTIAL}", backup.file));
@@ -134,7 +134,7 @@ impl Catalog {
         fs::remove_file(&partial).map_err(BackupError::of(&partial))
     }
 
-    /// Removes what backups that died have left: old partial dumps, and manifests without a dump.
+    /// Removes what died backups have left: old partial dumps, and manifests without a dump.
     fn sweep(&self) -> Result<(), BackupError> {
         for path in self.files_ending(PARTIAL)? {
             let modified = fs::metadata(&path).and_then(|file| file.modified());
@@ -158,7 +158,7 @@ impl Catalog {
         self.folder.join(format!("{stem}{MANIFEST}"))
     }
 
-    /// Files with our names that end in `.{ending}`.
+    /// Our files that end in `.{ending}`.
     fn files_ending(&self, ending: &str) -> Result<Vec<PathBuf>, BackupError> {
         let entries = fs::read_dir(&self.folder).map_err(BackupError::of(&self.folder))?;
         let ours = entries.flatten().filter(|entry| {
@@ -170,7 +170,7 @@ impl Catalog {
     }
 }
 
-/// A dump that is being made; it is removed unless it is finished.
+/// A dump in progress; removed unless it is finished.
 #[derive(Debug)]
 pub(super) struct PartialDump {
     name: String,
@@ -179,12 +179,12 @@ pub(super) struct PartialDump {
 }
 
 impl PartialDump {
-    /// Where to write.
+    /// The path to write to.
     pub(super) fn path(&self) -> &Path {
         &self.partial
     }
 
-    /// What the dump will be called.
+    /// The dump's final name.
     pub(super) fn name(&self) -> &str {
         &self.name
     }

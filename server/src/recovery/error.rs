@@ -8,13 +8,13 @@ use crate::runtime::exit;
 use crate::settings::SettingsError;
 use crate::store::StoreError;
 
-/// Why a backup was not made. What was begun is removed.
+/// Why a backup was not made. Partial files are removed.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
     /// The environment does not say where the database is.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// The database did not answer what was asked of it.
+    /// The database failed or cannot be reached.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// There is nothing to back up.
@@ -22,7 +22,7 @@ pub enum BackupError {
         "the database {0} holds no AgentFS data; check DATABASE_URL, or run `agentfs-server migrate` first"
     )]
     NoSchema(String),
-    /// PostgreSQL's program is not there.
+    /// PostgreSQL's program is missing.
     #[error(
         "no {program} that can read PostgreSQL {major} was found; install PostgreSQL's client programs (Debian: apt-get install postgresql-client-{major}), or name their folder with --pg-bin"
     )]
@@ -37,10 +37,10 @@ pub enum BackupError {
     Program {
         /// The program.
         program: &'static str,
-        /// Its own words.
+        /// Its error message.
         said: String,
     },
-    /// The dump is not what it should be.
+    /// The dump is incomplete.
     #[error("the dump is not usable: {0}; it was removed")]
     Unusable(String),
     /// Another backup is being made at the same place.
@@ -51,26 +51,26 @@ pub enum BackupError {
     File {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         error: io::Error,
     },
-    /// The new backup is there, an old one still is as well.
+    /// The new backup was made, but an expired one could not be removed.
     #[error("the backup {made} is complete, but an old one could not be removed: {error}")]
     Prune {
         /// The new dump.
         made: PathBuf,
-        /// What went wrong.
+        /// The error.
         #[source]
         error: Box<BackupError>,
     },
-    /// Somebody asked for the end.
+    /// Interrupted by a signal.
     #[error("the backup was ended by a signal; nothing of it is left")]
     Interrupted,
 }
 
 impl BackupError {
-    /// What the process ends with.
+    /// The process' exit code.
     pub fn exit_code(&self) -> ExitCode {
         exit::after_failure(match self {
             Self::Store(error) => error.is_transient(),

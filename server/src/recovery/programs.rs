@@ -12,11 +12,11 @@ use url::Url;
 
 use super::error::BackupError;
 
-/// Most of a program's words that are passed on.
+/// Most characters of a program's message that are passed on.
 const MAX_SAID: usize = 2000;
 
-/// The variables by which PostgreSQL's programs find the database of a `postgres://` URL. An argument list can be read by
-/// everybody on the machine, an environment cannot.
+/// The environment by which PostgreSQL's programs find the database of a `postgres://` URL. Everybody on the machine can
+/// read an argument list, but not an environment.
 pub(super) fn environment(url: &SecretString) -> Vec<(&'static str, String)> {
     let Ok(url) = Url::parse(url.expose_secret()) else { return Vec::new() };
     let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
@@ -50,7 +50,7 @@ pub(super) fn environment(url: &SecretString) -> Vec<(&'static str, String)> {
     variables
 }
 
-/// The variable for a parameter of the URL, where it has one.
+/// The variable of a URL's parameter, if it has one.
 fn variable(parameter: &str) -> Option<&'static str> {
     Some(match parameter {
         "host" => "PGHOST",
@@ -73,8 +73,8 @@ fn variable(parameter: &str) -> Option<&'static str> {
 pub(super) struct Programs(PathBuf);
 
 impl Programs {
-    /// Programs for a server of version `major`: those in `pg_bin` where it is given, else of that very version, else newer
-    /// ones. Older ones refuse to dump it.
+    /// Finds programs for a server of version `major`: in `pg_bin` if given, else of that very version, else newer ones.
+    /// Older ones refuse to dump it.
     pub(super) async fn find(pg_bin: Option<&Path>, major: u32) -> Result<Self, BackupError> {
         client_programs(pg_bin, major)
             .await
@@ -82,7 +82,7 @@ impl Programs {
             .ok_or(BackupError::NoProgram { program: "pg_dump", major })
     }
 
-    /// Runs a program to its end and gives what it prints. It dies with us.
+    /// Runs a program to its end and returns its output. It is killed with this process.
     pub(super) async fn run(
         &self,
         program: &'static str,

@@ -3,17 +3,18 @@
 use agentfs_contract::manifest::Manifest;
 use jiff::{SignedDuration, Timestamp};
 
-/// How long backups are kept.
+/// A retention policy.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Retention {
-    /// Backups of a moment longer ago than this may go.
+    /// Backups older than this may expire.
     pub(super) days: u32,
-    /// So many of the newest stay, however old.
+    /// This many of the newest never expire.
     pub(super) keep_last: usize,
 }
 
 impl Retention {
-    /// Those of `kept` that may go, after `newest` was made at `now`. Backups of another database or scope are not looked at.
+    /// Those of `kept` that have expired, after `newest` was made at `now`. Backups of another database or scope are
+    /// ignored.
     pub(super) fn expired(
         self,
         kept: Vec<Manifest>,

@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use agentfs_contract::exit_code::TRY_AGAIN;
 use agentfs_contract::termination;
 
-/// 75 where the same command may succeed later, 1 where somebody has to mend something.
+/// 75 if a retry may succeed, 1 if somebody has to fix something.
 pub fn after_failure(is_transient: bool) -> ExitCode {
     if is_transient { TRY_AGAIN.into() } else { ExitCode::FAILURE }
 }
 
-/// Writes `sentence` to the file where Kubernetes reads a container's termination message; elsewhere there is no such file, and
-/// that is fine.
+/// Writes `sentence` to the file where Kubernetes reads a container's termination message; elsewhere that file does not
+/// exist.
 fn write_termination_message(sentence: &str) {
     let file =
         std::env::var_os("AGENTFS_TERMINATION_LOG").unwrap_or_else(|| termination::FILE.into());

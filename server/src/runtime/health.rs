@@ -13,13 +13,13 @@ use crate::store::schema::{self, SchemaMismatch};
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LOOK_TIMEOUT: Duration = Duration::from_secs(3);
-/// A shorter loss of the database is answered request by request; taking the pod out would help nobody.
+/// A shorter loss of the database fails single requests; removing the pod from its service would not help.
 const LOSS_TOLERATED: Duration = Duration::from_secs(30);
 
-/// Why the process cannot serve.
+/// Why the process is not ready.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotReady {
-    /// The process is about to end.
+    /// The process is shutting down.
     #[error("the server is shutting down")]
     Draining,
     /// The database does not answer.
@@ -27,18 +27,18 @@ pub enum NotReady {
     Database {
         /// `host:port`.
         endpoint: String,
-        /// When it was first missed.
+        /// Since when.
         since: Timestamp,
-        /// What the driver said.
+        /// The driver's message.
         cause: String,
     },
-    /// The database's schema is not for this program.
+    /// The database's schema does not match this program.
     #[error(transparent)]
     Schema(#[from] SchemaMismatch),
 }
 
 impl NotReady {
-    /// A word for programs: the condition reasons of the operator are made of it.
+    /// The reason for programs: the operator derives condition reasons from it.
     pub fn reason(&self) -> NotReadyReason {
         match self {
             Self::Draining => NotReadyReason::Draining,
@@ -49,17 +49,17 @@ impl NotReady {
     }
 }
 
-/// The state of the process and of its database.
+/// The health of the process and its database.
 #[derive(Debug, Clone)]
 pub struct Health {
-    /// A connection of its own: a pool that is busy or that waits to connect again says nothing of the database.
+    /// A connection of its own: a busy pool, or one that waits to reconnect, says nothing about the database.
     link: Arc<Mutex<Link>>,
     endpoint: Arc<str>,
     draining: Arc<AtomicBool>,
     seen: watch::Receiver<LastCheck>,
 }
 
-/// What the last look at the database showed.
+/// The result of the last check of the database.
 #[derive(Debug, Clone)]
 struct LastCheck {
     result: Result<(), NotReady>,
@@ -68,7 +68,7 @@ struct LastCheck {
 }
 
 impl Health {
-    /// Starts to look at the database once a second, until the process ends.
+    /// Starts to check the database once a second, until the process ends.
     pub fn watch(address: &DatabaseAddress) -> Self {
         let link = Arc::new(Mutex::new(Link::new(address.clone())));
         let endpoint: Arc<str> = address.endpoint().into();
@@ -82,12 +82,12 @@ impl Health {
         Self { link, endpoint, draining: Arc::default(), seen }
     }
 
-    /// From now on the process is not ready.
+    /// Makes the process not ready from now on.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Whether traffic should be sent here.
+    /// Whether the process should get traffic.
     pub fn ready(&self) -> Result<(), NotReady> {
         if self.draining.load(Ordering::Relaxed) {
             return Err(NotReady::Draining);
@@ -101,8 +101,8 @@ impl Health {
         }
     }
 
-    /// Whether the database's schema was one for this program when it was last looked at. In the middle of a restore it is
-    /// not, and what could be read then is not what the database holds.
+    /// Whether the schema matched this program at the last check. In the middle of a restore it does not, and reads would
+    /// not show what the database holds.
     pub fn schema(&self) -> Result<(), SchemaMismatch> {
         match &self.seen.borrow().result {
             Err(NotReady::Schema(mismatch)) => Err(mismatch.clone()),
@@ -110,7 +110,7 @@ impl Health {
         }
     }
 
-    /// Whether a request would be served at this moment.
+    /// Checks whether a request would be served right now.
     pub async fn now(&self) -> Result<(), NotReady> {
         if self.draining.load(Ordering::Relaxed) {
             return Err(NotReady::Draining);
@@ -149,7 +149,7 @@ fn same_cause(a: &NotReady, b: &NotReady) -> bool {
     }
 }
 
-/// A loss that goes on began when it began.
+/// Keeps the beginning of an ongoing loss.
 fn keep_since(before: &Result<(), NotReady>, now: Result<(), NotReady>) -> Result<(), NotReady> {
     match (before, now) {
         (

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Between half of `mean` and half more.
+/// A random duration between half of `mean` and one and a half of it.
 pub(crate) fn jittered(mean: Duration) -> Duration {
     mean.mul_f64(rand::random_range(0.5..1.5))
 }

@@ -17,7 +17,7 @@ use crate::settings::{LogFormat, LogSettings};
 /// Bytes of log lines that go out at once when they come faster than they are written.
 const BUFFER: usize = 64 << 10;
 
-/// Starts logging; the lines are flushed when the guard is dropped.
+/// Starts logging; dropping the guard flushes.
 pub fn start(settings: LogSettings) -> Result<WorkerGuard, String> {
     let filter = EnvFilter::try_new(format!("warn,agentfs_server={}", settings.level))
         .map_err(|e| e.to_string())?;
@@ -47,7 +47,7 @@ fn text_field(out: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fm
     }
 }
 
-/// A panic is a line like others. What it says is left out where it was put together at run time: it may quote a value.
+/// Logs a panic like any other line. Its message is omitted if it was formatted at run time: it may quote a value.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let at = panic.location().map(ToString::to_string).unwrap_or_default();
     let said = panic.payload().downcast_ref::<&'static str>().copied();

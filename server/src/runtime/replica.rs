@@ -16,10 +16,10 @@ use crate::store::StoreError;
 use crate::store::connection::replica::{Position, has_version, position, replayed};
 use crate::store::entries::get::Entry;
 
-/// Time between two looks at how far the replica is.
+/// Time between two checks of the replica's lag.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// A replica that reads may go to.
+/// The read replica.
 #[derive(Debug, Clone)]
 pub struct Replica {
     pool: PgPool,
@@ -28,7 +28,7 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// Reads by `pool` and `gets`, which lead to a replica of `primary`, while it is no more than `max_lag` behind. Looks at
+    /// Reads through `pool` and `gets`, which lead to a replica of `primary`, while its lag is at most `max_lag`. Checks
     /// it until the process ends.
     pub fn watch(
         pool: PgPool,
@@ -43,7 +43,8 @@ impl Replica {
         replica
     }
 
-    /// Where a read of `tenant` may go that must see the version `min_version`, where that is given: `None` is the primary.
+    /// The replica, if a read of `tenant` may go there and it has the version `min_version` (if given); `None` is the
+    /// primary.
     async fn for_reading(&self, tenant: TenantId, min_version: Option<Uuid>) -> Option<&Self> {
         if !self.is_fresh() {
             return None;
@@ -59,7 +60,7 @@ impl Replica {
     }
 }
 
-/// Gets an entry from the replica where it may be read there; `None` where the primary is to be asked.
+/// Gets an entry from the replica; `None` if the primary must be asked.
 pub async fn get(
     replica: Option<&Replica>,
     key: &EntryKey,
@@ -69,7 +70,7 @@ pub async fn get(
     replica.gets.submit(key.clone()).await.ok()
 }
 
-/// Reads from the replica where that may be, and from `primary` otherwise, or when the replica fails.
+/// Reads from the replica if possible, and from `primary` otherwise or when the replica fails.
 pub async fn read<T, F: Future<Output = Result<T, StoreError>>>(
     replica: Option<&Replica>,
     primary: &PgPool,
@@ -89,16 +90,16 @@ pub async fn read<T, F: Future<Output = Result<T, StoreError>>>(
     read(primary.clone()).await
 }
 
-/// Looks how far the replica is.
+/// Checks the replica's lag.
 struct Watcher {
     replica: Replica,
     primary: PgPool,
     max_lag: Duration,
-    /// Where the primary was, and when, in rising order.
+    /// Positions of the primary and their times, ascending.
     seen: VecDeque<(Instant, Position)>,
 }
 
-/// Why reads do not go to the replica.
+/// Why reads go to the primary.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 enum ReplicaStale {
     #[error("{0}")]
@@ -129,7 +130,7 @@ impl Watcher {
         }
     }
 
-    /// Until when the replica is fresh enough.
+    /// Until when the replica counts as fresh.
     async fn look(&mut self) -> Result<Instant, ReplicaStale> {
         let unknown = |error: StoreError| ReplicaStale::Unknown(error.to_string());
         let now = Instant::now();

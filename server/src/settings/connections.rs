@@ -8,12 +8,12 @@ use super::connection_limits::{Limits, Times};
 use super::reader::{Described, Reader};
 use crate::domain::access::client::TrustedProxies;
 
-/// What connections may take.
+/// Settings of connections.
 #[derive(Debug, Clone)]
 pub struct ConnectionSettings {
-    /// Number and time.
+    /// The connection limit and timeouts.
     pub limits: Limits,
-    /// Proxies whose X-Forwarded-For is believed.
+    /// Proxies whose X-Forwarded-For is trusted.
     pub proxies: TrustedProxies,
 }
 

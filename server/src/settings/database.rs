@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use super::reader::{Described, Reader};
 use crate::store::connection::address::DatabaseAddress;
 
-/// Where the database is, for programs that start others which connect to it themselves.
+/// A database's address and URL, for programs that start others which connect themselves.
 #[derive(Debug, Clone)]
 pub struct DatabaseLocation {
     /// The database.
@@ -17,27 +17,27 @@ pub struct DatabaseLocation {
     pub url: SecretString,
 }
 
-/// A replica that reads may go to.
+/// Settings of the read replica.
 #[derive(Debug, Clone)]
 pub struct ReplicaSettings {
     /// Where it is.
     pub address: DatabaseAddress,
-    /// How far it may be behind.
+    /// The most lag it may have.
     pub max_lag: Duration,
 }
 
-/// Where the database is and how many connections are made to it.
+/// Settings of the database.
 #[derive(Debug, Clone)]
 pub struct DatabaseSettings {
     /// The database.
     pub address: DatabaseAddress,
-    /// Connections for all but gets and writes.
+    /// Connections for everything but gets and writes.
     pub pool_size: u32,
     /// Tasks that commit writes, each with a connection of its own.
     pub writers: usize,
     /// Tasks that answer gets, each with a connection of its own.
     pub readers: usize,
-    /// A replica that reads may go to.
+    /// The read replica, if there is one.
     pub replica: Option<ReplicaSettings>,
 }
 
@@ -78,12 +78,12 @@ impl DatabaseSettings {
         })
     }
 
-    /// Where the database is, alone: for programs that need nothing else.
+    /// Reads the database's address alone, for programs that need nothing else.
     pub fn address_from_env() -> Result<DatabaseAddress, super::SettingsError> {
         Self::location_from_env().map(|location| location.address)
     }
 
-    /// Where the database is, with its URL.
+    /// Reads the database's address and URL.
     pub fn location_from_env() -> Result<DatabaseLocation, super::SettingsError> {
         Reader::read_env(location)
     }
@@ -102,13 +102,13 @@ fn location(reader: &mut Reader<'_>) -> Option<DatabaseLocation> {
     Some(DatabaseLocation { address, url })
 }
 
-/// The address that the setting `name` is; one that is none is a problem that is noted.
+/// Parses the address in the setting `name`; reports a problem if it is none.
 fn address(reader: &mut Reader<'_>, name: &str, url: &SecretString) -> Option<DatabaseAddress> {
     let noted = |e| reader.problem(format!("{name} is not valid: {e}"));
     DatabaseAddress::parse(url).map_err(noted).ok()
 }
 
-/// The replica, where one is set; a wrong one is a problem that is noted.
+/// Reads the settings of the replica, if there is one; reports problems.
 fn replica(reader: &mut Reader<'_>) -> Option<ReplicaSettings> {
     let must = "a number from 1 to 3600";
     let max_lag = reader.parsed("DATABASE_READ_MAX_LAG_SECONDS", 5, must, |text| {

@@ -9,10 +9,10 @@ use secrecy::SecretString;
 
 use super::reader::{Described, Reader};
 
-/// Where embeddings come from.
+/// An embedding provider.
 #[derive(Debug, Clone)]
 pub enum Provider {
-    /// Nowhere: search is by full text.
+    /// None: search is full text only.
     None,
     /// The model in this folder, on this machine's processors.
     Local(PathBuf),
@@ -23,9 +23,9 @@ pub enum Provider {
 /// An endpoint that speaks OpenAI's protocol.
 #[derive(Debug, Clone)]
 pub struct OpenAiSettings {
-    /// Sent as a bearer; endpoints of one's own often need none.
+    /// Sent as a bearer token; self-hosted endpoints often need none.
     pub key: Option<SecretString>,
-    /// Where texts are sent: OPENAI_BASE_URL with `/embeddings`.
+    /// The endpoint's URL: OPENAI_BASE_URL with `/embeddings`.
     pub endpoint: Uri,
     /// The model's name, as the endpoint knows it.
     pub model: String,
@@ -35,20 +35,20 @@ pub struct OpenAiSettings {
     pub timeout: Duration,
 }
 
-/// Who makes embeddings, and how workers ask for them.
+/// Settings of embeddings.
 #[derive(Debug, Clone)]
 pub struct EmbeddingSettings {
-    /// Who.
+    /// The current provider.
     pub provider: Provider,
-    /// Who will, after a change of model: workers fill its embeddings beside the others, and searches can use either.
+    /// The provider of the next model: workers fill its embeddings beside the current ones, and searches can use either.
     pub next: Provider,
     /// Most jobs that a worker claims at a time, and texts of a request.
     pub batch: usize,
     /// Batches that a worker has under way at a time.
     pub concurrency: usize,
-    /// Longest wait of a search for its query's vector; then it goes by words.
+    /// Longest wait of a search for its query's vector; then it falls back to full text.
     pub query_timeout: Duration,
-    /// How long a claimed job is its worker's; afterwards another may take it.
+    /// The lease of a claimed job; afterwards another worker may take it.
     pub lease: Duration,
     /// Tokens a tenant may have embedded a day (UTC); `None` is without limit.
     pub tokens_per_day: Option<i64>,
@@ -66,7 +66,7 @@ const CONCURRENCY: &str = "EMBED_CONCURRENCY";
 const LEASE: &str = "EMBED_LEASE_SECONDS";
 const TOKENS: &str = setting::EMBED_TOKENS_QUOTA_PER_DAY;
 
-/// What the names of the settings of the model to come begin with.
+/// The prefix of the settings of the next model.
 const NEXT: &str = "NEXT_";
 
 const DEFAULT_BASE_URL: &str = "https://api.openai.com/v1";
@@ -154,7 +154,7 @@ fn provider(reader: &mut Reader<'_>) -> Option<Provider> {
     }))
 }
 
-/// The model to come. It takes nothing from the settings of the present one: that may be of another kind.
+/// Reads the next model. It inherits nothing from the current one, which may be of another kind.
 fn next(reader: &mut Reader<'_>) -> Option<Provider> {
     let next = reader.within(NEXT, provider)?;
     if matches!(next, Provider::None) && reader.text(&format!("{NEXT}{MODEL}")).is_some() {
@@ -165,7 +165,7 @@ fn next(reader: &mut Reader<'_>) -> Option<Provider> {
     Some(next)
 }
 
-/// Its text is not repeated: it may hold a password.
+/// Does not repeat the text: it may hold a password.
 fn endpoint(reader: &mut Reader<'_>) -> Option<Uri> {
     let text = reader.text(BASE_URL).unwrap_or_else(|| DEFAULT_BASE_URL.to_owned());
     let uri: Option<Uri> = format!("{}/embeddings", text.trim_end_matches('/')).parse().ok();

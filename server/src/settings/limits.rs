@@ -5,7 +5,7 @@ use agentfs_contract::setting;
 use super::reader::{Described, Reader};
 use crate::domain::access::rate_limit::{Limited, PerMinute};
 
-/// Limits of every tenant, key and client.
+/// Quotas and rate limits of every tenant, key and client.
 #[derive(Debug, Clone, Copy)]
 pub struct LimitSettings {
     /// Versions written a day (UTC) and tenant; `None` is without limit.
@@ -27,7 +27,7 @@ const SEARCHES: &str = Limited::Searches.setting();
 const FAILURES: &str = setting::PREAUTH_RATE_LIMIT_PER_MINUTE;
 
 impl LimitSettings {
-    /// The limits that the dev command and benchmarks do without.
+    /// The rate limits that the dev command and benchmarks do without.
     pub const RATE_LIMITS: [&'static str; 3] = [REQUESTS, SEARCHES, FAILURES];
 
     pub(super) const DESCRIBED: &'static [Described] = &[

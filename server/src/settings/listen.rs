@@ -7,25 +7,25 @@ use secrecy::SecretString;
 
 use super::reader::{Described, Reader};
 
-/// Who sees the metrics.
+/// Access to /metrics.
 #[derive(Debug, Clone)]
 pub enum MetricsAccess {
-    /// Nobody: there is no such route.
+    /// Off: there is no such route.
     Off,
-    /// Everybody.
+    /// Open to everybody.
     Open,
-    /// Who has this bearer.
+    /// Open with this bearer token.
     Bearer(SecretString),
 }
 
-/// Where requests come in, and who may see what is no memory.
+/// Settings of the listener, and of access to what is no memory.
 #[derive(Debug, Clone)]
 pub struct ListenSettings {
     /// Address and port; see [`crate::listen::bind`].
     pub address: SocketAddr,
-    /// Who sees the metrics.
+    /// Access to /metrics.
     pub metrics: MetricsAccess,
-    /// The token that makes keys before there is one; `None` lets none be made so.
+    /// The token that creates the first keys; `None` turns that off.
     pub bootstrap_token: Option<SecretString>,
 }
 

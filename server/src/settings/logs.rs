@@ -5,21 +5,21 @@ use tracing::Level;
 use super::SettingsError;
 use super::reader::{Described, Reader};
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     /// One JSON object a line.
     Json,
-    /// For eyes; a request's line ends in `responseTime <ms>`.
+    /// For people; a request's line ends in `responseTime <ms>`.
     Text,
 }
 
-/// What is logged, and how.
+/// Settings of logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogSettings {
-    /// How a line looks.
+    /// The format.
     pub format: LogFormat,
-    /// What is worth a line.
+    /// The least severe level that is logged.
     pub level: Level,
 }
 
@@ -40,7 +40,7 @@ impl LogSettings {
         Some(Self { format: format?, level: level? })
     }
 
-    /// The settings of logs alone, for programs that need no others; `default` is the format when LOG_FORMAT does not say.
+    /// Reads the settings of logs alone, for programs that need no others; `default` is the format without LOG_FORMAT.
     pub fn from_env(default: LogFormat) -> Result<Self, SettingsError> {
         Reader::read_env(|reader| Self::read(reader, default))
     }

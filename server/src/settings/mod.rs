@@ -23,17 +23,17 @@ use reader::Reader;
 /// All settings of `agentfs-server serve` and `agentfs-server worker`.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where the database is.
+    /// The database.
     pub database: DatabaseSettings,
-    /// Where requests come in.
+    /// The listener.
     pub listen: ListenSettings,
-    /// What connections may take.
+    /// Connections.
     pub connections: ConnectionSettings,
-    /// What tenants, keys and strangers may do.
+    /// Quotas and rate limits.
     pub limits: LimitSettings,
-    /// Who makes embeddings.
+    /// Embeddings.
     pub embeddings: EmbeddingSettings,
-    /// What is logged.
+    /// Logs.
     pub logs: LogSettings,
 }
 
@@ -67,7 +67,7 @@ impl Settings {
         whole().ok_or_else(SettingsError::default)
     }
 
-    /// What can be set, for `serve --help`.
+    /// All settings, for `serve --help`.
     pub fn described() -> impl Iterator<Item = Described> {
         let concerns = [
             DatabaseSettings::DESCRIBED,

@@ -7,11 +7,11 @@ use std::fmt;
 pub struct Described {
     /// The variable's name.
     pub name: &'static str,
-    /// What it is for, with its default.
+    /// What it does, with its default.
     pub about: &'static str,
 }
 
-/// Everything that is wrong with the settings, a line each.
+/// All problems of the settings, one a line.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct SettingsError(Vec<String>);
 
@@ -23,7 +23,7 @@ impl fmt::Display for SettingsError {
 
 impl std::error::Error for SettingsError {}
 
-/// Reads variables one by one; notes a problem and goes on.
+/// Reads variables one by one; collects problems and goes on.
 pub(super) struct Reader<'a> {
     variable: &'a dyn Fn(&str) -> Option<String>,
     problems: Vec<String>,
@@ -34,7 +34,7 @@ impl<'a> Reader<'a> {
         Self { variable, problems: Vec::new() }
     }
 
-    /// What `read` reads from the process' environment.
+    /// Runs `read` on the process' environment.
     pub(super) fn read_env<T>(
         read: impl FnOnce(&mut Reader<'_>) -> Option<T>,
     ) -> Result<T, SettingsError> {
@@ -46,7 +46,7 @@ impl<'a> Reader<'a> {
         settings.ok_or_else(SettingsError::default)
     }
 
-    /// What `read` reads of the variables whose names begin with `prefix`, which is left out of them.
+    /// Runs `read` on the variables that begin with `prefix`, which is left out of their names.
     pub(super) fn within<T>(
         &mut self,
         prefix: &str,
@@ -62,12 +62,12 @@ impl<'a> Reader<'a> {
         found
     }
 
-    /// The variable's text; empty is as good as absent, since that is what an unset variable of compose gives.
+    /// The variable's text; empty counts as absent, since compose passes unset variables as empty.
     pub(super) fn text(&self, name: &str) -> Option<String> {
         (self.variable)(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
     }
 
-    /// The variable as `parse` takes it, else `default`. `must` says what it must be.
+    /// The variable, parsed by `parse`, else `default`. `must` says what it must be.
     pub(super) fn parsed<T>(
         &mut self,
         name: &str,

@@ -16,7 +16,7 @@ use crate::domain::{DEFAULT_TENANT, TenantId, rfc3339};
 use crate::store::access::api_keys::{self, ListedKey};
 use crate::store::connection::address::DatabaseAddress;
 
-/// Who keeps the key of AGENTFS_ADMIN_KEY; only such keys are revoked by a new one.
+/// The manager of the key of AGENTFS_ADMIN_KEY; a new key revokes only keys of this manager.
 const DEPLOYMENT: &str = "deployment";
 
 /// A key that is to be made.
@@ -66,7 +66,7 @@ impl CreateKey {
     }
 }
 
-/// Makes a key; it is shown this once.
+/// Creates a key and prints it this once.
 pub async fn create_key(
     address: &DatabaseAddress,
     wanted: &CreateKey,

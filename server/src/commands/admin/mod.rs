@@ -64,7 +64,7 @@ enum AdminCommand {
     Requeue(requeue::Requeue),
 }
 
-/// Why a command failed.
+/// Why an admin command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
     /// The environment does not say where the database is.
@@ -100,18 +100,18 @@ pub enum AdminError {
     /// AGENTFS_ADMIN_KEY is no key.
     #[error("AGENTFS_ADMIN_KEY is not valid: {0}")]
     AdminKey(#[from] MalformedKey),
-    /// What was done cannot be said.
+    /// The result cannot be printed.
     #[error("it is done, but the result cannot be printed: {0}")]
     Print(#[from] io::Error),
 }
 
 impl AdminError {
-    /// Whether the same command may succeed later, without anybody mending something.
+    /// Whether a retry may succeed without anybody fixing something.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Store(error) if error.is_transient())
     }
 
-    /// What the process ends with.
+    /// The process' exit code.
     pub fn exit_code(&self) -> ExitCode {
         exit::after_failure(self.is_transient())
     }
@@ -155,14 +155,14 @@ async fn run_and_print(args: &AdminArgs) -> Result<(), AdminError> {
     .map_err(Into::into)
 }
 
-/// A connection to a database whose schema is for this program.
+/// Connects to a database whose schema matches this program.
 async fn open(address: &DatabaseAddress) -> Result<PgConnection, AdminError> {
     let mut connection = address.connect_unlimited().await?;
     schema::read(&mut connection).await?.fits()?;
     Ok(connection)
 }
 
-/// Fails where there is no such tenant: else a mistyped id would look like a tenant that has nothing.
+/// Fails if the tenant does not exist; else a mistyped id would look like an empty tenant.
 async fn must_exist(
     connection: &mut PgConnection,
     tenant: Option<Uuid>,

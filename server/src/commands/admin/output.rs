@@ -5,7 +5,7 @@ use std::io;
 
 use serde::Serialize;
 
-/// Whom the result is for. Its help is the option's, in a line.
+/// The output format. Its variants have no docs, so that the option's help stays one line.
 #[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
 pub(crate) enum Output {
     // For people.
@@ -16,7 +16,7 @@ pub(crate) enum Output {
 }
 
 impl Output {
-    /// Prints a result: its text is what it displays. Whoever reads only the beginning, like `head`, has what it wants.
+    /// Prints a result. A reader that stops early, like `head`, is no error.
     pub(crate) fn print(self, result: &(impl Serialize + Display)) -> io::Result<()> {
         match self.write(io::stdout().lock(), result) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -36,7 +36,7 @@ impl Output {
     }
 }
 
-/// Rows under a heading, in columns as wide as they must be. Control characters are shown escaped, so that a row is a line.
+/// Rows under a heading, in aligned columns. Control characters are escaped, so that a row stays one line.
 pub(crate) struct Table<const COLUMNS: usize> {
     rows: Vec<[String; COLUMNS]>,
 }

@@ -161,7 +161,7 @@ impl Reset {
     }
 }
 
-/// The day that quotas count now: UTC's.
+/// The current day of quotas: UTC's.
 fn today() -> Date {
     Timestamp::now().to_zoned(TimeZone::UTC).date()
 }
