@@ -8,6 +8,7 @@ pub mod group_commit;
 pub mod http;
 pub mod listen;
 pub mod maintenance;
+pub mod memory;
 pub mod recovery;
 pub mod runtime;
 pub mod settings;

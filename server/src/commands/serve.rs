@@ -19,6 +19,7 @@ use crate::http::{App, AppState, router};
 use crate::listen;
 use crate::maintenance::gauges::watch;
 use crate::maintenance::sweeper;
+use crate::memory::Memory;
 use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::replica::Replica;
@@ -39,9 +40,10 @@ pub async fn serve(
 ) -> io::Result<()> {
     let limits = settings.connections.limits;
     let app = app(settings).map_err(io::Error::other)?;
-    let watching = watch(app.pool.clone(), app.metrics.clone());
+    let pool = &app.memory.pool;
+    let watching = watch(pool.clone(), app.metrics.clone());
     let (health, open) = (app.health.clone(), app.metrics.connections());
-    let sweeper = sweeper::run(app.pool.clone(), app.health.clone());
+    let sweeper = sweeper::run(pool.clone(), app.health.clone());
     let announced = async move {
         shutdown.await;
         health.drain();
@@ -102,13 +104,15 @@ fn app(settings: Settings) -> Result<App, AppError> {
         proxies: Arc::new(connections.proxies),
         requests: limiter(Limited::Requests, limits.requests_per_minute),
         searches: limiter(Limited::Searches, limits.searches_per_minute),
-        searches_per_day: limits.searches_per_day,
         health: Health::watch(&database.address),
-        pool,
-        query_embeddings,
-        reads,
-        replica,
-        writes,
+        memory: Memory {
+            pool,
+            reads,
+            replica,
+            writes,
+            query_embeddings,
+            searches_per_day: limits.searches_per_day,
+        },
         metrics,
         serves_metrics,
         metrics_token,

@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod memory;
+pub mod page_size;
 pub mod search;
 
 use jiff::Timestamp;

@@ -36,12 +36,6 @@ pub struct Submission {
     pub atomic: bool,
 }
 
-impl From<Change> for Submission {
-    fn from(change: Change) -> Self {
-        Self { changes: vec![change], atomic: false }
-    }
-}
-
 /// The outcome of a change, with the entry that a read has found.
 #[derive(Debug, Clone)]
 pub struct Done {

@@ -13,13 +13,10 @@ use uuid::Uuid;
 use crate::access::authenticator::AuthError;
 use crate::domain::access::new_api_key::InvalidNewApiKey;
 use crate::domain::access::tenant_name::InvalidTenantName;
-use crate::domain::memory::agent_id::InvalidAgentId;
-use crate::domain::memory::glob::InvalidGlob;
 use crate::domain::memory::idempotency::InvalidIdempotencyKey;
 use crate::domain::memory::path::InvalidPath;
-use crate::domain::memory::tags::InvalidTags;
-use crate::domain::memory::value::InvalidValue;
 use crate::group_commit::BatchError;
+use crate::memory::{MemoryError, Quota};
 use crate::store::StoreError;
 use crate::store::schema::SchemaMismatch;
 
@@ -84,22 +81,7 @@ impl ApiError {
         Self { retry_after_seconds: Some(seconds), ..self }
     }
 
-    /// The entry is not what a write expected.
-    pub fn conflict(current: Option<Uuid>) -> Self {
-        let message = match current {
-            Some(id) => format!(
-                "the entry's latest version is {id}, not the one of if_version; nothing was written"
-            ),
-            None => {
-                "the entry does not exist, and if_version expects a version; nothing was written"
-                    .to_owned()
-            }
-        };
-        let conflict = Some(Conflict { current_version_id: current });
-        Self { conflict, ..Self::new(Code::VersionConflict, message) }
-    }
-
-    /// Names the operation of a batch that failed.
+    /// The same, said of one operation of several.
     #[must_use]
     pub fn of_operation(self, index: usize) -> Self {
         let message = format!("operations[{index}]: {}", self.message).into();
@@ -171,43 +153,64 @@ impl IntoResponse for ApiError {
     }
 }
 
-impl From<InvalidPath> for ApiError {
-    fn from(error: InvalidPath) -> Self {
+impl From<MemoryError> for ApiError {
+    fn from(error: MemoryError) -> Self {
         let code = match error {
-            InvalidPath::Reserved(_) => Code::ReservedPath,
-            _ => Code::InvalidPath,
+            MemoryError::Path(InvalidPath::Reserved(_)) => Code::ReservedPath,
+            MemoryError::Path(_) => Code::InvalidPath,
+            MemoryError::Glob(_) => Code::InvalidGlob,
+            MemoryError::AgentId(_)
+            | MemoryError::Value(_)
+            | MemoryError::Tags(_)
+            | MemoryError::TagsAny(_)
+            | MemoryError::Limit(_)
+            | MemoryError::Importance(_)
+            | MemoryError::TtlSeconds(_)
+            | MemoryError::Query(_)
+            | MemoryError::Cursor
+            | MemoryError::AsOf(_)
+            | MemoryError::AsOfInFuture { .. }
+            | MemoryError::AsOfInBatch
+            | MemoryError::Operations(_) => Code::ValidationError,
+            MemoryError::BatchTooLarge => Code::AnswerTooLarge,
+            MemoryError::KeyReused => Code::IdempotencyKeyMismatch,
+            MemoryError::EmbeddingsNotConfigured => Code::EmbeddingsNotConfigured,
+            MemoryError::Conflict { current } => {
+                let conflict = Some(Conflict { current_version_id: current });
+                return Self { conflict, ..Self::new(Code::VersionConflict, error.to_string()) };
+            }
+            MemoryError::QuotaUsedUp(quota) => {
+                let code = match quota {
+                    Quota::Writes => Code::QuotaWritesPerDay,
+                    Quota::Searches => Code::QuotaSearches,
+                    Quota::EmbedTokens => Code::QuotaEmbedTokensPerDay,
+                };
+                return Self::new(code, error.to_string()).retry_after(seconds_until_midnight());
+            }
+            MemoryError::NotSearchedByMeaning { after, .. } => {
+                let seconds = u32::try_from(after.as_secs().max(1)).unwrap_or(u32::MAX);
+                return Self::new(Code::Unavailable, error.to_string()).retry_after(seconds);
+            }
+            MemoryError::Operation { index, error } => {
+                return Self::from(*error).of_operation(index);
+            }
+            MemoryError::GroupCommit(error) => return error.into(),
+            MemoryError::Store(error) => return Self::from(&*error),
+            MemoryError::Mismatched => return Self::internal(),
         };
         Self::new(code, error.to_string())
     }
 }
 
-impl From<InvalidGlob> for ApiError {
-    fn from(error: InvalidGlob) -> Self {
-        Self::new(Code::InvalidGlob, error.to_string())
-    }
+/// Days begin at midnight UTC, and quotas with them.
+fn seconds_until_midnight() -> u32 {
+    let now = jiff::Timestamp::now().as_second();
+    u32::try_from(86_400 - now.rem_euclid(86_400)).unwrap_or(86_400)
 }
 
 impl From<InvalidIdempotencyKey> for ApiError {
     fn from(error: InvalidIdempotencyKey) -> Self {
         Self::new(Code::InvalidIdempotencyKey, error.to_string())
-    }
-}
-
-impl From<InvalidAgentId> for ApiError {
-    fn from(error: InvalidAgentId) -> Self {
-        Self::new(Code::ValidationError, error.to_string())
-    }
-}
-
-impl From<InvalidTags> for ApiError {
-    fn from(error: InvalidTags) -> Self {
-        Self::new(Code::ValidationError, error.to_string())
-    }
-}
-
-impl From<InvalidValue> for ApiError {
-    fn from(error: InvalidValue) -> Self {
-        Self::new(Code::ValidationError, error.to_string())
     }
 }
 

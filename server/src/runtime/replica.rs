@@ -1,5 +1,4 @@
-//! Routes reads to a replica of the database while it is fresh enough, and to the primary otherwise or when
-//! it fails.
+//! Watches a replica of the database: whether it is fresh enough to be read.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,13 +7,12 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::PgPool;
 use uuid::Uuid;
 
-use crate::domain::{EntryKey, TenantId};
+use crate::domain::TenantId;
 use crate::group_commit::queue::Queue;
 use crate::group_commit::reads::Reader;
 use crate::runtime::metrics::Metrics;
 use crate::store::StoreError;
 use crate::store::connection::replica::{Position, has_version, position, replayed};
-use crate::store::entries::get::Entry;
 
 /// Time between two checks of the replica's lag.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -45,7 +43,7 @@ impl Replica {
 
     /// The replica, if a read of `tenant` may go there and it has the version `min_version` (if given); `None` is the
     /// primary.
-    async fn for_reading(&self, tenant: TenantId, min_version: Option<Uuid>) -> Option<&Self> {
+    pub async fn for_reading(&self, tenant: TenantId, min_version: Option<Uuid>) -> Option<&Self> {
         if !self.is_fresh() {
             return None;
         }
@@ -54,40 +52,20 @@ impl Replica {
         has_version(&self.pool, tenant, version).await.unwrap_or(false).then_some(self)
     }
 
+    /// Its connections.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Where gets from it go.
+    pub fn gets(&self) -> &Queue<Reader> {
+        &self.gets
+    }
+
     fn is_fresh(&self) -> bool {
         let until = *self.fresh_until.lock().unwrap_or_else(PoisonError::into_inner);
         until.is_some_and(|until| Instant::now() <= until)
     }
-}
-
-/// Gets an entry from the replica; `None` if the primary must be asked.
-pub async fn get(
-    replica: Option<&Replica>,
-    key: &EntryKey,
-    min_version: Option<Uuid>,
-) -> Option<Option<Entry>> {
-    let replica = replica?.for_reading(key.tenant, min_version).await?;
-    replica.gets.submit(key.clone()).await.ok()
-}
-
-/// Reads from the replica if possible, and from `primary` otherwise or when the replica fails.
-pub async fn read<T, F: Future<Output = Result<T, StoreError>>>(
-    replica: Option<&Replica>,
-    primary: &PgPool,
-    tenant: TenantId,
-    min_version: Option<Uuid>,
-    read: impl Fn(PgPool) -> F,
-) -> Result<T, StoreError> {
-    if let Some(replica) = replica
-        && let Some(replica) = replica.for_reading(tenant, min_version).await
-    {
-        match read(replica.pool.clone()).await {
-            Ok(found) => return Ok(found),
-            // A replica may cancel a statement that stands in the way of what it replays.
-            Err(error) => tracing::debug!("the replica failed, the primary is asked: {error}"),
-        }
-    }
-    read(primary.clone()).await
 }
 
 /// Checks the replica's lag.

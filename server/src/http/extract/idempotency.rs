@@ -4,8 +4,7 @@ use axum::extract::FromRequestParts;
 use axum::http::HeaderName;
 use axum::http::request::Parts;
 
-use crate::domain::memory::change::Change;
-use crate::domain::memory::idempotency::{Idempotency, IdempotencyKey, InvalidIdempotencyKey};
+use crate::domain::memory::idempotency::{IdempotencyKey, InvalidIdempotencyKey};
 use crate::http::error::ApiError;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -13,14 +12,6 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The request's idempotency key, if it has one.
 #[derive(Debug, Clone)]
 pub struct IdempotencyHeader(pub Option<IdempotencyKey>);
-
-impl IdempotencyHeader {
-    /// Adds the idempotency key to `change`.
-    pub fn once(self, change: Change) -> Change {
-        let idempotency = self.0.map(|key| Idempotency::of(&change, key));
-        Change { idempotency, ..change }
-    }
-}
 
 impl<S: Send + Sync> FromRequestParts<S> for IdempotencyHeader {
     type Rejection = ApiError;

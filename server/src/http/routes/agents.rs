@@ -5,13 +5,11 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::page;
-use crate::domain::memory::agent_id::AgentId;
 use crate::http::App;
 use crate::http::error::ApiError;
 use crate::http::extract::{Json, MemoryReader};
 use crate::http::openapi::Refusals;
-use crate::store::entries::agents;
+use crate::memory::agents::AgentsRequest;
 
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[schema(as = AgentsRequest)]
@@ -49,20 +47,14 @@ pub(crate) async fn agents(
     request: Option<Json<Request>>,
 ) -> Result<Answer<Response>, ApiError> {
     let Json(request) = request.unwrap_or_else(|| Json(Request::default()));
-    let limit = page::NAMES.limit(request.limit)?;
-    let after = request
-        .cursor
-        .as_deref()
-        .map(|cursor| page::place(cursor, |place| AgentId::parse(place).ok()))
-        .transpose()?;
-    let after = after.as_ref().map(AgentId::as_str);
-    let page = agents::page(&app.pool, tenant, after, limit).await?;
+    let Request { limit, cursor } = request;
+    let page = app.memory.agents(tenant, AgentsRequest { limit, cursor }).await?;
     Ok(Answer(Response {
         agents: page
             .agents
             .into_iter()
             .map(|agent| Agent { id: agent.id, memory_count: agent.entries })
             .collect(),
-        next_cursor: page.rest.as_deref().map(page::cursor),
+        next_cursor: page.next_cursor,
     }))
 }

@@ -2,32 +2,22 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{Array, ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::write::refusal;
 use super::{delete, get, put};
-use crate::domain::access::scope::Scope;
-use crate::domain::memory::change::{Action, Change, Outcome};
+use crate::domain::TenantId;
 use crate::domain::memory::idempotency::IdempotencyKey;
-use crate::domain::{EntryKey, TenantId};
-use crate::group_commit::BatchError;
-use crate::group_commit::writes::{Done, Submission};
 use crate::http::App;
 use crate::http::error::{ApiError, Code};
 use crate::http::extract::{Bearer, IdempotencyHeader, Json, object};
 use crate::http::openapi::WriteRefusals;
 use crate::http::response::raw_json;
-use crate::store::entries::get::{MAX_BYTES, SnapshotEntry, snapshot};
-
-/// Most operations of a batch.
-const MAX_OPERATIONS: usize = 100;
-/// Gets that are asked for at once; their values are in memory together.
-const STRIDE: usize = 8;
+use crate::memory::batch::{Answer as Done, Answered, MAX_OPERATIONS, Operation};
+use crate::memory::{MAX_BYTES, MemoryError};
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = BatchRequest)]
@@ -55,18 +45,12 @@ struct Kind {
     idempotency_key: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Op {
     Get,
     Put,
     Delete,
-}
-
-#[derive(Debug)]
-struct Operation {
-    op: Op,
-    change: Change,
 }
 
 /// Several gets, puts and deletes in one request
@@ -85,33 +69,20 @@ pub(crate) async fn batch(
         ));
     }
     let operations = operations(&bearer, &request)?;
-    let ops: Vec<(Op, EntryKey)> =
-        operations.iter().map(|o| (o.op, o.change.key.clone())).collect();
-    let changes = operations.into_iter().map(|operation| operation.change);
-    let done = match (request.atomic, ops.iter().all(|(op, _)| *op == Op::Get)) {
-        (false, _) => one_by_one(&app, &ops, changes.collect()).await,
-        (true, true) => at_one_moment(&app, &ops).await?,
-        (true, false) => all_or_none(&app, changes.collect()).await?,
-    };
-    Ok(raw_json::answer(answer(&ops, done)))
+    let answered = app.memory.batch(operations, request.atomic).await?;
+    Ok(raw_json::answer(answers(answered)))
 }
 
 /// The operations, all checked before any is done.
 fn operations(bearer: &Bearer, request: &Request) -> Result<Vec<Operation>, ApiError> {
     let count = request.operations.len();
     if !(1..=MAX_OPERATIONS).contains(&count) {
-        let sentence =
-            format!("operations has {count} items; it must have between 1 and {MAX_OPERATIONS}");
-        return Err(ApiError::new(Code::ValidationError, sentence));
+        return Err(MemoryError::Operations(count).into());
     }
     let tenant = bearer.0.tenant;
     let operations = request.operations.iter().enumerate().map(|(index, raw)| {
         operation(tenant, raw)
-            .and_then(|operation| {
-                let scope =
-                    if operation.op == Op::Get { Scope::MemoryRead } else { Scope::MemoryWrite };
-                bearer.with(scope).map(|_| operation)
-            })
+            .and_then(|operation| bearer.with(operation.scope()).map(|_| operation))
             .map_err(|error| error.of_operation(index))
     });
     operations.collect()
@@ -119,14 +90,13 @@ fn operations(bearer: &Bearer, request: &Request) -> Result<Vec<Operation>, ApiE
 
 fn operation(tenant: TenantId, raw: &RawValue) -> Result<Operation, ApiError> {
     let Kind { op, idempotency_key } = parse(raw)?;
-    let change = match op {
-        Op::Get => Change::new(parse::<get::Request>(raw)?.key_of_now(tenant)?, Action::Read),
-        Op::Put => parse::<put::Request>(raw)?.change(tenant)?,
-        Op::Delete => parse::<delete::Request>(raw)?.change(tenant)?,
+    let operation = match op {
+        Op::Get => return Ok(Operation::get(tenant, &parse::<get::Request>(raw)?.into())?),
+        Op::Put => Operation::put(tenant, parse::<put::Request>(raw)?.into())?,
+        Op::Delete => Operation::delete(tenant, parse::<delete::Request>(raw)?.into())?,
     };
-    let key = idempotency_key.filter(|_| op != Op::Get);
-    let key = key.map(|key| IdempotencyKey::parse(&key)).transpose()?;
-    Ok(Operation { op, change: IdempotencyHeader(key).once(change) })
+    let key = idempotency_key.map(|key| IdempotencyKey::parse(&key)).transpose()?;
+    Ok(operation.once(key))
 }
 
 fn parse<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, ApiError> {
@@ -162,90 +132,16 @@ fn operation_of<R: PartialSchema>(op: &str) -> RefOr<Schema> {
     schema
 }
 
-/// Each for itself, in order: gets that follow each other together, and so changes.
-async fn one_by_one(
-    app: &App,
-    ops: &[(Op, EntryKey)],
-    mut changes: Vec<Change>,
-) -> Vec<Result<Done, ApiError>> {
-    let mut done = Vec::with_capacity(ops.len());
-    let mut bytes = 0;
-    for run in ops.chunk_by(|(a, _), (b, _)| (*a == Op::Get) == (*b == Op::Get)) {
-        let own: Vec<Change> = changes.drain(..run.len()).collect();
-        if run[0].0 == Op::Get {
-            for stride in run.chunks(STRIDE) {
-                done.extend(reads(app, stride, &mut bytes).await);
-            }
-        } else {
-            let written = app.writes.submit(Submission { changes: own, atomic: false }).await;
-            let failed = |error: BatchError| vec![Err(error); run.len()];
-            done.extend(
-                written.unwrap_or_else(failed).into_iter().map(|one| one.map_err(Into::into)),
-            );
-        }
-    }
-    done
-}
-
-async fn reads(
-    app: &App,
-    stride: &[(Op, EntryKey)],
-    bytes: &mut usize,
-) -> Vec<Result<Done, ApiError>> {
-    if *bytes > MAX_BYTES {
-        return stride.iter().map(|_| Err(too_large())).collect();
-    }
-    let entries = join_all(stride.iter().map(|(_, key)| app.reads.submit(key.clone()))).await;
-    let entries = entries.into_iter().map(|entry| {
-        let entry = entry?;
-        *bytes += entry.as_ref().map_or(0, |entry| entry.value.len());
-        Ok(Done { outcome: Outcome::Read(entry.as_ref().map(|e| e.version_id)), entry })
-    });
-    entries.collect()
-}
-
-/// Gets alone: one statement sees one moment.
-async fn at_one_moment(
-    app: &App,
-    ops: &[(Op, EntryKey)],
-) -> Result<Vec<Result<Done, ApiError>>, ApiError> {
-    let keys: Vec<&EntryKey> = ops.iter().map(|(_, key)| key).collect();
-    let found = snapshot(&app.pool, &keys).await?.into_iter();
-    let done = |found: SnapshotEntry| Done {
-        outcome: Outcome::Read(found.version_id),
-        entry: found.entry,
-    };
-    Ok(found.map(|found| Ok(done(found))).collect())
-}
-
-/// Everything in one transaction, or nothing.
-async fn all_or_none(
-    app: &App,
-    changes: Vec<Change>,
-) -> Result<Vec<Result<Done, ApiError>>, ApiError> {
-    let done = app.writes.submit(Submission { changes, atomic: true }).await?;
-    let done = done.into_iter().collect::<Result<Vec<Done>, BatchError>>()?;
-    let reason = done
-        .iter()
-        .enumerate()
-        .find(|(_, done)| done.outcome.is_refusal() && done.outcome != Outcome::Undone);
-    if let Some((index, Done { outcome, .. })) = reason {
-        let refusal = refusal(*outcome).unwrap_or_else(ApiError::internal);
-        return Err(refusal.of_operation(index));
-    }
-    Ok(done.into_iter().map(Ok).collect())
-}
-
 /// The answers of the operations' own routes, one after the other.
-fn answer(ops: &[(Op, EntryKey)], done: Vec<Result<Done, ApiError>>) -> Vec<u8> {
+fn answers(answered: Vec<Answered>) -> Vec<u8> {
     let mut body = br#"{"results":["#.to_vec();
-    for (index, ((op, key), done)) in ops.iter().zip(done).enumerate() {
+    for (index, answered) in answered.into_iter().enumerate() {
         if index > 0 {
             body.push(b',');
         }
-        match done.and_then(|done| one(*op, key, &done)) {
+        match answered.map_err(ApiError::from).and_then(answer) {
             Ok(json) if body.len() + json.len() <= MAX_BYTES + MAX_BYTES / 4 => body.extend(json),
-            Ok(_) => body.extend(too_large().json(None)),
+            Ok(_) => body.extend(ApiError::from(MemoryError::BatchTooLarge).json(None)),
             Err(error) => body.extend(error.json(None)),
         }
     }
@@ -253,26 +149,14 @@ fn answer(ops: &[(Op, EntryKey)], done: Vec<Result<Done, ApiError>>) -> Vec<u8> 
     body
 }
 
-fn one(op: Op, key: &EntryKey, done: &Done) -> Result<Vec<u8>, ApiError> {
-    if let Some(refusal) = refusal(done.outcome) {
-        return Err(refusal);
-    }
-    match (op, done) {
-        (Op::Get, Done { outcome: Outcome::Read(Some(_)), entry: None }) => Err(too_large()),
-        (Op::Get, Done { entry, .. }) => get::answer(&key.path, entry.as_ref()),
-        (Op::Put, done) => json(&put::Response::of(done.outcome)?),
-        (Op::Delete, done) => json(&delete::Response::of(done.outcome)?),
+fn answer(done: Done) -> Result<Vec<u8>, ApiError> {
+    match done {
+        Done::Got(found) => get::answer(&found),
+        Done::Put(version) => json(&put::Response::from(version)),
+        Done::Deleted(tombstone) => json(&delete::Response::from(tombstone)),
     }
 }
 
 fn json(answer: &impl Serialize) -> Result<Vec<u8>, ApiError> {
     serde_json::to_vec(answer).map_err(|_| ApiError::internal())
-}
-
-fn too_large() -> ApiError {
-    let sentence = format!(
-        "the values of this batch are more than {} MiB; get the rest by another request",
-        MAX_BYTES >> 20
-    );
-    ApiError::new(Code::AnswerTooLarge, sentence)
 }

@@ -53,7 +53,7 @@ pub(crate) async fn create_key(
     let tenant = by.tenant(tenant_id)?;
     let new_key = NewApiKey::new(&label, scopes.as_deref(), expires_in_seconds, Timestamp::now())?;
     let key = ApiKey::generate();
-    if !api_keys::insert(&app.pool, &key, tenant, &new_key).await? {
+    if !api_keys::insert(&app.memory.pool, &key, tenant, &new_key).await? {
         return Err(ApiError::new(Code::TenantNotFound, "tenant_id names no tenant"));
     }
     Ok(Answer(Response {

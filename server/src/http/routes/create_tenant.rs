@@ -37,6 +37,6 @@ pub(crate) async fn create_tenant(
 ) -> Result<Answer<Response>, ApiError> {
     by.of_all()?;
     let name = TenantName::parse(&request.name)?;
-    let tenant = tenants::insert(&app.pool, &name).await?;
+    let tenant = tenants::insert(&app.memory.pool, &name).await?;
     Ok(Answer(Response { ok: true, tenant_id: tenant.0 }))
 }

@@ -6,14 +6,15 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::entry::entry_key;
-use super::write::{if_version, write};
-use crate::domain::memory::change::{Action, Change, Expected, Outcome};
-use crate::domain::{TenantId, rfc3339};
+use super::if_version::if_version;
+use crate::domain::memory::change::Expected;
+use crate::domain::rfc3339;
 use crate::http::App;
 use crate::http::error::ApiError;
 use crate::http::extract::{IdempotencyHeader, Json, MemoryWriter};
 use crate::http::openapi::WriteRefusals;
+use crate::memory::NewVersion;
+use crate::memory::delete::DeleteRequest;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = DeleteRequest)]
@@ -50,33 +51,26 @@ pub(crate) struct Response {
 pub(crate) async fn delete(
     State(app): State<App>,
     MemoryWriter(tenant): MemoryWriter,
-    repeatable: IdempotencyHeader,
+    IdempotencyHeader(key): IdempotencyHeader,
     Json(request): Json<Request>,
 ) -> Result<Answer<Response>, ApiError> {
-    let change = repeatable.once(request.change(tenant)?);
-    Response::of(write(&app, change).await?).map(Answer)
+    let tombstone = app.memory.delete(tenant, request.into(), key).await?;
+    Ok(Answer(tombstone.into()))
 }
 
-impl Request {
-    /// What is asked for, checked.
-    pub(crate) fn change(self, tenant: TenantId) -> Result<Change, ApiError> {
-        let key = entry_key(tenant, &self.agent_id, &self.path)?;
-        Ok(Change { expected: self.if_version, ..Change::new(key, Action::Delete) })
+impl From<Request> for DeleteRequest {
+    fn from(Request { agent_id, path, if_version }: Request) -> Self {
+        Self { agent_id, path, if_version }
     }
 }
 
-impl Response {
-    pub(crate) fn of(outcome: Outcome) -> Result<Self, ApiError> {
-        let written = match outcome {
-            Outcome::Written { version_id, created_at } => Some((version_id, created_at)),
-            Outcome::NothingToDelete => None,
-            _ => return Err(ApiError::internal()),
-        };
-        Ok(Self {
+impl From<Option<NewVersion>> for Response {
+    fn from(tombstone: Option<NewVersion>) -> Self {
+        Self {
             ok: true,
-            deleted: written.is_some(),
-            version_id: written.map(|(id, _)| id),
-            created_at: written.map(|(_, at)| rfc3339(at)),
-        })
+            deleted: tombstone.is_some(),
+            version_id: tombstone.map(|version| version.id),
+            created_at: tombstone.map(|version| rfc3339(version.created_at)),
+        }
     }
 }

@@ -6,21 +6,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::as_of::past_moment;
-use super::page;
-use crate::domain::memory::agent_id::AgentId;
-use crate::domain::memory::path::EntryPath;
 use crate::domain::rfc3339;
 use crate::http::App;
 use crate::http::error::ApiError;
 use crate::http::extract::{Json, MemoryReader};
 use crate::http::openapi::Refusals;
 use crate::http::response::raw_json;
-use crate::store::entries::dump::page as read;
-use crate::store::entries::scan::Range;
+use crate::memory::dump::DumpRequest;
 use crate::store::entries::versions::Version;
-
-const SIZE: page::Size = page::Size { default: 200, max: 500 };
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = DumpRequest)]
@@ -95,21 +88,16 @@ pub(crate) async fn dump(
     MemoryReader(tenant): MemoryReader,
     Json(request): Json<Request>,
 ) -> Result<Response, ApiError> {
-    let agent = AgentId::parse(&request.agent_id)?;
-    let limit = SIZE.limit(request.limit)?;
-    let after = request
-        .cursor
-        .as_deref()
-        .map(|cursor| page::place(cursor, |place| EntryPath::parse(place).ok()))
-        .transpose()?;
-    let as_of = past_moment(&app, request.as_of.as_deref()).await?;
-    let range = Range { tenant, agent: &agent, prefix: "", as_of };
-    let after = after.as_ref().map(EntryPath::as_str);
-    let page = read(&app.pool, &range, after, limit, page::MAX_BYTES).await?;
-    let rest =
-        Rest { count: page.versions.len(), next_cursor: page.rest.as_deref().map(page::cursor) };
-    let items = page.versions.iter().map(|v| (v.value.as_deref().unwrap_or("null"), fields(v)));
+    let page = app.memory.dump(tenant, request.into()).await?;
+    let rest = Rest { count: page.entries.len(), next_cursor: page.next_cursor };
+    let items = page.entries.iter().map(|v| (v.value.as_deref().unwrap_or("null"), fields(v)));
     Ok(raw_json::answer(raw_json::list("entries", items, &rest)?))
+}
+
+impl From<Request> for DumpRequest {
+    fn from(Request { agent_id, limit, cursor, as_of }: Request) -> Self {
+        Self { agent_id, limit, cursor, as_of }
+    }
 }
 
 fn fields(version: &Version) -> Fields<'_> {

@@ -6,17 +6,15 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::as_of::past_moment;
-use super::entry::entry_key;
 use crate::domain::memory::path::EntryPath;
-use crate::domain::{EntryKey, TenantId, rfc3339};
+use crate::domain::rfc3339;
 use crate::http::App;
-use crate::http::error::{ApiError, Code};
+use crate::http::error::ApiError;
 use crate::http::extract::{Json, MemoryReader};
 use crate::http::openapi::Refusals;
 use crate::http::response::raw_json;
-use crate::runtime::replica;
-use crate::store::entries::get::{Entry, entry_as_of};
+use crate::memory::get::{GetAnswer, GetRequest};
+use crate::store::entries::get::Entry;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = GetRequest)]
@@ -63,37 +61,19 @@ pub(crate) async fn get(
     MemoryReader(tenant): MemoryReader,
     Json(request): Json<Request>,
 ) -> Result<Response, ApiError> {
-    let key = request.key(tenant)?;
-    let path = key.path.clone();
-    let entry = match past_moment(&app, request.as_of.as_deref()).await? {
-        None => match replica::get(app.replica.as_ref(), &key, request.min_version).await {
-            Some(entry) => entry,
-            None => app.reads.submit(key).await?,
-        },
-        Some(as_of) => entry_as_of(&app.pool, &key, as_of).await?,
-    };
-    Ok(raw_json::answer(answer(&path, entry.as_ref())?))
+    let found = app.memory.get(tenant, request.into()).await?;
+    Ok(raw_json::answer(answer(&found)?))
 }
 
-impl Request {
-    /// The entry that is asked for, by one who can only be shown what is there now.
-    pub(crate) fn key_of_now(&self, tenant: TenantId) -> Result<EntryKey, ApiError> {
-        if self.as_of.is_some() {
-            let sentence = "a batch reads what is there now; give as_of to /v1/get";
-            return Err(ApiError::new(Code::ValidationError, sentence));
-        }
-        self.key(tenant)
-    }
-
-    /// The entry that is asked for, checked.
-    fn key(&self, tenant: TenantId) -> Result<EntryKey, ApiError> {
-        entry_key(tenant, &self.agent_id, &self.path)
+impl From<Request> for GetRequest {
+    fn from(Request { agent_id, path, as_of, min_version }: Request) -> Self {
+        Self { agent_id, path, as_of, min_version }
     }
 }
 
 /// The answer as JSON.
-pub(crate) fn answer(path: &EntryPath, entry: Option<&Entry>) -> Result<Vec<u8>, ApiError> {
-    entry.map_or_else(|| Ok(br#"{"found":false}"#.to_vec()), |entry| found(path, entry))
+pub(crate) fn answer(GetAnswer { path, entry }: &GetAnswer) -> Result<Vec<u8>, ApiError> {
+    entry.as_ref().map_or_else(|| Ok(br#"{"found":false}"#.to_vec()), |entry| found(path, entry))
 }
 
 #[derive(Serialize)]

@@ -3,20 +3,14 @@
 use axum::Json as Answer;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use sqlx::postgres::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::as_of::past_moment;
-use super::page;
-use crate::domain::memory::agent_id::AgentId;
-use crate::domain::memory::glob::Glob;
 use crate::http::App;
 use crate::http::error::ApiError;
 use crate::http::extract::{Json, MemoryReader};
 use crate::http::openapi::Refusals;
-use crate::runtime::replica;
-use crate::store::entries::scan::Range;
+use crate::memory::glob::{GlobPage, GlobRequest};
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = GlobRequest)]
@@ -58,25 +52,13 @@ pub(crate) async fn glob(
     MemoryReader(tenant): MemoryReader,
     Json(request): Json<Request>,
 ) -> Result<Answer<Response>, ApiError> {
-    let agent = AgentId::parse(&request.agent_id)?;
-    let glob = Glob::parse(&request.pattern)?;
-    let limit = page::NAMES.limit(request.limit)?;
-    let read = |place: &str| {
-        let ours = place.starts_with(glob.literal()) && !place.contains('\0');
-        ours.then(|| place.to_owned())
-    };
-    let after = request.cursor.as_deref().map(|cursor| page::place(cursor, read)).transpose()?;
-    let as_of = past_moment(&app, request.as_of.as_deref()).await?;
-    let range = Range { tenant, agent: &agent, prefix: glob.literal(), as_of };
-    let (range, after, glob) = (&range, after.as_deref(), &glob);
-    let read = |pool: PgPool| async move {
-        range.find(&pool, after, limit, |path| glob.matches(path)).await
-    };
-    // The past is asked of the primary, whose clock dates the versions.
-    let replica = app.replica.as_ref().filter(|_| as_of.is_none());
-    let found = replica::read(replica, &app.pool, tenant, request.min_version, read).await?;
-    Ok(Answer(Response {
-        paths: found.shown.into_iter().map(|(path, _)| path).collect(),
-        next_cursor: found.rest.as_deref().map(page::cursor),
-    }))
+    let GlobPage { paths, next_cursor } = app.memory.glob(tenant, request.into()).await?;
+    Ok(Answer(Response { paths, next_cursor }))
+}
+
+impl From<Request> for GlobRequest {
+    fn from(request: Request) -> Self {
+        let Request { agent_id, pattern, limit, cursor, as_of, min_version } = request;
+        Self { agent_id, pattern, limit, cursor, as_of, min_version }
+    }
 }

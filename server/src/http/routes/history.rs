@@ -6,17 +6,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::entry::entry_key;
-use super::page;
 use crate::domain::rfc3339;
 use crate::http::App;
 use crate::http::error::ApiError;
 use crate::http::extract::{Json, MemoryReader};
 use crate::http::openapi::Refusals;
 use crate::http::response::raw_json;
-use crate::store::entries::versions::{self, Version};
-
-const SIZE: page::Size = page::Size { default: 20, max: 100 };
+use crate::memory::history::HistoryRequest;
+use crate::store::entries::versions::Version;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = HistoryRequest)]
@@ -86,22 +83,16 @@ pub(crate) async fn history(
     MemoryReader(tenant): MemoryReader,
     Json(request): Json<Request>,
 ) -> Result<Response, ApiError> {
-    let key = entry_key(tenant, &request.agent_id, &request.path)?;
-    let limit = SIZE.limit(request.limit)?;
-    let before = request
-        .cursor
-        .as_deref()
-        .map(|cursor| page::place(cursor, |place| place.parse().ok().filter(|n: &i64| *n > 0)))
-        .transpose()?;
-    // One version more than fits tells whether there is more.
-    let mut ids = versions::history(&app.pool, &key, before, limit + 1).await?;
-    let more = ids.len() > limit;
-    ids.truncate(limit);
-    let read = versions::read(&app.pool, tenant, &ids, page::MAX_BYTES).await?;
-    let last = read.versions.last().filter(|_| more || read.cut);
-    let rest = Rest { next_cursor: last.map(|last| page::cursor(&last.number.to_string())) };
-    let items = read.versions.iter().map(|version| (value(version), fields(version)));
+    let page = app.memory.history(tenant, request.into()).await?;
+    let rest = Rest { next_cursor: page.next_cursor };
+    let items = page.versions.iter().map(|version| (value(version), fields(version)));
     Ok(raw_json::answer(raw_json::list("versions", items, &rest)?))
+}
+
+impl From<Request> for HistoryRequest {
+    fn from(Request { agent_id, path, limit, cursor }: Request) -> Self {
+        Self { agent_id, path, limit, cursor }
+    }
 }
 
 fn value(version: &Version) -> &str {

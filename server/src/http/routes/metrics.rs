@@ -9,6 +9,7 @@ use prometheus::TEXT_FORMAT;
 use crate::http::App;
 use crate::http::error::{ApiError, Code};
 use crate::http::extract::{bearer, refuse, token_matches};
+use crate::memory::Load;
 use crate::runtime::metrics::Metrics;
 
 /// One who may see the metrics.
@@ -27,9 +28,10 @@ impl FromRequestParts<App> for Scraper {
 }
 
 pub(crate) async fn metrics(_: Scraper, State(app): State<App>) -> Result<Response, ApiError> {
-    app.metrics.pool(app.pool.size(), app.pool.num_idle());
-    for (queue, backlog) in [("reads", app.reads.backlog()), ("writes", app.writes.backlog())] {
-        app.metrics.queue(queue, backlog.requests, backlog.oldest);
+    let Load { connections, idle, queues } = app.memory.load();
+    app.metrics.pool(connections, idle);
+    for (name, backlog) in queues {
+        app.metrics.queue(name, backlog.requests, backlog.oldest);
     }
     rendered(&app.metrics)
 }

@@ -1,22 +1,18 @@
 //! The routes, a file each, and what several of them share.
 
 pub(super) mod agents;
-pub(super) mod as_of;
 pub(super) mod batch;
 pub(super) mod create_key;
 pub(super) mod create_tenant;
 pub(super) mod delete;
 pub(super) mod dump;
-pub(super) mod entry;
 pub(super) mod get;
 pub(super) mod glob;
 pub(super) mod health;
 pub(super) mod history;
+pub(super) mod if_version;
 pub(super) mod list;
 pub(super) mod metrics;
-pub(super) mod page;
 pub(super) mod put;
-pub(super) mod quota;
 pub(super) mod requeue;
 pub(super) mod search;
-pub(super) mod write;

@@ -7,17 +7,15 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::entry::entry_key;
-use super::write::{if_version, write};
-use crate::domain::memory::change::{Action, Change, Expected, NewValue, Outcome};
-use crate::domain::memory::tags::Tags;
-use crate::domain::memory::value::JsonText;
-use crate::domain::search::lexical_text::LexicalText;
-use crate::domain::{TenantId, rfc3339};
+use super::if_version::if_version;
+use crate::domain::memory::change::Expected;
+use crate::domain::rfc3339;
 use crate::http::App;
-use crate::http::error::{ApiError, Code};
+use crate::http::error::ApiError;
 use crate::http::extract::{IdempotencyHeader, Json, MemoryWriter};
 use crate::http::openapi::WriteRefusals;
+use crate::memory::NewVersion;
+use crate::memory::put::PutRequest;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = PutRequest)]
@@ -68,53 +66,31 @@ pub(crate) struct Response {
 pub(crate) async fn put(
     State(app): State<App>,
     MemoryWriter(tenant): MemoryWriter,
-    repeatable: IdempotencyHeader,
+    IdempotencyHeader(key): IdempotencyHeader,
     Json(request): Json<Request>,
 ) -> Result<Answer<Response>, ApiError> {
-    let change = repeatable.once(request.change(tenant)?);
-    Response::of(write(&app, change).await?).map(Answer)
+    let version = app.memory.put(tenant, request.into(), key).await?;
+    Ok(Answer(version.into()))
 }
 
-impl Request {
-    /// What is asked for, checked.
-    pub(crate) fn change(self, tenant: TenantId) -> Result<Change, ApiError> {
-        let key = entry_key(tenant, &self.agent_id, &self.path)?;
-        let value = JsonText::normalise(&self.value)?;
-        let new = NewValue {
-            words: self.searchable.then(|| LexicalText::of_value(&value)),
+impl From<Request> for PutRequest {
+    fn from(request: Request) -> Self {
+        let Request {
+            agent_id,
+            path,
             value,
-            tags: Tags::new(self.tags)?,
-            importance: importance(self.importance)?,
-            ttl_seconds: self.ttl_seconds.map(ttl).transpose()?,
-        };
-        Ok(Change { expected: self.if_version, ..Change::new(key, Action::Put(new)) })
+            ttl_seconds,
+            tags,
+            importance,
+            searchable,
+            if_version,
+        } = request;
+        Self { agent_id, path, value, ttl_seconds, tags, importance, searchable, if_version }
     }
 }
 
-impl Response {
-    pub(crate) fn of(outcome: Outcome) -> Result<Self, ApiError> {
-        let Outcome::Written { version_id, created_at } = outcome else {
-            return Err(ApiError::internal());
-        };
-        Ok(Self { ok: true, version_id, created_at: rfc3339(created_at) })
+impl From<NewVersion> for Response {
+    fn from(version: NewVersion) -> Self {
+        Self { ok: true, version_id: version.id, created_at: rfc3339(version.created_at) }
     }
-}
-
-fn importance(given: f32) -> Result<f32, ApiError> {
-    if (0.0..=1.0).contains(&given) {
-        Ok(given)
-    } else {
-        Err(ApiError::new(
-            Code::ValidationError,
-            format!("importance is {given}; it must be between 0 and 1"),
-        ))
-    }
-}
-
-fn ttl(seconds: i64) -> Result<i32, ApiError> {
-    i32::try_from(seconds).ok().filter(|s| *s > 0).ok_or_else(|| {
-        let sentence =
-            format!("ttl_seconds is {seconds}; it must be between 1 and {} (68 years)", i32::MAX);
-        ApiError::new(Code::ValidationError, sentence)
-    })
 }

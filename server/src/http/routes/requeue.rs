@@ -5,11 +5,12 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::page;
+use crate::domain::page_size::NAMES;
 use crate::http::App;
 use crate::http::error::{ApiError, Code};
 use crate::http::extract::AdminRequest;
 use crate::http::openapi::Refusals;
+use crate::memory::MemoryError;
 use crate::store::embeddings::jobs;
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -46,7 +47,7 @@ pub(crate) async fn requeue(
             format!("status is {given:?}; only failed jobs can be queued again: send \"failed\"");
         return Err(ApiError::new(Code::ValidationError, sentence));
     }
-    let limit = page::NAMES.limit(request.limit)? as i64;
-    let requeued = jobs::requeue_failed(&app.pool, by.bound_to(), Some(limit)).await?;
+    let limit = NAMES.limit(request.limit).map_err(MemoryError::from)? as i64;
+    let requeued = jobs::requeue_failed(&app.memory.pool, by.bound_to(), Some(limit)).await?;
     Ok(Answer(Response { ok: true, requeued }))
 }

@@ -1,0 +1,42 @@
+//! Lists the agents that have memories.
+
+use super::{Memory, MemoryError, cursor};
+use crate::domain::TenantId;
+use crate::domain::memory::agent_id::AgentId;
+use crate::domain::page_size::NAMES;
+use crate::store::entries::agents::{self, Agent};
+
+/// Which agents are to be listed, as it was given.
+#[derive(Debug)]
+pub struct AgentsRequest {
+    /// Most agents.
+    pub limit: Option<i64>,
+    /// Where the page before ended.
+    pub cursor: Option<String>,
+}
+
+/// A page of agents.
+#[derive(Debug)]
+pub struct AgentsPage {
+    /// Sorted by id.
+    pub agents: Vec<Agent>,
+    /// Where the next page begins; none on the last one.
+    pub next_cursor: Option<String>,
+}
+
+impl Memory {
+    /// Lists the agents that have memories.
+    pub async fn agents(
+        &self,
+        tenant: TenantId,
+        request: AgentsRequest,
+    ) -> Result<AgentsPage, MemoryError> {
+        let limit = NAMES.limit(request.limit)?;
+        let id = |place: &str| AgentId::parse(place).ok();
+        let after = cursor::decode(request.cursor.as_deref(), id)?;
+        let after = after.as_ref().map(AgentId::as_str);
+        let page = agents::page(&self.pool, tenant, after, limit).await?;
+        let next_cursor = page.rest.as_deref().map(cursor::encode);
+        Ok(AgentsPage { agents: page.agents, next_cursor })
+    }
+}

@@ -1,0 +1,197 @@
+//! Does several gets, puts and deletes: in order and each for itself, or all at one moment or none.
+
+use futures::future::join_all;
+
+use super::delete::DeleteRequest;
+use super::get::{GetAnswer, GetRequest};
+use super::put::PutRequest;
+use super::write::{once, refusal};
+use super::{MAX_BYTES, Memory, MemoryError, NewVersion};
+use crate::domain::access::scope::Scope;
+use crate::domain::memory::change::{Action, Change, Outcome};
+use crate::domain::memory::idempotency::IdempotencyKey;
+use crate::domain::{EntryKey, TenantId};
+use crate::group_commit::BatchError;
+use crate::group_commit::writes::{Done, Submission};
+use crate::store::entries::get::{SnapshotEntry, snapshot};
+
+/// Most operations of a batch.
+pub const MAX_OPERATIONS: usize = 100;
+/// Gets that are asked for at once; their values are in memory together.
+const STRIDE: usize = 8;
+
+/// One operation of a batch, checked.
+#[derive(Debug)]
+pub struct Operation(Change);
+
+/// What an operation is answered: what its own use case would answer.
+#[derive(Debug)]
+pub enum Answer {
+    /// Of a get.
+    Got(GetAnswer),
+    /// Of a put.
+    Put(NewVersion),
+    /// Of a delete.
+    Deleted(Option<NewVersion>),
+}
+
+/// What became of an operation.
+pub type Answered = Result<Answer, MemoryError>;
+
+/// What answers are made of besides outcomes: which operation it was, on which entry.
+#[derive(Debug, Clone)]
+struct Asked {
+    op: Op,
+    key: EntryKey,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Op {
+    Get,
+    Put,
+    Delete,
+}
+
+impl Operation {
+    /// A get; of what is there now alone.
+    pub fn get(tenant: TenantId, request: &GetRequest) -> Result<Self, MemoryError> {
+        Ok(Self(Change::new(request.key_of_now(tenant)?, Action::Read)))
+    }
+
+    /// A put.
+    pub fn put(tenant: TenantId, request: PutRequest) -> Result<Self, MemoryError> {
+        request.change(tenant).map(Self)
+    }
+
+    /// A delete.
+    pub fn delete(tenant: TenantId, request: DeleteRequest) -> Result<Self, MemoryError> {
+        request.change(tenant).map(Self)
+    }
+
+    /// The same as one that a repetition with the same key does not make again.
+    #[must_use]
+    pub fn once(self, key: Option<IdempotencyKey>) -> Self {
+        Self(once(self.0, key))
+    }
+
+    /// What a key must allow for it.
+    pub fn scope(&self) -> Scope {
+        match self.0.action {
+            Action::Read => Scope::MemoryRead,
+            Action::Put(_) | Action::Delete => Scope::MemoryWrite,
+        }
+    }
+
+    fn asked(&self) -> Asked {
+        let op = match self.0.action {
+            Action::Read => Op::Get,
+            Action::Put(_) => Op::Put,
+            Action::Delete => Op::Delete,
+        };
+        Asked { op, key: self.0.key.clone() }
+    }
+}
+
+impl Memory {
+    /// Does `operations`, and answers each of them in order. `atomic`: at one moment, or none of them.
+    pub async fn batch(
+        &self,
+        operations: Vec<Operation>,
+        atomic: bool,
+    ) -> Result<Vec<Answered>, MemoryError> {
+        let asked: Vec<Asked> = operations.iter().map(Operation::asked).collect();
+        let changes = operations.into_iter().map(|Operation(change)| change);
+        let done = match (atomic, asked.iter().all(|asked| asked.op == Op::Get)) {
+            (false, _) => self.one_by_one(&asked, changes.collect()).await,
+            (true, true) => self.at_one_moment(&asked).await?,
+            (true, false) => self.all_or_none(changes.collect()).await?,
+        };
+        let answered = asked.into_iter().zip(done);
+        Ok(answered.map(|(asked, done)| done.and_then(|done| answer(asked, done))).collect())
+    }
+
+    /// Each for itself, in order: gets that follow each other together, and so changes.
+    async fn one_by_one(
+        &self,
+        asked: &[Asked],
+        mut changes: Vec<Change>,
+    ) -> Vec<Result<Done, MemoryError>> {
+        let mut done = Vec::with_capacity(asked.len());
+        let mut bytes = 0;
+        for run in asked.chunk_by(|a, b| (a.op == Op::Get) == (b.op == Op::Get)) {
+            let own: Vec<Change> = changes.drain(..run.len()).collect();
+            if run[0].op == Op::Get {
+                for stride in run.chunks(STRIDE) {
+                    done.extend(self.gets(stride, &mut bytes).await);
+                }
+            } else {
+                let written = self.writes.submit(Submission { changes: own, atomic: false }).await;
+                let failed = |error: BatchError| vec![Err(error); run.len()];
+                let written = written.unwrap_or_else(failed).into_iter();
+                done.extend(written.map(|one| one.map_err(Into::into)));
+            }
+        }
+        done
+    }
+
+    async fn gets(&self, stride: &[Asked], bytes: &mut usize) -> Vec<Result<Done, MemoryError>> {
+        if *bytes > MAX_BYTES {
+            return stride.iter().map(|_| Err(MemoryError::BatchTooLarge)).collect();
+        }
+        let entries =
+            join_all(stride.iter().map(|asked| self.reads.submit(asked.key.clone()))).await;
+        let entries = entries.into_iter().map(|entry| {
+            let entry = entry?;
+            *bytes += entry.as_ref().map_or(0, |entry| entry.value.len());
+            Ok(Done { outcome: Outcome::Read(entry.as_ref().map(|e| e.version_id)), entry })
+        });
+        entries.collect()
+    }
+
+    /// Gets alone: one statement sees one moment.
+    async fn at_one_moment(
+        &self,
+        asked: &[Asked],
+    ) -> Result<Vec<Result<Done, MemoryError>>, MemoryError> {
+        let keys: Vec<&EntryKey> = asked.iter().map(|asked| &asked.key).collect();
+        let found = snapshot(&self.pool, &keys).await?.into_iter();
+        let done = |found: SnapshotEntry| Done {
+            outcome: Outcome::Read(found.version_id),
+            entry: found.entry,
+        };
+        Ok(found.map(|found| Ok(done(found))).collect())
+    }
+
+    /// Everything in one transaction, or nothing.
+    async fn all_or_none(
+        &self,
+        changes: Vec<Change>,
+    ) -> Result<Vec<Result<Done, MemoryError>>, MemoryError> {
+        let done = self.writes.submit(Submission { changes, atomic: true }).await?;
+        let done = done.into_iter().collect::<Result<Vec<Done>, BatchError>>()?;
+        let reason = done
+            .iter()
+            .enumerate()
+            .find(|(_, done)| done.outcome.is_refusal() && done.outcome != Outcome::Undone);
+        if let Some((index, Done { outcome, .. })) = reason {
+            let error = refusal(*outcome).unwrap_or(MemoryError::Mismatched);
+            return Err(MemoryError::Operation { index, error: Box::new(error) });
+        }
+        Ok(done.into_iter().map(Ok).collect())
+    }
+}
+
+/// What an operation is answered that was done.
+fn answer(Asked { op, key }: Asked, done: Done) -> Answered {
+    if let Some(refusal) = refusal(done.outcome) {
+        return Err(refusal);
+    }
+    match (op, done) {
+        (Op::Get, Done { outcome: Outcome::Read(Some(_)), entry: None }) => {
+            Err(MemoryError::BatchTooLarge)
+        }
+        (Op::Get, Done { entry, .. }) => Ok(Answer::Got(GetAnswer { path: key.path, entry })),
+        (Op::Put, done) => NewVersion::of_put(done.outcome).map(Answer::Put),
+        (Op::Delete, done) => NewVersion::of_delete(done.outcome).map(Answer::Deleted),
+    }
+}

@@ -1,0 +1,26 @@
+//! Cursors: where a list goes on, as a text that clients hand back as they got it.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::MemoryError;
+
+/// The cursor that says `place`.
+pub(super) fn encode(place: &str) -> String {
+    URL_SAFE_NO_PAD.encode(place)
+}
+
+/// The place that a cursor says, as `read` understands it; none is the beginning.
+pub(super) fn decode<T>(
+    cursor: Option<&str>,
+    read: impl FnOnce(&str) -> Option<T>,
+) -> Result<Option<T>, MemoryError> {
+    let Some(cursor) = cursor else { return Ok(None) };
+    URL_SAFE_NO_PAD
+        .decode(cursor)
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .and_then(|place| read(&place))
+        .map(Some)
+        .ok_or(MemoryError::Cursor)
+}

@@ -1,0 +1,54 @@
+//! Reads all entries of an agent.
+
+use super::{MAX_BYTES, Memory, MemoryError, cursor};
+use crate::domain::TenantId;
+use crate::domain::memory::agent_id::AgentId;
+use crate::domain::memory::path::EntryPath;
+use crate::domain::page_size::PageSize;
+use crate::store::entries::dump::page;
+use crate::store::entries::scan::Range;
+use crate::store::entries::versions::Version;
+
+const SIZE: PageSize = PageSize { default: 200, max: 500 };
+
+/// Whose entries are to be read, as it was given.
+#[derive(Debug)]
+pub struct DumpRequest {
+    /// The agent whose memory it is.
+    pub agent_id: String,
+    /// Most entries.
+    pub limit: Option<i64>,
+    /// Where the page before ended.
+    pub cursor: Option<String>,
+    /// The moment to look at; none is now.
+    pub as_of: Option<String>,
+}
+
+/// A page of entries.
+#[derive(Debug)]
+pub struct DumpPage {
+    /// The versions that the entries show, sorted by path. It ends early when their values are large.
+    pub entries: Vec<Version>,
+    /// Where the next page begins; none on the last one.
+    pub next_cursor: Option<String>,
+}
+
+impl Memory {
+    /// Reads the entries of an agent.
+    pub async fn dump(
+        &self,
+        tenant: TenantId,
+        request: DumpRequest,
+    ) -> Result<DumpPage, MemoryError> {
+        let agent = AgentId::parse(&request.agent_id)?;
+        let limit = SIZE.limit(request.limit)?;
+        let path = |place: &str| EntryPath::parse(place).ok();
+        let after = cursor::decode(request.cursor.as_deref(), path)?;
+        let as_of = self.past_moment(request.as_of.as_deref()).await?;
+        let range = Range { tenant, agent: &agent, prefix: "", as_of };
+        let after = after.as_ref().map(EntryPath::as_str);
+        let page = page(&self.pool, &range, after, limit, MAX_BYTES).await?;
+        let next_cursor = page.rest.as_deref().map(cursor::encode);
+        Ok(DumpPage { entries: page.versions, next_cursor })
+    }
+}

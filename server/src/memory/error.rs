@@ -1,0 +1,153 @@
+//! Why a use case has no result: sentences for whoever asked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::MAX_BYTES;
+use super::batch::MAX_OPERATIONS;
+use super::quota::Quota;
+use super::search::MAX_QUERY;
+use crate::domain::memory::agent_id::InvalidAgentId;
+use crate::domain::memory::glob::InvalidGlob;
+use crate::domain::memory::path::InvalidPath;
+use crate::domain::memory::tags::InvalidTags;
+use crate::domain::memory::value::InvalidValue;
+use crate::domain::page_size::InvalidLimit;
+use crate::domain::rfc3339;
+use crate::embedding::query_embeddings::QueryEmbeddingError;
+use crate::group_commit::BatchError;
+use crate::store::StoreError;
+
+/// Why a use case has no result. It shows what is wrong, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum MemoryError {
+    /// The agent's id is wrong.
+    #[error(transparent)]
+    AgentId(#[from] InvalidAgentId),
+    /// The path, or the prefix of paths, is wrong.
+    #[error(transparent)]
+    Path(#[from] InvalidPath),
+    /// The pattern is wrong.
+    #[error(transparent)]
+    Glob(#[from] InvalidGlob),
+    /// The value cannot be kept.
+    #[error(transparent)]
+    Value(#[from] InvalidValue),
+    /// The tags of an entry are wrong.
+    #[error(transparent)]
+    Tags(#[from] InvalidTags),
+    /// The tags of a search are wrong.
+    #[error("tags_any: {0}")]
+    TagsAny(#[source] InvalidTags),
+    /// The limit of a page is wrong.
+    #[error(transparent)]
+    Limit(#[from] InvalidLimit),
+    /// The importance is none.
+    #[error("importance is {0}; it must be between 0 and 1")]
+    Importance(f32),
+    /// The time to live is none.
+    #[error("ttl_seconds is {0}; it must be between 1 and {max} (68 years)", max = i32::MAX)]
+    TtlSeconds(i64),
+    /// The query is empty or too long.
+    #[error("query has {0} characters; it must have 1 to {MAX_QUERY}")]
+    Query(usize),
+    /// The cursor is of another request, or of nobody.
+    #[error("cursor is not one that this request has given; start without it")]
+    Cursor,
+    /// The moment to look at is none.
+    #[error(
+        "as_of is {0:?}; it must be a moment with its offset, such as 2026-01-31T12:00:00Z (RFC 3339)"
+    )]
+    AsOf(String),
+    /// The moment to look at is still to come.
+    #[error("as_of is {}, which is still to come; give a moment up to now, {}", rfc3339(*.as_of), rfc3339(*.now))]
+    AsOfInFuture {
+        /// The moment.
+        as_of: Timestamp,
+        /// The database's present.
+        now: Timestamp,
+    },
+    /// A get of the past within a batch.
+    #[error("a batch reads what is there now; give as_of to /v1/get")]
+    AsOfInBatch,
+    /// A batch of nothing, or of too much.
+    #[error("operations has {0} items; it must have between 1 and {MAX_OPERATIONS}")]
+    Operations(usize),
+    /// What is wrong with one operation of a batch, so that none was made.
+    #[error("operations[{index}]: {error}")]
+    Operation {
+        /// Which, from 0.
+        index: usize,
+        /// What is wrong with it.
+        #[source]
+        error: Box<Self>,
+    },
+    /// What a batch reads is too much for one answer.
+    #[error(
+        "the values of this batch are more than {} MiB; get the rest by another request",
+        MAX_BYTES >> 20
+    )]
+    BatchTooLarge,
+    /// The entry is not what the change expected.
+    #[error("{}", conflict(*.current))]
+    Conflict {
+        /// The live version there is.
+        current: Option<Uuid>,
+    },
+    /// The idempotency key belongs to another request.
+    #[error(
+        "this Idempotency-Key came before with another request; give each request a key of its own"
+    )]
+    KeyReused,
+    /// The tenant has used up a quota of the day.
+    #[error(
+        "this tenant has used up its {} of today; they begin anew at 00:00 UTC, or an operator raises {}",
+        .0.what(),
+        .0.setting()
+    )]
+    QuotaUsedUp(Quota),
+    /// A semantic search where there are no embeddings.
+    #[error(
+        "this server has no embeddings to search by meaning; leave mode out or send \"text\" to search by words, or have an operator configure a provider of embeddings"
+    )]
+    EmbeddingsNotConfigured,
+    /// A semantic search for which there is no embedding now.
+    #[error(
+        "a search by meaning is not possible now: {reason}; try again later, or leave mode out to search by words meanwhile"
+    )]
+    NotSearchedByMeaning {
+        /// Why there is none.
+        #[source]
+        reason: QueryEmbeddingError,
+        /// How much later there may be one.
+        after: Duration,
+    },
+    /// What a queue was asked for was not done.
+    #[error(transparent)]
+    GroupCommit(#[from] BatchError),
+    /// The database did not answer. Many may wait for the same.
+    #[error(transparent)]
+    Store(Arc<StoreError>),
+    /// What came back is not what was asked for: a fault of the server.
+    #[error("the answer is not of the request")]
+    Mismatched,
+}
+
+impl From<StoreError> for MemoryError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Arc::new(error))
+    }
+}
+
+fn conflict(current: Option<Uuid>) -> String {
+    match current {
+        Some(id) => format!(
+            "the entry's latest version is {id}, not the one of if_version; nothing was written"
+        ),
+        None => "the entry does not exist, and if_version expects a version; nothing was written"
+            .to_owned(),
+    }
+}

@@ -1,0 +1,70 @@
+//! Finds the paths that fit a pattern.
+
+use sqlx::postgres::PgPool;
+use uuid::Uuid;
+
+use super::{Memory, MemoryError, cursor};
+use crate::domain::TenantId;
+use crate::domain::memory::agent_id::AgentId;
+use crate::domain::memory::glob::Glob;
+use crate::domain::page_size::NAMES;
+use crate::store::entries::scan::Range;
+
+/// Which paths are to be found, as it was given.
+#[derive(Debug)]
+pub struct GlobRequest {
+    /// The agent whose memory it is.
+    pub agent_id: String,
+    /// The pattern.
+    pub pattern: String,
+    /// Most paths.
+    pub limit: Option<i64>,
+    /// Where the page before ended.
+    pub cursor: Option<String>,
+    /// The moment to look at; none is now.
+    pub as_of: Option<String>,
+    /// At least this version is to be seen.
+    pub min_version: Option<Uuid>,
+}
+
+/// A page of paths; it may be empty and not the last.
+#[derive(Debug)]
+pub struct GlobPage {
+    /// Sorted.
+    pub paths: Vec<String>,
+    /// Where the next page begins; none on the last one.
+    pub next_cursor: Option<String>,
+}
+
+impl Memory {
+    /// Finds the paths that fit a pattern.
+    pub async fn glob(
+        &self,
+        tenant: TenantId,
+        request: GlobRequest,
+    ) -> Result<GlobPage, MemoryError> {
+        let agent = AgentId::parse(&request.agent_id)?;
+        let glob = Glob::parse(&request.pattern)?;
+        let limit = NAMES.limit(request.limit)?;
+        let place = |place: &str| {
+            let ours = place.starts_with(glob.literal()) && !place.contains('\0');
+            ours.then(|| place.to_owned())
+        };
+        let after = cursor::decode(request.cursor.as_deref(), place)?;
+        let as_of = self.past_moment(request.as_of.as_deref()).await?;
+        let range = Range { tenant, agent: &agent, prefix: glob.literal(), as_of };
+        let (range, after, glob) = (&range, after.as_deref(), &glob);
+        let read = |pool: PgPool| async move {
+            range.find(&pool, after, limit, |path| glob.matches(path)).await
+        };
+        let found = match as_of {
+            None => self.read(tenant, request.min_version, read).await?,
+            // The past is asked of the primary, whose clock dates the versions.
+            Some(_) => read(self.pool.clone()).await?,
+        };
+        Ok(GlobPage {
+            paths: found.shown.into_iter().map(|(path, _)| path).collect(),
+            next_cursor: found.rest.as_deref().map(cursor::encode),
+        })
+    }
+}

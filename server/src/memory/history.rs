@@ -1,0 +1,52 @@
+//! Lists the versions of an entry.
+
+use super::{MAX_BYTES, Memory, MemoryError, cursor, entry_key};
+use crate::domain::TenantId;
+use crate::domain::page_size::PageSize;
+use crate::store::entries::versions::{self, Version};
+
+const SIZE: PageSize = PageSize { default: 20, max: 100 };
+
+/// Whose versions are to be listed, as it was given.
+#[derive(Debug)]
+pub struct HistoryRequest {
+    /// The agent whose memory it is.
+    pub agent_id: String,
+    /// Where.
+    pub path: String,
+    /// Most versions.
+    pub limit: Option<i64>,
+    /// Where the page before ended.
+    pub cursor: Option<String>,
+}
+
+/// A page of versions.
+#[derive(Debug)]
+pub struct HistoryPage {
+    /// The newest first. It ends early when their values are large.
+    pub versions: Vec<Version>,
+    /// Where the next page begins; none on the last one.
+    pub next_cursor: Option<String>,
+}
+
+impl Memory {
+    /// Lists the versions of an entry.
+    pub async fn history(
+        &self,
+        tenant: TenantId,
+        request: HistoryRequest,
+    ) -> Result<HistoryPage, MemoryError> {
+        let key = entry_key(tenant, &request.agent_id, &request.path)?;
+        let limit = SIZE.limit(request.limit)?;
+        let number = |place: &str| place.parse().ok().filter(|n: &i64| *n > 0);
+        let before = cursor::decode(request.cursor.as_deref(), number)?;
+        // One version more than fits tells whether there is more.
+        let mut ids = versions::history(&self.pool, &key, before, limit + 1).await?;
+        let more = ids.len() > limit;
+        ids.truncate(limit);
+        let read = versions::read(&self.pool, tenant, &ids, MAX_BYTES).await?;
+        let last = read.versions.last().filter(|_| more || read.cut);
+        let next_cursor = last.map(|last| cursor::encode(&last.number.to_string()));
+        Ok(HistoryPage { versions: read.versions, next_cursor })
+    }
+}

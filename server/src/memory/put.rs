@@ -1,0 +1,71 @@
+//! Puts a value at a path.
+
+use serde_json::value::RawValue;
+
+use super::write::once;
+use super::{Memory, MemoryError, NewVersion, entry_key};
+use crate::domain::TenantId;
+use crate::domain::memory::change::{Action, Change, Expected, NewValue};
+use crate::domain::memory::idempotency::IdempotencyKey;
+use crate::domain::memory::tags::Tags;
+use crate::domain::memory::value::JsonText;
+use crate::domain::search::lexical_text::LexicalText;
+
+/// What is to be put, as it was given.
+#[derive(Debug)]
+pub struct PutRequest {
+    /// The agent whose memory it is.
+    pub agent_id: String,
+    /// Where.
+    pub path: String,
+    /// Any JSON.
+    pub value: Box<RawValue>,
+    /// Seconds until the value is no longer served; without it, for ever.
+    pub ttl_seconds: Option<i64>,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// From 0 to 1.
+    pub importance: f32,
+    /// Whether search may find it.
+    pub searchable: bool,
+    /// What the entry must be for it to be put; `None` is anything.
+    pub if_version: Option<Expected>,
+}
+
+impl Memory {
+    /// Puts a value, and says which version it is. With a key, a repetition writes nothing and is answered the same.
+    pub async fn put(
+        &self,
+        tenant: TenantId,
+        request: PutRequest,
+        key: Option<IdempotencyKey>,
+    ) -> Result<NewVersion, MemoryError> {
+        let change = once(request.change(tenant)?, key);
+        NewVersion::of_put(self.write(change).await?)
+    }
+}
+
+impl PutRequest {
+    /// What is asked for, checked.
+    pub(super) fn change(self, tenant: TenantId) -> Result<Change, MemoryError> {
+        let key = entry_key(tenant, &self.agent_id, &self.path)?;
+        let value = JsonText::normalise(&self.value)?;
+        let new = NewValue {
+            words: self.searchable.then(|| LexicalText::of_value(&value)),
+            value,
+            tags: Tags::new(self.tags)?,
+            importance: importance(self.importance)?,
+            ttl_seconds: self.ttl_seconds.map(ttl).transpose()?,
+        };
+        Ok(Change { expected: self.if_version, ..Change::new(key, Action::Put(new)) })
+    }
+}
+
+fn importance(given: f32) -> Result<f32, MemoryError> {
+    let is_one = (0.0..=1.0).contains(&given);
+    is_one.then_some(given).ok_or(MemoryError::Importance(given))
+}
+
+fn ttl(seconds: i64) -> Result<i32, MemoryError> {
+    i32::try_from(seconds).ok().filter(|s| *s > 0).ok_or(MemoryError::TtlSeconds(seconds))
+}

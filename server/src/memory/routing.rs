@@ -1,0 +1,45 @@
+//! Chooses where a read goes: to the replica where that may be, and else, or when the replica fails, to the primary.
+
+use sqlx::postgres::PgPool;
+use uuid::Uuid;
+
+use super::{Memory, MemoryError};
+use crate::domain::{EntryKey, TenantId};
+use crate::store::StoreError;
+use crate::store::entries::get::Entry;
+
+impl Memory {
+    /// Gets the live entry of `key`, which must show at least `min_version`, where that is given.
+    pub(super) async fn get_live(
+        &self,
+        key: EntryKey,
+        min_version: Option<Uuid>,
+    ) -> Result<Option<Entry>, MemoryError> {
+        if let Some(replica) = &self.replica
+            && let Some(replica) = replica.for_reading(key.tenant, min_version).await
+            && let Ok(entry) = replica.gets().submit(key.clone()).await
+        {
+            return Ok(entry);
+        }
+        Ok(self.reads.submit(key).await?)
+    }
+
+    /// Reads what must show at least `min_version` of `tenant`, where that is given.
+    pub(super) async fn read<T, F: Future<Output = Result<T, StoreError>>>(
+        &self,
+        tenant: TenantId,
+        min_version: Option<Uuid>,
+        read: impl Fn(PgPool) -> F,
+    ) -> Result<T, StoreError> {
+        if let Some(replica) = &self.replica
+            && let Some(replica) = replica.for_reading(tenant, min_version).await
+        {
+            match read(replica.pool().clone()).await {
+                Ok(found) => return Ok(found),
+                // A replica may cancel a statement that stands in the way of what it replays.
+                Err(error) => tracing::debug!("the replica failed, the primary is asked: {error}"),
+            }
+        }
+        read(self.pool.clone()).await
+    }
+}

@@ -1,0 +1,64 @@
+//! What puts, deletes and batches share: committing a change, and what its outcome means.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{Memory, MemoryError, Quota};
+use crate::domain::memory::change::{Change, Outcome};
+use crate::domain::memory::idempotency::{Idempotency, IdempotencyKey};
+use crate::group_commit::writes::Submission;
+
+/// A version that a write has made; it is committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewVersion {
+    /// The version.
+    pub id: Uuid,
+    /// When, by the database's clock.
+    pub created_at: Timestamp,
+}
+
+impl NewVersion {
+    /// Of the outcome of a put.
+    pub(super) fn of_put(outcome: Outcome) -> Result<Self, MemoryError> {
+        match outcome {
+            Outcome::Written { version_id, created_at } => Ok(Self { id: version_id, created_at }),
+            _ => Err(MemoryError::Mismatched),
+        }
+    }
+
+    /// The tombstone of the outcome of a delete; none where there was nothing to delete.
+    pub(super) fn of_delete(outcome: Outcome) -> Result<Option<Self>, MemoryError> {
+        match outcome {
+            Outcome::NothingToDelete => Ok(None),
+            written => Self::of_put(written).map(Some),
+        }
+    }
+}
+
+impl Memory {
+    /// Commits one change.
+    pub(super) async fn write(&self, change: Change) -> Result<Outcome, MemoryError> {
+        let submission = Submission { changes: vec![change], atomic: false };
+        let mut written = self.writes.submit(submission).await?;
+        let done = written.pop().ok_or(MemoryError::Mismatched)??;
+        refusal(done.outcome).map_or(Ok(done.outcome), Err)
+    }
+}
+
+/// `change` as one that a repetition with the same key does not make again.
+pub(super) fn once(change: Change, key: Option<IdempotencyKey>) -> Change {
+    let idempotency = key.map(|key| Idempotency::of(&change, key));
+    Change { idempotency, ..change }
+}
+
+/// The error that tells of an outcome by which nothing was done.
+pub(super) fn refusal(outcome: Outcome) -> Option<MemoryError> {
+    match outcome {
+        Outcome::Written { .. } | Outcome::NothingToDelete | Outcome::Read(_) => None,
+        Outcome::Conflict { current } => Some(MemoryError::Conflict { current }),
+        Outcome::KeyReused => Some(MemoryError::KeyReused),
+        Outcome::QuotaExceeded => Some(MemoryError::QuotaUsedUp(Quota::Writes)),
+        // Only ever beside the refusal that is its reason.
+        Outcome::Undone => Some(MemoryError::Mismatched),
+    }
+}
