@@ -4,10 +4,14 @@ use std::process::ExitCode;
 
 use crate::recovery::{BackupArgs, BackupError, back_up};
 use crate::runtime::exit::{failed, failed_for_all_to_see};
+use crate::runtime::logging;
 use crate::runtime::signals::shutdown;
 
 /// Runs the command.
 pub async fn run(args: BackupArgs) -> ExitCode {
+    if let Err(sentence) = logging::start_beside_output() {
+        return failed(sentence);
+    }
     let shutdown = match shutdown() {
         Ok(shutdown) => shutdown,
         Err(sentence) => return failed(sentence),

@@ -1,6 +1,6 @@
 //! `agentfs-server migrate`: applies migrations and creates the first admin key of a deployment.
 
-use std::io::{IsTerminal as _, stdout};
+use std::io::stdout;
 use std::process::ExitCode;
 
 use agentfs_contract::setting;
@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use crate::commands::admin::{self, AdminError};
 use crate::runtime::exit::{self, failed, failed_for_all_to_see};
 use crate::runtime::logging;
-use crate::settings::{DatabaseSettings, LogFormat, LogSettings, SettingsError};
+use crate::settings::{DatabaseSettings, LogSettings, SettingsError};
 use crate::store::connection::address::DatabaseAddress;
 use crate::store::schema::{self, MigrationError, MigrationReport};
 
@@ -50,9 +50,8 @@ impl MigrateError {
 
 /// Runs the command with the settings of the environment.
 pub async fn run() -> ExitCode {
-    // A program reads what goes into a file or a pipe, a person what is on a terminal.
-    let format = if stdout().is_terminal() { LogFormat::Text } else { LogFormat::Json };
-    let logs = LogSettings::from_env(format).map_err(|error| error.to_string());
+    let default = LogSettings { format: logging::format_for(&stdout()), ..LogSettings::SERVING };
+    let logs = LogSettings::from_env(default).map_err(|error| error.to_string());
     let _logs = match logs.and_then(logging::start) {
         Ok(guard) => guard,
         Err(sentence) => return failed(sentence),

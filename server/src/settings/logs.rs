@@ -24,24 +24,29 @@ pub struct LogSettings {
 }
 
 impl LogSettings {
+    /// The defaults of programs that serve: JSON from level info on.
+    pub const SERVING: Self = Self { format: LogFormat::Json, level: Level::INFO };
+
     pub(super) const DESCRIBED: &'static [Described] = &[
         Described { name: "LOG_FORMAT", about: "json or text (json)" },
         Described { name: "LOG_LEVEL", about: "error, warn, info, debug or trace (info)" },
     ];
 
-    pub(super) fn read(reader: &mut Reader<'_>, default: LogFormat) -> Option<Self> {
-        let format = reader.parsed("LOG_FORMAT", default, "json or text", |text| match text {
-            "json" => Some(LogFormat::Json),
-            "text" => Some(LogFormat::Text),
-            _ => None,
-        });
+    pub(super) fn read(reader: &mut Reader<'_>, default: Self) -> Option<Self> {
+        let format =
+            reader.parsed("LOG_FORMAT", default.format, "json or text", |text| match text {
+                "json" => Some(LogFormat::Json),
+                "text" => Some(LogFormat::Text),
+                _ => None,
+            });
         let must = "error, warn, info, debug or trace";
-        let level = reader.parsed("LOG_LEVEL", Level::INFO, must, |text| text.parse().ok());
+        let level = reader.parsed("LOG_LEVEL", default.level, must, |text| text.parse().ok());
         Some(Self { format: format?, level: level? })
     }
 
-    /// Reads the settings of logs alone, for programs that need no others; `default` is the format without LOG_FORMAT.
-    pub fn from_env(default: LogFormat) -> Result<Self, SettingsError> {
+    /// Reads the settings of logs alone, for programs that need no others; `default` holds without LOG_FORMAT
+    /// and LOG_LEVEL.
+    pub fn from_env(default: Self) -> Result<Self, SettingsError> {
         Reader::read_env(|reader| Self::read(reader, default))
     }
 }

@@ -51,7 +51,7 @@ impl Settings {
         let connections = ConnectionSettings::read(&mut reader);
         let limits = LimitSettings::read(&mut reader);
         let embeddings = EmbeddingSettings::read(&mut reader);
-        let logs = LogSettings::read(&mut reader, LogFormat::Json);
+        let logs = LogSettings::read(&mut reader, LogSettings::SERVING);
         reader.finish()?;
         // Each is there when no problem was noted.
         let whole = || {

@@ -154,6 +154,20 @@ async fn what_cannot_be_backed_up_leaves_nothing_and_says_why() {
     assert_eq!(names(folder), [""; 0]);
 }
 
+#[tokio::test]
+async fn warnings_of_a_backup_are_logged_beside_its_output() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().to_str().unwrap();
+    // A folder cannot be written as the file of the termination message.
+    let variables = [("DATABASE_URL", "mysql://nowhere"), ("AGENTFS_TERMINATION_LOG", log)];
+    let said = agentfs(&["backup", "--dir", log], &variables);
+    assert_eq!((said.code, said.out.as_str()), (Some(1), ""), "{said:?}");
+    assert!(
+        said.err.contains("\"level\":\"WARN\"") && said.err.contains("termination message"),
+        "{said:?}"
+    );
+}
+
 fn password(database: &Database) -> String {
     reqwest::Url::parse(&database.url).unwrap().password().unwrap().to_owned()
 }

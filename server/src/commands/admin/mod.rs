@@ -22,6 +22,7 @@ use crate::domain::access::api_key::{MalformedKey, MalformedKeyId};
 use crate::domain::access::new_api_key::InvalidNewApiKey;
 use crate::domain::access::tenant_name::InvalidTenantName;
 use crate::runtime::exit::{self, failed};
+use crate::runtime::logging;
 use crate::settings::{DatabaseSettings, SettingsError};
 use crate::store::StoreError;
 use crate::store::access::tenants as stored_tenants;
@@ -119,6 +120,9 @@ impl AdminError {
 
 /// Runs the command.
 pub async fn run(args: AdminArgs) -> ExitCode {
+    if let Err(sentence) = logging::start_beside_output() {
+        return failed(sentence);
+    }
     match run_and_print(&args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -57,7 +57,8 @@ pub struct DevArgs {
 
 /// Runs PostgreSQL and the API until a signal asks for the end.
 pub(super) fn run(args: &DevArgs) -> Result<(), DevError> {
-    let logs = LogSettings::from_env(LogFormat::Text)?;
+    let logs =
+        LogSettings::from_env(LogSettings { format: LogFormat::Text, ..LogSettings::SERVING })?;
     let _logs = logging::start(logs).map_err(DevError::Logging)?;
     let runtime = tokio::runtime::Runtime::new()
         .map_err(PostgresError::io("start", Path::new("the runtime")))?;
