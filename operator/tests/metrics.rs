@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use agentfs_operator::process::metrics::{Metrics, Reconciled};
+use agentfs_operator::kit::reconcile::Reconciled;
+use agentfs_operator::process::metrics::Metrics;
 use serde_json::json;
 
 use crate::world::{RESOURCE, World};
@@ -13,7 +14,7 @@ fn reconciles_are_counted_by_how_they_ended_and_errors_by_where() {
     for result in [Reconciled::Settled, Reconciled::Settled, Reconciled::Error { step: "apply" }] {
         metrics.reconciled(Duration::from_millis(20), result);
     }
-    let text = metrics.render(None).unwrap();
+    let text = metrics.render().unwrap();
     for line in [
         r#"agentfs_operator_reconciles_total{result="settled"} 2"#,
         r#"agentfs_operator_reconciles_total{result="error"} 1"#,
@@ -27,7 +28,7 @@ fn reconciles_are_counted_by_how_they_ended_and_errors_by_where() {
 #[tokio::test]
 async fn a_reconcile_is_counted_for_what_it_found() {
     let counted = |world: &World, result: &str| {
-        let text = world.context.metrics.render(None).unwrap();
+        let text = world.context.metrics.render().unwrap();
         let line = format!("agentfs_operator_reconciles_total{{result=\"{result}\"}} ");
         let found = text.lines().find_map(|l| l.strip_prefix(&line)).unwrap_or("0");
         found.parse::<u32>().unwrap()

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use agentfs_operator::agentfs::reconcile::{Context, Error, reconcile};
 use agentfs_operator::crd::AgentFS;
 use agentfs_operator::kit::readiness::{Readiness, Unready};
+use agentfs_operator::kit::reconcile::Failures;
 use agentfs_operator::process::metrics::Metrics;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::{self, store::Writer};
@@ -71,7 +72,7 @@ impl World {
                 message: "Cannot reach memory-postgres:5432 (connection refused).".into(),
             })),
             metrics: Metrics::new().unwrap(),
-            failures: Mutex::default(),
+            failures: Failures::default(),
         };
         let others = Mutex::new(others);
         Self { server, context: Arc::new(context), resource: Arc::new(resource), others }

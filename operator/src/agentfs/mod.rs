@@ -6,6 +6,7 @@
 
 pub mod apply;
 pub mod build;
+pub mod controller;
 pub mod database;
 pub mod environment;
 pub mod names;

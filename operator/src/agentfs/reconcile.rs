@@ -1,27 +1,24 @@
 //! One reconcile: observe, validate, build, apply, status.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::Api;
 use kube::runtime::controller::Action;
-use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::events::Reporter;
 use kube::runtime::reflector::Store;
-use kube::{Client, Resource as _, ResourceExt as _};
-use serde_json::json;
+use kube::{Client, ResourceExt as _};
 
 use super::parts::migration::plan::Next;
 use super::status::{StatusReport, render, report, report_invalid};
 use super::validate::validate;
 use super::{apply, build, observe};
 use crate::crd::AgentFS;
-use crate::kit::events;
-use crate::kit::labels::MANAGER;
 use crate::kit::ownership::Owner;
 use crate::kit::readiness::Readiness;
-use crate::process::metrics::{Metrics, Reconciled};
+use crate::kit::reconcile::{Failures, Reconciled, patch_status};
+use crate::process::metrics::Metrics;
 use crate::process::settings::Images;
 
 /// How soon an AgentFS that is not settled is looked at again, besides the watches.
@@ -30,8 +27,6 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 const AFTER_REFUSAL: Duration = Duration::from_secs(30);
 /// How often an AgentFS at rest is looked at, should a watch have missed something.
 const AT_REST: Duration = Duration::from_mins(10);
-/// The longest pause after errors.
-const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 
 /// What reconciles work with.
 pub struct Context {
@@ -48,7 +43,7 @@ pub struct Context {
     /// Counts reconciles.
     pub metrics: Metrics,
     /// How often in a row the reconcile of a resource failed.
-    pub failures: Mutex<HashMap<String, u32>>,
+    pub failures: Failures,
 }
 
 /// Why a reconcile is tried again.
@@ -90,7 +85,7 @@ pub async fn reconcile(agentfs: Arc<AgentFS>, context: Arc<Context>) -> Result<A
     };
     context.metrics.reconciled(begun.elapsed(), counted);
     if result.is_ok() {
-        context.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&key(&agentfs));
+        context.failures.forget(&*agentfs);
     }
     result.map(|(action, _)| action)
 }
@@ -117,7 +112,7 @@ async fn attempt(cached: &AgentFS, context: &Context) -> Result<(Action, Reconci
     let plan = match validate(&agentfs, owner, &observed, &context.images) {
         Ok(plan) => plan,
         Err(invalid) => {
-            patch_status(&agentfs, &api, context, &report_invalid(&invalid), now).await?;
+            tell(&agentfs, context, &report_invalid(&invalid), now).await?;
             return Ok((Action::requeue(AFTER_REFUSAL), Reconciled::NeedsAttention));
         }
     };
@@ -132,7 +127,7 @@ async fn attempt(cached: &AgentFS, context: &Context) -> Result<(Action, Reconci
         outcome => outcome?,
     };
     let report = report(&plan, &outcome, &observed);
-    patch_status(&agentfs, &api, context, &report, now).await?;
+    tell(&agentfs, context, &report, now).await?;
     let action = Action::requeue(again(&report, outcome.children.migration.next, now));
     Ok((action, report.reconciled()))
 }
@@ -154,56 +149,19 @@ fn again(report: &StatusReport, next: Next, now: Timestamp) -> Duration {
 }
 
 /// Writes the status where it changed, then the Events that tell of the change.
-async fn patch_status(
+async fn tell(
     agentfs: &AgentFS,
-    api: &Api<AgentFS>,
     context: &Context,
     report: &StatusReport,
     now: Timestamp,
 ) -> Result<(), Error> {
-    let before = agentfs.status.as_ref();
-    let after = render(report, before, agentfs.metadata.generation, now);
-    if before == Some(&after) {
-        return Ok(());
-    }
-    let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
-    let patch = Patch::Merge(json!({ "status": after }));
-    match api.patch_status(&agentfs.name_any(), &params, &patch).await {
-        Ok(_) => {}
-        // It was deleted meanwhile.
-        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
-        Err(error) => return Err(Error::Status(error)),
-    }
-    let former = before.map(|status| status.conditions.as_slice()).unwrap_or_default();
-    // A recorder that lives on would fold an Event into an earlier one of the same reason and keep the
-    // earlier text. What comes here is news already.
-    let recorder = Recorder::new(context.client.clone(), context.reporter.clone());
-    for event in events::changes(&report.states, former, &after.conditions) {
-        // The condition is written; an Event that is lost is no reason to do it all again.
-        if let Err(error) = recorder.publish(&event, &agentfs.object_ref(&())).await {
-            tracing::warn!(%error, reason = event.reason, "cannot write an Event");
-        }
-    }
-    Ok(())
+    let after = render(report, agentfs.status.as_ref(), agentfs.metadata.generation, now);
+    patch_status(&context.client, &context.reporter, agentfs, &report.states, &after)
+        .await
+        .map_err(Error::Status)
 }
 
-/// When a reconcile that failed is tried again: after a pause that doubles with each failure.
+/// When a reconcile that failed is tried again.
 pub fn error_policy(agentfs: &AgentFS, error: &Error, context: &Context) -> Action {
-    let mut failures = context.failures.lock().unwrap_or_else(PoisonError::into_inner);
-    let count = failures.entry(key(agentfs)).or_insert(0);
-    *count = count.saturating_add(1);
-    let pause = Duration::from_secs(1 << (*count - 1).min(10)).min(LONGEST_BACKOFF);
-    let jitter = Duration::from_millis(rand::random_range(0..500));
-    tracing::warn!(
-        %error,
-        name = agentfs.name_any(),
-        namespace = agentfs.namespace(),
-        again_in_seconds = pause.as_secs(),
-        "the reconcile failed"
-    );
-    Action::requeue(pause + jitter)
-}
-
-fn key(agentfs: &AgentFS) -> String {
-    format!("{}/{}", agentfs.namespace().unwrap_or_default(), agentfs.name_any())
+    context.failures.retry(agentfs, error)
 }

@@ -12,8 +12,8 @@ use super::status_inputs::StatusInputs;
 use crate::crd::agentfs::AgentFSStatus;
 use crate::kit::blockers::Blocker;
 use crate::kit::conditions::{Failure, PROGRESSING, READY, State, condition};
+use crate::kit::reconcile::Reconciled;
 use crate::kit::validation::Invalid;
-use crate::process::metrics::Reconciled;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 

@@ -17,6 +17,7 @@ pub mod pods;
 pub mod readiness;
 pub mod reads;
 pub mod reasons;
+pub mod reconcile;
 pub mod rollout;
 pub mod secrets;
 pub mod sentences;

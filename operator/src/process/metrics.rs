@@ -1,30 +1,19 @@
 //! What the operator counts of itself, in Prometheus' text format.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::core::object::HasStatus;
 use kube::runtime::reflector::Store;
+use kube::{Resource, ResourceExt as _};
 use prometheus::{
     Encoder as _, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounterVec, Opts, Registry,
     TextEncoder,
 };
 
-use crate::crd::AgentFS;
-
-/// How a reconcile ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reconciled {
-    /// Everything is as the spec asks.
-    Settled,
-    /// Something is on its way.
-    InProgress,
-    /// Somebody has to do something, and a condition says what.
-    NeedsAttention,
-    /// It failed, and is tried again.
-    Error {
-        /// The call that failed.
-        step: &'static str,
-    },
-}
+use crate::crd::fields::Conditions;
+use crate::kit::reconcile::Reconciled;
 
 /// The operator's metrics. Cloning shares them.
 #[derive(Clone)]
@@ -35,6 +24,17 @@ pub struct Metrics {
     duration: Histogram,
     leader: Gauge,
     conditions: GaugeVec,
+    shown: Arc<Mutex<Vec<Shown>>>,
+}
+
+/// Gives the conditions of all resources of one kind.
+type Shown = Box<dyn Fn() -> Vec<OfResource> + Send>;
+
+/// The conditions of one resource.
+struct OfResource {
+    namespace: String,
+    name: String,
+    conditions: Vec<Condition>,
 }
 
 impl Metrics {
@@ -78,7 +78,15 @@ impl Metrics {
         registry.register(Box::new(duration.clone()))?;
         registry.register(Box::new(leader.clone()))?;
         registry.register(Box::new(conditions.clone()))?;
-        Ok(Self { registry, reconciles, errors, duration, leader, conditions })
+        Ok(Self {
+            registry,
+            reconciles,
+            errors,
+            duration,
+            leader,
+            conditions,
+            shown: Arc::default(),
+        })
     }
 
     /// Counts a reconcile that took `took`.
@@ -101,20 +109,36 @@ impl Metrics {
         self.leader.set(if leads { 1.0 } else { 0.0 });
     }
 
-    /// All metrics as text. The conditions are those of the resources in `store` at this moment, so
-    /// that a deleted resource leaves no series behind.
-    pub fn render(&self, store: Option<&Store<AgentFS>>) -> Result<String, prometheus::Error> {
+    /// Lets the metrics show the conditions of the resources in `store`.
+    pub fn show<K>(&self, store: Store<K>)
+    where
+        K: Resource<DynamicType = ()> + HasStatus + Clone + Send + Sync + 'static,
+        K::Status: Conditions,
+    {
+        let conditions = |resource: &K| OfResource {
+            namespace: resource.namespace().unwrap_or_default(),
+            name: resource.name_any(),
+            conditions: resource.status().map(Conditions::conditions).unwrap_or_default().to_vec(),
+        };
+        let shown = move || store.state().iter().map(|resource| conditions(resource)).collect();
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(shown));
+    }
+
+    /// All metrics as text. The conditions are those of the resources at this moment, so that a deleted
+    /// resource leaves no series behind.
+    pub fn render(&self) -> Result<String, prometheus::Error> {
         self.conditions.reset();
-        for agentfs in store.map(Store::state).unwrap_or_default() {
-            let namespace = agentfs.metadata.namespace.as_deref().unwrap_or_default();
-            let name = agentfs.metadata.name.as_deref().unwrap_or_default();
-            for condition in agentfs.status.iter().flat_map(|status| &status.conditions) {
-                let value = match condition.status.as_str() {
-                    "True" => 1.0,
-                    "False" => 0.0,
-                    _ => -1.0,
-                };
-                self.conditions.with_label_values(&[namespace, name, &condition.type_]).set(value);
+        for shown in self.shown.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            for OfResource { namespace, name, conditions } in shown() {
+                for condition in conditions {
+                    let value = match condition.status.as_str() {
+                        "True" => 1.0,
+                        "False" => 0.0,
+                        _ => -1.0,
+                    };
+                    let labels = [namespace.as_str(), &name, &condition.type_];
+                    self.conditions.with_label_values(&labels).set(value);
+                }
             }
         }
         let mut text = Vec::new();

@@ -1,34 +1,24 @@
 //! The operator's own HTTP port: probes for the kubelet, metrics for Prometheus.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
 
 use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
-use kube::runtime::reflector::Store;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::metrics::Metrics;
-use crate::crd::AgentFS;
 
 /// What the routes answer from.
 #[derive(Clone)]
 pub struct Probes {
     metrics: Metrics,
-    store: Arc<OnceLock<Store<AgentFS>>>,
     stop: CancellationToken,
 }
 
 impl Probes {
     /// Probes that answer until `stop` is cancelled.
     pub fn new(metrics: Metrics, stop: CancellationToken) -> Self {
-        Self { metrics, store: Arc::default(), stop }
-    }
-
-    /// Lets the metrics show the conditions of the resources in `store`.
-    pub fn show(&self, store: Store<AgentFS>) {
-        // A second store cannot come: the controller is started once in a process.
-        let _ = self.store.set(store);
+        Self { metrics, stop }
     }
 
     /// Serves the probes on `address` until the token is cancelled.
@@ -57,7 +47,7 @@ async fn readyz(State(probes): State<Probes>) -> impl IntoResponse {
 }
 
 async fn metrics(State(probes): State<Probes>) -> impl IntoResponse {
-    match probes.metrics.render(probes.store.get()) {
+    match probes.metrics.render() {
         Ok(text) => (StatusCode::OK, [("content-type", "text/plain; version=0.0.4")], text),
         Err(error) => (
             StatusCode::INTERNAL_SERVER_ERROR,

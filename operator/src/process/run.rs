@@ -1,10 +1,8 @@
 //! The controller process: leader election, probes, and a stop without a cut.
 
 use std::pin::pin;
-use std::sync::Arc;
 
 use anyhow::Context as _;
-use futures::StreamExt as _;
 use kube::Client;
 use kube::runtime::events::Reporter;
 use tokio::signal::unix::{SignalKind, signal};
@@ -14,11 +12,8 @@ use super::leader::Election;
 use super::metrics::Metrics;
 use super::probes::Probes;
 use super::settings::RunSettings;
-use crate::agentfs::names::API_PORT;
-use crate::agentfs::reconcile::{Context, error_policy, reconcile};
-use crate::agentfs::watches;
+use crate::agentfs;
 use crate::kit::labels::MANAGER;
-use crate::kit::readiness::HttpReadiness;
 
 /// Runs the operator until SIGTERM or until the leadership is lost, which is an error: the process
 /// is then started anew.
@@ -32,12 +27,12 @@ pub async fn run(settings: RunSettings) -> anyhow::Result<()> {
     let client = Client::try_from(config).context("cannot make a client of the API server")?;
     let metrics = Metrics::new().context("cannot register the metrics")?;
     let probes = Probes::new(metrics.clone(), stop.clone());
-    let served = tokio::spawn(probes.clone().serve(settings.listen));
+    let served = tokio::spawn(probes.serve(settings.listen));
 
     let identity =
         settings.identity.clone().unwrap_or_else(|| format!("local-{:08x}", rand::random::<u32>()));
     let election = Election::new(client.clone(), &namespace, identity.clone());
-    let mut work = pin!(lead(&settings, client, metrics, probes, &election, identity, &stop));
+    let mut work = pin!(lead(&settings, client, metrics, &election, identity, &stop));
     let result = tokio::select! {
         result = &mut work => result,
         ended = served => match ended.map_err(std::io::Error::other).flatten() {
@@ -51,12 +46,27 @@ pub async fn run(settings: RunSettings) -> anyhow::Result<()> {
     result
 }
 
+/// What the controllers of all kinds work with.
+pub struct Shared {
+    /// The API server.
+    pub client: Client,
+    /// The namespace to watch; empty: all of them.
+    pub namespace: String,
+    /// How many resources are worked on at once.
+    pub concurrency: u16,
+    /// Who Events come from.
+    pub reporter: Reporter,
+    /// Counts reconciles.
+    pub metrics: Metrics,
+    /// Is cancelled when the process is to stop.
+    pub stop: CancellationToken,
+}
+
 /// Waits for the Lease, then works while it is held.
 async fn lead(
     settings: &RunSettings,
     client: Client,
     metrics: Metrics,
-    probes: Probes,
     election: &Election,
     identity: String,
     stop: &CancellationToken,
@@ -65,32 +75,16 @@ async fn lead(
     let Some(mut held) = election.acquire(stop).await else { return Ok(()) };
     tracing::info!(identity, "leading");
     metrics.set_leader(true);
-    let (controller, store) =
-        watches::start(&settings.watch_namespace, settings.concurrency, &client, stop.clone());
-    let context = Arc::new(Context {
-        reporter: Reporter { controller: MANAGER.into(), instance: Some(identity) },
-        images: settings.images(),
-        readiness: Box::new(HttpReadiness::new(API_PORT).context("cannot make an HTTP client")?),
-        metrics: metrics.clone(),
-        failures: std::sync::Mutex::default(),
-        known: store.clone(),
+    let shared = Shared {
         client,
-    });
-    probes.show(store);
-    let work = controller
-        .run(reconcile, |agentfs, error, context| error_policy(&agentfs, error, &context), context)
-        .for_each(|result| async move {
-            match result {
-                Ok((agentfs, _)) => tracing::debug!(%agentfs, "reconciled"),
-                // What fails in a reconcile is logged where its pause is chosen.
-                Err(kube::runtime::controller::Error::ReconcilerFailed(..)) => {}
-                // What belonged to a deleted resource goes after it.
-                Err(kube::runtime::controller::Error::ObjectNotFound(agentfs)) => {
-                    tracing::debug!(%agentfs, "is gone");
-                }
-                Err(error) => tracing::warn!(%error, "watching the cluster failed, trying again"),
-            }
-        });
+        namespace: settings.watch_namespace.clone(),
+        concurrency: settings.concurrency,
+        reporter: Reporter { controller: MANAGER.into(), instance: Some(identity) },
+        metrics: metrics.clone(),
+        stop: stop.clone(),
+    };
+    let work = agentfs::controller::start(&shared, settings.images())
+        .context("cannot make an HTTP client")?;
     let result = tokio::select! {
         () = work => Ok(()),
         lost = held.keep() => Err(anyhow::Error::new(lost)),

@@ -5,6 +5,7 @@ use kube::KubeSchema;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use crate::crd::fields::Conditions;
 use crate::crd::fields::conditions::conditions;
 
 /// How the AgentFS is, as the operator last saw it.
@@ -100,6 +101,12 @@ pub struct DatabaseStatus {
     #[serde(default)]
     #[schemars(length(max = 64))]
     pub identity: Option<String>,
+}
+
+impl Conditions for AgentFSStatus {
+    fn conditions(&self) -> &[Condition] {
+        &self.conditions
+    }
 }
 
 fn date_time(_: &mut SchemaGenerator) -> Schema {

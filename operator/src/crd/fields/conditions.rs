@@ -1,6 +1,13 @@
 //! `status.conditions`, of every kind.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::{Schema, SchemaGenerator, json_schema};
+
+/// A status that has conditions.
+pub trait Conditions {
+    /// Its conditions.
+    fn conditions(&self) -> &[Condition];
+}
 
 /// The schema of a list of conditions.
 pub(in crate::crd) fn conditions(_: &mut SchemaGenerator) -> Schema {

@@ -7,6 +7,7 @@ mod quantity;
 mod resources;
 mod storage;
 
+pub use conditions::Conditions;
 pub use pods::{Affinity, ImagePullSecret, PodSettings};
 pub use quantity::Quantity;
 pub use resources::Resources;

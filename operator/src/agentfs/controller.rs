@@ -1,0 +1,33 @@
+//! The controller of the kind `AgentFS`, started.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use super::names::API_PORT;
+use super::reconcile::{Context, error_policy, reconcile};
+use super::watches;
+use crate::kit::readiness::HttpReadiness;
+use crate::kit::reconcile::{Failures, run};
+use crate::process::run::Shared;
+use crate::process::settings::Images;
+
+/// Begins to watch, and gives the work that follows; it ends when the process is told to stop.
+pub fn start(
+    shared: &Shared,
+    images: Images,
+) -> Result<impl Future<Output = ()> + use<>, reqwest::Error> {
+    let readiness = Box::new(HttpReadiness::new(API_PORT)?);
+    let (controller, known) =
+        watches::start(&shared.namespace, shared.concurrency, &shared.client, shared.stop.clone());
+    shared.metrics.show(known.clone());
+    let context = Context {
+        client: shared.client.clone(),
+        known,
+        images,
+        readiness,
+        reporter: shared.reporter.clone(),
+        metrics: shared.metrics.clone(),
+        failures: Failures::default(),
+    };
+    Ok(run(controller, Arc::new(context), reconcile, error_policy))
+}

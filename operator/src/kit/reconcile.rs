@@ -1,0 +1,155 @@
+//! What reconciles of any kind have in common: how one ends, when it is tried again after an error, and
+//! how a status is written.
+
+use std::collections::HashMap;
+use std::fmt::{Debug, Display};
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use k8s_openapi::NamespaceResourceScope;
+use kube::api::{Api, Patch, PatchParams};
+use kube::core::object::HasStatus;
+use kube::runtime::controller::{self, Action, Controller};
+use kube::runtime::events::{Recorder, Reporter};
+use kube::{Client, Resource, ResourceExt as _};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::conditions::State;
+use super::events;
+use super::labels::MANAGER;
+use crate::crd::fields::Conditions;
+
+/// The longest pause after errors.
+const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
+
+/// How a reconcile ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reconciled {
+    /// Everything is as the spec asks.
+    Settled,
+    /// Something is on its way.
+    InProgress,
+    /// Somebody has to do something, and a condition says what.
+    NeedsAttention,
+    /// It failed, and is tried again.
+    Error {
+        /// The call that failed.
+        step: &'static str,
+    },
+}
+
+/// How often in a row the reconcile of a resource failed.
+#[derive(Debug, Default)]
+pub struct Failures(Mutex<HashMap<String, u32>>);
+
+impl Failures {
+    /// A reconcile succeeded.
+    pub fn forget<K: Resource<DynamicType = ()>>(&self, resource: &K) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&key(resource));
+    }
+
+    /// A reconcile failed with `error`: it is tried again after a pause that doubles with each failure.
+    pub fn retry<K: Resource<DynamicType = ()>>(
+        &self,
+        resource: &K,
+        error: &impl Display,
+    ) -> Action {
+        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = failures.entry(key(resource)).or_insert(0);
+        *count = count.saturating_add(1);
+        let pause = Duration::from_secs(1 << (*count - 1).min(10)).min(LONGEST_BACKOFF);
+        let jitter = Duration::from_millis(rand::random_range(0..500));
+        tracing::warn!(
+            %error,
+            name = resource.name_any(),
+            namespace = resource.namespace(),
+            again_in_seconds = pause.as_secs(),
+            "the reconcile failed"
+        );
+        Action::requeue(pause + jitter)
+    }
+}
+
+fn key<K: Resource<DynamicType = ()>>(resource: &K) -> String {
+    let namespace = resource.namespace().unwrap_or_default();
+    format!("{}/{namespace}/{}", K::kind(&()), resource.name_any())
+}
+
+/// Writes the status `after` where it differs from that of `resource`, then the Events that tell of the
+/// change; `states` are those that its conditions were made from.
+pub async fn patch_status<K>(
+    client: &Client,
+    reporter: &Reporter,
+    resource: &K,
+    states: &[(&'static str, State)],
+    after: &K::Status,
+) -> Result<(), kube::Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + HasStatus
+        + Clone
+        + Debug
+        + DeserializeOwned,
+    K::Status: Conditions + PartialEq + Serialize,
+{
+    let before = resource.status();
+    if before == Some(after) {
+        return Ok(());
+    }
+    let namespace = resource.namespace().unwrap_or_default();
+    let api: Api<K> = Api::namespaced(client.clone(), &namespace);
+    let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+    let patch = Patch::Merge(json!({ "status": after }));
+    match api.patch_status(&resource.name_any(), &params, &patch).await {
+        Ok(_) => {}
+        // It was deleted meanwhile.
+        Err(kube::Error::Api(refusal)) if refusal.code == 404 => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    let former = before.map(Conditions::conditions).unwrap_or_default();
+    // A recorder that lives on would fold an Event into an earlier one of the same reason and keep the
+    // earlier text. What comes here is news already.
+    let recorder = Recorder::new(client.clone(), reporter.clone());
+    for event in events::changes(states, former, after.conditions()) {
+        // The condition is written; an Event that is lost is no reason to do it all again.
+        if let Err(error) = recorder.publish(&event, &resource.object_ref(&())).await {
+            tracing::warn!(%error, reason = event.reason, "cannot write an Event");
+        }
+    }
+    Ok(())
+}
+
+/// Runs a controller until it ends: `reconcile` for each resource, `retry` after each that failed.
+pub async fn run<K, C, E, F>(
+    controller: Controller<K>,
+    context: Arc<C>,
+    reconcile: fn(Arc<K>, Arc<C>) -> F,
+    retry: fn(&K, &E, &C) -> Action,
+) where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    C: Send + Sync + 'static,
+    E: std::error::Error + Send + 'static,
+    F: Future<Output = Result<Action, E>> + Send + 'static,
+{
+    let policy =
+        move |resource: Arc<K>, error: &E, context: Arc<C>| retry(&resource, error, &context);
+    let results = controller.run(reconcile, policy, context);
+    results
+        .for_each(|result| async move {
+            match result {
+                Ok((resource, _)) => tracing::debug!(%resource, "reconciled"),
+                // What fails in a reconcile is logged where its pause is chosen.
+                Err(controller::Error::ReconcilerFailed(..)) => {}
+                // What belonged to a deleted resource goes after it.
+                Err(controller::Error::ObjectNotFound(resource)) => {
+                    tracing::debug!(%resource, "is gone");
+                }
+                Err(error) => tracing::warn!(%error, "watching the cluster failed, trying again"),
+            }
+        })
+        .await;
+}
