@@ -54,8 +54,9 @@ fn main() -> ExitCode {
 }
 
 fn print_crds() -> anyhow::Result<()> {
-    for definition in crd::all() {
-        print!("{}", crd::to_yaml(&definition)?);
+    for (at, definition) in crd::all().iter().enumerate() {
+        let between = if at == 0 { "" } else { "---\n" };
+        print!("{between}{}", crd::to_yaml(definition)?);
     }
     Ok(())
 }

@@ -31,6 +31,11 @@ pub fn to_yaml(crd: &CustomResourceDefinition) -> Result<String, serde_yaml_ng::
     ))
 }
 
+/// The name of that file.
+pub fn file_name(crd: &CustomResourceDefinition) -> String {
+    format!("{}_{}.yaml", crd.spec.group, crd.spec.names.plural)
+}
+
 /// A derived definition with what cannot be derived: no field takes null, which would pass for set;
 /// a resource that the operator has not seen yet says so in its conditions.
 fn finished(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
