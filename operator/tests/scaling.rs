@@ -88,7 +88,7 @@ async fn an_autoscaler_that_knows_nothing_for_long_is_told_and_the_api_stays_rea
     };
     world.server.change(AUTOSCALER, &blind(&jiff::Timestamp::now().to_string()));
     world.reconcile().await.unwrap();
-    assert_eq!(world.said("Progressing").1, "Settled", "it may learn first");
+    assert_eq!(world.said("Progressing").1, "UpToDate", "it may learn first");
     world.server.change(AUTOSCALER, &blind("2026-01-01T00:00:00Z"));
     world.reconcile().await.unwrap();
     assert_eq!(world.said("Progressing").1, "AutoscalingFailed");

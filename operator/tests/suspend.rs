@@ -45,7 +45,7 @@ async fn all_is_stopped_the_api_first_and_the_data_is_kept() {
         let (status, reason, _) = world.said(kind);
         assert_eq!((status.as_str(), reason.as_str()), ("False", "Suspended"), "{kind}");
     }
-    assert_eq!(world.said("Progressing").1, "Settled");
+    assert_eq!(world.said("Progressing").1, "UpToDate");
     for path in KEPT {
         assert!(world.server.get(path).is_some(), "{path}");
     }

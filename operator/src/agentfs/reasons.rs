@@ -4,12 +4,12 @@
 
 use agentfs_contract::health::NotReadyReason;
 
-pub use crate::kit::reasons::{INVALID_SPEC, NOT_SEEN_YET, READY};
+pub use crate::kit::reasons::{INVALID_SPEC, AWAITING_RECONCILE, READY};
 use crate::kit::reasons::{Reason, reasons};
 
 reasons! {
     /// Nothing is on its way.
-    SETTLED = "Settled",
+    UP_TO_DATE = "UpToDate",
     /// The Secrets are there and can be used.
     PRESENT = "Present",
     /// PostgreSQL takes connections.

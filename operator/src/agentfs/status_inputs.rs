@@ -83,7 +83,7 @@ impl StatusInputs<'_> {
         if let Some(state) = self.rollouts() {
             return state;
         }
-        State::false_because(reasons::SETTLED, "Everything is as the spec asks.")
+        State::false_because(reasons::UP_TO_DATE, "Everything is as the spec asks.")
     }
 
     /// Whether everything is well: the first of `others` that is not says why not.

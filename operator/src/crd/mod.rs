@@ -49,8 +49,8 @@ fn finished(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
             status.default = Some(JSON(json!({"conditions": [{
                 "type": "Ready",
                 "status": "Unknown",
-                "reason": "NotSeenYet",
-                "message": "The operator has not come to it yet. Check that agentfs-operator runs and watches this namespace.",
+                "reason": "AwaitingReconcile",
+                "message": "The operator has not reconciled this resource yet. Check that agentfs-operator runs and watches this namespace.",
                 "lastTransitionTime": "1970-01-01T00:00:00Z",
             }]})));
         }

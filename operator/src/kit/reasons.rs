@@ -39,8 +39,8 @@ pub(crate) use reasons;
 reasons! {
     /// A field of the spec is wrong.
     INVALID_SPEC = "InvalidSpec",
-    /// The operator has not come to it.
-    NOT_SEEN_YET = "NotSeenYet",
+    /// The operator has not reconciled the resource.
+    AWAITING_RECONCILE = "AwaitingReconcile",
     /// Everything works as the spec asks.
     READY = "Ready",
     /// An object of the name is being deleted.

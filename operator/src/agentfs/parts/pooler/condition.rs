@@ -30,7 +30,7 @@ impl StatusInputs<'_> {
             // A blocker tells why.
             Part::Blocked => {
                 let unknown = "The connection pool's Secret was not read.";
-                return Some(State::unknown(reasons::NOT_SEEN_YET, unknown));
+                return Some(State::unknown(reasons::AWAITING_RECONCILE, unknown));
             }
             Part::Enabled(_) => {}
         }
