@@ -8,7 +8,7 @@ use kube::api::Api;
 use kube::runtime::controller::Action;
 use kube::runtime::events::Reporter;
 use kube::runtime::reflector::Store;
-use kube::{Client, ResourceExt as _};
+use kube::{Client, Resource as _, ResourceExt as _};
 
 use super::parts::migration::plan::Next;
 use super::status::{StatusReport, render, report, report_invalid};
@@ -83,7 +83,7 @@ pub async fn reconcile(agentfs: Arc<AgentFS>, context: Arc<Context>) -> Result<A
         Ok((_, reconciled)) => *reconciled,
         Err(error) => Reconciled::Error { step: error.step() },
     };
-    context.metrics.reconciled(begun.elapsed(), counted);
+    context.metrics.reconciled(&AgentFS::kind(&()), begun.elapsed(), counted);
     if result.is_ok() {
         context.failures.forget(&*agentfs);
     }

@@ -115,7 +115,10 @@ pub fn render(
     now: Timestamp,
 ) -> AgentFSStatus {
     let former = before.map(|s| s.conditions.as_slice()).unwrap_or_default();
-    let not_yet = State::unknown(reasons::AWAITING_RECONCILE, "The operator has not reconciled this resource yet.");
+    let not_yet = State::unknown(
+        reasons::AWAITING_RECONCILE,
+        "The operator has not reconciled this resource yet.",
+    );
     let of_parts = CONDITIONS.iter().map(|part| (part.kind, part.optional));
     let kinds = [(READY, false), (PROGRESSING, false)].into_iter().chain(of_parts);
     let conditions = kinds.filter_map(|(kind, optional)| {

@@ -8,7 +8,7 @@ use kube::core::object::HasStatus;
 use kube::runtime::reflector::Store;
 use kube::{Resource, ResourceExt as _};
 use prometheus::{
-    Encoder as _, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounterVec, Opts, Registry,
+    Encoder as _, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry,
     TextEncoder,
 };
 
@@ -21,7 +21,7 @@ pub struct Metrics {
     registry: Registry,
     reconciles: IntCounterVec,
     errors: IntCounterVec,
-    duration: Histogram,
+    duration: HistogramVec,
     leader: Gauge,
     conditions: GaugeVec,
     shown: Arc<Mutex<Vec<Shown>>>,
@@ -32,6 +32,7 @@ type Shown = Box<dyn Fn() -> Vec<OfResource> + Send>;
 
 /// The conditions of one resource.
 struct OfResource {
+    kind: String,
     namespace: String,
     name: String,
     conditions: Vec<Condition>,
@@ -46,21 +47,22 @@ impl Metrics {
                 "agentfs_operator_reconciles_total",
                 "Reconciles that ended: settled, in_progress, needs_attention (a condition says why), or error.",
             ),
-            &["result"],
+            &["kind", "result"],
         )?;
         let errors = IntCounterVec::new(
             Opts::new(
                 "agentfs_operator_reconcile_errors_total",
                 "Reconciles that ended with an error and are tried again, by the call that failed.",
             ),
-            &["step"],
+            &["kind", "step"],
         )?;
-        let duration = Histogram::with_opts(
+        let duration = HistogramVec::new(
             HistogramOpts::new(
                 "agentfs_operator_reconcile_duration_seconds",
                 "How long a reconcile takes.",
             )
             .buckets(vec![0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]),
+            &["kind"],
         )?;
         let leader = Gauge::new(
             "agentfs_operator_leader",
@@ -69,9 +71,9 @@ impl Metrics {
         let conditions = GaugeVec::new(
             Opts::new(
                 "agentfs_operator_condition",
-                "Conditions of the AgentFS resources: 1 True, 0 False, -1 Unknown.",
+                "Conditions of the resources: 1 True, 0 False, -1 Unknown.",
             ),
-            &["namespace", "name", "condition"],
+            &["kind", "namespace", "name", "condition"],
         )?;
         registry.register(Box::new(reconciles.clone()))?;
         registry.register(Box::new(errors.clone()))?;
@@ -89,19 +91,19 @@ impl Metrics {
         })
     }
 
-    /// Counts a reconcile that took `took`.
-    pub fn reconciled(&self, took: Duration, result: Reconciled) {
-        self.duration.observe(took.as_secs_f64());
+    /// Counts a reconcile of a resource of `kind` that took `took`.
+    pub fn reconciled(&self, kind: &str, took: Duration, result: Reconciled) {
+        self.duration.with_label_values(&[kind]).observe(took.as_secs_f64());
         let word = match result {
             Reconciled::Settled => "settled",
             Reconciled::InProgress => "in_progress",
             Reconciled::NeedsAttention => "needs_attention",
             Reconciled::Error { step } => {
-                self.errors.with_label_values(&[step]).inc();
+                self.errors.with_label_values(&[kind, step]).inc();
                 "error"
             }
         };
-        self.reconciles.with_label_values(&[word]).inc();
+        self.reconciles.with_label_values(&[kind, word]).inc();
     }
 
     /// Says whether this process leads.
@@ -116,6 +118,7 @@ impl Metrics {
         K::Status: Conditions,
     {
         let conditions = |resource: &K| OfResource {
+            kind: K::kind(&()).into_owned(),
             namespace: resource.namespace().unwrap_or_default(),
             name: resource.name_any(),
             conditions: resource.status().map(Conditions::conditions).unwrap_or_default().to_vec(),
@@ -129,14 +132,14 @@ impl Metrics {
     pub fn render(&self) -> Result<String, prometheus::Error> {
         self.conditions.reset();
         for shown in self.shown.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            for OfResource { namespace, name, conditions } in shown() {
+            for OfResource { kind, namespace, name, conditions } in shown() {
                 for condition in conditions {
                     let value = match condition.status.as_str() {
                         "True" => 1.0,
                         "False" => 0.0,
                         _ => -1.0,
                     };
-                    let labels = [namespace.as_str(), &name, &condition.type_];
+                    let labels = [kind.as_str(), &namespace, &name, &condition.type_];
                     self.conditions.with_label_values(&labels).set(value);
                 }
             }
