@@ -11,7 +11,7 @@ use crate::runtime::logging;
 use crate::runtime::signals::{Shutdown, shutdown};
 use crate::settings::Settings;
 
-/// Runs `program` with the settings of the environment, on their port, until a signal asks for the end.
+/// Runs `program` with settings from the environment, on their port, until SIGTERM or SIGINT.
 pub(super) async fn run_listening<F, E>(
     program: impl FnOnce(Settings, TcpListener, Shutdown) -> F,
 ) -> ExitCode

@@ -11,10 +11,10 @@ use crate::store::embeddings::jobs::counts;
 
 const EVERY: Duration = Duration::from_secs(15);
 const BEGIN_AFTER: Duration = Duration::from_secs(1);
-/// Counting may take one part of this many of the time: jobs that are many are counted less often.
+/// Counting may take one part in this many of the time: many jobs are counted less often.
 const PART_OF_TIME: u32 = 100;
 
-/// Looks at the pool and at the embedding jobs, over and over.
+/// Samples the pool and the embedding jobs until it is dropped.
 pub async fn watch(pool: PgPool, metrics: Metrics) -> Infallible {
     // The first requests need the pool's first connection more.
     tokio::time::sleep(BEGIN_AFTER).await;
@@ -29,7 +29,7 @@ pub async fn watch(pool: PgPool, metrics: Metrics) -> Infallible {
     }
 }
 
-/// Looks once; says how long the counting took.
+/// Samples once; returns how long the counting took.
 async fn look(pool: &PgPool, metrics: &Metrics) -> Result<Duration, StoreError> {
     let began = Instant::now();
     let acquired = pool.acquire().await;

@@ -1,5 +1,5 @@
-//! Repairs what search finds: walks over all entries, makes the search documents that are missing, and removes documents and
-//! embeddings that are left over.
+//! Repairs search: walks over all entries, makes missing search documents, and removes documents and embeddings that no
+//! longer count.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use crate::runtime::jitter::jittered;
 use crate::store::StoreError;
 use crate::store::search::documents::{Walk, step};
 
-/// Time between walks over all that can be searched, on the average; the first one comes after the first sweep.
+/// Average time between two repairs; the first one comes after the first sweep.
 const WALK_INTERVAL: Duration = Duration::from_hours(1);
-/// Time between two steps of a walk, on the average: writers go first.
+/// Average time between two steps of a walk: writers go first.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The repair, with the time from which on it is due again.
+/// The repair, and when it is due again.
 #[derive(Debug)]
 pub(super) struct SearchRepair {
     next: Instant,
@@ -26,7 +26,7 @@ impl SearchRepair {
         Self { next: Instant::now() }
     }
 
-    /// Repairs search where it is due. What fails stays due.
+    /// Repairs search if it is due. A failed repair stays due.
     pub(super) async fn when_due(&mut self, pool: &PgPool) {
         if Instant::now() < self.next {
             return;
@@ -43,18 +43,18 @@ impl SearchRepair {
     }
 }
 
-/// What a walk over all that can be searched has put right.
+/// The result of a repair.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Repaired {
-    /// Documents made of what a former release has written, or a restore has brought without them.
+    /// Documents made for entries written by an older release, or restored without them.
     pub made: usize,
-    /// Documents removed whose entries were deleted, have expired or were put anew as not searchable.
+    /// Documents removed because their entries were deleted, have expired or are no longer searchable.
     pub removed: usize,
     /// Embeddings removed for the same reason.
     pub embeddings: usize,
 }
 
-/// Walks over all heads, documents of search and embeddings, and makes and removes until they fit.
+/// Walks over all heads, search documents and embeddings, and makes or removes what differs.
 pub async fn repair_search(pool: &PgPool) -> Result<Repaired, StoreError> {
     let made = go(pool, Walk::MakeMissing).await?;
     let removed = go(pool, Walk::RemoveLeftOver).await?;
@@ -62,7 +62,7 @@ pub async fn repair_search(pool: &PgPool) -> Result<Repaired, StoreError> {
     Ok(Repaired { made, removed, embeddings })
 }
 
-/// Goes to the end of a walk, and says how much was changed.
+/// Walks to the end; returns the number of rows changed.
 async fn go(pool: &PgPool, walk: Walk) -> Result<usize, StoreError> {
     let (mut place, mut changed) = (None, 0);
     loop {

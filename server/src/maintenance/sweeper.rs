@@ -14,24 +14,24 @@ use crate::runtime::jitter::jittered;
 use crate::store::StoreError;
 use crate::store::entries::sweep;
 
-/// Time from the start to the first sweep, and between sweeps, on the average.
+/// Average time from the start to the first sweep; below, between sweeps.
 const DELAY: Duration = Duration::from_secs(2);
 const INTERVAL: Duration = Duration::from_mins(1);
-/// Time between two batches of a sweep, on the average: writers go first.
+/// Average time between two batches of a sweep: writers go first.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What a sweep has removed.
+/// The result of a sweep.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Swept {
     /// Expired versions that are tombstones now.
     pub versions: usize,
-    /// Idempotency keys.
+    /// Idempotency keys deleted.
     pub idempotency_keys: usize,
-    /// Counts of past minutes.
+    /// Rate limit counts deleted.
     pub rate_limits: usize,
 }
 
-/// Sweeps until it is dropped, and only while the schema is for this program. A sweep that panics is logged, and the next one comes.
+/// Sweeps until it is dropped, but only while the schema matches this program. Goes on after a panic.
 pub async fn run(pool: PgPool, health: Health) -> Infallible {
     let mut tasks = JoinSet::new();
     loop {
@@ -69,7 +69,7 @@ async fn keep_sweeping(pool: PgPool, health: Health) {
     }
 }
 
-/// A failure that goes on is logged once: a database that is away stays so for many sweeps.
+/// Logs an ongoing failure once: a database that is away stays so for many sweeps.
 #[derive(Debug, Default)]
 struct Trouble {
     failing: bool,
@@ -81,7 +81,7 @@ impl Trouble {
     }
 }
 
-/// Removes all that is due now, in batches.
+/// Sweeps everything that is due now, in batches.
 pub async fn sweep_once(pool: &PgPool) -> Result<Swept, StoreError> {
     let mut swept = Swept::default();
     loop {

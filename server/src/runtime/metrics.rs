@@ -160,7 +160,7 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// A series that begins at 0 shows its first increase.
+    /// Starts series at 0, so that their first increase shows.
     fn begin(&self) {
         for quota in ["writes", "searches", "embed_tokens"] {
             self.0.quota_denials.with_label_values(&[quota]);
@@ -192,7 +192,7 @@ impl Metrics {
         self.0.duration.with_label_values(&[route, method]).observe(milliseconds(took));
     }
 
-    /// The number of connections, for whoever opens and closes them.
+    /// The gauge of open connections, for the listener.
     pub fn connections(&self) -> IntGauge {
         self.0.connections.clone()
     }
@@ -202,24 +202,24 @@ impl Metrics {
         self.0.quota_denials.with_label_values(&[kind]).inc();
     }
 
-    /// Counts a request that a limit of the minute refused; `kind` is the limit.
+    /// Counts a request that a rate limit refused; `kind` is the limit.
     pub fn rate_limit_denial(&self, kind: &str) {
         self.0.rate_limit_denials.with_label_values(&[kind]).inc();
     }
 
-    /// Notes how many requests a batch held, and how long the oldest of them had waited for it.
+    /// Records the size of a batch, and how long its oldest request had waited.
     pub fn batch(&self, queue: &str, rows: usize, waited: Duration) {
         self.0.batch_rows.with_label_values(&[queue]).observe(rows as f64);
         self.0.batch_wait.with_label_values(&[queue]).observe(milliseconds(waited));
     }
 
-    /// Notes how many requests wait in a queue, and for how long the oldest of them has.
+    /// Records a queue's backlog: its requests, and how long the oldest has waited.
     pub fn queue(&self, queue: &str, requests: usize, oldest: Duration) {
         self.0.queue_requests.with_label_values(&[queue]).set(requests as i64);
         self.0.queue_oldest.with_label_values(&[queue]).set(oldest.as_secs_f64());
     }
 
-    /// Notes the connections of the pool.
+    /// Records the connections of the pool.
     pub fn pool(&self, size: u32, idle: usize) {
         let used = i64::from(size) - idle as i64;
         self.0.pool_connections.with_label_values(&["idle"]).set(idle as i64);
@@ -227,17 +227,17 @@ impl Metrics {
         self.0.pool_connections.with_label_values(&["used"]).set(used.max(0));
     }
 
-    /// Notes how long a connection of the pool was waited for.
+    /// Records the wait for a connection of the pool.
     pub fn pool_wait(&self, waited: Duration) {
         self.0.pool_wait.set(milliseconds(waited));
     }
 
-    /// Notes whether reads go to a replica.
+    /// Records whether reads go to a replica.
     pub fn read_replica_fresh(&self, fresh: bool) {
         self.0.read_replica_fresh.set(fresh.into());
     }
 
-    /// Notes how many embedding jobs there are of each status; none where that is not known.
+    /// Records the number of embedding jobs by status; empty if unknown.
     pub fn embedding_jobs(&self, counts: &[(&str, i64)]) {
         if counts.is_empty() {
             // No number is better than an old one.
@@ -248,12 +248,12 @@ impl Metrics {
         }
     }
 
-    /// Counts what became of an embedding job.
+    /// Counts an embedding job by outcome.
     pub fn embedding_outcome(&self, outcome: &str) {
         self.0.embedding_outcomes.with_label_values(&[outcome]).inc();
     }
 
-    /// Notes a request to the embedding provider.
+    /// Records a request to the embedding provider.
     pub fn embedding_request(&self, ok: bool, took: Duration) {
         let ok = if ok { "true" } else { "false" };
         self.0.embedding_requests.with_label_values(&[ok]).observe(milliseconds(took));

@@ -4,10 +4,10 @@ use std::pin::Pin;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Resolves when a signal asks for the end.
+/// Resolves on SIGTERM or SIGINT.
 pub type Shutdown = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What resolves when a signal asks for the end.
+/// Resolves on SIGTERM or SIGINT.
 pub fn shutdown() -> Result<Shutdown, String> {
     let heard = |kind| signal(kind).map_err(|error| format!("signals cannot be received: {error}"));
     let (mut term, mut int) = (heard(SignalKind::terminate())?, heard(SignalKind::interrupt())?);

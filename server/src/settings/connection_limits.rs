@@ -4,19 +4,19 @@ use std::time::Duration;
 
 use agentfs_contract::drain;
 
-/// What connections may take.
+/// The connection limit and timeouts.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections open at once.
+    /// Most connections open at once.
     pub connections: u32,
-    /// Time.
+    /// Timeouts.
     pub times: Times,
 }
 
-/// Times that a connection and its requests may take.
+/// Timeouts of a connection and its requests.
 #[derive(Debug, Clone, Copy)]
 pub struct Times {
-    /// Waiting for the first byte of a request; then the connection is closed.
+    /// Idle, until the first byte of a request; then the connection is closed.
     pub keep_alive: Duration,
     /// From a request's first byte to the end of its headers; then the connection is closed.
     pub head: Duration,
@@ -24,9 +24,9 @@ pub struct Times {
     pub body: Duration,
     /// From the end of the headers to the answer; then the request is answered with 503.
     pub request: Duration,
-    /// Until a client has taken what of an answer it was offered; then the connection is closed.
+    /// Until the client has taken the bytes it was offered; then the connection is closed.
     pub write: Duration,
-    /// For requests under way after the end was announced.
+    /// For requests in progress at shutdown.
     pub drain: Duration,
 }
 

@@ -6,8 +6,8 @@ use super::change::{Action, Change, Expected};
 use super::idempotency::{Idempotency, IdempotencyKey};
 
 impl Idempotency {
-    /// For `change`, whatever its version's id is to be. Two requests that ask for the same are equal however their JSON
-    /// is spaced, ordered and escaped; number tokens count as they are written.
+    /// Of `change`, without its version id. Requests for the same are equal however their JSON is spaced, ordered and
+    /// escaped; numbers count as they are written.
     pub fn of(change: &Change, key: IdempotencyKey) -> Self {
         let mut hash = Sha256::new();
         let mut field = |bytes: &[u8]| {
