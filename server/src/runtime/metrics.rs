@@ -132,7 +132,7 @@ impl Metrics {
             embedding_outcomes: counters(
                 &registry,
                 "agentfs_embedding_outcomes_total",
-                "Embedding jobs that this worker has had, by what became of them.",
+                "Embedding jobs processed by this worker, by outcome.",
                 &["outcome"],
             )?,
             embedding_requests: histograms(
