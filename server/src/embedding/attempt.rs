@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_guilty_text_fails() {
+    fn only_the_rejected_text_fails() {
         assert_eq!(run(8, &[5], refused), ("eeeeegee".into(), 7, false));
         assert_eq!(run(8, &[0], wrong), ("geeeeeee".into(), 7, false));
         assert_eq!(run(1, &[0], wrong).0, "g");
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_that_fails_at_everything_is_told_from_guilty_texts() {
+    fn a_provider_that_fails_at_everything_is_told_from_rejected_texts() {
         let all: Vec<usize> = (0..64).collect();
         let (verdicts, requests, failure) = run(64, &all, wrong);
         assert!(failure && requests < 12, "{requests} requests");

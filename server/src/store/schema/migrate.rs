@@ -182,7 +182,7 @@ async fn explained(
     let code = sqlstate(&error).unwrap_or_default();
     match (Blocker::behind(&code, migration, connection).await, error) {
         (Ok(Some(blocker)), _) => blocker.into(),
-        // Where the look for an blocker failed too, the first error tells more.
+        // If the look for a blocker failed too, the first error says more.
         (_, MigrateError::Execute(e)) => MigrationError::Store(e.into()),
         (_, other) => MigrationError::Failed(other),
     }
