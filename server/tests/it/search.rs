@@ -129,7 +129,7 @@ async fn what_cannot_find_anything_says_why() {
         let body = json!({"agent_id": "ada", "query": query, "mode": "text"});
         let answer = client.ok("/v1/search", body).await;
         assert_eq!(answer["results"], json!([]), "{query}");
-        assert!(answer["note"].as_str().unwrap().contains("no word"), "{answer}");
+        assert!(answer["note"].as_str().unwrap().contains("only stop words"), "{answer}");
     }
     let quoted = json!({"agent_id": "ada", "query": "end' | \\end & ('", "mode": "text"});
     let answer = client.ok("/v1/search", quoted).await;

@@ -7,8 +7,7 @@ pub(super) const NO_EMBEDDINGS: &str =
 
 /// The note on what was found `by` words, meaning or both; `instead` says why it was not by what was asked for.
 pub(super) fn note(by: RankBy<'_>, instead: Option<String>, found: &Matches) -> Option<String> {
-    let without_terms =
-        "the query has no word that tells values apart (like \"the\", \"is\", \"and\"); use others";
+    let only_stop_words = "the query contains only stop words (like \"the\", \"is\", \"and\") or punctuation; use more specific terms";
     let cut = "the values of more results would make the answer too large; narrow path_prefix or tags_any to see them";
     let waiting = match (by, found.unembedded) {
         (RankBy::FullText | RankBy::Hybrid(_), _) | (_, 0) => None,
@@ -21,11 +20,12 @@ pub(super) fn note(by: RankBy<'_>, instead: Option<String>, found: &Matches) -> 
         (_, 1) => Some("1 entry has no embedding yet and is found by its words".to_owned()),
         (_, n) => Some(format!("{n} entries have no embedding yet and are found by their words")),
     };
-    let is_without_terms = matches!(by, RankBy::FullText | RankBy::Hybrid(_)) && !found.has_terms;
+    let has_only_stop_words =
+        matches!(by, RankBy::FullText | RankBy::Hybrid(_)) && !found.has_terms;
     let notes = [
         instead,
         waiting,
-        is_without_terms.then(|| without_terms.to_owned()),
+        has_only_stop_words.then(|| only_stop_words.to_owned()),
         found.cut.then(|| cut.to_owned()),
     ];
     let notes: Vec<String> = notes.into_iter().flatten().collect();
