@@ -1,4 +1,4 @@
-//! How many items a page of a list has.
+//! Page sizes of lists: default and bounds.
 
 /// The sizes that the pages of a list may have.
 #[derive(Debug, Clone, Copy)]

@@ -6,12 +6,12 @@ use crate::domain::memory::agent_id::AgentId;
 use crate::domain::page_size::NAMES;
 use crate::store::entries::agents::{self, Agent};
 
-/// Which agents are to be listed, as it was given.
+/// An unvalidated request to list agents.
 #[derive(Debug)]
 pub struct AgentsRequest {
     /// Most agents.
     pub limit: Option<i64>,
-    /// Where the page before ended.
+    /// The cursor of the previous page.
     pub cursor: Option<String>,
 }
 
@@ -20,7 +20,7 @@ pub struct AgentsRequest {
 pub struct AgentsPage {
     /// Sorted by id.
     pub agents: Vec<Agent>,
-    /// Where the next page begins; none on the last one.
+    /// The cursor of the next page; none on the last one.
     pub next_cursor: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! The moment of the past that a read looks at.
+//! Validates the past moment of a read (`as_of`).
 
 use jiff::Timestamp;
 
@@ -6,7 +6,7 @@ use super::{Memory, MemoryError};
 use crate::store::entries::as_of::now;
 
 impl Memory {
-    /// The moment that is given, which must have come by the database's clock; none is now.
+    /// Parses the given moment, which must lie in the past by the database's clock; none is now.
     pub(super) async fn past_moment(
         &self,
         given: Option<&str>,
@@ -21,8 +21,8 @@ impl Memory {
     }
 }
 
-/// The microsecond that a moment lies in, which is as finely as versions are dated. There is nothing before 1970, and
-/// PostgreSQL knows no moment before 4713 BC.
+/// Truncates a moment to the microsecond, the precision of versions. There is nothing before 1970, and PostgreSQL knows
+/// no moment before 4713 BC.
 fn parse(text: &str) -> Result<Timestamp, MemoryError> {
     text.parse()
         .ok()

@@ -17,14 +17,14 @@ use crate::store::entries::get::{SnapshotEntry, snapshot};
 
 /// Most operations of a batch.
 pub const MAX_OPERATIONS: usize = 100;
-/// Gets that are asked for at once; their values are in memory together.
+/// Most gets that are submitted at once; their values are in memory together.
 const STRIDE: usize = 8;
 
-/// One operation of a batch, checked.
+/// One validated operation of a batch.
 #[derive(Debug)]
 pub struct Operation(Change);
 
-/// What an operation is answered: what its own use case would answer.
+/// The answer to an operation: that of its own use case.
 #[derive(Debug)]
 pub enum Answer {
     /// Of a get.
@@ -35,10 +35,10 @@ pub enum Answer {
     Deleted(Option<NewVersion>),
 }
 
-/// What became of an operation.
+/// The outcome of an operation.
 pub type Answered = Result<Answer, MemoryError>;
 
-/// What answers are made of besides outcomes: which operation it was, on which entry.
+/// The kind of an operation and its entry, for its answer.
 #[derive(Debug, Clone)]
 struct Asked {
     op: Op,
@@ -53,7 +53,7 @@ enum Op {
 }
 
 impl Operation {
-    /// A get; of what is there now alone.
+    /// A get; of the present only.
     pub fn get(tenant: TenantId, request: &GetRequest) -> Result<Self, MemoryError> {
         Ok(Self(Change::new(request.key_of_now(tenant)?, Action::Read)))
     }
@@ -68,13 +68,13 @@ impl Operation {
         request.change(tenant).map(Self)
     }
 
-    /// The same as one that a repetition with the same key does not make again.
+    /// Adds the idempotency key.
     #[must_use]
     pub fn once(self, key: Option<IdempotencyKey>) -> Self {
         Self(once(self.0, key))
     }
 
-    /// What a key must allow for it.
+    /// The scope that it needs.
     pub fn scope(&self) -> Scope {
         match self.0.action {
             Action::Read => Scope::MemoryRead,
@@ -93,7 +93,7 @@ impl Operation {
 }
 
 impl Memory {
-    /// Does `operations`, and answers each of them in order. `atomic`: at one moment, or none of them.
+    /// Does `operations`, and answers each of them in order. `atomic`: all in one transaction, or none.
     pub async fn batch(
         &self,
         operations: Vec<Operation>,
@@ -110,7 +110,7 @@ impl Memory {
         Ok(answered.map(|(asked, done)| done.and_then(|done| answer(asked, done))).collect())
     }
 
-    /// Each for itself, in order: gets that follow each other together, and so changes.
+    /// One by one, in order; consecutive gets together, and so consecutive changes.
     async fn one_by_one(
         &self,
         asked: &[Asked],
@@ -148,7 +148,7 @@ impl Memory {
         entries.collect()
     }
 
-    /// Gets alone: one statement sees one moment.
+    /// Only gets: one statement sees one snapshot.
     async fn at_one_moment(
         &self,
         asked: &[Asked],
@@ -181,7 +181,7 @@ impl Memory {
     }
 }
 
-/// What an operation is answered that was done.
+/// The answer to an operation that was done.
 fn answer(Asked { op, key }: Asked, done: Done) -> Answered {
     if let Some(refusal) = refusal(done.outcome) {
         return Err(refusal);

@@ -1,16 +1,16 @@
-//! Cursors: where a list goes on, as a text that clients hand back as they got it.
+//! Cursors: opaque texts that clients return to get the next page.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::MemoryError;
 
-/// The cursor that says `place`.
+/// Encodes `place` as a cursor.
 pub(super) fn encode(place: &str) -> String {
     URL_SAFE_NO_PAD.encode(place)
 }
 
-/// The place that a cursor says, as `read` understands it; none is the beginning.
+/// Decodes a cursor with `read`; none is the beginning.
 pub(super) fn decode<T>(
     cursor: Option<&str>,
     read: impl FnOnce(&str) -> Option<T>,

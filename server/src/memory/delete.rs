@@ -6,20 +6,20 @@ use crate::domain::TenantId;
 use crate::domain::memory::change::{Action, Change, Expected};
 use crate::domain::memory::idempotency::IdempotencyKey;
 
-/// What is to be deleted, as it was given.
+/// An unvalidated delete.
 #[derive(Debug)]
 pub struct DeleteRequest {
     /// The agent whose memory it is.
     pub agent_id: String,
     /// Where.
     pub path: String,
-    /// What the entry must be for it to be deleted; `None` is anything.
+    /// The precondition; `None` accepts any state.
     pub if_version: Option<Expected>,
 }
 
 impl Memory {
-    /// Deletes a value, and says which version is its tombstone; none where there was no live value, and nothing was
-    /// written. With a key, a repetition writes nothing and is answered the same.
+    /// Deletes a value and returns its tombstone; none if there was no live value, and nothing was written. With an
+    /// idempotency key, a repetition writes nothing and gets the same answer.
     pub async fn delete(
         &self,
         tenant: TenantId,
@@ -32,7 +32,7 @@ impl Memory {
 }
 
 impl DeleteRequest {
-    /// What is asked for, checked.
+    /// Validates the request.
     pub(super) fn change(self, tenant: TenantId) -> Result<Change, MemoryError> {
         let key = entry_key(tenant, &self.agent_id, &self.path)?;
         Ok(Change { expected: self.if_version, ..Change::new(key, Action::Delete) })

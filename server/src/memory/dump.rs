@@ -11,16 +11,16 @@ use crate::store::entries::versions::Version;
 
 const SIZE: PageSize = PageSize { default: 200, max: 500 };
 
-/// Whose entries are to be read, as it was given.
+/// An unvalidated request for a dump.
 #[derive(Debug)]
 pub struct DumpRequest {
     /// The agent whose memory it is.
     pub agent_id: String,
     /// Most entries.
     pub limit: Option<i64>,
-    /// Where the page before ended.
+    /// The cursor of the previous page.
     pub cursor: Option<String>,
-    /// The moment to look at; none is now.
+    /// The moment to read at; `None` is now.
     pub as_of: Option<String>,
 }
 
@@ -29,7 +29,7 @@ pub struct DumpRequest {
 pub struct DumpPage {
     /// The versions that the entries show, sorted by path. It ends early when their values are large.
     pub entries: Vec<Version>,
-    /// Where the next page begins; none on the last one.
+    /// The cursor of the next page; none on the last one.
     pub next_cursor: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Why a use case has no result: sentences for whoever asked.
+//! Errors of the use cases, as sentences for the client.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,48 +21,48 @@ use crate::embedding::query_embeddings::QueryEmbeddingError;
 use crate::group_commit::BatchError;
 use crate::store::StoreError;
 
-/// Why a use case has no result. It shows what is wrong, and what to do about it.
+/// Why a use case failed. Says what is wrong, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum MemoryError {
-    /// The agent's id is wrong.
+    /// The agent's id is invalid.
     #[error(transparent)]
     AgentId(#[from] InvalidAgentId),
-    /// The path, or the prefix of paths, is wrong.
+    /// The path, or the path prefix, is invalid.
     #[error(transparent)]
     Path(#[from] InvalidPath),
-    /// The pattern is wrong.
+    /// The pattern is invalid.
     #[error(transparent)]
     Glob(#[from] InvalidGlob),
-    /// The value cannot be kept.
+    /// The value is invalid.
     #[error(transparent)]
     Value(#[from] InvalidValue),
-    /// The tags of an entry are wrong.
+    /// The tags of an entry are invalid.
     #[error(transparent)]
     Tags(#[from] InvalidTags),
-    /// The tags of a search are wrong.
+    /// The tags of a search are invalid.
     #[error("tags_any: {0}")]
     TagsAny(#[source] InvalidTags),
-    /// The limit of a page is wrong.
+    /// The limit of a page is out of range.
     #[error(transparent)]
     Limit(#[from] InvalidLimit),
-    /// The importance is none.
+    /// The importance is out of range.
     #[error("importance is {0}; it must be between 0 and 1")]
     Importance(f32),
-    /// The time to live is none.
+    /// The time to live is out of range.
     #[error("ttl_seconds is {0}; it must be between 1 and {max} (68 years)", max = i32::MAX)]
     TtlSeconds(i64),
     /// The query is empty or too long.
     #[error("query has {0} characters; it must have 1 to {MAX_QUERY}")]
     Query(usize),
-    /// The cursor is of another request, or of nobody.
+    /// The cursor is of another request, or invalid.
     #[error("cursor is not one that this request has given; start without it")]
     Cursor,
-    /// The moment to look at is none.
+    /// The moment to read at is invalid.
     #[error(
         "as_of is {0:?}; it must be a moment with its offset, such as 2026-01-31T12:00:00Z (RFC 3339)"
     )]
     AsOf(String),
-    /// The moment to look at is still to come.
+    /// The moment to read at is in the future.
     #[error("as_of is {}, which is still to come; give a moment up to now, {}", rfc3339(*.as_of), rfc3339(*.now))]
     AsOfInFuture {
         /// The moment.
@@ -73,19 +73,19 @@ pub enum MemoryError {
     /// A get of the past within a batch.
     #[error("a batch reads what is there now; give as_of to /v1/get")]
     AsOfInBatch,
-    /// A batch of nothing, or of too much.
+    /// A batch that is empty or too large.
     #[error("operations has {0} items; it must have between 1 and {MAX_OPERATIONS}")]
     Operations(usize),
-    /// What is wrong with one operation of a batch, so that none was made.
+    /// One operation of an atomic batch failed, so that none was done.
     #[error("operations[{index}]: {error}")]
     Operation {
-        /// Which, from 0.
+        /// Its index, from 0.
         index: usize,
-        /// What is wrong with it.
+        /// Its error.
         #[source]
         error: Box<Self>,
     },
-    /// What a batch reads is too much for one answer.
+    /// The values that a batch reads are too large for one answer.
     #[error(
         "the values of this batch are more than {} MiB; get the rest by another request",
         MAX_BYTES >> 20
@@ -109,29 +109,29 @@ pub enum MemoryError {
         .0.setting()
     )]
     QuotaUsedUp(Quota),
-    /// A semantic search where there are no embeddings.
+    /// A semantic search without an embedding provider.
     #[error(
         "this server has no embeddings to search by meaning; leave mode out or send \"text\" to search by words, or have an operator configure a provider of embeddings"
     )]
     EmbeddingsNotConfigured,
-    /// A semantic search for which there is no embedding now.
+    /// A semantic search whose query cannot be embedded now.
     #[error(
         "a search by meaning is not possible now: {reason}; try again later, or leave mode out to search by words meanwhile"
     )]
     NotSearchedByMeaning {
-        /// Why there is none.
+        /// The reason.
         #[source]
         reason: QueryEmbeddingError,
-        /// How much later there may be one.
+        /// How much later a retry may succeed.
         after: Duration,
     },
-    /// What a queue was asked for was not done.
+    /// A queued request failed.
     #[error(transparent)]
     GroupCommit(#[from] BatchError),
-    /// The database did not answer. Many may wait for the same.
+    /// The database failed; shared, since many may wait for the same.
     #[error(transparent)]
     Store(Arc<StoreError>),
-    /// What came back is not what was asked for: a fault of the server.
+    /// An inconsistent result: a fault of the server.
     #[error("the answer is not of the request")]
     Mismatched,
 }

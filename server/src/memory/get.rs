@@ -1,4 +1,4 @@
-//! Gets the value at a path, as it is now or as it was.
+//! Gets the value at a path, of the present or the past.
 
 use uuid::Uuid;
 
@@ -7,25 +7,25 @@ use crate::domain::memory::path::EntryPath;
 use crate::domain::{EntryKey, TenantId};
 use crate::store::entries::get::{Entry, entry_as_of};
 
-/// What is to be got, as it was given.
+/// An unvalidated get.
 #[derive(Debug)]
 pub struct GetRequest {
     /// The agent whose memory it is.
     pub agent_id: String,
     /// Where.
     pub path: String,
-    /// The moment to look at; none is now.
+    /// The moment to read at; `None` is now.
     pub as_of: Option<String>,
-    /// At least this version is to be seen.
+    /// A version that the read must see.
     pub min_version: Option<Uuid>,
 }
 
-/// What there is at a path.
+/// The result of a get.
 #[derive(Debug)]
 pub struct GetAnswer {
     /// The path in normal form.
     pub path: EntryPath,
-    /// What is there, if anything.
+    /// The entry, if there is one.
     pub entry: Option<Entry>,
 }
 
@@ -47,12 +47,12 @@ impl Memory {
 }
 
 impl GetRequest {
-    /// The entry that is asked for, checked.
+    /// Validates the entry's key.
     fn key(&self, tenant: TenantId) -> Result<EntryKey, MemoryError> {
         entry_key(tenant, &self.agent_id, &self.path)
     }
 
-    /// The entry that is asked for, by one who can only be shown what is there now.
+    /// Validates the entry's key for a caller that can only read the present.
     pub(super) fn key_of_now(&self, tenant: TenantId) -> Result<EntryKey, MemoryError> {
         if self.as_of.is_some() {
             return Err(MemoryError::AsOfInBatch);

@@ -1,4 +1,4 @@
-//! Finds the paths that fit a pattern.
+//! Finds the paths that match a glob pattern.
 
 use sqlx::postgres::PgPool;
 use uuid::Uuid;
@@ -10,7 +10,7 @@ use crate::domain::memory::glob::Glob;
 use crate::domain::page_size::NAMES;
 use crate::store::entries::scan::Range;
 
-/// Which paths are to be found, as it was given.
+/// An unvalidated request for paths.
 #[derive(Debug)]
 pub struct GlobRequest {
     /// The agent whose memory it is.
@@ -19,25 +19,25 @@ pub struct GlobRequest {
     pub pattern: String,
     /// Most paths.
     pub limit: Option<i64>,
-    /// Where the page before ended.
+    /// The cursor of the previous page.
     pub cursor: Option<String>,
-    /// The moment to look at; none is now.
+    /// The moment to read at; `None` is now.
     pub as_of: Option<String>,
-    /// At least this version is to be seen.
+    /// A version that the read must see.
     pub min_version: Option<Uuid>,
 }
 
-/// A page of paths; it may be empty and not the last.
+/// A page of paths; an empty one need not be the last.
 #[derive(Debug)]
 pub struct GlobPage {
     /// Sorted.
     pub paths: Vec<String>,
-    /// Where the next page begins; none on the last one.
+    /// The cursor of the next page; none on the last one.
     pub next_cursor: Option<String>,
 }
 
 impl Memory {
-    /// Finds the paths that fit a pattern.
+    /// Finds the paths that match a pattern.
     pub async fn glob(
         &self,
         tenant: TenantId,

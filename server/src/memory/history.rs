@@ -7,7 +7,7 @@ use crate::store::entries::versions::{self, Version};
 
 const SIZE: PageSize = PageSize { default: 20, max: 100 };
 
-/// Whose versions are to be listed, as it was given.
+/// An unvalidated request for an entry's versions.
 #[derive(Debug)]
 pub struct HistoryRequest {
     /// The agent whose memory it is.
@@ -16,7 +16,7 @@ pub struct HistoryRequest {
     pub path: String,
     /// Most versions.
     pub limit: Option<i64>,
-    /// Where the page before ended.
+    /// The cursor of the previous page.
     pub cursor: Option<String>,
 }
 
@@ -25,7 +25,7 @@ pub struct HistoryRequest {
 pub struct HistoryPage {
     /// The newest first. It ends early when their values are large.
     pub versions: Vec<Version>,
-    /// Where the next page begins; none on the last one.
+    /// The cursor of the next page; none on the last one.
     pub next_cursor: Option<String>,
 }
 

@@ -11,7 +11,7 @@ use crate::domain::page_size::NAMES;
 use crate::store::entries::list::{After, Child, children};
 use crate::store::entries::list_as_of::{Directory, Listed};
 
-/// Which directory is to be listed, as it was given.
+/// An unvalidated request to list a directory.
 #[derive(Debug)]
 pub struct ListRequest {
     /// The agent whose memory it is.
@@ -20,11 +20,11 @@ pub struct ListRequest {
     pub prefix: String,
     /// Most items.
     pub limit: Option<i64>,
-    /// Where the page before ended.
+    /// The cursor of the previous page.
     pub cursor: Option<String>,
-    /// The moment to look at; none is now.
+    /// The moment to read at; `None` is now.
     pub as_of: Option<String>,
-    /// At least this version is to be seen.
+    /// A version that the read must see.
     pub min_version: Option<Uuid>,
 }
 
@@ -33,7 +33,7 @@ pub struct ListRequest {
 pub struct ListPage {
     /// Sorted by path; a path that is both has both.
     pub items: Vec<Item>,
-    /// Where the next page begins; none on the last one.
+    /// The cursor of the next page; none on the last one.
     pub next_cursor: Option<String>,
 }
 
@@ -42,11 +42,11 @@ pub struct ListPage {
 pub struct Item {
     /// Its path.
     pub path: String,
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
 }
 
-/// What a child of a directory is.
+/// The kind of a directory's child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// An entry.
@@ -91,7 +91,7 @@ impl Memory {
     }
 }
 
-/// At most `limit` items; a child that is both entry and directory gives two, which may lie on two pages.
+/// At most `limit` items; a child that is both entry and directory yields two, which may lie on two pages.
 fn paged(children: Vec<Child>, limit: usize) -> ListPage {
     let mut items = children.into_iter().flat_map(|child| {
         let file = child.is_entry.then(|| Item { path: child.path.clone(), kind: Kind::File });
@@ -106,7 +106,7 @@ fn paged(children: Vec<Child>, limit: usize) -> ListPage {
 }
 
 impl Item {
-    /// Where a listing goes on that has this item.
+    /// The position after this item.
     fn place(&self) -> After {
         match self.kind {
             Kind::File => After::Entry(self.path.clone()),
@@ -124,7 +124,7 @@ fn encoded(place: &After) -> String {
     })
 }
 
-/// What a cursor says, unless it is not of a list of `prefix`.
+/// Decodes a cursor of a list of `prefix`.
 fn after(place: &str, prefix: &Prefix) -> Option<After> {
     if place.is_empty() {
         return Some(After::Start);

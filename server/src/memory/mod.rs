@@ -1,5 +1,5 @@
-//! Use cases of memory: what may be asked of an agent's entries, by whatever protocol. Checks what is given, chooses
-//! where it is read, and says in plain types what was found or done.
+//! Use cases of memory, whatever the protocol: validate a request on an agent's entries, route it to primary or
+//! replica, and answer in plain types.
 
 pub mod agents;
 mod as_of;
@@ -36,36 +36,36 @@ use crate::group_commit::reads::Reader;
 use crate::group_commit::writes::Writer;
 use crate::runtime::replica::Replica;
 
-/// What the use cases work with.
+/// The dependencies of the use cases.
 #[derive(Debug)]
 pub struct Memory {
-    /// Connections to the primary, for all but gets and writes.
+    /// Connections to the primary, for everything but gets and writes.
     pub pool: PgPool,
-    /// Where gets go.
+    /// The queue of gets.
     pub reads: Queue<Reader>,
-    /// A replica that reads may go to.
+    /// The read replica, if there is one.
     pub replica: Option<Replica>,
-    /// Where puts and deletes go.
+    /// The queue of puts and deletes.
     pub writes: Queue<Writer>,
-    /// Makes vectors of queries; `None` where no embeddings are configured.
+    /// Embeds queries for semantic search; `None` without an embedding provider.
     pub query_embeddings: Option<QueryEmbeddings>,
     /// Searches of a day and tenant; `None` is without limit.
     pub searches_per_day: Option<i64>,
 }
 
-/// How much the use cases have to do.
+/// The load of the use cases.
 #[derive(Debug, Clone, Copy)]
 pub struct Load {
     /// Connections of the pool.
     pub connections: u32,
-    /// Those of them that do nothing.
+    /// Idle ones among them.
     pub idle: usize,
-    /// What waits, by the name of its queue.
+    /// Backlogs, by the name of their queue.
     pub queues: [(&'static str, Backlog); 2],
 }
 
 impl Memory {
-    /// How much there is to do at this moment.
+    /// The load at this moment.
     pub fn load(&self) -> Load {
         Load {
             connections: self.pool.size(),
@@ -75,7 +75,7 @@ impl Memory {
     }
 }
 
-/// The entry of `agent_id` at `path`, both checked.
+/// The key of the entry of `agent_id` at `path`, both validated.
 fn entry_key(tenant: TenantId, agent_id: &str, path: &str) -> Result<EntryKey, MemoryError> {
     let agent = AgentId::parse(agent_id)?;
     Ok(EntryKey { tenant, agent, path: EntryPath::parse(path)? })

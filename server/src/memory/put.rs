@@ -11,7 +11,7 @@ use crate::domain::memory::tags::Tags;
 use crate::domain::memory::value::JsonText;
 use crate::domain::search::lexical_text::LexicalText;
 
-/// What is to be put, as it was given.
+/// An unvalidated put.
 #[derive(Debug)]
 pub struct PutRequest {
     /// The agent whose memory it is.
@@ -20,7 +20,7 @@ pub struct PutRequest {
     pub path: String,
     /// Any JSON.
     pub value: Box<RawValue>,
-    /// Seconds until the value is no longer served; without it, for ever.
+    /// Time to live in seconds; `None` is for ever.
     pub ttl_seconds: Option<i64>,
     /// Its tags.
     pub tags: Vec<String>,
@@ -28,12 +28,12 @@ pub struct PutRequest {
     pub importance: f32,
     /// Whether search may find it.
     pub searchable: bool,
-    /// What the entry must be for it to be put; `None` is anything.
+    /// The precondition; `None` accepts any state.
     pub if_version: Option<Expected>,
 }
 
 impl Memory {
-    /// Puts a value, and says which version it is. With a key, a repetition writes nothing and is answered the same.
+    /// Puts a value and returns its version. With an idempotency key, a repetition writes nothing and gets the same answer.
     pub async fn put(
         &self,
         tenant: TenantId,
@@ -46,7 +46,7 @@ impl Memory {
 }
 
 impl PutRequest {
-    /// What is asked for, checked.
+    /// Validates the request.
     pub(super) fn change(self, tenant: TenantId) -> Result<Change, MemoryError> {
         let key = entry_key(tenant, &self.agent_id, &self.path)?;
         let value = JsonText::normalise(&self.value)?;

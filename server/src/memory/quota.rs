@@ -1,18 +1,18 @@
-//! The quotas of a tenant's day.
+//! Daily quotas of tenants.
 
-/// What a tenant may do so often a day.
+/// A daily quota of a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quota {
     /// Puts and deletes.
     Writes,
     /// Searches.
     Searches,
-    /// Tokens of what is embedded.
+    /// Embedded tokens.
     EmbedTokens,
 }
 
 impl Quota {
-    /// What is counted, for people.
+    /// The counted unit, for people.
     pub fn what(self) -> &'static str {
         match self {
             Self::Writes => "writes",
@@ -21,7 +21,7 @@ impl Quota {
         }
     }
 
-    /// The setting that says how many.
+    /// The setting of the quota.
     pub fn setting(self) -> &'static str {
         match self {
             Self::Writes => "WRITE_QUOTA_PER_DAY",

@@ -1,4 +1,4 @@
-//! Chooses where a read goes: to the replica where that may be, and else, or when the replica fails, to the primary.
+//! Routes reads: to the replica while it is fresh enough, and to the primary otherwise or when the replica fails.
 
 use sqlx::postgres::PgPool;
 use uuid::Uuid;
@@ -9,7 +9,7 @@ use crate::store::StoreError;
 use crate::store::entries::get::Entry;
 
 impl Memory {
-    /// Gets the live entry of `key`, which must show at least `min_version`, where that is given.
+    /// Gets the live entry of `key`; the read must see `min_version`, if given.
     pub(super) async fn get_live(
         &self,
         key: EntryKey,
@@ -24,7 +24,7 @@ impl Memory {
         Ok(self.reads.submit(key).await?)
     }
 
-    /// Reads what must show at least `min_version` of `tenant`, where that is given.
+    /// Runs `read` on the replica or the primary; it must see `min_version` of `tenant`, if given.
     pub(super) async fn read<T, F: Future<Output = Result<T, StoreError>>>(
         &self,
         tenant: TenantId,

@@ -1,4 +1,4 @@
-//! What puts, deletes and batches share: committing a change, and what its outcome means.
+//! Commits a change for puts, deletes and batches, and translates its outcome.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -8,7 +8,7 @@ use crate::domain::memory::change::{Change, Outcome};
 use crate::domain::memory::idempotency::{Idempotency, IdempotencyKey};
 use crate::group_commit::writes::Submission;
 
-/// A version that a write has made; it is committed.
+/// A version that a write has committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NewVersion {
     /// The version.
@@ -18,7 +18,7 @@ pub struct NewVersion {
 }
 
 impl NewVersion {
-    /// Of the outcome of a put.
+    /// From the outcome of a put.
     pub(super) fn of_put(outcome: Outcome) -> Result<Self, MemoryError> {
         match outcome {
             Outcome::Written { version_id, created_at } => Ok(Self { id: version_id, created_at }),
@@ -26,7 +26,7 @@ impl NewVersion {
         }
     }
 
-    /// The tombstone of the outcome of a delete; none where there was nothing to delete.
+    /// From the outcome of a delete: the tombstone; none if there was nothing to delete.
     pub(super) fn of_delete(outcome: Outcome) -> Result<Option<Self>, MemoryError> {
         match outcome {
             Outcome::NothingToDelete => Ok(None),
@@ -45,13 +45,13 @@ impl Memory {
     }
 }
 
-/// `change` as one that a repetition with the same key does not make again.
+/// Adds the idempotency key to `change`.
 pub(super) fn once(change: Change, key: Option<IdempotencyKey>) -> Change {
     let idempotency = key.map(|key| Idempotency::of(&change, key));
     Change { idempotency, ..change }
 }
 
-/// The error that tells of an outcome by which nothing was done.
+/// The error of a refused change.
 pub(super) fn refusal(outcome: Outcome) -> Option<MemoryError> {
     match outcome {
         Outcome::Written { .. } | Outcome::NothingToDelete | Outcome::Read(_) => None,

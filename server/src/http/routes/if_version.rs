@@ -1,4 +1,4 @@
-//! The condition that puts, deletes and batches share.
+//! The precondition `if_version` of puts, deletes and batches (optimistic concurrency).
 
 use serde::{Deserialize, Deserializer};
 use uuid::Uuid;

@@ -1,4 +1,4 @@
-//! The routes, a file each, and what several of them share.
+//! The routes, one file each, and what several of them share.
 
 pub(super) mod agents;
 pub(super) mod batch;

@@ -1,4 +1,4 @@
-//! Searches what was put as searchable: by meaning, by words or by both, as it is asked for or as is possible.
+//! Searches entries: semantic search, full text search or both (hybrid), with fallback to full text.
 
 mod note;
 
@@ -23,51 +23,51 @@ use crate::store::search::{Matches, RankBy, Search, find};
 const SIZE: PageSize = PageSize { default: 10, max: 50 };
 /// Longest query in characters.
 pub const MAX_QUERY: usize = 2000;
-/// When to come back, where the provider does not say: after its breaker's first pause, and after some jobs.
+/// When to retry if the provider does not say: after its breaker's first pause, and after some jobs.
 const RETRY_SOON: Duration = Duration::from_secs(1);
 const RETRY_LATER: Duration = Duration::from_secs(30);
 
-/// What is looked for, as it was given.
+/// An unvalidated search.
 #[derive(Debug)]
 pub struct SearchRequest {
     /// The agent whose memory it is.
     pub agent_id: String,
-    /// In plain words.
+    /// The query's text.
     pub query: String,
     /// Most results.
     pub limit: Option<i64>,
-    /// Only what is at this path or below it.
+    /// Only entries at or below this path.
     pub path_prefix: Option<String>,
-    /// Only what has one of these tags.
+    /// Only entries with one of these tags.
     pub tags_any: Option<Vec<String>>,
-    /// How it is found. Without it: by meaning where embeddings are configured, and by their words those that have no
-    /// embedding yet; by words alone where there are none, or none now.
+    /// The mode. By default semantic search with full text search for entries that have no embedding yet; full text
+    /// search alone without an embedding provider, or while it fails.
     pub mode: Option<Mode>,
-    /// At least this version is to be seen.
+    /// A version that the read must see.
     pub min_version: Option<Uuid>,
 }
 
-/// By what entries are to be found.
+/// The mode of a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// By meaning alone; an error where that cannot be done now.
+    /// Semantic search alone; an error if that is not possible now.
     Semantic,
-    /// By words alone.
+    /// Full text search alone.
     Text,
-    /// By both, fused by their ranks; by words alone where there is no embedding of the query now.
+    /// Both, fused by their ranks; full text search alone if the query cannot be embedded now.
     Hybrid,
 }
 
-/// What was found.
+/// The result of a search.
 #[derive(Debug)]
 pub struct SearchAnswer {
-    /// The versions with their likeness from 0 to 1, the best first. They are fewer where their values are large.
+    /// The versions with their similarity from 0 to 1, the best first; fewer if their values are large.
     pub results: Vec<(f64, Version)>,
-    /// What is to be known about how they were found.
+    /// A note on how they were found.
     pub note: Option<String>,
 }
 
-/// A request, checked.
+/// A validated search.
 struct Checked {
     agent: AgentId,
     prefix: Prefix,
@@ -91,7 +91,7 @@ impl SearchRequest {
 }
 
 impl Memory {
-    /// Searches what was put as searchable. It counts against the tenant's searches of the day.
+    /// Searches entries. Counts against the tenant's search quota of the day.
     pub async fn search(
         &self,
         tenant: TenantId,
@@ -117,7 +117,7 @@ impl Memory {
         Ok(SearchAnswer { results: found.hits, note })
     }
 
-    /// Without embeddings only words can be searched: that is known before the search is counted.
+    /// Refuses semantic search without an embedding provider, before the search is counted.
     fn must_be_possible(&self, mode: Option<Mode>) -> Result<(), MemoryError> {
         if self.query_embeddings.is_some() || matches!(mode, None | Some(Mode::Text)) {
             return Ok(());
@@ -125,7 +125,7 @@ impl Memory {
         Err(MemoryError::EmbeddingsNotConfigured)
     }
 
-    /// Searches in the way that is asked for, or in the next best; says which.
+    /// Searches in the requested mode or falls back to full text; returns the note on it.
     async fn look(
         &self,
         search: &Search<'_>,
@@ -160,7 +160,7 @@ impl Memory {
     }
 }
 
-/// What one is told who asked for meaning alone.
+/// The error of a semantic search whose query was not embedded.
 fn refused(reason: QueryEmbeddingError) -> MemoryError {
     let after = match &reason {
         QueryEmbeddingError::OutOfTokens => return MemoryError::QuotaUsedUp(Quota::EmbedTokens),

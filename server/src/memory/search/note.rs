@@ -1,11 +1,11 @@
-//! Notes: what is to be known about how results were found.
+//! Notes on search results: fallbacks, missing embeddings, stop words.
 
 use crate::store::search::{Matches, RankBy};
 
 pub(super) const NO_EMBEDDINGS: &str =
     "found by its words: this server has no embeddings, with which it would search by meaning";
 
-/// The note on what was found `by` words, meaning or both; `instead` says why it was not by what was asked for.
+/// The note on results ranked `by` a method; `instead` says why it is not the requested one.
 pub(super) fn note(by: RankBy<'_>, instead: Option<String>, found: &Matches) -> Option<String> {
     let only_stop_words = "the query contains only stop words (like \"the\", \"is\", \"and\") or punctuation; use more specific terms";
     let cut = "the values of more results would make the answer too large; narrow path_prefix or tags_any to see them";
