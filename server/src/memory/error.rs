@@ -118,7 +118,7 @@ pub enum MemoryError {
     #[error(
         "a search by meaning is not possible now: {reason}; try again later, or leave mode out to search by words meanwhile"
     )]
-    NotSearchedByMeaning {
+    SemanticSearchUnavailable {
         /// The reason.
         #[source]
         reason: QueryEmbeddingError,

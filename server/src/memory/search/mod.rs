@@ -167,5 +167,5 @@ fn refused(reason: QueryEmbeddingError) -> MemoryError {
         QueryEmbeddingError::Away { after } => after.unwrap_or(RETRY_SOON),
         QueryEmbeddingError::NotReady | QueryEmbeddingError::Store(_) => RETRY_LATER,
     };
-    MemoryError::NotSearchedByMeaning { reason, after }
+    MemoryError::SemanticSearchUnavailable { reason, after }
 }
