@@ -13,4 +13,5 @@ pub mod recovery;
 pub mod runtime;
 pub mod settings;
 pub mod store;
+pub mod tenancy;
 pub mod worker;

@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use agentfs_contract::setting;
 use secrecy::SecretString;
 
-use crate::commands::admin::{self, AdminError};
 use crate::runtime::exit::{self, failed, failed_for_all_to_see};
 use crate::runtime::logging;
 use crate::settings::{DatabaseSettings, LogSettings, SettingsError};
 use crate::store::connection::address::DatabaseAddress;
 use crate::store::schema::{self, MigrationError, MigrationReport};
+use crate::tenancy::{Tenancy, TenancyError};
 
 /// Why a migration failed.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +30,7 @@ pub enum MigrateError {
     },
     /// The schema is there, the admin key is not.
     #[error(transparent)]
-    AdminKey(#[from] AdminError),
+    AdminKey(#[from] TenancyError),
 }
 
 impl MigrateError {
@@ -84,7 +84,7 @@ pub async fn migrate(
         .await
         .map_err(|error| MigrateError::Migration { endpoint: address.endpoint(), error })?;
     if let Some(key) = admin_key {
-        admin::keep_admin_key(address, key).await?;
+        Tenancy::direct(address.clone()).keep_admin_key(key).await?;
     }
     Ok(report)
 }

@@ -25,6 +25,7 @@ use crate::runtime::metrics::Metrics;
 use crate::runtime::replica::Replica;
 use crate::settings::{MetricsAccess, ReplicaSettings, Settings};
 use crate::store::connection::address::{DatabaseAddress, Link};
+use crate::tenancy::Tenancy;
 
 /// Runs the command with the settings of the environment.
 pub async fn run() -> ExitCode {
@@ -105,6 +106,7 @@ fn app(settings: Settings) -> Result<App, AppError> {
         requests: limiter(Limited::Requests, limits.requests_per_minute),
         searches: limiter(Limited::Searches, limits.searches_per_minute),
         health: Health::watch(&database.address),
+        tenancy: Tenancy::pooled(pool.clone()),
         memory: Memory {
             pool,
             reads,

@@ -11,14 +11,14 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::access::authenticator::AuthError;
-use crate::domain::access::new_api_key::InvalidNewApiKey;
-use crate::domain::access::tenant_name::InvalidTenantName;
 use crate::domain::memory::idempotency::InvalidIdempotencyKey;
 use crate::domain::memory::path::InvalidPath;
+use crate::domain::page_size::InvalidLimit;
 use crate::group_commit::BatchError;
 use crate::memory::{MemoryError, Quota};
 use crate::store::StoreError;
 use crate::store::schema::SchemaMismatch;
+use crate::tenancy::TenancyError;
 
 /// The status of an answer with that code.
 fn status(code: Code) -> StatusCode {
@@ -202,6 +202,32 @@ impl From<MemoryError> for ApiError {
     }
 }
 
+impl From<TenancyError> for ApiError {
+    fn from(error: TenancyError) -> Self {
+        let code = match error {
+            TenancyError::NotAllowed(_) => Code::Forbidden,
+            TenancyError::NewKey(_)
+            | TenancyError::TenantName(_)
+            | TenancyError::KeyId(_)
+            | TenancyError::AdminKey(_)
+            | TenancyError::Model(_) => Code::ValidationError,
+            TenancyError::NoTenant(_) => {
+                return Self::new(Code::TenantNotFound, "tenant_id names no tenant");
+            }
+            TenancyError::NoKey(_) | TenancyError::NoModel(_) => Code::NotFound,
+            TenancyError::Schema(error) => return error.into(),
+            TenancyError::Store(error) => return error.into(),
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<InvalidLimit> for ApiError {
+    fn from(error: InvalidLimit) -> Self {
+        Self::new(Code::ValidationError, error.to_string())
+    }
+}
+
 /// Days begin at midnight UTC, and quotas with them.
 fn seconds_until_midnight() -> u32 {
     let now = jiff::Timestamp::now().as_second();
@@ -211,18 +237,6 @@ fn seconds_until_midnight() -> u32 {
 impl From<InvalidIdempotencyKey> for ApiError {
     fn from(error: InvalidIdempotencyKey) -> Self {
         Self::new(Code::InvalidIdempotencyKey, error.to_string())
-    }
-}
-
-impl From<InvalidNewApiKey> for ApiError {
-    fn from(error: InvalidNewApiKey) -> Self {
-        Self::new(Code::ValidationError, error.to_string())
-    }
-}
-
-impl From<InvalidTenantName> for ApiError {
-    fn from(error: InvalidTenantName) -> Self {
-        Self::new(Code::ValidationError, error.to_string())
     }
 }
 

@@ -11,6 +11,7 @@ use crate::domain::access::client::TrustedProxies;
 use crate::memory::Memory;
 use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;
+use crate::tenancy::Tenancy;
 
 /// The shared state of the routes, in an [`Arc`]: every request takes it several times.
 pub type App = Arc<AppState>;
@@ -19,6 +20,8 @@ pub type App = Arc<AppState>;
 pub struct AppState {
     /// The use cases of memory.
     pub memory: Memory,
+    /// The use cases of tenants and their keys.
+    pub tenancy: Tenancy,
     /// Authenticates API keys.
     pub authenticator: Authenticator,
     /// Limits unauthenticated requests.

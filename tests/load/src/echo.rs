@@ -7,7 +7,7 @@ use agentfs_server::http::with_stack;
 use agentfs_server::listen::{self, Limits};
 use agentfs_server::runtime::logging;
 use agentfs_server::runtime::metrics::Metrics;
-use agentfs_server::settings::{LogFormat, LogSettings};
+use agentfs_server::settings::LogSettings;
 use anyhow::Context as _;
 use axum::Router;
 use axum::routing::{get, post};
@@ -37,7 +37,7 @@ async fn echo(Json(Request { path, value }): Json<Request>) -> axum::Json<Answer
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let _logs =
-        logging::start(LogSettings::from_env(LogFormat::Json)?).map_err(anyhow::Error::msg)?;
+        logging::start(LogSettings::from_env(LogSettings::SERVING)?).map_err(anyhow::Error::msg)?;
     let port = std::env::var("PORT").context("PORT is not set; set it to a free port")?;
     let port: u16 = port.parse().context("PORT must be a number from 1 to 65535")?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;

@@ -3,14 +3,13 @@
 use std::fmt;
 
 use serde::Serialize;
-use sqlx::postgres::PgConnection;
 
+use super::AdminError;
 use super::output::Table;
-use super::{AdminError, open};
-use crate::store::connection::address::DatabaseAddress;
-use crate::store::embeddings::index::{self, IndexState};
-use crate::store::embeddings::model_change::{self, Progress, progress};
+use crate::store::embeddings::index::IndexState;
+use crate::store::embeddings::model_change::Progress;
 use crate::store::embeddings::models::ModelState;
+use crate::tenancy::{Administrator, Tenancy};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum EmbeddingsCommand {
@@ -135,88 +134,38 @@ fn done(model: &str, sentence: String) -> Done {
 }
 
 /// Shows all models.
-pub(crate) async fn status(address: &DatabaseAddress) -> Result<Status, AdminError> {
-    let mut connection = open(address).await?;
-    let models = progress(&mut connection).await?;
+pub(crate) async fn status(tenancy: &Tenancy) -> Result<Status, AdminError> {
+    let models = tenancy.models(Administrator::Cluster).await?;
     Ok(Status { models: models.into_iter().map(Row::from).collect() })
 }
 
-async fn find(connection: &mut PgConnection, name: &str) -> Result<Progress, AdminError> {
-    let models = progress(connection).await?;
-    let found = models.into_iter().find(|model| model.name == name);
-    found.ok_or_else(|| AdminError::NoModel(name.to_owned()))
-}
-
 impl Index {
-    pub(crate) async fn run(&self, address: &DatabaseAddress) -> Result<Done, AdminError> {
-        let mut connection = open(address).await?;
-        let model = find(&mut connection, &self.model).await?;
-        match model.index {
-            IndexState::Ready => Ok(done(&self.model, "the index is there already".to_owned())),
-            IndexState::Building => Err(AdminError::Model(
-                "somebody is building this index just now; admin embeddings status shows when it is ready".to_owned(),
-            )),
-            IndexState::None => {
-                let Progress { id, dimensions, .. } = model;
-                let memory = self.memory.as_deref();
-                index::build(&mut connection, id, dimensions, memory).await?;
-                Ok(done(&self.model, format!("searches by {} use its index from now on", self.model)))
-            }
-        }
+    pub(crate) async fn run(&self, tenancy: &Tenancy) -> Result<Done, AdminError> {
+        let (model, memory) = (&self.model, self.memory.as_deref());
+        let sentence = if tenancy.build_index(Administrator::Cluster, model, memory).await? {
+            format!("searches by {model} use its index from now on")
+        } else {
+            "the index is there already".to_owned()
+        };
+        Ok(done(model, sentence))
     }
 }
 
 impl Switch {
-    pub(crate) async fn run(&self, address: &DatabaseAddress) -> Result<Done, AdminError> {
-        let mut connection = open(address).await?;
-        let model = find(&mut connection, &self.model).await?;
-        let name = &self.model;
-        match model.state {
-            ModelState::Serving => return Ok(done(name, format!("searches use {name} already"))),
-            ModelState::Retired => {
-                return Err(AdminError::Model(format!(
-                    "{name} is retired, so its embeddings are not current; set it as the NEXT_ model of the workers, which fill it again"
-                )));
-            }
-            ModelState::Filling => {}
-        }
-        if model.missing > 0 {
-            return Err(AdminError::Model(format!(
-                "no worker with {name} has looked at {} entries yet, which would not be found; wait for it",
-                model.missing
-            )));
-        }
-        let left = model.waiting + model.failed;
-        if left > 0 && !self.force {
-            return Err(AdminError::Model(format!(
-                "{left} entries have no embedding of {name} yet ({} of them failed); wait, requeue what failed, or have them found by their words with --force",
-                model.failed
-            )));
-        }
-        if !model_change::switch(&mut connection, model.id).await? {
-            return Err(AdminError::Model(format!(
-                "{name} was changed by somebody else; look again"
-            )));
-        }
-        Ok(done(name, format!("searches use {name} from now on")))
+    pub(crate) async fn run(&self, tenancy: &Tenancy) -> Result<Done, AdminError> {
+        let model = &self.model;
+        let sentence = if tenancy.switch_model(Administrator::Cluster, model, self.force).await? {
+            format!("searches use {model} from now on")
+        } else {
+            format!("searches use {model} already")
+        };
+        Ok(done(model, sentence))
     }
 }
 
 impl Drop {
-    pub(crate) async fn run(&self, address: &DatabaseAddress) -> Result<Done, AdminError> {
-        let mut connection = open(address).await?;
-        let model = find(&mut connection, &self.model).await?;
-        let name = &self.model;
-        if !model_change::retire(&mut connection, model.id).await? {
-            return Err(AdminError::Model(format!(
-                "searches use {name}; have them use another model first, by admin embeddings switch"
-            )));
-        }
-        if !model_change::remove(&mut connection, model.id).await? {
-            return Err(AdminError::Model(format!(
-                "a worker uses {name} again; take it out of the workers' settings, then drop it"
-            )));
-        }
-        Ok(done(name, format!("{name} is gone, with its embeddings")))
+    pub(crate) async fn run(&self, tenancy: &Tenancy) -> Result<Done, AdminError> {
+        tenancy.drop_model(Administrator::Cluster, &self.model).await?;
+        Ok(done(&self.model, format!("{} is gone, with its embeddings", self.model)))
     }
 }

@@ -1,23 +1,20 @@
-//! `agentfs-server admin create-key`, `list-keys` and `revoke-key`; and the admin key of a deployment.
+//! `agentfs-server admin create-key`, `list-keys` and `revoke-key`.
 
 use std::fmt;
 
 use jiff::Timestamp;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::AdminError;
 use super::output::Table;
-use super::{AdminError, must_exist, open};
-use crate::domain::access::api_key::{ApiKey, KeyId, KeyState};
-use crate::domain::access::new_api_key::NewApiKey;
-use crate::domain::access::scope::Scope;
-use crate::domain::{DEFAULT_TENANT, TenantId, rfc3339};
-use crate::store::access::api_keys::{self, ListedKey};
+use crate::domain::access::api_key::{ApiKey, KeyState};
+use crate::domain::{TenantId, rfc3339};
+use crate::store::access::api_keys::ListedKey;
 use crate::store::connection::address::DatabaseAddress;
-
-/// The manager of the key of AGENTFS_ADMIN_KEY; a new key revokes only keys of this manager.
-const DEPLOYMENT: &str = "deployment";
+use crate::tenancy::keys::{CreateKeyRequest, NewKey};
+use crate::tenancy::{Administrator, Tenancy};
 
 /// A key that is to be made.
 #[derive(Debug, Clone, clap::Args)]
@@ -51,17 +48,23 @@ impl fmt::Display for Created {
 }
 
 impl CreateKey {
-    fn tenant(&self) -> TenantId {
-        self.tenant.map_or(DEFAULT_TENANT, TenantId)
+    fn request(&self) -> CreateKeyRequest {
+        CreateKeyRequest {
+            label: self.label.clone(),
+            tenant: self.tenant.map(TenantId),
+            scopes: (!self.scopes.is_empty()).then(|| self.scopes.clone()),
+            expires_in_seconds: self.expires_in_seconds,
+        }
     }
 
-    pub(crate) async fn run(&self, address: &DatabaseAddress) -> Result<Created, AdminError> {
-        let key = create_key(address, self).await?;
+    pub(crate) async fn run(&self, tenancy: &Tenancy) -> Result<Created, AdminError> {
+        let NewKey { key, tenant } =
+            tenancy.create_key(Administrator::Cluster, &self.request()).await?;
         Ok(Created {
             ok: true,
             api_key: key.reveal().expose_secret().to_owned(),
             key_id: key.id().as_str().to_owned(),
-            tenant_id: self.tenant().0,
+            tenant_id: tenant.0,
         })
     }
 }
@@ -71,28 +74,8 @@ pub async fn create_key(
     address: &DatabaseAddress,
     wanted: &CreateKey,
 ) -> Result<ApiKey, AdminError> {
-    let scopes = (!wanted.scopes.is_empty()).then_some(wanted.scopes.as_slice());
-    let now = Timestamp::now();
-    let new_key = NewApiKey::new(&wanted.label, scopes, wanted.expires_in_seconds, now)?;
-    let key = ApiKey::generate();
-    let tenant = wanted.tenant();
-    if api_keys::insert(&mut open(address).await?, &key, tenant, &new_key).await? {
-        Ok(key)
-    } else {
-        Err(AdminError::NoTenant(tenant.0))
-    }
-}
-
-/// Makes `key` the deployment's one valid admin key of the default tenant; an earlier one is revoked.
-pub async fn keep_admin_key(
-    address: &DatabaseAddress,
-    key: &SecretString,
-) -> Result<(), AdminError> {
-    let key = ApiKey::parse(key.expose_secret().trim())?;
-    let scopes = [Scope::Admin].into_iter().collect();
-    let mut connection = open(address).await?;
-    api_keys::keep_managed(&mut connection, &key, DEFAULT_TENANT, scopes, DEPLOYMENT).await?;
-    Ok(())
+    let tenancy = Tenancy::direct(address.clone());
+    Ok(tenancy.create_key(Administrator::Cluster, &wanted.request()).await?.key)
 }
 
 /// Which keys are to be listed.
@@ -157,10 +140,8 @@ impl fmt::Display for Keys {
 }
 
 impl ListKeys {
-    pub(crate) async fn run(&self, address: &DatabaseAddress) -> Result<Keys, AdminError> {
-        let mut connection = open(address).await?;
-        let tenant = must_exist(&mut connection, self.tenant).await?;
-        let keys = api_keys::list(&mut connection, tenant).await?;
+    pub(crate) async fn run(&self, tenancy: &Tenancy) -> Result<Keys, AdminError> {
+        let keys = tenancy.keys(Administrator::Cluster, self.tenant.map(TenantId)).await?;
         let now = Timestamp::now();
         Ok(Keys { keys: keys.into_iter().map(|key| Row::of(key, now)).collect() })
     }
@@ -206,11 +187,8 @@ impl fmt::Display for Ended {
 }
 
 impl RevokeKey {
-    pub(crate) async fn run(&self, address: &DatabaseAddress) -> Result<Ended, AdminError> {
-        let id = KeyId::parse(&self.key_id)?;
-        let revoked = api_keys::revoke(&mut open(address).await?, &id)
-            .await?
-            .ok_or_else(|| AdminError::NoKey(id.as_str().to_owned()))?;
+    pub(crate) async fn run(&self, tenancy: &Tenancy) -> Result<Ended, AdminError> {
+        let (id, revoked) = tenancy.revoke_key(Administrator::Cluster, &self.key_id).await?;
         Ok(Ended {
             ok: true,
             key_id: id.as_str().to_owned(),

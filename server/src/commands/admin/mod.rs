@@ -7,27 +7,18 @@ mod quota;
 mod requeue;
 mod tenants;
 
-pub use keys::{CreateKey, create_key, keep_admin_key};
+pub use keys::{CreateKey, create_key};
 
 use std::io;
 use std::process::ExitCode;
 
-use sqlx::postgres::PgConnection;
-use uuid::Uuid;
-
 use self::embeddings::EmbeddingsCommand;
 use self::output::Output;
-use crate::domain::TenantId;
-use crate::domain::access::api_key::{MalformedKey, MalformedKeyId};
-use crate::domain::access::new_api_key::InvalidNewApiKey;
-use crate::domain::access::tenant_name::InvalidTenantName;
 use crate::runtime::exit::{self, failed};
 use crate::runtime::logging;
 use crate::settings::{DatabaseSettings, SettingsError};
-use crate::store::StoreError;
-use crate::store::access::tenants as stored_tenants;
-use crate::store::connection::address::DatabaseAddress;
-use crate::store::schema::{self, SchemaMismatch};
+use crate::tenancy::models::NotPossible;
+use crate::tenancy::{Tenancy, TenancyError};
 
 /// Arguments of `agentfs-server admin`.
 #[derive(Debug, clap::Args)]
@@ -71,36 +62,9 @@ pub enum AdminError {
     /// The environment does not say where the database is.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// The database did not do it.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The database has no schema, or another program's.
-    #[error(transparent)]
-    Schema(#[from] SchemaMismatch),
-    /// No key can be made on such terms.
-    #[error(transparent)]
-    NewKey(#[from] InvalidNewApiKey),
-    /// No tenant can have such a name.
-    #[error(transparent)]
-    TenantName(#[from] InvalidTenantName),
-    /// No key has such an id.
-    #[error(transparent)]
-    KeyId(#[from] MalformedKeyId),
-    /// A tenant that does not exist.
-    #[error("there is no tenant {0}; agentfs-server admin list-tenants lists them")]
-    NoTenant(Uuid),
-    /// A key that does not exist.
-    #[error("there is no key {0}; agentfs-server admin list-keys lists them")]
-    NoKey(String),
-    /// A model that does not exist.
-    #[error("there is no embedding model {0}; agentfs-server admin embeddings status lists them")]
-    NoModel(String),
-    /// What a model's state does not allow.
-    #[error("{0}")]
-    Model(String),
-    /// AGENTFS_ADMIN_KEY is no key.
-    #[error("AGENTFS_ADMIN_KEY is not valid: {0}")]
-    AdminKey(#[from] MalformedKey),
+    /// The use case failed.
+    #[error("{0}{remedy}", remedy = remedy(.0))]
+    Tenancy(#[from] TenancyError),
     /// The result cannot be printed.
     #[error("it is done, but the result cannot be printed: {0}")]
     Print(#[from] io::Error),
@@ -109,7 +73,7 @@ pub enum AdminError {
 impl AdminError {
     /// Whether a retry may succeed without anybody fixing something.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Store(error) if error.is_transient())
+        matches!(self, Self::Tenancy(error) if error.is_transient())
     }
 
     /// The process' exit code.
@@ -134,47 +98,52 @@ pub async fn run(args: AdminArgs) -> ExitCode {
 
 /// Runs a command and prints its result.
 async fn run_and_print(args: &AdminArgs) -> Result<(), AdminError> {
-    let address = DatabaseSettings::address_from_env()?;
+    let tenancy = Tenancy::direct(DatabaseSettings::address_from_env()?);
     let output = args.output;
     match &args.command {
-        AdminCommand::CreateTenant(wanted) => output.print(&wanted.run(&address).await?),
-        AdminCommand::ListTenants => output.print(&tenants::list(&address).await?),
-        AdminCommand::CreateKey(wanted) => output.print(&wanted.run(&address).await?),
-        AdminCommand::ListKeys(wanted) => output.print(&wanted.run(&address).await?),
-        AdminCommand::RevokeKey(wanted) => output.print(&wanted.run(&address).await?),
+        AdminCommand::CreateTenant(wanted) => output.print(&wanted.run(&tenancy).await?),
+        AdminCommand::ListTenants => output.print(&tenants::list(&tenancy).await?),
+        AdminCommand::CreateKey(wanted) => output.print(&wanted.run(&tenancy).await?),
+        AdminCommand::ListKeys(wanted) => output.print(&wanted.run(&tenancy).await?),
+        AdminCommand::RevokeKey(wanted) => output.print(&wanted.run(&tenancy).await?),
         AdminCommand::Quota { command: quota::QuotaCommand::Show(wanted) } => {
-            output.print(&wanted.run(&address).await?)
+            output.print(&wanted.run(&tenancy).await?)
         }
         AdminCommand::Quota { command: quota::QuotaCommand::Reset(wanted) } => {
-            output.print(&wanted.run(&address).await?)
+            output.print(&wanted.run(&tenancy).await?)
         }
         AdminCommand::Embeddings { command } => match command {
-            EmbeddingsCommand::Status => output.print(&embeddings::status(&address).await?),
-            EmbeddingsCommand::Index(wanted) => output.print(&wanted.run(&address).await?),
-            EmbeddingsCommand::Switch(wanted) => output.print(&wanted.run(&address).await?),
-            EmbeddingsCommand::Drop(wanted) => output.print(&wanted.run(&address).await?),
+            EmbeddingsCommand::Status => output.print(&embeddings::status(&tenancy).await?),
+            EmbeddingsCommand::Index(wanted) => output.print(&wanted.run(&tenancy).await?),
+            EmbeddingsCommand::Switch(wanted) => output.print(&wanted.run(&tenancy).await?),
+            EmbeddingsCommand::Drop(wanted) => output.print(&wanted.run(&tenancy).await?),
         },
-        AdminCommand::Requeue(wanted) => output.print(&wanted.run(&address).await?),
+        AdminCommand::Requeue(wanted) => output.print(&wanted.run(&tenancy).await?),
     }
     .map_err(Into::into)
 }
 
-/// Connects to a database whose schema matches this program.
-async fn open(address: &DatabaseAddress) -> Result<PgConnection, AdminError> {
-    let mut connection = address.connect_unlimited().await?;
-    schema::read(&mut connection).await?.fits()?;
-    Ok(connection)
-}
-
-/// Fails if the tenant does not exist; else a mistyped id would look like an empty tenant.
-async fn must_exist(
-    connection: &mut PgConnection,
-    tenant: Option<Uuid>,
-) -> Result<Option<TenantId>, AdminError> {
-    let Some(id) = tenant else { return Ok(None) };
-    if stored_tenants::exists(connection, TenantId(id)).await? {
-        Ok(Some(TenantId(id)))
-    } else {
-        Err(AdminError::NoTenant(id))
+/// What to do about an error, by command.
+fn remedy(error: &TenancyError) -> &'static str {
+    match error {
+        TenancyError::NoTenant(_) => "; agentfs-server admin list-tenants lists them",
+        TenancyError::NoKey(_) => "; agentfs-server admin list-keys lists them",
+        TenancyError::NoModel(_) => "; agentfs-server admin embeddings status lists them",
+        TenancyError::Model(not_possible) => match not_possible {
+            NotPossible::IndexIsBuilt => "; admin embeddings status shows when it is ready",
+            NotPossible::Retired(_) => {
+                "; set it as the NEXT_ model of the workers, which fill it again"
+            }
+            NotPossible::NotLookedAt { .. } => "; wait for it",
+            NotPossible::NotFilled { .. } => {
+                "; wait, requeue what failed, or have them found by their words with --force"
+            }
+            NotPossible::Changed(_) => "; look again",
+            NotPossible::Serving(_) => {
+                "; have them use another model first, by admin embeddings switch"
+            }
+            NotPossible::UsedByWorker(_) => "; take it out of the workers' settings, then drop it",
+        },
+        _ => "",
     }
 }

@@ -2,17 +2,16 @@
 
 use std::fmt;
 
-use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::AdminError;
 use super::output::Table;
-use super::{AdminError, must_exist, open};
 use crate::domain::TenantId;
-use crate::store::access::quota::{self, Counts, UsageOfDay};
-use crate::store::connection::address::DatabaseAddress;
+use crate::store::access::quota::{Counts, UsageOfDay};
+use crate::tenancy::quotas::ResetUsage;
+use crate::tenancy::{Administrator, Tenancy};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum QuotaCommand {
@@ -79,16 +78,11 @@ impl fmt::Display for Usage {
 }
 
 impl Show {
-    pub(crate) async fn run(&self, address: &DatabaseAddress) -> Result<Usage, AdminError> {
-        let day = self.day.unwrap_or_else(today);
+    pub(crate) async fn run(&self, tenancy: &Tenancy) -> Result<Usage, AdminError> {
         let tenant = self.tenant.map(TenantId);
-        let used = quota::usage(&mut open(address).await?, tenant, day).await?;
-        match tenant {
-            Some(tenant) if used.is_empty() => Err(AdminError::NoTenant(tenant.0)),
-            _ => {
-                Ok(Usage { day: day.to_string(), usage: used.into_iter().map(Row::from).collect() })
-            }
-        }
+        let used = tenancy.usage(Administrator::Cluster, tenant, self.day).await?;
+        let usage = used.tenants.into_iter().map(Row::from).collect();
+        Ok(Usage { day: used.day.to_string(), usage })
     }
 }
 
@@ -131,11 +125,11 @@ impl fmt::Display for Emptied {
 }
 
 impl Reset {
-    pub(crate) async fn run(&self, address: &DatabaseAddress) -> Result<Emptied, AdminError> {
-        let mut connection = open(address).await?;
-        must_exist(&mut connection, Some(self.tenant)).await?;
+    pub(crate) async fn run(&self, tenancy: &Tenancy) -> Result<Emptied, AdminError> {
         let counts = self.counts();
-        let used_before = quota::reset(&mut connection, TenantId(self.tenant), counts).await?;
+        let tenant = TenantId(self.tenant);
+        let ResetUsage { day, used_before } =
+            tenancy.reset_usage(Administrator::Cluster, tenant, counts).await?;
         let names = [
             (counts.writes, "writes"),
             (counts.searches, "searches"),
@@ -144,7 +138,7 @@ impl Reset {
         Ok(Emptied {
             ok: true,
             tenant_id: self.tenant,
-            day: today().to_string(),
+            day: day.to_string(),
             reset: names.into_iter().filter_map(|(meant, name)| meant.then_some(name)).collect(),
             used_before,
         })
@@ -159,9 +153,4 @@ impl Reset {
             embed_tokens: embed_tokens || all,
         }
     }
-}
-
-/// The current day of quotas: UTC's.
-fn today() -> Date {
-    Timestamp::now().to_zoned(TimeZone::UTC).date()
 }

@@ -5,9 +5,9 @@ use std::fmt;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{AdminError, must_exist, open};
-use crate::store::connection::address::DatabaseAddress;
-use crate::store::embeddings::jobs;
+use super::AdminError;
+use crate::domain::TenantId;
+use crate::tenancy::{Administrator, Tenancy};
 
 /// Which jobs are to be tried again.
 #[derive(Debug, clap::Args)]
@@ -45,11 +45,12 @@ impl fmt::Display for Requeued {
 }
 
 impl Requeue {
-    pub(crate) async fn run(&self, address: &DatabaseAddress) -> Result<Requeued, AdminError> {
-        let mut connection = open(address).await?;
-        let tenant = must_exist(&mut connection, self.tenant).await?;
+    pub(crate) async fn run(&self, tenancy: &Tenancy) -> Result<Requeued, AdminError> {
+        let tenant = self.tenant.map(TenantId);
         let requeued = match self.status {
-            Status::Failed => jobs::requeue_failed(&mut connection, tenant, self.limit).await?,
+            Status::Failed => {
+                tenancy.requeue_failed(Administrator::Cluster, tenant, self.limit).await?
+            }
         };
         Ok(Requeued { ok: true, requeued })
     }

@@ -5,12 +5,13 @@ use std::fmt;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::AdminError;
 use super::output::Table;
-use super::{AdminError, open};
 use crate::domain::access::tenant_name::TenantName;
 use crate::domain::rfc3339;
-use crate::store::access::tenants::{self, Tenant};
-use crate::store::connection::address::DatabaseAddress;
+use crate::store::access::tenants::Tenant;
+use crate::tenancy::tenants::NewTenant;
+use crate::tenancy::{Administrator, Tenancy};
 
 /// A tenant that is to be made.
 #[derive(Debug, clap::Args)]
@@ -34,10 +35,10 @@ impl fmt::Display for Created {
 }
 
 impl CreateTenant {
-    pub(crate) async fn run(&self, address: &DatabaseAddress) -> Result<Created, AdminError> {
-        let name = TenantName::parse(&self.name)?;
-        let tenant = tenants::insert(&mut open(address).await?, &name).await?;
-        Ok(Created { ok: true, tenant_id: tenant.0, name })
+    pub(crate) async fn run(&self, tenancy: &Tenancy) -> Result<Created, AdminError> {
+        let NewTenant { id, name } =
+            tenancy.create_tenant(Administrator::Cluster, &self.name).await?;
+        Ok(Created { ok: true, tenant_id: id.0, name })
     }
 }
 
@@ -80,7 +81,7 @@ impl fmt::Display for Tenants {
 }
 
 /// All tenants.
-pub(crate) async fn list(address: &DatabaseAddress) -> Result<Tenants, AdminError> {
-    let tenants = tenants::list(&mut open(address).await?).await?;
+pub(crate) async fn list(tenancy: &Tenancy) -> Result<Tenants, AdminError> {
+    let tenants = tenancy.tenants(Administrator::Cluster).await?;
     Ok(Tenants { tenants: tenants.into_iter().map(Row::from).collect() })
 }

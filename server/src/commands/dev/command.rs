@@ -23,14 +23,13 @@ use super::env_file::{self, Keys};
 use super::error::DevError;
 use crate::commands::worker::WorkerError;
 use crate::commands::{migrate, serve};
-use crate::domain::DEFAULT_TENANT;
 use crate::domain::access::scope::DEFAULT_SCOPES;
 use crate::embedding;
 use crate::runtime::logging;
 use crate::runtime::metrics::Metrics;
 use crate::settings::{LimitSettings, LogFormat, LogSettings, Settings};
-use crate::store::access::api_keys;
 use crate::store::connection::address::DatabaseAddress;
+use crate::tenancy::Tenancy;
 use crate::worker;
 
 /// What to do where there is no embedding model.
@@ -192,9 +191,8 @@ async fn prepare(instance: &Instance, address: &DatabaseAddress) -> Result<Keys,
     };
     say(&format!("{:<50} {applied}", "migrations"));
 
-    let mut connection = address.connect_unlimited().await?;
     let scopes = DEFAULT_SCOPES.into_iter().collect();
-    api_keys::keep_managed(&mut connection, &keys.api, DEFAULT_TENANT, scopes, MANAGER).await?;
+    Tenancy::direct(address.clone()).keep_key(&keys.api, scopes, MANAGER).await?;
     Ok(keys)
 }
 

@@ -8,7 +8,7 @@ use agentfs_postgres::instance::PostgresError;
 use crate::commands::migrate::MigrateError;
 use crate::commands::worker::WorkerError;
 use crate::settings::SettingsError;
-use crate::store::StoreError;
+use crate::tenancy::TenancyError;
 
 /// A failure of `agentfs-server dev`.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +38,7 @@ pub enum DevError {
     Migrate(#[from] MigrateError),
     /// The key of dev.env could not be stored.
     #[error("cannot store the key of dev.env: {0}")]
-    Key(#[from] StoreError),
+    Key(#[from] TenancyError),
     /// The API ended by itself.
     #[error("the API ended: {0}")]
     Serve(#[source] io::Error),

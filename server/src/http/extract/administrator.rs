@@ -4,58 +4,14 @@ use axum::extract::{FromRequest, FromRequestParts as _, Request};
 use axum::http::HeaderMap;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use uuid::Uuid;
 
 use super::bearer::{Bearer, bearer, token_matches};
 use super::json::{Json, announced, body, parse};
 use super::refuse::refuse;
 use crate::domain::access::scope::Scope;
-use crate::domain::{DEFAULT_TENANT, TenantId};
 use crate::http::App;
 use crate::http::error::{ApiError, Code};
-
-/// An authenticated administrator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Administrator {
-    /// All tenants: the bearer of the bootstrap token, or of an admin key of the default tenant.
-    Cluster,
-    /// One tenant: the bearer of an admin key of it.
-    Tenant(TenantId),
-}
-
-impl Administrator {
-    /// The tenant of a request: the one that it names, else the administrator's own.
-    pub fn tenant(self, named: Option<Uuid>) -> Result<TenantId, ApiError> {
-        match (self, named.map(TenantId)) {
-            (Self::Cluster, named) => Ok(named.unwrap_or(DEFAULT_TENANT)),
-            (Self::Tenant(own), None) => Ok(own),
-            (Self::Tenant(own), Some(named)) if named == own => Ok(own),
-            (Self::Tenant(_), Some(_)) => Err(ApiError::new(
-                Code::Forbidden,
-                "an admin key is for its own tenant alone; for another one use an admin key of the default tenant",
-            )),
-        }
-    }
-
-    /// The tenant that the administrator is restricted to, if any.
-    pub fn bound_to(self) -> Option<TenantId> {
-        match self {
-            Self::Cluster => None,
-            Self::Tenant(own) => Some(own),
-        }
-    }
-
-    /// Refuses the administrator of one tenant.
-    pub fn of_all(self) -> Result<(), ApiError> {
-        match self {
-            Self::Cluster => Ok(()),
-            Self::Tenant(_) => Err(ApiError::new(
-                Code::Forbidden,
-                "this needs an admin key of the default tenant, which is for all tenants",
-            )),
-        }
-    }
-}
+use crate::tenancy::Administrator;
 
 /// An administrator's request. The bootstrap token comes in the body's field `token`, or as the bearer like a key; a
 /// token in the body takes precedence, since clients may send a key of theirs with every request.
@@ -91,10 +47,7 @@ impl<T: DeserializeOwned> FromRequest<App> for AdminRequest<T> {
             None if bearer_is_bootstrap(app, &parts.headers) => Administrator::Cluster,
             None => {
                 let caller = Bearer::from_request_parts(&mut parts, app).await?;
-                match caller.with(Scope::Admin)?.tenant {
-                    DEFAULT_TENANT => Administrator::Cluster,
-                    own => Administrator::Tenant(own),
-                }
+                Administrator::of(caller.with(Scope::Admin)?.tenant)
             }
         };
         announced(&parts.headers)?;
@@ -109,23 +62,4 @@ fn bearer_is_bootstrap(app: &App, headers: &HeaderMap) -> bool {
 
 fn is_bootstrap(app: &App, given: &str) -> bool {
     app.bootstrap_token.as_ref().is_some_and(|token| token_matches(token, given))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tenants_administrator_reaches_no_other_tenant() {
-        let (own, other) = (Uuid::new_v4(), Uuid::new_v4());
-        let tenant = Administrator::Tenant(TenantId(own));
-        assert_eq!(tenant.tenant(None).unwrap(), TenantId(own));
-        assert_eq!(tenant.tenant(Some(own)).unwrap(), TenantId(own));
-        assert_eq!(tenant.tenant(Some(other)).unwrap_err().code(), Code::Forbidden);
-        assert_eq!(tenant.of_all().unwrap_err().code(), Code::Forbidden);
-        let cluster = Administrator::Cluster;
-        assert_eq!(cluster.tenant(None).unwrap(), DEFAULT_TENANT);
-        assert_eq!(cluster.tenant(Some(other)).unwrap(), TenantId(other));
-        assert_eq!((cluster.bound_to(), tenant.bound_to()), (None, Some(TenantId(own))));
-    }
 }

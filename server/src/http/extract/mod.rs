@@ -6,7 +6,7 @@ mod idempotency;
 mod json;
 mod refuse;
 
-pub use administrator::{AdminRequest, Administrator};
+pub use administrator::AdminRequest;
 pub use bearer::{Bearer, MemoryReader, MemoryWriter, Searcher, bearer, token_matches};
 pub use idempotency::IdempotencyHeader;
 pub use json::{Json, MAX_BODY, object};

@@ -2,19 +2,17 @@
 
 use axum::Json as Answer;
 use axum::extract::State;
-use jiff::Timestamp;
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::domain::access::api_key::ApiKey;
-use crate::domain::access::new_api_key::NewApiKey;
+use crate::domain::TenantId;
 use crate::http::App;
-use crate::http::error::{ApiError, Code};
+use crate::http::error::ApiError;
 use crate::http::extract::AdminRequest;
 use crate::http::openapi::Refusals;
-use crate::store::access::api_keys;
+use crate::tenancy::keys::{CreateKeyRequest, NewKey};
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = CreateKeyRequest)]
@@ -50,12 +48,9 @@ pub(crate) async fn create_key(
     AdminRequest { by, request }: AdminRequest<Request>,
 ) -> Result<Answer<Response>, ApiError> {
     let Request { label, tenant_id, scopes, expires_in_seconds } = request;
-    let tenant = by.tenant(tenant_id)?;
-    let new_key = NewApiKey::new(&label, scopes.as_deref(), expires_in_seconds, Timestamp::now())?;
-    let key = ApiKey::generate();
-    if !api_keys::insert(&app.memory.pool, &key, tenant, &new_key).await? {
-        return Err(ApiError::new(Code::TenantNotFound, "tenant_id names no tenant"));
-    }
+    let tenant = tenant_id.map(TenantId);
+    let wanted = CreateKeyRequest { label, tenant, scopes, expires_in_seconds };
+    let NewKey { key, tenant } = app.tenancy.create_key(by, &wanted).await?;
     Ok(Answer(Response {
         ok: true,
         api_key: key.reveal().expose_secret().to_owned(),

@@ -6,12 +6,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::domain::access::tenant_name::TenantName;
 use crate::http::App;
 use crate::http::error::ApiError;
 use crate::http::extract::AdminRequest;
 use crate::http::openapi::Refusals;
-use crate::store::access::tenants;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = CreateTenantRequest)]
@@ -35,8 +33,6 @@ pub(crate) async fn create_tenant(
     State(app): State<App>,
     AdminRequest { by, request }: AdminRequest<Request>,
 ) -> Result<Answer<Response>, ApiError> {
-    by.of_all()?;
-    let name = TenantName::parse(&request.name)?;
-    let tenant = tenants::insert(&app.memory.pool, &name).await?;
-    Ok(Answer(Response { ok: true, tenant_id: tenant.0 }))
+    let tenant = app.tenancy.create_tenant(by, &request.name).await?;
+    Ok(Answer(Response { ok: true, tenant_id: tenant.id.0 }))
 }

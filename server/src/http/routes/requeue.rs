@@ -10,8 +10,6 @@ use crate::http::App;
 use crate::http::error::{ApiError, Code};
 use crate::http::extract::AdminRequest;
 use crate::http::openapi::Refusals;
-use crate::memory::MemoryError;
-use crate::store::embeddings::jobs;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = RequeueRequest)]
@@ -47,7 +45,7 @@ pub(crate) async fn requeue(
             format!("status is {given:?}; only failed jobs can be queued again: send \"failed\"");
         return Err(ApiError::new(Code::ValidationError, sentence));
     }
-    let limit = NAMES.limit(request.limit).map_err(MemoryError::from)? as i64;
-    let requeued = jobs::requeue_failed(&app.memory.pool, by.bound_to(), Some(limit)).await?;
+    let limit = NAMES.limit(request.limit)? as i64;
+    let requeued = app.tenancy.requeue_failed(by, None, Some(limit)).await?;
     Ok(Answer(Response { ok: true, requeued }))
 }

@@ -1,0 +1,66 @@
+//! Where use cases of tenancy get a connection: from a server's pool, or one of their own.
+
+use std::ops::{Deref, DerefMut};
+
+use sqlx::Postgres;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnection, PgPool};
+
+use super::TenancyError;
+use crate::store::StoreError;
+use crate::store::connection::address::DatabaseAddress;
+use crate::store::schema;
+
+/// Where connections come from.
+#[derive(Debug)]
+pub(super) enum Connections {
+    /// From a pool that others use as well.
+    Pool(PgPool),
+    /// Each is made when it is asked for.
+    Direct(DatabaseAddress),
+}
+
+/// A connection to a database whose schema is for this program.
+#[derive(Debug)]
+pub(super) enum Connection {
+    /// Of a pool.
+    Pooled(PoolConnection<Postgres>),
+    /// Of nobody else.
+    Own(PgConnection),
+}
+
+impl Connections {
+    /// A connection.
+    pub(super) async fn connection(&self) -> Result<Connection, TenancyError> {
+        match self {
+            Self::Pool(pool) => {
+                Ok(Connection::Pooled(pool.acquire().await.map_err(StoreError::from)?))
+            }
+            Self::Direct(address) => {
+                let mut connection = address.connect_unlimited().await?;
+                schema::read(&mut connection).await?.fits()?;
+                Ok(Connection::Own(connection))
+            }
+        }
+    }
+}
+
+impl Deref for Connection {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        match self {
+            Self::Pooled(connection) => connection,
+            Self::Own(connection) => connection,
+        }
+    }
+}
+
+impl DerefMut for Connection {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        match self {
+            Self::Pooled(connection) => connection,
+            Self::Own(connection) => connection,
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Puts embedding jobs that were given up back into the queue.
+
+use super::{Administrator, Tenancy, TenancyError, must_exist};
+use crate::domain::TenantId;
+use crate::store::embeddings::jobs;
+
+impl Tenancy {
+    /// Queues failed jobs again, at most `limit` and the oldest first: those of `tenant`, else of all that the administrator
+    /// reaches. Says how many.
+    pub async fn requeue_failed(
+        &self,
+        by: Administrator,
+        tenant: Option<TenantId>,
+        limit: Option<i64>,
+    ) -> Result<u64, TenancyError> {
+        let reached = by.tenants(tenant)?;
+        let mut connection = self.connection().await?;
+        // The administrator's own tenant is there.
+        must_exist(&mut connection, tenant).await?;
+        Ok(jobs::requeue_failed(&mut *connection, reached, limit).await?)
+    }
+}

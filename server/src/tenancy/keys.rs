@@ -1,0 +1,99 @@
+//! Makes, lists and revokes API keys.
+
+use jiff::Timestamp;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::{Administrator, Tenancy, TenancyError, must_exist};
+use crate::domain::access::api_key::{ApiKey, KeyId};
+use crate::domain::access::new_api_key::NewApiKey;
+use crate::domain::access::scope::{Scope, Scopes};
+use crate::domain::{DEFAULT_TENANT, TenantId};
+use crate::store::access::api_keys::{self, ListedKey, RevokedKey};
+
+/// Who keeps the key of AGENTFS_ADMIN_KEY; only such keys are revoked by a new one.
+const DEPLOYMENT: &str = "deployment";
+
+/// A key that is to be made, as it was given.
+#[derive(Debug, Clone)]
+pub struct CreateKeyRequest {
+    /// What it is for.
+    pub label: String,
+    /// Whose it is; without it the administrator's own tenant.
+    pub tenant: Option<TenantId>,
+    /// What it may do, by the scopes' names; without them, all that serves memory.
+    pub scopes: Option<Vec<String>>,
+    /// When it ends by itself; without it, never.
+    pub expires_in_seconds: Option<i64>,
+}
+
+/// A key that was made. Its secret is known to nobody else.
+#[derive(Debug)]
+pub struct NewKey {
+    /// The key.
+    pub key: ApiKey,
+    /// Whose it is.
+    pub tenant: TenantId,
+}
+
+impl Tenancy {
+    /// Makes a key.
+    pub async fn create_key(
+        &self,
+        by: Administrator,
+        request: &CreateKeyRequest,
+    ) -> Result<NewKey, TenancyError> {
+        let CreateKeyRequest { label, tenant, scopes, expires_in_seconds } = request;
+        let tenant = by.tenant(*tenant)?;
+        let now = Timestamp::now();
+        let new_key = NewApiKey::new(label, scopes.as_deref(), *expires_in_seconds, now)?;
+        let key = ApiKey::generate();
+        if api_keys::insert(&mut *self.connection().await?, &key, tenant, &new_key).await? {
+            Ok(NewKey { key, tenant })
+        } else {
+            Err(TenancyError::NoTenant(tenant))
+        }
+    }
+
+    /// The keys of `tenant`, else of all that the administrator reaches, the oldest first.
+    pub async fn keys(
+        &self,
+        by: Administrator,
+        tenant: Option<TenantId>,
+    ) -> Result<Vec<ListedKey>, TenancyError> {
+        let tenant = by.tenants(tenant)?;
+        let mut connection = self.connection().await?;
+        must_exist(&mut connection, tenant).await?;
+        Ok(api_keys::list(&mut *connection, tenant).await?)
+    }
+
+    /// Ends a key by its id; it stops working within 10 s on every replica.
+    pub async fn revoke_key(
+        &self,
+        by: Administrator,
+        id: &str,
+    ) -> Result<(KeyId, RevokedKey), TenancyError> {
+        by.of_all()?;
+        let id = KeyId::parse(id)?;
+        let revoked = api_keys::revoke(&mut *self.connection().await?, &id).await?;
+        let revoked = revoked.ok_or_else(|| TenancyError::NoKey(id.as_str().to_owned()))?;
+        Ok((id, revoked))
+    }
+
+    /// Makes `key` the deployment's one valid admin key of the default tenant; an earlier one is revoked.
+    pub async fn keep_admin_key(&self, key: &SecretString) -> Result<(), TenancyError> {
+        let key = ApiKey::parse(key.expose_secret().trim())?;
+        self.keep_key(&key, [Scope::Admin].into_iter().collect(), DEPLOYMENT).await
+    }
+
+    /// Makes `key` the one valid key that `manager` keeps in the default tenant; an earlier one of its is revoked.
+    pub async fn keep_key(
+        &self,
+        key: &ApiKey,
+        scopes: Scopes,
+        manager: &str,
+    ) -> Result<(), TenancyError> {
+        let mut connection = self.connection().await?;
+        api_keys::keep_managed(&mut *connection, key, DEFAULT_TENANT, scopes, manager).await?;
+        Ok(())
+    }
+}

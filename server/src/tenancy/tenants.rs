@@ -1,0 +1,35 @@
+//! Makes and lists tenants.
+
+use super::{Administrator, Tenancy, TenancyError};
+use crate::domain::TenantId;
+use crate::domain::access::tenant_name::TenantName;
+use crate::store::access::tenants::{self, Tenant};
+
+/// A tenant that was made.
+#[derive(Debug)]
+pub struct NewTenant {
+    /// Its id.
+    pub id: TenantId,
+    /// Its name, as it is kept.
+    pub name: TenantName,
+}
+
+impl Tenancy {
+    /// Makes a tenant.
+    pub async fn create_tenant(
+        &self,
+        by: Administrator,
+        name: &str,
+    ) -> Result<NewTenant, TenancyError> {
+        by.of_all()?;
+        let name = TenantName::parse(name)?;
+        let id = tenants::insert(&mut *self.connection().await?, &name).await?;
+        Ok(NewTenant { id, name })
+    }
+
+    /// All tenants, the oldest first.
+    pub async fn tenants(&self, by: Administrator) -> Result<Vec<Tenant>, TenancyError> {
+        by.of_all()?;
+        Ok(tenants::list(&mut *self.connection().await?).await?)
+    }
+}
