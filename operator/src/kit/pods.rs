@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 
+use agentfs_contract::termination::Report;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 use kube::ResourceExt as _;
@@ -86,8 +87,12 @@ pub fn termination_message(pods: &[&Pod]) -> Option<String> {
     }))
 }
 
-/// The last line of what a container left, or its `message` where that is a JSON log line.
+/// The sentence of the report that a container left; where it left none, as servers before 0.2 and other programs do, the last
+/// line of what it left, or its `message` where that is a JSON log line.
 fn sentence(left: &str) -> String {
+    if let Some(report) = Report::read(left) {
+        return one_line(&report.message);
+    }
     let line = left.lines().rev().map(str::trim).find(|l| !l.is_empty()).unwrap_or_default();
     let logged = serde_json::from_str::<serde_json::Value>(line).ok().and_then(|value| {
         ["/message", "/msg", "/fields/message"]
@@ -263,5 +268,8 @@ mod tests {
         let (old, new) =
             (ended("2026-11-23T14:00:00Z", "old"), ended("2026-11-23T15:00:00Z", "new"));
         assert_eq!(termination_message(&[&new, &old]).unwrap(), "new");
+        let report = Report { message: "the database is away".into(), transient: true };
+        let newest = ended("2026-11-23T16:00:00Z", &report.write());
+        assert_eq!(termination_message(&[&new, &newest]).unwrap(), "the database is away");
     }
 }

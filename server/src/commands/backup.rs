@@ -25,6 +25,6 @@ pub async fn run(args: BackupArgs) -> ExitCode {
             println!("{report}");
             ExitCode::SUCCESS
         }
-        Err(error) => failed_for_all_to_see(&error, error.exit_code()),
+        Err(error) => failed_for_all_to_see(&error, error.is_transient()),
     }
 }

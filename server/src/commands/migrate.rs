@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use agentfs_contract::setting;
 use secrecy::SecretString;
 
-use crate::runtime::exit::{self, failed, failed_for_all_to_see};
+use crate::runtime::exit::{failed, failed_for_all_to_see};
 use crate::runtime::logging;
 use crate::settings::{DatabaseSettings, LogSettings, SettingsError};
 use crate::store::connection::address::DatabaseAddress;
@@ -34,9 +34,9 @@ pub enum MigrateError {
 }
 
 impl MigrateError {
-    /// The process' exit code.
-    pub fn exit_code(&self) -> ExitCode {
-        exit::after_failure(match self {
+    /// Whether a retry may succeed.
+    pub fn is_transient(&self) -> bool {
+        match self {
             Self::Settings(_) => false,
             Self::Migration { error, .. } => match error {
                 MigrationError::Store(error) => error.is_transient(),
@@ -44,7 +44,7 @@ impl MigrateError {
                 MigrationError::Blocker(_) | MigrationError::Failed(_) => false,
             },
             Self::AdminKey(error) => error.is_transient(),
-        })
+        }
     }
 }
 
@@ -71,7 +71,7 @@ pub async fn run() -> ExitCode {
             );
             ExitCode::SUCCESS
         }
-        Err(error) => failed_for_all_to_see(&error, error.exit_code()),
+        Err(error) => failed_for_all_to_see(&error, error.is_transient()),
     }
 }
 

@@ -2,9 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
-use crate::runtime::exit;
 use crate::settings::SettingsError;
 use crate::store::StoreError;
 
@@ -70,13 +68,13 @@ pub enum BackupError {
 }
 
 impl BackupError {
-    /// The process' exit code.
-    pub fn exit_code(&self) -> ExitCode {
-        exit::after_failure(match self {
+    /// Whether a retry may succeed.
+    pub fn is_transient(&self) -> bool {
+        match self {
             Self::Store(error) => error.is_transient(),
             Self::Busy(_) | Self::Interrupted => true,
             _ => false,
-        })
+        }
     }
 
     /// An error of the file or folder at `path`.

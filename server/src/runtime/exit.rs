@@ -4,20 +4,20 @@ use std::fmt::Display;
 use std::process::ExitCode;
 
 use agentfs_contract::exit_code::TRY_AGAIN;
-use agentfs_contract::termination;
+use agentfs_contract::termination::{self, Report};
 
 /// 75 if a retry may succeed, 1 if somebody has to fix something.
 pub fn after_failure(is_transient: bool) -> ExitCode {
     if is_transient { TRY_AGAIN.into() } else { ExitCode::FAILURE }
 }
 
-/// Writes `sentence` to the file where Kubernetes reads a container's termination message; elsewhere that file does not
-/// exist.
-fn write_termination_message(sentence: &str) {
+/// Writes the report of a failure to the file where Kubernetes reads a container's termination message; elsewhere that
+/// file does not exist.
+fn write_termination_message(report: &Report) {
     let file =
         std::env::var_os("AGENTFS_TERMINATION_LOG").unwrap_or_else(|| termination::FILE.into());
     if std::path::Path::new(&file).exists()
-        && let Err(error) = std::fs::write(&file, sentence)
+        && let Err(error) = std::fs::write(&file, report.write())
     {
         tracing::warn!("termination message not written: {error}");
     }
@@ -38,8 +38,8 @@ pub fn failed(error: impl Display) -> ExitCode {
 }
 
 /// A failure that Kubernetes tells of as well.
-pub fn failed_for_all_to_see(error: &impl Display, code: ExitCode) -> ExitCode {
-    write_termination_message(&error.to_string());
+pub fn failed_for_all_to_see(error: &impl Display, is_transient: bool) -> ExitCode {
+    write_termination_message(&Report { message: error.to_string(), transient: is_transient });
     failed(error);
-    code
+    after_failure(is_transient)
 }

@@ -1,5 +1,6 @@
 //! Migrations and the deployment's admin key.
 
+use agentfs_contract::termination::Report;
 use agentfs_server::commands::migrate::migrate;
 use agentfs_server::domain::access::api_key::ApiKey;
 use agentfs_server::store::schema::{SCHEMA_VERSION, TABLES};
@@ -140,7 +141,8 @@ fn failures_say_what_to_do_and_whether_to_try_again() {
     let (code, sentence) = run(&["migrate"], &nobody);
     assert_eq!(code, Some(75), "{sentence}");
     assert!(sentence.contains("127.0.0.1:1") && !sentence.contains("hunter2"), "{sentence}");
-    assert!(std::fs::read_to_string(log).unwrap().contains("127.0.0.1:1"));
+    let report = Report::read(&std::fs::read_to_string(log).unwrap()).unwrap();
+    assert!(report.transient && report.message.contains("127.0.0.1:1"), "{report:?}");
     let (code, sentence) = run(&["serve"], &[("DATABASE_URL", "nonsense"), ("PORT", "x")]);
     assert_eq!(code, Some(1));
     assert!(
