@@ -60,7 +60,7 @@ fn shell(folder: &Path, line: &str) -> Value {
 #[test]
 fn dev_prints_a_line_that_works_and_keeps_what_it_wrote() {
     let top = folder();
-    crate::local_model::folder();
+    crate::support::model::folder();
     let dev = Dev::start(top.path());
     assert!(dev.line("PostgreSQL").contains("data in data/"), "{:?}", dev.said);
     assert!(dev.line("migrations").ends_with("applied"), "{:?}", dev.said);

@@ -1,0 +1,108 @@
+//! Keys, scopes and tenants.
+
+use std::time::Duration;
+
+use agentfs_server::domain::access::api_key::ApiKey;
+use secrecy::ExposeSecret as _;
+use serde_json::json;
+
+use crate::support::api::Api;
+use crate::support::database::Database;
+
+#[tokio::test]
+async fn only_valid_keys_are_let_in() {
+    let (api, _db) = Api::start().await;
+    let body = json!({"agent_id": "ada", "path": "/x"});
+    let (id, _) = api.client.key.split_once('.').unwrap();
+    let stranger = ApiKey::generate().reveal().expose_secret().to_owned();
+    let wrong_secret = format!("{id}.{}", stranger.split_once('.').unwrap().1);
+    for key in ["", "nonsense", &stranger, &wrong_secret] {
+        let (status, code, _) = api.client.with_key(key).error("/v1/get", body.clone()).await;
+        assert_eq!((status, code.as_str()), (401, "UNAUTHORIZED"), "{key}");
+    }
+    let bare = api
+        .client
+        .http
+        .post(format!("{}/v1/get", api.client.url))
+        .json(&body)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(bare.status(), 401);
+}
+
+#[tokio::test]
+async fn scopes_bound_what_a_key_may_do() {
+    let database = Database::migrated().await;
+    let api = Api::start_with(&database, &["memory:read"], &[]).await;
+    api.client.get("/x").await;
+    for (route, body) in [
+        ("/v1/put", json!({"agent_id": "a", "path": "/x", "value": 1})),
+        ("/v1/delete", json!({"agent_id": "a", "path": "/x"})),
+        ("/v1/admin/create-key", json!({})),
+    ] {
+        let (status, code, message) = api.client.error(route, body).await;
+        assert_eq!((status, code.as_str()), (403, "FORBIDDEN"), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_key_stops_working_within_ten_seconds() {
+    let (api, db) = Api::start().await;
+    api.client.get("/x").await;
+    db.execute("UPDATE api_keys SET revoked_at = now()").await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(api.client.error("/v1/get", json!({"agent_id": "ada", "path": "/x"})).await.0, 401);
+}
+
+#[tokio::test]
+async fn a_key_that_is_remembered_stops_working_when_it_expires() {
+    let (api, db) = Api::start().await;
+    // Less than what a key is remembered for, and enough for a first request on a busy machine.
+    db.execute("UPDATE api_keys SET expires_at = now() + interval '6 seconds'").await;
+    api.client.get("/x").await;
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    assert_eq!(api.client.error("/v1/get", json!({"agent_id": "ada", "path": "/x"})).await.0, 401);
+}
+
+#[tokio::test]
+async fn keys_are_made_by_the_bootstrap_token_and_by_admins() {
+    let database = Database::migrated().await;
+    let tenant = uuid::Uuid::new_v4();
+    sqlx::query("INSERT INTO tenants (id, name) VALUES ($1, 'acme')")
+        .bind(tenant)
+        .execute(&mut database.connect().await)
+        .await
+        .unwrap();
+    let api =
+        Api::start_with(&database, &["admin"], &[("ADMIN_BOOTSTRAP_TOKEN", "first light")]).await;
+    let admin = &api.client;
+    let token = admin.with_key("first light");
+
+    let made =
+        token.ok("/v1/admin/create-key", json!({"tenant_id": tenant, "label": "acme"})).await;
+    assert_eq!(made["tenant_id"], json!(tenant));
+    let acme = admin.with_key(made["api_key"].as_str().unwrap());
+    acme.put("/secret", json!("acme's")).await;
+    assert_eq!(
+        admin.get("/secret").await,
+        json!({"found": false}),
+        "tenants do not see each other"
+    );
+
+    let own = admin
+        .ok("/v1/admin/create-key", json!({"scopes": ["memory:read"], "expires_in_seconds": 60}))
+        .await;
+    assert_eq!(own["tenant_id"], json!(uuid::Uuid::nil()));
+    let named = admin.ok("/v1/admin/create-key", json!({"tenant_id": tenant})).await;
+    assert_eq!(named["tenant_id"], json!(tenant), "an admin of the default tenant is one of all");
+    let (status, code, _) =
+        token.error("/v1/admin/create-key", json!({"tenant_id": uuid::Uuid::new_v4()})).await;
+    assert_eq!((status, code.as_str()), (400, "TENANT_NOT_FOUND"));
+    let (_, _, message) = token.error("/v1/admin/create-key", json!({"scopes": ["write"]})).await;
+    assert!(message.contains("\"write\" is no scope"), "{message}");
+    assert_eq!(
+        admin.with_key("second light").error("/v1/admin/create-key", json!({})).await.0,
+        401
+    );
+}

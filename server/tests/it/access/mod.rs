@@ -1,0 +1,9 @@
+//! Who is let in, to what, and how often.
+
+mod auth;
+mod hostile;
+mod isolation;
+mod preauth;
+mod quota;
+mod rate_limit;
+mod tenants;

@@ -1,0 +1,89 @@
+//! The previous release goes on serving after this one has migrated, and both write the same entries.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use futures::future::join_all;
+use serde_json::{Value, json};
+
+use crate::support::api::{Client, new_key};
+use crate::support::database::Database;
+use crate::support::process::{Process, free_port};
+use crate::support::stored::history;
+
+const PATHS: usize = 5;
+
+/// Puts and deletes on a few paths, through one release after the other; how many versions were made.
+async fn write(clients: [Client; 2], writer: usize) -> i64 {
+    let mut written = 0;
+    for n in 0..25 {
+        let client = &clients[(writer + n) % 2];
+        let path = format!("/shared/{}", (writer * 7 + n * 3) % PATHS);
+        if (writer + n).is_multiple_of(4) {
+            written += i64::from(client.delete(&path).await["deleted"] == true);
+        } else {
+            client.put(&path, json!({"writer": writer, "n": n})).await;
+            written += 1;
+        }
+    }
+    written
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the previous release, which tests/compatibility/run builds"]
+async fn the_previous_release_and_this_one_serve_at_once() {
+    let previous = PathBuf::from(std::env::var_os("AGENTFS_PREVIOUS").expect("AGENTFS_PREVIOUS"));
+    let database = Database::empty().await;
+    let migrated =
+        Command::new(&previous).arg("migrate").env("DATABASE_URL", &database.url).status();
+    assert!(migrated.unwrap().success());
+    let made = Command::new(&previous)
+        .args(["admin", "create-key"])
+        .env("DATABASE_URL", &database.url)
+        .output()
+        .unwrap();
+    let old_key = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+    let url = [("DATABASE_URL", database.url.as_str())];
+    let old_server = Process::start_program(&previous, free_port(), &url);
+    old_server.wait_until_ready().await;
+    let old = Client::new(old_server.url(), old_key.clone());
+    old.put("/before", json!("the upgrade")).await;
+
+    // The database goes ahead under the previous release.
+    database.migrate().await;
+    old_server.wait_until_ready().await;
+    old.put("/after", json!("the upgrade")).await;
+    let new_server = Process::start(&url);
+    new_server.wait_until_ready().await;
+    let new = Client::new(new_server.url(), new_key(&database, &[]).await);
+    for (path, client) in [("/before", &new), ("/after", &new), ("/before", &old)] {
+        assert_eq!(client.get(path).await["value"], "the upgrade");
+    }
+    let crossed = [new.with_key(&old_key), old.with_key(&new.key)];
+    for client in &crossed {
+        client.get("/before").await;
+    }
+
+    let writers = (0..8).map(|writer| tokio::spawn(write([old.clone(), new.clone()], writer)));
+    let written: i64 = join_all(writers).await.into_iter().map(Result::unwrap).sum();
+    let mut stored = 0;
+    for path in (0..PATHS).map(|n| format!("/shared/{n}")) {
+        let versions = history(&database, &path).await;
+        stored += versions.len() as i64;
+        assert!(versions.iter().zip(1..).all(|(v, n)| v.version == n), "{path}: 1, 2, 3 …");
+        assert!(versions.is_sorted_by(|a, b| a.created_at < b.created_at));
+        let (by_old, by_new) = (old.get(&path).await, new.get(&path).await);
+        assert_eq!(by_old, by_new);
+        match &versions.last().unwrap().value {
+            Value::Null => assert_eq!(by_new, json!({"found": false})),
+            value => assert_eq!(&by_new["value"], value),
+        }
+    }
+    assert_eq!(stored, written);
+    let counted =
+        "SELECT (sum(q.writes) - (SELECT count(*) FROM entry_versions))::bigint FROM quota_usage q";
+    assert_eq!(database.number(counted).await, 0, "both have counted what they wrote");
+    let list = json!({"agent_id": "ada", "prefix": "/"});
+    let listed = [old.ok("/v1/list", list.clone()).await, new.ok("/v1/list", list).await];
+    assert_eq!(listed[0], listed[1]);
+}

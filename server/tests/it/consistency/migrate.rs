@@ -1,0 +1,162 @@
+//! Migrations and the deployment's admin key.
+
+use agentfs_contract::termination::Report;
+use agentfs_server::commands::migrate::migrate;
+use agentfs_server::domain::access::api_key::ApiKey;
+use agentfs_server::store::schema::{SCHEMA_VERSION, TABLES};
+use futures::future::join_all;
+use secrecy::ExposeSecret as _;
+use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+
+use crate::support::api::Api;
+use crate::support::cli::agentfs;
+use crate::support::database::{Database, shared};
+
+#[tokio::test]
+async fn many_at_once_migrate_once() {
+    let database = Database::empty().await;
+    let address = database.address();
+    let reports = join_all((0..5).map(|_| migrate(&address, None))).await;
+    let applied: usize = reports.iter().map(|r| r.as_ref().unwrap().applied).sum();
+    let all = database.number("SELECT count(*) FROM _sqlx_migrations").await;
+    assert_eq!(i64::try_from(applied).unwrap(), all);
+    assert!(reports.iter().all(|r| r.as_ref().unwrap().version == SCHEMA_VERSION));
+}
+
+#[tokio::test]
+async fn a_new_admin_key_replaces_the_deployments_earlier_one_and_no_other() {
+    let database = Database::migrated().await;
+    let api = Api::start_with(&database, &[], &[]).await;
+    let (old, new) = (ApiKey::generate().reveal(), ApiKey::generate().reveal());
+    for key in [&old, &old, &new] {
+        migrate(&database.address(), Some(key)).await.unwrap();
+    }
+    let make = |key: &str| {
+        let client = api.client.with_key(key);
+        async move { client.post("/v1/admin/create-key", json!({})).await.0.as_u16() }
+    };
+    assert_eq!(make(old.expose_secret()).await, 401);
+    assert_eq!(make(new.expose_secret()).await, 200);
+    api.client.get("/x").await;
+    migrate(&database.address(), Some(&old)).await.unwrap();
+    assert_eq!(
+        database
+            .number(
+                "SELECT count(*) FROM api_keys WHERE managed_by IS NOT NULL AND revoked_at IS NULL"
+            )
+            .await,
+        1
+    );
+}
+
+#[tokio::test]
+async fn the_list_of_our_tables_is_whole() {
+    let database = Database::migrated().await;
+    let found: Vec<String> = sqlx::query_scalar(
+        "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' AND tablename <> '_sqlx_migrations' ORDER BY 1",
+    )
+    .fetch_all(&mut database.connect().await)
+    .await
+    .unwrap();
+    assert_eq!(found, TABLES);
+}
+
+#[tokio::test]
+async fn the_databases_own_time_zone_becomes_utc_where_we_may() {
+    let database = Database::empty().await;
+    let name = database.url.rsplit_once('/').unwrap().1;
+    let elsewhere = format!("ALTER DATABASE {name} SET timezone TO 'Pacific/Kiritimati'");
+    let superuser = PgConnection::connect(&database.superuser_url).await;
+    superuser.unwrap().execute(AssertSqlSafe(elsewhere.clone())).await.unwrap();
+    let settings =
+        "SELECT setconfig FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
+                     WHERE d.datname = current_database() AND s.setrole = 0";
+    for _ in 0..2 {
+        database.migrate().await;
+        let set: Vec<String> =
+            sqlx::query_scalar(settings).fetch_one(&mut database.connect().await).await.unwrap();
+        assert_eq!(set, ["TimeZone=UTC"]);
+    }
+    // Of another owner, it stays as it is.
+    let mut superuser = PgConnection::connect(&database.superuser_url).await.unwrap();
+    let taken = format!("ALTER DATABASE {name} OWNER TO postgres; {elsewhere}");
+    sqlx::raw_sql(AssertSqlSafe(taken)).execute(&mut superuser).await.unwrap();
+    let (_, sentence) = run(&["migrate"], &[("DATABASE_URL", database.url.as_str())]);
+    assert!(sentence.contains(&format!("ALTER DATABASE {name} OWNER TO agentfs;")), "{sentence}");
+    superuser.execute("GRANT CREATE ON SCHEMA public TO agentfs").await.unwrap();
+    database.migrate().await;
+}
+
+#[tokio::test]
+async fn what_pgvector_lacks_is_said_with_what_to_do() {
+    let database = shared().bare_database().await;
+    let name = database.url.rsplit_once('/').unwrap().1;
+    let variables = [("DATABASE_URL", database.url.as_str())];
+    let mut superuser = PgConnection::connect(&database.superuser_url).await.unwrap();
+
+    // A folder of extensions that is not there: a PostgreSQL without pgvector. The setting is of PostgreSQL 18.
+    let path = format!("ALTER ROLE agentfs IN DATABASE {name} SET extension_control_path");
+    superuser.execute(AssertSqlSafe(format!("{path} TO '/nowhere'"))).await.unwrap();
+    let (code, sentence) = run(&["migrate"], &variables);
+    assert_eq!(code, Some(1));
+    assert!(sentence.contains("has no pgvector") && sentence.contains("-pgvector;"), "{sentence}");
+    superuser.execute(AssertSqlSafe(path.replace(" SET ", " RESET "))).await.unwrap();
+
+    let (code, sentence) = run(&["migrate"], &variables);
+    assert_eq!(code, Some(1));
+    let todo = format!("psql -U postgres -d {name} -c 'CREATE EXTENSION vector'");
+    assert!(
+        sentence.contains("the role agentfs may not") && sentence.contains(&todo),
+        "{sentence}"
+    );
+
+    // An extension of before halfvec.
+    let old = "CREATE EXTENSION vector; ALTER TYPE halfvec RENAME TO not_yet; UPDATE pg_extension SET extversion = '0.6.2' WHERE extname = 'vector'";
+    sqlx::raw_sql(old).execute(&mut superuser).await.unwrap();
+    let (_, sentence) = run(&["migrate"], &variables);
+    assert!(
+        sentence.contains("0.6.2") && sentence.contains("ALTER EXTENSION vector UPDATE"),
+        "{sentence}"
+    );
+    superuser.execute("ALTER TYPE not_yet RENAME TO halfvec").await.unwrap();
+    database.migrate().await;
+}
+
+/// Exit code and words of a command that says what is wrong.
+fn run(command: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String) {
+    let said = agentfs(command, variables);
+    (said.code, said.err)
+}
+
+#[test]
+fn failures_say_what_to_do_and_whether_to_try_again() {
+    let (code, sentence) = run(&["migrate"], &[]);
+    assert_eq!(code, Some(1));
+    assert!(sentence.contains("DATABASE_URL is not set"), "{sentence}");
+    let words = tempfile::NamedTempFile::new().unwrap();
+    let log = words.path().to_str().unwrap();
+    let nobody =
+        [("DATABASE_URL", "postgres://u:hunter2@127.0.0.1:1/d"), ("AGENTFS_TERMINATION_LOG", log)];
+    let (code, sentence) = run(&["migrate"], &nobody);
+    assert_eq!(code, Some(75), "{sentence}");
+    assert!(sentence.contains("127.0.0.1:1") && !sentence.contains("hunter2"), "{sentence}");
+    let report = Report::read(&std::fs::read_to_string(log).unwrap()).unwrap();
+    assert!(report.transient && report.message.contains("127.0.0.1:1"), "{report:?}");
+    let (code, sentence) = run(&["serve"], &[("DATABASE_URL", "nonsense"), ("PORT", "x")]);
+    assert_eq!(code, Some(1));
+    assert!(
+        sentence.contains("DATABASE_URL is not valid") && sentence.contains("PORT is \"x\""),
+        "{sentence}"
+    );
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_named() {
+    let taken = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let (code, sentence) =
+        run(&["serve"], &[("DATABASE_URL", "postgres://u:p@127.0.0.1:1/d"), ("PORT", &port)]);
+    assert_eq!(code, Some(1));
+    assert!(sentence.contains(&format!("port {port} is in use")), "{sentence}");
+}

@@ -1,0 +1,10 @@
+//! What holds under concurrency, crashes, migrations, replicas and the passing of time.
+
+mod compatibility;
+mod concurrency;
+mod crash;
+mod expiry;
+mod linearizability;
+mod live_migration;
+mod migrate;
+mod replica;

@@ -1,0 +1,4 @@
+//! Backups, and restores with PostgreSQL's own programs.
+
+mod backup;
+mod restore;

@@ -1,0 +1,112 @@
+//! What wrong requests are told.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::api::Api;
+
+#[tokio::test]
+async fn wrong_fields_are_named() {
+    let (api, db) = Api::start().await;
+    let cases = [
+        (
+            json!({"path": "notes/lunch"}),
+            400,
+            "INVALID_PATH",
+            "path must start with '/', got \"notes/lunch\"",
+        ),
+        (json!({"path": "/sys/x"}), 403, "RESERVED_PATH", "reserved"),
+        (json!({"path": "/"}), 400, "INVALID_PATH", "root"),
+        (json!({"agent_id": ""}), 400, "VALIDATION_ERROR", "agent_id must not be empty"),
+        (json!({"ttl_seconds": 0}), 400, "VALIDATION_ERROR", "ttl_seconds is 0"),
+        (json!({"importance": 2}), 400, "VALIDATION_ERROR", "importance is 2"),
+        (json!({"tags": vec!["x"; 21]}), 400, "VALIDATION_ERROR", "tags has 21 items"),
+        (json!({"tags": "x"}), 400, "VALIDATION_ERROR", "expected a sequence"),
+        (json!({"value": "a\0b"}), 400, "VALIDATION_ERROR", "\\u0000"),
+        (json!({"tags": {}}), 400, "VALIDATION_ERROR", "expected a sequence"),
+        (
+            json!({"agent_id": 7}),
+            400,
+            "VALIDATION_ERROR",
+            "invalid type: integer `7`, expected a string",
+        ),
+    ];
+    for (change, status, code, sentence) in cases {
+        let mut body = json!({"agent_id": "ada", "path": "/x", "value": 1});
+        body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        let (got_status, got_code, message) = api.client.error("/v1/put", body).await;
+        assert_eq!((got_status, got_code.as_str()), (status, code), "{message}");
+        assert!(message.contains(sentence), "{message:?} lacks {sentence:?}");
+    }
+    let (_, code, message) =
+        api.client.error("/v1/put", json!({"agent_id": "ada", "path": "/x"})).await;
+    assert_eq!(
+        (code.as_str(), message.contains("missing field `value`")),
+        ("VALIDATION_ERROR", true),
+        "{message}"
+    );
+    assert_eq!(db.number("SELECT count(*) FROM entry_versions").await, 0);
+}
+
+async fn envelope(response: reqwest::Response) -> (u16, String) {
+    let status = response.status().as_u16();
+    let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
+    let body: Value = response.json().await.unwrap();
+    assert_eq!(body["error"]["request_id"], id);
+    (status, body["error"]["code"].as_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn every_failure_has_the_envelope() {
+    let (api, _db) = Api::start().await;
+    let client = &api.client;
+    let send =
+        |request: reqwest::RequestBuilder| async { envelope(request.send().await.unwrap()).await };
+    let url = |route: &str| format!("{}{route}", client.url);
+    assert_eq!(send(client.http.get(url("/nowhere"))).await, (404, "NOT_FOUND".into()));
+    let wrong_method = client.http.request(Method::GET, url("/v1/put")).send().await.unwrap();
+    assert_eq!(wrong_method.headers()["allow"], "POST");
+    assert_eq!(envelope(wrong_method).await, (405, "METHOD_NOT_ALLOWED".into()));
+    assert_eq!(
+        send(client.http.post(url("/v1/put")).bearer_auth(&client.key).body("{}")).await,
+        (415, "UNSUPPORTED_MEDIA_TYPE".into())
+    );
+    assert_eq!(send(client.request("/v1/put", "{")).await, (400, "VALIDATION_ERROR".into()));
+    assert_eq!(send(client.request("/v1/put", "")).await, (400, "VALIDATION_ERROR".into()));
+    let large = format!(r#"{{"agent_id":"a","path":"/x","value":"{}"}}"#, "x".repeat(1 << 20));
+    assert_eq!(send(client.request("/v1/put", &large)).await, (413, "BODY_TOO_LARGE".into()));
+    let deep = format!(
+        r#"{{"agent_id":"a","path":"/x","value":{}1{}}}"#,
+        "[".repeat(50_000),
+        "]".repeat(50_000)
+    );
+    assert_eq!(send(client.request("/v1/put", &deep)).await, (400, "VALIDATION_ERROR".into()));
+    let cursor = r#"{"agent_id":"a","prefix":"/","cursor":"bad"}"#;
+    assert_eq!(send(client.request("/v1/list", cursor)).await, (400, "VALIDATION_ERROR".into()));
+}
+
+#[tokio::test]
+async fn request_ids_are_echoed_or_made() {
+    let (api, _db) = Api::start().await;
+    let get = |id: &'static str| {
+        api.client
+            .request("/v1/get", r#"{"agent_id":"a","path":"/x"}"#)
+            .header("x-request-id", id)
+            .send()
+    };
+    assert_eq!(get("my-id-1").await.unwrap().headers()["x-request-id"], "my-id-1");
+    assert_ne!(get("not ok!").await.unwrap().headers()["x-request-id"], "not ok!");
+}
+
+#[tokio::test]
+async fn a_list_is_no_object() {
+    let (api, _db) = Api::start().await;
+    for (route, body) in [
+        ("/v1/get", json!(["ada", "/x"])),
+        ("/v1/agents", json!([null, null])),
+        ("/v1/batch", json!({"operations": [["get", null]]})),
+    ] {
+        let (_, code, message) = api.client.error(route, body).await;
+        assert!(code == "VALIDATION_ERROR" && message.contains("found a list"), "{message}");
+    }
+}

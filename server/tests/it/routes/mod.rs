@@ -1,0 +1,21 @@
+//! What each route answers, and the pages that say so.
+
+mod agents;
+mod as_of;
+mod batch;
+mod docs;
+mod dump;
+mod entries;
+mod errors;
+mod glob;
+mod health;
+mod history;
+mod idempotency;
+mod list;
+mod metrics;
+mod nearest;
+mod openapi;
+mod pages;
+mod preconditions;
+mod search;
+mod semantic;

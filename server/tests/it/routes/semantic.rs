@@ -1,0 +1,246 @@
+//! Search by meaning: what is found, what no longer is, and what happens without the provider.
+
+use futures::future::join_all;
+use serde_json::{Value, json};
+
+use crate::support::api::Client;
+use crate::support::database::Database;
+use crate::support::eventually::eventually;
+use crate::support::provider::{Mood, Provider, vector};
+use crate::support::semantic::{cosine, put, start};
+use crate::support::worker::{OPEN, Worker, until};
+
+/// Has a worker embed all that waits.
+async fn embed_all(database: &Database, provider: &Provider) {
+    let worker = Worker::start(database, provider, &[]);
+    until(database, "SELECT count(*) FROM embedding_models WHERE state = 'serving'", 1).await;
+    until(database, OPEN, 0).await;
+    worker.stop().await;
+}
+
+fn asked(query: &str, more: &Value) -> Value {
+    let mut body = json!({"agent_id": "ada", "query": query});
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    body
+}
+
+async fn search(client: &Client, query: &str, more: Value) -> Value {
+    client.ok("/v1/search", asked(query, &more)).await
+}
+
+fn paths(answer: &Value) -> Vec<&str> {
+    let results = answer["results"].as_array().expect("results").iter();
+    results.map(|result| result["path"].as_str().expect("a path")).collect()
+}
+
+fn note(answer: &Value) -> &str {
+    answer["note"].as_str().unwrap_or_default()
+}
+
+const NOTES: [(&str, &str); 4] = [
+    ("/a", "Ada is allergic to peanuts"),
+    ("/b", "the red bicycle stands in the cellar"),
+    ("/c/d", "invoice 4711 was paid in May"),
+    ("/c/e", "~~~~~~~~"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_nearest_come_first_whatever_their_words() {
+    let (api, database, provider) = start(&[]).await;
+    for (path, text) in NOTES {
+        put(&api.client, path, text).await;
+    }
+    api.client.put("/silent", json!("not searchable")).await;
+    embed_all(&database, &provider).await;
+    for query in ["the red bicycle stands in the cellar", "zzz", "?!"] {
+        let mut expected = NOTES;
+        let likeness = |text: &str| cosine(&vector(text), &vector(query));
+        expected.sort_by(|a, b| likeness(b.1).total_cmp(&likeness(a.1)));
+        for more in [json!({}), json!({"mode": "semantic"})] {
+            let answer = search(&api.client, query, more).await;
+            assert_eq!(paths(&answer), expected.map(|(path, _)| path), "{query}");
+            for (result, (_, text)) in answer["results"].as_array().unwrap().iter().zip(expected) {
+                assert_eq!(result["value"], text);
+                let similarity = result["similarity"].as_f64().unwrap();
+                assert!((similarity - likeness(text)).abs() < 2e-3, "{answer}");
+            }
+            assert_eq!(answer.get("note"), None, "{answer}");
+        }
+    }
+    assert_eq!(provider.sent("zzz"), 1, "remembered");
+    let below = search(&api.client, "zzz", json!({"path_prefix": "/c", "limit": 1})).await;
+    assert_eq!(paths(&below).len(), 1);
+    assert!(paths(&below)[0].starts_with("/c/"));
+    let words = search(&api.client, "red peanuts", json!({"mode": "text"})).await;
+    assert_eq!(paths(&words).len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_new_is_found_by_its_words_and_what_has_gone_is_not_found() {
+    let (api, database, provider) = start(&[]).await;
+    let client = &api.client;
+    for (path, text) in NOTES {
+        put(client, path, text).await;
+    }
+    embed_all(&database, &provider).await;
+
+    put(client, "/new", "a zeppelin over the lake").await;
+    put(client, "/a", "Ada is allergic to walnuts").await;
+    client.delete("/b").await;
+    client.put("/c/d", json!("no longer searchable")).await;
+    for mode in [Value::Null, json!("hybrid")] {
+        let answer = search(client, "zeppelin", json!({"mode": mode})).await;
+        let mut found = paths(&answer);
+        found.sort_unstable();
+        assert_eq!(found, ["/c/e", "/new"], "{mode}: {answer}");
+        assert_eq!(note(&answer).contains("2 entries have no embedding yet"), mode.is_null());
+    }
+    let none = search(client, "peanuts", json!({"path_prefix": "/a"})).await;
+    assert_eq!(paths(&none), [""; 0], "its version of before is not found any more");
+    let semantic = search(client, "zeppelin", json!({"mode": "semantic"})).await;
+    assert_eq!(paths(&semantic), ["/c/e"]);
+    assert!(note(&semantic).contains("2 entries have no embedding yet and are not found"));
+
+    database.execute("UPDATE embedding_jobs SET status = 'failed' WHERE status = 'queued'").await;
+    let failed = search(client, "zeppelin walnuts", json!({})).await;
+    assert_eq!(paths(&failed).len(), 3, "what could not be embedded is found as well");
+    database.execute("UPDATE entries SET expires_at = now() WHERE path IN ('/c/e', '/new')").await;
+    assert_eq!(paths(&search(client, "zeppelin", json!({})).await), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rankings_are_fused_by_their_ranks() {
+    let (api, database, provider) = start(&[]).await;
+    for (path, text) in NOTES {
+        put(&api.client, path, text).await;
+    }
+    embed_all(&database, &provider).await;
+    // By words the invoice alone; by meaning, what looks like the query.
+    let answer = search(&api.client, "4711 ~~~~~~~~~~~~~~~~~~~", json!({"mode": "hybrid"})).await;
+    assert_eq!(paths(&answer)[0], "/c/d", "{answer}");
+    assert_eq!(paths(&answer).len(), 4);
+    let similar: Vec<f64> = answer["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|r| r["similarity"].as_f64().unwrap())
+        .collect();
+    assert!(similar.is_sorted_by(|a, b| a >= b) && similar[0] <= 1.0, "{similar:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_provider_words_are_searched_and_it_is_said() {
+    let trouble = [
+        (Mood::Hangs, 1),
+        (Mood::Overloaded { retry_after: 3 }, 3),
+        (Mood::Broken, 1),
+        (Mood::WrongDimensions, 1),
+    ];
+    join_all(trouble.map(async |(mood, wait)| {
+        let (api, database, provider) = start(&[("EMBED_QUERY_TIMEOUT_SECONDS", "1")]).await;
+        for (path, text) in NOTES {
+            put(&api.client, path, text).await;
+        }
+        embed_all(&database, &provider).await;
+        provider.feels(mood);
+        for more in [json!({}), json!({"mode": "hybrid"})] {
+            let answer = search(&api.client, "bicycle", more).await;
+            assert_eq!(paths(&answer), ["/b"], "{mood:?}");
+            assert!(
+                note(&answer).contains("found by its words: the embedding provider"),
+                "{answer}"
+            );
+        }
+        let body = asked("bicycle", &json!({"mode": "semantic"}));
+        let refused = api.client.request("/v1/search", &body.to_string()).send().await.unwrap();
+        assert_eq!(refused.status(), 503, "{mood:?}");
+        let after: u64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+        assert!((1..=wait.max(2)).contains(&after), "{mood:?}: {after}");
+        let refused: Value = refused.json().await.unwrap();
+        assert_eq!(refused["error"]["code"], "UNAVAILABLE");
+        assert!(refused["error"]["message"].as_str().unwrap().contains("leave mode out"));
+        provider.feels(Mood::Well);
+        until_semantic(&api.client, "bicycle").await;
+    }))
+    .await;
+}
+
+/// Waits until a search goes by meaning.
+async fn until_semantic(client: &Client, query: &str) {
+    let look = async || search(client, query, json!({})).await;
+    eventually("a search goes by meaning", look, |answer| note(answer).is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_asks_for_time_is_left_alone() {
+    let (api, database, provider) = start(&[]).await;
+    put(&api.client, "/b", "a bicycle").await;
+    embed_all(&database, &provider).await;
+    provider.feels(Mood::Overloaded { retry_after: 3000 });
+    let before = provider.requests().len();
+    for query in ["bicycle", "wine", "peanuts"] {
+        let answer = search(&api.client, query, json!({})).await;
+        assert!(note(&answer).contains("the embedding provider"), "{answer}");
+    }
+    assert_eq!(provider.requests().len(), before + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn before_the_first_embeddings_words_are_searched() {
+    let (api, database, provider) = start(&[]).await;
+    put(&api.client, "/a", "Ada is allergic to peanuts").await;
+    let answer = search(&api.client, "peanuts", json!({})).await;
+    assert_eq!(paths(&answer), ["/a"]);
+    assert!(note(&answer).contains("still being made"), "{answer}");
+    let body = asked("peanuts", &json!({"mode": "semantic"}));
+    let (status, code, message) = api.client.error("/v1/search", body).await;
+    assert_eq!((status, code.as_str()), (503, "UNAVAILABLE"));
+    assert!(message.contains("still being made"), "{message}");
+    embed_all(&database, &provider).await;
+    // The model that serves is looked up anew after some seconds.
+    until_semantic(&api.client, "peanuts").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queries_cost_their_tokens_once_and_no_more_than_there_are() {
+    let (api, database, provider) = start(&[("EMBED_TOKENS_QUOTA_PER_DAY", "3")]).await;
+    database
+        .execute("INSERT INTO embedding_models (name, dimensions, state) VALUES ('fake/8', 8, 'serving')")
+        .await;
+    let semantic = json!({"mode": "semantic"});
+    for _ in 0..3 {
+        search(&api.client, "three short words", semantic.clone()).await;
+    }
+    until(&database, "SELECT embed_tokens FROM quota_usage", 3).await;
+    let (status, code, message) =
+        api.client.error("/v1/search", asked("more words", &semantic)).await;
+    assert_eq!((status, code.as_str()), (429, "QUOTA_EMBED_TOKENS_PER_DAY"));
+    assert!(message.contains("EMBED_TOKENS_QUOTA_PER_DAY"), "{message}");
+    let answer = search(&api.client, "more words", json!({})).await;
+    assert!(note(&answer).contains("used up its embedding tokens"), "{answer}");
+    search(&api.client, "three short words", semantic.clone()).await;
+    assert_eq!(provider.requests(), [["three short words"]]);
+    // A reset by hand takes effect at once.
+    database.execute("UPDATE quota_usage SET embed_tokens = 0").await;
+    search(&api.client, "more words", semantic).await;
+    assert_eq!(provider.sent("more words"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queries_of_one_moment_are_embedded_together() {
+    let (api, database, provider) = start(&[("EMBED_CONCURRENCY", "1")]).await;
+    database
+        .execute("INSERT INTO embedding_models (name, dimensions, state) VALUES ('fake/8', 8, 'serving')")
+        .await;
+    search(&api.client, "first", json!({})).await;
+    provider.feels(Mood::Slow);
+    let queries: Vec<String> = (0..20).map(|n| format!("query {}", n / 2)).collect();
+    let answers = queries.iter().map(|query| search(&api.client, query, json!({})));
+    for answer in join_all(answers).await {
+        assert_eq!(answer.get("note"), None, "{answer}");
+    }
+    assert!(provider.requests().len() <= 6, "{:?}", provider.requests());
+    for query in &queries {
+        assert_eq!(provider.sent(query), 1, "{query}");
+    }
+}

@@ -1,0 +1,7 @@
+//! The process: its start, connections, logs and end.
+
+mod connections;
+mod drain;
+mod logs;
+mod start;
+mod tls;

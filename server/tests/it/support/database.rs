@@ -1,0 +1,152 @@
+//! The tests' PostgreSQL: one throwaway server a test process, one database a test.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+
+use agentfs_server::store::connection::address::DatabaseAddress;
+use secrecy::SecretString;
+use serde::Deserialize;
+use sqlx::{Connection as _, Executor as _, PgConnection};
+use uuid::Uuid;
+
+use super::eventually::eventually;
+
+/// A PostgreSQL that ends with the process that started it, however that ends: it watches its standard input.
+pub struct Postgres {
+    /// Kept open; its end is the PostgreSQL's.
+    _child: Child,
+    ready: Ready,
+}
+
+#[derive(Deserialize)]
+struct Ready {
+    database_url: String,
+    superuser_url: String,
+    bin: PathBuf,
+    pid: i32,
+}
+
+impl Postgres {
+    /// Starts one; `options` are those of `dev-postgres`.
+    pub fn start(options: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_agentfs-server"))
+            .args(["dev-postgres", "--throwaway"])
+            .args(options)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("agentfs-server starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
+        let ready = serde_json::from_str(&line).expect("PostgreSQL starts; its error is above");
+        Self { _child: child, ready }
+    }
+
+    /// The folder of PostgreSQL's programs.
+    pub fn programs(&self) -> &Path {
+        &self.ready.bin
+    }
+
+    /// The postmaster's process id at the start.
+    pub fn pid(&self) -> i32 {
+        self.ready.pid
+    }
+
+    /// An empty database of its own, with pgvector.
+    pub async fn database(&self) -> Database {
+        let database = self.bare_database().await;
+        let mut admin = PgConnection::connect(&database.superuser_url).await.expect("connects");
+        admin.execute("CREATE EXTENSION vector").await.expect("pgvector is there");
+        database
+    }
+
+    /// An empty database of its own, without pgvector.
+    pub async fn bare_database(&self) -> Database {
+        let name = format!("test_{}", Uuid::new_v4().simple());
+        let mut admin = PgConnection::connect(&self.ready.superuser_url).await.expect("connects");
+        let create = format!("CREATE DATABASE {name} OWNER agentfs TEMPLATE template0");
+        admin.execute(sqlx::AssertSqlSafe(create)).await.expect("creates");
+        let of = |url: &str| {
+            let (server, _) = url.rsplit_once('/').expect("a URL with a database");
+            format!("{server}/{name}")
+        };
+        Database { url: of(&self.ready.database_url), superuser_url: of(&self.ready.superuser_url) }
+    }
+}
+
+/// The one that most tests share; durability is not what they look at.
+pub fn shared() -> &'static Postgres {
+    static SHARED: OnceLock<Postgres> = OnceLock::new();
+    SHARED.get_or_init(|| Postgres::start(&["--set", "fsync=off", "--set", "max_connections=400"]))
+}
+
+/// A test's own database.
+#[derive(Clone, Default)]
+pub struct Database {
+    pub url: String,
+    /// The same database for one who may do everything there.
+    pub superuser_url: String,
+}
+
+impl Database {
+    /// An empty one on the shared PostgreSQL.
+    pub async fn empty() -> Self {
+        shared().database().await
+    }
+
+    /// A migrated one on the shared PostgreSQL.
+    pub async fn migrated() -> Self {
+        let database = Self::empty().await;
+        database.migrate().await;
+        database
+    }
+
+    pub async fn migrate(&self) {
+        agentfs_server::commands::migrate::migrate(&self.address(), None).await.expect("migrates");
+    }
+
+    pub fn address(&self) -> DatabaseAddress {
+        DatabaseAddress::parse(&SecretString::from(self.url.as_str())).expect("a URL")
+    }
+
+    pub async fn connect(&self) -> PgConnection {
+        PgConnection::connect(&self.url).await.expect("connects")
+    }
+
+    /// A number that one statement gives.
+    pub async fn number(&self, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql).fetch_one(&mut self.connect().await).await.expect(sql)
+    }
+
+    /// Waits until the statement gives that number.
+    pub async fn until(&self, sql: &'static str, wanted: i64) {
+        eventually(sql, async || self.number(sql).await, |number| *number == wanted).await;
+    }
+
+    pub async fn execute(&self, sql: &'static str) {
+        self.connect().await.execute(sql).await.expect(sql);
+    }
+}
+
+/// Where writes wait while it is closed, for as long as a statement may take; they wait for no lock, which would take less.
+pub struct Gate(Database);
+
+impl Gate {
+    pub async fn close(database: &Database) -> Self {
+        let gate = "CREATE TABLE gate AS SELECT true AS closed;
+             CREATE FUNCTION wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN
+                 WHILE EXISTS (SELECT FROM gate) LOOP PERFORM pg_sleep(0.02); END LOOP;
+                 RETURN NULL;
+             END $$;
+             CREATE TRIGGER gate BEFORE INSERT ON entry_versions EXECUTE FUNCTION wait_at_gate()";
+        database.connect().await.execute(gate).await.expect("a gate");
+        Self(database.clone())
+    }
+
+    pub async fn open(self) {
+        self.0.execute("DELETE FROM gate").await;
+    }
+}

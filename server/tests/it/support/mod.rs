@@ -1,0 +1,17 @@
+//! What tests are made with: a PostgreSQL, an API, its client, a provider, programs and their output.
+
+pub mod api;
+pub mod cli;
+pub mod database;
+pub mod eventually;
+pub mod jobs;
+pub mod minute;
+pub mod model;
+pub mod process;
+pub mod provider;
+pub mod raw;
+pub mod semantic;
+pub mod server_user;
+pub mod shell;
+pub mod stored;
+pub mod worker;

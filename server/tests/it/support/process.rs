@@ -1,0 +1,117 @@
+//! `agentfs-server serve`, or another command that answers on a port, as a process of its own.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use super::api::{Client, UNLIMITED};
+use super::eventually::eventually;
+
+/// A running `agentfs-server serve`, killed when dropped.
+pub struct Process {
+    child: Child,
+    command: Command,
+    port: u16,
+    /// Where its output goes.
+    folder: TempDir,
+}
+
+impl Process {
+    /// On a free port, with `settings`, and without limits unless they say so.
+    pub fn start(settings: &[(&str, &str)]) -> Self {
+        Self::start_on(free_port(), settings)
+    }
+
+    pub fn start_on(port: u16, settings: &[(&str, &str)]) -> Self {
+        Self::start_program(Path::new(env!("CARGO_BIN_EXE_agentfs-server")), port, settings)
+    }
+
+    /// Another command that answers on a port.
+    pub fn start_command(command: &str, port: u16, settings: &[(&str, &str)]) -> Self {
+        let program = Path::new(env!("CARGO_BIN_EXE_agentfs-server"));
+        Self::start_with(program, command, port, settings)
+    }
+
+    /// The same with another build of the program.
+    pub fn start_program(program: &Path, port: u16, settings: &[(&str, &str)]) -> Self {
+        Self::start_with(program, "serve", port, settings)
+    }
+
+    fn start_with(program: &Path, name: &str, port: u16, settings: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let output = File::create(folder.path().join("log")).unwrap();
+        let mut command = Command::new(program);
+        command
+            .arg(name)
+            .env("PORT", port.to_string())
+            .envs(UNLIMITED)
+            .envs(settings.iter().copied())
+            .stdin(Stdio::null())
+            .stderr(output.try_clone().unwrap())
+            .stdout(output);
+        Self { child: command.spawn().unwrap(), command, port, folder }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// All that it has said so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_path()).unwrap()
+    }
+
+    /// The file of its log.
+    pub fn log_path(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    /// Asks it to end, as Kubernetes does.
+    pub fn terminate(&self) {
+        kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM).unwrap();
+    }
+
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// The same again, after its end.
+    pub async fn restart(&mut self) {
+        self.child = self.command.spawn().unwrap();
+        self.wait_until_ready().await;
+    }
+
+    /// Waits for its end.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let child = &mut self.child;
+        let ended = async || child.try_wait().unwrap();
+        eventually("the server ends", ended, Option::is_some).await.unwrap()
+    }
+
+    pub async fn wait_until_ready(&self) {
+        let client = Client::new(self.url(), String::new());
+        // What it has said since is part of what a test shows that fails here.
+        let look = async || {
+            let asked = client.http.get(format!("{}/healthz", client.url)).send().await;
+            asked.map(|answer| answer.status().as_u16()).map_err(|error| (error, self.log()))
+        };
+        eventually("the server is ready", look, |status| matches!(status, Ok(200))).await.ok();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}

@@ -1,0 +1,39 @@
+//! The versions of an entry, as they are stored.
+
+use serde_json::Value;
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use super::database::Database;
+
+/// A version as the database holds it.
+pub struct Stored {
+    pub id: Uuid,
+    pub version: i64,
+    /// Null of a tombstone.
+    pub value: Value,
+    /// In microseconds since 1970.
+    pub created_at: i64,
+}
+
+/// All versions of a path, in their order.
+pub async fn history(database: &Database, path: &str) -> Vec<Stored> {
+    sqlx::query(
+        "SELECT id, version, value::text, (extract(epoch FROM created_at) * 1000000)::bigint
+           FROM entry_versions WHERE path = $1 ORDER BY version",
+    )
+    .bind(path)
+    .fetch_all(&mut database.connect().await)
+    .await
+    .unwrap()
+    .iter()
+    .map(|row| Stored {
+        id: row.get(0),
+        version: row.get(1),
+        value: row
+            .get::<Option<String>, _>(2)
+            .map_or(Value::Null, |text| serde_json::from_str(&text).unwrap()),
+        created_at: row.get(3),
+    })
+    .collect()
+}
