@@ -39,7 +39,7 @@ where
         }
         Err(error) => return failed(format!("cannot listen on {address}: {error}")),
     };
-    tracing::info!("serving on {address}, database {}", settings.database.address.endpoint());
+    tracing::info!("serving on {address}, database {}", settings.database.url.endpoint());
     match shutdown() {
         Ok(shutdown) => finish(program(settings, listener, shutdown).await),
         Err(sentence) => failed(sentence),

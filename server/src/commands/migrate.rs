@@ -59,7 +59,7 @@ pub async fn run() -> ExitCode {
     let admin_key =
         std::env::var(setting::ADMIN_KEY).ok().filter(|key| !key.is_empty()).map(Into::into);
     let migrated = async {
-        let address = DatabaseSettings::address_from_env()?;
+        let address = DatabaseAddress::of(&DatabaseSettings::url_from_env()?);
         migrate(&address, admin_key.as_ref()).await
     };
     match migrated.await {

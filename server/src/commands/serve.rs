@@ -29,7 +29,7 @@ use crate::tenancy::Tenancy;
 
 /// Runs the command with the settings of the environment.
 pub async fn run() -> ExitCode {
-    run_listening(serve).await
+    Box::pin(run_listening(serve)).await
 }
 
 /// Serves until `shutdown` resolves; then stops accepting connections, finishes requests in progress, and returns. Starts
@@ -69,26 +69,28 @@ enum AppError {
 fn app(settings: Settings) -> Result<App, AppError> {
     let Settings { database, listen, connections, limits, embeddings, logs: _ } = settings;
     let metrics = Metrics::new()?;
-    let pool = database.address.pool(database.pool_size);
+    let address = DatabaseAddress::of(&database.url);
+    let pool = address.pool(database.pool_size);
     let gets = |name, address: DatabaseAddress| {
         let counted = metrics.clone();
         Queue::start(name, database.readers, reads::BOUNDS, move || {
             reads::Reader::new(Link::new(address.clone()), counted.clone())
         })
     };
-    let reads = gets("reads", database.address.clone());
-    let replica = database.replica.map(|ReplicaSettings { address, max_lag }| {
+    let reads = gets("reads", address.clone());
+    let replica = database.replica.map(|ReplicaSettings { url, max_lag }| {
+        let address = DatabaseAddress::of(&url);
         let gets = gets("replica reads", address.clone());
         let of_replica = address.pool(database.pool_size);
         Replica::watch(of_replica, gets, pool.clone(), max_lag, metrics.clone())
     });
-    let (address, counted) = (database.address.clone(), metrics.clone());
+    let (of_writes, counted) = (address.clone(), metrics.clone());
     let writes = Queue::start("writes", database.writers, writes::BOUNDS, move || {
-        writes::Writer::new(Link::new(address.clone()), limits.writes_per_day, counted.clone())
+        writes::Writer::new(Link::new(of_writes.clone()), limits.writes_per_day, counted.clone())
     });
-    let (address, counted) = (database.address.clone(), metrics.clone());
+    let (of_leases, counted) = (address.clone(), metrics.clone());
     let leases = Queue::start("leases", 1, leases::BOUNDS, move || {
-        leases::Leaser::new(Link::new(address.clone()), counted.clone())
+        leases::Leaser::new(Link::new(of_leases.clone()), counted.clone())
     });
     let models = embedders(&embeddings)?;
     let query_embeddings = (!models.is_empty())
@@ -105,7 +107,7 @@ fn app(settings: Settings) -> Result<App, AppError> {
         proxies: Arc::new(connections.proxies),
         requests: limiter(Limited::Requests, limits.requests_per_minute),
         searches: limiter(Limited::Searches, limits.searches_per_minute),
-        health: Health::watch(&database.address),
+        health: Health::watch(&address),
         tenancy: Tenancy::pooled(pool.clone()),
         memory: Memory {
             pool,

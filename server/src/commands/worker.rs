@@ -14,6 +14,7 @@ use crate::maintenance::gauges;
 use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;
 use crate::settings::Settings;
+use crate::store::connection::address::DatabaseAddress;
 use crate::worker::work;
 
 /// Why a worker cannot start.
@@ -29,7 +30,7 @@ pub enum WorkerError {
 
 /// Runs the command with the settings of the environment.
 pub async fn run() -> ExitCode {
-    run_listening(serve_and_work).await
+    Box::pin(run_listening(serve_and_work)).await
 }
 
 /// Does embedding jobs, and answers the health routes and /metrics on `listener`, until `shutdown` resolves; then finishes
@@ -42,8 +43,9 @@ async fn serve_and_work(
     let Settings { database, listen: at, connections, embeddings, .. } = settings;
     let embedders = embedders(&embeddings)?;
     let metrics = Metrics::new()?;
-    let health = Health::watch(&database.address);
-    let pool = database.address.pool(database.pool_size.max(2 * embeddings.concurrency as u32 + 2));
+    let address = DatabaseAddress::of(&database.url);
+    let health = Health::watch(&address);
+    let pool = address.pool(database.pool_size.max(2 * embeddings.concurrency as u32 + 2));
     let open = metrics.connections();
     let router = worker_router(health.clone(), metrics.clone(), at.metrics);
     let (end, ended) = watch::channel(false);

@@ -12,6 +12,7 @@ use super::error::BackupError;
 use super::programs::{Programs, environment};
 use super::retention::Retention;
 use crate::settings::DatabaseSettings;
+use crate::store::connection::address::DatabaseAddress;
 use crate::store::connection::snapshot::Snapshot;
 
 /// How long a dump waits for a table that somebody else holds, such as a migration.
@@ -67,15 +68,15 @@ impl fmt::Display for Report {
 
 /// Makes a backup, then prunes expired ones. If it fails, the new one is removed and old ones are untouched.
 pub async fn back_up(args: &BackupArgs) -> Result<Report, BackupError> {
-    let settings = DatabaseSettings::location_from_env()?;
+    let url = DatabaseSettings::url_from_env()?;
     let catalog = Catalog::open(&args.dir)?;
-    let mut snapshot = Snapshot::take(&settings.address).await?;
+    let mut snapshot = Snapshot::take(&DatabaseAddress::of(&url)).await?;
     if snapshot.schema.version == 0 {
-        return Err(BackupError::NoSchema(settings.address.endpoint()));
+        return Err(BackupError::NoSchema(url.endpoint()));
     }
     let programs = Programs::find(args.pg_bin.as_deref(), snapshot.major).await?;
     let partial = catalog.begin(args.scope, snapshot.at)?;
-    let (id, variables) = (snapshot.id.clone(), environment(&settings.url));
+    let (id, variables) = (snapshot.id.clone(), environment(url.text()));
     let counted = async { snapshot.rows(args.scope.tables()).await.map_err(BackupError::from) };
     // Both see the same moment.
     let (rows, ()) =

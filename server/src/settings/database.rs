@@ -5,23 +5,14 @@ use std::time::Duration;
 use agentfs_contract::setting::DATABASE_URL;
 use secrecy::SecretString;
 
+use super::database_url::DatabaseUrl;
 use super::reader::{Described, Reader};
-use crate::store::connection::address::DatabaseAddress;
-
-/// A database's address and URL, for programs that start others which connect themselves.
-#[derive(Debug, Clone)]
-pub struct DatabaseLocation {
-    /// The database.
-    pub address: DatabaseAddress,
-    /// DATABASE_URL as it was given.
-    pub url: SecretString,
-}
 
 /// Settings of the read replica.
 #[derive(Debug, Clone)]
 pub struct ReplicaSettings {
     /// Where it is.
-    pub address: DatabaseAddress,
+    pub url: DatabaseUrl,
     /// The most lag it may have.
     pub max_lag: Duration,
 }
@@ -30,7 +21,7 @@ pub struct ReplicaSettings {
 #[derive(Debug, Clone)]
 pub struct DatabaseSettings {
     /// The database.
-    pub address: DatabaseAddress,
+    pub url: DatabaseUrl,
     /// Connections for everything but gets and writes.
     pub pool_size: u32,
     /// Tasks that commit writes, each with a connection of its own.
@@ -64,13 +55,13 @@ impl DatabaseSettings {
     ];
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let address = location(reader).map(|location| location.address);
+        let url = required_url(reader);
         let pool_size = connections(reader, "DATABASE_POOL_SIZE", 5);
         let writers = connections(reader, "DATABASE_WRITERS", 1);
         let readers = connections(reader, "DATABASE_READERS", 1);
         let replica = replica(reader);
         Some(Self {
-            address: address?,
+            url: url?,
             pool_size: pool_size?,
             writers: writers? as usize,
             readers: readers? as usize,
@@ -78,18 +69,13 @@ impl DatabaseSettings {
         })
     }
 
-    /// Reads the database's address alone, for programs that need nothing else.
-    pub fn address_from_env() -> Result<DatabaseAddress, super::SettingsError> {
-        Self::location_from_env().map(|location| location.address)
-    }
-
-    /// Reads the database's address and URL.
-    pub fn location_from_env() -> Result<DatabaseLocation, super::SettingsError> {
-        Reader::read_env(location)
+    /// Reads the database's URL alone, for programs that need nothing else.
+    pub fn url_from_env() -> Result<DatabaseUrl, super::SettingsError> {
+        Reader::read_env(required_url)
     }
 }
 
-fn location(reader: &mut Reader<'_>) -> Option<DatabaseLocation> {
+fn required_url(reader: &mut Reader<'_>) -> Option<DatabaseUrl> {
     let Some(url) = reader.text(DATABASE_URL) else {
         reader.problem(
             "DATABASE_URL is not set; set it to postgres://user:password@host:5432/database"
@@ -97,15 +83,13 @@ fn location(reader: &mut Reader<'_>) -> Option<DatabaseLocation> {
         );
         return None;
     };
-    let url = SecretString::from(url);
-    let address = address(reader, DATABASE_URL, &url)?;
-    Some(DatabaseLocation { address, url })
+    parsed(reader, DATABASE_URL, &url.into())
 }
 
-/// Parses the address in the setting `name`; reports a problem if it is none.
-fn address(reader: &mut Reader<'_>, name: &str, url: &SecretString) -> Option<DatabaseAddress> {
+/// Parses the URL in the setting `name`; reports a problem if it is none.
+fn parsed(reader: &mut Reader<'_>, name: &str, url: &SecretString) -> Option<DatabaseUrl> {
     let noted = |e| reader.problem(format!("{name} is not valid: {e}"));
-    DatabaseAddress::parse(url).map_err(noted).ok()
+    DatabaseUrl::parse(url).map_err(noted).ok()
 }
 
 /// Reads the settings of the replica, if there is one; reports problems.
@@ -115,8 +99,8 @@ fn replica(reader: &mut Reader<'_>) -> Option<ReplicaSettings> {
         text.parse().ok().filter(|seconds| (1..=3600).contains(seconds))
     });
     let url = reader.text("DATABASE_READ_URL")?;
-    let address = address(reader, "DATABASE_READ_URL", &url.into())?;
-    Some(ReplicaSettings { address, max_lag: Duration::from_secs(max_lag?) })
+    let url = parsed(reader, "DATABASE_READ_URL", &url.into())?;
+    Some(ReplicaSettings { url, max_lag: Duration::from_secs(max_lag?) })
 }
 
 fn connections(reader: &mut Reader<'_>, name: &str, default: u32) -> Option<u32> {

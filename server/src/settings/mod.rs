@@ -3,6 +3,7 @@
 mod connection_limits;
 mod connections;
 mod database;
+mod database_url;
 mod embeddings;
 mod limits;
 mod listen;
@@ -11,7 +12,8 @@ mod reader;
 
 pub use connection_limits::{Limits, Times};
 pub use connections::ConnectionSettings;
-pub use database::{DatabaseLocation, DatabaseSettings, ReplicaSettings};
+pub use database::{DatabaseSettings, ReplicaSettings};
+pub use database_url::{DatabaseUrl, InvalidDatabaseUrl};
 pub use embeddings::{EmbeddingSettings, OpenAiSettings, Provider};
 pub use limits::LimitSettings;
 pub use listen::{ListenSettings, MetricsAccess};

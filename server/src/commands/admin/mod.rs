@@ -17,6 +17,7 @@ use self::output::Output;
 use crate::runtime::exit::{self, failed};
 use crate::runtime::logging;
 use crate::settings::{DatabaseSettings, SettingsError};
+use crate::store::connection::address::DatabaseAddress;
 use crate::tenancy::models::NotPossible;
 use crate::tenancy::{Tenancy, TenancyError};
 
@@ -98,7 +99,8 @@ pub async fn run(args: AdminArgs) -> ExitCode {
 
 /// Runs a command and prints its result.
 async fn run_and_print(args: &AdminArgs) -> Result<(), AdminError> {
-    let tenancy = Tenancy::direct(DatabaseSettings::address_from_env()?);
+    let address = DatabaseAddress::of(&DatabaseSettings::url_from_env()?);
+    let tenancy = Tenancy::direct(address);
     let output = args.output;
     match &args.command {
         AdminCommand::CreateTenant(wanted) => output.print(&wanted.run(&tenancy).await?),

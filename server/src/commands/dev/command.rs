@@ -100,8 +100,9 @@ async fn serve_on(
     let mut told_to_end = pin!(told_to_end);
     let listening = listener.local_addr().map_err(DevError::Serve)?;
     let settings = settings(instance, listening)?;
+    let address = DatabaseAddress::of(&settings.database.url);
     let keys = tokio::select! {
-        prepared = prepare(instance, &settings.database.address) => prepared?,
+        prepared = prepare(instance, &address) => prepared?,
         () = &mut told_to_end => return Ok(()),
     };
     let worker = Background::start(&settings)?;
@@ -142,7 +143,8 @@ impl Background {
             format!("{} ({})", model.name, model.dimensions),
             begun.elapsed().as_secs_f64()
         ));
-        let pool = settings.database.address.pool(embeddings.concurrency as u32 + 2);
+        let address = DatabaseAddress::of(&settings.database.url);
+        let pool = address.pool(embeddings.concurrency as u32 + 2);
         let metrics = Metrics::new()?;
         let task = tokio::spawn(worker::work(pool, Some(embedder), embeddings, metrics, ended));
         Ok(Self { task: Some(task), end })

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{Connection as _, Executor as _};
 
 use super::invalidation;
+use crate::settings::{DatabaseUrl, InvalidDatabaseUrl};
 use crate::store::StoreError;
 
 /// Longest wait for a connection to be made.
@@ -22,26 +23,20 @@ const MAY_BE_CLOSED: Duration = Duration::from_millis(100);
 /// off, though cost estimates of row-by-row statements are high.
 const SESSION: &str = "SET lock_timeout = '1s'; SET statement_timeout = '15s'; SET jit = off";
 
-/// Why a URL is no address of a PostgreSQL database. Does not repeat it: it holds a password.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}; it looks like postgres://user:password@host:5432/database")]
-pub struct InvalidDatabaseUrl(&'static str);
-
 /// The address of a database, with user and password.
 #[derive(Debug, Clone)]
 pub struct DatabaseAddress(PgConnectOptions);
 
 impl DatabaseAddress {
+    /// The address in a URL.
+    pub fn of(url: &DatabaseUrl) -> Self {
+        let options = url.options().clone();
+        Self(options.application_name("agentfs-server").disable_statement_logging())
+    }
+
     /// Parses a `postgres://` URL.
     pub fn parse(url: &SecretString) -> Result<Self, InvalidDatabaseUrl> {
-        let url = url.expose_secret();
-        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-            return Err(InvalidDatabaseUrl("it does not start with postgres://"));
-        }
-        let options: PgConnectOptions = url
-            .parse()
-            .map_err(|_| InvalidDatabaseUrl("it cannot be taken apart (special characters in the password must be percent-encoded)"))?;
-        Ok(Self(options.application_name("agentfs-server").disable_statement_logging()))
+        DatabaseUrl::parse(url).map(|url| Self::of(&url))
     }
 
     /// `host:port`, for messages.
@@ -116,26 +111,4 @@ impl Link {
 pub(crate) fn is_untrusted(error: &std::io::Error) -> bool {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
     matches!(cause, Some(rustls::Error::InvalidCertificate(_)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wrong_url_is_explained_without_its_password() {
-        for url in ["mysql://u:hunter2@h/d", "hunter2", "postgres://u:hun#ter2@h:x/d"] {
-            let sentence = DatabaseAddress::parse(&url.to_owned().into()).unwrap_err().to_string();
-            assert!(
-                sentence.contains("; it looks like ") && !sentence.contains("hun"),
-                "{sentence}"
-            );
-        }
-    }
-
-    #[test]
-    fn the_endpoint_is_shown_in_messages() {
-        let url = "postgresql://u:p@db.internal:6432/agentfs".to_owned().into();
-        assert_eq!(DatabaseAddress::parse(&url).unwrap().endpoint(), "db.internal:6432");
-    }
 }

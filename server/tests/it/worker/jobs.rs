@@ -160,8 +160,8 @@ async fn only_the_guilty_texts_fail_and_their_neighbours_do_not_notice() {
                     leased_until = now() + interval '1 year' WHERE status = 'failed'",
         )
         .await;
-    let sent = async || provider.sent(&notes[3]);
-    eventually("it is tried again", sent, |sent| *sent > before).await;
+    let times = async || provider.sent(&notes[3]);
+    eventually("it is tried again", times, |times| *times > before).await;
     worker.stop().await;
 }
 
