@@ -136,8 +136,8 @@ async fn only_the_guilty_texts_fail_and_their_neighbours_do_not_notice() {
     for text in [&notes[3], &notes[8]] {
         assert!(provider.sent(text) >= 5, "five attempts: {text}");
     }
-    let spent = "SELECT count(*) FROM embedding_jobs WHERE status = 'failed' AND attempts = 5 AND finished_at IS NOT NULL";
-    assert_eq!(database.number(spent).await, 2);
+    let given_up = "SELECT count(*) FROM embedding_jobs WHERE status = 'failed' AND attempts = 5 AND finished_at IS NOT NULL";
+    assert_eq!(database.number(given_up).await, 2);
     let errors: Vec<String> = sqlx::query_scalar(
         "SELECT last_error FROM embedding_jobs WHERE last_error IS NOT NULL ORDER BY last_error",
     )
