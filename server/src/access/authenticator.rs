@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use moka::future::Cache;
-use sqlx::postgres::PgPool;
 use tokio::sync::Semaphore;
 
 use crate::domain::TenantId;
@@ -13,6 +12,7 @@ use crate::domain::access::api_key::{ApiKey, KeyId};
 use crate::domain::access::scope::Scopes;
 use crate::store::StoreError;
 use crate::store::access::api_keys::{self, StoredKey};
+use crate::store::connection::pool::Pool;
 
 /// How long a key is cached: a revoked key must stop working within 10 s.
 const REMEMBERED_FOR: Duration = Duration::from_secs(8);
@@ -47,7 +47,7 @@ pub enum AuthError {
 /// Checks keys against the database.
 #[derive(Debug, Clone)]
 pub struct Authenticator {
-    pool: PgPool,
+    pool: Pool,
     remembered: Cache<KeyId, Option<Arc<StoredKey>>>,
     /// One look-up at a time for all suspects, so that made-up keys cannot exhaust the pool.
     suspects: Arc<Semaphore>,
@@ -55,7 +55,7 @@ pub struct Authenticator {
 
 impl Authenticator {
     /// Looks keys up through `pool`.
-    pub fn new(pool: PgPool) -> Self {
+    pub fn new(pool: Pool) -> Self {
         let remembered =
             Cache::builder().max_capacity(REMEMBERED).time_to_live(REMEMBERED_FOR).build();
         Self { pool, remembered, suspects: Arc::new(Semaphore::new(1)) }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
-use sqlx::postgres::PgPool;
 use tokio::time::timeout;
 
 use crate::domain::TenantId;
@@ -16,6 +15,7 @@ use crate::group_commit::queue::{Bounds, Queue};
 use crate::runtime::metrics::Metrics;
 use crate::settings::EmbeddingSettings;
 use crate::store::StoreError;
+use crate::store::connection::pool::Pool;
 use crate::store::embeddings::models::{Serving, serving};
 use crate::store::search::EmbeddedQuery;
 
@@ -59,7 +59,7 @@ type Remembered = (TenantId, i32, Arc<str>);
 /// Embeds queries with the models of this process.
 #[derive(Debug, Clone)]
 pub struct QueryEmbeddings {
-    pool: PgPool,
+    pool: Pool,
     models: Arc<[(String, Queue<QueryEmbedder>)]>,
     serving: Cache<(), Option<Serving>>,
     vectors: Cache<Remembered, Vector>,
@@ -72,7 +72,7 @@ impl QueryEmbeddings {
     pub fn new(
         embedders: Vec<Arc<dyn Embedder>>,
         settings: &EmbeddingSettings,
-        pool: PgPool,
+        pool: Pool,
         metrics: &Metrics,
     ) -> Self {
         let bounds = Bounds { rows: settings.batch, bytes: BATCH_BYTES };

@@ -75,10 +75,7 @@ impl Leaser {
         let leased = tokio::time::timeout(TIMEOUT, leased)
             .await
             .unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into()));
-        if leased.as_ref().is_err_and(StoreError::is_connection_broken) {
-            self.link.disconnect();
-        }
-        leased
+        leased.inspect_err(|error| self.link.note(error))
     }
 }
 

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::PgPool;
 use tokio::time::Instant;
 
 use super::queue::{BatchHandler, Pending};
@@ -14,6 +13,7 @@ use crate::embedding::breaker::Permit;
 use crate::embedding::breaker_embedder::BreakerEmbedder;
 use crate::runtime::metrics::Metrics;
 use crate::store::access::quota::count_tokens;
+use crate::store::connection::pool::Pool;
 
 /// A query, and the tenant whose tokens it uses.
 #[derive(Debug, Clone)]
@@ -42,7 +42,7 @@ pub struct QueryEmbedder {
     /// Longest wait of a query for its vector.
     pub patience: Duration,
     /// Where tokens are counted.
-    pub pool: PgPool,
+    pub pool: Pool,
     /// The metrics of batches.
     pub metrics: Metrics,
 }

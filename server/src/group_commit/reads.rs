@@ -45,9 +45,7 @@ impl Reader {
             Ok(Err(error)) => error,
             Err(_) => sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into(),
         };
-        if error.is_connection_broken() {
-            self.link.disconnect();
-        }
+        self.link.note(&error);
         Err((pending.into_iter().flatten().collect(), error))
     }
 

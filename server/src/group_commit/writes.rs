@@ -153,9 +153,7 @@ impl Writer {
             Ok(Err(error)) => error,
             Err(_) => sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into(),
         };
-        if error.is_connection_broken() {
-            self.link.disconnect();
-        }
+        self.link.note(&error);
         Err(match error {
             StoreError::Unreachable(_) => Failure::Lost(error),
             _ => Failure::Statement(error),
@@ -224,10 +222,7 @@ impl Writer {
     ) -> Result<HashMap<Uuid, Timestamp>, StoreError> {
         let connection = self.link.connection().await?;
         let found = commit_lookup::committed(connection, changes).await;
-        if found.as_ref().is_err_and(StoreError::is_connection_broken) {
-            self.link.disconnect();
-        }
-        found
+        found.inspect_err(|error| self.link.note(error))
     }
 }
 

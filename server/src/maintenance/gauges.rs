@@ -3,10 +3,9 @@
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
-use sqlx::postgres::PgPool;
-
 use crate::runtime::metrics::Metrics;
 use crate::store::StoreError;
+use crate::store::connection::pool::Pool;
 use crate::store::embeddings::jobs::counts;
 
 const EVERY: Duration = Duration::from_secs(15);
@@ -15,7 +14,7 @@ const BEGIN_AFTER: Duration = Duration::from_secs(1);
 const PART_OF_TIME: u32 = 100;
 
 /// Samples the pool and the embedding jobs until it is dropped.
-pub async fn watch(pool: PgPool, metrics: Metrics) -> Infallible {
+pub async fn watch(pool: Pool, metrics: Metrics) -> Infallible {
     // The first requests need the pool's first connection more.
     tokio::time::sleep(BEGIN_AFTER).await;
     loop {
@@ -30,12 +29,12 @@ pub async fn watch(pool: PgPool, metrics: Metrics) -> Infallible {
 }
 
 /// Samples once; returns how long the counting took.
-async fn look(pool: &PgPool, metrics: &Metrics) -> Result<Duration, StoreError> {
+async fn look(pool: &Pool, metrics: &Metrics) -> Result<Duration, StoreError> {
     let began = Instant::now();
     let acquired = pool.acquire().await;
     metrics.pool_wait(began.elapsed());
     let mut connection = acquired?;
     let began = Instant::now();
-    metrics.embedding_jobs(&counts(&mut connection).await?);
+    metrics.embedding_jobs(&pool.noting(counts(&mut connection)).await?);
     Ok(began.elapsed())
 }

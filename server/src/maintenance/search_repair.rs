@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::PgPool;
 use tokio::time::Instant;
 
 use crate::runtime::jitter::jittered;
 use crate::store::StoreError;
+use crate::store::connection::pool::Pool;
 use crate::store::search::documents::{Walk, step};
 
 /// Average time between two repairs; the first one comes after the first sweep.
@@ -27,7 +27,7 @@ impl SearchRepair {
     }
 
     /// Repairs search if it is due. A failed repair stays due.
-    pub(super) async fn when_due(&mut self, pool: &PgPool) {
+    pub(super) async fn when_due(&mut self, pool: &Pool) {
         if Instant::now() < self.next {
             return;
         }
@@ -55,7 +55,7 @@ pub struct Repaired {
 }
 
 /// Walks over all heads, search documents and embeddings, and makes or removes what differs.
-pub async fn repair_search(pool: &PgPool) -> Result<Repaired, StoreError> {
+pub async fn repair_search(pool: &Pool) -> Result<Repaired, StoreError> {
     let made = go(pool, Walk::MakeMissing).await?;
     let removed = go(pool, Walk::RemoveLeftOver).await?;
     let embeddings = go(pool, Walk::RemoveEmbeddings).await?;
@@ -63,7 +63,7 @@ pub async fn repair_search(pool: &PgPool) -> Result<Repaired, StoreError> {
 }
 
 /// Walks to the end; returns the number of rows changed.
-async fn go(pool: &PgPool, walk: Walk) -> Result<usize, StoreError> {
+async fn go(pool: &Pool, walk: Walk) -> Result<usize, StoreError> {
     let (mut place, mut changed) = (None, 0);
     loop {
         let done = step(pool, walk, place.as_ref()).await?;

@@ -5,13 +5,13 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use sqlx::postgres::PgPool;
 use tokio::task::JoinSet;
 
 use super::search_repair::SearchRepair;
 use crate::runtime::health::Health;
 use crate::runtime::jitter::jittered;
 use crate::store::StoreError;
+use crate::store::connection::pool::Pool;
 use crate::store::entries::sweep;
 
 /// Average time from the start to the first sweep; below, between sweeps.
@@ -32,7 +32,7 @@ pub struct Swept {
 }
 
 /// Sweeps until it is dropped, but only while the schema matches this program. Goes on after a panic.
-pub async fn run(pool: PgPool, health: Health) -> Infallible {
+pub async fn run(pool: Pool, health: Health) -> Infallible {
     let mut tasks = JoinSet::new();
     loop {
         tasks.spawn(keep_sweeping(pool.clone(), health.clone()));
@@ -44,7 +44,7 @@ pub async fn run(pool: PgPool, health: Health) -> Infallible {
     }
 }
 
-async fn keep_sweeping(pool: PgPool, health: Health) {
+async fn keep_sweeping(pool: Pool, health: Health) {
     let mut trouble = Trouble::default();
     let mut wait = DELAY;
     let mut repair = SearchRepair::due_now();
@@ -82,7 +82,7 @@ impl Trouble {
 }
 
 /// Sweeps everything that is due now, in batches.
-pub async fn sweep_once(pool: &PgPool) -> Result<Swept, StoreError> {
+pub async fn sweep_once(pool: &Pool) -> Result<Swept, StoreError> {
     let mut swept = Swept::default();
     loop {
         let batch = sweep::expired(pool).await?;

@@ -1,6 +1,5 @@
 //! Finds the paths that match a glob pattern.
 
-use sqlx::postgres::PgPool;
 use uuid::Uuid;
 
 use super::{Memory, MemoryError, cursor};
@@ -8,6 +7,7 @@ use crate::domain::TenantId;
 use crate::domain::memory::agent_id::AgentId;
 use crate::domain::memory::glob::Glob;
 use crate::domain::page_size::NAMES;
+use crate::store::connection::pool::Pool;
 use crate::store::entries::scan::Range;
 
 /// An unvalidated request for paths.
@@ -54,7 +54,7 @@ impl Memory {
         let as_of = self.past_moment(request.as_of.as_deref()).await?;
         let range = Range { tenant, agent: &agent, prefix: glob.literal(), as_of };
         let (range, after, glob) = (&range, after.as_deref(), &glob);
-        let read = |pool: PgPool| async move {
+        let read = |pool: Pool| async move {
             range.find(&pool, after, limit, |path| glob.matches(path)).await
         };
         let found = match as_of {

@@ -1,6 +1,5 @@
 //! Lists the direct children of a directory.
 
-use sqlx::postgres::PgPool;
 use uuid::Uuid;
 
 use super::{Memory, MemoryError, cursor};
@@ -8,6 +7,7 @@ use crate::domain::TenantId;
 use crate::domain::memory::agent_id::AgentId;
 use crate::domain::memory::path::Prefix;
 use crate::domain::page_size::NAMES;
+use crate::store::connection::pool::Pool;
 use crate::store::entries::list::{After, Child, children};
 use crate::store::entries::list_as_of::{Directory, Listed};
 
@@ -73,7 +73,7 @@ impl Memory {
         let Listed { children, rest } = match as_of {
             None => {
                 let (agent, prefix, from) = (&agent, &prefix, &from);
-                let read = |pool: PgPool| async move {
+                let read = |pool: Pool| async move {
                     children(&pool, tenant, agent, prefix, from, enough).await
                 };
                 let children = self.read(tenant, request.min_version, read).await?;

@@ -24,8 +24,6 @@ pub use self::write::NewVersion;
 /// Bytes of values after which a page ends, whatever its limit: an answer holds at most one value more.
 pub use crate::store::entries::get::MAX_BYTES;
 
-use sqlx::postgres::PgPool;
-
 use crate::domain::memory::agent_id::AgentId;
 use crate::domain::memory::path::EntryPath;
 use crate::domain::{EntryKey, TenantId};
@@ -35,12 +33,13 @@ use crate::group_commit::queue::Queue;
 use crate::group_commit::reads::Reader;
 use crate::group_commit::writes::Writer;
 use crate::runtime::replica::Replica;
+use crate::store::connection::pool::Pool;
 
 /// The dependencies of the use cases.
 #[derive(Debug)]
 pub struct Memory {
     /// Connections to the primary, for everything but gets and writes.
-    pub pool: PgPool,
+    pub pool: Pool,
     /// The queue of gets.
     pub reads: Queue<Reader>,
     /// The read replica, if there is one.

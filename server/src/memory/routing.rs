@@ -1,11 +1,11 @@
 //! Routes reads: to the replica while it is fresh enough, and to the primary otherwise or when the replica fails.
 
-use sqlx::postgres::PgPool;
 use uuid::Uuid;
 
 use super::{Memory, MemoryError};
 use crate::domain::{EntryKey, TenantId};
 use crate::store::StoreError;
+use crate::store::connection::pool::Pool;
 use crate::store::entries::get::Entry;
 
 impl Memory {
@@ -29,7 +29,7 @@ impl Memory {
         &self,
         tenant: TenantId,
         min_version: Option<Uuid>,
-        read: impl Fn(PgPool) -> F,
+        read: impl Fn(Pool) -> F,
     ) -> Result<T, StoreError> {
         if let Some(replica) = &self.replica
             && let Some(replica) = replica.for_reading(tenant, min_version).await

@@ -169,6 +169,9 @@ async fn look(link: &Mutex<Link>, endpoint: &str) -> Result<(), NotReady> {
     let mut link = link.lock().await;
     let read = async { schema::read(link.connection().await?).await };
     let read = tokio::time::timeout(LOOK_TIMEOUT, read).await;
+    if let Ok(Err(error)) = &read {
+        link.note(error);
+    }
     if !matches!(read, Ok(Ok(_))) {
         link.disconnect();
     }

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use sqlx::postgres::PgPool;
 use uuid::Uuid;
 
 use crate::domain::TenantId;
@@ -12,6 +11,7 @@ use crate::group_commit::queue::Queue;
 use crate::group_commit::reads::Reader;
 use crate::runtime::metrics::Metrics;
 use crate::store::StoreError;
+use crate::store::connection::pool::Pool;
 use crate::store::connection::replica::{Position, has_version, position, replayed};
 
 /// Time between two checks of the replica's lag.
@@ -20,7 +20,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The read replica.
 #[derive(Debug, Clone)]
 pub struct Replica {
-    pool: PgPool,
+    pool: Pool,
     gets: Queue<Reader>,
     fresh_until: Arc<Mutex<Option<Instant>>>,
 }
@@ -29,9 +29,9 @@ impl Replica {
     /// Reads through `pool` and `gets`, which lead to a replica of `primary`, while its lag is at most `max_lag`. Checks
     /// it until the process ends.
     pub fn watch(
-        pool: PgPool,
+        pool: Pool,
         gets: Queue<Reader>,
-        primary: PgPool,
+        primary: Pool,
         max_lag: Duration,
         metrics: Metrics,
     ) -> Self {
@@ -53,7 +53,7 @@ impl Replica {
     }
 
     /// Its connections.
-    pub fn pool(&self) -> &PgPool {
+    pub fn pool(&self) -> &Pool {
         &self.pool
     }
 
@@ -71,7 +71,7 @@ impl Replica {
 /// Checks the replica's lag.
 struct Watcher {
     replica: Replica,
-    primary: PgPool,
+    primary: Pool,
     max_lag: Duration,
     /// Positions of the primary and their times, ascending.
     seen: VecDeque<(Instant, Position)>,

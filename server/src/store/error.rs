@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::connection::{address, invalidation};
+use super::connection::address;
 
 /// Why the database did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +55,12 @@ const TOO_MANY_CONNECTIONS: &str = "53300";
 #[derive(Debug)]
 pub struct Cause(Box<sqlx::Error>);
 
+impl Cause {
+    pub(in crate::store) fn driver(&self) -> &sqlx::Error {
+        &self.0
+    }
+}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0 {
@@ -98,13 +104,15 @@ impl From<sqlx::Error> for StoreError {
             // Everything else speaks of the connection, not of the statement.
             _ => Self::Unreachable,
         };
-        if let sqlx::Error::Database(e) = &error
-            && is_stale(e.code().as_deref().unwrap_or_default(), e.message())
-        {
-            invalidation::demand();
-        }
         kind(Cause(Box::new(error)))
     }
+}
+
+/// Whether an error says that its connection is outdated.
+pub(in crate::store) fn is_outdated(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .is_some_and(|e| is_stale(e.code().as_deref().unwrap_or_default(), e.message()))
 }
 
 /// Whether an error of PostgreSQL speaks of something that the connection remembers and that is gone. What merely is not

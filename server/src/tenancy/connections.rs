@@ -4,18 +4,19 @@ use std::ops::{Deref, DerefMut};
 
 use sqlx::Postgres;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::postgres::PgConnection;
 
 use super::TenancyError;
 use crate::store::StoreError;
 use crate::store::connection::address::DatabaseAddress;
+use crate::store::connection::pool::Pool;
 use crate::store::schema;
 
 /// Where connections come from.
 #[derive(Debug)]
 pub(super) enum Connections {
     /// From a pool that others use as well.
-    Pool(PgPool),
+    Pool(Pool),
     /// Each is made when it is asked for.
     Direct(DatabaseAddress),
 }
@@ -42,6 +43,19 @@ impl Connections {
                 Ok(Connection::Own(connection))
             }
         }
+    }
+
+    /// Does `work` on one of the connections. Use cases that a server calls need it: an error that says that the connection is
+    /// outdated invalidates those of the whole pool.
+    pub(super) async fn noting<T>(
+        &self,
+        work: impl Future<Output = Result<T, TenancyError>>,
+    ) -> Result<T, TenancyError> {
+        let done = work.await;
+        if let (Self::Pool(pool), Err(TenancyError::Store(error))) = (self, &done) {
+            pool.note(error);
+        }
+        done
     }
 }
 

@@ -14,9 +14,12 @@ impl Tenancy {
         limit: Option<i64>,
     ) -> Result<u64, TenancyError> {
         let reached = by.tenants(tenant)?;
-        let mut connection = self.connection().await?;
-        // The administrator's own tenant is there.
-        must_exist(&mut connection, tenant).await?;
-        Ok(jobs::requeue_failed(&mut *connection, reached, limit).await?)
+        let requeue = async {
+            let mut connection = self.connection().await?;
+            // The administrator's own tenant is there.
+            must_exist(&mut connection, tenant).await?;
+            Ok(jobs::requeue_failed(&mut *connection, reached, limit).await?)
+        };
+        self.0.noting(requeue).await
     }
 }

@@ -47,7 +47,11 @@ impl Tenancy {
         let now = Timestamp::now();
         let new_key = NewApiKey::new(label, scopes.as_deref(), *expires_in_seconds, now)?;
         let key = ApiKey::generate();
-        if api_keys::insert(&mut *self.connection().await?, &key, tenant, &new_key).await? {
+        let insert = async {
+            let mut connection = self.connection().await?;
+            Ok(api_keys::insert(&mut *connection, &key, tenant, &new_key).await?)
+        };
+        if self.0.noting(insert).await? {
             Ok(NewKey { key, tenant })
         } else {
             Err(TenancyError::NoTenant(tenant))

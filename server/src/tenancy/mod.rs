@@ -13,12 +13,13 @@ pub mod tenants;
 pub use self::administrator::{Administrator, NotAllowed};
 pub use self::error::TenancyError;
 
-use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::postgres::PgConnection;
 
 use self::connections::{Connection, Connections};
 use crate::domain::TenantId;
 use crate::store::access::tenants as stored;
 use crate::store::connection::address::DatabaseAddress;
+use crate::store::connection::pool::Pool;
 
 /// What the use cases work with.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ pub struct Tenancy(Connections);
 
 impl Tenancy {
     /// On the connections of a server, which looks after the schema by itself.
-    pub fn pooled(pool: PgPool) -> Self {
+    pub fn pooled(pool: Pool) -> Self {
         Self(Connections::Pool(pool))
     }
 

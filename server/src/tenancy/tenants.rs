@@ -23,7 +23,8 @@ impl Tenancy {
     ) -> Result<NewTenant, TenancyError> {
         by.of_all()?;
         let name = TenantName::parse(name)?;
-        let id = tenants::insert(&mut *self.connection().await?, &name).await?;
+        let insert = async { Ok(tenants::insert(&mut *self.connection().await?, &name).await?) };
+        let id = self.0.noting(insert).await?;
         Ok(NewTenant { id, name })
     }
 

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::PgPool;
 use tokio::time::Instant as TokioInstant;
 
 use super::Ending;
@@ -14,6 +13,7 @@ use crate::runtime::jitter::jittered;
 use crate::runtime::metrics::Metrics;
 use crate::settings::EmbeddingSettings;
 use crate::store::StoreError;
+use crate::store::connection::pool::Pool;
 use crate::store::embeddings::jobs::{self, Claim, Job};
 use crate::store::embeddings::{self, JobOutcome};
 
@@ -33,7 +33,7 @@ const FINISH_TRIES: u32 = 4;
 /// Does the embedding jobs of one model.
 #[derive(Debug)]
 pub(super) struct EmbeddingWorker {
-    pub(super) pool: PgPool,
+    pub(super) pool: Pool,
     pub(super) embedder: BreakerEmbedder,
     pub(super) settings: EmbeddingSettings,
     pub(super) metrics: Metrics,

@@ -9,7 +9,6 @@ use std::time::Duration;
 use agentfs_contract::drain;
 use futures::FutureExt as _;
 use futures::future::{join, join_all};
-use sqlx::postgres::PgPool;
 use tokio::sync::watch;
 
 use self::jobs::EmbeddingWorker;
@@ -19,6 +18,7 @@ use crate::runtime::jitter::jittered;
 use crate::runtime::metrics::Metrics;
 use crate::settings::EmbeddingSettings;
 use crate::store::StoreError;
+use crate::store::connection::pool::Pool;
 use crate::store::embeddings::jobs::{PRUNE_BATCH, prune};
 use crate::store::embeddings::models::{
     FillCursor, Filled, ModelRow, ModelState, fill, find, register, serve_first,
@@ -44,7 +44,7 @@ const LOG_TEXT: LogText = LogText {
 /// Does the embedding jobs of each embedder's model until `ended` is true or its sender is gone. Without an embedder
 /// there are none.
 pub async fn work(
-    pool: PgPool,
+    pool: Pool,
     embedders: impl IntoIterator<Item = Arc<dyn Embedder>>,
     settings: EmbeddingSettings,
     metrics: Metrics,
@@ -91,7 +91,7 @@ async fn supervised<F: Future<Output = ()>>(who: &str, work: impl Fn() -> F) {
 }
 
 /// Prunes old finished jobs, now and then.
-async fn keep_pruning(pool: &PgPool, ending: &Ending) {
+async fn keep_pruning(pool: &Pool, ending: &Ending) {
     while !ending.announced() {
         match prune(pool).await {
             Ok(PRUNE_BATCH) => ending.or_after(jittered(PAUSE)).await,
@@ -221,7 +221,8 @@ impl EmbeddingWorker {
 
     /// Makes the missing jobs of a page of entries; after the last page, searches may use the model.
     async fn fill_page(&self, model: i32, cursor: &FillCursor) -> Result<Filled, StoreError> {
-        let filled = fill(&mut *self.pool.acquire().await?, model, cursor).await?;
+        let filling = async { fill(&mut *self.pool.acquire().await?, model, cursor).await };
+        let filled = self.pool.noting(filling).await?;
         if filled.next.is_none() && serve_first(&self.pool, model).await? {
             tracing::info!("searches use the model from now on");
         }

@@ -4,7 +4,6 @@ mod note;
 
 use std::time::Duration;
 
-use sqlx::postgres::PgPool;
 use uuid::Uuid;
 
 use self::note::{NO_EMBEDDINGS, note};
@@ -17,6 +16,7 @@ use crate::domain::page_size::PageSize;
 use crate::domain::search::lexical_text::LexicalText;
 use crate::embedding::query_embeddings::QueryEmbeddingError;
 use crate::store::access::quota::count_search;
+use crate::store::connection::pool::Pool;
 use crate::store::entries::versions::Version;
 use crate::store::search::{Matches, RankBy, Search, find};
 
@@ -153,7 +153,7 @@ impl Memory {
             (Ok(embedded), Some(Mode::Hybrid)) => RankBy::Hybrid(embedded),
             (Ok(embedded), _) => RankBy::SemanticOrFullText(embedded),
         };
-        let read = |pool: PgPool| async move { find(&pool, search, by, MAX_BYTES).await };
+        let read = |pool: Pool| async move { find(&pool, search, by, MAX_BYTES).await };
         let found = self.read(search.tenant, request.min_version, read).await?;
         let note = note(by, embedded.as_ref().err().cloned().flatten(), &found);
         Ok((found, note))

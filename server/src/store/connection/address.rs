@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 use sqlx::ConnectOptions as _;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::{Connection as _, Executor as _};
 
-use super::invalidation;
+use super::invalidation::Invalidation;
+use super::pool::Pool;
 use crate::settings::{DatabaseUrl, InvalidDatabaseUrl};
 use crate::store::StoreError;
 
@@ -24,14 +25,21 @@ const MAY_BE_CLOSED: Duration = Duration::from_millis(100);
 const SESSION: &str = "SET lock_timeout = '1s'; SET statement_timeout = '15s'; SET jit = off";
 
 /// The address of a database, with user and password.
+/// Connections of an address and of its clones are invalidated together.
 #[derive(Debug, Clone)]
-pub struct DatabaseAddress(PgConnectOptions);
+pub struct DatabaseAddress {
+    options: PgConnectOptions,
+    invalidation: Invalidation,
+}
 
 impl DatabaseAddress {
     /// The address in a URL.
     pub fn of(url: &DatabaseUrl) -> Self {
         let options = url.options().clone();
-        Self(options.application_name("agentfs-server").disable_statement_logging())
+        Self {
+            options: options.application_name("agentfs-server").disable_statement_logging(),
+            invalidation: Invalidation::default(),
+        }
     }
 
     /// Parses a `postgres://` URL.
@@ -41,26 +49,27 @@ impl DatabaseAddress {
 
     /// `host:port`, for messages.
     pub fn endpoint(&self) -> String {
-        format!("{}:{}", self.0.get_host(), self.0.get_port())
+        format!("{}:{}", self.options.get_host(), self.options.get_port())
     }
 
     /// Connects with PostgreSQL's own timeouts, for migrations.
     pub async fn connect_unlimited(&self) -> Result<PgConnection, StoreError> {
-        tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&self.0))
+        tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&self.options))
             .await
             .map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))?
             .map_err(Into::into)
     }
 
     /// A pool of at most `size` connections; connects on first use.
-    pub fn pool(&self, size: u32) -> PgPool {
-        PgPoolOptions::new()
+    pub fn pool(&self, size: u32) -> Pool {
+        let invalidation = self.invalidation.clone();
+        let connections = PgPoolOptions::new()
             .max_connections(size)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             // That would be a round trip before each use. One that was idle for a while may have been closed meanwhile.
             .test_before_acquire(false)
-            .before_acquire(|connection, held| {
-                let usable = !invalidation::is_outdated(held.age);
+            .before_acquire(move |connection, held| {
+                let usable = !invalidation.outdates(held.age);
                 let ask = usable && held.idle_for >= MAY_BE_CLOSED;
                 Box::pin(async move {
                     if ask {
@@ -70,7 +79,8 @@ impl DatabaseAddress {
                 })
             })
             .after_connect(|conn, _| Box::pin(async move { conn.execute(SESSION).await.map(drop) }))
-            .connect_lazy_with(self.0.clone())
+            .connect_lazy_with(self.options.clone());
+        Pool::new(connections, self.invalidation.clone())
     }
 }
 
@@ -90,7 +100,8 @@ impl Link {
 
     /// The connection; connects if necessary.
     pub async fn connection(&mut self) -> Result<&mut PgConnection, StoreError> {
-        self.connection.take_if(|(_, made)| invalidation::is_outdated(made.elapsed()));
+        let invalidation = &self.address.invalidation;
+        self.connection.take_if(|(_, made)| invalidation.outdates(made.elapsed()));
         match &mut self.connection {
             Some((connection, _)) => Ok(connection),
             slot @ None => {
@@ -98,6 +109,15 @@ impl Link {
                 connection.execute(SESSION).await?;
                 Ok(&mut slot.insert((connection, Instant::now())).0)
             }
+        }
+    }
+
+    /// Drops the connection where `error` says that it is broken, and invalidates all of the database where it says that the
+    /// connection is outdated.
+    pub fn note(&mut self, error: &StoreError) {
+        self.address.invalidation.note(error.cause().driver());
+        if error.is_connection_broken() {
+            self.disconnect();
         }
     }
 

@@ -5,6 +5,7 @@
 mod identity;
 
 pub mod address;
-pub(in crate::store) mod invalidation;
+mod invalidation;
+pub mod pool;
 pub mod replica;
 pub mod snapshot;

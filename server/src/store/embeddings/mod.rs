@@ -9,13 +9,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff_sqlx::ToSqlx as _;
-use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use self::jobs::{Claim, Job};
 use super::StoreError;
 use super::access::quota;
 use crate::domain::TenantId;
+use crate::store::connection::pool::Pool;
 
 /// The outcome of a job.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,7 +94,7 @@ ON CONFLICT (tenant_id, agent_id, path, model_id) DO UPDATE
 /// Counts the tokens of `outcomes`, whatever becomes of them: the provider has charged them. In a transaction of its own,
 /// since a lock on a tenant's quota row blocks all its other batches and writes.
 pub async fn count_tokens(
-    pool: &PgPool,
+    pool: &Pool,
     claim: &Claim,
     outcomes: &[JobOutcome],
 ) -> Result<(), StoreError> {
@@ -109,29 +110,32 @@ pub async fn count_tokens(
 /// Writes the outcomes of a claim's jobs: embeddings of versions that are still the latest, and the jobs themselves.
 /// `outcomes` are in the order of the jobs. Locks in the order of everywhere: heads, jobs, embeddings.
 pub async fn finish(
-    pool: &PgPool,
+    pool: &Pool,
     model: i32,
     claim: &Claim,
     outcomes: &[JobOutcome],
 ) -> Result<(), StoreError> {
-    let finished: Vec<(&Job, &JobOutcome)> = claim.jobs.iter().zip(outcomes).collect();
-    let mut transaction = pool.begin_with(BEGIN).await?;
-    let mut embedded: Vec<(&Job, &[f32])> = finished
-        .iter()
-        .filter_map(|(job, outcome)| match outcome {
-            JobOutcome::Embedded { vector, .. } => Some((*job, vector.as_slice())),
-            _ => None,
-        })
-        .collect();
-    embedded.sort_by_key(|(job, _)| (job.tenant, &job.agent, &job.path));
-    let held = hold_heads(&mut transaction, &embedded).await?;
-    let mine = finish_jobs(&mut transaction, claim, &finished).await?;
-    embedded.retain(|(job, _)| held.contains(&job.version) && mine.contains(&job.id));
-    // A version may have two jobs.
-    embedded.dedup_by_key(|(job, _)| job.version);
-    write(&mut transaction, model, &embedded).await?;
-    transaction.commit().await?;
-    Ok(())
+    pool.noting(async {
+        let finished: Vec<(&Job, &JobOutcome)> = claim.jobs.iter().zip(outcomes).collect();
+        let mut transaction = pool.begin_with(BEGIN).await?;
+        let mut embedded: Vec<(&Job, &[f32])> = finished
+            .iter()
+            .filter_map(|(job, outcome)| match outcome {
+                JobOutcome::Embedded { vector, .. } => Some((*job, vector.as_slice())),
+                _ => None,
+            })
+            .collect();
+        embedded.sort_by_key(|(job, _)| (job.tenant, &job.agent, &job.path));
+        let held = hold_heads(&mut transaction, &embedded).await?;
+        let mine = finish_jobs(&mut transaction, claim, &finished).await?;
+        embedded.retain(|(job, _)| held.contains(&job.version) && mine.contains(&job.id));
+        // A version may have two jobs.
+        embedded.dedup_by_key(|(job, _)| job.version);
+        write(&mut transaction, model, &embedded).await?;
+        transaction.commit().await?;
+        Ok(())
+    })
+    .await
 }
 
 async fn hold_heads(

@@ -1,10 +1,9 @@
 //! Reads an agent's live entries with their values, page by page.
 
-use sqlx::postgres::PgPool;
-
 use super::scan::Range;
 use super::versions::{self, Version};
 use crate::store::StoreError;
+use crate::store::connection::pool::Pool;
 
 /// A page of a dump.
 #[derive(Debug)]
@@ -17,18 +16,22 @@ pub struct Page {
 
 /// At most `limit` entries of `range` after the path `after`; fewer once `max_bytes` of values are reached.
 pub async fn page(
-    pool: &PgPool,
+    pool: &Pool,
     range: &Range<'_>,
     after: Option<&str>,
     limit: usize,
     max_bytes: usize,
 ) -> Result<Page, StoreError> {
-    // What is found is read at the same moment: a version that is overwritten or expires in between would be missed.
-    let mut moment = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
-    let found = range.find_on(&mut moment, after, limit, |_| true).await?;
-    let ids: Vec<_> = found.shown.iter().map(|(_, id)| *id).collect();
-    let read = versions::read(&mut *moment, range.tenant, &ids, max_bytes).await?;
-    moment.commit().await?;
-    let cut = read.versions.last().filter(|_| read.cut).map(|last| last.path.clone());
-    Ok(Page { versions: read.versions, rest: cut.or(found.rest) })
+    pool.noting(async {
+        // What is found is read at the same moment: a version that is overwritten or expires in between would be missed.
+        let mut moment =
+            pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
+        let found = range.find_on(&mut moment, after, limit, |_| true).await?;
+        let ids: Vec<_> = found.shown.iter().map(|(_, id)| *id).collect();
+        let read = versions::read(&mut *moment, range.tenant, &ids, max_bytes).await?;
+        moment.commit().await?;
+        let cut = read.versions.last().filter(|_| read.cut).map(|last| last.path.clone());
+        Ok(Page { versions: read.versions, rest: cut.or(found.rest) })
+    })
+    .await
 }

@@ -3,13 +3,14 @@
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 use sqlx::Row as _;
-use sqlx::postgres::{PgConnection, PgPool, PgRow};
+use sqlx::postgres::{PgConnection, PgRow};
 use uuid::Uuid;
 
 use super::as_of;
 use super::versions::{self, Version};
 use crate::domain::EntryKey;
 use crate::store::StoreError;
+use crate::store::connection::pool::Pool;
 use crate::store::time::from_sql;
 
 /// The latest version of a live entry.
@@ -79,18 +80,21 @@ pub fn get<'c>(
 pub const MAX_BYTES: usize = 8 << 20;
 
 /// The live entries of `keys` in one snapshot, up to [`MAX_BYTES`].
-pub async fn snapshot(pool: &PgPool, keys: &[&EntryKey]) -> Result<Vec<SnapshotEntry>, StoreError> {
-    let mut connection = pool.acquire().await?;
-    let mut rows = get(&mut connection, keys);
-    let (mut found, mut bytes) = (vec![SnapshotEntry::default(); keys.len()], 0);
-    while let Some((index, entry)) = rows.try_next().await? {
-        bytes += entry.value.len();
-        if let Some(slot) = found.get_mut(index) {
-            slot.version_id = Some(entry.version_id);
-            slot.entry = Some(entry).filter(|_| bytes <= MAX_BYTES);
+pub async fn snapshot(pool: &Pool, keys: &[&EntryKey]) -> Result<Vec<SnapshotEntry>, StoreError> {
+    pool.noting(async {
+        let mut connection = pool.acquire().await?;
+        let mut rows = get(&mut connection, keys);
+        let (mut found, mut bytes) = (vec![SnapshotEntry::default(); keys.len()], 0);
+        while let Some((index, entry)) = rows.try_next().await? {
+            bytes += entry.value.len();
+            if let Some(slot) = found.get_mut(index) {
+                slot.version_id = Some(entry.version_id);
+                slot.entry = Some(entry).filter(|_| bytes <= MAX_BYTES);
+            }
         }
-    }
-    Ok(found)
+        Ok(found)
+    })
+    .await
 }
 
 /// The entry of a key in a snapshot.
@@ -104,7 +108,7 @@ pub struct SnapshotEntry {
 
 /// The entry of `key` as of the moment `as_of`.
 pub async fn entry_as_of(
-    pool: &PgPool,
+    pool: &Pool,
     key: &EntryKey,
     as_of: Timestamp,
 ) -> Result<Option<Entry>, StoreError> {

@@ -11,7 +11,7 @@
 
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx as _;
-use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::postgres::PgConnection;
 
 use super::as_of::version_shown;
 use super::list::{After, Child};
@@ -20,6 +20,7 @@ use crate::domain::TenantId;
 use crate::domain::memory::agent_id::AgentId;
 use crate::domain::memory::path::Prefix;
 use crate::store::StoreError;
+use crate::store::connection::pool::Pool;
 
 /// Most children that one statement looks at.
 const CHILDREN: usize = 200;
@@ -143,36 +144,39 @@ impl Directory<'_> {
     /// The children from `after` on, until there are `enough` or one request's work is done.
     pub async fn children(
         &self,
-        pool: &PgPool,
+        pool: &Pool,
         after: &After,
         enough: usize,
     ) -> Result<Listed, StoreError> {
-        let mut connection = pool.acquire().await?;
-        let mut listed = Listed { children: Vec::new(), rest: Some(after.clone()) };
-        // The first statement looks at no more than may be needed; where that was not enough, most are of the past alone.
-        let mut asked = enough.min(CHILDREN);
-        for _ in 0..self.below("").max_steps() {
-            let found = listed.children.len();
-            let Some(place) = listed.rest.take_if(|_| found < enough) else { break };
-            listed.rest = match place {
-                After::Start => {
-                    let from = format!("{}/", self.prefix.as_str());
-                    self.go_on(&mut connection, &from, asked, &mut listed.children).await?
-                }
-                After::Subtree(child) => {
-                    self.go_on(&mut connection, &child, asked, &mut listed.children).await?
-                }
-                After::Entry(child) => {
-                    Some(self.look_below(&mut connection, child, None, &mut listed.children).await?)
-                }
-                After::Within { child, path } => Some(
-                    self.look_below(&mut connection, child, Some(&path), &mut listed.children)
-                        .await?,
-                ),
-            };
-            asked = CHILDREN;
-        }
-        Ok(listed)
+        pool.noting(async {
+            let mut connection = pool.acquire().await?;
+            let mut listed = Listed { children: Vec::new(), rest: Some(after.clone()) };
+            // The first statement looks at no more than may be needed; where that was not enough, most are of the past alone.
+            let mut asked = enough.min(CHILDREN);
+            for _ in 0..self.below("").max_steps() {
+                let found = listed.children.len();
+                let Some(place) = listed.rest.take_if(|_| found < enough) else { break };
+                listed.rest = match place {
+                    After::Start => {
+                        let from = format!("{}/", self.prefix.as_str());
+                        self.go_on(&mut connection, &from, asked, &mut listed.children).await?
+                    }
+                    After::Subtree(child) => {
+                        self.go_on(&mut connection, &child, asked, &mut listed.children).await?
+                    }
+                    After::Entry(child) => Some(
+                        self.look_below(&mut connection, child, None, &mut listed.children).await?,
+                    ),
+                    After::Within { child, path } => Some(
+                        self.look_below(&mut connection, child, Some(&path), &mut listed.children)
+                            .await?,
+                    ),
+                };
+                asked = CHILDREN;
+            }
+            Ok(listed)
+        })
+        .await
     }
 
     fn below<'a>(&'a self, prefix: &'a str) -> Range<'a> {

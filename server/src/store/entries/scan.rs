@@ -1,13 +1,14 @@
 //! Scans an agent's paths in byte order, in steps of bounded work.
 
 use jiff::Timestamp;
-use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::as_of::version_shown;
 use crate::domain::TenantId;
 use crate::domain::memory::agent_id::AgentId;
 use crate::store::StoreError;
+use crate::store::connection::pool::Pool;
 use crate::store::time::to_sql;
 
 /// Most heads that one statement looks at.
@@ -86,12 +87,13 @@ impl Range<'_> {
     /// At most `limit` paths after `after` that show a version and satisfy `fits`.
     pub async fn find(
         &self,
-        pool: &PgPool,
+        pool: &Pool,
         after: Option<&str>,
         limit: usize,
         fits: impl Fn(&str) -> bool,
     ) -> Result<ScanPage, StoreError> {
-        self.find_on(&mut *pool.acquire().await?, after, limit, fits).await
+        pool.noting(async { self.find_on(&mut *pool.acquire().await?, after, limit, fits).await })
+            .await
     }
 
     /// The same, within the connection's transaction.

@@ -1,10 +1,10 @@
 //! Turns expired versions into tombstones; deletes old idempotency keys and past rate limit counts. Works in
 //! batches and skips locked rows: any number of replicas sweep at once, and nobody waits for them.
 
-use sqlx::postgres::PgPool;
 use sqlx::{PgExecutor, Row as _};
 
 use crate::store::StoreError;
+use crate::store::connection::pool::Pool;
 
 /// Most rows of a batch.
 pub const BATCH: usize = 500;
@@ -50,24 +50,27 @@ const TOMBSTONE_VERSIONS: &str = "
 UPDATE entry_versions SET value = NULL, deleted_at = expires_at WHERE ctid = ANY ($1::text[]::tid[])";
 
 /// Turns a batch of expired versions into tombstones as of their expiry.
-pub async fn expired(pool: &PgPool) -> Result<SweptBatch, StoreError> {
-    let mut transaction = pool.begin().await?;
-    let rows = sqlx::query(LOCK).bind(BATCH as i64).fetch_all(&mut *transaction).await?;
-    let (mut versions, mut heads) = (Vec::new(), Vec::new());
-    for row in &rows {
-        let head: Option<String> = row.try_get("head")?;
-        if head.is_some() || !row.try_get::<bool, _>("is_latest")? {
-            versions.push(row.try_get::<String, _>("version")?);
-            heads.extend(head);
+pub async fn expired(pool: &Pool) -> Result<SweptBatch, StoreError> {
+    pool.noting(async {
+        let mut transaction = pool.begin().await?;
+        let rows = sqlx::query(LOCK).bind(BATCH as i64).fetch_all(&mut *transaction).await?;
+        let (mut versions, mut heads) = (Vec::new(), Vec::new());
+        for row in &rows {
+            let head: Option<String> = row.try_get("head")?;
+            if head.is_some() || !row.try_get::<bool, _>("is_latest")? {
+                versions.push(row.try_get::<String, _>("version")?);
+                heads.extend(head);
+            }
         }
-    }
-    let batch = SweptBatch { seen: rows.len(), swept: versions.len() };
-    if batch.swept > 0 {
-        sqlx::query(TOMBSTONE_HEADS).bind(heads).execute(&mut *transaction).await?;
-        sqlx::query(TOMBSTONE_VERSIONS).bind(versions).execute(&mut *transaction).await?;
-        transaction.commit().await?;
-    }
-    Ok(batch)
+        let batch = SweptBatch { seen: rows.len(), swept: versions.len() };
+        if batch.swept > 0 {
+            sqlx::query(TOMBSTONE_HEADS).bind(heads).execute(&mut *transaction).await?;
+            sqlx::query(TOMBSTONE_VERSIONS).bind(versions).execute(&mut *transaction).await?;
+            transaction.commit().await?;
+        }
+        Ok(batch)
+    })
+    .await
 }
 
 const IDEMPOTENCY_KEYS: &str = "

@@ -1,13 +1,13 @@
 //! Search documents: SQL by which writes make a value searchable, and the walks that repair what writes have
 //! left.
 
-use sqlx::postgres::PgPool;
 use uuid::Uuid;
 
 use crate::domain::TenantId;
 use crate::domain::memory::value::JsonText;
 use crate::domain::search::lexical_text::LexicalText;
 use crate::store::StoreError;
+use crate::store::connection::pool::Pool;
 use crate::store::entries::sweep::BATCH;
 use crate::store::entries::versions;
 
@@ -89,7 +89,7 @@ macro_rules! bind_seen {
 }
 
 /// Repairs a batch of entries after `place`.
-pub async fn step(pool: &PgPool, walk: Walk, place: Option<&Place>) -> Result<Step, StoreError> {
+pub async fn step(pool: &Pool, walk: Walk, place: Option<&Place>) -> Result<Step, StoreError> {
     let look = match walk {
         Walk::MakeMissing => MISSING,
         Walk::RemoveLeftOver => LEFT_OVER_DOCUMENTS,
@@ -166,7 +166,7 @@ const REMOVE_DOCUMENTS: &str = remove!("search_documents");
 const REMOVE_EMBEDDINGS: &str = remove!("embeddings");
 
 async fn remove(
-    pool: &PgPool,
+    pool: &Pool,
     statement: &'static str,
     seen: &[WalkedRow],
 ) -> Result<usize, StoreError> {
@@ -227,7 +227,7 @@ const MAKE: &str = concat!(
 /// Values that are in memory together.
 const STRIDE: usize = 8;
 
-async fn make_all(pool: &PgPool, seen: &[WalkedRow]) -> Result<usize, StoreError> {
+async fn make_all(pool: &Pool, seen: &[WalkedRow]) -> Result<usize, StoreError> {
     let mut made = 0;
     for of_tenant in seen.chunk_by(|a, b| a.place.tenant_id == b.place.tenant_id) {
         for stride in of_tenant.chunks(STRIDE) {
@@ -237,25 +237,33 @@ async fn make_all(pool: &PgPool, seen: &[WalkedRow]) -> Result<usize, StoreError
     Ok(made)
 }
 
-async fn make(pool: &PgPool, tenant: TenantId, seen: &[WalkedRow]) -> Result<usize, StoreError> {
-    let ids: Vec<Uuid> = seen.iter().map(|seen| seen.version_id).collect();
-    let read = versions::read(pool, tenant, &ids, usize::MAX).await?;
-    let words: Vec<Option<LexicalText>> = ids
-        .iter()
-        .map(|id| {
-            let version = read.versions.iter().find(|version| version.id == *id)?;
-            Some(LexicalText::of_value(&JsonText::stored(version.value.as_deref()?)))
-        })
-        .collect();
-    let mut transaction = pool.begin().await?;
-    let is_ours: bool = sqlx::query_scalar(TURN).fetch_one(&mut *transaction).await?;
-    if !is_ours {
-        return Ok(0);
-    }
-    let made: i64 = bind_seen!(sqlx::query_scalar(MAKE), seen)
-        .bind(words.iter().map(|words| words.as_ref().map(LexicalText::as_str)).collect::<Vec<_>>())
-        .fetch_one(&mut *transaction)
-        .await?;
-    transaction.commit().await?;
-    Ok(usize::try_from(made).unwrap_or_default())
+async fn make(pool: &Pool, tenant: TenantId, seen: &[WalkedRow]) -> Result<usize, StoreError> {
+    pool.noting(async {
+        let ids: Vec<Uuid> = seen.iter().map(|seen| seen.version_id).collect();
+        let read = versions::read(pool, tenant, &ids, usize::MAX).await?;
+        let words: Vec<Option<LexicalText>> = ids
+            .iter()
+            .map(|id| {
+                let version = read.versions.iter().find(|version| version.id == *id)?;
+                Some(LexicalText::of_value(&JsonText::stored(version.value.as_deref()?)))
+            })
+            .collect();
+        let mut transaction = pool.begin().await?;
+        let is_ours: bool = sqlx::query_scalar(TURN).fetch_one(&mut *transaction).await?;
+        if !is_ours {
+            return Ok(0);
+        }
+        let made: i64 = bind_seen!(sqlx::query_scalar(MAKE), seen)
+            .bind(
+                words
+                    .iter()
+                    .map(|words| words.as_ref().map(LexicalText::as_str))
+                    .collect::<Vec<_>>(),
+            )
+            .fetch_one(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(usize::try_from(made).unwrap_or_default())
+    })
+    .await
 }

@@ -10,7 +10,7 @@ mod semantic;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use self::full_text::{Candidates, FullTextMatches};
@@ -22,6 +22,7 @@ use crate::domain::memory::agent_id::AgentId;
 use crate::domain::memory::path::Prefix;
 use crate::domain::search::fusion::fused;
 use crate::domain::search::lexical_text::LexicalText;
+use crate::store::connection::pool::Pool;
 
 /// A search and its range.
 #[derive(Debug, Clone, Copy)]
@@ -85,25 +86,29 @@ const DEPTH: usize = 100;
 
 /// Finds the best matches of `search`, all in one snapshot, until `max_bytes` of values are reached.
 pub async fn find(
-    pool: &PgPool,
+    pool: &Pool,
     search: &Search<'_>,
     by: RankBy<'_>,
     max_bytes: usize,
 ) -> Result<Matches, StoreError> {
-    // What is found is read at the same moment: a version that is overwritten or expires in between would be missed.
-    let mut moment = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
-    let (ranked, mut found) = rank(&mut moment, search, by).await?;
-    let ids: Vec<Uuid> = ranked.iter().take(search.limit).map(|(id, _)| *id).collect();
-    let similarities: HashMap<Uuid, f64> = ranked.into_iter().collect();
-    let read = versions::read(&mut *moment, search.tenant, &ids, max_bytes).await?;
-    moment.commit().await?;
-    found.cut = read.cut;
-    found.hits = read
-        .versions
-        .into_iter()
-        .filter_map(|version| Some((*similarities.get(&version.id)?, version)))
-        .collect();
-    Ok(found)
+    pool.noting(async {
+        // What is found is read at the same moment: a version that is overwritten or expires in between would be missed.
+        let mut moment =
+            pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
+        let (ranked, mut found) = rank(&mut moment, search, by).await?;
+        let ids: Vec<Uuid> = ranked.iter().take(search.limit).map(|(id, _)| *id).collect();
+        let similarities: HashMap<Uuid, f64> = ranked.into_iter().collect();
+        let read = versions::read(&mut *moment, search.tenant, &ids, max_bytes).await?;
+        moment.commit().await?;
+        found.cut = read.cut;
+        found.hits = read
+            .versions
+            .into_iter()
+            .filter_map(|version| Some((*similarities.get(&version.id)?, version)))
+            .collect();
+        Ok(found)
+    })
+    .await
 }
 
 async fn rank(

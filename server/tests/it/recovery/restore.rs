@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use agentfs_server::store::StoreError;
+use agentfs_server::store::connection::address::Link;
 use futures::future::join_all;
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
@@ -246,7 +247,8 @@ async fn connections_that_know_types_of_before_are_replaced() {
 
     let mut fresh = 0;
     let look = async || {
-        match query(&mut pool.acquire().await.unwrap()).await.map_err(StoreError::from) {
+        let looked = async { Ok(query(&mut *pool.acquire().await?).await?) };
+        match pool.noting(looked).await {
             Ok(_) => fresh += 1,
             Err(error) => {
                 assert!(matches!(error, StoreError::Replaced(_)), "{error}");
@@ -256,4 +258,27 @@ async fn connections_that_know_types_of_before_are_replaced() {
         fresh
     };
     eventually("they heal", look, |fresh| *fresh == 6).await;
+}
+
+#[tokio::test]
+async fn an_outdated_connection_invalidates_those_of_its_own_database_alone() {
+    let (one, other) = (Database::migrated().await, Database::migrated().await);
+    let (one, other) = (one.address(), other.address());
+    let (pool, of_other) = (one.clone().pool(1), other.pool(1));
+    let mut link = Link::new(one);
+    let sessions = async |link: &mut Link| {
+        let session = || sqlx::query_scalar::<_, i32>("SELECT pg_backend_pid()");
+        [
+            session().fetch_one(&pool).await.unwrap(),
+            session().fetch_one(link.connection().await.unwrap()).await.unwrap(),
+            session().fetch_one(&of_other).await.unwrap(),
+        ]
+    };
+    let before = sessions(&mut link).await;
+    assert_eq!(sessions(&mut link).await, before);
+    let outdated = "DO $$BEGIN RAISE EXCEPTION 'cache lookup failed for type 1' USING ERRCODE = 'XX000'; END$$";
+    sqlx::query(outdated).execute(&pool).await.unwrap_err();
+    let after = sessions(&mut link).await;
+    assert!(after[0] != before[0] && after[1] != before[1], "{before:?} {after:?}");
+    assert_eq!(after[2], before[2]);
 }

@@ -1,0 +1,115 @@
+//! Pools the connections to one database, and invalidates all of them when an error says that one is outdated.
+
+use futures::future::BoxFuture;
+use futures::stream::{BoxStream, StreamExt as _};
+use futures::{FutureExt as _, TryFutureExt as _, TryStreamExt as _};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{
+    PgPool, PgQueryResult, PgRow, PgStatement, PgTransaction, PgTypeInfo, Postgres,
+};
+use sqlx::{Describe, Either, Execute, Executor, SqlStr};
+
+use super::invalidation::Invalidation;
+use crate::store::StoreError;
+
+/// Connections to one database. A statement on the pool itself reports its errors; work on a connection or in a transaction
+/// of it does so by [`Self::noting`].
+#[derive(Debug, Clone)]
+pub struct Pool {
+    connections: PgPool,
+    invalidation: Invalidation,
+}
+
+impl Pool {
+    pub(super) fn new(connections: PgPool, invalidation: Invalidation) -> Self {
+        Self { connections, invalidation }
+    }
+
+    /// A connection of its own.
+    pub async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        self.connections.acquire().await
+    }
+
+    /// A transaction.
+    pub async fn begin(&self) -> Result<PgTransaction<'static>, sqlx::Error> {
+        self.connections.begin().await
+    }
+
+    /// A transaction that `statement` begins.
+    pub async fn begin_with(
+        &self,
+        statement: &'static str,
+    ) -> Result<PgTransaction<'static>, sqlx::Error> {
+        self.connections.begin_with(statement).await
+    }
+
+    /// Does `work` on a connection of the pool. An error that says that the connection is outdated invalidates all of them.
+    pub async fn noting<T>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        work.await.inspect_err(|error| self.note(error))
+    }
+
+    /// Invalidates all connections where `error`, of one of them, says that it is outdated.
+    pub fn note(&self, error: &StoreError) {
+        self.invalidation.note(error.cause().driver());
+    }
+
+    /// How many connections there are.
+    pub fn size(&self) -> u32 {
+        self.connections.size()
+    }
+
+    /// How many of them are idle.
+    pub fn num_idle(&self) -> usize {
+        self.connections.num_idle()
+    }
+}
+
+impl<'p> Executor<'p> for &'p Pool {
+    type Database = Postgres;
+
+    fn fetch_many<'e, 'q: 'e, E>(
+        self,
+        query: E,
+    ) -> BoxStream<'e, Result<Either<PgQueryResult, PgRow>, sqlx::Error>>
+    where
+        'p: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let rows = self.connections.fetch_many(query);
+        rows.inspect_err(|error| self.invalidation.note(error)).boxed()
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(
+        self,
+        query: E,
+    ) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
+    where
+        'p: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let row = self.connections.fetch_optional(query);
+        row.inspect_err(|error| self.invalidation.note(error)).boxed()
+    }
+
+    fn prepare_with<'e>(
+        self,
+        sql: SqlStr,
+        parameters: &'e [PgTypeInfo],
+    ) -> BoxFuture<'e, Result<PgStatement, sqlx::Error>>
+    where
+        'p: 'e,
+    {
+        let statement = self.connections.prepare_with(sql, parameters);
+        statement.inspect_err(|error| self.invalidation.note(error)).boxed()
+    }
+
+    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
+    where
+        'p: 'e,
+    {
+        self.connections.describe(sql)
+    }
+}
