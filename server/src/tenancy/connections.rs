@@ -2,6 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 
+use futures::TryFutureExt as _;
 use sqlx::Postgres;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgConnection;
@@ -47,15 +48,16 @@ impl Connections {
 
     /// Does `work` on one of the connections. Use cases that a server calls need it: an error that says that the connection is
     /// outdated invalidates those of the whole pool.
-    pub(super) async fn noting<T>(
+    pub(super) fn noting<T>(
         &self,
         work: impl Future<Output = Result<T, TenancyError>>,
-    ) -> Result<T, TenancyError> {
-        let done = work.await;
-        if let (Self::Pool(pool), Err(TenancyError::Store(error))) = (self, &done) {
-            pool.note(error);
-        }
-        done
+    ) -> impl Future<Output = Result<T, TenancyError>> {
+        // Not an async fn, whose future would hold the work twice.
+        work.inspect_err(|error| {
+            if let (Self::Pool(pool), TenancyError::Store(error)) = (self, error) {
+                pool.note(error);
+            }
+        })
     }
 }
 

@@ -44,11 +44,12 @@ impl Pool {
     }
 
     /// Does `work` on a connection of the pool. An error that says that the connection is outdated invalidates all of them.
-    pub async fn noting<T>(
+    pub fn noting<T>(
         &self,
         work: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
-        work.await.inspect_err(|error| self.note(error))
+    ) -> impl Future<Output = Result<T, StoreError>> {
+        // Not an async fn, whose future would hold the work twice.
+        work.inspect_err(|error| self.note(error))
     }
 
     /// Invalidates all connections where `error`, of one of them, says that it is outdated.
