@@ -1,8 +1,8 @@
-//! Who administers, and what of.
+//! Administrators, and the tenants that they may administer.
 
 use crate::domain::{DEFAULT_TENANT, TenantId};
 
-/// One who may administer.
+/// An authenticated administrator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Administrator {
     /// All tenants.
@@ -11,21 +11,21 @@ pub enum Administrator {
     Tenant(TenantId),
 }
 
-/// What the administrator of one tenant may not do.
+/// Why an administrator of one tenant is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotAllowed {
-    /// It is about another tenant.
+    /// The request is about another tenant.
     #[error(
         "an admin key is for its own tenant alone; for another one use an admin key of the default tenant"
     )]
     AnotherTenant,
-    /// It is about all tenants.
+    /// The request is about all tenants.
     #[error("this needs an admin key of the default tenant, which is for all tenants")]
     AllTenants,
 }
 
 impl Administrator {
-    /// One with an admin key of `tenant`: those of the default tenant are for all.
+    /// The owner of an admin key of `tenant`: admin keys of the default tenant are for all tenants.
     pub fn of(tenant: TenantId) -> Self {
         match tenant {
             DEFAULT_TENANT => Self::Cluster,
@@ -33,7 +33,7 @@ impl Administrator {
         }
     }
 
-    /// The tenant that something is about: the one that is named, else the administrator's own.
+    /// The tenant of a request: the one that it names, else the administrator's own.
     pub fn tenant(self, named: Option<TenantId>) -> Result<TenantId, NotAllowed> {
         match (self, named) {
             (Self::Cluster, named) => Ok(named.unwrap_or(DEFAULT_TENANT)),
@@ -43,8 +43,7 @@ impl Administrator {
         }
     }
 
-    /// The tenants that something is about: the one that is named, else all that the administrator reaches, where `None` is
-    /// all there are.
+    /// The tenants of a request: the one that it names, else all that the administrator may administer; `None` is all.
     pub fn tenants(self, named: Option<TenantId>) -> Result<Option<TenantId>, NotAllowed> {
         match (self, named) {
             (Self::Cluster, named) => Ok(named),

@@ -1,4 +1,4 @@
-//! Where use cases of tenancy get a connection: from a server's pool, or one of their own.
+//! Connections for the use cases of tenancy: from a server's pool, or of their own.
 
 use std::ops::{Deref, DerefMut};
 
@@ -13,26 +13,26 @@ use crate::store::connection::address::DatabaseAddress;
 use crate::store::connection::pool::Pool;
 use crate::store::schema;
 
-/// Where connections come from.
+/// The source of connections.
 #[derive(Debug)]
 pub(super) enum Connections {
-    /// From a pool that others use as well.
+    /// A shared pool.
     Pool(Pool),
-    /// Each is made when it is asked for.
+    /// A new connection each time.
     Direct(DatabaseAddress),
 }
 
-/// A connection to a database whose schema is for this program.
+/// A connection to a database whose schema matches this program.
 #[derive(Debug)]
 pub(super) enum Connection {
-    /// Of a pool.
+    /// From a pool.
     Pooled(PoolConnection<Postgres>),
-    /// Of nobody else.
+    /// Unshared.
     Own(PgConnection),
 }
 
 impl Connections {
-    /// A connection.
+    /// Connects, or takes a connection from the pool.
     pub(super) async fn connection(&self) -> Result<Connection, TenancyError> {
         match self {
             Self::Pool(pool) => {

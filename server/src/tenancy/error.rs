@@ -1,4 +1,4 @@
-//! Why a use case of tenancy was not done.
+//! Errors of the use cases of tenancy.
 
 use super::NotAllowed;
 use super::models::NotPossible;
@@ -9,46 +9,46 @@ use crate::domain::access::tenant_name::InvalidTenantName;
 use crate::store::StoreError;
 use crate::store::schema::SchemaMismatch;
 
-/// Why a use case of tenancy was not done. It shows what is wrong; what to do about it depends on how one asks.
+/// Why a use case of tenancy failed. Says what is wrong; what to do about it depends on the caller.
 #[derive(Debug, thiserror::Error)]
 pub enum TenancyError {
     /// The administrator may not do that.
     #[error(transparent)]
     NotAllowed(#[from] NotAllowed),
-    /// No such key can be made.
+    /// The new key is invalid.
     #[error(transparent)]
     NewKey(#[from] InvalidNewApiKey),
-    /// No tenant can have such a name.
+    /// The tenant's name is invalid.
     #[error(transparent)]
     TenantName(#[from] InvalidTenantName),
-    /// No key has such an id.
+    /// The key id is malformed.
     #[error(transparent)]
     KeyId(#[from] MalformedKeyId),
-    /// The text that a deployment gives is no key.
+    /// The deployment's admin key is malformed.
     #[error("AGENTFS_ADMIN_KEY is not valid: {0}")]
     AdminKey(#[from] MalformedKey),
-    /// A tenant that does not exist.
+    /// The tenant does not exist.
     #[error("there is no tenant {0}")]
     NoTenant(TenantId),
-    /// A key that does not exist.
+    /// The key does not exist.
     #[error("there is no key {0}")]
     NoKey(String),
-    /// A model that does not exist.
+    /// The model does not exist.
     #[error("there is no embedding model {0}")]
     NoModel(String),
-    /// What a model's state does not allow.
+    /// The model's state does not allow it.
     #[error(transparent)]
     Model(#[from] NotPossible),
     /// The database has no schema, or another program's.
     #[error(transparent)]
     Schema(#[from] SchemaMismatch),
-    /// The database did not do it.
+    /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl TenancyError {
-    /// Whether the same may succeed later, without anybody mending something.
+    /// Whether a retry may succeed without anybody fixing something.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Store(error) if error.is_transient())
     }

@@ -1,12 +1,12 @@
-//! Puts embedding jobs that were given up back into the queue.
+//! Requeues failed embedding jobs.
 
 use super::{Administrator, Tenancy, TenancyError, must_exist};
 use crate::domain::TenantId;
 use crate::store::embeddings::jobs;
 
 impl Tenancy {
-    /// Queues failed jobs again, at most `limit` and the oldest first: those of `tenant`, else of all that the administrator
-    /// reaches. Says how many.
+    /// Requeues failed jobs, the oldest first and at most `limit`: those of `tenant`, else of all that the administrator
+    /// may administer. Returns how many.
     pub async fn requeue_failed(
         &self,
         by: Administrator,

@@ -1,4 +1,4 @@
-//! Makes, lists and revokes API keys.
+//! Creates, lists and revokes API keys.
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -10,33 +10,33 @@ use crate::domain::access::scope::{Scope, Scopes};
 use crate::domain::{DEFAULT_TENANT, TenantId};
 use crate::store::access::api_keys::{self, ListedKey, RevokedKey};
 
-/// Who keeps the key of AGENTFS_ADMIN_KEY; only such keys are revoked by a new one.
+/// The manager of the key of AGENTFS_ADMIN_KEY; a new key revokes only keys of this manager.
 const DEPLOYMENT: &str = "deployment";
 
-/// A key that is to be made, as it was given.
+/// An unvalidated request for a key.
 #[derive(Debug, Clone)]
 pub struct CreateKeyRequest {
-    /// What it is for.
+    /// Its purpose.
     pub label: String,
-    /// Whose it is; without it the administrator's own tenant.
+    /// Its tenant; by default the administrator's own.
     pub tenant: Option<TenantId>,
-    /// What it may do, by the scopes' names; without them, all that serves memory.
+    /// The names of its scopes; by default all that serve memory.
     pub scopes: Option<Vec<String>>,
-    /// When it ends by itself; without it, never.
+    /// When it expires; by default never.
     pub expires_in_seconds: Option<i64>,
 }
 
-/// A key that was made. Its secret is known to nobody else.
+/// A created key. Its secret is stored nowhere else.
 #[derive(Debug)]
 pub struct NewKey {
     /// The key.
     pub key: ApiKey,
-    /// Whose it is.
+    /// Its tenant.
     pub tenant: TenantId,
 }
 
 impl Tenancy {
-    /// Makes a key.
+    /// Creates a key.
     pub async fn create_key(
         &self,
         by: Administrator,
@@ -58,7 +58,7 @@ impl Tenancy {
         }
     }
 
-    /// The keys of `tenant`, else of all that the administrator reaches, the oldest first.
+    /// Lists the keys of `tenant`, else of all that the administrator may administer, the oldest first.
     pub async fn keys(
         &self,
         by: Administrator,
@@ -70,7 +70,7 @@ impl Tenancy {
         Ok(api_keys::list(&mut *connection, tenant).await?)
     }
 
-    /// Ends a key by its id; it stops working within 10 s on every replica.
+    /// Revokes a key by its id; it stops working within 10 s on every replica.
     pub async fn revoke_key(
         &self,
         by: Administrator,
@@ -89,7 +89,7 @@ impl Tenancy {
         self.keep_key(&key, [Scope::Admin].into_iter().collect(), DEPLOYMENT).await
     }
 
-    /// Makes `key` the one valid key that `manager` keeps in the default tenant; an earlier one of its is revoked.
+    /// Makes `key` the only valid key that `manager` has in the default tenant; its earlier one is revoked.
     pub async fn keep_key(
         &self,
         key: &ApiKey,

@@ -1,5 +1,4 @@
-//! Use cases of those who run an installation: tenants, their keys and quotas, the models of embeddings and their jobs.
-//! HTTP and commands call the same.
+//! Use cases of administrators, called by HTTP and commands alike: tenants, API keys, quotas, embedding models and jobs.
 
 mod administrator;
 mod connections;
@@ -21,17 +20,17 @@ use crate::store::access::tenants as stored;
 use crate::store::connection::address::DatabaseAddress;
 use crate::store::connection::pool::Pool;
 
-/// What the use cases work with.
+/// The dependencies of the use cases.
 #[derive(Debug)]
 pub struct Tenancy(Connections);
 
 impl Tenancy {
-    /// On the connections of a server, which looks after the schema by itself.
+    /// Uses a server's pool; the server checks the schema itself.
     pub fn pooled(pool: Pool) -> Self {
         Self(Connections::Pool(pool))
     }
 
-    /// By a connection for each use, without limits, to a database whose schema must be for this program: for commands.
+    /// Uses a new connection each time, without timeouts, and checks that the schema matches this program: for commands.
     pub fn direct(address: DatabaseAddress) -> Self {
         Self(Connections::Direct(address))
     }
@@ -41,7 +40,7 @@ impl Tenancy {
     }
 }
 
-/// Fails where there is no such tenant: else a mistyped id would look like a tenant that has nothing.
+/// Fails if the tenant does not exist; else a mistyped id would look like an empty tenant.
 async fn must_exist(
     connection: &mut PgConnection,
     tenant: Option<TenantId>,

@@ -1,4 +1,4 @@
-//! Shows the models of embeddings, and changes from one to another without a stop.
+//! Shows the embedding models, and switches from one to another without downtime.
 
 use sqlx::postgres::PgConnection;
 
@@ -7,16 +7,16 @@ use crate::store::embeddings::index::{self, IndexState};
 use crate::store::embeddings::model_change::{self, Progress, progress};
 use crate::store::embeddings::models::ModelState;
 
-/// What a model's state does not allow.
+/// Why a model's state does not allow a change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotPossible {
-    /// Somebody builds its index already.
+    /// Its index is already being built.
     #[error("somebody is building this index just now")]
     IndexIsBuilt,
-    /// It is no longer filled.
+    /// It is retired, so its embeddings are not current.
     #[error("{0} is retired, so its embeddings are not current")]
     Retired(String),
-    /// Not all entries were looked at for it.
+    /// No worker has looked at all entries yet.
     #[error("no worker with {model} has looked at {missing} entries yet, which would not be found")]
     NotLookedAt {
         /// The model.
@@ -24,36 +24,36 @@ pub enum NotPossible {
         /// How many entries.
         missing: i64,
     },
-    /// Not all entries have its embedding.
+    /// Some entries have no embedding of it yet.
     #[error("{left} entries have no embedding of {model} yet ({failed} of them failed)")]
     NotFilled {
         /// The model.
         model: String,
         /// How many entries.
         left: i64,
-        /// How many of them have none since their jobs failed.
+        /// How many of their jobs failed.
         failed: i64,
     },
-    /// Somebody else was faster.
+    /// Somebody else has changed it meanwhile.
     #[error("{0} was changed by somebody else")]
     Changed(String),
-    /// Searches need it.
+    /// Searches use it.
     #[error("searches use {0}")]
     Serving(String),
-    /// A worker fills it.
+    /// A worker uses it again.
     #[error("a worker uses {0} again")]
     UsedByWorker(String),
 }
 
 impl Tenancy {
-    /// How far all models are, the oldest first.
+    /// The progress of all models, the oldest first.
     pub async fn models(&self, by: Administrator) -> Result<Vec<Progress>, TenancyError> {
         by.of_all()?;
         Ok(progress(&mut *self.connection().await?).await?)
     }
 
-    /// Builds the index of a model's vectors, with at most `memory` of the database's machine; searches and writes go on.
-    /// False where it is there already.
+    /// Builds a model's vector index, with `memory` as maintenance_work_mem; searches and writes go on. False if it exists
+    /// already.
     pub async fn build_index(
         &self,
         by: Administrator,
@@ -73,8 +73,8 @@ impl Tenancy {
         }
     }
 
-    /// Has searches use a model that workers have filled; the one they used is retired. `force`: even though entries wait
-    /// for its embeddings. False where they use it already.
+    /// Switches searches to a model that workers have filled; the previous one is retired. `force`: even if entries still
+    /// wait for their embeddings. False if searches use it already.
     pub async fn switch_model(
         &self,
         by: Administrator,

@@ -1,4 +1,4 @@
-//! Shows and resets what tenants have used of a day's quotas.
+//! Shows and resets tenants' usage of daily quotas.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -8,7 +8,7 @@ use super::{Administrator, Tenancy, TenancyError, must_exist};
 use crate::domain::TenantId;
 use crate::store::access::quota::{self, Counts, UsageOfDay};
 
-/// What tenants have used on a day.
+/// Usage on a day.
 #[derive(Debug)]
 pub struct Usage {
     /// The day, in UTC.
@@ -17,17 +17,17 @@ pub struct Usage {
     pub tenants: Vec<UsageOfDay>,
 }
 
-/// What became of the counts that were to be 0.
+/// The result of a reset.
 #[derive(Debug)]
 pub struct ResetUsage {
     /// The day, in UTC.
     pub day: Date,
-    /// False when nothing had been used yet.
+    /// False if nothing had been used yet.
     pub used_before: bool,
 }
 
 impl Tenancy {
-    /// What was used on `day`, or today: by `tenant`, else by all that the administrator reaches and that have used anything.
+    /// Usage on `day` (default: today) of `tenant`, else of all tenants with usage that the administrator may administer.
     pub async fn usage(
         &self,
         by: Administrator,
@@ -43,7 +43,7 @@ impl Tenancy {
         }
     }
 
-    /// Sets `counts` of the tenant's present day to 0.
+    /// Sets `counts` of the tenant's current day to 0.
     pub async fn reset_usage(
         &self,
         by: Administrator,
@@ -58,7 +58,7 @@ impl Tenancy {
     }
 }
 
-/// The day that quotas count now: UTC's.
+/// The current day of quotas: UTC's.
 fn today() -> Date {
     Timestamp::now().to_zoned(TimeZone::UTC).date()
 }

@@ -1,21 +1,21 @@
-//! Makes and lists tenants.
+//! Creates and lists tenants.
 
 use super::{Administrator, Tenancy, TenancyError};
 use crate::domain::TenantId;
 use crate::domain::access::tenant_name::TenantName;
 use crate::store::access::tenants::{self, Tenant};
 
-/// A tenant that was made.
+/// A created tenant.
 #[derive(Debug)]
 pub struct NewTenant {
     /// Its id.
     pub id: TenantId,
-    /// Its name, as it is kept.
+    /// Its name, as stored.
     pub name: TenantName,
 }
 
 impl Tenancy {
-    /// Makes a tenant.
+    /// Creates a tenant.
     pub async fn create_tenant(
         &self,
         by: Administrator,
@@ -28,7 +28,7 @@ impl Tenancy {
         Ok(NewTenant { id, name })
     }
 
-    /// All tenants, the oldest first.
+    /// Lists all tenants, the oldest first.
     pub async fn tenants(&self, by: Administrator) -> Result<Vec<Tenant>, TenancyError> {
         by.of_all()?;
         Ok(tenants::list(&mut *self.connection().await?).await?)
