@@ -77,6 +77,29 @@ async fn an_autoscaler_of_somebody_else_has_the_number_as_well() {
 }
 
 #[tokio::test]
+async fn an_autoscaler_of_somebody_else_is_theirs_by_whatever_name() {
+    let world = World::settled("minimal").await;
+    // What `kubectl autoscale deployment memory-api` makes.
+    let target = json!({"kind": "Deployment", "name": "memory-api"});
+    let theirs = json!({"metadata": {"name": "memory-api", "namespace": "agents", "uid": "theirs"},
+        "spec": {"scaleTargetRef": target, "minReplicas": 4, "maxReplicas": 5}});
+    world.server.put(AUTOSCALER, theirs.clone());
+    world.server.change(DEPLOYMENT, &json!({"spec": {"replicas": 4}}));
+    assert_eq!(scales_of(&world).await, Vec::<String>::new(), "they fight");
+    world.pods_are_ready(4);
+    world.reconcile().await.unwrap();
+    assert_eq!(world.said("Progressing").1, "UpToDate", "it has the name for itself");
+    assert_eq!(world.server.get(RESOURCE).unwrap()["status"]["api"]["summary"], "4/4");
+
+    // Where the spec asks for one as well, its name is taken.
+    spec(&world, &json!({"autoscaling": {"minReplicas": 2, "maxReplicas": 8}}));
+    world.reconcile().await.unwrap();
+    assert_eq!(world.said("Progressing").1, "NameTaken");
+    assert_eq!(world.said("Ready").0, "True");
+    assert_eq!(world.server.get(AUTOSCALER).unwrap(), theirs);
+}
+
+#[tokio::test]
 async fn an_autoscaler_that_knows_nothing_for_long_is_told_and_the_api_stays_ready() {
     let world = World::settled("minimal").await;
     spec(&world, &json!({"autoscaling": {"minReplicas": 3, "maxReplicas": 8}}));

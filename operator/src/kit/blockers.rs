@@ -75,6 +75,18 @@ pub enum Problem {
     },
 }
 
+impl Problem {
+    /// What keeps `live` from being used for `owner`, where something does.
+    pub fn of<K: Resource<DynamicType = ()>>(live: &K, owner: &Owner) -> Option<Self> {
+        let (kind, name) = (K::kind(&()).into_owned(), live.name_any());
+        match ownership(live, owner) {
+            Ownership::Owned => None,
+            Ownership::Terminating => Some(Self::Terminating { kind, name }),
+            Ownership::Foreign(whose) => Some(Self::NameTaken { kind, name, whose }),
+        }
+    }
+}
+
 impl Blocker {
     /// What is to be said of it.
     pub fn state(&self) -> State {
@@ -153,12 +165,7 @@ impl<'a> OwnershipFilter<'a> {
         live: Option<K>,
     ) -> Option<K> {
         let live = live?;
-        let (kind, name) = (K::kind(&()).into_owned(), live.name_any());
-        let problem = match ownership(&live, self.owner) {
-            Ownership::Owned => return Some(live),
-            Ownership::Terminating => Problem::Terminating { kind, name },
-            Ownership::Foreign(whose) => Problem::NameTaken { kind, name, whose },
-        };
+        let Some(problem) = Problem::of(&live, self.owner) else { return Some(live) };
         self.blockers.push(Blocker { of, problem });
         None
     }

@@ -69,6 +69,14 @@ impl Owner {
         }
     }
 
+    /// Whether a reference is to a resource of the kind and name of this one, which is gone.
+    fn had_the_name(&self, reference: &OwnerReference) -> bool {
+        let group =
+            |api_version: &str| api_version.rsplit_once('/').map(|(group, _)| group.to_owned());
+        group(&reference.api_version) == group(&self.api_version)
+            && (&reference.kind, &reference.name) == (&self.kind, &self.name)
+    }
+
     /// The reference that lets Kubernetes delete an object with its owner. It does not block the
     /// deletion, so the operator needs no right on finalizers.
     fn reference(&self) -> OwnerReference {
@@ -99,11 +107,9 @@ pub fn ownership<K: Resource>(live: &K, owner: &Owner) -> Ownership {
     let controller = live.owner_references().iter().find(|r| r.controller == Some(true));
     match controller {
         Some(reference) if reference.uid == owner.uid => terminating_or_owned(live),
-        Some(reference) if reference.kind == owner.kind && reference.name == owner.name => {
-            Ownership::Terminating
-        }
+        Some(reference) if owner.had_the_name(reference) => Ownership::Terminating,
         Some(reference) => Ownership::Foreign(format!("{} {}", reference.kind, reference.name)),
-        None if is_labelled(live, owner) || is_written_by_us(live) => terminating_or_owned(live),
+        None if is_labelled(live, owner) => terminating_or_owned(live),
         None => Ownership::Foreign("somebody else".into()),
     }
 }
@@ -112,12 +118,21 @@ fn terminating_or_owned<K: Resource>(live: &K) -> Ownership {
     if live.meta().deletion_timestamp.is_some() { Ownership::Terminating } else { Ownership::Owned }
 }
 
+/// The label of the instance must be there. Where that of the manager was taken off by hand, the object
+/// is known by who wrote it.
 fn is_labelled<K: Resource>(live: &K, owner: &Owner) -> bool {
-    let label = |key: &str| live.labels().get(key).map(String::as_str);
-    label(MANAGED_BY) == Some(MANAGER) && label(INSTANCE) == Some(&owner.name)
+    let is_ours = live.labels().get(MANAGED_BY).map(String::as_str) == Some(MANAGER);
+    is_of(live, &owner.kind, &owner.name) && (is_ours || is_written_by_us(live))
 }
 
-/// An object whose labels were taken off by hand is still known by who wrote it.
+/// Whether the labels of an object name the resource `name` of `kind`. Where somebody hands an object
+/// over, the kind may be left out.
+pub fn is_of<K: Resource>(object: &K, kind: &str, name: &str) -> bool {
+    let labels = object.labels();
+    labels.get(INSTANCE).map(String::as_str) == Some(name)
+        && labels.get(APPLICATION).is_none_or(|application| *application == kind.to_lowercase())
+}
+
 fn is_written_by_us<K: Resource>(live: &K) -> bool {
     live.managed_fields().iter().any(|entry| {
         entry.manager.as_deref() == Some(MANAGER) && entry.operation.as_deref() == Some("Apply")
@@ -146,7 +161,7 @@ mod tests {
 
     fn controller(kind: &str, name: &str, uid: &str) -> Value {
         json!({"name": "x", "ownerReferences": [
-            {"apiVersion": "v1", "kind": kind, "name": name, "uid": uid, "controller": true}]})
+            {"apiVersion": "agentfs.io/v1alpha1", "kind": kind, "name": name, "uid": uid, "controller": true}]})
     }
 
     #[test]
@@ -156,8 +171,9 @@ mod tests {
             ownership_of(json!({"labels": {MANAGED_BY: MANAGER, INSTANCE: "memory"}})),
             Ownership::Owned
         );
+        let written = json!([{"manager": MANAGER, "operation": "Apply"}]);
         assert_eq!(
-            ownership_of(json!({"managedFields": [{"manager": MANAGER, "operation": "Apply"}]})),
+            ownership_of(json!({"labels": {INSTANCE: "memory"}, "managedFields": written})),
             Ownership::Owned
         );
     }
@@ -183,5 +199,27 @@ mod tests {
             ownership_of(json!({"labels": {MANAGED_BY: MANAGER, INSTANCE: "other"}})),
             Ownership::Foreign("somebody else".into())
         );
+    }
+
+    #[test]
+    fn what_was_written_for_another_instance_or_kind_is_not_adopted() {
+        let theirs = Ownership::Foreign("somebody else".into());
+        let written = json!([{"manager": MANAGER, "operation": "Apply"}]);
+        assert_eq!(ownership_of(json!({"managedFields": written})), theirs);
+        assert_eq!(
+            ownership_of(json!({"labels": {INSTANCE: "other"}, "managedFields": written})),
+            theirs
+        );
+        let labels =
+            |kind: &str| json!({MANAGED_BY: MANAGER, INSTANCE: "memory", APPLICATION: kind});
+        assert_eq!(ownership_of(json!({"labels": labels("agentfs")})), Ownership::Owned);
+        assert_eq!(ownership_of(json!({"labels": labels("agentfsbackup")})), theirs);
+    }
+
+    #[test]
+    fn a_kind_of_the_name_in_another_group_is_another_kind() {
+        let other = json!({"ownerReferences": [{"apiVersion": "example.com/v1", "kind": "AgentFS",
+            "name": "memory", "uid": "u9", "controller": true}]});
+        assert_eq!(ownership_of(other), Ownership::Foreign("AgentFS memory".into()));
     }
 }

@@ -10,7 +10,7 @@ use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 
 use super::labels::managed_for;
-use super::ownership::Owner;
+use super::ownership::{Owner, is_of};
 
 /// Every object that can be read here: it has a namespace and a type known at compile time.
 pub trait Readable:
@@ -39,6 +39,11 @@ impl<'a> Reader<'a> {
         Self { client, owner }
     }
 
+    /// The owner of what it reads.
+    pub fn owner(&self) -> &'a Owner {
+        self.owner
+    }
+
     /// The object `name`, whosever it is.
     pub async fn get<K: Readable>(&self, name: String) -> Result<Option<K>, kube::Error> {
         self.api::<K>().get_opt(&name).await
@@ -59,7 +64,10 @@ impl<'a> Reader<'a> {
 
     /// The objects with the labels of the owner's.
     pub async fn labelled<K: Readable>(&self) -> Result<Vec<K>, kube::Error> {
-        self.list(ListParams::default().labels(&managed_for(&self.owner.name))).await
+        let Owner { kind, name, .. } = self.owner;
+        let mut objects = self.list::<K>(ListParams::default().labels(&managed_for(name))).await?;
+        objects.retain(|object| is_of(object, kind, name));
+        Ok(objects)
     }
 
     /// All objects of the namespace.

@@ -15,6 +15,7 @@ use kube::{Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 
 use super::labels::{INSTANCE, managed};
+use super::ownership::is_of;
 
 /// Watches begin with a list, all of them at once, and a page of each is in memory as a whole, with the
 /// fields' managers: of 300 AgentFS 96 MiB in pages of 500, 43 in these.
@@ -80,8 +81,8 @@ where
     K: Resource<DynamicType = ()>,
     O: Resource,
 {
-    let name = object.labels().get(INSTANCE)?.clone();
-    Some(ObjectRef::new(&name).within(&object.namespace()?))
+    let name = object.labels().get(INSTANCE).filter(|name| is_of(object, &K::kind(&()), name))?;
+    Some(ObjectRef::new(name).within(&object.namespace()?))
 }
 
 /// The autoscalers that come, go, or change in what the operator looks at. An autoscaler's status

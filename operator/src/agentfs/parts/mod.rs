@@ -202,7 +202,7 @@ impl Plans {
             database,
             pooler: pooler::plan::plan(inputs, blockers)?,
             migration: migration::plan::facts(inputs, database_ready),
-            api: api::plan::plan(inputs, &embeddings)?,
+            api: api::plan::plan(inputs, &embeddings, blockers)?,
             workers: worker::plan::plan(inputs, &embeddings)?,
             backup: backup::plan::plan(inputs)?,
         })

@@ -11,6 +11,7 @@ use crate::agentfs::plan::Plan;
 use crate::agentfs::server_deployment::{self, ServerPods};
 use crate::crd::agentfs::Autoscaling;
 use crate::kit::blockers::OwnershipFilter;
+use crate::kit::blockers::Problem;
 use crate::kit::conditions::PROGRESSING;
 use crate::kit::desired::{Applied, Desired, Prepared, Stage};
 use crate::kit::labels::Component;
@@ -39,7 +40,9 @@ pub struct Seen {
     pub service: Option<Service>,
     /// Its autoscaler.
     pub autoscaler: Option<HorizontalPodAutoscaler>,
-    /// Whether somebody else's autoscaler scales it.
+    /// What keeps the operator from making one, where the spec asks for it.
+    pub autoscaler_problem: Option<Problem>,
+    /// Whether somebody else's autoscaler scales it, whatever its name.
     pub others_autoscaler: bool,
     /// Its disruption budget.
     pub budget: Option<PodDisruptionBudget>,
@@ -60,20 +63,28 @@ impl Seen {
             autoscalers: reader.all(),
             budget: reader.get(names.api()),
         });
-        let is_ours = |of: &HorizontalPodAutoscaler| of.name_any() == names.api();
-        let others_autoscaler = autoscalers.iter().any(|of| !is_ours(of) && scales_api(of, names));
-        let autoscaler = autoscalers.into_iter().find(is_ours);
-        Ok(Self { deployment, service, autoscaler, others_autoscaler, budget })
+        let mut seen = Self { deployment, service, budget, ..Self::default() };
+        for autoscaler in autoscalers {
+            let has_our_name = autoscaler.name_any() == names.api();
+            let problem = Problem::of(&autoscaler, reader.owner());
+            let is_foreign = matches!(problem, Some(Problem::NameTaken { .. }));
+            seen.others_autoscaler |=
+                (is_foreign || !has_our_name) && scales_api(&autoscaler, names);
+            if has_our_name {
+                seen.autoscaler = problem.is_none().then_some(autoscaler);
+                seen.autoscaler_problem = problem;
+            }
+        }
+        Ok(seen)
     }
 
-    /// Those of them that are ours. Without its budget or autoscaler the API answers as before.
+    /// Those of them that are ours. Without its budget the API answers as before.
     pub fn owned(self, filter: &mut OwnershipFilter<'_>) -> Self {
         Self {
             deployment: filter.owned(API_READY, self.deployment),
             service: filter.owned(API_READY, self.service),
-            autoscaler: filter.owned(PROGRESSING, self.autoscaler),
-            others_autoscaler: self.others_autoscaler,
             budget: filter.owned(PROGRESSING, self.budget),
+            ..self
         }
     }
 }

@@ -7,6 +7,8 @@ use crate::agentfs::server_deployment::Live;
 use crate::agentfs::validate::PlanInputs;
 use crate::crd::agentfs::{AgentFSSpec, Autoscaling};
 use crate::crd::fields::Resources;
+use crate::kit::blockers::Blocker;
+use crate::kit::conditions::PROGRESSING;
 use crate::kit::pod::PodPlan;
 use crate::kit::validation::Invalid;
 use k8s_openapi::api::core::v1::EnvVar;
@@ -65,8 +67,16 @@ impl ApiPlan {
 }
 
 /// The API that the spec asks for.
-pub fn plan(inputs: &PlanInputs<'_>, embeddings: &Embeddings) -> Result<ApiPlan, Invalid> {
+pub fn plan(
+    inputs: &PlanInputs<'_>,
+    embeddings: &Embeddings,
+    blockers: &mut Vec<Blocker>,
+) -> Result<ApiPlan, Invalid> {
     let PlanInputs { spec, observed, .. } = inputs;
+    // Without its autoscaler the API answers as before.
+    let problem = observed.parts.api.autoscaler_problem.clone();
+    let problem = problem.filter(|_| spec.api.autoscaling.is_some());
+    blockers.extend(problem.map(|problem| Blocker { of: PROGRESSING, problem }));
     let extra_env = spec.api.extra_env.iter().cloned();
     let deployment = observed.parts.api.deployment.as_ref();
     Ok(ApiPlan {
