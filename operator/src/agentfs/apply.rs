@@ -1,12 +1,13 @@
 //! The fourth call of a reconcile: write what differs, in an order in which each object finds what it
 //! needs, and remove what is no longer wanted.
 
+use kube::Client;
+
 use super::observe::Observed;
 use super::parts::Children;
 use crate::kit::blockers::Blocker;
 use crate::kit::desired::{Applied, Prepared};
 use crate::kit::writer::Writer;
-use kube::Client;
 
 pub use crate::kit::writer::Error;
 

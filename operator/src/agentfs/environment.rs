@@ -1,5 +1,8 @@
 //! What the pods of the server are told by variables.
 
+use agentfs_contract::setting;
+use k8s_openapi::api::core::v1::EnvVar;
+
 use super::observe::Observed;
 use super::plan::Part;
 use super::references::References;
@@ -10,8 +13,6 @@ use crate::kit::blockers::{Blocker, Problem};
 use crate::kit::env::{env, secret_env};
 use crate::kit::ownership::Owner;
 use crate::kit::secrets::{self, Unusable};
-use agentfs_contract::setting;
-use k8s_openapi::api::core::v1::EnvVar;
 
 /// The field that names the Secret of the provider of embeddings.
 const SECRET_REF: &str = "spec.embeddings.openAI.secretRef";

@@ -3,6 +3,15 @@
 //! It reads from the API server, not from a cache, so that the decisions that follow are made on what
 //! is true now; a reconcile is rare enough for that.
 
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use futures::future::join_all;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use kube::{Client, ResourceExt};
+
 use super::database::external::uses::{self, DatabaseUse};
 use super::names::Names;
 use super::parts::{Seen, TELLING, stuck};
@@ -15,14 +24,6 @@ use crate::kit::pods;
 use crate::kit::readiness::{Readiness, Unready};
 use crate::kit::reads::{Reader, read};
 use crate::kit::warnings::warnings;
-use std::collections::BTreeMap;
-use std::fmt::Debug;
-use std::sync::Arc;
-
-use futures::future::join_all;
-use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
-use kube::{Client, ResourceExt};
 
 /// Everything that was seen of one AgentFS at one moment.
 #[derive(Clone, Debug, Default)]

@@ -1,5 +1,7 @@
 //! What is to be done for one AgentFS: a plan that can be carried out.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
 use super::database::access::DatabaseRoute;
 use super::names::Names;
 use super::parts::Plans;
@@ -13,7 +15,6 @@ use crate::kit::labels::Component;
 use crate::kit::ownership::Owner;
 use crate::kit::pod::PodAccount;
 use crate::process::settings::Images;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 /// A plan that can be carried out. Everything in it is checked; what could not be had is `None`, and
 /// `blockers` says why.

@@ -1,5 +1,12 @@
 //! A Deployment of the server's program: pods that are replaced so that there are never too few.
 
+use agentfs_contract::{drain, setting};
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec};
+use k8s_openapi::api::core::v1::{
+    Container, EnvVar, HTTPGetAction, PodSpec, PodTemplateSpec, Probe,
+};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
 use super::database::access::DatabaseRoute;
 use super::database::trust;
 use super::environment::Environment;
@@ -10,12 +17,6 @@ use crate::kit::env::{env, secret_env};
 use crate::kit::labels::Component;
 use crate::kit::pod::{self, PodPlan};
 use crate::kit::rollout::is_rolled_out;
-use agentfs_contract::{drain, setting};
-use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec};
-use k8s_openapi::api::core::v1::{
-    Container, EnvVar, HTTPGetAction, PodSpec, PodTemplateSpec, Probe,
-};
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 /// How long a pod that leaves may take to end what is under way: the server's own time, and some to spare.
 const DRAIN_SECONDS: i64 = drain::UNDER_WAY.as_secs() as i64 + 15;

@@ -2,6 +2,9 @@
 //!
 //! [`report`] and [`render`] are pure. What they say of the children they say of applied ones only.
 
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
 use super::apply::Outcome;
 use super::observe::Observed;
 use super::parts::api::condition::counts;
@@ -14,8 +17,6 @@ use crate::kit::blockers::Blocker;
 use crate::kit::conditions::{Failure, PROGRESSING, READY, State, condition};
 use crate::kit::reconcile::Reconciled;
 use crate::kit::validation::Invalid;
-use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 /// What was found of an AgentFS.
 #[derive(Clone, Debug)]

@@ -1,6 +1,8 @@
 //! What conditions are made from, and what they have in common: Ready and Progressing, which sum up the
 //! parts' own.
 
+use k8s_openapi::api::apps::v1::Deployment;
+
 use super::observe::Observed;
 use super::parts::Children;
 use super::plan::Plan;
@@ -12,7 +14,6 @@ use crate::kit::desired::Applied;
 use crate::kit::reasons::Reason;
 use crate::kit::rollout::is_rolled_out;
 use crate::kit::sentences::without_full_stop;
-use k8s_openapi::api::apps::v1::Deployment;
 
 /// The Secrets are there and can be used.
 pub const CREDENTIALS_READY: &str = "CredentialsReady";

@@ -2,23 +2,13 @@
 //! out, or a sentence that says why not.
 
 use super::names::Names;
-
 use super::observe::Observed;
-
-use super::parts::Plans;
-
-use super::parts::has_clients;
-
+use super::parts::{Plans, has_clients};
 use super::plan::Plan;
-
 use crate::crd::AgentFS;
-
 use crate::crd::agentfs::AgentFSSpec;
-
 use crate::kit::ownership::Owner;
-
 use crate::kit::validation::Invalid;
-
 use crate::process::settings::Images;
 
 /// What plans are made from.

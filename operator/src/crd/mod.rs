@@ -11,7 +11,6 @@ pub mod docs;
 pub mod fields;
 
 pub use agentfs::AgentFS;
-
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };

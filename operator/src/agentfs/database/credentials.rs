@@ -3,14 +3,15 @@
 //! Those of the embedded one are made once, when their Secret is not there, and kept ever after: a reconcile never
 //! rotates them. Where a person changes a Secret, what is there counts.
 
-use super::url::{DatabaseUrl, TlsMode};
-use crate::kit::digest::hash;
-use crate::kit::secrets::{Unusable, entry, text};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use k8s_openapi::api::core::v1::Secret;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret as _, SecretString};
+
+use super::url::{DatabaseUrl, TlsMode};
+use crate::kit::digest::hash;
+use crate::kit::secrets::{Unusable, entry, text};
 
 /// What stands for itself in any part of a URL is not encoded.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

@@ -2,25 +2,14 @@
 //! is known which kinds there are.
 
 use super::database::access::Access;
-
-use super::database::embedded::plan::EmbeddedPlan;
-
-use super::database::embedded::plan::Kept;
-
+use super::database::embedded::plan::{EmbeddedPlan, Kept};
 use super::names::Names;
-
 use super::observe::Observed;
-
 use super::status_inputs::StatusInputs;
-
 use super::validate::PlanInputs;
-
 use crate::crd::agentfs::DatabaseStatus;
-
 use crate::kit::blockers::Blocker;
-
 use crate::kit::conditions::State;
-
 use crate::kit::validation::Invalid;
 
 pub mod access;

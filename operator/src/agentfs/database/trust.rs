@@ -1,10 +1,11 @@
 //! Trust in the authority that signed the database's certificate.
 
+use k8s_openapi::api::core::v1::{KeyToPath, PodSpec, VolumeMount};
+
 use super::access::Authority;
 use crate::agentfs::names::AUTHORITY;
 use crate::kit::env::env;
 use crate::kit::pod::{mount, secret_files};
-use k8s_openapi::api::core::v1::{KeyToPath, PodSpec, VolumeMount};
 
 /// A pod whose containers trust the database's authority, where the spec names one: they see its
 /// certificates as a file, and the variable says where, to the driver and to libpq alike.

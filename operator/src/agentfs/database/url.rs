@@ -1,9 +1,10 @@
 //! The URL of a database, taken apart.
 
-use crate::kit::digest::hash;
 use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
 use url::Url;
+
+use crate::kit::digest::hash;
 
 /// The port of a PostgreSQL whose URL names none.
 const DEFAULT_PORT: u16 = 5432;

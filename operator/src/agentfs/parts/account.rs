@@ -1,9 +1,10 @@
 //! The ServiceAccount of all pods of an AgentFS. It has no rights, and no pod is given its token: none talks to the API server. It
 //! is there so that rights, and Secrets of registries, that somebody gives to the namespace's `default` are not the pods' as well.
 
+use k8s_openapi::api::core::v1::ServiceAccount;
+
 use crate::agentfs::plan::Plan;
 use crate::kit::labels::Component;
-use k8s_openapi::api::core::v1::ServiceAccount;
 
 /// The component of the account.
 const COMPONENT: Component = Component::new("account");

@@ -1,6 +1,12 @@
 //! The first API key, and its Secret. It is made once and kept ever after; the Secret has no owner: the
 //! database that knows the key outlives the AgentFS as well.
 
+use std::collections::BTreeMap;
+
+use agentfs_contract::api_key::{self, FORM};
+use k8s_openapi::api::core::v1::Secret;
+use secrecy::{ExposeSecret as _, SecretString};
+
 use super::api::objects::COMPONENT;
 use crate::agentfs::plan::Plan;
 use crate::agentfs::status_inputs::CREDENTIALS_READY;
@@ -8,11 +14,6 @@ use crate::agentfs::validate::PlanInputs;
 use crate::kit::blockers::{Blocker, kept_secret};
 use crate::kit::digest::hash;
 use crate::kit::secrets::{Unusable, data, text};
-use std::collections::BTreeMap;
-
-use agentfs_contract::api_key::{self, FORM};
-use k8s_openapi::api::core::v1::Secret;
-use secrecy::{ExposeSecret as _, SecretString};
 
 /// The first API key, with the scope `admin`.
 #[derive(Clone, Debug)]

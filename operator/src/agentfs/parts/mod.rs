@@ -38,21 +38,24 @@ pub mod worker {
     pub mod plan;
 }
 
+use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
+use kube::ResourceExt;
+
+use self::admin_key::AdminKey;
+use self::api::condition::API_READY;
+use self::api::plan::ApiPlan;
+use self::backup::condition::{BACKUP_FRESH, BACKUPS_SCHEDULED};
+use self::backup::plan::Backups;
+use self::migration::condition::SCHEMA_READY;
+use self::migration::plan::SchemaFacts;
+use self::pooler::condition::POOLER_READY;
+use self::pooler::plan::PoolerPlan;
+use self::worker::condition::WORKERS_READY;
+use self::worker::plan::Workers;
 use super::database::{DATABASE_READY, Database, embedded, remembered};
 use super::environment::embeddings;
 use super::names::Names;
 use super::observe::Observed;
-use super::parts::admin_key::AdminKey;
-use super::parts::api::condition::API_READY;
-use super::parts::api::plan::ApiPlan;
-use super::parts::backup::condition::{BACKUP_FRESH, BACKUPS_SCHEDULED};
-use super::parts::backup::plan::Backups;
-use super::parts::migration::condition::SCHEMA_READY;
-use super::parts::migration::plan::SchemaFacts;
-use super::parts::pooler::condition::POOLER_READY;
-use super::parts::pooler::plan::PoolerPlan;
-use super::parts::worker::condition::WORKERS_READY;
-use super::parts::worker::plan::Workers;
 use super::plan::{Part, Plan};
 use super::server_deployment::Live;
 use super::status_inputs::{CREDENTIALS_READY, StatusInputs};
@@ -68,8 +71,6 @@ use crate::kit::reads::{Reader, read};
 use crate::kit::validation::{Invalid, amounts_are_valid};
 use crate::kit::volumes::is_unbound;
 use crate::kit::writer::{Error, Writer};
-use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
-use kube::ResourceExt;
 
 /// The objects of each part that are there.
 #[derive(Clone, Debug, Default)]

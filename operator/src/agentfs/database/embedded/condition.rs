@@ -1,12 +1,13 @@
 //! The condition of the embedded database.
 
+use kube::ResourceExt as _;
+
 use super::objects::COMPONENT;
 use crate::agentfs::reasons;
 use crate::agentfs::status_inputs::StatusInputs;
 use crate::kit::conditions::State;
 use crate::kit::pods;
 use crate::kit::volumes::volume_failure;
-use kube::ResourceExt as _;
 
 impl StatusInputs<'_> {
     /// The embedded database.

@@ -1,6 +1,15 @@
 //! The objects of the embedded PostgreSQL: one pod with one volume, its Service, and its credentials. The
 //! Secret with these has no owner: the data it opens outlives the AgentFS as well.
 
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec};
+use k8s_openapi::api::core::v1::{
+    Container, ExecAction, KeyToPath, PersistentVolumeClaim, PersistentVolumeClaimVolumeSource,
+    PodSpec, PodTemplateSpec, Probe, Secret, Service, Volume, VolumeMount,
+};
+use secrecy::ExposeSecret as _;
+
 use super::plan::EmbeddedPlan;
 use crate::agentfs::database::credentials::Credentials;
 use crate::agentfs::database::{DATABASE_READY, DatabasePlan};
@@ -15,14 +24,6 @@ use crate::kit::reads::{Reader, read};
 use crate::kit::secrets::data;
 use crate::kit::writer::{Error, Writer};
 use crate::kit::{pod, volumes};
-use std::collections::BTreeMap;
-
-use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec};
-use k8s_openapi::api::core::v1::{
-    Container, ExecAction, KeyToPath, PersistentVolumeClaim, PersistentVolumeClaimVolumeSource,
-    PodSpec, PodTemplateSpec, Probe, Secret, Service, Volume, VolumeMount,
-};
-use secrecy::ExposeSecret as _;
 
 /// The component of the embedded database.
 pub const COMPONENT: Component = Component::new("database");

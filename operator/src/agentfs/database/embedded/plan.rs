@@ -1,5 +1,7 @@
 //! The embedded database to be.
 
+use kube::ResourceExt;
+
 use super::objects::Seen;
 use crate::agentfs::database::access::Access;
 use crate::agentfs::database::credentials::Credentials;
@@ -12,7 +14,6 @@ use crate::kit::blockers::{Blocker, kept_secret};
 use crate::kit::pod::PodPlan;
 use crate::kit::validation::{Invalid, amounts_are_valid};
 use crate::kit::volumes::VolumePlan;
-use kube::ResourceExt;
 
 /// The embedded database to be.
 #[derive(Clone, Debug)]

@@ -1,11 +1,12 @@
 //! The condition of an external database.
 
+use kube::ResourceExt as _;
+
 use crate::agentfs::parts::api;
 use crate::agentfs::parts::migration::plan::Next;
 use crate::agentfs::reasons;
 use crate::agentfs::status_inputs::StatusInputs;
 use crate::kit::conditions::State;
-use kube::ResourceExt as _;
 
 impl StatusInputs<'_> {
     /// The operator never connects to a database: what it knows of an external one the API pods say.

@@ -1,5 +1,7 @@
 //! The way to an external database.
 
+use k8s_openapi::api::core::v1::Secret;
+
 use crate::agentfs::database::DATABASE_READY;
 use crate::agentfs::database::access::{Access, Authority};
 use crate::agentfs::database::credentials::{self, EXAMPLE_URL};
@@ -13,7 +15,6 @@ use crate::kit::blockers::{Blocker, Problem};
 use crate::kit::conditions::Failure;
 use crate::kit::digest;
 use crate::kit::secrets::Unusable;
-use k8s_openapi::api::core::v1::Secret;
 
 /// The field that names the Secret of an external database.
 const SECRET_REF: &str = "spec.database.external.secretRef";

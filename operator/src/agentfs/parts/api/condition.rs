@@ -1,5 +1,8 @@
 //! The condition of the API, and its pods, counted.
 
+use jiff::SignedDuration;
+use k8s_openapi::api::apps::v1::Deployment;
+
 use super::objects::COMPONENT;
 use super::plan::Replicas;
 use crate::agentfs::parts::Children;
@@ -13,8 +16,6 @@ use crate::kit::pods;
 use crate::kit::readiness::Unready;
 use crate::kit::rollout::replica_failure;
 use crate::kit::sentences::without_full_stop;
-use jiff::SignedDuration;
-use k8s_openapi::api::apps::v1::Deployment;
 
 /// The API pods answer.
 pub const API_READY: &str = "APIReady";

@@ -1,23 +1,6 @@
 //! The objects of the API: stateless pods that are replaced without a failed request, the Service that
 //! agents talk to, what chooses the number of pods, and their disruption budget.
 
-use super::condition::API_READY;
-use super::plan::Replicas;
-use crate::agentfs::database::access::DatabaseRoute;
-use crate::agentfs::environment::Env;
-use crate::agentfs::names::{API_PORT, Names};
-use crate::agentfs::parts::migration::plan::Next;
-use crate::agentfs::plan::Plan;
-use crate::agentfs::server_deployment::{self, ServerPods};
-use crate::crd::agentfs::Autoscaling;
-use crate::kit::blockers::OwnershipFilter;
-use crate::kit::blockers::Problem;
-use crate::kit::conditions::PROGRESSING;
-use crate::kit::desired::{Applied, Desired, Prepared, Stage};
-use crate::kit::labels::Component;
-use crate::kit::reads::{Reader, read};
-use crate::kit::writer::{Error, Writer};
-use crate::kit::{budgets, pod};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::{
     CrossVersionObjectReference, HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec, MetricSpec,
@@ -27,6 +10,23 @@ use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt as _;
+
+use super::condition::API_READY;
+use super::plan::Replicas;
+use crate::agentfs::database::access::DatabaseRoute;
+use crate::agentfs::environment::Env;
+use crate::agentfs::names::{API_PORT, Names};
+use crate::agentfs::parts::migration::plan::Next;
+use crate::agentfs::plan::Plan;
+use crate::agentfs::server_deployment::{self, ServerPods};
+use crate::crd::agentfs::Autoscaling;
+use crate::kit::blockers::{OwnershipFilter, Problem};
+use crate::kit::conditions::PROGRESSING;
+use crate::kit::desired::{Applied, Desired, Prepared, Stage};
+use crate::kit::labels::Component;
+use crate::kit::reads::{Reader, read};
+use crate::kit::writer::{Error, Writer};
+use crate::kit::{budgets, pod};
 
 /// The component of the API.
 pub const COMPONENT: Component = Component::new("api");

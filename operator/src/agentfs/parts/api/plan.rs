@@ -1,5 +1,7 @@
 //! The API to be.
 
+use k8s_openapi::api::core::v1::EnvVar;
+
 use super::objects::COMPONENT;
 use crate::agentfs::environment::{self, Embeddings, Env};
 use crate::agentfs::observe::Observed;
@@ -11,7 +13,6 @@ use crate::kit::blockers::Blocker;
 use crate::kit::conditions::PROGRESSING;
 use crate::kit::pod::PodPlan;
 use crate::kit::validation::Invalid;
-use k8s_openapi::api::core::v1::EnvVar;
 
 /// The API to be.
 #[derive(Clone, Debug)]

@@ -1,5 +1,10 @@
 //! The conditions of the backups.
 
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::batch::v1::{CronJob, CronJobStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt as _;
+
 use super::objects::COMPONENT;
 use super::plan::BackupPlan;
 use crate::agentfs::reasons;
@@ -9,10 +14,6 @@ use crate::kit::conditions::{Failure, State, clock};
 use crate::kit::pods;
 use crate::kit::sentences::without_full_stop;
 use crate::kit::volumes::volume_failure;
-use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::batch::v1::{CronJob, CronJobStatus};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::ResourceExt as _;
 
 /// Backups will be made.
 pub const BACKUPS_SCHEDULED: &str = "BackupsScheduled";

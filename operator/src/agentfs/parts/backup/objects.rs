@@ -2,6 +2,13 @@
 //! PostgreSQL itself: a dump is one long transaction, and a pool has none of its connections to spare
 //! for that.
 
+use agentfs_contract::setting;
+use k8s_openapi::api::batch::v1::{CronJob, CronJobSpec, JobSpec, JobTemplateSpec};
+use k8s_openapi::api::core::v1::{
+    Container, EnvVar, PersistentVolumeClaim, PersistentVolumeClaimVolumeSource, PodSpec,
+    PodTemplateSpec, Volume,
+};
+
 use super::condition::BACKUPS_SCHEDULED;
 use super::plan::{BackupPlan, BackupVolume};
 use crate::agentfs::database::access::Access;
@@ -17,12 +24,6 @@ use crate::kit::labels::Component;
 use crate::kit::reads::{Reader, read};
 use crate::kit::writer::{Error, Writer};
 use crate::kit::{jobs, pod, volumes};
-use agentfs_contract::setting;
-use k8s_openapi::api::batch::v1::{CronJob, CronJobSpec, JobSpec, JobTemplateSpec};
-use k8s_openapi::api::core::v1::{
-    Container, EnvVar, PersistentVolumeClaim, PersistentVolumeClaimVolumeSource, PodSpec,
-    PodTemplateSpec, Volume,
-};
 
 /// The component of the backups.
 pub const COMPONENT: Component = Component::new("backup");

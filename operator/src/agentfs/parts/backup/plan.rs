@@ -1,17 +1,10 @@
 //! The backups to be.
 
 use crate::agentfs::plan::Part;
-
 use crate::agentfs::validate::PlanInputs;
-
 use crate::crd::agentfs::Backup;
-
 use crate::kit::pod::PodPlan;
-
-use crate::kit::validation::Invalid;
-
-use crate::kit::validation::amounts_are_valid;
-
+use crate::kit::validation::{Invalid, amounts_are_valid};
 use crate::kit::volumes::VolumePlan;
 
 /// The backups to be, and what holds those that were made.

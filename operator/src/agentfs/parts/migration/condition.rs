@@ -1,5 +1,8 @@
 //! The condition of the schema.
 
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt as _;
+
 use super::objects::COMPONENT;
 use super::plan::Next;
 use crate::agentfs::reasons;
@@ -7,8 +10,6 @@ use crate::agentfs::status_inputs::StatusInputs;
 use crate::kit::conditions::{Failure, State};
 use crate::kit::pods;
 use crate::kit::sentences::without_full_stop;
-use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt as _;
 
 /// The schema fits the server's image.
 pub const SCHEMA_READY: &str = "SchemaReady";

@@ -1,6 +1,12 @@
 //! The Job that brings the schema to what the server's image needs and makes the first API key valid.
 
+use agentfs_contract::setting;
+use k8s_openapi::api::batch::v1::{Job, JobSpec};
+use k8s_openapi::api::core::v1::{Container, EnvVar, PodSpec, PodTemplateSpec};
+use kube::ResourceExt as _;
+
 use super::condition::SCHEMA_READY;
+use super::plan as tries;
 use super::plan::{ATTEMPT, MIGRATION, Next};
 use crate::agentfs::database::access::Access;
 use crate::agentfs::database::trust;
@@ -13,12 +19,6 @@ use crate::kit::ownership::{Owner, Ownership, ownership};
 use crate::kit::reads::Reader;
 use crate::kit::writer::{Error, Writer};
 use crate::kit::{digest, jobs, pod};
-use agentfs_contract::setting;
-use k8s_openapi::api::batch::v1::{Job, JobSpec};
-use k8s_openapi::api::core::v1::{Container, EnvVar, PodSpec, PodTemplateSpec};
-use kube::ResourceExt as _;
-
-use super::plan as tries;
 
 /// The component of the migrations.
 pub const COMPONENT: Component = Component::new("migration");

@@ -3,10 +3,11 @@
 //! Nothing is remembered but the Jobs themselves: each carries what it migrates (a hash) and which
 //! try it is, so an operator that was killed goes on where it was.
 
-use crate::agentfs::validate::PlanInputs;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt as _;
+
+use crate::agentfs::validate::PlanInputs;
 
 /// The pause after the first failed try; it doubles with each further one.
 const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(10);

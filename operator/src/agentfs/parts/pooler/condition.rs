@@ -1,5 +1,7 @@
 //! The condition of the connection pool.
 
+use k8s_openapi::api::apps::v1::Deployment;
+
 use super::objects::COMPONENT;
 use crate::agentfs::plan::Part;
 use crate::agentfs::reasons;
@@ -7,7 +9,6 @@ use crate::agentfs::status_inputs::StatusInputs;
 use crate::kit::conditions::{Failure, State};
 use crate::kit::pods;
 use crate::kit::rollout::replica_failure;
-use k8s_openapi::api::apps::v1::Deployment;
 
 /// The connection pool takes connections.
 pub const POOLER_READY: &str = "PoolerReady";

@@ -2,14 +2,15 @@
 //!
 //! Values are typed, or quoted as PgBouncer unquotes them; what it could not take is refused before.
 
+use std::fmt::Write as _;
+
+use secrecy::{ExposeSecret as _, SecretString};
+
 use super::plan::PoolerPlan;
 use crate::agentfs::database::access::Access;
 use crate::agentfs::database::credentials::Credentials;
 use crate::agentfs::database::url::{DatabaseUrl, TlsMode};
 use crate::agentfs::names::{AUTHORITY, POOLER_PORT, PUBLIC_AUTHORITIES};
-use std::fmt::Write as _;
-
-use secrecy::{ExposeSecret as _, SecretString};
 
 /// Where the configuration is seen in the pods.
 pub const FOLDER: &str = "/etc/agentfs-pgbouncer";

@@ -1,6 +1,17 @@
 //! The objects of PgBouncer, the connection pool: its configuration, with the URL by which the API
 //! reaches it, its Service, its pods and their disruption budget.
 
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec};
+use k8s_openapi::api::core::v1::{
+    Container, KeyToPath, PodSpec, PodTemplateSpec, Probe, Secret, Service, TCPSocketAction,
+    Volume, VolumeMount,
+};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use secrecy::ExposeSecret as _;
+
 use super::condition::POOLER_READY;
 use super::config::{FOLDER, INI, USERLIST, ini, userlist};
 use super::plan::PoolerPlan;
@@ -18,16 +29,6 @@ use crate::kit::reads::{Reader, read};
 use crate::kit::secrets::data;
 use crate::kit::writer::{Error, Writer};
 use crate::kit::{budgets, pod};
-use std::collections::BTreeMap;
-
-use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec};
-use k8s_openapi::api::core::v1::{
-    Container, KeyToPath, PodSpec, PodTemplateSpec, Probe, Secret, Service, TCPSocketAction,
-    Volume, VolumeMount,
-};
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use secrecy::ExposeSecret as _;
 
 /// The component of the connection pool.
 pub const COMPONENT: Component = Component::new("pooler");

@@ -1,20 +1,12 @@
 //! The connection pool to be.
 
 use crate::agentfs::database::credentials::Credentials;
-
 use crate::agentfs::plan::Part;
-
 use crate::agentfs::validate::PlanInputs;
-
 use crate::crd::agentfs::Pooler;
-
 use crate::kit::blockers::Blocker;
-
 use crate::kit::pod::PodPlan;
-
-use crate::kit::validation::Invalid;
-
-use crate::kit::validation::amounts_are_valid;
+use crate::kit::validation::{Invalid, amounts_are_valid};
 
 /// The connection pool to be.
 #[derive(Clone, Debug)]

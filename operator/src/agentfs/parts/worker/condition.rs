@@ -1,5 +1,7 @@
 //! The condition of the workers.
 
+use k8s_openapi::api::apps::v1::Deployment;
+
 use super::objects::COMPONENT;
 use crate::agentfs::plan::Part;
 use crate::agentfs::reasons;
@@ -8,7 +10,6 @@ use crate::crd::agentfs::WorkerStatus;
 use crate::kit::conditions::{Failure, State};
 use crate::kit::pods;
 use crate::kit::rollout::replica_failure;
-use k8s_openapi::api::apps::v1::Deployment;
 
 /// The worker pods are ready to embed.
 pub const WORKERS_READY: &str = "WorkersReady";

@@ -1,6 +1,9 @@
 //! The objects of the workers, which embed what was written. A job of a pod that leaves comes back by
 //! itself.
 
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
 use super::condition::WORKERS_READY;
 use super::plan::WorkerPlan;
 use crate::agentfs::database::access::DatabaseRoute;
@@ -13,8 +16,6 @@ use crate::kit::desired::{Applied, Desired, Prepared, Stage};
 use crate::kit::labels::Component;
 use crate::kit::reads::Reader;
 use crate::kit::writer::{Error, Writer};
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 /// The component of the workers.
 pub const COMPONENT: Component = Component::new("worker");

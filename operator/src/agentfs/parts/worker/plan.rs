@@ -1,26 +1,13 @@
 //! The workers to be.
 
 use super::objects::COMPONENT;
-
-use crate::agentfs::environment::Embeddings;
-
-use crate::agentfs::environment::Environment;
-
-use crate::agentfs::environment::of_workers;
-
+use crate::agentfs::environment::{Embeddings, Environment, of_workers};
 use crate::agentfs::plan::Part;
-
 use crate::agentfs::server_deployment::Live;
-
 use crate::agentfs::validate::PlanInputs;
-
 use crate::crd::fields::Resources;
-
 use crate::kit::pod::PodPlan;
-
-use crate::kit::validation::Invalid;
-
-use crate::kit::validation::amounts_are_valid;
+use crate::kit::validation::{Invalid, amounts_are_valid};
 
 /// The workers to be, and those that run.
 #[derive(Clone, Debug)]
