@@ -1,4 +1,4 @@
-//! What the pods of the server are told by variables.
+//! Environment variables of the server's pods: embeddings, limits, and those of the spec.
 
 use agentfs_contract::setting;
 use k8s_openapi::api::core::v1::EnvVar;

@@ -1,4 +1,4 @@
-//! Names, components and annotations of everything that belongs to one AgentFS.
+//! Names, ports and annotations of everything that belongs to one AgentFS.
 
 use crate::kit::labels::Component;
 

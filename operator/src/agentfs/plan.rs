@@ -1,4 +1,4 @@
-//! What is to be done for one AgentFS: a plan that can be carried out.
+//! The plan for one AgentFS: checked input from which every object can be built.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 

@@ -1,4 +1,4 @@
-//! What of others an AgentFS names: Secrets and ConfigMaps that its pods read.
+//! Secrets and ConfigMaps of others that an AgentFS names, and hashes of what its pods read of them.
 
 use std::collections::BTreeMap;
 

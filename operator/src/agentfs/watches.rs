@@ -1,4 +1,4 @@
-//! What wakes the controller: the resources themselves, and everything that belongs to them.
+//! Watches that wake the controller: the resources themselves, and everything that belongs to them.
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;

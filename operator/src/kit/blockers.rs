@@ -1,4 +1,4 @@
-//! What keeps one part of a resource from being made, while the others go on.
+//! Blockers: what keeps one part of a resource from being made, while the others go on.
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Resource, ResourceExt as _};

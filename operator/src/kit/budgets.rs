@@ -1,4 +1,4 @@
-//! How many pods of a part may be away at once, when nodes are emptied.
+//! Pod disruption budgets: how many pods may be away at once, when nodes are drained.
 
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;

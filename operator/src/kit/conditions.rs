@@ -1,4 +1,4 @@
-//! Conditions: how a state becomes one, with a sentence that does not change by itself.
+//! Conditions: turns a state into one, with a sentence that does not change by itself.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};

@@ -1,4 +1,4 @@
-//! A child on its way: wanted, then applied.
+//! The desired state of a child: apply, keep or delete; and whether it was applied.
 
 use std::fmt::Debug;
 

@@ -1,4 +1,4 @@
-//! Whether a live object already has every field that we want, whatever else others put into it.
+//! Compares a live object with the fields that we apply, whatever else others put into it.
 
 use std::cmp::Ordering;
 

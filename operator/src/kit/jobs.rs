@@ -1,4 +1,4 @@
-//! What the Jobs have in common: when a pod that failed is tried again.
+//! The pod failure policy of Jobs: when a pod that failed is tried again.
 
 use agentfs_contract::exit_code::TRY_AGAIN;
 use k8s_openapi::api::batch::v1::{

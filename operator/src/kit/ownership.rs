@@ -1,4 +1,4 @@
-//! Whose an object is that is found under a name the operator wants to use.
+//! Ownership: whose an object is, by its owner reference and labels, never by its name.
 
 use std::collections::BTreeMap;
 

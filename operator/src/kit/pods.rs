@@ -1,4 +1,4 @@
-//! What pods tell about themselves: why they do not run.
+//! Failures of pods, from what pods tell about themselves.
 //!
 //! Nothing that changes by itself is taken over (counts, back-off times, names of pods that come and
 //! go), so that a condition is written once for one failure.

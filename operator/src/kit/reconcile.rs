@@ -1,5 +1,5 @@
-//! What reconciles of any kind have in common: how one ends, when it is tried again after an error, and
-//! how a status is written.
+//! The frame of a reconcile of any kind: how one ends, when it is tried again after an error, and how a
+//! status is written.
 
 use std::collections::HashMap;
 use std::fmt::{Debug, Display};

@@ -1,4 +1,4 @@
-//! How far a Deployment has come.
+//! The rollout of a Deployment: whether it is complete, and why Kubernetes makes no pods.
 
 use k8s_openapi::api::apps::v1::Deployment;
 

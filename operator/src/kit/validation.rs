@@ -1,4 +1,4 @@
-//! What is wrong with a field of a spec, where the API server did not refuse it.
+//! Validation of fields of a spec that the API server did not refuse.
 
 use crate::crd::fields::Resources;
 

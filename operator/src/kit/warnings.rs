@@ -1,4 +1,4 @@
-//! What Kubernetes says of objects that are stuck; it tells why only in Events.
+//! Warning Events of objects that are stuck; Kubernetes tells why only there.
 
 use std::collections::BTreeMap;
 

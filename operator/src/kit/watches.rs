@@ -1,4 +1,4 @@
-//! Watches: what wakes the controllers of all kinds, and how much of it is held in memory.
+//! Watches that wake the controllers of all kinds, in pages that bound their memory.
 
 use std::collections::HashMap;
 use std::fmt::Debug;

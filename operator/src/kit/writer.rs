@@ -1,4 +1,4 @@
-//! How one object is written, and removed.
+//! Writes, scales and deletes single objects.
 //!
 //! Server-side apply with one field manager. An object is equal when the annotated hash of what was
 //! applied matches and the live values of our fields do; then nothing is written. So what others

@@ -1,4 +1,4 @@
-//! What the operator counts of itself, in Prometheus' text format.
+//! The operator's own metrics, in Prometheus' text format.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What the operator may do: every right that its code uses, and no other.
+//! The operator's rights: every one that its code uses, and no other.
 //!
 //! The chart's roles are made from this table by `make generate`. A test records what the operator
 //! asks of an API server, and compares.

@@ -1,4 +1,4 @@
-//! What `agentfs-operator run` is told by flags and environment.
+//! Settings of `agentfs-operator run`, from flags and environment.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! How clients reach the database, directly or through the connection pool.
+//! Access to the database: where it is, which Secret has its URL, directly or through the connection pool.
 
 use super::url::DatabaseUrl;
 

@@ -1,4 +1,4 @@
-//! The embedded database to be.
+//! The validated embedded database: volume, pods and credentials.
 
 use kube::ResourceExt;
 

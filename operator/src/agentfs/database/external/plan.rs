@@ -1,4 +1,4 @@
-//! The way to an external database.
+//! Access to an external database, from the Secret that the spec names.
 
 use k8s_openapi::api::core::v1::Secret;
 

@@ -1,4 +1,4 @@
-//! Which AgentFS works on which external database: two on one would migrate it against each other.
+//! Finds which AgentFS works on which external database: two on one would migrate it against each other.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The API to be.
+//! The validated API: replicas or autoscaling, environment, pods, and what runs now.
 
 use k8s_openapi::api::core::v1::EnvVar;
 

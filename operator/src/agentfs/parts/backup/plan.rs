@@ -1,4 +1,4 @@
-//! The backups to be.
+//! The validated backups: schedule, volume and pods.
 
 use crate::agentfs::plan::Part;
 use crate::agentfs::validate::PlanInputs;

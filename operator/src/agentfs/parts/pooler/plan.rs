@@ -1,4 +1,4 @@
-//! The connection pool to be.
+//! The validated connection pool: its settings, pods, and the credentials that its clients show.
 
 use crate::agentfs::database::credentials::Credentials;
 use crate::agentfs::plan::Part;

@@ -1,4 +1,4 @@
-//! The workers to be.
+//! The validated workers: replicas, environment, pods, and what runs now.
 
 use super::objects::COMPONENT;
 use crate::agentfs::environment::{Embeddings, Environment, of_workers};
