@@ -8,6 +8,7 @@ pub const SECRET_HASH: &str = "agentfs.io/secret-hash";
 pub const ENVIRONMENT_HASH: &str = "agentfs.io/environment-hash";
 /// The annotation of a pod template that tells which database its pods work on, and by which route.
 pub const DATABASE: &str = "agentfs.io/database";
+
 /// The port of the API.
 pub const API_PORT: u16 = agentfs_contract::port::API;
 /// The port of PgBouncer.
@@ -30,11 +31,6 @@ impl Names {
     /// The names for the AgentFS `name`.
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into() }
-    }
-
-    /// The AgentFS itself.
-    pub fn agentfs(&self) -> &str {
-        &self.name
     }
 
     /// The objects of a component that have its name: its workload, and what stands before that.

@@ -1,8 +1,8 @@
 //! The database of an AgentFS: one that the operator runs, or one that somebody else runs. Only here it
 //! is known which kinds there are.
 
-use super::database::access::Access;
-use super::database::embedded::plan::{EmbeddedPlan, Kept};
+use self::access::Access;
+use self::embedded::plan::{EmbeddedPlan, Kept};
 use super::names::Names;
 use super::observe::Observed;
 use super::status_inputs::StatusInputs;
