@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use agentfs_server::commands::dev::DevCommand;
 use agentfs_server::commands::{admin, backup, migrate, openapi, serve, worker};
 use agentfs_server::recovery::BackupArgs;
-use agentfs_server::runtime::exit::{failed, finish};
+use agentfs_server::runtime::exit::finish;
 use agentfs_server::settings::Settings;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
@@ -37,11 +37,11 @@ enum Command {
 
 fn main() -> ExitCode {
     match command_line().command {
-        Command::Serve => in_runtime(serve::run()),
-        Command::Worker => in_runtime(worker::run()),
-        Command::Migrate => in_runtime(migrate::run()),
-        Command::Backup(args) => in_runtime(backup::run(args)),
-        Command::Admin(args) => in_runtime(admin::run(args)),
+        Command::Serve => serve::run(),
+        Command::Worker => worker::run(),
+        Command::Migrate => migrate::run(),
+        Command::Backup(args) => backup::run(args),
+        Command::Admin(args) => admin::run(args),
         Command::Openapi => finish(openapi::print()),
         Command::Dev(command) => finish(command.run()),
     }
@@ -60,11 +60,4 @@ fn command_line() -> Cli {
         .mut_subcommand("serve", |serve| serve.after_help(help.clone()))
         .mut_subcommand("worker", |worker| worker.after_help(help));
     Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|e| e.exit())
-}
-
-fn in_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
-    match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime.block_on(work),
-        Err(error) => failed(format!("no threads to work with: {error}")),
-    }
 }

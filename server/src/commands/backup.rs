@@ -2,13 +2,18 @@
 
 use std::process::ExitCode;
 
+use crate::commands::in_runtime;
 use crate::recovery::{BackupArgs, BackupError, back_up};
 use crate::runtime::exit::{failed, failed_for_all_to_see};
 use crate::runtime::logging;
 use crate::runtime::signals::shutdown;
 
 /// Runs the command.
-pub async fn run(args: BackupArgs) -> ExitCode {
+pub fn run(args: BackupArgs) -> ExitCode {
+    in_runtime(execute(args))
+}
+
+async fn execute(args: BackupArgs) -> ExitCode {
     if let Err(sentence) = logging::start_beside_output() {
         return failed(sentence);
     }

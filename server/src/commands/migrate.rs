@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use agentfs_contract::setting;
 use secrecy::SecretString;
 
+use crate::commands::in_runtime;
 use crate::runtime::exit::{failed, failed_for_all_to_see};
 use crate::runtime::logging;
 use crate::settings::{DatabaseSettings, LogSettings, SettingsError};
@@ -49,7 +50,11 @@ impl MigrateError {
 }
 
 /// Runs the command with the settings of the environment.
-pub async fn run() -> ExitCode {
+pub fn run() -> ExitCode {
+    in_runtime(execute())
+}
+
+async fn execute() -> ExitCode {
     let default = LogSettings { format: logging::format_for(&stdout()), ..LogSettings::SERVING };
     let logs = LogSettings::from_env(default).map_err(|error| error.to_string());
     let _logs = match logs.and_then(logging::start) {

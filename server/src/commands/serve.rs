@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
+use super::in_runtime;
 use super::listening::run_listening;
 use crate::access::authenticator::Authenticator;
 use crate::access::preauth::Preauth;
@@ -28,8 +29,8 @@ use crate::store::connection::address::{DatabaseAddress, Link};
 use crate::tenancy::Tenancy;
 
 /// Runs the command with the settings of the environment.
-pub async fn run() -> ExitCode {
-    Box::pin(run_listening(serve)).await
+pub fn run() -> ExitCode {
+    in_runtime(run_listening(serve))
 }
 
 /// Serves until `shutdown` resolves; then stops accepting connections, finishes requests in progress, and returns. Starts

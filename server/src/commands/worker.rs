@@ -6,6 +6,7 @@ use futures::future::join;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use super::in_runtime;
 use super::listening::run_listening;
 use crate::embedding::{EmbedderError, embedders};
 use crate::http::worker_router;
@@ -29,8 +30,8 @@ pub enum WorkerError {
 }
 
 /// Runs the command with the settings of the environment.
-pub async fn run() -> ExitCode {
-    Box::pin(run_listening(serve_and_work)).await
+pub fn run() -> ExitCode {
+    in_runtime(run_listening(serve_and_work))
 }
 
 /// Does embedding jobs, and answers the health routes and /metrics on `listener`, until `shutdown` resolves; then finishes

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 
 use self::embeddings::EmbeddingsCommand;
 use self::output::Output;
+use crate::commands::in_runtime;
 use crate::runtime::exit::{self, failed};
 use crate::runtime::logging;
 use crate::settings::{DatabaseSettings, SettingsError};
@@ -84,7 +85,11 @@ impl AdminError {
 }
 
 /// Runs the command.
-pub async fn run(args: AdminArgs) -> ExitCode {
+pub fn run(args: AdminArgs) -> ExitCode {
+    in_runtime(execute(args))
+}
+
+async fn execute(args: AdminArgs) -> ExitCode {
     if let Err(sentence) = logging::start_beside_output() {
         return failed(sentence);
     }

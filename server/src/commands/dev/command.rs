@@ -27,6 +27,7 @@ use crate::domain::access::scope::DEFAULT_SCOPES;
 use crate::embedding;
 use crate::runtime::logging;
 use crate::runtime::metrics::Metrics;
+use crate::runtime::signals::Shutdown;
 use crate::settings::{LimitSettings, LogFormat, LogSettings, Settings};
 use crate::store::connection::address::DatabaseAddress;
 use crate::tenancy::Tenancy;
@@ -108,7 +109,7 @@ async fn serve_on(
     let worker = Background::start(&settings)?;
     let (end, ended) = oneshot::channel::<()>();
     // Resolves when the sender is dropped.
-    let shutdown = async move { ended.await.unwrap_or_default() };
+    let shutdown: Shutdown = Box::pin(async move { ended.await.unwrap_or_default() });
     let mut api = tokio::spawn(serve::serve(settings, listener, shutdown));
     let result = tokio::select! {
         failed = announce_and_supervise(instance, reachable(listening), &keys) => failed.map(|never| match never {}),
