@@ -19,7 +19,7 @@ pub(super) enum Connections {
     /// A shared pool.
     Pool(Pool),
     /// A new connection each time.
-    Direct(DatabaseAddress),
+    Direct(Box<DatabaseAddress>),
 }
 
 /// A connection to a database whose schema matches this program.
@@ -53,7 +53,7 @@ impl Connections {
         work: impl Future<Output = Result<T, TenancyError>>,
     ) -> impl Future<Output = Result<T, TenancyError>> {
         // Not an async fn, whose future would hold the work twice.
-        work.inspect_err(|error| {
+        work.inspect_err(move |error| {
             if let (Self::Pool(pool), TenancyError::Store(error)) = (self, error) {
                 pool.note(error);
             }

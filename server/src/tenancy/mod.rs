@@ -32,7 +32,7 @@ impl Tenancy {
 
     /// Uses a new connection each time, without timeouts, and checks that the schema matches this program: for commands.
     pub fn direct(address: DatabaseAddress) -> Self {
-        Self(Connections::Direct(address))
+        Self(Connections::Direct(Box::new(address)))
     }
 
     async fn connection(&self) -> Result<Connection, TenancyError> {

@@ -67,7 +67,7 @@ impl Tenancy {
             IndexState::Ready => Ok(false),
             IndexState::Building => Err(NotPossible::IndexIsBuilt.into()),
             IndexState::None => {
-                index::build(&mut *connection, id, dimensions, memory).await?;
+                index::build(&mut connection, id, dimensions, memory).await?;
                 Ok(true)
             }
         }

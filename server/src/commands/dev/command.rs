@@ -87,7 +87,7 @@ async fn start_and_serve(args: &DevArgs) -> Result<(), DevError> {
         format!("{} ({})", instance.version(), whereabouts(&instance)),
         begun.elapsed().as_secs_f64()
     ));
-    let result = serve_on(&mut instance, listener, told_to_end).await;
+    let result = Box::pin(serve_on(&mut instance, listener, told_to_end)).await;
     instance.stop().await;
     result
 }
