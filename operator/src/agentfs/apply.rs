@@ -31,6 +31,6 @@ pub async fn apply(
     blockers: Vec<Blocker>,
 ) -> Result<Outcome, Error> {
     let mut writer = Writer::new(client, namespace, blockers);
-    let children = children.write(&mut writer, &observed.parts).await?;
+    let children = Box::pin(children.write(&mut writer, &observed.parts)).await?;
     Ok(Outcome { children, blockers: writer.blockers })
 }

@@ -28,6 +28,7 @@ impl<K> Desired<K> {
     }
 
     /// The same, left as it is while what it needs is not there.
+    #[must_use]
     pub fn only_if(self, is_there: bool) -> Self {
         if self.is_apply() && !is_there { Self::Keep } else { self }
     }

@@ -149,6 +149,7 @@ impl Seen {
     }
 
     /// Those of them that are ours.
+    #[must_use]
     pub fn owned(self, filter: &mut OwnershipFilter<'_>, owner: &Owner) -> Self {
         Self {
             account: filter.owned(CREDENTIALS_READY, self.account),
@@ -293,6 +294,7 @@ impl PartCondition {
 }
 
 /// The conditions of all parts, in the order in which they are shown.
+#[allow(clippy::redundant_closure_for_method_calls)] // the paths are not general enough in their lifetime
 pub const CONDITIONS: [PartCondition; 8] = [
     PartCondition::of(CREDENTIALS_READY, |inputs| Some(inputs.credentials())),
     PartCondition::of(DATABASE_READY, |inputs| Some(inputs.database())),

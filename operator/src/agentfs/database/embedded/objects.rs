@@ -57,6 +57,7 @@ impl Seen {
     }
 
     /// Those of them that are ours.
+    #[must_use]
     pub fn owned(self, filter: &mut OwnershipFilter<'_>) -> Self {
         Self {
             credentials: filter.owned(CREDENTIALS_READY, self.credentials),

@@ -79,6 +79,7 @@ impl Seen {
     }
 
     /// Those of them that are ours. Without its budget the API answers as before.
+    #[must_use]
     pub fn owned(self, filter: &mut OwnershipFilter<'_>) -> Self {
         Self {
             deployment: filter.owned(API_READY, self.deployment),

@@ -55,6 +55,7 @@ impl Seen {
     }
 
     /// Those of them that are ours.
+    #[must_use]
     pub fn owned(self, filter: &mut OwnershipFilter<'_>) -> Self {
         Self {
             volume: filter.owned(BACKUPS_SCHEDULED, self.volume),

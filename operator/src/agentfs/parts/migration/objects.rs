@@ -46,6 +46,7 @@ impl Seen {
     }
 
     /// Those of them that are ours.
+    #[must_use]
     pub fn owned(self, owner: &Owner) -> Self {
         let is_ours = |job: &Job| ownership(job, owner) == Ownership::Owned;
         Self { jobs: self.jobs.into_iter().filter(is_ours).collect() }

@@ -62,6 +62,7 @@ impl Seen {
     }
 
     /// Those of them that are ours.
+    #[must_use]
     pub fn owned(self, filter: &mut OwnershipFilter<'_>) -> Self {
         Self {
             config: filter.owned(POOLER_READY, self.config),

@@ -34,6 +34,7 @@ impl Seen {
     }
 
     /// Those of them that are ours.
+    #[must_use]
     pub fn owned(self, filter: &mut OwnershipFilter<'_>) -> Self {
         Self { deployment: filter.owned(WORKERS_READY, self.deployment) }
     }
