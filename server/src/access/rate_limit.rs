@@ -10,9 +10,9 @@ use moka::policy::EvictionPolicy;
 
 use crate::domain::access::api_key::KeyId;
 use crate::domain::access::rate_limit::{Limited, PerMinute, RateLimitStatus, Take};
-use crate::group_commit::BatchError;
 use crate::group_commit::leases::{Bucket, Leaser};
 use crate::group_commit::queue::Queue;
+use crate::group_commit::{Backlog, BatchError};
 
 /// Keys whose tokens are kept; the least recently used are evicted first, with their tokens.
 const REMEMBERED: u64 = 100_000;
@@ -46,6 +46,11 @@ impl RateLimiter {
             .eviction_policy(EvictionPolicy::lru())
             .build();
         Self { limited, limit, buckets, leases }
+    }
+
+    /// The queue in which requests wait for tokens, and its backlog.
+    pub fn queue(&self) -> (&'static str, Backlog) {
+        (self.leases.name(), self.leases.backlog())
     }
 
     /// The kind of requests that it limits.

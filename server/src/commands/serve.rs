@@ -75,7 +75,7 @@ fn app(settings: Settings) -> Result<App, AppError> {
     let gets = |name, address: DatabaseAddress| {
         let counted = metrics.clone();
         Queue::start(name, database.readers, reads::BOUNDS, move || {
-            reads::Reader::new(Link::new(address.clone()), counted.clone())
+            reads::Reader::new(name, Link::new(address.clone()), counted.clone())
         })
     };
     let reads = gets("reads", address.clone());

@@ -1,5 +1,6 @@
 //! Embeds queries for semantic search, with the model that currently serves; caches their vectors.
 
+use std::ops::Add as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tokio::time::timeout;
 use crate::domain::TenantId;
 use crate::embedding::Embedder;
 use crate::embedding::breaker_embedder::{BreakerEmbedder, LogText};
+use crate::group_commit::Backlog;
 use crate::group_commit::queries::{NoVector, Query, QueryEmbedder, Vector};
 use crate::group_commit::queue::{Bounds, Queue};
 use crate::runtime::metrics::Metrics;
@@ -56,6 +58,9 @@ pub enum QueryEmbeddingError {
 /// The tenant is part of the key: else the time of an answer would tell a tenant what others have searched for.
 type Remembered = (TenantId, i32, Arc<str>);
 
+/// The name of the queues of queries, one a model.
+pub const QUEUE: &str = "queries";
+
 /// Embeds queries with the models of this process.
 #[derive(Debug, Clone)]
 pub struct QueryEmbeddings {
@@ -85,7 +90,7 @@ impl QueryEmbeddings {
                 metrics: metrics.clone(),
             };
             let make = move || worker.clone();
-            (name, Queue::start("queries", settings.concurrency, bounds, make))
+            (name, Queue::start(QUEUE, settings.concurrency, bounds, make))
         };
         let models = embedders.into_iter().map(queue).collect();
         let vectors = Cache::builder()
@@ -99,6 +104,11 @@ impl QueryEmbeddings {
         let serving = Cache::builder().max_capacity(1).time_to_live(SERVING_FOR).build();
         let (patience, tokens_per_day) = (settings.query_timeout, settings.tokens_per_day);
         Self { pool, models, serving, vectors, patience, tokens_per_day }
+    }
+
+    /// The queries that wait for a worker, of whatever model.
+    pub fn backlog(&self) -> Backlog {
+        self.models.iter().map(|(_, queue)| queue.backlog()).fold(Backlog::NONE, Backlog::add)
     }
 
     /// Forgets the cached model, since it has changed.

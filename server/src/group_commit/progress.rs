@@ -12,6 +12,20 @@ pub struct Backlog {
     pub oldest: Duration,
 }
 
+impl Backlog {
+    /// The backlog of a queue in which nothing waits.
+    pub const NONE: Self = Self { requests: 0, oldest: Duration::ZERO };
+}
+
+impl std::ops::Add for Backlog {
+    type Output = Self;
+
+    /// The backlog of both queues together.
+    fn add(self, other: Self) -> Self {
+        Self { requests: self.requests + other.requests, oldest: self.oldest.max(other.oldest) }
+    }
+}
+
 /// The progress of a queue.
 #[derive(Debug)]
 pub(crate) struct Progress {
@@ -51,7 +65,7 @@ impl Progress {
     pub(crate) fn backlog(&self, queued: usize) -> Backlog {
         let requests = queued + usize::from(self.carried.load(Ordering::Relaxed));
         if requests == 0 || self.idle.load(Ordering::Relaxed) {
-            return Backlog { requests, oldest: Duration::ZERO };
+            return Backlog { requests, ..Backlog::NONE };
         }
         let last_taken = Duration::from_micros(self.last_taken.load(Ordering::Relaxed));
         Backlog { requests, oldest: self.began.elapsed().saturating_sub(last_taken) }
@@ -74,9 +88,10 @@ mod tests {
         );
         progress.taken(Instant::now(), false);
         std::thread::sleep(moment);
-        assert_eq!(progress.backlog(0), Backlog { requests: 0, oldest: Duration::ZERO });
+        assert_eq!(progress.backlog(0), Backlog::NONE);
         let backlog = progress.backlog(3);
         assert!(backlog.requests == 3 && backlog.oldest >= moment, "{backlog:?}");
+        assert_eq!(backlog + Backlog::NONE, backlog);
         progress.taken(Instant::now(), true);
         assert_eq!(progress.backlog(0).requests, 1);
         progress.idle();

@@ -72,13 +72,14 @@ pub trait BatchHandler: Send + 'static {
 /// The sending end of a queue.
 #[derive(Debug)]
 pub struct Queue<H: BatchHandler> {
+    name: &'static str,
     sender: mpsc::Sender<Pending<H::Request, H::Answer>>,
     progress: Arc<Progress>,
 }
 
 impl<H: BatchHandler> Clone for Queue<H> {
     fn clone(&self) -> Self {
-        Self { sender: self.sender.clone(), progress: self.progress.clone() }
+        Self { name: self.name, sender: self.sender.clone(), progress: self.progress.clone() }
     }
 }
 
@@ -97,7 +98,12 @@ impl<H: BatchHandler> Queue<H> {
         for _ in 0..workers {
             tokio::spawn(supervise(name, intake.clone(), bounds, make.clone()));
         }
-        Self { sender, progress }
+        Self { name, sender, progress }
+    }
+
+    /// The name that metrics and logs call it by.
+    pub fn name(&self) -> &'static str {
+        self.name
     }
 
     /// The requests that wait for a worker.

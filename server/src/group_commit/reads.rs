@@ -23,14 +23,15 @@ type Get = Pending<EntryKey, Option<Entry>>;
 /// Reads heads on a connection of its own.
 #[derive(Debug)]
 pub struct Reader {
+    queue: &'static str,
     link: Link,
     metrics: Metrics,
 }
 
 impl Reader {
-    /// Creates a reader that connects on first use.
-    pub fn new(link: Link, metrics: Metrics) -> Self {
-        Self { link, metrics }
+    /// Creates a reader of the queue with the name `queue`, that connects on first use.
+    pub fn new(queue: &'static str, link: Link, metrics: Metrics) -> Self {
+        Self { queue, link, metrics }
     }
 
     /// Answers what it can of `pending`; returns the unanswered rest with the error.
@@ -76,7 +77,7 @@ impl BatchHandler for Reader {
         if batch.is_empty() {
             return;
         }
-        self.metrics.batch("reads", batch.len(), batch[0].waited());
+        self.metrics.batch(self.queue, batch.len(), batch[0].waited());
         let Err((rest, error)) = self.read(batch).await else { return };
         // The connection may have been closed while idle, or one request may spoil the statement: each has one more try.
         let groups: Vec<Vec<Get>> = if error.is_connection_broken() {

@@ -8,6 +8,7 @@ use crate::access::authenticator::Authenticator;
 use crate::access::preauth::Preauth;
 use crate::access::rate_limit::RateLimiter;
 use crate::domain::access::client::TrustedProxies;
+use crate::group_commit::Backlog;
 use crate::memory::Memory;
 use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;
@@ -42,4 +43,11 @@ pub struct AppState {
     pub metrics_token: Option<Arc<SecretString>>,
     /// The token that creates the first keys.
     pub bootstrap_token: Option<Arc<SecretString>>,
+}
+
+impl AppState {
+    /// The queue in which requests wait for tokens of their rate limit, and its backlog; all limits share it.
+    pub(crate) fn leases(&self) -> Option<(&'static str, Backlog)> {
+        self.requests.as_ref().or(self.searches.as_ref()).map(RateLimiter::queue)
+    }
 }

@@ -27,7 +27,7 @@ pub use crate::store::entries::get::MAX_BYTES;
 use crate::domain::memory::agent_id::AgentId;
 use crate::domain::memory::path::EntryPath;
 use crate::domain::{EntryKey, TenantId};
-use crate::embedding::query_embeddings::QueryEmbeddings;
+use crate::embedding::query_embeddings::{self, QueryEmbeddings};
 use crate::group_commit::Backlog;
 use crate::group_commit::queue::Queue;
 use crate::group_commit::reads::Reader;
@@ -53,24 +53,28 @@ pub struct Memory {
 }
 
 /// The load of the use cases.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Load {
     /// Connections of the pool.
     pub connections: u32,
     /// Idle ones among them.
     pub idle: usize,
     /// Backlogs, by the name of their queue.
-    pub queues: [(&'static str, Backlog); 2],
+    pub queues: Vec<(&'static str, Backlog)>,
 }
 
 impl Memory {
     /// The load at this moment.
     pub fn load(&self) -> Load {
-        Load {
-            connections: self.pool.size(),
-            idle: self.pool.num_idle(),
-            queues: [("reads", self.reads.backlog()), ("writes", self.writes.backlog())],
-        }
+        let mut queues = vec![
+            (self.reads.name(), self.reads.backlog()),
+            (self.writes.name(), self.writes.backlog()),
+        ];
+        let of_replica = self.replica.as_ref().map(Replica::gets);
+        queues.extend(of_replica.map(|gets| (gets.name(), gets.backlog())));
+        let queries = self.query_embeddings.as_ref();
+        queues.extend(queries.map(|queries| (query_embeddings::QUEUE, queries.backlog())));
+        Load { connections: self.pool.size(), idle: self.pool.num_idle(), queues }
     }
 }
 

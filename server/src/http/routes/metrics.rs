@@ -30,7 +30,7 @@ impl FromRequestParts<App> for Scraper {
 pub(crate) async fn metrics(_: Scraper, State(app): State<App>) -> Result<Response, ApiError> {
     let Load { connections, idle, queues } = app.memory.load();
     app.metrics.pool(connections, idle);
-    for (name, backlog) in queues {
+    for (name, backlog) in queues.into_iter().chain(app.leases()) {
         app.metrics.queue(name, backlog.requests, backlog.oldest);
     }
     rendered(&app.metrics)

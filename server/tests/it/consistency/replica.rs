@@ -116,6 +116,10 @@ async fn reads_go_to_a_replica_that_is_fresh_enough_and_see_what_they_must() {
     }
     let first = put(&patient, 1).await;
     assert_eq!(get(&patient, Some(&first)).await, json!(1));
+    let batches = r#"agentfs_batch_rows_count{queue="replica reads"}"#;
+    patient.until_metric(batches, |batches| batches > 0.5).await;
+    let metrics = patient.metrics().await;
+    assert!(metrics.contains(r#"agentfs_queue_requests{queue="replica reads"} 0"#), "{metrics}");
 
     // From here on the replica stands still.
     replica.told("SELECT pg_wal_replay_pause()").await;

@@ -35,6 +35,7 @@ async fn they_have_the_runbooks_names_and_bounded_labels() {
         r#"agentfs_batch_wait_ms_count{queue="reads"} 1"#,
         r#"agentfs_queue_requests{queue="writes"} 0"#,
         r#"agentfs_queue_oldest_seconds{queue="writes"} 0"#,
+        r#"agentfs_queue_requests{queue="reads"} 0"#,
         "agentfs_http_connections 1",
         concat!(r#"agentfs_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
     ] {
