@@ -115,7 +115,9 @@ impl Health {
         if self.draining.load(Ordering::Relaxed) {
             return Err(NotReady::Draining);
         }
-        look(&self.link, &self.endpoint).await
+        look(&self.link, &self.endpoint).await?;
+        // Requests go by the last look: after a restore or migration they are refused until there was a new one.
+        Ok(self.schema()?)
     }
 }
 
