@@ -33,7 +33,9 @@ const PRUNE_EVERY: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(50);
 /// Average time between two checks that the model is still registered.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// Average time between two looks for entries without embedding.
+/// Time to the second look for entries without embedding: longer than a write takes, whose statement may last for 15 s.
+const FILL_AGAIN: Duration = Duration::from_secs(20);
+/// Average time between later looks.
 const FILL_EVERY: Duration = Duration::from_hours(1);
 
 const LOG_TEXT: LogText = LogText {
@@ -181,9 +183,11 @@ impl EmbeddingWorker {
         None
     }
 
-    /// Makes the jobs that entries lack, at the start and now and then: a write in progress when the model was registered
-    /// has made none.
+    /// Makes the jobs that entries lack: at the start, again once the writes have ended that were in progress when the model
+    /// was registered, since they have made none, and now and then.
     async fn keep_filling(&self, model: i32, ending: &Ending) {
+        self.fill(model, ending).await;
+        ending.or_after(FILL_AGAIN).await;
         while !ending.announced() {
             self.fill(model, ending).await;
             ending.or_after(jittered(FILL_EVERY)).await;

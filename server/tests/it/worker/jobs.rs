@@ -11,7 +11,7 @@ use serde_json::json;
 use sqlx::AssertSqlSafe;
 
 use crate::support::api::{Api, Client};
-use crate::support::database::Database;
+use crate::support::database::{Database, Gate};
 use crate::support::eventually::eventually;
 use crate::support::process::{Process, free_port};
 use crate::support::provider::{KEY, Mood, POISON, Provider, REFUSED, vector};
@@ -42,6 +42,27 @@ const JOBS: &str = "SELECT count(*) FROM embedding_jobs";
 async fn until_asked(provider: &Provider, requests: usize) {
     let count = async || provider.requests().len();
     eventually("the provider is asked", count, |count| *count >= requests).await;
+}
+
+const AT_GATE: &str = "SELECT count(*) FROM pg_stat_activity
+                        WHERE wait_event = 'PgSleep' AND datname = current_database()";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_was_in_progress_when_the_model_was_registered_is_embedded() {
+    let (api, database) = Api::start().await;
+    let provider = Provider::start().await;
+    let gate = Gate::close(&database).await;
+    let writing = async { put(&api, &["begun before".to_owned()]).await };
+    let registering = async {
+        database.until(AT_GATE, 1).await;
+        let worker = Worker::start(&database, &provider, &[]);
+        database.until("SELECT count(*) FROM embedding_models WHERE state = 'serving'", 1).await;
+        gate.open().await;
+        worker
+    };
+    let ((), worker) = tokio::join!(writing, registering);
+    until(&database, EMBEDDED, 1).await;
+    worker.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
