@@ -154,12 +154,12 @@ const FOREIGN: [(&str, &[Foreign]); 7] = [
         "Progressing",
         &[
             ("policy/v1", "PodDisruptionBudget memory-pooler", "spec: {minAvailable: 0}"),
+            ("policy/v1", "PodDisruptionBudget memory-api", "spec: {minAvailable: 0}"),
             (
                 "autoscaling/v2",
                 "HorizontalPodAutoscaler memory-api",
                 "spec: {maxReplicas: 1, scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: other}}",
             ),
-            ("policy/v1", "PodDisruptionBudget memory-api", "spec: {minAvailable: 0}"),
         ],
     ),
     (
