@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::database::access::DatabaseRoute;
+use super::database::access::{Access, DatabaseRoute};
 use super::names::Names;
 use super::parts::Plans;
 use super::parts::migration::plan::Next;
@@ -119,6 +119,13 @@ impl Plan {
         let wanted = self.route().map(|route| route.fingerprint);
         let elsewhere = |live: &Live| live.database != wanted;
         self.parts.live().any(elsewhere)
+    }
+
+    /// The access of what runs beside the server's pods. None while these work on another database than is wanted and the
+    /// wanted one is not migrated: what they use is left as it is.
+    pub fn access_once_migrated(&self, next: Next) -> Option<&Access> {
+        let held = self.is_elsewhere() && !matches!(next, Next::Done { .. });
+        self.parts.database.access.as_ref().filter(|_| !held)
     }
 
     /// The image that pods of the server are to have. A new image, and another database, are rolled out

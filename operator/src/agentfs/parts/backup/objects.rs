@@ -82,8 +82,7 @@ impl Objects<Prepared> {
         let Some(backup) = plan.parts.backup.wanted.enabled() else {
             return Self { volume: former(), cronjob: Desired::Delete };
         };
-        let held = plan.is_elsewhere() && !matches!(next, Next::Done { .. });
-        let access = plan.parts.database.access.as_ref().filter(|_| !held);
+        let access = plan.access_once_migrated(next);
         Self {
             volume: match &backup.volume {
                 BackupVolume::Own(volume) => Desired::Apply(claim(volume)),

@@ -114,8 +114,7 @@ impl Objects<Prepared> {
             }
         };
         let replicas = plan.unless_suspended(pooler.spec.replicas);
-        let held = plan.is_elsewhere() && !matches!(next, Next::Done { .. });
-        let access = plan.parts.database.access.as_ref().filter(|_| !held);
+        let access = plan.access_once_migrated(next);
         Self {
             config: Desired::apply_or_keep(access.map(|access| secret(plan, pooler, access))),
             service: Desired::Apply(service(plan)),
