@@ -41,3 +41,10 @@ pub fn entry(secret: &Secret, key: &str) -> Result<String, Unusable> {
 pub fn data(key: &str, value: &str) -> (String, ByteString) {
     (key.to_owned(), ByteString(value.as_bytes().to_vec()))
 }
+
+/// A Secret with these entries, for tests.
+#[cfg(test)]
+pub(crate) fn secret_of(entries: &[(&str, &str)]) -> Secret {
+    let entries = entries.iter().map(|(key, value)| data(key, value));
+    Secret { data: Some(entries.collect()), ..Secret::default() }
+}

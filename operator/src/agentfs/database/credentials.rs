@@ -123,16 +123,8 @@ fn percent_encoded(text: &str) -> impl std::fmt::Display + '_ {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use k8s_openapi::ByteString;
-
     use super::*;
-
-    fn secret(entries: &[(&str, &str)]) -> Secret {
-        let data = entries.iter().map(|(k, v)| ((*k).into(), ByteString((*v).into())));
-        Secret { data: Some(data.collect::<BTreeMap<_, _>>()), ..Secret::default() }
-    }
+    use crate::kit::secrets::secret_of as secret;
 
     #[test]
     fn a_password_with_odd_characters_survives_in_the_url() {

@@ -72,14 +72,8 @@ pub fn build(plan: &Plan, admin_key: &AdminKey) -> Secret {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::ByteString;
-
     use super::*;
-
-    fn secret(entries: &[(&str, &str)]) -> Secret {
-        let data = entries.iter().map(|(k, v)| ((*k).into(), ByteString((*v).into())));
-        Secret { data: Some(data.collect::<BTreeMap<_, _>>()), ..Secret::default() }
-    }
+    use crate::kit::secrets::secret_of as secret;
 
     #[test]
     fn a_generated_key_has_the_form_that_is_read_back() {
