@@ -1,5 +1,7 @@
 //! Daily quotas of tenants.
 
+use agentfs_contract::setting;
+
 /// A daily quota of a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quota {
@@ -24,9 +26,9 @@ impl Quota {
     /// The setting of the quota.
     pub fn setting(self) -> &'static str {
         match self {
-            Self::Writes => "WRITE_QUOTA_PER_DAY",
-            Self::Searches => "SEARCH_QUOTA_PER_DAY",
-            Self::EmbedTokens => "EMBED_TOKENS_QUOTA_PER_DAY",
+            Self::Writes => setting::WRITE_QUOTA_PER_DAY,
+            Self::Searches => setting::SEARCH_QUOTA_PER_DAY,
+            Self::EmbedTokens => setting::EMBED_TOKENS_QUOTA_PER_DAY,
         }
     }
 }
