@@ -1,6 +1,6 @@
 //! Glob patterns over paths.
 
-use regex::Regex;
+mod matcher;
 
 /// Longest pattern in characters.
 pub const MAX_CHARS: usize = 512;
@@ -9,7 +9,7 @@ pub const MAX_CHARS: usize = 512;
 /// takes the next character as it is. Between slashes `**` also stands for no segment at all.
 #[derive(Debug, Clone)]
 pub struct Glob {
-    regex: Regex,
+    pieces: Vec<Piece>,
     literal: String,
 }
 
@@ -37,13 +37,10 @@ pub enum InvalidGlob {
     /// A backslash with nothing behind it.
     #[error("pattern ends in a backslash; one that is meant as such is written '\\\\'")]
     OpenEscape,
-    /// Larger than the matcher takes.
-    #[error("pattern is too large to be matched; use fewer classes")]
-    TooLarge,
 }
 
 /// One piece of a pattern.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Piece {
     Literal(char),
     /// `?`
@@ -52,6 +49,8 @@ enum Piece {
     Star,
     /// `**`
     Stars,
+    /// `**/` behind a slash: any number of whole segments, each with its slash.
+    Segments,
     /// `[…]`: ranges, and whether it is what they do not hold.
     Class {
         ranges: Vec<(char, char)>,
@@ -73,13 +72,12 @@ impl Glob {
             return Err(InvalidGlob::Nul);
         }
         let pieces = pieces(text)?;
-        let regex = Regex::new(&regex(&pieces)).map_err(|_| InvalidGlob::TooLarge)?;
-        Ok(Self { regex, literal: literal(&pieces) })
+        Ok(Self { literal: literal(&pieces), pieces })
     }
 
     /// Whether the whole of `path` fits.
     pub fn matches(&self, path: &str) -> bool {
-        self.regex.is_match(path)
+        path.starts_with(&self.literal) && matcher::matches(&self.pieces, path)
     }
 
     /// The literal prefix of every path that matches.
@@ -106,7 +104,7 @@ fn pieces(text: &str) -> Result<Vec<Piece>, InvalidGlob> {
     }
     pieces.dedup_by(|next, piece| *piece == Piece::Literal('/') && next == piece);
     pieces.pop_if(|last| *last == Piece::Literal('/'));
-    Ok(pieces)
+    Ok(join_segments(pieces))
 }
 
 type Chars<'a> = std::iter::Peekable<std::str::Chars<'a>>;
@@ -145,47 +143,25 @@ fn member(chars: &mut Chars<'_>) -> Result<char, InvalidGlob> {
     }
 }
 
-/// The pattern as a regular expression, which matches in time linear in the path, whatever the pattern.
-fn regex(pieces: &[Piece]) -> String {
+/// Makes one piece of `**/` behind a slash, and of several of them in a row.
+fn join_segments(pieces: Vec<Piece>) -> Vec<Piece> {
     let slash = Piece::Literal('/');
-    let mut regex = String::from(r"(?s)\A");
-    let mut rest = pieces;
-    loop {
-        rest = match rest {
-            [a, Piece::Stars, b, rest @ ..] if *a == slash && *b == slash => {
-                regex.push_str("/(?:.*/)?");
-                // Any number of segments, twice over, is any number of segments.
-                let mut rest = rest;
-                while let [Piece::Stars, b, after @ ..] = rest
-                    && *b == slash
-                {
-                    rest = after;
-                }
-                rest
-            }
-            [piece, rest @ ..] => {
-                regex.push_str(&of_piece(piece));
-                rest
-            }
-            [] => return regex + r"\z",
-        };
-    }
-}
-
-fn of_piece(piece: &Piece) -> String {
-    let code = |c: char| format!(r"\x{{{:x}}}", u32::from(c));
-    match piece {
-        Piece::Literal(char) => code(*char),
-        Piece::Any => "[^/]".to_owned(),
-        Piece::Star => "[^/]*".to_owned(),
-        Piece::Stars => ".*".to_owned(),
-        Piece::Class { ranges, negated } => {
-            let members: Vec<String> =
-                ranges.iter().map(|(from, to)| format!("{}-{}", code(*from), code(*to))).collect();
-            let not = if *negated { "^" } else { "" };
-            format!("[[{not}{}]&&[^/]]", members.concat())
+    let mut joined: Vec<Piece> = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        let before = joined.len().checked_sub(2).map(|at| &joined[at]);
+        let ends_segments = piece == slash
+            && joined.last() == Some(&Piece::Stars)
+            && before.is_some_and(|before| *before == slash || *before == Piece::Segments);
+        if !ends_segments {
+            joined.push(piece);
+            continue;
+        }
+        joined.pop();
+        if joined.last() != Some(&Piece::Segments) {
+            joined.push(Piece::Segments);
         }
     }
+    joined
 }
 
 fn literal(pieces: &[Piece]) -> String {

@@ -1,5 +1,7 @@
 //! Scans an agent's paths in byte order, in steps of bounded work.
 
+use std::time::{Duration, Instant};
+
 use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
@@ -13,6 +15,12 @@ use crate::store::time::to_sql;
 
 /// Most heads that one statement looks at.
 pub const STEP: usize = 1000;
+
+/// The longest that a scan takes before it answers what it has, with a cursor.
+const TIME: Duration = Duration::from_secs(2);
+
+/// The longest that paths are compared before other requests get their turn on the thread.
+const TURN: Duration = Duration::from_millis(1);
 
 /// Includes heads that show nothing: a statement's work is bounded, not its result.
 const HEADS: &str = concat!(
@@ -84,7 +92,7 @@ impl Range<'_> {
             .map_err(Into::into)
     }
 
-    /// At most `limit` paths after `after` that show a version and satisfy `fits`.
+    /// At most `limit` paths after `after` that show a version and satisfy `fits`; fewer, with the rest, where it takes long.
     pub async fn find(
         &self,
         pool: &Pool,
@@ -104,21 +112,35 @@ impl Range<'_> {
         limit: usize,
         fits: impl Fn(&str) -> bool,
     ) -> Result<ScanPage, StoreError> {
+        let ends = Instant::now() + TIME;
         let mut found = ScanPage { shown: Vec::new(), rest: after.map(str::to_owned) };
         for _ in 0..self.max_steps() {
             let heads = self.step(connection, found.rest.as_deref(), STEP).await?;
             let is_last = heads.len() < STEP;
-            found.rest = heads.last().map(|head| head.path.clone()).or(found.rest);
-            let shown = heads.into_iter().filter_map(|head| Some((head.path, head.version_id?)));
-            found.shown.extend(shown.filter(|(path, _)| fits(path)));
-            // One path more than fits tells whether there is more.
-            if found.shown.len() > limit {
-                found.shown.truncate(limit);
-                found.rest = found.shown.last().map(|(path, _)| path.clone());
-                return Ok(found);
+            let mut turn = Instant::now();
+            for head in heads {
+                if let Some(version) = head.version_id.filter(|_| fits(&head.path)) {
+                    // One path more than asked for tells whether there is more.
+                    if found.shown.len() == limit {
+                        found.rest = found.shown.last().map(|(path, _)| path.clone());
+                        return Ok(found);
+                    }
+                    found.shown.push((head.path.clone(), version));
+                }
+                found.rest = Some(head.path);
+                if turn.elapsed() >= TURN {
+                    if Instant::now() >= ends {
+                        return Ok(found);
+                    }
+                    tokio::task::yield_now().await;
+                    turn = Instant::now();
+                }
             }
             if is_last {
                 return Ok(ScanPage { rest: None, ..found });
+            }
+            if Instant::now() >= ends {
+                break;
             }
         }
         Ok(found)
