@@ -6,7 +6,6 @@ mod manifests;
 mod moves;
 mod operations;
 mod parts;
-mod pooled;
 mod refusals;
 mod thin_line;
 mod troubles;

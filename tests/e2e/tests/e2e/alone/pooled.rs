@@ -90,7 +90,7 @@ fn many_vectors() -> String {
     let of_each =
         |what: &str| format!("(SELECT array_agg({what}) FROM generate_series(1, 11000) n)");
     let numbers = "(SELECT '[' || string_agg((hashint4(8 * n + k) % 1000)::text, ',') || ']' FROM generate_series(1, 8) k)";
-    include_str!("../../../load/src/bench_search/fill.sql")
+    include_str!("../../../../load/src/bench_search/fill.sql")
         .replace("$1::text[]", &of_each("'/many/' || n"))
         .replace("$2::text[]", &of_each("'{}'::text"))
         .replace("$3::text[]", &of_each(numbers))
