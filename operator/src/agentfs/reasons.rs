@@ -4,7 +4,7 @@
 
 use agentfs_contract::health::NotReadyReason;
 
-pub use crate::kit::reasons::{AWAITING_RECONCILE, INVALID_SPEC, READY};
+pub use crate::kit::reasons::{AWAITING_RECONCILE, AWAITING_SPEC, INVALID_SPEC, READY};
 use crate::kit::reasons::{Reason, reasons};
 
 reasons! {

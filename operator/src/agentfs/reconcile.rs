@@ -109,10 +109,11 @@ async fn attempt(cached: &AgentFS, context: &Context) -> Result<(Action, Reconci
     let observed = observe::observe(&context.client, &*context.readiness, &known, &agentfs, &owner);
     let observed = Box::pin(observed).await.map_err(Error::Observe)?;
     let now = observed.now;
-    let plan = match validate(&agentfs, owner, &observed, &context.images) {
+    let plan = match validate(&agentfs, owner.clone(), &observed, &context.images) {
         Ok(plan) => plan,
         Err(invalid) => {
-            tell(&agentfs, context, &report_invalid(&invalid), now).await?;
+            let report = report_invalid(&invalid, &owner, &observed);
+            tell(&agentfs, context, &report, now).await?;
             return Ok((Action::requeue(AFTER_REFUSAL), Reconciled::NeedsAttention));
         }
     };

@@ -3,20 +3,30 @@
 //! [`report`] and [`render`] are pure. What they say of the children they say of applied ones only.
 
 use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::apply::Outcome;
+use super::names::Names;
 use super::observe::Observed;
-use super::parts::api::condition::counts;
-use super::parts::{CONDITIONS, Statuses, Weight};
+use super::parts::api::condition::{API_READY, counts};
+use super::parts::{CONDITIONS, PartCondition, Statuses, Weight};
 use super::plan::Plan;
 use super::reasons;
 use super::status_inputs::StatusInputs;
 use crate::crd::agentfs::AgentFSStatus;
 use crate::kit::blockers::Blocker;
-use crate::kit::conditions::{Failure, PROGRESSING, READY, State, condition};
+use crate::kit::conditions::{
+    AVAILABLE, Failure, PROGRESSING, READY, RECONCILING, STALLED, State, condition,
+};
+use crate::kit::ownership::Owner;
 use crate::kit::reconcile::Reconciled;
+use crate::kit::rollout::ready_replicas;
 use crate::kit::validation::Invalid;
+
+/// The conditions of the whole, in the order in which they are shown. The last two are there while they
+/// are true.
+const OF_THE_WHOLE: [&str; 5] = [READY, AVAILABLE, PROGRESSING, RECONCILING, STALLED];
 
 /// What was found of an AgentFS.
 #[derive(Clone, Debug)]
@@ -93,22 +103,43 @@ pub fn report(plan: &Plan, outcome: &Outcome, observed: &Observed) -> StatusRepo
         State::Progressing { reason, message } => State::True { reason, message },
         state => state,
     };
-    let mut states = vec![(READY, inputs.ready(&counting)), (PROGRESSING, progressing)];
+    let abnormal = progressing.abnormal();
+    let api = parts.iter().find(|(kind, _)| *kind == API_READY).map(|(_, state)| state);
+    let available = available(children.api.deployment.as_ref(), &counts.url, api);
+    let mut states =
+        vec![(READY, inputs.ready(&counting)), (AVAILABLE, available), (PROGRESSING, progressing)];
+    states.extend(abnormal);
     states.extend(parts);
     StatusReport { states, parts: Some(inputs.statuses()) }
 }
 
-/// What is to be said when there is no plan.
-pub fn report_invalid(invalid: &Invalid) -> StatusReport {
-    let failure = Failure::new(
+/// Whether requests are served at `url`: one API pod does for that. Where none is ready, `api` says why.
+fn available(deployment: Option<&Deployment>, url: &str, api: Option<&State>) -> State {
+    match api {
+        Some(state) if ready_replicas(deployment) == 0 => state.clone(),
+        _ => State::true_because(reasons::SERVING, format!("The API answers at {url}.")),
+    }
+}
+
+/// What is to be said when there is no plan. What runs goes on.
+pub fn report_invalid(invalid: &Invalid, owner: &Owner, observed: &Observed) -> StatusReport {
+    let failed = State::Failed(Failure::new(
         reasons::INVALID_SPEC,
         invalid.to_string(),
         "Correct the field; nothing is changed until then.",
-    );
-    StatusReport { states: vec![(READY, State::Failed(failure))], parts: None }
+    ));
+    let url = Names::new(&owner.name).api_url(&owner.namespace);
+    let deployment = observed.parts.api.deployment.as_ref();
+    let mut states = vec![
+        (READY, failed.clone()),
+        (AVAILABLE, available(deployment, &url, Some(&failed))),
+        (PROGRESSING, failed.clone()),
+    ];
+    states.extend(failed.abnormal());
+    StatusReport { states, parts: None }
 }
 
-/// The status that says what was found. Conditions that were not looked at stay as they are.
+/// The status that says what was found. Conditions of parts that were not looked at stay as they are.
 pub fn render(
     report: &StatusReport,
     before: Option<&AgentFSStatus>,
@@ -116,26 +147,22 @@ pub fn render(
     now: Timestamp,
 ) -> AgentFSStatus {
     let former = before.map(|s| s.conditions.as_slice()).unwrap_or_default();
-    let not_yet = State::unknown(
-        reasons::AWAITING_RECONCILE,
-        "The operator has not reconciled this resource yet.",
-    );
-    let of_parts = CONDITIONS.iter().map(|part| (part.kind, part.optional));
-    let kinds = [(READY, false), (PROGRESSING, false)].into_iter().chain(of_parts);
-    let conditions = kinds.filter_map(|(kind, optional)| {
-        let found = report.states.iter().find(|(of, _)| *of == kind).map(|(_, f)| f);
-        let kept = || former.iter().find(|c| c.type_ == kind).cloned();
-        match found {
-            Some(state) => Some(condition(kind, state, former, generation, now)),
-            // What there is not has no condition.
-            None if report.is_complete() => None,
-            None if optional => kept(),
-            None => {
-                let unknown = || condition(kind, &not_yet, former, generation, now);
-                Some(kept().unwrap_or_else(unknown))
-            }
-        }
-    });
+    let found = |kind: &'static str| {
+        let (_, state) = report.states.iter().find(|(of, _)| *of == kind)?;
+        Some(condition(kind, state, former, generation, now))
+    };
+    // What nothing is known of has no condition.
+    let unseen = |part: &PartCondition| {
+        let kept = former.iter().find(|c| c.type_ == part.kind).cloned();
+        let waits = State::unknown(
+            reasons::AWAITING_SPEC,
+            "It is looked at once the spec is correct; Ready says what is wrong with it.",
+        );
+        let waits = || condition(part.kind, &waits, former, generation, now);
+        kept.or_else(|| (!part.optional).then(waits)).filter(|_| !report.is_complete())
+    };
+    let of_parts = CONDITIONS.iter().map(|part| found(part.kind).or_else(|| unseen(part)));
+    let conditions = OF_THE_WHOLE.into_iter().map(found).chain(of_parts).flatten();
     let conditions = conditions.collect::<Vec<Condition>>();
     let parts = match &report.parts {
         Some(parts) => parts.clone().after(before),

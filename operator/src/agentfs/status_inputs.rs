@@ -66,38 +66,40 @@ impl StatusInputs<'_> {
         }
     }
 
-    /// Whether something is on its route. A rollout that is stuck while the old pods go on serving is
-    /// told here, and leaves Ready as it is.
+    /// Whether something is on its route: the first of `others` that is not at rest says what, since each
+    /// needs those before it. One that fails while an earlier one is on its way may fail for that alone.
+    /// A rollout that is stuck while the old pods go on serving is told here, and leaves Ready as it is.
     pub fn progressing(&self, others: &[&State]) -> State {
-        if let Some(wrong) = others.iter().find(|state| state.is_failed()) {
-            return (*wrong).clone();
-        }
-        let waiting = others.iter().find_map(|state| match state {
-            State::Progressing { reason, message } | State::Unknown { reason, message } => {
-                Some((*reason, message))
+        match others.iter().find(|state| !state.is_at_rest()) {
+            Some(State::Progressing { reason, message } | State::Unknown { reason, message }) => {
+                State::true_because(*reason, format!("{}.", without_full_stop(message)))
             }
-            _ => None,
-        });
-        if let Some((reason, message)) = waiting {
-            return State::true_because(reason, format!("{}.", without_full_stop(message)));
+            Some(wrong) => (*wrong).clone(),
+            None => self.rollouts().unwrap_or_else(|| {
+                State::false_because(reasons::UP_TO_DATE, "Everything is as the spec asks.")
+            }),
         }
-        if let Some(state) = self.rollouts() {
-            return state;
-        }
-        State::false_because(reasons::UP_TO_DATE, "Everything is as the spec asks.")
     }
 
-    /// Whether everything is well: the first of `others` that is not says why not.
+    /// Whether everything is as the spec asks: the first of `others` that is not says why not. What is
+    /// stopped because the spec says so is.
     pub fn ready(&self, others: &[&State]) -> State {
-        let wrong = others.iter().find(|f| f.is_failed());
-        if wrong.is_none() && self.plan.suspended {
-            return State::false_because(
+        let wrong = others.iter().find(|state| state.is_failed());
+        if let Some(state) = wrong.or_else(|| others.iter().find(|state| !state.is_at_rest())) {
+            return (*state).clone();
+        }
+        if self.plan.suspended {
+            return State::true_because(
                 reasons::SUSPENDED,
                 "spec.suspend is true: nothing runs, and all data is kept. Set it to false to go on.",
             );
         }
-        match wrong.or_else(|| others.iter().find(|f| !f.is_true())) {
-            Some(state) => (*state).clone(),
+        let stopped = others.iter().find_map(|state| match state {
+            State::False { reason, message } => Some((*reason, message.as_str())),
+            _ => None,
+        });
+        match stopped {
+            Some((reason, message)) => State::true_because(reason, message),
             None => State::true_because(
                 reasons::READY,
                 format!("The API answers at {}.", self.counts.url),

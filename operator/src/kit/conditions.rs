@@ -8,8 +8,15 @@ use super::sentences::without_full_stop;
 
 /// Everything works as the spec asks.
 pub const READY: &str = "Ready";
+/// It serves requests, whatever else is to be done.
+pub const AVAILABLE: &str = "Available";
 /// Something is being made or changed.
 pub const PROGRESSING: &str = "Progressing";
+/// Something is on its way: kstatus' word, which is there while it is true.
+pub const RECONCILING: &str = "Reconciling";
+/// Somebody has to do something before it goes on: kstatus' word, which is there while it is true.
+pub const STALLED: &str = "Stalled";
+
 /// Why something does not run, in words for a condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -92,6 +99,19 @@ impl State {
     /// Whether somebody has to do something.
     pub fn is_failed(&self) -> bool {
         matches!(self, Self::Failed(_))
+    }
+
+    /// The condition of kstatus that goes with this state of [`PROGRESSING`]: [`RECONCILING`] or
+    /// [`STALLED`], never both, and none at rest.
+    pub fn abnormal(&self) -> Option<(&'static str, Self)> {
+        match self {
+            Self::True { .. } => Some((RECONCILING, self.clone())),
+            Self::Failed(Failure { reason, what, remedy }) => {
+                let message = format!("{}. {remedy}", without_full_stop(what));
+                Some((STALLED, Self::true_because(*reason, message)))
+            }
+            Self::Progressing { .. } | Self::False { .. } | Self::Unknown { .. } => None,
+        }
     }
 
     /// Whether nobody has to do anything and nothing is on its way.

@@ -41,6 +41,8 @@ reasons! {
     INVALID_SPEC = "InvalidSpec",
     /// The operator has not reconciled the resource.
     AWAITING_RECONCILE = "AwaitingReconcile",
+    /// A part is looked at once the spec is correct.
+    AWAITING_SPEC = "AwaitingSpec",
     /// Everything works as the spec asks.
     READY = "Ready",
     /// An object of the name is being deleted.

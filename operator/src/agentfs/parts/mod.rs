@@ -310,7 +310,8 @@ pub const CONDITIONS: [PartCondition; 8] = [
 impl StatusInputs<'_> {
     /// The first of the rollouts that are under way, or what keeps the autoscaler from its work.
     pub fn rollouts(&self) -> Option<State> {
-        self.api_rollout()
+        self.embedded_rollout()
+            .or_else(|| self.api_rollout())
             .or_else(|| self.pooler_rollout())
             .or_else(|| self.workers_rollout())
             .or_else(|| self.autoscaling())

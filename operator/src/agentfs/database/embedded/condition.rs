@@ -7,9 +7,17 @@ use crate::agentfs::reasons;
 use crate::agentfs::status_inputs::StatusInputs;
 use crate::kit::conditions::State;
 use crate::kit::pods;
+use crate::kit::rollout::is_updated;
 use crate::kit::volumes::volume_failure;
 
 impl StatusInputs<'_> {
+    /// The replacement of PostgreSQL's pod, while there is one.
+    pub fn embedded_rollout(&self) -> Option<State> {
+        let set = self.children.database.postgres.as_ref().filter(|set| !is_updated(set))?;
+        let sentence = format!("The pod of the StatefulSet {} is being replaced.", set.name_any());
+        Some(State::true_because(reasons::ROLLING_OUT, sentence))
+    }
+
     /// The embedded database.
     pub fn embedded(&self) -> State {
         let database = &self.children.database;

@@ -14,7 +14,7 @@ use crate::kit::conditions::{Failure, State};
 use crate::kit::desired::Applied;
 use crate::kit::pods;
 use crate::kit::readiness::Unready;
-use crate::kit::rollout::replica_failure;
+use crate::kit::rollout::{ready_replicas, replica_failure};
 use crate::kit::sentences::without_full_stop;
 
 /// The API pods answer.
@@ -116,7 +116,7 @@ impl StatusInputs<'_> {
 pub fn counts(plan: &Plan, children: &Children<Applied>) -> ApiStatus {
     let deployment = children.api.deployment.as_ref();
     let status = deployment.and_then(|api| api.status.as_ref());
-    let ready = status.and_then(|s| s.ready_replicas).unwrap_or(0);
+    let ready = ready_replicas(deployment);
     let desired = match plan.parts.api.replicas {
         Replicas::Fixed(replicas) => replicas,
         Replicas::Autoscaled(_) | Replicas::OthersAutoscaler(_) => {

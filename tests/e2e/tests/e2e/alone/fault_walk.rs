@@ -30,7 +30,6 @@ const MOST: usize = 100;
 struct Step {
     what: &'static str,
     change: Value,
-    ready: bool,
     /// At least this many writes are due, or the walk walked nothing.
     writes: usize,
     /// What is there afterwards, and what is not.
@@ -48,7 +47,6 @@ fn steps() -> [Step; 5] {
         Step {
             what: "made",
             change: json!({}),
-            ready: true,
             writes: 15,
             there: &[("statefulset", "memory-postgres"), ("deployment", "memory-api"), BACKUPS],
             gone: &[],
@@ -58,7 +56,6 @@ fn steps() -> [Step; 5] {
             change: json!({"pooler": {"enabled": false}, "backup": {"enabled": false},
                 "api": {"autoscaling": {"minReplicas": 1, "maxReplicas": 1},
                         "resources": {"requests": {"cpu": "50m"}}}}),
-            ready: true,
             writes: 7,
             there: &[("horizontalpodautoscaler", "memory-api")],
             gone: &[BACKUPS, POOL, POOL_SERVICE, POOL_CONFIG],
@@ -66,7 +63,6 @@ fn steps() -> [Step; 5] {
         Step {
             what: "stopped",
             change: json!({"suspend": true}),
-            ready: false,
             writes: 3,
             there: &[("pvc", "data-memory-postgres-0")],
             gone: &[("horizontalpodautoscaler", "memory-api"), ("pod", "memory-postgres-0")],
@@ -74,7 +70,6 @@ fn steps() -> [Step; 5] {
         Step {
             what: "resumed, with a pool",
             change: json!({"suspend": false, "pooler": {"enabled": true}}),
-            ready: true,
             writes: 7,
             there: &[POOL, POOL_SERVICE, POOL_CONFIG],
             gone: &[],
@@ -82,7 +77,6 @@ fn steps() -> [Step; 5] {
         Step {
             what: "to be deleted with its data",
             change: json!({"deletionPolicy": "Delete"}),
-            ready: true,
             writes: 3,
             there: &[],
             gone: &[],
@@ -144,7 +138,7 @@ async fn chain(
         let mut operator = gate.operator("walk", namespace.name(), cut).await?;
         let is_done = tokio::select! {
             ended = operator.ended() => ended.map(|()| false)?,
-            done = is_done(namespace, step.ready) => done?,
+            done = is_done(namespace) => done?,
         };
         if is_done && is_quiet(&mut operator).await? {
             return Ok((killed, writes + operator.writes()));
@@ -171,12 +165,11 @@ async fn is_quiet(operator: &mut Operator) -> Result<bool, Failure> {
 }
 
 /// Returns once the AgentFS says that its present spec is carried out.
-async fn is_done(namespace: &Namespace, ready: bool) -> Result<bool, Failure> {
-    let wanted = if ready { "True" } else { "False" };
+async fn is_done(namespace: &Namespace) -> Result<bool, Failure> {
     loop {
         let object = namespace.object("agentfs", "memory").await?;
         if is_current(&object)
-            && condition(&object, "Ready") == Some(wanted)
+            && condition(&object, "Ready") == Some("True")
             && condition(&object, "Progressing") == Some("False")
         {
             return Ok(true);
