@@ -293,6 +293,41 @@ async fn a_refusal_of_the_api_server_is_told() {
 }
 
 #[tokio::test]
+async fn pods_that_are_refused_are_told_with_their_part_and_its_field() {
+    let world = World::new("minimal");
+    let limits = json!({"limits": {"cpu": 1, "memory": "256Mi"}});
+    world.server.change(RESOURCE, &json!({"spec": {"api": {"resources": limits}}}));
+    world.reconcile().await.unwrap();
+    world.database_is_ready();
+    world.reconcile().await.unwrap();
+    let job = world.job();
+    let resources = |job: &str| {
+        let job = world.server.get(job).unwrap();
+        job["spec"]["template"]["spec"]["containers"][0]["resources"].clone()
+    };
+    assert_eq!(resources(&job), json!({"limits": {"cpu": "1", "memory": "256Mi"}}));
+
+    let said = "pods \"x-1\" is forbidden: failed quota: q: must specify requests.cpu for: migrate";
+    let event = json!({"metadata": {"name": "e"}, "reason": "FailedCreate", "message": said,
+        "involvedObject": {"name": job.rsplit('/').next().unwrap()}});
+    world.server.put("v1/events/e", event);
+    world.reconcile().await.unwrap();
+    let (status, reason, message) = world.said("SchemaReady");
+    assert_eq!((status.as_str(), reason.as_str()), ("False", "PodsRefused"));
+    assert!(
+        message.starts_with("Kubernetes refuses the pods of the migration: failed quota: q: must")
+            && message.contains("in spec.migration.resources or spec.api.resources"),
+        "{message}"
+    );
+
+    let own = json!({"requests": {"cpu": "10m"}, "limits": {"cpu": 1}});
+    world.server.change(RESOURCE, &json!({"spec": {"migration": {"resources": own}}}));
+    world.reconcile().await.unwrap();
+    let own = json!({"requests": {"cpu": "10m"}, "limits": {"cpu": "1"}});
+    assert_eq!(resources(&world.job()), own, "the Job of before is gone");
+}
+
+#[tokio::test]
 async fn secrets_that_are_refused_hold_up_what_needs_them() {
     let world = World::new("minimal");
     world.server.refuse("v1/secrets/memory-credentials", 403, "exceeded quota: secrets=0");

@@ -92,6 +92,39 @@ fn amounts() {
 }
 
 #[test]
+fn amounts_that_nobody_means() {
+    let parts = |resources: Value| {
+        let embedded = json!({"embedded": {"resources": resources}});
+        let part = || json!({"resources": resources});
+        [
+            with("database", embedded),
+            with("api", part()),
+            with("migration", part()),
+            with("worker", part()),
+            with("pooler", part()),
+            with("backup", part()),
+        ]
+    };
+    for little in [json!("512m"), json!("512"), json!(512), json!("15Mi"), json!("512k")] {
+        for amounts in ["requests", "limits"] {
+            for part in parts(json!({amounts: {"memory": little}})) {
+                refused(&part, None, "memory must be at least 16Mi");
+            }
+        }
+    }
+    let resources = |request: Value, limit: Value| {
+        json!({"requests": {"cpu": request, "memory": "1Gi"},
+               "limits": {"cpu": limit, "memory": "1024Mi"}})
+    };
+    for part in parts(resources(json!(2), json!("1500m"))) {
+        refused(&part, None, "requests must not be greater than limits");
+    }
+    for part in parts(resources(json!("1500m"), json!(1.5))) {
+        taken(&part);
+    }
+}
+
+#[test]
 fn pod_settings() {
     let api = |field: &str, value: Value| with("api", json!({field: value}));
     taken(&api("podLabels", json!({"team": "memory", "app": "x"})));

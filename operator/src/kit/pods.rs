@@ -15,6 +15,15 @@ use super::labels::{COMPONENT, Component};
 use super::reasons;
 use super::sentences::{one_line, without_full_stop};
 
+/// Whose pods are spoken of, and where the spec says how large they are.
+#[derive(Clone, Copy, Debug)]
+pub struct PodsOf {
+    /// The part, with its article.
+    pub part: &'static str,
+    /// The field with their CPU and memory.
+    pub resources: &'static str,
+}
+
 /// How long a pod may start before it is asked why it is not ready.
 const MAY_START: SignedDuration = SignedDuration::from_secs(10);
 
@@ -55,17 +64,21 @@ pub fn failure(pods: &[&Pod]) -> Option<Failure> {
 }
 
 /// What Kubernetes says when it refuses to create a pod, without the pod's random name.
-pub fn refusal(said: &str) -> Failure {
+pub fn refusal(said: &str, of: PodsOf) -> Failure {
+    let PodsOf { part, resources } = of;
     let why = said.split_once(" is forbidden: ").map_or(said, |(_, why)| why);
     let over_quota = why.contains("exceeded quota");
     let reason = if over_quota { reasons::QUOTA_EXCEEDED } else { reasons::PODS_REFUSED };
     let remedy = if over_quota {
-        "Raise the ResourceQuota of the namespace, or ask for less in the spec's resources."
+        format!("Raise the ResourceQuota of the namespace, or ask for less in {resources}.")
     } else {
-        "Change what refuses them (a quota, a LimitRange, an admission policy); the operator goes on \
-         by itself."
+        format!(
+            "Set what the sentence asks for in {resources}, or change what refuses them (a quota, a \
+             LimitRange, an admission policy); the operator goes on by itself."
+        )
     };
-    Failure::new(reason, format!("Kubernetes refuses the pods: {}", without_full_stop(why)), remedy)
+    let what = format!("Kubernetes refuses the pods of {part}: {}", without_full_stop(why));
+    Failure::new(reason, what, remedy)
 }
 
 /// The sentence that a container which failed left behind: the last line of its termination
@@ -225,15 +238,23 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_pod_is_told_without_its_random_name() {
+    fn a_refused_pod_is_told_without_its_random_name_and_with_its_part_and_field() {
+        const OF: PodsOf = PodsOf { part: "the API", resources: "spec.api.resources" };
         let said = |name: &str| {
-            refusal(&format!(
-                "pods \"{name}\" is forbidden: exceeded quota: small, requested: pods=1"
-            ))
+            let quota = "exceeded quota: small, requested: pods=1";
+            refusal(&format!("pods \"{name}\" is forbidden: {quota}"), OF)
         };
         assert_eq!(said("memory-api-1-abcde"), said("memory-api-1-fghij"));
         assert_eq!(said("x").reason, reasons::QUOTA_EXCEEDED);
-        assert!(said("x").what.ends_with("exceeded quota: small, requested: pods=1"));
+        assert_eq!(
+            said("x").what,
+            "Kubernetes refuses the pods of the API: exceeded quota: small, requested: pods=1"
+        );
+        let limits = refusal("must specify limits.cpu for: migrate", OF);
+        assert_eq!(limits.reason, reasons::PODS_REFUSED);
+        for failure in [said("x"), limits] {
+            assert!(failure.remedy.contains("spec.api.resources"), "{}", failure.remedy);
+        }
     }
 
     #[test]

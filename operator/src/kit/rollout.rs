@@ -3,7 +3,7 @@
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 
 use super::conditions::Failure;
-use super::pods;
+use super::pods::{self, PodsOf};
 
 /// Whether all pods that are wanted are of the newest kind, and no others are there.
 pub fn is_rolled_out(deployment: &Deployment) -> bool {
@@ -28,8 +28,8 @@ pub fn ready_replicas(deployment: Option<&Deployment>) -> i32 {
 }
 
 /// Why Kubernetes makes no pods for a Deployment.
-pub fn replica_failure(deployment: &Deployment) -> Option<Failure> {
+pub fn replica_failure(deployment: &Deployment, of: PodsOf) -> Option<Failure> {
     let conditions = deployment.status.as_ref()?.conditions.as_ref()?;
     let failure = conditions.iter().find(|c| c.type_ == "ReplicaFailure" && c.status == "True")?;
-    Some(pods::refusal(failure.message.as_deref()?))
+    Some(pods::refusal(failure.message.as_deref()?, of))
 }

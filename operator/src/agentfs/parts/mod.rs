@@ -68,7 +68,7 @@ use crate::kit::labels::Component;
 use crate::kit::ownership::Owner;
 use crate::kit::pods;
 use crate::kit::reads::{Reader, read};
-use crate::kit::validation::{Invalid, amounts_are_valid};
+use crate::kit::validation::{Invalid, resources_are_valid};
 use crate::kit::volumes::is_unbound;
 use crate::kit::writer::{Error, Writer};
 
@@ -179,6 +179,9 @@ pub fn stuck(observed: &Observed) -> Vec<String> {
     if observed.pods_of(migration::objects::COMPONENT).is_empty() {
         names.extend(migration.waiting().map(ResourceExt::name_any));
     }
+    if observed.pods_of(backup::objects::COMPONENT).is_empty() {
+        names.extend(backup.cronjob.iter().flat_map(backup::condition::active).cloned());
+    }
     names
 }
 
@@ -194,7 +197,7 @@ impl Plans {
     /// Each part as the spec asks for it.
     pub fn of(inputs: &PlanInputs<'_>, blockers: &mut Vec<Blocker>) -> Result<Self, Invalid> {
         let spec = inputs.spec;
-        amounts_are_valid("spec.api.resources", spec.api.resources.as_ref())?;
+        resources_are_valid("spec.api.resources", spec.api.resources.as_ref())?;
         let database = Database::plan(inputs, blockers)?;
         let admin_key = admin_key::plan(inputs, blockers);
         let embeddings = embeddings(inputs, blockers);
@@ -203,7 +206,7 @@ impl Plans {
             admin_key,
             database,
             pooler: pooler::plan::plan(inputs, blockers)?,
-            migration: migration::plan::facts(inputs, database_ready),
+            migration: migration::plan::facts(inputs, database_ready)?,
             api: api::plan::plan(inputs, &embeddings, blockers)?,
             workers: worker::plan::plan(inputs, &embeddings)?,
             backup: backup::plan::plan(inputs)?,

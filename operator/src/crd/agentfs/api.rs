@@ -29,7 +29,8 @@ pub struct Api {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<Autoscaling>,
 
-    /// CPU and memory of each API pod. Left out: requests of 100m CPU and 128Mi, a limit of 512Mi
+    /// CPU and memory of each API pod, and of the migration's where spec.migration.resources is left
+    /// out. Left out: requests of 100m CPU and 128Mi, a limit of 512Mi
     /// memory and none on CPU.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,

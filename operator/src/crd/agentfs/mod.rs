@@ -6,6 +6,7 @@ mod database;
 mod embeddings;
 mod extra_env;
 mod limits;
+mod migration;
 mod pooler;
 mod status;
 mod worker;
@@ -19,6 +20,7 @@ pub use backup::Backup;
 pub use database::{Database, Embedded, External, SecretRef};
 pub use embeddings::{Embeddings, KeyRef, Local, OpenAi};
 pub use limits::{Quotas, RateLimits};
+pub use migration::Migration;
 pub use pooler::Pooler;
 pub use status::{AgentFSStatus, ApiStatus, BackupStatus, DatabaseStatus, WorkerStatus};
 pub use worker::Worker;
@@ -135,6 +137,10 @@ pub struct AgentFSSpec {
     /// The API that agents talk to: stateless pods behind the Service `<name>-api`, port 8787.
     #[serde(default)]
     pub api: Api,
+
+    /// The migrations of the schema, which run before a new image is rolled out.
+    #[serde(default)]
+    pub migration: Migration,
 
     /// Who turns texts into vectors, for search by meaning. Left out, search goes by words.
     #[serde(default)]

@@ -11,6 +11,11 @@ use super::Quantity;
 /// CPU and memory of a pod, in the words of a container's `resources`.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.requests) || !has(self.limits) || self.requests.all(name, !(name in self.limits) || !isQuantity(string(self.requests[name])) || !isQuantity(string(self.limits[name])) || !quantity(string(self.requests[name])).isGreaterThan(quantity(string(self.limits[name]))))").message(
+        "requests must not be greater than limits"
+    )
+)]
 pub struct Resources {
     /// What is reserved on the node, for example `{cpu: 250m, memory: 256Mi}`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -36,6 +41,9 @@ fn amounts(_: &mut SchemaGenerator) -> Schema {
         "x-kubernetes-validations": [{
             "rule": "self.all(name, isQuantity(string(self[name])) && !quantity(string(self[name])).isLessThan(quantity('0')))",
             "message": "every entry must be an amount; examples: cpu: 250m, memory: 512Mi",
+        }, {
+            "rule": "!('memory' in self) || !isQuantity(string(self['memory'])) || !quantity(string(self['memory'])).isLessThan(quantity('16Mi'))",
+            "message": "memory must be at least 16Mi; m stands for a thousandth of a byte, Mi for mebibytes",
         }],
         "additionalProperties": Quantity::amount_schema(),
     })

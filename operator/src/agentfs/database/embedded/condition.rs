@@ -2,7 +2,7 @@
 
 use kube::ResourceExt as _;
 
-use super::objects::COMPONENT;
+use super::objects::{COMPONENT, PODS};
 use crate::agentfs::reasons;
 use crate::agentfs::status_inputs::StatusInputs;
 use crate::kit::conditions::State;
@@ -47,7 +47,7 @@ impl StatusInputs<'_> {
             .or_else(|| pods::failure(&pods))
             .or_else(|| {
                 let said = said(&set?.name_any()).filter(|_| pods.is_empty())?;
-                Some(pods::refusal(said))
+                Some(pods::refusal(said, PODS))
             });
         match failure {
             Some(failure) => State::Failed(failure),

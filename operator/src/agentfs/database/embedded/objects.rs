@@ -20,6 +20,7 @@ use crate::kit::blockers::OwnershipFilter;
 use crate::kit::desired::{Applied, Desired, Prepared, Stage};
 use crate::kit::env::env;
 use crate::kit::labels::Component;
+use crate::kit::pods::PodsOf;
 use crate::kit::reads::{Reader, read};
 use crate::kit::secrets::data;
 use crate::kit::writer::{Error, Writer};
@@ -27,6 +28,9 @@ use crate::kit::{pod, volumes};
 
 /// The component of the embedded database.
 pub const COMPONENT: Component = Component::new("database");
+/// Its pods, in words for a condition.
+pub const PODS: PodsOf =
+    PodsOf { part: "the database", resources: "spec.database.embedded.resources" };
 /// The user of the PostgreSQL image.
 const USER: i64 = 999;
 /// Where the password is seen in the pod.

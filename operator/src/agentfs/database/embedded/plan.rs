@@ -12,7 +12,7 @@ use crate::crd::agentfs::Embedded;
 use crate::crd::fields::Resources;
 use crate::kit::blockers::{Blocker, kept_secret};
 use crate::kit::pod::PodPlan;
-use crate::kit::validation::{Invalid, amounts_are_valid};
+use crate::kit::validation::{Invalid, resources_are_valid};
 use crate::kit::volumes::VolumePlan;
 
 /// The embedded database to be.
@@ -56,7 +56,7 @@ pub fn plan(
     blockers: &mut Vec<Blocker>,
 ) -> Result<EmbeddedPlan, Invalid> {
     let seen = &inputs.observed.parts.database;
-    amounts_are_valid("spec.database.embedded.resources", embedded.resources.as_ref())?;
+    resources_are_valid("spec.database.embedded.resources", embedded.resources.as_ref())?;
     let size = "spec.database.embedded.storage.size";
     Ok(EmbeddedPlan {
         volume: VolumePlan::wanted(size, &embedded.storage, seen.volume.as_ref())?,

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use k8s_openapi::api::apps::v1::Deployment;
 
-use super::objects::COMPONENT;
+use super::objects::{COMPONENT, PODS};
 use super::plan::Replicas;
 use crate::agentfs::parts::Children;
 use crate::agentfs::plan::Plan;
@@ -72,7 +72,7 @@ impl StatusInputs<'_> {
         let said = unready.map(|unready| self.reported_by_pod("API", unready));
         pods::failure(&self.observed.pods_of(COMPONENT))
             .or(said)
-            .or_else(|| replica_failure(deployment))
+            .or_else(|| replica_failure(deployment, PODS))
     }
 
     /// What a pod says of itself; `who` it belongs to.

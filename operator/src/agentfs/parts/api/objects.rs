@@ -24,12 +24,15 @@ use crate::kit::blockers::{OwnershipFilter, Problem};
 use crate::kit::conditions::PROGRESSING;
 use crate::kit::desired::{Applied, Desired, Prepared, Stage};
 use crate::kit::labels::Component;
+use crate::kit::pods::PodsOf;
 use crate::kit::reads::{Reader, read};
 use crate::kit::writer::{Error, Writer};
 use crate::kit::{budgets, pod};
 
 /// The component of the API.
 pub const COMPONENT: Component = Component::new("api");
+/// Its pods, in words for a condition.
+pub const PODS: PodsOf = PodsOf { part: "the API", resources: "spec.api.resources" };
 
 /// The API's objects that are there.
 #[derive(Clone, Debug, Default)]

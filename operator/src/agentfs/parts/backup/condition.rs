@@ -5,7 +5,7 @@ use k8s_openapi::api::batch::v1::{CronJob, CronJobStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
-use super::objects::COMPONENT;
+use super::objects::{COMPONENT, PODS};
 use super::plan::BackupPlan;
 use crate::agentfs::reasons;
 use crate::agentfs::status_inputs::StatusInputs;
@@ -101,7 +101,9 @@ impl StatusInputs<'_> {
     fn backup_failure(&self, cronjob: &CronJob, last: Option<Timestamp>) -> Option<Failure> {
         let pods = self.observed.pods_of(COMPONENT);
         if is_active(cronjob) {
-            return pods::failure(&pods);
+            let said = || active(cronjob).find_map(|job| self.observed.warnings.get(job));
+            let refused = || Some(pods::refusal(said().filter(|_| pods.is_empty())?, PODS));
+            return pods::failure(&pods).or_else(refused);
         }
         let scheduled = moment(status(cronjob)?.last_schedule_time.as_ref())?;
         if last.is_some_and(|last| last >= scheduled) {
@@ -168,7 +170,13 @@ fn status(cronjob: &CronJob) -> Option<&CronJobStatus> {
 }
 
 fn is_active(cronjob: &CronJob) -> bool {
-    status(cronjob).and_then(|status| status.active.as_ref()).is_some_and(|jobs| !jobs.is_empty())
+    active(cronjob).next().is_some()
+}
+
+/// The names of the Jobs of a CronJob that have not ended.
+pub fn active(cronjob: &CronJob) -> impl Iterator<Item = &String> {
+    let jobs = status(cronjob).and_then(|status| status.active.as_ref());
+    jobs.into_iter().flatten().filter_map(|job| job.name.as_ref())
 }
 
 fn moment(time: Option<&Time>) -> Option<Timestamp> {

@@ -21,12 +21,15 @@ use crate::kit::blockers::OwnershipFilter;
 use crate::kit::desired::{Applied, Desired, Prepared, Stage};
 use crate::kit::env::{env, secret_env};
 use crate::kit::labels::Component;
+use crate::kit::pods::PodsOf;
 use crate::kit::reads::{Reader, read};
 use crate::kit::writer::{Error, Writer};
 use crate::kit::{jobs, pod, volumes};
 
 /// The component of the backups.
 pub const COMPONENT: Component = Component::new("backup");
+/// Its pods, in words for a condition.
+pub const PODS: PodsOf = PodsOf { part: "the backup", resources: "spec.backup.resources" };
 /// The container's name.
 const CONTAINER: &str = "backup";
 /// Where the backups are seen in the pod.

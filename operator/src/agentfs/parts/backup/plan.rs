@@ -4,7 +4,7 @@ use crate::agentfs::plan::Part;
 use crate::agentfs::validate::PlanInputs;
 use crate::crd::agentfs::Backup;
 use crate::kit::pod::PodPlan;
-use crate::kit::validation::{Invalid, amounts_are_valid};
+use crate::kit::validation::{Invalid, resources_are_valid};
 use crate::kit::volumes::VolumePlan;
 
 /// The backups to be, and what holds those that were made.
@@ -41,7 +41,7 @@ pub enum BackupVolume {
 pub fn plan(inputs: &PlanInputs<'_>) -> Result<Backups, Invalid> {
     let spec = &inputs.spec.backup;
     let live = inputs.observed.parts.backup.volume.as_ref();
-    amounts_are_valid("spec.backup.resources", spec.resources.as_ref())?;
+    resources_are_valid("spec.backup.resources", spec.resources.as_ref())?;
     let pods = PodPlan::of("spec.backup.affinity", &spec.pods)?;
     let kept = live.and_then(VolumePlan::of);
     if !spec.enabled {

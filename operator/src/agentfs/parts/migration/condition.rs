@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 
-use super::objects::COMPONENT;
+use super::objects::{COMPONENT, PODS};
 use super::plan::Next;
 use crate::agentfs::reasons;
 use crate::agentfs::status_inputs::StatusInputs;
@@ -74,7 +74,7 @@ impl StatusInputs<'_> {
         };
         let refused = || {
             let said = self.observed.warnings.get(&migration.job.as_ref()?.name_any())?;
-            pods.is_empty().then(|| pods::refusal(said))
+            pods.is_empty().then(|| pods::refusal(said, PODS))
         };
         pods::failure(&pods).or_else(failed).or_else(refused)
     }

@@ -16,12 +16,16 @@ use crate::kit::desired::{Applied, Desired, Prepared, Stage};
 use crate::kit::env::secret_env;
 use crate::kit::labels::Component;
 use crate::kit::ownership::{Owner, Ownership, ownership};
+use crate::kit::pods::PodsOf;
 use crate::kit::reads::Reader;
 use crate::kit::writer::{Error, Writer};
 use crate::kit::{digest, jobs, pod};
 
 /// The component of the migrations.
 pub const COMPONENT: Component = Component::new("migration");
+/// Its pods, in words for a condition.
+pub const PODS: PodsOf =
+    PodsOf { part: "the migration", resources: "spec.migration.resources or spec.api.resources" };
 /// The container's name.
 const CONTAINER: &str = "migrate";
 
@@ -157,13 +161,14 @@ fn template(plan: &Plan, access: &Access) -> PodTemplateSpec {
 }
 
 fn container(plan: &Plan, access: &Access) -> Container {
+    let resources = plan.parts.migration.resources.as_ref();
     Container {
         name: CONTAINER.into(),
         image: Some(plan.images.server.clone()),
         image_pull_policy: Some("IfNotPresent".into()),
         args: Some(vec!["migrate".into()]),
         env: Some(environment(plan, access)),
-        resources: Some(pod::resources(None, ["100m", "128Mi", "512Mi"])),
+        resources: Some(pod::resources(resources, ["100m", "128Mi", "512Mi"])),
         security_context: Some(pod::confined()),
         termination_message_policy: Some("FallbackToLogsOnError".into()),
         volume_mounts: Some(vec![pod::mount("tmp", "/tmp")]),

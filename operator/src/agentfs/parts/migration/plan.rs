@@ -8,6 +8,8 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt as _;
 
 use crate::agentfs::validate::PlanInputs;
+use crate::crd::fields::Resources;
+use crate::kit::validation::{Invalid, resources_are_valid};
 
 /// The pause after the first failed try; it doubles with each further one.
 const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(10);
@@ -24,6 +26,8 @@ pub const ATTEMPT: &str = "agentfs.io/attempt";
 pub struct SchemaFacts {
     /// Whether the database takes connections, or is somebody else's to look after.
     pub database_ready: bool,
+    /// CPU and memory of the migration's pod, where the spec says so.
+    pub resources: Option<Resources>,
     /// The migrations that were tried.
     pub attempts: Vec<Attempt>,
     /// The moment that pauses are counted to.
@@ -31,13 +35,16 @@ pub struct SchemaFacts {
 }
 
 /// What is known of the schema, with a database that is ready or not.
-pub fn facts(inputs: &PlanInputs<'_>, database_ready: bool) -> SchemaFacts {
-    let observed = inputs.observed;
-    SchemaFacts {
+pub fn facts(inputs: &PlanInputs<'_>, database_ready: bool) -> Result<SchemaFacts, Invalid> {
+    let PlanInputs { spec, observed, .. } = inputs;
+    let own = spec.migration.resources.as_ref();
+    resources_are_valid("spec.migration.resources", own)?;
+    Ok(SchemaFacts {
         database_ready,
+        resources: own.or(spec.api.resources.as_ref()).cloned(),
         attempts: attempts(&observed.parts.migration.jobs),
         now: observed.now,
-    }
+    })
 }
 
 /// One try of a migration, as its Job tells.

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 
-use super::objects::COMPONENT;
+use super::objects::{COMPONENT, PODS};
 use crate::agentfs::plan::Part;
 use crate::agentfs::reasons;
 use crate::agentfs::status_inputs::StatusInputs;
@@ -68,6 +68,6 @@ impl StatusInputs<'_> {
 
     pub(super) fn pooler_failure(&self, deployment: &Deployment) -> Option<Failure> {
         let pods = self.observed.pods_of(COMPONENT);
-        pods::failure(&pods).or_else(|| replica_failure(deployment))
+        pods::failure(&pods).or_else(|| replica_failure(deployment, PODS))
     }
 }

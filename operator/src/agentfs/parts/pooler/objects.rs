@@ -25,6 +25,7 @@ use crate::kit::conditions::PROGRESSING;
 use crate::kit::desired::{Applied, Desired, Prepared, Stage};
 use crate::kit::digest::hash;
 use crate::kit::labels::Component;
+use crate::kit::pods::PodsOf;
 use crate::kit::reads::{Reader, read};
 use crate::kit::secrets::data;
 use crate::kit::writer::{Error, Writer};
@@ -32,6 +33,8 @@ use crate::kit::{budgets, pod};
 
 /// The component of the connection pool.
 pub const COMPONENT: Component = Component::new("pooler");
+/// Its pods, in words for a condition.
+pub const PODS: PodsOf = PodsOf { part: "the connection pool", resources: "spec.pooler.resources" };
 
 /// How long transactions under way may take when a pod leaves: the statement timeout, and some to
 /// spare. The image's stop signal lets them end, and connections without one are closed at once.

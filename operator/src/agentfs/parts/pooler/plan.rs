@@ -6,7 +6,7 @@ use crate::agentfs::validate::PlanInputs;
 use crate::crd::agentfs::Pooler;
 use crate::kit::blockers::Blocker;
 use crate::kit::pod::PodPlan;
-use crate::kit::validation::{Invalid, amounts_are_valid};
+use crate::kit::validation::{Invalid, resources_are_valid};
 
 /// The connection pool to be.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ pub struct PoolerPlan {
 /// never a blocker, unless it is somebody else's.
 pub fn plan(inputs: &PlanInputs<'_>, blockers: &[Blocker]) -> Result<Part<PoolerPlan>, Invalid> {
     let spec = &inputs.spec.pooler;
-    amounts_are_valid("spec.pooler.resources", spec.resources.as_ref())?;
+    resources_are_valid("spec.pooler.resources", spec.resources.as_ref())?;
     let pods = PodPlan::of("spec.pooler.affinity", &spec.pods)?;
     if !spec.enabled {
         return Ok(Part::Disabled);

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 
-use super::objects::COMPONENT;
+use super::objects::{COMPONENT, PODS};
 use crate::agentfs::plan::Part;
 use crate::agentfs::reasons;
 use crate::agentfs::status_inputs::StatusInputs;
@@ -87,6 +87,6 @@ impl StatusInputs<'_> {
         let said = self.observed.unready(COMPONENT);
         pods::failure(&self.observed.pods_of(COMPONENT))
             .or_else(|| Some(self.reported_by_pod("worker", said?)))
-            .or_else(|| replica_failure(deployment))
+            .or_else(|| replica_failure(deployment, PODS))
     }
 }

@@ -14,11 +14,14 @@ use crate::agentfs::server_deployment::{self, ServerPods};
 use crate::kit::blockers::OwnershipFilter;
 use crate::kit::desired::{Applied, Desired, Prepared, Stage};
 use crate::kit::labels::Component;
+use crate::kit::pods::PodsOf;
 use crate::kit::reads::Reader;
 use crate::kit::writer::{Error, Writer};
 
 /// The component of the workers.
 pub const COMPONENT: Component = Component::new("worker");
+/// Its pods, in words for a condition.
+pub const PODS: PodsOf = PodsOf { part: "the workers", resources: "spec.worker.resources" };
 
 /// The workers' objects that are there.
 #[derive(Clone, Debug, Default)]

@@ -7,7 +7,7 @@ use crate::agentfs::server_deployment::Live;
 use crate::agentfs::validate::PlanInputs;
 use crate::crd::fields::Resources;
 use crate::kit::pod::PodPlan;
-use crate::kit::validation::{Invalid, amounts_are_valid};
+use crate::kit::validation::{Invalid, resources_are_valid};
 
 /// The workers to be, and those that run.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ pub struct WorkerPlan {
 pub fn plan(inputs: &PlanInputs<'_>, embeddings: &Embeddings) -> Result<Workers, Invalid> {
     let PlanInputs { spec, observed, .. } = inputs;
     let worker = &spec.worker;
-    amounts_are_valid("spec.worker.resources", worker.resources.as_ref())?;
+    resources_are_valid("spec.worker.resources", worker.resources.as_ref())?;
     let pods = PodPlan::of("spec.worker.affinity", &worker.pods)?;
     let wanted = match embeddings {
         Part::Disabled => Part::Disabled,
