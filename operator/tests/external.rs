@@ -270,6 +270,20 @@ async fn a_database_that_another_agentfs_works_on_is_left_alone() {
     assert_eq!(world.said("SchemaReady").1, "AwaitingDatabase");
     assert_eq!(world.server.names("batch/v1/jobs"), Vec::<String>::new());
 
+    // It is younger, and has not migrated it: the older of the two claims wins.
+    let mut younger = other("2030-11-01T00:00:00Z");
+    let conditions = younger["status"]["conditions"].as_array_mut().unwrap();
+    conditions.retain(|condition| condition["type"] != "SchemaReady");
+    world
+        .server
+        .change(RESOURCE, &json!({"metadata": {"creationTimestamp": "2026-11-02T00:00:00Z"}}));
+    world.other(&younger);
+    world.reconcile().await.unwrap();
+    assert_ne!(world.said("DatabaseReady").1, "DatabaseInUse");
+    world.other(&other("2026-11-01T00:00:00Z"));
+    world.reconcile().await.unwrap();
+    assert_eq!(world.said("DatabaseReady").1, "DatabaseInUse");
+
     // The other one moves on.
     let mut moved = other("2026-11-01T00:00:00Z");
     moved["status"]["database"]["identity"] = json!("another");
