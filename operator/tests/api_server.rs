@@ -190,7 +190,11 @@ impl ApiServer {
                 let Some(object) = state.objects.get_mut(path.trim_end_matches("/scale")) else {
                     return not_found(path);
                 };
-                merge(object, &json!({"spec": {"replicas": body["spec"]["replicas"]}}));
+                let replicas = json!({"replicas": body["spec"]["replicas"]});
+                // The definition of the kind says where its number is.
+                let is_ours = path.starts_with("agentfs.io/");
+                let spec = if is_ours { json!({"api": replicas}) } else { replicas };
+                merge(object, &json!({"spec": spec}));
                 let scale = json!({"apiVersion": "autoscaling/v1", "kind": "Scale",
                                    "metadata": {}, "spec": body["spec"]});
                 (StatusCode::OK, scale)

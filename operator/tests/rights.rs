@@ -55,6 +55,9 @@ async fn watched() -> BTreeSet<Asked> {
 async fn lived() -> BTreeSet<Asked> {
     let world = World::settled("full").await;
     let spec = |spec: &Value| world.server.change(RESOURCE, &json!({"spec": spec}));
+    world.server.change(DEPLOYMENT, &json!({"spec": {"replicas": 7}}));
+    spec(&json!({"api": {"autoscaling": null}}));
+    world.reconcile().await.unwrap();
     spec(&json!({"suspend": true}));
     world.reconcile().await.unwrap();
     spec(&json!({"suspend": false, "api": {"autoscaling": null, "replicas": 1, "extraEnv": []},

@@ -50,14 +50,36 @@ async fn an_autoscaler_has_the_number_while_it_is_there() {
     world.reconcile().await.unwrap();
     assert_eq!(world.replicas(), 2);
 
+    // One that goes leaves its number behind.
+    world.server.change(DEPLOYMENT, &json!({"spec": {"replicas": 7}}));
     spec(&world, &json!({"autoscaling": null}));
+    let writes = world.writes().await;
+    let at = |write: &str| writes.iter().position(|w| w == write).unwrap();
+    assert!(
+        at(&format!("PATCH {RESOURCE}/scale")) < at(&format!("DELETE {AUTOSCALER}")),
+        "{writes:?}"
+    );
+    for _ in 0..2 {
+        assert_eq!((world.server.get(AUTOSCALER), world.replicas()), (None, 7));
+        assert_eq!(world.server.get(RESOURCE).unwrap()["spec"]["api"]["replicas"], 7);
+        world.reconcile().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn who_turns_autoscaling_off_may_say_a_number_as_well() {
+    let world = World::settled("minimal").await;
+    spec(&world, &json!({"autoscaling": {"minReplicas": 2, "maxReplicas": 8}}));
+    world.reconcile().await.unwrap();
+    world.server.change(DEPLOYMENT, &json!({"spec": {"replicas": 7}}));
+    spec(&world, &json!({"autoscaling": null, "replicas": 5}));
     let writes = world.writes().await;
     let at = |write: &str| writes.iter().position(|w| w == write).unwrap();
     assert!(
         at(&format!("DELETE {AUTOSCALER}")) < at(&format!("PATCH {DEPLOYMENT}/scale")),
         "{writes:?}"
     );
-    assert_eq!((world.server.get(AUTOSCALER), world.replicas()), (None, 3));
+    assert_eq!((world.server.get(AUTOSCALER), world.replicas()), (None, 5));
 }
 
 #[tokio::test]

@@ -4,17 +4,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use kube::api::Api;
+use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::runtime::events::Reporter;
 use kube::runtime::reflector::Store;
 use kube::{Client, Resource as _, ResourceExt as _};
+use serde_json::json;
 
 use super::parts::migration::plan::Next;
 use super::status::{StatusReport, render, report, report_invalid};
 use super::validate::validate;
 use super::{apply, build, observe};
 use crate::crd::AgentFS;
+use crate::kit::labels::MANAGER;
 use crate::kit::ownership::Owner;
 use crate::kit::readiness::Readiness;
 use crate::kit::reconcile::{Failures, Reconciled, patch_status};
@@ -58,6 +60,9 @@ pub enum Error {
     /// An object could not be written.
     #[error(transparent)]
     Apply(#[from] apply::Error),
+    /// The number of API pods could not be written.
+    #[error("cannot write the number of API pods into the AgentFS: {0}")]
+    Scale(#[source] kube::Error),
     /// The status could not be written.
     #[error("cannot write the status of the AgentFS: {0}")]
     Status(#[source] kube::Error),
@@ -70,6 +75,7 @@ impl Error {
             Self::Observe(_) => "observe",
             Self::Build(_) => "build",
             Self::Apply(_) => "apply",
+            Self::Scale(_) => "scale",
             Self::Status(_) => "status",
         }
     }
@@ -117,6 +123,10 @@ async fn attempt(cached: &AgentFS, context: &Context) -> Result<(Action, Reconci
             return Ok((Action::requeue(AFTER_REFUSAL), Reconciled::NeedsAttention));
         }
     };
+    if let Some(replicas) = plan.parts.api.left {
+        // Before the autoscaler goes, or the number would be forgotten.
+        set_replicas(&api, &agentfs.name_any(), replicas).await?;
+    }
     let children = build::build(&plan).map_err(Error::Build)?;
     let blockers = plan.blockers.clone();
     let applied = apply::apply(&context.client, &namespace, children, &observed, blockers);
@@ -131,6 +141,13 @@ async fn attempt(cached: &AgentFS, context: &Context) -> Result<(Action, Reconci
     tell(&agentfs, context, &report, now).await?;
     let action = Action::requeue(again(&report, outcome.children.migration.next, now));
     Ok((action, report.reconciled()))
+}
+
+/// Sets `spec.api.replicas`, as `kubectl scale` does.
+async fn set_replicas(api: &Api<AgentFS>, name: &str, replicas: i32) -> Result<(), Error> {
+    let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+    let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
+    api.patch_scale(name, &params, &patch).await.map(drop).map_err(Error::Scale)
 }
 
 /// When to look again, besides the watches.

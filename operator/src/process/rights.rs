@@ -26,7 +26,12 @@ pub const RIGHTS: &[Right] = &[
         verbs: &["get", "list", "watch"],
         why: "",
     },
-    Right { group: "agentfs.io", resources: &["agentfses/status"], verbs: &["patch"], why: "" },
+    Right {
+        group: "agentfs.io",
+        resources: &["agentfses/status", "agentfses/scale"],
+        verbs: &["patch"],
+        why: "Autoscaling that is turned off leaves its number of pods in spec.api.replicas.",
+    },
     Right {
         group: "",
         resources: &["secrets", "services"],

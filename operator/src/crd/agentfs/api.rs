@@ -25,7 +25,8 @@ pub struct Api {
     pub replicas: i32,
 
     /// Lets a HorizontalPodAutoscaler choose the number of pods by their CPU. It needs metrics-server
-    /// in the cluster.
+    /// in the cluster. Taken out again, it leaves its number of pods in replicas, unless the same change
+    /// sets another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<Autoscaling>,
 

@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt as _;
 
 use super::condition::API_READY;
-use super::plan::Replicas;
+use super::plan::{REPLICAS, Replicas};
 use crate::agentfs::database::access::DatabaseRoute;
 use crate::agentfs::environment::Env;
 use crate::agentfs::names::{API_PORT, Names};
@@ -190,8 +190,11 @@ fn service(plan: &Plan) -> Service {
 }
 
 fn autoscaler(plan: &Plan, autoscaling: &Autoscaling) -> HorizontalPodAutoscaler {
+    let mut metadata = plan.owner.owned(plan.names.api(), COMPONENT);
+    let annotations = metadata.annotations.get_or_insert_default();
+    annotations.insert(REPLICAS.into(), plan.parts.api.wanted.to_string());
     HorizontalPodAutoscaler {
-        metadata: plan.owner.owned(plan.names.api(), COMPONENT),
+        metadata,
         spec: Some(HorizontalPodAutoscalerSpec {
             min_replicas: Some(autoscaling.min_replicas),
             max_replicas: autoscaling.max_replicas,

@@ -1,6 +1,7 @@
 //! The validated API: replicas or autoscaling, environment, pods, and what runs now.
 
 use k8s_openapi::api::core::v1::EnvVar;
+use kube::ResourceExt as _;
 
 use super::objects::COMPONENT;
 use crate::agentfs::environment::{self, Embeddings, Env};
@@ -14,11 +15,18 @@ use crate::kit::conditions::PROGRESSING;
 use crate::kit::pod::PodPlan;
 use crate::kit::validation::Invalid;
 
+/// The annotation of the operator's autoscaler that says what `spec.api.replicas` was meanwhile.
+pub const REPLICAS: &str = "agentfs.io/replicas";
+
 /// The API to be.
 #[derive(Clone, Debug)]
 pub struct ApiPlan {
     /// How many pods.
     pub replicas: Replicas,
+    /// What `spec.api.replicas` says.
+    pub wanted: i32,
+    /// The number that an autoscaler which goes leaves behind, where `spec.api.replicas` is to become that.
+    pub left: Option<i32>,
     /// Their CPU and memory, where the spec says so.
     pub resources: Option<Resources>,
     /// What they are told.
@@ -80,15 +88,29 @@ pub fn plan(
     blockers.extend(problem.map(|problem| Blocker { of: PROGRESSING, problem }));
     let extra_env = spec.api.extra_env.iter().cloned();
     let deployment = observed.parts.api.deployment.as_ref();
+    let live = deployment.and_then(|api| Live::of(api, COMPONENT));
+    let left = live.as_ref().and_then(|live| left_by_autoscaler(spec, observed, live));
     Ok(ApiPlan {
-        replicas: replicas(spec, observed),
+        replicas: left.map_or_else(|| replicas(spec, observed), Replicas::Fixed),
+        wanted: spec.api.replicas,
+        left,
         resources: spec.api.resources.clone(),
         environment: environment::of_api(spec, embeddings, &observed.references),
         migration_environment: extra_env.map(environment::without_empty_value).collect(),
         pods: PodPlan::of("spec.api.affinity", &spec.api.pods)?,
-        live: deployment.and_then(|api| Live::of(api, COMPONENT)),
+        live,
         has_pods: !observed.pods_of(COMPONENT).is_empty(),
     })
+}
+
+/// The number of pods when autoscaling is turned off. Who sets `spec.api.replicas` in the same change has
+/// that number.
+fn left_by_autoscaler(spec: &AgentFSSpec, observed: &Observed, live: &Live) -> Option<i32> {
+    let goes = !spec.suspend && spec.api.autoscaling.is_none();
+    let autoscaler = observed.parts.api.autoscaler.as_ref().filter(|_| goes)?;
+    let before: i32 = autoscaler.annotations().get(REPLICAS)?.parse().ok()?;
+    let is_news = live.replicas > 0 && live.replicas != before;
+    (spec.api.replicas == before && is_news).then_some(live.replicas)
 }
 
 /// An autoscaler of somebody else counts where the spec asks for none.
