@@ -185,6 +185,73 @@ async fn one_that_never_succeeded_is_overdue_too_and_a_pause_is_not() {
 }
 
 #[tokio::test]
+async fn an_agentfs_made_again_knows_the_newest_backup_of_its_volume() {
+    let world = World::settled("minimal").await;
+    let success = hours_ago(2);
+    world.server.change(BACKUP, &json!({"status": {"lastSuccessfulTime": success}}));
+    world.reconcile().await.unwrap();
+    assert_eq!(world.writes().await, Vec::<String>::new());
+    let volume = world.server.get(VOLUME).unwrap();
+
+    let again = World::new("minimal");
+    again.server.put(VOLUME, volume);
+    let again = again.settle().await;
+    assert_eq!(again.said("BackupFresh").1, "Fresh");
+    let told = again.server.get(RESOURCE).unwrap()["status"]["backup"].clone();
+    assert_eq!(told["lastSuccessfulTime"], success);
+    // Turned off and on, it is known as well.
+    change_spec(&again, &json!({"enabled": false}));
+    again.reconcile().await.unwrap();
+    change_spec(&again, &json!({"enabled": true}));
+    again.reconcile().await.unwrap();
+    assert_eq!(again.said("BackupFresh").1, "Fresh");
+}
+
+#[tokio::test]
+async fn the_next_backup_is_told_unless_there_is_none() {
+    let world = World::settled("minimal").await;
+    let next = || world.server.get(RESOURCE).unwrap()["status"]["backup"]["nextTime"].clone();
+    assert!(next().as_str().unwrap().ends_with("T02:00:00Z"), "{}", next());
+    assert!(
+        world.said("BackupFresh").2.starts_with("No backup is known; the next one is due at 20")
+    );
+    change_spec(&world, &json!({"timeZone": "Asia/Kolkata"}));
+    world.reconcile().await.unwrap();
+    assert!(next().as_str().unwrap().ends_with("T20:30:00Z"), "{}", next());
+    change_spec(&world, &json!({"suspend": true}));
+    world.reconcile().await.unwrap();
+    assert!(next().is_null(), "{}", next());
+}
+
+#[tokio::test]
+async fn a_schedule_that_kubernetes_refuses_or_never_keeps_is_named_by_its_field() {
+    let world = World::settled("minimal").await;
+    for (backup, said) in [
+        (
+            json!({"schedule": "0 2 * * 5-1"}),
+            "spec.backup.schedule: \"0 2 * * 5-1\": the day of the week",
+        ),
+        (
+            json!({"schedule": "0 2 30 2 *"}),
+            "spec.backup.schedule: \"0 2 30 2 *\": it is never due",
+        ),
+        (
+            json!({"schedule": "0 2 * * *", "timeZone": "Europe/Atlantis"}),
+            "spec.backup.timeZone: \"Europe/Atlantis\" is no time zone",
+        ),
+    ] {
+        change_spec(&world, &backup);
+        world.reconcile().await.unwrap();
+        let (status, reason, message) = world.said("Ready");
+        assert_eq!((status.as_str(), reason.as_str()), ("False", "InvalidSpec"));
+        assert!(message.starts_with(said), "{message}");
+    }
+    change_spec(&world, &json!({"timeZone": "Europe/Berlin"}));
+    world.reconcile().await.unwrap();
+    assert_eq!(world.said("Ready").0, "True");
+}
+
+#[tokio::test]
 async fn a_cronjob_made_again_forgets_no_success() {
     let world = World::settled("minimal").await;
     let success = json!({"status": {"lastSuccessfulTime": hours_ago(2)}});

@@ -32,6 +32,13 @@ fn the_page_of_all_fields_is_what_the_types_say() {
 }
 
 #[test]
+fn the_page_of_all_fields_says_in_words_what_is_refused() {
+    for line in crd::docs::page().lines().filter(|line| line.contains("Otherwise refused")) {
+        assert!(!line.contains("matches("), "{line}");
+    }
+}
+
+#[test]
 fn every_text_list_and_map_is_bounded_and_described() {
     fn walk(path: &str, schema: &Value, unbounded: &mut Vec<String>) {
         let is = |key: &str| schema.get(key).is_some();
@@ -75,6 +82,9 @@ fn columns_and_subresources_are_those_people_type() {
     let shown: Vec<_> =
         columns.filter(|c| c.get("priority").is_none()).map(|c| c["name"].clone()).collect();
     assert_eq!(shown, ["Ready", "API", "Workers", "Database", "Last-Backup", "Age"]);
+    let columns = version["additionalPrinterColumns"].as_array().unwrap().iter();
+    let wide: Vec<_> = columns.filter(|c| c["priority"] == 1).map(|c| c["name"].clone()).collect();
+    assert_eq!(wide, ["Reason", "Message", "URL", "Image", "Next-Backup"]);
     assert_eq!(version["subresources"]["scale"]["specReplicasPath"], ".spec.api.replicas");
     let names = definition()["spec"]["names"].clone();
     assert_eq!((&names["plural"], &names["shortNames"][0]), (&json!("agentfses"), &json!("afs")));

@@ -229,22 +229,23 @@ fn schedules() {
     ] {
         taken(&backup(schedule));
     }
-    for schedule in [
-        "2 o'clock",
-        "60 2 * * *",
-        "0 24 * * *",
-        "0 2 0 * *",
-        "0 2 * 13 *",
-        "0 2 * * 7",
-        "0 2 * *",
-        "0 2 * * * *",
-        "@every 5m",
-        "TZ=UTC 0 2 * * *",
-        "*/0 2 * * *",
-        "0 2 * * * ",
+    let week = "the day of the week, its fifth field, must be of 0 to 6 or sun to sat; Sunday is 0";
+    for (schedule, sentence) in [
+        ("2 o'clock", "must have five fields, minute hour day-of-month month day-of-week"),
+        ("60 2 * * *", "the minute, its first field, must be of 0 to 59"),
+        ("0 24 * * *", "the hour, its second field, must be of 0 to 23"),
+        ("0 2 0 * *", "the day of the month, its third field, must be of 1 to 31"),
+        ("0 2 * 13 *", "the month, its fourth field, must be of 1 to 12 or jan to dec"),
+        ("0 2 * * 7", week),
+        ("0 2 * * MON-FOO", week),
+        ("0 2 * *", "must have five fields"),
+        ("0 2 * * * *", "must have five fields"),
+        ("@every 5m", "must have five fields"),
+        ("TZ=UTC 0 2 * * *", "the time zone does not belong into the schedule; set timeZone"),
+        ("CRON_TZ=UTC 0 2 * * *", "the time zone does not belong into the schedule"),
+        ("*/0 2 * * *", "the minute, its first field"),
     ] {
-        let sentence = format!("\"{schedule}\" is not a cron schedule; example: \"0 2 * * *\"");
-        refused(&backup(schedule), None, &sentence);
+        refused(&backup(schedule), None, sentence);
     }
     refused(&with("backup", json!({"volume": {"size": "1Mi"}})), None, "at least 1Gi");
 }

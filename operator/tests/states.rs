@@ -57,6 +57,9 @@ fn check(state: &str, mut resource: Value) {
         condition["message"] = json!(message);
         condition["lastTransitionTime"] = json!("2026-11-23T14:02:11Z");
     }
+    if let Some(next) = resource["status"].pointer_mut("/backup/nextTime") {
+        *next = json!("2026-11-24T02:00:00Z");
+    }
     let generation = resource["metadata"]["generation"].take();
     let object = json!({
         "apiVersion": "agentfs.io/v1alpha1",

@@ -19,6 +19,7 @@ pub mod reads;
 pub mod reasons;
 pub mod reconcile;
 pub mod rollout;
+pub mod schedule;
 pub mod secrets;
 pub mod sentences;
 pub mod validation;

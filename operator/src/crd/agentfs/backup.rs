@@ -20,11 +20,26 @@ pub struct Backup {
     pub suspend: bool,
 
     /// When a backup is made: minute, hour, day of the month, month and day of the week, as in a CronJob.
+    /// Sunday is 0.
     #[serde(default = "Backup::default_schedule")]
     #[schemars(length(min = 1, max = 128))]
     #[x_kube(
-        validation = Rule::new(format!("self.matches('{}')", schedule()))
-            .message(Message::Expression(r#"'"' + self + '" is not a cron schedule; example: "0 2 * * *"'"#.into()))
+        validation = Rule::new("!self.contains('TZ=')")
+            .message("the time zone does not belong into the schedule; set timeZone"),
+        validation = Rule::new(is_schedule()).message(
+            "must have five fields, minute hour day-of-month month day-of-week, or be one of @yearly, @annually, @monthly, @weekly, @daily, @midnight and @hourly; example: 0 2 * * *"
+        ),
+        validation = Rule::new(field(0, "[0-5]?[0-9]"))
+            .message("the minute, its first field, must be of 0 to 59"),
+        validation = Rule::new(field(1, "[01]?[0-9]|2[0-3]"))
+            .message("the hour, its second field, must be of 0 to 23"),
+        validation = Rule::new(field(2, "0?[1-9]|[12][0-9]|3[01]"))
+            .message("the day of the month, its third field, must be of 1 to 31"),
+        validation = Rule::new(field(3, "0?[1-9]|1[0-2]|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"))
+            .message("the month, its fourth field, must be of 1 to 12 or jan to dec"),
+        validation = Rule::new(field(4, "[0-6]|sun|mon|tue|wed|thu|fri|sat")).message(
+            "the day of the week, its fifth field, must be of 0 to 6 or sun to sat; Sunday is 0"
+        )
     )]
     pub schedule: String,
 
@@ -73,21 +88,21 @@ pub struct Backup {
     pub pods: PodSettings,
 }
 
-/// What Kubernetes takes for a schedule, as a regular expression. Ranges that run backwards are left to it.
-fn schedule() -> String {
-    let field = |value: &str| {
-        let item = format!("([*?]|({value})(-({value}))?)(/[1-9][0-9]?)?");
-        format!("{item}(,{item})*")
-    };
-    let fields = [
-        "[0-5]?[0-9]",
-        "[01]?[0-9]|2[0-3]",
-        "0?[1-9]|[12][0-9]|3[01]",
-        "0?[1-9]|1[0-2]|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec",
-        "[0-6]|sun|mon|tue|wed|thu|fri|sat",
-    ];
-    let fields = fields.map(field).join(" +");
-    format!("(?i)^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|{fields})$")
+/// A rule that a schedule has the shape of one. What its fields amount to is left to the operator: ranges
+/// that run backwards, and days that never come.
+fn is_schedule() -> String {
+    let short = "@(yearly|annually|monthly|weekly|daily|midnight|hourly)";
+    format!("self.contains('TZ=') || self.matches('^({short}| *([^ ]+ +){{4}}[^ ]+ *)$')")
+}
+
+/// A rule that the field `at` of a schedule, where it has five, is a list of values, ranges and steps.
+fn field(at: usize, value: &str) -> String {
+    let item = format!("([*?]|({value})(-({value}))?)(/[1-9][0-9]?)?");
+    let after = 4 - at;
+    format!(
+        "!self.matches('^ *([^ ]+ +){{4}}[^ ]+ *$') || \
+         self.matches('(?i)^ *([^ ]+ +){{{at}}}{item}(,{item})*( +[^ ]+){{{after}}} *$')"
+    )
 }
 
 impl Backup {

@@ -84,6 +84,34 @@ use super::fields::ImagePullSecret;
         json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
         priority = 1
     ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        description = "The same as a sentence, with what to do.",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message",
+        priority = 1
+    ),
+    printcolumn(
+        name = "URL",
+        type_ = "string",
+        description = "Where the API answers inside the cluster.",
+        json_path = ".status.api.url",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Image",
+        type_ = "string",
+        description = "The image of the API's pods.",
+        json_path = ".status.api.image",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Next-Backup",
+        type_ = "string",
+        description = "When the next backup is due.",
+        json_path = ".status.backup.nextTime",
+        priority = 1
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("self.metadata.name.size() <= 40").message(
         "metadata.name: at most 40 characters, since the names of pods and Services are made from it"

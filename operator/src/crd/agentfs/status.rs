@@ -17,8 +17,9 @@ pub struct AgentFSStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// What holds and what does not, each with one sentence: Ready, Progressing, CredentialsReady,
-    /// DatabaseReady, PoolerReady, SchemaReady, APIReady, WorkersReady, BackupsScheduled, BackupFresh. `kubectl wait --for=condition=Ready agentfs/<name>`
+    /// What holds and what does not, each with one sentence: Ready, Available, Progressing, CredentialsReady,
+    /// DatabaseReady, PoolerReady, SchemaReady, APIReady, WorkersReady, BackupsScheduled, BackupFresh; and
+    /// Reconciling or Stalled while they are True. `kubectl wait --for=condition=Ready agentfs/<name>`
     /// waits until all is well.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
@@ -58,6 +59,11 @@ pub struct ApiStatus {
     /// The label selector of the API's pods, for the scale subresource.
     #[schemars(length(max = 512))]
     pub selector: String,
+    /// The image of the API's pods; while it is replaced, the new one.
+    // Written as null where there is none, as above.
+    #[serde(default)]
+    #[schemars(length(max = 512))]
+    pub image: Option<String>,
     /// Where the API answers inside the cluster.
     #[schemars(length(max = 512))]
     pub url: String,
@@ -84,6 +90,15 @@ pub struct BackupStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "date_time", description = "When the last backup succeeded.")]
     pub last_successful_time: Option<Time>,
+
+    /// When the next backup is due, by spec.backup.schedule. Not there while backups are suspended.
+    // Written as null where there is none, as above.
+    #[serde(default)]
+    #[schemars(
+        schema_with = "date_time",
+        description = "When the next backup is due, by spec.backup.schedule. Not there while backups are suspended."
+    )]
+    pub next_time: Option<Time>,
 }
 
 /// The database in use.

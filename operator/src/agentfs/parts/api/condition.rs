@@ -8,6 +8,7 @@ use super::plan::Replicas;
 use crate::agentfs::parts::Children;
 use crate::agentfs::plan::Plan;
 use crate::agentfs::reasons;
+use crate::agentfs::server_deployment::Live;
 use crate::agentfs::status_inputs::StatusInputs;
 use crate::crd::agentfs::ApiStatus;
 use crate::kit::conditions::{Failure, State};
@@ -130,6 +131,7 @@ pub fn counts(plan: &Plan, children: &Children<Applied>) -> ApiStatus {
         replicas: status.and_then(|s| s.replicas).unwrap_or(0),
         summary: format!("{ready}/{desired}"),
         selector: selector.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(","),
+        image: deployment.and_then(|api| Live::of(api, COMPONENT)?.image),
         url: plan.names.api_url(&plan.owner.namespace),
     }
 }

@@ -67,7 +67,7 @@ impl StatusInputs<'_> {
         let Some(cronjob) = self.children.backup.cronjob.as_ref() else {
             return Some(State::unknown(reasons::NO_BACKUP_YET, "No backup was made yet."));
         };
-        let last = status(cronjob).and_then(|status| moment(status.last_successful_time.as_ref()));
+        let last = self.plan.parts.backup.last;
         if let Some(reason) = self.backups_paused(backup) {
             let last = last.map(|at| format!(" The last one succeeded at {}.", clock(at)));
             return Some(State::false_because(
@@ -92,7 +92,12 @@ impl StatusInputs<'_> {
             }
             None => State::unknown(
                 reasons::NO_BACKUP_YET,
-                format!("The first backup is made at \"{}\".", backup.spec.schedule),
+                match backup.next {
+                    Some(next) => {
+                        format!("No backup is known; the next one is due at {}.", clock(next))
+                    }
+                    None => "No backup is known.".to_owned(),
+                },
             ),
         })
     }
@@ -156,11 +161,10 @@ impl StatusInputs<'_> {
 
     /// What the CronJob tells of its runs, where there are to be backups.
     pub fn backup_status(&self) -> Option<BackupStatus> {
-        self.plan.parts.backup.wanted.enabled()?;
-        let cronjob = self.children.backup.cronjob.as_ref();
-        let status = cronjob.and_then(status);
+        let backup = self.plan.parts.backup.wanted.enabled()?;
         Some(BackupStatus {
-            last_successful_time: status.and_then(|status| status.last_successful_time.clone()),
+            last_successful_time: self.plan.parts.backup.last.map(Time),
+            next_time: backup.next.map(Time),
         })
     }
 }
@@ -187,5 +191,5 @@ fn moment(time: Option<&Time>) -> Option<Timestamp> {
 /// the backup is there nevertheless.
 pub fn remembered(now: BackupStatus, former: Option<&BackupStatus>) -> BackupStatus {
     let before = former.and_then(|former| former.last_successful_time.clone());
-    BackupStatus { last_successful_time: now.last_successful_time.or(before) }
+    BackupStatus { last_successful_time: now.last_successful_time.or(before), ..now }
 }

@@ -8,9 +8,10 @@ use k8s_openapi::api::core::v1::{
     Container, EnvVar, PersistentVolumeClaim, PersistentVolumeClaimVolumeSource, PodSpec,
     PodTemplateSpec, Volume,
 };
+use kube::ResourceExt as _;
 
 use super::condition::BACKUPS_SCHEDULED;
-use super::plan::{BackupPlan, BackupVolume};
+use super::plan::{BackupPlan, BackupVolume, LAST_BACKUP};
 use crate::agentfs::database::access::Access;
 use crate::agentfs::database::trust;
 use crate::agentfs::database::url::TlsMode;
@@ -80,7 +81,13 @@ impl Objects<Prepared> {
     /// Makes them. Their volume is never removed. While another database is being made ready, that
     /// which is in use is backed up as before.
     pub fn build(plan: &Plan, next: Next) -> Self {
-        let claim = |volume| volumes::claim(plan.kept(plan.names.backups(), COMPONENT), volume);
+        let claim = |volume| {
+            let mut claim = volumes::claim(plan.kept(plan.names.backups(), COMPONENT), volume);
+            if let Some(last) = plan.parts.backup.last {
+                claim.annotations_mut().insert(LAST_BACKUP.into(), last.to_string());
+            }
+            claim
+        };
         let former = || Desired::apply_or_keep(plan.parts.backup.kept.as_ref().map(claim));
         let Some(backup) = plan.parts.backup.wanted.enabled() else {
             return Self { volume: former(), cronjob: Desired::Delete };

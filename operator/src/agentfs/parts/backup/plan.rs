@@ -1,9 +1,14 @@
 //! The validated backups: schedule, volume and pods.
 
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+
+use super::objects::Seen;
 use crate::agentfs::plan::Part;
 use crate::agentfs::validate::PlanInputs;
 use crate::crd::agentfs::Backup;
 use crate::kit::pod::PodPlan;
+use crate::kit::schedule::{Schedule, Wrong};
 use crate::kit::validation::{Invalid, resources_are_valid};
 use crate::kit::volumes::VolumePlan;
 
@@ -15,6 +20,8 @@ pub struct Backups {
     /// The volume that the operator made for them, where it is there. It is kept when there are to be
     /// no backups, and whether it goes with the AgentFS is for the spec to say then as well.
     pub kept: Option<VolumePlan>,
+    /// When the newest one was made, as far as is known.
+    pub last: Option<Timestamp>,
 }
 
 /// The backups to be.
@@ -24,6 +31,8 @@ pub struct BackupPlan {
     pub spec: Backup,
     /// The volume that holds them.
     pub volume: BackupVolume,
+    /// When the next one is due.
+    pub next: Option<Timestamp>,
     /// Where their pods run, and what they carry.
     pub pods: PodPlan,
 }
@@ -37,6 +46,18 @@ pub enum BackupVolume {
     Existing(String),
 }
 
+/// The annotation of the volume's claim that says when the newest backup was made. A claim outlives its
+/// AgentFS, and a CronJob that is made again knows of no success.
+pub const LAST_BACKUP: &str = "agentfs.io/last-backup";
+
+/// When the newest backup was made: as the CronJob says, or the claim of the volume.
+pub fn last(seen: &Seen) -> Option<Timestamp> {
+    let status = seen.cronjob.as_ref().and_then(|cronjob| cronjob.status.as_ref());
+    let by_cronjob = status.and_then(|status| status.last_successful_time.as_ref()).map(|at| at.0);
+    let noted = seen.volume.as_ref().and_then(|claim| claim.annotations().get(LAST_BACKUP));
+    by_cronjob.or_else(|| noted?.parse().ok())
+}
+
 /// The backups that the spec asks for.
 pub fn plan(inputs: &PlanInputs<'_>) -> Result<Backups, Invalid> {
     let spec = &inputs.spec.backup;
@@ -44,8 +65,9 @@ pub fn plan(inputs: &PlanInputs<'_>) -> Result<Backups, Invalid> {
     resources_are_valid("spec.backup.resources", spec.resources.as_ref())?;
     let pods = PodPlan::of("spec.backup.affinity", &spec.pods)?;
     let kept = live.and_then(VolumePlan::of);
+    let last = last(&inputs.observed.parts.backup);
     if !spec.enabled {
-        return Ok(Backups { wanted: Part::Disabled, kept });
+        return Ok(Backups { wanted: Part::Disabled, kept, last });
     }
     let volume = match &spec.existing_claim {
         Some(claim) => BackupVolume::Existing(claim.clone()),
@@ -53,6 +75,17 @@ pub fn plan(inputs: &PlanInputs<'_>) -> Result<Backups, Invalid> {
             BackupVolume::Own(VolumePlan::wanted("spec.backup.volume.size", &spec.volume, live)?)
         }
     };
-    let wanted = Part::Enabled(Box::new(BackupPlan { spec: spec.clone(), volume, pods }));
-    Ok(Backups { wanted, kept })
+    let schedule =
+        Schedule::parse(&spec.schedule, &spec.time_zone).map_err(|wrong| match wrong {
+            Wrong::Schedule(problem) => Invalid { field: "spec.backup.schedule", problem },
+            Wrong::TimeZone(problem) => Invalid { field: "spec.backup.timeZone", problem },
+        })?;
+    let is_paused = inputs.spec.suspend || spec.suspend;
+    let wanted = Part::Enabled(Box::new(BackupPlan {
+        spec: spec.clone(),
+        volume,
+        next: schedule.next(inputs.observed.now).filter(|_| !is_paused),
+        pods,
+    }));
+    Ok(Backups { wanted, kept, last })
 }
