@@ -2,11 +2,13 @@
 
 mod alone;
 mod children;
+mod gitops;
 mod manifests;
 mod moves;
 mod operations;
 mod parts;
 mod refusals;
+mod scaling;
 mod thin_line;
 mod troubles;
 mod under_load;

@@ -18,7 +18,23 @@ async fn nonsense_is_refused_with_a_sentence() -> Result<(), Failure> {
         (
             "memory",
             "{database: {embedded: {}}, backup: {schedule: \"2 o'clock\"}}",
-            "\"2 o'clock\" is not a cron schedule; example: \"0 2 * * *\"",
+            "must have five fields, minute hour day-of-month month day-of-week",
+        ),
+        ("memory", "{database: {embedded: {}}, backup: {schedule: 0 2 * * 7}}", "Sunday is 0"),
+        (
+            "memory",
+            "{database: {embedded: {}}, backup: {schedule: TZ=UTC 0 2 * * *}}",
+            "set timeZone",
+        ),
+        (
+            "memory",
+            "{database: {embedded: {}}, api: {resources: {limits: {memory: 512m}}}}",
+            "memory must be at least 16Mi",
+        ),
+        (
+            "memory",
+            "{database: {embedded: {}}, migration: {resources: {requests: {cpu: 2}, limits: {cpu: 1500m}}}}",
+            "requests must not be greater than limits",
         ),
         (
             "memory",

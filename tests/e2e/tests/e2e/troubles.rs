@@ -132,6 +132,28 @@ async fn an_image_that_does_not_exist_and_a_quota_that_is_used_up() -> Result<()
     namespace.ready("memory").await.map(drop)
 }
 
+#[tokio::test]
+#[ignore = "needs a cluster: make test-all"]
+async fn a_quota_on_limits_asks_for_limits_of_every_part() -> Result<(), Failure> {
+    let namespace = Namespace::create().await?;
+    let hard = "--hard=limits.cpu=8,limits.memory=8Gi";
+    namespace.kubectl(&["create", "quota", "limits", hard]).await?;
+    let limits = |memory: &str| json!({"limits": {"cpu": 1, "memory": memory}});
+    let spec = json!({
+        "database": {"embedded": {"storage": {"size": "1Gi"}, "resources": limits("512Mi")}},
+        "api": {"replicas": 1},
+        "pooler": {"replicas": 1, "resources": limits("64Mi")},
+        "backup": {"enabled": false},
+    });
+    let manifest = json!({"apiVersion": "agentfs.io/v1alpha1", "kind": "AgentFS",
+                          "metadata": {"name": "memory"}, "spec": spec});
+    namespace.apply(&manifest.to_string()).await?;
+    let words = ["the pods of the migration", "limits.cpu", "spec.migration.resources"];
+    told(&namespace, "SchemaReady", "PodsRefused", &words).await?;
+    namespace.change_spec("memory", &json!({"api": {"resources": limits("256Mi")}})).await?;
+    namespace.ready("memory").await.map(drop)
+}
+
 /// A StorageClass like the cluster's own, under a name of its own; gone when the test is over.
 struct StorageClass(String);
 

@@ -47,6 +47,35 @@ async fn what_is_written_is_embedded_and_backed_up() -> Result<(), Failure> {
     a_backup_needs_no_operator_and_restores(&namespace).await
 }
 
+#[tokio::test]
+#[ignore = "needs a cluster: make test-all"]
+async fn an_agentfs_made_again_knows_its_newest_backup() -> Result<(), Failure> {
+    const SPEC: &str = "
+  database: {embedded: {storage: {size: 1Gi}}}
+  api: {replicas: 1}
+  pooler: {enabled: false}
+  backup: {volume: {size: 1Gi}}
+";
+    let namespace = Namespace::with_memory(SPEC).await?;
+    namespace
+        .kubectl(&["create", "job", "--from=cronjob/memory-backup", "memory-backup-now"])
+        .await?;
+    let get = async || namespace.object("agentfs", "memory").await;
+    let fresh = |object: &Value| condition(object, "BackupFresh") == Some("True");
+    let last = |object: &Value| object["status"]["backup"]["lastSuccessfulTime"].clone();
+    let before = eventually("the backup is told of", get, fresh).await?;
+    let claim = async || namespace.object("pvc", "memory-backups").await;
+    let noted =
+        |claim: &Value| claim["metadata"]["annotations"]["agentfs.io/last-backup"] == last(&before);
+    eventually("the claim carries its time", claim, noted).await?;
+    namespace.kubectl(&["delete", "agentfs", "memory"]).await?;
+    namespace.gone("cronjob", "memory-backup").await?;
+    namespace.agentfs("memory", SPEC).await?;
+    let after = eventually("the backup is known", get, fresh).await?;
+    assert_eq!(last(&after), last(&before));
+    Ok(())
+}
+
 async fn a_backup_needs_no_operator_and_restores(namespace: &Namespace) -> Result<(), Failure> {
     let away = operator::away().await?;
     namespace
