@@ -116,7 +116,16 @@ async fn an_autoscaler_of_somebody_else_is_theirs_by_whatever_name() {
     // Where the spec asks for one as well, its name is taken.
     spec(&world, &json!({"autoscaling": {"minReplicas": 2, "maxReplicas": 8}}));
     world.reconcile().await.unwrap();
-    assert_eq!(world.said("Progressing").1, "NameTaken");
+    let (_, reason, message) = world.said("Progressing");
+    assert_eq!(reason, "NameTaken");
+    assert!(
+        message.ends_with(
+            "To hand it over: kubectl label horizontalpodautoscaler memory-api -n agents --overwrite \
+             app.kubernetes.io/managed-by=agentfs-operator app.kubernetes.io/name=agentfs \
+             app.kubernetes.io/instance=memory"
+        ),
+        "{message}"
+    );
     assert_eq!(world.said("Ready").0, "True");
     assert_eq!(world.server.get(AUTOSCALER).unwrap(), theirs);
 }

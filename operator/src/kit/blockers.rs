@@ -4,8 +4,8 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Resource, ResourceExt as _};
 
 use super::conditions::{Failure, State};
-use super::labels::{INSTANCE, MANAGED_BY, MANAGER};
-use super::ownership::{Owner, Ownership, ownership};
+use super::labels::{APPLICATION, INSTANCE, MANAGED_BY, MANAGER};
+use super::ownership::{Owner, Ownership, SOMEBODY_ELSE, ownership};
 use super::reasons;
 use super::secrets::Unusable;
 use super::sentences::without_full_stop;
@@ -31,6 +31,8 @@ pub enum Problem {
         name: String,
         /// Whose it is.
         whose: String,
+        /// The command that hands it over, where nobody owns it.
+        adoption: Option<String>,
     },
     /// An object of the name is there and is being deleted.
     #[error("{kind} {name} is being deleted")]
@@ -82,7 +84,19 @@ impl Problem {
         match ownership(live, owner) {
             Ownership::Owned => None,
             Ownership::Terminating => Some(Self::Terminating { kind, name }),
-            Ownership::Foreign(whose) => Some(Self::NameTaken { kind, name, whose }),
+            Ownership::Foreign(whose) => {
+                let adoption = (whose == SOMEBODY_ELSE).then(|| {
+                    format!(
+                        "kubectl label {} {name} -n {} --overwrite {MANAGED_BY}={MANAGER} \
+                         {APPLICATION}={} {INSTANCE}={}",
+                        kind.to_lowercase(),
+                        owner.namespace,
+                        owner.kind.to_lowercase(),
+                        owner.name
+                    )
+                });
+                Some(Self::NameTaken { kind, name, whose, adoption })
+            }
         }
     }
 }
@@ -98,7 +112,11 @@ impl Blocker {
             ))
         };
         match &self.problem {
-            Problem::NameTaken { whose, .. } => wrong(reasons::NAME_TAKEN, adoption(whose)),
+            Problem::NameTaken { adoption, .. } => {
+                let adopt = adoption.as_ref().map(|command| format!(" To hand it over: {command}"));
+                let refuses = "The operator does not overwrite it: remove it, or give your resource another name.";
+                wrong(reasons::NAME_TAKEN, format!("{refuses}{}", adopt.unwrap_or_default()))
+            }
             Problem::Terminating { .. } => State::progressing(
                 reasons::AWAITING_DELETION,
                 format!("{}; it is made again when it is gone", self.problem),
@@ -128,20 +146,6 @@ impl Blocker {
             _ => false,
         }
     }
-}
-
-fn adoption(whose: &str) -> String {
-    let adopt = if whose == "somebody else" {
-        format!(
-            " To hand it over to this AgentFS, label it {MANAGED_BY}={MANAGER} and \
-             {INSTANCE}=<name of the AgentFS>."
-        )
-    } else {
-        String::new()
-    };
-    format!(
-        "The operator does not overwrite it: remove it, or give the AgentFS another name.{adopt}"
-    )
 }
 
 /// Lets through what belongs to one owner, and notes what does not.

@@ -91,6 +91,9 @@ impl Owner {
     }
 }
 
+/// Whose an object is that has no controller, and not our labels.
+pub const SOMEBODY_ELSE: &str = "somebody else";
+
 /// Whose an object is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ownership {
@@ -110,7 +113,7 @@ pub fn ownership<K: Resource>(live: &K, owner: &Owner) -> Ownership {
         Some(reference) if owner.had_the_name(reference) => Ownership::Terminating,
         Some(reference) => Ownership::Foreign(format!("{} {}", reference.kind, reference.name)),
         None if is_labelled(live, owner) => terminating_or_owned(live),
-        None => Ownership::Foreign("somebody else".into()),
+        None => Ownership::Foreign(SOMEBODY_ELSE.into()),
     }
 }
 
