@@ -1,5 +1,6 @@
 //! Embedding: workers, their models and their jobs.
 
+mod endpoints;
 mod jobs;
 mod local_model;
 mod models;

@@ -1,12 +1,15 @@
-//! Embeds with an endpoint that speaks OpenAI's protocol.
+//! Embeds with an endpoint that speaks OpenAI's protocol, or nearly so.
+
+mod answer;
+mod parameters;
+mod refusal;
 
 use std::io;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use axum::http::{Request, Response, StatusCode, Uri};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use axum::http::{Request, StatusCode, Uri};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use hyper::body::Incoming;
@@ -16,9 +19,12 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use rustls::{ClientConfig, RootCertStore};
 use secrecy::ExposeSecret as _;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::time::timeout;
 
+use self::answer::Vectors;
+use self::parameters::Optional;
+use self::refusal::Refusal;
 use super::{EmbedError, Embedder, Embedding, Model};
 use crate::settings::OpenAiSettings;
 
@@ -30,10 +36,6 @@ const SURE_BYTES: usize = MAX_TOKENS;
 const LIKELY_BYTES: usize = 3 * MAX_TOKENS;
 /// Longest answer that is read: 256 vectors of 4000 numbers fit.
 const MAX_ANSWER: usize = 32 << 20;
-/// The greatest number that is stored (as half precision).
-const GREATEST: f32 = 65504.0;
-/// Models that can return vectors of another length than their own.
-const SHORTENED: &str = "text-embedding-3-";
 
 /// A client of one endpoint.
 #[derive(Debug)]
@@ -41,34 +43,18 @@ pub struct OpenAi {
     settings: OpenAiSettings,
     client: Client<HttpsConnector<HttpConnector>, Body>,
     model: Model,
+    /// The optional parameters that the endpoint takes, as far as is known.
+    optional: Mutex<Optional>,
 }
 
 #[derive(Serialize)]
 struct Asked<'a> {
     model: &'a str,
     input: &'a [&'a str],
-    encoding_format: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encoding_format: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dimensions: Option<usize>,
-}
-
-#[derive(Deserialize)]
-struct Answer {
-    data: Vec<Item>,
-    #[serde(default)]
-    usage: Usage,
-}
-
-#[derive(Deserialize)]
-struct Item {
-    index: usize,
-    embedding: Vec<Option<f32>>,
-}
-
-#[derive(Default, Deserialize)]
-struct Usage {
-    #[serde(default)]
-    total_tokens: i64,
 }
 
 impl OpenAi {
@@ -83,7 +69,8 @@ impl OpenAi {
             max_tokens: MAX_TOKENS,
             query_prompt: "",
         };
-        Ok(Self { settings, client, model })
+        let optional = Mutex::new(Optional::of(&settings.model));
+        Ok(Self { settings, client, model, optional })
     }
 
     async fn embed_all(&self, texts: &[&str]) -> Result<Vec<Embedding>, EmbedError> {
@@ -96,34 +83,27 @@ impl OpenAi {
         }
     }
 
+    /// Embeds with the optional parameters that the endpoint takes: one that it refuses is left out from the next answer on.
     async fn embed_cut(
         &self,
         texts: &[&str],
         max_bytes: usize,
     ) -> Result<Vec<Embedding>, EmbedError> {
         let input: Vec<&str> = texts.iter().map(|text| cut(text, max_bytes)).collect();
-        let body = serde_json::to_vec(&Asked {
-            model: &self.settings.model,
-            input: &input,
-            encoding_format: "float",
-            dimensions: self
-                .settings
-                .model
-                .starts_with(SHORTENED)
-                .then_some(self.settings.dimensions),
-        });
-        let request = body.map_err(|_| EmbedError::Wrong("the texts are no JSON".to_owned()))?;
-        let body = timeout(self.settings.timeout, self.ask(request)).await.map_err(|_| {
-            let late = "the embedding provider does not answer in time (EMBED_TIMEOUT_SECONDS)";
-            EmbedError::Down(late.to_owned())
-        })??;
-        let answer: Answer = serde_json::from_slice(&body)
-            .map_err(|_| EmbedError::Wrong("the embedding provider's answer is not what it should be: no JSON with data and embedding".to_owned()))?;
-        let shares = shares(answer.usage.total_tokens, &input);
-        let vectors = self.vectors(answer.data, texts.len())?;
+        let known = *self.optional.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sent = known;
+        let Vectors { vectors, tokens } = loop {
+            match self.vectors(&input, sent).await {
+                Ok(vectors) => break vectors,
+                Err(Refusal { error, named }) => sent = sent.without(named).ok_or(error)?,
+            }
+        };
+        if sent != known {
+            *self.optional.lock().unwrap_or_else(PoisonError::into_inner) = sent;
+        }
         Ok(vectors
             .into_iter()
-            .zip(shares)
+            .zip(shares(tokens, &input))
             .zip(texts.iter().zip(input))
             .map(|((vector, tokens), (whole, sent))| Embedding {
                 vector,
@@ -133,7 +113,22 @@ impl OpenAi {
             .collect())
     }
 
-    async fn ask(&self, body: Vec<u8>) -> Result<Bytes, EmbedError> {
+    async fn vectors(&self, input: &[&str], optional: Optional) -> Result<Vectors, Refusal> {
+        let body = serde_json::to_vec(&Asked {
+            model: &self.settings.model,
+            input,
+            encoding_format: optional.encoding_format.then_some("float"),
+            dimensions: optional.dimensions.then_some(self.settings.dimensions),
+        });
+        let request = body.map_err(|_| EmbedError::Wrong("the texts are no JSON".to_owned()))?;
+        let body = timeout(self.settings.timeout, self.ask(request)).await.map_err(|_| {
+            let late = "the embedding provider does not answer in time (EMBED_TIMEOUT_SECONDS)";
+            EmbedError::Down(late.to_owned())
+        })??;
+        Ok(answer::parse(&body, input.len(), self.model.dimensions)?)
+    }
+
+    async fn ask(&self, body: Vec<u8>) -> Result<Bytes, Refusal> {
         let mut request = Request::post(self.settings.endpoint.clone())
             .header(CONTENT_TYPE, "application/json")
             .body(Body::from(body))
@@ -153,45 +148,12 @@ impl OpenAi {
             EmbedError::Down(format!("the embedding provider {what}"))
         })?;
         if response.status() == StatusCode::OK {
-            read(response).await
+            Ok(read(response.into_body()).await?)
         } else {
-            Err(refusal(response).await)
+            let (head, body) = response.into_parts();
+            let body = read(body).await.unwrap_or_default();
+            Err(Refusal::of(&head, &body))
         }
-    }
-
-    /// The vectors in the texts' order.
-    fn vectors(&self, items: Vec<Item>, count: usize) -> Result<Vec<Vec<f32>>, EmbedError> {
-        let wrong = |what: String| {
-            EmbedError::Wrong(format!(
-                "the embedding provider's answer is not what it should be: {what}"
-            ))
-        };
-        if items.len() != count {
-            return Err(wrong(format!("{} vectors for {count} texts", items.len())));
-        }
-        let mut vectors = vec![None; count];
-        for item in items {
-            let vector: Option<Vec<f32>> = item.embedding.into_iter().collect();
-            let vector = vector.ok_or_else(|| wrong("a vector holds what is no number".into()))?;
-            if vector.len() != self.model.dimensions {
-                return Err(wrong(format!(
-                    "vectors of {} numbers where {} are expected; set OPENAI_EMBED_DIMENSIONS to what the model gives",
-                    vector.len(),
-                    self.model.dimensions
-                )));
-            }
-            if !vector.iter().all(|number| number.abs() <= GREATEST) {
-                return Err(wrong("a vector holds a number that is not finite".into()));
-            }
-            if vector.iter().all(|number| *number == 0.0) {
-                return Err(wrong("a vector is all 0, which points nowhere".into()));
-            }
-            let slot = vectors.get_mut(item.index).filter(|slot| slot.is_none());
-            *slot.ok_or_else(|| wrong(format!("index {} where it cannot be", item.index)))? =
-                Some(vector);
-        }
-        // As many as there are places, each in another one.
-        Ok(vectors.into_iter().flatten().collect())
     }
 }
 
@@ -205,25 +167,6 @@ impl Embedder for OpenAi {
         texts: &'a [&'a str],
     ) -> BoxFuture<'a, Result<Vec<Embedding>, EmbedError>> {
         self.embed_all(texts).boxed()
-    }
-}
-
-/// Maps an answer other than 200 to an error. Its body is not repeated: some providers send the text back in it.
-async fn refusal(response: Response<Incoming>) -> EmbedError {
-    let status = response.status();
-    let after = retry_after(&response);
-    let said = |advice: &str| format!("the embedding provider answered {status}{advice}");
-    match status.as_u16() {
-        400 | 413 | 422 => EmbedError::Refused {
-            text: read(response).await.ok().and_then(|body| named_text(&body)),
-            reason: said(": it does not take this text"),
-        },
-        429 => EmbedError::Later { after, reason: said("") },
-        503 if after.is_some() => EmbedError::Later { after, reason: said("") },
-        401 | 403 => EmbedError::Down(said("; check OPENAI_API_KEY")),
-        404 | 405 => EmbedError::Down(said("; check OPENAI_BASE_URL and OPENAI_EMBED_MODEL")),
-        500 => EmbedError::Wrong(said("")),
-        _ => EmbedError::Down(said("")),
     }
 }
 
@@ -247,34 +190,13 @@ fn connector(endpoint: &Uri) -> io::Result<HttpsConnector<HttpConnector>> {
     Ok(builder.https_or_http().enable_http1().build())
 }
 
-async fn read(response: Response<Incoming>) -> Result<Bytes, EmbedError> {
-    to_bytes(Body::new(response.into_body()), MAX_ANSWER).await.map_err(|_| {
+async fn read(body: Incoming) -> Result<Bytes, EmbedError> {
+    to_bytes(Body::new(body), MAX_ANSWER).await.map_err(|_| {
         let said = format!(
             "the embedding provider broke its answer off, or it is longer than {MAX_ANSWER} bytes"
         );
         EmbedError::Wrong(said)
     })
-}
-
-/// Reads Retry-After in seconds; a date is ignored.
-fn retry_after(response: &Response<Incoming>) -> Option<Duration> {
-    let seconds: f64 = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Duration::try_from_secs_f64(seconds).ok()
-}
-
-/// The index of the text that an error names: `input[3]` or `input.3` in its `param`.
-fn named_text(body: &[u8]) -> Option<usize> {
-    #[derive(Deserialize)]
-    struct Body {
-        error: Detail,
-    }
-    #[derive(Deserialize)]
-    struct Detail {
-        param: String,
-    }
-    let body: Body = serde_json::from_slice(body).ok()?;
-    let place = body.error.param.strip_prefix("input")?;
-    place.trim_matches(['[', ']', '.']).parse().ok()
 }
 
 /// Shares out the sum by length, exactly.
@@ -303,16 +225,6 @@ mod tests {
         let shared = shares(7, &["a", "bbbbbbbbbb", ""]);
         assert_eq!(shared.iter().sum::<i64>(), 7);
         assert!(shared[1] >= 5, "{shared:?}");
-    }
-
-    #[test]
-    fn the_refused_text_is_found_where_it_is_named() {
-        let named =
-            |param: &str| named_text(format!(r#"{{"error":{{"param":"{param}"}}}}"#).as_bytes());
-        assert_eq!(named("input[3]"), Some(3));
-        assert_eq!(named("input.12"), Some(12));
-        assert_eq!(named("input"), None);
-        assert_eq!(named("model"), None);
     }
 
     #[test]
