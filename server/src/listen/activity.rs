@@ -12,6 +12,8 @@ pub(super) struct ConnectionActivity {
     under_way: AtomicU32,
     /// The client has not taken yet what it was offered.
     stalled: AtomicBool,
+    /// The client may still send what nobody reads.
+    sends_unread: AtomicBool,
     /// When the connection began to wait for a request, in microseconds since it began.
     waiting_since: AtomicU64,
     /// When the current request head began to arrive, in the same way; 0 while there is none.
@@ -21,6 +23,13 @@ pub(super) struct ConnectionActivity {
 /// A request is in progress as long as this lives.
 #[derive(Debug)]
 pub(super) struct UnderWay(Arc<ConnectionActivity>);
+
+impl UnderWay {
+    /// Records that the request's body was not read to its end, and will not be.
+    pub(super) fn leaves_unread(&self) {
+        self.0.sends_unread.store(true, Ordering::Relaxed);
+    }
+}
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
@@ -35,6 +44,7 @@ impl ConnectionActivity {
             began: Instant::now(),
             under_way: AtomicU32::new(0),
             stalled: AtomicBool::new(false),
+            sends_unread: AtomicBool::new(false),
             waiting_since: AtomicU64::new(0),
             head_since: AtomicU64::new(0),
         }
@@ -75,6 +85,11 @@ impl ConnectionActivity {
             head_since => (head_since, head),
         };
         Some(self.began + Duration::from_micros(since) + patience)
+    }
+
+    /// Whether the client may still send what nobody reads.
+    pub(super) fn sends_unread(&self) -> bool {
+        self.sends_unread.load(Ordering::Relaxed)
     }
 
     /// How long the connection has been idle, waiting for a complete head.

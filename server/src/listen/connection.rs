@@ -104,8 +104,11 @@ async fn answer(
     last_answers: Arc<AtomicBool>,
 ) -> Result<Response, Infallible> {
     let mut response = router.call(request).await?;
-    unread.discard().await;
-    if last_answers.load(Ordering::Relaxed) {
+    let is_read = unread.discard().await;
+    if !is_read {
+        under_way.leaves_unread();
+    }
+    if !is_read || last_answers.load(Ordering::Relaxed) {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if response.body().size_hint().exact().is_some() {

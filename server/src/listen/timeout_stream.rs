@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -23,12 +23,23 @@ pub(super) struct TimeoutStream<S> {
     writing: Alarm,
     /// Deadline for the peer to take what it is offered; `None` while it has.
     write_by: Option<Instant>,
+    /// What is still read after the last answer; `None` before.
+    lingering: Option<Lingering>,
+}
+
+/// Most bytes that are read after the last answer.
+const MOST_AFTER: usize = 32 << 20;
+
+/// The reading of what a peer still sends after the last answer.
+struct Lingering {
+    by: Instant,
+    bytes_left: usize,
 }
 
 impl<S> TimeoutStream<S> {
     pub(super) fn new(stream: S, activity: Arc<ConnectionActivity>, times: Times) -> Self {
         let (reading, writing) = (Alarm::default(), Alarm::default());
-        Self { stream, activity, times, reading, writing, write_by: None }
+        Self { stream, activity, times, reading, writing, write_by: None, lingering: None }
     }
 
     /// Records the result of an attempt to write `offered` bytes.
@@ -84,7 +95,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for TimeoutStream<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for TimeoutStream<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TimeoutStream<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -113,8 +124,38 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimeoutStream<S> {
         Pin::new(&mut self.get_mut().stream).poll_flush(cx)
     }
 
+    /// Closes slowly if the peer may still be sending: closed on bytes that are not read, the connection would be reset, and
+    /// the peer might lose the answer. A client may well write all of its request before it reads.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+        let this = self.get_mut();
+        let lingering = match &mut this.lingering {
+            Some(lingering) => lingering,
+            lingering => {
+                ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+                let by = Instant::now() + this.times.linger;
+                lingering.insert(Lingering { by, bytes_left: MOST_AFTER })
+            }
+        };
+        let mut unread = [0; 4096];
+        while this.activity.sends_unread() && lingering.goes_on() {
+            let mut unread = ReadBuf::new(&mut unread);
+            match Pin::new(&mut this.stream).poll_read(cx, &mut unread) {
+                Poll::Ready(Ok(())) if !unread.filled().is_empty() => {
+                    lingering.bytes_left =
+                        lingering.bytes_left.saturating_sub(unread.filled().len());
+                }
+                Poll::Ready(_) => break,
+                Poll::Pending if this.reading.rings(cx, lingering.by) => break,
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Lingering {
+    fn goes_on(&self) -> bool {
+        self.bytes_left > 0 && Instant::now() < self.by
     }
 }
 
@@ -150,7 +191,7 @@ mod tests {
     const LONG: Duration = Duration::from_mins(10);
 
     fn times() -> Times {
-        Times { keep_alive: LONG, head: LONG, write: LONG, ..Times::default() }
+        Times { keep_alive: LONG, head: LONG, write: LONG, linger: LONG, ..Times::default() }
     }
 
     #[tokio::test]
@@ -212,6 +253,30 @@ mod tests {
             () = dribble => unreachable!(),
         };
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_still_sends_is_read_to_its_end_but_not_for_ever() {
+        for linger in [LONG, SHORT] {
+            let activity = Arc::new(ConnectionActivity::new());
+            let (mut peer, inner) = duplex(4);
+            let mut stream =
+                TimeoutStream::new(inner, activity.clone(), Times { linger, ..times() });
+            activity.request().leaves_unread();
+            let closing = tokio::spawn(async move { stream.shutdown().await });
+            peer.write_all(&[b'x'; 10_000]).await.unwrap();
+            assert_eq!(peer.read(&mut [0]).await.unwrap(), 0, "the answer's end is there");
+            if linger == LONG {
+                drop(peer);
+            }
+            closing.await.unwrap().unwrap();
+        }
+        // All was read: nobody waits.
+        let (_peer, inner) = duplex(4);
+        let activity = Arc::new(ConnectionActivity::new());
+        drop(activity.request());
+        let mut stream = TimeoutStream::new(inner, activity, times());
+        stream.shutdown().await.unwrap();
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! Discards request bodies that a route did not read to the end. A connection that is closed on unread bytes
-//! is reset, and the client may lose the answer that says why; so the rest of a body is read first, within
-//! bounds.
+//! is reset, and the client may lose the answer that says why. So the rest of a body is read before the answer, within
+//! bounds; a connection whose client may send more is closed slowly, after it.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,14 +11,26 @@ use axum::body::{Bytes, HttpBody};
 use hyper::body::{Frame, Incoming, SizeHint};
 use tokio::time::timeout;
 
-/// Most bytes that are discarded.
+/// Most bytes that are discarded before the answer.
 const MOST: u64 = 4 << 20;
 /// Longest wait for them.
 const LONGEST: Duration = Duration::from_secs(5);
 
 /// Holds the unread rest of a request's body; one a connection, since its requests come one by one.
 #[derive(Debug, Clone, Default)]
-pub(super) struct UnreadBody(Arc<Mutex<Option<Incoming>>>);
+pub(super) struct UnreadBody(Arc<Mutex<Unread>>);
+
+/// What is unread of a body.
+#[derive(Debug, Default)]
+enum Unread {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// All of it, and its client waits for `100 Continue`, which the next poll would send.
+    Unasked,
+    /// This.
+    Rest(Incoming),
+}
 
 impl UnreadBody {
     /// Wraps a body, to be kept here if it is dropped before its end. `waits`: whether its client waits for `100
@@ -27,25 +39,32 @@ impl UnreadBody {
         RequestBody { body: Some(body), unasked: waits, unread: self.clone() }
     }
 
-    /// Discards the unread rest, within bounds.
-    pub(super) async fn discard(&self) {
-        let Some(mut rest) = self.put(None) else { return };
+    /// Discards the unread rest, within bounds. Returns whether none is left.
+    pub(super) async fn discard(&self) -> bool {
+        let mut rest = match self.put(Unread::Nothing) {
+            Unread::Nothing => return true,
+            Unread::Unasked => return false,
+            Unread::Rest(rest) => rest,
+        };
         if rest.size_hint().lower() > MOST {
-            return;
+            return false;
         }
         let read = async {
             let mut bytes = 0;
-            while let Some(Ok(frame)) = next(&mut rest).await
-                && bytes <= MOST
-            {
+            while let Some(frame) = next(&mut rest).await {
+                let Ok(frame) = frame else { return false };
                 bytes += frame.data_ref().map_or(0, Bytes::len) as u64;
+                if bytes > MOST {
+                    return false;
+                }
             }
+            true
         };
-        timeout(LONGEST, read).await.ok();
+        timeout(LONGEST, read).await.unwrap_or(false)
     }
 
-    fn put(&self, body: Option<Incoming>) -> Option<Incoming> {
-        std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), body)
+    fn put(&self, unread: Unread) -> Unread {
+        std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), unread)
     }
 }
 
@@ -91,8 +110,8 @@ impl HttpBody for RequestBody {
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        if !self.unasked && !self.is_end_stream() {
-            self.unread.put(self.body.take());
+        if let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) {
+            self.unread.put(if self.unasked { Unread::Unasked } else { Unread::Rest(body) });
         }
     }
 }

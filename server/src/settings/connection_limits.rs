@@ -26,6 +26,8 @@ pub struct Times {
     pub request: Duration,
     /// Until the client has taken the bytes it was offered; then the connection is closed.
     pub write: Duration,
+    /// From the last answer until the client stops to send what is not read; then the connection is reset.
+    pub linger: Duration,
     /// For requests in progress at shutdown.
     pub drain: Duration,
 }
@@ -45,6 +47,7 @@ impl Default for Times {
             body: Duration::from_secs(15),
             request: Duration::from_secs(30),
             write: Duration::from_secs(30),
+            linger: Duration::from_secs(10),
             drain: drain::UNDER_WAY,
         }
     }

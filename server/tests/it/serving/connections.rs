@@ -242,3 +242,26 @@ async fn a_client_that_goes_away_does_not_take_its_write_with_it() {
     gate.open().await;
     db.until("SELECT count(*) FROM entry_versions", 1).await;
 }
+
+/// Some clients, Node's `fetch` among them, write all of a request before they read an answer.
+#[tokio::test]
+async fn an_answer_to_a_body_that_is_far_too_large_is_read_after_the_body_was_sent() {
+    let (api, _db) = Api::start().await;
+    let stranger = api.client.with_key("nonsense");
+    for (client, status, code) in
+        [(&stranger, 401, "UNAUTHORIZED"), (&api.client, 413, "BODY_TOO_LARGE")]
+    {
+        // More than all buffers on the way hold.
+        let length = 24 << 20;
+        let mut raw = Raw::connect(&api.client.url).await;
+        raw.send(head(client, "/v1/put", &format!("Content-Length: {length}\r\n"))).await;
+        let part = " ".repeat(1 << 20);
+        for sent in 0..length >> 20 {
+            assert!(raw.send(&part).await, "{status}: the connection broke after {sent} MiB");
+        }
+        let answer = raw.answer().await.expect("an answer");
+        assert_eq!((answer.status, answer.code().as_str()), (status, code));
+        assert!(answer.closes(), "{}", answer.head);
+        raw.closed().await;
+    }
+}
