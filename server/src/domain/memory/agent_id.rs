@@ -19,9 +19,6 @@ pub enum InvalidAgentId {
     /// PostgreSQL cannot hold NUL in a text.
     #[error("agent_id must not contain the NUL character")]
     Nul,
-    /// The text has characters that are not plain.
-    #[error("agent_id must consist of A-Z a-z 0-9 _ - where memory is searched")]
-    NotPlain,
 }
 
 impl AgentId {
@@ -40,13 +37,6 @@ impl AgentId {
         Ok(Self(text.to_owned()))
     }
 
-    /// Checks `text` and takes it as an agent id of letters, digits, `_` and `-` alone.
-    pub fn parse_plain(text: &str) -> Result<Self, InvalidAgentId> {
-        let agent = Self::parse(text)?;
-        let is_plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-        if agent.0.bytes().all(is_plain) { Ok(agent) } else { Err(InvalidAgentId::NotPlain) }
-    }
-
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -63,9 +53,5 @@ mod tests {
         assert_eq!(AgentId::parse("a\0"), Err(InvalidAgentId::Nul));
         assert!(AgentId::parse(&"é".repeat(MAX_CHARS)).is_ok());
         assert_eq!(AgentId::parse(&"x".repeat(129)), Err(InvalidAgentId::TooLong(129)));
-        assert!(AgentId::parse_plain("aZ09_-").is_ok());
-        for text in ["é", "a b", "a.b", "a/b"] {
-            assert_eq!(AgentId::parse_plain(text), Err(InvalidAgentId::NotPlain));
-        }
     }
 }

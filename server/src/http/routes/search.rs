@@ -19,7 +19,7 @@ use crate::store::entries::versions::Version;
 #[schema(as = SearchRequest)]
 pub(crate) struct Request {
     /// The agent whose memory it is.
-    #[schema(pattern = "^[A-Za-z0-9_-]{1,128}$")]
+    #[schema(min_length = 1, max_length = 128)]
     agent_id: String,
     /// What is looked for, in plain words.
     #[schema(min_length = 1, max_length = 2000)]

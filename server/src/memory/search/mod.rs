@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use self::note::{NO_EMBEDDINGS, note};
+use self::note::{BLANK, NO_EMBEDDINGS, note};
 use super::{MAX_BYTES, Memory, MemoryError, Quota};
 use crate::domain::TenantId;
 use crate::domain::memory::agent_id::AgentId;
@@ -77,7 +77,7 @@ struct Checked {
 
 impl SearchRequest {
     fn check(&mut self) -> Result<Checked, MemoryError> {
-        let agent = AgentId::parse_plain(&self.agent_id)?;
+        let agent = AgentId::parse(&self.agent_id)?;
         let chars = self.query.chars().count();
         if !(1..=MAX_QUERY).contains(&chars) {
             return Err(MemoryError::Query(chars));
@@ -91,7 +91,7 @@ impl SearchRequest {
 }
 
 impl Memory {
-    /// Searches entries. Counts against the tenant's search quota of the day.
+    /// Searches entries. Counts against the tenant's search quota of the day, unless the query is blank.
     pub async fn search(
         &self,
         tenant: TenantId,
@@ -99,6 +99,10 @@ impl Memory {
     ) -> Result<SearchAnswer, MemoryError> {
         let Checked { agent, prefix, tags, limit } = request.check()?;
         self.must_be_possible(request.mode)?;
+        // Providers refuse blank texts, and no word is in them.
+        if is_blank(&request.query) {
+            return Ok(SearchAnswer { results: Vec::new(), note: Some(BLANK.to_owned()) });
+        }
         let tokens_used = count_search(&self.pool, tenant, self.searches_per_day).await?;
         let tokens_used = tokens_used.ok_or(MemoryError::QuotaUsedUp(Quota::Searches))?;
         let search = Search {
@@ -158,6 +162,12 @@ impl Memory {
         let note = note(by, embedded.as_ref().err().cloned().flatten(), &found);
         Ok((found, note))
     }
+}
+
+/// Whether a text has nothing but white space and characters that are not seen.
+fn is_blank(text: &str) -> bool {
+    let is_unseen = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}');
+    text.chars().all(|c| c.is_whitespace() || c.is_control() || is_unseen(c))
 }
 
 /// The error of a semantic search whose query was not embedded.

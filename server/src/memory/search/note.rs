@@ -5,6 +5,8 @@ use crate::store::search::{Matches, RankBy};
 pub(super) const NO_EMBEDDINGS: &str =
     "found by its words: this server has no embeddings, with which it would search by meaning";
 
+pub(super) const BLANK: &str = "the query is blank, so nothing is found; send what is looked for";
+
 /// The note on results ranked `by` a method; `instead` says why it is not the requested one.
 pub(super) fn note(by: RankBy<'_>, instead: Option<String>, found: &Matches) -> Option<String> {
     let only_stop_words = "the query contains only stop words (like \"the\", \"is\", \"and\") or punctuation; use more specific terms";

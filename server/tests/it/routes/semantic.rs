@@ -244,3 +244,36 @@ async fn queries_of_one_moment_are_embedded_together() {
         assert_eq!(provider.sent(query), 1, "{query}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blank_query_is_not_sent_to_the_provider() {
+    let (api, database, provider) = start(&[]).await;
+    put(&api.client, "/a", "Ada is allergic to peanuts").await;
+    embed_all(&database, &provider).await;
+    let before = provider.requests().len();
+    for mode in ["semantic", "hybrid", "text"] {
+        let answer = search(&api.client, "  \n", json!({"mode": mode})).await;
+        assert_eq!(paths(&answer), [""; 0], "{mode}");
+        assert!(note(&answer).contains("blank"), "{answer}");
+    }
+    assert_eq!(provider.requests().len(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_agent_that_may_put_is_searched_by_meaning() {
+    let (api, database, provider) = start(&[]).await;
+    for agent in ["ada@example.com", "user/42"] {
+        let body = json!({"agent_id": agent, "path": "/a", "value": agent, "searchable": true, "tags": ["t"]});
+        api.client.ok("/v1/put", body).await;
+    }
+    embed_all(&database, &provider).await;
+    for agent in ["ada@example.com", "user/42"] {
+        for tags in [json!([]), json!(["t"])] {
+            let body =
+                json!({"agent_id": agent, "query": "who", "mode": "semantic", "tags_any": tags});
+            let answer = api.client.ok("/v1/search", body).await;
+            assert_eq!(answer["results"][0]["value"], agent, "{answer}");
+            assert_eq!(paths(&answer).len(), 1);
+        }
+    }
+}
