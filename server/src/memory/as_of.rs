@@ -1,12 +1,16 @@
 //! Validates the past moment of a read (`as_of`).
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Memory, MemoryError};
 use crate::store::entries::as_of::now;
 
+/// How far a client's clock may be ahead of the database's: a moment that is no further ahead means now.
+const MAX_SKEW: SignedDuration = SignedDuration::from_secs(5);
+
 impl Memory {
-    /// Parses the given moment, which must lie in the past by the database's clock; none is now.
+    /// Parses the given moment, which must lie in the past by the database's clock, or no more than [`MAX_SKEW`] ahead; none
+    /// is now.
     pub(super) async fn past_moment(
         &self,
         given: Option<&str>,
@@ -14,10 +18,10 @@ impl Memory {
         let Some(text) = given else { return Ok(None) };
         let as_of = parse(text)?;
         let now = now(&self.pool).await?;
-        if as_of > now {
+        if as_of.duration_since(now) > MAX_SKEW {
             return Err(MemoryError::AsOfInFuture { as_of, now });
         }
-        Ok(Some(as_of))
+        Ok(Some(as_of.min(now)))
     }
 }
 

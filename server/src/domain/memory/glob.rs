@@ -25,6 +25,9 @@ pub enum InvalidGlob {
     /// No path holds it, and PostgreSQL cannot.
     #[error("pattern must not contain the NUL character")]
     Nul,
+    /// A `.` or `..` segment, which no path has.
+    #[error("pattern must not contain the segment {0:?}, which no path has")]
+    Relative(&'static str),
     /// A class without its end.
     #[error("pattern has a '[' without its ']'; a bracket that is meant as such is written '\\['")]
     OpenClass,
@@ -72,6 +75,9 @@ impl Glob {
             return Err(InvalidGlob::Nul);
         }
         let pieces = pieces(text)?;
+        if let Some(segment) = relative(&pieces) {
+            return Err(InvalidGlob::Relative(segment));
+        }
         Ok(Self { literal: literal(&pieces), pieces })
     }
 
@@ -105,6 +111,17 @@ fn pieces(text: &str) -> Result<Vec<Piece>, InvalidGlob> {
     pieces.dedup_by(|next, piece| *piece == Piece::Literal('/') && next == piece);
     pieces.pop_if(|last| *last == Piece::Literal('/'));
     Ok(join_segments(pieces))
+}
+
+/// The first segment that is `.` or `..`, escaped or not.
+fn relative(pieces: &[Piece]) -> Option<&'static str> {
+    const DOT: Piece = Piece::Literal('.');
+    let begins = |piece: &Piece| [Piece::Literal('/'), Piece::Segments].contains(piece);
+    pieces.split(begins).find_map(|segment| match segment {
+        [DOT] => Some("."),
+        [DOT, DOT] => Some(".."),
+        _ => None,
+    })
 }
 
 type Chars<'a> = std::iter::Peekable<std::str::Chars<'a>>;
@@ -235,8 +252,15 @@ mod tests {
             (r"/a\", InvalidGlob::OpenEscape),
             (r"/[\", InvalidGlob::OpenEscape),
             ("/\0", InvalidGlob::Nul),
+            ("/a/../*", InvalidGlob::Relative("..")),
+            (r"/*/\../b", InvalidGlob::Relative("..")),
+            ("/**/../b", InvalidGlob::Relative("..")),
+            ("/a//.", InvalidGlob::Relative(".")),
         ] {
             assert_eq!(Glob::parse(pattern).unwrap_err(), error, "{pattern:?}");
+        }
+        for pattern in ["/a/...", "/.*", "/..?", "/.a/b.", "/[.]"] {
+            assert!(Glob::parse(pattern).is_ok(), "{pattern}");
         }
         let long = format!("/{}", "?".repeat(MAX_CHARS));
         assert_eq!(Glob::parse(&long).unwrap_err(), InvalidGlob::TooLong(513));

@@ -44,14 +44,17 @@ async fn write(client: &Client, rng: &mut StdRng, count: usize) -> Vec<Written> 
     let mut written = Vec::new();
     for i in 0..count {
         let path = PATHS[rng.random_range(0..PATHS.len())];
-        let mut body = json!({"agent_id": "ada", "path": path, "value": i});
+        let mut body = json!({"agent_id": "ada", "path": path});
         let (route, ttl) = match rng.random_range(0..10) {
             0..4 => ("/v1/put", None),
             4..6 => ("/v1/put", Some(1)),
             6 => ("/v1/put", Some(1000)),
             _ => ("/v1/delete", None),
         };
-        body["ttl_seconds"] = json!(ttl);
+        if route == "/v1/put" {
+            body["value"] = json!(i);
+            body["ttl_seconds"] = json!(ttl);
+        }
         let answer = client.ok(route, body).await;
         if answer["deleted"] == false {
             continue;
@@ -194,6 +197,28 @@ async fn moments_to_come_and_what_is_no_moment_are_refused_with_a_sentence() {
         // The moment that a put was answered with is past at once, and null is no moment.
         api.client.ok(route, with(put["created_at"].clone())).await;
         api.client.ok(route, with(Value::Null)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_a_little_ahead_asks_for_now() {
+    let (api, _db) = Api::start().await;
+    api.client.put("/x", json!(1)).await;
+    let ahead = |ms: i64| rfc3339(Timestamp::now() + SignedDuration::from_millis(ms));
+    for (route, fields, field) in [
+        ("/v1/get", json!({"path": "/x"}), "value"),
+        ("/v1/list", json!({"prefix": "/"}), "items"),
+        ("/v1/glob", json!({"pattern": "/*"}), "paths"),
+        ("/v1/dump", json!({}), "entries"),
+    ] {
+        let mut body = fields.clone();
+        body["agent_id"] = json!("ada");
+        let present = api.client.ok(route, body.clone()).await;
+        body["as_of"] = json!(ahead(4500));
+        assert_eq!(api.client.ok(route, body.clone()).await[field], present[field], "{route}");
+        body["as_of"] = json!(ahead(60_000));
+        let (_, _, message) = api.client.error(route, body).await;
+        assert!(message.contains("still to come"), "{route}: {message}");
     }
 }
 

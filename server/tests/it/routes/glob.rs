@@ -39,6 +39,8 @@ async fn wrong_patterns_limits_and_cursors_are_refused_with_a_sentence() {
     for (body, code, sentence) in [
         (json!({"pattern": "n/*"}), "INVALID_GLOB", "must start with '/'"),
         (json!({"pattern": "/[a"}), "INVALID_GLOB", "without its ']'"),
+        (json!({"pattern": "/a/../b*"}), "INVALID_GLOB", "the segment \"..\""),
+        (json!({"pattern": "/./*"}), "INVALID_GLOB", "the segment \".\""),
         (json!({"pattern": "/*", "limit": 0}), "VALIDATION_ERROR", "between 1 and 1000"),
         (json!({"pattern": "/*", "cursor": "%"}), "VALIDATION_ERROR", "start without it"),
         // "/m", which no glob of "/n" gives.
