@@ -51,6 +51,8 @@ struct Answer {
     #[schema(format = DateTime)]
     expires_at: Option<String>,
     tags: Option<Vec<String>>,
+    importance: Option<f32>,
+    searchable: Option<bool>,
 }
 
 /// Get the value at a path
@@ -83,6 +85,8 @@ struct Rest<'a> {
     created_at: String,
     expires_at: Option<String>,
     tags: &'a [String],
+    importance: f32,
+    searchable: bool,
 }
 
 fn found(path: &EntryPath, entry: &Entry) -> Result<Vec<u8>, ApiError> {
@@ -92,6 +96,8 @@ fn found(path: &EntryPath, entry: &Entry) -> Result<Vec<u8>, ApiError> {
         created_at: rfc3339(entry.created_at),
         expires_at: entry.expires_at.map(rfc3339),
         tags: &entry.tags,
+        importance: entry.importance,
+        searchable: entry.searchable,
     };
     let mut json = Vec::with_capacity(entry.value.len() + 256);
     json.extend_from_slice(br#"{"found":true,"#);
@@ -111,11 +117,13 @@ mod tests {
             created_at: jiff::Timestamp::UNIX_EPOCH,
             expires_at: None,
             tags: vec!["a\"b".into()],
+            importance: 0.1,
+            searchable: true,
         };
         let json = found(&EntryPath::parse("/x").unwrap(), &entry).unwrap();
         assert_eq!(
             String::from_utf8(json).unwrap(),
-            r#"{"found":true,"value":[1.0,1e2],"path":"/x","version_id":"00000000-0000-0000-0000-000000000000","created_at":"1970-01-01T00:00:00.000000Z","expires_at":null,"tags":["a\"b"]}"#
+            r#"{"found":true,"value":[1.0,1e2],"path":"/x","version_id":"00000000-0000-0000-0000-000000000000","created_at":"1970-01-01T00:00:00.000000Z","expires_at":null,"tags":["a\"b"],"importance":0.1,"searchable":true}"#
         );
     }
 }

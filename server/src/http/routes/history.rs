@@ -33,11 +33,14 @@ pub(crate) struct Request {
 
 /// What surrounds the value of a version.
 #[derive(Serialize)]
-struct Fields {
+struct Fields<'a> {
     version_id: Uuid,
     created_at: String,
     expires_at: Option<String>,
     deleted_at: Option<String>,
+    tags: &'a [String],
+    importance: f32,
+    searchable: bool,
 }
 
 #[derive(Serialize)]
@@ -73,6 +76,10 @@ struct DescribedVersion {
     /// When its value went: by a delete, or because it expired.
     #[schema(format = DateTime)]
     deleted_at: Option<String>,
+    /// Empty of a tombstone and of what has expired.
+    tags: Vec<String>,
+    importance: f32,
+    searchable: bool,
 }
 
 /// The versions of an entry
@@ -99,11 +106,15 @@ fn value(version: &Version) -> &str {
     version.value.as_deref().unwrap_or("null")
 }
 
-fn fields(version: &Version) -> Fields {
+fn fields(version: &Version) -> Fields<'_> {
     Fields {
         version_id: version.id,
         created_at: rfc3339(version.created_at),
         expires_at: version.expires_at.map(rfc3339),
         deleted_at: version.deleted_at.map(rfc3339),
+        // With a value its tags go as well, which may tell of it.
+        tags: if version.value.is_some() { &version.tags } else { &[] },
+        importance: version.importance,
+        searchable: version.searchable,
     }
 }

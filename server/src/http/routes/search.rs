@@ -61,6 +61,9 @@ struct Fields<'a> {
     similarity: f64,
     version_id: Uuid,
     created_at: String,
+    expires_at: Option<String>,
+    importance: f32,
+    searchable: bool,
 }
 
 #[derive(Serialize)]
@@ -93,6 +96,11 @@ struct SearchResult {
     /// When the version was written.
     #[schema(format = DateTime)]
     created_at: String,
+    /// When it stops being served.
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+    importance: f32,
+    searchable: bool,
 }
 
 /// Search what was put as searchable
@@ -137,5 +145,8 @@ fn fields(similarity: f64, version: &Version) -> Fields<'_> {
         similarity,
         version_id: version.id,
         created_at: rfc3339(version.created_at),
+        expires_at: version.expires_at.map(rfc3339),
+        importance: version.importance,
+        searchable: version.searchable,
     }
 }

@@ -26,6 +26,10 @@ pub struct Entry {
     pub expires_at: Option<Timestamp>,
     /// Its tags.
     pub tags: Vec<String>,
+    /// 0 to 1.
+    pub importance: f32,
+    /// Whether search may find it.
+    pub searchable: bool,
 }
 
 impl Version {
@@ -37,6 +41,8 @@ impl Version {
             created_at: self.created_at,
             expires_at: self.expires_at,
             tags: self.tags,
+            importance: self.importance,
+            searchable: self.searchable,
         })
     }
 }
@@ -44,7 +50,7 @@ impl Version {
 /// Two one-row look-ups by full key a request: the only form that is planned well on a table that was never analysed.
 const GET: &str = concat!(
     "
-SELECT k.ordinal, v.value, v.id, v.created_at, v.expires_at, v.tags
+SELECT k.ordinal, v.value, v.id, v.created_at, v.expires_at, v.tags, v.importance, v.searchable
   FROM unnest($1::uuid[], $2::text[], $3::text[]) WITH ORDINALITY AS k (tenant_id, agent_id, path, ordinal)
  CROSS JOIN LATERAL (
        SELECT e.latest_version_id
@@ -53,7 +59,7 @@ SELECT k.ordinal, v.value, v.id, v.created_at, v.expires_at, v.tags
           AND ", live!("e"), "
         LIMIT 1) head
  CROSS JOIN LATERAL (
-       SELECT v.value, v.id, v.created_at, v.expires_at, v.tags
+       SELECT v.value, v.id, v.created_at, v.expires_at, v.tags, v.importance, v.searchable
          FROM entry_versions v
         WHERE v.tenant_id = k.tenant_id AND v.id = head.latest_version_id
         LIMIT 1) v"
@@ -127,6 +133,8 @@ fn from_row(row: &PgRow) -> Result<(usize, Entry), sqlx::Error> {
         created_at: row.try_get::<jiff_sqlx::Timestamp, _>(3)?.to_jiff(),
         expires_at: from_sql(row.try_get(4)?),
         tags: row.try_get(5)?,
+        importance: row.try_get(6)?,
+        searchable: row.try_get(7)?,
     };
     Ok((usize::try_from(ordinal - 1).unwrap_or(usize::MAX), entry))
 }

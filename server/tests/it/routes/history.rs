@@ -33,7 +33,7 @@ async fn every_version_is_there_newest_first_and_pages_join_without_seam() {
             let deleted_at = if deleted { &answer["created_at"] } else { &Value::Null };
             assert_eq!(version["deleted_at"], *deleted_at);
             assert_eq!(version["expires_at"].is_string(), *value == json!(7));
-            assert_eq!(version.as_object().unwrap().len(), 5);
+            assert_eq!(version.as_object().unwrap().len(), 8);
         }
     }
     assert_eq!(history(&api.client, "/never", 9).await, [Value::Null; 0]);
@@ -90,5 +90,36 @@ async fn wrong_requests_are_told_what_is_wrong() {
         let (got_status, got, message) = api.client.error("/v1/history", whole).await;
         assert_eq!((got_status, got.as_str()), (status, code), "{body}: {message}");
         assert!(message.contains(sentence), "{body}: {message}");
+    }
+}
+
+/// Tags and the like are put anew with the value: who reads it to change it must see them.
+#[tokio::test]
+async fn all_that_was_put_with_a_value_comes_with_it() {
+    let (api, _db) = Api::start().await;
+    let client = &api.client;
+    let put = json!({"agent_id": "ada", "path": "/x", "value": "a red bicycle", "tags": ["dear"],
+        "importance": 0.75, "searchable": true, "ttl_seconds": 1000});
+    client.ok("/v1/put", put).await;
+    let entry = json!({"agent_id": "ada", "path": "/x"});
+    let moment = client.get("/x").await["created_at"].clone();
+    let mut past = entry.clone();
+    past["as_of"] = moment;
+    let mut operation = entry.clone();
+    operation["op"] = json!("get");
+    let search = json!({"agent_id": "ada", "query": "bicycle"});
+    let dump = client.ok("/v1/dump", json!({"agent_id": "ada"})).await["entries"][0].clone();
+    assert_eq!(dump["importance"], 0.75);
+    for (route, got) in [
+        ("get", client.get("/x").await),
+        ("get of the past", client.ok("/v1/get", past).await),
+        ("batch", client.ok("/v1/batch", json!({"operations": [operation.clone()]})).await["results"][0].clone()),
+        ("atomic", client.ok("/v1/batch", json!({"operations": [operation], "atomic": true})).await["results"][0].clone()),
+        ("history", client.ok("/v1/history", entry).await["versions"][0].clone()),
+        ("search", client.ok("/v1/search", search).await["results"][0].clone()),
+    ] {
+        for field in ["value", "tags", "importance", "searchable", "expires_at", "version_id", "created_at"] {
+            assert_eq!(got[field], dump[field], "{field} of {route}: {got}");
+        }
     }
 }
