@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 pub use agentfs_contract::error_code::ErrorCode as Code;
 use axum::body::Body;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -46,6 +46,9 @@ fn status(code: Code) -> StatusCode {
         Code::EmbeddingsNotConfigured | Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
+
+/// Tells clients that send requests again by themselves, such as those that Stainless generates, whether to.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// An error answer. [`super::middleware::observe`] writes its body, since only there the request's id is known.
 #[derive(Debug, Clone)]
@@ -147,6 +150,11 @@ impl IntoResponse for ApiError {
             response
                 .headers_mut()
                 .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        // Such clients take a 409 and a 503 for something that passes.
+        let is_conflict = response.status() == StatusCode::CONFLICT;
+        if is_conflict || self.code == Code::EmbeddingsNotConfigured {
+            response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         }
         response.extensions_mut().insert(self);
         response

@@ -1,3 +1,4 @@
 //! Middleware around every request.
 
 pub mod observe;
+mod trace_context;

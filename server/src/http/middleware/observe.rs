@@ -9,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use uuid::Uuid;
 
+use super::trace_context::TraceContext;
 use crate::domain::TenantId;
 use crate::domain::access::rate_limit::RateLimitStatus;
 use crate::http::error::{ApiError, Code};
@@ -63,6 +64,7 @@ pub async fn observe(State(metrics): State<Metrics>, mut request: Request, next:
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("unknown", MatchedPath::as_str);
     let method = request.method().clone();
+    let trace = TraceContext::of(request.headers());
     let context = RequestContext::default();
     request.extensions_mut().insert(context.clone());
 
@@ -89,6 +91,8 @@ pub async fn observe(State(metrics): State<Metrics>, mut request: Request, next:
     tracing::info!(
         target: "agentfs_server::request",
         request_id = id,
+        trace_id = trace.as_ref().map(TraceContext::trace_id),
+        span_id = trace.as_ref().map(TraceContext::span_id),
         tenant = tenant.map(tracing::field::display),
         route,
         method = method.as_str(),

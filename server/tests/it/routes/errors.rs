@@ -110,3 +110,21 @@ async fn a_list_is_no_object() {
         assert!(code == "VALIDATION_ERROR" && message.contains("found a list"), "{message}");
     }
 }
+
+#[tokio::test]
+async fn what_cannot_go_well_the_next_time_says_that_to_clients_that_send_again() {
+    let (api, _db) = Api::start().await;
+    api.client.put("/x", json!(1)).await;
+    let conflict = r#"{"agent_id":"ada","path":"/x","value":1,"if_version":null}"#;
+    let semantic = r#"{"agent_id":"ada","query":"x","mode":"semantic"}"#;
+    for (route, body, status, wanted) in [
+        ("/v1/put", conflict, 409, Some("false")),
+        ("/v1/search", semantic, 503, Some("false")),
+        ("/v1/put", "{}", 400, None),
+    ] {
+        let answer = api.client.request(route, body).send().await.unwrap();
+        assert_eq!(answer.status(), status);
+        let told = answer.headers().get("x-should-retry").map(|told| told.to_str().unwrap());
+        assert_eq!(told, wanted, "{route}");
+    }
+}

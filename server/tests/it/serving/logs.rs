@@ -19,6 +19,8 @@ const SECRETS: [&str; 6] = [
     "gu3ss-s3cret",
 ];
 
+const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
 /// A server that was asked all sorts of things, and its key.
 async fn asked(format: &str) -> (Process, String) {
     let database = Database::migrated().await;
@@ -52,6 +54,7 @@ async fn asked(format: &str) -> (Process, String) {
     database.execute("ALTER TABLE entry_versions RENAME COLUMN value TO elsewhere").await;
     client.post("/v1/put", json!({"agent_id": "ada", "path": "/x", "value": SECRETS[0]})).await;
     let request = client.request("/v1/get", r#"{"agent_id":"ada","path":"/x"}"#);
+    let request = request.header("traceparent", TRACEPARENT);
     request.header("x-request-id", "the-last-one").send().await.unwrap();
     server.terminate();
     server.ended().await;
@@ -90,6 +93,9 @@ async fn json_lines_say_what_was_answered_and_nothing_secret() {
     assert_eq!(of(401)["code"], "UNAUTHORIZED");
     let last = requests.iter().find(|line| line["request_id"] == "the-last-one").unwrap();
     assert_eq!((&last["route"], &last["method"]), (&json!("/v1/get"), &json!("POST")));
+    assert_eq!(last["trace_id"], "0af7651916cd43dd8448eb211c80319c");
+    assert_eq!(last["span_id"], "b7ad6b7169203331");
+    assert_eq!(of(200).get("trace_id"), None);
     let unknown = lines.iter().find(|line| line["route"] == "unknown").unwrap();
     assert_eq!(unknown["status"], 404);
 }
