@@ -68,7 +68,8 @@ enum AppError {
 }
 
 fn app(settings: Settings) -> Result<App, AppError> {
-    let Settings { database, listen, connections, limits, embeddings, logs: _ } = settings;
+    let Settings { database, listen, connections, limits, unknown_fields, embeddings, logs: _ } =
+        settings;
     let metrics = Metrics::new()?;
     let address = DatabaseAddress::of(&database.url);
     let pool = address.pool(database.pool_size);
@@ -108,6 +109,7 @@ fn app(settings: Settings) -> Result<App, AppError> {
         proxies: Arc::new(connections.proxies),
         requests: limiter(Limited::Requests, limits.requests_per_minute),
         searches: limiter(Limited::Searches, limits.searches_per_minute),
+        unknown_fields,
         health: Health::watch(&address),
         tenancy: Tenancy::pooled(pool.clone()),
         memory: Memory {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::FromRef;
 use secrecy::SecretString;
 
 use crate::access::authenticator::Authenticator;
@@ -12,6 +13,7 @@ use crate::group_commit::Backlog;
 use crate::memory::Memory;
 use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;
+use crate::settings::UnknownFields;
 use crate::tenancy::Tenancy;
 
 /// The shared state of the routes, in an [`Arc`]: every request takes it several times.
@@ -33,6 +35,8 @@ pub struct AppState {
     pub requests: Option<RateLimiter>,
     /// Rate limit of searches per key; `None` is without limit.
     pub searches: Option<RateLimiter>,
+    /// What is done with fields that a route does not know.
+    pub unknown_fields: UnknownFields,
     /// The health of the process.
     pub health: Health,
     /// The metrics.
@@ -43,6 +47,12 @@ pub struct AppState {
     pub metrics_token: Option<Arc<SecretString>>,
     /// The token that creates the first keys.
     pub bootstrap_token: Option<Arc<SecretString>>,
+}
+
+impl FromRef<App> for UnknownFields {
+    fn from_ref(app: &App) -> Self {
+        app.unknown_fields
+    }
 }
 
 impl AppState {

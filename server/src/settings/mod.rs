@@ -9,6 +9,7 @@ mod limits;
 mod listen;
 mod logs;
 mod reader;
+mod requests;
 
 pub use connection_limits::{Limits, Times};
 pub use connections::ConnectionSettings;
@@ -19,6 +20,7 @@ pub use limits::LimitSettings;
 pub use listen::{ListenSettings, MetricsAccess};
 pub use logs::{LogFormat, LogSettings};
 pub use reader::{Described, SettingsError};
+pub use requests::UnknownFields;
 
 use reader::Reader;
 
@@ -33,6 +35,8 @@ pub struct Settings {
     pub connections: ConnectionSettings,
     /// Quotas and rate limits.
     pub limits: LimitSettings,
+    /// What is done with fields that a route does not know.
+    pub unknown_fields: UnknownFields,
     /// Embeddings.
     pub embeddings: EmbeddingSettings,
     /// Logs.
@@ -52,6 +56,7 @@ impl Settings {
         let listen = ListenSettings::read(&mut reader);
         let connections = ConnectionSettings::read(&mut reader);
         let limits = LimitSettings::read(&mut reader);
+        let unknown_fields = UnknownFields::read(&mut reader);
         let embeddings = EmbeddingSettings::read(&mut reader);
         let logs = LogSettings::read(&mut reader, LogSettings::SERVING);
         reader.finish()?;
@@ -62,6 +67,7 @@ impl Settings {
                 listen: listen?,
                 connections: connections?,
                 limits: limits?,
+                unknown_fields: unknown_fields?,
                 embeddings: embeddings?,
                 logs: logs?,
             })
@@ -76,6 +82,7 @@ impl Settings {
             ListenSettings::DESCRIBED,
             ConnectionSettings::DESCRIBED,
             LimitSettings::DESCRIBED,
+            UnknownFields::DESCRIBED,
             EmbeddingSettings::DESCRIBED,
             LogSettings::DESCRIBED,
         ];

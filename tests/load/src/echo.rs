@@ -7,7 +7,7 @@ use agentfs_server::http::with_stack;
 use agentfs_server::listen::{self, Limits};
 use agentfs_server::runtime::logging;
 use agentfs_server::runtime::metrics::Metrics;
-use agentfs_server::settings::LogSettings;
+use agentfs_server::settings::{LogSettings, UnknownFields};
 use anyhow::Context as _;
 use axum::Router;
 use axum::routing::{get, post};
@@ -43,7 +43,8 @@ async fn main() -> anyhow::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     let routes = Router::new().route("/echo", post(echo)).route("/readyz", get(async || "ready"));
     let metrics = Metrics::new()?;
-    let (routes, open) = (with_stack(routes, metrics.clone()), metrics.connections());
+    let routes = with_stack(routes, metrics.clone()).with_state(UnknownFields::Refuse);
+    let open = metrics.connections();
     listen::serve(listener, routes, Limits::default(), open, std::future::pending()).await;
     Ok(())
 }

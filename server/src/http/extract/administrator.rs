@@ -1,12 +1,14 @@
 //! Extracts an administrator's request: who administers, and which tenants.
 
+use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts as _, Request};
 use axum::http::HeaderMap;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::bearer::{Bearer, bearer, token_matches};
-use super::json::{Json, announced, body, parse};
+use super::fields::{Fields, Part};
+use super::json::{WHOLE, announced, body};
 use super::refuse::refuse;
 use crate::domain::access::scope::Scope;
 use crate::http::App;
@@ -23,6 +25,8 @@ pub struct AdminRequest<T> {
     pub request: T,
 }
 
+const REQUEST: Part<'static> = Part { others: &["token"], ..WHOLE };
+
 #[derive(Default, Deserialize)]
 struct Token {
     token: Option<String>,
@@ -34,7 +38,14 @@ impl<T: DeserializeOwned> FromRequest<App> for AdminRequest<T> {
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
         app.health.schema()?;
         let (mut parts, rest) = request.into_parts();
-        let body = body(Request::from_parts(parts.clone(), rest), app).await?;
+        let fields = Fields::of(&parts.extensions, app);
+        let announced = announced(&parts.headers);
+        // No token comes in what is not announced as JSON, so that is not read.
+        let body = match &announced {
+            Ok(()) => body(Request::from_parts(parts.clone(), rest), app).await?,
+            Err(refusal) if bearer(&parts.headers).is_none() => return Err(refusal.clone()),
+            Err(_) => Bytes::new(),
+        };
         // What is no JSON has no token in it, and is refused for that once it is known who asks.
         let Token { token } = serde_json::from_slice(&body).unwrap_or_default();
         let by = match token {
@@ -50,9 +61,9 @@ impl<T: DeserializeOwned> FromRequest<App> for AdminRequest<T> {
                 Administrator::of(caller.with(Scope::Admin)?.tenant)
             }
         };
-        announced(&parts.headers)?;
-        let Json(request) = parse(&body)?;
-        Ok(Self { by, request })
+        fields.query(&parts.uri)?;
+        announced?;
+        Ok(Self { by, request: fields.parse(&body, REQUEST)? })
     }
 }
 

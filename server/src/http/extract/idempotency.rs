@@ -5,7 +5,7 @@ use axum::http::HeaderName;
 use axum::http::request::Parts;
 
 use crate::domain::memory::idempotency::{IdempotencyKey, InvalidIdempotencyKey};
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, Code};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -26,5 +26,23 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyHeader {
             }
             (Some(_), Some(_)) => Err(InvalidIdempotencyKey.into()),
         }
+    }
+}
+
+/// No idempotency key, of a request that takes none.
+#[derive(Debug, Clone, Copy)]
+pub struct NoIdempotencyHeader;
+
+impl<S: Send + Sync> FromRequestParts<S> for NoIdempotencyHeader {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        if parts.headers.contains_key(IDEMPOTENCY_KEY) {
+            return Err(ApiError::new(
+                Code::InvalidIdempotencyKey,
+                "a batch takes no Idempotency-Key; give each of its puts and deletes a field idempotency_key",
+            ));
+        }
+        Ok(Self)
     }
 }

@@ -3,49 +3,77 @@
 use std::time::Duration;
 
 use axum::body::Bytes;
+use axum::body::HttpBody as _;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{FromRequest, OptionalFromRequest, Request};
+use axum::extract::{FromRef, FromRequest, OptionalFromRequest, Request};
 use axum::http::HeaderMap;
-use axum::http::header::CONTENT_TYPE;
-use serde::Deserialize;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
+use super::fields::{Fields, Part};
 use crate::http::error::{ApiError, Code};
 use crate::listen::Connection;
+use crate::settings::UnknownFields;
 
 /// Largest request body in bytes.
 pub const MAX_BODY: usize = 1 << 20;
+/// A byte order mark, which some programs put before a text.
+const MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// A JSON body of type `T`, with a JSON content type.
 #[derive(Debug)]
 pub struct Json<T>(pub T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T>
+where
+    UnknownFields: FromRef<S>,
+{
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let fields = Fields::of(request.extensions(), state);
+        fields.query(request.uri())?;
         announced(request.headers())?;
-        parse(&body(request, state).await?)
+        fields.parse(&body(request, state).await?, WHOLE).map(Self)
     }
 }
 
 /// Clients may omit the body where a route has no required field.
-impl<T: DeserializeOwned, S: Send + Sync> OptionalFromRequest<S> for Json<T> {
+impl<T: DeserializeOwned, S: Send + Sync> OptionalFromRequest<S> for Json<T>
+where
+    UnknownFields: FromRef<S>,
+{
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Option<Self>, ApiError> {
+        let fields = Fields::of(request.extensions(), state);
+        fields.query(request.uri())?;
         let announced = announced(request.headers());
+        if request.body().size_hint().lower() > 0 {
+            announced.clone()?;
+        }
         let body = body(request, state).await?;
         if body.is_empty() {
             return Ok(None);
         }
         announced?;
-        parse(&body).map(Some)
+        fields.parse(&body, WHOLE).map(|request| Some(Self(request)))
     }
 }
 
+/// The whole body of a request.
+pub(super) const WHOLE: Part<'static> =
+    Part { wrong: "the body is not what this route takes", operation: None, others: &[] };
+
 pub(super) fn announced(headers: &HeaderMap) -> Result<(), ApiError> {
+    let codings = headers.get_all(CONTENT_ENCODING).iter();
+    if codings.into_iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(ApiError::new(
+            Code::UnsupportedMediaType,
+            "the body must not be compressed or coded otherwise; send it as it is, without the header Content-Encoding",
+        ));
+    }
     let announced = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     if announced.is_some_and(is_json) {
         Ok(())
@@ -54,20 +82,6 @@ pub(super) fn announced(headers: &HeaderMap) -> Result<(), ApiError> {
             Code::UnsupportedMediaType,
             "the body must be JSON; send the header Content-Type: application/json",
         ))
-    }
-}
-
-pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<Json<T>, ApiError> {
-    object(body).map(Json).map_err(|e| {
-        ApiError::new(Code::ValidationError, format!("the body is not what this route takes: {e}"))
-    })
-}
-
-/// Parses a JSON object. Refuses arrays, though serde would take their items for the fields in order.
-pub fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, serde_json::Error> {
-    match json.trim_ascii_start().first() {
-        Some(b'[') => Err(serde::de::Error::custom("expected an object, found a list")),
-        _ => serde_json::from_slice(json),
     }
 }
 
@@ -83,17 +97,26 @@ fn too_slow(within: Duration) -> ApiError {
     ApiError::new(Code::ValidationError, sentence)
 }
 
+/// The body, without a byte order mark. Of one that is too large nothing is read, where its head says so.
 pub(super) async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
+    if request.body().size_hint().lower() > MAX_BODY as u64 {
+        return Err(too_large());
+    }
     let within = Connection::times(request.extensions()).body;
-    timeout(within, Bytes::from_request(request, state))
+    let body = timeout(within, Bytes::from_request(request, state))
         .await
         .map_err(|_| too_slow(within))?
-        .map_err(|rejection| of_body(&rejection))
+        .map_err(|rejection| of_body(&rejection))?;
+    Ok(if body.starts_with(MARK) { body.slice(MARK.len()..) } else { body })
+}
+
+fn too_large() -> ApiError {
+    ApiError::new(Code::BodyTooLarge, format!("the body is larger than {} KiB", MAX_BODY >> 10))
 }
 
 fn of_body(rejection: &BytesRejection) -> ApiError {
     if rejection.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
-        ApiError::new(Code::BodyTooLarge, format!("the body is larger than {} KiB", MAX_BODY >> 10))
+        too_large()
     } else {
         ApiError::new(Code::ValidationError, "the body was not received whole")
     }

@@ -2,12 +2,14 @@
 
 mod administrator;
 mod bearer;
+mod fields;
 mod idempotency;
 mod json;
 mod refuse;
 
 pub use administrator::AdminRequest;
 pub use bearer::{Bearer, MemoryReader, MemoryWriter, Searcher, bearer, token_matches};
-pub use idempotency::IdempotencyHeader;
-pub use json::{Json, MAX_BODY, object};
+pub use fields::{Fields, Part, object};
+pub use idempotency::{IdempotencyHeader, NoIdempotencyHeader};
+pub use json::{Json, MAX_BODY};
 pub use refuse::refuse;

@@ -1,5 +1,6 @@
 //! Gives every request an id, a deadline, a log line and metrics; writes the bodies of errors.
 
+use std::mem::take;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -13,7 +14,7 @@ use super::trace_context::TraceContext;
 use crate::domain::TenantId;
 use crate::domain::access::rate_limit::RateLimitStatus;
 use crate::http::error::{ApiError, Code};
-use crate::http::response::rate_headers;
+use crate::http::response::{ignored_fields, rate_headers};
 use crate::listen::Connection;
 use crate::runtime::metrics::Metrics;
 
@@ -26,11 +27,12 @@ const MAX_REQUEST_ID: usize = 128;
 #[derive(Debug, Clone, Default)]
 pub struct RequestContext(Arc<Mutex<Fields>>);
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 struct Fields {
     tenant: Option<TenantId>,
     key_limit: Option<RateLimitStatus>,
     preauth: Option<RateLimitStatus>,
+    ignored: Vec<String>,
 }
 
 impl RequestContext {
@@ -49,6 +51,11 @@ impl RequestContext {
     /// Records the rate limit status of a client without a valid key.
     pub fn preauth(&self, status: RateLimitStatus) {
         self.fields().preauth = Some(status);
+    }
+
+    /// Records fields of the request that were ignored.
+    pub fn ignored(&self, names: Vec<String>) {
+        self.fields().ignored.extend(names);
     }
 
     fn fields(&self) -> MutexGuard<'_, Fields> {
@@ -72,7 +79,7 @@ pub async fn observe(State(metrics): State<Metrics>, mut request: Request, next:
     let answer = tokio::time::timeout(within, next.run(request)).await;
     let mut response = answer.unwrap_or_else(|_| too_late().into_response());
 
-    let Fields { tenant, key_limit, preauth } = *context.fields();
+    let Fields { tenant, key_limit, preauth, ignored } = take(&mut *context.fields());
     let id = request_id.to_str().unwrap_or_default();
     let error = response.extensions_mut().remove::<ApiError>();
     if let Some(error) = &error {
@@ -107,6 +114,7 @@ pub async fn observe(State(metrics): State<Metrics>, mut request: Request, next:
     if let Some(status) = preauth {
         rate_headers::insert(response.headers_mut(), &rate_headers::PREAUTH, status);
     }
+    ignored_fields::insert(response.headers_mut(), &ignored);
     response
 }
 

@@ -12,8 +12,8 @@ use super::{delete, get, put};
 use crate::domain::TenantId;
 use crate::domain::memory::idempotency::IdempotencyKey;
 use crate::http::App;
-use crate::http::error::{ApiError, Code};
-use crate::http::extract::{Bearer, IdempotencyHeader, Json, object};
+use crate::http::error::ApiError;
+use crate::http::extract::{Bearer, Fields, Json, NoIdempotencyHeader, Part, object};
 use crate::http::openapi::WriteRefusals;
 use crate::http::response::raw_json;
 use crate::memory::batch::{Answer as Done, Answered, MAX_OPERATIONS, Operation};
@@ -59,49 +59,55 @@ enum Op {
 pub(crate) async fn batch(
     State(app): State<App>,
     bearer: Bearer,
-    IdempotencyHeader(key): IdempotencyHeader,
+    _: NoIdempotencyHeader,
+    fields: Fields,
     Json(request): Json<Request>,
 ) -> Result<Response, ApiError> {
-    if key.is_some() {
-        return Err(ApiError::new(
-            Code::InvalidIdempotencyKey,
-            "a batch takes no Idempotency-Key; give each of its puts and deletes a field idempotency_key",
-        ));
-    }
-    let operations = operations(&bearer, &request)?;
+    let operations = operations(&bearer, &fields, &request)?;
     let answered = app.memory.batch(operations, request.atomic).await?;
     Ok(raw_json::answer(answers(answered)))
 }
 
 /// The operations, all checked before any is done.
-fn operations(bearer: &Bearer, request: &Request) -> Result<Vec<Operation>, ApiError> {
+fn operations(
+    bearer: &Bearer,
+    fields: &Fields,
+    request: &Request,
+) -> Result<Vec<Operation>, ApiError> {
     let count = request.operations.len();
     if !(1..=MAX_OPERATIONS).contains(&count) {
         return Err(MemoryError::Operations(count).into());
     }
     let tenant = bearer.0.tenant;
     let operations = request.operations.iter().enumerate().map(|(index, raw)| {
-        operation(tenant, raw)
+        operation(tenant, fields, index, raw.get().as_bytes())
             .and_then(|operation| bearer.with(operation.scope()).map(|_| operation))
             .map_err(|error| error.of_operation(index))
     });
     operations.collect()
 }
 
-fn operation(tenant: TenantId, raw: &RawValue) -> Result<Operation, ApiError> {
-    let Kind { op, idempotency_key } = parse(raw)?;
+fn operation(
+    tenant: TenantId,
+    fields: &Fields,
+    index: usize,
+    json: &[u8],
+) -> Result<Operation, ApiError> {
+    const WRONG: &str = "not an operation";
+    let Kind { op, idempotency_key } = object(json, WRONG)?;
+    let part = Part { wrong: WRONG, operation: Some(index), others: &["op"] };
+    let write = Part { others: &["op", "idempotency_key"], ..part };
     let operation = match op {
-        Op::Get => return Ok(Operation::get(tenant, &parse::<get::Request>(raw)?.into())?),
-        Op::Put => Operation::put(tenant, parse::<put::Request>(raw)?.into())?,
-        Op::Delete => Operation::delete(tenant, parse::<delete::Request>(raw)?.into())?,
+        Op::Get => {
+            return Ok(Operation::get(tenant, &fields.parse::<get::Request>(json, part)?.into())?);
+        }
+        Op::Put => Operation::put(tenant, fields.parse::<put::Request>(json, write)?.into())?,
+        Op::Delete => {
+            Operation::delete(tenant, fields.parse::<delete::Request>(json, write)?.into())?
+        }
     };
     let key = idempotency_key.map(|key| IdempotencyKey::parse(&key)).transpose()?;
     Ok(operation.once(key))
-}
-
-fn parse<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, ApiError> {
-    object(raw.get().as_bytes())
-        .map_err(|e| ApiError::new(Code::ValidationError, format!("not an operation: {e}")))
 }
 
 /// Operations as the description of the API says them: the request of the operation's own route, and what it is.

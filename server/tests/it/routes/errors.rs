@@ -112,6 +112,40 @@ async fn a_list_is_no_object() {
 }
 
 #[tokio::test]
+async fn a_byte_order_mark_is_skipped() {
+    let (api, _db) = Api::start().await;
+    let body = r#"{"agent_id":"ada","path":"/x","value":1}"#;
+    let put = api.client.request("/v1/put", &format!("\u{feff}{body}")).send().await.unwrap();
+    assert_eq!(put.status(), 200, "{}", put.text().await.unwrap());
+    // It is no body.
+    assert_eq!(api.client.request("/v1/agents", "\u{feff}").send().await.unwrap().status(), 200);
+    assert_eq!(
+        api.client.request("/v1/put", "\u{feff}\u{feff}{}").send().await.unwrap().status(),
+        400
+    );
+}
+
+#[tokio::test]
+async fn a_coding_of_the_body_is_refused() {
+    let (api, db) = Api::start().await;
+    let body = r#"{"agent_id":"ada","path":"/x","value":1}"#;
+    for (coding, wanted) in
+        [("gzip", 415), ("identity, br", 415), ("identity", 200), ("Identity", 200)]
+    {
+        let request = api.client.request("/v1/put", body).header("content-encoding", coding);
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), wanted, "{coding}");
+        if wanted == 415 {
+            let answer: Value = answer.json().await.unwrap();
+            assert_eq!(answer["error"]["code"], "UNSUPPORTED_MEDIA_TYPE");
+            let message = answer["error"]["message"].as_str().unwrap();
+            assert!(message.contains("Content-Encoding"), "{message}");
+        }
+    }
+    assert_eq!(db.number("SELECT count(*) FROM entry_versions").await, 2);
+}
+
+#[tokio::test]
 async fn what_cannot_go_well_the_next_time_says_that_to_clients_that_send_again() {
     let (api, _db) = Api::start().await;
     api.client.put("/x", json!(1)).await;

@@ -7,6 +7,7 @@ mod docs;
 mod dump;
 mod entries;
 mod errors;
+mod fields;
 mod glob;
 mod health;
 mod history;

@@ -265,3 +265,35 @@ async fn an_answer_to_a_body_that_is_far_too_large_is_read_after_the_body_was_se
         raw.closed().await;
     }
 }
+
+#[tokio::test]
+async fn who_asks_before_it_sends_is_refused_at_once_for_what_the_head_shows() {
+    let (api, _db) = Api::start().await;
+    let stranger = api.client.with_key("nonsense");
+    let json = "Content-Type: application/json\r\n";
+    let large = "Content-Length: 1048577\r\n";
+    let small = "Content-Length: 100\r\n";
+    let cases = [
+        (&api.client, "/v1/put", format!("{json}{large}"), 413),
+        (&api.client, "/v1/agents", format!("{json}{large}"), 413),
+        (&api.client, "/v1/admin/create-key", format!("{json}{large}"), 413),
+        (&api.client, "/v1/put", small.to_owned(), 415),
+        (&api.client, "/v1/agents", small.to_owned(), 415),
+        (&stranger, "/v1/admin/create-key", small.to_owned(), 401),
+        (&api.client, "/v1/put", format!("{json}{small}Content-Encoding: gzip\r\n"), 415),
+        (&api.client, "/v1/put", format!("{json}{small}Idempotency-Key: ?\r\n"), 400),
+        (&api.client, "/v1/batch", format!("{json}{small}Idempotency-Key: k\r\n"), 400),
+        (&api.client, "/v1/put?ttl=1", format!("{json}{small}"), 400),
+        (&api.client, "/nowhere", format!("{json}{small}"), 404),
+    ];
+    for (client, route, headers, status) in cases {
+        let mut raw = Raw::connect(&api.client.url).await;
+        let head = format!(
+            "POST {route} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nExpect: 100-continue\r\n{headers}\r\n",
+            client.key
+        );
+        raw.send(head).await;
+        assert_eq!(raw.answer().await.unwrap().status, status, "{route} {headers}");
+        raw.closed().await;
+    }
+}
