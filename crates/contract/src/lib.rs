@@ -9,5 +9,6 @@ pub mod exit_code;
 pub mod health;
 pub mod manifest;
 pub mod port;
+pub mod session;
 pub mod setting;
 pub mod termination;

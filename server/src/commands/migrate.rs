@@ -2,6 +2,7 @@
 
 use std::io::stdout;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use agentfs_contract::setting;
 use secrecy::SecretString;
@@ -13,6 +14,9 @@ use crate::settings::{DatabaseSettings, LogSettings, SettingsError};
 use crate::store::connection::address::DatabaseAddress;
 use crate::store::schema::{self, MigrationError, MigrationReport};
 use crate::tenancy::{Tenancy, TenancyError};
+
+/// How long a database is waited for that starts with this program: on a cluster its name may lead to it only a moment later.
+const FIRST_CONNECTION: Duration = Duration::from_secs(15);
 
 /// Why a migration failed.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +69,7 @@ async fn execute() -> ExitCode {
         std::env::var(setting::ADMIN_KEY).ok().filter(|key| !key.is_empty()).map(Into::into);
     let migrated = async {
         let address = DatabaseAddress::of(&DatabaseSettings::url_from_env()?);
+        address.wait_until_reachable(FIRST_CONNECTION).await;
         migrate(&address, admin_key.as_ref()).await
     };
     match migrated.await {

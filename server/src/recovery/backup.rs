@@ -76,7 +76,9 @@ pub async fn back_up(args: &BackupArgs) -> Result<Report, BackupError> {
     }
     let programs = Programs::find(args.pg_bin.as_deref(), snapshot.major).await?;
     let partial = catalog.begin(args.scope, snapshot.at)?;
-    let (id, variables) = (snapshot.id.clone(), environment(url.text()));
+    // The server that has the snapshot.
+    let variables = environment(url.hosts()[snapshot.host].text());
+    let id = snapshot.id.clone();
     let counted = async { snapshot.rows(args.scope.tables()).await.map_err(BackupError::from) };
     // Both see the same moment.
     let (rows, ()) =

@@ -15,12 +15,18 @@ use super::error::BackupError;
 /// Most characters of a program's message that are passed on.
 const MAX_SAID: usize = 2000;
 
-/// The environment by which PostgreSQL's programs find the database of a `postgres://` URL. Everybody on the machine can
-/// read an argument list, but not an environment.
+/// The environment by which PostgreSQL's programs find the database of a `postgres://` URL with one host. Everybody on the
+/// machine can read an argument list, but not an environment.
 pub(super) fn environment(url: &SecretString) -> Vec<(&'static str, String)> {
     let Ok(url) = Url::parse(url.expose_secret()) else { return Vec::new() };
     let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-    let mut variables = vec![("PGAPPNAME", "agentfs-server backup".to_owned())];
+    let mut variables = vec![
+        ("PGAPPNAME", "agentfs-server backup".to_owned()),
+        // Whatever the role is set to: not every text is in every encoding.
+        ("PGCLIENTENCODING", "UTF8".to_owned()),
+        // Messages are told apart by their words.
+        ("LC_ALL", "C".to_owned()),
+    ];
     variables.extend(
         url.host_str().map(|host| ("PGHOST", decoded(host).trim_matches(['[', ']']).to_owned())),
     );
@@ -113,7 +119,7 @@ mod tests {
     use super::*;
 
     fn of(url: &str) -> Vec<(&'static str, String)> {
-        environment(&url.to_owned().into()).into_iter().skip(1).collect()
+        environment(&url.to_owned().into()).into_iter().skip(3).collect()
     }
 
     #[test]

@@ -1,65 +1,330 @@
-//! The URL of a PostgreSQL database.
+//! The URL of a PostgreSQL database, in all of libpq's forms: several hosts, and hosts behind the question mark.
 
+use std::str::FromStr as _;
+
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::postgres::PgConnectOptions;
+use url::{Url, form_urlencoded};
 
 /// Why a URL is no address of a PostgreSQL database. Does not repeat it: it holds a password.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}; it looks like postgres://user:password@host:5432/database")]
 pub struct InvalidDatabaseUrl(&'static str);
 
 /// A URL that leads to a PostgreSQL database. It connects to nothing: see [`crate::store::connection::address`].
 #[derive(Debug, Clone)]
 pub struct DatabaseUrl {
+    /// At least one.
+    hosts: Vec<Host>,
+    session: TargetSession,
+}
+
+/// One of the servers that a URL names.
+#[derive(Debug, Clone)]
+pub struct Host {
     text: SecretString,
     options: PgConnectOptions,
 }
 
-impl DatabaseUrl {
-    /// Parses a `postgres://` URL.
-    pub fn parse(text: &SecretString) -> Result<Self, InvalidDatabaseUrl> {
-        let url = text.expose_secret();
-        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-            return Err(InvalidDatabaseUrl("it does not start with postgres://"));
-        }
-        let options = url.parse().map_err(|_| InvalidDatabaseUrl("it cannot be taken apart (special characters in the password must be percent-encoded)"))?;
-        Ok(Self { text: text.clone(), options })
-    }
-
-    /// `host:port`, for messages.
-    pub fn endpoint(&self) -> String {
-        format!("{}:{}", self.options.get_host(), self.options.get_port())
-    }
-
+impl Host {
     /// The driver's form of it.
     pub fn options(&self) -> &PgConnectOptions {
         &self.options
     }
 
-    /// As it was given, for programs that connect by themselves.
+    /// The URL with this host alone, for programs that connect by themselves.
     pub fn text(&self) -> &SecretString {
         &self.text
     }
+}
+
+/// Which of several servers is meant: libpq's `target_session_attrs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TargetSession {
+    /// Whichever answers.
+    #[default]
+    Any,
+    /// One that takes writes.
+    ReadWrite,
+    /// One that takes no writes.
+    ReadOnly,
+    /// One that is no standby.
+    Primary,
+    /// A standby.
+    Standby,
+    /// A standby, or else whichever answers.
+    PreferStandby,
+}
+
+impl TargetSession {
+    const ALL: [Self; 6] = [
+        Self::Any,
+        Self::ReadWrite,
+        Self::ReadOnly,
+        Self::Primary,
+        Self::Standby,
+        Self::PreferStandby,
+    ];
+
+    /// libpq's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::ReadWrite => "read-write",
+            Self::ReadOnly => "read-only",
+            Self::Primary => "primary",
+            Self::Standby => "standby",
+            Self::PreferStandby => "prefer-standby",
+        }
+    }
+}
+
+const UNREADABLE: InvalidDatabaseUrl = InvalidDatabaseUrl(
+    "it cannot be taken apart (special characters in the password must be percent-encoded)",
+);
+const WRONG_PARAMETER: InvalidDatabaseUrl = InvalidDatabaseUrl(
+    "one of its parameters is wrong (sslmode is disable, allow, prefer, require, verify-ca or verify-full), or a percent code \
+     is no UTF-8 text",
+);
+
+impl DatabaseUrl {
+    /// Parses a `postgres://` URL.
+    pub fn parse(text: &SecretString) -> Result<Self, InvalidDatabaseUrl> {
+        let parts = Parts::of(text.expose_secret())?;
+        let hosts = parts.addresses()?.into_iter().map(|(host, port)| parts.with(host, port));
+        Ok(Self { hosts: hosts.collect::<Result<_, _>>()?, session: parts.session })
+    }
+
+    /// `host:port` of each host, for messages.
+    pub fn endpoint(&self) -> String {
+        let endpoints: Vec<String> =
+            self.hosts.iter().map(|host| endpoint(&host.options)).collect();
+        endpoints.join(",")
+    }
+
+    /// The hosts, in their order; at least one.
+    pub fn hosts(&self) -> &[Host] {
+        &self.hosts
+    }
+
+    /// Which of them is meant.
+    pub fn session(&self) -> TargetSession {
+        self.session
+    }
+}
+
+/// `host:port`, for messages.
+pub(crate) fn endpoint(options: &PgConnectOptions) -> String {
+    match options.get_socket() {
+        Some(folder) => format!("{}:{}", folder.display(), options.get_port()),
+        None => format!("{}:{}", options.get_host(), options.get_port()),
+    }
+}
+
+/// A URL, taken apart as far as is needed to name each host alone.
+struct Parts<'a> {
+    scheme: &'a str,
+    /// User and password, as they are written.
+    login: Option<&'a str>,
+    hosts: Vec<String>,
+    /// One for all hosts, or one each; empty is the default.
+    ports: Vec<String>,
+    /// From the slash on, without parameters.
+    path: &'a str,
+    /// What says nothing of hosts, as it is written.
+    parameters: Vec<&'a str>,
+    session: TargetSession,
+}
+
+impl<'a> Parts<'a> {
+    fn of(url: &'a str) -> Result<Self, InvalidDatabaseUrl> {
+        let (scheme, rest) = url
+            .split_once("://")
+            .filter(|(scheme, _)| ["postgres", "postgresql"].contains(scheme))
+            .ok_or(InvalidDatabaseUrl("it does not start with postgres://"))?;
+        let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (login, listed) = match authority.rsplit_once('@') {
+            Some((login, hosts)) => (Some(login), hosts),
+            None => (None, authority),
+        };
+        let (hosts, ports) = listed
+            .split(',')
+            .map(host_and_port)
+            .collect::<Option<(Vec<_>, Vec<_>)>>()
+            .ok_or(UNREADABLE)?;
+        let session = TargetSession::default();
+        let mut parts = Self { scheme, login, hosts, ports, path, parameters: Vec::new(), session };
+        let (mut by_name, mut by_address) = (None, None);
+        for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+            let Some((name, value)) = form_urlencoded::parse(parameter.as_bytes()).next() else {
+                continue;
+            };
+            let list = || value.split(',').map(str::to_owned).collect();
+            match &*name {
+                "host" => by_name = Some(list()),
+                "hostaddr" => by_address = Some(list()),
+                "port" => parts.ports = list(),
+                "target_session_attrs" => {
+                    let known =
+                        TargetSession::ALL.into_iter().find(|session| session.as_str() == value);
+                    parts.session = known.ok_or(InvalidDatabaseUrl("its target_session_attrs must be any, read-write, read-only, primary, standby or prefer-standby"))?;
+                }
+                _ => parts.parameters.push(parameter),
+            }
+        }
+        if let Some(hosts) = by_address.or(by_name) {
+            parts.hosts = hosts;
+        }
+        Ok(parts)
+    }
+
+    /// Each host with its port; the only one may be empty, which is the driver's default.
+    fn addresses(&self) -> Result<Vec<(&str, Option<u16>)>, InvalidDatabaseUrl> {
+        if self.hosts.len() > 1 && self.hosts.iter().any(String::is_empty) {
+            return Err(InvalidDatabaseUrl("one of its hosts has no name"));
+        }
+        if ![1, self.hosts.len()].contains(&self.ports.len()) {
+            return Err(InvalidDatabaseUrl("it must name one port for all hosts, or one for each"));
+        }
+        let ports = self.ports.iter().map(|port| match port.as_str() {
+            "" => Ok(None),
+            port => port
+                .parse()
+                .map(Some)
+                .map_err(|_| InvalidDatabaseUrl("a port in it is no number up to 65535")),
+        });
+        let ports: Vec<Option<u16>> = ports.collect::<Result<_, _>>()?;
+        Ok(self.hosts.iter().map(String::as_str).zip(ports.into_iter().cycle()).collect())
+    }
+
+    /// The URL with one host.
+    fn with(&self, host: &str, port: Option<u16>) -> Result<Host, InvalidDatabaseUrl> {
+        let mut url = format!("{}://", self.scheme);
+        let mut parameters: Vec<String> = self.parameters.iter().map(ToString::to_string).collect();
+        if host.is_empty() {
+            // No URL has a user and no host.
+            parameters.extend(self.login.map(login_as_parameters));
+            parameters.extend(port.map(|port| format!("port={port}")));
+        } else {
+            url.extend(self.login.map(|login| format!("{login}@")));
+            url += &match host {
+                folder if folder.starts_with('/') => {
+                    utf8_percent_encode(folder, NON_ALPHANUMERIC).to_string()
+                }
+                address if address.contains(':') => format!("[{address}]"),
+                name => name.to_owned(),
+            };
+            url.extend(port.map(|port| format!(":{port}")));
+        }
+        url += if self.path.is_empty() { "/" } else { self.path };
+        if !parameters.is_empty() {
+            url = format!("{url}?{}", parameters.join("&"));
+        }
+        Url::parse(&url).map_err(|_| UNREADABLE)?;
+        let options = PgConnectOptions::from_str(&url).map_err(|_| WRONG_PARAMETER)?;
+        Ok(Host { text: url.into(), options })
+    }
+}
+
+/// A host, decoded and without brackets, and its port, which may be empty.
+fn host_and_port(listed: &str) -> Option<(String, String)> {
+    let (host, port) = match listed.strip_prefix('[') {
+        Some(address) => {
+            let (address, port) = address.split_once(']')?;
+            (address, port.strip_prefix(':').or(port.is_empty().then_some(""))?)
+        }
+        None => listed.split_once(':').unwrap_or((listed, "")),
+    };
+    let host = percent_decode_str(host).decode_utf8().ok()?;
+    Some((host.into_owned(), port.to_owned()))
+}
+
+fn login_as_parameters(login: &str) -> String {
+    let (user, password) = login.split_once(':').unwrap_or((login, ""));
+    let mut parameters = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in [("user", user), ("password", password)] {
+        if !value.is_empty() {
+            parameters.append_pair(name, &percent_decode_str(value).decode_utf8_lossy());
+        }
+    }
+    parameters.finish()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn parse(url: &str) -> Result<DatabaseUrl, InvalidDatabaseUrl> {
+        DatabaseUrl::parse(&url.to_owned().into())
+    }
+
     #[test]
     fn a_wrong_url_is_explained_without_its_password() {
-        for url in ["mysql://u:hunter2@h/d", "hunter2", "postgres://u:hun#ter2@h:x/d"] {
-            let sentence = DatabaseUrl::parse(&url.to_owned().into()).unwrap_err().to_string();
+        for (url, why) in [
+            ("mysql://u:hunter2@h/d", "does not start with postgres://"),
+            ("hunter2", "does not start with postgres://"),
+            ("postgres://u:hun#ter2@h/d", "must be percent-encoded"),
+            ("postgres://u:hunter2@h:x/d", "no number up to 65535"),
+            ("postgres://u:hunter2@a,b:1,c/d?port=1,2", "one port for all hosts, or one for each"),
+            ("postgres://u:hunter2@a,,c/d", "one of its hosts has no name"),
+            ("postgres://u:hunter2@[::1/d", "cannot be taken apart"),
+            (
+                "postgres://u:hunter2@a,b/d?target_session_attrs=writer",
+                "its target_session_attrs must be any, read-write",
+            ),
+            ("postgres://u:hunter2@h/d?sslmode=on", "sslmode is disable"),
+        ] {
+            let sentence = parse(url).unwrap_err().to_string();
             assert!(
-                sentence.contains("; it looks like ") && !sentence.contains("hun"),
-                "{sentence}"
+                sentence.contains(why) && sentence.contains("; it looks like "),
+                "{url}: {sentence}"
             );
+            assert!(!sentence.contains("hun"), "{sentence}");
         }
     }
 
     #[test]
-    fn the_endpoint_is_shown_in_messages() {
-        let url = "postgresql://u:p@db.internal:6432/agentfs".to_owned().into();
-        assert_eq!(DatabaseUrl::parse(&url).unwrap().endpoint(), "db.internal:6432");
+    fn all_forms_of_libpq_name_their_hosts() {
+        for (url, endpoint) in [
+            ("postgresql://u:p@db.internal:6432/agentfs", "db.internal:6432"),
+            ("postgres://u:p@[::1]:5433/d", "[::1]:5433"),
+            ("postgres://u:p@%2Frun%2Fpg/d", "/run/pg:5432"),
+            ("postgres://u:p@/d?host=/run/pg", "/run/pg:5432"),
+            ("postgres://u:p@/d?host=db.internal&port=6432", "db.internal:6432"),
+            ("postgres:///d?host=db.internal", "db.internal:5432"),
+            ("postgres://u:p@not.this/d?host=a,b", "a:5432,b:5432"),
+            ("postgres://u:p@a:1,b:2,[fd00::1]:3/d", "a:1,b:2,[fd00::1]:3"),
+            ("postgres://u:p@a,b:2/d?target_session_attrs=primary", "a:5432,b:2"),
+            ("postgres://u:p@a,b/d?port=6432", "a:6432,b:6432"),
+            ("postgres://u:p@/d?host=a,b&port=1,2", "a:1,b:2"),
+            ("postgres://u:p@a,b/d?hostaddr=10.0.0.1,10.0.0.2", "10.0.0.1:5432,10.0.0.2:5432"),
+        ] {
+            assert_eq!(parse(url).unwrap().endpoint(), endpoint, "{url}");
+        }
+    }
+
+    #[test]
+    fn each_host_has_all_the_rest() {
+        let url = parse("postgres://a%40b:p%2Bq@h,/x?host=one,/run/two&sslmode=require").unwrap();
+        let texts: Vec<&str> = url.hosts().iter().map(|host| host.text().expose_secret()).collect();
+        let expected = [
+            "postgres://a%40b:p%2Bq@one/x?sslmode=require",
+            "postgres://a%40b:p%2Bq@%2Frun%2Ftwo/x?sslmode=require",
+        ];
+        assert_eq!(texts, expected);
+        for host in url.hosts() {
+            assert_eq!(
+                (host.options().get_username(), host.options().get_database()),
+                ("a@b", Some("x"))
+            );
+        }
+        let nowhere = parse("postgres://a%40b:p%2Bq@/x").unwrap();
+        assert_eq!(nowhere.hosts()[0].options().get_username(), "a@b");
+        assert_eq!(
+            nowhere.hosts()[0].text().expose_secret(),
+            "postgres:///x?user=a%40b&password=p%2Bq"
+        );
     }
 }

@@ -39,7 +39,19 @@ impl StoreError {
 
     /// True where the same may succeed a moment later, without anybody mending something.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Contended(_))
+        matches!(self, Self::Unreachable(_) | Self::Contended(_)) && !self.cause().is_of_settings()
+    }
+
+    /// Whether no connection came about, as while a server, or the network to it, starts.
+    pub fn may_be_starting(&self) -> bool {
+        match self.cause().driver() {
+            sqlx::Error::Io(e) => !address::is_untrusted(e),
+            sqlx::Error::Database(e) => {
+                let code = e.code().unwrap_or_default();
+                code == TOO_MANY_CONNECTIONS || ["08", "57P"].iter().any(|c| code.starts_with(c))
+            }
+            _ => false,
+        }
     }
 
     /// Whether only another connection may do better.
@@ -59,7 +71,15 @@ impl Cause {
     pub(in crate::store) fn driver(&self) -> &sqlx::Error {
         &self.0
     }
+
+    /// Whether the URL of the database has something that cannot be used.
+    fn is_of_settings(&self) -> bool {
+        matches!(&*self.0, sqlx::Error::Configuration(_))
+    }
 }
+
+/// What the driver says of a user or password with a character that SASLprep (RFC 4013) forbids or does not know.
+const NOT_SASLPREP: &str = "Failed to saslprep";
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -71,6 +91,13 @@ impl fmt::Display for Cause {
                 )
             }
             sqlx::Error::Io(e) => e.fmt(f),
+            sqlx::Error::Configuration(e) if e.to_string().starts_with(NOT_SASLPREP) => {
+                write!(
+                    f,
+                    "the user or password of DATABASE_URL has a character that cannot be sent, such as a tab, a line break or an emoji (SASLprep, RFC 4013); set another one by ALTER ROLE ... PASSWORD, and write it into DATABASE_URL"
+                )
+            }
+            sqlx::Error::Configuration(e) => e.fmt(f),
             sqlx::Error::Tls(e) => {
                 write!(
                     f,

@@ -2,44 +2,38 @@
 
 use std::time::{Duration, Instant};
 
+use agentfs_contract::session;
 use secrecy::SecretString;
-use sqlx::ConnectOptions as _;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::postgres::{PgConnection, PgPoolOptions};
 use sqlx::{Connection as _, Executor as _};
 
+use super::hosts::Hosts;
 use super::invalidation::Invalidation;
 use super::pool::Pool;
 use crate::settings::{DatabaseUrl, InvalidDatabaseUrl};
 use crate::store::StoreError;
 
-/// Longest wait for a connection to be made.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait for a connection of the pool; while the database is away, each request waits this long.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Pause between two tries to connect.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long a pooled connection is idle before it is tested.
 const MAY_BE_CLOSED: Duration = Duration::from_millis(100);
-
-/// Set on every connection that serves requests: no lock or statement is waited for long, and JIT compilation never pays
-/// off, though cost estimates of row-by-row statements are high.
-const SESSION: &str = "SET lock_timeout = '1s'; SET statement_timeout = '15s'; SET jit = off";
 
 /// The address of a database, with user and password.
 /// Connections of an address and of its clones are invalidated together.
 #[derive(Debug, Clone)]
 pub struct DatabaseAddress {
-    options: PgConnectOptions,
+    hosts: Hosts,
     invalidation: Invalidation,
 }
 
 impl DatabaseAddress {
     /// The address in a URL.
     pub fn of(url: &DatabaseUrl) -> Self {
-        let options = url.options().clone();
-        Self {
-            options: options.application_name("agentfs-server").disable_statement_logging(),
-            invalidation: Invalidation::default(),
-        }
+        Self { hosts: Hosts::of(url), invalidation: Invalidation::default() }
     }
 
     /// Parses a `postgres://` URL.
@@ -47,17 +41,42 @@ impl DatabaseAddress {
         DatabaseUrl::parse(url).map(|url| Self::of(&url))
     }
 
-    /// `host:port`, for messages.
+    /// `host:port` of each host, for messages.
     pub fn endpoint(&self) -> String {
-        format!("{}:{}", self.options.get_host(), self.options.get_port())
+        self.hosts.endpoint()
     }
 
     /// Connects with PostgreSQL's own timeouts, for migrations.
     pub async fn connect_unlimited(&self) -> Result<PgConnection, StoreError> {
-        tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&self.options))
-            .await
-            .map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))?
-            .map_err(Into::into)
+        self.connect(session::PATIENT).await.map(|(connection, _)| connection)
+    }
+
+    /// Waits until the database takes connections, for about `patience` at most. Why it does not is for the next to find who
+    /// connects.
+    pub async fn wait_until_reachable(&self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        let mut is_told = false;
+        while let Err(error) = self.connect_unlimited().await {
+            if !error.may_be_starting() || Instant::now() + RETRY_PAUSE > deadline {
+                return;
+            }
+            if !is_told {
+                let (endpoint, cause) = (self.endpoint(), error.cause());
+                tracing::info!("waiting for the database at {endpoint}: {cause}");
+                is_told = true;
+            }
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    }
+
+    /// Connects, and returns which of the URL's hosts it is as well. `session` is what the connection is set to.
+    pub(super) async fn connect(
+        &self,
+        session: &'static str,
+    ) -> Result<(PgConnection, usize), StoreError> {
+        let (mut connection, host) = self.hosts.connect().await?;
+        connection.execute(session).await?;
+        Ok((connection, host))
     }
 
     /// A pool of at most `size` connections; connects on first use.
@@ -78,9 +97,11 @@ impl DatabaseAddress {
                     Ok(usable)
                 })
             })
-            .after_connect(|conn, _| Box::pin(async move { conn.execute(SESSION).await.map(drop) }))
-            .connect_lazy_with(self.options.clone());
-        Pool::new(connections, self.invalidation.clone())
+            .after_connect(|conn, _| {
+                Box::pin(async move { conn.execute(session::SERVING).await.map(drop) })
+            })
+            .connect_lazy_with(self.hosts.options(0));
+        Pool::new(connections, self.hosts.clone(), self.invalidation.clone())
     }
 }
 
@@ -105,8 +126,7 @@ impl Link {
         match &mut self.connection {
             Some((connection, _)) => Ok(connection),
             slot @ None => {
-                let mut connection = self.address.connect_unlimited().await?;
-                connection.execute(SESSION).await?;
+                let (connection, _) = self.address.connect(session::SERVING).await?;
                 Ok(&mut slot.insert((connection, Instant::now())).0)
             }
         }
@@ -116,6 +136,7 @@ impl Link {
     /// connection is outdated.
     pub fn note(&mut self, error: &StoreError) {
         self.address.invalidation.note(error.cause().driver());
+        self.address.hosts.note(error.cause().driver());
         if error.is_connection_broken() {
             self.disconnect();
         }

@@ -1,5 +1,8 @@
 //! Pools the connections to one database, and invalidates all of them when an error says that one is outdated.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, StreamExt as _};
 use futures::{FutureExt as _, TryFutureExt as _, TryStreamExt as _};
@@ -8,7 +11,10 @@ use sqlx::postgres::{
     PgPool, PgQueryResult, PgRow, PgStatement, PgTransaction, PgTypeInfo, Postgres,
 };
 use sqlx::{Describe, Either, Execute, Executor, SqlStr};
+use tokio::time::timeout;
 
+use super::address::ACQUIRE_TIMEOUT;
+use super::hosts::Hosts;
 use super::invalidation::Invalidation;
 use crate::store::StoreError;
 
@@ -17,22 +23,40 @@ use crate::store::StoreError;
 #[derive(Debug, Clone)]
 pub struct Pool {
     connections: PgPool,
+    hosts: Hosts,
+    /// The host that new connections lead to.
+    host: Arc<AtomicUsize>,
     invalidation: Invalidation,
 }
 
 impl Pool {
-    pub(super) fn new(connections: PgPool, invalidation: Invalidation) -> Self {
-        Self { connections, invalidation }
+    /// A pool of connections to the first of `hosts`, until another one is found.
+    pub(super) fn new(connections: PgPool, hosts: Hosts, invalidation: Invalidation) -> Self {
+        Self { connections, hosts, host: Arc::default(), invalidation }
+    }
+
+    /// The connections; new ones lead to the right host.
+    async fn connections(&self) -> Result<&PgPool, sqlx::Error> {
+        let host = match self.hosts.found() {
+            Some(found) => found,
+            None => timeout(ACQUIRE_TIMEOUT, self.hosts.find())
+                .await
+                .unwrap_or(Err(sqlx::Error::PoolTimedOut))?,
+        };
+        if self.host.swap(host, Ordering::Relaxed) != host {
+            self.connections.set_connect_options(self.hosts.options(host));
+        }
+        Ok(&self.connections)
     }
 
     /// A connection of its own.
     pub async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
-        self.connections.acquire().await
+        self.connections().await?.acquire().await.inspect_err(|error| self.saw(error))
     }
 
     /// A transaction.
     pub async fn begin(&self) -> Result<PgTransaction<'static>, sqlx::Error> {
-        self.connections.begin().await
+        self.connections().await?.begin().await
     }
 
     /// A transaction that `statement` begins.
@@ -40,7 +64,7 @@ impl Pool {
         &self,
         statement: &'static str,
     ) -> Result<PgTransaction<'static>, sqlx::Error> {
-        self.connections.begin_with(statement).await
+        self.connections().await?.begin_with(statement).await
     }
 
     /// Does `work` on a connection of the pool. An error that says that the connection is outdated invalidates all of them.
@@ -54,7 +78,12 @@ impl Pool {
 
     /// Invalidates all connections where `error`, of one of them, says that it is outdated.
     pub fn note(&self, error: &StoreError) {
-        self.invalidation.note(error.cause().driver());
+        self.saw(error.cause().driver());
+    }
+
+    fn saw(&self, error: &sqlx::Error) {
+        self.invalidation.note(error);
+        self.hosts.note(error);
     }
 
     /// How many connections there are.
@@ -79,8 +108,8 @@ impl<'p> Executor<'p> for &'p Pool {
         'p: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let rows = self.connections.fetch_many(query);
-        rows.inspect_err(|error| self.invalidation.note(error)).boxed()
+        let rows = self.connections().map_ok(|connections| connections.fetch_many(query));
+        rows.try_flatten_stream().inspect_err(|error| self.saw(error)).boxed()
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(
@@ -91,8 +120,8 @@ impl<'p> Executor<'p> for &'p Pool {
         'p: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let row = self.connections.fetch_optional(query);
-        row.inspect_err(|error| self.invalidation.note(error)).boxed()
+        let row = self.connections().and_then(|connections| connections.fetch_optional(query));
+        row.inspect_err(|error| self.saw(error)).boxed()
     }
 
     fn prepare_with<'e>(
@@ -103,14 +132,15 @@ impl<'p> Executor<'p> for &'p Pool {
     where
         'p: 'e,
     {
-        let statement = self.connections.prepare_with(sql, parameters);
-        statement.inspect_err(|error| self.invalidation.note(error)).boxed()
+        let statement =
+            self.connections().and_then(|connections| connections.prepare_with(sql, parameters));
+        statement.inspect_err(|error| self.saw(error)).boxed()
     }
 
     fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
     where
         'p: 'e,
     {
-        self.connections.describe(sql)
+        self.connections().and_then(|connections| connections.describe(sql)).boxed()
     }
 }

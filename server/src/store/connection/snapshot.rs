@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use agentfs_contract::session;
 use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor as _, Row as _};
@@ -14,6 +15,8 @@ use crate::store::schema::{self, SchemaVersion};
 #[derive(Debug)]
 pub struct Snapshot {
     connection: PgConnection,
+    /// The index of the URL's host that has it.
+    pub host: usize,
     /// The snapshot's name, by which another session joins it.
     pub id: String,
     /// The moment.
@@ -49,7 +52,7 @@ SELECT t.relname, format('%I.%I', s.nspname, t.relname)
 impl Snapshot {
     /// Takes a snapshot of the present, on a connection of its own.
     pub async fn take(address: &DatabaseAddress) -> Result<Self, StoreError> {
-        let mut connection = address.connect_unlimited().await?;
+        let (mut connection, host) = address.connect(session::PATIENT).await?;
         connection.execute(PATIENT).await?;
         // Outside of the snapshot's transaction, which a missing table would end.
         let migrated = schema::read(&mut connection).await?;
@@ -64,6 +67,7 @@ impl Snapshot {
             postgres: row.try_get(2)?,
             major: row.try_get::<i32, _>(3)?.unsigned_abs(),
             instance: row.try_get(4)?,
+            host,
             connection,
         })
     }

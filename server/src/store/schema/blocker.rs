@@ -39,6 +39,19 @@ pub enum Blocker {
         /// The database.
         database: String,
     },
+    /// Our role may not use the schema that the extension lies in.
+    #[error(
+        "the extension vector of the database {database} lies in the schema {schema}, which the role {role} may not use: run \
+         GRANT USAGE ON SCHEMA {schema} TO {role}; as a superuser there, then run this again"
+    )]
+    NotUsable {
+        /// The schema, quoted where it must be.
+        schema: String,
+        /// Our role, quoted where it must be.
+        role: String,
+        /// The database.
+        database: String,
+    },
     /// The extension is there and too old.
     #[error(
         "the extension vector in the database {database} is of version {found}, and AgentFS needs 0.7.0 or later: install a newer \
@@ -58,8 +71,15 @@ const EXPLAINABLE: [&str; 4] = ["42501", "0A000", "58P01", "42704"];
 const LOOK: &str = "
 SELECT current_setting('server_version') AS server, current_user::text AS role, current_database()::text AS database,
        coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AS creates,
-       EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector') AS available,
-       (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS found";
+       EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector') AS available";
+
+/// The type halfvec came with 0.7.0.
+const FIND: &str = "
+SELECT extversion AS version, extnamespace::regnamespace::text AS schema, quote_ident(current_user) AS role,
+       EXISTS (SELECT FROM pg_type t WHERE t.typnamespace = extnamespace AND t.typname = 'halfvec') AS has_halfvec,
+       has_schema_privilege(extnamespace, 'USAGE') AS usable
+  FROM pg_extension
+ WHERE extname = 'vector'";
 
 #[derive(sqlx::FromRow)]
 struct Circumstances {
@@ -68,7 +88,16 @@ struct Circumstances {
     database: String,
     creates: bool,
     available: bool,
-    found: Option<String>,
+}
+
+/// The extension as it is there.
+#[derive(sqlx::FromRow)]
+struct Found {
+    version: String,
+    schema: String,
+    role: String,
+    has_halfvec: bool,
+    usable: bool,
 }
 
 impl Blocker {
@@ -81,17 +110,22 @@ impl Blocker {
         if !EXPLAINABLE.contains(&code) {
             return Ok(None);
         }
-        let Circumstances { server, role, database, creates, available, found } =
-            sqlx::query_as(LOOK).fetch_one(connection).await?;
+        let Circumstances { server, role, database, creates, available } =
+            sqlx::query_as(LOOK).fetch_one(&mut *connection).await?;
         if !creates {
             return Ok(Some(Self::NotOwner { role, database }));
         }
         if !migration.sql.as_str().contains("CREATE EXTENSION") {
             return Ok(None);
         }
+        let found: Option<Found> = sqlx::query_as(FIND).fetch_optional(connection).await?;
         Ok(match found {
-            // The type halfvec came with 0.7.0.
-            Some(found) if code == "42704" => Some(Self::TooOld { found, database }),
+            Some(Found { version, has_halfvec: false, .. }) if code == "42704" => {
+                Some(Self::TooOld { found: version, database })
+            }
+            Some(Found { schema, role, usable: false, .. }) => {
+                Some(Self::NotUsable { schema, role, database })
+            }
             None if !available => Some(Self::NotInstalled { server }),
             None if code == "42501" => Some(Self::NotAllowed { role, database }),
             Some(_) | None => None,

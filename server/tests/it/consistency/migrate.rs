@@ -1,17 +1,24 @@
 //! Migrations and the deployment's admin key.
 
+use std::process::Stdio;
+
 use agentfs_contract::termination::Report;
 use agentfs_server::commands::migrate::migrate;
 use agentfs_server::domain::access::api_key::ApiKey;
 use agentfs_server::store::schema::{SCHEMA_VERSION, TABLES};
 use futures::future::join_all;
+use reqwest::Url;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::Command;
 
 use crate::support::api::Api;
 use crate::support::cli::agentfs;
 use crate::support::database::{Database, shared};
+use crate::support::process::free_port;
 
 #[tokio::test]
 async fn many_at_once_migrate_once() {
@@ -149,6 +156,36 @@ fn failures_say_what_to_do_and_whether_to_try_again() {
         sentence.contains("DATABASE_URL is not valid") && sentence.contains("PORT is \"x\""),
         "{sentence}"
     );
+}
+
+#[tokio::test]
+async fn a_database_that_is_about_to_start_is_waited_for() {
+    let database = Database::empty().await;
+    let mut url = Url::parse(&database.url).unwrap();
+    let postgres = url.port().unwrap();
+    let port = free_port();
+    url.set_port(Some(port)).unwrap();
+    let mut migrator = Command::new(env!("CARGO_BIN_EXE_agentfs-server"))
+        .arg("migrate")
+        .env("DATABASE_URL", url.as_str())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(migrator.stdout.take().unwrap()).lines();
+    let mut waits = async || log.next_line().await.unwrap().expect("it waits");
+    while !waits().await.contains("waiting for the database") {}
+    let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    let proxy = tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(("127.0.0.1", postgres)).await.unwrap();
+                tokio::io::copy_bidirectional(&mut client, &mut server).await.ok();
+            });
+        }
+    });
+    while log.next_line().await.unwrap().is_some() {}
+    assert!(migrator.wait().await.unwrap().success());
+    proxy.abort();
 }
 
 #[tokio::test]

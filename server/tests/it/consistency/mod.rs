@@ -7,4 +7,5 @@ mod expiry;
 mod linearizability;
 mod live_migration;
 mod migrate;
+mod odd_databases;
 mod replica;

@@ -5,13 +5,16 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Stdio;
 
+use agentfs_server::store::connection::address::DatabaseAddress;
 use reqwest::Url;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 
 use crate::support::api::Api;
+use crate::support::cli::agentfs;
 use crate::support::database::{Database, Postgres};
+use crate::support::eventually::eventually;
 use crate::support::process::free_port;
 use crate::support::server_user::{bash, folder};
 
@@ -167,6 +170,86 @@ async fn reads_go_to_a_replica_that_is_fresh_enough_and_see_what_they_must() {
     assert_eq!(get(&patient, None).await, json!(2));
 }
 
+/// A URL with several hosts: one where nobody is, and those of `databases`.
+fn several(databases: [&Database; 2], session: &str) -> String {
+    let [first, second] = databases.map(|database| Url::parse(&database.url).unwrap());
+    let host = |url: &Url| format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
+    format!(
+        "postgres://{}:{}@127.0.0.1:1,{},{}{}?target_session_attrs={session}",
+        first.username(),
+        first.password().unwrap(),
+        host(&first),
+        host(&second),
+        first.path()
+    )
+}
+
+async fn is_in_recovery(url: &str) -> Result<bool, String> {
+    let address = DatabaseAddress::parse(&url.to_owned().into()).unwrap();
+    let mut connection = address.connect_unlimited().await.map_err(|error| error.to_string())?;
+    let asked = sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(&mut connection);
+    Ok(asked.await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_several_hosts_the_right_one_is_found_and_found_again_after_a_failover() {
+    let postgres = Postgres::start(&[]);
+    let database = postgres.database().await;
+    let replica = Replica::of(&postgres, &database).await;
+    let url = |session: &str| several([&replica.database, &database], session);
+    for (session, standby) in [
+        ("any", true),
+        ("read-write", false),
+        ("read-only", true),
+        ("primary", false),
+        ("standby", true),
+        ("prefer-standby", true),
+    ] {
+        assert_eq!(is_in_recovery(&url(session)).await, Ok(standby), "{session}");
+    }
+    let nothing = several([&database, &database], "standby");
+    let said = is_in_recovery(&nothing).await.unwrap_err();
+    assert!(said.contains("it is not standby, as target_session_attrs demands"), "{said}");
+    assert!(said.contains("127.0.0.1:1: ") && said.contains("refused"), "{said}");
+    let preferred = several([&database, &database], "prefer-standby");
+    assert_eq!(is_in_recovery(&preferred).await, Ok(false));
+
+    let found = Database { url: url("read-write"), superuser_url: database.superuser_url.clone() };
+    found.migrate().await;
+    let api = Api::start_with(&found, &[], &[]).await;
+    api.until_served().await;
+    let written = put(&api, 1).await;
+    let caught_up = "SELECT count(*) FROM entry_versions";
+    replica.database.until(caught_up, 1).await;
+
+    // pg_dump is told the host that has the snapshot, psql takes the URL as it is.
+    let folder = TempDir::new().unwrap();
+    let programs = postgres.programs().to_str().unwrap();
+    let arguments = ["backup", "--pg-bin", programs, "--dir", folder.path().to_str().unwrap()];
+    for session in ["read-write", "prefer-standby"] {
+        let made = || agentfs(&arguments, &[("DATABASE_URL", &url(session))]);
+        // A second has one name alone.
+        eventually("a backup", async || made(), |said| said.code == Some(0)).await;
+    }
+    let psql = std::process::Command::new(postgres.programs().join("psql"))
+        .args([&url("read-write"), "-Atc", "SELECT count(*) FROM entries"])
+        .output()
+        .unwrap();
+    assert_eq!(psql.stdout, b"1\n", "{psql:?}");
+
+    drop(postgres);
+    let gone = async || is_in_recovery(&database.url).await;
+    eventually("the primary is gone", gone, Result::is_err).await.unwrap_err();
+    replica.told("SELECT pg_promote()").await;
+    let body = json!({"agent_id": "ada", "path": "/notes/x", "value": 2});
+    let write = async || api.client.post("/v1/put", body.clone()).await.0.as_u16();
+    eventually("writes go on", write, |status| *status == 200).await;
+    let list = json!({"agent_id": "ada", "prefix": "/notes", "min_version": written});
+    let pooled = async || api.client.post("/v1/list", list.clone()).await.0.as_u16();
+    eventually("reads go on", pooled, |status| *status == 200).await;
+    assert_eq!(get(&api, Some(&written)).await, json!(2));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn another_database_is_never_read() {
     let (database, other) = (Database::migrated().await, Database::migrated().await);
@@ -185,7 +268,7 @@ fn a_wrong_address_names_its_setting() {
         ("DATABASE_READ_URL", "mysql://x"),
         ("DATABASE_READ_MAX_LAG_SECONDS", "0"),
     ];
-    let said = crate::support::cli::agentfs(&["serve"], &settings);
+    let said = agentfs(&["serve"], &settings);
     assert!(said.err.contains("DATABASE_READ_URL is not valid"), "{said:?}");
     assert!(said.err.contains("DATABASE_READ_MAX_LAG_SECONDS"), "{said:?}");
 }

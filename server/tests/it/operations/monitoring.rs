@@ -173,12 +173,3 @@ fn every_alert_says_what_to_do_and_leads_to_its_chapter() {
         assert_eq!(found(r"(?m)^ +description: (.+)$", alert).len(), 1, "{alert}");
     }
 }
-
-/// What the pool of the compose files sets must be what the server sets on its own connections.
-#[test]
-fn the_pool_of_compose_sets_what_the_server_sets() {
-    let server = include_str!("../../../src/store/connection/address.rs");
-    let pool = include_str!("../../../../images/pgbouncer/entrypoint");
-    let session = found(r#"const SESSION: &str =\s+"([^"]+)""#, server)[0];
-    assert!(pool.contains(&format!("connect_query=\"{}\"", session.replace('\'', "''"))));
-}

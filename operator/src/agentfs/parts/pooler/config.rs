@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 
+use agentfs_contract::session;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::plan::PoolerPlan;
@@ -19,12 +20,6 @@ pub const INI: &str = "pgbouncer.ini";
 /// The name of the list of clients.
 pub const USERLIST: &str = "userlist.txt";
 
-/// Run on every connection to PostgreSQL before a client gets it. What the server sets on its own
-/// connections (SESSION in server/src/store/connection/address.rs) reaches only one of the pool's; PgBouncer
-/// refuses the startup parameter `options`, and where it is told to track these two it does not pass
-/// them on, since PostgreSQL does not report them.
-pub const CONNECT_QUERY: &str =
-    "SET lock_timeout = '1s'; SET statement_timeout = '15s'; SET jit = off";
 /// How many prepared statements of clients each connection to PostgreSQL remembers.
 const MAX_PREPARED_STATEMENTS: u32 = 200;
 /// PostgreSQL's own limit of a name.
@@ -72,6 +67,8 @@ pub fn ini(plan: &PoolerPlan, access: &Access) -> SecretString {
         }
         _ => url.tls.as_str().to_owned(),
     };
+    // What the server sets on its own connections reaches only one of the pool's. PgBouncer refuses the startup parameter
+    // `options`, and tracks no setting that PostgreSQL does not report.
     format!(
         "; Made by agentfs-operator, which undoes every change.\n\
          [databases]\n\
@@ -97,7 +94,7 @@ pub fn ini(plan: &PoolerPlan, access: &Access) -> SecretString {
          log_disconnections = 0\n\
          log_stats = 0\n",
         name = plan.credentials.database,
-        connect_query = quoted(CONNECT_QUERY),
+        connect_query = quoted(session::SERVING),
         clients = plan.spec.max_client_connections,
         pool = plan.spec.pool_size,
     )
@@ -122,15 +119,12 @@ mod tests {
     use crate::agentfs::database::url::DatabaseUrl;
 
     #[test]
-    fn the_pool_sets_what_the_server_sets() {
-        let server = include_str!("../../../../../server/src/store/connection/address.rs");
-        assert!(server.contains(&format!("\"{CONNECT_QUERY}\"")), "the two have gone apart");
-        // Where people make a pool without the operator.
+    fn pools_that_people_make_set_what_the_server_sets() {
         let elsewhere = [
             include_str!("../../../../../images/pgbouncer/entrypoint"),
             include_str!("../../../../../docs/OPERATIONS.md"),
         ];
-        let quoted = CONNECT_QUERY.replace('\'', "''");
+        let quoted = session::SERVING.replace('\'', "''");
         assert!(elsewhere.iter().all(|text| text.contains(&quoted)), "they have gone apart");
     }
 
