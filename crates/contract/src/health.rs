@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct Answer {
     /// Whether all is well.
     ok: bool,
-    /// A word for programs, where it is not: Draining, DatabaseUnreachable, SchemaTooOld or SchemaTooNew.
+    /// A word for programs, where it is not: Draining, DatabaseUnreachable, SchemaTooOld, SchemaTooNew or DatabaseNotUtf8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     /// What is wrong, for people.
@@ -45,12 +45,19 @@ pub enum NotReadyReason {
     SchemaTooOld,
     /// It needs an older schema.
     SchemaTooNew,
+    /// Its database cannot hold every text.
+    DatabaseNotUtf8,
 }
 
 impl NotReadyReason {
     /// All of them.
-    pub const ALL: [Self; 4] =
-        [Self::Draining, Self::DatabaseUnreachable, Self::SchemaTooOld, Self::SchemaTooNew];
+    pub const ALL: [Self; 5] = [
+        Self::Draining,
+        Self::DatabaseUnreachable,
+        Self::SchemaTooOld,
+        Self::SchemaTooNew,
+        Self::DatabaseNotUtf8,
+    ];
 
     /// The word.
     pub fn as_str(self) -> &'static str {
@@ -59,6 +66,7 @@ impl NotReadyReason {
             Self::DatabaseUnreachable => "DatabaseUnreachable",
             Self::SchemaTooOld => "SchemaTooOld",
             Self::SchemaTooNew => "SchemaTooNew",
+            Self::DatabaseNotUtf8 => "DatabaseNotUtf8",
         }
     }
 

@@ -58,6 +58,8 @@ reasons! {
     SCHEMA_TOO_OLD = "SchemaTooOld",
     /// The API pods need an older schema.
     SCHEMA_TOO_NEW = "SchemaTooNew",
+    /// The database cannot hold every text.
+    DATABASE_NOT_UTF8 = "DatabaseNotUtf8",
     /// The last backup failed.
     BACKUP_FAILED = "BackupFailed",
     /// The newest backup is too old.
@@ -75,6 +77,7 @@ pub fn of_api_pod(word: &str) -> Reason {
         Some(NotReadyReason::DatabaseUnreachable) => DATABASE_UNREACHABLE,
         Some(NotReadyReason::SchemaTooOld) => SCHEMA_TOO_OLD,
         Some(NotReadyReason::SchemaTooNew) => SCHEMA_TOO_NEW,
+        Some(NotReadyReason::DatabaseNotUtf8) => DATABASE_NOT_UTF8,
         Some(NotReadyReason::Draining) | None => NOT_READY,
     }
 }

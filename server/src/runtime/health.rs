@@ -45,6 +45,7 @@ impl NotReady {
             Self::Database { .. } => NotReadyReason::DatabaseUnreachable,
             Self::Schema(SchemaMismatch::TooOld { .. }) => NotReadyReason::SchemaTooOld,
             Self::Schema(SchemaMismatch::TooNew { .. }) => NotReadyReason::SchemaTooNew,
+            Self::Schema(SchemaMismatch::NotUtf8(_)) => NotReadyReason::DatabaseNotUtf8,
         }
     }
 }

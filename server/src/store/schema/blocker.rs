@@ -4,6 +4,8 @@
 use sqlx::migrate::Migration;
 use sqlx::postgres::PgConnection;
 
+use super::encoding::NotUtf8;
+
 /// Something that the database's administrator has to install or allow.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Blocker {
@@ -52,6 +54,9 @@ pub enum Blocker {
         /// The database.
         database: String,
     },
+    /// The database is not encoded in UTF8.
+    #[error(transparent)]
+    NotUtf8(#[from] NotUtf8),
     /// The extension is there and too old.
     #[error(
         "the extension vector in the database {database} is of version {found}, and AgentFS needs 0.7.0 or later: install a newer \

@@ -9,6 +9,7 @@ use sqlx::{AssertSqlSafe, Executor as _};
 use tokio::time::Instant;
 
 use super::blocker::Blocker;
+use super::encoding::NotUtf8;
 use super::guard::Guard;
 use super::{invalid_indexes, read};
 use crate::store::StoreError;
@@ -75,6 +76,9 @@ pub async fn apply(
     migrations: &Migrator,
 ) -> Result<MigrationReport, MigrationError> {
     let mut connection = address.connect_unlimited().await?;
+    if let Some(not_utf8) = NotUtf8::look(&mut connection).await.map_err(StoreError::from)? {
+        return Err(MigrationError::Blocker(not_utf8.into()));
+    }
     // The turn ends with the connection, whatever happens.
     take_turn(&mut connection).await?;
     let before = applied(&mut connection).await?;

@@ -1,15 +1,18 @@
 //! The database's schema: its version, and the migrations to it.
 
 mod blocker;
+mod encoding;
 mod guard;
 mod invalid_indexes;
 mod migrate;
 
 pub use blocker::Blocker;
+pub use encoding::NotUtf8;
+use encoding::not_utf8;
 pub use migrate::{MigrationError, MigrationReport, apply, migrate};
 
-use sqlx::PgExecutor;
 use sqlx::error::DatabaseError;
+use sqlx::{PgExecutor, Row as _};
 
 use super::StoreError;
 
@@ -33,12 +36,14 @@ pub const TABLES: [&str; 12] = [
 ];
 
 /// The version of a database's schema.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SchemaVersion {
     /// The number of the newest migration that is more than an index.
     pub version: i32,
     /// The oldest schema that a program may have been built for and still work here.
     pub min_compatible: i32,
+    /// Where the database has a schema: why it cannot hold every text.
+    pub not_utf8: Option<NotUtf8>,
 }
 
 /// Why this program cannot work on the database's schema.
@@ -60,6 +65,9 @@ pub enum SchemaMismatch {
         /// The oldest that still works.
         min_compatible: i32,
     },
+    /// The database cannot hold every text.
+    #[error(transparent)]
+    NotUtf8(#[from] NotUtf8),
 }
 
 impl SchemaVersion {
@@ -70,23 +78,27 @@ impl SchemaVersion {
         } else if self.min_compatible > SCHEMA_VERSION {
             Err(SchemaMismatch::TooNew { min_compatible: self.min_compatible })
         } else {
-            Ok(())
+            self.not_utf8.map_or(Ok(()), |not_utf8| Err(not_utf8.into()))
         }
     }
 }
 
+const READ: &str = concat!("SELECT version, min_compatible, ", not_utf8!(), " FROM schema_version");
+
 /// Reads the schema's version; a database without one is of version 0.
 pub async fn read(executor: impl PgExecutor<'_>) -> Result<SchemaVersion, StoreError> {
-    let found = sqlx::query_as("SELECT version, min_compatible FROM schema_version")
-        .fetch_optional(executor)
-        .await;
-    match found {
-        Ok(row) => Ok(row.unwrap_or(SchemaVersion { version: 0, min_compatible: 0 })),
+    match sqlx::query(READ).fetch_optional(executor).await {
+        Ok(Some(row)) => Ok(SchemaVersion {
+            version: row.try_get("version")?,
+            min_compatible: row.try_get("min_compatible")?,
+            not_utf8: NotUtf8::of(row.try_get("encoding")?, row.try_get("role")?),
+        }),
+        Ok(None) => Ok(SchemaVersion::default()),
         // undefined_table: a database that was never migrated.
         Err(e)
             if e.as_database_error().and_then(DatabaseError::code).as_deref() == Some("42P01") =>
         {
-            Ok(SchemaVersion { version: 0, min_compatible: 0 })
+            Ok(SchemaVersion::default())
         }
         Err(e) => Err(e.into()),
     }
@@ -98,10 +110,12 @@ mod tests {
 
     #[test]
     fn versions_fit_from_min_compatible_on() {
-        let schema = |version, min_compatible| SchemaVersion { version, min_compatible };
+        let schema =
+            |version, min_compatible| SchemaVersion { version, min_compatible, not_utf8: None };
         assert_eq!(schema(SCHEMA_VERSION, SCHEMA_VERSION).fits(), Ok(()));
         assert_eq!(schema(SCHEMA_VERSION + 1, SCHEMA_VERSION).fits(), Ok(()));
         assert!(matches!(schema(0, 0).fits(), Err(SchemaMismatch::TooOld { found: 0 })));
-        assert!(matches!(schema(9, 9).fits(), Err(SchemaMismatch::TooNew { min_compatible: 9 })));
+        let newer = schema(SCHEMA_VERSION + 1, SCHEMA_VERSION + 1);
+        assert!(matches!(newer.fits(), Err(SchemaMismatch::TooNew { .. })));
     }
 }

@@ -5,9 +5,10 @@ use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 
-use crate::support::api::Api;
+use crate::support::api::{Api, new_key};
 use crate::support::cli::{admin, agentfs};
 use crate::support::database::{Database, shared};
+use crate::support::eventually::eventually;
 use crate::support::provider::Provider;
 use crate::support::semantic::put;
 use crate::support::shell::Shell;
@@ -63,6 +64,43 @@ async fn pgvector_works_in_whatever_schema_it_lies() {
     Shell::of_superuser(&new, folder.path()).line(restore).await;
     let restored = Api::start_with(&new, &[], &variables(&provider, &[])).await;
     assert_eq!(restored.client.ok("/v1/search", body).await["results"][0]["path"], "/a");
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_hold_every_text_is_refused() {
+    let utf8 = Database::migrated().await;
+    let other = shared().encoded_database("LATIN1").await;
+    let sentence = refusal(&other.url);
+    assert!(
+        sentence.contains("encoded in LATIN1") && sentence.contains("OWNER agentfs"),
+        "{sentence}"
+    );
+
+    // One that an earlier version has migrated.
+    let folder = TempDir::new().unwrap();
+    Shell::of_owner(&utf8, folder.path()).line("pg_dump -Fc -f backup.dump").await;
+    let restore = r#"pg_restore -d "$PGDATABASE" backup.dump"#;
+    Shell::of_superuser(&other, folder.path()).line(restore).await;
+    let key = new_key(&utf8, &[]).await;
+    let api = Api::start_with(&utf8, &[], &[]).await.replica(&other, &[]).await;
+    let client = api.client.with_key(&key);
+    let ready = async || {
+        let answer = client.http.get(format!("{}/readyz", client.url)).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let told = |(status, body): &(u16, String)| *status == 503 && body.contains("DatabaseNotUtf8");
+    let (_, body) = eventually("it is not ready", ready, told).await;
+    let create = command(&body, "CREATE DATABASE ");
+    let put = json!({"agent_id": "ada", "path": "/x", "value": 1});
+    assert_eq!(client.error("/v1/put", put).await.0, 503);
+
+    let made = format!("utf8_{}", name(&other));
+    let create = create.replace("agentfs_utf8", &made);
+    superuser(&utf8).await.execute(AssertSqlSafe(create)).await.unwrap();
+    let url = |url: &str| url.replace(name(&other), &made);
+    let right = Database { url: url(&other.url), superuser_url: url(&other.superuser_url) };
+    Shell::of_superuser(&right, folder.path()).line(restore).await;
+    right.migrate().await;
 }
 
 #[tokio::test]

@@ -64,9 +64,17 @@ impl Postgres {
 
     /// An empty database of its own, without pgvector.
     pub async fn bare_database(&self) -> Database {
+        self.encoded_database("UTF8").await
+    }
+
+    /// An empty database of its own with an encoding, without pgvector.
+    pub async fn encoded_database(&self, encoding: &str) -> Database {
         let name = format!("test_{}", Uuid::new_v4().simple());
         let mut admin = PgConnection::connect(&self.ready.superuser_url).await.expect("connects");
-        let create = format!("CREATE DATABASE {name} OWNER agentfs TEMPLATE template0");
+        let locale = if encoding == "UTF8" { "" } else { "LOCALE 'C'" };
+        let create = format!(
+            "CREATE DATABASE {name} OWNER agentfs TEMPLATE template0 ENCODING '{encoding}' {locale}"
+        );
         admin.execute(sqlx::AssertSqlSafe(create)).await.expect("creates");
         let of = |url: &str| {
             let (server, _) = url.rsplit_once('/').expect("a URL with a database");
