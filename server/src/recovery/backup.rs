@@ -66,7 +66,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// Makes a backup, then prunes expired ones. If it fails, the new one is removed and old ones are untouched.
+/// Makes a backup, and prunes expired ones before it, for its room, and after it. If it fails, nothing of it is left.
 pub async fn back_up(args: &BackupArgs) -> Result<Report, BackupError> {
     let url = DatabaseSettings::url_from_env()?;
     let catalog = Catalog::open(&args.dir)?;
@@ -75,42 +75,78 @@ pub async fn back_up(args: &BackupArgs) -> Result<Report, BackupError> {
         return Err(BackupError::NoSchema(url.endpoint()));
     }
     let programs = Programs::find(args.pg_bin.as_deref(), snapshot.major).await?;
-    let partial = catalog.begin(args.scope, snapshot.at)?;
     // The server that has the snapshot.
     let variables = environment(url.hosts()[snapshot.host].text());
+    let retention = Retention {
+        days: args.retention_days,
+        keep_last: args.keep_last,
+        scope: args.scope,
+        instance: snapshot.instance.clone(),
+    };
+    let before = prune(&catalog, &retention).unwrap_or_else(|error| {
+        tracing::warn!(
+            "an expired backup could not be removed before the new one is made: {error}"
+        );
+        0
+    });
+    let make = async |snapshot: &mut Snapshot| {
+        make(&catalog, args.scope, snapshot, &programs, &variables).await
+    };
+    let mut made = make(&mut snapshot).await;
+    if made.as_ref().is_err_and(BackupError::is_out_of_space) && catalog.remove_partial()? > 0 {
+        made = make(&mut snapshot).await;
+    }
+    let (path, manifest) = made.map_err(|error| match error {
+        error if error.is_out_of_space() => BackupError::Full {
+            folder: args.dir.clone(),
+            days: retention.days,
+            keep_last: retention.keep_last,
+            error: Box::new(error),
+        },
+        error => error,
+    })?;
+    match prune(&catalog, &retention) {
+        Ok(after) => Ok(Report { path, manifest, removed: before + after }),
+        Err(error) => Err(BackupError::Prune { made: path, error: Box::new(error) }),
+    }
+}
+
+/// Dumps the snapshot, checks the dump and writes its manifest.
+async fn make(
+    catalog: &Catalog,
+    scope: Scope,
+    snapshot: &mut Snapshot,
+    programs: &Programs,
+    variables: &[(&'static str, String)],
+) -> Result<(PathBuf, Manifest), BackupError> {
+    let partial = catalog.begin(scope, snapshot.at)?;
     let id = snapshot.id.clone();
-    let counted = async { snapshot.rows(args.scope.tables()).await.map_err(BackupError::from) };
+    let counted = async { snapshot.rows(scope.tables()).await.map_err(BackupError::from) };
     // Both see the same moment.
-    let (rows, ()) =
-        tokio::try_join!(counted, dump(&programs, &variables, &id, args.scope, &partial))?;
-    holds_all(&programs, &partial, rows.keys().map(String::as_str)).await?;
+    let (rows, ()) = tokio::try_join!(counted, dump(programs, variables, &id, scope, &partial))?;
+    holds_all(programs, &partial, rows.keys().map(String::as_str)).await?;
     let (partial, (bytes, sha256)) = digested(partial).await?;
     let manifest = Manifest {
         format: FORMAT,
-        scope: args.scope,
+        scope,
         file: partial.name().to_owned(),
         bytes,
         sha256,
-        instance: snapshot.instance,
+        instance: snapshot.instance.clone(),
         schema_version: snapshot.schema.version,
         min_compatible: snapshot.schema.min_compatible,
-        postgres: snapshot.postgres,
+        postgres: snapshot.postgres.clone(),
         program: env!("CARGO_PKG_VERSION").to_owned(),
         snapshot_at: snapshot.at,
         finished_at: Timestamp::now(),
         rows,
     };
-    let path = catalog.finish(&partial, &manifest)?;
-    let retention = Retention { days: args.retention_days, keep_last: args.keep_last };
-    match prune(&catalog, retention, &manifest) {
-        Ok(removed) => Ok(Report { path, manifest, removed }),
-        Err(error) => Err(BackupError::Prune { made: path, error: Box::new(error) }),
-    }
+    Ok((catalog.finish(&partial, &manifest)?, manifest))
 }
 
-/// Prunes expired backups, after `newest` was made.
-fn prune(catalog: &Catalog, retention: Retention, newest: &Manifest) -> Result<usize, BackupError> {
-    let old = retention.expired(catalog.backups()?, newest, Timestamp::now());
+/// Removes expired backups; returns how many.
+fn prune(catalog: &Catalog, retention: &Retention) -> Result<usize, BackupError> {
+    let old = retention.expired(catalog.backups()?, Timestamp::now());
     old.iter().try_for_each(|backup| catalog.remove(backup))?;
     Ok(old.len())
 }

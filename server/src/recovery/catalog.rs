@@ -13,6 +13,7 @@ use nix::fcntl::{Flock, FlockArg};
 use sha2::{Digest as _, Sha256};
 
 use super::error::BackupError;
+use super::retention::Kept;
 
 /// The suffix of a dump that is being made or removed.
 const PARTIAL: &str = "partial";
@@ -112,14 +113,16 @@ impl Catalog {
     }
 
     /// The existing backups. Foreign manifests are skipped.
-    pub(super) fn backups(&self) -> Result<Vec<Manifest>, BackupError> {
+    pub(super) fn backups(&self) -> Result<Vec<Kept>, BackupError> {
         let manifests = self.files_ending(MANIFEST)?.into_iter().filter_map(|path| {
             let mut json = String::new();
             File::open(path).ok()?.take(MAX_MANIFEST).read_to_string(&mut json).ok()?;
             let manifest: Manifest = serde_json::from_str(&json).ok()?;
             // A name, not a path that leads elsewhere.
             let plain = Path::new(&manifest.file).file_name()?.to_str()? == manifest.file;
-            (plain && self.folder.join(&manifest.file).is_file()).then_some(manifest)
+            let dump = fs::metadata(self.folder.join(&manifest.file)).ok()?;
+            (plain && dump.is_file())
+                .then(|| Kept { is_whole: dump.len() == manifest.bytes, manifest })
         });
         Ok(manifests.collect())
     }
@@ -151,6 +154,13 @@ impl Catalog {
             }
         }
         Ok(())
+    }
+
+    /// Removes all partial dumps, however young: while this one holds the lock nobody makes one. Returns how many.
+    pub(super) fn remove_partial(&self) -> Result<usize, BackupError> {
+        let left = self.files_ending(PARTIAL)?;
+        left.iter().try_for_each(|path| fs::remove_file(path).map_err(BackupError::of(path)))?;
+        Ok(left.len())
     }
 
     fn manifest_of(&self, dump: &str) -> PathBuf {

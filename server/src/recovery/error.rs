@@ -1,6 +1,6 @@
 //! Errors of `agentfs-server backup`.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
 use crate::settings::SettingsError;
@@ -53,6 +53,23 @@ pub enum BackupError {
         #[source]
         error: io::Error,
     },
+    /// There is no room for the dump.
+    #[error(
+        "no space is left in {folder} ({error}), and what had expired is gone: make the volume larger, or keep fewer backups \
+         (now those of {days} days, and the last {keep_last} however old they are), or delete some there by hand, each dump \
+         with its .manifest.json"
+    )]
+    Full {
+        /// The folder of the backups.
+        folder: PathBuf,
+        /// Backups older than this expire.
+        days: u32,
+        /// This many of the newest never expire.
+        keep_last: usize,
+        /// The error.
+        #[source]
+        error: Box<BackupError>,
+    },
     /// The new backup was made, but an expired one could not be removed.
     #[error("the backup {made} is complete, but an old one could not be removed: {error}")]
     Prune {
@@ -73,6 +90,20 @@ impl BackupError {
         match self {
             Self::Store(error) => error.is_transient(),
             Self::Busy(_) | Self::Interrupted => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the folder of the backups has no space left. A full disk of the database's is another matter.
+    pub(super) fn is_out_of_space(&self) -> bool {
+        match self {
+            Self::File { error, .. } => {
+                matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+            }
+            Self::Program { said, .. } => {
+                let full = ["No space left on device", "Disk quota exceeded"];
+                full.iter().any(|full| said.contains(full)) && !said.contains("ERROR:")
+            }
             _ => false,
         }
     }

@@ -1,35 +1,45 @@
 //! Decides which backups have expired.
 
-use agentfs_contract::manifest::Manifest;
+use agentfs_contract::manifest::{Manifest, Scope};
 use jiff::{SignedDuration, Timestamp};
 
-/// A retention policy.
-#[derive(Debug, Clone, Copy)]
+/// A retention policy for the backups of one database and scope.
+#[derive(Debug, Clone)]
 pub(super) struct Retention {
     /// Backups older than this may expire.
     pub(super) days: u32,
     /// This many of the newest never expire.
     pub(super) keep_last: usize,
+    /// What they hold.
+    pub(super) scope: Scope,
+    /// The database that they are of.
+    pub(super) instance: String,
+}
+
+/// A backup that exists.
+#[derive(Debug, Clone)]
+pub(super) struct Kept {
+    /// Its manifest.
+    pub(super) manifest: Manifest,
+    /// Whether the dump is as long as the manifest says. One that is not expires by its age alone.
+    pub(super) is_whole: bool,
 }
 
 impl Retention {
-    /// Those of `kept` that have expired, after `newest` was made at `now`. Backups of another database or scope are
-    /// ignored.
-    pub(super) fn expired(
-        self,
-        kept: Vec<Manifest>,
-        newest: &Manifest,
-        now: Timestamp,
-    ) -> Vec<Manifest> {
+    /// Those of `kept` that have expired at `now`. Backups of another database or scope are ignored.
+    pub(super) fn expired(&self, kept: Vec<Kept>, now: Timestamp) -> Vec<Manifest> {
         let oldest = now - SignedDuration::from_hours(24 * i64::from(self.days));
-        let mut ours: Vec<Manifest> = kept
-            .into_iter()
-            .filter(|backup| backup.instance == newest.instance && backup.scope == newest.scope)
-            .collect();
-        ours.sort_by_key(|backup| std::cmp::Reverse(backup.snapshot_at));
+        let mut ours = kept;
+        ours.retain(|Kept { manifest, .. }| {
+            manifest.instance == self.instance && manifest.scope == self.scope
+        });
+        ours.sort_by_key(|backup| std::cmp::Reverse(backup.manifest.snapshot_at));
+        let last = ours.iter().filter(|backup| backup.is_whole).nth(self.keep_last.max(1) - 1);
+        // Without so many there is none to spare.
+        let Some(last) = last.map(|backup| backup.manifest.snapshot_at) else { return Vec::new() };
         ours.into_iter()
-            .skip(self.keep_last.max(1))
-            .filter(|backup| backup.snapshot_at < oldest)
+            .map(|backup| backup.manifest)
+            .filter(|backup| backup.snapshot_at < last.min(oldest))
             .collect()
     }
 }
@@ -37,7 +47,6 @@ impl Retention {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use agentfs_contract::manifest::Scope;
 
     fn backup(file: &str, days_ago: i64) -> Manifest {
         let at = now() - SignedDuration::from_hours(24 * days_ago);
@@ -63,8 +72,11 @@ mod tests {
     }
 
     fn gone(kept: Vec<Manifest>, days: u32, keep_last: usize) -> Vec<String> {
-        let retention = Retention { days, keep_last };
-        let gone = retention.expired(kept, &backup("new", 0), now());
+        let kept = kept
+            .into_iter()
+            .map(|manifest| Kept { is_whole: !manifest.file.starts_with("cut"), manifest });
+        let (scope, instance) = (Scope::Full, "7/agentfs".into());
+        let gone = Retention { days, keep_last, scope, instance }.expired(kept.collect(), now());
         gone.into_iter().map(|backup| backup.file).collect()
     }
 
@@ -74,7 +86,17 @@ mod tests {
         assert_eq!(gone(kept(), 30, 2), ["b", "c"]);
         assert_eq!(gone(kept(), 30, 3), ["c"]);
         assert_eq!(gone(kept(), 30, 4), [""; 0]);
-        assert_eq!(gone(kept(), 0, 0), ["a", "b", "c"], "the one just made stays");
+        assert_eq!(gone(kept(), 0, 0), ["a", "b", "c"], "the newest stays");
+    }
+
+    #[test]
+    fn a_cut_dump_is_none_of_the_last_ones() {
+        let kept = || {
+            vec![backup("cut", 33), backup("good", 40), backup("older", 50), backup("cut too", 60)]
+        };
+        assert_eq!(gone(kept(), 30, 1), ["older", "cut too"]);
+        assert_eq!(gone(kept(), 30, 2), ["cut too"]);
+        assert_eq!(gone(vec![backup("cut", 33), backup("cut too", 60)], 30, 1), [""; 0]);
     }
 
     #[test]

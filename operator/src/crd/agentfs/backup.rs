@@ -48,7 +48,7 @@ pub struct Backup {
     #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9_+/-]+$"))]
     pub time_zone: String,
 
-    /// Backups that are older than this many days are removed, after a new one was made.
+    /// Backups that are older than this many days are removed, before a new one is made and after it.
     #[serde(default = "Backup::default_retention_days")]
     #[schemars(range(min = 0, max = 36_500))]
     pub retention_days: i32,

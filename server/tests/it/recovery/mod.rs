@@ -1,4 +1,5 @@
 //! Backups, and restores with PostgreSQL's own programs.
 
 mod backup;
+mod full_volume;
 mod restore;

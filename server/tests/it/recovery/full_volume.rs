@@ -1,0 +1,92 @@
+//! Backups into a volume that has no room for one more.
+
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+use crate::support::database::{Database, shared};
+
+/// Where a script runs that may mount: in a namespace of its own, which takes the mounts with it.
+fn in_namespace() -> Option<Vec<&'static str>> {
+    let ways = [vec!["--mount"], vec!["--user", "--map-root-user", "--mount"]];
+    ways.into_iter().find(|way| {
+        let folder = TempDir::new().unwrap();
+        let mount = Command::new("unshare")
+            .args(way)
+            .args(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs"])
+            .arg(folder.path())
+            .output();
+        mount.is_ok_and(|output| output.status.success())
+    })
+}
+
+/// The commands of the scripts. The volume's size leaves no room for a fourth dump besides three old ones.
+const PROLOGUE: &str = r#"
+    set -eu
+    mount -t tmpfs -o size=600k tmpfs .
+    cd "$PWD"
+    backup() { "$AGENTFS" backup --pg-bin "$PROGRAMS" --dir . "$@" 2>&1; }
+    # old DAYS: a backup of so many days ago, with the manifest of the one that is there.
+    old() {
+        name=agentfs_$(date -u -d "$1 days ago" +%Y%m%d)_000000
+        head -c 195000 /dev/zero > "$name.dump"
+        sed "s/\"snapshot_at\": \"[^T]*/\"snapshot_at\": \"$(date -u -d "$1 days ago" +%Y-%m-%d)/
+             s/\"file\": .*/\"file\": \"$name.dump\",/; s/\"bytes\": .*/\"bytes\": 195000,/" made.json > "$name.manifest.json"
+    }
+    three_old() {
+        backup > /dev/null
+        rm agentfs_*.dump
+        mv agentfs_*.manifest.json made.json
+        for days in 42 41 40; do old $days; done
+        rm made.json
+    }
+"#;
+
+/// What a script says in a folder of 600 KiB; it must succeed.
+fn in_small_volume(database: &Database, script: &str) -> Option<String> {
+    let Some(namespace) = in_namespace() else {
+        eprintln!("skipped: this system lets nobody mount a small volume (unshare --mount)");
+        return None;
+    };
+    let folder = TempDir::new().unwrap();
+    let Output { status, stdout, stderr } = Command::new("unshare")
+        .args(namespace)
+        .args(["sh", "-c", &format!("{PROLOGUE}{script}")])
+        .current_dir(folder.path())
+        .env("AGENTFS", env!("CARGO_BIN_EXE_agentfs-server"))
+        .env("PROGRAMS", shared().programs())
+        .env("DATABASE_URL", &database.url)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(stdout).unwrap();
+    assert!(status.success(), "{said}{}", String::from_utf8_lossy(&stderr));
+    Some(said)
+}
+
+#[tokio::test]
+async fn what_has_expired_makes_room_for_the_next_backup() {
+    let database = Database::migrated().await;
+    let script = "three_old; backup --retention-days 1 --keep-last 1; ls";
+    let Some(said) = in_small_volume(&database, script) else { return };
+    assert!(said.contains("old ones removed: 3"), "{said}");
+    assert_eq!(said.matches(".manifest.json").count(), 1, "{said}");
+}
+
+#[tokio::test]
+async fn remains_of_a_killed_backup_make_room_at_once() {
+    let database = Database::migrated().await;
+    let script = "head -c 600000 /dev/zero > agentfs_20260101_000000.dump.partial; backup; ls";
+    let Some(said) = in_small_volume(&database, script) else { return };
+    assert!(said.contains("Backup complete") && !said.contains("partial"), "{said}");
+}
+
+#[tokio::test]
+async fn a_volume_that_stays_full_says_what_to_do_and_loses_none_of_the_last_backups() {
+    let database = Database::migrated().await;
+    let script = r#"three_old; backup --retention-days 1 --keep-last 3 || echo "code $?"; ls"#;
+    let Some(said) = in_small_volume(&database, script) else { return };
+    assert!(said.contains("code 1") && said.contains("no space is left in ."), "{said}");
+    assert!(said.contains("make the volume larger") && said.contains("the last 3"), "{said}");
+    assert_eq!(said.matches("_000000.manifest.json").count(), 3, "{said}");
+    assert!(!said.contains("partial"), "{said}");
+}
