@@ -21,13 +21,16 @@ pub struct Wanted<'a> {
 
 /// The database's clock decides the minute, for all replicas alike. A bucket that another transaction has taken into the
 /// next minute while this one waited for it stays there. `leased` may grow past the limit: what is granted is cut here.
+/// A row that another transaction wrote than the one that it names came with a restore, and counts nothing.
 const LEASE: &str = "
-INSERT INTO rate_limits AS r (bucket, minute, leased)
-SELECT w.bucket, floor(extract(epoch FROM now()) / 60)::bigint, w.tokens
+INSERT INTO rate_limits AS r (bucket, minute, leased, written_by)
+SELECT w.bucket, floor(extract(epoch FROM now()) / 60)::bigint, w.tokens, pg_current_xact_id()::xid
   FROM unnest($1::text[], $2::bigint[]) AS w (bucket, tokens)
     ON CONFLICT (bucket) DO UPDATE
-   SET minute = CASE WHEN r.minute = excluded.minute + 1 THEN r.minute ELSE excluded.minute END,
-       leased = CASE WHEN r.minute IN (excluded.minute, excluded.minute + 1) THEN r.leased ELSE 0 END + excluded.leased
+   SET minute = CASE WHEN r.written_by = r.xmin AND r.minute = excluded.minute + 1 THEN r.minute ELSE excluded.minute END,
+       leased = CASE WHEN r.written_by = r.xmin AND r.minute IN (excluded.minute, excluded.minute + 1) THEN r.leased ELSE 0 END
+              + excluded.leased,
+       written_by = excluded.written_by
 RETURNING bucket, minute, leased, extract(epoch FROM clock_timestamp())::float8";
 
 /// Leases tokens for buckets, which must be sorted and unique. Answers in their order.

@@ -17,6 +17,7 @@ use tokio::time::sleep;
 use crate::support::api::{Api, Client};
 use crate::support::database::{Database, shared};
 use crate::support::eventually::eventually;
+use crate::support::minute::early_in_the_minute;
 use crate::support::provider::Provider;
 use crate::support::shell::Shell;
 use crate::support::worker::{EMBEDDED, Worker, until};
@@ -104,6 +105,29 @@ async fn a_full_backup_restores_into_a_new_database() {
     shell.line(r#"pg_restore --no-comments --exit-on-error -d "$PGDATABASE" backup.dump"#).await;
     works_as_before(&api.replica(&new, &[]).await).await;
     assert_eq!(new.number("SELECT count(*) FROM embeddings").await, 0);
+}
+
+#[tokio::test]
+async fn a_restore_brings_no_counts_of_the_minute() {
+    let (api, database, folder) = with_memory().await;
+    let limit = [("RATE_LIMIT_REQUESTS_PER_MINUTE", "3")];
+    early_in_the_minute().await;
+    let limited = api.replica(&database, &limit).await;
+    let get = json!({"agent_id": "ada", "path": "/notes/lunch"});
+    let statuses = async |api: &Api| {
+        let mut statuses = Vec::new();
+        for _ in 0..4 {
+            statuses.push(api.client.post("/v1/get", get.clone()).await.0.as_u16());
+        }
+        statuses
+    };
+    assert_eq!(statuses(&limited).await, [200, 200, 200, 429]);
+    Shell::of_owner(&database, folder.path()).line(DUMP_ALL).await;
+    let new = Database::empty().await;
+    let restore = r#"pg_restore --no-comments --exit-on-error -d "$PGDATABASE" backup.dump"#;
+    Shell::of_owner(&new, folder.path()).line(restore).await;
+    let restored = api.replica(&new, &limit).await;
+    assert_eq!(statuses(&restored).await[..3], [200, 200, 200]);
 }
 
 /// Agents at work: how often each route was answered with which status.
