@@ -35,6 +35,8 @@ pub enum ErrorCode {
     UnsupportedMediaType,
     /// The entry's latest version is not the one that the write was meant for.
     VersionConflict,
+    /// The version that a read must see is not in the database.
+    VersionGone,
     /// The Idempotency-Key came before, with another request.
     IdempotencyKeyMismatch,
     /// The key has made too many requests within the minute.
@@ -59,7 +61,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::ValidationError,
         Self::InvalidPath,
         Self::InvalidGlob,
@@ -74,6 +76,7 @@ impl ErrorCode {
         Self::AnswerTooLarge,
         Self::UnsupportedMediaType,
         Self::VersionConflict,
+        Self::VersionGone,
         Self::IdempotencyKeyMismatch,
         Self::RateLimitExceeded,
         Self::PreauthRateLimitExceeded,
@@ -103,6 +106,7 @@ impl ErrorCode {
             Self::AnswerTooLarge => "ANSWER_TOO_LARGE",
             Self::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
             Self::VersionConflict => "VERSION_CONFLICT",
+            Self::VersionGone => "VERSION_GONE",
             Self::IdempotencyKeyMismatch => "IDEMPOTENCY_KEY_MISMATCH",
             Self::RateLimitExceeded => "RATE_LIMIT_EXCEEDED",
             Self::PreauthRateLimitExceeded => "PREAUTH_RATE_LIMIT_EXCEEDED",

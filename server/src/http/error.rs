@@ -34,7 +34,7 @@ fn status(code: Code) -> StatusCode {
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::BodyTooLarge | Code::AnswerTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        Code::VersionConflict => StatusCode::CONFLICT,
+        Code::VersionConflict | Code::VersionGone => StatusCode::CONFLICT,
         Code::IdempotencyKeyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
         Code::RateLimitExceeded
         | Code::PreauthRateLimitExceeded
@@ -181,6 +181,7 @@ impl From<MemoryError> for ApiError {
             | MemoryError::AsOfInBatch
             | MemoryError::Operations(_) => Code::ValidationError,
             MemoryError::BatchTooLarge => Code::AnswerTooLarge,
+            MemoryError::VersionGone(_) => Code::VersionGone,
             MemoryError::KeyReused => Code::IdempotencyKeyMismatch,
             MemoryError::EmbeddingsNotConfigured => Code::EmbeddingsNotConfigured,
             MemoryError::Conflict { current } => {

@@ -70,3 +70,16 @@ impl IntoResponses for WriteRefusals {
         responses
     }
 }
+
+/// A read that must see a version that is nowhere.
+#[derive(Debug)]
+pub(super) struct ReadRefusals;
+
+impl IntoResponses for ReadRefusals {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let mut responses = Refusals::responses();
+        let gone = "The version of `min_version` is not in the database; a restore or a failover has lost it.";
+        responses.insert("409".to_owned(), refusal(gone));
+        responses
+    }
+}

@@ -97,6 +97,11 @@ pub enum MemoryError {
         /// The live version there is.
         current: Option<Uuid>,
     },
+    /// The version that a read must see is nowhere.
+    #[error(
+        "min_version {0} is not there: a restore or a failover has lost that write, or it is another tenant's; write again what must not be lost, and read without it"
+    )]
+    VersionGone(Uuid),
     /// The idempotency key belongs to another request.
     #[error(
         "this Idempotency-Key came before with another request; give each request a key of its own"

@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::{Memory, MemoryError, entry_key};
 use crate::domain::memory::path::EntryPath;
 use crate::domain::{EntryKey, TenantId};
+use crate::store::connection::pool::Pool;
 use crate::store::entries::get::{Entry, entry_as_of};
 
 /// An unvalidated get.
@@ -40,7 +41,11 @@ impl Memory {
         let path = key.path.clone();
         let entry = match self.past_moment(request.as_of.as_deref()).await? {
             None => self.get_live(key, request.min_version).await?,
-            Some(as_of) => entry_as_of(&self.pool, &key, as_of).await?,
+            Some(as_of) => {
+                let key = &key;
+                let read = |pool: Pool| async move { entry_as_of(&pool, key, as_of).await };
+                self.read_primary(tenant, request.min_version, read).await?
+            }
         };
         Ok(GetAnswer { path, entry })
     }

@@ -60,7 +60,7 @@ impl Memory {
         let found = match as_of {
             None => self.read(tenant, request.min_version, read).await?,
             // The past is asked of the primary, whose clock dates the versions.
-            Some(_) => read(self.pool.clone()).await?,
+            Some(_) => self.read_primary(tenant, request.min_version, read).await?,
         };
         Ok(GlobPage {
             paths: found.shown.into_iter().map(|(path, _)| path).collect(),

@@ -82,7 +82,10 @@ impl Memory {
             // The past is asked of the primary, whose clock dates the versions.
             Some(as_of) => {
                 let directory = Directory { tenant, agent: &agent, prefix: &prefix, as_of };
-                directory.children(&self.pool, &from, enough).await?
+                let (directory, from) = (&directory, &from);
+                let read =
+                    |pool: Pool| async move { directory.children(&pool, from, enough).await };
+                self.read_primary(tenant, request.min_version, read).await?
             }
         };
         let page = paged(children, limit);

@@ -6,6 +6,7 @@ use super::{Memory, MemoryError};
 use crate::domain::{EntryKey, TenantId};
 use crate::store::StoreError;
 use crate::store::connection::pool::Pool;
+use crate::store::connection::replica::has_version;
 use crate::store::entries::get::Entry;
 
 impl Memory {
@@ -21,6 +22,7 @@ impl Memory {
         {
             return Ok(entry);
         }
+        self.must_have(key.tenant, min_version).await?;
         Ok(self.reads.submit(key).await?)
     }
 
@@ -30,7 +32,7 @@ impl Memory {
         tenant: TenantId,
         min_version: Option<Uuid>,
         read: impl Fn(Pool) -> F,
-    ) -> Result<T, StoreError> {
+    ) -> Result<T, MemoryError> {
         if let Some(replica) = &self.replica
             && let Some(replica) = replica.for_reading(tenant, min_version).await
         {
@@ -40,6 +42,31 @@ impl Memory {
                 Err(error) => tracing::debug!("the replica failed, the primary is asked: {error}"),
             }
         }
-        read(self.pool.clone()).await
+        self.read_primary(tenant, min_version, read).await
+    }
+
+    /// Runs `read` on the primary; it must see `min_version` of `tenant`, if given.
+    pub(super) async fn read_primary<T, F: Future<Output = Result<T, StoreError>>>(
+        &self,
+        tenant: TenantId,
+        min_version: Option<Uuid>,
+        read: impl Fn(Pool) -> F,
+    ) -> Result<T, MemoryError> {
+        self.must_have(tenant, min_version).await?;
+        Ok(read(self.pool.clone()).await?)
+    }
+
+    /// The primary has each version that was answered, unless a restore or a failover has lost it. Nothing can show it then.
+    async fn must_have(
+        &self,
+        tenant: TenantId,
+        min_version: Option<Uuid>,
+    ) -> Result<(), MemoryError> {
+        match min_version {
+            Some(version) if !has_version(&self.pool, tenant, version).await? => {
+                Err(MemoryError::VersionGone(version))
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -11,7 +11,7 @@ use crate::domain::rfc3339;
 use crate::http::App;
 use crate::http::error::ApiError;
 use crate::http::extract::{Json, MemoryReader};
-use crate::http::openapi::Refusals;
+use crate::http::openapi::ReadRefusals;
 use crate::http::response::raw_json;
 use crate::memory::get::{GetAnswer, GetRequest};
 use crate::store::entries::get::Entry;
@@ -57,7 +57,7 @@ struct Answer {
 
 /// Get the value at a path
 #[utoipa::path(post, path = "/v1/get", tag = "memory", request_body = Request,
-    responses((status = 200, description = "The entry, or `found: false`.", body = Answer), Refusals))]
+    responses((status = 200, description = "The entry, or `found: false`.", body = Answer), ReadRefusals))]
 pub(crate) async fn get(
     State(app): State<App>,
     MemoryReader(tenant): MemoryReader,

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::http::App;
 use crate::http::error::ApiError;
 use crate::http::extract::{Json, MemoryReader};
-use crate::http::openapi::Refusals;
+use crate::http::openapi::ReadRefusals;
 use crate::memory::glob::{GlobPage, GlobRequest};
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -46,7 +46,7 @@ pub(crate) struct Response {
 
 /// The paths that fit a pattern
 #[utoipa::path(post, path = "/v1/glob", tag = "memory", request_body = Request,
-    responses((status = 200, description = "A page of paths; it may be empty and not the last.", body = Response), Refusals))]
+    responses((status = 200, description = "A page of paths; it may be empty and not the last.", body = Response), ReadRefusals))]
 pub(crate) async fn glob(
     State(app): State<App>,
     MemoryReader(tenant): MemoryReader,

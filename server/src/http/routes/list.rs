@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::http::App;
 use crate::http::error::ApiError;
 use crate::http::extract::{Json, MemoryReader};
-use crate::http::openapi::Refusals;
+use crate::http::openapi::ReadRefusals;
 use crate::memory::list::{self as listed, ListPage, ListRequest};
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -61,7 +61,7 @@ enum Kind {
 
 /// The direct children of a directory
 #[utoipa::path(post, path = "/v1/list", tag = "memory", request_body = Request,
-    responses((status = 200, description = "A page of children.", body = Response), Refusals))]
+    responses((status = 200, description = "A page of children.", body = Response), ReadRefusals))]
 pub(crate) async fn list(
     State(app): State<App>,
     MemoryReader(tenant): MemoryReader,

@@ -10,7 +10,7 @@ use crate::domain::rfc3339;
 use crate::http::App;
 use crate::http::error::{ApiError, Envelope};
 use crate::http::extract::{Json, Searcher};
-use crate::http::openapi::Refusals;
+use crate::http::openapi::ReadRefusals;
 use crate::http::response::raw_json;
 use crate::memory::search::{self as searched, SearchAnswer, SearchRequest};
 use crate::store::entries::versions::Version;
@@ -105,7 +105,7 @@ struct SearchResult {
 
 /// Search what was put as searchable
 #[utoipa::path(post, path = "/v1/search", tag = "memory", request_body = Request,
-    responses((status = 200, description = "What was found.", body = Answer), Refusals,
+    responses((status = 200, description = "What was found.", body = Answer), ReadRefusals,
         (status = 503, body = Envelope, description = "The database is away for the moment (UNAVAILABLE); or a search by meaning was asked for, and there are no embeddings (EMBEDDINGS_NOT_CONFIGURED), or none now (UNAVAILABLE).")))]
 pub(crate) async fn search(
     State(app): State<App>,

@@ -170,6 +170,36 @@ async fn reads_go_to_a_replica_that_is_fresh_enough_and_see_what_they_must() {
     assert_eq!(get(&patient, None).await, json!(2));
 }
 
+#[tokio::test]
+async fn a_version_that_nobody_has_is_gone() {
+    let (api, database) = Api::start().await;
+    let known = put(&api, 1).await;
+    let as_of = jiff::Timestamp::now().to_string();
+    let asked = [
+        ("/v1/get", json!({"agent_id": "ada", "path": "/notes/x"})),
+        ("/v1/get", json!({"agent_id": "ada", "path": "/notes/x", "as_of": as_of})),
+        ("/v1/list", json!({"agent_id": "ada", "prefix": "/"})),
+        ("/v1/list", json!({"agent_id": "ada", "prefix": "/", "as_of": as_of})),
+        ("/v1/glob", json!({"agent_id": "ada", "pattern": "/**"})),
+        ("/v1/glob", json!({"agent_id": "ada", "pattern": "/**", "as_of": as_of})),
+        ("/v1/search", json!({"agent_id": "ada", "query": "1"})),
+    ];
+    for (route, body) in &asked {
+        let mut seeing = body.clone();
+        seeing["min_version"] = json!(known);
+        api.client.ok(route, seeing).await;
+    }
+    // A restore of what was before.
+    database.execute("DELETE FROM entry_versions").await;
+    for (route, body) in asked {
+        let mut seeing = body;
+        seeing["min_version"] = json!(known);
+        let (status, code, message) = api.client.error(route, seeing).await;
+        assert_eq!((status, code.as_str()), (409, "VERSION_GONE"), "{route}");
+        assert!(message.contains(&known), "{message}");
+    }
+}
+
 /// A URL with several hosts: one where nobody is, and those of `databases`.
 fn several(databases: [&Database; 2], session: &str) -> String {
     let [first, second] = databases.map(|database| Url::parse(&database.url).unwrap());
