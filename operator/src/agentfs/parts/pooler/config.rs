@@ -90,6 +90,11 @@ pub fn ini(plan: &PoolerPlan, access: &Access) -> SecretString {
          server_connect_timeout = 5\n\
          server_login_retry = 1\n\
          query_wait_timeout = 5\n\
+         ; Nothing in between forgets an idle connection, and a former primary is left in a minute.\n\
+         tcp_keepidle = 60\n\
+         tcp_keepintvl = 10\n\
+         tcp_keepcnt = 3\n\
+         server_lifetime = 60\n\
          log_connections = 0\n\
          log_disconnections = 0\n\
          log_stats = 0\n",
