@@ -186,6 +186,21 @@ async fn a_database_that_cannot_be_reached_is_told_with_the_secret_to_look_at() 
 }
 
 #[tokio::test]
+async fn a_database_that_takes_no_writes_is_told_likewise() {
+    let mut world = settled().await;
+    world.pods_say("DatabaseReadOnly", "the database at db.internal:5432 is read-only");
+    world.pod_is_not_ready("memory-api-1", "api");
+    world.server.change(DEPLOYMENT, &json!({"status": {"readyReplicas": 0}}));
+    world.reconcile().await.unwrap();
+    for condition in ["DatabaseReady", "Ready"] {
+        let (status, reason, message) = world.said(condition);
+        assert_eq!((status.as_str(), reason.as_str()), ("False", "DatabaseReadOnly"));
+        assert!(message.contains("db.internal:5432 is read-only"), "{message}");
+        assert!(message.contains("Secret agents/memory-db key uri"), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn from_embedded_to_external_the_old_database_stays_until_the_api_has_left_it() {
     let world = World::settled("minimal").await;
     world.server.change(RESOURCE, &json!({"spec": {"pooler": {"enabled": false}}}));

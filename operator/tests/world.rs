@@ -78,6 +78,12 @@ impl World {
         Self { server, context: Arc::new(context), resource: Arc::new(resource), others }
     }
 
+    /// Lets pods that are not ready give this reason.
+    pub(crate) fn pods_say(&mut self, reason: &str, message: &str) {
+        let unready = Unready { reason: reason.into(), message: message.into() };
+        Arc::get_mut(&mut self.context).unwrap().readiness = Box::new(Says(unready));
+    }
+
     /// Lets the operator know of another resource.
     pub(crate) fn other(&self, agentfs: &Value) {
         let agentfs = serde_json::from_value(agentfs.clone()).unwrap();

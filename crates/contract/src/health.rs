@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct Answer {
     /// Whether all is well.
     ok: bool,
-    /// A word for programs, where it is not: Draining, DatabaseUnreachable, SchemaTooOld, SchemaTooNew or DatabaseNotUtf8.
+    /// A word for programs, where it is not: Draining, DatabaseUnreachable, DatabaseReadOnly, SchemaTooOld, SchemaTooNew or
+    /// DatabaseNotUtf8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     /// What is wrong, for people.
@@ -41,6 +42,8 @@ pub enum NotReadyReason {
     Draining,
     /// Its database does not answer.
     DatabaseUnreachable,
+    /// Its database takes no writes.
+    DatabaseReadOnly,
     /// It needs a newer schema.
     SchemaTooOld,
     /// It needs an older schema.
@@ -51,9 +54,10 @@ pub enum NotReadyReason {
 
 impl NotReadyReason {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Draining,
         Self::DatabaseUnreachable,
+        Self::DatabaseReadOnly,
         Self::SchemaTooOld,
         Self::SchemaTooNew,
         Self::DatabaseNotUtf8,
@@ -64,6 +68,7 @@ impl NotReadyReason {
         match self {
             Self::Draining => "Draining",
             Self::DatabaseUnreachable => "DatabaseUnreachable",
+            Self::DatabaseReadOnly => "DatabaseReadOnly",
             Self::SchemaTooOld => "SchemaTooOld",
             Self::SchemaTooNew => "SchemaTooNew",
             Self::DatabaseNotUtf8 => "DatabaseNotUtf8",

@@ -54,6 +54,8 @@ reasons! {
     MIGRATION_FAILED = "MigrationFailed",
     /// The API pods cannot reach the database.
     DATABASE_UNREACHABLE = "DatabaseUnreachable",
+    /// The database of the API pods takes no writes.
+    DATABASE_READ_ONLY = "DatabaseReadOnly",
     /// The API pods need a newer schema.
     SCHEMA_TOO_OLD = "SchemaTooOld",
     /// The API pods need an older schema.
@@ -75,6 +77,7 @@ reasons! {
 pub fn of_api_pod(word: &str) -> Reason {
     match NotReadyReason::from_word(word) {
         Some(NotReadyReason::DatabaseUnreachable) => DATABASE_UNREACHABLE,
+        Some(NotReadyReason::DatabaseReadOnly) => DATABASE_READ_ONLY,
         Some(NotReadyReason::SchemaTooOld) => SCHEMA_TOO_OLD,
         Some(NotReadyReason::SchemaTooNew) => SCHEMA_TOO_NEW,
         Some(NotReadyReason::DatabaseNotUtf8) => DATABASE_NOT_UTF8,

@@ -18,7 +18,8 @@ impl StatusInputs<'_> {
             );
         };
         if let Some(unready) = self.observed.unready(api::objects::COMPONENT)
-            && reasons::of_api_pod(&unready.reason) == reasons::DATABASE_UNREACHABLE
+            && [reasons::DATABASE_UNREACHABLE, reasons::DATABASE_READ_ONLY]
+                .contains(&reasons::of_api_pod(&unready.reason))
         {
             return State::Failed(self.reported_by_pod("API", unready));
         }

@@ -84,6 +84,7 @@ impl StatusInputs<'_> {
             reasons::DATABASE_UNREACHABLE => {
                 format!("{}{}", self.check_the_secret(), self.ask_the_pooler())
             }
+            reasons::DATABASE_READ_ONLY => self.check_the_secret(),
             _ => String::new(),
         };
         Failure::new(
