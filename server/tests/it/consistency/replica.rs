@@ -1,90 +1,15 @@
 //! Reads from a real streaming replica: when they go there, when they do not, and what they see.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
-use std::process::Stdio;
-
 use agentfs_server::store::connection::address::DatabaseAddress;
 use reqwest::Url;
 use serde_json::{Value, json};
-use sqlx::{Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 
 use crate::support::api::Api;
 use crate::support::cli::agentfs;
 use crate::support::database::{Database, Postgres};
 use crate::support::eventually::eventually;
-use crate::support::process::free_port;
-use crate::support::server_user::{bash, folder};
-
-/// A replica that streams from the server of a database; ended when dropped.
-struct Replica {
-    place: TempDir,
-    programs: PathBuf,
-    /// The database on the replica, for its owner and for one who may do everything.
-    database: Database,
-}
-
-impl Replica {
-    async fn of(postgres: &Postgres, database: &Database) -> Self {
-        let place = tempfile::tempdir().unwrap();
-        fs::set_permissions(place.path(), Permissions::from_mode(0o711)).unwrap();
-        folder(&place.path().join("home"));
-        let port = free_port();
-        let at = |url: &str| {
-            let mut url = Url::parse(url).unwrap();
-            url.set_port(Some(port)).unwrap();
-            url.to_string()
-        };
-        let on_replica =
-            Database { url: at(&database.url), superuser_url: at(&database.superuser_url) };
-        let programs = postgres.programs().to_owned();
-        let replica = Self { place, programs, database: on_replica };
-        let url = Url::parse(&database.superuser_url).unwrap();
-        let script = format!(
-            "set -euo pipefail
-             pg_basebackup -D data -R --checkpoint=fast
-             printf '%s\\n' 'port = {port}' 'unix_socket_directories = '\"''\" >> data/postgresql.auto.conf
-             pg_ctl -D data -l log -w -t 60 start"
-        );
-        let output = replica
-            .bash(&script)
-            .env("PGHOST", url.host_str().unwrap())
-            .env("PGPORT", url.port().unwrap().to_string())
-            .env("PGUSER", url.username())
-            .env("PGPASSWORD", url.password().unwrap())
-            .output()
-            .await
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        replica
-    }
-
-    fn bash(&self, script: &str) -> tokio::process::Command {
-        let mut command = bash();
-        let path = std::env::var("PATH").unwrap_or_default();
-        command
-            .args(["-c", script])
-            .current_dir(self.place.path().join("home"))
-            .env("PATH", format!("{}:{path}", self.programs.display()))
-            .stdin(Stdio::null());
-        command
-    }
-
-    /// What the superuser says there.
-    async fn told(&self, sql: &'static str) {
-        let mut superuser = PgConnection::connect(&self.database.superuser_url).await.unwrap();
-        superuser.execute(sql).await.unwrap();
-    }
-}
-
-impl Drop for Replica {
-    fn drop(&mut self) {
-        let stop = "[ ! -e data/postmaster.pid ] || pg_ctl -D data -m immediate -w stop";
-        self.bash(stop).as_std_mut().stdout(Stdio::null()).status().ok();
-    }
-}
+use crate::support::replica::Replica;
 
 async fn reading(database: &Database, replica: &str, max_lag: &str) -> Api {
     let settings = [("DATABASE_READ_URL", replica), ("DATABASE_READ_MAX_LAG_SECONDS", max_lag)];

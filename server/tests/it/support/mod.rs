@@ -10,6 +10,7 @@ pub mod model;
 pub mod process;
 pub mod provider;
 pub mod raw;
+pub mod replica;
 pub mod semantic;
 pub mod server_user;
 pub mod shell;
