@@ -1,4 +1,7 @@
 //! Leases rate limit tokens; concurrent requests share one statement.
+//!
+//! While the database answers but cannot lease, as when it is read-only or its disk is full, each process gives the whole limit
+//! by itself.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,6 +51,13 @@ impl Bucket {
 
     fn add(&self, lease: Lease) {
         self.with_tokens(|tokens| tokens.add(lease, Instant::now()));
+    }
+
+    /// Grants the limit without the database.
+    fn grant_unleased(&self) {
+        let second = jiff::Timestamp::now().as_second().rem_euclid(60);
+        let rest = Duration::from_secs(60 - second.unsigned_abs());
+        self.with_tokens(|tokens| tokens.grant_unleased(self.limit, rest, Instant::now()));
     }
 
     fn with_tokens<T>(&self, change: impl FnOnce(&mut Tokens) -> T) -> T {
@@ -114,6 +124,12 @@ impl BatchHandler for Leaser {
         let result = match outcome {
             Ok(leases) => {
                 buckets.into_iter().zip(leases).for_each(|(bucket, lease)| bucket.add(lease));
+                Ok(())
+            }
+            // The database answers, so reads can be served: see docs/API.md on what is given meanwhile.
+            Err(error) if !matches!(error, StoreError::Unreachable(_)) => {
+                tracing::warn!("this process gives rate limits by itself for a minute: {error}");
+                buckets.into_iter().for_each(Bucket::grant_unleased);
                 Ok(())
             }
             Err(error) => {

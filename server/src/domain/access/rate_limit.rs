@@ -92,10 +92,12 @@ pub enum Take {
 /// The tokens of one client on one replica.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tokens {
-    minute: i64,
+    /// None before the first lease, and for a minute that the replica has begun by itself.
+    minute: Option<i64>,
     /// None before the first lease.
     ends: Option<Instant>,
     left: u32,
+    taken: u32,
     unleased: u32,
 }
 
@@ -109,7 +111,10 @@ impl Tokens {
         if used_up && self.unleased > 0 {
             return Take::Empty;
         }
-        self.left = self.left.saturating_sub(1);
+        if !used_up {
+            self.left -= 1;
+            self.taken = self.taken.saturating_add(1);
+        }
         let status = RateLimitStatus {
             limit: limit.get(),
             remaining: self.left.saturating_add(self.unleased),
@@ -129,13 +134,25 @@ impl Tokens {
 
     /// Adds leased tokens at `now`. Those of an earlier minute are dropped.
     pub fn add(&mut self, lease: Lease, now: Instant) {
-        let left = if self.minute == lease.minute { self.left } else { 0 };
+        let is_current = self.minute == Some(lease.minute);
+        let (left, taken) = if is_current { (self.left, self.taken) } else { (0, 0) };
         *self = Self {
-            minute: lease.minute,
+            minute: Some(lease.minute),
             ends: Some(now + lease.rest),
             left: left.saturating_add(lease.granted),
+            taken,
             unleased: lease.unleased,
         };
+    }
+
+    /// Grants the whole limit, less what was taken of it this minute, without a lease. If no minute is under way, one begins that
+    /// lasts for `rest`. Nothing is leased before it ends.
+    pub fn grant_unleased(&mut self, limit: PerMinute, rest: Duration, now: Instant) {
+        if self.ends.is_none_or(|ends| ends < now) {
+            *self = Self { ends: Some(now + rest), ..Self::default() };
+        }
+        self.left = limit.get().saturating_sub(self.taken);
+        self.unleased = 0;
     }
 }
 
@@ -229,6 +246,26 @@ mod tests {
         assert_eq!(tokens.lacking(3, now + Duration::from_secs(2)), 3, "and gone with the minute");
         tokens.add(lease(1, 0, 0), now);
         assert_eq!(tokens.lacking(3, now), 0, "there is nothing to be leased");
+    }
+
+    #[test]
+    fn without_a_lease_a_replica_grants_the_limit_by_itself() {
+        let limit = PerMinute::new(5).unwrap();
+        let (mut tokens, now) = (Tokens::default(), Instant::now());
+        let rest = Duration::from_secs(9);
+        tokens.grant_unleased(limit, rest, now);
+        assert_eq!(remaining(tokens.take(limit, now)), 4);
+        tokens.grant_unleased(limit, rest, now);
+        assert_eq!(remaining(tokens.take(limit, now)), 3, "it is granted once a minute");
+        assert_eq!(tokens.lacking(9, now), 0, "nothing is leased meanwhile");
+        let later = now + Duration::from_secs(10);
+        assert_eq!(tokens.take(limit, later), Take::Empty, "then a lease is tried again");
+        tokens.add(lease(7, 2, 3), later);
+        assert_eq!(remaining(tokens.take(limit, later)), 4, "nothing granted is kept");
+        tokens.grant_unleased(limit, rest, later);
+        assert_eq!(remaining(tokens.take(limit, later)), 3, "a minute under way goes on");
+        let ended = later + Duration::from_secs(2);
+        assert_eq!(tokens.take(limit, ended), Take::Empty, "it ends as it would have");
     }
 
     #[test]

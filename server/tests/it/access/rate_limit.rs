@@ -146,3 +146,18 @@ async fn without_a_database_nobody_is_let_through_or_kept_waiting() {
         assert_eq!(admitted.unwrap_err().to_string(), unavailable.to_string());
     }
 }
+
+#[tokio::test]
+async fn where_limits_cannot_be_leased_each_process_gives_the_whole_limit_and_no_more() {
+    let database = Database::migrated().await;
+    database.set_read_only(true).await;
+    early_in_the_minute().await;
+    let key = *ApiKey::generate().id();
+    for _ in 0..2 {
+        let (limiter, _) = limiter(database.address(), Limited::Requests, 25);
+        for left in (0..25).rev() {
+            assert_eq!(limiter.admit(key).await.unwrap().remaining, left);
+        }
+        assert!(matches!(limiter.admit(key).await, Err(Refused::UsedUp(_))));
+    }
+}

@@ -133,6 +133,19 @@ impl Database {
         eventually(sql, async || self.number(sql).await, |number| *number == wanted).await;
     }
 
+    /// Whether new sessions are read-only, as on a server that is none of the primary any more. Those that there are stay as
+    /// they are.
+    pub async fn set_read_only(&self, read_only: bool) {
+        let mut connection = self.connect().await;
+        connection.execute("SET default_transaction_read_only = off").await.expect("is set");
+        let set = if read_only {
+            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$"
+        } else {
+            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I RESET default_transaction_read_only', current_database()); END $$"
+        };
+        connection.execute(set).await.expect("is set");
+    }
+
     pub async fn execute(&self, sql: &'static str) {
         self.connect().await.execute(sql).await.expect(sql);
     }
