@@ -14,6 +14,7 @@ use crate::store::StoreError;
 use crate::store::connection::address::Link;
 use crate::store::entries::fast_put::{self, Put};
 use crate::store::entries::get::Entry;
+use crate::store::entries::locked_write::LockedWriteError;
 use crate::store::entries::{commit_lookup, locked_write};
 
 /// Bounds of one batch of writes.
@@ -24,7 +25,7 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// How long an unacknowledged COMMIT is looked up before its writes are answered as unknown.
 const LOOKUP_PATIENCE: Duration = Duration::from_secs(5);
 const LOOKUP_PAUSE: Duration = Duration::from_millis(200);
-/// Tries of a single write that meets a lock, or of a sub-batch whose tables are being replaced.
+/// Tries of a single write that meets a lock, or of a sub-batch that only another connection can write.
 const TRIES: usize = 3;
 
 /// Changes that a client sends at once, in order.
@@ -124,7 +125,9 @@ impl Writer {
                 {
                     rest.extend(part.split());
                 }
-                Err(Failure::Statement(StoreError::Replaced(_))) if part.tries < TRIES => {
+                Err(Failure::Statement(error))
+                    if error.is_connection_broken() && part.tries < TRIES =>
+                {
                     rest.push(SubBatch { tries: part.tries + 1, ..part });
                 }
                 Err(failure) => {
@@ -148,24 +151,21 @@ impl Writer {
     ) -> Result<Vec<Option<Vec<Done>>>, Failure> {
         self.link.connection().await.map_err(Failure::NotSent)?;
         let written = tokio::time::timeout(TIMEOUT, self.send(groups, form)).await;
-        let error = match written {
+        let failure = match written {
             Ok(Ok(done)) => return Ok(done),
-            Ok(Err(error)) => error,
-            Err(_) => sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into(),
+            Ok(Err(failure)) => failure,
+            Err(_) => Failure::Lost(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into()),
         };
-        self.link.note(&error);
-        Err(match error {
-            StoreError::Unreachable(_) => Failure::Lost(error),
-            _ => Failure::Statement(error),
-        })
+        self.link.note(failure.error());
+        Err(failure)
     }
 
     async fn send(
         &mut self,
         groups: &[&[&Change]],
         form: Form,
-    ) -> Result<Vec<Option<Vec<Done>>>, StoreError> {
-        let connection = self.link.connection().await?;
+    ) -> Result<Vec<Option<Vec<Done>>>, Failure> {
+        let connection = self.link.connection().await.map_err(Failure::NotSent)?;
         let puts: Option<Vec<Put<'_>>> = groups
             .iter()
             .flat_map(|group| group.iter())
@@ -173,7 +173,8 @@ impl Writer {
             .collect();
         // A group is of one tenant, and a tenant's share of the statement is written whole or not at all.
         let done: Vec<Option<Done>> = if let (Form::Fast, Some(puts)) = (form, puts) {
-            let moments = fast_put::put(connection, &puts, self.daily_writes).await?;
+            let moments = fast_put::put(connection, &puts, self.daily_writes).await;
+            let moments = moments.map_err(Failure::of_commit)?;
             let written = |(put, at): (&Put<'_>, Option<Timestamp>)| {
                 let version_id = put.change.version_id;
                 at.map(|created_at| Outcome::Written { version_id, created_at }.into())
@@ -273,13 +274,30 @@ impl SubBatch {
 enum Failure {
     /// There was no connection: nothing was written.
     NotSent(StoreError),
-    /// The connection was lost after the statement was sent.
+    /// The connection was lost after what commits was sent.
     Lost(StoreError),
     /// The statement failed: nothing was written.
     Statement(StoreError),
 }
 
+impl From<LockedWriteError> for Failure {
+    fn from(error: LockedWriteError) -> Self {
+        match error {
+            LockedWriteError::BeforeCommit(error) => Self::Statement(error),
+            LockedWriteError::AtCommit(error) => Self::of_commit(error),
+        }
+    }
+}
+
 impl Failure {
+    /// The failure of what commits. A connection that was lost leaves open what became of it.
+    fn of_commit(error: StoreError) -> Self {
+        match error {
+            StoreError::Unreachable(_) => Self::Lost(error),
+            _ => Self::Statement(error),
+        }
+    }
+
     fn error(&self) -> &StoreError {
         match self {
             Self::NotSent(error) | Self::Lost(error) | Self::Statement(error) => error,

@@ -115,12 +115,33 @@ pub struct GroupOutcomes {
     pub read: HashMap<Uuid, Entry>,
 }
 
+/// Why a locked write has no result.
+#[derive(Debug)]
+pub enum LockedWriteError {
+    /// COMMIT was not sent: nothing was written, even where the connection was lost.
+    BeforeCommit(StoreError),
+    /// COMMIT failed, or its answer did not come.
+    AtCommit(StoreError),
+}
+
+impl From<StoreError> for LockedWriteError {
+    fn from(error: StoreError) -> Self {
+        Self::BeforeCommit(error)
+    }
+}
+
+impl From<sqlx::Error> for LockedWriteError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::BeforeCommit(error.into())
+    }
+}
+
 /// Applies `groups` of changes in order and commits; a group is applied all or none.
 pub async fn write(
     connection: &mut PgConnection,
     groups: &[&[&Change]],
     daily_writes: Option<i64>,
-) -> Result<GroupOutcomes, StoreError> {
+) -> Result<GroupOutcomes, LockedWriteError> {
     let changes = groups.concat();
     let mut transaction = connection.begin().await?;
     let (locked, moment) = lock(&mut transaction, &changes).await?;
@@ -132,7 +153,7 @@ pub async fn write(
     if applied.versions.is_empty() && applied.answers.is_empty() {
         transaction.rollback().await?;
     } else {
-        transaction.commit().await?;
+        transaction.commit().await.map_err(|error| LockedWriteError::AtCommit(error.into()))?;
     }
     Ok(GroupOutcomes { outcomes: applied.outcomes, read })
 }

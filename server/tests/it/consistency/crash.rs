@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::support::api::{Client, new_key};
-use crate::support::database::{Database, Postgres};
+use crate::support::api::{Api, Client, new_key};
+use crate::support::database::{Database, Gate, Postgres};
 use crate::support::eventually::eventually;
 use crate::support::process::Process;
 
@@ -175,6 +175,24 @@ SELECT count(pg_terminate_backend(pid))
   FROM pg_stat_activity
  WHERE application_name = 'agentfs-server' AND datname = current_database() AND pid <> pg_backend_pid()
    AND state = 'idle' AND state_change < now() - interval '300 ms'";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_session_before_its_commit_no_conditional_write_knows() {
+    let database = Database::migrated().await;
+    let api = Api::start_with(&database, &[], &[]).await;
+    api.until_served().await;
+    let gate = Gate::close(&database).await;
+    let client = api.client.clone();
+    let put = json!({"agent_id": "ada", "path": "/x", "value": 1, "if_version": null});
+    let writing = tokio::spawn(async move { client.post("/v1/put", put).await });
+    let at_gate = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
+    database.until(at_gate, 1).await;
+    database.end_sessions().await;
+    gate.open().await;
+    let (status, answer) = writing.await.unwrap();
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(database.number("SELECT count(*) FROM entry_versions").await, 1);
+}
 
 /// Sends a request to one process after the other until it has an answer that is not "try again".
 async fn insist(clients: &[Client], first: usize, key: &str, body: &Value) -> (u16, Value) {

@@ -146,6 +146,13 @@ impl Database {
         connection.execute(set).await.expect("is set");
     }
 
+    /// Ends all sessions but its own.
+    pub async fn end_sessions(&self) {
+        let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                    WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
+        self.number(end).await;
+    }
+
     pub async fn execute(&self, sql: &'static str) {
         self.connect().await.execute(sql).await.expect(sql);
     }
