@@ -73,7 +73,9 @@ impl Authenticator {
         } else {
             let _turn = if suspect.await { self.suspects.acquire().await.ok() } else { None };
             // Many requests with a key that is not remembered make one query.
-            let look_up = async { Ok(api_keys::find(&self.pool, key.id()).await?.map(Arc::new)) };
+            let id = key.id();
+            let find = |pool: Pool| async move { api_keys::find(&pool, id).await };
+            let look_up = async { Ok(self.pool.retrying(find).await?.map(Arc::new)) };
             let looked_up = self.remembered.try_get_with(*key.id(), look_up).await;
             looked_up.map_err(AuthError::Store)?
         };

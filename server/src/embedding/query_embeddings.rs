@@ -124,7 +124,7 @@ impl QueryEmbeddings {
         query: &str,
         tokens_used: i64,
     ) -> Result<EmbeddedQuery, QueryEmbeddingError> {
-        let look_up = serving(&self.pool);
+        let look_up = self.pool.retrying(|pool| async move { serving(&pool).await });
         let model =
             self.serving.try_get_with((), look_up).await.map_err(QueryEmbeddingError::Store)?;
         let model = model.ok_or(QueryEmbeddingError::NotReady)?;

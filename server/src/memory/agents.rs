@@ -4,6 +4,7 @@ use super::{Memory, MemoryError, cursor};
 use crate::domain::TenantId;
 use crate::domain::memory::agent_id::AgentId;
 use crate::domain::page_size::NAMES;
+use crate::store::connection::pool::Pool;
 use crate::store::entries::agents::{self, Agent};
 
 /// An unvalidated request to list agents.
@@ -35,7 +36,8 @@ impl Memory {
         let id = |place: &str| AgentId::parse(place).ok();
         let after = cursor::decode(request.cursor.as_deref(), id)?;
         let after = after.as_ref().map(AgentId::as_str);
-        let page = agents::page(&self.pool, tenant, after, limit).await?;
+        let read = |pool: Pool| async move { agents::page(&pool, tenant, after, limit).await };
+        let page = self.pool.retrying(read).await?;
         let next_cursor = page.rest.as_deref().map(cursor::encode);
         Ok(AgentsPage { agents: page.agents, next_cursor })
     }

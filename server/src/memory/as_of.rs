@@ -17,7 +17,7 @@ impl Memory {
     ) -> Result<Option<Timestamp>, MemoryError> {
         let Some(text) = given else { return Ok(None) };
         let as_of = parse(text)?;
-        let now = now(&self.pool).await?;
+        let now = self.pool.retrying(|pool| async move { now(&pool).await }).await?;
         if as_of.duration_since(now) > MAX_SKEW {
             return Err(MemoryError::AsOfInFuture { as_of, now });
         }

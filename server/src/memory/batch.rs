@@ -13,6 +13,7 @@ use crate::domain::memory::idempotency::IdempotencyKey;
 use crate::domain::{EntryKey, TenantId};
 use crate::group_commit::BatchError;
 use crate::group_commit::writes::{Done, Submission};
+use crate::store::connection::pool::Pool;
 use crate::store::entries::get::{SnapshotEntry, snapshot};
 
 /// Most operations of a batch.
@@ -154,7 +155,9 @@ impl Memory {
         asked: &[Asked],
     ) -> Result<Vec<Result<Done, MemoryError>>, MemoryError> {
         let keys: Vec<&EntryKey> = asked.iter().map(|asked| &asked.key).collect();
-        let found = snapshot(&self.pool, &keys).await?.into_iter();
+        let keys = keys.as_slice();
+        let read = |pool: Pool| async move { snapshot(&pool, keys).await };
+        let found = self.pool.retrying(read).await?.into_iter();
         let done = |found: SnapshotEntry| Done {
             outcome: Outcome::Read(found.version_id),
             entry: found.entry,

@@ -5,6 +5,7 @@ use crate::domain::TenantId;
 use crate::domain::memory::agent_id::AgentId;
 use crate::domain::memory::path::EntryPath;
 use crate::domain::page_size::PageSize;
+use crate::store::connection::pool::Pool;
 use crate::store::entries::dump::page;
 use crate::store::entries::scan::Range;
 use crate::store::entries::versions::Version;
@@ -45,9 +46,10 @@ impl Memory {
         let path = |place: &str| EntryPath::parse(place).ok();
         let after = cursor::decode(request.cursor.as_deref(), path)?;
         let as_of = self.past_moment(request.as_of.as_deref()).await?;
-        let range = Range { tenant, agent: &agent, prefix: "", as_of };
+        let range = &Range { tenant, agent: &agent, prefix: "", as_of };
         let after = after.as_ref().map(EntryPath::as_str);
-        let page = page(&self.pool, &range, after, limit, MAX_BYTES).await?;
+        let read = |pool: Pool| async move { page(&pool, range, after, limit, MAX_BYTES).await };
+        let page = self.pool.retrying(read).await?;
         let next_cursor = page.rest.as_deref().map(cursor::encode);
         Ok(DumpPage { entries: page.versions, next_cursor })
     }

@@ -3,6 +3,7 @@
 use super::{MAX_BYTES, Memory, MemoryError, cursor, entry_key};
 use crate::domain::TenantId;
 use crate::domain::page_size::PageSize;
+use crate::store::connection::pool::Pool;
 use crate::store::entries::versions::{self, Version};
 
 const SIZE: PageSize = PageSize { default: 20, max: 100 };
@@ -40,11 +41,15 @@ impl Memory {
         let limit = SIZE.limit(request.limit)?;
         let number = |place: &str| place.parse().ok().filter(|n: &i64| *n > 0);
         let before = cursor::decode(request.cursor.as_deref(), number)?;
-        // One version more than fits tells whether there is more.
-        let mut ids = versions::history(&self.pool, &key, before, limit + 1).await?;
-        let more = ids.len() > limit;
-        ids.truncate(limit);
-        let read = versions::read(&self.pool, tenant, &ids, MAX_BYTES).await?;
+        let key = &key;
+        let read = |pool: Pool| async move {
+            // One version more than fits tells whether there is more.
+            let mut ids = versions::history(&pool, key, before, limit + 1).await?;
+            let more = ids.len() > limit;
+            ids.truncate(limit);
+            Ok((versions::read(&pool, tenant, &ids, MAX_BYTES).await?, more))
+        };
+        let (read, more) = self.pool.retrying(read).await?;
         let last = read.versions.last().filter(|_| more || read.cut);
         let next_cursor = last.map(|last| cursor::encode(&last.number.to_string()));
         Ok(HistoryPage { versions: read.versions, next_cursor })

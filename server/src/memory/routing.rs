@@ -53,7 +53,7 @@ impl Memory {
         read: impl Fn(Pool) -> F,
     ) -> Result<T, MemoryError> {
         self.must_have(tenant, min_version).await?;
-        Ok(read(self.pool.clone()).await?)
+        Ok(self.pool.retrying(read).await?)
     }
 
     /// The primary has each version that was answered, unless a restore or a failover has lost it. Nothing can show it then.
@@ -62,11 +62,8 @@ impl Memory {
         tenant: TenantId,
         min_version: Option<Uuid>,
     ) -> Result<(), MemoryError> {
-        match min_version {
-            Some(version) if !has_version(&self.pool, tenant, version).await? => {
-                Err(MemoryError::VersionGone(version))
-            }
-            _ => Ok(()),
-        }
+        let Some(version) = min_version else { return Ok(()) };
+        let has = |pool: Pool| async move { has_version(&pool, tenant, version).await };
+        if self.pool.retrying(has).await? { Ok(()) } else { Err(MemoryError::VersionGone(version)) }
     }
 }

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
+
 use super::connection::address;
 
 /// Why the database did not do what it was asked to.
@@ -57,6 +60,11 @@ impl StoreError {
     /// Whether only another connection may do better.
     pub fn is_connection_broken(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Replaced(_))
+    }
+
+    /// Whether a connection that there was is gone. False where none was to be had.
+    pub fn is_connection_lost(&self) -> bool {
+        is_lost(self.cause().driver())
     }
 }
 
@@ -119,9 +127,34 @@ impl fmt::Display for Cause {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        let kind = match &error {
+        let kind = Kind::of(&error);
+        let cause = Cause(Box::new(error));
+        match kind {
+            Kind::Unreachable => Self::Unreachable(cause),
+            Kind::Contended => Self::Contended(cause),
+            Kind::Refused => Self::Refused(cause),
+            Kind::Replaced => Self::Replaced(cause),
+            Kind::Failed => Self::Failed(cause),
+        }
+    }
+}
+
+/// The variants of [`StoreError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Unreachable,
+    Contended,
+    Refused,
+    Replaced,
+    Failed,
+}
+
+impl Kind {
+    fn of(error: &sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Database(e) if ends_session(&**e) => Self::Unreachable,
             sqlx::Error::Database(e) => {
-                of_sqlstate(e.code().as_deref().unwrap_or_default(), e.message())
+                Self::of_sqlstate(e.code().as_deref().unwrap_or_default(), e.message())
             }
             sqlx::Error::ColumnDecode { .. }
             | sqlx::Error::ColumnNotFound(_)
@@ -130,9 +163,43 @@ impl From<sqlx::Error> for StoreError {
             sqlx::Error::TypeNotFound { .. } => Self::Replaced,
             // Everything else speaks of the connection, not of the statement.
             _ => Self::Unreachable,
-        };
-        kind(Cause(Box::new(error)))
+        }
     }
+
+    /// Classes and codes of PostgreSQL's appendix "Error Codes".
+    fn of_sqlstate(code: &str, message: &str) -> Self {
+        match code {
+            // 23505: another writer made the same version of an entry first.
+            "55P03" | "40P01" | "40001" | "23505" => Self::Contended,
+            // A prepared statement that is gone, or whose result has another type now; no such table, column, type, function;
+            // a table without the unique index that ON CONFLICT names, since a restore builds indexes last; and no right to a
+            // table, which a superuser's restore gives to its owner only after having made it.
+            "26000" | "0A000" | "42P01" | "42703" | "42704" | "42883" | "42P10" | "42501" => {
+                Self::Replaced
+            }
+            "XX000" if names_a_lost_object(message) => Self::Replaced,
+            TOO_MANY_CONNECTIONS => Self::Unreachable,
+            // Connection, authorisation, no such database, shut down.
+            c if ["08", "28", "3D", "57P"].iter().any(|class| c.starts_with(class)) => {
+                Self::Unreachable
+            }
+            c if c.starts_with("22") || c.starts_with("23") => Self::Refused,
+            _ => Self::Failed,
+        }
+    }
+}
+
+/// Whether PostgreSQL ends the session with this error, whatever its code: timeouts of sessions and transactions do so too.
+fn ends_session(error: &dyn DatabaseError) -> bool {
+    error
+        .try_downcast_ref::<PgDatabaseError>()
+        .is_some_and(|e| matches!(e.severity(), PgSeverity::Fatal | PgSeverity::Panic))
+}
+
+/// Whether an error says that its connection is gone. That the pool had none to give says nothing of one.
+pub(in crate::store) fn is_lost(error: &sqlx::Error) -> bool {
+    !matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed)
+        && Kind::of(error) == Kind::Unreachable
 }
 
 /// Whether an error says that its connection is outdated.
@@ -159,28 +226,6 @@ fn names_a_lost_object(message: &str) -> bool {
         || message.starts_with("could not open relation with OID")
 }
 
-/// Classes and codes of PostgreSQL's appendix "Error Codes".
-fn of_sqlstate(code: &str, message: &str) -> fn(Cause) -> StoreError {
-    match code {
-        // 23505: another writer made the same version of an entry first.
-        "55P03" | "40P01" | "40001" | "23505" => StoreError::Contended,
-        // A prepared statement that is gone, or whose result has another type now; no such table, column, type, function; a
-        // table without the unique index that ON CONFLICT names, since a restore builds indexes last; and no right to a
-        // table, which a superuser's restore gives to its owner only after having made it.
-        "26000" | "0A000" | "42P01" | "42703" | "42704" | "42883" | "42P10" | "42501" => {
-            StoreError::Replaced
-        }
-        "XX000" if names_a_lost_object(message) => StoreError::Replaced,
-        TOO_MANY_CONNECTIONS => StoreError::Unreachable,
-        // Connection, authorisation, no such database, shut down.
-        c if ["08", "28", "3D", "57P"].iter().any(|class| c.starts_with(class)) => {
-            StoreError::Unreachable
-        }
-        c if c.starts_with("22") || c.starts_with("23") => StoreError::Refused,
-        _ => StoreError::Failed,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,23 +240,23 @@ mod tests {
 
     #[test]
     fn codes_are_sorted_by_what_to_do() {
-        let cause = || Cause(Box::new(sqlx::Error::PoolClosed));
-        let sorted = |code, message| match of_sqlstate(code, message)(cause()) {
-            StoreError::Unreachable(_) => "unreachable",
-            StoreError::Contended(_) => "contended",
-            StoreError::Refused(_) => "refused",
-            StoreError::Replaced(_) => "replaced",
-            StoreError::Failed(_) => "failed",
-        };
-        let name = |code| sorted(code, "");
-        assert_eq!(name("57P01"), "unreachable");
-        assert_eq!(name("57014"), "failed");
-        assert_eq!(name("28P01"), "unreachable");
-        assert_eq!(name("55P03"), "contended");
-        assert_eq!(name("22P02"), "refused");
-        assert_eq!(name("42P01"), "replaced");
-        assert_eq!(name("53100"), "failed");
-        assert_eq!(sorted("XX000", "cache lookup failed for type 16391"), "replaced");
-        assert_eq!(sorted("XX000", "unexpected end of tape"), "failed");
+        let sorted = |code| Kind::of_sqlstate(code, "");
+        for code in ["57P01", "57P02", "57P03", "57P04", "57P05", "28P01", "53300", "08006"] {
+            assert_eq!(sorted(code), Kind::Unreachable, "{code}");
+        }
+        assert_eq!(sorted("57014"), Kind::Failed);
+        assert_eq!(sorted("55P03"), Kind::Contended);
+        assert_eq!(sorted("22P02"), Kind::Refused);
+        assert_eq!(sorted("42P01"), Kind::Replaced);
+        let internal = |message| Kind::of_sqlstate("XX000", message);
+        assert_eq!(internal("cache lookup failed for type 16391"), Kind::Replaced);
+        assert_eq!(internal("unexpected end of tape"), Kind::Failed);
+    }
+
+    #[test]
+    fn a_full_pool_says_nothing_of_a_connection() {
+        assert!(is_lost(&sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into())));
+        assert!(!is_lost(&sqlx::Error::PoolTimedOut));
+        assert!(StoreError::from(sqlx::Error::PoolTimedOut).is_connection_broken());
     }
 }

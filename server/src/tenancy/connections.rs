@@ -36,7 +36,7 @@ impl Connections {
     pub(super) async fn connection(&self) -> Result<Connection, TenancyError> {
         match self {
             Self::Pool(pool) => {
-                Ok(Connection::Pooled(pool.acquire().await.map_err(StoreError::from)?))
+                Ok(Connection::Pooled(pool.acquire_alive().await.map_err(StoreError::from)?))
             }
             Self::Direct(address) => {
                 let mut connection = address.connect_unlimited().await?;

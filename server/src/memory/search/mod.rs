@@ -103,7 +103,9 @@ impl Memory {
         if is_blank(&request.query) {
             return Ok(SearchAnswer { results: Vec::new(), note: Some(BLANK.to_owned()) });
         }
-        let tokens_used = count_search(&self.pool, tenant, self.searches_per_day).await?;
+        let daily = self.searches_per_day;
+        let count = |pool: Pool| async move { count_search(&pool, tenant, daily).await };
+        let tokens_used = self.pool.retrying(count).await?;
         let tokens_used = tokens_used.ok_or(MemoryError::QuotaUsedUp(Quota::Searches))?;
         let search = Search {
             tenant,

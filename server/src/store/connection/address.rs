@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 use agentfs_contract::session;
 use secrecy::SecretString;
 use sqlx::postgres::{PgConnection, PgPoolOptions};
-use sqlx::{Connection as _, Executor as _};
+use sqlx::Executor as _;
+use tokio::time::timeout;
 
-use super::hosts::Hosts;
+use super::hosts::{CONNECT_TIMEOUT, Hosts};
 use super::invalidation::Invalidation;
+use super::liveness::{KEEPALIVE, answers};
 use super::pool::Pool;
 use crate::settings::{DatabaseUrl, InvalidDatabaseUrl};
 use crate::store::StoreError;
@@ -19,8 +21,10 @@ pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pause between two tries to connect.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
-/// How long a pooled connection is idle before it is tested.
-const MAY_BE_CLOSED: Duration = Duration::from_millis(100);
+/// How long a pooled connection is idle before it is asked whether it is there.
+const POOLED_MAY_BE_GONE: Duration = Duration::from_millis(100);
+/// The same of a link. It is longer, since what is lost on a link is done again, and a lone write is to cost no round trip more.
+const LINK_MAY_BE_GONE: Duration = Duration::from_secs(1);
 
 /// The address of a database, with user and password.
 /// Connections of an address and of its clones are invalidated together.
@@ -75,7 +79,9 @@ impl DatabaseAddress {
         session: &'static str,
     ) -> Result<(PgConnection, usize), StoreError> {
         let (mut connection, host) = self.hosts.connect().await?;
-        connection.execute(session).await?;
+        timeout(CONNECT_TIMEOUT, set_up(&mut connection, session))
+            .await
+            .unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))?;
         Ok((connection, host))
     }
 
@@ -85,55 +91,78 @@ impl DatabaseAddress {
         let connections = PgPoolOptions::new()
             .max_connections(size)
             .acquire_timeout(ACQUIRE_TIMEOUT)
-            // That would be a round trip before each use. One that was idle for a while may have been closed meanwhile.
+            // That would be a round trip before each use.
             .test_before_acquire(false)
             .before_acquire(move |connection, held| {
-                let usable = !invalidation.outdates(held.age);
-                let ask = usable && held.idle_for >= MAY_BE_CLOSED;
+                let invalidation = invalidation.clone();
                 Box::pin(async move {
-                    if ask {
-                        connection.ping().await?;
-                    }
-                    Ok(usable)
+                    let may_be_gone =
+                        held.idle_for >= POOLED_MAY_BE_GONE || invalidation.doubts(held.idle_for);
+                    Ok(!invalidation.outdates(held.age)
+                        && (!may_be_gone || answers(connection, &invalidation).await))
                 })
             })
-            .after_connect(|conn, _| {
-                Box::pin(async move { conn.execute(session::SERVING).await.map(drop) })
-            })
+            .after_connect(|connection, _| Box::pin(set_up(connection, session::SERVING)))
             .connect_lazy_with(self.hosts.options(0));
         Pool::new(connections, self.hosts.clone(), self.invalidation.clone())
     }
+}
+
+/// Sets a new connection up before its first use.
+async fn set_up(connection: &mut PgConnection, session: &'static str) -> Result<(), sqlx::Error> {
+    connection.execute(KEEPALIVE).await?;
+    connection.execute(session).await.map(drop)
 }
 
 /// One task's connection, made on first use and again after it was lost.
 #[derive(Debug)]
 pub struct Link {
     address: DatabaseAddress,
-    /// The connection, and when it was made.
-    connection: Option<(PgConnection, Instant)>,
+    held: Option<Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    connection: PgConnection,
+    made: Instant,
+    used: Instant,
+}
+
+impl Held {
+    async fn is_usable(&mut self, invalidation: &Invalidation) -> bool {
+        let idle_for = self.used.elapsed();
+        let may_be_gone = idle_for >= LINK_MAY_BE_GONE || invalidation.doubts(idle_for);
+        !invalidation.outdates(self.made.elapsed())
+            && (!may_be_gone || answers(&mut self.connection, invalidation).await)
+    }
 }
 
 impl Link {
     /// A link to `address`; does not connect yet.
     pub fn new(address: DatabaseAddress) -> Self {
-        Self { address, connection: None }
+        Self { address, held: None }
     }
 
-    /// The connection; connects if necessary.
+    /// The connection; connects if necessary, and asks one that was idle for a while whether it is there.
     pub async fn connection(&mut self) -> Result<&mut PgConnection, StoreError> {
-        let invalidation = &self.address.invalidation;
-        self.connection.take_if(|(_, made)| invalidation.outdates(made.elapsed()));
-        match &mut self.connection {
-            Some((connection, _)) => Ok(connection),
+        if let Some(held) = &mut self.held
+            && !held.is_usable(&self.address.invalidation).await
+        {
+            self.disconnect();
+        }
+        let held = match &mut self.held {
+            Some(held) => held,
             slot @ None => {
                 let (connection, _) = self.address.connect(session::SERVING).await?;
-                Ok(&mut slot.insert((connection, Instant::now())).0)
+                let now = Instant::now();
+                slot.insert(Held { connection, made: now, used: now })
             }
-        }
+        };
+        held.used = Instant::now();
+        Ok(&mut held.connection)
     }
 
-    /// Drops the connection where `error` says that it is broken, and invalidates all of the database where it says that the
-    /// connection is outdated.
+    /// Drops the connection where `error` says that it is broken, and notes what that says of all others of the database.
     pub fn note(&mut self, error: &StoreError) {
         self.address.invalidation.note(error.cause().driver());
         self.address.hosts.note(error.cause().driver());
@@ -144,7 +173,7 @@ impl Link {
 
     /// Drops the connection, so that the next use makes a new one.
     pub fn disconnect(&mut self) {
-        self.connection = None;
+        self.held = None;
     }
 }
 

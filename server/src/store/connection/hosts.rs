@@ -14,7 +14,7 @@ use crate::settings::{DatabaseUrl, TargetSession, endpoint};
 use crate::store::StoreError;
 
 /// Longest wait for a connection to one host.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The servers of a database; clones share which of them was found.
 #[derive(Debug, Clone)]

@@ -1,40 +1,77 @@
-//! Invalidates the connections of a database that remember tables, types or statements from before a restore: all of them are
-//! replaced when one is noticed.
+//! Invalidates the connections of a database when one of them shows that all of them may be of no use: all are then replaced, or
+//! asked whether they are there, before their next use.
 //!
 //! A restore drops and recreates what statements were prepared for, under connections that stay open.
 //! PostgreSQL replans most statements by itself; what depends on a type's id fails for as long as its
 //! connection lives.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::store::error::is_outdated;
+use crate::store::error::{is_lost, is_outdated};
 
 /// While a type is missing, every statement with it fails alike: new connections more often than this would help nobody.
 const PAUSE: Duration = Duration::from_millis(100);
+/// A server that is too slow to answer should not be busy with new connections as well.
+const LONG_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the connections of one database share.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Invalidation {
+    seen: Arc<Mutex<Seen>>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
     /// Connections made before this moment are not to be used.
-    demanded: Arc<Mutex<Option<Instant>>>,
+    outdated: Option<Instant>,
+    /// Connections last used before this moment may be gone.
+    lost: Option<Instant>,
+    /// When a connection gave no answer.
+    silent: Option<Instant>,
 }
 
 impl Invalidation {
-    /// Makes all present connections of the database outdated where an error of one of them says so.
+    /// Notes what an error of one connection says of all of them.
     pub(super) fn note(&self, error: &sqlx::Error) {
-        if !is_outdated(error) {
-            return;
+        if is_outdated(error) {
+            self.outdate(PAUSE);
+        } else if is_lost(error) {
+            self.seen().lost = Some(Instant::now());
         }
-        let mut demanded = self.demanded.lock().unwrap_or_else(PoisonError::into_inner);
-        if demanded.is_none_or(|at| at.elapsed() >= PAUSE) {
-            *demanded = Some(Instant::now());
-        }
+    }
+
+    /// Notes that a connection gave no answer: something between here and the database has forgotten it, and so perhaps the
+    /// others, each of which would have to be waited for.
+    pub(super) fn note_silence(&self) {
+        self.outdate(LONG_PAUSE);
+        self.seen().silent = Some(Instant::now());
+    }
+
+    /// Whether a connection gave no answer since that moment.
+    pub(super) fn was_silent_since(&self, moment: Instant) -> bool {
+        self.seen().silent.is_some_and(|at| at >= moment)
     }
 
     /// Whether a connection of this age is outdated.
     pub(super) fn outdates(&self, age: Duration) -> bool {
-        let demanded = self.demanded.lock().unwrap_or_else(PoisonError::into_inner);
-        demanded.is_some_and(|at| at.elapsed() < age)
+        self.seen().outdated.is_some_and(|at| at.elapsed() < age)
+    }
+
+    /// Whether a connection that was last used so long ago may be gone, as another one was.
+    pub(super) fn doubts(&self, idle_for: Duration) -> bool {
+        self.seen().lost.is_some_and(|at| at.elapsed() <= idle_for)
+    }
+
+    /// Makes all present connections outdated, unless that was done within `pause`.
+    fn outdate(&self, pause: Duration) {
+        let mut seen = self.seen();
+        if seen.outdated.is_none_or(|at| at.elapsed() >= pause) {
+            seen.outdated = Some(Instant::now());
+        }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

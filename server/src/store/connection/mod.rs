@@ -1,5 +1,5 @@
-//! Connections to PostgreSQL: addresses, hosts and pools, their invalidation after a restore, replicas
-//! and snapshots.
+//! Connections to PostgreSQL: addresses, hosts and pools, their invalidation after a restore, whether idle ones are still there,
+//! replicas and snapshots.
 
 #[macro_use]
 mod identity;
@@ -7,6 +7,7 @@ mod identity;
 pub mod address;
 mod hosts;
 mod invalidation;
+mod liveness;
 pub mod pool;
 pub mod replica;
 pub mod snapshot;

@@ -1,7 +1,8 @@
-//! Pools the connections to one database, and invalidates all of them when an error says that one is outdated.
+//! Pools the connections to one database, and notes what an error of one says of all of them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, StreamExt as _};
@@ -10,13 +11,14 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{
     PgPool, PgQueryResult, PgRow, PgStatement, PgTransaction, PgTypeInfo, Postgres,
 };
-use sqlx::{Describe, Either, Execute, Executor, SqlStr};
+use sqlx::{Connection as _, Describe, Either, Execute, Executor, SqlStr};
 use tokio::time::timeout;
 
 use super::address::ACQUIRE_TIMEOUT;
 use super::hosts::Hosts;
 use super::invalidation::Invalidation;
 use crate::store::StoreError;
+use crate::store::error::is_lost;
 
 /// Connections to one database. A statement on the pool itself reports its errors; work on a connection or in a transaction
 /// of it does so by [`Self::noting`].
@@ -54,9 +56,28 @@ impl Pool {
         self.connections().await?.acquire().await.inspect_err(|error| self.saw(error))
     }
 
-    /// A transaction.
+    /// A connection of its own that is there at this moment, at the price of a round trip.
+    pub async fn acquire_alive(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        let mut connection = self.acquire().await?;
+        match connection.ping().await {
+            Err(error) if is_lost(&error) => {
+                self.saw(&error);
+                self.acquire().await
+            }
+            _ => Ok(connection),
+        }
+    }
+
+    /// A transaction. Whoever finds the connection lost when it begins has lost nothing.
     pub async fn begin(&self) -> Result<PgTransaction<'static>, sqlx::Error> {
-        self.connections().await?.begin().await
+        let connections = self.connections().await?;
+        match connections.begin().await {
+            Err(error) if is_lost(&error) => {
+                self.saw(&error);
+                self.connections().await?.begin().await
+            }
+            begun => begun,
+        }
     }
 
     /// A transaction that `statement` begins.
@@ -67,7 +88,26 @@ impl Pool {
         self.connections().await?.begin_with(statement).await
     }
 
-    /// Does `work` on a connection of the pool. An error that says that the connection is outdated invalidates all of them.
+    /// Does `work` that may be done twice, and once more where it lost its connection: one that was in use a moment ago is
+    /// not asked whether it is there. So it is too where one that gave no answer has left no time to connect anew.
+    pub async fn retrying<T, F: Future<Output = Result<T, StoreError>>>(
+        &self,
+        work: impl Fn(Self) -> F,
+    ) -> Result<T, StoreError> {
+        let begun = Instant::now();
+        match work(self.clone()).await {
+            Err(error @ StoreError::Unreachable(_))
+                if error.is_connection_lost() || self.invalidation.was_silent_since(begun) =>
+            {
+                self.note(&error);
+                tracing::debug!("a connection was lost, another one is asked: {error}");
+                work(self.clone()).await
+            }
+            done => done,
+        }
+    }
+
+    /// Does `work` on a connection of the pool. What its error says of all connections is noted.
     pub fn noting<T>(
         &self,
         work: impl Future<Output = Result<T, StoreError>>,
@@ -76,7 +116,7 @@ impl Pool {
         work.inspect_err(|error| self.note(error))
     }
 
-    /// Invalidates all connections where `error`, of one of them, says that it is outdated.
+    /// Notes what `error`, of one connection, says of all of them.
     pub fn note(&self, error: &StoreError) {
         self.saw(error.cause().driver());
     }

@@ -9,6 +9,7 @@ pub mod minute;
 pub mod model;
 pub mod process;
 pub mod provider;
+pub mod proxy;
 pub mod raw;
 pub mod replica;
 pub mod semantic;
