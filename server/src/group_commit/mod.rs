@@ -21,6 +21,12 @@ pub enum BatchError {
         /// Whether the statement had been sent, so that a write may have happened.
         unknown: bool,
     },
+    /// The database takes no writes at this moment. Nothing was written.
+    #[error("the database is read-only")]
+    ReadOnly,
+    /// The database has run out of disk, memory or another resource. Nothing was written.
+    #[error("the database has run out of a resource")]
+    Exhausted,
     /// Other writers held the same rows for too long. Nothing was written.
     #[error("the entry is being written by too many at once")]
     Busy,
@@ -38,6 +44,8 @@ impl From<&StoreError> for BatchError {
             StoreError::Unreachable(_) | StoreError::Replaced(_) => {
                 Self::Unavailable { unknown: false }
             }
+            StoreError::ReadOnly(_) => Self::ReadOnly,
+            StoreError::Exhausted(_) => Self::Exhausted,
             StoreError::Contended(_) => Self::Busy,
             StoreError::Refused(_) => Self::Refused,
             StoreError::Failed(_) => Self::Failed,

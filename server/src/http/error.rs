@@ -78,6 +78,21 @@ impl ApiError {
         Self::new(Code::Unavailable, message).retry_after(1)
     }
 
+    /// The database takes no writes.
+    fn read_only() -> Self {
+        Self::unavailable(
+            "the database takes no writes at this moment, as during a failover; nothing was written; try again",
+        )
+    }
+
+    /// The database has run out of a resource, which seldom passes within a second.
+    fn exhausted() -> Self {
+        Self::unavailable(
+            "the database has run out of disk, memory or another resource; nothing was written; try again later",
+        )
+        .retry_after(10)
+    }
+
     /// Sets Retry-After.
     #[must_use]
     pub fn retry_after(self, seconds: u32) -> Self {
@@ -258,6 +273,8 @@ impl From<BatchError> for ApiError {
             BatchError::Unavailable { unknown: true } => Self::unavailable(
                 "the connection to the database was lost; a write may or may not have happened; read before you write again",
             ),
+            BatchError::ReadOnly => Self::read_only(),
+            BatchError::Exhausted => Self::exhausted(),
             BatchError::Busy => Self::unavailable(
                 "the entry is being written by too many at once; nothing was written; try again",
             ),
@@ -308,6 +325,8 @@ impl From<&StoreError> for ApiError {
             StoreError::Unreachable(_) | StoreError::Contended(_) | StoreError::Replaced(_) => {
                 Self::unavailable("the database cannot answer at this moment; try again")
             }
+            StoreError::ReadOnly(_) => Self::read_only(),
+            StoreError::Exhausted(_) => Self::exhausted(),
             StoreError::Refused(_) | StoreError::Failed(_) => Self::internal(),
         }
     }

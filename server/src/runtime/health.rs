@@ -8,12 +8,15 @@ use agentfs_contract::health::NotReadyReason;
 use jiff::Timestamp;
 use tokio::sync::{Mutex, watch};
 
+use crate::store::StoreError;
 use crate::store::connection::address::{DatabaseAddress, Link};
+use crate::store::connection::read_only::is_read_only;
 use crate::store::schema::{self, SchemaMismatch};
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LOOK_TIMEOUT: Duration = Duration::from_secs(3);
-/// A shorter loss of the database fails single requests; removing the pod from its service would not help.
+/// A shorter loss of the database, or of one that takes writes, fails single requests; removing the pod from its service would
+/// not help.
 const LOSS_TOLERATED: Duration = Duration::from_secs(30);
 
 /// Why the process is not ready.
@@ -22,19 +25,38 @@ pub enum NotReady {
     /// The process is shutting down.
     #[error("the server is shutting down")]
     Draining,
-    /// The database does not answer.
-    #[error("cannot reach the database at {endpoint}: {cause}")]
+    /// The database cannot be used.
+    #[error("{loss}")]
     Database {
-        /// `host:port`.
-        endpoint: String,
         /// Since when.
         since: Timestamp,
-        /// The driver's message.
-        cause: String,
+        /// What is wrong with it.
+        loss: Loss,
     },
     /// The database's schema does not match this program.
     #[error(transparent)]
     Schema(#[from] SchemaMismatch),
+}
+
+/// Why a database cannot be used. The endpoint is `host:port`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Loss {
+    /// It does not answer.
+    #[error("cannot reach the database at {endpoint}: {cause}")]
+    Unreachable {
+        /// Where it is.
+        endpoint: Arc<str>,
+        /// The driver's message.
+        cause: String,
+    },
+    /// It takes no writes.
+    #[error(
+        "the database at {endpoint} is read-only: after a failover lead DATABASE_URL to the primary; if it is the primary, look for default_transaction_read_only"
+    )]
+    ReadOnly {
+        /// Where it is.
+        endpoint: Arc<str>,
+    },
 }
 
 impl NotReady {
@@ -42,7 +64,10 @@ impl NotReady {
     pub fn reason(&self) -> NotReadyReason {
         match self {
             Self::Draining => NotReadyReason::Draining,
-            Self::Database { .. } => NotReadyReason::DatabaseUnreachable,
+            Self::Database { loss: Loss::Unreachable { .. }, .. } => {
+                NotReadyReason::DatabaseUnreachable
+            }
+            Self::Database { loss: Loss::ReadOnly { .. }, .. } => NotReadyReason::DatabaseReadOnly,
             Self::Schema(SchemaMismatch::TooOld { .. }) => NotReadyReason::SchemaTooOld,
             Self::Schema(SchemaMismatch::TooNew { .. }) => NotReadyReason::SchemaTooNew,
             Self::Schema(SchemaMismatch::NotUtf8(_)) => NotReadyReason::DatabaseNotUtf8,
@@ -64,7 +89,7 @@ pub struct Health {
 #[derive(Debug, Clone)]
 struct LastCheck {
     result: Result<(), NotReady>,
-    /// The database has been reached at least once.
+    /// The database could be used at least once.
     ever: bool,
 }
 
@@ -73,11 +98,9 @@ impl Health {
     pub fn watch(address: &DatabaseAddress) -> Self {
         let link = Arc::new(Mutex::new(Link::new(address.clone())));
         let endpoint: Arc<str> = address.endpoint().into();
-        let not_yet = NotReady::Database {
-            endpoint: endpoint.to_string(),
-            since: Timestamp::now(),
-            cause: "not yet connected".to_owned(),
-        };
+        let cause = "not yet connected".to_owned();
+        let loss = Loss::Unreachable { endpoint: endpoint.clone(), cause };
+        let not_yet = NotReady::Database { since: Timestamp::now(), loss };
         let (sender, seen) = watch::channel(LastCheck { result: Err(not_yet), ever: false });
         tokio::spawn(keep_looking(link.clone(), endpoint.clone(), sender));
         Self { link, endpoint, draining: Arc::default(), seen }
@@ -130,6 +153,10 @@ async fn keep_looking(
     while !sender.is_closed() {
         let result = look(&link, &endpoint).await;
         let seen = sender.borrow().clone();
+        // Connections to a former primary may stay open, and what is read there is out of date.
+        if is_read_only_loss(&seen.result) || is_read_only_loss(&result) {
+            link.lock().await.renew_all();
+        }
         let reached = !matches!(result, Err(NotReady::Database { .. }));
         match (&seen.result, &result) {
             (Err(_), Ok(())) => tracing::info!("database at {endpoint} reached, schema fits"),
@@ -147,39 +174,45 @@ async fn keep_looking(
 
 fn same_cause(a: &NotReady, b: &NotReady) -> bool {
     match (a, b) {
-        (NotReady::Database { cause: a, .. }, NotReady::Database { cause: b, .. }) => a == b,
+        (NotReady::Database { loss: a, .. }, NotReady::Database { loss: b, .. }) => a == b,
         _ => a == b,
     }
+}
+
+fn is_read_only_loss(result: &Result<(), NotReady>) -> bool {
+    matches!(result, Err(NotReady::Database { loss: Loss::ReadOnly { .. }, .. }))
 }
 
 /// Keeps the beginning of an ongoing loss.
 fn keep_since(before: &Result<(), NotReady>, now: Result<(), NotReady>) -> Result<(), NotReady> {
     match (before, now) {
-        (
-            Err(NotReady::Database { since, .. }),
-            Err(NotReady::Database { endpoint, cause, .. }),
-        ) => Err(NotReady::Database { endpoint, since: *since, cause }),
+        (Err(NotReady::Database { since, .. }), Err(NotReady::Database { loss, .. })) => {
+            Err(NotReady::Database { since: *since, loss })
+        }
         (_, now) => now,
     }
 }
 
-async fn look(link: &Mutex<Link>, endpoint: &str) -> Result<(), NotReady> {
-    let unreachable = |cause: String| NotReady::Database {
-        endpoint: endpoint.to_owned(),
-        since: Timestamp::now(),
-        cause,
-    };
+async fn look(link: &Mutex<Link>, endpoint: &Arc<str>) -> Result<(), NotReady> {
+    let lost = |loss| NotReady::Database { since: Timestamp::now(), loss };
+    let unreachable = |cause| lost(Loss::Unreachable { endpoint: endpoint.clone(), cause });
     let mut link = link.lock().await;
-    let read = async { schema::read(link.connection().await?).await };
-    let read = tokio::time::timeout(LOOK_TIMEOUT, read).await;
+    let read = async {
+        let connection = link.connection().await?;
+        let read_only = is_read_only(&mut *connection).await?;
+        Ok((read_only, schema::read(connection).await?))
+    };
+    let read: Result<Result<_, StoreError>, _> = tokio::time::timeout(LOOK_TIMEOUT, read).await;
     if let Ok(Err(error)) = &read {
         link.note(error);
     }
-    if !matches!(read, Ok(Ok(_))) {
+    // A new connection may lead to the primary.
+    if !matches!(read, Ok(Ok((false, _)))) {
         link.disconnect();
     }
     match read {
-        Ok(Ok(version)) => version.fits().map_err(Into::into),
+        Ok(Ok((true, _))) => Err(lost(Loss::ReadOnly { endpoint: endpoint.clone() })),
+        Ok(Ok((false, version))) => version.fits().map_err(Into::into),
         Ok(Err(error)) => Err(unreachable(error.cause().to_string())),
         Err(_) => Err(unreachable(format!("no answer within {} s", LOOK_TIMEOUT.as_secs()))),
     }
@@ -195,7 +228,8 @@ mod tests {
 
     fn lost(second: i64, cause: &str) -> NotReady {
         let since = Timestamp::from_second(second).unwrap();
-        NotReady::Database { endpoint: "db:5432".into(), since, cause: cause.into() }
+        let loss = Loss::Unreachable { endpoint: "db:5432".into(), cause: cause.into() };
+        NotReady::Database { since, loss }
     }
 
     #[test]

@@ -23,7 +23,16 @@ pub enum StoreError {
     /// replaces them. Nothing was written; the same may succeed on a new connection.
     #[error("the database's tables are not as they should be, or are being restored: {0}")]
     Replaced(Cause),
-    /// Anything else: a full disk, a fault in a statement. Nothing was written.
+    /// The server takes no writes: it is a standby, a former primary after a failover, or was set so. Nothing was written;
+    /// the same may succeed on a new connection, which may lead to another server.
+    #[error(
+        "the database is read-only ({0}): a failover is under way, the address leads to a standby, or default_transaction_read_only is set"
+    )]
+    ReadOnly(Cause),
+    /// The server ran out of disk, memory or another resource. Nothing was written.
+    #[error("the database has run out of disk, memory or another resource: {0}")]
+    Exhausted(Cause),
+    /// Anything else, such as a fault in a statement. Nothing was written.
     #[error("the database failed: {0}")]
     Failed(Cause),
 }
@@ -36,13 +45,16 @@ impl StoreError {
             | Self::Contended(cause)
             | Self::Refused(cause)
             | Self::Replaced(cause)
+            | Self::ReadOnly(cause)
+            | Self::Exhausted(cause)
             | Self::Failed(cause) => cause,
         }
     }
 
     /// True where the same may succeed a moment later, without anybody mending something.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Contended(_)) && !self.cause().is_of_settings()
+        matches!(self, Self::Unreachable(_) | Self::Contended(_) | Self::ReadOnly(_))
+            && !self.cause().is_of_settings()
     }
 
     /// Whether no connection came about, as while a server, or the network to it, starts.
@@ -59,17 +71,24 @@ impl StoreError {
 
     /// Whether only another connection may do better.
     pub fn is_connection_broken(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Replaced(_))
+        matches!(self, Self::Unreachable(_) | Self::Replaced(_) | Self::ReadOnly(_))
     }
 
     /// Whether a connection that there was is gone. False where none was to be had.
     pub fn is_connection_lost(&self) -> bool {
         is_lost(self.cause().driver())
     }
+
+    /// Whether the database answers, but takes no writes.
+    pub fn takes_no_writes(&self) -> bool {
+        matches!(self, Self::ReadOnly(_) | Self::Exhausted(_))
+    }
 }
 
 /// The SQLSTATE of a server that is full.
 const TOO_MANY_CONNECTIONS: &str = "53300";
+/// The SQLSTATE of a write to a server that takes none.
+const READ_ONLY: &str = "25006";
 
 /// The error of the driver behind a [`StoreError`].
 #[derive(Debug)]
@@ -134,6 +153,8 @@ impl From<sqlx::Error> for StoreError {
             Kind::Contended => Self::Contended(cause),
             Kind::Refused => Self::Refused(cause),
             Kind::Replaced => Self::Replaced(cause),
+            Kind::ReadOnly => Self::ReadOnly(cause),
+            Kind::Exhausted => Self::Exhausted(cause),
             Kind::Failed => Self::Failed(cause),
         }
     }
@@ -146,6 +167,8 @@ enum Kind {
     Contended,
     Refused,
     Replaced,
+    ReadOnly,
+    Exhausted,
     Failed,
 }
 
@@ -178,7 +201,9 @@ impl Kind {
                 Self::Replaced
             }
             "XX000" if names_a_lost_object(message) => Self::Replaced,
+            READ_ONLY => Self::ReadOnly,
             TOO_MANY_CONNECTIONS => Self::Unreachable,
+            c if c.starts_with("53") => Self::Exhausted,
             // Connection, authorisation, no such database, shut down.
             c if ["08", "28", "3D", "57P"].iter().any(|class| c.starts_with(class)) => {
                 Self::Unreachable
@@ -200,6 +225,11 @@ fn ends_session(error: &dyn DatabaseError) -> bool {
 pub(in crate::store) fn is_lost(error: &sqlx::Error) -> bool {
     !matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed)
         && Kind::of(error) == Kind::Unreachable
+}
+
+/// Whether an error says that its connection leads to a server that takes no writes.
+pub(in crate::store) fn is_read_only(error: &sqlx::Error) -> bool {
+    Kind::of(error) == Kind::ReadOnly
 }
 
 /// Whether an error says that its connection is outdated.
@@ -244,6 +274,10 @@ mod tests {
         for code in ["57P01", "57P02", "57P03", "57P04", "57P05", "28P01", "53300", "08006"] {
             assert_eq!(sorted(code), Kind::Unreachable, "{code}");
         }
+        for code in ["53000", "53100", "53200", "53400"] {
+            assert_eq!(sorted(code), Kind::Exhausted, "{code}");
+        }
+        assert_eq!(sorted("25006"), Kind::ReadOnly);
         assert_eq!(sorted("57014"), Kind::Failed);
         assert_eq!(sorted("55P03"), Kind::Contended);
         assert_eq!(sorted("22P02"), Kind::Refused);

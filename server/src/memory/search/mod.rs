@@ -15,7 +15,8 @@ use crate::domain::memory::tags::Tags;
 use crate::domain::page_size::PageSize;
 use crate::domain::search::lexical_text::LexicalText;
 use crate::embedding::query_embeddings::QueryEmbeddingError;
-use crate::store::access::quota::count_search;
+use crate::store::StoreError;
+use crate::store::access::quota;
 use crate::store::connection::pool::Pool;
 use crate::store::entries::versions::Version;
 use crate::store::search::{Matches, RankBy, Search, find};
@@ -103,9 +104,7 @@ impl Memory {
         if is_blank(&request.query) {
             return Ok(SearchAnswer { results: Vec::new(), note: Some(BLANK.to_owned()) });
         }
-        let daily = self.searches_per_day;
-        let count = |pool: Pool| async move { count_search(&pool, tenant, daily).await };
-        let tokens_used = self.pool.retrying(count).await?;
+        let tokens_used = self.count_search(tenant).await?;
         let tokens_used = tokens_used.ok_or(MemoryError::QuotaUsedUp(Quota::Searches))?;
         let search = Search {
             tenant,
@@ -121,6 +120,22 @@ impl Memory {
             (found, note) = self.look(&search, &request, tokens_used).await?;
         }
         Ok(SearchAnswer { results: found.hits, note })
+    }
+
+    /// Counts a search against the tenant's quota; `None` if that is used up. Returns the tenant's embedded tokens of today.
+    /// While the database takes no writes, the search goes by the counts as they are.
+    async fn count_search(&self, tenant: TenantId) -> Result<Option<i64>, StoreError> {
+        let daily = self.searches_per_day;
+        let count = |pool: Pool| async move { quota::count_search(&pool, tenant, daily).await };
+        match self.pool.retrying(count).await {
+            Err(error) if error.takes_no_writes() => {
+                tracing::warn!("a search is not counted: {error}");
+                let look =
+                    |pool: Pool| async move { quota::may_search(&pool, tenant, daily).await };
+                self.pool.retrying(look).await
+            }
+            counted => counted,
+        }
     }
 
     /// Refuses semantic search without an embedding provider, before the search is counted.

@@ -91,6 +91,24 @@ pub async fn count_search(
     .map_err(Into::into)
 }
 
+/// The same without counting.
+pub async fn may_search(
+    executor: impl PgExecutor<'_>,
+    tenant: TenantId,
+    daily_searches: Option<i64>,
+) -> Result<Option<i64>, StoreError> {
+    sqlx::query_scalar(
+        "SELECT coalesce(max(embed_tokens), 0) FROM quota_usage
+          WHERE tenant_id = $1 AND day = (now() AT TIME ZONE 'UTC')::date
+         HAVING coalesce(max(searches), 0) < $2",
+    )
+    .bind(tenant.0)
+    .bind(daily_searches.unwrap_or(i64::MAX))
+    .fetch_optional(executor)
+    .await
+    .map_err(Into::into)
+}
+
 const COUNT_TOKENS: &str = "
 INSERT INTO quota_usage AS q (tenant_id, day, embed_tokens)
 SELECT t.tenant_id, (now() AT TIME ZONE 'UTC')::date, t.tokens

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use agentfs_contract::session;
 use secrecy::SecretString;
-use sqlx::postgres::{PgConnection, PgPoolOptions};
 use sqlx::Executor as _;
+use sqlx::postgres::{PgConnection, PgPoolOptions};
 use tokio::time::timeout;
 
 use super::hosts::{CONNECT_TIMEOUT, Hosts};
@@ -169,6 +169,12 @@ impl Link {
         if error.is_connection_broken() {
             self.disconnect();
         }
+    }
+
+    /// Has all connections of the database made anew before their next use.
+    pub fn renew_all(&self) {
+        self.address.invalidation.renew_all();
+        self.address.hosts.forget();
     }
 
     /// Drops the connection, so that the next use makes a new one.

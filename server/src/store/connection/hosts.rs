@@ -120,8 +120,13 @@ impl Hosts {
             _ => false,
         };
         if elsewhere {
-            self.seen().found = None;
+            self.forget();
         }
+    }
+
+    /// Has the host looked for anew.
+    pub(super) fn forget(&self) {
+        self.seen().found = None;
     }
 
     /// Whether there is no choice.

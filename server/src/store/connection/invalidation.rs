@@ -3,16 +3,17 @@
 //!
 //! A restore drops and recreates what statements were prepared for, under connections that stay open.
 //! PostgreSQL replans most statements by itself; what depends on a type's id fails for as long as its
-//! connection lives.
+//! connection lives. After a failover connections to the former primary may stay open as well, and refuse every write.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::store::error::{is_lost, is_outdated};
+use crate::store::error::{is_lost, is_outdated, is_read_only};
 
 /// While a type is missing, every statement with it fails alike: new connections more often than this would help nobody.
 const PAUSE: Duration = Duration::from_millis(100);
-/// A server that is too slow to answer should not be busy with new connections as well.
+/// A server that takes no writes, or is too slow to answer, may be so for minutes; meanwhile it should not be busy with new
+/// connections.
 const LONG_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the connections of one database share.
@@ -36,6 +37,8 @@ impl Invalidation {
     pub(super) fn note(&self, error: &sqlx::Error) {
         if is_outdated(error) {
             self.outdate(PAUSE);
+        } else if is_read_only(error) {
+            self.outdate(LONG_PAUSE);
         } else if is_lost(error) {
             self.seen().lost = Some(Instant::now());
         }
@@ -51,6 +54,11 @@ impl Invalidation {
     /// Whether a connection gave no answer since that moment.
     pub(super) fn was_silent_since(&self, moment: Instant) -> bool {
         self.seen().silent.is_some_and(|at| at >= moment)
+    }
+
+    /// Makes all present connections outdated.
+    pub(super) fn renew_all(&self) {
+        self.seen().outdated = Some(Instant::now());
     }
 
     /// Whether a connection of this age is outdated.

@@ -1,5 +1,5 @@
-//! Connections to PostgreSQL: addresses, hosts and pools, their invalidation after a restore, whether idle ones are still there,
-//! replicas and snapshots.
+//! Connections to PostgreSQL: addresses, hosts and pools, their invalidation after a restore or a failover, whether idle ones
+//! are still there, replicas and snapshots.
 
 #[macro_use]
 mod identity;
@@ -9,5 +9,6 @@ mod hosts;
 mod invalidation;
 mod liveness;
 pub mod pool;
+pub mod read_only;
 pub mod replica;
 pub mod snapshot;

@@ -4,6 +4,7 @@ mod compatibility;
 mod concurrency;
 mod crash;
 mod expiry;
+mod failover;
 mod idle;
 mod linearizability;
 mod live_migration;
