@@ -68,6 +68,19 @@ impl fmt::Display for Report {
 
 /// Makes a backup, and prunes expired ones before it, for its room, and after it. If it fails, nothing of it is left.
 pub async fn back_up(args: &BackupArgs) -> Result<Report, BackupError> {
+    let made = back_up_where_there_is_room(args).await;
+    made.map_err(|error| match error {
+        error if error.is_out_of_space() => BackupError::Full {
+            folder: args.dir.clone(),
+            days: args.retention_days,
+            keep_last: args.keep_last,
+            error: Box::new(error),
+        },
+        error => error,
+    })
+}
+
+async fn back_up_where_there_is_room(args: &BackupArgs) -> Result<Report, BackupError> {
     let url = DatabaseSettings::url_from_env()?;
     let catalog = Catalog::open(&args.dir)?;
     let mut snapshot = Snapshot::take(&DatabaseAddress::of(&url)).await?;
@@ -89,22 +102,14 @@ pub async fn back_up(args: &BackupArgs) -> Result<Report, BackupError> {
         );
         0
     });
-    let make = async |snapshot: &mut Snapshot| {
+    let dumping = async |snapshot: &mut Snapshot| {
         make(&catalog, args.scope, snapshot, &programs, &variables).await
     };
-    let mut made = make(&mut snapshot).await;
-    if made.as_ref().is_err_and(BackupError::is_out_of_space) && catalog.remove_partial()? > 0 {
-        made = make(&mut snapshot).await;
+    let mut result = dumping(&mut snapshot).await;
+    if result.as_ref().is_err_and(BackupError::is_out_of_space) && catalog.remove_partial()? > 0 {
+        result = dumping(&mut snapshot).await;
     }
-    let (path, manifest) = made.map_err(|error| match error {
-        error if error.is_out_of_space() => BackupError::Full {
-            folder: args.dir.clone(),
-            days: retention.days,
-            keep_last: retention.keep_last,
-            error: Box::new(error),
-        },
-        error => error,
-    })?;
+    let (path, manifest) = result?;
     match prune(&catalog, &retention) {
         Ok(after) => Ok(Report { path, manifest, removed: before + after }),
         Err(error) => Err(BackupError::Prune { made: path, error: Box::new(error) }),

@@ -122,7 +122,7 @@ impl Catalog {
             let plain = Path::new(&manifest.file).file_name()?.to_str()? == manifest.file;
             let dump = fs::metadata(self.folder.join(&manifest.file)).ok()?;
             (plain && dump.is_file())
-                .then(|| Kept { is_whole: dump.len() == manifest.bytes, manifest })
+                .then_some(Kept { is_whole: dump.len() == manifest.bytes, manifest })
         });
         Ok(manifests.collect())
     }

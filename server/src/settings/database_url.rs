@@ -155,7 +155,7 @@ impl<'a> Parts<'a> {
             .collect::<Option<(Vec<_>, Vec<_>)>>()
             .ok_or(UNREADABLE)?;
         let session = TargetSession::default();
-        let mut parts = Self { scheme, login, hosts, ports, path, parameters: Vec::new(), session };
+        let mut taken = Self { scheme, login, hosts, ports, path, parameters: Vec::new(), session };
         let (mut by_name, mut by_address) = (None, None);
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
             let Some((name, value)) = form_urlencoded::parse(parameter.as_bytes()).next() else {
@@ -165,19 +165,19 @@ impl<'a> Parts<'a> {
             match &*name {
                 "host" => by_name = Some(list()),
                 "hostaddr" => by_address = Some(list()),
-                "port" => parts.ports = list(),
+                "port" => taken.ports = list(),
                 "target_session_attrs" => {
                     let known =
                         TargetSession::ALL.into_iter().find(|session| session.as_str() == value);
-                    parts.session = known.ok_or(InvalidDatabaseUrl("its target_session_attrs must be any, read-write, read-only, primary, standby or prefer-standby"))?;
+                    taken.session = known.ok_or(InvalidDatabaseUrl("its target_session_attrs must be any, read-write, read-only, primary, standby or prefer-standby"))?;
                 }
-                _ => parts.parameters.push(parameter),
+                _ => taken.parameters.push(parameter),
             }
         }
         if let Some(hosts) = by_address.or(by_name) {
-            parts.hosts = hosts;
+            taken.hosts = hosts;
         }
-        Ok(parts)
+        Ok(taken)
     }
 
     /// Each host with its port; the only one may be empty, which is the driver's default.
@@ -209,13 +209,7 @@ impl<'a> Parts<'a> {
             parameters.extend(port.map(|port| format!("port={port}")));
         } else {
             url.extend(self.login.map(|login| format!("{login}@")));
-            url += &match host {
-                folder if folder.starts_with('/') => {
-                    utf8_percent_encode(folder, NON_ALPHANUMERIC).to_string()
-                }
-                address if address.contains(':') => format!("[{address}]"),
-                name => name.to_owned(),
-            };
+            url.push_str(&written(host));
             url.extend(port.map(|port| format!(":{port}")));
         }
         url += if self.path.is_empty() { "/" } else { self.path };
@@ -239,6 +233,17 @@ fn host_and_port(listed: &str) -> Option<(String, String)> {
     };
     let host = percent_decode_str(host).decode_utf8().ok()?;
     Some((host.into_owned(), port.to_owned()))
+}
+
+/// A host as it stands in a URL.
+fn written(host: &str) -> String {
+    if host.starts_with('/') {
+        utf8_percent_encode(host, NON_ALPHANUMERIC).to_string()
+    } else if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.to_owned()
+    }
 }
 
 fn login_as_parameters(login: &str) -> String {

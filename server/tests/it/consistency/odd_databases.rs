@@ -103,6 +103,9 @@ async fn a_database_that_cannot_hold_every_text_is_refused() {
     right.migrate().await;
 }
 
+const SETTINGS: &str = "SELECT concat_ws(' ', current_setting('synchronous_commit'), current_setting('client_encoding'),
+                                         current_setting('default_transaction_isolation'))";
+
 #[tokio::test]
 async fn settings_of_a_role_weaken_no_promise() {
     let (api, database) = Api::start().await;
@@ -118,8 +121,6 @@ async fn settings_of_a_role_weaken_no_promise() {
     let address = database.address();
     let pool = address.pool(1);
     let mut link = Link::new(address.clone());
-    const SETTINGS: &str = "SELECT concat_ws(' ', current_setting('synchronous_commit'), current_setting('client_encoding'),
-                                             current_setting('default_transaction_isolation'))";
     let read = || sqlx::query_scalar::<_, String>(SETTINGS);
     assert_eq!(read().fetch_one(&pool).await.unwrap(), "on UTF8 read committed");
     let linked = read().fetch_one(link.connection().await.unwrap()).await.unwrap();
@@ -156,7 +157,7 @@ async fn a_password_that_cannot_be_sent_is_no_matter_of_time() {
     let mut url = reqwest::Url::parse(&database.url).unwrap();
     url.set_username(&role).unwrap();
     url.set_password(Some("tab\t😀")).unwrap();
-    for url in [url.to_string(), url.as_str().replace("@", "@127.0.0.1:1,")] {
+    for url in [url.to_string(), url.as_str().replace('@', "@127.0.0.1:1,")] {
         let sentence = refusal(&url);
         assert!(sentence.contains("such as a tab, a line break or an emoji"), "{sentence}");
         assert!(!sentence.contains("tab%09") && !sentence.contains('😀'), "{sentence}");
