@@ -158,11 +158,13 @@ impl ApiServer {
         let labels = query.split('&').find_map(|part| part.strip_prefix("labelSelector="));
         let field =
             query.split("involvedObject.name=").nth(1).and_then(|rest| rest.split('&').next());
+        let name = query.split("metadata.name=").nth(1).and_then(|rest| rest.split('&').next());
         let matches = |object: &Value| {
             labels.unwrap_or_default().split(',').filter(|l| !l.is_empty()).all(|label| {
                 let (key, value) = label.split_once('=').unwrap();
                 object["metadata"]["labels"][key] == value
-            }) && field.is_none_or(|name| object["involvedObject"]["name"] == name)
+            }) && name.is_none_or(|name| object["metadata"]["name"] == name)
+                && field.is_none_or(|name| object["involvedObject"]["name"] == name)
         };
         let prefix = format!("{path}/");
         let of_it = state.objects.iter().filter(|(p, _)| p.starts_with(&prefix));

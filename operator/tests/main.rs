@@ -13,6 +13,7 @@ mod fixtures;
 mod golden;
 mod metrics;
 mod pod_settings;
+mod pods;
 mod pooler;
 mod reconcile;
 mod rights;

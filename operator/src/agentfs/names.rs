@@ -58,6 +58,11 @@ impl Names {
         format!("{}-postgres", self.name)
     }
 
+    /// PostgreSQL's pod.
+    pub fn postgres_pod(&self) -> String {
+        format!("{}-0", self.postgres())
+    }
+
     /// The name under which clients in the cluster reach PostgreSQL.
     pub fn postgres_host(&self, namespace: &str) -> String {
         format!("{}.{namespace}.svc", self.postgres())

@@ -14,10 +14,11 @@ use kube::{Client, ResourceExt};
 
 use super::database::external::uses::{self, DatabaseUse};
 use super::names::Names;
-use super::parts::{Seen, TELLING, stuck};
+use super::parts::{Seen, TELLING, stray, stuck};
 use super::references::{self, References};
 use crate::crd::AgentFS;
 use crate::kit::blockers::{Blocker, OwnershipFilter};
+use crate::kit::conditions::Failure;
 use crate::kit::labels::Component;
 use crate::kit::ownership::Owner;
 use crate::kit::pods;
@@ -36,7 +37,9 @@ pub struct Observed {
     pub references: References,
     /// The pods of all parts, by name.
     pub pods: Vec<Pod>,
-    /// What Kubernetes says of objects that are stuck without a pod, by the object's name.
+    /// PostgreSQL's pod, where the labels by which it is found are not on it.
+    pub stray: Option<Pod>,
+    /// What Kubernetes says of objects that are stuck, by the object's name.
     pub warnings: BTreeMap<String, String>,
     /// Why pods say that they are not ready: one of each component.
     pub unready: Vec<(Component, Unready)>,
@@ -57,6 +60,11 @@ impl Observed {
         self.pods.iter().filter(|pod| pods::is_of(pod, component)).collect()
     }
 
+    /// What keeps a pod of a component from running, if anything is known.
+    pub fn pod_failure(&self, component: Component) -> Option<Failure> {
+        pods::failure(&self.pods_of(component), &self.warnings)
+    }
+
     /// Why a pod of a component says that it is not ready.
     pub fn unready(&self, component: Component) -> Option<&Unready> {
         self.unready.iter().find(|(of, _)| *of == component).map(|(_, unready)| unready)
@@ -67,7 +75,7 @@ impl Observed {
 struct Read {
     secrets: BTreeMap<String, Secret>,
     config_maps: BTreeMap<String, ConfigMap>,
-    parts: Seen,
+    parts: Box<Seen>,
     pods: Vec<Pod>,
 }
 
@@ -78,26 +86,28 @@ pub async fn observe(
     known: &[Arc<AgentFS>],
     agentfs: &AgentFS,
     owner: &Owner,
-) -> Result<Observed, kube::Error> {
+) -> Result<Box<Observed>, kube::Error> {
     let names = &Names::new(&owner.name);
     let reader = Reader::new(client, owner);
     let Read { secrets, config_maps, parts, mut pods } = read!(Read {
         secrets: reader.get_all(references::secrets(&agentfs.spec)),
         config_maps: reader.get_all(references::config_maps(&agentfs.spec)),
-        parts: Seen::read(reader, names),
+        parts: Box::pin(Seen::read(reader, names)),
         pods: reader.labelled(),
     });
     pods.sort_by_key(ResourceExt::name_any);
     let mut filter = OwnershipFilter::new(owner);
-    let mut observed = Observed {
+    let mut observed = Box::new(Observed {
         parts: parts.owned(&mut filter, owner),
         references: References { secrets, config_maps },
         pods,
         database_uses: uses::of_others(known, agentfs),
         blockers: filter.blockers,
         ..Observed::nothing(Timestamp::now())
-    };
-    observed.warnings = warnings(reader, &stuck(&observed)).await?;
+    });
+    // The futures are large; on the heap they do not fill the stack of whoever waits for them.
+    observed.stray = Box::pin(stray(reader, names, &observed)).await?;
+    observed.warnings = Box::pin(warnings(reader, &stuck(&observed))).await?;
     let told = join_all(TELLING.map(|component| ask(readiness, &observed, component))).await;
     observed.unready = told.into_iter().flatten().collect();
     Ok(observed)

@@ -11,6 +11,7 @@ use kube::runtime::reflector::Store;
 use kube::{Client, Resource as _, ResourceExt as _};
 use serde_json::json;
 
+use super::observe::Observed;
 use super::parts::migration::plan::Next;
 use super::status::{StatusReport, render, report, report_invalid};
 use super::validate::validate;
@@ -114,22 +115,32 @@ async fn attempt(cached: &AgentFS, context: &Context) -> Result<(Action, Reconci
     let known = context.known.state();
     let observed = observe::observe(&context.client, &*context.readiness, &known, &agentfs, &owner);
     let observed = Box::pin(observed).await.map_err(Error::Observe)?;
-    let now = observed.now;
-    let plan = match validate(&agentfs, owner.clone(), &observed, &context.images) {
+    Box::pin(carry_out(&agentfs, context, owner, &observed, &api)).await
+}
+
+/// Makes what `agentfs` asks for, given what was `observed`, and says how it is.
+async fn carry_out(
+    agentfs: &AgentFS,
+    context: &Context,
+    owner: Owner,
+    observed: &Observed,
+    api: &Api<AgentFS>,
+) -> Result<(Action, Reconciled), Error> {
+    let (now, namespace) = (observed.now, owner.namespace.clone());
+    let plan = match validate(agentfs, owner.clone(), observed, &context.images) {
         Ok(plan) => plan,
         Err(invalid) => {
-            let report = report_invalid(&invalid, &owner, &observed);
-            tell(&agentfs, context, &report, now).await?;
+            tell(agentfs, context, &report_invalid(&invalid, &owner, observed), now).await?;
             return Ok((Action::requeue(AFTER_REFUSAL), Reconciled::NeedsAttention));
         }
     };
     if let Some(replicas) = plan.parts.api.left {
         // Before the autoscaler goes, or the number would be forgotten.
-        set_replicas(&api, &agentfs.name_any(), replicas).await?;
+        set_replicas(api, &agentfs.name_any(), replicas).await?;
     }
     let children = build::build(&plan).map_err(Error::Build)?;
     let blockers = plan.blockers.clone();
-    let applied = apply::apply(&context.client, &namespace, children, &observed, blockers);
+    let applied = apply::apply(&context.client, &namespace, children, observed, blockers);
     let outcome = match Box::pin(applied).await {
         // All that is in it is deleted, the AgentFS as well.
         Err(apply::Error::NamespaceEnds) => {
@@ -137,8 +148,8 @@ async fn attempt(cached: &AgentFS, context: &Context) -> Result<(Action, Reconci
         }
         outcome => outcome?,
     };
-    let report = report(&plan, &outcome, &observed);
-    tell(&agentfs, context, &report, now).await?;
+    let report = report(&plan, &outcome, observed);
+    tell(agentfs, context, &report, now).await?;
     let action = Action::requeue(again(&report, outcome.children.migration.next, now));
     Ok((action, report.reconciled()))
 }

@@ -3,6 +3,7 @@
 //! Nothing that changes by itself is taken over (counts, back-off times, names of pods that come and
 //! go), so that a condition is written once for one failure.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use agentfs_contract::termination::Report;
@@ -12,8 +13,9 @@ use kube::ResourceExt as _;
 
 use super::conditions::Failure;
 use super::labels::{COMPONENT, Component};
+use super::ownership::Owner;
 use super::reasons;
-use super::sentences::{one_line, without_full_stop};
+use super::sentences::{one_line, without_full_stop, without_ids};
 
 /// Whose pods are spoken of, and where the spec says how large they are.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +28,8 @@ pub struct PodsOf {
 
 /// How long a pod may start before it is asked why it is not ready.
 const MAY_START: SignedDuration = SignedDuration::from_secs(10);
+/// How long a node may take to start the containers of a pod before the pod's Events are asked why.
+const MAY_BE_CREATED: SignedDuration = SignedDuration::from_mins(2);
 
 /// Whether a pod is of `component`.
 pub fn is_of(pod: &Pod, component: Component) -> bool {
@@ -56,11 +60,53 @@ pub fn unready_ip(pod: &Pod, now: Timestamp) -> Option<IpAddr> {
     pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()
 }
 
-/// What keeps one of `pods` from running, if anything is known. Pods that leave are not asked.
-pub fn failure(pods: &[&Pod]) -> Option<Failure> {
-    pods.iter()
-        .filter(|pod| pod.metadata.deletion_timestamp.is_none() && !is_ready(pod))
-        .find_map(|pod| unschedulable(pod).or_else(|| statuses(pod).find_map(container_failure)))
+/// Whether a pod has a node that has not started its containers for long. What keeps it from that only Events tell.
+pub fn is_stuck(pod: &Pod, now: Timestamp) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    let scheduled = condition(pod, "PodScheduled").filter(|c| c.status == "True");
+    let since = scheduled.and_then(|c| c.last_transition_time.as_ref());
+    let waits = |status: &ContainerStatus| {
+        let waiting = status.state.as_ref().and_then(|state| state.waiting.as_ref());
+        let reason = waiting.and_then(|waiting| waiting.reason.as_deref());
+        matches!(reason, Some("ContainerCreating" | "PodInitializing"))
+    };
+    phase == Some("Pending")
+        && since.is_some_and(|since| now.duration_since(since.0) >= MAY_BE_CREATED)
+        && statuses(pod).all(waits)
+}
+
+/// What keeps one of `pods` from running, if anything is known; `said` is what Kubernetes says of those that are stuck, by
+/// their names. Pods that leave are not asked.
+pub fn failure(pods: &[&Pod], said: &BTreeMap<String, String>) -> Option<Failure> {
+    pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none() && !is_ready(pod)).find_map(
+        |pod| {
+            unschedulable(pod)
+                .or_else(|| statuses(pod).find_map(container_failure))
+                .or_else(|| Some(not_started(said.get(&pod.name_any())?)))
+        },
+    )
+}
+
+/// That `pod` lacks labels of `component`, so that neither its workload nor its Service finds it, where it does.
+pub fn unlabelled(pod: &Pod, owner: &Owner, component: Component) -> Option<Failure> {
+    let wanted = owner.labels(component);
+    let missing: Vec<String> = wanted
+        .iter()
+        .filter(|(key, value)| pod.labels().get(*key) != Some(*value))
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    if missing.is_empty() || pod.metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    let (name, missing) = (pod.name_any(), missing.join(" "));
+    Some(Failure::new(
+        reasons::LABELS_MISSING,
+        format!("The pod {name} is there and is not found, since it lacks the labels {missing}"),
+        format!(
+            "Put them back: kubectl label pod -n {} {name} --overwrite {missing}",
+            owner.namespace
+        ),
+    ))
 }
 
 /// What Kubernetes says when it refuses to create a pod, without the pod's random name.
@@ -141,6 +187,14 @@ fn unschedulable(pod: &Pod) -> Option<Failure> {
     ))
 }
 
+fn not_started(said: &str) -> Failure {
+    Failure::new(
+        reasons::POD_NOT_STARTED,
+        format!("A node does not start its pod: {}", without_full_stop(&without_ids(said))),
+        "Mend what the sentence names (kubectl describe pod has all of its Events); the node tries again by itself.",
+    )
+}
+
 fn container_failure(status: &ContainerStatus) -> Option<Failure> {
     let waiting = status.state.as_ref().and_then(|s| s.waiting.as_ref());
     let image = &status.image;
@@ -201,7 +255,7 @@ mod tests {
     }
 
     fn failure_of(status: Value) -> Failure {
-        failure(&[&pod(status)]).unwrap()
+        failure(&[&pod(status)], &BTreeMap::new()).unwrap()
     }
 
     fn container(state: Value) -> Value {
@@ -273,11 +327,39 @@ mod tests {
         let ready = pod(json!({"conditions": [{"type": "Ready", "status": "True"}],
             "containerStatuses": [{"name": "a", "image": "i", "imageID": "", "ready": true,
                 "restartCount": 2, "lastState": {"terminated": {"exitCode": 1}}}]}));
-        assert_eq!(failure(&[&ready]), None);
+        assert_eq!(failure(&[&ready], &BTreeMap::new()), None);
         let mut leaving = pod(container(json!({"state": {"waiting": {"reason": "ErrImagePull"}}})));
         leaving.metadata.deletion_timestamp =
             Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
-        assert_eq!(failure(&[&leaving]), None);
+        assert_eq!(failure(&[&leaving], &BTreeMap::new()), None);
+    }
+
+    #[test]
+    fn a_pod_is_stuck_when_its_node_starts_nothing_for_long() {
+        let since = "2026-11-23T14:00:00Z";
+        let scheduled =
+            json!([{"type": "PodScheduled", "status": "True", "lastTransitionTime": since}]);
+        let creating = |state: Value| {
+            let mut status = container(json!({"state": state}));
+            status["phase"] = json!("Pending");
+            status["conditions"] = scheduled.clone();
+            pod(status)
+        };
+        let waiting = |reason: &str| creating(json!({"waiting": {"reason": reason}}));
+        let at = |minutes: i64| {
+            let since: Timestamp = since.parse().unwrap();
+            since + SignedDuration::from_mins(minutes)
+        };
+        assert!(!is_stuck(&waiting("ContainerCreating"), at(1)));
+        assert!(is_stuck(&waiting("ContainerCreating"), at(2)));
+        // A node that is away says nothing of containers at all.
+        assert!(is_stuck(
+            &pod(json!({"phase": "Pending", "conditions": scheduled.clone()})),
+            at(2)
+        ));
+        assert!(!is_stuck(&pod(json!({"phase": "Pending"})), at(2)), "it has no node");
+        assert!(!is_stuck(&waiting("ImagePullBackOff"), at(9)));
+        assert!(!is_stuck(&creating(json!({"running": {}})), at(9)));
     }
 
     #[test]

@@ -80,6 +80,11 @@ impl<'a> Reader<'a> {
         Ok(self.api::<K>().list(&params).await?.items)
     }
 
+    /// The objects of that name, of which there is at most one: with no right but to list them.
+    pub async fn named<K: Readable>(&self, name: &str) -> Result<Vec<K>, kube::Error> {
+        self.list(ListParams::default().fields(&format!("metadata.name={name}"))).await
+    }
+
     fn api<K: Readable>(&self) -> Api<K> {
         Api::namespaced(self.client.clone(), &self.owner.namespace)
     }

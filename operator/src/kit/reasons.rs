@@ -63,6 +63,10 @@ reasons! {
     VOLUME_PENDING = "VolumePending",
     /// No node takes a pod.
     UNSCHEDULABLE = "Unschedulable",
+    /// A node does not start a pod.
+    POD_NOT_STARTED = "PodNotStarted",
+    /// A pod lacks labels by which it is found.
+    LABELS_MISSING = "LabelsMissing",
     /// An image cannot be had.
     IMAGE_PULL_FAILED = "ImagePullFailed",
     /// A container cannot be started.

@@ -14,6 +14,9 @@ const STUCK: [&str; 3] = ["FailedCreate", "ProvisioningFailed", "FailedBinding"]
 /// What it says of a volume claim that only waits for its first pod, or is served. It makes older Events untrue.
 const SERVED: [&str; 3] = ["WaitForFirstConsumer", "ExternalProvisioning", "Provisioning"];
 
+/// What a pod was told before it had a node.
+const OF_OTHERS: [&str; 2] = ["FailedScheduling", "Preempted"];
+
 /// Why nothing comes of each named object, where its latest Event says so.
 pub async fn warnings(
     reader: Reader<'_>,
@@ -27,11 +30,16 @@ pub async fn warnings(
     let mut found = BTreeMap::new();
     for list in lists {
         let (name, events) = list?;
-        let is = |event: &Event, of: [&str; 3]| {
+        let is = |event: &Event, of: &[&str]| {
             event.reason.as_deref().is_some_and(|reason| of.contains(&reason))
         };
-        let telling = events.into_iter().filter(|event| is(event, STUCK) || is(event, SERVED));
-        let latest = telling.max_by_key(last_seen).filter(|event| is(event, STUCK));
+        let warns = |event: &Event| {
+            let is_of_pod = event.involved_object.kind.as_deref() == Some("Pod");
+            let is_warning = event.type_.as_deref() == Some("Warning");
+            is(event, &STUCK) || (is_of_pod && is_warning && !is(event, &OF_OTHERS))
+        };
+        let telling = events.into_iter().filter(|event| warns(event) || is(event, &SERVED));
+        let latest = telling.max_by_key(last_seen).filter(warns);
         if let Some(message) = latest.and_then(|event| event.message) {
             found.insert(name, message);
         }

@@ -62,7 +62,7 @@ pub const RIGHTS: &[Right] = &[
         group: "",
         resources: &["events"],
         verbs: &["list"],
-        why: "To read why a StatefulSet, a Job or a volume claim is stuck.",
+        why: "To read why a StatefulSet, a Job, a volume claim or a pod is stuck.",
     },
     Right {
         group: "apps",

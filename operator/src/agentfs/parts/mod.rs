@@ -38,7 +38,7 @@ pub mod worker {
     pub mod plan;
 }
 
-use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{Pod, Secret, ServiceAccount};
 use kube::ResourceExt;
 
 use self::admin_key::AdminKey;
@@ -134,18 +134,18 @@ pub struct Children<S: Stage> {
 }
 
 impl Seen {
-    /// Reads them, all at once.
-    pub async fn read(reader: Reader<'_>, names: &Names) -> Result<Self, kube::Error> {
-        Ok(read!(Self {
+    /// Reads them, all at once. They and the futures are large; on the heap they do not fill the stack of whoever waits for them.
+    pub async fn read(reader: Reader<'_>, names: &Names) -> Result<Box<Self>, kube::Error> {
+        Ok(Box::new(read!(Self {
             account: reader.get(names.account()),
             admin_key: reader.get(names.admin_key()),
-            database: embedded::objects::Seen::read(reader, names),
-            pooler: pooler::objects::Seen::read(reader, names),
+            database: Box::pin(embedded::objects::Seen::read(reader, names)),
+            pooler: Box::pin(pooler::objects::Seen::read(reader, names)),
             migration: migration::objects::Seen::read(reader),
-            api: api::objects::Seen::read(reader, names),
+            api: Box::pin(api::objects::Seen::read(reader, names)),
             workers: worker::objects::Seen::read(reader, names),
-            backup: backup::objects::Seen::read(reader, names),
-        }))
+            backup: Box::pin(backup::objects::Seen::read(reader, names)),
+        })))
     }
 
     /// Those of them that are ours.
@@ -167,6 +167,20 @@ impl Seen {
 /// The components whose pods tell by `/readyz` why they are not ready.
 pub const TELLING: [Component; 2] = [api::objects::COMPONENT, worker::objects::COMPONENT];
 
+/// PostgreSQL's pod, where it is there and none is found by its labels. Of other pods Kubernetes makes new ones; this one alone
+/// has a name and a volume of its own.
+pub async fn stray(
+    reader: Reader<'_>,
+    names: &Names,
+    observed: &Observed,
+) -> Result<Option<Pod>, kube::Error> {
+    let is_made = observed.parts.database.postgres.is_some();
+    if !is_made || !observed.pods_of(embedded::objects::COMPONENT).is_empty() {
+        return Ok(None);
+    }
+    Ok(reader.named(&names.postgres_pod()).await?.into_iter().next())
+}
+
 /// The names of the objects that should have led to something and have not.
 pub fn stuck(observed: &Observed) -> Vec<String> {
     let Seen { database, backup, migration, .. } = &observed.parts;
@@ -182,6 +196,8 @@ pub fn stuck(observed: &Observed) -> Vec<String> {
     if observed.pods_of(backup::objects::COMPONENT).is_empty() {
         names.extend(backup.cronjob.iter().flat_map(backup::condition::active).cloned());
     }
+    let pods = observed.pods.iter().filter(|pod| pods::is_stuck(pod, observed.now));
+    names.extend(pods.map(ResourceExt::name_any));
     names
 }
 

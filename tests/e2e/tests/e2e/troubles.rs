@@ -189,3 +189,40 @@ async fn volumes_that_do_not_bind() -> Result<(), Failure> {
     let _class = StorageClass::create(&class).await?;
     namespace.ready("memory").await.map(drop)
 }
+
+#[tokio::test]
+#[ignore = "needs a cluster: make test-all"]
+async fn a_pod_that_its_node_does_not_start_and_one_without_its_labels() -> Result<(), Failure> {
+    let namespace = Namespace::create().await?;
+    namespace.agentfs("memory", &spec(EMBEDDED)).await?;
+    namespace.ready("memory").await?;
+    namespace
+        .kubectl(&["label", "pod", "memory-postgres-0", "app.kubernetes.io/component-"])
+        .await?;
+    let back = "kubectl label pod -n";
+    let words = ["memory-postgres-0", back, "app.kubernetes.io/component=database"];
+    told(&namespace, "DatabaseReady", "LabelsMissing", &words).await?;
+    let label = "app.kubernetes.io/component=database";
+    namespace.kubectl(&["label", "pod", "memory-postgres-0", label]).await?;
+    namespace.ready("memory").await?;
+
+    // A volume that cannot be mounted.
+    let pod = |volumes: Value, mounts: Value| {
+        let container = json!({"name": "api", "volumeMounts": mounts});
+        let pod = json!({"volumes": volumes, "containers": [container]});
+        json!({"spec": {"template": {"spec": pod}}}).to_string()
+    };
+    let patch = pod(
+        json!([{"name": "absent", "secret": {"secretName": "nowhere"}}]),
+        json!([{"name": "absent", "mountPath": "/absent"}]),
+    );
+    namespace.kubectl(&["patch", "deployment", "memory-api", "-p", &patch]).await?;
+    let words = ["secret \"nowhere\" not found", "kubectl describe pod"];
+    told(&namespace, "Progressing", "PodNotStarted", &words).await?;
+    let patch = pod(
+        json!([{"name": "absent", "$patch": "delete"}]),
+        json!([{"mountPath": "/absent", "$patch": "delete"}]),
+    );
+    namespace.kubectl(&["patch", "deployment", "memory-api", "-p", &patch]).await?;
+    namespace.ready("memory").await.map(drop)
+}

@@ -44,7 +44,10 @@ impl StatusInputs<'_> {
                 let field = "spec.database.embedded.storage";
                 volume_failure(volume, said(&volume.name_any()), field)
             })
-            .or_else(|| pods::failure(&pods))
+            .or_else(|| self.observed.pod_failure(COMPONENT))
+            .or_else(|| {
+                pods::unlabelled(self.observed.stray.as_ref()?, &self.plan.owner, COMPONENT)
+            })
             .or_else(|| {
                 let said = said(&set?.name_any()).filter(|_| pods.is_empty())?;
                 Some(pods::refusal(said, PODS))

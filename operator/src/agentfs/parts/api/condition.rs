@@ -13,7 +13,6 @@ use crate::agentfs::status_inputs::StatusInputs;
 use crate::crd::agentfs::ApiStatus;
 use crate::kit::conditions::{Failure, State};
 use crate::kit::desired::Applied;
-use crate::kit::pods;
 use crate::kit::readiness::Unready;
 use crate::kit::rollout::{ready_replicas, replica_failure};
 use crate::kit::sentences::without_full_stop;
@@ -71,9 +70,7 @@ impl StatusInputs<'_> {
     pub(super) fn api_failure(&self, deployment: &Deployment) -> Option<Failure> {
         let unready = self.observed.unready(COMPONENT);
         let said = unready.map(|unready| self.reported_by_pod("API", unready));
-        pods::failure(&self.observed.pods_of(COMPONENT))
-            .or(said)
-            .or_else(|| replica_failure(deployment, PODS))
+        self.observed.pod_failure(COMPONENT).or(said).or_else(|| replica_failure(deployment, PODS))
     }
 
     /// What a pod says of itself; `who` it belongs to.

@@ -108,7 +108,7 @@ impl StatusInputs<'_> {
         if is_active(cronjob) {
             let said = || active(cronjob).find_map(|job| self.observed.warnings.get(job));
             let refused = || Some(pods::refusal(said().filter(|_| pods.is_empty())?, PODS));
-            return pods::failure(&pods).or_else(refused);
+            return self.observed.pod_failure(COMPONENT).or_else(refused);
         }
         let scheduled = moment(status(cronjob)?.last_schedule_time.as_ref())?;
         if last.is_some_and(|last| last >= scheduled) {

@@ -76,6 +76,6 @@ impl StatusInputs<'_> {
             let said = self.observed.warnings.get(&migration.job.as_ref()?.name_any())?;
             pods.is_empty().then(|| pods::refusal(said, PODS))
         };
-        pods::failure(&pods).or_else(failed).or_else(refused)
+        pods::failure(&pods, &self.observed.warnings).or_else(failed).or_else(refused)
     }
 }

@@ -7,7 +7,6 @@ use crate::agentfs::plan::Part;
 use crate::agentfs::reasons;
 use crate::agentfs::status_inputs::StatusInputs;
 use crate::kit::conditions::{Failure, State};
-use crate::kit::pods;
 use crate::kit::rollout::replica_failure;
 
 /// The connection pool takes connections.
@@ -67,7 +66,6 @@ impl StatusInputs<'_> {
     }
 
     pub(super) fn pooler_failure(&self, deployment: &Deployment) -> Option<Failure> {
-        let pods = self.observed.pods_of(COMPONENT);
-        pods::failure(&pods).or_else(|| replica_failure(deployment, PODS))
+        self.observed.pod_failure(COMPONENT).or_else(|| replica_failure(deployment, PODS))
     }
 }

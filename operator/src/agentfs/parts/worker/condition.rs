@@ -8,7 +8,6 @@ use crate::agentfs::reasons;
 use crate::agentfs::status_inputs::StatusInputs;
 use crate::crd::agentfs::WorkerStatus;
 use crate::kit::conditions::{Failure, State};
-use crate::kit::pods;
 use crate::kit::rollout::replica_failure;
 
 /// The worker pods are ready to embed.
@@ -85,7 +84,8 @@ impl StatusInputs<'_> {
 
     pub(super) fn worker_failure(&self, deployment: &Deployment) -> Option<Failure> {
         let said = self.observed.unready(COMPONENT);
-        pods::failure(&self.observed.pods_of(COMPONENT))
+        self.observed
+            .pod_failure(COMPONENT)
             .or_else(|| Some(self.reported_by_pod("worker", said?)))
             .or_else(|| replica_failure(deployment, PODS))
     }
