@@ -23,8 +23,11 @@ pub(crate) struct ApiServer {
 #[derive(Default)]
 struct State {
     objects: BTreeMap<String, Value>,
+    /// What was last applied to each.
+    applied: BTreeMap<String, Value>,
     writes: Vec<String>,
     refusals: BTreeMap<String, Value>,
+    unreadable: BTreeMap<String, Value>,
     asked: BTreeSet<Asked>,
     made: u64,
 }
@@ -81,10 +84,14 @@ impl ApiServer {
         );
     }
 
-    fn refuse_with(&self, path: &str, mut status: Value) {
-        let failure = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden"});
-        merge(&mut status, &failure);
-        self.state.lock().unwrap().refusals.insert(path.into(), status);
+    /// Refuses reads of `path` from now on, with this status code and message.
+    pub(crate) fn refuse_read(&self, path: &str, code: u16, message: &str) {
+        let status = refusal(json!({"code": code, "message": message}));
+        self.state.lock().unwrap().unreadable.insert(path.into(), status);
+    }
+
+    fn refuse_with(&self, path: &str, status: Value) {
+        self.state.lock().unwrap().refusals.insert(path.into(), refusal(status));
     }
 
     /// The writes since the last call, as `METHOD path`.
@@ -118,7 +125,9 @@ impl ApiServer {
             Method::GET => self.read(&path, query),
             method => {
                 let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-                self.write(&method, &path, query, &body)
+                let content = parts.headers.get("content-type").map(|of| of.to_str().unwrap());
+                let is_apply = content.is_some_and(|of| of.contains("apply"));
+                self.write(&method, &path, query, &body, is_apply)
             }
         };
         Response::builder()
@@ -148,6 +157,9 @@ impl ApiServer {
 
     fn read(&self, path: &str, query: &str) -> (StatusCode, Value) {
         let state = self.state.lock().unwrap();
+        if let Some(refusal) = state.unreadable.get(path) {
+            return (code_of(refusal), refusal.clone());
+        }
         if let Some(object) = state.objects.get(path) {
             return (StatusCode::OK, object.clone());
         }
@@ -175,12 +187,18 @@ impl ApiServer {
         )
     }
 
-    fn write(&self, method: &Method, path: &str, query: &str, body: &Value) -> (StatusCode, Value) {
+    fn write(
+        &self,
+        method: &Method,
+        path: &str,
+        query: &str,
+        body: &Value,
+        is_apply: bool,
+    ) -> (StatusCode, Value) {
         let mut state = self.state.lock().unwrap();
         state.writes.push(format!("{method} {path}"));
         if let Some(refusal) = state.refusals.get(path) {
-            let code = u16::try_from(refusal["code"].as_u64().unwrap()).unwrap();
-            return (StatusCode::from_u16(code).unwrap(), refusal.clone());
+            return (code_of(refusal), refusal.clone());
         }
         match *method {
             Method::POST => (StatusCode::CREATED, body.clone()),
@@ -212,6 +230,8 @@ impl ApiServer {
                     let uid = format!("uid-{}", state.made);
                     state.objects.insert(path.into(), json!({"metadata": {"uid": uid}}));
                 }
+                let before =
+                    if is_apply { state.applied.insert(path.into(), body.clone()) } else { None };
                 let object = state.objects.get_mut(path).unwrap();
                 let wanted = body["metadata"].get("uid").cloned();
                 if wanted.is_some_and(|uid| uid != object["metadata"]["uid"]) {
@@ -221,11 +241,25 @@ impl ApiServer {
                         "status": "Failure", "code": 409, "reason": "Conflict", "message": "uid"}),
                     );
                 }
+                if let Some(before) = before {
+                    withdraw(object, &before, body);
+                }
                 merge(object, body);
                 (StatusCode::OK, object.clone())
             }
         }
     }
+}
+
+fn refusal(mut status: Value) -> Value {
+    let failure =
+        json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden"});
+    merge(&mut status, &failure);
+    status
+}
+
+fn code_of(status: &Value) -> StatusCode {
+    StatusCode::from_u16(u16::try_from(status["code"].as_u64().unwrap()).unwrap()).unwrap()
 }
 
 fn not_found(path: &str) -> (StatusCode, Value) {
@@ -260,6 +294,18 @@ impl<'a> Path<'a> {
 fn short(path: &str) -> String {
     let path = path.trim_start_matches("/apis/").trim_start_matches("/api/");
     path.replace("/namespaces/agents", "")
+}
+
+/// Takes away what was applied `before` and is no longer.
+fn withdraw(object: &mut Value, before: &Value, now: &Value) {
+    let (Some(object), Some(before)) = (object.as_object_mut(), before.as_object()) else { return };
+    for (key, was) in before {
+        match (now.get(key), object.get_mut(key)) {
+            (None, _) => drop(object.remove(key)),
+            (Some(now), Some(field)) => withdraw(field, was, now),
+            (Some(_), None) => {}
+        }
+    }
 }
 
 /// A merge patch, with lists of named elements merged by name.

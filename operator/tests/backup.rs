@@ -45,7 +45,7 @@ async fn backups_go_past_the_pool_into_a_volume_that_stays() {
     assert_eq!((status.as_str(), reason.as_str()), ("Unknown", "NoBackupYet"));
     assert_eq!(world.writes().await, Vec::<String>::new());
 
-    let volume = world.server.get(VOLUME).unwrap();
+    let mut volume = world.server.get(VOLUME).unwrap();
     assert!(volume["metadata"].get("ownerReferences").is_none(), "it would be deleted");
     change_spec(&world, &json!({"enabled": false}));
     world.reconcile().await.unwrap();
@@ -57,13 +57,17 @@ async fn backups_go_past_the_pool_into_a_volume_that_stays() {
 
     // An AgentFS of the name that is made again finds the volume, whatever its manifest says.
     let again = World::new("full");
+    volume["spec"]["storageClassName"] = json!("first");
+    volume["status"] = json!({"phase": "Bound"});
     again.server.put(VOLUME, volume);
+    let class = json!({"metadata": {"name": "first"}, "provisioner": "example.com/x", "allowVolumeExpansion": true});
+    again.server.put("storage.k8s.io/v1/storageclasses/first", class);
     again.reconcile().await.unwrap();
     assert_eq!(
         again.server.get(VOLUME).unwrap()["spec"]["resources"]["requests"]["storage"],
         "20Gi"
     );
-    assert!(again.server.get(VOLUME).unwrap()["spec"]["storageClassName"].is_null());
+    assert_eq!(again.server.get(VOLUME).unwrap()["spec"]["storageClassName"], "first");
 }
 
 #[tokio::test]
@@ -128,13 +132,14 @@ async fn a_volume_that_does_not_come_is_told_before_the_first_backup() {
 async fn the_newest_backup_is_fresh_failed_or_overdue() {
     let world = World::settled("minimal").await;
     let status = |status: Value| world.server.change(BACKUP, &json!({"status": status}));
-    status(json!({"lastScheduleTime": hours_ago(3), "lastSuccessfulTime": hours_ago(2)}));
+    let ended = hours_ago(2);
+    status(json!({"lastScheduleTime": hours_ago(3), "lastSuccessfulTime": ended}));
     world.reconcile().await.unwrap();
     let (is, reason, message) = world.said("BackupFresh");
     assert_eq!((is.as_str(), reason.as_str()), ("True", "Fresh"));
     assert!(message.starts_with("The last backup succeeded at 20"), "{message}");
     let told = world.server.get(RESOURCE).unwrap()["status"]["backup"].clone();
-    assert_eq!(told["lastSuccessfulTime"], hours_ago(2));
+    assert_eq!(told["lastSuccessfulTime"], ended);
     assert_eq!(world.writes().await, Vec::<String>::new());
 
     // The next one runs, then fails.

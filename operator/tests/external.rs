@@ -254,7 +254,9 @@ async fn from_embedded_to_external_the_old_database_stays_until_the_api_has_left
     world.pods_are_ready(3);
     world.reconcile().await.unwrap();
     let database = world.server.get(RESOURCE).unwrap()["status"]["database"].clone();
-    assert_eq!(database, json!({"type": "embedded"}), "it still claims the external one");
+    let volume = world.server.get("v1/persistentvolumeclaims/data-memory-postgres-0").unwrap();
+    let own = json!({"type": "embedded", "identity": volume["metadata"]["uid"]});
+    assert_eq!(database, own, "it still claims the external one");
     assert_eq!(world.writes().await, Vec::<String>::new());
 }
 

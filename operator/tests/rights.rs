@@ -58,6 +58,10 @@ async fn lived() -> BTreeSet<Asked> {
     world.server.change(DEPLOYMENT, &json!({"spec": {"replicas": 7}}));
     spec(&json!({"api": {"autoscaling": null}}));
     world.reconcile().await.unwrap();
+    let claim = "v1/persistentvolumeclaims/data-memory-postgres-0";
+    world.server.change(claim, &json!({"status": {"phase": "Bound"}}));
+    spec(&json!({"database": {"embedded": {"storage": {"size": "60Gi"}}}}));
+    world.reconcile().await.unwrap();
     spec(&json!({"suspend": true}));
     world.reconcile().await.unwrap();
     spec(&json!({"suspend": false, "api": {"autoscaling": null, "replicas": 1, "extraEnv": []},

@@ -83,6 +83,28 @@ fn storage() {
 }
 
 #[test]
+fn a_size_goes_back_to_what_the_volume_has_and_no_further() {
+    // It was raised where the class cannot grow: the claim stayed as it was.
+    let with = |database: &str, backup: &str, volumes: &Value| {
+        json!({"metadata": {"name": "memory"}, "status": volumes, "spec": {
+            "database": {"embedded": {"storage": {"size": database}}}, "backup": {"volume": {"size": backup}}}})
+    };
+    let real = json!({"database": {"volumeSize": "10Gi"}, "backup": {"volumeSize": "5Gi"}});
+    let raised = with("20Gi", "8Gi", &real);
+    for back in [with("10240Mi", "5Gi", &real), with("12Gi", "6Gi", &real), raised.clone()] {
+        assert_eq!(refusals(&back, Some(&raised)), Vec::<String>::new(), "{back}");
+    }
+    let sentence =
+        "leave spec.database.embedded.storage.size as it was, or set it to what the volume has";
+    refused(&with("9Gi", "8Gi", &real), Some(&raised), sentence);
+    refused(&with("20Gi", "4Gi", &real), Some(&raised), "leave spec.backup.volume.size as it was");
+    // What the volume has is not known.
+    for volumes in [json!({}), json!({"database": {}, "backup": {}})] {
+        refused(&with("10Gi", "8Gi", &volumes), Some(&raised), sentence);
+    }
+}
+
+#[test]
 fn amounts() {
     let cpu = |amount: Value| with("api", json!({"resources": {"requests": {"cpu": amount}}}));
     refused(&cpu(json!("lots")), None, "every entry must be an amount");

@@ -88,6 +88,11 @@ impl Names {
         format!("{}-api", self.name)
     }
 
+    /// The CronJob that makes the backups.
+    pub fn backup(&self) -> String {
+        format!("{}-backup", self.name)
+    }
+
     /// The claim of the volume that holds the backups.
     pub fn backups(&self) -> String {
         format!("{}-backups", self.name)

@@ -14,7 +14,7 @@ use kube::{Client, ResourceExt};
 
 use super::database::external::uses::{self, DatabaseUse};
 use super::names::Names;
-use super::parts::{Seen, TELLING, stray, stuck};
+use super::parts::{Seen, TELLING, claims, stray, stuck};
 use super::references::{self, References};
 use crate::crd::AgentFS;
 use crate::kit::blockers::{Blocker, OwnershipFilter};
@@ -24,6 +24,7 @@ use crate::kit::ownership::Owner;
 use crate::kit::pods;
 use crate::kit::readiness::{Readiness, Unready};
 use crate::kit::reads::{Reader, read};
+use crate::kit::volumes::{Growth, growth};
 use crate::kit::warnings::warnings;
 
 /// Everything that was seen of one AgentFS at one moment.
@@ -41,6 +42,8 @@ pub struct Observed {
     pub stray: Option<Pod>,
     /// What Kubernetes says of objects that are stuck, by the object's name.
     pub warnings: BTreeMap<String, String>,
+    /// Whether volumes of the classes grow of which some are to.
+    pub growth: BTreeMap<String, Growth>,
     /// Why pods say that they are not ready: one of each component.
     pub unready: Vec<(Component, Unready)>,
     /// The databases that others work on.
@@ -106,6 +109,8 @@ pub async fn observe(
         ..Observed::nothing(Timestamp::now())
     });
     // The futures are large; on the heap they do not fill the stack of whoever waits for them.
+    let growth = Box::pin(growth(reader, claims(&agentfs.spec, &observed.parts)));
+    observed.growth = growth.await?;
     observed.stray = Box::pin(stray(reader, names, &observed)).await?;
     observed.warnings = Box::pin(warnings(reader, &stuck(&observed))).await?;
     let told = join_all(TELLING.map(|component| ask(readiness, &observed, component))).await;

@@ -50,6 +50,8 @@ reasons! {
     SCALED_TO_ZERO = "ScaledToZero",
     /// Another AgentFS works on the database.
     DATABASE_IN_USE = "DatabaseInUse",
+    /// The volume of the embedded database is empty, and held data before.
+    DATA_LOST = "DataLost",
     /// The migration of the schema failed.
     MIGRATION_FAILED = "MigrationFailed",
     /// The API pods cannot reach the database.

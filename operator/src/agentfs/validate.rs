@@ -1,12 +1,17 @@
 //! The second call of a reconcile: the resource and what was seen become a plan that can be carried
 //! out, or a sentence that says why not.
 
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+
+use super::database::embedded::identity::START_EMPTY;
 use super::names::Names;
 use super::observe::Observed;
+use super::parts::backup::plan::last;
 use super::parts::{Plans, has_clients};
 use super::plan::Plan;
 use crate::crd::AgentFS;
-use crate::crd::agentfs::AgentFSSpec;
+use crate::crd::agentfs::{AgentFSSpec, AgentFSStatus};
 use crate::kit::ownership::Owner;
 use crate::kit::validation::Invalid;
 use crate::process::settings::Images;
@@ -22,6 +27,17 @@ pub struct PlanInputs<'a> {
     pub names: &'a Names,
     /// What was seen.
     pub observed: &'a Observed,
+    /// What was said of it last.
+    pub former: Option<&'a AgentFSStatus>,
+    /// The lost database in whose place somebody wants an empty one.
+    pub start_empty: Option<&'a str>,
+}
+
+impl PlanInputs<'_> {
+    /// When the newest backup was made, as far as it is known.
+    pub fn newest_backup(&self) -> Option<Timestamp> {
+        last(&self.observed.parts.backup)
+    }
 }
 
 /// Makes the plan for `agentfs`, which is `owner`, given what was seen.
@@ -35,7 +51,14 @@ pub fn validate(
     let names = Names::new(&owner.name);
     let mut blockers = observed.blockers.clone();
     let spec = &agentfs.spec;
-    let inputs = PlanInputs { spec, owner: &owner, names: &names, observed };
+    let inputs = PlanInputs {
+        spec,
+        owner: &owner,
+        names: &names,
+        observed,
+        former: agentfs.status.as_ref(),
+        start_empty: agentfs.annotations().get(START_EMPTY).map(String::as_str),
+    };
     let parts = Plans::of(&inputs, &mut blockers)?;
     Ok(Plan {
         owner,

@@ -41,6 +41,8 @@ pub enum Problem {
         kind: String,
         /// The object's name.
         name: String,
+        /// What is lost with it, where it holds data.
+        loss: Option<Box<Failure>>,
     },
     /// A Secret that the spec names is not there.
     #[error("Secret {secret}, which {field} names, is not there")]
@@ -83,7 +85,7 @@ impl Problem {
         let (kind, name) = (K::kind(&()).into_owned(), live.name_any());
         match ownership(live, owner) {
             Ownership::Owned => None,
-            Ownership::Terminating => Some(Self::Terminating { kind, name }),
+            Ownership::Terminating => Some(Self::Terminating { kind, name, loss: None }),
             Ownership::Foreign(whose) => {
                 let adoption = (whose == SOMEBODY_ELSE).then(|| {
                     format!(
@@ -117,6 +119,7 @@ impl Blocker {
                 let refuses = "The operator does not overwrite it: remove it, or give your resource another name.";
                 wrong(reasons::NAME_TAKEN, format!("{refuses}{}", adopt.unwrap_or_default()))
             }
+            Problem::Terminating { loss: Some(loss), .. } => State::Failed((**loss).clone()),
             Problem::Terminating { .. } => State::progressing(
                 reasons::AWAITING_DELETION,
                 format!("{}; it is made again when it is gone", self.problem),
@@ -126,14 +129,21 @@ impl Blocker {
                 wrong(reasons::CREDENTIALS_UNUSABLE, (*remedy).to_owned())
             }
             Problem::Other(failure) => State::Failed(failure.clone()),
-            Problem::Refused { message, .. } => {
+            Problem::Refused { kind, message, .. } => {
                 let reason = if message.contains("exceeded quota") {
                     reasons::QUOTA_EXCEEDED
                 } else {
                     reasons::OBJECT_REFUSED
                 };
-                let remedy = "Change what the sentence names; the operator tries again by itself.";
-                wrong(reason, remedy.to_owned())
+                let or = if kind == "PersistentVolumeClaim" && message.contains("resize") {
+                    " (or set the size back to what the volume has)"
+                } else {
+                    ""
+                };
+                let remedy = format!(
+                    "Change what the sentence names{or}; the operator tries again by itself."
+                );
+                wrong(reason, remedy)
             }
         }
     }
@@ -142,7 +152,7 @@ impl Blocker {
     pub fn blocks(&self, kind: &str, name: &str) -> bool {
         match &self.problem {
             Problem::NameTaken { kind: k, name: n, .. }
-            | Problem::Terminating { kind: k, name: n } => k == kind && n == name,
+            | Problem::Terminating { kind: k, name: n, .. } => k == kind && n == name,
             _ => false,
         }
     }
@@ -172,6 +182,28 @@ impl<'a> OwnershipFilter<'a> {
         let Some(problem) = Problem::of(&live, self.owner) else { return Some(live) };
         self.blockers.push(Blocker { of, problem });
         None
+    }
+
+    /// The same, and as the second `live` if it would be ours but is being deleted.
+    pub fn owned_or_leaving<K: Resource<DynamicType = ()> + Clone>(
+        &mut self,
+        of: &'static str,
+        live: Option<K>,
+    ) -> (Option<K>, Option<K>) {
+        let leaving =
+            live.as_ref().filter(|live| ownership(*live, self.owner) == Ownership::Terminating);
+        let leaving = leaving.cloned();
+        (self.owned(of, live), leaving)
+    }
+}
+
+/// Notes that data is lost with `live`, which is being deleted.
+pub fn will_lose<K: Resource<DynamicType = ()>>(blockers: &mut [Blocker], live: &K, what: Failure) {
+    let of_it = |blocker: &&mut Blocker| blocker.blocks(&K::kind(&()), &live.name_any());
+    if let Some(Blocker { problem: Problem::Terminating { loss, .. }, .. }) =
+        blockers.iter_mut().find(of_it)
+    {
+        *loss = Some(Box::new(what));
     }
 }
 

@@ -46,6 +46,15 @@ pub fn runs(pod: &Pod) -> bool {
     pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running")
 }
 
+/// Whether a container of a pod ended with this code the last time that one did.
+pub fn ended_with(pod: &Pod, code: i32) -> bool {
+    statuses(pod).any(|status| {
+        let state = status.state.as_ref().and_then(|state| state.terminated.as_ref());
+        let last = || status.last_state.as_ref().and_then(|state| state.terminated.as_ref());
+        state.or_else(last).is_some_and(|ended| ended.exit_code == code)
+    })
+}
+
 /// The address of a pod that runs and has not been ready for a while: one that only starts is not
 /// asked why.
 pub fn unready_ip(pod: &Pod, now: Timestamp) -> Option<IpAddr> {

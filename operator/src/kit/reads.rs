@@ -5,6 +5,7 @@ use std::fmt::Debug;
 
 use futures::future::try_join_all;
 use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{Api, ListParams};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
@@ -83,6 +84,14 @@ impl<'a> Reader<'a> {
     /// The objects of that name, of which there is at most one: with no right but to list them.
     pub async fn named<K: Readable>(&self, name: &str) -> Result<Vec<K>, kube::Error> {
         self.list(ListParams::default().fields(&format!("metadata.name={name}"))).await
+    }
+
+    /// The StorageClass of that name, which belongs to the cluster.
+    pub async fn class(&self, name: &str) -> Result<Option<StorageClass>, kube::Error> {
+        if name.is_empty() {
+            return Ok(None);
+        }
+        Api::all(self.client.clone()).get_opt(name).await
     }
 
     fn api<K: Readable>(&self) -> Api<K> {

@@ -61,6 +61,10 @@ reasons! {
     PODS_REFUSED = "PodsRefused",
     /// The database's volume is not there.
     VOLUME_PENDING = "VolumePending",
+    /// A volume is to be larger than it is, and cannot grow.
+    VOLUME_CANNOT_GROW = "VolumeCannotGrow",
+    /// A volume claim that holds data is being deleted.
+    VOLUME_BEING_DELETED = "VolumeBeingDeleted",
     /// No node takes a pod.
     UNSCHEDULABLE = "Unschedulable",
     /// A node does not start a pod.

@@ -3,7 +3,8 @@
 //! The operator makes the claims itself, and not by a template: so they can grow, and it is plain that
 //! nobody owns them and nobody deletes them.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{
     PersistentVolumeClaim, PersistentVolumeClaimSpec, VolumeResourceRequirements,
@@ -13,6 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt as _;
 
 use super::conditions::Failure;
+use super::reads::Reader;
 use super::reasons;
 use super::sentences::without_full_stop;
 use super::validation::Invalid;
@@ -25,6 +27,8 @@ pub struct VolumePlan {
     pub size: Quantity,
     /// Its class, where one is named.
     pub storage_class: Option<String>,
+    /// Why it is smaller than it should be, where it cannot grow.
+    pub too_small: Option<Failure>,
 }
 
 impl VolumePlan {
@@ -33,16 +37,17 @@ impl VolumePlan {
         let spec = claim.spec.as_ref()?;
         let size = spec.resources.as_ref()?.requests.as_ref()?.get("storage")?;
         let storage_class = spec.storage_class_name.clone();
-        Some(Self { size: Quantity::new(&size.0), storage_class })
+        Some(Self { size: Quantity::new(&size.0), storage_class, too_small: None })
     }
 
     /// A volume as the spec wants it, `field` being its size. One that is there keeps its class and
     /// never shrinks, so that a resource that is made again finds its data whatever its manifest says
-    /// of the size.
+    /// of the size. It grows where its class is among the `growing` and not known to refuse.
     pub fn wanted(
         field: &'static str,
         wanted: &Storage,
         live: Option<&PersistentVolumeClaim>,
+        growing: &BTreeMap<String, Growth>,
     ) -> Result<Self, Invalid> {
         if !wanted.size.is_valid() {
             return Err(Invalid {
@@ -54,12 +59,81 @@ impl VolumePlan {
             return Ok(Self {
                 size: wanted.size.clone(),
                 storage_class: wanted.storage_class_name.clone(),
+                too_small: None,
             });
         };
-        let is_larger = held.size.compare(&wanted.size) == Some(std::cmp::Ordering::Greater);
-        let size = if is_larger { held.size } else { wanted.size.clone() };
-        Ok(Self { size, storage_class: held.storage_class })
+        if live.is_none_or(|live| class_to_grow_by(wanted, live).is_none()) {
+            return Ok(held);
+        }
+        let class = held.storage_class.clone().unwrap_or_default();
+        let why = match growing.get(&class) {
+            None | Some(Growth::Allowed) => {
+                return Ok(Self { size: wanted.size.clone(), ..held });
+            }
+            Some(Growth::NotAllowed) => format!(
+                "its StorageClass {class} does not let volumes grow (allowVolumeExpansion is not true)"
+            ),
+            Some(Growth::NoClass) if class.is_empty() => "it has no StorageClass".into(),
+            Some(Growth::NoClass) => format!("its StorageClass {class} is not there any more"),
+        };
+        let (has, wants) = (held.size.as_str(), wanted.size.as_str());
+        let too_small = Failure::new(
+            reasons::VOLUME_CANNOT_GROW,
+            format!("{field} is {wants}, and the volume of {has} cannot grow: {why}"),
+            format!(
+                "Set {field} back to {has}, or have the class allow it; nothing else waits for it."
+            ),
+        );
+        Ok(Self { too_small: Some(too_small), ..held })
     }
+}
+
+/// Whether volumes of a class grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Growth {
+    /// The class lets them.
+    Allowed,
+    /// The class does not let them.
+    NotAllowed,
+    /// There is no such class.
+    NoClass,
+}
+
+/// The class of a volume that is to grow, empty where it has none. One without a volume yet cannot, whatever its class.
+fn class_to_grow_by(wanted: &Storage, live: &PersistentVolumeClaim) -> Option<String> {
+    let held = VolumePlan::of(live).filter(|_| !is_unbound(live))?;
+    let grows = wanted.size.compare(&held.size) == Some(Ordering::Greater);
+    grows.then(|| held.storage_class.unwrap_or_default())
+}
+
+/// Whether the classes let those volumes grow that are to. A class that the operator may not look at, as where it has rights in
+/// one namespace alone, is not among them: Kubernetes answers when the claim is changed.
+pub async fn growth(
+    reader: Reader<'_>,
+    volumes: impl Iterator<Item = (&Storage, &PersistentVolumeClaim)>,
+) -> Result<BTreeMap<String, Growth>, kube::Error> {
+    let classes: BTreeSet<String> =
+        volumes.filter_map(|(wanted, live)| class_to_grow_by(wanted, live)).collect();
+    let mut found = BTreeMap::new();
+    for class in classes {
+        let growth = match reader.class(&class).await {
+            Ok(Some(of)) if of.allow_volume_expansion == Some(true) => Growth::Allowed,
+            Ok(Some(_)) => Growth::NotAllowed,
+            Ok(None) => Growth::NoClass,
+            Err(kube::Error::Api(refusal)) if refusal.code == 403 => continue,
+            Err(error) => return Err(error),
+        };
+        found.insert(class, growth);
+    }
+    Ok(found)
+}
+
+/// The size of the volume that a claim has; while one grows, the size that it has had. None before it has a volume.
+pub fn size(claim: &PersistentVolumeClaim) -> Option<Quantity> {
+    let asked = VolumePlan::of(claim).filter(|_| !is_unbound(claim))?.size;
+    let has = claim.status.as_ref()?.capacity.as_ref()?.get("storage")?;
+    let has = Quantity::new(&has.0);
+    Some(if has.compare(&asked) == Some(Ordering::Less) { has } else { asked })
 }
 
 /// The claim of `volume`.
@@ -83,6 +157,15 @@ pub fn claim(metadata: ObjectMeta, volume: &VolumePlan) -> PersistentVolumeClaim
 /// Whether a volume claim waits for its volume.
 pub fn is_unbound(claim: &PersistentVolumeClaim) -> bool {
     claim.status.as_ref().and_then(|s| s.phase.as_deref()) != Some("Bound")
+}
+
+/// A sentence on how the volume of a claim that is being deleted is kept, with what it holds; it ends with a space.
+pub fn keep_the_volume(claim: &PersistentVolumeClaim) -> String {
+    let volume = claim.spec.as_ref().and_then(|spec| spec.volume_name.as_ref());
+    volume.map_or_else(String::new, |volume| {
+        let retain = r#"'{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'"#;
+        format!("To keep the volume itself: kubectl patch pv {volume} -p {retain}. ")
+    })
 }
 
 /// What keeps a volume claim from being bound; `said` is what Kubernetes says of it in its Events, and `field` that of the spec

@@ -10,7 +10,7 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::api::{Api, ObjectMeta};
 use kube::runtime::controller::{Config, Controller};
 use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::{PredicateConfig, WatchStreamExt as _, predicates, watcher};
+use kube::runtime::{Predicate as _, PredicateConfig, WatchStreamExt as _, predicates, watcher};
 use kube::{Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 
@@ -57,13 +57,16 @@ impl Scope<'_> {
             + 'static,
     {
         let (store, writer) = reflector::store();
-        // Our own writes of the status change no generation, so they wake nobody.
+        // Our own writes of the status change no generation, so they wake nobody. Annotations are for people to say something.
         let resources = watcher(self.api::<K>(), in_pages())
             .default_backoff()
             .modify(|resource| resource.managed_fields_mut().clear())
             .reflect(writer)
             .applied_objects()
-            .predicate_filter(predicates::generation, PredicateConfig::default());
+            .predicate_filter(
+                predicates::generation.combine(predicates::annotations),
+                PredicateConfig::default(),
+            );
         let controller = Controller::for_stream(resources, store.clone())
             .with_config(Config::default().concurrency(concurrency));
         (controller, store)

@@ -57,6 +57,12 @@ pub const RIGHTS: &[Right] = &[
         verbs: &["get", "list", "watch"],
         why: "To replace pods when what they read of others changes.",
     },
+    Right {
+        group: "storage.k8s.io",
+        resources: &["storageclasses"],
+        verbs: &["get"],
+        why: "To see whether a volume can grow. In a Role, which holds for one namespace, it grants nothing.",
+    },
     Right { group: "", resources: &["pods"], verbs: &["list", "watch"], why: "" },
     Right {
         group: "",

@@ -2,15 +2,20 @@
 //! is known which kinds there are.
 
 use self::access::Access;
+use self::embedded::identity::{EXPECTED, KIND};
 use self::embedded::plan::{EmbeddedPlan, Kept};
 use super::names::Names;
 use super::observe::Observed;
+use super::parts::Children;
 use super::status_inputs::StatusInputs;
 use super::validate::PlanInputs;
 use crate::crd::agentfs::DatabaseStatus;
 use crate::kit::blockers::Blocker;
 use crate::kit::conditions::State;
+use crate::kit::desired::Applied;
+use crate::kit::secrets::text;
 use crate::kit::validation::Invalid;
+use crate::kit::volumes::size;
 
 pub mod access;
 pub mod credentials;
@@ -20,6 +25,8 @@ pub mod url;
 /// A PostgreSQL that the operator runs.
 pub mod embedded {
     pub mod condition;
+    pub mod identity;
+    pub mod loss;
     pub mod objects;
     pub mod plan;
 }
@@ -59,12 +66,12 @@ pub enum DatabasePlan {
 impl Database {
     /// The database that the spec asks for.
     pub fn plan(inputs: &PlanInputs<'_>, blockers: &mut Vec<Blocker>) -> Result<Self, Invalid> {
-        let kept = Kept::of(&inputs.observed.parts.database);
+        let kept = Kept::of(inputs);
         let database = &inputs.spec.database;
         match (&database.embedded, &database.external) {
             (Some(embedded), None) => {
-                let plan = embedded::plan::plan(embedded, inputs, blockers)?;
-                let access = embedded::plan::access(&plan, inputs);
+                let plan = embedded::plan::plan(embedded, &kept, inputs, blockers)?;
+                let access = embedded::plan::access(&plan, &kept, inputs);
                 Ok(Self { kind: DatabasePlan::Embedded(Box::new(plan)), access, kept })
             }
             (None, Some(external)) => {
@@ -76,6 +83,14 @@ impl Database {
                 field: "spec.database",
                 problem: "set exactly one of embedded, external".into(),
             }),
+        }
+    }
+
+    /// The plan of the one that the operator runs.
+    pub fn embedded(&self) -> Option<&EmbeddedPlan> {
+        match &self.kind {
+            DatabasePlan::Embedded(plan) => Some(plan),
+            DatabasePlan::External { .. } => None,
         }
     }
 
@@ -96,11 +111,18 @@ impl Database {
     }
 
     /// What the status says of it.
-    pub fn status(&self) -> DatabaseStatus {
-        let identity = self.access.as_ref().map(|access| access.identity.clone());
+    pub fn status(&self, children: &Children<Applied>) -> DatabaseStatus {
         match self.kind {
-            DatabasePlan::Embedded(_) => DatabaseStatus { kind: "embedded".into(), identity: None },
-            DatabasePlan::External { .. } => DatabaseStatus { kind: "external".into(), identity },
+            DatabasePlan::Embedded(_) => {
+                let secret = children.database.credentials.as_ref();
+                let identity = secret.and_then(|secret| text(secret, EXPECTED).ok());
+                let volume_size = children.database.volume.as_ref().and_then(size);
+                DatabaseStatus { kind: KIND.into(), identity, volume_size }
+            }
+            DatabasePlan::External { .. } => {
+                let identity = self.access.as_ref().map(|access| access.identity.clone());
+                DatabaseStatus { kind: "external".into(), identity, volume_size: None }
+            }
         }
     }
 }
@@ -134,5 +156,5 @@ impl StatusInputs<'_> {
 /// broken, the database is still the one that it led to.
 pub fn remembered(now: DatabaseStatus, former: Option<&DatabaseStatus>) -> DatabaseStatus {
     let kept = former.filter(|former| former.kind == now.kind).and_then(|f| f.identity.clone());
-    DatabaseStatus { identity: now.identity.or(kept), kind: now.kind }
+    DatabaseStatus { identity: now.identity.or(kept), ..now }
 }

@@ -38,7 +38,9 @@ pub mod worker {
     pub mod plan;
 }
 
-use k8s_openapi::api::core::v1::{Pod, Secret, ServiceAccount};
+use std::iter;
+
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret, ServiceAccount};
 use kube::ResourceExt;
 
 use self::admin_key::AdminKey;
@@ -60,7 +62,10 @@ use super::plan::{Part, Plan};
 use super::server_deployment::Live;
 use super::status_inputs::{CREDENTIALS_READY, StatusInputs};
 use super::validate::PlanInputs;
-use crate::crd::agentfs::{AgentFSStatus, ApiStatus, BackupStatus, DatabaseStatus, WorkerStatus};
+use crate::crd::agentfs::{
+    AgentFSSpec, AgentFSStatus, ApiStatus, BackupStatus, DatabaseStatus, WorkerStatus,
+};
+use crate::crd::fields::Storage;
 use crate::kit::blockers::{Blocker, OwnershipFilter};
 use crate::kit::conditions::State;
 use crate::kit::desired::{Applied, Desired, Prepared, Stage};
@@ -167,6 +172,17 @@ impl Seen {
 /// The components whose pods tell by `/readyz` why they are not ready.
 pub const TELLING: [Component; 2] = [api::objects::COMPONENT, worker::objects::COMPONENT];
 
+/// The volumes that are there and that the spec wants, each with what it says of them.
+pub fn claims<'a>(
+    spec: &'a AgentFSSpec,
+    seen: &'a Seen,
+) -> impl Iterator<Item = (&'a Storage, &'a PersistentVolumeClaim)> {
+    let database = spec.database.embedded.iter().map(|embedded| &embedded.storage);
+    database
+        .zip(&seen.database.volume)
+        .chain(iter::once(&spec.backup.volume).zip(&seen.backup.volume))
+}
+
 /// PostgreSQL's pod, where it is there and none is found by its labels. Of other pods Kubernetes makes new ones; this one alone
 /// has a name and a volume of its own.
 pub async fn stray(
@@ -225,7 +241,7 @@ impl Plans {
             migration: migration::plan::facts(inputs, database_ready)?,
             api: api::plan::plan(inputs, &embeddings, blockers)?,
             workers: worker::plan::plan(inputs, &embeddings)?,
-            backup: backup::plan::plan(inputs)?,
+            backup: backup::plan::plan(inputs, blockers)?,
         })
     }
 
@@ -243,7 +259,7 @@ impl Children<Prepared> {
         Ok(Self {
             account: Desired::Apply(account::build(plan)),
             admin_key: Desired::apply_or_keep(admin_key.map(|key| admin_key::build(plan, key))),
-            database: embedded::objects::Objects::build(plan),
+            database: embedded::objects::Objects::build(plan, migration.next),
             pooler: pooler::objects::Objects::build(plan, migration.next),
             api: api::objects::Objects::build(plan, migration.next),
             workers: worker::objects::Objects::build(plan, migration.next),
@@ -342,7 +358,7 @@ impl StatusInputs<'_> {
             api: self.counts.clone(),
             worker: self.worker_counts(),
             backup: self.backup_status(),
-            database: self.plan.parts.database.status(),
+            database: self.plan.parts.database.status(self.children),
         }
     }
 }

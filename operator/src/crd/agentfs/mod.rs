@@ -26,6 +26,7 @@ pub use status::{AgentFSStatus, ApiStatus, BackupStatus, DatabaseStatus, WorkerS
 pub use worker::Worker;
 
 use super::fields::ImagePullSecret;
+use super::fields::storage::never_shrinks;
 
 /// What the AgentFS should be. The operator makes and keeps everything that is needed for it:
 /// a PostgreSQL database, the API and its Service, the schema migrations, the passwords and the
@@ -118,7 +119,9 @@ use super::fields::ImagePullSecret;
     ),
     validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')").message(
         "metadata.name: lower-case letters, digits and '-' only, beginning with a letter and ending with a letter or digit"
-    )
+    ),
+    validation = never_shrinks("spec.database.embedded.storage.size", "status.database.volumeSize"),
+    validation = never_shrinks("spec.backup.volume.size", "status.backup.volumeSize")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(

@@ -5,8 +5,8 @@ use kube::KubeSchema;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::crd::fields::Conditions;
 use crate::crd::fields::conditions::conditions;
+use crate::crd::fields::{Conditions, Quantity};
 
 /// How the AgentFS is, as the operator last saw it.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
@@ -99,6 +99,14 @@ pub struct BackupStatus {
         description = "When the next backup is due, by spec.backup.schedule. Not there while backups are suspended."
     )]
     pub next_time: Option<Time>,
+    /// How large the volume is that the operator made for them. spec.backup.volume.size may be set back to it.
+    // Written as null where there is none, as below.
+    #[serde(default)]
+    #[schemars(
+        schema_with = "Quantity::size_schema",
+        description = "How large the volume is that the operator made for them. spec.backup.volume.size may be set back to it."
+    )]
+    pub volume_size: Option<Quantity>,
 }
 
 /// The database in use.
@@ -110,12 +118,20 @@ pub struct DatabaseStatus {
     #[schemars(length(max = 32))]
     pub kind: String,
 
-    /// A hash of where an external database is. An AgentFS does not touch a database that another one
-    /// works on.
+    /// Which database it is. Of an external one it is a hash of where it is: an AgentFS does not touch a database that
+    /// another one works on. Of an embedded one it is known once that is migrated: no empty database takes its place by itself.
     // Written as null where there is none, as above.
     #[serde(default)]
     #[schemars(length(max = 64))]
     pub identity: Option<String>,
+
+    /// How large the volume of an embedded database is. spec.database.embedded.storage.size may be set back to it.
+    #[serde(default)]
+    #[schemars(
+        schema_with = "Quantity::size_schema",
+        description = "How large the volume of an embedded database is. spec.database.embedded.storage.size may be set back to it."
+    )]
+    pub volume_size: Option<Quantity>,
 }
 
 impl Conditions for AgentFSStatus {

@@ -5,7 +5,7 @@ pub(super) mod names;
 mod pods;
 mod quantity;
 mod resources;
-mod storage;
+pub(super) mod storage;
 
 pub use conditions::Conditions;
 pub use pods::{Affinity, ImagePullSecret, PodSettings};

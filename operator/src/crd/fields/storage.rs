@@ -1,6 +1,7 @@
 //! Volumes: their size and class.
 
 use kube::KubeSchema;
+use kube::core::{Message, Rule};
 use serde::{Deserialize, Serialize};
 
 use super::Quantity;
@@ -15,17 +16,15 @@ use super::Quantity;
 )]
 pub struct Storage {
     /// How large the volume is, at least 1Gi. It may grow, where the StorageClass allows expansion,
-    /// and never shrinks.
+    /// and never shrinks; where it could not grow, the size may be set back to what the volume has.
     #[serde(default = "Storage::default_size")]
     #[schemars(
         schema_with = "Quantity::size_schema",
-        description = "How large the volume is, at least 1Gi. It may grow, where the StorageClass allows expansion, and never shrinks."
+        description = "How large the volume is, at least 1Gi. It may grow, where the StorageClass allows expansion, and never shrinks; where it could not grow, the size may be set back to what the volume has."
     )]
     #[x_kube(
         validation = Rule::new("isQuantity(self) && quantity(self).compareTo(quantity('1Gi')) >= 0")
-            .message("must be a size of at least 1Gi; example: 10Gi"),
-        validation = Rule::new("!isQuantity(self) || !isQuantity(oldSelf) || quantity(self).compareTo(quantity(oldSelf)) >= 0")
-            .message("a volume cannot shrink; leave the size as it was or raise it")
+            .message("must be a size of at least 1Gi; example: 10Gi")
     )]
     pub size: Quantity,
 
@@ -38,6 +37,30 @@ pub struct Storage {
             .message("is not the name of a StorageClass; kubectl get storageclass lists them")
     )]
     pub storage_class_name: Option<String>,
+}
+
+/// The rule by which the size at `spec` does not become smaller than it was, nor than the volume is, which the status says at
+/// `status`: only from the root of a resource both are seen.
+pub(in crate::crd) fn never_shrinks(spec: &str, status: &str) -> Rule {
+    let has = |of: &str, path: &str| {
+        let ends = path.match_indices('.').map(|(at, _)| at).chain([path.len()]);
+        let parts = ends.map(|end| format!("has({of}.{})", path.get(..end).unwrap_or(path)));
+        parts.collect::<Vec<_>>().join(" && ")
+    };
+    let is_less = |than: &str| format!("quantity(self.{spec}).isLessThan(quantity({than}))");
+    let (old, real) = (format!("oldSelf.{spec}"), format!("self.{status}"));
+    Rule::new(format!(
+        "!({} && {} && isQuantity(self.{spec}) && isQuantity({old}) && {}) || ({} && isQuantity({real}) && !{})",
+        has("self", spec),
+        has("oldSelf", spec),
+        is_less(&old),
+        has("self", status),
+        is_less(&real),
+    ))
+    .message(Message::Message(format!(
+        "a volume cannot shrink; leave {spec} as it was, or set it to what the volume has ({status}), or raise it"
+    )))
+    .field_path(format!(".{spec}"))
 }
 
 impl Storage {

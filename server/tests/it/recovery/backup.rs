@@ -126,6 +126,26 @@ async fn old_backups_go_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn backups_of_another_database_stay_however_old_and_many() {
+    let (lost, new) = (Database::migrated().await, Database::migrated().await);
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    backup(&lost, folder, &[]).text();
+    let of_lost = files(folder, ".manifest.json").remove(0);
+    age(&of_lost, 400);
+    std::thread::sleep(Duration::from_millis(1100));
+    backup(&new, folder, &[]).text();
+    let of_new = files(folder, ".manifest.json").into_iter().find(|path| *path != of_lost).unwrap();
+    age(&of_new, 400);
+    std::thread::sleep(Duration::from_millis(1100));
+    let said = backup(&new, folder, &["--keep-last", "1", "--retention-days", "1"]).text();
+    assert!(said.ends_with("old ones removed: 1"), "{said}");
+    assert!(!of_new.exists());
+    assert!(of_lost.exists(), "the only backup of a lost database is gone");
+    assert!(folder.join(read(&of_lost)["file"].as_str().unwrap()).exists());
+}
+
+#[tokio::test]
 async fn what_cannot_be_backed_up_leaves_nothing_and_says_why() {
     let folder = TempDir::new().unwrap();
     let folder = folder.path();

@@ -3,6 +3,7 @@
 mod alone;
 mod children;
 mod gitops;
+mod lost_volume;
 mod manifests;
 mod moves;
 mod operations;

@@ -192,6 +192,42 @@ async fn volumes_that_do_not_bind() -> Result<(), Failure> {
 
 #[tokio::test]
 #[ignore = "needs a cluster: make test-all"]
+async fn volumes_that_cannot_grow() -> Result<(), Failure> {
+    let namespace = Namespace::create().await?;
+    let volumes = |size: &str| json!({"database": {"embedded": {"storage": {"size": size}}}, "backup": {"volume": {"size": size}}});
+    let mut spec = volumes("2Gi");
+    spec["api"] = json!({"replicas": 1});
+    spec["pooler"] = json!({"replicas": 1});
+    let manifest = json!({"apiVersion": "agentfs.io/v1alpha1", "kind": "AgentFS",
+                          "metadata": {"name": "memory"}, "spec": spec});
+    namespace.apply(&manifest.to_string()).await?;
+    namespace.ready("memory").await?;
+    // The volume of the backups is there from the first backup on.
+    namespace
+        .kubectl(&["create", "job", "--from=cronjob/memory-backup", "memory-backup-now"])
+        .await?;
+    let get = async || namespace.object("agentfs", "memory").await;
+    let known = |object: &Value| {
+        let status = &object["status"];
+        status["database"]["volumeSize"] == "2Gi" && status["backup"]["volumeSize"] == "2Gi"
+    };
+    eventually("the sizes of the volumes are known", get, known).await?;
+
+    namespace.change_spec("memory", &volumes("3Gi")).await?;
+    let class = "does not let volumes grow";
+    let words = ["spec.database.embedded.storage.size", class, "back to 2Gi"];
+    told(&namespace, "DatabaseReady", "VolumeCannotGrow", &words).await?;
+    let words = ["spec.backup.volume.size", class, "back to 2Gi"];
+    told(&namespace, "BackupsScheduled", "VolumeCannotGrow", &words).await?;
+    let refused = namespace.change_spec("memory", &volumes("1Gi")).await;
+    let refused = refused.map_or_else(|error| error.to_string(), |()| "accepted".into());
+    assert!(refused.contains("a volume cannot shrink"), "{refused}");
+    namespace.change_spec("memory", &volumes("2Gi")).await?;
+    namespace.ready("memory").await.map(drop)
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: make test-all"]
 async fn a_pod_that_its_node_does_not_start_and_one_without_its_labels() -> Result<(), Failure> {
     let namespace = Namespace::create().await?;
     namespace.agentfs("memory", &spec(EMBEDDED)).await?;

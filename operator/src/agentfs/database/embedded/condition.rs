@@ -34,17 +34,24 @@ impl StatusInputs<'_> {
             };
         }
         if status.and_then(|status| status.ready_replicas).unwrap_or(0) >= 1 {
-            return State::true_because(reasons::RUNNING, "PostgreSQL takes connections.");
+            let too_small =
+                self.plan.parts.database.embedded().and_then(|of| of.volume.too_small.clone());
+            let running = || State::true_because(reasons::RUNNING, "PostgreSQL takes connections.");
+            return too_small.map_or_else(running, State::Failed);
         }
         let pods = self.observed.pods_of(COMPONENT);
         let said = |name: &str| self.observed.warnings.get(name);
         let volume = database.volume.as_ref();
-        let failure = volume
-            .and_then(|volume| {
+        let failure = self
+            .data_loss()
+            .or_else(|| {
                 let field = "spec.database.embedded.storage";
-                volume_failure(volume, said(&volume.name_any()), field)
+                volume_failure(volume?, said(&volume?.name_any()), field)
             })
-            .or_else(|| self.observed.pod_failure(COMPONENT))
+            .or_else(|| {
+                let replaced = self.refused_to_start_empty();
+                self.observed.pod_failure(COMPONENT).filter(|_| !replaced)
+            })
             .or_else(|| {
                 pods::unlabelled(self.observed.stray.as_ref()?, &self.plan.owner, COMPONENT)
             })

@@ -1,19 +1,20 @@
 //! The objects of the embedded PostgreSQL: one pod with one volume, its Service, and its credentials. The
 //! Secret with these has no owner: the data it opens outlives the AgentFS as well.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec};
 use k8s_openapi::api::core::v1::{
     Container, ExecAction, KeyToPath, PersistentVolumeClaim, PersistentVolumeClaimVolumeSource,
-    PodSpec, PodTemplateSpec, Probe, Secret, Service, Volume, VolumeMount,
+    PodSpec, PodTemplateSpec, Probe, ProjectedVolumeSource, Secret, SecretProjection, Service,
+    Volume, VolumeMount, VolumeProjection,
 };
 use secrecy::ExposeSecret as _;
 
+use super::identity::{EXPECTED, Identity};
 use super::plan::EmbeddedPlan;
 use crate::agentfs::database::credentials::Credentials;
 use crate::agentfs::database::{DATABASE_READY, DatabasePlan};
 use crate::agentfs::names::{Names, POSTGRES_PORT, SECRET_HASH};
+use crate::agentfs::parts::migration::plan::Next;
 use crate::agentfs::plan::Plan;
 use crate::agentfs::status_inputs::CREDENTIALS_READY;
 use crate::kit::blockers::OwnershipFilter;
@@ -43,6 +44,8 @@ pub struct Seen {
     pub credentials: Option<Secret>,
     /// The claim of its volume.
     pub volume: Option<PersistentVolumeClaim>,
+    /// The same, where it is being deleted: it holds the data as long as its pod runs.
+    pub leaving: Option<Box<PersistentVolumeClaim>>,
     /// PostgreSQL.
     pub postgres: Option<StatefulSet>,
     /// PostgreSQL's Service.
@@ -57,15 +60,18 @@ impl Seen {
             volume: reader.get(names.volume()),
             postgres: reader.get(names.postgres()),
             service: reader.get(names.postgres()),
+            leaving: std::future::ready(Ok(None)),
         }))
     }
 
     /// Those of them that are ours.
     #[must_use]
     pub fn owned(self, filter: &mut OwnershipFilter<'_>) -> Self {
+        let (volume, leaving) = filter.owned_or_leaving(DATABASE_READY, self.volume);
         Self {
             credentials: filter.owned(CREDENTIALS_READY, self.credentials),
-            volume: filter.owned(DATABASE_READY, self.volume),
+            volume,
+            leaving: leaving.map(Box::new),
             postgres: filter.owned(DATABASE_READY, self.postgres),
             service: filter.owned(DATABASE_READY, self.service),
         }
@@ -90,16 +96,16 @@ pub struct Objects<S: Stage> {
 impl Objects<Prepared> {
     /// Makes them. An embedded database that is no longer wanted is kept until the API has left it, and
     /// its volume and credentials for ever: the operator deletes no data.
-    pub fn build(plan: &Plan) -> Self {
+    pub fn build(plan: &Plan, next: Next) -> Self {
         let claim = |volume| volumes::claim(plan.kept(plan.names.volume(), COMPONENT), volume);
-        let secret = |credentials| secret(plan, credentials);
+        let kept = &plan.parts.database.kept;
         let DatabasePlan::Embedded(embedded) = &plan.parts.database.kind else {
             let moved = plan.has_moved();
             return Self {
                 credentials: Desired::apply_or_keep(
-                    plan.parts.database.kept.credentials.as_ref().map(secret),
+                    kept.credentials.as_ref().map(|c| secret(plan, c, &kept.identity, None)),
                 ),
-                volume: Desired::apply_or_keep(plan.parts.database.kept.volume.as_ref().map(claim)),
+                volume: Desired::apply_or_keep(kept.volume.as_ref().map(claim)),
                 service: if moved { Desired::Delete } else { Desired::Keep },
                 postgres: if moved { Desired::Delete } else { Desired::Keep },
                 replicas: None,
@@ -107,11 +113,14 @@ impl Objects<Prepared> {
         };
         let credentials = embedded.credentials.as_ref();
         Self {
-            credentials: Desired::apply_or_keep(credentials.map(secret)),
+            credentials: Desired::apply_or_keep(
+                credentials.map(|c| secret(plan, c, &kept.identity, Some(next))),
+            ),
             volume: Desired::Apply(claim(&embedded.volume)),
             service: Desired::Apply(service(plan)),
             postgres: Desired::apply_or_keep(credentials.map(|c| postgres(plan, embedded, c))),
-            replicas: Some(plan.unless_suspended(1)),
+            // A pod that ends would take the data of a claim that is being deleted with it.
+            replicas: Some(plan.unless_suspended(1)).filter(|_| !embedded.is_leaving),
         }
     }
 
@@ -135,17 +144,23 @@ impl Objects<Prepared> {
     }
 }
 
-fn secret(plan: &Plan, credentials: &Credentials) -> Secret {
+fn secret(
+    plan: &Plan,
+    credentials: &Credentials,
+    identity: &Identity,
+    next: Option<Next>,
+) -> Secret {
     let url = credentials.url(&plan.names.postgres_host(&plan.owner.namespace), POSTGRES_PORT);
+    let entries = [
+        data("username", &credentials.username),
+        data("password", credentials.password.expose_secret()),
+        data("database", &credentials.database),
+        data("DATABASE_URL", url.expose_secret()),
+    ];
     Secret {
         metadata: plan.kept(plan.names.credentials(), COMPONENT),
         type_: Some("Opaque".into()),
-        data: Some(BTreeMap::from([
-            data("username", &credentials.username),
-            data("password", credentials.password.expose_secret()),
-            data("database", &credentials.database),
-            data("DATABASE_URL", url.expose_secret()),
-        ])),
+        data: Some(entries.into_iter().chain(identity.entries(next)).collect()),
         ..Secret::default()
     }
 }
@@ -159,7 +174,7 @@ fn service(plan: &Plan) -> Service {
 }
 
 fn postgres(plan: &Plan, database: &EmbeddedPlan, credentials: &Credentials) -> StatefulSet {
-    let hashes = [(SECRET_HASH, credentials.hash())];
+    let hashes = [(SECRET_HASH, plan.parts.database.kept.identity.pod_hash(credentials.hash()))];
     let metadata = pod::metadata(&plan.owner, &database.pods, COMPONENT, hashes);
     StatefulSet {
         metadata: plan.owner.owned(plan.names.postgres(), COMPONENT),
@@ -195,16 +210,33 @@ fn pod_spec(plan: &Plan, database: &EmbeddedPlan, credentials: &Credentials) -> 
                 }),
                 ..Volume::default()
             },
-            pod::secret_files(
-                "credentials",
-                &plan.names.credentials(),
-                vec![KeyToPath { key: "password".into(), path: "password".into(), mode: None }],
-            ),
+            credential_files(plan),
             pod::scratch("run", None),
             pod::scratch("tmp", None),
             pod::scratch("shm", Some("256Mi")),
         ]),
         ..pod::spec(&plan.pod_account(), &database.pods, USER)
+    }
+}
+
+/// The password, and the database that is expected where there is one. The container reads it at each start, so it is in no
+/// template, and no pod is replaced for it.
+fn credential_files(plan: &Plan) -> Volume {
+    let file = |key: &str, optional| VolumeProjection {
+        secret: Some(SecretProjection {
+            name: plan.names.credentials(),
+            items: Some(vec![KeyToPath { key: key.into(), path: key.into(), mode: None }]),
+            optional,
+        }),
+        ..VolumeProjection::default()
+    };
+    Volume {
+        name: "credentials".into(),
+        projected: Some(ProjectedVolumeSource {
+            default_mode: Some(0o440),
+            sources: Some(vec![file("password", None), file(EXPECTED, Some(true))]),
+        }),
+        ..Volume::default()
     }
 }
 
@@ -218,6 +250,7 @@ fn container(plan: &Plan, database: &EmbeddedPlan, credentials: &Credentials) ->
             env("POSTGRES_USER", &credentials.username),
             env("POSTGRES_DB", &credentials.database),
             env("POSTGRES_PASSWORD_FILE", format!("{SECRETS}/password")),
+            env("POSTGRES_EXPECTED_DATABASE_FILE", format!("{SECRETS}/{EXPECTED}")),
         ]),
         resources: Some(pod::resources(database.resources.as_ref(), ["100m", "256Mi", "1Gi"])),
         security_context: Some(pod::confined()),

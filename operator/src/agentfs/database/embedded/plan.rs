@@ -1,7 +1,7 @@
 //! The validated embedded database: volume, pods and credentials.
 
-use kube::ResourceExt;
-
+use super::identity::Identity;
+use super::loss;
 use super::objects::Seen;
 use crate::agentfs::database::access::Access;
 use crate::agentfs::database::credentials::Credentials;
@@ -26,6 +26,8 @@ pub struct EmbeddedPlan {
     pub pods: PodPlan,
     /// Its credentials: those of the Secret, or new ones where there is none.
     pub credentials: Option<Credentials>,
+    /// Whether the claim of its volume is being deleted.
+    pub is_leaving: bool,
 }
 
 /// What an embedded database left, or has. It is kept when there is to be none, and whether it goes with
@@ -36,15 +38,19 @@ pub struct Kept {
     pub volume: Option<VolumePlan>,
     /// Its credentials.
     pub credentials: Option<Credentials>,
+    /// Which database it is.
+    pub identity: Identity,
 }
 
 impl Kept {
     /// What there is of it.
-    pub fn of(seen: &Seen) -> Self {
+    pub fn of(inputs: &PlanInputs<'_>) -> Self {
+        let seen = &inputs.observed.parts.database;
         let credentials = seen.credentials.as_ref();
         Self {
             volume: seen.volume.as_ref().and_then(VolumePlan::of),
             credentials: credentials.and_then(|c| Credentials::from_secret(c).ok()),
+            identity: Identity::of(inputs),
         }
     }
 }
@@ -52,14 +58,20 @@ impl Kept {
 /// The embedded database that the spec asks for.
 pub fn plan(
     embedded: &Embedded,
+    kept: &Kept,
     inputs: &PlanInputs<'_>,
     blockers: &mut Vec<Blocker>,
 ) -> Result<EmbeddedPlan, Invalid> {
     let seen = &inputs.observed.parts.database;
     resources_are_valid("spec.database.embedded.resources", embedded.resources.as_ref())?;
     let size = "spec.database.embedded.storage.size";
-    Ok(EmbeddedPlan {
-        volume: VolumePlan::wanted(size, &embedded.storage, seen.volume.as_ref())?,
+    let plan = EmbeddedPlan {
+        volume: VolumePlan::wanted(
+            size,
+            &embedded.storage,
+            seen.volume.as_ref(),
+            &inputs.observed.growth,
+        )?,
         resources: embedded.resources.clone(),
         pods: PodPlan::of("spec.database.embedded.affinity", &embedded.pods)?,
         credentials: kept_secret(
@@ -70,21 +82,22 @@ pub fn plan(
             Credentials::from_secret,
             Credentials::generate,
         ),
-    })
+        is_leaving: seen.leaving.is_some(),
+    };
+    loss::warn(&plan, kept, inputs, blockers);
+    Ok(plan)
 }
 
 /// How clients reach it, when its credentials are known.
-pub fn access(plan: &EmbeddedPlan, inputs: &PlanInputs<'_>) -> Option<Access> {
-    let PlanInputs { owner, names, observed, .. } = inputs;
-    let volume = observed.parts.database.volume.as_ref();
+pub fn access(plan: &EmbeddedPlan, kept: &Kept, inputs: &PlanInputs<'_>) -> Option<Access> {
+    let PlanInputs { owner, names, .. } = inputs;
     let credentials = plan.credentials.as_ref()?;
     Some(Access {
         secret: names.credentials(),
         key: "DATABASE_URL".into(),
         url: credentials.address(&names.postgres_host(&owner.namespace), POSTGRES_PORT),
         authority: None,
-        // Another volume is another database.
-        identity: volume.and_then(ResourceExt::uid).unwrap_or_default(),
+        identity: kept.identity.current.clone().unwrap_or_default(),
         hash: credentials.hash(),
     })
 }

@@ -6,14 +6,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
 use super::objects::{COMPONENT, PODS};
-use super::plan::BackupPlan;
+use super::plan::{BackupPlan, BackupVolume};
 use crate::agentfs::reasons;
 use crate::agentfs::status_inputs::StatusInputs;
 use crate::crd::agentfs::BackupStatus;
 use crate::kit::conditions::{Failure, State, clock};
 use crate::kit::pods;
 use crate::kit::sentences::without_full_stop;
-use crate::kit::volumes::volume_failure;
+use crate::kit::volumes::{size, volume_failure};
 
 /// Backups will be made.
 pub const BACKUPS_SCHEDULED: &str = "BackupsScheduled";
@@ -34,7 +34,7 @@ impl StatusInputs<'_> {
         if let Some(failure) = self.backup_volume_failure() {
             return Some(State::Failed(failure));
         }
-        let (name, spec) = (self.plan.names.of(COMPONENT), &backup.spec);
+        let (name, spec) = (self.plan.names.backup(), &backup.spec);
         Some(State::true_because(
             reasons::SCHEDULED,
             format!(
@@ -48,7 +48,11 @@ impl StatusInputs<'_> {
     fn backup_volume_failure(&self) -> Option<Failure> {
         let claim = self.children.backup.volume.as_ref()?;
         let said = self.observed.warnings.get(&claim.name_any());
-        volume_failure(claim, said, "spec.backup.volume")
+        let too_small = || match &self.plan.parts.backup.wanted.enabled()?.volume {
+            BackupVolume::Own(volume) => volume.too_small.clone(),
+            BackupVolume::Existing(_) => None,
+        };
+        volume_failure(claim, said, "spec.backup.volume").or_else(too_small)
     }
 
     fn backups_paused(&self, backup: &BackupPlan) -> Option<&'static str> {
@@ -116,7 +120,7 @@ impl StatusInputs<'_> {
         }
         let words = pods::termination_message(&pods)
             .unwrap_or_else(|| "its pod is gone without a word".into());
-        let name = self.plan.names.of(COMPONENT);
+        let name = self.plan.names.backup();
         let before = last.map_or_else(
             || "No backup has succeeded before".to_owned(),
             |last| format!("The last success was at {}", clock(last)),
@@ -154,7 +158,7 @@ impl StatusInputs<'_> {
                 "Check that the CronJob runs (kubectl describe cronjob -n {} {}), and that \
                  spec.backup.maxAgeHours is more than the schedule's longest pause.",
                 self.plan.owner.namespace,
-                self.plan.names.of(COMPONENT)
+                self.plan.names.backup()
             ),
         ))
     }
@@ -165,6 +169,7 @@ impl StatusInputs<'_> {
         Some(BackupStatus {
             last_successful_time: self.plan.parts.backup.last.map(Time),
             next_time: backup.next.map(Time),
+            volume_size: self.children.backup.volume.as_ref().and_then(size),
         })
     }
 }

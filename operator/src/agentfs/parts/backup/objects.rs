@@ -45,6 +45,8 @@ const LONGEST_SECONDS: i64 = 6 * 3600;
 pub struct Seen {
     /// The claim of the volume that holds them.
     pub volume: Option<PersistentVolumeClaim>,
+    /// The same, where it is being deleted.
+    pub leaving: Option<Box<PersistentVolumeClaim>>,
     /// What makes them.
     pub cronjob: Option<CronJob>,
 }
@@ -54,17 +56,17 @@ impl Seen {
     pub async fn read(reader: Reader<'_>, names: &Names) -> Result<Self, kube::Error> {
         Ok(read!(Self {
             volume: reader.get(names.backups()),
-            cronjob: reader.get(names.of(COMPONENT)),
+            cronjob: reader.get(names.backup()),
+            leaving: std::future::ready(Ok(None)),
         }))
     }
 
     /// Those of them that are ours.
     #[must_use]
     pub fn owned(self, filter: &mut OwnershipFilter<'_>) -> Self {
-        Self {
-            volume: filter.owned(BACKUPS_SCHEDULED, self.volume),
-            cronjob: filter.owned(BACKUPS_SCHEDULED, self.cronjob),
-        }
+        let (volume, leaving) = filter.owned_or_leaving(BACKUPS_SCHEDULED, self.volume);
+        let leaving = leaving.map(Box::new);
+        Self { volume, leaving, cronjob: filter.owned(BACKUPS_SCHEDULED, self.cronjob) }
     }
 }
 
@@ -123,7 +125,7 @@ impl Objects<Prepared> {
 fn cronjob(plan: &Plan, backup: &BackupPlan, access: &Access) -> CronJob {
     let spec = &backup.spec;
     CronJob {
-        metadata: plan.owner.owned(plan.names.of(COMPONENT), COMPONENT),
+        metadata: plan.owner.owned(plan.names.backup(), COMPONENT),
         spec: Some(CronJobSpec {
             schedule: spec.schedule.clone(),
             time_zone: Some(spec.time_zone.clone()),

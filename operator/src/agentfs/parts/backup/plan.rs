@@ -7,10 +7,13 @@ use super::objects::Seen;
 use crate::agentfs::plan::Part;
 use crate::agentfs::validate::PlanInputs;
 use crate::crd::agentfs::Backup;
+use crate::kit::blockers::{Blocker, will_lose};
+use crate::kit::conditions::{Failure, clock};
 use crate::kit::pod::PodPlan;
+use crate::kit::reasons::VOLUME_BEING_DELETED;
 use crate::kit::schedule::{Schedule, Wrong};
 use crate::kit::validation::{Invalid, resources_are_valid};
-use crate::kit::volumes::VolumePlan;
+use crate::kit::volumes::{VolumePlan, keep_the_volume};
 
 /// The backups to be, and what holds those that were made.
 #[derive(Clone, Debug)]
@@ -54,26 +57,27 @@ pub const LAST_BACKUP: &str = "agentfs.io/last-backup";
 pub fn last(seen: &Seen) -> Option<Timestamp> {
     let status = seen.cronjob.as_ref().and_then(|cronjob| cronjob.status.as_ref());
     let by_cronjob = status.and_then(|status| status.last_successful_time.as_ref()).map(|at| at.0);
-    let noted = seen.volume.as_ref().and_then(|claim| claim.annotations().get(LAST_BACKUP));
+    let claim = seen.volume.as_ref().or(seen.leaving.as_deref());
+    let noted = claim.and_then(|claim| claim.annotations().get(LAST_BACKUP));
     by_cronjob.or_else(|| noted?.parse().ok())
 }
 
 /// The backups that the spec asks for.
-pub fn plan(inputs: &PlanInputs<'_>) -> Result<Backups, Invalid> {
+pub fn plan(inputs: &PlanInputs<'_>, blockers: &mut [Blocker]) -> Result<Backups, Invalid> {
     let spec = &inputs.spec.backup;
     let live = inputs.observed.parts.backup.volume.as_ref();
     resources_are_valid("spec.backup.resources", spec.resources.as_ref())?;
     let pods = PodPlan::of("spec.backup.affinity", &spec.pods)?;
     let kept = live.and_then(VolumePlan::of);
-    let last = last(&inputs.observed.parts.backup);
+    let last = inputs.newest_backup();
+    warn(inputs, blockers);
     if !spec.enabled {
         return Ok(Backups { wanted: Part::Disabled, kept, last });
     }
+    let (size, growth) = ("spec.backup.volume.size", &inputs.observed.growth);
     let volume = match &spec.existing_claim {
         Some(claim) => BackupVolume::Existing(claim.clone()),
-        None => {
-            BackupVolume::Own(VolumePlan::wanted("spec.backup.volume.size", &spec.volume, live)?)
-        }
+        None => BackupVolume::Own(VolumePlan::wanted(size, &spec.volume, live, growth)?),
     };
     let schedule =
         Schedule::parse(&spec.schedule, &spec.time_zone).map_err(|wrong| match wrong {
@@ -88,4 +92,28 @@ pub fn plan(inputs: &PlanInputs<'_>) -> Result<Backups, Invalid> {
         pods,
     }));
     Ok(Backups { wanted, kept, last })
+}
+
+/// Tells of a claim that is being deleted that the backups are lost with it, where there are any.
+fn warn(inputs: &PlanInputs<'_>, blockers: &mut [Blocker]) {
+    let Some((claim, newest)) =
+        inputs.observed.parts.backup.leaving.as_deref().zip(inputs.newest_backup())
+    else {
+        return;
+    };
+    let loss = Failure::new(
+        VOLUME_BEING_DELETED,
+        format!(
+            "PersistentVolumeClaim {} is being deleted: all backups in it, the newest of {}, are lost when the last pod that \
+             uses it ends",
+            claim.name_any(),
+            clock(newest)
+        ),
+        format!(
+            "{}Or copy them elsewhere now; docs/OPERATIONS.md tells under \"A backup every night\" how. The deletion cannot be \
+             taken back, and a new volume is made afterwards.",
+            keep_the_volume(claim)
+        ),
+    );
+    will_lose(blockers, claim, loss);
 }

@@ -1,0 +1,100 @@
+//! What is told of an embedded database whose data will be lost, or is lost.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::ResourceExt as _;
+
+use super::identity::START_EMPTY;
+use super::objects::COMPONENT;
+use super::plan::{EmbeddedPlan, Kept};
+use crate::agentfs::reasons;
+use crate::agentfs::status_inputs::StatusInputs;
+use crate::agentfs::validate::PlanInputs;
+use crate::kit::blockers::{Blocker, will_lose};
+use crate::kit::conditions::{Failure, clock};
+use crate::kit::pods;
+use crate::kit::reasons::VOLUME_BEING_DELETED;
+use crate::kit::volumes::keep_the_volume;
+
+/// What the image's entrypoint ends with when it would have to make an empty database in place of one that held data
+/// (`EX_NOINPUT` of sysexits.h).
+pub const REFUSES_TO_START_EMPTY: i32 = 66;
+/// The chapter of `docs/OPERATIONS.md` that tells what to do.
+const CHAPTER: &str = "docs/OPERATIONS.md tells under \"After a lost volume\"";
+
+/// Tells of a claim that is being deleted what is lost with it, where it holds a database that was migrated.
+pub fn warn(plan: &EmbeddedPlan, kept: &Kept, inputs: &PlanInputs<'_>, blockers: &mut [Blocker]) {
+    let Some(claim) = inputs.observed.parts.database.leaving.as_deref() else { return };
+    if kept.identity.expected.is_some() {
+        will_lose(blockers, claim, loss(claim, plan, inputs));
+    }
+}
+
+fn loss(claim: &PersistentVolumeClaim, plan: &EmbeddedPlan, inputs: &PlanInputs<'_>) -> Failure {
+    let (namespace, pod) = (&inputs.owner.namespace, inputs.names.postgres_pod());
+    let backup = if inputs.spec.backup.enabled {
+        let cronjob = inputs.names.backup();
+        format!("kubectl create job -n {namespace} --from=cronjob/{cronjob} {cronjob}-now")
+    } else {
+        let (user, database) = plan
+            .credentials
+            .as_ref()
+            .map_or(("agentfs", "agentfs"), |of| (of.username.as_str(), of.database.as_str()));
+        format!(
+            "kubectl exec -n {namespace} {pod} -- pg_dump -Fc -U {user} {database} > {database}.dump"
+        )
+    };
+    Failure::new(
+        VOLUME_BEING_DELETED,
+        format!(
+            "PersistentVolumeClaim {} is being deleted: all data of the AgentFS is lost when the pod {pod} ends",
+            claim.name_any()
+        ),
+        format!(
+            "Make a backup now: {backup}. {} {}The deletion cannot be taken back; {CHAPTER} how to go on.",
+            newest(inputs.newest_backup()),
+            keep_the_volume(claim),
+        ),
+    )
+}
+
+impl StatusInputs<'_> {
+    /// Whether PostgreSQL's pod ended since it found its volume empty. Once an empty database is wanted, it is replaced.
+    pub fn refused_to_start_empty(&self) -> bool {
+        let pods = self.observed.pods_of(COMPONENT);
+        pods.iter().any(|pod| pods::ended_with(pod, REFUSES_TO_START_EMPTY))
+    }
+
+    /// That the data is lost: PostgreSQL's pod found its volume empty.
+    pub fn data_loss(&self) -> Option<Failure> {
+        let expected = self.plan.parts.database.kept.identity.expected.as_ref()?;
+        if !self.refused_to_start_empty() {
+            return None;
+        }
+        let names = &self.plan.names;
+        let owner = &self.plan.owner;
+        Some(Failure::new(
+            reasons::DATA_LOST,
+            format!(
+                "The volume of PostgreSQL ({}) is empty: the data that it held is lost, and no empty database is made in its \
+                 place until somebody wants it",
+                names.volume()
+            ),
+            format!(
+                "{} {CHAPTER} how to restore it. To start empty, which a restore needs as well: kubectl annotate agentfs -n {} \
+                 {} --overwrite {START_EMPTY}={expected}",
+                newest(self.plan.parts.backup.last),
+                owner.namespace,
+                owner.name
+            ),
+        ))
+    }
+}
+
+/// A sentence on the newest backup.
+fn newest(at: Option<Timestamp>) -> String {
+    at.map_or_else(
+        || "No backup is known.".into(),
+        |at| format!("The newest backup is of {}.", clock(at)),
+    )
+}

@@ -1,0 +1,143 @@
+//! The volume of an embedded database is deleted: told before, refused after, and restored from the backup.
+
+use agentfs_e2e::Failure;
+use agentfs_e2e::agent::Agent;
+use agentfs_e2e::kubectl::{eventually, with_input};
+use agentfs_e2e::namespace::Namespace;
+use serde_json::{Value, json};
+
+const SPEC: &str = "
+  database: {embedded: {storage: {size: 1Gi}}}
+  api: {replicas: 1}
+  pooler: {replicas: 1}
+  backup: {volume: {size: 1Gi}}
+";
+const CLAIM: &str = "data-memory-postgres-0";
+const POD: &str = "memory-postgres-0";
+
+/// Waits until DatabaseReady is False for `reason`; its sentence.
+async fn told(namespace: &Namespace, reason: &str) -> Result<String, Failure> {
+    let get = async || {
+        let agentfs = namespace.object("agentfs", "memory").await?;
+        let conditions = agentfs["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        Ok(conditions.into_iter().find(|c| c["type"] == "DatabaseReady").unwrap_or_default())
+    };
+    let tells = |condition: &Value| condition["status"] == "False" && condition["reason"] == reason;
+    let condition = eventually(&format!("DatabaseReady tells {reason}"), get, tells).await?;
+    let events = async || {
+        let of_it = format!("involvedObject.name=memory,reason={reason},type=Warning");
+        namespace.kubectl(&["get", "events", "--field-selector", &of_it, "-o", "name"]).await
+    };
+    eventually(&format!("an Event tells {reason}"), events, |events| !events.is_empty()).await?;
+    let sentence = condition["message"].as_str().unwrap_or_default().to_owned();
+    eprintln!("{reason}: {sentence}");
+    Ok(sentence)
+}
+
+async fn back_up(namespace: &Namespace, job: &str) -> Result<(), Failure> {
+    namespace.kubectl(&["create", "job", "--from=cronjob/memory-backup", job]).await?;
+    let done = ["wait", "--for=condition=Complete", &format!("job/{job}"), "--timeout=120s"];
+    namespace.kubectl(&done).await.map(drop)
+}
+
+async fn identity(namespace: &Namespace) -> Result<String, Failure> {
+    let agentfs = namespace.object("agentfs", "memory").await?;
+    Ok(agentfs["status"]["database"]["identity"].as_str().unwrap_or_default().to_owned())
+}
+
+/// Lets PostgreSQL start empty in place of the database `lost`, and waits until the empty one is migrated.
+async fn start_empty(namespace: &Namespace, lost: &str) -> Result<(), Failure> {
+    let consent = format!("agentfs.io/start-empty={lost}");
+    namespace.kubectl(&["annotate", "agentfs", "memory", "--overwrite", &consent]).await?;
+    let now = async || identity(namespace).await;
+    let what = "the empty database is migrated";
+    eventually(what, now, |now| !now.is_empty() && now != lost).await.map(drop)
+}
+
+/// A pod that sees the volume of the backups.
+fn shell(image: &str) -> String {
+    format!(
+        r#"
+apiVersion: v1
+kind: Pod
+metadata: {{name: backups}}
+spec:
+  securityContext: {{runAsNonRoot: true, runAsUser: 65532, runAsGroup: 65532, seccompProfile: {{type: RuntimeDefault}}}}
+  containers:
+    - name: shell
+      image: {image}
+      command: [sleep, "3600"]
+      securityContext: {{allowPrivilegeEscalation: false, capabilities: {{drop: [ALL]}}}}
+      volumeMounts: [{{name: backups, mountPath: /backups}}]
+  volumes:
+    - name: backups
+      persistentVolumeClaim: {{claimName: memory-backups}}
+"#
+    )
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: make test-all"]
+async fn a_deleted_claim_is_told_and_no_empty_database_takes_its_place() -> Result<(), Failure> {
+    let namespace = Namespace::with_memory(SPEC).await?;
+    let mut agent = Agent::of(&namespace, "memory").await?;
+    agent.put("/notes/lunch", &json!("peanuts")).await?;
+    let lost = identity(&namespace).await?;
+    let claim = namespace.object("pvc", CLAIM).await?;
+    assert_eq!(claim["metadata"]["uid"], lost.as_str());
+
+    // It serves on, and the last moment for a backup is told.
+    namespace.kubectl(&["delete", "pvc", CLAIM, "--wait=false"]).await?;
+    let sentence = told(&namespace, "VolumeBeingDeleted").await?;
+    let command =
+        format!("kubectl create job -n {} --from=cronjob/memory-backup", namespace.name());
+    assert!(sentence.contains(&command), "{sentence}");
+    back_up(&namespace, "last-moment").await?;
+    assert_eq!(agent.get("/notes/lunch").await?, Some(json!("peanuts")));
+
+    namespace.kubectl(&["delete", "pod", POD]).await?;
+    let sentence = told(&namespace, "DataLost").await?;
+    assert!(sentence.contains("The newest backup is of 20"), "{sentence}");
+    assert!(sentence.ends_with(&format!("agentfs.io/start-empty={lost}")), "{sentence}");
+    assert!(agent.get("/notes/lunch").await.is_err(), "an empty database answered");
+    // A pod made again does not forget it, nor does a Secret made again.
+    namespace.comes_back("secret", "memory-credentials").await?;
+    namespace.comes_back("pod", POD).await?;
+    told(&namespace, "DataLost").await?;
+
+    restored(&namespace, &lost).await?;
+    let get = async || agent.get("/notes/lunch").await;
+    let value = eventually("the memory is served again", get, Option::is_some).await?;
+    assert_eq!(value, Some(json!("peanuts")));
+    namespace.ready("memory").await?;
+
+    // The consent was to that loss alone: the volume is wiped.
+    let new = identity(&namespace).await?;
+    let wipe = ["exec", POD, "--", "mv", "/var/lib/postgresql/data", "/var/lib/postgresql/gone"];
+    namespace.kubectl(&wipe).await?;
+    namespace.kubectl(&["delete", "pod", POD, "--grace-period=1"]).await?;
+    let sentence = told(&namespace, "DataLost").await?;
+    assert!(sentence.ends_with(&format!("agentfs.io/start-empty={new}")), "{sentence}");
+    start_empty(&namespace, &new).await?;
+    namespace.ready("memory").await?;
+    let get = async || agent.get("/notes/lunch").await;
+    eventually("the memory is empty, as somebody wanted", get, Option::is_none).await.map(drop)
+}
+
+/// Takes the steps of docs/OPERATIONS.md.
+async fn restored(namespace: &Namespace, lost: &str) -> Result<(), Failure> {
+    namespace.kubectl(&["scale", "agentfs/memory", "--replicas=0"]).await?;
+    start_empty(namespace, lost).await?;
+    let image = "jsonpath={.spec.template.spec.containers[0].image}";
+    let image = namespace.kubectl(&["get", "statefulset", "memory-postgres", "-o", image]).await?;
+    namespace.apply(&shell(&image)).await?;
+    namespace.kubectl(&["wait", "--for=condition=Ready", "pod/backups", "--timeout=120s"]).await?;
+    let dump = "base64 $(ls /backups/agentfs_2*.dump | tail -n 1)";
+    let dump = namespace.kubectl(&["exec", "backups", "--", "sh", "-c", dump]).await?;
+    namespace.kubectl(&["delete", "pod", "backups", "--now"]).await?;
+    let restore = "base64 -d | pg_restore -U postgres -d agentfs --clean --if-exists";
+    let name = namespace.name();
+    let exec = ["--namespace", name, "exec", "-i", POD, "--", "sh", "-c", restore];
+    with_input(&exec, &dump).await?;
+    namespace.kubectl(&["scale", "agentfs/memory", "--replicas=1"]).await.map(drop)
+}
