@@ -22,12 +22,18 @@ fn pod_of(world: &World) -> Value {
 
 /// A backup pod that failed with these words.
 fn failed(world: &World, words: &str) {
+    ended(world, 1, words);
+}
+
+/// A backup pod that ended with this code and left these words.
+fn ended(world: &World, code: i32, words: &str) {
     let labels = json!({"app.kubernetes.io/managed-by": "agentfs-operator",
         "app.kubernetes.io/instance": "memory", "app.kubernetes.io/component": "backup"});
     let ended = json!({"name": "backup", "ready": false, "image": "x", "imageID": "",
-        "restartCount": 0, "state": {"terminated": {"exitCode": 1, "message": words}}});
+        "restartCount": 0, "state": {"terminated": {"exitCode": code, "message": words}}});
+    let phase = if code == 0 { "Succeeded" } else { "Failed" };
     let pod = json!({"metadata": {"name": "memory-backup-1-abcde", "labels": labels},
-                     "status": {"phase": "Failed", "containerStatuses": [ended]}});
+                     "status": {"phase": phase, "containerStatuses": [ended]}});
     world.server.put("v1/pods/memory-backup-1-abcde", pod);
 }
 
@@ -210,6 +216,24 @@ async fn an_agentfs_made_again_knows_the_newest_backup_of_its_volume() {
     change_spec(&again, &json!({"enabled": true}));
     again.reconcile().await.unwrap();
     assert_eq!(again.said("BackupFresh").1, "Fresh");
+}
+
+#[tokio::test]
+async fn the_size_of_the_database_is_told_by_the_newest_backup_and_kept() {
+    let world = World::settled("minimal").await;
+    let size = || world.server.get(RESOURCE).unwrap()["status"]["backup"]["databaseSize"].clone();
+    assert!(size().is_null());
+    ended(&world, 0, r#"{"database_bytes":8000001}"#);
+    world.reconcile().await.unwrap();
+    assert_eq!(size(), "8Mi");
+    assert_eq!(world.writes().await, Vec::<String>::new());
+    // The pod is gone after a while, or leaves other words: an older server's none.
+    ended(&world, 0, "Backup complete");
+    world.reconcile().await.unwrap();
+    assert_eq!(size(), "8Mi");
+    ended(&world, 0, &format!(r#"{{"database_bytes":{}}}"#, (20_u64 << 30) + 1));
+    world.reconcile().await.unwrap();
+    assert_eq!(size(), "21Gi");
 }
 
 #[tokio::test]

@@ -84,7 +84,7 @@ fn columns_and_subresources_are_those_people_type() {
     assert_eq!(shown, ["Ready", "API", "Workers", "Database", "Last-Backup", "Age"]);
     let columns = version["additionalPrinterColumns"].as_array().unwrap().iter();
     let wide: Vec<_> = columns.filter(|c| c["priority"] == 1).map(|c| c["name"].clone()).collect();
-    assert_eq!(wide, ["Reason", "Message", "URL", "Image", "Next-Backup"]);
+    assert_eq!(wide, ["Reason", "Message", "URL", "Image", "Size", "Next-Backup"]);
     assert_eq!(version["subresources"]["scale"]["specReplicasPath"], ".spec.api.replicas");
     let names = definition()["spec"]["names"].clone();
     assert_eq!((&names["plural"], &names["shortNames"][0]), (&json!("agentfses"), &json!("afs")));

@@ -1,4 +1,5 @@
-//! What a command that failed leaves for Kubernetes, as the termination message of its container.
+//! What a command leaves for Kubernetes, as the termination message of its container: a [`Report`] of its failure, or what it
+//! has found out ([`BackupReport`]).
 
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,25 @@ impl Report {
     }
 }
 
+/// What a backup that was made leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupReport {
+    /// How large the database is on its server's disk, in bytes.
+    pub database_bytes: u64,
+}
+
+impl BackupReport {
+    /// The report as it is written: one line of JSON.
+    pub fn write(self) -> String {
+        serde_json::to_string(&self).unwrap_or_default()
+    }
+
+    /// Reads a report; `None` where the message is something else.
+    pub fn read(message: &str) -> Option<Self> {
+        serde_json::from_str(message.trim()).ok()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,6 +74,15 @@ mod tests {
         assert!(written.len() <= MAX_BYTES);
         let read = Report::read(&written).unwrap();
         assert!(read.message.ends_with('…') && read.message.starts_with("\u{1}ä"));
+    }
+
+    #[test]
+    fn reports_of_success_and_of_failure_are_told_apart() {
+        let made = BackupReport { database_bytes: 8_000_000 };
+        assert_eq!(BackupReport::read(&made.write()), Some(made));
+        assert_eq!(Report::read(&made.write()), None);
+        let failed = Report { message: "m".into(), transient: true };
+        assert_eq!(BackupReport::read(&failed.write()), None);
     }
 
     #[test]

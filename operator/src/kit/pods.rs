@@ -155,6 +155,17 @@ pub fn termination_message(pods: &[&Pod]) -> Option<String> {
     }))
 }
 
+/// What the container that was the last to succeed left behind.
+pub fn left_by_the_newest_success(pods: &[&Pod]) -> Option<String> {
+    let succeeded = |status: &ContainerStatus| {
+        status.state.as_ref()?.terminated.clone().filter(|ended| ended.exit_code == 0)
+    };
+    pods.iter()
+        .flat_map(|pod| statuses(pod).filter_map(succeeded))
+        .max_by_key(|ended| ended.finished_at.as_ref().map(|time| time.0))?
+        .message
+}
+
 /// The sentence of the report that a container left; where it left none, as servers before 0.2 and other programs do, the last
 /// line of what it left, or its `message` where that is a JSON log line.
 fn sentence(left: &str) -> String {

@@ -2,9 +2,11 @@
 
 use std::process::ExitCode;
 
+use agentfs_contract::termination::BackupReport;
+
 use crate::commands::in_runtime;
 use crate::recovery::{BackupArgs, BackupError, back_up};
-use crate::runtime::exit::{failed, failed_for_all_to_see};
+use crate::runtime::exit::{failed, failed_for_all_to_see, write_termination_message};
 use crate::runtime::logging;
 use crate::runtime::signals::shutdown;
 
@@ -27,6 +29,9 @@ async fn execute(args: BackupArgs) -> ExitCode {
     };
     match made {
         Ok(report) => {
+            write_termination_message(
+                &BackupReport { database_bytes: report.database_bytes }.write(),
+            );
             println!("{report}");
             ExitCode::SUCCESS
         }

@@ -46,6 +46,8 @@ pub struct Report {
     pub path: PathBuf,
     /// Its manifest.
     pub manifest: Manifest,
+    /// How large the database is on its server's disk, in bytes.
+    pub database_bytes: u64,
     /// Old backups that were removed.
     pub removed: usize,
 }
@@ -111,7 +113,12 @@ async fn back_up_where_there_is_room(args: &BackupArgs) -> Result<Report, Backup
     }
     let (path, manifest) = result?;
     match prune(&catalog, &retention) {
-        Ok(after) => Ok(Report { path, manifest, removed: before + after }),
+        Ok(after) => Ok(Report {
+            path,
+            manifest,
+            database_bytes: snapshot.database_bytes,
+            removed: before + after,
+        }),
         Err(error) => Err(BackupError::Prune { made: path, error: Box::new(error) }),
     }
 }

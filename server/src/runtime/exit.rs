@@ -11,13 +11,12 @@ pub fn after_failure(is_transient: bool) -> ExitCode {
     if is_transient { TRY_AGAIN.into() } else { ExitCode::FAILURE }
 }
 
-/// Writes the report of a failure to the file where Kubernetes reads a container's termination message; elsewhere that
-/// file does not exist.
-fn write_termination_message(report: &Report) {
+/// Writes a report to the file where Kubernetes reads a container's termination message; elsewhere that file does not exist.
+pub fn write_termination_message(report: &str) {
     let file =
         std::env::var_os("AGENTFS_TERMINATION_LOG").unwrap_or_else(|| termination::FILE.into());
     if std::path::Path::new(&file).exists()
-        && let Err(error) = std::fs::write(&file, report.write())
+        && let Err(error) = std::fs::write(&file, report)
     {
         tracing::warn!("termination message not written: {error}");
     }
@@ -39,7 +38,8 @@ pub fn failed(error: impl Display) -> ExitCode {
 
 /// A failure that Kubernetes tells of as well.
 pub fn failed_for_all_to_see(error: &impl Display, is_transient: bool) -> ExitCode {
-    write_termination_message(&Report { message: error.to_string(), transient: is_transient });
+    let report = Report { message: error.to_string(), transient: is_transient };
+    write_termination_message(&report.write());
     failed(error);
     after_failure(is_transient)
 }

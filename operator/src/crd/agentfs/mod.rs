@@ -107,6 +107,13 @@ use super::fields::storage::never_shrinks;
         priority = 1
     ),
     printcolumn(
+        name = "Size",
+        type_ = "string",
+        description = "How large the database was when the last backup was made.",
+        json_path = ".status.backup.databaseSize",
+        priority = 1
+    ),
+    printcolumn(
         name = "Next-Backup",
         type_ = "string",
         description = "When the next backup is due.",

@@ -107,6 +107,14 @@ pub struct BackupStatus {
         description = "How large the volume is that the operator made for them. spec.backup.volume.size may be set back to it."
     )]
     pub volume_size: Option<Quantity>,
+    /// How large the database was when the newest backup was made.
+    // Written as null where it is not known, as above.
+    #[serde(default)]
+    #[schemars(
+        schema_with = "Quantity::size_schema",
+        description = "How large the database was when the newest backup was made."
+    )]
+    pub database_size: Option<Quantity>,
 }
 
 /// The database in use.

@@ -20,6 +20,13 @@ impl Quantity {
         Self(text.into())
     }
 
+    /// An amount of bytes, rounded up to whole mebibytes, or gibibytes where there are many: for people.
+    pub fn of_bytes(bytes: u64) -> Self {
+        const MANY: u64 = 10 << 30;
+        let (unit, name) = if bytes < MANY { (1 << 20, "Mi") } else { (1 << 30, "Gi") };
+        Self(format!("{}{name}", bytes.div_ceil(unit)))
+    }
+
     /// The text as it was written.
     pub fn as_str(&self) -> &str {
         &self.0

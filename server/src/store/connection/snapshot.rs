@@ -29,6 +29,8 @@ pub struct Snapshot {
     pub major: u32,
     /// PostgreSQL's system identifier and the database's name.
     pub instance: String,
+    /// How large the database is on its server's disk, in bytes.
+    pub database_bytes: u64,
 }
 
 /// Timeouts, turned off: a dump takes as long as it takes. Not all versions of PostgreSQL know all of them.
@@ -38,7 +40,8 @@ SELECT set_config(name, '0', false) FROM pg_settings
 
 const IDENTITY: &str = concat!(
     "SELECT pg_export_snapshot(), now(), current_setting('server_version'), current_setting('server_version_num')::int / 10000, ",
-    instance!()
+    instance!(),
+    ", pg_database_size(current_database())"
 );
 
 /// Tables in our schema, by name. A dump has no data of UNLOGGED ones.
@@ -67,6 +70,7 @@ impl Snapshot {
             postgres: row.try_get(2)?,
             major: row.try_get::<i32, _>(3)?.unsigned_abs(),
             instance: row.try_get(4)?,
+            database_bytes: row.try_get::<i64, _>(5)?.unsigned_abs(),
             host,
             connection,
         })

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
+use agentfs_contract::termination::BackupReport;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
@@ -186,6 +187,25 @@ async fn warnings_of_a_backup_are_logged_beside_its_output() {
         said.err.contains("\"level\":\"WARN\"") && said.err.contains("termination message"),
         "{said:?}"
     );
+}
+
+#[tokio::test]
+async fn a_backup_leaves_the_size_of_the_database_for_kubernetes() {
+    let (database, folder) = (Database::migrated().await, TempDir::new().unwrap());
+    let left = folder.path().join("termination-log");
+    fs::write(&left, "").unwrap();
+    let programs = shared().programs().to_str().unwrap();
+    let to = folder.path().join("backups");
+    let arguments = ["backup", "--pg-bin", programs, "--dir", to.to_str().unwrap()];
+    let variables =
+        [("DATABASE_URL", &*database.url), ("AGENTFS_TERMINATION_LOG", left.to_str().unwrap())];
+    assert_eq!(agentfs(&arguments, &variables).code, Some(0));
+    let report = BackupReport::read(&fs::read_to_string(&left).unwrap()).unwrap();
+    let bytes = "SELECT pg_database_size(current_database())";
+    let bytes: i64 =
+        sqlx::query_scalar(bytes).fetch_one(&mut database.connect().await).await.unwrap();
+    // PostgreSQL may have written a page or two since.
+    assert!(report.database_bytes.abs_diff(bytes.unsigned_abs()) < 1 << 20, "{report:?}, {bytes}");
 }
 
 fn password(database: &Database) -> String {

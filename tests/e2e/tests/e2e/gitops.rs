@@ -59,7 +59,7 @@ async fn each_state_is_told_in_the_words_of_kstatus() -> Result<(), Failure> {
     assert!(object["status"].to_string().contains("spec.backup.timeZone: "), "{object}");
 
     let wide = namespace.kubectl(&["get", "afs", "memory", "-o", "wide"]).await?;
-    for word in ["MESSAGE", "URL", "IMAGE", "NEXT-BACKUP", "http://memory-api."] {
+    for word in ["MESSAGE", "URL", "IMAGE", "SIZE", "NEXT-BACKUP", "http://memory-api."] {
         assert!(wide.contains(word), "{wide}");
     }
     Ok(())

@@ -64,6 +64,8 @@ async fn an_agentfs_made_again_knows_its_newest_backup() -> Result<(), Failure> 
     let fresh = |object: &Value| condition(object, "BackupFresh") == Some("True");
     let last = |object: &Value| object["status"]["backup"]["lastSuccessfulTime"].clone();
     let before = eventually("the backup is told of", get, fresh).await?;
+    let size = &before["status"]["backup"]["databaseSize"];
+    assert!(size.as_str().is_some_and(|size| size.ends_with("Mi")), "{before}");
     let claim = async || namespace.object("pvc", "memory-backups").await;
     let noted =
         |claim: &Value| claim["metadata"]["annotations"]["agentfs.io/last-backup"] == last(&before);

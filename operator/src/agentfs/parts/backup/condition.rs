@@ -1,5 +1,6 @@
 //! The conditions of the backups.
 
+use agentfs_contract::termination::BackupReport;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::{CronJob, CronJobStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -10,6 +11,7 @@ use super::plan::{BackupPlan, BackupVolume};
 use crate::agentfs::reasons;
 use crate::agentfs::status_inputs::StatusInputs;
 use crate::crd::agentfs::BackupStatus;
+use crate::crd::fields::Quantity;
 use crate::kit::conditions::{Failure, State, clock};
 use crate::kit::pods;
 use crate::kit::sentences::without_full_stop;
@@ -170,7 +172,14 @@ impl StatusInputs<'_> {
             last_successful_time: self.plan.parts.backup.last.map(Time),
             next_time: backup.next.map(Time),
             volume_size: self.children.backup.volume.as_ref().and_then(size),
+            database_size: self.database_size(),
         })
+    }
+
+    /// How large the database was, as the pod of the newest backup says while it is there.
+    fn database_size(&self) -> Option<Quantity> {
+        let left = pods::left_by_the_newest_success(&self.observed.pods_of(COMPONENT))?;
+        Some(Quantity::of_bytes(BackupReport::read(&left)?.database_bytes))
     }
 }
 
@@ -193,8 +202,12 @@ fn moment(time: Option<&Time>) -> Option<Timestamp> {
 }
 
 /// What is known of the backups `now`. A CronJob that was deleted and made again knows of no success, and
-/// the backup is there nevertheless.
+/// the backup is there nevertheless; so it is when its pod is gone.
 pub fn remembered(now: BackupStatus, former: Option<&BackupStatus>) -> BackupStatus {
-    let before = former.and_then(|former| former.last_successful_time.clone());
-    BackupStatus { last_successful_time: now.last_successful_time.or(before), ..now }
+    let Some(former) = former.cloned() else { return now };
+    BackupStatus {
+        last_successful_time: now.last_successful_time.or(former.last_successful_time),
+        database_size: now.database_size.or(former.database_size),
+        ..now
+    }
 }
