@@ -211,6 +211,9 @@ impl From<MemoryError> for ApiError {
                 };
                 return Self::new(code, error.to_string()).retry_after(seconds_until_midnight());
             }
+            MemoryError::VersionUnknown(_) => {
+                return Self::new(Code::Unavailable, error.to_string()).retry_after(1);
+            }
             MemoryError::SemanticSearchUnavailable { after, .. } => {
                 let seconds = u32::try_from(after.as_secs().max(1)).unwrap_or(u32::MAX);
                 return Self::new(Code::Unavailable, error.to_string()).retry_after(seconds);

@@ -102,6 +102,11 @@ pub enum MemoryError {
         "min_version {0} is not there: a restore or a failover has lost that write, or it is another tenant's; write again what must not be lost, and read without it"
     )]
     VersionGone(Uuid),
+    /// The version that a read must see is not there yet.
+    #[error(
+        "min_version {0} is not there, and the database takes no writes at this moment, so it may be a standby that is behind; try again"
+    )]
+    VersionUnknown(Uuid),
     /// The idempotency key belongs to another request.
     #[error(
         "this Idempotency-Key came before with another request; give each request a key of its own"

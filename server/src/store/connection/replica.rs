@@ -64,3 +64,20 @@ pub async fn has_version(
     .await
     .map_err(Into::into)
 }
+
+/// Whether a version is there. `None`: it is not, and the server takes no writes, so it may be a standby that is behind.
+pub async fn primary_has_version(
+    primary: impl PgExecutor<'_>,
+    tenant: TenantId,
+    version: Uuid,
+) -> Result<Option<bool>, StoreError> {
+    let (has, is_read_only): (bool, bool) = sqlx::query_as(
+        "SELECT EXISTS (SELECT FROM entry_versions WHERE tenant_id = $1 AND id = $2),
+                current_setting('transaction_read_only')::bool",
+    )
+    .bind(tenant.0)
+    .bind(version)
+    .fetch_one(primary)
+    .await?;
+    Ok((has || !is_read_only).then_some(has))
+}

@@ -60,6 +60,11 @@ async fn assert_reads_alone_are_served(client: &Client, fresh_key: &str) {
             assert_eq!(answer.headers()["x-ratelimit-limit"], "1000");
         }
     }
+    // Nobody knows whether a version is lost that a standby has not.
+    let unknown = "00000000-0000-7000-8000-000000000000";
+    let get = json!({"agent_id": "ada", "path": "/notes/x", "min_version": unknown});
+    let said = refused(ask(client, "/v1/get", get).await).await;
+    assert!(said.contains("a standby that is behind"), "{said}");
     until_health(client, "/healthz", 503, Some("DatabaseReadOnly")).await;
 }
 
