@@ -54,6 +54,20 @@ pub enum Blocker {
         /// The database.
         database: String,
     },
+    /// Tables of our names lie beside the extension, in a schema that is not the role's own.
+    #[error(
+        "the schema {schema} of the database {database}, where the extension vector lies, has the table {table} of another program or          another AgentFS, and it is not on the search_path of the role {role}: move the extension into a schema of its own (CREATE          SCHEMA extensions; GRANT USAGE ON SCHEMA extensions TO {role}; ALTER EXTENSION vector SET SCHEMA extensions; as a superuser          there), then run this again"
+    )]
+    TablesOfOthers {
+        /// The schema, quoted where it must be.
+        schema: String,
+        /// One of the tables.
+        table: String,
+        /// Our role, quoted where it must be.
+        role: String,
+        /// The database.
+        database: String,
+    },
     /// The database is not encoded in UTF8.
     #[error(transparent)]
     NotUtf8(#[from] NotUtf8),
@@ -86,6 +100,17 @@ SELECT extversion AS version, extnamespace::regnamespace::text AS schema, quote_
   FROM pg_extension
  WHERE extname = 'vector'";
 
+/// Our connections search the extension's schema last, whatever the role's search_path (`session::PATIENT`).
+const OTHERS: &str = "
+SELECT n.oid::regnamespace::text, t.relname::text, quote_ident(current_user), current_database()::text
+  FROM pg_class t
+  JOIN pg_namespace n ON n.oid = t.relnamespace
+  JOIN pg_extension e ON e.extname = 'vector' AND e.extnamespace = n.oid
+  JOIN pg_settings s ON s.name = 'search_path' AND s.setting <> s.reset_val
+ WHERE t.oid IN (to_regclass('schema_version'), to_regclass('_sqlx_migrations'))
+ ORDER BY 2
+ LIMIT 1";
+
 #[derive(sqlx::FromRow)]
 struct Circumstances {
     server: String,
@@ -106,6 +131,20 @@ struct Found {
 }
 
 impl Blocker {
+    /// The blocker that is there before anything is migrated: tables of others that would be taken for ours.
+    pub(super) async fn of_others(
+        connection: &mut PgConnection,
+    ) -> Result<Option<Self>, sqlx::Error> {
+        let found: Option<(String, String, String, String)> =
+            sqlx::query_as(OTHERS).fetch_optional(connection).await?;
+        Ok(found.map(|(schema, table, role, database)| Self::TablesOfOthers {
+            schema,
+            table,
+            role,
+            database,
+        }))
+    }
+
     /// The blocker behind the failure of `migration` with the SQLSTATE `code`, if there is one.
     pub(super) async fn behind(
         code: &str,

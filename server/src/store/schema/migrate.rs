@@ -79,6 +79,9 @@ pub async fn apply(
     if let Some(not_utf8) = NotUtf8::look(&mut connection).await.map_err(StoreError::from)? {
         return Err(MigrationError::Blocker(not_utf8.into()));
     }
+    if let Some(blocker) = Blocker::of_others(&mut connection).await.map_err(StoreError::from)? {
+        return Err(blocker.into());
+    }
     // The turn ends with the connection, whatever happens.
     take_turn(&mut connection).await?;
     let before = applied(&mut connection).await?;

@@ -67,6 +67,22 @@ async fn pgvector_works_in_whatever_schema_it_lies() {
 }
 
 #[tokio::test]
+async fn tables_beside_pgvector_are_not_taken_for_ours() {
+    let database = shared().bare_database().await;
+    // Another AgentFS, or another program with migrations of sqlx.
+    let elsewhere = "CREATE SCHEMA types; CREATE EXTENSION vector SCHEMA types; GRANT USAGE ON SCHEMA types TO PUBLIC; \
+                     CREATE TABLE types._sqlx_migrations (version bigint); GRANT SELECT ON types._sqlx_migrations TO PUBLIC";
+    sqlx::raw_sql(elsewhere).execute(&mut superuser(&database).await).await.unwrap();
+    let sentence = refusal(&database.url);
+    assert!(
+        sentence.contains("schema types") && sentence.contains("_sqlx_migrations"),
+        "{sentence}"
+    );
+    superuser(&database).await.execute("DROP TABLE types._sqlx_migrations").await.unwrap();
+    database.migrate().await;
+}
+
+#[tokio::test]
 async fn a_database_that_cannot_hold_every_text_is_refused() {
     let utf8 = Database::migrated().await;
     let other = shared().encoded_database("LATIN1").await;
