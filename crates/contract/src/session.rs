@@ -12,7 +12,10 @@ macro_rules! every_connection {
 }
 
 /// SQL for connections that work for as long as it takes, such as a migration's.
-pub const PATIENT: &str = every_connection!();
+pub const PATIENT: &str = concat!(
+    "SET statement_timeout = 0; SET default_transaction_isolation = 'read committed'; ",
+    every_connection!()
+);
 
 /// SQL for connections that serve requests: no lock or statement is waited for long, and JIT compilation never pays off, though
 /// cost estimates of row-by-row statements are high.
