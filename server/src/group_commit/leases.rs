@@ -127,7 +127,7 @@ impl BatchHandler for Leaser {
                 Ok(())
             }
             // The database answers, so reads can be served: see docs/API.md on what is given meanwhile.
-            Err(error) if !matches!(error, StoreError::Unreachable(_)) => {
+            Err(error) if error.takes_no_writes() => {
                 tracing::warn!("this process gives rate limits by itself for a minute: {error}");
                 buckets.into_iter().for_each(Bucket::grant_unleased);
                 Ok(())
