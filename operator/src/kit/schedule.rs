@@ -131,15 +131,22 @@ fn spelled_out(text: &str) -> Result<String, String> {
 impl Field {
     /// One item of a list, in numbers: a value, a range, or all, with or without a step.
     fn spelled_out(&self, item: &str) -> Result<String, String> {
-        let Self { name, takes, most, .. } = self;
+        let Self { name, takes, least, most, .. } = self;
         let (range, step) = item.split_once('/').map_or((item, None), |(r, s)| (r, Some(s)));
-        if step.is_some_and(|step| !step.parse::<u32>().is_ok_and(|step| step > 0)) {
-            return Err(format!("the step of the {name} {item:?} is not a number from 1"));
-        }
-        let step = step.map(|step| format!("/{step}"));
-        let with_step = |range: String| format!("{range}{}", step.as_deref().unwrap_or_default());
+        let number = |step: &str| step.parse::<u32>().ok().filter(|step| *step > 0);
+        let step = step.map(|step| {
+            let wrong = || format!("the step of the {name} {item:?} is not a number from 1");
+            number(step).ok_or_else(wrong)
+        });
+        let step = step.transpose()?;
+        // The library refuses a step beyond the end, which CronJobs take: it leaves the start alone.
+        let with_step = |range: String, from: u32| match step {
+            Some(step) if step > *most => from.to_string(),
+            Some(step) => format!("{range}/{step}"),
+            None => range,
+        };
         if matches!(range, "*" | "?") {
-            return Ok(with_step("*".into()));
+            return Ok(with_step("*".into(), *least));
         }
         let value = |text: &str| {
             self.value(text).ok_or_else(|| format!("the {name} {text:?} is none: {takes}"))
@@ -151,7 +158,7 @@ impl Field {
             None => return value(range).map(|value| value.to_string()),
         };
         if from <= to {
-            return Ok(with_step(format!("{from}-{to}")));
+            return Ok(with_step(format!("{from}-{to}"), from));
         }
         Err(format!(
             "the {name} {range:?} runs backwards: write two ranges, to the end and from the start"
@@ -211,6 +218,13 @@ mod tests {
             ("5/20 14 * jan/10 *", "UTC", "2026-11-23T14:05:00Z"),
             ("0 2 30 2 sun", "UTC", "2027-02-07T02:00:00Z"),
             ("@weekly", "UTC", "2026-11-29T00:00:00Z"),
+            // A step beyond the end leaves the start alone.
+            ("0 */24 * * *", "UTC", "2026-11-24T00:00:00Z"),
+            ("*/60 * * * *", "UTC", "2026-11-23T15:00:00Z"),
+            ("0 0 */32 * *", "UTC", "2026-12-01T00:00:00Z"),
+            ("5-10/99 * ? */13 *", "UTC", "2027-01-01T00:05:00Z"),
+            ("0 0 * * mon/7", "UTC", "2026-11-30T00:00:00Z"),
+            ("*/60,30/99 15 * * *", "UTC", "2026-11-23T15:00:00Z"),
         ] {
             let found = Schedule::parse(schedule, zone).unwrap().next(after).unwrap();
             assert_eq!(found.to_string(), next, "{schedule} in {zone}");
