@@ -91,6 +91,21 @@ async fn deploying() {
 }
 
 #[tokio::test]
+async fn a_volume_that_is_made_takes_a_while() {
+    let world = World::new("minimal");
+    world.server.change(RESOURCE, &json!({"metadata": {"generation": 1}}));
+    world.reconcile().await.unwrap();
+    world.pod_is_not_ready("memory-postgres-0", "database");
+    let said = "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.";
+    let pod = json!({"phase": "Pending", "podIP": null, "conditions": [
+        {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": said}]});
+    world.server.change("v1/pods/memory-postgres-0", &json!({"status": pod}));
+    world.reconcile().await.unwrap();
+    assert_eq!(world.said("DatabaseReady").1, "Starting");
+    check_world("volume-being-made", &world);
+}
+
+#[tokio::test]
 async fn ready_and_stale() {
     let world = settled().await;
     check_world("ready", &world);

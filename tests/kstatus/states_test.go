@@ -31,6 +31,7 @@ var (
 var verdicts = map[string]verdict{
 	"fresh":                  onItsWay,
 	"deploying":              onItsWay,
+	"volume-being-made":      onItsWay,
 	"ready":                  settled,
 	"stale":                  onItsWay,
 	"rolling-out":            onItsWay,

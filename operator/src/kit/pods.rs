@@ -200,11 +200,22 @@ fn unschedulable(pod: &Pod) -> Option<Failure> {
     let said = scheduled.message.as_deref().unwrap_or("no node takes it");
     // What follows the first sentence tells of preemption and is of no use to people.
     let said = said.split(". ").next().unwrap_or(said);
+    if waits_for_volume(said) {
+        return None;
+    }
     Some(Failure::new(
         reasons::UNSCHEDULABLE,
         format!("A pod finds no node: {}", without_full_stop(said)),
         "Add a node, free one, or ask for less in the spec's resources.",
     ))
+}
+
+/// Whether a pod has no node since its volume is still being made, or made anew. What keeps the volume from that its own Events
+/// tell.
+fn waits_for_volume(said: &str) -> bool {
+    let is_away = ["not found", "is being deleted"].iter().any(|away| said.contains(away));
+    said.contains("unbound immediate PersistentVolumeClaims")
+        || (said.contains("persistentvolumeclaim \"") && is_away)
 }
 
 fn not_started(said: &str) -> Failure {
@@ -340,6 +351,19 @@ mod tests {
             failure.what,
             "A pod finds no node: 0/1 nodes are available: 1 Insufficient cpu"
         );
+    }
+
+    #[test]
+    fn a_pod_that_waits_for_its_volume_has_not_failed() {
+        for said in [
+            "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. preemption: 0/1",
+            "running PreBind plugin: persistentvolumeclaim \"data-memory-postgres-0\" not found",
+            "0/3 nodes are available: persistentvolumeclaim \"memory-backups\" is being deleted.",
+        ] {
+            let waits = pod(json!({"conditions": [{"type": "PodScheduled", "status": "False",
+                "reason": "Unschedulable", "message": said}]}));
+            assert_eq!(failure(&[&waits], &BTreeMap::new()), None, "{said}");
+        }
     }
 
     #[test]
