@@ -74,6 +74,31 @@ async fn a_pod_that_its_node_does_not_start_is_told_in_kubernetes_words() {
 }
 
 #[tokio::test]
+async fn what_keeps_a_pod_from_starting_is_written_once() {
+    let world = World::settled("minimal").await;
+    database_is_away(&world);
+    let since = (Timestamp::now() - SignedDuration::from_mins(9)).to_string();
+    world.server.put(
+        "v1/pods/memory-postgres-0",
+        json!({"metadata": {"name": "memory-postgres-0", "labels": labels("database")},
+               "status": {"phase": "Pending", "conditions": [
+                   {"type": "PodScheduled", "status": "True", "lastTransitionTime": since}]}}),
+    );
+    let says = |id: &str, volumes: &str| {
+        let message = format!("netns cni-{id}: unattached volumes=[{volumes}]: timed out");
+        let event = json!({"reason": "FailedMount", "type": "Warning", "message": message,
+            "lastTimestamp": Timestamp::now().to_string(),
+            "involvedObject": {"kind": "Pod", "name": "memory-postgres-0"}});
+        world.server.put("v1/events/told", event);
+    };
+    says("3f2c0a1b-94d7-4c1e-8a55-0123456789ab", "tmp data");
+    world.reconcile().await.unwrap();
+    assert_eq!(world.said("DatabaseReady").1, "PodNotStarted");
+    says("9e8d7c6b-0a1b-4c2d-9e3f-ba9876543210", "data tmp");
+    assert_eq!(world.writes().await, Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn a_database_pod_that_lost_its_labels_is_told() {
     let world = World::settled("minimal").await;
     database_is_away(&world);

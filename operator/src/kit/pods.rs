@@ -15,7 +15,7 @@ use super::conditions::Failure;
 use super::labels::{COMPONENT, Component};
 use super::ownership::Owner;
 use super::reasons;
-use super::sentences::{one_line, without_full_stop, without_ids};
+use super::sentences::{one_line, without_full_stop};
 
 /// Whose pods are spoken of, and where the spec says how large they are.
 #[derive(Clone, Copy, Debug)]
@@ -221,7 +221,7 @@ fn waits_for_volume(said: &str) -> bool {
 fn not_started(said: &str) -> Failure {
     Failure::new(
         reasons::POD_NOT_STARTED,
-        format!("A node does not start its pod: {}", without_full_stop(&without_ids(said))),
+        format!("A node does not start its pod: {}", without_full_stop(said)),
         "Mend what the sentence names (kubectl describe pod has all of its Events); the node tries again by itself.",
     )
 }

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::Event;
 use kube::api::ListParams;
 
 use super::reads::Reader;
+use super::sentences::steady;
 
 /// What Kubernetes says of an object of which nothing comes.
 const STUCK: [&str; 3] = ["FailedCreate", "ProvisioningFailed", "FailedBinding"];
@@ -17,7 +18,7 @@ const SERVED: [&str; 3] = ["WaitForFirstConsumer", "ExternalProvisioning", "Prov
 /// What a pod was told before it had a node.
 const OF_OTHERS: [&str; 2] = ["FailedScheduling", "Preempted"];
 
-/// Why nothing comes of each named object, where its latest Event says so.
+/// Why nothing comes of each named object, where its latest Event says so, in the same words for the same failure.
 pub async fn warnings(
     reader: Reader<'_>,
     names: &[String],
@@ -41,7 +42,8 @@ pub async fn warnings(
         let telling = events.into_iter().filter(|event| warns(event) || is(event, &SERVED));
         let latest = telling.max_by_key(last_seen).filter(warns);
         if let Some(message) = latest.and_then(|event| event.message) {
-            found.insert(name, message);
+            // So that a condition is written once for one failure.
+            found.insert(name, steady(&message));
         }
     }
     Ok(found)
