@@ -1,5 +1,6 @@
 //! How many pods there are: set by the spec through /scale, or by an autoscaler.
 
+use agentfs_operator::agentfs::reconcile::Error;
 use agentfs_operator::kit::desired::Desired;
 use serde_json::{Value, json};
 
@@ -64,6 +65,40 @@ async fn an_autoscaler_has_the_number_while_it_is_there() {
         assert_eq!(world.server.get(RESOURCE).unwrap()["spec"]["api"]["replicas"], 7);
         world.reconcile().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn an_autoscaler_whose_number_is_refused_stays_and_all_else_goes_on() {
+    let world = World::settled("minimal").await;
+    spec(&world, &json!({"autoscaling": {"minReplicas": 2, "maxReplicas": 8}}));
+    world.reconcile().await.unwrap();
+    world.server.change(DEPLOYMENT, &json!({"spec": {"replicas": 7}}));
+    let scale = format!("{RESOURCE}/scale");
+    world.server.refuse(&scale, 503, "try again");
+    spec(&world, &json!({"autoscaling": null, "podLabels": {"team": "memory"}}));
+    assert!(matches!(world.reconcile().await, Err(Error::Scale(_))));
+    for code in [403, 409, 422] {
+        world.server.refuse(&scale, code, "denied the request: only Git changes it");
+        for _ in 0..2 {
+            world.reconcile().await.unwrap();
+            let (status, reason, message) = world.said("Progressing");
+            assert_eq!((status.as_str(), reason.as_str()), ("False", "ObjectRefused"));
+            assert!(
+                message.contains("spec.api.replicas: 7")
+                    && message.contains("denied the request: only Git changes it"),
+                "{message}"
+            );
+            assert_eq!((world.server.get(AUTOSCALER).is_some(), world.replicas()), (true, 7));
+        }
+    }
+    let pods = &world.server.get(DEPLOYMENT).unwrap()["spec"]["template"];
+    assert_eq!(pods["metadata"]["labels"]["team"], "memory", "all else goes on");
+
+    // Who says a number has it.
+    spec(&world, &json!({"replicas": 6}));
+    world.reconcile().await.unwrap();
+    assert_eq!((world.server.get(AUTOSCALER), world.replicas()), (None, 6));
+    assert_ne!(world.said("Progressing").1, "ObjectRefused");
 }
 
 #[tokio::test]

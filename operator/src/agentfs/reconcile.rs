@@ -11,16 +11,22 @@ use kube::runtime::reflector::Store;
 use kube::{Client, Resource as _, ResourceExt as _};
 use serde_json::json;
 
+use super::names::Names;
 use super::observe::Observed;
 use super::parts::migration::plan::Next;
 use super::status::{StatusReport, render, report, report_invalid};
 use super::validate::validate;
 use super::{apply, build, observe};
 use crate::crd::AgentFS;
+use crate::kit::blockers::{Blocker, Problem};
+use crate::kit::conditions::{Failure, PROGRESSING};
+use crate::kit::desired::Desired;
 use crate::kit::labels::MANAGER;
 use crate::kit::ownership::Owner;
 use crate::kit::readiness::Readiness;
+use crate::kit::reasons;
 use crate::kit::reconcile::{Failures, Reconciled, patch_status};
+use crate::kit::sentences::without_full_stop;
 use crate::process::metrics::Metrics;
 use crate::process::settings::Images;
 
@@ -134,12 +140,15 @@ async fn carry_out(
             return Ok((Action::requeue(AFTER_REFUSAL), Reconciled::NeedsAttention));
         }
     };
-    if let Some(replicas) = plan.parts.api.left {
-        // Before the autoscaler goes, or the number would be forgotten.
-        set_replicas(api, &agentfs.name_any(), replicas).await?;
+    let mut children = build::build(&plan).map_err(Error::Build)?;
+    let mut blockers = plan.blockers.clone();
+    if let Some(replicas) = plan.parts.api.left
+        && let Some(refused) = set_replicas(api, &owner, replicas).await?
+    {
+        // The autoscaler keeps the number until it is in the spec, or it would be forgotten.
+        children.api.autoscaler = Desired::Keep;
+        blockers.push(refused);
     }
-    let children = build::build(&plan).map_err(Error::Build)?;
-    let blockers = plan.blockers.clone();
     let applied = apply::apply(&context.client, &namespace, children, observed, blockers);
     let outcome = match Box::pin(applied).await {
         // All that is in it is deleted, the AgentFS as well.
@@ -154,11 +163,34 @@ async fn carry_out(
     Ok((action, report.reconciled()))
 }
 
-/// Sets `spec.api.replicas`, as `kubectl scale` does.
-async fn set_replicas(api: &Api<AgentFS>, name: &str, replicas: i32) -> Result<(), Error> {
+/// Sets `spec.api.replicas`, as `kubectl scale` does, or says that the API server or a policy refuses it.
+async fn set_replicas(
+    api: &Api<AgentFS>,
+    owner: &Owner,
+    replicas: i32,
+) -> Result<Option<Blocker>, Error> {
     let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
     let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
-    api.patch_scale(name, &params, &patch).await.map(drop).map_err(Error::Scale)
+    match api.patch_scale(&owner.name, &params, &patch).await {
+        Ok(_) => Ok(None),
+        Err(kube::Error::Api(status)) if matches!(status.code, 403 | 409 | 422) => {
+            let said = without_full_stop(&status.message);
+            let problem = Problem::Other(Failure::new(
+                reasons::OBJECT_REFUSED,
+                format!(
+                    "Kubernetes refuses spec.api.replicas: {replicas}, which the autoscaler leaves: {said}"
+                ),
+                format!(
+                    "Until then the autoscaler stays. Set spec.api.replicas yourself, or leave it as it \
+                     is and end the autoscaler: kubectl delete horizontalpodautoscaler {} -n {}",
+                    Names::new(&owner.name).api(),
+                    owner.namespace
+                ),
+            ));
+            Ok(Some(Blocker { of: PROGRESSING, problem }))
+        }
+        Err(error) => Err(Error::Scale(error)),
+    }
 }
 
 /// When to look again, besides the watches.
