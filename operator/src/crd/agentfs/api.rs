@@ -26,7 +26,7 @@ pub struct Api {
 
     /// Lets a HorizontalPodAutoscaler choose the number of pods by their CPU. It needs metrics-server
     /// in the cluster. Taken out again, it leaves its number of pods in replicas, unless the same change
-    /// sets another.
+    /// sets another. Where a manifest names replicas, set it in the same change, or leave the field out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<Autoscaling>,
 
