@@ -128,10 +128,18 @@ fn amounts_that_nobody_means() {
         ]
     };
     for little in [json!("512m"), json!("512"), json!(512), json!("15Mi"), json!("512k")] {
-        for amounts in ["requests", "limits"] {
-            for part in parts(json!({amounts: {"memory": little}})) {
-                refused(&part, None, "memory must be at least 16Mi");
-            }
+        for part in parts(json!({"limits": {"memory": little}})) {
+            refused(&part, None, "memory must be at least 16Mi");
+        }
+    }
+    for fraction in ["512m", "512000u", "1n"] {
+        for part in parts(json!({"requests": {"memory": fraction}})) {
+            refused(&part, None, "memory must not be a fraction of bytes");
+        }
+    }
+    for little in [json!(0), json!("0"), json!("0m"), json!("10Mi"), json!("134217728000m")] {
+        for part in parts(json!({"requests": {"cpu": 0, "memory": little}})) {
+            taken(&part);
         }
     }
     let resources = |request: Value, limit: Value| {

@@ -18,7 +18,7 @@ pub struct Invalid {
 /// The least memory that a container can be limited to and still be started.
 const LEAST_MEMORY: &str = "16Mi";
 
-/// Checks that every amount of `resources` is one, that memory is not so little that it was surely not
+/// Checks that every amount of `resources` is one, that memory is not an amount that was surely not
 /// meant, and that nothing is requested beyond its limit.
 pub fn resources_are_valid(
     field: &'static str,
@@ -34,15 +34,25 @@ pub fn resources_are_valid(
                     "{of}.{name} {text:?} is not an amount; examples: 250m, 512Mi"
                 ));
             }
-            let is_too_little =
-                amount.compare(&Quantity::new(LEAST_MEMORY)).is_some_and(Ordering::is_lt);
-            if name == "memory" && is_too_little {
-                return invalid(format!(
-                    "{of}.memory {text:?} is less than {LEAST_MEMORY}; m stands for a thousandth of a \
-                     byte, Mi for mebibytes"
-                ));
-            }
         }
+    }
+    let too_little = |memory: &&Quantity| {
+        memory.compare(&Quantity::new(LEAST_MEMORY)).is_some_and(Ordering::is_lt)
+    };
+    // Other tools write whole bytes in thousandths too.
+    let is_fraction = |memory: &&Quantity| {
+        memory.as_str().ends_with(['n', 'u', 'm'])
+            && memory.compare(&Quantity::new("0")).is_some_and(Ordering::is_gt)
+            && too_little(memory)
+    };
+    let told = "m stands for a thousandth of a byte, Mi for mebibytes";
+    if let Some(limit) = limits.get("memory").filter(too_little) {
+        let text = limit.as_str();
+        return invalid(format!("limits.memory {text:?} is less than {LEAST_MEMORY}; {told}"));
+    }
+    if let Some(request) = requests.get("memory").filter(is_fraction) {
+        let text = request.as_str();
+        return invalid(format!("requests.memory {text:?} is a fraction of bytes; {told}"));
     }
     let beyond = requests.iter().find_map(|(name, request)| {
         let limit = limits.get(name)?;
@@ -77,6 +87,8 @@ mod tests {
             thousandth.starts_with("spec.api.resources: limits.memory \"512m\" is less than 16Mi"),
             "{thousandth}"
         );
+        let fraction = problem(&json!({"requests": {"memory": "512m"}})).unwrap();
+        assert!(fraction.contains("requests.memory \"512m\" is a fraction"), "{fraction}");
         assert_eq!(
             problem(&json!({"requests": {"cpu": 2}, "limits": {"cpu": "1500m"}})).unwrap(),
             "spec.api.resources: requests.cpu 2 is more than limits.cpu 1500m"
@@ -84,5 +96,8 @@ mod tests {
         assert!(problem(&json!({"requests": {"cpu": "lots"}})).unwrap().contains("requests.cpu"));
         let right = json!({"requests": {"cpu": "1", "memory": "16Mi"}, "limits": {"cpu": "1000m"}});
         assert_eq!(problem(&right), None);
+        for little in [json!("10Mi"), json!(0), json!("0m"), json!("134217728000m")] {
+            assert_eq!(problem(&json!({"requests": {"cpu": 0, "memory": little}})), None);
+        }
     }
 }

@@ -20,7 +20,7 @@ pub struct Resources {
     /// What is reserved on the node, for example `{cpu: 250m, memory: 256Mi}`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(
-        schema_with = "amounts",
+        schema_with = "requests",
         description = "What is reserved on the node, for example `{cpu: 250m, memory: 256Mi}`."
     )]
     pub requests: BTreeMap<String, Quantity>,
@@ -28,13 +28,29 @@ pub struct Resources {
     /// What is never exceeded. A container over its memory limit is killed and started again.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(
-        schema_with = "amounts",
+        schema_with = "limits",
         description = "What is never exceeded. A container over its memory limit is killed and started again."
     )]
     pub limits: BTreeMap<String, Quantity>,
 }
 
-fn amounts(_: &mut SchemaGenerator) -> Schema {
+fn requests(_: &mut SchemaGenerator) -> Schema {
+    // Other tools write whole bytes in thousandths too.
+    amounts(
+        "!string(self['memory']).matches('[num]$') || quantity(string(self['memory'])).compareTo(quantity('0')) == 0 || !quantity(string(self['memory'])).isLessThan(quantity('16Mi'))",
+        "memory must not be a fraction of bytes; m stands for a thousandth of a byte, Mi for mebibytes",
+    )
+}
+
+fn limits(_: &mut SchemaGenerator) -> Schema {
+    amounts(
+        "!quantity(string(self['memory'])).isLessThan(quantity('16Mi'))",
+        "memory must be at least 16Mi; m stands for a thousandth of a byte, Mi for mebibytes",
+    )
+}
+
+/// Amounts, of which that of memory keeps the rule `memory`.
+fn amounts(memory: &str, message: &str) -> Schema {
     json_schema!({
         "type": "object",
         "maxProperties": 16,
@@ -42,8 +58,8 @@ fn amounts(_: &mut SchemaGenerator) -> Schema {
             "rule": "self.all(name, isQuantity(string(self[name])) && !quantity(string(self[name])).isLessThan(quantity('0')))",
             "message": "every entry must be an amount; examples: cpu: 250m, memory: 512Mi",
         }, {
-            "rule": "!('memory' in self) || !isQuantity(string(self['memory'])) || !quantity(string(self['memory'])).isLessThan(quantity('16Mi'))",
-            "message": "memory must be at least 16Mi; m stands for a thousandth of a byte, Mi for mebibytes",
+            "rule": format!("!('memory' in self) || !isQuantity(string(self['memory'])) || {memory}"),
+            "message": message,
         }],
         "additionalProperties": Quantity::amount_schema(),
     })
