@@ -287,17 +287,34 @@ async fn a_database_that_another_agentfs_works_on_is_left_alone() {
     assert_eq!(world.said("SchemaReady").1, "AwaitingDatabase");
     assert_eq!(world.server.names("batch/v1/jobs"), Vec::<String>::new());
 
-    // It is younger, and has not migrated it: the older of the two claims wins.
-    let mut younger = other("2030-11-01T00:00:00Z");
-    let conditions = younger["status"]["conditions"].as_array_mut().unwrap();
-    conditions.retain(|condition| condition["type"] != "SchemaReady");
+    // It is younger, and its schema is not what its image needs now: it has it all the same. So does one
+    // of which nothing is known but its claim.
     world
         .server
         .change(RESOURCE, &json!({"metadata": {"creationTimestamp": "2026-11-02T00:00:00Z"}}));
+    for migrated in [json!(true), Value::Null] {
+        let mut younger = other("2030-11-01T00:00:00Z");
+        let conditions = younger["status"]["conditions"].as_array_mut().unwrap();
+        let schema = conditions.iter_mut().find(|of| of["type"] == "SchemaReady").unwrap();
+        schema["status"] = json!("False");
+        younger["status"]["database"]["migrated"] = migrated;
+        world.other(&younger);
+        world.reconcile().await.unwrap();
+        assert_eq!(world.said("DatabaseReady").1, "DatabaseInUse");
+    }
+
+    // Of two that claim it, and have not migrated it, the one that was made first has it.
+    let claim =
+        |migrated: Value| json!({"type": "external", "identity": identity, "migrated": migrated});
+    let mut younger = other("2030-11-01T00:00:00Z");
+    younger["status"]["conditions"] = json!([]);
+    younger["status"]["database"] = claim(Value::Null);
     world.other(&younger);
+    world.server.change(RESOURCE, &json!({"status": {"database": claim(Value::Null)}}));
     world.reconcile().await.unwrap();
     assert_ne!(world.said("DatabaseReady").1, "DatabaseInUse");
-    world.other(&other("2026-11-01T00:00:00Z"));
+    younger["status"]["database"] = claim(json!(true));
+    world.other(&younger);
     world.reconcile().await.unwrap();
     assert_eq!(world.said("DatabaseReady").1, "DatabaseInUse");
 
@@ -318,4 +335,30 @@ async fn a_database_that_another_agentfs_works_on_is_left_alone() {
     world.other(&other("2026-11-01T00:00:00Z"));
     world.reconcile().await.unwrap();
     assert_eq!(world.said("DatabaseReady").1, "DatabaseInUse");
+}
+
+#[tokio::test]
+async fn that_a_database_was_migrated_is_kept_while_it_is_migrated_anew() {
+    for release_before in [false, true] {
+        let world = settled().await;
+        let migrated =
+            || world.server.get(RESOURCE).unwrap()["status"]["database"]["migrated"].clone();
+        assert_eq!(migrated(), true);
+        if release_before {
+            // Its status has no such field.
+            world.server.change(RESOURCE, &json!({"status": {"database": {"migrated": null}}}));
+        }
+        world.server.change(RESOURCE, &json!({"spec": {"image": "agentfs/server:2.0.0"}}));
+        for _ in 0..2 {
+            world.reconcile().await.unwrap();
+            assert_eq!((world.said("SchemaReady").0.as_str(), migrated()), ("False", json!(true)));
+        }
+        world.server.remove(SECRET);
+        world.reconcile().await.unwrap();
+        assert_eq!(migrated(), true, "it is not known now");
+        // Another database is not migrated yet.
+        world.server.put(SECRET, url_secret("postgres://app:one@other.internal/memory"));
+        world.reconcile().await.unwrap();
+        assert_eq!(migrated(), Value::Null);
+    }
 }

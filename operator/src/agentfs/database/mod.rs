@@ -4,12 +4,14 @@
 use self::access::Access;
 use self::embedded::identity::{EXPECTED, KIND};
 use self::embedded::plan::{EmbeddedPlan, Kept};
+use self::external::uses::was_migrated;
 use super::names::Names;
 use super::observe::Observed;
 use super::parts::Children;
+use super::parts::migration::plan::Next;
 use super::status_inputs::StatusInputs;
 use super::validate::PlanInputs;
-use crate::crd::agentfs::DatabaseStatus;
+use crate::crd::agentfs::{AgentFSStatus, DatabaseStatus};
 use crate::kit::blockers::Blocker;
 use crate::kit::conditions::State;
 use crate::kit::desired::Applied;
@@ -36,6 +38,9 @@ pub mod external {
     pub mod plan;
     pub mod uses;
 }
+
+/// The kind of database in the status of one that somebody else runs.
+const EXTERNAL: &str = "external";
 
 /// The database takes connections.
 pub const DATABASE_READY: &str = "DatabaseReady";
@@ -117,11 +122,13 @@ impl Database {
                 let secret = children.database.credentials.as_ref();
                 let identity = secret.and_then(|secret| text(secret, EXPECTED).ok());
                 let volume_size = children.database.volume.as_ref().and_then(size);
-                DatabaseStatus { kind: KIND.into(), identity, volume_size }
+                DatabaseStatus { kind: KIND.into(), identity, migrated: None, volume_size }
             }
             DatabasePlan::External { .. } => {
                 let identity = self.access.as_ref().map(|access| access.identity.clone());
-                DatabaseStatus { kind: "external".into(), identity, volume_size: None }
+                let is_migrated = matches!(children.migration.next, Next::Done { .. });
+                let migrated = is_migrated.then_some(true);
+                DatabaseStatus { kind: EXTERNAL.into(), identity, migrated, volume_size: None }
             }
         }
     }
@@ -153,8 +160,12 @@ impl StatusInputs<'_> {
 }
 
 /// What is known of the database `now`, and what was known before of what is not: while a Secret is
-/// broken, the database is still the one that it led to.
-pub fn remembered(now: DatabaseStatus, former: Option<&DatabaseStatus>) -> DatabaseStatus {
-    let kept = former.filter(|former| former.kind == now.kind).and_then(|f| f.identity.clone());
-    DatabaseStatus { identity: now.identity.or(kept), ..now }
+/// broken, the database is still the one that it led to, and one that was migrated stays so.
+pub fn remembered(now: DatabaseStatus, former: Option<&AgentFSStatus>) -> DatabaseStatus {
+    let before = former.and_then(|status| status.database.as_ref());
+    let kept = before.filter(|before| before.kind == now.kind).and_then(|of| of.identity.clone());
+    let identity = now.identity.or(kept);
+    let same = before.filter(|of| of.kind == EXTERNAL && of.identity == identity).and(former);
+    let migrated = now.migrated.or_else(|| same.filter(|of| was_migrated(of)).map(|_| true));
+    DatabaseStatus { identity, migrated, ..now }
 }

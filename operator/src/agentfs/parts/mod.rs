@@ -385,7 +385,7 @@ impl Statuses {
             api: Some(api),
             worker,
             backup: backup.map(|now| backup::condition::remembered(now, former)),
-            database: Some(remembered(database, before.and_then(|s| s.database.as_ref()))),
+            database: Some(remembered(database, before)),
             ..AgentFSStatus::default()
         }
     }

@@ -133,6 +133,10 @@ pub struct DatabaseStatus {
     #[schemars(length(max = 64))]
     pub identity: Option<String>,
 
+    /// Whether this AgentFS migrated the external database, once: then it has it before another one. Not there before that.
+    #[serde(default)]
+    pub migrated: Option<bool>,
+
     /// How large the volume of an embedded database is. spec.database.embedded.storage.size may be set back to it.
     #[serde(default)]
     #[schemars(
