@@ -50,6 +50,15 @@ fn an_empty_volume_becomes_no_database_where_one_is_expected() {
     assert!(told.contains("is empty, and the database 3f2a was in it"), "{told}");
     assert!(!folder.join("volume/data").exists());
 
+    // Where it is not known whether one is expected, none is made.
+    fs::remove_file(folder.join("expected-database")).unwrap();
+    fs::create_dir(folder.join("expected-database")).unwrap();
+    let (code, told) = start(folder);
+    assert_eq!(code, Some(1));
+    assert!(told.contains("expected-database cannot be read. Check the Secret"), "{told}");
+    fs::remove_dir(folder.join("expected-database")).unwrap();
+    fs::write(folder.join("expected-database"), "3f2a").unwrap();
+
     // What is left of a cluster is not an empty volume.
     fs::create_dir(folder.join("volume/data")).unwrap();
     fs::write(folder.join("volume/data/base"), "").unwrap();
@@ -62,6 +71,12 @@ fn an_empty_volume_becomes_no_database_where_one_is_expected() {
     assert!(told.starts_with("The volume holds a cluster of PostgreSQL 17"), "{told}");
 
     fs::remove_dir_all(folder.join("volume")).unwrap();
-    fs::remove_file(folder.join("expected-database")).unwrap();
-    assert_eq!(start(folder).0, Some(INITDB), "somebody wants an empty one");
+    for nothing in [true, false] {
+        if nothing {
+            fs::write(folder.join("expected-database"), "").unwrap();
+        } else {
+            fs::remove_file(folder.join("expected-database")).unwrap();
+        }
+        assert_eq!(start(folder).0, Some(INITDB), "somebody wants an empty one");
+    }
 }
