@@ -69,6 +69,11 @@ impl ApiServer {
         self.state.lock().unwrap().objects.remove(path).unwrap();
     }
 
+    /// Lets somebody else own all of the object at `path` as well: an apply that leaves some of it out takes nothing away.
+    pub(crate) fn share(&self, path: &str) {
+        self.state.lock().unwrap().applied.remove(path).unwrap();
+    }
+
     /// Refuses writes to `path` from now on, with this status code and message.
     pub(crate) fn refuse(&self, path: &str, code: u16, message: &str) {
         self.refuse_with(path, json!({"code": code, "message": message}));

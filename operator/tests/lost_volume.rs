@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::world::{BACKUP, DEPLOYMENT, RESOURCE, STATEFULSET, World};
 
-const CLAIM: &str = "v1/persistentvolumeclaims/data-memory-postgres-0";
+pub(crate) const CLAIM: &str = "v1/persistentvolumeclaims/data-memory-postgres-0";
 const BACKUPS: &str = "v1/persistentvolumeclaims/memory-backups";
 const SECRET: &str = "v1/secrets/memory-credentials";
 const POD: &str = "v1/pods/memory-postgres-0";
@@ -15,7 +15,8 @@ const POD: &str = "v1/pods/memory-postgres-0";
 fn expected(world: &World) -> Option<String> {
     let secret = world.server.get(SECRET).unwrap();
     let entry = secret["data"]["expected-database"].as_str()?;
-    Some(String::from_utf8(STANDARD.decode(entry).unwrap()).unwrap())
+    let entry = String::from_utf8(STANDARD.decode(entry).unwrap()).unwrap();
+    Some(entry).filter(|entry| !entry.is_empty())
 }
 
 fn pod_template(world: &World) -> Value {
@@ -26,19 +27,19 @@ fn uid(world: &World, path: &str) -> String {
     world.server.get(path).unwrap()["metadata"]["uid"].as_str().unwrap().to_owned()
 }
 
-fn is_deleted(world: &World, path: &str) {
+pub(crate) fn is_deleted(world: &World, path: &str) {
     let leaving = json!({"metadata": {"deletionTimestamp": "2026-11-23T14:02:11Z",
                                       "name": path.rsplit('/').next().unwrap()},
                          "spec": {"volumeName": "pv-1"}});
     world.server.change(path, &leaving);
 }
 
-fn database_is_away(world: &World) {
+pub(crate) fn database_is_away(world: &World) {
     world.server.change(STATEFULSET, &json!({"status": {"readyReplicas": 0}}));
 }
 
 /// PostgreSQL's pod, whose container ended like this.
-fn pod_ended(world: &World, code: i32) {
+pub(crate) fn pod_ended(world: &World, code: i32) {
     let labels = json!({"app.kubernetes.io/managed-by": "agentfs-operator",
         "app.kubernetes.io/instance": "memory", "app.kubernetes.io/component": "database"});
     let container = json!({"name": "postgres", "ready": false, "image": "x", "imageID": "",
@@ -47,6 +48,21 @@ fn pod_ended(world: &World, code: i32) {
     let pod = json!({"metadata": {"name": "memory-postgres-0", "labels": labels},
                      "status": {"phase": "Running", "containerStatuses": [container]}});
     world.server.put(POD, pod);
+}
+
+/// The spec asks for an external database.
+fn is_external(world: &World) {
+    let secret = json!({"metadata": {"name": "memory-db"},
+                        "data": {"DATABASE_URL": "cG9zdGdyZXM6Ly9hOmJAZGIvbQ=="}});
+    world.server.put("v1/secrets/memory-db", secret);
+    let external = json!({"embedded": null, "external": {"secretRef": {"name": "memory-db"}}});
+    world.server.change(RESOURCE, &json!({"spec": {"database": external}}));
+}
+
+/// Somebody wants an empty database in place of the one named.
+fn consent(world: &World, to: &str) {
+    let annotations = json!({"agentfs.io/start-empty": to});
+    world.server.change(RESOURCE, &json!({"metadata": {"annotations": annotations}}));
 }
 
 /// Everything that is there, in a cluster whose AgentFS was made again.
@@ -132,11 +148,7 @@ async fn that_data_will_be_lost_is_told_while_it_is_there() {
         RESOURCE,
         &json!({"spec": {"suspend": true, "database": {"embedded": {"nodeSelector": {"disk": "ssd"}}}}}),
     );
-    world.server.change(
-        RESOURCE,
-        &json!({"metadata": {"annotations": {
-        "agentfs.io/start-empty": uid(&world, CLAIM)}}}),
-    );
+    consent(&world, &uid(&world, CLAIM));
     world.reconcile().await.unwrap();
     assert_eq!(world.server.get(STATEFULSET), set, "the pod would be replaced, and the data lost");
     assert_eq!(world.job(), job);
@@ -160,6 +172,35 @@ async fn a_claim_without_a_database_is_only_waited_for() {
     world.reconcile().await.unwrap();
     assert_eq!(world.said("DatabaseReady").1, "AwaitingDeletion");
     assert_eq!(world.said("Ready").0, "False");
+
+    // The claim waits for the end of its pod, and nothing is lost with it.
+    world.server.change(RESOURCE, &json!({"spec": {"suspend": true}}));
+    world.reconcile().await.unwrap();
+    assert_eq!(world.server.get(STATEFULSET).unwrap()["spec"]["replicas"], 0);
+}
+
+/// An AgentFS as the release before left it, which named no database in the Secret and none in the status.
+async fn upgraded(spec: &Value) -> World {
+    let world = World::settled("minimal").await;
+    world.server.change(SECRET, &json!({"data": {"expected-database": null}}));
+    world.server.change(RESOURCE, &json!({"status": {"database": {"identity": null}}}));
+    assert_eq!(expected(&world), None);
+    // The image of the new release, whose migration has not ended.
+    world.server.change(RESOURCE, &json!({"spec": {"image": "agentfs/server:2.0.0"}}));
+    world.server.change(RESOURCE, &json!({"spec": spec}));
+    world.reconcile().await.unwrap();
+    assert_ne!(world.said("SchemaReady").1, "Migrated");
+    world
+}
+
+#[tokio::test]
+async fn what_the_release_before_migrated_is_expected_from_the_first_reconcile_on() {
+    for spec in [json!({}), json!({"suspend": true})] {
+        let world = upgraded(&spec).await;
+        assert_eq!(expected(&world), Some(uid(&world, CLAIM)), "{spec}");
+        let status = world.server.get(RESOURCE).unwrap()["status"]["database"].clone();
+        assert_eq!(status["identity"], uid(&world, CLAIM));
+    }
 }
 
 #[tokio::test]
@@ -195,14 +236,10 @@ async fn a_lost_database_is_told_until_somebody_wants_an_empty_one() {
     }
 
     // The consent to another loss is none to this one.
-    let consent = |to: &str| {
-        let annotation = json!({"agentfs.io/start-empty": to});
-        world.server.change(RESOURCE, &json!({"metadata": {"annotations": annotation}}));
-    };
-    consent("another");
+    consent(&world, "another");
     world.reconcile().await.unwrap();
     assert_eq!(expected(&world).as_ref(), Some(&lost));
-    consent(&lost);
+    consent(&world, &lost);
     world.reconcile().await.unwrap();
     assert_eq!(expected(&world), None);
     assert_ne!(pod_template(&world), template, "the pod would not see it for a minute");
@@ -237,8 +274,7 @@ async fn a_volume_that_comes_back_empty_is_a_loss_as_well() {
     pod_ended(&world, 66);
     world.reconcile().await.unwrap();
     assert_eq!(world.said("DatabaseReady").1, "DataLost");
-    let consent = json!({"annotations": {"agentfs.io/start-empty": lost}});
-    world.server.change(RESOURCE, &json!({"metadata": consent}));
+    consent(&world, &lost);
     world.reconcile().await.unwrap();
     assert_eq!(expected(&world), None);
     world.server.remove(POD);
@@ -251,6 +287,68 @@ async fn a_volume_that_comes_back_empty_is_a_loss_as_well() {
     // Whoever tidies up changes nothing.
     world.server.change(RESOURCE, &json!({"metadata": {"annotations": null}}));
     assert_eq!(world.writes().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_consent_counts_only_once_the_data_is_gone() {
+    let world = World::settled("minimal").await;
+    let (lost, template) = (uid(&world, CLAIM), pod_template(&world));
+    consent(&world, &lost);
+    database_is_away(&world);
+    for code in [None, Some(1)] {
+        if let Some(code) = code {
+            pod_ended(&world, code);
+        }
+        world.reconcile().await.unwrap();
+        assert_eq!(expected(&world), Some(lost.clone()), "a pod that restarts has lost nothing");
+        assert_eq!(pod_template(&world), template);
+    }
+    world.server.remove(CLAIM);
+    world.reconcile().await.unwrap();
+    assert_eq!(expected(&world), Some(lost), "no claim tells yet that it is another one");
+    world.reconcile().await.unwrap();
+    assert_eq!(expected(&world), None);
+}
+
+#[tokio::test]
+async fn an_empty_database_is_made_though_another_keeps_the_secret_too() {
+    let world = World::settled("minimal").await;
+    let lost = expected(&world).unwrap();
+    world.server.share(SECRET);
+    database_is_away(&world);
+    pod_ended(&world, 66);
+    consent(&world, &lost);
+    world.reconcile().await.unwrap();
+    assert_eq!(expected(&world), None, "PostgreSQL refuses for ever");
+    assert_eq!(world.said("DatabaseReady").1, "Starting", "the pod is replaced");
+    assert_eq!(world.writes().await, Vec::<String>::new());
+
+    // What the new pod ends with is told.
+    let annotations = pod_template(&world)["metadata"]["annotations"].clone();
+    world.server.change(POD, &json!({"metadata": {"annotations": annotations}}));
+    world.reconcile().await.unwrap();
+    let (_, reason, message) = world.said("DatabaseReady");
+    assert_eq!(reason, "Crashing");
+    assert!(message.contains("the volume is empty"), "{message}");
+}
+
+#[tokio::test]
+async fn a_database_that_runs_again_is_not_lost() {
+    let world = World::settled("minimal").await;
+    database_is_away(&world);
+    pod_ended(&world, 66);
+    world.reconcile().await.unwrap();
+    assert_eq!(world.said("DatabaseReady").1, "DataLost");
+    let mut container = world.server.get(POD).unwrap()["status"]["containerStatuses"][0].clone();
+    container["state"] = json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}});
+    world.server.change(POD, &json!({"status": {"containerStatuses": [container]}}));
+    world.reconcile().await.unwrap();
+    assert_ne!(world.said("DatabaseReady").1, "DataLost");
+
+    pod_ended(&world, 66);
+    world.server.change(POD, &json!({"metadata": {"deletionTimestamp": "2026-11-23T14:02:11Z"}}));
+    world.reconcile().await.unwrap();
+    assert_eq!(world.said("DatabaseReady").1, "Starting");
 }
 
 #[tokio::test]
@@ -278,16 +376,25 @@ async fn kept_data_is_adopted_and_a_volume_that_holds_data_is_used() {
 async fn what_an_embedded_database_left_is_expected_after_a_move() {
     let world = World::settled("minimal").await;
     let kept = expected(&world);
-    let url = json!({"DATABASE_URL": "cG9zdGdyZXM6Ly9hOmJAZGIvbQ=="});
-    world
-        .server
-        .put("v1/secrets/memory-db", json!({"metadata": {"name": "memory-db"}, "data": url}));
-    let external = json!({"embedded": null, "external": {"secretRef": {"name": "memory-db"}}});
-    world.server.change(RESOURCE, &json!({"spec": {"database": external}}));
+    is_external(&world);
     world.reconcile().await.unwrap();
     assert_eq!(expected(&world), kept);
     world.reconcile().await.unwrap();
     assert_eq!(expected(&world), kept);
+}
+
+#[tokio::test]
+async fn what_has_moved_no_longer_keeps_a_volume_that_is_being_deleted() {
+    let world = World::settled("minimal").await;
+    is_deleted(&world, CLAIM);
+    is_external(&world);
+    world.reconcile().await.unwrap();
+    assert!(world.server.get(STATEFULSET).is_some(), "the API still uses it");
+    world.end_job("Complete", "2026-11-23T15:00:00Z");
+    world.reconcile().await.unwrap();
+    world.pods_are_ready(3);
+    world.reconcile().await.unwrap();
+    assert!(world.server.get(STATEFULSET).is_none());
 }
 
 #[tokio::test]

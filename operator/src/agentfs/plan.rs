@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::database::access::{Access, DatabaseRoute};
+use super::database::access::{Access, DatabaseRoute, fingerprints};
 use super::names::Names;
 use super::parts::Plans;
 use super::parts::migration::plan::Next;
@@ -10,7 +10,6 @@ use super::server_deployment::Live;
 use crate::crd::agentfs::DeletionPolicy;
 use crate::crd::fields::ImagePullSecret;
 use crate::kit::blockers::Blocker;
-use crate::kit::digest::hash;
 use crate::kit::labels::Component;
 use crate::kit::ownership::Owner;
 use crate::kit::pod::PodAccount;
@@ -87,20 +86,21 @@ impl Plan {
     /// The way by which the API is to reach the database, when it is known.
     pub fn route(&self) -> Option<DatabaseRoute> {
         let access = self.parts.database.access.as_ref()?;
+        let [direct, by_pool] = fingerprints(&access.identity);
         match &self.parts.pooler {
             Part::Disabled => Some(DatabaseRoute {
                 secret: access.secret.clone(),
                 key: access.key.clone(),
                 authority: access.authority.clone(),
                 hash: access.hash.clone(),
-                fingerprint: hash([access.identity.as_str(), "direct"]),
+                fingerprint: direct,
             }),
             Part::Enabled(pooler) => Some(DatabaseRoute {
                 secret: self.names.pooler(),
                 key: "DATABASE_URL".into(),
                 authority: None,
                 hash: pooler.credentials.hash(),
-                fingerprint: hash([access.identity.as_str(), "pooler"]),
+                fingerprint: by_pool,
             }),
             Part::Blocked => None,
         }

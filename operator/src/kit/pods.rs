@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use agentfs_contract::termination::Report;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
 use super::conditions::Failure;
@@ -46,13 +47,21 @@ pub fn runs(pod: &Pod) -> bool {
     pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running")
 }
 
-/// Whether a container of a pod ended with this code the last time that one did.
-pub fn ended_with(pod: &Pod, code: i32) -> bool {
-    statuses(pod).any(|status| {
+/// Whether a container of a pod that stays ended with this code the last time that one did. One that runs since is past that;
+/// not at once, since it may be about to end like that again.
+pub fn ended_with(pod: &Pod, code: i32, now: Timestamp) -> bool {
+    let runs = |status: &ContainerStatus| {
+        let running = status.state.as_ref().and_then(|state| state.running.as_ref());
+        let has_run = |since: &Time| now.duration_since(since.0) >= MAY_START;
+        running.is_some_and(|running| running.started_at.as_ref().is_none_or(has_run))
+    };
+    let ended = |status: &ContainerStatus| {
         let state = status.state.as_ref().and_then(|state| state.terminated.as_ref());
         let last = || status.last_state.as_ref().and_then(|state| state.terminated.as_ref());
         state.or_else(last).is_some_and(|ended| ended.exit_code == code)
-    })
+    };
+    pod.metadata.deletion_timestamp.is_none()
+        && statuses(pod).any(|status| ended(status) && !runs(status))
 }
 
 /// The address of a pod that runs and has not been ready for a while: one that only starts is not
@@ -306,6 +315,26 @@ mod tests {
         assert!(seen[0].what.contains("shop/api:1"));
         seen.sort_by_key(|t| t.what.clone());
         assert!(seen.windows(2).all(|pair| pair[0] == pair[1]), "{seen:?}");
+    }
+
+    #[test]
+    fn a_container_that_runs_since_is_past_its_end_and_so_is_a_pod_that_leaves() {
+        let now: Timestamp = "2026-11-23T14:00:30Z".parse().unwrap();
+        let last = json!({"terminated": {"exitCode": 66}});
+        let ended = |state: Value| pod(container(json!({"state": state, "lastState": last})));
+        let waits = ended(json!({"waiting": {"reason": "CrashLoopBackOff"}}));
+        assert!(ended_with(&waits, 66, now));
+        assert!(!ended_with(&waits, 1, now));
+        let leaves = Pod {
+            metadata: serde_json::from_value(json!({"deletionTimestamp": now.to_string()}))
+                .unwrap(),
+            ..waits
+        };
+        assert!(!ended_with(&leaves, 66, now));
+        for (since, is_past) in [("2026-11-23T14:00:25Z", false), ("2026-11-23T14:00:20Z", true)] {
+            let runs = ended(json!({"running": {"startedAt": since}}));
+            assert_eq!(ended_with(&runs, 66, now), !is_past, "{since}");
+        }
     }
 
     #[test]

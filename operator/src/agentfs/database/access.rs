@@ -1,6 +1,7 @@
 //! Access to the database: where it is, which Secret has its URL, directly or through the connection pool.
 
 use super::url::DatabaseUrl;
+use crate::kit::digest::hash;
 
 /// How clients reach the database.
 #[derive(Clone, Debug)]
@@ -41,4 +42,9 @@ pub struct DatabaseRoute {
     pub hash: String,
     /// A hash that changes when it is another database, or the way to it is another.
     pub fingerprint: String,
+}
+
+/// The fingerprints of the ways to the database `identity`: the direct one, and that through the connection pool.
+pub fn fingerprints(identity: &str) -> [String; 2] {
+    ["direct", "pooler"].map(|way| hash([identity, way]))
 }

@@ -49,7 +49,7 @@ impl StatusInputs<'_> {
                 volume_failure(volume?, said(&volume?.name_any()), field)
             })
             .or_else(|| {
-                let replaced = self.refused_to_start_empty();
+                let replaced = self.is_replaced_to_start_empty();
                 self.observed.pod_failure(COMPONENT).filter(|_| !replaced)
             })
             .or_else(|| {

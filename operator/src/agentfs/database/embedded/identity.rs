@@ -7,8 +7,13 @@
 use k8s_openapi::ByteString;
 use kube::ResourceExt;
 
+use super::loss::refuses_to_start_empty;
+use super::objects::Seen;
 use super::plan::is_ready;
+use crate::agentfs::database::access::fingerprints;
+use crate::agentfs::parts::api::objects::COMPONENT;
 use crate::agentfs::parts::migration::plan::Next;
+use crate::agentfs::server_deployment::Live;
 use crate::agentfs::validate::PlanInputs;
 use crate::kit::digest::hash;
 use crate::kit::secrets::{data, text};
@@ -34,24 +39,24 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// What the Secret and the status know. A consent counts only for the database that it names, and only once that is gone.
+    /// What the Secret and the status know. A consent counts only for the database that it names, and only once that is gone:
+    /// PostgreSQL found its volume empty, or the claim is another one.
     pub fn of(inputs: &PlanInputs<'_>) -> Self {
         let seen = &inputs.observed.parts.database;
         let entry = |key| seen.credentials.as_ref().and_then(|secret| text(secret, key).ok());
         let former = inputs.former.and_then(|status| status.database.as_ref());
         let former = former.filter(|of| of.kind == KIND).and_then(|of| of.identity.clone());
         let mut replaced = entry(REPLACED);
-        let mut expected = entry(EXPECTED).or(former).filter(|of| Some(of) != replaced.as_ref());
-        let is_gone = seen.leaving.is_none() && !is_ready(seen);
+        let mut current = current(seen, replaced.as_deref());
+        let expected = entry(EXPECTED).or(former).filter(|of| Some(of) != replaced.as_ref());
+        let mut expected = expected.or_else(|| current.clone().filter(|of| is_served(of, inputs)));
+        let is_another = current.is_some() && current != expected;
+        let is_lost = is_another || refuses_to_start_empty(inputs.observed);
+        let is_gone = is_lost && seen.leaving.is_none() && !is_ready(seen);
         if is_gone && expected.is_some() && expected.as_deref() == inputs.start_empty {
             replaced = expected.take();
+            current = self::current(seen, replaced.as_deref());
         }
-        // Another volume is another database, and so is one that begins anew in the same volume.
-        let claim = seen.volume.as_ref().or(seen.leaving.as_deref());
-        let current = claim.and_then(ResourceExt::uid).map(|uid| match &replaced {
-            Some(replaced) => hash([uid.as_str(), replaced]),
-            None => uid,
-        });
         Self { current, expected, replaced }
     }
 
@@ -59,7 +64,9 @@ impl Identity {
     pub fn entries(&self, next: Option<Next>) -> impl Iterator<Item = (String, ByteString)> {
         let is_migrated = matches!(next, Some(Next::Done { .. }));
         let expected = self.current.as_ref().filter(|_| is_migrated).or(self.expected.as_ref());
-        let expected = expected.map(|of| data(EXPECTED, of));
+        // Left out, the entry would stay in a Secret that another manager owns too, for example one that was restored.
+        let none = self.replaced.as_ref().map(|_| "");
+        let expected = expected.map(String::as_str).or(none).map(|of| data(EXPECTED, of));
         expected.into_iter().chain(self.replaced.as_ref().map(|of| data(REPLACED, of)))
     }
 
@@ -70,4 +77,20 @@ impl Identity {
             None => credentials,
         }
     }
+}
+
+/// The database in the volume: another volume is another one, and so is one that begins anew in the same volume.
+fn current(seen: &Seen, replaced: Option<&str>) -> Option<String> {
+    let claim = seen.volume.as_ref().or(seen.leaving.as_deref());
+    claim.and_then(ResourceExt::uid).map(|uid| match replaced {
+        Some(replaced) => hash([uid.as_str(), replaced]),
+        None => uid,
+    })
+}
+
+/// Whether an API is there that works on the database, which is then migrated: operators before 0.2 noted it nowhere else.
+fn is_served(database: &str, inputs: &PlanInputs<'_>) -> bool {
+    let api = inputs.observed.parts.api.deployment.as_ref();
+    let of = api.and_then(|api| Live::of(api, COMPONENT)?.database);
+    of.is_some_and(|of| fingerprints(database).contains(&of))
 }

@@ -1,12 +1,14 @@
 //! What is told of an embedded database whose data will be lost, or is lost.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::ResourceExt as _;
 
 use super::identity::START_EMPTY;
 use super::objects::COMPONENT;
 use super::plan::{EmbeddedPlan, Kept};
+use crate::agentfs::names::SECRET_HASH;
+use crate::agentfs::observe::Observed;
 use crate::agentfs::reasons;
 use crate::agentfs::status_inputs::StatusInputs;
 use crate::agentfs::validate::PlanInputs;
@@ -58,17 +60,31 @@ fn loss(claim: &PersistentVolumeClaim, plan: &EmbeddedPlan, inputs: &PlanInputs<
     )
 }
 
+/// The pods of PostgreSQL that ended since they found their volume empty.
+fn refusing(observed: &Observed) -> impl Iterator<Item = &Pod> {
+    let refuses = |pod: &&Pod| pods::ended_with(pod, REFUSES_TO_START_EMPTY, observed.now);
+    observed.pods_of(COMPONENT).into_iter().filter(refuses)
+}
+
+/// Whether PostgreSQL found its volume empty, where a database is expected.
+pub fn refuses_to_start_empty(observed: &Observed) -> bool {
+    refusing(observed).next().is_some()
+}
+
 impl StatusInputs<'_> {
-    /// Whether PostgreSQL's pod ended since it found its volume empty. Once an empty database is wanted, it is replaced.
-    pub fn refused_to_start_empty(&self) -> bool {
-        let pods = self.observed.pods_of(COMPONENT);
-        pods.iter().any(|pod| pods::ended_with(pod, REFUSES_TO_START_EMPTY))
+    /// Whether a pod of PostgreSQL that refused to start empty is to be replaced: it is the one from before somebody wanted an
+    /// empty database.
+    pub fn is_replaced_to_start_empty(&self) -> bool {
+        let set = self.children.database.postgres.as_ref();
+        let wanted = set.and_then(|set| set.spec.as_ref()?.template.metadata.as_ref());
+        let wanted = wanted.and_then(|template| template.annotations.as_ref()?.get(SECRET_HASH));
+        refusing(self.observed).any(|pod| pod.annotations().get(SECRET_HASH) != wanted)
     }
 
     /// That the data is lost: PostgreSQL's pod found its volume empty.
     pub fn data_loss(&self) -> Option<Failure> {
         let expected = self.plan.parts.database.kept.identity.expected.as_ref()?;
-        if !self.refused_to_start_empty() {
+        if !refuses_to_start_empty(self.observed) {
             return None;
         }
         let names = &self.plan.names;

@@ -26,7 +26,7 @@ pub struct EmbeddedPlan {
     pub pods: PodPlan,
     /// Its credentials: those of the Secret, or new ones where there is none.
     pub credentials: Option<Credentials>,
-    /// Whether the claim of its volume is being deleted.
+    /// Whether the claim of its volume is being deleted, and data with it.
     pub is_leaving: bool,
 }
 
@@ -82,7 +82,7 @@ pub fn plan(
             Credentials::from_secret,
             Credentials::generate,
         ),
-        is_leaving: seen.leaving.is_some(),
+        is_leaving: seen.leaving.is_some() && kept.identity.expected.is_some(),
     };
     loss::warn(&plan, kept, inputs, blockers);
     Ok(plan)
