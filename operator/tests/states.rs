@@ -6,6 +6,8 @@ use agentfs_operator::kit::conditions::clock;
 use serde_json::{Value, json};
 
 use crate::golden::bound;
+use crate::lost_volume::{CLAIM, database_is_away, is_deleted, pod_ended};
+use crate::volumes::have_a_class;
 use crate::world::{BACKUP, DEPLOYMENT, POOLER, RESOURCE, STATEFULSET, World};
 
 /// Changes the spec, as the API server takes it: the generation grows.
@@ -223,6 +225,36 @@ async fn a_failed_backup_stalls_nothing() {
     world.reconcile().await.unwrap();
     assert_eq!(world.said("BackupFresh").1, "BackupOverdue");
     check_world("backup-overdue", &world);
+}
+
+#[tokio::test]
+async fn a_volume_that_is_being_deleted_and_one_that_is_lost() {
+    let world = settled().await;
+    is_deleted(&world, CLAIM);
+    world.reconcile().await.unwrap();
+    assert_eq!(world.said("DatabaseReady").1, "VolumeBeingDeleted");
+    assert_eq!(world.said("Available").0, "True", "it serves on");
+    check_world("volume-being-deleted", &world);
+
+    world.server.remove(CLAIM);
+    database_is_away(&world);
+    world.server.change(DEPLOYMENT, &json!({"status": {"readyReplicas": 0}}));
+    pod_ended(&world, 66);
+    world.reconcile().await.unwrap();
+    assert_eq!(world.said("DatabaseReady").1, "DataLost");
+    check_world("data-lost", &world);
+}
+
+#[tokio::test]
+async fn a_volume_that_cannot_grow() {
+    let world = settled().await;
+    have_a_class(&world, Some(false));
+    let size = json!({"storage": {"size": "20Gi"}});
+    change_spec(&world, &json!({"database": {"embedded": size}}));
+    world.reconcile().await.unwrap();
+    assert_eq!(world.said("DatabaseReady").1, "VolumeCannotGrow");
+    assert_eq!(world.said("Available").0, "True", "it serves on");
+    check_world("volume-cannot-grow", &world);
 }
 
 #[tokio::test]

@@ -11,6 +11,13 @@ const CLASS: &str = "storage.k8s.io/v1/storageclasses/local";
 /// A settled AgentFS with two volumes of a class that lets them grow or not; `None`: that is not there.
 async fn world(growth: Option<bool>) -> World {
     let world = World::settled("minimal").await;
+    have_a_class(&world, growth);
+    world.reconcile().await.unwrap();
+    world
+}
+
+/// Lets both volumes be of a class, as above.
+pub(crate) fn have_a_class(world: &World, growth: Option<bool>) {
     for path in [CLAIM, BACKUPS] {
         let size = world.server.get(path).unwrap()["spec"]["resources"]["requests"].clone();
         world.server.change(
@@ -24,8 +31,6 @@ async fn world(growth: Option<bool>) -> World {
                            "allowVolumeExpansion": growth});
         world.server.put(CLASS, class);
     }
-    world.reconcile().await.unwrap();
-    world
 }
 
 fn sizes(world: &World, database: &str, backups: &str) {
