@@ -15,23 +15,52 @@ const SPEC: &str = "
 const CLAIM: &str = "data-memory-postgres-0";
 const POD: &str = "memory-postgres-0";
 
-/// Waits until DatabaseReady is False for `reason`; its sentence.
+/// A moment that the cluster wrote, without what is less than a second.
+fn second(time: &Value) -> &str {
+    time.as_str().and_then(|time| time.get(..19)).unwrap_or_default()
+}
+
+/// Waits until DatabaseReady is False for `reason`, and an Event tells it that was made since it is False; its sentence.
 async fn told(namespace: &Namespace, reason: &str) -> Result<String, Failure> {
+    let condition = condition(namespace, reason).await?;
+    let since = second(&condition["lastTransitionTime"]);
+    let sentence = condition["message"].as_str().unwrap_or_default().to_owned();
+    let events = async || {
+        let of_it = format!("involvedObject.name=memory,reason={reason},type=Warning");
+        let events =
+            namespace.kubectl(&["get", "events", "--field-selector", &of_it, "-o", "json"]).await?;
+        Ok(serde_json::from_str::<Value>(&events)?["items"].take())
+    };
+    let is_told = |events: &Value| {
+        let mut events = events.as_array().into_iter().flatten();
+        events.any(|event| second(&event["metadata"]["creationTimestamp"]) >= since)
+    };
+    eventually(&format!("an Event tells {reason} since {since}"), events, is_told).await?;
+    eprintln!("{reason}: {sentence}");
+    Ok(sentence)
+}
+
+/// Waits until DatabaseReady is False for `reason`; the condition.
+async fn condition(namespace: &Namespace, reason: &str) -> Result<Value, Failure> {
     let get = async || {
         let agentfs = namespace.object("agentfs", "memory").await?;
         let conditions = agentfs["status"]["conditions"].as_array().cloned().unwrap_or_default();
         Ok(conditions.into_iter().find(|c| c["type"] == "DatabaseReady").unwrap_or_default())
     };
     let tells = |condition: &Value| condition["status"] == "False" && condition["reason"] == reason;
-    let condition = eventually(&format!("DatabaseReady tells {reason}"), get, tells).await?;
-    let events = async || {
-        let of_it = format!("involvedObject.name=memory,reason={reason},type=Warning");
-        namespace.kubectl(&["get", "events", "--field-selector", &of_it, "-o", "name"]).await
+    eventually(&format!("DatabaseReady tells {reason}"), get, tells).await
+}
+
+/// Waits until PostgreSQL's pod, which is not the one `before`, has found its volume empty.
+async fn refuses(namespace: &Namespace, before: &Value) -> Result<(), Failure> {
+    let pod = async || namespace.object("pod", POD).await;
+    let refuses = |pod: &Value| {
+        let container = &pod["status"]["containerStatuses"][0];
+        let ended = |state: &str| container[state]["terminated"]["exitCode"] == 66;
+        pod["metadata"]["uid"] != before["metadata"]["uid"]
+            && (ended("state") || ended("lastState"))
     };
-    eventually(&format!("an Event tells {reason}"), events, |events| !events.is_empty()).await?;
-    let sentence = condition["message"].as_str().unwrap_or_default().to_owned();
-    eprintln!("{reason}: {sentence}");
-    Ok(sentence)
+    eventually("the new pod refuses to start empty", pod, refuses).await.map(drop)
 }
 
 async fn back_up(namespace: &Namespace, job: &str) -> Result<(), Failure> {
@@ -102,8 +131,18 @@ async fn a_deleted_claim_is_told_and_no_empty_database_takes_its_place() -> Resu
     assert!(agent.get("/notes/lunch").await.is_err(), "an empty database answered");
     // A pod made again does not forget it, nor does a Secret made again.
     namespace.comes_back("secret", "memory-credentials").await?;
-    namespace.comes_back("pod", POD).await?;
-    told(&namespace, "DataLost").await?;
+    let key = async || {
+        let secret = namespace.object("secret", "memory-credentials").await?;
+        Ok(secret["data"]["expected-database"].as_str().unwrap_or_default().to_owned())
+    };
+    eventually("the Secret names the lost database", key, |key| !key.is_empty()).await?;
+    // The new password replaces the pod as well, which may be away just now.
+    let pod = async || namespace.object("pod", POD).await;
+    let before = eventually("PostgreSQL has a pod", pod, |_| true).await?;
+    namespace.kubectl(&["delete", "pod", POD, "--ignore-not-found", "--wait=false"]).await?;
+    refuses(&namespace, &before).await?;
+    let sentence = condition(&namespace, "DataLost").await?["message"].take();
+    assert!(sentence.to_string().contains(&format!("agentfs.io/start-empty={lost}")), "{sentence}");
 
     restored(&namespace, &lost).await?;
     let get = async || agent.get("/notes/lunch").await;
