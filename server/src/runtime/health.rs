@@ -203,8 +203,10 @@ async fn look(link: &Mutex<Link>, endpoint: &Arc<str>) -> Result<(), NotReady> {
         Ok((read_only, schema::read(connection).await?))
     };
     let read: Result<Result<_, StoreError>, _> = tokio::time::timeout(LOOK_TIMEOUT, read).await;
-    if let Ok(Err(error)) = &read {
-        link.note(error);
+    match &read {
+        Ok(Err(error)) => link.note(error),
+        Err(_) => link.note_silence(),
+        Ok(Ok(_)) => {}
     }
     // A new connection may lead to the primary.
     if !matches!(read, Ok(Ok((false, _)))) {

@@ -1,6 +1,7 @@
 //! Sorts errors of the driver and of PostgreSQL by what the caller can do about them.
 
 use std::fmt;
+use std::io::ErrorKind;
 
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
@@ -87,6 +88,8 @@ impl StoreError {
 
 /// The SQLSTATE of a server that is full.
 const TOO_MANY_CONNECTIONS: &str = "53300";
+/// The SQLSTATE of a server that starts or shuts down.
+const CANNOT_CONNECT_NOW: &str = "57P03";
 /// The SQLSTATE of a write to a server that takes none.
 const READ_ONLY: &str = "25006";
 
@@ -221,10 +224,29 @@ fn ends_session(error: &dyn DatabaseError) -> bool {
         .is_some_and(|e| matches!(e.severity(), PgSeverity::Fatal | PgSeverity::Panic))
 }
 
-/// Whether an error says that its connection is gone. That the pool had none to give says nothing of one.
+/// Whether an error says that a connection that there was is gone. That none was to be had says nothing of one.
 pub(in crate::store) fn is_lost(error: &sqlx::Error) -> bool {
-    !matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed)
-        && Kind::of(error) == Kind::Unreachable
+    let comes_of_connecting = match error {
+        sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::Configuration(_)
+        | sqlx::Error::Tls(_) => true,
+        sqlx::Error::Io(e) => {
+            e.kind() == ErrorKind::ConnectionRefused
+                || address::is_no_host(e)
+                || address::is_untrusted(e)
+        }
+        sqlx::Error::Database(e) => refuses_connections(e.code().as_deref().unwrap_or_default()),
+        _ => false,
+    };
+    !comes_of_connecting && Kind::of(error) == Kind::Unreachable
+}
+
+/// Whether a SQLSTATE refuses a new connection: authorisation, no such database, too many connections, and a server that
+/// starts or shuts down. Sessions that there are end with others.
+fn refuses_connections(code: &str) -> bool {
+    ["28", "3D"].iter().any(|class| code.starts_with(class))
+        || [TOO_MANY_CONNECTIONS, CANNOT_CONNECT_NOW].contains(&code)
 }
 
 /// Whether an error says that its connection leads to a server that takes no writes.
@@ -288,9 +310,28 @@ mod tests {
     }
 
     #[test]
-    fn a_full_pool_says_nothing_of_a_connection() {
-        assert!(is_lost(&sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into())));
-        assert!(!is_lost(&sqlx::Error::PoolTimedOut));
+    fn that_none_was_to_be_had_says_nothing_of_a_connection() {
+        for kind in [ErrorKind::ConnectionReset, ErrorKind::UnexpectedEof, ErrorKind::TimedOut] {
+            assert!(is_lost(&sqlx::Error::Io(kind.into())), "{kind}");
+        }
+        for error in [
+            sqlx::Error::PoolTimedOut,
+            sqlx::Error::Io(ErrorKind::ConnectionRefused.into()),
+            sqlx::Error::Tls("server does not support TLS".into()),
+            sqlx::Error::Configuration("no such file".into()),
+        ] {
+            assert!(!is_lost(&error), "{error}");
+        }
+        for (code, refuses) in [
+            ("28P01", true),
+            ("3D000", true),
+            ("53300", true),
+            ("57P03", true),
+            ("57P01", false),
+            ("08006", false),
+        ] {
+            assert_eq!(refuses_connections(code), refuses, "{code}");
+        }
         assert!(StoreError::from(sqlx::Error::PoolTimedOut).is_connection_broken());
     }
 }

@@ -6,9 +6,9 @@ use agentfs_contract::session;
 use secrecy::SecretString;
 use sqlx::Executor as _;
 use sqlx::postgres::{PgConnection, PgPoolOptions};
-use tokio::time::timeout;
 
-use super::hosts::{CONNECT_TIMEOUT, Hosts};
+pub(crate) use super::hosts::is_no_host;
+use super::hosts::{CONNECT_TIMEOUT, Hosts, within};
 use super::invalidation::Invalidation;
 use super::liveness::{KEEPALIVE, answers};
 use super::pool::Pool;
@@ -37,7 +37,8 @@ pub struct DatabaseAddress {
 impl DatabaseAddress {
     /// The address in a URL.
     pub fn of(url: &DatabaseUrl) -> Self {
-        Self { hosts: Hosts::of(url), invalidation: Invalidation::default() }
+        let invalidation = Invalidation::default();
+        Self { hosts: Hosts::of(url, invalidation.clone()), invalidation }
     }
 
     /// Parses a `postgres://` URL.
@@ -79,32 +80,41 @@ impl DatabaseAddress {
         session: &'static str,
     ) -> Result<(PgConnection, usize), StoreError> {
         let (mut connection, host) = self.hosts.connect().await?;
-        timeout(CONNECT_TIMEOUT, set_up(&mut connection, session))
+        within(CONNECT_TIMEOUT, set_up(&mut connection, session))
             .await
-            .unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))?;
+            .inspect_err(|error| self.hosts.note(error))?;
         Ok((connection, host))
     }
 
     /// A pool of at most `size` connections; connects on first use.
     pub fn pool(&self, size: u32) -> Pool {
-        let invalidation = self.invalidation.clone();
+        let address = self.clone();
         let connections = PgPoolOptions::new()
             .max_connections(size)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             // That would be a round trip before each use.
             .test_before_acquire(false)
             .before_acquire(move |connection, held| {
-                let invalidation = invalidation.clone();
+                let address = address.clone();
                 Box::pin(async move {
-                    let may_be_gone =
-                        held.idle_for >= POOLED_MAY_BE_GONE || invalidation.doubts(held.idle_for);
-                    Ok(!invalidation.outdates(held.age)
-                        && (!may_be_gone || answers(connection, &invalidation).await))
+                    let may_be_gone = held.idle_for >= POOLED_MAY_BE_GONE
+                        || address.invalidation.doubts(held.idle_for);
+                    Ok(!address.invalidation.outdates(held.age)
+                        && (!may_be_gone || address.answers(connection).await))
                 })
             })
             .after_connect(|connection, _| Box::pin(set_up(connection, session::SERVING)))
             .connect_lazy_with(self.hosts.options(0));
         Pool::new(connections, self.hosts.clone(), self.invalidation.clone())
+    }
+
+    /// Asks a connection whether it is there, and notes what its silence says of the others and of the host.
+    async fn answers(&self, connection: &mut PgConnection) -> bool {
+        let answers = answers(connection, &self.invalidation).await;
+        if !answers {
+            self.hosts.doubt();
+        }
+        answers
     }
 }
 
@@ -129,11 +139,11 @@ struct Held {
 }
 
 impl Held {
-    async fn is_usable(&mut self, invalidation: &Invalidation) -> bool {
+    async fn is_usable(&mut self, address: &DatabaseAddress) -> bool {
         let idle_for = self.used.elapsed();
-        let may_be_gone = idle_for >= LINK_MAY_BE_GONE || invalidation.doubts(idle_for);
-        !invalidation.outdates(self.made.elapsed())
-            && (!may_be_gone || answers(&mut self.connection, invalidation).await)
+        let may_be_gone = idle_for >= LINK_MAY_BE_GONE || address.invalidation.doubts(idle_for);
+        !address.invalidation.outdates(self.made.elapsed())
+            && (!may_be_gone || address.answers(&mut self.connection).await)
     }
 }
 
@@ -146,16 +156,17 @@ impl Link {
     /// The connection; connects if necessary, and asks one that was idle for a while whether it is there.
     pub async fn connection(&mut self) -> Result<&mut PgConnection, StoreError> {
         if let Some(held) = &mut self.held
-            && !held.is_usable(&self.address.invalidation).await
+            && !held.is_usable(&self.address).await
         {
             self.disconnect();
         }
         let held = match &mut self.held {
             Some(held) => held,
             slot @ None => {
+                // Where another host is found meanwhile, this connection is outdated too.
+                let made = Instant::now();
                 let (connection, _) = self.address.connect(session::SERVING).await?;
-                let now = Instant::now();
-                slot.insert(Held { connection, made: now, used: now })
+                slot.insert(Held { connection, made, used: Instant::now() })
             }
         };
         held.used = Instant::now();
@@ -174,7 +185,14 @@ impl Link {
     /// Has all connections of the database made anew before their next use.
     pub fn renew_all(&self) {
         self.address.invalidation.renew_all();
-        self.address.hosts.forget();
+        self.address.hosts.doubt();
+    }
+
+    /// Drops a connection that gave no answer in time, and notes what that says of all others of the database.
+    pub fn note_silence(&mut self) {
+        self.address.invalidation.note_silence();
+        self.address.hosts.doubt();
+        self.disconnect();
     }
 
     /// Drops the connection, so that the next use makes a new one.

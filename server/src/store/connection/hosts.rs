@@ -1,7 +1,8 @@
 //! The servers that a database's URL names, and which of them is connected to.
 //!
 //! As libpq does, the hosts are tried in their order, and the first that answers and is of the wanted kind is taken. All
-//! connections go there until it fails; then it is looked for anew.
+//! connections go there until one fails; then it is looked for anew, first where it was. A host that only begins to fail is
+//! left soon, and one that is still there costs no wait for others that are not.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,11 +11,14 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 
+use super::invalidation::Invalidation;
 use crate::settings::{DatabaseUrl, TargetSession, endpoint};
 use crate::store::StoreError;
 
 /// Longest wait for a connection to one host.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest first look at the host that was found last, whose connections may just have vanished with it.
+const LAST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The servers of a database; clones share which of them was found.
 #[derive(Debug, Clone)]
@@ -24,6 +28,7 @@ pub(super) struct Hosts(Arc<Inner>);
 struct Inner {
     hosts: Vec<PgConnectOptions>,
     wanted: TargetSession,
+    invalidation: Invalidation,
     seen: Mutex<Seen>,
     /// Held by the one who looks for all.
     looking: tokio::sync::Mutex<()>,
@@ -31,14 +36,17 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct Seen {
-    /// The host that was found last, until it fails.
-    found: Option<usize>,
+    /// The host that was found last.
+    last: Option<usize>,
+    /// Whether it may no longer be the right one.
+    is_doubted: bool,
     /// When none was found, and why.
     failed: Option<(Instant, NoHost)>,
 }
 
 /// Why no host is connected to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{reasons}")]
 struct NoHost {
     reasons: String,
     /// The URL itself cannot be used, whatever the hosts do.
@@ -46,24 +54,38 @@ struct NoHost {
 }
 
 impl From<NoHost> for sqlx::Error {
-    fn from(NoHost { reasons, is_of_settings }: NoHost) -> Self {
-        if is_of_settings {
-            Self::Configuration(reasons.into())
+    fn from(why: NoHost) -> Self {
+        if why.is_of_settings {
+            Self::Configuration(why.into())
         } else {
-            Self::Io(io::Error::other(reasons))
+            Self::Io(io::Error::other(why))
         }
     }
 }
 
+/// Whether an error says that no host was found.
+pub(crate) fn is_no_host(error: &io::Error) -> bool {
+    let cause: Option<&NoHost> = error.get_ref().and_then(|cause| cause.downcast_ref());
+    cause.is_some()
+}
+
+impl Seen {
+    fn found(&self) -> Option<usize> {
+        self.last.filter(|_| !self.is_doubted)
+    }
+}
+
 impl Hosts {
-    /// The servers of `url`; nothing is connected to.
-    pub(super) fn of(url: &DatabaseUrl) -> Self {
+    /// The servers of `url`; nothing is connected to. Where another one is found than the last, `invalidation` renews the
+    /// connections to that.
+    pub(super) fn of(url: &DatabaseUrl, invalidation: Invalidation) -> Self {
         let hosts = url.hosts().iter().map(|host| {
             host.options().clone().application_name("agentfs-server").disable_statement_logging()
         });
         Self(Arc::new(Inner {
             hosts: hosts.collect(),
             wanted: url.session(),
+            invalidation,
             seen: Mutex::default(),
             looking: tokio::sync::Mutex::default(),
         }))
@@ -82,19 +104,22 @@ impl Hosts {
     /// Connects, and returns the host's index too.
     pub(super) async fn connect(&self) -> Result<(PgConnection, usize), sqlx::Error> {
         let index = self.find().await?;
-        match connect_to(&self.0.hosts[index]).await {
-            Err(_) if !self.is_only_one() => {
-                self.seen().found = None;
-                let index = self.find().await?;
-                Ok((connect_to(&self.0.hosts[index]).await?, index))
-            }
-            connected => Ok((connected?, index)),
+        match self.connect_to(index).await {
+            Err(_) if !self.is_only_one() => self.connect_to(self.find().await?).await,
+            connected => connected,
         }
+    }
+
+    /// Connects to the host that was found. Where that fails, it is doubted.
+    async fn connect_to(&self, index: usize) -> Result<(PgConnection, usize), sqlx::Error> {
+        let connecting = PgConnection::connect_with(&self.0.hosts[index]);
+        let connected = within(CONNECT_TIMEOUT, connecting).await.inspect_err(|_| self.doubt());
+        Ok((connected?, index))
     }
 
     /// The index of the host to connect to, where it is known.
     pub(super) fn found(&self) -> Option<usize> {
-        if self.is_only_one() { Some(0) } else { self.seen().found }
+        if self.is_only_one() { Some(0) } else { self.seen().found() }
     }
 
     /// The index of the host to connect to. Where it is not known, it is looked for, by a task of its own: whoever waits may
@@ -108,10 +133,10 @@ impl Hosts {
         Ok(looked.map_err(io::Error::other)??)
     }
 
-    /// Forgets which host was found where an error says that it may no longer be the right one.
+    /// Doubts the host that was found where an error says that it may no longer be the right one.
     pub(super) fn note(&self, error: &sqlx::Error) {
         let elsewhere = match error {
-            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut => true,
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) => true,
             sqlx::Error::Database(e) => {
                 let code = e.code().unwrap_or_default();
                 // A server that is read-only, shuts down, or starts.
@@ -120,13 +145,13 @@ impl Hosts {
             _ => false,
         };
         if elsewhere {
-            self.forget();
+            self.doubt();
         }
     }
 
-    /// Has the host looked for anew.
-    pub(super) fn forget(&self) {
-        self.seen().found = None;
+    /// Has the host looked for anew, first where it was.
+    pub(super) fn doubt(&self) {
+        self.seen().is_doubted = true;
     }
 
     /// Whether there is no choice.
@@ -137,34 +162,50 @@ impl Hosts {
     /// Looks for the host, unless somebody has since `asked`.
     async fn look(&self, asked: Instant) -> Result<usize, NoHost> {
         let _looking = self.0.looking.lock().await;
-        match &*self.seen() {
-            Seen { found: Some(found), .. } => return Ok(*found),
+        let last = match &*self.seen() {
+            Seen { last: Some(found), is_doubted: false, .. } => return Ok(*found),
             Seen { failed: Some((at, why)), .. } if *at >= asked => return Err(why.clone()),
-            _ => {}
-        }
-        let mut looked = self.try_each(self.0.wanted).await;
-        if looked.is_err() && self.0.wanted == TargetSession::PreferStandby {
-            looked = self.try_each(TargetSession::Any).await;
-        }
+            seen => seen.last,
+        };
+        let looked = self.look_from(last).await;
         let mut seen = self.seen();
         match &looked {
-            Ok(found) => seen.found = Some(*found),
+            Ok(found) => {
+                seen.last = Some(*found);
+                seen.is_doubted = false;
+                // Connections to the former host may stay open.
+                if last.is_some_and(|last| last != *found) {
+                    self.0.invalidation.renew_all();
+                }
+            }
             Err(why) => seen.failed = Some((Instant::now(), why.clone())),
         }
         looked
     }
 
+    /// Looks at the host that was found last for a moment, then at all others, and at it again.
+    async fn look_from(&self, last: Option<usize>) -> Result<usize, NoHost> {
+        if let Some(last) = last
+            && let Ok(true) = self.suits(last, self.0.wanted, LAST_TIMEOUT).await
+        {
+            return Ok(last);
+        }
+        let mut order: Vec<usize> = (0..self.0.hosts.len()).collect();
+        // It has just been looked at.
+        order.sort_by_key(|&index| Some(index) == last);
+        match self.try_each(&order, self.0.wanted).await {
+            Err(_) if self.0.wanted == TargetSession::PreferStandby => {
+                self.try_each(&order, TargetSession::Any).await
+            }
+            looked => looked,
+        }
+    }
+
     /// The first host that answers and is as wanted, or why each one is not.
-    async fn try_each(&self, wanted: TargetSession) -> Result<usize, NoHost> {
+    async fn try_each(&self, order: &[usize], wanted: TargetSession) -> Result<usize, NoHost> {
         let (mut reasons, mut is_of_settings) = (Vec::new(), false);
-        for (index, host) in self.0.hosts.iter().enumerate() {
-            let looked = async {
-                let mut connection = connect_to(host).await?;
-                let suits = suits(&mut connection, wanted).await?;
-                connection.close().await.ok();
-                Ok::<_, sqlx::Error>(suits)
-            };
-            let looked = looked.await;
+        for &index in order {
+            let looked = self.suits(index, wanted, CONNECT_TIMEOUT).await;
             // User and password are the same for all.
             is_of_settings |= matches!(looked, Err(sqlx::Error::Configuration(_)));
             let why = match looked {
@@ -174,9 +215,25 @@ impl Hosts {
                 }
                 Err(error) => StoreError::from(error).cause().to_string(),
             };
-            reasons.push(format!("{}: {why}", endpoint(host)));
+            reasons.push(format!("{}: {why}", endpoint(&self.0.hosts[index])));
         }
         Err(NoHost { reasons: reasons.join("; "), is_of_settings })
+    }
+
+    /// Whether a host answers and is as wanted. The whole look is bounded: a host may go silent at any step.
+    async fn suits(
+        &self,
+        index: usize,
+        wanted: TargetSession,
+        patience: Duration,
+    ) -> Result<bool, sqlx::Error> {
+        let look = async {
+            let mut connection = PgConnection::connect_with(&self.0.hosts[index]).await?;
+            let suits = is_as_wanted(&mut connection, wanted).await?;
+            connection.close().await.ok();
+            Ok(suits)
+        };
+        within(patience, look).await
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -184,14 +241,21 @@ impl Hosts {
     }
 }
 
-async fn connect_to(host: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
-    tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(host))
+/// Ends `work` that takes longer than `patience`, as if the connection had timed out.
+pub(super) async fn within<T>(
+    patience: Duration,
+    work: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    tokio::time::timeout(patience, work)
         .await
         .unwrap_or_else(|_| Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())))
 }
 
 /// Whether a session is as wanted.
-async fn suits(connection: &mut PgConnection, wanted: TargetSession) -> Result<bool, sqlx::Error> {
+async fn is_as_wanted(
+    connection: &mut PgConnection,
+    wanted: TargetSession,
+) -> Result<bool, sqlx::Error> {
     let condition = match wanted {
         TargetSession::Any => return Ok(true),
         TargetSession::ReadWrite => "SELECT current_setting('transaction_read_only') = 'off'",
@@ -200,4 +264,18 @@ async fn suits(connection: &mut PgConnection, wanted: TargetSession) -> Result<b
         TargetSession::Standby | TargetSession::PreferStandby => "SELECT pg_is_in_recovery()",
     };
     sqlx::query_scalar(condition).fetch_one(connection).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::error::is_lost;
+
+    #[test]
+    fn that_no_host_was_found_says_nothing_of_a_connection() {
+        let why = NoHost { reasons: "db:5432: refused".into(), is_of_settings: false };
+        let error = sqlx::Error::from(why);
+        assert!(!is_lost(&error));
+        assert!(StoreError::from(error).cause().to_string().contains("db:5432: refused"));
+    }
 }

@@ -17,7 +17,7 @@ pub(super) const KEEPALIVE: &str =
     "SET tcp_keepalives_idle = 60; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
 
 /// Longest wait for an answer, which takes a round trip.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Asks a connection whether it is there, and notes what that says of the others.
 pub(super) async fn answers(connection: &mut PgConnection, invalidation: &Invalidation) -> bool {

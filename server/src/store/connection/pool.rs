@@ -1,7 +1,6 @@
 //! Pools the connections to one database, and notes what an error of one says of all of them.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use futures::future::BoxFuture;
@@ -15,8 +14,9 @@ use sqlx::{Connection as _, Describe, Either, Execute, Executor, SqlStr};
 use tokio::time::timeout;
 
 use super::address::ACQUIRE_TIMEOUT;
-use super::hosts::Hosts;
+use super::hosts::{Hosts, within};
 use super::invalidation::Invalidation;
+use super::liveness::PATIENCE;
 use crate::store::StoreError;
 use crate::store::error::is_lost;
 
@@ -27,7 +27,7 @@ pub struct Pool {
     connections: PgPool,
     hosts: Hosts,
     /// The host that new connections lead to.
-    host: Arc<AtomicUsize>,
+    host: Arc<Mutex<usize>>,
     invalidation: Invalidation,
 }
 
@@ -45,8 +45,12 @@ impl Pool {
                 .await
                 .unwrap_or(Err(sqlx::Error::PoolTimedOut))?,
         };
-        if self.host.swap(host, Ordering::Relaxed) != host {
+        let mut leads_to = self.host.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever waited here may have been told of a former one.
+        let host = self.hosts.found().unwrap_or(host);
+        if *leads_to != host {
             self.connections.set_connect_options(self.hosts.options(host));
+            *leads_to = host;
         }
         Ok(&self.connections)
     }
@@ -59,7 +63,7 @@ impl Pool {
     /// A connection of its own that is there at this moment, at the price of a round trip.
     pub async fn acquire_alive(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
         let mut connection = self.acquire().await?;
-        match connection.ping().await {
+        match within(PATIENCE, connection.ping()).await {
             Err(error) if is_lost(&error) => {
                 self.saw(&error);
                 self.acquire().await
@@ -78,6 +82,7 @@ impl Pool {
             }
             begun => begun,
         }
+        .inspect_err(|error| self.saw(error))
     }
 
     /// A transaction that `statement` begins.
@@ -85,7 +90,8 @@ impl Pool {
         &self,
         statement: &'static str,
     ) -> Result<PgTransaction<'static>, sqlx::Error> {
-        self.connections().await?.begin_with(statement).await
+        let begun = self.connections().await?.begin_with(statement).await;
+        begun.inspect_err(|error| self.saw(error))
     }
 
     /// Does `work` that may be done twice, and once more where it lost its connection: one that was in use a moment ago is
@@ -124,6 +130,11 @@ impl Pool {
     fn saw(&self, error: &sqlx::Error) {
         self.invalidation.note(error);
         self.hosts.note(error);
+        // Where there was room for one, it is the host that gave none; sqlx waits for one that refuses connections.
+        let had_room = || self.size() < self.connections.options().get_max_connections();
+        if matches!(error, sqlx::Error::PoolTimedOut) && had_room() {
+            self.hosts.doubt();
+        }
     }
 
     /// How many connections there are.

@@ -5,6 +5,7 @@ mod concurrency;
 mod crash;
 mod expiry;
 mod failover;
+mod hosts;
 mod idle;
 mod linearizability;
 mod live_migration;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
-use agentfs_server::store::connection::address::DatabaseAddress;
+use agentfs_server::store::connection::address::{DatabaseAddress, Link};
 use secrecy::SecretString;
 use serde::Deserialize;
 use sqlx::{Connection as _, Executor as _, PgConnection};
@@ -177,4 +177,10 @@ impl Gate {
     pub async fn open(self) {
         self.0.execute("DELETE FROM gate").await;
     }
+}
+
+/// The session of a link at this moment.
+pub async fn session(link: &mut Link) -> i32 {
+    let asked = sqlx::query_scalar("SELECT pg_backend_pid()");
+    asked.fetch_one(link.connection().await.expect("connects")).await.expect("answers")
 }
