@@ -126,7 +126,9 @@ impl Writer {
                     rest.extend(part.split());
                 }
                 Err(Failure::Statement(error))
-                    if error.is_connection_broken() && part.tries < TRIES =>
+                    if error.is_connection_broken()
+                        && !self.link.is_connected()
+                        && part.tries < TRIES =>
                 {
                     rest.push(SubBatch { tries: part.tries + 1, ..part });
                 }

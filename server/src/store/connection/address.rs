@@ -173,13 +173,22 @@ impl Link {
         Ok(&mut held.connection)
     }
 
-    /// Drops the connection where `error` says that it is broken, and notes what that says of all others of the database.
+    /// Drops the connection where `error` says that another one may do better, and notes what that says of all others of the
+    /// database. A server that takes no writes does so on a new connection too: one that was just made is kept.
     pub fn note(&mut self, error: &StoreError) {
         self.address.invalidation.note(error.cause().driver());
         self.address.hosts.note(error.cause().driver());
-        if error.is_connection_broken() {
+        let is_new = |held: &Held| !self.address.invalidation.outdates(held.made.elapsed());
+        let is_kept =
+            matches!(error, StoreError::ReadOnly(_)) && self.held.as_ref().is_some_and(is_new);
+        if error.is_connection_broken() && !is_kept {
             self.disconnect();
         }
+    }
+
+    /// Whether there is a connection; false after one was dropped.
+    pub fn is_connected(&self) -> bool {
+        self.held.is_some()
     }
 
     /// Has all connections of the database made anew before their next use.

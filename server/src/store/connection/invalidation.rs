@@ -12,8 +12,7 @@ use crate::store::error::{is_lost, is_outdated, is_read_only};
 
 /// While a type is missing, every statement with it fails alike: new connections more often than this would help nobody.
 const PAUSE: Duration = Duration::from_millis(100);
-/// A server that takes no writes, or is too slow to answer, may be so for minutes; meanwhile it should not be busy with new
-/// connections.
+/// A server that takes no writes may be so for minutes; meanwhile it should not be busy with new connections.
 const LONG_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the connections of one database share.
@@ -36,19 +35,21 @@ impl Invalidation {
     /// Notes what an error of one connection says of all of them.
     pub(super) fn note(&self, error: &sqlx::Error) {
         if is_outdated(error) {
-            self.outdate(PAUSE);
+            self.outdate();
         } else if is_read_only(error) {
-            self.outdate(LONG_PAUSE);
+            self.outdate_older_than(LONG_PAUSE);
         } else if is_lost(error) {
             self.seen().lost = Some(Instant::now());
         }
     }
 
     /// Notes that a connection gave no answer: something between here and the database has forgotten it, and so perhaps the
-    /// others, each of which would have to be waited for.
+    /// others, each of which is asked before its next use. They are not replaced at once, since a database that is merely slow
+    /// would be slower still for it.
     pub(super) fn note_silence(&self) {
-        self.outdate(LONG_PAUSE);
-        self.seen().silent = Some(Instant::now());
+        let now = Some(Instant::now());
+        let mut seen = self.seen();
+        (seen.lost, seen.silent) = (now, now);
     }
 
     /// Whether a connection gave no answer since that moment.
@@ -71,12 +72,18 @@ impl Invalidation {
         self.seen().lost.is_some_and(|at| at.elapsed() <= idle_for)
     }
 
-    /// Makes all present connections outdated, unless that was done within `pause`.
-    fn outdate(&self, pause: Duration) {
+    /// Makes all present connections outdated, unless that was done a moment ago.
+    fn outdate(&self) {
         let mut seen = self.seen();
-        if seen.outdated.is_none_or(|at| at.elapsed() >= pause) {
+        if seen.outdated.is_none_or(|at| at.elapsed() >= PAUSE) {
             seen.outdated = Some(Instant::now());
         }
+    }
+
+    /// Makes connections of a greater age outdated.
+    fn outdate_older_than(&self, age: Duration) {
+        let mut seen = self.seen();
+        seen.outdated = seen.outdated.max(Instant::now().checked_sub(age));
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {

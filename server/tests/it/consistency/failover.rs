@@ -1,11 +1,12 @@
 //! A database that takes no writes or is out of something: what is asked meanwhile, and that it passes by itself.
 
+use agentfs_server::store::connection::address::Link;
 use reqwest::Response;
 use serde_json::{Value, json};
 use sqlx::Executor as _;
 
 use crate::support::api::{Api, Client, new_key};
-use crate::support::database::{Database, Postgres};
+use crate::support::database::{Database, Postgres, session};
 use crate::support::eventually::eventually;
 use crate::support::proxy::Proxy;
 use crate::support::replica::Replica;
@@ -68,6 +69,12 @@ async fn assert_reads_alone_are_served(client: &Client, fresh_key: &str) {
     until_health(client, "/healthz", 503, Some("DatabaseReadOnly")).await;
 }
 
+/// A connection that was just made stays for a second where it is.
+async fn until_written(client: &Client, value: u32) {
+    let write = async || put(client, value).await.status().as_u16();
+    eventually("it is written", write, |status| *status == 200).await;
+}
+
 /// Searches are counted again only where the pool has left its read-only connections.
 async fn until_searches_count(client: &Client, database: &Database) {
     let searches = "SELECT coalesce(sum(searches), 0)::bigint FROM quota_usage";
@@ -94,7 +101,7 @@ async fn a_read_only_database_is_read_and_written_again_as_soon_as_it_takes_writ
 
     // The sessions that there are stay read-only.
     database.set_read_only(false).await;
-    assert_eq!(put(&api.client, 2).await.status(), 200);
+    until_written(&api.client, 2).await;
     until_searches_count(&api.client, &database).await;
     until_health(&api.client, "/healthz", 200, None).await;
     until_health(&late.client, "/readyz", 200, None).await;
@@ -119,7 +126,7 @@ async fn a_standby_behind_the_primarys_name_is_left_for_the_primary() {
 
     // Connections to the standby stay open.
     proxy.lead_to(&primary.url);
-    assert_eq!(put(&api.client, 2).await.status(), 200);
+    until_written(&api.client, 2).await;
     until_searches_count(&api.client, &primary).await;
     until_health(&api.client, "/healthz", 200, None).await;
     // Reads leave it too, though it would go on serving them.
@@ -132,6 +139,22 @@ async fn a_standby_behind_the_primarys_name_is_left_for_the_primary() {
     };
     eventually("the standby is left", left, |sessions| *sessions == 0).await;
     assert_eq!(primary.number("SELECT count(*) FROM entry_versions").await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_connection_to_a_read_only_database_is_kept() {
+    let database = Database::empty().await;
+    database.set_read_only(true).await;
+    let mut link = Link::new(database.address());
+    // An old one is not, so the machine may have been too slow once.
+    let kept = async || {
+        let before = session(&mut link).await;
+        let write = sqlx::query("CREATE TABLE x ()").execute(link.connection().await.unwrap());
+        let refused = write.await.unwrap_err().into();
+        link.note(&refused);
+        session(&mut link).await == before
+    };
+    eventually("it is kept", kept, |kept| *kept).await;
 }
 
 /// Raises an error of a class on each write of a version.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::api::{Api, Client};
-use crate::support::database::Database;
+use crate::support::database::{Database, session};
 use crate::support::proxy::Proxy;
 
 /// Longer than a connection may be idle without being asked whether it is there.
@@ -121,4 +121,18 @@ async fn all_connections_are_kept_alive() {
     assert_eq!(linked, "60/10/3");
     let mut alone = address.connect_unlimited().await.unwrap();
     assert_eq!(keepalive().fetch_one(&mut alone).await.unwrap(), "60/10/3");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_answer_are_kept_where_another_one_gave_no_answer() {
+    let database = Database::empty().await;
+    let proxy = Proxy::before(&database.url).await;
+    let address = Database { url: proxy.url(&database.url), ..database }.address();
+    let (mut silent, mut alive) = (Link::new(address.clone()), Link::new(address));
+    let forgotten = session(&mut silent).await;
+    proxy.swallow().await;
+    let kept = session(&mut alive).await;
+    tokio::time::sleep(PAUSE).await;
+    assert_ne!(session(&mut silent).await, forgotten);
+    assert_eq!(session(&mut alive).await, kept);
 }
