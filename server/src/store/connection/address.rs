@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use agentfs_contract::session;
 use secrecy::SecretString;
-use sqlx::Executor as _;
 use sqlx::postgres::{PgConnection, PgPoolOptions};
+use sqlx::{Connection as _, Executor as _};
 
 pub(crate) use super::hosts::is_no_host;
 use super::hosts::{CONNECT_TIMEOUT, Hosts, within};
@@ -17,6 +17,9 @@ use crate::store::StoreError;
 
 /// Longest wait for a connection of the pool; while the database is away, each request waits this long.
 pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Longest wait for the end of a statement that nobody waits for any more; then its connection is dropped.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Pause between two tries to connect.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
@@ -102,6 +105,10 @@ impl DatabaseAddress {
                     Ok(!address.invalidation.outdates(held.age)
                         && (!may_be_gone || address.answers(connection).await))
                 })
+            })
+            // sqlx asks without end, so that a statement whose connection vanished would hold its place for a quarter of an hour.
+            .after_release(|connection, _| {
+                Box::pin(async { within(RELEASE_TIMEOUT, connection.ping()).await.map(|()| true) })
             })
             .after_connect(|connection, _| Box::pin(set_up(connection, session::SERVING)))
             .connect_lazy_with(self.hosts.options(0));

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::support::api::{Api, Client};
 use crate::support::database::{Database, session};
+use crate::support::eventually::eventually;
 use crate::support::proxy::Proxy;
 
 /// Longer than a connection may be idle without being asked whether it is there.
@@ -135,4 +136,23 @@ async fn connections_that_answer_are_kept_where_another_one_gave_no_answer() {
     tokio::time::sleep(PAUSE).await;
     assert_ne!(session(&mut silent).await, forgotten);
     assert_eq!(session(&mut alive).await, kept);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_whose_connection_vanished_costs_the_pool_no_place_for_long() {
+    let database = Database::empty().await;
+    let proxy = Proxy::before(&database.url).await;
+    let pool = Database { url: proxy.url(&database.url), ..database.clone() }.address().pool(1);
+    let of_task = pool.clone();
+    let statement = tokio::spawn(async move {
+        sqlx::query("SELECT pg_sleep(60)").execute(&of_task).await.unwrap();
+    });
+    let running = "SELECT count(*) FROM pg_stat_activity
+                    WHERE datname = current_database() AND query = 'SELECT pg_sleep(60)'";
+    database.until(running, 1).await;
+    proxy.swallow().await;
+    // Whoever asked for it waits no longer.
+    statement.abort();
+    let ask = async || sqlx::query("SELECT").execute(&pool).await.is_ok();
+    eventually("there is a place", ask, |answered| *answered).await;
 }
