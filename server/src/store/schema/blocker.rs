@@ -108,6 +108,7 @@ SELECT n.oid::regnamespace::text, t.relname::text, quote_ident(current_user), cu
   JOIN pg_extension e ON e.extname = 'vector' AND e.extnamespace = n.oid
   JOIN pg_settings s ON s.name = 'search_path' AND s.setting <> s.reset_val
  WHERE t.oid IN (to_regclass('schema_version'), to_regclass('_sqlx_migrations'))
+   AND n.nspname <> current_schema()
  ORDER BY 2
  LIMIT 1";
 
