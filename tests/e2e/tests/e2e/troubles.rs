@@ -138,7 +138,8 @@ async fn a_quota_on_limits_asks_for_limits_of_every_part() -> Result<(), Failure
     let namespace = Namespace::create().await?;
     let hard = "--hard=limits.cpu=8,limits.memory=8Gi";
     namespace.kubectl(&["create", "quota", "limits", hard]).await?;
-    let limits = |memory: &str| json!({"limits": {"cpu": 1, "memory": memory}});
+    // Without requests, Kubernetes reserves as much as the limits, and a small node has no room.
+    let limits = |memory: &str| json!({"limits": {"cpu": 1, "memory": memory}, "requests": {"cpu": "10m", "memory": "16Mi"}});
     let spec = json!({
         "database": {"embedded": {"storage": {"size": "1Gi"}, "resources": limits("512Mi")}},
         "api": {"replicas": 1},
