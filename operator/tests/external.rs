@@ -287,8 +287,8 @@ async fn a_database_that_another_agentfs_works_on_is_left_alone() {
     assert_eq!(world.said("SchemaReady").1, "AwaitingDatabase");
     assert_eq!(world.server.names("batch/v1/jobs"), Vec::<String>::new());
 
-    // It is younger, and its schema is not what its image needs now: it has it all the same. So does one
-    // of which nothing is known but its claim.
+    // It is younger, and its schema is not what its image needs now: it has it all the same. So does one of the release before,
+    // which notes no migration and serves.
     world
         .server
         .change(RESOURCE, &json!({"metadata": {"creationTimestamp": "2026-11-02T00:00:00Z"}}));
@@ -309,10 +309,13 @@ async fn a_database_that_another_agentfs_works_on_is_left_alone() {
     let mut younger = other("2030-11-01T00:00:00Z");
     younger["status"]["conditions"] = json!([]);
     younger["status"]["database"] = claim(Value::Null);
+    younger["status"]["api"]["ready"] = json!(0);
     world.other(&younger);
-    world.server.change(RESOURCE, &json!({"status": {"database": claim(Value::Null)}}));
-    world.reconcile().await.unwrap();
-    assert_ne!(world.said("DatabaseReady").1, "DatabaseInUse");
+    for own in [Value::Null, claim(Value::Null)] {
+        world.server.change(RESOURCE, &json!({"status": {"database": own}}));
+        world.reconcile().await.unwrap();
+        assert_ne!(world.said("DatabaseReady").1, "DatabaseInUse");
+    }
     younger["status"]["database"] = claim(json!(true));
     world.other(&younger);
     world.reconcile().await.unwrap();

@@ -1,6 +1,5 @@
 //! Finds which AgentFS works on which external database: two on one would migrate it against each other.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -20,40 +19,26 @@ pub struct DatabaseUse {
     pub comes_first: bool,
 }
 
-/// How an AgentFS has a database, the strongest last.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Claim {
-    /// Not at all.
-    None,
-    /// It means to work on it.
-    Made,
-    /// It migrated it, once: what its schema is now does not matter.
-    Migrated,
-}
-
 /// Whether `status` says that the AgentFS migrated the database that it names.
 pub fn was_migrated(status: &AgentFSStatus) -> bool {
     let noted = status.database.as_ref().and_then(|database| database.migrated);
-    // Operators before 0.2 note no such thing.
+    // Operators before 0.2 note no such thing. Pods are ready on a migrated schema alone.
     let is_ready = |of: &Condition| of.type_ == SCHEMA_READY && of.status == "True";
-    noted.unwrap_or_else(|| status.conditions.iter().any(is_ready))
+    let serves = || status.api.as_ref().is_some_and(|api| api.ready > 0);
+    noted.unwrap_or_else(|| status.conditions.iter().any(is_ready) || serves())
 }
 
-/// What others than `own` claim. The one that migrated it has it, or else the one that claims it; where
-/// both do, the older of the two.
+/// What others than `own` claim. The one that migrated it has it; where neither has, or both, the older of the two.
 pub fn of_others(known: &[Arc<AgentFS>], own: &AgentFS) -> Vec<DatabaseUse> {
     let identity = |agentfs: &AgentFS| agentfs.status.as_ref()?.database.as_ref()?.identity.clone();
     let age = |agentfs: &AgentFS| {
         let created = agentfs.metadata.creation_timestamp.as_ref().map(|time| time.0);
         (created, agentfs.metadata.uid.clone())
     };
-    let claim =
-        |agentfs: &AgentFS, database: &String| match &agentfs.status {
-            Some(status) if identity(agentfs).as_ref() == Some(database) => {
-                if was_migrated(status) { Claim::Migrated } else { Claim::Made }
-            }
-            _ => Claim::None,
-        };
+    let migrated = |agentfs: &AgentFS, database: &String| {
+        identity(agentfs).as_ref() == Some(database)
+            && agentfs.status.as_ref().is_some_and(was_migrated)
+    };
     known
         .iter()
         .filter(|other| other.metadata.uid != own.metadata.uid)
@@ -63,10 +48,10 @@ pub fn of_others(known: &[Arc<AgentFS>], own: &AgentFS) -> Vec<DatabaseUse> {
             let name = |part: &Option<String>| part.clone().unwrap_or_default();
             let theirs = identity(other)?;
             Some(DatabaseUse {
-                comes_first: match claim(other, &theirs).cmp(&claim(own, &theirs)) {
-                    Ordering::Greater => true,
-                    Ordering::Less => false,
-                    Ordering::Equal => age(other) < age(own),
+                comes_first: match (migrated(other, &theirs), migrated(own, &theirs)) {
+                    (true, false) => true,
+                    (false, true) => false,
+                    _ => age(other) < age(own),
                 },
                 identity: theirs,
                 by: format!("{}/{}", name(&of.namespace), name(&of.name)),
