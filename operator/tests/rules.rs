@@ -259,20 +259,21 @@ fn schedules() {
     ] {
         taken(&backup(schedule));
     }
-    let week = "the day of the week, its fifth field, must be of 0 to 6 or sun to sat; Sunday is 0";
+    let week =
+        "the day of the week, its fifth field, must be from 0 to 6 or sun to sat; Sunday is 0";
     for (schedule, sentence) in [
         ("2 o'clock", "must have five fields, minute hour day-of-month month day-of-week"),
-        ("60 2 * * *", "the minute, its first field, must be of 0 to 59"),
-        ("0 24 * * *", "the hour, its second field, must be of 0 to 23"),
-        ("0 2 0 * *", "the day of the month, its third field, must be of 1 to 31"),
-        ("0 2 * 13 *", "the month, its fourth field, must be of 1 to 12 or jan to dec"),
+        ("60 2 * * *", "the minute, its first field, must be from 0 to 59"),
+        ("0 24 * * *", "the hour, its second field, must be from 0 to 23"),
+        ("0 2 0 * *", "the day of the month, its third field, must be from 1 to 31"),
+        ("0 2 * 13 *", "the month, its fourth field, must be from 1 to 12 or jan to dec"),
         ("0 2 * * 7", week),
         ("0 2 * * MON-FOO", week),
         ("0 2 * *", "must have five fields"),
         ("0 2 * * * *", "must have five fields"),
         ("@every 5m", "must have five fields"),
-        ("TZ=UTC 0 2 * * *", "the time zone does not belong into the schedule; set timeZone"),
-        ("CRON_TZ=UTC 0 2 * * *", "the time zone does not belong into the schedule"),
+        ("TZ=UTC 0 2 * * *", "the time zone does not belong in the schedule; set timeZone"),
+        ("CRON_TZ=UTC 0 2 * * *", "the time zone does not belong in the schedule"),
         ("*/0 2 * * *", "the minute, its first field"),
     ] {
         refused(&backup(schedule), None, sentence);

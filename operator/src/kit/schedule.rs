@@ -104,7 +104,7 @@ fn time_zone(name: &str) -> Result<TimeZone, String> {
 /// The five fields of a schedule, as the library reads them, or what is wrong with them.
 fn spelled_out(text: &str) -> Result<String, String> {
     if text.contains("TZ=") {
-        return Err("the time zone does not belong into the schedule".into());
+        return Err("the time zone does not belong in the schedule".into());
     }
     if text.starts_with('@') {
         let known = ABBREVIATIONS.iter().find(|(short, _)| *short == text);

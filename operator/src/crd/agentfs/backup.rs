@@ -25,20 +25,20 @@ pub struct Backup {
     #[schemars(length(min = 1, max = 128))]
     #[x_kube(
         validation = Rule::new("!self.contains('TZ=')")
-            .message("the time zone does not belong into the schedule; set timeZone"),
+            .message("the time zone does not belong in the schedule; set timeZone"),
         validation = Rule::new(is_schedule()).message(
             "must have five fields, minute hour day-of-month month day-of-week, or be one of @yearly, @annually, @monthly, @weekly, @daily, @midnight and @hourly; example: 0 2 * * *"
         ),
         validation = Rule::new(field(0, "[0-5]?[0-9]"))
-            .message("the minute, its first field, must be of 0 to 59"),
+            .message("the minute, its first field, must be from 0 to 59"),
         validation = Rule::new(field(1, "[01]?[0-9]|2[0-3]"))
-            .message("the hour, its second field, must be of 0 to 23"),
+            .message("the hour, its second field, must be from 0 to 23"),
         validation = Rule::new(field(2, "0?[1-9]|[12][0-9]|3[01]"))
-            .message("the day of the month, its third field, must be of 1 to 31"),
+            .message("the day of the month, its third field, must be from 1 to 31"),
         validation = Rule::new(field(3, "0?[1-9]|1[0-2]|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"))
-            .message("the month, its fourth field, must be of 1 to 12 or jan to dec"),
+            .message("the month, its fourth field, must be from 1 to 12 or jan to dec"),
         validation = Rule::new(field(4, "[0-6]|sun|mon|tue|wed|thu|fri|sat")).message(
-            "the day of the week, its fifth field, must be of 0 to 6 or sun to sat; Sunday is 0"
+            "the day of the week, its fifth field, must be from 0 to 6 or sun to sat; Sunday is 0"
         )
     )]
     pub schedule: String,
