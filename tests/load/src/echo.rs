@@ -17,6 +17,9 @@ use tokio::net::TcpListener;
 
 #[derive(Deserialize)]
 struct Request {
+    /// Known and not looked at: a field that a route does not know is refused.
+    #[serde(rename = "agent_id")]
+    _agent_id: String,
     path: String,
     value: Option<Box<RawValue>>,
 }
@@ -28,7 +31,7 @@ struct Answer {
     bytes: usize,
 }
 
-async fn echo(Json(Request { path, value }): Json<Request>) -> axum::Json<Answer> {
+async fn echo(Json(Request { path, value, .. }): Json<Request>) -> axum::Json<Answer> {
     let bytes = value.map_or(0, |value| value.get().len());
     axum::Json(Answer { ok: true, path, bytes })
 }
