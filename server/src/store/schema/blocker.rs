@@ -56,7 +56,10 @@ pub enum Blocker {
     },
     /// Tables of our names lie beside the extension, in a schema that is not the role's own.
     #[error(
-        "the schema {schema} of the database {database}, where the extension vector lies, has the table {table} of another program or          another AgentFS, and it is not on the search_path of the role {role}: move the extension into a schema of its own (CREATE          SCHEMA extensions; GRANT USAGE ON SCHEMA extensions TO {role}; ALTER EXTENSION vector SET SCHEMA extensions; as a superuser          there), then run this again"
+        "the schema {schema} of the database {database}, where the extension vector lies, has the table {table} of another program or \
+         another AgentFS, and it is not on the search_path of the role {role}: move the extension into a schema of its own (CREATE \
+         SCHEMA extensions; GRANT USAGE ON SCHEMA extensions TO {role}; ALTER EXTENSION vector SET SCHEMA extensions; as a superuser \
+         there), then run this again"
     )]
     TablesOfOthers {
         /// The schema, quoted where it must be.
