@@ -6,7 +6,7 @@ use super::{Memory, MemoryError};
 use crate::domain::{EntryKey, TenantId};
 use crate::store::StoreError;
 use crate::store::connection::pool::Pool;
-use crate::store::connection::replica::primary_has_version;
+use crate::store::connection::replica::has_version;
 use crate::store::entries::get::Entry;
 
 impl Memory {
@@ -63,7 +63,7 @@ impl Memory {
         min_version: Option<Uuid>,
     ) -> Result<(), MemoryError> {
         let Some(version) = min_version else { return Ok(()) };
-        let has = |pool: Pool| async move { primary_has_version(&pool, tenant, version).await };
+        let has = |pool: Pool| async move { has_version(&pool, tenant, version).await };
         match self.pool.retrying(has).await? {
             Some(true) => Ok(()),
             Some(false) => Err(MemoryError::VersionGone(version)),

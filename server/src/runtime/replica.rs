@@ -49,7 +49,8 @@ impl Replica {
         }
         let Some(version) = min_version else { return Some(self) };
         // What cannot be told now is told by the primary.
-        has_version(&self.pool, tenant, version).await.unwrap_or(false).then_some(self)
+        let has = has_version(&self.pool, tenant, version).await;
+        matches!(has, Ok(Some(true))).then_some(self)
     }
 
     /// Its connections.

@@ -49,25 +49,10 @@ pub async fn replayed(
     sqlx::query_as(REPLAYED).bind(positions).fetch_one(replica).await.map_err(Into::into)
 }
 
-/// Whether a version is there. Commits become visible on a replica in order, so then all before it are there as well.
+/// Whether a version is there. Commits become visible on a replica in order, so then all before it are there as well. `None`: it
+/// is not, and the server takes no writes, so it may be a standby that is behind.
 pub async fn has_version(
-    replica: impl PgExecutor<'_>,
-    tenant: TenantId,
-    version: Uuid,
-) -> Result<bool, StoreError> {
-    sqlx::query_scalar(
-        "SELECT EXISTS (SELECT FROM entry_versions WHERE tenant_id = $1 AND id = $2)",
-    )
-    .bind(tenant.0)
-    .bind(version)
-    .fetch_one(replica)
-    .await
-    .map_err(Into::into)
-}
-
-/// Whether a version is there. `None`: it is not, and the server takes no writes, so it may be a standby that is behind.
-pub async fn primary_has_version(
-    primary: impl PgExecutor<'_>,
+    executor: impl PgExecutor<'_>,
     tenant: TenantId,
     version: Uuid,
 ) -> Result<Option<bool>, StoreError> {
@@ -77,7 +62,7 @@ pub async fn primary_has_version(
     )
     .bind(tenant.0)
     .bind(version)
-    .fetch_one(primary)
+    .fetch_one(executor)
     .await?;
     Ok((has || !is_read_only).then_some(has))
 }
