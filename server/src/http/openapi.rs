@@ -36,17 +36,23 @@ pub(super) struct Refusals;
 
 impl IntoResponses for Refusals {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        let sentences = [
-            ("400", "The request is wrong; `code` and `message` say how."),
-            ("401", "No valid key."),
-            ("403", "The key lacks the scope, or the path is reserved."),
-            ("413", "The body is larger than 1 MiB."),
-            ("415", "The body is not announced as JSON."),
-            ("429", "A limit or quota is used up; Retry-After says until when."),
-            ("503", "The database is away for the moment; Retry-After says when to try again."),
-        ];
-        sentences.into_iter().map(|(status, about)| (status.to_owned(), refusal(about))).collect()
+        refusals(&[])
     }
+}
+
+/// The refusals of every route, and a route's `own`, each by its status.
+fn refusals(own: &[(&str, &str)]) -> BTreeMap<String, RefOr<Response>> {
+    let sentences = [
+        ("400", "The request is wrong; `code` and `message` say how."),
+        ("401", "No valid key."),
+        ("403", "The key lacks the scope, or the path is reserved."),
+        ("413", "The body is larger than 1 MiB."),
+        ("415", "The body is not announced as JSON."),
+        ("429", "A limit or quota is used up; Retry-After says until when."),
+        ("503", "The database is away for the moment; Retry-After says when to try again."),
+    ];
+    let all = sentences.iter().chain(own);
+    all.map(|(status, about)| ((*status).to_owned(), refusal(about))).collect()
 }
 
 /// An answer in the error envelope.
@@ -62,12 +68,13 @@ pub(super) struct WriteRefusals;
 
 impl IntoResponses for WriteRefusals {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        let mut responses = Refusals::responses();
-        let conflict = "The entry's latest version is not that of `if_version`; `current_version_id` is the one it has.";
-        responses.insert("409".to_owned(), refusal(conflict));
-        let mismatch = "The Idempotency-Key came before with another request.";
-        responses.insert("422".to_owned(), refusal(mismatch));
-        responses
+        refusals(&[
+            (
+                "409",
+                "The entry's latest version is not that of `if_version`; `current_version_id` is the one it has.",
+            ),
+            ("422", "The Idempotency-Key came before with another request."),
+        ])
     }
 }
 
@@ -77,9 +84,9 @@ pub(super) struct ReadRefusals;
 
 impl IntoResponses for ReadRefusals {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        let mut responses = Refusals::responses();
-        let gone = "The version of `min_version` is not in the database; a restore or a failover has lost it.";
-        responses.insert("409".to_owned(), refusal(gone));
-        responses
+        refusals(&[(
+            "409",
+            "The version of `min_version` is not in the database; a restore or a failover has lost it.",
+        )])
     }
 }
