@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use agentfs_contract::termination::Report;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
@@ -55,13 +55,9 @@ pub fn ended_with(pod: &Pod, code: i32, now: Timestamp) -> bool {
         let has_run = |since: &Time| now.duration_since(since.0) >= MAY_START;
         running.is_some_and(|running| running.started_at.as_ref().is_none_or(has_run))
     };
-    let ended = |status: &ContainerStatus| {
-        let state = status.state.as_ref().and_then(|state| state.terminated.as_ref());
-        let last = || status.last_state.as_ref().and_then(|state| state.terminated.as_ref());
-        state.or_else(last).is_some_and(|ended| ended.exit_code == code)
-    };
+    let ended_so = |status| ended(status).is_some_and(|ended| ended.exit_code == code);
     pod.metadata.deletion_timestamp.is_none()
-        && statuses(pod).any(|status| ended(status) && !runs(status))
+        && statuses(pod).any(|status| ended_so(status) && !runs(status))
 }
 
 /// The address of a pod that runs and has not been ready for a while: one that only starts is not
@@ -148,15 +144,7 @@ pub fn refusal(said: &str, of: PodsOf) -> Failure {
 /// The sentence that a container which failed left behind: the last line of its termination
 /// message, or of its log where that is what Kubernetes kept.
 pub fn termination_message(pods: &[&Pod]) -> Option<String> {
-    let ended = |status: &ContainerStatus| {
-        let state = status.state.as_ref().and_then(|s| s.terminated.clone());
-        let last = status.last_state.as_ref().and_then(|s| s.terminated.clone());
-        state.or(last).filter(|t| t.exit_code != 0)
-    };
-    let newest = pods
-        .iter()
-        .flat_map(|pod| statuses(pod).filter_map(ended))
-        .max_by_key(|ended| ended.finished_at.as_ref().map(|time| time.0))?;
+    let newest = newest_end(pods, |ended| ended.exit_code != 0)?;
     let words = newest.message.as_deref().map(sentence).filter(|words| !words.is_empty());
     Some(words.unwrap_or_else(|| match newest.reason.as_deref() {
         Some("OOMKilled") => "it used more memory than its limit allows".into(),
@@ -166,13 +154,24 @@ pub fn termination_message(pods: &[&Pod]) -> Option<String> {
 
 /// What the container that was the last to succeed left behind.
 pub fn left_by_the_newest_success(pods: &[&Pod]) -> Option<String> {
-    let succeeded = |status: &ContainerStatus| {
-        status.state.as_ref()?.terminated.clone().filter(|ended| ended.exit_code == 0)
-    };
+    newest_end(pods, |ended| ended.exit_code == 0)?.message.clone()
+}
+
+/// The newest end of a container that is as `wanted`.
+fn newest_end<'a>(
+    pods: &[&'a Pod],
+    wanted: impl Fn(&ContainerStateTerminated) -> bool,
+) -> Option<&'a ContainerStateTerminated> {
     pods.iter()
-        .flat_map(|pod| statuses(pod).filter_map(succeeded))
-        .max_by_key(|ended| ended.finished_at.as_ref().map(|time| time.0))?
-        .message
+        .flat_map(|pod| statuses(pod).filter_map(ended))
+        .filter(|ended| wanted(ended))
+        .max_by_key(|ended| ended.finished_at.as_ref().map(|time| time.0))
+}
+
+/// How a container ended the last time that it did.
+fn ended(status: &ContainerStatus) -> Option<&ContainerStateTerminated> {
+    let last = || status.last_state.as_ref()?.terminated.as_ref();
+    status.state.as_ref().and_then(|state| state.terminated.as_ref()).or_else(last)
 }
 
 /// The sentence of the report that a container left; where it left none, as servers before 0.2 and other programs do, the last
