@@ -144,16 +144,13 @@ async fn a_secret_of_somebody_else_under_its_name_holds_up_the_api_alone() {
     assert!(world.server.get(DEPLOYMENT).is_some() && world.server.get(POOLER).is_some());
 }
 
-/// What is told of one pool is told of all: the image's own settings and the page's are those of the operator.
+/// What is told of one pool is told of all: the settings of the image and of the page are the operator's. `connect_query` has a
+/// test beside the code that writes it.
 #[test]
 fn the_image_and_the_operations_page_have_the_operators_settings() {
     let ini = include_str!("snapshots/minimal-pooler-ini.snap");
     let image = include_str!("../../images/pgbouncer/entrypoint");
     let page = include_str!("../../docs/OPERATIONS.md");
-    let connect_query = agentfs_contract::session::SERVING.replace('\'', "''");
-    for (name, text) in [("the operator", ini), ("the image", image), ("the page", page)] {
-        assert!(text.contains(&connect_query), "{name} has another connect_query");
-    }
     let matters = ["pool_mode", "max_prepared", "ignore_", "query_wait", "tcp_", "server_lifetime"];
     let lines = ini.lines().filter(|line| matters.iter().any(|name| line.starts_with(name)));
     let lines: Vec<&str> = lines.collect();
