@@ -1,6 +1,7 @@
 //! The process itself: health, logs, metrics, exit codes.
 
 pub mod exit;
+pub mod fair_semaphore;
 pub mod health;
 pub(crate) mod jitter;
 pub mod logging;
