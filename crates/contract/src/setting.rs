@@ -4,6 +4,8 @@
 pub const DATABASE_URL: &str = "DATABASE_URL";
 /// The port of the API.
 pub const PORT: &str = "PORT";
+/// The port of the health routes and `/metrics` alone.
+pub const PORT_OPERATIONS: &str = "PORT_OPERATIONS";
 /// A key that `migrate` makes valid, with the scope `admin`.
 pub const ADMIN_KEY: &str = "AGENTFS_ADMIN_KEY";
 /// The addresses of proxies whose word for the client's address counts.
@@ -15,10 +17,22 @@ pub const WRITE_QUOTA_PER_DAY: &str = "WRITE_QUOTA_PER_DAY";
 pub const SEARCH_QUOTA_PER_DAY: &str = "SEARCH_QUOTA_PER_DAY";
 /// Embedding tokens a day of a tenant.
 pub const EMBED_TOKENS_QUOTA_PER_DAY: &str = "EMBED_TOKENS_QUOTA_PER_DAY";
+/// Mebibytes that a tenant may have stored.
+pub const STORED_MIB_QUOTA: &str = "STORED_MIB_QUOTA";
+/// Mebibytes that a tenant may write a day.
+pub const WRITE_MIB_QUOTA_PER_DAY: &str = "WRITE_MIB_QUOTA_PER_DAY";
+/// Idempotency-Keys that a tenant may use a day.
+pub const IDEMPOTENCY_KEYS_QUOTA_PER_DAY: &str = "IDEMPOTENCY_KEYS_QUOTA_PER_DAY";
+/// Keys that a tenant may have, without those that are revoked or expired.
+pub const MAX_KEYS_PER_TENANT: &str = "MAX_KEYS_PER_TENANT";
 /// Requests a minute of a key.
 pub const RATE_LIMIT_REQUESTS_PER_MINUTE: &str = "RATE_LIMIT_REQUESTS_PER_MINUTE";
 /// Searches a minute of a key.
 pub const SEARCH_RATE_LIMIT_PER_MINUTE: &str = "SEARCH_RATE_LIMIT_PER_MINUTE";
+/// Requests a minute of a tenant, by all of its keys.
+pub const TENANT_RATE_LIMIT_REQUESTS_PER_MINUTE: &str = "TENANT_RATE_LIMIT_REQUESTS_PER_MINUTE";
+/// Searches a minute of a tenant, by all of its keys.
+pub const TENANT_SEARCH_RATE_LIMIT_PER_MINUTE: &str = "TENANT_SEARCH_RATE_LIMIT_PER_MINUTE";
 /// Requests without a valid key a minute of an address.
 pub const PREAUTH_RATE_LIMIT_PER_MINUTE: &str = "PREAUTH_RATE_LIMIT_PER_MINUTE";
 
