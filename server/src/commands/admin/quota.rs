@@ -17,7 +17,7 @@ use crate::tenancy::{Administrator, Tenancy};
 pub(crate) enum QuotaCommand {
     /// Show what tenants have used on a day
     Show(Show),
-    /// Set a tenant's counts of today to 0, which takes effect at once; without an option all three that quotas bound
+    /// Set a tenant's counts of today to 0, which takes effect at once; without an option all of them
     Reset(Reset),
 }
 
@@ -44,6 +44,9 @@ struct Row {
     name: String,
     writes: i64,
     bytes: i64,
+    idempotency_keys: i64,
+    /// At the end of the day, or now.
+    stored_bytes: i64,
     embed_tokens: i64,
     searches: i64,
 }
@@ -55,6 +58,8 @@ impl From<UsageOfDay> for Row {
             name: used.name,
             writes: used.writes,
             bytes: used.bytes,
+            idempotency_keys: used.idempotency_keys,
+            stored_bytes: used.stored_bytes,
             embed_tokens: used.embed_tokens,
             searches: used.searches,
         }
@@ -67,12 +72,31 @@ impl fmt::Display for Usage {
             return write!(f, "no tenant has used anything on {}", self.day);
         }
         let rows = self.usage.iter().map(|used| {
-            let counts = [used.writes, used.bytes, used.embed_tokens, used.searches];
-            let [writes, bytes, tokens, searches] = counts.map(|count| count.to_string());
+            let counts = [
+                used.writes,
+                used.bytes,
+                used.idempotency_keys,
+                used.embed_tokens,
+                used.searches,
+                used.stored_bytes,
+            ];
+            let [writes, bytes, keys, tokens, searches, stored] =
+                counts.map(|count| count.to_string());
             let tenant = used.tenant_id.to_string();
-            [tenant, used.name.clone(), self.day.clone(), writes, bytes, tokens, searches]
+            let (name, day) = (used.name.clone(), self.day.clone());
+            [tenant, name, day, writes, bytes, keys, tokens, searches, stored]
         });
-        let heading = ["TENANT", "NAME", "DAY", "WRITES", "BYTES", "EMBED TOKENS", "SEARCHES"];
+        let heading = [
+            "TENANT",
+            "NAME",
+            "DAY",
+            "WRITES",
+            "BYTES",
+            "IDEMPOTENCY KEYS",
+            "EMBED TOKENS",
+            "SEARCHES",
+            "STORED BYTES",
+        ];
         Table::new(heading, rows).fmt(f)
     }
 }
@@ -95,6 +119,12 @@ pub(crate) struct Reset {
     /// The count of writes
     #[arg(long)]
     writes: bool,
+    /// The count of bytes written
+    #[arg(long)]
+    bytes: bool,
+    /// The count of idempotency keys
+    #[arg(long)]
+    idempotency_keys: bool,
     /// The count of searches
     #[arg(long)]
     searches: bool,
@@ -132,6 +162,8 @@ impl Reset {
             tenancy.reset_usage(Administrator::Cluster, tenant, counts).await?;
         let names = [
             (counts.writes, "writes"),
+            (counts.bytes, "bytes"),
+            (counts.idempotency_keys, "idempotency_keys"),
             (counts.searches, "searches"),
             (counts.embed_tokens, "embed_tokens"),
         ];
@@ -145,10 +177,12 @@ impl Reset {
     }
 
     fn counts(&self) -> Counts {
-        let Self { writes, searches, embed_tokens, .. } = *self;
-        let all = !(writes || searches || embed_tokens);
+        let Self { writes, bytes, idempotency_keys, searches, embed_tokens, .. } = *self;
+        let all = !(writes || bytes || idempotency_keys || searches || embed_tokens);
         Counts {
             writes: writes || all,
+            bytes: bytes || all,
+            idempotency_keys: idempotency_keys || all,
             searches: searches || all,
             embed_tokens: embed_tokens || all,
         }

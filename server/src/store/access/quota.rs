@@ -19,8 +19,12 @@ pub struct UsageOfDay {
     pub name: String,
     /// Versions written.
     pub writes: i64,
-    /// Bytes of their values; no quota counts them.
+    /// Bytes of their values.
     pub bytes: i64,
+    /// Rows of idempotency keys written.
+    pub idempotency_keys: i64,
+    /// Bytes that the tenant had stored at the end of the day, or has now.
+    pub stored_bytes: i64,
     /// Tokens embedded.
     pub embed_tokens: i64,
     /// Searches.
@@ -32,11 +36,30 @@ pub struct UsageOfDay {
 pub struct Counts {
     /// Writes.
     pub writes: bool,
+    /// Bytes written.
+    pub bytes: bool,
+    /// Idempotency keys.
+    pub idempotency_keys: bool,
     /// Searches.
     pub searches: bool,
     /// Embedded tokens.
     pub embed_tokens: bool,
 }
+
+/// A day's counts, and the bytes stored at its end: those of now without what later days have added.
+const USAGE: &str = "
+SELECT t.id, t.name, coalesce(q.writes, 0), coalesce(q.bytes, 0), coalesce(q.idempotency_keys, 0), s.bytes,
+       coalesce(q.embed_tokens, 0), coalesce(q.searches, 0)
+  FROM tenants t
+  LEFT JOIN quota_usage q ON q.tenant_id = t.id AND q.day = $2
+ CROSS JOIN LATERAL (
+       SELECT (coalesce(max(u.bytes), 0)
+               + coalesce(sum(CASE WHEN d.day > $2 THEN -d.stored_bytes ELSE d.stored_bytes END), 0))::bigint AS bytes
+         FROM (SELECT t.id) AS own
+         LEFT JOIN storage_usage u ON u.tenant_id = own.id
+         LEFT JOIN quota_usage d ON d.tenant_id = own.id AND (d.day >= coalesce(u.since, '-infinity')) <> (d.day > $2)) s
+ WHERE t.id = $1 OR ($1 IS NULL AND (q.day IS NOT NULL OR s.bytes > 0))
+ ORDER BY t.created_at, t.id";
 
 /// Usage on `day` (UTC): of all tenants that have any, or of `tenant`, which may have none. Empty if there is no such
 /// tenant.
@@ -45,17 +68,11 @@ pub async fn usage(
     tenant: Option<TenantId>,
     day: Date,
 ) -> Result<Vec<UsageOfDay>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT t.id, t.name, coalesce(q.writes, 0), coalesce(q.bytes, 0), coalesce(q.embed_tokens, 0), coalesce(q.searches, 0)
-           FROM tenants t
-           LEFT JOIN quota_usage q ON q.tenant_id = t.id AND q.day = $2
-          WHERE t.id = $1 OR ($1 IS NULL AND q.day IS NOT NULL)
-          ORDER BY t.created_at, t.id",
-    )
-    .bind(tenant.map(|tenant| tenant.0))
-    .bind(day.to_sqlx())
-    .fetch_all(executor)
-    .await?;
+    let rows = sqlx::query(USAGE)
+        .bind(tenant.map(|tenant| tenant.0))
+        .bind(day.to_sqlx())
+        .fetch_all(executor)
+        .await?;
     rows.iter()
         .map(|row| {
             Ok(UsageOfDay {
@@ -63,8 +80,10 @@ pub async fn usage(
                 name: row.try_get(1)?,
                 writes: row.try_get(2)?,
                 bytes: row.try_get(3)?,
-                embed_tokens: row.try_get(4)?,
-                searches: row.try_get(5)?,
+                idempotency_keys: row.try_get(4)?,
+                stored_bytes: row.try_get(5)?,
+                embed_tokens: row.try_get(6)?,
+                searches: row.try_get(7)?,
             })
         })
         .collect::<Result<_, sqlx::Error>>()
@@ -140,12 +159,16 @@ pub async fn reset(
     let done = sqlx::query(
         "UPDATE quota_usage
             SET writes = CASE WHEN $2 THEN 0 ELSE writes END,
-                searches = CASE WHEN $3 THEN 0 ELSE searches END,
-                embed_tokens = CASE WHEN $4 THEN 0 ELSE embed_tokens END
+                bytes = CASE WHEN $3 THEN 0 ELSE bytes END,
+                idempotency_keys = CASE WHEN $4 THEN 0 ELSE idempotency_keys END,
+                searches = CASE WHEN $5 THEN 0 ELSE searches END,
+                embed_tokens = CASE WHEN $6 THEN 0 ELSE embed_tokens END
           WHERE tenant_id = $1 AND day = (now() AT TIME ZONE 'UTC')::date",
     )
     .bind(tenant.0)
     .bind(counts.writes)
+    .bind(counts.bytes)
+    .bind(counts.idempotency_keys)
     .bind(counts.searches)
     .bind(counts.embed_tokens)
     .execute(executor)

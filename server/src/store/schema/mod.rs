@@ -17,10 +17,10 @@ use sqlx::{PgExecutor, Row as _};
 use super::StoreError;
 
 /// The schema that this program was built for.
-pub const SCHEMA_VERSION: i32 = 10;
+pub const SCHEMA_VERSION: i32 = 11;
 
 /// Our tables. Others may live in the same database.
-pub const TABLES: [&str; 12] = [
+pub const TABLES: [&str; 13] = [
     "api_keys",
     "embedding_jobs",
     "embedding_models",
@@ -32,6 +32,7 @@ pub const TABLES: [&str; 12] = [
     "rate_limits",
     "schema_version",
     "search_documents",
+    "storage_usage",
     "tenants",
 ];
 
