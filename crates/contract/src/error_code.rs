@@ -47,6 +47,12 @@ pub enum ErrorCode {
     AuthLockout,
     /// The tenant's writes of the day are used up.
     QuotaWritesPerDay,
+    /// The value is larger than what is left of the tenant's bytes of the day.
+    QuotaWriteBytesPerDay,
+    /// The tenant's Idempotency-Keys of the day are used up.
+    QuotaIdempotencyKeysPerDay,
+    /// The tenant has no room left for what the request writes.
+    QuotaStoredBytes,
     /// The tenant's searches of the day are used up.
     QuotaSearches,
     /// The tenant's embedding tokens of the day are used up.
@@ -61,7 +67,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 28] = [
         Self::ValidationError,
         Self::InvalidPath,
         Self::InvalidGlob,
@@ -82,6 +88,9 @@ impl ErrorCode {
         Self::PreauthRateLimitExceeded,
         Self::AuthLockout,
         Self::QuotaWritesPerDay,
+        Self::QuotaWriteBytesPerDay,
+        Self::QuotaIdempotencyKeysPerDay,
+        Self::QuotaStoredBytes,
         Self::QuotaSearches,
         Self::QuotaEmbedTokensPerDay,
         Self::EmbeddingsNotConfigured,
@@ -112,6 +121,9 @@ impl ErrorCode {
             Self::PreauthRateLimitExceeded => "PREAUTH_RATE_LIMIT_EXCEEDED",
             Self::AuthLockout => "AUTH_LOCKOUT",
             Self::QuotaWritesPerDay => "QUOTA_WRITES_PER_DAY",
+            Self::QuotaWriteBytesPerDay => "QUOTA_WRITE_BYTES_PER_DAY",
+            Self::QuotaIdempotencyKeysPerDay => "QUOTA_IDEMPOTENCY_KEYS_PER_DAY",
+            Self::QuotaStoredBytes => "QUOTA_STORED_BYTES",
             Self::QuotaSearches => "QUOTA_SEARCHES",
             Self::QuotaEmbedTokensPerDay => "QUOTA_EMBED_TOKENS_PER_DAY",
             Self::EmbeddingsNotConfigured => "EMBEDDINGS_NOT_CONFIGURED",

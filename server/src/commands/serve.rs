@@ -88,7 +88,7 @@ fn app(settings: Settings) -> Result<App, AppError> {
     });
     let (of_writes, counted) = (address.clone(), metrics.clone());
     let writes = Queue::start("writes", database.writers, writes::BOUNDS, move || {
-        writes::Writer::new(Link::new(of_writes.clone()), limits.writes_per_day, counted.clone())
+        writes::Writer::new(Link::new(of_writes.clone()), limits.writes, counted.clone())
     });
     let (of_leases, counted) = (address.clone(), metrics.clone());
     let leases = Queue::start("leases", 1, leases::BOUNDS, move || {

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::BatchError;
 use super::queue::{BatchHandler, Bounds, Pending};
 use crate::domain::memory::change::{Action, Change, Outcome};
+use crate::domain::memory::usage::WriteLimits;
 use crate::runtime::metrics::Metrics;
 use crate::store::StoreError;
 use crate::store::connection::address::Link;
@@ -60,14 +61,14 @@ pub type ChangeResult = Result<Done, BatchError>;
 #[derive(Debug)]
 pub struct Writer {
     link: Link,
-    daily_writes: Option<i64>,
+    limits: WriteLimits,
     metrics: Metrics,
 }
 
 impl Writer {
-    /// Creates a writer that connects on first use. `daily_writes`: versions a tenant may write a day.
-    pub fn new(link: Link, daily_writes: Option<i64>, metrics: Metrics) -> Self {
-        Self { link, daily_writes, metrics }
+    /// Creates a writer that connects on first use.
+    pub fn new(link: Link, limits: WriteLimits, metrics: Metrics) -> Self {
+        Self { link, limits, metrics }
     }
 
     /// Writes `groups` of changes in order and answers each change. A batch that fails on data or a lock is split until
@@ -175,7 +176,7 @@ impl Writer {
             .collect();
         // A group is of one tenant, and a tenant's share of the statement is written whole or not at all.
         let done: Vec<Option<Done>> = if let (Form::Fast, Some(puts)) = (form, puts) {
-            let moments = fast_put::put(connection, &puts, self.daily_writes).await;
+            let moments = fast_put::put(connection, &puts, &self.limits).await;
             let moments = moments.map_err(Failure::of_commit)?;
             let written = |(put, at): (&Put<'_>, Option<Timestamp>)| {
                 let version_id = put.change.version_id;
@@ -184,7 +185,7 @@ impl Writer {
             puts.iter().zip(moments).map(written).collect()
         } else {
             let locked_write::GroupOutcomes { outcomes, read } =
-                locked_write::write(connection, groups, self.daily_writes).await?;
+                locked_write::write(connection, groups, &self.limits).await?;
             let done = |outcome| match outcome {
                 Outcome::Read(Some(id)) => Done { outcome, entry: read.get(&id).cloned() },
                 outcome => outcome.into(),

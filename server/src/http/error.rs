@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::access::authenticator::AuthError;
 use crate::domain::memory::idempotency::InvalidIdempotencyKey;
 use crate::domain::memory::path::InvalidPath;
+use crate::domain::memory::usage::WriteQuota;
 use crate::domain::page_size::InvalidLimit;
 use crate::group_commit::BatchError;
 use crate::memory::{MemoryError, Quota};
@@ -40,6 +41,9 @@ fn status(code: Code) -> StatusCode {
         | Code::PreauthRateLimitExceeded
         | Code::AuthLockout
         | Code::QuotaWritesPerDay
+        | Code::QuotaWriteBytesPerDay
+        | Code::QuotaIdempotencyKeysPerDay
+        | Code::QuotaStoredBytes
         | Code::QuotaSearches
         | Code::QuotaEmbedTokensPerDay => StatusCode::TOO_MANY_REQUESTS,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -166,9 +170,10 @@ impl IntoResponse for ApiError {
                 .headers_mut()
                 .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        // Such clients take a 409 and a 503 for something that passes.
+        // Such clients take a 409, a 429 and a 503 for something that passes.
         let is_conflict = response.status() == StatusCode::CONFLICT;
-        if is_conflict || self.code == Code::EmbeddingsNotConfigured {
+        let is_lasting = [Code::EmbeddingsNotConfigured, Code::QuotaStoredBytes];
+        if is_conflict || is_lasting.contains(&self.code) {
             response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         }
         response.extensions_mut().insert(self);
@@ -204,12 +209,12 @@ impl From<MemoryError> for ApiError {
                 return Self { conflict, ..Self::new(Code::VersionConflict, error.to_string()) };
             }
             MemoryError::QuotaUsedUp(quota) => {
-                let code = match quota {
-                    Quota::Writes => Code::QuotaWritesPerDay,
-                    Quota::Searches => Code::QuotaSearches,
-                    Quota::EmbedTokens => Code::QuotaEmbedTokensPerDay,
+                let refused = Self::new(code_of(quota), error.to_string());
+                return if quota.is_daily() {
+                    refused.retry_after(seconds_until_midnight())
+                } else {
+                    refused
                 };
-                return Self::new(code, error.to_string()).retry_after(seconds_until_midnight());
             }
             MemoryError::VersionUnknown(_) => {
                 return Self::new(Code::Unavailable, error.to_string()).retry_after(1);
@@ -252,6 +257,17 @@ impl From<TenancyError> for ApiError {
 impl From<InvalidLimit> for ApiError {
     fn from(error: InvalidLimit) -> Self {
         Self::new(Code::ValidationError, error.to_string())
+    }
+}
+
+fn code_of(quota: Quota) -> Code {
+    match quota {
+        Quota::Write(WriteQuota::Writes) => Code::QuotaWritesPerDay,
+        Quota::Write(WriteQuota::Bytes) => Code::QuotaWriteBytesPerDay,
+        Quota::Write(WriteQuota::IdempotencyKeys) => Code::QuotaIdempotencyKeysPerDay,
+        Quota::Write(WriteQuota::StoredBytes) => Code::QuotaStoredBytes,
+        Quota::Searches => Code::QuotaSearches,
+        Quota::EmbedTokens => Code::QuotaEmbedTokensPerDay,
     }
 }
 

@@ -48,7 +48,10 @@ fn refusals(own: &[(&str, &str)]) -> BTreeMap<String, RefOr<Response>> {
         ("403", "The key lacks the scope, or the path is reserved."),
         ("413", "The body is larger than 1 MiB."),
         ("415", "The body is not announced as JSON."),
-        ("429", "A limit or quota is used up; Retry-After says until when."),
+        (
+            "429",
+            "A limit or quota is used up; Retry-After says until when. A quota of stored bytes has no Retry-After.",
+        ),
         ("503", "The database is away for the moment; Retry-After says when to try again."),
     ];
     let all = sentences.iter().chain(own);

@@ -112,12 +112,8 @@ pub enum MemoryError {
         "this Idempotency-Key came before with another request; give each request a key of its own"
     )]
     KeyReused,
-    /// The tenant has used up a quota of the day.
-    #[error(
-        "this tenant has used up its {} of today; they begin anew at 00:00 UTC, or an operator raises {}",
-        .0.what(),
-        .0.setting()
-    )]
+    /// The request does not fit under a quota of the tenant.
+    #[error("{}", .0.refusal())]
     QuotaUsedUp(Quota),
     /// A semantic search without an embedding provider.
     #[error(

@@ -57,7 +57,7 @@ pub(super) fn refusal(outcome: Outcome) -> Option<MemoryError> {
         Outcome::Written { .. } | Outcome::NothingToDelete | Outcome::Read(_) => None,
         Outcome::Conflict { current } => Some(MemoryError::Conflict { current }),
         Outcome::KeyReused => Some(MemoryError::KeyReused),
-        Outcome::QuotaExceeded => Some(MemoryError::QuotaUsedUp(Quota::Writes)),
+        Outcome::QuotaExceeded(quota) => Some(MemoryError::QuotaUsedUp(Quota::Write(quota))),
         // Only ever beside the refusal that is its reason.
         Outcome::Undone => Some(MemoryError::Mismatched),
     }

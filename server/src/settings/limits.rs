@@ -4,12 +4,13 @@ use agentfs_contract::setting;
 
 use super::reader::{Described, Reader};
 use crate::domain::access::rate_limit::{Limited, PerMinute};
+use crate::domain::memory::usage::WriteLimits;
 
 /// Quotas and rate limits of every tenant, key and client.
 #[derive(Debug, Clone, Copy)]
 pub struct LimitSettings {
-    /// Versions written a day (UTC) and tenant; `None` is without limit.
-    pub writes_per_day: Option<i64>,
+    /// What a tenant may write and have stored.
+    pub writes: WriteLimits,
     /// Searches a day (UTC) and tenant; `None` is without limit.
     pub searches_per_day: Option<i64>,
     /// Requests a minute (UTC) and key; `None` is without limit.
@@ -20,7 +21,12 @@ pub struct LimitSettings {
     pub failures_per_minute: Option<PerMinute>,
 }
 
+const MIB: i64 = 1 << 20;
+
 const WRITES: &str = setting::WRITE_QUOTA_PER_DAY;
+const WRITE_MIB: &str = setting::WRITE_MIB_QUOTA_PER_DAY;
+const IDEMPOTENCY_KEYS: &str = setting::IDEMPOTENCY_KEYS_QUOTA_PER_DAY;
+const STORED_MIB: &str = setting::STORED_MIB_QUOTA;
 const SEARCHES_PER_DAY: &str = setting::SEARCH_QUOTA_PER_DAY;
 const REQUESTS: &str = Limited::Requests.setting();
 const SEARCHES: &str = Limited::Searches.setting();
@@ -36,6 +42,18 @@ impl LimitSettings {
             about: "versions a tenant may write a day, 0 for unlimited (5000)",
         },
         Described {
+            name: WRITE_MIB,
+            about: "MiB of values a tenant may write a day, 0 for unlimited (0)",
+        },
+        Described {
+            name: IDEMPOTENCY_KEYS,
+            about: "Idempotency-Keys a tenant may use a day, 0 for unlimited (100000)",
+        },
+        Described {
+            name: STORED_MIB,
+            about: "MiB a tenant may have stored, its history included, 0 for unlimited (0)",
+        },
+        Described {
             name: SEARCHES_PER_DAY,
             about: "searches a tenant may make a day, 0 for unlimited (0)",
         },
@@ -48,13 +66,21 @@ impl LimitSettings {
     ];
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let mut per_day = |name, default| {
-            reader.parsed(name, default, "a whole number, 0 for unlimited", |text| {
-                text.parse().ok().filter(|n| *n >= 0).map(|n: i64| (n > 0).then_some(n))
+        let mut up_to = |name, unit: i64, default| {
+            let must = match unit {
+                1 => "a whole number, 0 for unlimited",
+                _ => "a whole number of MiB up to 8796093022207, 0 for unlimited",
+            };
+            reader.parsed(name, default, must, |text| {
+                let wanted = text.parse().ok().filter(|n: &i64| *n >= 0)?.checked_mul(unit)?;
+                Some((wanted > 0).then_some(wanted))
             })
         };
-        let writes_per_day = per_day(WRITES, Some(5000));
-        let searches_per_day = per_day(SEARCHES_PER_DAY, None);
+        let writes = up_to(WRITES, 1, Some(5000));
+        let bytes = up_to(WRITE_MIB, MIB, None);
+        let idempotency_keys = up_to(IDEMPOTENCY_KEYS, 1, Some(100_000));
+        let stored_bytes = up_to(STORED_MIB, MIB, None);
+        let searches_per_day = up_to(SEARCHES_PER_DAY, 1, None);
         let mut per_minute = |name, default| {
             let must = "a whole number up to 4294967295, 0 for unlimited";
             let parse = |text: &str| text.parse().ok().map(PerMinute::new);
@@ -64,7 +90,12 @@ impl LimitSettings {
         let searches_per_minute = per_minute(SEARCHES, 120);
         let failures_per_minute = per_minute(FAILURES, 600);
         Some(Self {
-            writes_per_day: writes_per_day?,
+            writes: WriteLimits {
+                writes: writes?,
+                bytes: bytes?,
+                idempotency_keys: idempotency_keys?,
+                stored_bytes: stored_bytes?,
+            },
             searches_per_day: searches_per_day?,
             requests_per_minute: requests_per_minute?,
             searches_per_minute: searches_per_minute?,

@@ -114,11 +114,14 @@ mod tests {
     fn only_the_database_must_be_named() {
         let settings = read(&[DATABASE]).unwrap();
         assert_eq!(settings.listen.address.to_string(), "[::]:8787");
-        assert_eq!(settings.limits.writes_per_day, Some(5000));
-        assert_eq!(
-            read(&[DATABASE, ("WRITE_QUOTA_PER_DAY", "0")]).unwrap().limits.writes_per_day,
-            None
-        );
+        let limits = |pairs: &[(&str, &str)]| {
+            let limits = read(&[&[DATABASE], pairs].concat()).unwrap().limits.writes;
+            [limits.writes, limits.bytes, limits.idempotency_keys, limits.stored_bytes]
+        };
+        assert_eq!(limits(&[]), [Some(5000), None, Some(100_000), None]);
+        assert_eq!(limits(&[("WRITE_QUOTA_PER_DAY", "0")])[0], None);
+        let mib = [("WRITE_MIB_QUOTA_PER_DAY", "3"), ("STORED_MIB_QUOTA", "2048")];
+        assert_eq!(limits(&mib), [Some(5000), Some(3 << 20), Some(100_000), Some(2 << 30)]);
     }
 
     #[test]

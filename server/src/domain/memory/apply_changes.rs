@@ -4,13 +4,14 @@
 #[cfg(test)]
 mod model;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::change::{Action, Change, Expected, Outcome};
 use super::idempotency::{Idempotency, IdempotencyKey, RequestHash};
+use super::usage::{IDEMPOTENCY_ROW, Usage, WriteLimits};
 use crate::domain::{EntryKey, TenantId};
 
 /// The state of an entry: its latest version.
@@ -32,15 +33,6 @@ impl Head {
     fn live(&self, now: Timestamp) -> bool {
         !self.deleted && self.expires_at.is_none_or(|at| at > now)
     }
-}
-
-/// A tenant's usage of today.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Versions written.
-    pub writes: i64,
-    /// Bytes of their values.
-    pub bytes: i64,
 }
 
 /// A version to be written: the change that makes it, and the head right after it.
@@ -66,10 +58,12 @@ pub struct Answered {
 pub struct LockedState {
     /// Heads of the batch's entries; one that is absent was never written.
     pub heads: HashMap<EntryKey, Head>,
-    /// Versions that each tenant has written today.
-    pub used: HashMap<TenantId, i64>,
+    /// What each tenant has used.
+    pub used: HashMap<TenantId, Usage>,
     /// Answers that the batch's idempotency keys already have.
     pub answered: HashMap<(TenantId, IdempotencyKey), Answered>,
+    /// Keys whose answers are too old to be given, and whose rows are there yet: a new answer takes no more storage.
+    pub outdated: HashSet<(TenantId, IdempotencyKey)>,
 }
 
 /// The result of applying a batch.
@@ -85,15 +79,14 @@ pub struct Applied {
     pub usage: HashMap<TenantId, Usage>,
 }
 
-/// Applies `groups` of changes in order to `locked`, at the moment `now`. A group is applied all or none. `daily_writes`
-/// is the most that a tenant may write a day; `None` is without limit.
+/// Applies `groups` of changes in order to `locked`, at the moment `now`. A group is applied all or none.
 pub fn apply_changes(
     groups: &[&[&Change]],
     locked: &LockedState,
-    daily_writes: Option<i64>,
+    limits: &WriteLimits,
     now: Timestamp,
 ) -> Applied {
-    let mut application = Application { locked, daily_writes, now, delta: Delta::default() };
+    let mut application = Application { locked, limits, now, delta: Delta::default() };
     let mut applied = Applied::default();
     let mut first = 0;
     for group in groups {
@@ -116,7 +109,7 @@ pub fn apply_changes(
 
 struct Application<'a> {
     locked: &'a LockedState,
-    daily_writes: Option<i64>,
+    limits: &'a WriteLimits,
     now: Timestamp,
     delta: Delta<'a>,
 }
@@ -133,34 +126,9 @@ struct Delta<'a> {
 
 impl<'a> Application<'a> {
     fn apply(&mut self, index: usize, change: &'a Change) -> Outcome {
-        let tenant = change.key.tenant;
-        let Some(Idempotency { key, request_hash }) = &change.idempotency else {
-            return self.apply_once(index, change);
-        };
-        let first = self.delta.answered.get(&(tenant, key)).copied();
-        let first = first.or_else(|| self.locked.answered.get(&(tenant, key.clone())).copied());
-        match first {
-            Some(first) if first.request_hash != *request_hash => Outcome::KeyReused,
-            Some(Answered { version: Some((version_id, created_at)), .. }) => {
-                Outcome::Written { version_id, created_at }
-            }
-            Some(Answered { version: None, .. }) => Outcome::NothingToDelete,
-            None => {
-                let outcome = self.apply_once(index, change);
-                let version = match outcome {
-                    Outcome::Written { version_id, created_at } => Some((version_id, created_at)),
-                    Outcome::NothingToDelete => None,
-                    _ => return outcome,
-                };
-                let answered = Answered { request_hash: *request_hash, version };
-                self.delta.answered.insert((tenant, key), answered);
-                self.delta.answers.push((index, answered));
-                outcome
-            }
+        if let Some(repeated) = self.repeated(change) {
+            return repeated;
         }
-    }
-
-    fn apply_once(&mut self, index: usize, change: &'a Change) -> Outcome {
         let head = self.delta.heads.get(&change.key).or_else(|| self.locked.heads.get(&change.key));
         let head = head.copied();
         let live = head.filter(|h| h.live(self.now)).map(|h| h.version_id);
@@ -171,23 +139,70 @@ impl<'a> Application<'a> {
             }
             _ => {}
         }
-        match &change.action {
+        let makes_version = match &change.action {
             Action::Read => return Outcome::Read(live),
-            Action::Delete if live.is_none() => return Outcome::NothingToDelete,
-            Action::Delete | Action::Put(_) => {}
-        }
+            Action::Delete => live.is_some(),
+            Action::Put(_) => true,
+        };
         let tenant = change.key.tenant;
-        let usage = self.delta.usage.entry(tenant).or_default();
-        let before = self.locked.used.get(&tenant).copied().unwrap_or_default() + usage.writes;
-        if self.daily_writes.is_some_and(|limit| before >= limit) {
-            return Outcome::QuotaExceeded;
+        let costs = self.costs(change, makes_version);
+        let mut used = self.locked.used.get(&tenant).copied().unwrap_or_default();
+        let delta = self.delta.usage.entry(tenant).or_default();
+        used += *delta;
+        if let Some(quota) = self.limits.exceeded(used, costs) {
+            return Outcome::QuotaExceeded(quota);
         }
-        usage.writes += 1;
-        usage.bytes += i64::try_from(change.action.bytes()).unwrap_or(i64::MAX);
-        let next = successor(head, change, self.now);
-        self.delta.heads.insert(&change.key, next);
-        self.delta.versions.push(NewVersion { change: index, head: next });
-        Outcome::Written { version_id: change.version_id, created_at: next.updated_at }
+        *delta += costs;
+        let written = makes_version.then(|| {
+            let next = successor(head, change, self.now);
+            self.delta.heads.insert(&change.key, next);
+            self.delta.versions.push(NewVersion { change: index, head: next });
+            (change.version_id, next.updated_at)
+        });
+        if let Some(Idempotency { key, request_hash }) = &change.idempotency {
+            let answered = Answered { request_hash: *request_hash, version: written };
+            self.delta.answered.insert((tenant, key), answered);
+            self.delta.answers.push((index, answered));
+        }
+        written_or_nothing(written)
+    }
+
+    /// The outcome of a change whose idempotency key came before.
+    fn repeated(&self, change: &Change) -> Option<Outcome> {
+        let Idempotency { key, request_hash } = change.idempotency.as_ref()?;
+        let tenant = change.key.tenant;
+        let first = self.delta.answered.get(&(tenant, key));
+        let first = first.or_else(|| self.locked.answered.get(&(tenant, key.clone())))?;
+        Some(if first.request_hash == *request_hash {
+            written_or_nothing(first.version)
+        } else {
+            Outcome::KeyReused
+        })
+    }
+
+    /// What a change uses that may or may not make a version. The answer of an idempotency key is kept in either case.
+    fn costs(&self, change: &Change, makes_version: bool) -> Usage {
+        let mut costs = Usage::default();
+        if makes_version {
+            costs.writes = 1;
+            costs.bytes = change.action.bytes() as i64;
+            costs.stored_bytes = change.stored_bytes();
+        }
+        if let Some(Idempotency { key, .. }) = &change.idempotency {
+            costs.idempotency_keys = 1;
+            if !self.locked.outdated.contains(&(change.key.tenant, key.clone())) {
+                costs.stored_bytes += IDEMPOTENCY_ROW;
+            }
+        }
+        costs
+    }
+}
+
+/// The outcome of a put or delete that was done, by the version that it made.
+fn written_or_nothing(version: Option<(Uuid, Timestamp)>) -> Outcome {
+    match version {
+        Some((version_id, created_at)) => Outcome::Written { version_id, created_at },
+        None => Outcome::NothingToDelete,
     }
 }
 
@@ -221,6 +236,7 @@ mod tests {
     use crate::domain::memory::change::NewValue;
     use crate::domain::memory::path::EntryPath;
     use crate::domain::memory::tags::Tags;
+    use crate::domain::memory::usage::{VERSION_ROW, WriteQuota};
     use crate::domain::memory::value::JsonText;
     use serde_json::value::RawValue;
 
@@ -251,11 +267,16 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn run(changes: &[Change], used: i64, limit: Option<i64>) -> Applied {
+    /// Limits of the writes alone.
+    fn writes(limit: i64) -> WriteLimits {
+        WriteLimits { writes: Some(limit), ..WriteLimits::default() }
+    }
+
+    fn run(changes: &[Change], used: Usage, limits: &WriteLimits) -> Applied {
         let locked =
             LockedState { used: HashMap::from([(DEFAULT_TENANT, used)]), ..LockedState::default() };
         let changes: Vec<&Change> = changes.iter().collect();
-        apply_changes(&changes.chunks(1).collect::<Vec<_>>(), &locked, limit, at(100))
+        apply_changes(&changes.chunks(1).collect::<Vec<_>>(), &locked, limits, at(100))
     }
 
     fn keyed(change: Change, key: &str) -> Change {
@@ -274,7 +295,7 @@ mod tests {
     fn put_delete_delete_put_is_a_sequence() {
         let batch =
             [put("/x"), change("/x", Action::Delete), change("/x", Action::Delete), put("/x")];
-        let applied = run(&batch, 0, None);
+        let applied = run(&batch, Usage::default(), &WriteLimits::default());
         let versions: Vec<_> =
             applied.versions.iter().map(|v| (v.change, v.head.version, v.head.deleted)).collect();
         assert_eq!(versions, [(0, 1, false), (1, 2, true), (3, 3, false)]);
@@ -286,11 +307,46 @@ mod tests {
     #[test]
     fn a_delete_of_nothing_costs_no_quota_and_the_rest_is_granted_in_order() {
         let batch = [change("/y", Action::Delete), put("/a"), put("/b"), put("/c")];
-        let applied = run(&batch, 7, Some(9));
+        let used = Usage { writes: 7, ..Usage::default() };
+        let applied = run(&batch, used, &writes(9));
         assert!(matches!(applied.outcomes[1], Outcome::Written { .. }));
         assert!(matches!(applied.outcomes[2], Outcome::Written { .. }));
-        assert_eq!(applied.outcomes[3], Outcome::QuotaExceeded);
-        assert_eq!(applied.usage[&DEFAULT_TENANT], Usage { writes: 2, bytes: 2 });
+        assert_eq!(applied.outcomes[3], Outcome::QuotaExceeded(WriteQuota::Writes));
+        let stored_bytes = 2 * (VERSION_ROW + "a".len() as i64 + "/a".len() as i64 + 1);
+        let usage = Usage { writes: 2, bytes: 2, idempotency_keys: 0, stored_bytes };
+        assert_eq!(applied.usage[&DEFAULT_TENANT], usage);
+    }
+
+    #[test]
+    fn a_keyed_delete_of_nothing_costs_what_its_row_takes_and_no_write() {
+        let delete = |key| keyed(change("/nothing", Action::Delete), key);
+        let batch = ["a", "b", "a", "c"].map(delete);
+        let used = Usage { writes: 9, idempotency_keys: 5, ..Usage::default() };
+        let limits = WriteLimits { idempotency_keys: Some(7), ..writes(9) };
+        let applied = run(&batch, used, &limits);
+        assert_eq!(applied.outcomes[..3], [Outcome::NothingToDelete; 3]);
+        assert_eq!(applied.outcomes[3], Outcome::QuotaExceeded(WriteQuota::IdempotencyKeys));
+        let stored_bytes = 2 * IDEMPOTENCY_ROW;
+        let usage = Usage { writes: 0, bytes: 0, idempotency_keys: 2, stored_bytes };
+        assert_eq!(applied.usage[&DEFAULT_TENANT], usage);
+
+        let stored = WriteLimits { stored_bytes: Some(stored_bytes), ..WriteLimits::default() };
+        let applied = run(&batch, Usage::default(), &stored);
+        assert_eq!(applied.outcomes[3], Outcome::QuotaExceeded(WriteQuota::StoredBytes));
+        assert_eq!(applied.answers.len(), 2);
+    }
+
+    #[test]
+    fn a_key_of_more_than_a_day_ago_takes_no_more_storage() {
+        let (again, new) = (keyed(put("/x"), "again"), keyed(put("/x"), "new"));
+        let key = again.idempotency.as_ref().unwrap().key.clone();
+        let outdated = HashSet::from([(DEFAULT_TENANT, key)]);
+        let locked = LockedState { outdated, ..LockedState::default() };
+        let groups: [&[&Change]; 2] = [&[&again], &[&new]];
+        let applied = apply_changes(&groups, &locked, &WriteLimits::default(), at(100));
+        let usage = applied.usage[&DEFAULT_TENANT];
+        assert_eq!(usage.idempotency_keys, 2);
+        assert_eq!(usage.stored_bytes, again.stored_bytes() * 2 + IDEMPOTENCY_ROW);
     }
 
     #[test]
@@ -306,7 +362,8 @@ mod tests {
         };
         let heads = HashMap::from([(again.key.clone(), head)]);
         let locked = LockedState { heads, ..LockedState::default() };
-        let applied = apply_changes(&[&[&delete], &[&again]], &locked, None, at(100));
+        let applied =
+            apply_changes(&[&[&delete], &[&again]], &locked, &WriteLimits::default(), at(100));
         assert_eq!(applied.outcomes[0], Outcome::NothingToDelete);
         assert_eq!(applied.versions[0].head.version, 5);
         assert!(applied.versions[0].head.updated_at > at(500));
@@ -319,7 +376,7 @@ mod tests {
         let other = keyed(put("/y"), "k");
         let nothing = keyed(change("/z", Action::Delete), "d");
         let batch = [first, again, other, nothing.clone(), put("/z"), nothing];
-        let applied = run(&batch, 0, Some(2));
+        let applied = run(&batch, Usage::default(), &writes(2));
         assert_eq!(written(applied.outcomes[1]), batch[0].version_id);
         assert_eq!(applied.outcomes[2], Outcome::KeyReused);
         assert_eq!(applied.outcomes[5], Outcome::NothingToDelete, "as the first time");
@@ -342,7 +399,7 @@ mod tests {
             change("/x", Action::Delete),
             expecting("/x", Expected::Absent),
         ];
-        let applied = run(&batch, 0, None);
+        let applied = run(&batch, Usage::default(), &WriteLimits::default());
         assert_eq!(applied.outcomes[0], Outcome::Conflict { current: None });
         assert_eq!(applied.outcomes[2], Outcome::Conflict { current: Some(id) });
         assert_eq!(written(applied.outcomes[3]), batch[3].version_id);
@@ -357,7 +414,7 @@ mod tests {
         let read = change("/a", Action::Read);
         let groups: [&[&Change]; 3] =
             [&[&kept], &[&first, &second, &conflict], &[&read, &second, &read]];
-        let applied = apply_changes(&groups, &LockedState::default(), Some(3), at(100));
+        let applied = apply_changes(&groups, &LockedState::default(), &writes(3), at(100));
         assert_eq!(applied.outcomes[1..3], [Outcome::Undone; 2]);
         assert_eq!(applied.outcomes[3], Outcome::Conflict { current: Some(first.version_id) });
         assert_eq!(applied.outcomes[4], Outcome::Read(Some(kept.version_id)));

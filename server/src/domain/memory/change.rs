@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::idempotency::Idempotency;
 use super::tags::Tags;
+use super::usage::{VERSION_ROW, WriteQuota};
 use super::value::JsonText;
 use crate::domain::EntryKey;
 use crate::domain::search::lexical_text::LexicalText;
@@ -28,6 +29,17 @@ impl Change {
     /// A change without conditions.
     pub fn new(key: EntryKey, action: Action) -> Self {
         Self { key, version_id: Uuid::now_v7(), action, expected: None, idempotency: None }
+    }
+
+    /// Bytes that the version takes in storage. The count of what is stored (`store/entries/stored_bytes.rs`) goes by the same
+    /// rule.
+    pub fn stored_bytes(&self) -> i64 {
+        let key = self.key.agent.as_str().len() + self.key.path.as_str().len();
+        let tags: usize = match &self.action {
+            Action::Put(new) => new.tags.as_slice().iter().map(String::len).sum(),
+            Action::Delete | Action::Read => 0,
+        };
+        VERSION_ROW + (key + tags + self.action.bytes()) as i64
     }
 }
 
@@ -87,8 +99,8 @@ pub enum Outcome {
     },
     /// The idempotency key belongs to another request; nothing was written.
     KeyReused,
-    /// The tenant has used up its writes of today.
-    QuotaExceeded,
+    /// The tenant has used up a quota; nothing was written.
+    QuotaExceeded(WriteQuota),
     /// Another change of the same group was refused; nothing was written.
     Undone,
 }
@@ -98,7 +110,7 @@ impl Outcome {
     pub fn is_refusal(&self) -> bool {
         match self {
             Self::Written { .. } | Self::NothingToDelete | Self::Read(_) => false,
-            Self::Conflict { .. } | Self::KeyReused | Self::QuotaExceeded | Self::Undone => true,
+            Self::Conflict { .. } | Self::KeyReused | Self::QuotaExceeded(_) | Self::Undone => true,
         }
     }
 }

@@ -9,4 +9,5 @@ pub mod idempotency;
 pub mod path;
 mod request_hash;
 pub mod tags;
+pub mod usage;
 pub mod value;

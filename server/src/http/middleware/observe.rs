@@ -129,6 +129,9 @@ fn too_late() -> ApiError {
 fn quota(code: Code) -> Option<&'static str> {
     match code {
         Code::QuotaWritesPerDay => Some("writes"),
+        Code::QuotaWriteBytesPerDay => Some("write_bytes"),
+        Code::QuotaIdempotencyKeysPerDay => Some("idempotency_keys"),
+        Code::QuotaStoredBytes => Some("stored_bytes"),
         Code::QuotaSearches => Some("searches"),
         Code::QuotaEmbedTokensPerDay => Some("embed_tokens"),
         _ => None,

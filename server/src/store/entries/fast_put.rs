@@ -7,27 +7,31 @@ use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
+use super::stored_bytes::stored_without;
 use crate::domain::TenantId;
-use crate::domain::memory::apply_changes::Usage;
 use crate::domain::memory::change::{Change, NewValue};
+use crate::domain::memory::usage::{Usage, WriteLimits};
 use crate::domain::search::lexical_text::LexicalText;
 use crate::store::StoreError;
 use crate::store::search::documents::made_searchable;
 
 /// `counted` locks the tenants' quota rows, which also serialises the writers of a tenant; `heads` then moves the heads
-/// of the tenants that are within their limit; `versions` follows. All arrays come sorted, so locks are taken in one
-/// order. A head's moment is its last version's; earlier versions in the batch lie a microsecond apart.
+/// of the tenants that are within their limits; `versions` follows. All arrays come sorted, so locks are taken in one
+/// order. A head's moment is its last version's; earlier versions in the batch lie a microsecond apart. `$others` and
+/// `$others_of_row` are what a tenant has stored besides the bytes in the day's row: before and once that is locked.
 macro_rules! put {
-    ($($searchable:tt)*) => {
+    ($others:expr, $others_of_row:expr, $($searchable:tt)*) => {
         concat!("
 WITH counted AS (
-    INSERT INTO quota_usage AS q (tenant_id, day, writes, bytes)
-    SELECT t.tenant_id, (now() AT TIME ZONE 'UTC')::date, t.writes, t.bytes
-      FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS t (tenant_id, writes, bytes)
-     WHERE t.writes <= $4
+    INSERT INTO quota_usage AS q (tenant_id, day, writes, bytes, stored_bytes)
+    SELECT t.tenant_id, (now() AT TIME ZONE 'UTC')::date, t.writes, t.bytes, t.stored_bytes
+      FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[]) AS t (tenant_id, writes, bytes, stored_bytes)
+     WHERE t.writes <= $5 AND t.bytes <= $6 AND t.stored_bytes <= $7 - ", $others, "
     ON CONFLICT (tenant_id, day) DO UPDATE
-       SET writes = q.writes + excluded.writes, bytes = q.bytes + excluded.bytes
-     WHERE q.writes + excluded.writes <= $4
+       SET writes = q.writes + excluded.writes, bytes = q.bytes + excluded.bytes,
+           stored_bytes = q.stored_bytes + excluded.stored_bytes
+     WHERE q.writes + excluded.writes <= $5 AND q.bytes + excluded.bytes <= $6
+       AND q.stored_bytes + excluded.stored_bytes <= $7 - ", $others_of_row, "
     RETURNING q.tenant_id
 ), heads AS (
     INSERT INTO entries AS e
@@ -35,7 +39,7 @@ WITH counted AS (
     SELECT k.tenant_id, k.agent_id, k.path, k.last_id, k.count,
            now() + (k.count - 1) * interval '1 microsecond',
            now() + (k.count - 1) * interval '1 microsecond' + k.ttl * interval '1 second'
-      FROM unnest($5::uuid[], $6::text[], $7::text[], $8::uuid[], $9::bigint[], $10::int[])
+      FROM unnest($8::uuid[], $9::text[], $10::text[], $11::uuid[], $12::bigint[], $13::int[])
            AS k (tenant_id, agent_id, path, last_id, count, ttl)
      WHERE k.tenant_id = ANY (ARRAY (SELECT tenant_id FROM counted))
     ON CONFLICT (tenant_id, agent_id, path) DO UPDATE
@@ -52,8 +56,8 @@ WITH counted AS (
     SELECT v.tenant_id, v.id, v.agent_id, v.path, h.version - v.back, v.value::json, v.tags::text[], v.importance,
            v.searchable, h.updated_at - v.back * interval '1 microsecond',
            h.updated_at - v.back * interval '1 microsecond' + v.ttl * interval '1 second'
-      FROM unnest($11::uuid[], $12::uuid[], $13::text[], $14::text[], $15::uuid[], $16::bigint[], $17::text[],
-                  $18::text[], $19::real[], $20::bool[], $21::int[])
+      FROM unnest($14::uuid[], $15::uuid[], $16::text[], $17::text[], $18::uuid[], $19::bigint[], $20::text[],
+                  $21::text[], $22::real[], $23::bool[], $24::int[])
            AS v (tenant_id, id, agent_id, path, last_id, back, value, tags, importance, searchable, ttl)
       JOIN heads h ON h.latest_version_id = v.last_id
 )", $($searchable)*, "
@@ -61,9 +65,23 @@ SELECT latest_version_id, updated_at FROM heads")
     };
 }
 
-const PUT: &str = put!("");
-/// For batches with a searchable value. Others do not pay for it.
-const PUT_SEARCHABLE: &str = put!(made_searchable!("$5", "$6", "$7", "$8", "$22"));
+/// What a tenant has stored counts only where there is a quota, and words only where a value is searchable: other batches do
+/// not pay for it.
+macro_rules! put_of {
+    ($($searchable:tt)*) => {
+        [
+            put!("0", "0", $($searchable)*),
+            put!(
+                stored_without!("(now() AT TIME ZONE 'UTC')::date", "t.tenant_id"),
+                stored_without!("q.day", "q.tenant_id"),
+                $($searchable)*
+            ),
+        ]
+    };
+}
+
+const PUT: [&str; 2] = put_of!("");
+const PUT_SEARCHABLE: [&str; 2] = put_of!(made_searchable!("$8", "$9", "$10", "$11", "$25"));
 
 /// A put, taken out of its change.
 #[derive(Debug, Clone, Copy)]
@@ -75,22 +93,26 @@ pub struct Put<'a> {
 }
 
 /// Writes `puts` in order. Returns the moment of each, or `None` if the tenant's share of the batch does not fit under
-/// `daily_writes` as a whole: then nothing of that tenant was written.
+/// `limits` as a whole: then nothing of that tenant was written.
 pub async fn put(
     connection: &mut PgConnection,
     puts: &[Put<'_>],
-    daily_writes: Option<i64>,
+    limits: &WriteLimits,
 ) -> Result<Vec<Option<Timestamp>>, StoreError> {
     let batch = PutBatch::new(puts);
     let (heads, versions, usage) = (&batch.heads, &batch.versions, &batch.usage);
     let words: Vec<Option<&str>> =
         heads.iter().map(|h| h.last.new.words.as_ref().map(LexicalText::as_str)).collect();
     let is_searchable = words.iter().any(Option::is_some);
-    let query = sqlx::query(if is_searchable { PUT_SEARCHABLE } else { PUT })
+    let statements = if is_searchable { PUT_SEARCHABLE } else { PUT };
+    let query = sqlx::query(statements[usize::from(limits.stored_bytes.is_some())])
         .bind(usage.iter().map(|(tenant, _)| tenant.0).collect::<Vec<_>>())
         .bind(usage.iter().map(|(_, usage)| usage.writes).collect::<Vec<_>>())
         .bind(usage.iter().map(|(_, usage)| usage.bytes).collect::<Vec<_>>())
-        .bind(daily_writes.unwrap_or(i64::MAX))
+        .bind(usage.iter().map(|(_, usage)| usage.stored_bytes).collect::<Vec<_>>())
+        .bind(limits.writes.unwrap_or(i64::MAX))
+        .bind(limits.bytes.unwrap_or(i64::MAX))
+        .bind(limits.stored_bytes.unwrap_or(i64::MAX))
         .bind(heads.iter().map(|h| h.last.change.key.tenant.0).collect::<Vec<_>>())
         .bind(heads.iter().map(|h| h.last.change.key.agent.as_str()).collect::<Vec<_>>())
         .bind(heads.iter().map(|h| h.last.change.key.path.as_str()).collect::<Vec<_>>())
@@ -174,6 +196,7 @@ impl<'a> PutBatch<'a> {
         if let Some((_, usage)) = self.usage.last_mut() {
             usage.writes += 1;
             usage.bytes += put.change.action.bytes() as i64;
+            usage.stored_bytes += put.change.stored_bytes();
         }
     }
 }

@@ -11,10 +11,12 @@ use uuid::Uuid;
 
 use super::fast_put::array_literal;
 use super::get::{Entry, MAX_BYTES};
+use super::stored_bytes::stored_without;
 use super::versions::{self, Version};
 use crate::domain::memory::apply_changes::{Answered, Applied, Head, LockedState, apply_changes};
 use crate::domain::memory::change::{Action, Change, NewValue, Outcome};
 use crate::domain::memory::idempotency::{Idempotency, IdempotencyKey};
+use crate::domain::memory::usage::{Usage, WriteLimits};
 use crate::domain::search::lexical_text::LexicalText;
 use crate::domain::{EntryKey, TenantId};
 use crate::store::StoreError;
@@ -24,13 +26,16 @@ use crate::store::time::{from_sql, to_sql};
 /// Locks the tenants' quota rows (made where missing), then the idempotency keys (likewise), then the heads, one by one
 /// in the given order. A head that another writer makes between this snapshot and our write is caught by the unique index
 /// of the history. A key that another writer has answered meanwhile is returned as it is now: an upsert sees the newest
-/// row.
-const LOCK: &str = "
+/// row. `$others` is what a tenant has stored besides the bytes in the day's row.
+macro_rules! lock {
+    ($others:expr) => {
+        concat!("
 WITH counted AS (
     INSERT INTO quota_usage AS q (tenant_id, day)
     SELECT t.tenant_id, (now() AT TIME ZONE 'UTC')::date FROM unnest($1::uuid[]) AS t (tenant_id)
     ON CONFLICT (tenant_id, day) DO UPDATE SET writes = q.writes
-    RETURNING q.tenant_id, q.day, q.writes
+    RETURNING q.tenant_id, q.day, q.writes, q.bytes, q.idempotency_keys,
+              q.stored_bytes + ", $others, " AS stored_bytes
 ), keyed AS (
     INSERT INTO idempotency_keys AS i (tenant_id, key, request_hash, created_at)
     SELECT k.tenant_id, k.key, k.request_hash, now()
@@ -38,7 +43,7 @@ WITH counted AS (
       JOIN counted c ON c.tenant_id = k.tenant_id
     ON CONFLICT (tenant_id, key) DO UPDATE SET key = i.key
     RETURNING i.tenant_id, i.key, i.request_hash, i.version_id, i.written_at,
-              i.answered AND i.created_at > now() - interval '24 hours' AS answered
+              i.answered, i.created_at <= now() - interval '24 hours' AS outdated
 ), locked AS (
     SELECT k.tenant_id, k.ordinal, h.*
       FROM counted c
@@ -51,23 +56,31 @@ WITH counted AS (
             WHERE first.keys >= 0 AND e.tenant_id = k.tenant_id AND e.agent_id = k.agent_id AND e.path = k.path
             LIMIT 1 FOR UPDATE) h
 )
-SELECT c.tenant_id, c.writes, c.day, clock_timestamp() AS now,
+SELECT c.tenant_id, c.writes, c.bytes, c.idempotency_keys, c.stored_bytes, c.day, clock_timestamp() AS now,
        l.ordinal, l.latest_version_id, l.version, l.updated_at, l.expires_at, l.deleted,
-       NULL::text AS key, NULL::bytea AS request_hash, NULL::timestamptz AS written_at
+       NULL::text AS key, NULL::bytea AS request_hash, NULL::timestamptz AS written_at, NULL::boolean AS outdated
   FROM counted c LEFT JOIN locked l USING (tenant_id)
  UNION ALL
-SELECT k.tenant_id, NULL, NULL, clock_timestamp(), NULL, k.version_id, NULL, NULL, NULL, NULL,
-       k.key, k.request_hash, k.written_at
+SELECT k.tenant_id, NULL, NULL, NULL, NULL, NULL, clock_timestamp(), NULL, k.version_id, NULL, NULL, NULL, NULL,
+       k.key, k.request_hash, k.written_at, k.outdated
   FROM keyed k
- WHERE k.answered";
+ WHERE k.answered")
+    };
+}
+
+/// What a tenant has stored counts only where there is a quota.
+const LOCK: [&str; 2] = [lock!("0"), lock!(stored_without!("q.day", "q.tenant_id"))];
 
 /// Stores the answer of each locked idempotency key that has one; deletes the placeholder rows of the rest.
 macro_rules! write_all {
     ($($searchable:tt)*) => {
         concat!("
 WITH counted AS (
-    UPDATE quota_usage q SET writes = q.writes + u.writes, bytes = q.bytes + u.bytes
-      FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS u (tenant_id, writes, bytes)
+    UPDATE quota_usage q
+       SET writes = q.writes + u.writes, bytes = q.bytes + u.bytes,
+           idempotency_keys = q.idempotency_keys + u.idempotency_keys, stored_bytes = q.stored_bytes + u.stored_bytes
+      FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $32::bigint[], $33::bigint[])
+           AS u (tenant_id, writes, bytes, idempotency_keys, stored_bytes)
      WHERE q.tenant_id = u.tenant_id AND q.day = $4
 ), answers AS (
     UPDATE idempotency_keys i
@@ -104,7 +117,7 @@ SELECT v.tenant_id, v.id, v.agent_id, v.path, v.version, v.value::json, v.tags::
 
 const WRITE: &str = write_all!("");
 /// For batches with a searchable value. Others do not pay for it.
-const WRITE_SEARCHABLE: &str = write_all!(made_searchable!("$5", "$6", "$7", "$8", "$32"));
+const WRITE_SEARCHABLE: &str = write_all!(made_searchable!("$5", "$6", "$7", "$8", "$34"));
 
 /// The result of a locked write.
 #[derive(Debug, Default)]
@@ -140,12 +153,12 @@ impl From<sqlx::Error> for LockedWriteError {
 pub async fn write(
     connection: &mut PgConnection,
     groups: &[&[&Change]],
-    daily_writes: Option<i64>,
+    limits: &WriteLimits,
 ) -> Result<GroupOutcomes, LockedWriteError> {
     let changes = groups.concat();
     let mut transaction = connection.begin().await?;
-    let (locked, moment) = lock(&mut transaction, &changes).await?;
-    let applied = apply_changes(groups, &locked, daily_writes, moment.now);
+    let (locked, moment) = lock(&mut transaction, &changes, limits).await?;
+    let applied = apply_changes(groups, &locked, limits, moment.now);
     if !applied.versions.is_empty() || !applied.answers.is_empty() {
         store(&mut transaction, &changes, &applied, moment.day).await?;
     }
@@ -167,6 +180,7 @@ struct Moment {
 async fn lock(
     connection: &mut PgConnection,
     changes: &[&Change],
+    limits: &WriteLimits,
 ) -> Result<(LockedState, Moment), StoreError> {
     let mut keys: Vec<&EntryKey> = changes.iter().map(|c| &c.key).collect();
     keys.sort();
@@ -174,7 +188,7 @@ async fn lock(
     let mut tenants: Vec<Uuid> = keys.iter().map(|k| k.tenant.0).collect();
     tenants.dedup();
     let requests = idempotent(changes);
-    let rows = sqlx::query(LOCK)
+    let rows = sqlx::query(LOCK[usize::from(limits.stored_bytes.is_some())])
         .bind(tenants)
         .bind(keys.iter().map(|k| k.tenant.0).collect::<Vec<_>>())
         .bind(keys.iter().map(|k| k.agent.as_str()).collect::<Vec<_>>())
@@ -190,13 +204,22 @@ async fn lock(
         let tenant = TenantId(row.try_get("tenant_id")?);
         now = now.max(row.try_get::<jiff_sqlx::Timestamp, _>("now")?.to_jiff());
         if let Some(key) = row.try_get::<Option<&str>, _>("key")? {
-            if let Ok(key) = IdempotencyKey::parse(key) {
+            let Ok(key) = IdempotencyKey::parse(key) else { continue };
+            if row.try_get("outdated")? {
+                locked.outdated.insert((tenant, key));
+            } else {
                 locked.answered.insert((tenant, key), answered(&row)?);
             }
             continue;
         }
         day = row.try_get("day")?;
-        locked.used.insert(tenant, row.try_get("writes")?);
+        let used = Usage {
+            writes: row.try_get("writes")?,
+            bytes: row.try_get("bytes")?,
+            idempotency_keys: row.try_get("idempotency_keys")?,
+            stored_bytes: row.try_get("stored_bytes")?,
+        };
+        locked.used.insert(tenant, used);
         let Some(ordinal) = row.try_get::<Option<i64>, _>("ordinal")? else { continue };
         let Some(key) = usize::try_from(ordinal - 1).ok().and_then(|i| keys.get(i)) else {
             continue;
@@ -317,7 +340,9 @@ async fn store(
             answers.iter().map(|(_, _, a)| to_sql(a.version.map(|(_, at)| at))).collect::<Vec<_>>(),
         )
         .bind(unanswered.iter().map(|(tenant, _)| tenant.0).collect::<Vec<_>>())
-        .bind(unanswered.iter().map(|(_, r)| r.key.as_str()).collect::<Vec<_>>());
+        .bind(unanswered.iter().map(|(_, r)| r.key.as_str()).collect::<Vec<_>>())
+        .bind(usage.iter().map(|(_, usage)| usage.idempotency_keys).collect::<Vec<_>>())
+        .bind(usage.iter().map(|(_, usage)| usage.stored_bytes).collect::<Vec<_>>());
     let query = if is_searchable { query.bind(words) } else { query };
     query.execute(connection).await?;
     Ok(())

@@ -11,5 +11,6 @@ pub mod list;
 pub mod list_as_of;
 pub mod locked_write;
 pub mod scan;
+pub mod stored_bytes;
 pub mod sweep;
 pub mod versions;

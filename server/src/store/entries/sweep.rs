@@ -1,8 +1,11 @@
 //! Turns expired versions into tombstones; deletes old idempotency keys and past rate limit counts. Works in
-//! batches and skips locked rows: any number of replicas sweep at once, and nobody waits for them.
+//! batches and skips locked rows: any number of replicas sweep at once, and nobody waits for them. What is freed is given back
+//! to the tenants' stored bytes in the same transaction.
 
 use sqlx::{PgExecutor, Row as _};
 
+use super::stored_bytes::give_back;
+use crate::domain::memory::usage::IDEMPOTENCY_ROW;
 use crate::store::StoreError;
 use crate::store::connection::pool::Pool;
 
@@ -46,8 +49,15 @@ SELECT x.ctid::text AS version, latest.ctid::text AS head, coalesce(head.latest_
 /// The rows are locked, so their ctids stay valid.
 const TOMBSTONE_HEADS: &str =
     "UPDATE entries SET deleted_at = expires_at WHERE ctid = ANY ($1::text[]::tid[])";
-const TOMBSTONE_VERSIONS: &str = "
-UPDATE entry_versions SET value = NULL, deleted_at = expires_at WHERE ctid = ANY ($1::text[]::tid[])";
+const TOMBSTONE_VERSIONS: &str = concat!(
+    "
+WITH freed AS (
+    SELECT tenant_id, octet_length(value::text) AS bytes FROM entry_versions WHERE ctid = ANY ($1::text[]::tid[])
+), tombstones AS (
+    UPDATE entry_versions SET value = NULL, deleted_at = expires_at WHERE ctid = ANY ($1::text[]::tid[])
+)",
+    give_back!()
+);
 
 /// Turns a batch of expired versions into tombstones as of their expiry.
 pub async fn expired(pool: &Pool) -> Result<SweptBatch, StoreError> {
@@ -73,19 +83,35 @@ pub async fn expired(pool: &Pool) -> Result<SweptBatch, StoreError> {
     .await
 }
 
-const IDEMPOTENCY_KEYS: &str = "
-DELETE FROM idempotency_keys
- WHERE ctid = ANY (ARRAY (
-       SELECT ctid
-         FROM idempotency_keys
-        WHERE created_at < now() - interval '24 hours'
-        ORDER BY created_at
-        LIMIT $1
-          FOR UPDATE SKIP LOCKED))";
+const IDEMPOTENCY_KEYS: &str = concat!(
+    "
+WITH swept AS (
+    DELETE FROM idempotency_keys
+     WHERE ctid = ANY (ARRAY (
+           SELECT ctid
+             FROM idempotency_keys
+            WHERE created_at < now() - interval '24 hours'
+            ORDER BY created_at
+            LIMIT $1
+              FOR UPDATE SKIP LOCKED))
+    RETURNING tenant_id
+), freed AS (
+    SELECT tenant_id, $2::bigint AS bytes FROM swept
+), given_back AS (",
+    give_back!(),
+    "
+)
+SELECT count(*) FROM swept"
+);
 
 /// Deletes a batch of idempotency keys older than 24 hours; returns how many.
 pub async fn idempotency_keys(executor: impl PgExecutor<'_>) -> Result<usize, StoreError> {
-    delete(executor, IDEMPOTENCY_KEYS).await
+    let deleted: i64 = sqlx::query_scalar(IDEMPOTENCY_KEYS)
+        .bind(BATCH as i64)
+        .bind(IDEMPOTENCY_ROW)
+        .fetch_one(executor)
+        .await?;
+    Ok(usize::try_from(deleted).unwrap_or(usize::MAX))
 }
 
 const RATE_LIMITS: &str = "
@@ -99,13 +125,6 @@ DELETE FROM rate_limits
 
 /// Deletes a batch of rate limit counts more than ten minutes old; returns how many.
 pub async fn rate_limits(executor: impl PgExecutor<'_>) -> Result<usize, StoreError> {
-    delete(executor, RATE_LIMITS).await
-}
-
-async fn delete(
-    executor: impl PgExecutor<'_>,
-    statement: &'static str,
-) -> Result<usize, StoreError> {
-    let done = sqlx::query(statement).bind(BATCH as i64).execute(executor).await?;
+    let done = sqlx::query(RATE_LIMITS).bind(BATCH as i64).execute(executor).await?;
     Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
 }

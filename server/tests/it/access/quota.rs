@@ -1,10 +1,11 @@
-//! The day's writes of a tenant.
+//! Quotas of what a tenant writes and has stored.
 
 use futures::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::api::Api;
+use crate::support::api::{Api, Client};
 use crate::support::database::Database;
+use crate::support::stored::UNBOOKED_BYTES;
 
 const LIMIT: (&str, &str) = ("WRITE_QUOTA_PER_DAY", "100");
 
@@ -43,4 +44,127 @@ async fn a_full_quota_says_when_it_begins_anew_and_a_reset_takes_effect_at_once(
     assert!(refused.text().await.unwrap().contains("QUOTA_WRITES_PER_DAY"));
     database.execute("UPDATE quota_usage SET writes = 0 WHERE day = CURRENT_DATE").await;
     api.client.put("/a", json!(2)).await;
+}
+
+/// A refused request: its code, and whether it says when a retry may succeed.
+async fn refused(client: &Client, body: &Value) -> (String, bool, Option<String>) {
+    let answer = client.request("/v1/put", &body.to_string()).send().await.unwrap();
+    assert_eq!(answer.status(), 429);
+    let header = |name| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+    let (after, retry) = (header("retry-after"), header("x-should-retry"));
+    let error = answer.json::<Value>().await.unwrap();
+    (error["error"]["code"].as_str().unwrap().to_owned(), after.is_some(), retry)
+}
+
+fn put(path: &str, value: &str) -> Value {
+    json!({"agent_id": "ada", "path": path, "value": value})
+}
+
+#[tokio::test]
+async fn keyed_deletes_of_nothing_write_no_more_rows_than_the_day_allows() {
+    let database = Database::migrated().await;
+    let settings = [("WRITE_QUOTA_PER_DAY", "1"), ("IDEMPOTENCY_KEYS_QUOTA_PER_DAY", "10")];
+    let api = Api::start_with(&database, &[], &settings).await;
+    api.client.put("/a", json!(1)).await;
+    assert_eq!(refused(&api.client, &put("/a", "2")).await.0, "QUOTA_WRITES_PER_DAY");
+    let delete = |n| json!({"op": "delete", "agent_id": "ada", "path": "/none", "idempotency_key": format!("k{n}")});
+    let deletes: Vec<Value> = (0..100).map(delete).collect();
+    for _ in 0..2 {
+        let answer = api.client.ok("/v1/batch", json!({"operations": deletes})).await;
+        let results = answer["results"].as_array().unwrap();
+        assert!(results[..10].iter().all(|one| one["deleted"] == false), "{answer}");
+        let code = |one: &Value| one["error"]["code"] == "QUOTA_IDEMPOTENCY_KEYS_PER_DAY";
+        assert!(results[10..].iter().all(code), "{answer}");
+        assert_eq!(database.number("SELECT count(*) FROM idempotency_keys").await, 10);
+    }
+    assert_eq!(database.number("SELECT writes FROM quota_usage").await, 1, "they are no writes");
+    assert_eq!(database.number("SELECT idempotency_keys FROM quota_usage").await, 10);
+    assert_eq!(database.number(UNBOOKED_BYTES).await, 0);
+    assert_eq!(api.client.delete("/none").await["deleted"], false, "without a key it is free");
+    let (status, answer) = api.client.post_once("k", "/v1/delete", delete_of("/none")).await;
+    assert_eq!(status.as_u16(), 429);
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(message.contains("without Idempotency-Key"), "{message}");
+    database.execute("UPDATE quota_usage SET idempotency_keys = 0").await;
+    api.client.post_once("k", "/v1/delete", delete_of("/none")).await;
+    assert_eq!(database.number("SELECT count(*) FROM idempotency_keys").await, 11);
+}
+
+fn delete_of(path: &str) -> Value {
+    json!({"agent_id": "ada", "path": path})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn across_replicas_exactly_the_bytes_of_the_day_are_written() {
+    let database = Database::migrated().await;
+    let settings = [("WRITE_MIB_QUOTA_PER_DAY", "1")];
+    let first = Api::start_with(&database, &[], &settings).await;
+    let second = first.replica(&database, &settings).await;
+    let value = "x".repeat(99_998);
+    let puts = (0..30).map(|n| {
+        let client = if n % 2 == 0 { &first.client } else { &second.client };
+        let body = put(&format!("/p/{}", n % 7), &value);
+        async move { client.post("/v1/put", body).await.0.as_u16() }
+    });
+    let statuses = join_all(puts).await;
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 10);
+    assert_eq!(database.number("SELECT bytes FROM quota_usage").await, 1_000_000);
+    first.client.ok("/v1/put", put("/small", "fits")).await;
+    let refusal = refused(&second.client, &put("/p", &value)).await;
+    assert_eq!(refusal, ("QUOTA_WRITE_BYTES_PER_DAY".into(), true, None));
+    first.client.delete("/small").await;
+    database.execute("UPDATE quota_usage SET bytes = 0 WHERE day = CURRENT_DATE").await;
+    first.client.ok("/v1/put", put("/p", &value)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn across_replicas_exactly_what_fits_is_stored() {
+    let database = Database::migrated().await;
+    let settings = [("STORED_MIB_QUOTA", "1")];
+    let first = Api::start_with(&database, &[], &settings).await;
+    let second = first.replica(&database, &settings).await;
+    // Each takes 256 bytes besides the agent's id, the path, and the value with its quotes.
+    let taken = 256 + "ada".len() + "/p/1".len() + 20_000;
+    let value = "x".repeat(19_998);
+    let puts = (0..80).map(|n| {
+        let client = if n % 2 == 0 { &first.client } else { &second.client };
+        let body = put(&format!("/p/{}", n % 7), &value);
+        async move {
+            match n % 3 {
+                0 => client.post_once(&n.to_string(), "/v1/put", body).await.0.as_u16(),
+                _ => client.post("/v1/put", body).await.0.as_u16(),
+            }
+        }
+    });
+    let statuses = join_all(puts).await;
+    let accepted = database.number("SELECT count(*) FROM entry_versions").await;
+    let keyed = database.number("SELECT count(*) FROM idempotency_keys").await;
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count() as i64, accepted);
+    let stored = accepted * taken as i64 + keyed * 512;
+    let room = (1 << 20) - stored;
+    assert!((0..taken as i64 + 512).contains(&room), "{room} bytes are left");
+    assert_eq!(database.number("SELECT sum(stored_bytes)::bigint FROM quota_usage").await, stored);
+    assert_eq!(database.number(UNBOOKED_BYTES).await, 0);
+
+    let refusal = refused(&first.client, &put("/p/1", &"x".repeat(40_000))).await;
+    assert_eq!(refusal, ("QUOTA_STORED_BYTES".into(), false, Some("false".into())));
+    // The last byte.
+    let last = room - taken as i64 + 20_000;
+    let value = "x".repeat(usize::try_from(last - 2).unwrap_or_default());
+    if last > 2 {
+        second.client.ok("/v1/put", put("/p/1", &value)).await;
+        let (_, code, message) = first.client.error("/v1/delete", delete_of("/p/1")).await;
+        assert_eq!(code, "QUOTA_STORED_BYTES", "a tombstone takes room too");
+        assert!(message.contains("raises STORED_MIB_QUOTA"), "{message}");
+        let keyed = first.client.post_once("none", "/v1/delete", delete_of("/none")).await;
+        assert_eq!(keyed.1["error"]["code"], "QUOTA_STORED_BYTES");
+        assert_eq!(first.client.delete("/none").await["deleted"], false);
+    }
+    // Another day changes nothing about what is stored.
+    database.execute("UPDATE quota_usage SET day = day - 1").await;
+    let large = put("/p/1", &"x".repeat(40_000));
+    assert_eq!(refused(&first.client, &large).await.0, "QUOTA_STORED_BYTES");
+    assert_eq!(database.number(UNBOOKED_BYTES).await, 0);
+    let metrics = first.metrics().await;
+    assert!(metrics.contains(r#"agentfs_quota_denials_total{type="stored_bytes"}"#), "{metrics}");
 }

@@ -17,6 +17,7 @@ use crate::support::api::{Api, Client, new_key};
 use crate::support::database::{Database, Gate, Postgres};
 use crate::support::eventually::eventually;
 use crate::support::process::Process;
+use crate::support::stored::UNBOOKED_BYTES;
 
 /// Agents that put and delete on hot and own paths until they are told to stop.
 struct Writers {
@@ -105,6 +106,7 @@ async fn assert_all_there(database: &Database, acknowledged: &[Uuid]) {
     assert_eq!(database.number(heads).await, 0, "every head is its last version");
     let counted = "SELECT (SELECT sum(writes) FROM quota_usage)::bigint - (SELECT count(*) FROM entry_versions)";
     assert_eq!(database.number(counted).await, 0, "the quota has counted what was written");
+    assert_eq!(database.number(UNBOOKED_BYTES).await, 0, "and how much that is");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -270,4 +272,5 @@ async fn one_idempotency_key_is_one_version_under_kills_of_three_processes() {
     under_kills(servers, rounds).await;
     assert_eq!(database.number("SELECT count(*) FROM entry_versions").await, 10);
     assert_eq!(database.number("SELECT writes FROM quota_usage").await, 10);
+    assert_eq!(database.number(UNBOOKED_BYTES).await, 0);
 }

@@ -107,7 +107,7 @@ async fn a_quota_is_shown_and_reset_at_once() {
     database.execute("UPDATE quota_usage SET searches = 5, embed_tokens = 7").await;
 
     let shown = admin_json(&database, &["quota", "show", "--tenant", &tenant]);
-    let expected = json!({"tenant_id": tenant, "name": "default", "writes": 2, "bytes": 7, "idempotency_keys": 0, "stored_bytes": 0, "embed_tokens": 7, "searches": 5});
+    let expected = json!({"tenant_id": tenant, "name": "default", "writes": 2, "bytes": 7, "idempotency_keys": 0, "stored_bytes": 529, "embed_tokens": 7, "searches": 5});
     assert_eq!(shown["usage"], json!([expected]));
     let day = text(&shown["day"]);
     let table = admin(&database, &["quota", "show", "--day", day]).text();
@@ -121,7 +121,10 @@ async fn a_quota_is_shown_and_reset_at_once() {
     let left = "SELECT writes * 100 + searches * 10 + embed_tokens FROM quota_usage";
     assert_eq!(database.number(left).await, 157, "the others stay");
     let all = admin_json(&database, &["quota", "reset", "--tenant", &tenant]);
-    assert_eq!(all["reset"], json!(["writes", "bytes", "idempotency_keys", "searches", "embed_tokens"]));
+    assert_eq!(
+        all["reset"],
+        json!(["writes", "bytes", "idempotency_keys", "searches", "embed_tokens"])
+    );
     assert_eq!(database.number(left).await, 0);
 }
 

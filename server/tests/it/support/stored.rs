@@ -37,3 +37,12 @@ pub async fn history(database: &Database, path: &str) -> Vec<Stored> {
     })
     .collect()
 }
+
+/// By how many bytes the books of what tenants have stored differ from what there is.
+pub const UNBOOKED_BYTES: &str = "
+SELECT ((SELECT coalesce(sum(256 + octet_length(agent_id) + octet_length(path) + octet_length(array_to_string(tags, ''))
+                             + coalesce(octet_length(value::text), 0)), 0) FROM entry_versions)
+        + (SELECT 512 * count(*) FROM idempotency_keys)
+        - (SELECT coalesce(sum(bytes), 0) FROM storage_usage)
+        - (SELECT coalesce(sum(q.stored_bytes), 0) FROM quota_usage q LEFT JOIN storage_usage s USING (tenant_id)
+            WHERE q.day >= coalesce(s.since, '-infinity')))::bigint";

@@ -14,10 +14,17 @@ use crate::domain::memory::change::{Action, Change, Expected, NewValue, Outcome}
 use crate::domain::memory::idempotency::{Idempotency, IdempotencyKey};
 use crate::domain::memory::path::EntryPath;
 use crate::domain::memory::tags::Tags;
+use crate::domain::memory::usage::{IDEMPOTENCY_ROW, Usage, VERSION_ROW, WriteLimits, WriteQuota};
 use crate::domain::memory::value::JsonText;
 use crate::domain::{DEFAULT_TENANT, EntryKey};
 
-const LIMIT: i64 = 12;
+/// Any of them is used up by some of the series.
+const LIMITS: WriteLimits = WriteLimits {
+    writes: Some(12),
+    bytes: Some(30),
+    idempotency_keys: Some(3),
+    stored_bytes: Some(13 * VERSION_ROW),
+};
 
 /// The precondition of a change.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +50,7 @@ fn plan() -> impl Strategy<Value = Plan> {
         1 => Just(Expects::Absent),
         2 => (1_usize..4).prop_map(Expects::Back),
     ];
-    let key = prop_oneof![3 => Just(None), 1 => (0_u8..3).prop_map(Some)];
+    let key = prop_oneof![3 => Just(None), 1 => (0_u8..5).prop_map(Some)];
     (0_u8..3, 0_u8..6, expects, key).prop_map(|(path, kind, expects, key)| Plan {
         path,
         kind,
@@ -59,7 +66,7 @@ fn change(plan: &Plan, before: &[Change]) -> Change {
         path: EntryPath::parse(&format!("/{}", plan.path)).unwrap(),
     };
     let put = |value: u8| {
-        let raw = RawValue::from_string(value.to_string()).unwrap();
+        let raw = RawValue::from_string("1".repeat(value.into())).unwrap();
         Action::Put(NewValue {
             value: JsonText::normalise(&raw).unwrap(),
             tags: Tags::default(),
@@ -71,7 +78,7 @@ fn change(plan: &Plan, before: &[Change]) -> Change {
     let action = match plan.kind {
         0 => Action::Delete,
         1 => Action::Read,
-        value => put(value % 2),
+        value => put(value - 1),
     };
     let expected = match plan.expects {
         Expects::Anything => None,
@@ -94,7 +101,7 @@ struct Model {
     /// The versions of each path; `None` is a tombstone.
     versions: HashMap<u8, Vec<Option<Uuid>>>,
     answers: HashMap<IdempotencyKey, ([u8; 32], Option<Uuid>)>,
-    writes: i64,
+    used: Usage,
 }
 
 /// An outcome without its moment.
@@ -105,7 +112,7 @@ enum Became {
     Read(Option<Uuid>),
     Conflict(Option<Uuid>),
     KeyReused,
-    OverQuota,
+    OverQuota(WriteQuota),
     Undone,
 }
 
@@ -117,7 +124,7 @@ impl From<Outcome> for Became {
             Outcome::Read(found) => Self::Read(found),
             Outcome::Conflict { current } => Self::Conflict(current),
             Outcome::KeyReused => Self::KeyReused,
-            Outcome::QuotaExceeded => Self::OverQuota,
+            Outcome::QuotaExceeded(quota) => Self::OverQuota(quota),
             Outcome::Undone => Self::Undone,
         }
     }
@@ -143,16 +150,46 @@ impl Model {
         if !as_expected {
             return Became::Conflict(live);
         }
-        let became = match &change.action {
-            Action::Read => return Became::Read(live),
-            Action::Delete if live.is_none() => Became::Nothing,
-            _ if self.writes == LIMIT => return Became::OverQuota,
-            action => {
-                self.writes += 1;
-                let version = matches!(action, Action::Put(_)).then_some(change.version_id);
-                self.versions.entry(path).or_default().push(version);
-                Became::Written(change.version_id)
-            }
+        if let Action::Read = change.action {
+            return Became::Read(live);
+        }
+        let value = match &change.action {
+            Action::Put(new) => Some(new.value.as_str().len() as i64),
+            _ => None,
+        };
+        let deletes_nothing = value.is_none() && live.is_none();
+        let keys = i64::from(change.idempotency.is_some());
+        let mut after = self.used;
+        after.idempotency_keys += keys;
+        after.stored_bytes += keys * IDEMPOTENCY_ROW;
+        if !deletes_nothing {
+            after.writes += 1;
+            after.bytes += value.unwrap_or_default();
+            after.stored_bytes +=
+                VERSION_ROW + ("a".len() + "/1".len()) as i64 + value.unwrap_or_default();
+        }
+        let over =
+            |limit: Option<i64>, before: i64, after: i64| after > before && after > limit.unwrap();
+        let used = self.used;
+        if over(LIMITS.writes, used.writes, after.writes) {
+            return Became::OverQuota(WriteQuota::Writes);
+        }
+        if over(LIMITS.bytes, used.bytes, after.bytes) {
+            return Became::OverQuota(WriteQuota::Bytes);
+        }
+        if over(LIMITS.idempotency_keys, used.idempotency_keys, after.idempotency_keys) {
+            return Became::OverQuota(WriteQuota::IdempotencyKeys);
+        }
+        if over(LIMITS.stored_bytes, used.stored_bytes, after.stored_bytes) {
+            return Became::OverQuota(WriteQuota::StoredBytes);
+        }
+        self.used = after;
+        let became = if deletes_nothing {
+            Became::Nothing
+        } else {
+            let version = value.map(|_| change.version_id);
+            self.versions.entry(path).or_default().push(version);
+            Became::Written(change.version_id)
         };
         if let Some(Idempotency { key, request_hash }) = &change.idempotency {
             let answer = (became != Became::Nothing).then_some(change.version_id);
@@ -166,8 +203,9 @@ impl Model {
         let before = self.clone();
         let mut became: Vec<Became> =
             group.iter().map(|(path, change)| self.make(*path, change)).collect();
-        let refused =
-            |b: &Became| matches!(b, Became::Conflict(_) | Became::KeyReused | Became::OverQuota);
+        let refused = |b: &Became| {
+            matches!(b, Became::Conflict(_) | Became::KeyReused | Became::OverQuota(_))
+        };
         if group.len() > 1 && became.iter().any(refused) {
             *self = before;
             became.iter_mut().filter(|b| !refused(b)).for_each(|b| *b = Became::Undone);
@@ -204,7 +242,7 @@ proptest! {
             }
             let now = Timestamp::from_second(number).unwrap();
             let slices: Vec<&[&Change]> = batch.iter().map(Vec::as_slice).collect();
-            let applied = apply_changes(&slices, &locked, Some(LIMIT), now);
+            let applied = apply_changes(&slices, &locked, &LIMITS, now);
             let mut expected = Vec::new();
             let mut place = usize::try_from(number).unwrap();
             for group in &batch {
@@ -230,7 +268,8 @@ proptest! {
             }
             let usage = applied.usage.get(&DEFAULT_TENANT).copied().unwrap_or_default();
             prop_assert_eq!(usage.writes, applied.versions.len() as i64);
-            *locked.used.entry(DEFAULT_TENANT).or_default() += usage.writes;
+            *locked.used.entry(DEFAULT_TENANT).or_default() += usage;
+            prop_assert_eq!(locked.used[&DEFAULT_TENANT], model.used);
             number += flat.len() as i64;
         }
     }
