@@ -1,4 +1,4 @@
-//! Shows and resets tenants' usage of daily quotas.
+//! Shows and resets tenants' usage of quotas.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::{Administrator, Tenancy, TenancyError, must_exist};
 use crate::domain::TenantId;
-use crate::store::access::quota::{self, Counts, UsageOfDay};
+use crate::store::access::quota::{self, Count, UsageOfDay};
 
 /// Usage on a day.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl Tenancy {
         &self,
         by: Administrator,
         tenant: TenantId,
-        counts: Counts,
+        counts: &[Count],
     ) -> Result<ResetUsage, TenancyError> {
         by.of_all()?;
         let mut connection = self.connection().await?;

@@ -9,13 +9,13 @@ use uuid::Uuid;
 use super::AdminError;
 use super::output::Table;
 use crate::domain::TenantId;
-use crate::store::access::quota::{Counts, UsageOfDay};
+use crate::store::access::quota::{Count, UsageOfDay};
 use crate::tenancy::quotas::ResetUsage;
 use crate::tenancy::{Administrator, Tenancy};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum QuotaCommand {
-    /// Show what tenants have used on a day
+    /// Show what tenants have used on a day, and what they had stored at its end
     Show(Show),
     /// Set a tenant's counts of today to 0, which takes effect at once; without an option all of them
     Reset(Reset),
@@ -112,6 +112,7 @@ impl Show {
 
 /// Which counts are to be 0.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command")]
 pub(crate) struct Reset {
     /// The tenant
     #[arg(long, value_name = "ID")]
@@ -159,32 +160,25 @@ impl Reset {
         let counts = self.counts();
         let tenant = TenantId(self.tenant);
         let ResetUsage { day, used_before } =
-            tenancy.reset_usage(Administrator::Cluster, tenant, counts).await?;
-        let names = [
-            (counts.writes, "writes"),
-            (counts.bytes, "bytes"),
-            (counts.idempotency_keys, "idempotency_keys"),
-            (counts.searches, "searches"),
-            (counts.embed_tokens, "embed_tokens"),
-        ];
+            tenancy.reset_usage(Administrator::Cluster, tenant, &counts).await?;
         Ok(Emptied {
             ok: true,
             tenant_id: self.tenant,
             day: day.to_string(),
-            reset: names.into_iter().filter_map(|(meant, name)| meant.then_some(name)).collect(),
+            reset: counts.into_iter().map(Count::as_str).collect(),
             used_before,
         })
     }
 
-    fn counts(&self) -> Counts {
-        let Self { writes, bytes, idempotency_keys, searches, embed_tokens, .. } = *self;
-        let all = !(writes || bytes || idempotency_keys || searches || embed_tokens);
-        Counts {
-            writes: writes || all,
-            bytes: bytes || all,
-            idempotency_keys: idempotency_keys || all,
-            searches: searches || all,
-            embed_tokens: embed_tokens || all,
-        }
+    fn counts(&self) -> Vec<Count> {
+        let is_meant = |count: &Count| match count {
+            Count::Writes => self.writes,
+            Count::Bytes => self.bytes,
+            Count::IdempotencyKeys => self.idempotency_keys,
+            Count::Searches => self.searches,
+            Count::EmbedTokens => self.embed_tokens,
+        };
+        let meant: Vec<Count> = Count::ALL.into_iter().filter(is_meant).collect();
+        if meant.is_empty() { Count::ALL.to_vec() } else { meant }
     }
 }

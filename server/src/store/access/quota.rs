@@ -31,19 +31,36 @@ pub struct UsageOfDay {
     pub searches: i64,
 }
 
-/// A choice of counts.
+/// A count of the day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Counts {
-    /// Writes.
-    pub writes: bool,
-    /// Bytes written.
-    pub bytes: bool,
-    /// Idempotency keys.
-    pub idempotency_keys: bool,
+pub enum Count {
+    /// Versions written.
+    Writes,
+    /// Bytes of their values.
+    Bytes,
+    /// Rows of idempotency keys written.
+    IdempotencyKeys,
     /// Searches.
-    pub searches: bool,
-    /// Embedded tokens.
-    pub embed_tokens: bool,
+    Searches,
+    /// Tokens embedded.
+    EmbedTokens,
+}
+
+impl Count {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Writes, Self::Bytes, Self::IdempotencyKeys, Self::Searches, Self::EmbedTokens];
+
+    /// Its column in `quota_usage`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Writes => "writes",
+            Self::Bytes => "bytes",
+            Self::IdempotencyKeys => "idempotency_keys",
+            Self::Searches => "searches",
+            Self::EmbedTokens => "embed_tokens",
+        }
+    }
 }
 
 /// A day's counts, and the bytes stored at its end: those of now without what later days have added.
@@ -154,23 +171,19 @@ pub async fn count_tokens(
 pub async fn reset(
     executor: impl PgExecutor<'_>,
     tenant: TenantId,
-    counts: Counts,
+    counts: &[Count],
 ) -> Result<bool, StoreError> {
     let done = sqlx::query(
         "UPDATE quota_usage
-            SET writes = CASE WHEN $2 THEN 0 ELSE writes END,
-                bytes = CASE WHEN $3 THEN 0 ELSE bytes END,
-                idempotency_keys = CASE WHEN $4 THEN 0 ELSE idempotency_keys END,
-                searches = CASE WHEN $5 THEN 0 ELSE searches END,
-                embed_tokens = CASE WHEN $6 THEN 0 ELSE embed_tokens END
+            SET writes = CASE WHEN 'writes' = ANY ($2) THEN 0 ELSE writes END,
+                bytes = CASE WHEN 'bytes' = ANY ($2) THEN 0 ELSE bytes END,
+                idempotency_keys = CASE WHEN 'idempotency_keys' = ANY ($2) THEN 0 ELSE idempotency_keys END,
+                searches = CASE WHEN 'searches' = ANY ($2) THEN 0 ELSE searches END,
+                embed_tokens = CASE WHEN 'embed_tokens' = ANY ($2) THEN 0 ELSE embed_tokens END
           WHERE tenant_id = $1 AND day = (now() AT TIME ZONE 'UTC')::date",
     )
     .bind(tenant.0)
-    .bind(counts.writes)
-    .bind(counts.bytes)
-    .bind(counts.idempotency_keys)
-    .bind(counts.searches)
-    .bind(counts.embed_tokens)
+    .bind(counts.iter().map(|count| count.as_str()).collect::<Vec<_>>())
     .execute(executor)
     .await?;
     Ok(done.rows_affected() > 0)
