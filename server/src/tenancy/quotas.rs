@@ -1,12 +1,16 @@
-//! Shows and resets tenants' usage of quotas.
+//! Shows and resets tenants' usage of quotas, and counts anew what they have stored.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use sqlx::Connection as _;
 
 use super::{Administrator, Tenancy, TenancyError, must_exist};
 use crate::domain::TenantId;
+use crate::store::StoreError;
 use crate::store::access::quota::{self, Count, UsageOfDay};
+use crate::store::access::tenants;
+use crate::store::entries::stored_bytes::{self, Counted};
 
 /// Usage on a day.
 #[derive(Debug)]
@@ -55,6 +59,29 @@ impl Tenancy {
         must_exist(&mut connection, Some(tenant)).await?;
         let used_before = quota::reset(&mut *connection, tenant, counts).await?;
         Ok(ResetUsage { day: today(), used_before })
+    }
+}
+
+impl Tenancy {
+    /// Counts anew what `tenant` has stored, else what each has. Takes as long as reading all of it; nobody waits for it.
+    pub async fn recount(
+        &self,
+        by: Administrator,
+        tenant: Option<TenantId>,
+    ) -> Result<Vec<Counted>, TenancyError> {
+        by.of_all()?;
+        let mut connection = self.connection().await?;
+        must_exist(&mut connection, tenant).await?;
+        let tenants = match tenant {
+            Some(tenant) => vec![tenant],
+            None => tenants::list(&mut *connection).await?.into_iter().map(|t| t.id).collect(),
+        };
+        let mut counted = Vec::with_capacity(tenants.len());
+        for tenant in tenants {
+            let transaction = connection.begin().await.map_err(StoreError::from)?;
+            counted.push(stored_bytes::count(transaction, tenant).await?);
+        }
+        Ok(counted)
     }
 }
 

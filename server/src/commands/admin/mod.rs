@@ -44,7 +44,7 @@ enum AdminCommand {
     ListKeys(keys::ListKeys),
     /// End an API key; it stops working within 10 s on every replica
     RevokeKey(keys::RevokeKey),
-    /// Show or reset what tenants have used of the day's quotas
+    /// Show or reset what tenants have used of their quotas
     Quota {
         #[command(subcommand)]
         command: quota::QuotaCommand,
@@ -117,6 +117,9 @@ async fn run_and_print(args: &AdminArgs) -> Result<(), AdminError> {
             output.print(&wanted.run(&tenancy).await?)
         }
         AdminCommand::Quota { command: quota::QuotaCommand::Reset(wanted) } => {
+            output.print(&wanted.run(&tenancy).await?)
+        }
+        AdminCommand::Quota { command: quota::QuotaCommand::Recount(wanted) } => {
             output.print(&wanted.run(&tenancy).await?)
         }
         AdminCommand::Embeddings { command } => match command {

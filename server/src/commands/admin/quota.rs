@@ -1,4 +1,4 @@
-//! `agentfs-server admin quota show` and `quota reset`.
+//! `agentfs-server admin quota show`, `quota reset` and `quota recount`.
 
 use std::fmt;
 
@@ -10,6 +10,7 @@ use super::AdminError;
 use super::output::Table;
 use crate::domain::TenantId;
 use crate::store::access::quota::{Count, UsageOfDay};
+use crate::store::entries::stored_bytes::Counted;
 use crate::tenancy::quotas::ResetUsage;
 use crate::tenancy::{Administrator, Tenancy};
 
@@ -19,6 +20,8 @@ pub(crate) enum QuotaCommand {
     Show(Show),
     /// Set a tenant's counts of today to 0, which takes effect at once; without an option all of them
     Reset(Reset),
+    /// Count anew what tenants have stored, which a part of a restore or an earlier release may have left wrong
+    Recount(Recount),
 }
 
 /// Whose use is to be shown.
@@ -180,5 +183,50 @@ impl Reset {
         };
         let meant: Vec<Count> = Count::ALL.into_iter().filter(is_meant).collect();
         if meant.is_empty() { Count::ALL.to_vec() } else { meant }
+    }
+}
+
+/// Whose stored bytes are to be counted.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Recount {
+    /// The tenant; without it all of them
+    #[arg(long, value_name = "ID")]
+    tenant: Option<Uuid>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Recounted {
+    ok: bool,
+    tenants: Vec<RecountedRow>,
+}
+
+#[derive(Debug, Serialize)]
+struct RecountedRow {
+    tenant_id: Uuid,
+    stored_bytes: i64,
+    /// Before the count.
+    stored_bytes_before: i64,
+}
+
+impl fmt::Display for Recounted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows = self.tenants.iter().map(|counted| {
+            let bytes = [counted.stored_bytes, counted.stored_bytes_before];
+            let [now, before] = bytes.map(|bytes| bytes.to_string());
+            [counted.tenant_id.to_string(), now, before]
+        });
+        Table::new(["TENANT", "STORED BYTES", "BEFORE"], rows).fmt(f)
+    }
+}
+
+impl Recount {
+    pub(crate) async fn run(&self, tenancy: &Tenancy) -> Result<Recounted, AdminError> {
+        let counted = tenancy.recount(Administrator::Cluster, self.tenant.map(TenantId)).await?;
+        let row = |counted: Counted| RecountedRow {
+            tenant_id: counted.tenant.0,
+            stored_bytes: counted.now,
+            stored_bytes_before: counted.before,
+        };
+        Ok(Recounted { ok: true, tenants: counted.into_iter().map(row).collect() })
     }
 }

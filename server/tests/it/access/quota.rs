@@ -1,10 +1,15 @@
 //! Quotas of what a tenant writes and has stored.
 
+use agentfs_server::maintenance::stored_bytes::settle;
+use agentfs_server::maintenance::sweeper::sweep_once;
 use futures::future::join_all;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::support::api::{Api, Client};
+use crate::support::cli::{admin, admin_json};
 use crate::support::database::Database;
+use crate::support::eventually::eventually;
 use crate::support::stored::UNBOOKED_BYTES;
 
 const LIMIT: (&str, &str) = ("WRITE_QUOTA_PER_DAY", "100");
@@ -167,4 +172,114 @@ async fn across_replicas_exactly_what_fits_is_stored() {
     assert_eq!(database.number(UNBOOKED_BYTES).await, 0);
     let metrics = first.metrics().await;
     assert!(metrics.contains(r#"agentfs_quota_denials_total{type="stored_bytes"}"#), "{metrics}");
+}
+
+#[tokio::test]
+async fn what_is_swept_gives_its_bytes_back() {
+    let (api, database) = Api::start().await;
+    let client = &api.client;
+    for n in 0..3 {
+        let body = json!({"agent_id": "ada", "path": format!("/{n}"), "value": "é".repeat(500), "ttl_seconds": 1000, "tags": ["a", "é"]});
+        client.post_once(&format!("k{n}"), "/v1/put", body).await;
+    }
+    client.put("/stays", json!([1, 2])).await;
+    client.delete("/2").await;
+    assert_eq!(database.number(UNBOOKED_BYTES).await, 0);
+    database
+        .execute(
+            "WITH heads AS (UPDATE entries SET expires_at = now() - interval '1 second' WHERE expires_at IS NOT NULL)
+             UPDATE entry_versions SET expires_at = now() - interval '1 second' WHERE expires_at IS NOT NULL",
+        )
+        .await;
+    database
+        .execute("UPDATE idempotency_keys SET created_at = now() - interval '25 hours' WHERE key <> 'k1'")
+        .await;
+    let left = "SELECT (SELECT count(*) FROM idempotency_keys WHERE key <> 'k1')
+                     + (SELECT count(*) FROM entry_versions WHERE expires_at < now() AND deleted_at IS NULL)";
+    let pool = database.address().pool(1);
+    let sweep = async || {
+        sweep_once(&pool).await.unwrap();
+        database.number(left).await
+    };
+    eventually("all is swept", sweep, |left| *left == 0).await;
+    settle(&pool).await.unwrap();
+    assert_eq!(database.number(UNBOOKED_BYTES).await, 0);
+    let rest = 5 * 256 + 5 * "ada".len() + 4 * "/0".len() + "/stays".len() + 3 * "aé".len() + 5;
+    let booked = "SELECT (SELECT sum(bytes) FROM storage_usage)::bigint + (SELECT sum(stored_bytes) FROM quota_usage)::bigint";
+    assert_eq!(database.number(booked).await, rest as i64 + 512);
+
+    // A key whose row is there yet is taken anew without another row.
+    database.execute("UPDATE idempotency_keys SET created_at = now() - interval '25 hours'").await;
+    client.post_once("k1", "/v1/delete", delete_of("/none")).await;
+    assert_eq!(database.number(UNBOOKED_BYTES).await, 0);
+}
+
+#[tokio::test]
+async fn days_that_are_over_are_closed_and_lose_nothing() {
+    let (mut api, database) = Api::start().await;
+    let pool = database.address().pool(1);
+    let since = "SELECT count(*) FROM storage_usage WHERE since = CURRENT_DATE - 1";
+    for day in ["- 40", "- 2", "- 1", "- 0"] {
+        api.client.put("/a", json!(day)).await;
+        api.client.post_once(&day.replace(' ', ""), "/v1/delete", delete_of("/none")).await;
+        let yesterday = format!("UPDATE quota_usage SET day = day {day} WHERE day = CURRENT_DATE");
+        sqlx::query(sqlx::AssertSqlSafe(yesterday))
+            .execute(&mut database.connect().await)
+            .await
+            .unwrap();
+    }
+    api.announce_end();
+    api.ended().await;
+    // Its sweeper may have closed days that were moved after it.
+    database.execute("DELETE FROM storage_usage").await;
+    settle(&pool).await.unwrap();
+    assert_eq!(database.number(since).await, 1);
+    assert_eq!(database.number(UNBOOKED_BYTES).await, 0);
+    let each = 256 + "ada/a".len() as i64 + r#""- 4""#.len() as i64 + 512;
+    assert_eq!(database.number("SELECT bytes FROM storage_usage").await, 2 * each + 1);
+    settle(&pool).await.unwrap();
+    assert_eq!(database.number(UNBOOKED_BYTES).await, 0, "once");
+    let then = "SELECT to_char(CURRENT_DATE - 2, 'YYYY-MM-DD')";
+    let then: String =
+        sqlx::query_scalar(then).fetch_one(&mut database.connect().await).await.unwrap();
+    let shown = admin_json(&database, &["quota", "show", "--day", &then]);
+    assert_eq!(shown["usage"][0]["stored_bytes"], 2 * each + 1, "at the end of that day");
+    let shown = admin_json(&database, &["quota", "show"]);
+    assert_eq!(shown["usage"][0]["stored_bytes"], 4 * each + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_count_anew_puts_right_what_is_wrong_while_agents_write() {
+    let (api, database) = Api::start().await;
+    let replica = api.replica(&database, &[]).await;
+    api.client.put("/before", json!("x".repeat(5000))).await;
+    database.execute("UPDATE quota_usage SET stored_bytes = 7").await;
+    let tenant = Uuid::nil().to_string();
+    let writers = (0..4).map(|writer| {
+        let client = if writer % 2 == 0 { api.client.clone() } else { replica.client.clone() };
+        tokio::spawn(async move {
+            for n in 0..20 {
+                let path = format!("/{}", n % 4);
+                client.post_once(&format!("{writer}-{n}"), "/v1/put", put(&path, "value")).await;
+                client.post("/v1/put", put(&path, "value")).await;
+                client.delete(&path).await;
+            }
+        })
+    });
+    let counts = (0..4).map(|_| {
+        let (database, tenant) = (database.clone(), tenant.clone());
+        tokio::task::spawn_blocking(move || {
+            admin_json(&database, &["quota", "recount", "--tenant", &tenant])
+        })
+    });
+    let (counts, writers) = tokio::join!(join_all(counts), join_all(writers));
+    writers.into_iter().for_each(Result::unwrap);
+    for count in counts {
+        assert_eq!(count.unwrap()["tenants"][0]["tenant_id"], tenant);
+    }
+    assert_eq!(database.number(UNBOOKED_BYTES).await, 0);
+    database.execute("DELETE FROM quota_usage; DELETE FROM storage_usage").await;
+    let said = admin(&database, &["quota", "recount"]).text();
+    assert!(said.starts_with("TENANT"), "{said}");
+    assert_eq!(database.number(UNBOOKED_BYTES).await, 0);
 }

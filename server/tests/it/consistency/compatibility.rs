@@ -7,9 +7,10 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::api::{Client, new_key};
+use crate::support::cli::admin;
 use crate::support::database::Database;
 use crate::support::process::{Process, free_port};
-use crate::support::stored::history;
+use crate::support::stored::{UNBOOKED_BYTES, history};
 
 const PATHS: usize = 5;
 
@@ -86,6 +87,8 @@ async fn the_previous_release_and_this_one_serve_at_once() {
     let counted =
         "SELECT (sum(q.writes) - (SELECT count(*) FROM entry_versions))::bigint FROM quota_usage q";
     assert_eq!(database.number(counted).await, 0, "both have counted what they wrote");
+    admin(&database, &["quota", "recount"]).text();
+    assert_eq!(database.number(UNBOOKED_BYTES).await, 0);
     let list = json!({"agent_id": "ada", "prefix": "/"});
     let listed = [old.ok("/v1/list", list.clone()).await, new.ok("/v1/list", list).await];
     assert_eq!(listed[0], listed[1]);

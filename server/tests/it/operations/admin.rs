@@ -168,6 +168,7 @@ async fn mistakes_are_told_with_what_to_do() {
         &["list-keys", "--tenant", &nobody],
         &["quota", "show", "--tenant", &nobody],
         &["quota", "reset", "--tenant", &nobody],
+        &["quota", "recount", "--tenant", &nobody],
         &["requeue", "--status", "failed", "--tenant", &nobody],
     ] {
         let sentence = admin(&database, arguments).failure();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use agentfs_server::maintenance::stored_bytes::settle;
 use agentfs_server::store::StoreError;
 use agentfs_server::store::connection::address::Link;
 use futures::future::join_all;
@@ -20,6 +21,7 @@ use crate::support::eventually::eventually;
 use crate::support::minute::early_in_the_minute;
 use crate::support::provider::Provider;
 use crate::support::shell::Shell;
+use crate::support::stored::UNBOOKED_BYTES;
 use crate::support::worker::{EMBEDDED, Worker, until};
 
 /// The runbook's partial backup.
@@ -81,8 +83,11 @@ async fn the_partial_backup_becomes_a_working_database() {
         shell.line(&line).await;
     }
     assert_eq!(new.number(COUNTS).await, database.number(COUNTS).await);
-    works_as_before(&api.replica(&new, &[]).await).await;
+    assert_ne!(new.number(UNBOOKED_BYTES).await, 0, "no books come with those tables");
+    let restored = api.replica(&new, &[]).await;
+    works_as_before(&restored).await;
     assert_eq!(new.number(LAST_VERSION).await, 4);
+    new.until(UNBOOKED_BYTES, 0).await;
 
     let live = shell.run(r#"psql -c "DELETE FROM tenants""#).await;
     assert!(live.err.contains("violates foreign key"), "not where there are keys: {live:?}");
@@ -105,6 +110,32 @@ async fn a_full_backup_restores_into_a_new_database() {
     shell.line(r#"pg_restore --no-comments --exit-on-error -d "$PGDATABASE" backup.dump"#).await;
     works_as_before(&api.replica(&new, &[]).await).await;
     assert_eq!(new.number("SELECT count(*) FROM embeddings").await, 0);
+    assert_eq!(new.number(UNBOOKED_BYTES).await, 0);
+}
+
+#[tokio::test]
+async fn a_restore_has_stored_bytes_counted_anew() {
+    let (_api, database, folder) = with_memory().await;
+    let shell = Shell::of_owner(&database, folder.path());
+    let pool = database.address().pool(1);
+    settle(&pool).await.unwrap();
+    // Wrong in the dump, as a release that does not know the books leaves them.
+    database
+        .execute("UPDATE storage_usage SET bytes = bytes + 1000 WHERE tenant_id = '00000000-0000-0000-0000-000000000000'")
+        .await;
+    settle(&pool).await.unwrap();
+    assert_eq!(database.number(UNBOOKED_BYTES).await, -1000, "nothing tells that they are wrong");
+    shell.line(DUMP_ALL).await;
+    let new = Database::empty().await;
+    let restore = r#"pg_restore --no-comments --exit-on-error -d "$PGDATABASE" backup.dump"#;
+    Shell::of_owner(&new, folder.path()).line(restore).await;
+    assert_eq!(new.number(UNBOOKED_BYTES).await, -1000);
+    let pool = new.address().pool(1);
+    settle(&pool).await.unwrap();
+    assert_eq!(new.number(UNBOOKED_BYTES).await, 0);
+    let uncounted = "SELECT count(*) FROM tenants t LEFT JOIN storage_usage s ON s.tenant_id = t.id
+          WHERE s.counted_for IS DISTINCT FROM t.xmin";
+    assert_eq!(new.number(uncounted).await, 0, "and not again and again");
 }
 
 #[tokio::test]
