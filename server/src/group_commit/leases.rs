@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::BatchError;
-use super::queue::{BatchHandler, Bounds, Pending};
+use super::queue::{BatchHandler, Bounds, Pending, longest_wait};
 use crate::domain::access::rate_limit::{Lease, PerMinute, Take, Tokens};
+use crate::domain::{DEFAULT_TENANT, TenantId};
 use crate::runtime::metrics::Metrics;
 use crate::store::StoreError;
 use crate::store::access::rate_limits::{self, Wanted};
@@ -94,6 +95,11 @@ impl BatchHandler for Leaser {
     /// The tokens are in the bucket, for whoever comes first: a client that disconnects takes none with it.
     type Answer = ();
 
+    /// A batch takes so many that all wait in one line.
+    fn tenant(_: &Arc<Bucket>) -> TenantId {
+        DEFAULT_TENANT
+    }
+
     fn bytes(_: &Arc<Bucket>) -> usize {
         0
     }
@@ -115,7 +121,7 @@ impl BatchHandler for Leaser {
             batch.into_iter().for_each(|pending| pending.answer(Ok(())));
             return;
         }
-        self.metrics.batch("leases", batch.len(), batch[0].waited());
+        self.metrics.batch("leases", batch.len(), longest_wait(&batch));
         let mut outcome = self.lease(&wanted).await;
         if outcome.as_ref().is_err_and(StoreError::is_connection_broken) {
             // The connection may have been closed while idle.

@@ -1,14 +1,15 @@
 //! Group commit: coalesces concurrent requests, so that writes share a commit, reads a statement, and queries
 //! a request to the provider. Bounded queues give backpressure.
 
+mod backlog;
+mod fair_queue;
 pub mod leases;
-mod progress;
 pub mod queries;
 pub mod queue;
 pub mod reads;
 pub mod writes;
 
-pub use self::progress::Backlog;
+pub use self::backlog::Backlog;
 
 use crate::store::StoreError;
 

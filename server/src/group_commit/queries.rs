@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::queue::{BatchHandler, Pending};
+use super::queue::{BatchHandler, Pending, longest_wait};
 use crate::domain::TenantId;
 use crate::embedding::attempt::Verdict;
 use crate::embedding::breaker::Permit;
@@ -51,13 +51,20 @@ impl BatchHandler for QueryEmbedder {
     type Request = Query;
     type Answer = Result<Vector, NoVector>;
 
+    fn tenant(query: &Query) -> TenantId {
+        query.tenant
+    }
+
     fn bytes(query: &Query) -> usize {
         query.text.len()
     }
 
     async fn process(&mut self, mut batch: Vec<Pending<Query, Self::Answer>>) {
         batch.retain(|query| !query.abandoned());
-        let Some(oldest) = batch.first().map(Pending::waited) else { return };
+        if batch.is_empty() {
+            return;
+        }
+        let oldest = longest_wait(&batch);
         self.metrics.batch("queries", batch.len(), oldest);
         // A probe is one request to the provider, however many queries it holds.
         let probe = match self.embedder.permit(self.patience) {

@@ -1,24 +1,45 @@
 //! The queue behind group commit: its workers take everything that waits, up to a bound, and never wait for
-//! more. Its bounded capacity is the backpressure on clients.
+//! more. Its bounded capacity is the backpressure on clients. The tenants that wait share its batches and its capacity.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::oneshot;
 
-use super::progress::Progress;
+use super::fair_queue::{Entrance, FairQueue};
 use super::{Backlog, BatchError};
+use crate::domain::TenantId;
 
-/// Most waiting requests. Further ones wait in their connections (backpressure).
-const CAPACITY: usize = 4096;
-
-/// The bounds of one batch.
-#[derive(Debug, Clone, Copy)]
+/// The bounds of one batch, and the size of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// Most rows.
     pub rows: usize,
     /// Most bytes. A single request that exceeds a bound is a batch of its own.
     pub bytes: usize,
+}
+
+impl Bounds {
+    /// The size of nothing.
+    pub(super) const NONE: Self = Self { rows: 0, bytes: 0 };
+
+    /// The sum of two sizes.
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self {
+            rows: self.rows.saturating_add(other.rows),
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
+    }
+
+    /// Half of it, rounded up.
+    pub(super) fn half(self) -> Self {
+        Self { rows: self.rows.div_ceil(2), bytes: self.bytes.div_ceil(2) }
+    }
+
+    /// Whether a size exceeds none of the bounds.
+    pub(super) fn hold(self, size: Self) -> bool {
+        size.rows <= self.rows && size.bytes <= self.bytes
+    }
 }
 
 /// A waiting request, with the channel for its answer.
@@ -31,11 +52,6 @@ pub struct Pending<Q, A> {
 }
 
 impl<Q, A> Pending<Q, A> {
-    /// How long it has waited.
-    pub fn waited(&self) -> Duration {
-        self.since.elapsed()
-    }
-
     /// Sends the answer; a client that has disconnected is ignored.
     pub fn answer(self, answer: Result<A, BatchError>) {
         self.reply.send(answer).ok();
@@ -47,12 +63,20 @@ impl<Q, A> Pending<Q, A> {
     }
 }
 
+/// How long the oldest request of a batch has waited.
+pub fn longest_wait<Q, A>(batch: &[Pending<Q, A>]) -> Duration {
+    batch.iter().map(|pending| pending.since).min().map(|since| since.elapsed()).unwrap_or_default()
+}
+
 /// Handles batches of requests.
 pub trait BatchHandler: Send + 'static {
     /// A request.
     type Request: Send + 'static;
     /// An answer.
     type Answer: Send + 'static;
+
+    /// The tenant whose request it is: tenants take turns.
+    fn tenant(request: &Self::Request) -> TenantId;
 
     /// Bytes of a request, for the bound of a batch.
     fn bytes(request: &Self::Request) -> usize;
@@ -73,13 +97,14 @@ pub trait BatchHandler: Send + 'static {
 #[derive(Debug)]
 pub struct Queue<H: BatchHandler> {
     name: &'static str,
-    sender: mpsc::Sender<Pending<H::Request, H::Answer>>,
-    progress: Arc<Progress>,
+    entrance: Arc<Entrance<Waiting<H>>>,
 }
+
+type Waiting<H> = Pending<<H as BatchHandler>::Request, <H as BatchHandler>::Answer>;
 
 impl<H: BatchHandler> Clone for Queue<H> {
     fn clone(&self) -> Self {
-        Self { name: self.name, sender: self.sender.clone(), progress: self.progress.clone() }
+        Self { name: self.name, entrance: self.entrance.clone() }
     }
 }
 
@@ -91,14 +116,11 @@ impl<H: BatchHandler> Queue<H> {
         bounds: Bounds,
         make: impl Fn() -> H + Send + Clone + 'static,
     ) -> Self {
-        let (sender, receiver) = mpsc::channel(CAPACITY);
-        let progress = Arc::new(Progress::new());
-        let intake = Intake::<H> { receiver, carried: None, progress: progress.clone() };
-        let intake = Arc::new(Mutex::new(intake));
+        let queue = Arc::new(FairQueue::new());
         for _ in 0..workers {
-            tokio::spawn(supervise(name, intake.clone(), bounds, make.clone()));
+            tokio::spawn(supervise(name, queue.clone(), bounds, make.clone()));
         }
-        Self { name, sender, progress }
+        Self { name, entrance: Arc::new(Entrance(queue)) }
     }
 
     /// The name that metrics and logs call it by.
@@ -108,14 +130,16 @@ impl<H: BatchHandler> Queue<H> {
 
     /// The requests that wait for a worker.
     pub fn backlog(&self) -> Backlog {
-        self.progress.backlog(self.sender.max_capacity() - self.sender.capacity())
+        self.entrance.0.backlog(|pending| pending.since)
     }
 
     /// Queues a request and waits for its answer.
     pub async fn submit(&self, request: H::Request) -> Result<H::Answer, BatchError> {
         let (reply, answer) = oneshot::channel();
+        let tenant = H::tenant(&request);
+        let size = Bounds { rows: H::rows(&request), bytes: H::bytes(&request) };
         let pending = Pending { request, since: Instant::now(), reply };
-        self.sender.send(pending).await.map_err(|_| BatchError::Failed)?;
+        let _place = self.entrance.0.push(tenant, pending, size);
         // The sender is dropped only where a worker panicked in the middle of this batch.
         answer.await.unwrap_or(Err(BatchError::Unavailable { unknown: true }))
     }
@@ -123,12 +147,12 @@ impl<H: BatchHandler> Queue<H> {
 
 async fn supervise<H: BatchHandler>(
     name: &'static str,
-    intake: Arc<Mutex<Intake<H>>>,
+    queue: Arc<FairQueue<Waiting<H>>>,
     bounds: Bounds,
     make: impl Fn() -> H,
 ) {
     loop {
-        match tokio::spawn(work(intake.clone(), bounds, make())).await {
+        match tokio::spawn(work(queue.clone(), bounds, make())).await {
             Err(end) if end.is_panic() => {
                 tracing::error!(queue = name, "a worker panicked; it is replaced");
             }
@@ -137,49 +161,9 @@ async fn supervise<H: BatchHandler>(
     }
 }
 
-async fn work<H: BatchHandler>(intake: Arc<Mutex<Intake<H>>>, bounds: Bounds, mut handler: H) {
-    loop {
-        let batch = intake.lock().await.next(bounds).await;
-        match batch {
-            Some(batch) => handler.process(batch).await,
-            None => return,
-        }
-    }
-}
-
-struct Intake<H: BatchHandler> {
-    receiver: mpsc::Receiver<Pending<H::Request, H::Answer>>,
-    /// Taken from the queue, but too large for the batch it was taken for.
-    carried: Option<Pending<H::Request, H::Answer>>,
-    progress: Arc<Progress>,
-}
-
-impl<H: BatchHandler> Intake<H> {
-    /// Waits for one request, then takes what else is there. `None` when the queue is closed and empty.
-    async fn next(&mut self, bounds: Bounds) -> Option<Vec<Pending<H::Request, H::Answer>>> {
-        let first = if let Some(carried) = self.carried.take() {
-            carried
-        } else {
-            self.progress.idle();
-            self.receiver.recv().await?
-        };
-        let (mut rows, mut bytes) = (H::rows(&first.request), H::bytes(&first.request));
-        let mut batch = vec![first];
-        while rows < bounds.rows
-            && let Ok(next) = self.receiver.try_recv()
-        {
-            rows = rows.saturating_add(H::rows(&next.request));
-            bytes = bytes.saturating_add(H::bytes(&next.request));
-            if rows > bounds.rows || bytes > bounds.bytes {
-                self.carried = Some(next);
-                break;
-            }
-            batch.push(next);
-        }
-        if let Some(last) = batch.last() {
-            self.progress.taken(last.since, self.carried.is_some());
-        }
-        Some(batch)
+async fn work<H: BatchHandler>(queue: Arc<FairQueue<Waiting<H>>>, bounds: Bounds, mut handler: H) {
+    while let Some(batch) = queue.next(bounds).await {
+        handler.process(batch).await;
     }
 }
 
@@ -190,6 +174,7 @@ mod tests {
 
     use futures::future::join_all;
     use tokio::sync::Semaphore;
+    use uuid::Uuid;
 
     /// Where a worker waits with its batch until the test has queued what it wants to.
     struct Gate {
@@ -207,49 +192,69 @@ mod tests {
         }
     }
 
-    /// Answers with the size of the batch; a request of 666 makes it panic.
-    struct Counting(Arc<Gate>);
+    /// A tenant's request of some bytes.
+    type Request = (u128, usize);
+
+    /// Answers with the number of the batch, from 0 on, and its size; a request of 666 bytes makes it panic.
+    struct Counting {
+        gate: Arc<Gate>,
+        batches: usize,
+    }
 
     impl BatchHandler for Counting {
-        type Request = usize;
-        type Answer = usize;
+        type Request = Request;
+        type Answer = (usize, usize);
 
-        fn bytes(request: &usize) -> usize {
-            *request
+        fn tenant((tenant, _): &Request) -> TenantId {
+            TenantId(Uuid::from_u128(*tenant))
         }
 
-        async fn process(&mut self, batch: Vec<Pending<usize, usize>>) {
-            assert!(batch.iter().all(|w| w.request != 666), "asked to panic");
-            self.0.reached.add_permits(1);
-            self.0.open.acquire().await.unwrap().forget();
-            let size = batch.len();
+        fn bytes((_, bytes): &Request) -> usize {
+            *bytes
+        }
+
+        async fn process(&mut self, batch: Vec<Pending<Request, (usize, usize)>>) {
+            assert!(batch.iter().all(|w| w.request.1 != 666), "asked to panic");
+            self.gate.reached.add_permits(1);
+            self.gate.open.acquire().await.unwrap().forget();
+            let answer = (self.batches, batch.len());
+            self.batches += 1;
             for pending in batch {
-                pending.answer(Ok(size));
+                pending.answer(Ok(answer));
             }
         }
     }
 
     fn queue(gate: &Arc<Gate>, rows: usize, bytes: usize) -> Queue<Counting> {
         let gate = gate.clone();
-        Queue::start("test", 1, Bounds { rows, bytes }, move || Counting(gate.clone()))
+        let make = move || Counting { gate: gate.clone(), batches: 0 };
+        Queue::start("test", 1, Bounds { rows, bytes }, make)
     }
 
-    /// The size of the batch that each request was in, where all of them waited for the one before.
-    async fn sizes(rows: usize, bytes: usize, requests: &[usize]) -> Vec<usize> {
+    /// The number and size of the batch that each request was in, where all of them waited for the one before.
+    async fn batches(rows: usize, bytes: usize, requests: &[Request]) -> Vec<(usize, usize)> {
         let gate = Gate::closed();
         let queue = queue(&gate, rows, bytes);
         let first = tokio::spawn({
             let queue = queue.clone();
-            async move { queue.submit(0).await }
+            async move { queue.submit((0, 0)).await }
         });
         gate.reached.acquire().await.unwrap().forget();
         let mut answers = pin!(join_all(requests.iter().map(|&request| queue.submit(request))));
         // Asked once, each of them is in the queue.
         assert!(futures::poll!(&mut answers).is_pending());
+        assert_eq!(queue.backlog().requests, requests.len());
         gate.open();
         let answers = answers.await;
-        assert_eq!(first.await.unwrap().unwrap(), 1, "a lone request waits for nobody");
+        assert_eq!(first.await.unwrap().unwrap(), (0, 1), "a lone request waits for nobody");
+        assert_eq!(queue.backlog(), Backlog::NONE);
         answers.into_iter().map(Result::unwrap).collect()
+    }
+
+    /// The sizes of the batches that a tenant's requests were in.
+    async fn sizes(rows: usize, bytes: usize, requests: &[usize]) -> Vec<usize> {
+        let requests: Vec<Request> = requests.iter().map(|&bytes| (1, bytes)).collect();
+        batches(rows, bytes, &requests).await.into_iter().map(|(_, size)| size).collect()
     }
 
     #[tokio::test]
@@ -260,11 +265,68 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_tenant_that_fills_the_queue_keeps_no_other_from_the_next_batch() {
+        let mut requests = vec![(1, 0); 10_000];
+        requests.extend([(2, 0), (3, 0)]);
+        let batches = batches(128, 100, &requests).await;
+        assert_eq!(batches[10_000..], [(1, 66), (1, 66)], "64 of one, and the others");
+        let own: Vec<usize> = batches[..10_000].iter().map(|(batch, _)| *batch).collect();
+        assert!(own.is_sorted(), "a tenant's own order stays");
+        assert_eq!(own[9999], 1 + (10_000 - 64_usize).div_ceil(128), "alone, it has whole batches");
+    }
+
+    #[tokio::test]
+    async fn a_batch_has_at_most_half_of_its_bytes_from_one_tenant_while_others_wait() {
+        let requests = [(1, 30), (1, 30), (1, 30), (2, 10), (2, 10), (3, 70)];
+        let batches: Vec<usize> =
+            batches(9, 100, &requests).await.into_iter().map(|(batch, _)| batch).collect();
+        // What did not fit goes first in the next one, whatever its size.
+        assert_eq!(batches, [1, 2, 3, 1, 1, 2]);
+    }
+
+    #[tokio::test]
+    async fn who_leaves_takes_what_waits_in_the_connection_along() {
+        let gate = Gate::closed();
+        let queue = queue(&gate, 9, 100);
+        let mut under_way = pin!(queue.submit((0, 0)));
+        assert!(futures::poll!(&mut under_way).is_pending());
+        gate.reached.acquire().await.unwrap().forget();
+        {
+            let mut waiting = pin!(join_all((0..5000).map(|_| queue.submit((1, 0)))));
+            assert!(futures::poll!(&mut waiting).is_pending());
+            let mut newcomer = pin!(queue.submit((2, 0)));
+            assert!(futures::poll!(&mut newcomer).is_pending());
+            assert_eq!(queue.backlog().requests, 5001);
+        }
+        assert_eq!(queue.backlog().requests, 2048 + 1, "half of the room, and the newcomer");
+    }
+
+    #[tokio::test]
     async fn a_panic_fails_its_batch_alone() {
         let gate = Gate::closed();
         gate.open();
         let queue = queue(&gate, 1, 1000);
-        assert!(matches!(queue.submit(666).await, Err(BatchError::Unavailable { unknown: true })));
-        assert_eq!(queue.submit(1).await.unwrap(), 1);
+        let failed = queue.submit((1, 666)).await;
+        assert!(matches!(failed, Err(BatchError::Unavailable { unknown: true })));
+        assert_eq!(queue.submit((1, 1)).await.unwrap(), (0, 1));
+    }
+
+    #[tokio::test]
+    async fn workers_end_with_their_queue() {
+        let gate = Gate::closed();
+        gate.open();
+        let make = {
+            let gate = gate.clone();
+            move || Counting { gate: gate.clone(), batches: 0 }
+        };
+        let queue = Queue::start("test", 3, Bounds { rows: 1, bytes: 1 }, make);
+        queue.submit((1, 1)).await.unwrap();
+        drop(queue);
+        let ended = async {
+            while Arc::strong_count(&gate) > 1 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), ended).await.expect("they end");
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures::StreamExt as _;
 
 use super::BatchError;
-use super::queue::{BatchHandler, Bounds, Pending};
-use crate::domain::EntryKey;
+use super::queue::{BatchHandler, Bounds, Pending, longest_wait};
+use crate::domain::{EntryKey, TenantId};
 use crate::runtime::metrics::Metrics;
 use crate::store::StoreError;
 use crate::store::connection::address::Link;
@@ -68,6 +68,10 @@ impl BatchHandler for Reader {
     type Request = EntryKey;
     type Answer = Option<Entry>;
 
+    fn tenant(key: &EntryKey) -> TenantId {
+        key.tenant
+    }
+
     fn bytes(_: &EntryKey) -> usize {
         0
     }
@@ -77,7 +81,7 @@ impl BatchHandler for Reader {
         if batch.is_empty() {
             return;
         }
-        self.metrics.batch(self.queue, batch.len(), batch[0].waited());
+        self.metrics.batch(self.queue, batch.len(), longest_wait(&batch));
         let Err((rest, error)) = self.read(batch).await else { return };
         // The connection may have been closed while idle, or one request may spoil the statement: each has one more try.
         let groups: Vec<Vec<Get>> = if error.is_connection_broken() {

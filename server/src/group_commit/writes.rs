@@ -1,15 +1,22 @@
 //! Group commit of writes: concurrent writes share one transaction.
 
+mod answers;
+mod parts;
+
 use std::collections::HashMap;
+use std::mem;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use self::answers::Answers;
+use self::parts::{Form, Part, Parts, TRIES, Trouble};
 use super::BatchError;
-use super::queue::{BatchHandler, Bounds, Pending};
+use super::queue::{BatchHandler, Bounds, Pending, longest_wait};
 use crate::domain::memory::change::{Action, Change, Outcome};
 use crate::domain::memory::usage::WriteLimits;
+use crate::domain::{DEFAULT_TENANT, TenantId};
 use crate::runtime::metrics::Metrics;
 use crate::store::StoreError;
 use crate::store::connection::address::Link;
@@ -26,10 +33,8 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// How long an unacknowledged COMMIT is looked up before its writes are answered as unknown.
 const LOOKUP_PATIENCE: Duration = Duration::from_secs(5);
 const LOOKUP_PAUSE: Duration = Duration::from_millis(200);
-/// Tries of a single write that meets a lock, or of a sub-batch that only another connection can write.
-const TRIES: usize = 3;
 
-/// Changes that a client sends at once, in order.
+/// Changes that a client sends at once, in order, all of one tenant.
 #[derive(Debug)]
 pub struct Submission {
     /// The changes.
@@ -71,79 +76,82 @@ impl Writer {
         Self { link, limits, metrics }
     }
 
-    /// Writes `groups` of changes in order and answers each change. A batch that fails on data or a lock is split until
-    /// only the offending group fails.
-    async fn write_all(&mut self, groups: &[&[&Change]]) -> Vec<Vec<ChangeResult>> {
-        let mut results: Vec<Vec<ChangeResult>> = vec![Vec::new(); groups.len()];
-        // Depth first, left to right: the order of an entry's writes stays.
-        let mut rest = vec![SubBatch::of_all(groups.len())];
-        while let Some(part) = rest.pop() {
+    /// Writes `groups` of changes in order and answers each. A batch that fails on data or a lock is split until only the
+    /// offending group fails.
+    async fn write_all(&mut self, groups: &[&[&Change]], answers: &mut Answers) {
+        let of_group = |group: &&[&Change]| group.first().map_or(DEFAULT_TENANT, |c| c.key.tenant);
+        let mut parts = Parts::whole(groups.iter().map(of_group).collect());
+        while let Some(part) = parts.next() {
             let chosen: Vec<&[&Change]> = part.indices.iter().map(|&i| groups[i]).collect();
-            match self.write(&chosen, part.form).await {
+            let fail = |part: &Part, error: &BatchError, answers: &mut Answers| {
+                for &index in &part.indices {
+                    answers.done(index, vec![Err(error.clone()); groups[index].len()]);
+                }
+            };
+            if parts.is_hopeless(&part) {
+                let requests = part.indices.len();
+                tracing::error!(requests, "not written: locks keep the tenant from writing");
+                fail(&part, &BatchError::Busy, answers);
+                continue;
+            }
+            let failure = match self.write(&chosen, part.form).await {
                 Ok(done) => {
+                    parts.written(&part);
                     let mut again = Vec::new();
                     for (&index, done) in part.indices.iter().zip(done) {
                         match done {
-                            Some(done) => results[index] = done.into_iter().map(Ok).collect(),
+                            Some(done) => answers.done(index, done.into_iter().map(Ok).collect()),
                             None => again.push(index),
                         }
                     }
                     // A tenant whose share did not fit as a whole is granted what is left, in order.
                     if !again.is_empty() {
-                        rest.push(SubBatch {
-                            indices: again,
-                            form: Form::Locked,
-                            tries: 1,
-                            lost: part.lost,
-                        });
+                        parts.first(part.again_locked(again));
                     }
+                    continue;
                 }
-                Err(failure) if part.lost || matches!(failure, Failure::Lost(_)) => {
-                    let changes = chosen.concat();
-                    let requests = changes.len();
-                    tracing::warn!(requests, "connection lost during a write: {}", failure.error());
-                    let committed = self.find_committed(&changes).await;
-                    // Puts that are not there are written once more. Should the first try be committed yet, their version ids
-                    // keep the second one from being so.
-                    let are_puts = || changes.iter().all(|change| as_fast_put(change).is_some());
-                    if !part.lost && committed.as_ref().is_some_and(HashMap::is_empty) && are_puts()
-                    {
-                        rest.push(SubBatch { lost: true, ..part });
-                        continue;
-                    }
-                    let committed = committed.unwrap_or_default();
-                    for &index in &part.indices {
-                        results[index] = after_loss(groups[index], &committed);
-                    }
+                Err(failure) => failure,
+            };
+            if part.lost || matches!(failure, Failure::Lost(_)) {
+                let changes = chosen.concat();
+                let requests = changes.len();
+                tracing::warn!(requests, "connection lost during a write: {}", failure.error());
+                let committed = self.find_committed(&changes).await;
+                // Puts that are not there are written once more. Should the first try be committed yet, their version ids
+                // keep the second one from being so.
+                let are_puts = || changes.iter().all(|change| as_fast_put(change).is_some());
+                if !part.lost && committed.as_ref().is_some_and(HashMap::is_empty) && are_puts() {
+                    parts.first(Part { lost: true, ..part });
+                    continue;
                 }
-                Err(Failure::Statement(StoreError::Contended(_)))
-                    if chosen.len() == 1 && part.tries < TRIES =>
-                {
-                    rest.push(SubBatch { tries: part.tries + 1, ..part });
+                let committed = committed.unwrap_or_default();
+                for &index in &part.indices {
+                    answers.done(index, after_loss(groups[index], &committed));
                 }
-                Err(Failure::Statement(StoreError::Contended(_) | StoreError::Refused(_)))
-                    if chosen.len() > 1 =>
-                {
-                    rest.extend(part.split());
+                continue;
+            }
+            let error = failure.error();
+            let trouble = match &failure {
+                Failure::Statement(StoreError::Contended(_)) => Some(Trouble::Locked),
+                Failure::Statement(StoreError::Refused(_)) => Some(Trouble::Refused),
+                _ => None,
+            };
+            let may_reconnect = matches!(failure, Failure::Statement(_))
+                && error.is_connection_broken()
+                && !self.link.is_connected();
+            let failed = match trouble {
+                Some(trouble) => parts.split(part, trouble),
+                None if may_reconnect && part.tries < TRIES => {
+                    parts.first(Part { tries: part.tries + 1, ..part });
+                    None
                 }
-                Err(Failure::Statement(error))
-                    if error.is_connection_broken()
-                        && !self.link.is_connected()
-                        && part.tries < TRIES =>
-                {
-                    rest.push(SubBatch { tries: part.tries + 1, ..part });
-                }
-                Err(failure) => {
-                    let error = failure.error();
-                    tracing::error!(requests = chosen.len(), "write failed: {error}");
-                    for &index in &part.indices {
-                        let failed = Err(BatchError::from(error));
-                        results[index] = vec![failed; groups[index].len()];
-                    }
-                }
+                None => Some(part),
+            };
+            if let Some(part) = failed {
+                tracing::error!(requests = part.indices.len(), "write failed: {error}");
+                fail(&part, &BatchError::from(error), answers);
             }
         }
-        results
     }
 
     /// The outcomes of each group; `None` for a group that must be written again in the locked form.
@@ -243,37 +251,6 @@ fn after_loss(group: &[&Change], committed: &HashMap<Uuid, Timestamp>) -> Vec<Ch
     }
 }
 
-/// How a sub-batch is written.
-#[derive(Clone, Copy)]
-enum Form {
-    /// In one statement, if there are only plain puts.
-    Fast,
-    /// Lock, apply, write.
-    Locked,
-}
-
-/// A part of a batch that is still to be written: positions of groups, in order.
-struct SubBatch {
-    indices: Vec<usize>,
-    form: Form,
-    tries: usize,
-    /// It was sent before and the connection was lost: only a look-up tells its outcome.
-    lost: bool,
-}
-
-impl SubBatch {
-    fn of_all(groups: usize) -> Self {
-        Self { indices: (0..groups).collect(), form: Form::Fast, tries: 1, lost: false }
-    }
-
-    /// Splits in halves; the right one first, since the last of a stack is taken first.
-    fn split(mut self) -> [Self; 2] {
-        let right = self.indices.split_off(self.indices.len() / 2);
-        let right = Self { indices: right, form: self.form, tries: 1, lost: self.lost };
-        [right, Self { tries: 1, ..self }]
-    }
-}
-
 enum Failure {
     /// There was no connection: nothing was written.
     NotSent(StoreError),
@@ -320,6 +297,10 @@ impl BatchHandler for Writer {
     type Request = Submission;
     type Answer = Vec<ChangeResult>;
 
+    fn tenant(submission: &Submission) -> TenantId {
+        submission.changes.first().map_or(DEFAULT_TENANT, |change| change.key.tenant)
+    }
+
     fn bytes(submission: &Submission) -> usize {
         submission.changes.iter().map(|change| change.action.bytes()).sum()
     }
@@ -328,26 +309,24 @@ impl BatchHandler for Writer {
         submission.changes.len()
     }
 
-    async fn process(&mut self, batch: Vec<Write>) {
+    async fn process(&mut self, mut batch: Vec<Write>) {
         let rows = batch.iter().map(|write| Self::rows(&write.request)).sum();
-        self.metrics.batch("writes", rows, batch[0].waited());
-        let results = {
-            let changes: Vec<Vec<&Change>> =
-                batch.iter().map(|write| write.request.changes.iter().collect()).collect();
-            let groups: Vec<&[&Change]> = batch
-                .iter()
-                .zip(&changes)
-                .flat_map(|(write, changes)| {
-                    let together = if write.request.atomic { changes.len() } else { 1 };
-                    changes.chunks(together.max(1))
-                })
-                .collect();
-            self.write_all(&groups).await
-        };
-        let mut results = results.into_iter().flatten();
-        for write in batch {
-            let own = results.by_ref().take(write.request.changes.len()).collect();
-            write.answer(Ok(own));
-        }
+        self.metrics.batch("writes", rows, longest_wait(&batch));
+        let changes: Vec<(Vec<Change>, bool)> = batch
+            .iter_mut()
+            .map(|write| (mem::take(&mut write.request.changes), write.request.atomic))
+            .collect();
+        let changes: Vec<(Vec<&Change>, usize)> = changes
+            .iter()
+            .map(|(changes, atomic)| {
+                let together = if *atomic { changes.len().max(1) } else { 1 };
+                (changes.iter().collect(), together)
+            })
+            .collect();
+        let groups: Vec<&[&Change]> =
+            changes.iter().flat_map(|(changes, together)| changes.chunks(*together)).collect();
+        let numbers = changes.iter().map(|(changes, together)| changes.len().div_ceil(*together));
+        let mut answers = Answers::new(batch.into_iter().zip(numbers));
+        self.write_all(&groups, &mut answers).await;
     }
 }

@@ -1,12 +1,13 @@
 //! Many at once.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use futures::future::join_all;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::api::Api;
+use crate::support::api::{Api, Client, tenants_key};
 use crate::support::database::Database;
 use crate::support::stored::history;
 
@@ -136,4 +137,36 @@ async fn a_locked_entry_fails_alone() {
     sqlx::raw_sql("ROLLBACK").execute(&mut holder).await.unwrap();
     api.client.put("/locked", json!(3)).await;
     assert_eq!(api.client.get("/locked").await["value"], 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_tenants_locked_rows_do_not_keep_others_from_writing() {
+    let (api, database) = Api::start().await;
+    let other = api.client.with_key(&tenants_key(&database).await);
+    for client in [&api.client, &other] {
+        client.put("/first", json!(1)).await;
+    }
+    let mut holder = database.connect().await;
+    sqlx::raw_sql("BEGIN; SELECT 1 FROM quota_usage WHERE tenant_id = '00000000-0000-0000-0000-000000000000' FOR UPDATE")
+        .execute(&mut holder)
+        .await
+        .unwrap();
+    let put = |client: &Client, n: usize| {
+        let client = client.clone();
+        let body = json!({"agent_id": "ada", "path": format!("/{n}"), "value": n});
+        tokio::spawn(async move { client.post("/v1/put", body).await.0.as_u16() })
+    };
+    let locked: Vec<_> = (0..40).map(|n| put(&api.client, n)).collect();
+    // They wait behind the first of them.
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    database.until(waiting, 1).await;
+    let puts = (0..5).map(|n| put(&other, n));
+    let answered = tokio::time::timeout(Duration::from_secs(10), join_all(puts)).await;
+    let answered = answered.expect("they wait for nobody else's locks");
+    assert!(answered.iter().all(|status| matches!(status, Ok(200))), "{answered:?}");
+    assert!(locked.iter().any(|put| !put.is_finished()), "the others are not answered before");
+    sqlx::raw_sql("ROLLBACK").execute(&mut holder).await.unwrap();
+    for put in locked {
+        assert!([200, 503].contains(&put.await.unwrap()));
+    }
 }

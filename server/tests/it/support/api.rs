@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 
 use super::database::Database;
 use super::eventually::eventually;
@@ -133,9 +134,24 @@ impl Api {
 
 /// A new key of the default tenant that has `scopes`.
 pub async fn new_key(database: &Database, scopes: &[&str]) -> String {
+    key_of(database, None, scopes).await
+}
+
+/// A new key of a new tenant.
+pub async fn tenants_key(database: &Database) -> String {
+    let tenant = Uuid::new_v4();
+    sqlx::query("INSERT INTO tenants (id, name) VALUES ($1, 'another')")
+        .bind(tenant)
+        .execute(&mut database.connect().await)
+        .await
+        .expect("a tenant");
+    key_of(database, Some(tenant), &[]).await
+}
+
+async fn key_of(database: &Database, tenant: Option<Uuid>, scopes: &[&str]) -> String {
     let wanted = CreateKey {
         label: "test".into(),
-        tenant: None,
+        tenant,
         scopes: scopes.iter().map(|s| (*s).to_owned()).collect(),
         expires_in_seconds: None,
     };
