@@ -97,7 +97,7 @@ fn app(settings: Settings) -> Result<App, AppError> {
     let models = embedders(&embeddings)?;
     let query_embeddings = (!models.is_empty())
         .then(|| QueryEmbeddings::new(models, &embeddings, pool.clone(), &metrics));
-    let limiter = |limited, limit| Some(RateLimiter::new(limited, limit?, leases.clone()));
+    let limiter = |limited, limits| RateLimiter::new(limited, limits, leases.clone());
     let (serves_metrics, metrics_token) = match listen.metrics {
         MetricsAccess::Off => (false, None),
         MetricsAccess::Open => (true, None),

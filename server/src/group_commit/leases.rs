@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::BatchError;
 use super::queue::{BatchHandler, Bounds, Pending, longest_wait};
-use crate::domain::access::rate_limit::{Lease, PerMinute, Take, Tokens};
-use crate::domain::{DEFAULT_TENANT, TenantId};
+use crate::domain::TenantId;
+use crate::domain::access::rate_limit::{Lease, PerMinute, RateLimitStatus, Take, Tokens, Whose};
 use crate::runtime::metrics::Metrics;
 use crate::store::StoreError;
 use crate::store::access::rate_limits::{self, Wanted};
@@ -22,7 +22,7 @@ pub const BOUNDS: Bounds = Bounds { rows: 1024, bytes: usize::MAX };
 /// Longest time for one statement; then the connection is dropped.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One client's rate limit, and the tokens for it that this process holds.
+/// One rate limit of a key or a tenant, and the tokens for it that this process holds.
 #[derive(Debug)]
 pub struct Bucket {
     name: String,
@@ -39,6 +39,10 @@ impl Bucket {
     /// Takes a token, if there is one.
     pub fn take(&self) -> Take {
         self.with_tokens(|tokens| tokens.take(self.limit, Instant::now()))
+    }
+
+    fn give_back(&self) {
+        self.with_tokens(|tokens| tokens.give_back(Instant::now()));
     }
 
     fn lacking(&self, pending: u32) -> u32 {
@@ -66,7 +70,60 @@ impl Bucket {
     }
 }
 
-type WantsToken = Pending<Arc<Bucket>, ()>;
+/// The rate limits of a key's requests: the key's own, and its tenant's. At least one is there.
+#[derive(Debug)]
+pub struct Buckets {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The key's limit.
+    pub of_key: Option<Bucket>,
+    /// The tenant's limit, which its keys share.
+    pub of_tenant: Option<Arc<Bucket>>,
+}
+
+/// The result of asking for a token of each bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TakeAll {
+    /// A token of each. The status is that of the limit with the fewest requests left.
+    Tokens(RateLimitStatus),
+    /// One of the limits is used up; no token is taken of the other.
+    UsedUp(Whose, RateLimitStatus),
+    /// A lease may bring what lacks; no token is taken.
+    Empty,
+}
+
+impl Buckets {
+    /// Takes a token of each bucket, or none.
+    pub fn take(&self) -> Option<TakeAll> {
+        let of_key = self.of_key.as_ref().map(Bucket::take);
+        let status = match of_key {
+            Some(Take::UsedUp(status)) => return Some(TakeAll::UsedUp(Whose::Key, status)),
+            Some(Take::Empty) => return Some(TakeAll::Empty),
+            Some(Take::Token(status)) => Some(status),
+            None => None,
+        };
+        let of_tenant = self.of_tenant.as_ref().map(|bucket| bucket.take());
+        let refusal = match of_tenant {
+            None => return status.map(TakeAll::Tokens),
+            Some(Take::Token(of_tenant)) => {
+                let of_key = status.filter(|of_key| of_key.remaining <= of_tenant.remaining);
+                return Some(TakeAll::Tokens(of_key.unwrap_or(of_tenant)));
+            }
+            Some(Take::UsedUp(status)) => TakeAll::UsedUp(Whose::Tenant, status),
+            Some(Take::Empty) => TakeAll::Empty,
+        };
+        if let Some(of_key) = &self.of_key {
+            of_key.give_back();
+        }
+        Some(refusal)
+    }
+
+    fn each(&self) -> impl Iterator<Item = &Bucket> {
+        self.of_key.iter().chain(self.of_tenant.as_deref())
+    }
+}
+
+type WantsTokens = Pending<Arc<Buckets>, ()>;
 
 /// Leases tokens on a connection of its own.
 #[derive(Debug)]
@@ -91,23 +148,21 @@ impl Leaser {
 }
 
 impl BatchHandler for Leaser {
-    type Request = Arc<Bucket>;
-    /// The tokens are in the bucket, for whoever comes first: a client that disconnects takes none with it.
+    type Request = Arc<Buckets>;
+    /// The tokens are in the buckets, for whoever comes first: a client that disconnects takes none with it.
     type Answer = ();
 
-    /// A batch takes so many that all wait in one line.
-    fn tenant(_: &Arc<Bucket>) -> TenantId {
-        DEFAULT_TENANT
+    fn tenant(buckets: &Arc<Buckets>) -> TenantId {
+        buckets.tenant
     }
 
-    fn bytes(_: &Arc<Bucket>) -> usize {
+    fn bytes(_: &Arc<Buckets>) -> usize {
         0
     }
 
-    async fn process(&mut self, batch: Vec<WantsToken>) {
+    async fn process(&mut self, batch: Vec<WantsTokens>) {
         let mut asked: BTreeMap<&str, (&Bucket, u32)> = BTreeMap::new();
-        for pending in &batch {
-            let bucket = &*pending.request;
+        for bucket in batch.iter().flat_map(|pending| pending.request.each()) {
             asked.entry(&bucket.name).or_insert((bucket, 0)).1 += 1;
         }
         // Those who asked while the lease before this one was under way may find tokens by now.

@@ -31,9 +31,9 @@ pub struct AppState {
     pub preauth: Preauth,
     /// Proxies whose X-Forwarded-For is trusted.
     pub proxies: Arc<TrustedProxies>,
-    /// Rate limit of requests per key; `None` is without limit.
+    /// Rate limits of requests per key and tenant; `None` is without limit.
     pub requests: Option<RateLimiter>,
-    /// Rate limit of searches per key; `None` is without limit.
+    /// Rate limits of searches per key and tenant; `None` is without limit.
     pub searches: Option<RateLimiter>,
     /// What is done with fields that a route does not know.
     pub unknown_fields: UnknownFields,

@@ -3,7 +3,7 @@
 use agentfs_contract::setting;
 
 use super::reader::{Described, Reader};
-use crate::domain::access::rate_limit::{Limited, PerMinute};
+use crate::domain::access::rate_limit::{Limited, PerMinute, RateLimits, TenantLimits, Whose};
 use crate::domain::memory::usage::WriteLimits;
 
 /// Quotas and rate limits of every tenant, key and client.
@@ -13,10 +13,10 @@ pub struct LimitSettings {
     pub writes: WriteLimits,
     /// Searches a day (UTC) and tenant; `None` is without limit.
     pub searches_per_day: Option<i64>,
-    /// Requests a minute (UTC) and key; `None` is without limit.
-    pub requests_per_minute: Option<PerMinute>,
-    /// Searches a minute (UTC) and key; `None` is without limit.
-    pub searches_per_minute: Option<PerMinute>,
+    /// Requests a minute (UTC).
+    pub requests_per_minute: RateLimits,
+    /// Searches a minute (UTC).
+    pub searches_per_minute: RateLimits,
     /// Requests without a valid key a minute (UTC) and client; `None` is without limit.
     pub failures_per_minute: Option<PerMinute>,
 }
@@ -28,12 +28,14 @@ const WRITE_MIB: &str = setting::WRITE_MIB_QUOTA_PER_DAY;
 const IDEMPOTENCY_KEYS: &str = setting::IDEMPOTENCY_KEYS_QUOTA_PER_DAY;
 const STORED_MIB: &str = setting::STORED_MIB_QUOTA;
 const SEARCHES_PER_DAY: &str = setting::SEARCH_QUOTA_PER_DAY;
-const REQUESTS: &str = Limited::Requests.setting();
-const SEARCHES: &str = Limited::Searches.setting();
+const REQUESTS: &str = Limited::Requests.setting(Whose::Key);
+const SEARCHES: &str = Limited::Searches.setting(Whose::Key);
+const OF_TENANT: &str = Limited::Requests.setting(Whose::Tenant);
+const SEARCHES_OF_TENANT: &str = Limited::Searches.setting(Whose::Tenant);
 const FAILURES: &str = setting::PREAUTH_RATE_LIMIT_PER_MINUTE;
 
 impl LimitSettings {
-    /// The rate limits that the dev command and benchmarks do without.
+    /// The rate limits that the dev command and benchmarks do without. Those of tenants follow them.
     pub const RATE_LIMITS: [&'static str; 3] = [REQUESTS, SEARCHES, FAILURES];
 
     pub(super) const DESCRIBED: &'static [Described] = &[
@@ -60,35 +62,28 @@ impl LimitSettings {
         Described { name: REQUESTS, about: "requests a minute and key, 0 for unlimited (120)" },
         Described { name: SEARCHES, about: "searches a minute and key, 0 for unlimited (120)" },
         Described {
+            name: OF_TENANT,
+            about: "requests a minute and tenant, 0 for unlimited (8 times a key's; the default tenant: 0)",
+        },
+        Described {
+            name: SEARCHES_OF_TENANT,
+            about: "searches a minute and tenant, 0 for unlimited (8 times a key's; the default tenant: 0)",
+        },
+        Described {
             name: FAILURES,
             about: "requests without a valid key a minute and client, 0 for unlimited (600)",
         },
     ];
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let mut up_to = |name, unit: i64, default| {
-            let must = match unit {
-                1 => "a whole number, 0 for unlimited",
-                _ => "a whole number of MiB up to 8796093022207, 0 for unlimited",
-            };
-            reader.parsed(name, default, must, |text| {
-                let wanted = text.parse().ok().filter(|n: &i64| *n >= 0)?.checked_mul(unit)?;
-                Some((wanted > 0).then_some(wanted))
-            })
-        };
-        let writes = up_to(WRITES, 1, Some(5000));
-        let bytes = up_to(WRITE_MIB, MIB, None);
-        let idempotency_keys = up_to(IDEMPOTENCY_KEYS, 1, Some(100_000));
-        let stored_bytes = up_to(STORED_MIB, MIB, None);
-        let searches_per_day = up_to(SEARCHES_PER_DAY, 1, None);
-        let mut per_minute = |name, default| {
-            let must = "a whole number up to 4294967295, 0 for unlimited";
-            let parse = |text: &str| text.parse().ok().map(PerMinute::new);
-            reader.parsed(name, PerMinute::new(default), must, parse)
-        };
-        let requests_per_minute = per_minute(REQUESTS, 120);
-        let searches_per_minute = per_minute(SEARCHES, 120);
-        let failures_per_minute = per_minute(FAILURES, 600);
+        let writes = whole(reader, WRITES, Some(5000));
+        let bytes = mebibytes(reader, WRITE_MIB);
+        let idempotency_keys = whole(reader, IDEMPOTENCY_KEYS, Some(100_000));
+        let stored_bytes = mebibytes(reader, STORED_MIB);
+        let searches_per_day = whole(reader, SEARCHES_PER_DAY, None);
+        let requests_per_minute = per_minute(reader, REQUESTS, OF_TENANT);
+        let searches_per_minute = per_minute(reader, SEARCHES, SEARCHES_OF_TENANT);
+        let failures_per_minute = rate_limit(reader, FAILURES, PerMinute::new(600), |limit| limit);
         Some(Self {
             writes: WriteLimits {
                 writes: writes?,
@@ -102,4 +97,41 @@ impl LimitSettings {
             failures_per_minute: failures_per_minute?,
         })
     }
+}
+
+/// The limits of a kind of requests; those of tenants follow those of keys where they are not set.
+fn per_minute(reader: &mut Reader<'_>, of_key: &str, of_tenant: &str) -> Option<RateLimits> {
+    let of_key = rate_limit(reader, of_key, PerMinute::new(120), |limit| limit);
+    let all = |limit| Some(TenantLimits::all(limit));
+    let of_tenants = rate_limit(reader, of_tenant, None, all);
+    let of_key = of_key?;
+    let of_tenants = of_tenants?.unwrap_or_else(|| TenantLimits::following(of_key));
+    Some(RateLimits { of_key, of_tenants })
+}
+
+/// Reads a rate limit and makes something of it; 0 is none.
+fn rate_limit<T>(
+    reader: &mut Reader<'_>,
+    name: &str,
+    default: T,
+    make: impl Fn(Option<PerMinute>) -> T,
+) -> Option<T> {
+    let must = "a whole number up to 4294967295, 0 for unlimited";
+    reader.parsed(name, default, must, |text| text.parse().ok().map(PerMinute::new).map(&make))
+}
+
+/// Reads a number; 0 is none.
+fn whole<T: From<Option<i64>>>(reader: &mut Reader<'_>, name: &str, default: T) -> Option<T> {
+    reader.parsed(name, default, "a whole number, 0 for unlimited", |text| {
+        text.parse().ok().filter(|n| *n >= 0).map(|n: i64| (n > 0).then_some(n).into())
+    })
+}
+
+/// Reads a number of MiB, as bytes; 0, the default, is none.
+fn mebibytes(reader: &mut Reader<'_>, name: &str) -> Option<Option<i64>> {
+    let must = "a whole number of MiB up to 8796093022207, 0 for unlimited";
+    reader.parsed(name, None, must, |text| {
+        let bytes = text.parse().ok().filter(|n: &i64| *n >= 0)?.checked_mul(MIB)?;
+        Some((bytes > 0).then_some(bytes))
+    })
 }

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use agentfs_contract::setting;
 
+use crate::domain::{DEFAULT_TENANT, TenantId};
+
 /// The kind of requests that a rate limit counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limited {
@@ -24,11 +26,71 @@ impl Limited {
     }
 
     /// The setting of the limit.
-    pub const fn setting(self) -> &'static str {
-        match self {
-            Self::Requests => setting::RATE_LIMIT_REQUESTS_PER_MINUTE,
-            Self::Searches => setting::SEARCH_RATE_LIMIT_PER_MINUTE,
+    pub const fn setting(self, whose: Whose) -> &'static str {
+        match (self, whose) {
+            (Self::Requests, Whose::Key) => setting::RATE_LIMIT_REQUESTS_PER_MINUTE,
+            (Self::Searches, Whose::Key) => setting::SEARCH_RATE_LIMIT_PER_MINUTE,
+            (Self::Requests, Whose::Tenant) => setting::TENANT_RATE_LIMIT_REQUESTS_PER_MINUTE,
+            (Self::Searches, Whose::Tenant) => setting::TENANT_SEARCH_RATE_LIMIT_PER_MINUTE,
         }
+    }
+}
+
+/// Whose requests a rate limit counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// Those of a key.
+    Key,
+    /// Those of all keys of a tenant together.
+    Tenant,
+}
+
+impl Whose {
+    /// The name in sentences.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Tenant => "tenant",
+        }
+    }
+}
+
+/// The rate limits of one kind of requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimits {
+    /// Of each key; `None` is without limit.
+    pub of_key: Option<PerMinute>,
+    /// Of tenants.
+    pub of_tenants: TenantLimits,
+}
+
+/// The rate limits of tenants; `None` is without limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TenantLimits {
+    /// Of the default tenant.
+    pub of_default: Option<PerMinute>,
+    /// Of each other tenant.
+    pub of_others: Option<PerMinute>,
+}
+
+impl TenantLimits {
+    /// How many keys of a tenant may use up their limits, where the tenant's is not set.
+    pub const KEYS: u32 = 8;
+
+    /// One limit for every tenant.
+    pub fn all(limit: Option<PerMinute>) -> Self {
+        Self { of_default: limit, of_others: limit }
+    }
+
+    /// Where none is set: as much as [`Self::KEYS`] keys may use. The default tenant, whose administrators make the others,
+    /// has no limit then.
+    pub fn following(key: Option<PerMinute>) -> Self {
+        Self { of_default: None, of_others: key.map(|key| key.times(Self::KEYS)) }
+    }
+
+    /// The limit of `tenant`.
+    pub fn of(self, tenant: TenantId) -> Option<PerMinute> {
+        if tenant == DEFAULT_TENANT { self.of_default } else { self.of_others }
     }
 }
 
@@ -45,6 +107,10 @@ impl PerMinute {
     /// The requests.
     pub fn get(self) -> u32 {
         self.0.get()
+    }
+
+    fn times(self, factor: u32) -> Self {
+        Self(self.0.saturating_mul(NonZeroU32::new(factor).unwrap_or(NonZeroU32::MIN)))
     }
 
     /// Tokens of one lease: few enough that unused ones on other replicas matter little, enough that most requests find
@@ -90,7 +156,7 @@ pub enum Take {
 }
 
 /// The tokens of one client on one replica.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tokens {
     /// None before the first lease, and for a minute that the replica has begun by itself.
     minute: Option<i64>,
@@ -121,6 +187,14 @@ impl Tokens {
             reset_seconds: whole_seconds(rest),
         };
         if used_up { Take::UsedUp(status) } else { Take::Token(status) }
+    }
+
+    /// Gives back a token that was taken and not used, unless its minute has ended.
+    pub fn give_back(&mut self, now: Instant) {
+        if self.ends.is_some_and(|ends| ends >= now) {
+            self.left = self.left.saturating_add(1);
+            self.taken = self.taken.saturating_sub(1);
+        }
     }
 
     /// How many tokens must be leased so that `waiting` requests get one each; 0 if none can be leased.
@@ -231,6 +305,31 @@ mod tests {
         tokens.add(lease(7, 5, 3), now);
         tokens.add(lease(8, 1, 0), now);
         assert_eq!(remaining(tokens.take(limit, now)), 0, "tokens of an earlier minute are gone");
+    }
+
+    #[test]
+    fn a_token_that_is_given_back_can_be_taken_again() {
+        let limit = PerMinute::new(20).unwrap();
+        let (mut tokens, now) = (Tokens::default(), Instant::now());
+        tokens.give_back(now);
+        assert_eq!(tokens.take(limit, now), Take::Empty, "nothing was taken");
+        tokens.add(lease(7, 2, 0), now);
+        assert_eq!(remaining(tokens.take(limit, now)), 1);
+        tokens.give_back(now);
+        assert_eq!(remaining(tokens.take(limit, now)), 1);
+        tokens.give_back(now + Duration::from_secs(2));
+        assert_eq!(tokens, Tokens { taken: 1, left: 1, ..tokens }, "not after its minute");
+    }
+
+    #[test]
+    fn a_tenants_limit_follows_its_keys_where_it_is_not_set() {
+        let limit = PerMinute::new;
+        let other = TenantId(uuid::Uuid::from_u128(7));
+        let following = TenantLimits::following(limit(10));
+        assert_eq!((following.of(DEFAULT_TENANT), following.of(other)), (None, limit(80)));
+        assert_eq!(TenantLimits::following(None).of(other), None);
+        assert_eq!(TenantLimits::following(limit(u32::MAX)).of(other), limit(u32::MAX));
+        assert_eq!(TenantLimits::all(limit(5)).of(DEFAULT_TENANT), limit(5));
     }
 
     #[test]

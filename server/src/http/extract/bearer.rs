@@ -1,4 +1,4 @@
-//! Authenticates the bearer of an API key, checks its scope and applies its rate limit.
+//! Authenticates the bearer of an API key, checks its scope and applies the rate limits of key and tenant.
 
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
@@ -16,7 +16,7 @@ use crate::http::App;
 use crate::http::error::{ApiError, Code};
 use crate::http::middleware::observe::RequestContext;
 
-/// A caller with a valid key, whatever its scopes; has taken a token of the key's request rate limit.
+/// A caller with a valid key, whatever its scopes; has taken a token of the request rate limits of key and tenant.
 #[derive(Debug, Clone, Copy)]
 pub struct Bearer(pub Caller);
 
@@ -52,7 +52,7 @@ async fn authenticate(parts: &Parts, app: &App) -> Result<Caller, ApiError> {
     Err(refuse(parts, app, guessed_at, failure.into()).await)
 }
 
-/// Takes a token, if there is a rate limit.
+/// Takes a token of the key and one of its tenant, where they have rate limits.
 async fn take_token(
     limiter: Option<&RateLimiter>,
     caller: Caller,
@@ -60,16 +60,19 @@ async fn take_token(
     app: &App,
 ) -> Result<(), ApiError> {
     let Some(limiter) = limiter else { return Ok(()) };
-    let (status, refusal) = match limiter.admit(caller.key).await {
-        Ok(status) => (status, None),
-        Err(Refused::UsedUp(status)) => {
-            app.metrics.rate_limit_denial(limiter.limited().as_str());
+    let (status, refusal) = match limiter.admit(caller.tenant, caller.key).await {
+        Ok(None) => return Ok(()),
+        Ok(Some(status)) => (status, None),
+        Err(Refused::UsedUp(whose, status)) => {
+            let kind = limiter.limited();
+            app.metrics.rate_limit_denial(kind.as_str());
             let sentence = format!(
-                "this key has used up its {} {} of this minute; try again in {} s, or ask an operator to raise {}",
+                "this {} has used up its {} {} of this minute; try again in {} s, or ask an operator to raise {}",
+                whose.as_str(),
                 status.limit,
-                limiter.limited().as_str(),
+                kind.as_str(),
                 status.reset_seconds,
-                limiter.limited().setting(),
+                kind.setting(whose),
             );
             let refusal = ApiError::new(Code::RateLimitExceeded, sentence);
             (status, Some(refusal.retry_after(status.reset_seconds)))
@@ -77,7 +80,7 @@ async fn take_token(
         Err(Refused::Unknown(error)) => return Err(error.into()),
     };
     if let Some(context) = parts.extensions.get::<RequestContext>() {
-        context.key_limit(status);
+        context.rate_limit(status);
     }
     refusal.map_or(Ok(()), Err)
 }
@@ -120,7 +123,7 @@ impl FromRequestParts<App> for MemoryWriter {
     }
 }
 
-/// The tenant of a caller that may search; has taken a token of the key's search rate limit as well.
+/// The tenant of a caller that may search; has taken a token of their search rate limits as well.
 #[derive(Debug, Clone, Copy)]
 pub struct Searcher(pub TenantId);
 

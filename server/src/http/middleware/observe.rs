@@ -30,7 +30,7 @@ pub struct RequestContext(Arc<Mutex<Fields>>);
 #[derive(Debug, Default)]
 struct Fields {
     tenant: Option<TenantId>,
-    key_limit: Option<RateLimitStatus>,
+    rate_limit: Option<RateLimitStatus>,
     preauth: Option<RateLimitStatus>,
     ignored: Vec<String>,
 }
@@ -41,11 +41,11 @@ impl RequestContext {
         self.fields().tenant = Some(tenant);
     }
 
-    /// Records a key's rate limit status; of several limits the one with the fewest requests left counts.
-    pub fn key_limit(&self, status: RateLimitStatus) {
+    /// Records the status of a rate limit of the key or its tenant; of several limits the one with the fewest requests left counts.
+    pub fn rate_limit(&self, status: RateLimitStatus) {
         let mut fields = self.fields();
-        let strictest = fields.key_limit.filter(|before| before.remaining <= status.remaining);
-        fields.key_limit = Some(strictest.unwrap_or(status));
+        let strictest = fields.rate_limit.filter(|before| before.remaining <= status.remaining);
+        fields.rate_limit = Some(strictest.unwrap_or(status));
     }
 
     /// Records the rate limit status of a client without a valid key.
@@ -79,7 +79,7 @@ pub async fn observe(State(metrics): State<Metrics>, mut request: Request, next:
     let answer = tokio::time::timeout(within, next.run(request)).await;
     let mut response = answer.unwrap_or_else(|_| too_late().into_response());
 
-    let Fields { tenant, key_limit, preauth, ignored } = take(&mut *context.fields());
+    let Fields { tenant, rate_limit, preauth, ignored } = take(&mut *context.fields());
     let id = request_id.to_str().unwrap_or_default();
     let error = response.extensions_mut().remove::<ApiError>();
     if let Some(error) = &error {
@@ -108,7 +108,7 @@ pub async fn observe(State(metrics): State<Metrics>, mut request: Request, next:
         responseTime = (took.as_secs_f64() * 1_000_000.0).round() / 1000.0,
     );
     response.headers_mut().insert(REQUEST_ID, request_id);
-    if let Some(status) = key_limit {
+    if let Some(status) = rate_limit {
         rate_headers::insert(response.headers_mut(), &rate_headers::KEY, status);
     }
     if let Some(status) = preauth {
@@ -167,8 +167,8 @@ mod tests {
         let status = |remaining| RateLimitStatus { limit: 9, remaining, reset_seconds: 1 };
         for order in [[7, 3], [3, 7]] {
             let context = RequestContext::default();
-            order.into_iter().for_each(|remaining| context.key_limit(status(remaining)));
-            assert_eq!(context.fields().key_limit, Some(status(3)));
+            order.into_iter().for_each(|remaining| context.rate_limit(status(remaining)));
+            assert_eq!(context.fields().rate_limit, Some(status(3)));
         }
     }
 

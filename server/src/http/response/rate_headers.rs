@@ -7,7 +7,7 @@ use crate::domain::access::rate_limit::RateLimitStatus;
 /// The names of limit, remaining requests, and seconds until the minute ends.
 pub(crate) type Names = [HeaderName; 3];
 
-/// Of a key's rate limit.
+/// Of the rate limits of a key and its tenant.
 pub(crate) const KEY: Names = [
     HeaderName::from_static("x-ratelimit-limit"),
     HeaderName::from_static("x-ratelimit-remaining"),

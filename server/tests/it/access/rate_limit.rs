@@ -1,10 +1,14 @@
-//! Requests a minute and key.
+//! Requests a minute, of a key and of a tenant.
 
 use agentfs_server::access::rate_limit::RateLimiter;
 use agentfs_server::access::rate_limit::Refused;
 use agentfs_server::domain::access::api_key::ApiKey;
 use agentfs_server::domain::access::rate_limit::Limited;
 use agentfs_server::domain::access::rate_limit::PerMinute;
+use agentfs_server::domain::access::rate_limit::RateLimits;
+use agentfs_server::domain::access::rate_limit::TenantLimits;
+use agentfs_server::domain::access::rate_limit::Whose;
+use agentfs_server::domain::{DEFAULT_TENANT, TenantId};
 use agentfs_server::group_commit::BatchError;
 use agentfs_server::group_commit::leases;
 use agentfs_server::group_commit::queue::Queue;
@@ -93,14 +97,23 @@ async fn no_limit_leaves_no_trace() {
     assert_eq!(database.number("SELECT count(*) FROM rate_limits").await, 0);
 }
 
-/// A limiter as a replica has it, and what it counts.
+/// A limiter of keys as a replica has it, and what it counts.
 fn limiter(address: DatabaseAddress, limited: Limited, limit: u32) -> (RateLimiter, Metrics) {
+    let of_key = PerMinute::new(limit);
+    limiter_of(address, limited, RateLimits { of_key, of_tenants: TenantLimits::all(None) })
+}
+
+fn limiter_of(
+    address: DatabaseAddress,
+    limited: Limited,
+    limits: RateLimits,
+) -> (RateLimiter, Metrics) {
     let metrics = Metrics::new().unwrap();
     let counted = metrics.clone();
     let queue = Queue::start("leases", 1, leases::BOUNDS, move || {
         leases::Leaser::new(Link::new(address.clone()), counted.clone())
     });
-    (RateLimiter::new(limited, PerMinute::new(limit).unwrap(), queue), metrics)
+    (RateLimiter::new(limited, limits, queue).unwrap(), metrics)
 }
 
 #[tokio::test]
@@ -110,7 +123,7 @@ async fn requests_that_come_at_once_share_a_lease() {
     let (limiter, metrics) = limiter(database.address(), Limited::Requests, 500);
     early_in_the_minute().await;
     // More than a share, which is 50.
-    for admitted in join_all((0..200).map(|_| limiter.admit(key))).await {
+    for admitted in join_all((0..200).map(|_| limiter.admit(DEFAULT_TENANT, key))).await {
         admitted.unwrap();
     }
     let text = metrics.render().unwrap();
@@ -130,10 +143,13 @@ async fn searches_have_a_limit_of_their_own() {
     let (requests, _) = limiter(database.address(), Limited::Requests, 2);
     early_in_the_minute().await;
     for left in [1, 0] {
-        assert_eq!(searches.admit(key).await.unwrap().remaining, left);
+        assert_eq!(searches.admit(DEFAULT_TENANT, key).await.unwrap().unwrap().remaining, left);
     }
-    assert!(matches!(searches.admit(key).await, Err(Refused::UsedUp(_))));
-    assert_eq!(requests.admit(key).await.unwrap().remaining, 1);
+    assert!(matches!(
+        searches.admit(DEFAULT_TENANT, key).await,
+        Err(Refused::UsedUp(Whose::Key, _))
+    ));
+    assert_eq!(requests.admit(DEFAULT_TENANT, key).await.unwrap().unwrap().remaining, 1);
 }
 
 #[tokio::test]
@@ -141,7 +157,9 @@ async fn without_a_database_nobody_is_let_through_or_kept_waiting() {
     let nowhere =
         DatabaseAddress::parse(&"postgres://u:p@127.0.0.1:1/d".to_owned().into()).unwrap();
     let (limiter, _) = limiter(nowhere, Limited::Requests, 100);
-    for admitted in join_all((0..50).map(|_| limiter.admit(*ApiKey::generate().id()))).await {
+    for admitted in
+        join_all((0..50).map(|_| limiter.admit(DEFAULT_TENANT, *ApiKey::generate().id()))).await
+    {
         let unavailable = Refused::Unknown(BatchError::Unavailable { unknown: false });
         assert_eq!(admitted.unwrap_err().to_string(), unavailable.to_string());
     }
@@ -156,8 +174,81 @@ async fn where_limits_cannot_be_leased_each_process_gives_the_whole_limit_and_no
     for _ in 0..2 {
         let (limiter, _) = limiter(database.address(), Limited::Requests, 25);
         for left in (0..25).rev() {
-            assert_eq!(limiter.admit(key).await.unwrap().remaining, left);
+            assert_eq!(limiter.admit(DEFAULT_TENANT, key).await.unwrap().unwrap().remaining, left);
         }
-        assert!(matches!(limiter.admit(key).await, Err(Refused::UsedUp(_))));
+        assert!(matches!(
+            limiter.admit(DEFAULT_TENANT, key).await,
+            Err(Refused::UsedUp(Whose::Key, _))
+        ));
     }
+}
+
+#[tokio::test]
+async fn a_tenant_multiplies_its_limit_by_no_number_of_keys() {
+    let database = Database::migrated().await;
+    let api = Api::start_with(&database, &["admin"], &limit("10")).await;
+    let of_all = api.client.clone();
+    let tenant = of_all.ok("/v1/admin/create-tenant", json!({"name": "acme"})).await;
+    let wanted = json!({"tenant_id": tenant["tenant_id"], "scopes": ["admin"]});
+    let admin = of_all.ok("/v1/admin/create-key", wanted).await;
+    let admin = of_all.with_key(admin["api_key"].as_str().unwrap());
+    early_in_the_minute().await;
+    let mut keys = Vec::new();
+    for _ in 0..9 {
+        let made = admin.ok("/v1/admin/create-key", json!({})).await;
+        keys.push(admin.with_key(made["api_key"].as_str().unwrap()));
+    }
+    let mut through = 9;
+    let mut refusals = Vec::new();
+    for key in &keys {
+        for _ in 0..10 {
+            let answer = get(key).await;
+            if answer.status() == 200 {
+                through += 1;
+            } else {
+                refusals.push(answer);
+            }
+        }
+    }
+    assert_eq!(through, 80, "as much as eight keys may use, the admin's requests among them");
+    let refused = refusals.pop().unwrap();
+    assert_eq!(refused.status(), 429);
+    assert_eq!(
+        (number(&refused, "x-ratelimit-limit"), number(&refused, "x-ratelimit-remaining")),
+        (80, 0)
+    );
+    let told = refused.text().await.unwrap();
+    assert!(told.contains("this tenant has used up its 80 requests of this minute"), "{told}");
+    assert!(told.contains("TENANT_RATE_LIMIT_REQUESTS_PER_MINUTE"), "{told}");
+    let other = of_all.with_key(&new_key(&database, &[]).await);
+    assert_eq!(get(&other).await.status(), 200, "the default tenant has no such limit by default");
+}
+
+#[tokio::test]
+async fn what_one_limit_refuses_takes_no_token_of_the_other() {
+    let database = Database::migrated().await;
+    let (of_key, of_tenant) = (PerMinute::new(3), PerMinute::new(5));
+    let limits = RateLimits { of_key, of_tenants: TenantLimits::all(of_tenant) };
+    let (limiter, metrics) = limiter_of(database.address(), Limited::Requests, limits);
+    let tenant = TenantId(uuid::Uuid::new_v4());
+    let [first, second, third] = [(); 3].map(|()| *ApiKey::generate().id());
+    early_in_the_minute().await;
+    let left = async |key| match limiter.admit(tenant, key).await {
+        Ok(status) => Ok(status.unwrap().remaining),
+        Err(Refused::UsedUp(whose, _)) => Err(whose),
+        Err(Refused::Unknown(error)) => panic!("{error}"),
+    };
+    assert_eq!(left(first).await, Ok(2));
+    let text = metrics.render().unwrap();
+    assert!(
+        text.contains("agentfs_batch_rows_count{queue=\"leases\"} 1"),
+        "one round trip: {text}"
+    );
+    assert_eq!([left(first).await, left(first).await], [Ok(1), Ok(0)]);
+    assert_eq!([left(first).await, left(first).await], [Err(Whose::Key); 2]);
+    assert_eq!(left(second).await, Ok(1), "the stricter one is told: the tenant has one left");
+    assert_eq!(left(second).await, Ok(0));
+    assert_eq!([left(second).await, left(third).await], [Err(Whose::Tenant); 2]);
+    let other = TenantId(uuid::Uuid::new_v4());
+    assert!(limiter.admit(other, *ApiKey::generate().id()).await.is_ok());
 }
