@@ -111,7 +111,7 @@ fn app(settings: Settings) -> Result<App, AppError> {
         searches: limiter(Limited::Searches, limits.searches_per_minute),
         unknown_fields,
         health: Health::watch(&address),
-        tenancy: Tenancy::pooled(pool.clone()),
+        tenancy: Tenancy::pooled(pool.clone()).with_most_keys(limits.keys_per_tenant),
         memory: Memory {
             pool,
             reads,

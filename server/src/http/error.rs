@@ -237,7 +237,7 @@ impl From<MemoryError> for ApiError {
 impl From<TenancyError> for ApiError {
     fn from(error: TenancyError) -> Self {
         let code = match error {
-            TenancyError::NotAllowed(_) => Code::Forbidden,
+            TenancyError::NotAllowed(_) | TenancyError::TooManyKeys(_) => Code::Forbidden,
             TenancyError::NewKey(_)
             | TenancyError::TenantName(_)
             | TenancyError::KeyId(_)

@@ -2,7 +2,7 @@
 
 use agentfs_contract::setting;
 
-use super::reader::{Described, Reader};
+use super::reader::{Described, Reader, SettingsError};
 use crate::domain::access::rate_limit::{Limited, PerMinute, RateLimits, TenantLimits, Whose};
 use crate::domain::memory::usage::WriteLimits;
 
@@ -19,6 +19,8 @@ pub struct LimitSettings {
     pub searches_per_minute: RateLimits,
     /// Requests without a valid key a minute (UTC) and client; `None` is without limit.
     pub failures_per_minute: Option<PerMinute>,
+    /// Keys of a tenant, without those that are revoked or expired; `None` is without limit.
+    pub keys_per_tenant: Option<i64>,
 }
 
 const MIB: i64 = 1 << 20;
@@ -33,6 +35,8 @@ const SEARCHES: &str = Limited::Searches.setting(Whose::Key);
 const OF_TENANT: &str = Limited::Requests.setting(Whose::Tenant);
 const SEARCHES_OF_TENANT: &str = Limited::Searches.setting(Whose::Tenant);
 const FAILURES: &str = setting::PREAUTH_RATE_LIMIT_PER_MINUTE;
+const KEYS: &str = setting::MAX_KEYS_PER_TENANT;
+const MOST_KEYS: Option<i64> = Some(1000);
 
 impl LimitSettings {
     /// The rate limits that the dev command and benchmarks do without. Those of tenants follow them.
@@ -70,6 +74,10 @@ impl LimitSettings {
             about: "searches a minute and tenant, 0 for unlimited (8 times a key's; the default tenant: 0)",
         },
         Described {
+            name: KEYS,
+            about: "keys that a tenant may have, without revoked and expired ones, 0 for unlimited (1000)",
+        },
+        Described {
             name: FAILURES,
             about: "requests without a valid key a minute and client, 0 for unlimited (600)",
         },
@@ -81,6 +89,7 @@ impl LimitSettings {
         let idempotency_keys = whole(reader, IDEMPOTENCY_KEYS, Some(100_000));
         let stored_bytes = mebibytes(reader, STORED_MIB);
         let searches_per_day = whole(reader, SEARCHES_PER_DAY, None);
+        let keys_per_tenant = whole(reader, KEYS, MOST_KEYS);
         let requests_per_minute = per_minute(reader, REQUESTS, OF_TENANT);
         let searches_per_minute = per_minute(reader, SEARCHES, SEARCHES_OF_TENANT);
         let failures_per_minute = rate_limit(reader, FAILURES, PerMinute::new(600), |limit| limit);
@@ -95,7 +104,13 @@ impl LimitSettings {
             requests_per_minute: requests_per_minute?,
             searches_per_minute: searches_per_minute?,
             failures_per_minute: failures_per_minute?,
+            keys_per_tenant: keys_per_tenant?,
         })
+    }
+
+    /// The keys of a tenant alone, from the process' environment: for commands.
+    pub fn keys_per_tenant_from_env() -> Result<Option<i64>, SettingsError> {
+        Reader::read_env(|reader| whole(reader, KEYS, MOST_KEYS))
     }
 }
 

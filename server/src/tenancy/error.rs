@@ -30,6 +30,11 @@ pub enum TenancyError {
     /// The tenant does not exist.
     #[error("there is no tenant {0}")]
     NoTenant(TenantId),
+    /// The tenant has its most keys.
+    #[error(
+        "the tenant has {0} keys that are neither revoked nor expired, which is the most (MAX_KEYS_PER_TENANT); revoke one, or ask an operator to raise it"
+    )]
+    TooManyKeys(i64),
     /// The key does not exist.
     #[error("there is no key {0}")]
     NoKey(String),

@@ -8,7 +8,7 @@ use crate::domain::access::api_key::{ApiKey, KeyId};
 use crate::domain::access::new_api_key::NewApiKey;
 use crate::domain::access::scope::{Scope, Scopes};
 use crate::domain::{DEFAULT_TENANT, TenantId};
-use crate::store::access::api_keys::{self, ListedKey, RevokedKey};
+use crate::store::access::api_keys::{self, ListedKey, RevokedKey, Stored};
 
 /// The manager of the key of AGENTFS_ADMIN_KEY; a new key revokes only keys of this manager.
 const DEPLOYMENT: &str = "deployment";
@@ -49,12 +49,12 @@ impl Tenancy {
         let key = ApiKey::generate();
         let insert = async {
             let mut connection = self.connection().await?;
-            Ok(api_keys::insert(&mut *connection, &key, tenant, &new_key).await?)
+            Ok(api_keys::insert(&mut connection, &key, tenant, &new_key, self.1).await?)
         };
-        if self.0.noting(insert).await? {
-            Ok(NewKey { key, tenant })
-        } else {
-            Err(TenancyError::NoTenant(tenant))
+        match self.0.noting(insert).await? {
+            Stored::New => Ok(NewKey { key, tenant }),
+            Stored::NoTenant => Err(TenancyError::NoTenant(tenant)),
+            Stored::TooMany => Err(TenancyError::TooManyKeys(self.1.unwrap_or_default())),
         }
     }
 

@@ -20,19 +20,25 @@ use crate::store::access::tenants as stored;
 use crate::store::connection::address::DatabaseAddress;
 use crate::store::connection::pool::Pool;
 
-/// The dependencies of the use cases.
+/// The dependencies of the use cases: connections, and the most keys of a tenant.
 #[derive(Debug)]
-pub struct Tenancy(Connections);
+pub struct Tenancy(Connections, Option<i64>);
 
 impl Tenancy {
     /// Uses a server's pool; the server checks the schema itself.
     pub fn pooled(pool: Pool) -> Self {
-        Self(Connections::Pool(pool))
+        Self(Connections::Pool(pool), None)
     }
 
     /// Uses a new connection each time, without timeouts, and checks that the schema matches this program: for commands.
     pub fn direct(address: DatabaseAddress) -> Self {
-        Self(Connections::Direct(Box::new(address)))
+        Self(Connections::Direct(Box::new(address)), None)
+    }
+
+    /// The same, for tenants of at most `keys` keys, without those that are revoked or expired; `None` is without limit.
+    #[must_use]
+    pub fn with_most_keys(self, keys: Option<i64>) -> Self {
+        Self(self.0, keys)
     }
 
     async fn connection(&self) -> Result<Connection, TenancyError> {

@@ -17,7 +17,7 @@ use self::output::Output;
 use crate::commands::in_runtime;
 use crate::runtime::exit::{self, failed};
 use crate::runtime::logging;
-use crate::settings::{DatabaseSettings, SettingsError};
+use crate::settings::{DatabaseSettings, LimitSettings, SettingsError};
 use crate::store::connection::address::DatabaseAddress;
 use crate::tenancy::models::NotPossible;
 use crate::tenancy::{Tenancy, TenancyError};
@@ -110,7 +110,10 @@ async fn run_and_print(args: &AdminArgs) -> Result<(), AdminError> {
     match &args.command {
         AdminCommand::CreateTenant(wanted) => output.print(&wanted.run(&tenancy).await?),
         AdminCommand::ListTenants => output.print(&tenants::list(&tenancy).await?),
-        AdminCommand::CreateKey(wanted) => output.print(&wanted.run(&tenancy).await?),
+        AdminCommand::CreateKey(wanted) => {
+            let tenancy = tenancy.with_most_keys(LimitSettings::keys_per_tenant_from_env()?);
+            output.print(&wanted.run(&tenancy).await?)
+        }
         AdminCommand::ListKeys(wanted) => output.print(&wanted.run(&tenancy).await?),
         AdminCommand::RevokeKey(wanted) => output.print(&wanted.run(&tenancy).await?),
         AdminCommand::Quota { command: quota::QuotaCommand::Show(wanted) } => {

@@ -1,13 +1,14 @@
 //! API keys: creates, finds, lists and revokes them.
 
 use jiff::Timestamp;
-use sqlx::{PgExecutor, Row as _};
+use sqlx::{Connection as _, PgConnection, PgExecutor, Row as _};
 
 use crate::domain::TenantId;
 use crate::domain::access::api_key::{ApiKey, KeyId, SecretHash};
 use crate::domain::access::new_api_key::NewApiKey;
 use crate::domain::access::scope::Scopes;
 use crate::store::StoreError;
+use crate::store::access::key_limit;
 use crate::store::time::{from_sql, to_sql};
 
 /// A stored key, for authentication.
@@ -84,13 +85,31 @@ pub async fn find(
     }))
 }
 
-/// Stores a new key of `tenant`; false if there is no such tenant.
+/// What became of a new key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// It is stored.
+    New,
+    /// There is no such tenant.
+    NoTenant,
+    /// The tenant has its most keys already.
+    TooMany,
+}
+
+/// Stores a new key of `tenant`, which may have `most_keys` of them; `None` is without limit.
 pub async fn insert(
-    executor: impl PgExecutor<'_>,
+    connection: &mut PgConnection,
     key: &ApiKey,
     tenant: TenantId,
     new_key: &NewApiKey,
-) -> Result<bool, StoreError> {
+    most_keys: Option<i64>,
+) -> Result<Stored, StoreError> {
+    let mut transaction = connection.begin().await?;
+    if let Some(most) = most_keys
+        && !key_limit::has_room(&mut transaction, tenant, most).await?
+    {
+        return Ok(Stored::TooMany);
+    }
     let done = sqlx::query(
         "INSERT INTO api_keys (id, tenant_id, secret_hash, scopes, label, expires_at)
          SELECT $1, id, $3, $4, $5, $6 FROM tenants WHERE id = $2",
@@ -101,9 +120,13 @@ pub async fn insert(
     .bind(new_key.scopes().names())
     .bind(new_key.label())
     .bind(to_sql(new_key.expires_at()))
-    .execute(executor)
+    .execute(&mut *transaction)
     .await?;
-    Ok(done.rows_affected() == 1)
+    if done.rows_affected() != 1 {
+        return Ok(Stored::NoTenant);
+    }
+    transaction.commit().await?;
+    Ok(Stored::New)
 }
 
 /// Makes `key` the only valid key that `manager` has in `tenant`: stores it, or makes it valid again, and revokes the

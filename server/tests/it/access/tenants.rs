@@ -1,9 +1,11 @@
 //! Administration over HTTP: who may do what, and to which tenant.
 
+use futures::future::join_all;
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::support::api::{Api, Client};
+use crate::support::cli::{admin, agentfs};
 use crate::support::database::Database;
 use crate::support::jobs;
 
@@ -126,4 +128,38 @@ async fn failed_jobs_are_queued_again_within_the_tenant() {
         let answer = refused(&cluster, route, body.clone()).await;
         assert_eq!(answer, (400, "VALIDATION_ERROR".to_owned()), "{body}");
     }
+}
+
+#[tokio::test]
+async fn a_tenant_has_no_more_live_keys_than_it_may() {
+    let database = Database::migrated().await;
+    let more = [("ADMIN_BOOTSTRAP_TOKEN", TOKEN), ("MAX_KEYS_PER_TENANT", "5")];
+    let api = Api::start_with(&database, &["admin"], &more).await;
+    let route = "/v1/admin/create-key";
+    let made = api.client.ok("/v1/admin/create-tenant", json!({"name": "acme"})).await;
+    let wanted = json!({"tenant_id": made["tenant_id"]});
+    let at_once = join_all((0..20).map(|_| api.client.post(route, wanted.clone()))).await;
+    let made: Vec<_> = at_once.iter().filter(|(status, _)| *status == 200).collect();
+    assert_eq!(made.len(), 5, "{at_once:?}");
+    let (status, code, message) = api.client.error(route, wanted.clone()).await;
+    assert_eq!((status, code.as_str()), (403, "FORBIDDEN"));
+    assert!(message.contains("5 keys") && message.contains("MAX_KEYS_PER_TENANT"), "{message}");
+    api.client.ok(route, json!({})).await;
+    let bootstrap = api.client.with_key("");
+    let by_token = json!({"token": TOKEN, "tenant_id": wanted["tenant_id"]});
+    assert_eq!(bootstrap.error(route, by_token).await.0, 403, "nobody makes more");
+
+    for end in [
+        "UPDATE api_keys SET revoked_at = now() WHERE id = (SELECT min(k.id) FROM api_keys k JOIN tenants t ON t.id = k.tenant_id WHERE t.name = 'acme')",
+        "UPDATE api_keys SET expires_at = now() WHERE id = (SELECT max(k.id) FROM api_keys k JOIN tenants t ON t.id = k.tenant_id WHERE t.name = 'acme')",
+    ] {
+        database.execute(end).await;
+        api.client.ok(route, wanted.clone()).await;
+        assert_eq!(api.client.error(route, wanted.clone()).await.0, 403);
+    }
+    let tenant = wanted["tenant_id"].as_str().unwrap();
+    let variables = [("DATABASE_URL", database.url.as_str()), ("MAX_KEYS_PER_TENANT", "5")];
+    let said = agentfs(&["admin", "create-key", "--tenant", tenant], &variables).failure();
+    assert!(said.contains("5 keys") && said.contains("MAX_KEYS_PER_TENANT"), "{said}");
+    admin(&database, &["create-key", "--tenant", tenant]).text();
 }
