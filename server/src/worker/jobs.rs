@@ -14,7 +14,7 @@ use crate::runtime::metrics::Metrics;
 use crate::settings::EmbeddingSettings;
 use crate::store::StoreError;
 use crate::store::connection::pool::Pool;
-use crate::store::embeddings::jobs::{self, Claim, Job};
+use crate::store::embeddings::jobs::{self, Claim, Job, Round, Wanted};
 use crate::store::embeddings::{self, JobOutcome};
 
 /// Counted attempts before a job fails for good.
@@ -23,8 +23,6 @@ const MAX_ATTEMPTS: i32 = 5;
 const POLL: Duration = Duration::from_secs(1);
 /// The pause of a job after its first attempt; each further one doubles it.
 const FIRST_BACKOFF: Duration = Duration::from_secs(30);
-/// The pause of a job that was not at fault; the breaker decides when it is really tried.
-const PUT_BACK: Duration = Duration::from_secs(5);
 /// Bytes of a text; no model takes more.
 const MAX_TEXT: usize = 64 << 10;
 /// How often the outcome of a batch is written before it is given up.
@@ -42,7 +40,7 @@ pub(super) struct EmbeddingWorker {
 impl EmbeddingWorker {
     /// Takes jobs of the model until shutdown; then finishes what it has.
     pub(super) async fn take_jobs(&self, model: i32, ending: &Ending) {
-        let mut failing = false;
+        let (mut failing, mut round) = (false, Round::default());
         while !ending.announced() {
             let (limit, probe) = match self.embedder.permit(self.settings.lease) {
                 Permit::Batch => (self.settings.batch, false),
@@ -52,14 +50,14 @@ impl EmbeddingWorker {
                     continue;
                 }
             };
-            let done = self.batch(model, limit, probe).await;
+            let done = self.batch(model, limit, probe, &mut round).await;
             if probe && !matches!(done, Ok(1..)) {
                 self.embedder.unused();
             }
             let is_news = done.is_err() && !failing;
             failing = done.is_err();
             match done {
-                Ok(count) if count == limit => {}
+                Ok(_) if !round.is_idle() => {}
                 Ok(_) => ending.or_after(jittered(POLL)).await,
                 Err(error) => {
                     if is_news {
@@ -74,12 +72,18 @@ impl EmbeddingWorker {
     }
 
     /// Claims a batch and does it. Returns the number of its jobs.
-    async fn batch(&self, model: i32, limit: usize, probe: bool) -> Result<usize, StoreError> {
+    async fn batch(
+        &self,
+        model: i32,
+        limit: usize,
+        probe: bool,
+        round: &mut Round,
+    ) -> Result<usize, StoreError> {
         let EmbeddingSettings { lease, tokens_per_day, .. } = self.settings;
         // Time enough to write what was embedded.
         let deadline = TokioInstant::now() + lease.mul_f64(0.9);
-        let claimed = jobs::claim(&self.pool, model, limit, lease, tokens_per_day).await?;
-        let Some(claim) = claimed else { return Ok(0) };
+        let wanted = Wanted { model, limit, lease, tokens_per_day, without: &[] };
+        let Some(claim) = jobs::claim(&self.pool, wanted, round).await? else { return Ok(0) };
         let outcomes = self.embed(&claim, deadline, probe).await;
         for outcome in &outcomes {
             self.metrics.embedding_outcome(name(outcome));
@@ -145,7 +149,8 @@ fn judged(job: &Job, verdict: Option<Verdict>, failure: &str) -> JobOutcome {
         }
         Some(Verdict::Skipped) | None => JobOutcome::Again {
             counts: false,
-            delay: jittered(PUT_BACK),
+            // Behind the others; the breaker decides when it is really tried.
+            delay: Duration::ZERO,
             reason: failure.to_owned(),
         },
     }

@@ -4,3 +4,4 @@ mod endpoints;
 mod jobs;
 mod local_model;
 mod models;
+mod turns;
