@@ -1,6 +1,6 @@
 //! The circuit breaker: while the provider fails, lets one probe through at a time.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::runtime::jitter::jittered;
@@ -24,10 +24,11 @@ pub enum Permit {
 
 /// The state of the breaker, shared by all users of one provider.
 #[derive(Debug, Default)]
-pub struct Breaker(Mutex<State>);
+pub struct Breaker(Mutex<Option<Pause>>);
 
+/// A pause after failures.
 #[derive(Debug, Default)]
-struct State {
+pub(super) struct Pause {
     /// Failures since the last success.
     failures: u32,
     /// Nothing is tried before this moment.
@@ -38,42 +39,52 @@ impl Breaker {
     /// What may be tried at `now`. A probe is handed out once, and again if nobody reports within `patience`.
     pub fn permit(&self, now: Instant, patience: Duration) -> Permit {
         let mut state = self.state();
-        let Some(until) = state.until else { return Permit::Batch };
-        if now < until {
-            return Permit::Wait(until - now);
+        let Some(pause) = state.as_mut() else { return Permit::Batch };
+        if let Some(rest) = pause.rest(now) {
+            return Permit::Wait(rest);
         }
-        state.until = Some(now + patience);
+        pause.until = Some(now + patience);
         Permit::Probe
     }
 
     /// Returns an unused probe: the next caller gets it.
     pub fn unused(&self, now: Instant) {
-        let mut state = self.state();
-        if state.until.is_some() {
-            state.until = Some(now);
+        if let Some(pause) = self.state().as_mut() {
+            pause.until = Some(now);
         }
     }
 
     /// Records a success. Returns whether the breaker was open.
     pub fn success(&self) -> bool {
-        std::mem::take(&mut *self.state()).until.is_some()
+        self.state().take().is_some()
     }
 
     /// Records a failure, with the pause that the provider asked for. Returns whether it is the first.
     pub fn failure(&self, now: Instant, asked: Option<Duration>) -> bool {
-        let mut state = self.state();
-        let doubled = FIRST_PAUSE.saturating_mul(1 << state.failures.min(10));
+        self.state().get_or_insert_default().lengthen(now, asked)
+    }
+
+    fn state(&self) -> MutexGuard<'_, Option<Pause>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pause {
+    /// How much of it is left at `now`.
+    pub(super) fn rest(&self, now: Instant) -> Option<Duration> {
+        self.until?.checked_duration_since(now).filter(|rest| !rest.is_zero())
+    }
+
+    /// Begins it anew after a failure, with the length that the provider asked for. Returns whether it is the first failure.
+    pub(super) fn lengthen(&mut self, now: Instant, asked: Option<Duration>) -> bool {
+        let doubled = FIRST_PAUSE.saturating_mul(1 << self.failures.min(10));
         let pause = match asked {
             Some(asked) => asked.clamp(FIRST_PAUSE, LONGEST_ASKED),
             None => jittered(doubled.min(LONGEST_PAUSE)),
         };
-        state.failures = state.failures.saturating_add(1);
-        state.until = Some(now + pause);
-        state.failures == 1
-    }
-
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.failures = self.failures.saturating_add(1);
+        self.until = Some(now + pause);
+        self.failures == 1
     }
 }
 

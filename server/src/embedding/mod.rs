@@ -6,6 +6,7 @@ pub mod breaker_embedder;
 pub mod local;
 pub mod openai;
 pub mod query_embeddings;
+mod tenant_breakers;
 
 use std::fmt::Debug;
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::queue::{BatchHandler, Pending, longest_wait};
 use crate::domain::TenantId;
-use crate::embedding::attempt::Verdict;
+use crate::embedding::attempt::{Text, Verdict};
 use crate::embedding::breaker::Permit;
 use crate::embedding::breaker_embedder::BreakerEmbedder;
 use crate::runtime::metrics::Metrics;
@@ -66,6 +66,16 @@ impl BatchHandler for QueryEmbedder {
         }
         let oldest = longest_wait(&batch);
         self.metrics.batch("queries", batch.len(), oldest);
+        let pause_of = |query: &Pending<Query, _>| self.embedder.pause_of(query.request.tenant);
+        let (batch, paused): (Vec<_>, Vec<_>) =
+            batch.into_iter().partition(|query| pause_of(query).is_none());
+        for query in paused {
+            let after = pause_of(&query);
+            query.answer(Ok(Err(NoVector { after })));
+        }
+        if batch.is_empty() {
+            return;
+        }
         // A probe is one request to the provider, however many queries it holds.
         let probe = match self.embedder.permit(self.patience) {
             Permit::Batch => false,
@@ -79,17 +89,21 @@ impl BatchHandler for QueryEmbedder {
         let prompt = self.embedder.model().query_prompt;
         let texts: Vec<String> =
             batch.iter().map(|query| format!("{prompt}{}", query.request.text)).collect();
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let result = self.embedder.embed(&texts, deadline, probe).await;
-        let missing = NoVector { after: result.failure.and_then(|failure| failure.after) };
+        let texts: Vec<Text<'_>> = batch
+            .iter()
+            .zip(&texts)
+            .map(|(query, text)| Text { tenant: query.request.tenant, text })
+            .collect();
+        let verdicts = self.embedder.embed(&texts, deadline, probe).await.verdicts;
         let mut tokens: BTreeMap<TenantId, i64> = BTreeMap::new();
-        for (query, verdict) in batch.into_iter().zip(result.verdicts) {
+        for (query, verdict) in batch.into_iter().zip(verdicts) {
             let vector = match verdict {
                 Verdict::Embedded(embedding) => {
                     *tokens.entry(query.request.tenant).or_default() += embedding.tokens;
                     Ok(embedding.vector.into())
                 }
-                Verdict::Rejected(_) | Verdict::Skipped => Err(missing),
+                Verdict::Rejected(_) => Err(NoVector { after: None }),
+                Verdict::Skipped(failure) => Err(NoVector { after: failure.after }),
             };
             query.answer(Ok(vector));
         }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use tokio::time::Instant as TokioInstant;
 
 use super::Ending;
+use crate::domain::TenantId;
 use crate::domain::search::embedding_text;
-use crate::embedding::attempt::Verdict;
+use crate::embedding::attempt::{Text, Verdict};
 use crate::embedding::breaker::Permit;
 use crate::embedding::breaker_embedder::BreakerEmbedder;
 use crate::runtime::jitter::jittered;
@@ -82,7 +83,8 @@ impl EmbeddingWorker {
         let EmbeddingSettings { lease, tokens_per_day, .. } = self.settings;
         // Time enough to write what was embedded.
         let deadline = TokioInstant::now() + lease.mul_f64(0.9);
-        let wanted = Wanted { model, limit, lease, tokens_per_day, without: &[] };
+        let without = &self.embedder.paused_tenants();
+        let wanted = Wanted { model, limit, lease, tokens_per_day, without };
         let Some(claim) = jobs::claim(&self.pool, wanted, round).await? else { return Ok(0) };
         let outcomes = self.embed(&claim, deadline, probe).await;
         for outcome in &outcomes {
@@ -95,16 +97,16 @@ impl EmbeddingWorker {
 
     async fn embed(&self, claim: &Claim, deadline: TokioInstant, probe: bool) -> Vec<JobOutcome> {
         let mut outcomes: Vec<Option<JobOutcome>> = claim.jobs.iter().map(without_trying).collect();
-        let texts: Vec<String> = claim
+        let texts: Vec<(TenantId, String)> = claim
             .jobs
             .iter()
             .zip(&outcomes)
             .filter(|(_, outcome)| outcome.is_none())
-            .map(|(job, _)| text(job))
+            .map(|(job, _)| (job.tenant, text(job)))
             .collect();
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let texts: Vec<Text<'_>> =
+            texts.iter().map(|(tenant, text)| Text { tenant: *tenant, text }).collect();
         let result = self.embedder.embed(&texts, deadline, probe).await;
-        let reason = result.failure.map(|failure| failure.reason).unwrap_or_default();
         let mut verdicts = result.verdicts.into_iter();
         claim
             .jobs
@@ -112,7 +114,7 @@ impl EmbeddingWorker {
             .zip(&mut outcomes)
             .map(|(job, outcome)| match outcome.take() {
                 Some(outcome) => outcome,
-                None => judged(job, verdicts.next(), &reason),
+                None => judged(job, verdicts.next()),
             })
             .collect()
     }
@@ -135,7 +137,7 @@ impl EmbeddingWorker {
     }
 }
 
-fn judged(job: &Job, verdict: Option<Verdict>, failure: &str) -> JobOutcome {
+fn judged(job: &Job, verdict: Option<Verdict>) -> JobOutcome {
     match verdict {
         Some(Verdict::Embedded(embedding)) => {
             JobOutcome::Embedded { vector: embedding.vector, tokens: embedding.tokens }
@@ -147,12 +149,11 @@ fn judged(job: &Job, verdict: Option<Verdict>, failure: &str) -> JobOutcome {
         Some(Verdict::Rejected(reason)) => {
             JobOutcome::Again { counts: true, delay: backoff(job.attempts), reason }
         }
-        Some(Verdict::Skipped) | None => JobOutcome::Again {
-            counts: false,
-            // Behind the others; the breaker decides when it is really tried.
-            delay: Duration::ZERO,
-            reason: failure.to_owned(),
-        },
+        // Behind the others; the breakers decide when it is really tried.
+        Some(Verdict::Skipped(failure)) => {
+            JobOutcome::Again { counts: false, delay: Duration::ZERO, reason: failure.reason }
+        }
+        None => JobOutcome::Again { counts: false, delay: Duration::ZERO, reason: String::new() },
     }
 }
 

@@ -3,7 +3,7 @@
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::api::Client;
+use crate::support::api::{Client, tenants_key};
 use crate::support::database::Database;
 use crate::support::eventually::eventually;
 use crate::support::provider::{Mood, Provider, vector};
@@ -276,4 +276,21 @@ async fn any_agent_that_may_put_is_searched_by_meaning() {
             assert_eq!(paths(&answer).len(), 1);
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_provider_puts_off_for_one_tenant_is_answered_for_others() {
+    let (api, database, provider) = start(&[]).await;
+    let other = api.client.with_key(&tenants_key(&database).await);
+    for client in [&api.client, &other] {
+        put(client, "/a", "Ada is allergic to peanuts").await;
+    }
+    embed_all(&database, &provider).await;
+    let put_off = search(&api.client, "a torrent of words", json!({})).await;
+    assert!(note(&put_off).contains("found by its words"), "{put_off}");
+    let later = api.client.post("/v1/search", asked("quiet", &json!({"mode": "semantic"}))).await;
+    assert_eq!(later.0, 503, "the tenant waits: {later:?}");
+    let by_meaning = search(&other, "who may not eat nuts", json!({"mode": "semantic"})).await;
+    assert_eq!(paths(&by_meaning), ["/a"]);
+    assert_eq!((provider.sent("quiet"), provider.sent("who may not eat nuts")), (0, 1));
 }

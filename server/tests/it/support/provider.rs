@@ -40,6 +40,8 @@ pub enum Mood {
 
 /// A text with this word is refused by it whatever its mood, and with it the whole request.
 pub const REFUSED: &str = "unspeakable";
+/// A text with this word makes it ask for a long pause, whatever its mood.
+pub const TORRENT: &str = "torrent";
 /// A text with this word makes it answer 500.
 pub const POISON: &str = "poison";
 
@@ -114,6 +116,10 @@ async fn answer(
     let echo = json!({"error": {"message": format!("no: {texts:?}"), "param": "input"}});
     if texts.iter().any(|text| text.contains(REFUSED)) {
         return (StatusCode::BAD_REQUEST, Json(echo)).into_response();
+    }
+    if texts.iter().any(|text| text.contains(TORRENT)) {
+        let wait = [("retry-after", "3000")];
+        return (StatusCode::TOO_MANY_REQUESTS, wait, Json(echo)).into_response();
     }
     if texts.iter().any(|text| text.contains(POISON)) {
         return (StatusCode::INTERNAL_SERVER_ERROR, Json(echo)).into_response();

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::support::api::{Api, tenants_key};
 use crate::support::database::Database;
-use crate::support::provider::Provider;
+use crate::support::provider::{Provider, TORRENT};
 use crate::support::worker::{EMBEDDED, Worker, until};
 use crate::support::{jobs, semantic};
 
@@ -172,4 +172,23 @@ async fn a_tenants_one_note_is_embedded_among_the_first_of_a_thousand() {
     let requests = provider.requests();
     let among_first = requests[..2].iter().flatten().any(|text| text == "the only one");
     assert!(among_first, "{:?}", requests.iter().map(Vec::len).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_provider_puts_off_for_one_tenant_is_embedded_for_others() {
+    let (api, database) = Api::start().await;
+    let provider = Provider::start().await;
+    semantic::put(&api.client, "/loud", &format!("a {TORRENT} of words")).await;
+    semantic::put(&api.client, "/quiet", "quiet").await;
+    let other = api.client.with_key(&tenants_key(&database).await);
+    semantic::put(&other, "/0", "other 0").await;
+    let worker = Worker::start(&database, &provider, &[]);
+    until(&database, EMBEDDED, 1).await;
+    let put_back = "SELECT count(*) FROM embedding_jobs WHERE status = 'queued' AND attempts = 0 AND last_error LIKE '%429%'";
+    until(&database, put_back, 2).await;
+    semantic::put(&other, "/1", "other 1").await;
+    until(&database, EMBEDDED, 2).await;
+    worker.stop().await;
+    assert_eq!(provider.sent("other 1"), 1);
+    assert!(provider.sent("quiet") <= 2, "the tenant waits");
 }
