@@ -1,7 +1,8 @@
 //! A semaphore that is fair among the tenants, or other owners, that wait for its permits.
 //!
 //! While nobody waits, everybody gets what is free. While several wait, the next permits go to the one that holds the fewest
-//! (max-min fairness): one that holds many gets no more of them before the others have as many.
+//! (max-min fairness): one that holds many gets no more of them before the others have as many. Where permits are held for long,
+//! some can be kept back from whoever holds half of all, so that the next owner waits for nobody.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -30,6 +31,8 @@ pub struct Permits<K: Owner> {
 struct State<K> {
     total: u64,
     free: u64,
+    /// Permits that are left free by owners that hold half of all.
+    kept_back: u64,
     /// Who holds permits, and how many.
     held: HashMap<K, u64>,
     /// What waits, by its owner; an owner of which nothing waits is not in it.
@@ -55,9 +58,16 @@ struct Waiter<'a, K: Owner> {
 impl<K: Owner> FairSemaphore<K> {
     /// A semaphore of `total` permits.
     pub fn new(total: u64) -> Self {
+        Self::keeping_back(total, 0)
+    }
+
+    /// A semaphore of `total` permits. An owner that would hold more than half of them leaves `kept_back` free.
+    pub fn keeping_back(total: u64, kept_back: u64) -> Self {
         let state = State {
             total,
             free: total,
+            // One permit must be there for whoever holds none.
+            kept_back: kept_back.min(total.saturating_sub(1)),
             held: HashMap::new(),
             waiting: HashMap::new(),
             turns: VecDeque::new(),
@@ -75,6 +85,8 @@ impl<K: Owner> FairSemaphore<K> {
                 return Permits { semaphore: self.clone(), owner, number };
             }
             let granted = state.wait(owner.clone(), number);
+            // Those before may only be kept from permits that this one may take.
+            state.serve();
             Waiter { semaphore: self, owner, number, granted }
         };
         // The state keeps the sender until it grants.
@@ -87,6 +99,11 @@ impl<K: Owner> FairSemaphore<K> {
     pub fn try_acquire(&self, owner: K, number: u64) -> Option<Permits<K>> {
         let taken = self.state().take(&owner, number);
         taken.then(|| Permits { semaphore: self.clone(), owner, number })
+    }
+
+    /// How many requests of `owner` wait.
+    pub fn waiting(&self, owner: &K) -> usize {
+        self.state().waiting.get(owner).map_or(0, VecDeque::len)
     }
 
     /// The permits that nobody holds.
@@ -134,11 +151,22 @@ impl<K: Owner> Drop for Waiter<'_, K> {
 
 impl<K: Owner> State<K> {
     fn take(&mut self, owner: &K, number: u64) -> bool {
-        let is_free = self.turns.is_empty() && number <= self.free;
+        let is_free = self.turns.is_empty() && self.fits(owner, number);
         if is_free {
             self.hold(owner, number);
         }
         is_free
+    }
+
+    fn fits(&self, owner: &K, number: u64) -> bool {
+        let would_hold = self.held(owner) + number;
+        let kept_back = if would_hold > self.total.div_ceil(2) { self.kept_back } else { 0 };
+        // Whoever needs nearly all gets them once nobody else holds any.
+        number + kept_back <= self.free || (number <= self.free && would_hold == number)
+    }
+
+    fn held(&self, owner: &K) -> u64 {
+        self.held.get(owner).copied().unwrap_or_default()
     }
 
     fn hold(&mut self, owner: &K, number: u64) {
@@ -180,15 +208,16 @@ impl<K: Owner> State<K> {
 
     /// Serves those that wait while permits are left. One that needs many is not passed over for one that needs few.
     fn serve(&mut self) {
-        let held = |owner: &K| self.held.get(owner).copied().unwrap_or_default();
-        let least = self.turns.iter().enumerate().min_by_key(|(_, owner)| held(owner));
+        let least = self.turns.iter().enumerate().min_by_key(|(_, owner)| self.held(owner));
         let Some((place, _)) = least else { return };
         let Some(owner) = self.turns.remove(place) else { return };
-        let Some(queue) = self.waiting.get_mut(&owner) else { return };
-        let Some(next) = queue.pop_front_if(|next| next.number <= self.free) else {
+        let next = self.waiting.get(&owner).and_then(VecDeque::front);
+        if !next.is_some_and(|next| self.fits(&owner, next.number)) {
             self.turns.insert(place, owner);
             return;
-        };
+        }
+        let Some(queue) = self.waiting.get_mut(&owner) else { return };
+        let Some(next) = queue.pop_front() else { return };
         if queue.is_empty() {
             self.waiting.remove(&owner);
         } else {
@@ -258,6 +287,28 @@ mod tests {
         drop(held);
         waiters.await;
         assert_eq!(*served.lock().unwrap(), ["a", "b", "c", "a", "c", "a"]);
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_back_is_for_those_that_hold_less_than_half() {
+        let semaphore = FairSemaphore::keeping_back(5, 1);
+        let mut of_a: Vec<_> = (0..4).map_while(|_| semaphore.try_acquire("a", 1)).collect();
+        assert_eq!(of_a.len(), 4);
+        let mut more_of_a = pin!(semaphore.acquire("a", 1));
+        assert!(is_waiting(more_of_a.as_mut()).await);
+        assert_eq!((semaphore.free(), semaphore.waiting(&"a")), (1, 1));
+        let of_b = semaphore.acquire("b", 1).now_or_never().expect("b waits for nobody");
+        let mut more_of_b = pin!(semaphore.acquire("b", 1));
+        assert!(is_waiting(more_of_b.as_mut()).await);
+        of_a.pop();
+        let _more_of_b = more_of_b.await;
+        drop(of_b);
+        assert!(is_waiting(more_of_a.as_mut()).await, "the last one is kept back again");
+        of_a.pop();
+        more_of_a.await;
+        assert_eq!(FairSemaphore::keeping_back(1, 1).acquire("a", 1).await.number(), 1);
+        let all = FairSemaphore::keeping_back(5, 1).acquire("a", 5).await;
+        assert_eq!(all.number(), 5);
     }
 
     #[tokio::test]
