@@ -36,6 +36,16 @@ pub enum Answer {
     Deleted(Option<NewVersion>),
 }
 
+impl Answer {
+    /// The bytes of its value.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Got(GetAnswer { entry: Some(entry), .. }) => entry.value.len(),
+            Self::Got(_) | Self::Put(_) | Self::Deleted(_) => 0,
+        }
+    }
+}
+
 /// The outcome of an operation.
 pub type Answered = Result<Answer, MemoryError>;
 

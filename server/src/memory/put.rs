@@ -10,6 +10,7 @@ use crate::domain::memory::idempotency::IdempotencyKey;
 use crate::domain::memory::tags::Tags;
 use crate::domain::memory::value::JsonText;
 use crate::domain::search::lexical_text::LexicalText;
+use crate::runtime::cpu::compute;
 
 /// An unvalidated put.
 #[derive(Debug)]
@@ -40,7 +41,8 @@ impl Memory {
         request: PutRequest,
         key: Option<IdempotencyKey>,
     ) -> Result<NewVersion, MemoryError> {
-        let change = once(request.change(tenant)?, key);
+        let bytes = request.value.get().len();
+        let change = compute(bytes, || Ok::<_, MemoryError>(once(request.change(tenant)?, key)))?;
         NewVersion::of_put(self.write(change).await?)
     }
 }

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::fields::{Fields, Part};
 use crate::http::error::{ApiError, Code};
 use crate::listen::Connection;
+use crate::runtime::cpu::compute;
 use crate::settings::UnknownFields;
 
 /// Largest request body in bytes.
@@ -35,7 +36,8 @@ where
         let fields = Fields::of(request.extensions(), state);
         fields.query(request.uri())?;
         announced(request.headers())?;
-        fields.parse(&body(request, state).await?, WHOLE).map(Self)
+        let body = body(request, state).await?;
+        compute(body.len(), || fields.parse(&body, WHOLE)).map(Self)
     }
 }
 
@@ -58,7 +60,7 @@ where
             return Ok(None);
         }
         announced?;
-        fields.parse(&body, WHOLE).map(|request| Some(Self(request)))
+        compute(body.len(), || fields.parse(&body, WHOLE)).map(|request| Some(Self(request)))
     }
 }
 

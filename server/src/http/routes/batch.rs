@@ -18,6 +18,7 @@ use crate::http::openapi::WriteRefusals;
 use crate::http::response::raw_json;
 use crate::memory::batch::{Answer as Done, Answered, MAX_OPERATIONS, Operation};
 use crate::memory::{MAX_BYTES, MemoryError};
+use crate::runtime::cpu::compute;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = BatchRequest)]
@@ -63,9 +64,11 @@ pub(crate) async fn batch(
     fields: Fields,
     Json(request): Json<Request>,
 ) -> Result<Response, ApiError> {
-    let operations = operations(&bearer, &fields, &request)?;
+    let bytes = request.operations.iter().map(|operation| operation.get().len()).sum();
+    let operations = compute(bytes, || operations(&bearer, &fields, &request))?;
     let answered = app.memory.batch(operations, request.atomic).await?;
-    Ok(raw_json::answer(answers(answered)))
+    let bytes = answered.iter().filter_map(|answered| Some(answered.as_ref().ok()?.bytes())).sum();
+    Ok(raw_json::answer(compute(bytes, || answers(answered))))
 }
 
 /// The operations, all checked before any is done.

@@ -13,6 +13,7 @@ use crate::http::extract::{Json, MemoryReader};
 use crate::http::openapi::Refusals;
 use crate::http::response::raw_json;
 use crate::memory::dump::DumpRequest;
+use crate::runtime::cpu::compute;
 use crate::store::entries::versions::Version;
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -91,7 +92,8 @@ pub(crate) async fn dump(
     let page = app.memory.dump(tenant, request.into()).await?;
     let rest = Rest { count: page.entries.len(), next_cursor: page.next_cursor };
     let items = page.entries.iter().map(|v| (v.value.as_deref().unwrap_or("null"), fields(v)));
-    Ok(raw_json::answer(raw_json::list("entries", items, &rest)?))
+    let bytes = page.entries.iter().map(Version::bytes).sum();
+    Ok(raw_json::answer(compute(bytes, || raw_json::list("entries", items, &rest))?))
 }
 
 impl From<Request> for DumpRequest {

@@ -13,6 +13,7 @@ use crate::http::extract::{Json, MemoryReader};
 use crate::http::openapi::Refusals;
 use crate::http::response::raw_json;
 use crate::memory::history::HistoryRequest;
+use crate::runtime::cpu::compute;
 use crate::store::entries::versions::Version;
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -93,7 +94,8 @@ pub(crate) async fn history(
     let page = app.memory.history(tenant, request.into()).await?;
     let rest = Rest { next_cursor: page.next_cursor };
     let items = page.versions.iter().map(|version| (value(version), fields(version)));
-    Ok(raw_json::answer(raw_json::list("versions", items, &rest)?))
+    let bytes = page.versions.iter().map(Version::bytes).sum();
+    Ok(raw_json::answer(compute(bytes, || raw_json::list("versions", items, &rest))?))
 }
 
 impl From<Request> for HistoryRequest {

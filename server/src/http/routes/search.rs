@@ -13,6 +13,7 @@ use crate::http::extract::{Json, Searcher};
 use crate::http::openapi::ReadRefusals;
 use crate::http::response::raw_json;
 use crate::memory::search::{self as searched, SearchAnswer, SearchRequest};
+use crate::runtime::cpu::compute;
 use crate::store::entries::versions::Version;
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -117,7 +118,8 @@ pub(crate) async fn search(
     let items = results
         .iter()
         .map(|(similarity, v)| (v.value.as_deref().unwrap_or("null"), fields(*similarity, v)));
-    Ok(raw_json::answer(raw_json::list("results", items, &rest)?))
+    let bytes = results.iter().map(|(_, version)| version.bytes()).sum();
+    Ok(raw_json::answer(compute(bytes, || raw_json::list("results", items, &rest))?))
 }
 
 impl From<Request> for SearchRequest {

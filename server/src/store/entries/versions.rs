@@ -34,6 +34,13 @@ pub struct Version {
     pub deleted_at: Option<Timestamp>,
 }
 
+impl Version {
+    /// The bytes of its value.
+    pub fn bytes(&self) -> usize {
+        self.value.as_ref().map_or(0, String::len)
+    }
+}
+
 /// Versions read up to a bound of bytes.
 #[derive(Debug, Default)]
 pub struct Bounded {
@@ -92,7 +99,7 @@ pub async fn read(
         .await?;
     let last = read.last().map_or(0, |(ordinal, _)| usize::try_from(*ordinal).unwrap_or_default());
     let versions: Vec<Version> = read.into_iter().map(|(_, version)| version).collect();
-    let bytes: usize = versions.iter().filter_map(|v| Some(v.value.as_ref()?.len())).sum();
+    let bytes: usize = versions.iter().map(Version::bytes).sum();
     Ok(Bounded { cut: bytes >= max_bytes && last < ids.len(), versions })
 }
 
