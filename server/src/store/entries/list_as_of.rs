@@ -2,12 +2,13 @@
 //! index knows.
 //!
 //! Heads are found by their key, whose order is that of bytes: `/a`, `/a-b`, `/a/x`. Children are sorted by their own
-//! paths, so the directory `/a` comes before `/a-b` though what is in it comes after. Two things follow for the child
-//! after a child `c`:
-//! - The heads beyond `c` are not all of later children: those below `c` are not, and those below a beginning of `c`
-//!   that goes on with a character under the slash are not. The first head `d/…` besides them is looked for.
-//! - A shorter child may yet come before `d`. It can only be a beginning of `d` that goes on with a character under the
-//!   slash, and a directory: its own head would have come first.
+//! paths, so the directory `/a` comes before `/a-b` though what is in it comes after. Children are gone through in the order
+//! of their first heads, each with one look-up:
+//! - After a child `c` whose own head was met come the heads from `c` to `c/`, then those beyond everything below `c`. After
+//!   one that was met by a head below it, only the latter.
+//! - So each child is met, a directory like `/a` late, or once more after its own head. What was met is sorted in the end.
+//! - A directory that was not met yet, and belongs among those that were, can only be a beginning of the last child that goes
+//!   on with a character under the slash. Of that child alone each such beginning is looked for.
 
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx as _;
@@ -44,44 +45,40 @@ macro_rules! first_head {
 }
 
 /// The children from `$3` on of the directory `$4`, whether or not they were shown at the moment `$5`. Whether one was a
-/// directory is decided by the first heads below it, or left open where there are more.
+/// directory is decided by the first heads below it, or left open where there are more. Those before `$3` whose heads come
+/// after it are met as well, and count for nothing.
 const CANDIDATES: &str = concat!(
-    "WITH RECURSIVE step (child, n) AS (
-    SELECT $3::text COLLATE \"C\", 0
+    "WITH RECURSIVE step (child, head, visited, found) AS (
+    SELECT $3::text COLLATE \"C\", $3::text COLLATE \"C\", 0, 0
     UNION ALL
-    SELECT coalesce(shorter.child, next.child), s.n + 1
+    SELECT next.child, next.head, s.visited + 1, s.found + (next.child > $3)::int
       FROM step s
      CROSS JOIN LATERAL (
            SELECT ",
     child_of!("first.path"),
-    " AS child
+    " AS child, first.path AS head
              FROM (SELECT coalesce(
-                       (",
+                       CASE WHEN s.head = s.child THEN (",
     first_head!("e.path > s.child AND e.path < s.child || '/'"),
-    "),
-                       (SELECT beyond.path
-                          FROM generate_series(char_length(s.child), char_length($4) + 1, -1) i
-                         CROSS JOIN LATERAL (",
-    first_head!("e.path >= left(s.child, i) || '0' AND e.path < $4 || '0'"),
-    ") beyond
-                         WHERE (i = char_length(s.child) OR substr(s.child, i + 1, 1) < '/')
-                           AND ",
-    child_of!("beyond.path"),
-    " > s.child
-                         ORDER BY i DESC
-                         LIMIT 1)) AS path) first
+    ") END,
+                       (",
+    first_head!("e.path >= s.child || '0' AND e.path < $4 || '0'"),
+    ")) AS path) first
             WHERE first.path IS NOT NULL
             LIMIT 1) next
-      LEFT JOIN LATERAL (
-           SELECT left(next.child, i) AS child
-             FROM generate_series(char_length($4) + 2, char_length(next.child) - 1) i
-            WHERE substr(next.child, i + 1, 1) < '/' AND left(next.child, i) > s.child
-              AND (",
-    first_head!("e.path > left(next.child, i) || '/' AND e.path < left(next.child, i) || '0'"),
+     WHERE s.found < $6
+), last AS (
+    SELECT s.child, s.found FROM step s ORDER BY s.visited DESC LIMIT 1
+), met AS (
+    SELECT s.child FROM step s WHERE s.child > $3
+    UNION
+    SELECT left(last.child, i)
+      FROM last
+     CROSS JOIN generate_series(char_length($4) + 2, char_length(last.child) - 1) i
+     WHERE substr(last.child, i + 1, 1) < '/' AND left(last.child, i) > $3
+       AND (",
+    first_head!("e.path > left(last.child, i) || '/' AND e.path < left(last.child, i) || '0'"),
     ") IS NOT NULL
-            ORDER BY i
-            LIMIT 1) shorter ON true
-     WHERE s.n < $6
 )
 SELECT s.child,
        (SELECT ",
@@ -105,10 +102,10 @@ SELECT s.child,
             WHEN (",
     first_head!("e.path > s.child || '/' AND e.path < s.child || '0'"),
     " OFFSET 16) IS NULL THEN false
-       END AS is_directory
-  FROM step s
- WHERE s.n > 0
- ORDER BY s.n"
+       END AS is_directory,
+       (SELECT last.found FROM last) >= $6 AS has_more
+  FROM met s
+ ORDER BY s.child"
 );
 
 #[derive(sqlx::FromRow)]
@@ -116,6 +113,8 @@ struct Candidate {
     child: String,
     is_entry: bool,
     is_directory: Option<bool>,
+    /// The statement has looked at as many children as it may.
+    has_more: bool,
 }
 
 /// The result of one request.
@@ -200,9 +199,9 @@ impl Directory<'_> {
             .bind(asked as i32)
             .fetch_all(connection)
             .await?;
-        let more = candidates.len() == asked;
+        let more = candidates.first().is_some_and(|candidate| candidate.has_more);
         let mut last = None;
-        for Candidate { child: path, is_entry, is_directory } in candidates {
+        for Candidate { child: path, is_entry, is_directory, .. } in candidates {
             if is_entry || is_directory == Some(true) {
                 let is_directory = is_directory == Some(true);
                 children.push(Child { path: path.clone(), is_entry, is_directory });
