@@ -49,7 +49,7 @@ impl From<&StoreError> for BatchError {
             StoreError::Exhausted(_) => Self::Exhausted,
             StoreError::Contended(_) => Self::Busy,
             StoreError::Refused(_) => Self::Refused,
-            StoreError::Failed(_) => Self::Failed,
+            StoreError::TimedOut(_) | StoreError::Failed(_) => Self::Failed,
         }
     }
 }

@@ -200,7 +200,7 @@ impl From<MemoryError> for ApiError {
             | MemoryError::AsOfInFuture { .. }
             | MemoryError::AsOfInBatch
             | MemoryError::Operations(_) => Code::ValidationError,
-            MemoryError::BatchTooLarge => Code::AnswerTooLarge,
+            MemoryError::BatchTooLarge | MemoryError::SearchTooDear => Code::AnswerTooLarge,
             MemoryError::VersionGone(_) => Code::VersionGone,
             MemoryError::KeyReused => Code::IdempotencyKeyMismatch,
             MemoryError::EmbeddingsNotConfigured => Code::EmbeddingsNotConfigured,
@@ -216,7 +216,7 @@ impl From<MemoryError> for ApiError {
                     refused
                 };
             }
-            MemoryError::VersionUnknown(_) => {
+            MemoryError::VersionUnknown(_) | MemoryError::TimedOut => {
                 return Self::new(Code::Unavailable, error.to_string()).retry_after(1);
             }
             MemoryError::SemanticSearchUnavailable { after, .. } => {
@@ -341,7 +341,10 @@ impl From<&StoreError> for ApiError {
     fn from(error: &StoreError) -> Self {
         tracing::error!("request failed: {error}");
         match error {
-            StoreError::Unreachable(_) | StoreError::Contended(_) | StoreError::Replaced(_) => {
+            StoreError::Unreachable(_)
+            | StoreError::Contended(_)
+            | StoreError::Replaced(_)
+            | StoreError::TimedOut(_) => {
                 Self::unavailable("the database cannot answer at this moment; try again")
             }
             StoreError::ReadOnly(_) => Self::read_only(),

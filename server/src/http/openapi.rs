@@ -46,13 +46,13 @@ fn refusals(own: &[(&str, &str)]) -> BTreeMap<String, RefOr<Response>> {
         ("400", "The request is wrong; `code` and `message` say how."),
         ("401", "No valid key."),
         ("403", "The key lacks the scope, or the path is reserved."),
-        ("413", "The body is larger than 1 MiB."),
+        ("413", "The body is larger than 1 MiB, or the answer would take too much; `code` says which."),
         ("415", "The body is not announced as JSON."),
         (
             "429",
             "A limit or quota is used up; Retry-After says until when. A quota of stored bytes has no Retry-After.",
         ),
-        ("503", "The database is away for the moment; Retry-After says when to try again."),
+        ("503", "The database is away or busy for the moment; Retry-After says when to try again."),
     ];
     let all = sentences.iter().chain(own);
     all.map(|(status, about)| ((*status).to_owned(), refusal(about))).collect()

@@ -20,6 +20,7 @@ use crate::domain::rfc3339;
 use crate::embedding::query_embeddings::QueryEmbeddingError;
 use crate::group_commit::BatchError;
 use crate::store::StoreError;
+use crate::store::connection::pool::READ_TIMEOUT;
 
 /// Why a use case failed. Says what is wrong, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -131,6 +132,18 @@ pub enum MemoryError {
         /// How much later a retry may succeed.
         after: Duration,
     },
+    /// A read took too long, which may pass.
+    #[error(
+        "the database did not answer within {} s; ask for less at once by a lower limit or a longer prefix, or try again",
+        READ_TIMEOUT.as_secs()
+    )]
+    TimedOut,
+    /// A search that took too long.
+    #[error(
+        "this search takes longer than {} s; narrow path_prefix, or search for fewer words",
+        READ_TIMEOUT.as_secs()
+    )]
+    SearchTooDear,
     /// A queued request failed.
     #[error(transparent)]
     GroupCommit(#[from] BatchError),
@@ -144,7 +157,10 @@ pub enum MemoryError {
 
 impl From<StoreError> for MemoryError {
     fn from(error: StoreError) -> Self {
-        Self::Store(Arc::new(error))
+        match error {
+            StoreError::TimedOut(_) => Self::TimedOut,
+            error => Self::Store(Arc::new(error)),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use super::{MAX_BYTES, Memory, MemoryError, cursor, entry_key};
 use crate::domain::TenantId;
 use crate::domain::page_size::PageSize;
 use crate::store::connection::pool::Pool;
-use crate::store::entries::versions::{self, Version};
+use crate::store::entries::versions::{Version, history};
 
 const SIZE: PageSize = PageSize { default: 20, max: 100 };
 
@@ -42,15 +42,9 @@ impl Memory {
         let number = |place: &str| place.parse().ok().filter(|n: &i64| *n > 0);
         let before = cursor::decode(request.cursor.as_deref(), number)?;
         let key = &key;
-        let read = |pool: Pool| async move {
-            // One version more than fits tells whether there is more.
-            let mut ids = versions::history(&pool, key, before, limit + 1).await?;
-            let more = ids.len() > limit;
-            ids.truncate(limit);
-            Ok((versions::read(&pool, tenant, &ids, MAX_BYTES).await?, more))
-        };
-        let (read, more) = self.pool.retrying(read).await?;
-        let last = read.versions.last().filter(|_| more || read.cut);
+        let read = |pool: Pool| async move { history(&pool, key, before, limit, MAX_BYTES).await };
+        let read = self.pool.retrying(read).await?;
+        let last = read.versions.last().filter(|_| read.cut);
         let next_cursor = last.map(|last| cursor::encode(&last.number.to_string()));
         Ok(HistoryPage { versions: read.versions, next_cursor })
     }

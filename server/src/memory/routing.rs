@@ -38,6 +38,7 @@ impl Memory {
         {
             match read(replica.pool().clone()).await {
                 Ok(found) => return Ok(found),
+                Err(error @ StoreError::TimedOut(_)) => return Err(error.into()),
                 // A replica may cancel a statement that stands in the way of what it replays.
                 Err(error) => tracing::debug!("the replica failed, the primary is asked: {error}"),
             }

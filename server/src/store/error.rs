@@ -33,6 +33,9 @@ pub enum StoreError {
     /// The server ran out of disk, memory or another resource. Nothing was written.
     #[error("the database has run out of disk, memory or another resource: {0}")]
     Exhausted(Cause),
+    /// A statement took longer than it may, and was cancelled. Nothing was written.
+    #[error("a statement took longer than it may: {0}")]
+    TimedOut(Cause),
     /// Anything else, such as a fault in a statement. Nothing was written.
     #[error("the database failed: {0}")]
     Failed(Cause),
@@ -48,6 +51,7 @@ impl StoreError {
             | Self::Replaced(cause)
             | Self::ReadOnly(cause)
             | Self::Exhausted(cause)
+            | Self::TimedOut(cause)
             | Self::Failed(cause) => cause,
         }
     }
@@ -158,6 +162,7 @@ impl From<sqlx::Error> for StoreError {
             Kind::Replaced => Self::Replaced(cause),
             Kind::ReadOnly => Self::ReadOnly(cause),
             Kind::Exhausted => Self::Exhausted(cause),
+            Kind::TimedOut => Self::TimedOut(cause),
             Kind::Failed => Self::Failed(cause),
         }
     }
@@ -172,6 +177,7 @@ enum Kind {
     Replaced,
     ReadOnly,
     Exhausted,
+    TimedOut,
     Failed,
 }
 
@@ -205,6 +211,8 @@ impl Kind {
             }
             "XX000" if names_a_lost_object(message) => Self::Replaced,
             READ_ONLY => Self::ReadOnly,
+            // statement_timeout, or somebody has cancelled it.
+            "57014" => Self::TimedOut,
             TOO_MANY_CONNECTIONS => Self::Unreachable,
             c if c.starts_with("53") => Self::Exhausted,
             // Connection, authorisation, no such database, shut down.
@@ -300,7 +308,7 @@ mod tests {
             assert_eq!(sorted(code), Kind::Exhausted, "{code}");
         }
         assert_eq!(sorted("25006"), Kind::ReadOnly);
-        assert_eq!(sorted("57014"), Kind::Failed);
+        assert_eq!(sorted("57014"), Kind::TimedOut);
         assert_eq!(sorted("55P03"), Kind::Contended);
         assert_eq!(sorted("22P02"), Kind::Refused);
         assert_eq!(sorted("42P01"), Kind::Replaced);

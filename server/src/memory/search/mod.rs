@@ -175,7 +175,11 @@ impl Memory {
             (Ok(embedded), _) => RankBy::SemanticOrFullText(embedded),
         };
         let read = |pool: Pool| async move { find(&pool, search, by, MAX_BYTES).await };
-        let found = self.read(search.tenant, request.min_version, read).await?;
+        let found = self.read(search.tenant, request.min_version, read).await;
+        let found = found.map_err(|error| match error {
+            MemoryError::TimedOut => MemoryError::SearchTooDear,
+            error => error,
+        })?;
         let note = note(by, embedded.as_ref().err().cloned().flatten(), &found);
         Ok((found, note))
     }

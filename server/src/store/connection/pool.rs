@@ -1,14 +1,14 @@
 //! Pools the connections to one database, and notes what an error of one says of all of them.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, StreamExt as _};
 use futures::{FutureExt as _, TryFutureExt as _, TryStreamExt as _};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{
-    PgPool, PgQueryResult, PgRow, PgStatement, PgTransaction, PgTypeInfo, Postgres,
+    PgConnection, PgPool, PgQueryResult, PgRow, PgStatement, PgTransaction, PgTypeInfo, Postgres,
 };
 use sqlx::{Connection as _, Describe, Either, Execute, Executor, SqlStr};
 use tokio::time::timeout;
@@ -19,6 +19,28 @@ use super::invalidation::Invalidation;
 use super::liveness::PATIENCE;
 use crate::store::StoreError;
 use crate::store::error::is_lost;
+
+/// The longest that a statement of a read takes, see [`Pool::begin_read`].
+pub const READ_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Begins a read. The timeout is the transaction's own, since a session's would stay on whichever connection of a pooler it hit.
+const BEGIN_READ: &str =
+    "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL statement_timeout = '3s'";
+
+/// How long a read takes before its next statements get less time.
+const SOON: Duration = Duration::from_millis(300);
+
+/// Leaves the next statements of a read that began at `began` what is left of its time, so that all of them together take
+/// little longer than one may.
+pub async fn keep_within(read: &mut PgConnection, began: Instant) -> Result<(), sqlx::Error> {
+    let taken = began.elapsed();
+    if taken < SOON {
+        return Ok(());
+    }
+    let rest = READ_TIMEOUT.saturating_sub(taken).as_millis().max(1);
+    let set = sqlx::query("SELECT set_config('statement_timeout', $1, true)");
+    set.bind(rest.to_string()).execute(read).await.map(drop)
+}
 
 /// Connections to one database. A statement on the pool itself reports its errors; work on a connection or in a transaction
 /// of it does so by [`Self::noting`].
@@ -83,6 +105,12 @@ impl Pool {
             begun => begun,
         }
         .inspect_err(|error| self.saw(error))
+    }
+
+    /// A transaction that only reads, all at one moment. Each of its statements is cancelled after [`READ_TIMEOUT`], with
+    /// [`StoreError::TimedOut`].
+    pub async fn begin_read(&self) -> Result<PgTransaction<'static>, sqlx::Error> {
+        self.begin_with(BEGIN_READ).await
     }
 
     /// A transaction that `statement` begins.

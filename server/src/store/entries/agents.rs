@@ -5,6 +5,7 @@ use sqlx::{PgExecutor, Row as _};
 use super::list::tree_order;
 use crate::domain::TenantId;
 use crate::store::StoreError;
+use crate::store::connection::pool::Pool;
 
 /// Most agents that one statement visits, and live entries after whose count it stops.
 const MAX_VISITED: i64 = 10_000;
@@ -61,6 +62,22 @@ SELECT s.agent_id, s.entries FROM step s WHERE s.visited > 0 ORDER BY s.agent_id
 
 /// At most `limit` agents with live entries, those after the name `after`.
 pub async fn page(
+    pool: &Pool,
+    tenant: TenantId,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Page, StoreError> {
+    pool.noting(async {
+        let mut moment = pool.begin_read().await?;
+        let page = page_at(&mut *moment, tenant, after, limit).await?;
+        moment.commit().await?;
+        Ok(page)
+    })
+    .await
+}
+
+/// The same, within a transaction.
+pub async fn page_at(
     executor: impl PgExecutor<'_>,
     tenant: TenantId,
     after: Option<&str>,

@@ -1,9 +1,11 @@
 //! Reads an agent's live entries with their values, page by page.
 
+use std::time::Instant;
+
 use super::scan::Range;
 use super::versions::{self, Version};
 use crate::store::StoreError;
-use crate::store::connection::pool::Pool;
+use crate::store::connection::pool::{Pool, keep_within};
 
 /// A page of a dump.
 #[derive(Debug)]
@@ -24,9 +26,10 @@ pub async fn page(
 ) -> Result<Page, StoreError> {
     pool.noting(async {
         // What is found is read at the same moment: a version that is overwritten or expires in between would be missed.
-        let mut moment =
-            pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
+        let mut moment = pool.begin_read().await?;
+        let began = Instant::now();
         let found = range.find_on(&mut moment, after, limit, |_| true).await?;
+        keep_within(&mut moment, began).await?;
         let ids: Vec<_> = found.shown.iter().map(|(_, id)| *id).collect();
         let read = versions::read(&mut *moment, range.tenant, &ids, max_bytes).await?;
         moment.commit().await?;

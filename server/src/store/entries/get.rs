@@ -88,8 +88,8 @@ pub const MAX_BYTES: usize = 8 << 20;
 /// The live entries of `keys` in one snapshot, up to [`MAX_BYTES`].
 pub async fn snapshot(pool: &Pool, keys: &[&EntryKey]) -> Result<Vec<SnapshotEntry>, StoreError> {
     pool.noting(async {
-        let mut connection = pool.acquire().await?;
-        let mut rows = get(&mut connection, keys);
+        let mut moment = pool.begin_read().await?;
+        let mut rows = get(&mut moment, keys);
         let (mut found, mut bytes) = (vec![SnapshotEntry::default(); keys.len()], 0);
         while let Some((index, entry)) = rows.try_next().await? {
             bytes += entry.value.len();
@@ -98,6 +98,8 @@ pub async fn snapshot(pool: &Pool, keys: &[&EntryKey]) -> Result<Vec<SnapshotEnt
                 slot.entry = Some(entry).filter(|_| bytes <= MAX_BYTES);
             }
         }
+        drop(rows);
+        moment.commit().await?;
         Ok(found)
     })
     .await

@@ -1,12 +1,13 @@
 //! Lists the direct children of a directory, by jumping from child to child instead of reading everything
 //! below them.
 
-use sqlx::{PgExecutor, Row as _};
+use sqlx::Row as _;
 
 use crate::domain::TenantId;
 use crate::domain::memory::agent_id::AgentId;
 use crate::domain::memory::path::Prefix;
 use crate::store::StoreError;
+use crate::store::connection::pool::Pool;
 
 /// A child of a directory. Both may hold at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,7 +106,7 @@ SELECT s.child, s.path = s.child AS is_entry, s.path <> s.child OR (
 
 /// At most `limit` children of `prefix` from `after` on, sorted by path.
 pub async fn children(
-    executor: impl PgExecutor<'_>,
+    pool: &Pool,
     tenant: TenantId,
     agent: &AgentId,
     prefix: &Prefix,
@@ -117,15 +118,20 @@ pub async fn children(
         After::Entry(child) | After::Within { child, .. } => tree_key(child) + BELOW,
         After::Subtree(path) => tree_key(path) + BEYOND,
     };
-    let rows = sqlx::query(LIST)
+    let query = sqlx::query(LIST)
         .bind(tenant.0)
         .bind(agent.as_str())
         .bind(from)
         .bind(tree_key(prefix.as_str()) + BEYOND)
         .bind(prefix.as_str())
-        .bind(limit as i32)
-        .fetch_all(executor)
-        .await?;
+        .bind(limit as i32);
+    let read = pool.noting(async {
+        let mut moment = pool.begin_read().await?;
+        let rows = query.fetch_all(&mut *moment).await?;
+        moment.commit().await?;
+        Ok(rows)
+    });
+    let rows = read.await?;
     rows.iter()
         .map(|row| {
             Ok(Child {

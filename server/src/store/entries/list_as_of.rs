@@ -10,18 +10,20 @@
 //! - A directory that was not met yet, and belongs among those that were, can only be a beginning of the last child that goes
 //!   on with a character under the slash. Of that child alone each such beginning is looked for.
 
+use std::time::Instant;
+
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx as _;
 use sqlx::postgres::PgConnection;
 
 use super::as_of::version_shown;
 use super::list::{After, Child};
-use super::scan::{Range, STEP};
+use super::scan::{Range, STEP, TIME};
 use crate::domain::TenantId;
 use crate::domain::memory::agent_id::AgentId;
 use crate::domain::memory::path::Prefix;
 use crate::store::StoreError;
-use crate::store::connection::pool::Pool;
+use crate::store::connection::pool::{Pool, keep_within};
 
 /// Most children that one statement looks at.
 const CHILDREN: usize = 200;
@@ -148,31 +150,26 @@ impl Directory<'_> {
         enough: usize,
     ) -> Result<Listed, StoreError> {
         pool.noting(async {
-            let mut connection = pool.acquire().await?;
+            let mut moment = pool.begin_read().await?;
+            let began = Instant::now();
             let mut listed = Listed { children: Vec::new(), rest: Some(after.clone()) };
             // The first statement looks at no more than may be needed; where that was not enough, most are of the past alone.
             let mut asked = enough.min(CHILDREN);
             for _ in 0..self.below("").max_steps() {
-                let found = listed.children.len();
-                let Some(place) = listed.rest.take_if(|_| found < enough) else { break };
-                listed.rest = match place {
-                    After::Start => {
-                        let from = format!("{}/", self.prefix.as_str());
-                        self.go_on(&mut connection, &from, asked, &mut listed.children).await?
+                let is_done = listed.children.len() >= enough || began.elapsed() >= TIME;
+                let Some(place) = listed.rest.take_if(|_| !is_done) else { break };
+                keep_within(&mut moment, began).await?;
+                let went = self.step(&mut moment, &place, asked, &mut listed.children).await;
+                listed.rest = match went {
+                    // What was found is answered. The moment is of no more use.
+                    Err(StoreError::TimedOut(_)) if place != *after => {
+                        return Ok(Listed { rest: Some(place), ..listed });
                     }
-                    After::Subtree(child) => {
-                        self.go_on(&mut connection, &child, asked, &mut listed.children).await?
-                    }
-                    After::Entry(child) => Some(
-                        self.look_below(&mut connection, child, None, &mut listed.children).await?,
-                    ),
-                    After::Within { child, path } => Some(
-                        self.look_below(&mut connection, child, Some(&path), &mut listed.children)
-                            .await?,
-                    ),
+                    went => went?,
                 };
                 asked = CHILDREN;
             }
+            moment.commit().await?;
             Ok(listed)
         })
         .await
@@ -180,6 +177,29 @@ impl Directory<'_> {
 
     fn below<'a>(&'a self, prefix: &'a str) -> Range<'a> {
         Range { tenant: self.tenant, agent: self.agent, prefix, as_of: Some(self.as_of) }
+    }
+
+    /// Goes on from `place` by one statement; returns the next place, or none at the end.
+    async fn step(
+        &self,
+        connection: &mut PgConnection,
+        place: &After,
+        asked: usize,
+        children: &mut Vec<Child>,
+    ) -> Result<Option<After>, StoreError> {
+        match place {
+            After::Start => {
+                let from = format!("{}/", self.prefix.as_str());
+                self.go_on(connection, &from, asked, children).await
+            }
+            After::Subtree(child) => self.go_on(connection, child, asked, children).await,
+            After::Entry(child) => {
+                self.look_below(connection, child, None, children).await.map(Some)
+            }
+            After::Within { child, path } => {
+                self.look_below(connection, child, Some(path), children).await.map(Some)
+            }
+        }
     }
 
     /// Takes the children after the child `from`, up to one that still must be looked into.
@@ -218,10 +238,11 @@ impl Directory<'_> {
     async fn look_below(
         &self,
         connection: &mut PgConnection,
-        child: String,
+        child: &str,
         path: Option<&str>,
         children: &mut Vec<Child>,
     ) -> Result<After, StoreError> {
+        let child = child.to_owned();
         let prefix = format!("{child}/");
         let heads = self.below(&prefix).step(connection, path, STEP).await?;
         if heads.iter().any(|head| head.version_id.is_some()) {

@@ -10,14 +10,14 @@ use super::as_of::version_shown;
 use crate::domain::TenantId;
 use crate::domain::memory::agent_id::AgentId;
 use crate::store::StoreError;
-use crate::store::connection::pool::Pool;
+use crate::store::connection::pool::{Pool, keep_within};
 use crate::store::time::to_sql;
 
 /// Most heads that one statement looks at.
 pub const STEP: usize = 1000;
 
-/// The longest that a scan takes before it answers what it has, with a cursor.
-const TIME: Duration = Duration::from_secs(2);
+/// The longest that a scan, or a list of the past, takes before it answers what it has, with a cursor.
+pub const TIME: Duration = Duration::from_secs(2);
 
 /// The longest that paths are compared before other requests get their turn on the thread.
 const TURN: Duration = Duration::from_millis(1);
@@ -100,8 +100,13 @@ impl Range<'_> {
         limit: usize,
         fits: impl Fn(&str) -> bool,
     ) -> Result<ScanPage, StoreError> {
-        pool.noting(async { self.find_on(&mut *pool.acquire().await?, after, limit, fits).await })
-            .await
+        pool.noting(async {
+            let mut moment = pool.begin_read().await?;
+            let found = self.find_on(&mut moment, after, limit, fits).await?;
+            moment.commit().await?;
+            Ok(found)
+        })
+        .await
     }
 
     /// The same, within the connection's transaction.
@@ -112,9 +117,11 @@ impl Range<'_> {
         limit: usize,
         fits: impl Fn(&str) -> bool,
     ) -> Result<ScanPage, StoreError> {
-        let ends = Instant::now() + TIME;
+        let began = Instant::now();
+        let ends = began + TIME;
         let mut found = ScanPage { shown: Vec::new(), rest: after.map(str::to_owned) };
         for _ in 0..self.max_steps() {
+            keep_within(connection, began).await?;
             let heads = self.step(connection, found.rest.as_deref(), STEP).await?;
             let is_last = heads.len() < STEP;
             let mut turn = Instant::now();

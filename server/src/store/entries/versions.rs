@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::domain::{EntryKey, TenantId};
 use crate::store::StoreError;
+use crate::store::connection::pool::Pool;
 use crate::store::time::from_sql;
 
 /// A version, with its value.
@@ -127,20 +128,31 @@ SELECT v.id
  ORDER BY v.version DESC
  LIMIT $5";
 
-/// The ids of at most `limit` versions of an entry below the number `before`, the newest first.
+/// At most `limit` versions of an entry below the number `before`, the newest first; fewer once `max_bytes` of values are
+/// reached. It is cut where there are more.
 pub async fn history(
-    executor: impl PgExecutor<'_>,
+    pool: &Pool,
     key: &EntryKey,
     before: Option<i64>,
     limit: usize,
-) -> Result<Vec<Uuid>, StoreError> {
-    sqlx::query_scalar(HISTORY)
-        .bind(key.tenant.0)
-        .bind(key.agent.as_str())
-        .bind(key.path.as_str())
-        .bind(before.unwrap_or(i64::MAX))
-        .bind(limit as i64)
-        .fetch_all(executor)
-        .await
-        .map_err(Into::into)
+    max_bytes: usize,
+) -> Result<Bounded, StoreError> {
+    pool.noting(async {
+        let mut moment = pool.begin_read().await?;
+        let mut ids: Vec<Uuid> = sqlx::query_scalar(HISTORY)
+            .bind(key.tenant.0)
+            .bind(key.agent.as_str())
+            .bind(key.path.as_str())
+            .bind(before.unwrap_or(i64::MAX))
+            // One version more than fits tells whether there is more.
+            .bind(limit as i64 + 1)
+            .fetch_all(&mut *moment)
+            .await?;
+        let more = ids.len() > limit;
+        ids.truncate(limit);
+        let read = read(&mut *moment, key.tenant, &ids, max_bytes).await?;
+        moment.commit().await?;
+        Ok(Bounded { cut: more || read.cut, ..read })
+    })
+    .await
 }

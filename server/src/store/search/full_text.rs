@@ -45,12 +45,14 @@ WITH ", $first, "lexemes AS (
 ), asked AS MATERIALIZED (
     SELECT count(*) AS words, string_agg(query::text, ' | ')::tsquery AS any_of_them FROM words
 ), hits AS MATERIALIZED (
-    SELECT d.path, d.version_id, ts_rank(d.document, (SELECT any_of_them FROM asked), 1) AS rank,
-           ARRAY (SELECT w.n FROM words w WHERE d.document @@ w.query) AS present
-      FROM ", $documents, is_live!("d"), "
-       AND ", is_in_range!("d"), "
-       AND d.document @@ (SELECT any_of_them FROM asked)
-       AND ", has_tag!("d"), "
+    SELECT f.path, f.version_id, ts_rank(f.document, (SELECT any_of_them FROM asked), 1) AS rank,
+           ARRAY (SELECT w.n FROM words w WHERE f.document @@ w.query) AS present
+      FROM (SELECT d.path, d.version_id, d.document || ''::tsvector AS document
+              FROM ", $documents, is_live!("d"), "
+               AND ", is_in_range!("d"), "
+               AND d.document @@ (SELECT any_of_them FROM asked)
+               AND ", has_tag!("d"), "
+            OFFSET 0) f
 ), weights AS MATERIALIZED (
     SELECT w.n, 1 + ln(total.hits / greatest(found.hits, 1)) AS weight
       FROM words w

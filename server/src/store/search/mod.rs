@@ -9,6 +9,7 @@ mod semantic;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
@@ -22,7 +23,7 @@ use crate::domain::memory::agent_id::AgentId;
 use crate::domain::memory::path::Prefix;
 use crate::domain::search::fusion::fused;
 use crate::domain::search::lexical_text::LexicalText;
-use crate::store::connection::pool::Pool;
+use crate::store::connection::pool::{Pool, keep_within};
 
 /// A search and its range.
 #[derive(Debug, Clone, Copy)]
@@ -93,9 +94,10 @@ pub async fn find(
 ) -> Result<Matches, StoreError> {
     pool.noting(async {
         // What is found is read at the same moment: a version that is overwritten or expires in between would be missed.
-        let mut moment =
-            pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
-        let (ranked, mut found) = rank(&mut moment, search, by).await?;
+        let mut moment = pool.begin_read().await?;
+        let began = Instant::now();
+        let (ranked, mut found) = rank(&mut moment, search, by, began).await?;
+        keep_within(&mut moment, began).await?;
         let ids: Vec<Uuid> = ranked.iter().take(search.limit).map(|(id, _)| *id).collect();
         let similarities: HashMap<Uuid, f64> = ranked.into_iter().collect();
         let read = versions::read(&mut *moment, search.tenant, &ids, max_bytes).await?;
@@ -115,6 +117,7 @@ async fn rank(
     moment: &mut PgConnection,
     search: &Search<'_>,
     by: RankBy<'_>,
+    began: Instant,
 ) -> Result<(Ranked, Matches), StoreError> {
     let matches = |words: &FullTextMatches| Matches {
         has_terms: words.has_terms,
@@ -130,6 +133,7 @@ async fn rank(
         }
         RankBy::Semantic(query) | RankBy::SemanticOrFullText(query) => {
             let near = semantic::nearest(moment, search, query).await?;
+            keep_within(moment, began).await?;
             let unembedded = Candidates::Unembedded(query.model.id);
             // By meaning alone, what waits is only counted: without words none of it is found.
             let none = LexicalText::of_query("");
@@ -144,6 +148,7 @@ async fn rank(
         RankBy::Hybrid(query) => {
             let deep = Search { limit: search.limit.max(DEPTH), ..*search };
             let near = semantic::nearest(moment, &deep, query).await?;
+            keep_within(moment, began).await?;
             let words = full_text::find(moment, &deep, Candidates::All).await?;
             let found = matches(&words);
             (fuse(&near, &words.ranked), found)

@@ -82,7 +82,7 @@ async fn a_page_reads_the_entries_of_its_own_agents_alone() {
         }
         let mut connection = db.connect().await;
         let mut transaction = connection.begin().await.unwrap();
-        let page = agents::page(&mut *transaction, DEFAULT_TENANT, None, 2).await.unwrap();
+        let page = agents::page_at(&mut *transaction, DEFAULT_TENANT, None, 2).await.unwrap();
         assert_eq!(page.agents.iter().map(|a| a.entries).collect::<Vec<_>>(), [1000, 1000]);
         assert_eq!(page.rest.as_deref(), Some("a1"));
         let read: i64 = sqlx::query_scalar(
