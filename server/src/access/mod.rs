@@ -3,3 +3,4 @@
 pub mod authenticator;
 pub mod preauth;
 pub mod rate_limit;
+pub mod strangers;

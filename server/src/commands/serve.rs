@@ -3,6 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 
@@ -11,6 +12,7 @@ use super::listening::run_listening;
 use crate::access::authenticator::Authenticator;
 use crate::access::preauth::Preauth;
 use crate::access::rate_limit::RateLimiter;
+use crate::access::strangers::Strangers;
 use crate::domain::access::rate_limit::Limited;
 use crate::embedding::query_embeddings::QueryEmbeddings;
 use crate::embedding::{EmbedderError, embedders};
@@ -21,11 +23,13 @@ use crate::listen;
 use crate::maintenance::gauges::watch;
 use crate::maintenance::sweeper;
 use crate::memory::Memory;
+use crate::runtime::fair_pool::FairPool;
 use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::replica::Replica;
 use crate::settings::{MetricsAccess, ReplicaSettings, Settings};
 use crate::store::connection::address::{DatabaseAddress, Link};
+use crate::store::connection::pool::{Pool, READ_TIMEOUT};
 use crate::tenancy::Tenancy;
 
 /// Runs the command with the settings of the environment.
@@ -42,10 +46,11 @@ pub async fn serve(
 ) -> io::Result<()> {
     let limits = settings.connections.limits;
     let app = app(settings).map_err(io::Error::other)?;
-    let pool = &app.memory.pool;
-    let watching = watch(pool.clone(), app.metrics.clone());
+    let Serving { app, upkeep } = app;
+    let reads = app.memory.pool.clone();
+    let watching = watch(upkeep.clone(), Some(reads), app.metrics.clone());
     let (health, open) = (app.health.clone(), app.metrics.connections());
-    let sweeper = sweeper::run(pool.clone(), app.health.clone());
+    let sweeper = sweeper::run(upkeep, app.health.clone());
     let announced = async move {
         shutdown.await;
         health.drain();
@@ -67,12 +72,36 @@ enum AppError {
     Embedder(#[from] EmbedderError),
 }
 
-fn app(settings: Settings) -> Result<App, AppError> {
+/// Connections for look-ups of one row, and how many of them are for what depends on tenants: their quotas may wait for locks.
+/// One at least is always there for keys.
+const LOOKUPS: u32 = 3;
+const LOOKUPS_OF_TENANTS: u32 = 2;
+/// The longest that one of these takes: `lock_timeout`.
+const LOOKUP: Duration = Duration::from_secs(1);
+/// Connections for look-ups of unknown keys.
+const STRANGERS: u32 = 1;
+/// Connections for the sweeper, gauges and administrators.
+const UPKEEP: u32 = 2;
+
+/// What serves requests, and the connections for what is done beside them.
+struct Serving {
+    app: App,
+    upkeep: Pool,
+}
+
+fn app(settings: Settings) -> Result<Serving, AppError> {
     let Settings { database, listen, connections, limits, unknown_fields, embeddings, logs: _ } =
         settings;
     let metrics = Metrics::new()?;
     let address = DatabaseAddress::of(&database.url);
-    let pool = address.pool(database.pool_size);
+    let reads_of = |address: &DatabaseAddress| {
+        FairPool::new(address.pool(database.pool_size), database.pool_size, READ_TIMEOUT)
+    };
+    let lookups_of = |address: &DatabaseAddress| {
+        FairPool::new(address.pool(LOOKUPS), LOOKUPS_OF_TENANTS, LOOKUP)
+    };
+    let lookups = lookups_of(&address);
+    let upkeep = address.pool(UPKEEP);
     let gets = |name, address: DatabaseAddress| {
         let counted = metrics.clone();
         Queue::start(name, database.readers, reads::BOUNDS, move || {
@@ -83,8 +112,8 @@ fn app(settings: Settings) -> Result<App, AppError> {
     let replica = database.replica.map(|ReplicaSettings { url, max_lag }| {
         let address = DatabaseAddress::of(&url);
         let gets = gets("replica reads", address.clone());
-        let of_replica = address.pool(database.pool_size);
-        Replica::watch(of_replica, gets, pool.clone(), max_lag, metrics.clone())
+        let (pool, of_replica) = (reads_of(&address), lookups_of(&address));
+        Replica::watch(pool, of_replica, gets, lookups.pool().clone(), max_lag, metrics.clone())
     });
     let (of_writes, counted) = (address.clone(), metrics.clone());
     let writes = Queue::start("writes", database.writers, writes::BOUNDS, move || {
@@ -96,24 +125,26 @@ fn app(settings: Settings) -> Result<App, AppError> {
     });
     let models = embedders(&embeddings)?;
     let query_embeddings = (!models.is_empty())
-        .then(|| QueryEmbeddings::new(models, &embeddings, pool.clone(), &metrics));
+        .then(|| QueryEmbeddings::new(models, &embeddings, lookups.clone(), &metrics));
     let limiter = |limited, limits| RateLimiter::new(limited, limits, leases.clone());
     let (serves_metrics, metrics_token) = match listen.metrics {
         MetricsAccess::Off => (false, None),
         MetricsAccess::Open => (true, None),
         MetricsAccess::Bearer(token) => (true, Some(Arc::new(token))),
     };
-    Ok(Arc::new(AppState {
-        authenticator: Authenticator::new(pool.clone()),
+    let strangers = Strangers::new(address.pool(STRANGERS));
+    let app = Arc::new(AppState {
+        authenticator: Authenticator::new(lookups.pool().clone(), strangers),
         preauth: Preauth::new(limits.failures_per_minute),
         proxies: Arc::new(connections.proxies),
         requests: limiter(Limited::Requests, limits.requests_per_minute),
         searches: limiter(Limited::Searches, limits.searches_per_minute),
         unknown_fields,
         health: Health::watch(&address),
-        tenancy: Tenancy::pooled(pool.clone()).with_most_keys(limits.keys_per_tenant),
+        tenancy: Tenancy::pooled(upkeep.clone()).with_most_keys(limits.keys_per_tenant),
         memory: Memory {
-            pool,
+            pool: reads_of(&address),
+            lookups,
             reads,
             replica,
             writes,
@@ -124,5 +155,6 @@ fn app(settings: Settings) -> Result<App, AppError> {
         serves_metrics,
         metrics_token,
         bootstrap_token: listen.bootstrap_token.map(Arc::new),
-    }))
+    });
+    Ok(Serving { app, upkeep })
 }

@@ -56,7 +56,7 @@ async fn serve_and_work(
         end.send_replace(true);
         tracing::info!("shutting down: no new jobs, those under way are finished");
     };
-    let watching = gauges::watch(pool.clone(), metrics.clone());
+    let watching = gauges::watch(pool.clone(), None, metrics.clone());
     let serving = listen::serve(listener, router, connections.limits, open, announced);
     let working = work(pool, embedders, embeddings, metrics, ended);
     tokio::select! {

@@ -14,10 +14,9 @@ use crate::embedding::breaker_embedder::{BreakerEmbedder, LogText};
 use crate::group_commit::Backlog;
 use crate::group_commit::queries::{NoVector, Query, QueryEmbedder, Vector};
 use crate::group_commit::queue::{Bounds, Queue};
+use crate::runtime::fair_pool::{FairPool, FairPoolError};
 use crate::runtime::metrics::Metrics;
 use crate::settings::EmbeddingSettings;
-use crate::store::StoreError;
-use crate::store::connection::pool::Pool;
 use crate::store::embeddings::models::{Serving, serving};
 use crate::store::search::EmbeddedQuery;
 
@@ -52,7 +51,7 @@ pub enum QueryEmbeddingError {
     OutOfTokens,
     /// The serving model cannot be looked up.
     #[error(transparent)]
-    Store(Arc<StoreError>),
+    LookUp(Arc<FairPoolError>),
 }
 
 /// The tenant is part of the key: else the time of an answer would tell a tenant what others have searched for.
@@ -64,7 +63,7 @@ pub const QUEUE: &str = "queries";
 /// Embeds queries with the models of this process.
 #[derive(Debug, Clone)]
 pub struct QueryEmbeddings {
-    pool: Pool,
+    lookups: FairPool,
     models: Arc<[(String, Queue<QueryEmbedder>)]>,
     serving: Cache<(), Option<Serving>>,
     vectors: Cache<Remembered, Vector>,
@@ -73,11 +72,11 @@ pub struct QueryEmbeddings {
 }
 
 impl QueryEmbeddings {
-    /// Uses `embedders`; starts their queues.
+    /// Uses `embedders`; starts their queues. `lookups`: where the serving model is looked up and tokens are counted.
     pub fn new(
         embedders: Vec<Arc<dyn Embedder>>,
         settings: &EmbeddingSettings,
-        pool: Pool,
+        lookups: FairPool,
         metrics: &Metrics,
     ) -> Self {
         let bounds = Bounds { rows: settings.batch, bytes: BATCH_BYTES };
@@ -86,7 +85,7 @@ impl QueryEmbeddings {
             let worker = QueryEmbedder {
                 embedder: Arc::new(BreakerEmbedder::new(embedder, LOG_TEXT, metrics.clone())),
                 patience: settings.query_timeout,
-                pool: pool.clone(),
+                lookups: lookups.clone(),
                 metrics: metrics.clone(),
             };
             let make = move || worker.clone();
@@ -103,7 +102,7 @@ impl QueryEmbeddings {
             .build();
         let serving = Cache::builder().max_capacity(1).time_to_live(SERVING_FOR).build();
         let (patience, tokens_per_day) = (settings.query_timeout, settings.tokens_per_day);
-        Self { pool, models, serving, vectors, patience, tokens_per_day }
+        Self { lookups, models, serving, vectors, patience, tokens_per_day }
     }
 
     /// The queries that wait for a worker, of whatever model.
@@ -124,9 +123,9 @@ impl QueryEmbeddings {
         query: &str,
         tokens_used: i64,
     ) -> Result<EmbeddedQuery, QueryEmbeddingError> {
-        let look_up = self.pool.retrying(|pool| async move { serving(&pool).await });
+        let look_up = self.lookups.retrying(tenant, |pool| async move { serving(&pool).await });
         let model =
-            self.serving.try_get_with((), look_up).await.map_err(QueryEmbeddingError::Store)?;
+            self.serving.try_get_with((), look_up).await.map_err(QueryEmbeddingError::LookUp)?;
         let model = model.ok_or(QueryEmbeddingError::NotReady)?;
         let queue = self.models.iter().find(|(name, _)| *name == model.name);
         let (_, queue) = queue.ok_or(QueryEmbeddingError::NotReady)?;

@@ -11,6 +11,7 @@ use crate::domain::TenantId;
 use crate::embedding::attempt::{Text, Verdict};
 use crate::embedding::breaker::Permit;
 use crate::embedding::breaker_embedder::BreakerEmbedder;
+use crate::runtime::fair_pool::FairPool;
 use crate::runtime::metrics::Metrics;
 use crate::store::access::quota::count_tokens;
 use crate::store::connection::pool::Pool;
@@ -42,7 +43,7 @@ pub struct QueryEmbedder {
     /// Longest wait of a query for its vector.
     pub patience: Duration,
     /// Where tokens are counted.
-    pub pool: Pool,
+    pub lookups: FairPool,
     /// The metrics of batches.
     pub metrics: Metrics,
 }
@@ -107,7 +108,11 @@ impl BatchHandler for QueryEmbedder {
             };
             query.answer(Ok(vector));
         }
-        if let Err(error) = count_tokens(&self.pool, &tokens).await {
+        // One of them stands for all: each has as much to wait for.
+        let Some(tenant) = tokens.keys().next().copied() else { return };
+        let used = &tokens;
+        let count = |pool: Pool| async move { count_tokens(&pool, used).await };
+        if let Err(error) = self.lookups.once(tenant, count).await {
             tracing::warn!("tokens of embedded queries are not counted: {error}");
         }
     }
@@ -157,7 +162,11 @@ mod tests {
         let worker = QueryEmbedder {
             embedder: Arc::new(BreakerEmbedder::new(embedder.clone(), log_text, metrics.clone())),
             patience: Duration::from_mins(1),
-            pool: DatabaseAddress::parse(&nowhere).unwrap().pool(1),
+            lookups: FairPool::new(
+                DatabaseAddress::parse(&nowhere).unwrap().pool(1),
+                1,
+                Duration::ZERO,
+            ),
             metrics,
         };
         let bounds = Bounds { rows: 8, bytes: 1000 };

@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::access::authenticator::AuthError;
+use crate::access::authenticator::{AuthError, LookUpError};
 use crate::domain::memory::idempotency::InvalidIdempotencyKey;
 use crate::domain::memory::path::InvalidPath;
 use crate::domain::memory::usage::WriteQuota;
@@ -216,7 +216,7 @@ impl From<MemoryError> for ApiError {
                     refused
                 };
             }
-            MemoryError::VersionUnknown(_) | MemoryError::TimedOut => {
+            MemoryError::VersionUnknown(_) | MemoryError::Busy | MemoryError::TimedOut => {
                 return Self::new(Code::Unavailable, error.to_string()).retry_after(1);
             }
             MemoryError::SemanticSearchUnavailable { after, .. } => {
@@ -313,10 +313,15 @@ impl From<AuthError> for ApiError {
                 Code::Unauthorized,
                 "missing or invalid API key; send the header Authorization: Bearer <id>.<secret>",
             ),
-            AuthError::Store(error) => {
-                tracing::error!("API key cannot be looked up: {error}");
-                Self::unavailable("the database cannot answer at this moment; try again")
-            }
+            AuthError::LookUp(error) => match &*error {
+                LookUpError::TooMany(_) => Self::unavailable(
+                    "too many unknown API keys are looked up at this moment, and this one was not used here before; try again",
+                ),
+                LookUpError::Store(error) => {
+                    tracing::error!("API key cannot be looked up: {error}");
+                    Self::unavailable("the database cannot answer at this moment; try again")
+                }
+            },
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
+use crate::runtime::fair_pool::FairPool;
 use crate::runtime::metrics::Metrics;
 use crate::store::StoreError;
 use crate::store::connection::pool::Pool;
@@ -13,12 +14,14 @@ const BEGIN_AFTER: Duration = Duration::from_secs(1);
 /// Counting may take one part in this many of the time: many jobs are counted less often.
 const PART_OF_TIME: u32 = 100;
 
-/// Samples the pool and the embedding jobs until it is dropped.
-pub async fn watch(pool: Pool, metrics: Metrics) -> Infallible {
+/// Samples the wait for a connection of `reads`, or of `pool` without them, and the embedding jobs through `pool`, until it is
+/// dropped.
+pub async fn watch(pool: Pool, reads: Option<FairPool>, metrics: Metrics) -> Infallible {
     // The first requests need the pool's first connection more.
     tokio::time::sleep(BEGIN_AFTER).await;
     loop {
-        let counting = look(&pool, &metrics).await.unwrap_or_else(|error| {
+        let looked = look(&pool, reads.as_ref(), &metrics).await;
+        let counting = looked.unwrap_or_else(|error| {
             // The health check says it aloud.
             tracing::debug!("embedding jobs cannot be counted: {error}");
             metrics.embedding_jobs(&[]);
@@ -29,11 +32,18 @@ pub async fn watch(pool: Pool, metrics: Metrics) -> Infallible {
 }
 
 /// Samples once; returns how long the counting took.
-async fn look(pool: &Pool, metrics: &Metrics) -> Result<Duration, StoreError> {
+async fn look(
+    pool: &Pool,
+    reads: Option<&FairPool>,
+    metrics: &Metrics,
+) -> Result<Duration, StoreError> {
     let began = Instant::now();
-    let acquired = pool.acquire().await;
+    match reads {
+        Some(reads) => reads.wait().await,
+        None => drop(pool.acquire().await),
+    }
     metrics.pool_wait(began.elapsed());
-    let mut connection = acquired?;
+    let mut connection = pool.acquire().await?;
     let began = Instant::now();
     metrics.embedding_jobs(&pool.noting(counts(&mut connection)).await?);
     Ok(began.elapsed())

@@ -37,7 +37,7 @@ impl Memory {
         let after = cursor::decode(request.cursor.as_deref(), id)?;
         let after = after.as_ref().map(AgentId::as_str);
         let read = |pool: Pool| async move { agents::page(&pool, tenant, after, limit).await };
-        let page = self.pool.retrying(read).await?;
+        let page = self.pool.retrying(tenant, read).await?;
         let next_cursor = page.rest.as_deref().map(cursor::encode);
         Ok(AgentsPage { agents: page.agents, next_cursor })
     }

@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Memory, MemoryError};
+use crate::domain::TenantId;
 use crate::store::entries::as_of::now;
 
 /// How far a client's clock may be ahead of the database's: a moment that is no further ahead means now.
@@ -13,11 +14,12 @@ impl Memory {
     /// is now.
     pub(super) async fn past_moment(
         &self,
+        tenant: TenantId,
         given: Option<&str>,
     ) -> Result<Option<Timestamp>, MemoryError> {
         let Some(text) = given else { return Ok(None) };
         let as_of = parse(text)?;
-        let now = self.pool.retrying(|pool| async move { now(&pool).await }).await?;
+        let now = self.lookups.retrying(tenant, |pool| async move { now(&pool).await }).await?;
         if as_of.duration_since(now) > MAX_SKEW {
             return Err(MemoryError::AsOfInFuture { as_of, now });
         }

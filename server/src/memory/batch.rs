@@ -166,8 +166,9 @@ impl Memory {
     ) -> Result<Vec<Result<Done, MemoryError>>, MemoryError> {
         let keys: Vec<&EntryKey> = asked.iter().map(|asked| &asked.key).collect();
         let keys = keys.as_slice();
+        let Some(tenant) = keys.first().map(|key| key.tenant) else { return Ok(Vec::new()) };
         let read = |pool: Pool| async move { snapshot(&pool, keys).await };
-        let found = self.pool.retrying(read).await?.into_iter();
+        let found = self.pool.retrying(tenant, read).await?.into_iter();
         let done = |found: SnapshotEntry| Done {
             outcome: Outcome::Read(found.version_id),
             entry: found.entry,

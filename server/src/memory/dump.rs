@@ -45,11 +45,11 @@ impl Memory {
         let limit = SIZE.limit(request.limit)?;
         let path = |place: &str| EntryPath::parse(place).ok();
         let after = cursor::decode(request.cursor.as_deref(), path)?;
-        let as_of = self.past_moment(request.as_of.as_deref()).await?;
+        let as_of = self.past_moment(tenant, request.as_of.as_deref()).await?;
         let range = &Range { tenant, agent: &agent, prefix: "", as_of };
         let after = after.as_ref().map(EntryPath::as_str);
         let read = |pool: Pool| async move { page(&pool, range, after, limit, MAX_BYTES).await };
-        let page = self.pool.retrying(read).await?;
+        let page = self.pool.retrying(tenant, read).await?;
         let next_cursor = page.rest.as_deref().map(cursor::encode);
         Ok(DumpPage { entries: page.versions, next_cursor })
     }

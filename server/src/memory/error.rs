@@ -19,6 +19,7 @@ use crate::domain::page_size::InvalidLimit;
 use crate::domain::rfc3339;
 use crate::embedding::query_embeddings::QueryEmbeddingError;
 use crate::group_commit::BatchError;
+use crate::runtime::fair_pool::FairPoolError;
 use crate::store::StoreError;
 use crate::store::connection::pool::READ_TIMEOUT;
 
@@ -132,6 +133,11 @@ pub enum MemoryError {
         /// How much later a retry may succeed.
         after: Duration,
     },
+    /// Too many reads of the tenant at once.
+    #[error(
+        "too many reads of this tenant wait for the database; nothing was done; try again later, with fewer at once"
+    )]
+    Busy,
     /// A read took too long, which may pass.
     #[error(
         "the database did not answer within {} s; ask for less at once by a lower limit or a longer prefix, or try again",
@@ -155,12 +161,18 @@ pub enum MemoryError {
     Mismatched,
 }
 
-impl From<StoreError> for MemoryError {
-    fn from(error: StoreError) -> Self {
+impl From<FairPoolError> for MemoryError {
+    fn from(error: FairPoolError) -> Self {
         match error {
-            StoreError::TimedOut(_) => Self::TimedOut,
-            error => Self::Store(Arc::new(error)),
+            FairPoolError::Busy => Self::Busy,
+            FairPoolError::Store(error) => error.into(),
         }
+    }
+}
+
+impl From<Arc<StoreError>> for MemoryError {
+    fn from(error: Arc<StoreError>) -> Self {
+        if matches!(*error, StoreError::TimedOut(_)) { Self::TimedOut } else { Self::Store(error) }
     }
 }
 

@@ -39,7 +39,7 @@ impl Memory {
     ) -> Result<GetAnswer, MemoryError> {
         let key = request.key(tenant)?;
         let path = key.path.clone();
-        let entry = match self.past_moment(request.as_of.as_deref()).await? {
+        let entry = match self.past_moment(tenant, request.as_of.as_deref()).await? {
             None => self.get_live(key, request.min_version).await?,
             Some(as_of) => {
                 let key = &key;

@@ -51,7 +51,7 @@ impl Memory {
             ours.then(|| place.to_owned())
         };
         let after = cursor::decode(request.cursor.as_deref(), place)?;
-        let as_of = self.past_moment(request.as_of.as_deref()).await?;
+        let as_of = self.past_moment(tenant, request.as_of.as_deref()).await?;
         let range = Range { tenant, agent: &agent, prefix: glob.literal(), as_of };
         let (range, after, glob) = (&range, after.as_deref(), &glob);
         let read = |pool: Pool| async move {

@@ -43,7 +43,7 @@ impl Memory {
         let before = cursor::decode(request.cursor.as_deref(), number)?;
         let key = &key;
         let read = |pool: Pool| async move { history(&pool, key, before, limit, MAX_BYTES).await };
-        let read = self.pool.retrying(read).await?;
+        let read = self.pool.retrying(tenant, read).await?;
         let last = read.versions.last().filter(|_| read.cut);
         let next_cursor = last.map(|last| cursor::encode(&last.number.to_string()));
         Ok(HistoryPage { versions: read.versions, next_cursor })

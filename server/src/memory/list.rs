@@ -67,7 +67,7 @@ impl Memory {
         let limit = NAMES.limit(request.limit)?;
         let from = cursor::decode(request.cursor.as_deref(), |place| after(place, &prefix))?;
         let from = from.unwrap_or(After::Start);
-        let as_of = self.past_moment(request.as_of.as_deref()).await?;
+        let as_of = self.past_moment(tenant, request.as_of.as_deref()).await?;
         // One child more than fits tells whether there is more.
         let enough = limit + 1;
         let Listed { children, rest } = match as_of {

@@ -32,14 +32,16 @@ use crate::group_commit::Backlog;
 use crate::group_commit::queue::Queue;
 use crate::group_commit::reads::Reader;
 use crate::group_commit::writes::Writer;
+use crate::runtime::fair_pool::FairPool;
 use crate::runtime::replica::Replica;
-use crate::store::connection::pool::Pool;
 
 /// The dependencies of the use cases.
 #[derive(Debug)]
 pub struct Memory {
-    /// Connections to the primary, for everything but gets and writes.
-    pub pool: Pool,
+    /// Connections to the primary for reads other than gets.
+    pub pool: FairPool,
+    /// Connections to the primary for look-ups of one row, which wait for no reads.
+    pub lookups: FairPool,
     /// The queue of gets.
     pub reads: Queue<Reader>,
     /// The read replica, if there is one.
@@ -55,7 +57,7 @@ pub struct Memory {
 /// The load of the use cases.
 #[derive(Debug, Clone)]
 pub struct Load {
-    /// Connections of the pool.
+    /// Connections of the pool of reads.
     pub connections: u32,
     /// Idle ones among them.
     pub idle: usize,
@@ -74,7 +76,8 @@ impl Memory {
         queues.extend(of_replica.map(|gets| (gets.name(), gets.backlog())));
         let queries = self.query_embeddings.as_ref();
         queues.extend(queries.map(|queries| (query_embeddings::QUEUE, queries.backlog())));
-        Load { connections: self.pool.size(), idle: self.pool.num_idle(), queues }
+        let pool = self.pool.pool();
+        Load { connections: pool.size(), idle: pool.num_idle(), queues }
     }
 }
 

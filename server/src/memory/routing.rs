@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::{Memory, MemoryError};
 use crate::domain::{EntryKey, TenantId};
+use crate::runtime::fair_pool::FairPoolError;
 use crate::store::StoreError;
 use crate::store::connection::pool::Pool;
 use crate::store::connection::replica::has_version;
@@ -36,11 +37,12 @@ impl Memory {
         if let Some(replica) = &self.replica
             && let Some(replica) = replica.for_reading(tenant, min_version).await
         {
-            match read(replica.pool().clone()).await {
-                Ok(found) => return Ok(found),
-                Err(error @ StoreError::TimedOut(_)) => return Err(error.into()),
+            match replica.pool().retrying(tenant, &read).await {
                 // A replica may cancel a statement that stands in the way of what it replays.
-                Err(error) => tracing::debug!("the replica failed, the primary is asked: {error}"),
+                Err(FairPoolError::Store(error)) if !matches!(*error, StoreError::TimedOut(_)) => {
+                    tracing::debug!("the replica failed, the primary is asked: {error}");
+                }
+                read => return Ok(read?),
             }
         }
         self.read_primary(tenant, min_version, read).await
@@ -54,7 +56,7 @@ impl Memory {
         read: impl Fn(Pool) -> F,
     ) -> Result<T, MemoryError> {
         self.must_have(tenant, min_version).await?;
-        Ok(self.pool.retrying(read).await?)
+        Ok(self.pool.retrying(tenant, read).await?)
     }
 
     /// The primary has each version that was answered, unless a restore or a failover has lost it. Nothing can show it then.
@@ -65,7 +67,7 @@ impl Memory {
     ) -> Result<(), MemoryError> {
         let Some(version) = min_version else { return Ok(()) };
         let has = |pool: Pool| async move { has_version(&pool, tenant, version).await };
-        match self.pool.retrying(has).await? {
+        match self.lookups.retrying(tenant, has).await? {
             Some(true) => Ok(()),
             Some(false) => Err(MemoryError::VersionGone(version)),
             None => Err(MemoryError::VersionUnknown(version)),

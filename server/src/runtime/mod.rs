@@ -2,6 +2,7 @@
 
 pub mod cpu;
 pub mod exit;
+pub mod fair_pool;
 pub mod fair_semaphore;
 pub mod health;
 pub(crate) mod jitter;

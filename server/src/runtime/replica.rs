@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::domain::TenantId;
 use crate::group_commit::queue::Queue;
 use crate::group_commit::reads::Reader;
+use crate::runtime::fair_pool::FairPool;
 use crate::runtime::metrics::Metrics;
 use crate::store::StoreError;
 use crate::store::connection::pool::Pool;
@@ -20,22 +21,24 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The read replica.
 #[derive(Debug, Clone)]
 pub struct Replica {
-    pool: Pool,
+    pool: FairPool,
+    lookups: FairPool,
     gets: Queue<Reader>,
     fresh_until: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Replica {
-    /// Reads through `pool` and `gets`, which lead to a replica of `primary`, while its lag is at most `max_lag`. Checks
-    /// it until the process ends.
+    /// Reads through `pool` and `gets`, which lead to a replica of `primary` as `lookups` do, while its lag is at most
+    /// `max_lag`. Checks it until the process ends.
     pub fn watch(
-        pool: Pool,
+        pool: FairPool,
+        lookups: FairPool,
         gets: Queue<Reader>,
         primary: Pool,
         max_lag: Duration,
         metrics: Metrics,
     ) -> Self {
-        let replica = Self { pool, gets, fresh_until: Arc::default() };
+        let replica = Self { pool, lookups, gets, fresh_until: Arc::default() };
         let watcher = Watcher { replica: replica.clone(), primary, max_lag, seen: VecDeque::new() };
         tokio::spawn(watcher.keep_looking(metrics));
         replica
@@ -49,12 +52,13 @@ impl Replica {
         }
         let Some(version) = min_version else { return Some(self) };
         // What cannot be told now is told by the primary.
-        let has = has_version(&self.pool, tenant, version).await;
+        let has = |pool: Pool| async move { has_version(&pool, tenant, version).await };
+        let has = self.lookups.once(tenant, has).await;
         matches!(has, Ok(Some(true))).then_some(self)
     }
 
-    /// Its connections.
-    pub fn pool(&self) -> &Pool {
+    /// Its connections for reads other than gets.
+    pub fn pool(&self) -> &FairPool {
         &self.pool
     }
 
@@ -119,7 +123,7 @@ impl Watcher {
         self.seen.retain(|(at, seen)| seen.instance == instance && at.elapsed() <= self.max_lag);
         self.seen.push_back((now, position));
         let positions: Vec<&str> = self.seen.iter().map(|(_, seen)| seen.lsn.as_str()).collect();
-        let replayed = replayed(&self.replica.pool, &positions).await.map_err(unknown)?;
+        let replayed = replayed(self.replica.lookups.pool(), &positions).await.map_err(unknown)?;
         if replayed.instance != instance {
             return Err(ReplicaStale::Foreign);
         }

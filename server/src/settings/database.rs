@@ -22,7 +22,7 @@ pub struct ReplicaSettings {
 pub struct DatabaseSettings {
     /// The database.
     pub url: DatabaseUrl,
-    /// Connections for everything but gets and writes.
+    /// Connections for reads other than gets.
     pub pool_size: u32,
     /// Tasks that commit writes, each with a connection of its own.
     pub writers: usize,
@@ -40,7 +40,7 @@ impl DatabaseSettings {
         },
         Described {
             name: "DATABASE_POOL_SIZE",
-            about: "connections besides those of writers and readers (5)",
+            about: "connections for reads other than gets; 8 more are for what must not wait for them (5)",
         },
         Described { name: "DATABASE_WRITERS", about: "connections that commit writes (1)" },
         Described { name: "DATABASE_READERS", about: "connections that answer gets (1)" },

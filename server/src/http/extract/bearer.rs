@@ -35,10 +35,9 @@ impl FromRequestParts<App> for Bearer {
 }
 
 async fn authenticate(parts: &Parts, app: &App) -> Result<Caller, ApiError> {
-    let suspect = async { app.preauth.is_suspect(client(parts, app)).await };
     let failure = match bearer(&parts.headers) {
         None => AuthError::Invalid,
-        Some(key) => match app.authenticator.authenticate(key, suspect).await {
+        Some(key) => match app.authenticator.authenticate(key, || client(parts, app)).await {
             Ok(caller) => return Ok(caller),
             Err(failure) => failure,
         },
@@ -47,7 +46,7 @@ async fn authenticate(parts: &Parts, app: &App) -> Result<Caller, ApiError> {
         AuthError::WrongSecret(key) => Some(key),
         AuthError::Invalid => None,
         // Nobody was refused.
-        AuthError::Store(_) => return Err(failure.into()),
+        AuthError::LookUp(_) => return Err(failure.into()),
     };
     Err(refuse(parts, app, guessed_at, failure.into()).await)
 }

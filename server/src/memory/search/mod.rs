@@ -15,7 +15,7 @@ use crate::domain::memory::tags::Tags;
 use crate::domain::page_size::PageSize;
 use crate::domain::search::lexical_text::LexicalText;
 use crate::embedding::query_embeddings::QueryEmbeddingError;
-use crate::store::StoreError;
+use crate::runtime::fair_pool::FairPoolError;
 use crate::store::access::quota;
 use crate::store::connection::pool::Pool;
 use crate::store::entries::versions::Version;
@@ -124,15 +124,15 @@ impl Memory {
 
     /// Counts a search against the tenant's quota; `None` if that is used up. Returns the tenant's embedded tokens of today.
     /// While the database takes no writes, the search goes by the counts as they are.
-    async fn count_search(&self, tenant: TenantId) -> Result<Option<i64>, StoreError> {
+    async fn count_search(&self, tenant: TenantId) -> Result<Option<i64>, FairPoolError> {
         let daily = self.searches_per_day;
         let count = |pool: Pool| async move { quota::count_search(&pool, tenant, daily).await };
-        match self.pool.retrying(count).await {
-            Err(error) if error.takes_no_writes() => {
+        match self.lookups.retrying(tenant, count).await {
+            Err(FairPoolError::Store(error)) if error.takes_no_writes() => {
                 tracing::warn!("a search is not counted: {error}");
                 let look =
                     |pool: Pool| async move { quota::may_search(&pool, tenant, daily).await };
-                self.pool.retrying(look).await
+                self.lookups.retrying(tenant, look).await
             }
             counted => counted,
         }
@@ -160,8 +160,8 @@ impl Memory {
             (Some(embeddings), _) => {
                 match embeddings.embed(search.tenant, &request.query, tokens_used).await {
                     Ok(embedded) => Ok(embedded),
-                    Err(QueryEmbeddingError::Store(error)) => {
-                        return Err(MemoryError::Store(error));
+                    Err(QueryEmbeddingError::LookUp(error)) => {
+                        return Err(FairPoolError::clone(&error).into());
                     }
                     Err(reason) if mode == Some(Mode::Semantic) => return Err(refused(reason)),
                     Err(reason) => Err(Some(format!("found by its words: {reason}"))),
@@ -196,7 +196,7 @@ fn refused(reason: QueryEmbeddingError) -> MemoryError {
     let after = match &reason {
         QueryEmbeddingError::OutOfTokens => return MemoryError::QuotaUsedUp(Quota::EmbedTokens),
         QueryEmbeddingError::Away { after } => after.unwrap_or(RETRY_SOON),
-        QueryEmbeddingError::NotReady | QueryEmbeddingError::Store(_) => RETRY_LATER,
+        QueryEmbeddingError::NotReady | QueryEmbeddingError::LookUp(_) => RETRY_LATER,
     };
     MemoryError::SemanticSearchUnavailable { reason, after }
 }

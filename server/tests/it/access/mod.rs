@@ -6,4 +6,5 @@ mod isolation;
 mod preauth;
 mod quota;
 mod rate_limit;
+mod shares;
 mod tenants;

@@ -1,6 +1,7 @@
 //! The process: its start, connections, logs and end.
 
 mod connections;
+mod dearest;
 mod drain;
 mod logs;
 mod start;
