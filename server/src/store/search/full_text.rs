@@ -32,7 +32,8 @@ pub(super) struct FullTextMatches {
 /// Weighs every entry of the range that has one of the words. A word weighs the more, the fewer entries have it; the
 /// similarity is the weight of the words that an entry has, relative to that of all words of the query: 1 if it has them
 /// all. Without a hit, the one row of `asked` comes alone. A head is looked up by its key alone: with more conditions a
-/// table that was never analysed is looked up by an index that knows the agent alone.
+/// table that was never analysed is looked up by an index that knows the agent alone. For many words a document is copied, so
+/// that it is taken out of storage once and not once a word; for few that would take longer.
 macro_rules! find {
     ($first:expr, $documents:expr, $told:expr) => {
         concat!(
@@ -47,7 +48,8 @@ WITH ", $first, "lexemes AS (
 ), hits AS MATERIALIZED (
     SELECT f.path, f.version_id, ts_rank(f.document, (SELECT any_of_them FROM asked), 1) AS rank,
            ARRAY (SELECT w.n FROM words w WHERE f.document @@ w.query) AS present
-      FROM (SELECT d.path, d.version_id, d.document || ''::tsvector AS document
+      FROM (SELECT d.path, d.version_id,
+                   CASE WHEN (SELECT words FROM asked) > 8 THEN d.document || ''::tsvector ELSE d.document END AS document
               FROM ", $documents, is_live!("d"), "
                AND ", is_in_range!("d"), "
                AND d.document @@ (SELECT any_of_them FROM asked)
