@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use agentfs_contract::health::NotReadyReason;
 use jiff::Timestamp;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 
 use crate::store::StoreError;
 use crate::store::connection::address::{DatabaseAddress, Link};
@@ -78,9 +78,6 @@ impl NotReady {
 /// The health of the process and its database.
 #[derive(Debug, Clone)]
 pub struct Health {
-    /// A connection of its own: a busy pool, or one that waits to reconnect, says nothing about the database.
-    link: Arc<Mutex<Link>>,
-    endpoint: Arc<str>,
     draining: Arc<AtomicBool>,
     seen: watch::Receiver<LastCheck>,
 }
@@ -96,14 +93,15 @@ struct LastCheck {
 impl Health {
     /// Starts to check the database once a second, until the process ends.
     pub fn watch(address: &DatabaseAddress) -> Self {
-        let link = Arc::new(Mutex::new(Link::new(address.clone())));
+        // A connection of its own: a busy pool, or one that waits to reconnect, says nothing about the database.
+        let link = Link::new(address.clone());
         let endpoint: Arc<str> = address.endpoint().into();
         let cause = "not yet connected".to_owned();
         let loss = Loss::Unreachable { endpoint: endpoint.clone(), cause };
         let not_yet = NotReady::Database { since: Timestamp::now(), loss };
         let (sender, seen) = watch::channel(LastCheck { result: Err(not_yet), ever: false });
-        tokio::spawn(keep_looking(link.clone(), endpoint.clone(), sender));
-        Self { link, endpoint, draining: Arc::default(), seen }
+        tokio::spawn(keep_looking(link, endpoint, sender));
+        Self { draining: Arc::default(), seen }
     }
 
     /// Makes the process not ready from now on.
@@ -134,28 +132,22 @@ impl Health {
         }
     }
 
-    /// Checks whether a request would be served right now.
-    pub async fn now(&self) -> Result<(), NotReady> {
+    /// Whether a request would be served right now, by the last look: whoever asks costs the database nothing.
+    pub fn now(&self) -> Result<(), NotReady> {
         if self.draining.load(Ordering::Relaxed) {
             return Err(NotReady::Draining);
         }
-        look(&self.link, &self.endpoint).await?;
-        // Requests go by the last look: after a restore or migration they are refused until there was a new one.
-        Ok(self.schema()?)
+        self.seen.borrow().result.clone()
     }
 }
 
-async fn keep_looking(
-    link: Arc<Mutex<Link>>,
-    endpoint: Arc<str>,
-    sender: watch::Sender<LastCheck>,
-) {
+async fn keep_looking(mut link: Link, endpoint: Arc<str>, sender: watch::Sender<LastCheck>) {
     while !sender.is_closed() {
-        let result = look(&link, &endpoint).await;
+        let result = look(&mut link, &endpoint).await;
         let seen = sender.borrow().clone();
         // Connections to a former primary may stay open, and what is read there is out of date.
         if is_read_only_loss(&seen.result) || is_read_only_loss(&result) {
-            link.lock().await.renew_all();
+            link.renew_all();
         }
         let reached = !matches!(result, Err(NotReady::Database { .. }));
         match (&seen.result, &result) {
@@ -193,10 +185,9 @@ fn keep_since(before: &Result<(), NotReady>, now: Result<(), NotReady>) -> Resul
     }
 }
 
-async fn look(link: &Mutex<Link>, endpoint: &Arc<str>) -> Result<(), NotReady> {
+async fn look(link: &mut Link, endpoint: &Arc<str>) -> Result<(), NotReady> {
     let lost = |loss| NotReady::Database { since: Timestamp::now(), loss };
     let unreachable = |cause| lost(Loss::Unreachable { endpoint: endpoint.clone(), cause });
-    let mut link = link.lock().await;
     let read = async {
         let connection = link.connection().await?;
         let read_only = is_read_only(&mut *connection).await?;

@@ -26,10 +26,10 @@ pub(crate) async fn readyz(State(health): State<Health>) -> (StatusCode, Json<An
     answer(health.ready())
 }
 
-/// Whether a request would be served at this moment.
+/// Whether a request would be served at this moment, by a look at the database once a second.
 #[utoipa::path(get, path = "/healthz", tag = "health", summary = "Whether a request would be served at this moment", security(()), responses((status = 200, description = "Yes.", body = Answer), (status = 503, description = "No; `reason` and `message` say why.", body = Answer)))]
 pub(crate) async fn healthz(State(health): State<Health>) -> (StatusCode, Json<Answer>) {
-    answer(health.now().await)
+    answer(health.now())
 }
 
 fn answer(state: Result<(), NotReady>) -> (StatusCode, Json<Answer>) {
