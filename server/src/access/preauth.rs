@@ -3,7 +3,8 @@
 //! Counted in this process alone, in caches of bounded size: with N replicas a client has N times as many
 //! tries. Only failed requests count, and a valid key is always let in, so clients behind one proxy do not
 //! block each other. The price: a lockout does not keep a guesser from being right, it only refuses wrong
-//! guesses in another way. Nobody guesses 32 random bytes.
+//! guesses in another way. Nobody guesses 32 random bytes. Tokens are what somebody thought of, so a client that
+//! has used up its failures, or is locked out, may not try one at all.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use crate::domain::access::client::ClientNetwork;
 use crate::domain::access::lockout::{self, Guesses};
 use crate::domain::access::rate_limit::{MinuteCount, PerMinute, RateLimitStatus};
 
-/// Clients, and pairs of client and guessed key, that are kept; the least recently seen are evicted first.
+/// Clients, and pairs of client and what it guesses at, that are kept; the least recently seen are evicted first.
 const REMEMBERED: u64 = 100_000;
 
 /// The reason for refusing a request without a valid key.
@@ -27,11 +28,22 @@ pub enum Verdict {
     Unauthorized,
     /// Its client has sent too many such requests within this minute.
     TooMany,
-    /// Its client is locked out of this key after too many wrong secrets.
+    /// Its client is locked out of this key or token after too many wrong secrets.
     LockedOut {
         /// How much longer.
         rest: Duration,
     },
+}
+
+/// What a client guesses at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Guessed {
+    /// The secret of a key that exists.
+    Key(KeyId),
+    /// The token that creates the first keys.
+    BootstrapToken,
+    /// The token of /metrics.
+    MetricsToken,
 }
 
 /// Counts requests that failed to authenticate.
@@ -39,7 +51,7 @@ pub enum Verdict {
 pub struct Preauth {
     limit: Option<PerMinute>,
     failures: Cache<ClientNetwork, Arc<Mutex<MinuteCount>>>,
-    guesses: Cache<(ClientNetwork, KeyId), Arc<Mutex<Guesses>>>,
+    guesses: Cache<(ClientNetwork, Guessed), Arc<Mutex<Guesses>>>,
 }
 
 impl Preauth {
@@ -60,15 +72,15 @@ impl Preauth {
         }
     }
 
-    /// Counts a failed request of `client`, with the key whose secret was wrong, if that key exists. Returns the client's
-    /// rate limit status as well, if there is a limit.
+    /// Counts a failed request of `client`, with the token that was wrong, or the key whose secret was, if that key exists.
+    /// Returns the client's rate limit status as well, if there is a limit.
     pub async fn failed(
         &self,
         client: ClientNetwork,
-        guessed_at: Option<KeyId>,
+        guessed_at: Option<Guessed>,
     ) -> (Verdict, Option<RateLimitStatus>) {
         let lockout = match guessed_at {
-            Some(key) => self.guessed(client, key).await,
+            Some(guessed) => self.guessed(client, guessed).await,
             None => None,
         };
         let verdict = lockout.map_or(Verdict::Unauthorized, |rest| Verdict::LockedOut { rest });
@@ -85,11 +97,20 @@ impl Preauth {
         counter.is_some_and(|counter| locked(&counter).is_used_up(limit, Timestamp::now()))
     }
 
-    async fn guessed(&self, client: ClientNetwork, key: KeyId) -> Option<Duration> {
+    /// Whether a token of `client` is to be compared with `token`. One that is not counts as a failure nevertheless.
+    pub async fn may_try(&self, client: ClientNetwork, token: Guessed) -> bool {
+        if self.is_suspect(client).await {
+            return false;
+        }
+        let guesses = self.guesses.get(&(client, token)).await;
+        guesses.is_none_or(|guesses| locked(&guesses).lockout(Instant::now()).is_none())
+    }
+
+    async fn guessed(&self, client: ClientNetwork, guessed: Guessed) -> Option<Duration> {
         let now = Instant::now();
         let new = async { Arc::new(Mutex::new(Guesses::new(now))) };
-        let guesses = self.guesses.get_with((client, key), new).await;
-        locked(&guesses).wrong(now)
+        let counter = self.guesses.get_with((client, guessed), new).await;
+        locked(&counter).wrong(now)
     }
 }
 
@@ -123,7 +144,8 @@ mod tests {
     #[tokio::test]
     async fn guessers_are_locked_out_of_one_key_from_one_address() {
         let preauth = Preauth::new(None);
-        let (one, other) = (*ApiKey::generate().id(), *ApiKey::generate().id());
+        let key = || Guessed::Key(*ApiKey::generate().id());
+        let (one, other) = (key(), key());
         let guess = async |address, key| preauth.failed(client(address), Some(key)).await.0;
         for _ in 0..lockout::GUESSES {
             assert_eq!(guess("192.0.2.1", one).await, Verdict::Unauthorized);
@@ -131,5 +153,24 @@ mod tests {
         assert!(matches!(guess("192.0.2.1", one).await, Verdict::LockedOut { .. }));
         assert_eq!(guess("192.0.2.1", other).await, Verdict::Unauthorized);
         assert_eq!(guess("192.0.2.2", one).await, Verdict::Unauthorized);
+    }
+
+    #[tokio::test]
+    async fn a_token_may_be_tried_until_the_failures_are_used_up_or_it_was_guessed_at() {
+        let (here, there) = (client("192.0.2.1"), client("192.0.2.2"));
+        let limited = Preauth::new(PerMinute::new(1));
+        assert!(limited.may_try(here, Guessed::MetricsToken).await);
+        limited.failed(here, None).await;
+        assert!(!limited.may_try(here, Guessed::MetricsToken).await);
+        assert!(limited.may_try(there, Guessed::MetricsToken).await);
+
+        let unlimited = Preauth::new(None);
+        for _ in 0..lockout::GUESSES {
+            assert!(unlimited.may_try(here, Guessed::MetricsToken).await);
+            unlimited.failed(here, Some(Guessed::MetricsToken)).await;
+        }
+        assert!(!unlimited.may_try(here, Guessed::MetricsToken).await);
+        assert!(unlimited.may_try(here, Guessed::BootstrapToken).await);
+        assert!(unlimited.may_try(there, Guessed::MetricsToken).await);
     }
 }

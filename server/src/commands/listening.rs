@@ -1,6 +1,8 @@
-//! Runs a command that listens on the port: reads all settings, starts logging, binds, and ends at a signal.
+//! Runs a command that listens: reads all settings, starts logging, binds its ports, and ends at a signal.
 
 use std::fmt::Display;
+use std::io;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use tokio::net::TcpListener;
@@ -9,11 +11,12 @@ use crate::listen;
 use crate::runtime::exit::{failed, finish};
 use crate::runtime::logging;
 use crate::runtime::signals::{Shutdown, shutdown};
-use crate::settings::Settings;
+use crate::settings::{Limits, ListenSettings, Settings};
 
-/// Runs `program` with settings from the environment, on their port, until SIGTERM or SIGINT.
-pub(super) async fn run_listening<F, E>(
-    program: impl FnOnce(Settings, TcpListener, Shutdown) -> F,
+/// Runs `program` with settings from the environment, on what `bind` listens on, until SIGTERM or SIGINT.
+pub(super) async fn run_listening<L, F, E>(
+    bind: impl AsyncFnOnce(&ListenSettings) -> Result<L, String>,
+    program: impl FnOnce(Settings, L, Shutdown) -> F,
 ) -> ExitCode
 where
     F: Future<Output = Result<(), E>>,
@@ -27,21 +30,50 @@ where
         Ok(guard) => guard,
         Err(sentence) => return failed(sentence),
     };
-    listen::allow_open_files(settings.connections.limits.connections);
-    let address = settings.listen.address;
-    let listener = match listen::bind(address).await {
-        Ok(listener) => listener,
-        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-            let port = address.port();
-            return failed(format!(
-                "port {port} is in use by another program; end it or set PORT to a free port"
-            ));
-        }
-        Err(error) => return failed(format!("cannot listen on {address}: {error}")),
+    let connections = settings.connections.limits.connections;
+    listen::allow_open_files(connections.saturating_add(Limits::operations().connections));
+    let listeners = match bind(&settings.listen).await {
+        Ok(listeners) => listeners,
+        Err(sentence) => return failed(sentence),
     };
-    tracing::info!("serving on {address}, database {}", settings.database.url.endpoint());
+    tracing::info!("database {}", settings.database.url.endpoint());
     match shutdown() {
-        Ok(shutdown) => finish(program(settings, listener, shutdown).await),
+        Ok(shutdown) => finish(program(settings, listeners, shutdown).await),
         Err(sentence) => failed(sentence),
     }
+}
+
+/// Listens on PORT.
+pub(super) async fn port(settings: &ListenSettings) -> Result<TcpListener, String> {
+    let address = settings.address;
+    let listener = listen::bind(address).await.map_err(|error| {
+        let Some(taken) = taken(&error, address) else {
+            return format!("cannot listen on {address}: {error}");
+        };
+        format!(
+            "{taken}; end it or set PORT to a free port (another agentfs-server takes its PORT + 1 as well, unless its PORT_OPERATIONS says otherwise)"
+        )
+    })?;
+    tracing::info!("serving on {address}");
+    Ok(listener)
+}
+
+/// Listens on PORT_OPERATIONS.
+pub(super) async fn operations(settings: &ListenSettings) -> Result<TcpListener, String> {
+    let address = settings.operations;
+    let listener = listen::bind(address).await.map_err(|error| {
+        let Some(taken) = taken(&error, address) else {
+            return format!("cannot listen on {address} for probes and metrics: {error}");
+        };
+        format!(
+            "{taken}; end it or set PORT_OPERATIONS, the port of probes and metrics (PORT + 1 unless it is set), to a free port"
+        )
+    })?;
+    tracing::info!("probes and metrics on {address}");
+    Ok(listener)
+}
+
+fn taken(error: &io::Error, address: SocketAddr) -> Option<String> {
+    let is_taken = error.kind() == io::ErrorKind::AddrInUse;
+    is_taken.then(|| format!("port {} is in use by another program", address.port()))
 }

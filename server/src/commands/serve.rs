@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
-use super::in_runtime;
 use super::listening::run_listening;
+use super::{in_runtime, listening};
 use crate::access::authenticator::Authenticator;
 use crate::access::preauth::Preauth;
 use crate::access::rate_limit::RateLimiter;
@@ -18,7 +18,7 @@ use crate::embedding::query_embeddings::QueryEmbeddings;
 use crate::embedding::{EmbedderError, embedders};
 use crate::group_commit::queue::Queue;
 use crate::group_commit::{leases, reads, writes};
-use crate::http::{App, AppState, router};
+use crate::http::{App, AppState, operations_router, router};
 use crate::listen;
 use crate::maintenance::gauges::watch;
 use crate::maintenance::sweeper;
@@ -27,23 +27,46 @@ use crate::runtime::fair_pool::FairPool;
 use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::replica::Replica;
-use crate::settings::{MetricsAccess, ReplicaSettings, Settings};
+use crate::settings::{ListenSettings, ReplicaSettings, Settings};
 use crate::store::connection::address::{DatabaseAddress, Link};
 use crate::store::connection::pool::{Pool, READ_TIMEOUT};
 use crate::tenancy::Tenancy;
 
 /// Runs the command with the settings of the environment.
 pub fn run() -> ExitCode {
-    in_runtime(run_listening(serve))
+    in_runtime(run_listening(Listeners::bind, serve))
+}
+
+/// What the API listens on.
+#[derive(Debug)]
+pub struct Listeners {
+    /// PORT.
+    pub api: TcpListener,
+    /// PORT_OPERATIONS, for probes and metrics alone; `None` where the API's port is enough.
+    pub operations: Option<TcpListener>,
+}
+
+impl Listeners {
+    async fn bind(settings: &ListenSettings) -> Result<Self, String> {
+        let api = listening::port(settings).await?;
+        Ok(Self { api, operations: Some(listening::operations(settings).await?) })
+    }
+}
+
+impl From<TcpListener> for Listeners {
+    fn from(api: TcpListener) -> Self {
+        Self { api, operations: None }
+    }
 }
 
 /// Serves until `shutdown` resolves; then stops accepting connections, finishes requests in progress, and returns. Starts
 /// whether the database is reachable or not.
 pub async fn serve(
     settings: Settings,
-    listener: TcpListener,
+    listeners: impl Into<Listeners>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
+    let Listeners { api, operations } = listeners.into();
     let limits = settings.connections.limits;
     let app = app(settings).map_err(io::Error::other)?;
     let Serving { app, upkeep } = app;
@@ -51,13 +74,19 @@ pub async fn serve(
     let watching = watch(upkeep.clone(), Some(reads), app.metrics.clone());
     let (health, open) = (app.health.clone(), app.metrics.connections());
     let sweeper = sweeper::run(upkeep, app.health.clone());
+    let operations = listen::serve_operations(
+        operations,
+        operations_router(app.clone()),
+        app.metrics.operations_connections(),
+    );
     let announced = async move {
         shutdown.await;
         health.drain();
         tracing::info!("shutting down: no new connections, requests under way are answered");
     };
     tokio::select! {
-        () = listen::serve(listener, router(app), limits, open, announced) => Ok(()),
+        () = listen::serve(api, router(app), limits, open, announced) => Ok(()),
+        never = operations => match never {},
         never = watching => match never {},
         never = sweeper => match never {},
     }
@@ -127,11 +156,6 @@ fn app(settings: Settings) -> Result<Serving, AppError> {
     let query_embeddings = (!models.is_empty())
         .then(|| QueryEmbeddings::new(models, &embeddings, lookups.clone(), &metrics));
     let limiter = |limited, limits| RateLimiter::new(limited, limits, leases.clone());
-    let (serves_metrics, metrics_token) = match listen.metrics {
-        MetricsAccess::Off => (false, None),
-        MetricsAccess::Open => (true, None),
-        MetricsAccess::Bearer(token) => (true, Some(Arc::new(token))),
-    };
     let strangers = Strangers::new(address.pool(STRANGERS));
     let app = Arc::new(AppState {
         authenticator: Authenticator::new(lookups.pool().clone(), strangers),
@@ -152,8 +176,8 @@ fn app(settings: Settings) -> Result<Serving, AppError> {
             searches_per_day: limits.searches_per_day,
         },
         metrics,
-        serves_metrics,
-        metrics_token,
+        metrics_access: listen.metrics,
+        monitoring_on_port: listen.monitoring_on_port,
         bootstrap_token: listen.bootstrap_token.map(Arc::new),
     });
     Ok(Serving { app, upkeep })

@@ -1,20 +1,24 @@
 //! `agentfs-server worker`: does embedding jobs beside the health routes and /metrics.
+//!
+//! They are on PORT_OPERATIONS, and while MONITORING_ON_PORT is true on PORT as well.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use futures::future::join;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::in_runtime;
 use super::listening::run_listening;
+use super::{in_runtime, listening};
+use crate::access::preauth::Preauth;
 use crate::embedding::{EmbedderError, embedders};
-use crate::http::worker_router;
+use crate::http::{WorkerState, worker_router};
 use crate::listen;
 use crate::maintenance::gauges;
 use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;
-use crate::settings::Settings;
+use crate::settings::{ListenSettings, Settings};
 use crate::store::connection::address::DatabaseAddress;
 use crate::worker::work;
 
@@ -31,24 +35,45 @@ pub enum WorkerError {
 
 /// Runs the command with the settings of the environment.
 pub fn run() -> ExitCode {
-    in_runtime(run_listening(serve_and_work))
+    in_runtime(run_listening(Listeners::bind, serve_and_work))
 }
 
-/// Does embedding jobs, and answers the health routes and /metrics on `listener`, until `shutdown` resolves; then finishes
+/// What a worker listens on; both answer the same.
+struct Listeners {
+    operations: TcpListener,
+    /// PORT, where operators of the release before look.
+    port: Option<TcpListener>,
+}
+
+impl Listeners {
+    async fn bind(settings: &ListenSettings) -> Result<Self, String> {
+        let operations = listening::operations(settings).await?;
+        let port =
+            if settings.monitoring_on_port { Some(listening::port(settings).await?) } else { None };
+        Ok(Self { operations, port })
+    }
+}
+
+/// Does embedding jobs, and answers the health routes and /metrics on `listeners`, until `shutdown` resolves; then finishes
 /// what it has claimed. Starts whether the database is there or not.
 async fn serve_and_work(
     settings: Settings,
-    listener: TcpListener,
+    listeners: Listeners,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), WorkerError> {
-    let Settings { database, listen: at, connections, embeddings, .. } = settings;
+    let Settings { database, listen: at, connections, limits, embeddings, .. } = settings;
     let embedders = embedders(&embeddings)?;
     let metrics = Metrics::new()?;
     let address = DatabaseAddress::of(&database.url);
     let health = Health::watch(&address);
     let pool = address.pool(database.pool_size.max(2 * embeddings.concurrency as u32 + 2));
-    let open = metrics.connections();
-    let router = worker_router(health.clone(), metrics.clone(), at.metrics);
+    let router = worker_router(WorkerState {
+        health: health.clone(),
+        metrics: metrics.clone(),
+        metrics_access: at.metrics,
+        preauth: Preauth::new(limits.failures_per_minute),
+        proxies: Arc::new(connections.proxies),
+    });
     let (end, ended) = watch::channel(false);
     let announced = async move {
         shutdown.await;
@@ -57,10 +82,15 @@ async fn serve_and_work(
         tracing::info!("shutting down: no new jobs, those under way are finished");
     };
     let watching = gauges::watch(pool.clone(), None, metrics.clone());
-    let serving = listen::serve(listener, router, connections.limits, open, announced);
+    let open = metrics.operations_connections();
+    let answering =
+        listen::serve_operations(Some(listeners.operations), router.clone(), open.clone());
+    let on_port = listen::serve_operations(listeners.port, router, open);
     let working = work(pool, embedders, embeddings, metrics, ended);
     tokio::select! {
-        ((), ()) = join(serving, working) => Ok(()),
+        ((), ()) = join(announced, working) => Ok(()),
+        never = answering => match never {},
+        never = on_port => match never {},
         never = watching => match never {},
     }
 }

@@ -4,12 +4,12 @@ pub mod error;
 pub mod extract;
 pub mod middleware;
 mod openapi;
+mod operations;
 mod response;
 pub mod router;
 mod routes;
 pub mod state;
-mod worker;
 
+pub use self::operations::{WorkerState, operations_router, worker_router};
 pub use self::router::{description, router, with_stack};
 pub use self::state::{App, AppState};
-pub use self::worker::worker_router;

@@ -57,7 +57,8 @@ pub fn router(app: App) -> Router {
     let description = Arc::new(description);
     let mut routes =
         routes.route("/openapi.json", get(async move || Json(description.clone()).into_response()));
-    if app.serves_metrics {
+    if app.metrics_access.token().is_some() || app.metrics_access.is_on() && app.monitoring_on_port
+    {
         routes = routes.route("/metrics", get(metrics::metrics));
     }
     with_stack(routes, app.metrics.clone()).with_state(app)

@@ -13,7 +13,7 @@ use crate::group_commit::Backlog;
 use crate::memory::Memory;
 use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;
-use crate::settings::UnknownFields;
+use crate::settings::{MetricsAccess, UnknownFields};
 use crate::tenancy::Tenancy;
 
 /// The shared state of the routes, in an [`Arc`]: every request takes it several times.
@@ -41,10 +41,10 @@ pub struct AppState {
     pub health: Health,
     /// The metrics.
     pub metrics: Metrics,
-    /// Whether there is /metrics.
-    pub serves_metrics: bool,
-    /// The bearer token of /metrics.
-    pub metrics_token: Option<Arc<SecretString>>,
+    /// Access to /metrics.
+    pub metrics_access: MetricsAccess,
+    /// Whether the API's port has /metrics without a token.
+    pub monitoring_on_port: bool,
     /// The token that creates the first keys.
     pub bootstrap_token: Option<Arc<SecretString>>,
 }

@@ -8,12 +8,14 @@ mod activity;
 mod address;
 mod connection;
 mod open_files;
+mod operations;
 mod timeout_stream;
 mod unread_body;
 
 pub use address::bind;
 pub use connection::Connection;
 pub use open_files::allow_open_files;
+pub use operations::serve_operations;
 
 pub use crate::settings::{Limits, Times};
 
@@ -144,8 +146,9 @@ impl Acceptor {
             if self.logged_full_at.is_none_or(|at| at.elapsed() > LOG_FULL_EVERY) {
                 self.logged_full_at = Some(Instant::now());
                 tracing::warn!(
-                    "{} connections are open, as many as MAX_CONNECTIONS allows; idle ones are closed for new ones",
-                    self.limits.connections
+                    "{} connections are open, as many as {} allows; idle ones are closed for new ones",
+                    self.limits.connections,
+                    self.limits.allowed_by
                 );
             }
             idle = (idle / 2).max(MIN_IDLE);

@@ -24,6 +24,7 @@ struct Collectors {
     requests: IntCounterVec,
     duration: HistogramVec,
     connections: IntGauge,
+    operations_connections: IntGauge,
     quota_denials: IntCounterVec,
     rate_limit_denials: IntCounterVec,
     batch_rows: HistogramVec,
@@ -62,6 +63,13 @@ impl Metrics {
             connections: registered(
                 &registry,
                 IntGauge::new("agentfs_http_connections", "Connections of clients."),
+            )?,
+            operations_connections: registered(
+                &registry,
+                IntGauge::new(
+                    "agentfs_operations_connections",
+                    "Connections to the port of probes and metrics.",
+                ),
             )?,
             quota_denials: counters(
                 &registry,
@@ -195,6 +203,11 @@ impl Metrics {
     /// The gauge of open connections, for the listener.
     pub fn connections(&self) -> IntGauge {
         self.0.connections.clone()
+    }
+
+    /// The gauge of open connections of the port of probes and metrics.
+    pub fn operations_connections(&self) -> IntGauge {
+        self.0.operations_connections.clone()
     }
 
     /// Counts a request that a quota refused; `kind` is the quota.

@@ -9,6 +9,8 @@ use agentfs_contract::drain;
 pub struct Limits {
     /// Most connections open at once.
     pub connections: u32,
+    /// Who says so, for the log.
+    pub allowed_by: &'static str,
     /// Timeouts.
     pub times: Times,
 }
@@ -32,9 +34,28 @@ pub struct Times {
     pub drain: Duration,
 }
 
+impl Limits {
+    /// Those of the listener of the health routes and /metrics, whose requests are short and have no body.
+    pub fn operations() -> Self {
+        let times = Times::default();
+        Self {
+            connections: 100,
+            allowed_by: "the listener of PORT_OPERATIONS",
+            times: Times {
+                head: Duration::from_secs(2),
+                body: Duration::from_secs(2),
+                request: Duration::from_secs(5),
+                write: Duration::from_secs(5),
+                linger: Duration::from_secs(1),
+                ..times
+            },
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 10_000, times: Times::default() }
+        Self { connections: 10_000, allowed_by: "MAX_CONNECTIONS", times: Times::default() }
     }
 }
 

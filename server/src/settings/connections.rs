@@ -57,6 +57,7 @@ impl ConnectionSettings {
             limits: Limits {
                 connections: connections?,
                 times: Times { keep_alive: keep_alive?, ..defaults.times },
+                ..defaults
             },
             proxies: proxies?,
         })

@@ -1,4 +1,4 @@
-//! Settings of the port, /metrics and the bootstrap token.
+//! Settings of the ports, /metrics and the bootstrap token.
 
 use std::net::{Ipv6Addr, SocketAddr};
 
@@ -18,46 +18,119 @@ pub enum MetricsAccess {
     Bearer(SecretString),
 }
 
-/// Settings of the listener, and of access to what is no memory.
+impl MetricsAccess {
+    /// Whether there is such a route.
+    pub fn is_on(&self) -> bool {
+        !matches!(self, Self::Off)
+    }
+
+    /// The token that it asks for.
+    pub fn token(&self) -> Option<&SecretString> {
+        match self {
+            Self::Bearer(token) => Some(token),
+            Self::Off | Self::Open => None,
+        }
+    }
+}
+
+/// Settings of the listeners, and of access to what is no memory.
 #[derive(Debug, Clone)]
 pub struct ListenSettings {
-    /// Address and port; see [`crate::listen::bind`].
+    /// Address and port of the API; see [`crate::listen::bind`].
     pub address: SocketAddr,
+    /// Address and port of the health routes and /metrics alone.
+    pub operations: SocketAddr,
+    /// Whether the API's port has /metrics without a token, and a worker its routes.
+    pub monitoring_on_port: bool,
     /// Access to /metrics.
     pub metrics: MetricsAccess,
     /// The token that creates the first keys; `None` turns that off.
     pub bootstrap_token: Option<SecretString>,
 }
 
+/// Whether the API's port shows what operators look at, without a token.
+pub const MONITORING_ON_PORT: &str = "MONITORING_ON_PORT";
+
+/// Fewest characters of a token, which anybody may guess at.
+const SHORTEST_TOKEN: usize = 32;
+
+const A_PORT: &str = "a number from 1 to 65535";
+
 impl ListenSettings {
     pub(super) const DESCRIBED: &'static [Described] = &[
         Described { name: setting::PORT, about: "port of the API, on all addresses (8787)" },
         Described {
+            name: setting::PORT_OPERATIONS,
+            about: "port of /livez, /readyz, /healthz and /metrics alone, on all addresses (PORT + 1)",
+        },
+        Described {
+            name: MONITORING_ON_PORT,
+            about: "true or false: whether PORT has /metrics even without METRICS_TOKEN, and a worker answers there (true)",
+        },
+        Described {
             name: "ENABLE_METRICS",
             about: "true or false: whether there is /metrics (true)",
         },
-        Described { name: "METRICS_TOKEN", about: "bearer that /metrics asks for (none)" },
+        Described {
+            name: "METRICS_TOKEN",
+            about: "bearer that /metrics asks for, of 32 characters or more (none)",
+        },
         Described {
             name: "ADMIN_BOOTSTRAP_TOKEN",
-            about: "lets /v1/admin/create-key make the first keys (none)",
+            about: "lets /v1/admin/create-key make the first keys; 32 characters or more (none)",
         },
     ];
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let port = reader.parsed(setting::PORT, port::API, "a number from 1 to 65535", |text| {
-            text.parse().ok().filter(|port| *port > 0)
-        });
-        let enabled =
-            reader.parsed("ENABLE_METRICS", true, "true or false", |text| text.parse().ok());
-        let token = reader.text("METRICS_TOKEN");
+        let port = reader.parsed(setting::PORT, port::API, A_PORT, number);
+        let operations = port.and_then(|port| operations(reader, port));
+        let truth = |text: &str| text.parse().ok();
+        let monitoring_on_port = reader.parsed(MONITORING_ON_PORT, true, "true or false", truth);
+        let enabled = reader.parsed("ENABLE_METRICS", true, "true or false", truth);
+        let metrics_token = token(reader, "METRICS_TOKEN");
+        let bootstrap_token = token(reader, "ADMIN_BOOTSTRAP_TOKEN");
         Some(Self {
             address: (Ipv6Addr::UNSPECIFIED, port?).into(),
-            metrics: match (enabled?, token) {
+            operations: (Ipv6Addr::UNSPECIFIED, operations?).into(),
+            monitoring_on_port: monitoring_on_port?,
+            metrics: match (enabled?, metrics_token) {
                 (false, _) => MetricsAccess::Off,
                 (true, None) => MetricsAccess::Open,
-                (true, Some(token)) => MetricsAccess::Bearer(token.into()),
+                (true, Some(token)) => MetricsAccess::Bearer(token),
             },
-            bootstrap_token: reader.text("ADMIN_BOOTSTRAP_TOKEN").map(Into::into),
+            bootstrap_token,
         })
     }
+}
+
+/// The port beside the API's `port`.
+fn operations(reader: &mut Reader<'_>, port: u16) -> Option<u16> {
+    let given =
+        reader.parsed(setting::PORT_OPERATIONS, None, A_PORT, |text| number(text).map(Some))?;
+    match given.or(port.checked_add(1)) {
+        None => reader.problem(format!(
+            "PORT_OPERATIONS is not set, and there is no port {port} + 1; set it to a free port"
+        )),
+        Some(same) if same == port => reader.problem(format!(
+            "PORT_OPERATIONS and PORT are both {port}; set PORT_OPERATIONS to another port"
+        )),
+        operations => return operations,
+    }
+    None
+}
+
+fn number(text: &str) -> Option<u16> {
+    text.parse().ok().filter(|port| *port > 0)
+}
+
+/// The token in the setting `name`, if there is one; reports one that can be guessed.
+fn token(reader: &mut Reader<'_>, name: &str) -> Option<SecretString> {
+    let token = reader.text(name)?;
+    let length = token.chars().count();
+    if length < SHORTEST_TOKEN {
+        reader.problem(format!(
+            "{name} has {length} characters, and others can guess it; it must have at least {SHORTEST_TOKEN}: make one with `openssl rand -hex 32`, or leave it out"
+        ));
+    }
+    Some(token.into())
 }

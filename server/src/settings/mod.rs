@@ -18,7 +18,7 @@ pub(crate) use database_url::endpoint;
 pub use database_url::{DatabaseUrl, InvalidDatabaseUrl, TargetSession};
 pub use embeddings::{EmbeddingSettings, OpenAiSettings, Provider};
 pub use limits::LimitSettings;
-pub use listen::{ListenSettings, MetricsAccess};
+pub use listen::{ListenSettings, MONITORING_ON_PORT, MetricsAccess};
 pub use logs::{LogFormat, LogSettings};
 pub use reader::{Described, SettingsError};
 pub use requests::UnknownFields;
@@ -30,7 +30,7 @@ use reader::Reader;
 pub struct Settings {
     /// The database.
     pub database: DatabaseSettings,
-    /// The listener.
+    /// The listeners.
     pub listen: ListenSettings,
     /// Connections.
     pub connections: ConnectionSettings,
@@ -114,6 +114,7 @@ mod tests {
     fn only_the_database_must_be_named() {
         let settings = read(&[DATABASE]).unwrap();
         assert_eq!(settings.listen.address.to_string(), "[::]:8787");
+        assert_eq!(settings.listen.operations.to_string(), "[::]:8788");
         let limits = |pairs: &[(&str, &str)]| {
             let limits = read(&[&[DATABASE], pairs].concat()).unwrap().limits.writes;
             [limits.writes, limits.bytes, limits.idempotency_keys, limits.stored_bytes]
@@ -122,6 +123,38 @@ mod tests {
         assert_eq!(limits(&[("WRITE_QUOTA_PER_DAY", "0")])[0], None);
         let mib = [("WRITE_MIB_QUOTA_PER_DAY", "3"), ("STORED_MIB_QUOTA", "2048")];
         assert_eq!(limits(&mib), [Some(5000), Some(3 << 20), Some(100_000), Some(2 << 30)]);
+    }
+
+    #[test]
+    fn the_port_of_operations_follows_the_apis_and_is_another() {
+        let operations = |pairs: &[(&str, &str)]| {
+            read(&[&[DATABASE], pairs].concat()).map(|settings| settings.listen.operations.port())
+        };
+        assert_eq!(operations(&[("PORT", "9000")]), Ok(9001));
+        assert_eq!(operations(&[("PORT", "9000"), ("PORT_OPERATIONS", "80")]), Ok(80));
+        for (port, operations_port, said) in [
+            ("9000", "9000", "PORT_OPERATIONS and PORT are both 9000"),
+            ("65535", "", "there is no port 65535 + 1; set it"),
+            ("9000", "ops", "PORT_OPERATIONS is \"ops\"; it must be a number from 1 to 65535"),
+        ] {
+            let error = operations(&[("PORT", port), ("PORT_OPERATIONS", operations_port)]);
+            assert!(error.as_ref().is_err_and(|error| error.contains(said)), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_can_be_guessed_is_refused_and_not_shown() {
+        for name in ["ADMIN_BOOTSTRAP_TOKEN", "METRICS_TOKEN"] {
+            let error = read(&[DATABASE, (name, "hunter2")]).unwrap_err();
+            assert_eq!(
+                error,
+                format!(
+                    "{name} has 7 characters, and others can guess it; it must have at least 32: make one with `openssl rand -hex 32`, or leave it out"
+                )
+            );
+            assert!(read(&[DATABASE, (name, "")]).is_ok());
+            assert!(read(&[DATABASE, (name, &"x".repeat(32))]).is_ok());
+        }
     }
 
     #[test]

@@ -64,11 +64,13 @@ impl Servers {
         let log = folder.join(format!("{name}.log"));
         let output = File::options().create(true).append(true).open(&log)?;
         let port = free_port()?;
+        let operations = free_port()?;
         let mut child = tied(&sibling(name)?)
             .args(arguments)
             .envs(environment.iter().copied())
             .envs([
                 ("PORT", port.to_string().as_str()),
+                ("PORT_OPERATIONS", operations.to_string().as_str()),
                 ("LOG_FORMAT", "json"),
                 ("LOG_LEVEL", "info"),
             ])

@@ -28,7 +28,7 @@ use crate::embedding;
 use crate::runtime::logging;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::signals::Shutdown;
-use crate::settings::{LimitSettings, LogFormat, LogSettings, Settings};
+use crate::settings::{LimitSettings, LogFormat, LogSettings, MONITORING_ON_PORT, Settings};
 use crate::store::connection::address::DatabaseAddress;
 use crate::tenancy::Tenancy;
 use crate::worker;
@@ -166,7 +166,9 @@ fn settings(instance: &Instance, listening: SocketAddr) -> Result<Settings, DevE
     let database_url = instance.database_url();
     let mut settings = Settings::read(|name| match name {
         setting::DATABASE_URL => Some(database_url.expose_secret().to_owned()),
-        setting::PORT => None,
+        setting::PORT | setting::PORT_OPERATIONS => None,
+        // Its one port is for everything.
+        MONITORING_ON_PORT => Some("true".to_owned()),
         "EMBEDDING_MODEL_DIR" => std::env::var(name).ok().or_else(cached_model),
         limit if LimitSettings::RATE_LIMITS.contains(&limit) => {
             Some(std::env::var(limit).unwrap_or_else(|_| "0".to_owned()))

@@ -1,4 +1,4 @@
-//! Locks a client out of a key after too many wrong secrets.
+//! Locks a client out of a key, or of a token, after too many wrong secrets.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ pub const GUESSES: u32 = 10;
 /// How long wrong secrets are added up, and how long a lockout lasts.
 pub const WINDOW: Duration = Duration::from_mins(1);
 
-/// The wrong secrets that one client has sent for one key.
+/// The wrong secrets that one client has sent for one key or token.
 #[derive(Debug, Clone, Copy)]
 pub struct Guesses {
     began: Instant,
@@ -22,11 +22,11 @@ impl Guesses {
 
     /// Counts a wrong secret at `now`. Returns the rest of the lockout, if there is one.
     pub fn wrong(&mut self, now: Instant) -> Option<Duration> {
-        let ends = self.began + WINDOW;
-        if now >= ends {
+        if let Some(rest) = self.lockout(now) {
+            return Some(rest);
+        }
+        if now >= self.began + WINDOW {
             *self = Self::new(now);
-        } else if self.count >= GUESSES {
-            return Some(ends - now);
         }
         self.count += 1;
         if self.count == GUESSES {
@@ -34,6 +34,12 @@ impl Guesses {
             self.began = now;
         }
         None
+    }
+
+    /// The rest of the lockout at `now`, if there is one.
+    pub fn lockout(&self, now: Instant) -> Option<Duration> {
+        let rest = (self.began + WINDOW).checked_duration_since(now)?;
+        (self.count >= GUESSES && !rest.is_zero()).then_some(rest)
     }
 }
 
@@ -49,12 +55,14 @@ mod tests {
         for second in 0..10 {
             assert_eq!(guesses.wrong(at(second)), None, "guess {second}");
         }
+        assert_eq!(guesses.lockout(at(9)), Some(WINDOW));
         assert_eq!(guesses.wrong(at(9)), Some(WINDOW));
         assert_eq!(
             guesses.wrong(at(68)),
             Some(Duration::from_secs(1)),
             "guesses do not prolong it"
         );
+        assert_eq!(guesses.lockout(at(69)), None);
         assert_eq!(guesses.wrong(at(69)), None, "it ends");
         assert_eq!(guesses.wrong(at(69)), None, "and the count begins anew");
     }

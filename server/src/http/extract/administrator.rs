@@ -2,14 +2,17 @@
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts as _, Request};
-use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::bearer::{Bearer, bearer, token_matches};
+use super::bearer::{Bearer, bearer};
 use super::fields::{Fields, Part};
 use super::json::{WHOLE, announced, body};
-use super::refuse::refuse;
+use super::refuse::check_token;
+use crate::access::authenticator::AuthError;
+use crate::access::preauth::Guessed;
+use crate::domain::access::api_key::ApiKey;
 use crate::domain::access::scope::Scope;
 use crate::http::App;
 use crate::http::error::{ApiError, Code};
@@ -49,13 +52,13 @@ impl<T: DeserializeOwned> FromRequest<App> for AdminRequest<T> {
         // What is no JSON has no token in it, and is refused for that once it is known who asks.
         let Token { token } = serde_json::from_slice(&body).unwrap_or_default();
         let by = match token {
-            Some(token) if is_bootstrap(app, &token) => Administrator::Cluster,
-            Some(_) => {
+            Some(token) => {
                 let wrong = "token is not the server's ADMIN_BOOTSTRAP_TOKEN; with an admin key leave it out";
-                let refusal = ApiError::new(Code::Unauthorized, wrong);
-                return Err(refuse(&parts, app, None, refusal).await);
+                let wrong = ApiError::new(Code::Unauthorized, wrong);
+                check_bootstrap(&parts, app, &token, wrong).await?;
+                Administrator::Cluster
             }
-            None if bearer_is_bootstrap(app, &parts.headers) => Administrator::Cluster,
+            None if bearer_is_bootstrap(&parts, app).await? => Administrator::Cluster,
             None => {
                 let caller = Bearer::from_request_parts(&mut parts, app).await?;
                 Administrator::of(caller.with(Scope::Admin)?.tenant)
@@ -67,10 +70,20 @@ impl<T: DeserializeOwned> FromRequest<App> for AdminRequest<T> {
     }
 }
 
-fn bearer_is_bootstrap(app: &App, headers: &HeaderMap) -> bool {
-    bearer(headers).is_some_and(|given| is_bootstrap(app, given))
+/// Whether the bearer is the bootstrap token; refuses one that is neither that nor a key.
+async fn bearer_is_bootstrap(parts: &Parts, app: &App) -> Result<bool, ApiError> {
+    // What has the form of a key is tried as one, since keys are never refused for wrong tokens.
+    let given = bearer(&parts.headers).filter(|given| ApiKey::parse(given).is_err());
+    let (Some(given), Some(_)) = (given, &app.bootstrap_token) else { return Ok(false) };
+    check_bootstrap(parts, app, given, AuthError::Invalid.into()).await.map(|()| true)
 }
 
-fn is_bootstrap(app: &App, given: &str) -> bool {
-    app.bootstrap_token.as_ref().is_some_and(|token| token_matches(token, given))
+async fn check_bootstrap(
+    parts: &Parts,
+    app: &App,
+    given: &str,
+    wrong: ApiError,
+) -> Result<(), ApiError> {
+    let expected = app.bootstrap_token.as_deref();
+    check_token(parts, app, Guessed::BootstrapToken, (expected, given), wrong).await
 }

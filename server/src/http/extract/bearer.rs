@@ -4,11 +4,10 @@ use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use secrecy::{ExposeSecret as _, SecretString};
-use subtle::ConstantTimeEq as _;
 
 use super::refuse::{client, refuse};
 use crate::access::authenticator::{AuthError, Caller};
+use crate::access::preauth::Guessed;
 use crate::access::rate_limit::{RateLimiter, Refused};
 use crate::domain::TenantId;
 use crate::domain::access::scope::Scope;
@@ -43,7 +42,7 @@ async fn authenticate(parts: &Parts, app: &App) -> Result<Caller, ApiError> {
         },
     };
     let guessed_at = match failure {
-        AuthError::WrongSecret(key) => Some(key),
+        AuthError::WrongSecret(key) => Some(Guessed::Key(key)),
         AuthError::Invalid => None,
         // Nobody was refused.
         AuthError::LookUp(_) => return Err(failure.into()),
@@ -138,12 +137,7 @@ impl FromRequestParts<App> for Searcher {
 }
 
 /// The bearer token of the Authorization header.
-pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, credentials) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| credentials.trim())
-}
-
-/// Compares a token in constant time.
-pub fn token_matches(expected: &SecretString, given: &str) -> bool {
-    expected.expose_secret().as_bytes().ct_eq(given.as_bytes()).into()
 }

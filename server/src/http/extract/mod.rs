@@ -6,10 +6,12 @@ mod fields;
 mod idempotency;
 mod json;
 mod refuse;
+mod scraper;
 
 pub use administrator::AdminRequest;
-pub use bearer::{Bearer, MemoryReader, MemoryWriter, Searcher, bearer, token_matches};
+pub use bearer::{Bearer, MemoryReader, MemoryWriter, Searcher};
 pub use fields::{Fields, Part, object};
 pub use idempotency::{IdempotencyHeader, NoIdempotencyHeader};
 pub use json::{Json, MAX_BODY};
-pub use refuse::refuse;
+pub use refuse::Gatekeeper;
+pub use scraper::{Measured, Scraper};

@@ -1,12 +1,13 @@
-//! Refuses requests without a valid key or token, within the limits on unauthenticated requests.
+//! Refuses requests without a valid key or token, within the limits on unauthenticated requests, and compares tokens.
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use axum::http::request::Parts;
+use secrecy::{ExposeSecret as _, SecretString};
+use subtle::ConstantTimeEq as _;
 
-use crate::access::preauth::Verdict;
-use crate::domain::access::api_key::KeyId;
-use crate::domain::access::client::ClientNetwork;
+use crate::access::preauth::{Guessed, Preauth, Verdict};
+use crate::domain::access::client::{ClientNetwork, TrustedProxies};
 use crate::domain::access::rate_limit::whole_seconds;
 use crate::http::App;
 use crate::http::error::{ApiError, Code};
@@ -15,46 +16,93 @@ use crate::listen::Connection;
 
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
 
+/// What clients without a valid key or token are refused by: the state of routes that ask for one.
+pub trait Gatekeeper {
+    /// Counts their requests.
+    fn preauth(&self) -> &Preauth;
+    /// Whose word for their address counts.
+    fn proxies(&self) -> &TrustedProxies;
+    /// Counts a refusal; `kind` is the limit.
+    fn denied(&self, kind: &str);
+}
+
+impl Gatekeeper for App {
+    fn preauth(&self) -> &Preauth {
+        &self.preauth
+    }
+
+    fn proxies(&self) -> &TrustedProxies {
+        &self.proxies
+    }
+
+    fn denied(&self, kind: &str) {
+        self.metrics.rate_limit_denial(kind);
+    }
+}
+
 /// The client network of a request.
-pub(super) fn client(parts: &Parts, app: &App) -> ClientNetwork {
+pub(super) fn client(parts: &Parts, app: &impl Gatekeeper) -> ClientNetwork {
     // Served by another listener than ours, all come from one.
     let peer = parts.extensions.get::<Connection>().map(|connection| connection.peer);
     let forwarded = parts.headers.get_all(X_FORWARDED_FOR).iter();
     let forwarded = forwarded.map(|header| header.to_str().unwrap_or_default());
     ClientNetwork::of(
-        app.proxies.client(peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), forwarded),
+        app.proxies().client(peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), forwarded),
     )
 }
 
-/// Counts a failed authentication and returns its answer: `unauthorized`, or that there have been too many. `guessed_at`:
-/// the key whose secret was wrong.
-pub async fn refuse(
+/// Refuses a request unless `given` is the `expected` token, with `wrong`. A client that has used up its failures or its
+/// guesses is refused whatever it gives.
+pub(super) async fn check_token(
     parts: &Parts,
-    app: &App,
-    guessed_at: Option<KeyId>,
+    app: &impl Gatekeeper,
+    token: Guessed,
+    (expected, given): (Option<&SecretString>, &str),
+    wrong: ApiError,
+) -> Result<(), ApiError> {
+    let matches = |expected: &SecretString| -> bool {
+        expected.expose_secret().as_bytes().ct_eq(given.as_bytes()).into()
+    };
+    if app.preauth().may_try(client(parts, app), token).await && expected.is_some_and(matches) {
+        return Ok(());
+    }
+    Err(refuse(parts, app, Some(token), wrong).await)
+}
+
+/// Counts a failed authentication and returns its answer: `unauthorized`, or that there have been too many. `guessed_at`:
+/// the token that was wrong, or the key whose secret was.
+pub(super) async fn refuse(
+    parts: &Parts,
+    app: &impl Gatekeeper,
+    guessed_at: Option<Guessed>,
     unauthorized: ApiError,
 ) -> ApiError {
-    let (verdict, status) = app.preauth.failed(client(parts, app), guessed_at).await;
+    let (verdict, status) = app.preauth().failed(client(parts, app), guessed_at).await;
     if let (Some(context), Some(status)) = (parts.extensions.get::<RequestContext>(), status) {
         context.preauth(status);
     }
-    match verdict {
-        Verdict::Unauthorized => unauthorized,
+    let (code, kind, what, seconds) = match verdict {
+        Verdict::Unauthorized => return unauthorized,
         Verdict::TooMany => {
-            app.metrics.rate_limit_denial("preauth");
             let seconds = status.map_or(60, |status| status.reset_seconds);
-            let sentence = format!(
-                "too many requests without a valid key came from this address within this minute; try again in {seconds} s with a valid key, which is never refused for this"
-            );
-            ApiError::new(Code::PreauthRateLimitExceeded, sentence).retry_after(seconds)
+            let what = "requests without a valid key came from this address within this minute";
+            (Code::PreauthRateLimitExceeded, "preauth", what, seconds)
         }
         Verdict::LockedOut { rest } => {
-            app.metrics.rate_limit_denial("lockout");
-            let seconds = whole_seconds(rest);
-            let sentence = format!(
-                "too many wrong secrets for this key came from this address; try again in {seconds} s with the right one, which is never refused for this"
-            );
-            ApiError::new(Code::AuthLockout, sentence).retry_after(seconds)
+            let what = match guessed_at {
+                Some(Guessed::Key(_)) => "wrong secrets for this key came from this address",
+                _ => "wrong tokens came from this address",
+            };
+            (Code::AuthLockout, "lockout", what, whole_seconds(rest))
         }
-    }
+    };
+    app.denied(kind);
+    let remedy = match guessed_at {
+        Some(Guessed::BootstrapToken | Guessed::MetricsToken) => {
+            "; until then none of its tokens is looked at"
+        }
+        Some(Guessed::Key(_)) | None => " with a valid key, which is never refused for this",
+    };
+    let sentence = format!("too many {what}; try again in {seconds} s{remedy}");
+    ApiError::new(code, sentence).retry_after(seconds)
 }

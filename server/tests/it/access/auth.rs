@@ -65,6 +65,8 @@ async fn a_key_that_is_remembered_stops_working_when_it_expires() {
     assert_eq!(api.client.error("/v1/get", json!({"agent_id": "ada", "path": "/x"})).await.0, 401);
 }
 
+const TOKEN: &str = "first light of a day on which keys begin";
+
 #[tokio::test]
 async fn keys_are_made_by_the_bootstrap_token_and_by_admins() {
     let database = Database::migrated().await;
@@ -74,10 +76,9 @@ async fn keys_are_made_by_the_bootstrap_token_and_by_admins() {
         .execute(&mut database.connect().await)
         .await
         .unwrap();
-    let api =
-        Api::start_with(&database, &["admin"], &[("ADMIN_BOOTSTRAP_TOKEN", "first light")]).await;
+    let api = Api::start_with(&database, &["admin"], &[("ADMIN_BOOTSTRAP_TOKEN", TOKEN)]).await;
     let admin = &api.client;
-    let token = admin.with_key("first light");
+    let token = admin.with_key(TOKEN);
 
     let made =
         token.ok("/v1/admin/create-key", json!({"tenant_id": tenant, "label": "acme"})).await;

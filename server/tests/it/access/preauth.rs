@@ -10,6 +10,7 @@ use crate::support::api::{Api, Client, new_key};
 use crate::support::database::Database;
 use crate::support::eventually::eventually;
 use crate::support::minute::early_in_the_minute;
+use crate::support::process::{Process, free_port};
 
 const PROXY: (&str, &str) = ("TRUST_PROXY", "127.0.0.0/8");
 
@@ -149,24 +150,97 @@ async fn a_client_over_its_limit_cannot_take_all_connections_with_made_up_keys()
     }
 }
 
+const BOOTSTRAP: &str = "first light of a day on which keys begin";
+const METRICS: &str = "m3trics, for whom it may concern: nobody";
+
+/// Settings of a server with both tokens.
+fn tokens() -> [(&'static str, &'static str); 3] {
+    [PROXY, ("METRICS_TOKEN", METRICS), ("ADMIN_BOOTSTRAP_TOKEN", BOOTSTRAP)]
+}
+
+/// Asks for the metrics from `address`.
+async fn metrics(client: &Client, token: &str, address: &str) -> Told {
+    let request = client.http.get(format!("{}/metrics", client.url)).bearer_auth(token);
+    let answer = request.header("x-forwarded-for", address).send().await.unwrap();
+    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+    let body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap_or_default();
+    let code = body["error"]["code"].as_str().unwrap_or_default().to_owned();
+    Told { status, code, headers }
+}
+
+/// Makes a key from `address` with the bootstrap token, as the bearer and in the body.
+async fn make_key(client: &Client, token: &str, address: &str) -> [Told; 2] {
+    let from = |request: RequestBuilder| Told::of(request.header("x-forwarded-for", address));
+    let bearer = from(client.with_key(token).request("/v1/admin/create-key", "{}")).await;
+    let body = serde_json::json!({"token": token}).to_string();
+    [bearer, from(client.request("/v1/admin/create-key", &body)).await]
+}
+
 #[tokio::test]
-async fn wrong_tokens_count_as_well() {
+async fn once_the_failures_are_used_up_no_token_is_tried_and_keys_go_on() {
     let database = Database::migrated().await;
-    let settings = [
-        ("PREAUTH_RATE_LIMIT_PER_MINUTE", "2"),
-        ("METRICS_TOKEN", "m3trics"),
-        ("ADMIN_BOOTSTRAP_TOKEN", "first light"),
-    ];
-    let api = Api::start_with(&database, &[], &settings).await;
+    let mut settings = tokens().to_vec();
+    settings.push(("PREAUTH_RATE_LIMIT_PER_MINUTE", "3"));
+    let api = Api::start_with(&database, &["admin"], &settings).await;
+    let client = &api.client;
     early_in_the_minute().await;
-    let metrics = |token: &str| {
-        let url = format!("{}/metrics", api.client.url);
-        Told::of(api.client.http.get(url).bearer_auth(token))
-    };
-    assert!(metrics("guess").await.is(401, "UNAUTHORIZED"));
-    let token = api.client.with_key("second light");
-    assert!(Told::of(token.request("/v1/admin/create-key", "{}")).await.is(401, "UNAUTHORIZED"));
-    assert!(metrics("guess").await.is(429, "PREAUTH_RATE_LIMIT_EXCEEDED"));
-    let token = api.client.with_key("first light");
-    assert!(Told::of(token.request("/v1/admin/create-key", "{}")).await.is(200, ""));
+    assert!(metrics(client, "guess", "192.0.2.1").await.is(401, "UNAUTHORIZED"));
+    for told in make_key(client, "second light", "192.0.2.1").await {
+        assert!(told.is(401, "UNAUTHORIZED"), "{}", told.code);
+    }
+    // The right ones, which nobody could tell from wrong ones any more.
+    let told = metrics(client, METRICS, "192.0.2.1").await;
+    assert!(told.is(429, "PREAUTH_RATE_LIMIT_EXCEEDED"), "{}", told.code);
+    assert!((1..=60).contains(&told.number("retry-after")));
+    for told in make_key(client, BOOTSTRAP, "192.0.2.1").await {
+        assert!(told.is(429, "PREAUTH_RATE_LIMIT_EXCEEDED"), "{}", told.code);
+    }
+    let key = client.request("/v1/admin/create-key", "{}").header("x-forwarded-for", "192.0.2.1");
+    assert!(Told::of(key).await.is(200, ""), "a key is never refused for this");
+    // Elsewhere they are tried.
+    assert!(metrics(client, METRICS, "192.0.2.2").await.is(200, ""));
+    for told in make_key(client, BOOTSTRAP, "192.0.2.2").await {
+        assert!(told.is(200, ""), "{}", told.code);
+    }
+}
+
+#[tokio::test]
+async fn guessers_at_a_token_are_locked_out_of_it() {
+    let database = Database::migrated().await;
+    let api = Api::start_with(&database, &["admin"], &tokens()).await;
+    let client = &api.client;
+    for n in 0..10 {
+        let told = metrics(client, "guess", "192.0.2.1").await;
+        assert!(told.is(401, "UNAUTHORIZED"), "guess {n}: {}", told.code);
+    }
+    for token in ["guess", METRICS] {
+        let told = metrics(client, token, "192.0.2.1").await;
+        assert!(told.is(429, "AUTH_LOCKOUT"), "{}", told.code);
+        assert!((1..=60).contains(&told.number("retry-after")));
+    }
+    assert!(metrics(client, METRICS, "192.0.2.2").await.is(200, ""), "elsewhere");
+    for _ in 0..5 {
+        for told in make_key(client, "second light", "192.0.2.1").await {
+            assert!(told.is(401, "UNAUTHORIZED"), "another token: {}", told.code);
+        }
+    }
+    for told in make_key(client, BOOTSTRAP, "192.0.2.1").await {
+        assert!(told.is(429, "AUTH_LOCKOUT"), "{}", told.code);
+    }
+    let key = client.request("/v1/admin/create-key", "{}").header("x-forwarded-for", "192.0.2.1");
+    assert!(Told::of(key).await.is(200, ""), "a key is never refused for this");
+}
+
+#[tokio::test]
+async fn guessers_at_a_workers_token_are_locked_out_as_well() {
+    let database = Database::migrated().await;
+    let settings = [("DATABASE_URL", database.url.as_str()), ("METRICS_TOKEN", METRICS), PROXY];
+    let worker = Process::start_command("worker", free_port(), &settings);
+    worker.wait_until_ready().await;
+    let client = Client::new(worker.operations_url(), String::new());
+    for _ in 0..10 {
+        assert!(metrics(&client, "guess", "192.0.2.1").await.is(401, "UNAUTHORIZED"));
+    }
+    assert!(metrics(&client, METRICS, "192.0.2.1").await.is(429, "AUTH_LOCKOUT"));
+    assert!(metrics(&client, METRICS, "192.0.2.2").await.is(200, ""));
 }

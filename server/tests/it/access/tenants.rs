@@ -9,7 +9,7 @@ use crate::support::cli::{admin, agentfs};
 use crate::support::database::Database;
 use crate::support::jobs;
 
-const TOKEN: &str = "first light";
+const TOKEN: &str = "first light of a day on which keys begin";
 
 /// An API, an admin key of the default tenant, one of a tenant of its own, and that tenant.
 async fn administrators(database: &Database) -> (Api, Client, Client, Uuid) {

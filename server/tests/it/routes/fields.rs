@@ -99,7 +99,12 @@ async fn a_field_that_a_route_does_not_know_is_refused_and_the_nearest_known_one
 #[tokio::test]
 async fn administrators_and_query_strings_are_told_too() {
     let database = Database::migrated().await;
-    let api = Api::start_with(&database, &[], &[("ADMIN_BOOTSTRAP_TOKEN", "t0ken")]).await;
+    let api = Api::start_with(
+        &database,
+        &[],
+        &[("ADMIN_BOOTSTRAP_TOKEN", "t0ken-of-more-than-thirty-two-characters")],
+    )
+    .await;
     let admin = api.client.with_key(&new_key(&database, &["admin"]).await);
     for (route, body, sentence) in [
         (
@@ -125,7 +130,9 @@ async fn administrators_and_query_strings_are_told_too() {
     let stranger = api.client.with_key("nonsense");
     assert_eq!(stranger.error("/v1/admin/create-key", json!({"tenant": null})).await.0, 401);
     assert_eq!(stranger.error("/v1/get?limit=1", json!({"ttl": null})).await.0, 401);
-    admin.ok("/v1/admin/create-key", json!({"token": "t0ken"})).await;
+    admin
+        .ok("/v1/admin/create-key", json!({"token": "t0ken-of-more-than-thirty-two-characters"}))
+        .await;
 
     let list = json!({"agent_id": "ada", "prefix": "/"});
     let (status, code, message) = api.client.error("/v1/list?limit=1", list.clone()).await;

@@ -73,18 +73,20 @@ async fn embedding_jobs_are_counted_by_status() {
     }
 }
 
+const TOKEN: &str = "t0ken-of-more-than-thirty-two-characters";
+
 #[tokio::test]
 async fn they_can_be_kept_secret_and_be_switched_off() {
     let database = Database::migrated().await;
-    let api = Api::start_with(&database, &[], &[("METRICS_TOKEN", "t0ken")]).await;
+    let api = Api::start_with(&database, &[], &[("METRICS_TOKEN", TOKEN)]).await;
     let get = |api: &Api| api.client.http.get(format!("{}/metrics", api.client.url));
     assert_eq!(get(&api).send().await.unwrap().status(), 401);
     assert_eq!(get(&api).bearer_auth("guess").send().await.unwrap().status(), 401);
-    assert_eq!(get(&api).bearer_auth("t0ken").send().await.unwrap().status(), 200);
+    assert_eq!(get(&api).bearer_auth(TOKEN).send().await.unwrap().status(), 200);
 
-    let off = [("METRICS_TOKEN", "t0ken"), ("ENABLE_METRICS", "false")];
+    let off = [("METRICS_TOKEN", TOKEN), ("ENABLE_METRICS", "false")];
     let silent = api.replica(&database, &off).await;
-    let answer = get(&silent).bearer_auth("t0ken").send().await.unwrap();
+    let answer = get(&silent).bearer_auth(TOKEN).send().await.unwrap();
     assert_eq!(answer.status(), 404);
     let body: Value = answer.json().await.unwrap();
     assert_eq!(body["error"]["code"], "NOT_FOUND");

@@ -14,8 +14,8 @@ const SECRETS: [&str; 6] = [
     "v4lue-s3cret",
     "t4g-s3cret",
     "qu3ry-s3cret",
-    "b00tstrap-s3cret",
-    "m3trics-s3cret",
+    "b00tstrap-s3cret-of-many-characters",
+    "m3trics-s3cret-of-many-characters",
     "gu3ss-s3cret",
 ];
 

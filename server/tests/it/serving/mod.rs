@@ -4,5 +4,6 @@ mod connections;
 mod dearest;
 mod drain;
 mod logs;
+mod operations;
 mod start;
 mod tls;

@@ -9,7 +9,7 @@ use sqlx::{Connection as _, PgConnection};
 use crate::support::api::Client;
 use crate::support::database::Postgres;
 use crate::support::eventually::eventually;
-use crate::support::process::Process;
+use crate::support::process::{Process, free_port};
 
 /// What `serve` says before it ends with a failure.
 fn refusal(settings: &[(&str, &str)]) -> String {
@@ -67,7 +67,16 @@ fn a_port_in_use_is_named() {
     let port = taken.local_addr().unwrap().port().to_string();
     assert_eq!(
         refusal(&[DATABASE, ("PORT", &port)]),
-        format!("port {port} is in use by another program; end it or set PORT to a free port")
+        format!(
+            "port {port} is in use by another program; end it or set PORT to a free port (another agentfs-server takes its PORT + 1 as well, unless its PORT_OPERATIONS says otherwise)"
+        )
+    );
+    let free = free_port().to_string();
+    assert_eq!(
+        refusal(&[DATABASE, ("PORT", &free), ("PORT_OPERATIONS", &port)]),
+        format!(
+            "port {port} is in use by another program; end it or set PORT_OPERATIONS, the port of probes and metrics (PORT + 1 unless it is set), to a free port"
+        )
     );
 }
 

@@ -17,6 +17,7 @@ pub struct Process {
     child: Child,
     command: Command,
     port: u16,
+    operations: u16,
     /// Where its output goes.
     folder: TempDir,
 }
@@ -46,19 +47,26 @@ impl Process {
         let folder = tempfile::tempdir().unwrap();
         let output = File::create(folder.path().join("log")).unwrap();
         let mut command = Command::new(program);
+        let operations = free_port();
         command
             .arg(name)
             .env("PORT", port.to_string())
+            .env("PORT_OPERATIONS", operations.to_string())
             .envs(UNLIMITED)
             .envs(settings.iter().copied())
             .stdin(Stdio::null())
             .stderr(output.try_clone().unwrap())
             .stdout(output);
-        Self { child: command.spawn().unwrap(), command, port, folder }
+        Self { child: command.spawn().unwrap(), command, port, operations, folder }
     }
 
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Where its probes and metrics are alone.
+    pub fn operations_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.operations)
     }
 
     /// All that it has said so far.

@@ -1,0 +1,93 @@
+//! The routes of operators: health and /metrics, of an API and of a worker, on a port where there is nothing else.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{FromRef, State};
+use axum::response::Response;
+use axum::routing::get;
+
+use super::error::ApiError;
+use super::extract::{Gatekeeper, Measured, Scraper};
+use super::routes::health;
+use super::routes::metrics::{self, rendered};
+use super::{App, with_stack};
+use crate::access::preauth::Preauth;
+use crate::domain::access::client::TrustedProxies;
+use crate::runtime::health::Health;
+use crate::runtime::metrics::Metrics;
+use crate::settings::MetricsAccess;
+
+/// The state of a worker's routes.
+#[derive(Debug, Clone)]
+pub struct WorkerState {
+    /// The health of the process.
+    pub health: Health,
+    /// The metrics.
+    pub metrics: Metrics,
+    /// Access to /metrics.
+    pub metrics_access: MetricsAccess,
+    /// Limits guesses at its token.
+    pub preauth: Preauth,
+    /// Proxies whose X-Forwarded-For is trusted.
+    pub proxies: Arc<TrustedProxies>,
+}
+
+impl Gatekeeper for WorkerState {
+    fn preauth(&self) -> &Preauth {
+        &self.preauth
+    }
+
+    fn proxies(&self) -> &TrustedProxies {
+        &self.proxies
+    }
+
+    fn denied(&self, kind: &str) {
+        self.metrics.rate_limit_denial(kind);
+    }
+}
+
+impl Measured for WorkerState {
+    fn metrics_access(&self) -> &MetricsAccess {
+        &self.metrics_access
+    }
+}
+
+impl FromRef<WorkerState> for Health {
+    fn from_ref(worker: &WorkerState) -> Self {
+        worker.health.clone()
+    }
+}
+
+/// The routes of operators at an API.
+pub fn operations_router(app: App) -> Router {
+    let mut routes = health_routes();
+    if app.metrics_access.is_on() {
+        routes = routes.route("/metrics", get(metrics::metrics));
+    }
+    with_stack(routes, app.metrics.clone()).with_state(app)
+}
+
+/// The routes of a worker.
+pub fn worker_router(worker: WorkerState) -> Router {
+    let mut routes = health_routes();
+    if worker.metrics_access.is_on() {
+        routes = routes.route("/metrics", get(shown));
+    }
+    with_stack(routes, worker.metrics.clone()).with_state(worker)
+}
+
+fn health_routes<S>() -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Health: FromRef<S>,
+{
+    Router::new()
+        .route("/livez", get(health::livez))
+        .route("/readyz", get(health::readyz))
+        .route("/healthz", get(health::healthz))
+}
+
+async fn shown(_: Scraper, State(worker): State<WorkerState>) -> Result<Response, ApiError> {
+    rendered(&worker.metrics)
+}
