@@ -49,7 +49,7 @@ RUN apt-get update \
 COPY --from=postgres /usr/lib/postgresql/17/bin/pg_dump /usr/lib/postgresql/17/bin/pg_restore /usr/local/bin/
 COPY target/images/bin/agentfs-server /usr/local/bin/
 USER 65532:65532
-EXPOSE 8787
+EXPOSE 8787 8788
 ENTRYPOINT ["agentfs-server"]
 CMD ["serve"]
 LABEL org.opencontainers.image.title="agentfs-server" \

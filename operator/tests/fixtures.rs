@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use agentfs_contract::termination::MigrationReport;
 use agentfs_operator::agentfs::observe::Observed;
 use agentfs_operator::crd::AgentFS;
 use agentfs_operator::kit::ownership::Owner;
 use agentfs_operator::process::settings::Images;
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::api::ObjectMeta;
+use serde_json::json;
 
 /// An API key of the right form, known to the golden files.
 pub(crate) const ADMIN_KEY: &str =
@@ -74,4 +76,17 @@ pub(crate) fn with_secrets() -> Observed {
     observed.parts.admin_key = Some(secret("memory-admin-key", &[("key", ADMIN_KEY)]));
     observed.parts.pooler.config = Some(secret("memory-pooler", &[("password", POOLER_PASSWORD)]));
     observed
+}
+
+/// The pod of the migration Job `job` that has succeeded, with the report that servers of this release leave.
+pub(crate) fn migrated(job: &str) -> Pod {
+    serde_json::from_value(json!({
+        "metadata": {"name": format!("{job}-x"), "namespace": "agents", "labels": {
+            "app.kubernetes.io/managed-by": "agentfs-operator",
+            "app.kubernetes.io/instance": "memory", "app.kubernetes.io/component": "migration",
+            "batch.kubernetes.io/job-name": job}},
+        "status": {"phase": "Succeeded", "containerStatuses": [{
+            "name": "migrate", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"terminated": {"exitCode": 0, "message": MigrationReport::write()}}}]}}))
+    .unwrap()
 }

@@ -5,10 +5,11 @@ use agentfs_operator::agentfs::observe::Observed;
 use agentfs_operator::agentfs::validate::validate;
 use agentfs_operator::kit::desired::{Desired, Prepared};
 use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt as _;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::fixtures::{agentfs, images, owner, secret, with_secrets};
+use crate::fixtures::{agentfs, images, migrated, owner, secret, with_secrets};
 
 /// The children of a fixture whose database is ready and whose schema is migrated.
 pub(crate) fn children(file: &str) -> Children<Prepared> {
@@ -34,6 +35,7 @@ pub(crate) fn children(file: &str) -> Children<Prepared> {
     job.status = serde_json::from_value(json!({"conditions": [
         {"type": "Complete", "status": "True", "lastTransitionTime": "2026-11-23T14:00:00Z"}]}))
     .unwrap();
+    observed.pods.push(migrated(&job.name_any()));
     observed.parts.migration.jobs = vec![job];
     build_all(&observed).unwrap()
 }

@@ -13,6 +13,7 @@ mod fixtures;
 mod golden;
 mod lost_volume;
 mod metrics;
+mod operations_port;
 mod pod_settings;
 mod pods;
 mod pooler;

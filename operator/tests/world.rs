@@ -1,7 +1,7 @@
 //! A cluster with one AgentFS in it, and an operator that looks after it.
 
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
@@ -37,7 +37,7 @@ pub(crate) const DEPLOYMENT: &str = "apps/v1/deployments/memory-api";
 struct Says(Unready);
 
 impl Readiness for Says {
-    fn ask(&self, _: IpAddr) -> Pin<Box<dyn Future<Output = Option<Unready>> + Send + '_>> {
+    fn ask(&self, _: SocketAddr) -> Pin<Box<dyn Future<Output = Option<Unready>> + Send + '_>> {
         Box::pin(async { Some(self.0.clone()) })
     }
 }

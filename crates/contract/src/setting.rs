@@ -50,9 +50,10 @@ pub const OPENAI_EMBED_DIMENSIONS: &str = "OPENAI_EMBED_DIMENSIONS";
 pub const EMBED_TIMEOUT_SECONDS: &str = "EMBED_TIMEOUT_SECONDS";
 
 /// Settings of `serve` and `worker`.
-pub const OF_SERVING: [&str; 15] = [
+pub const OF_SERVING: [&str; 16] = [
     DATABASE_URL,
     PORT,
+    PORT_OPERATIONS,
     TRUST_PROXY,
     WRITE_QUOTA_PER_DAY,
     SEARCH_QUOTA_PER_DAY,

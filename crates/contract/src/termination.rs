@@ -1,5 +1,5 @@
 //! What a command leaves for Kubernetes, as the termination message of its container: a [`Report`] of its failure, or what it
-//! has found out ([`BackupReport`]).
+//! has found out ([`BackupReport`]), or what servers of its image can do ([`MigrationReport`]).
 
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +55,25 @@ impl BackupReport {
     }
 }
 
+/// What a migration that succeeded leaves. Servers of its image follow, and the operator cannot know of which release they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MigrationReport {
+    /// Whether servers and workers of this image listen on `PORT_OPERATIONS`.
+    pub operations_port: bool,
+}
+
+impl MigrationReport {
+    /// The report of this release, as it is written: one line of JSON.
+    pub fn write() -> String {
+        serde_json::to_string(&Self { operations_port: true }).unwrap_or_default()
+    }
+
+    /// Reads a report; `None` where the message is something else, as of the release before, which left none.
+    pub fn read(message: &str) -> Option<Self> {
+        serde_json::from_str(message.trim()).ok()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,7 +100,11 @@ mod tests {
         let made = BackupReport { database_bytes: 8_000_000 };
         assert_eq!(BackupReport::read(&made.write()), Some(made));
         assert_eq!(Report::read(&made.write()), None);
+        let migrated = MigrationReport::write();
+        assert!(MigrationReport::read(&migrated).unwrap().operations_port);
+        assert_eq!((Report::read(&migrated), BackupReport::read(&migrated)), (None, None));
         let failed = Report { message: "m".into(), transient: true };
+        assert_eq!(MigrationReport::read(&failed.write()), None);
         assert_eq!(BackupReport::read(&failed.write()), None);
     }
 

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use super::names::API_PORT;
 use super::reconcile::{Context, error_policy, reconcile};
 use super::watches;
 use crate::kit::readiness::HttpReadiness;
@@ -16,7 +15,7 @@ pub fn start(
     shared: &Shared,
     images: Images,
 ) -> Result<impl Future<Output = ()> + use<>, reqwest::Error> {
-    let readiness = Box::new(HttpReadiness::new(API_PORT)?);
+    let readiness = Box::new(HttpReadiness::new()?);
     let (controller, known) =
         watches::start(&shared.namespace, shared.concurrency, &shared.client, shared.stop.clone());
     shared.metrics.show(known.clone());

@@ -9,8 +9,15 @@ pub const ENVIRONMENT_HASH: &str = "agentfs.io/environment-hash";
 /// The annotation of a pod template that tells which database its pods work on, and by which route.
 pub const DATABASE: &str = "agentfs.io/database";
 
+/// The annotation of a pod template whose pods have a port for probes and metrics alone: that port.
+pub const OPERATIONS_ANNOTATION: &str = "agentfs.io/operations-port";
+
 /// The port of the API.
 pub const API_PORT: u16 = agentfs_contract::port::API;
+/// The port of the API's pods and the workers' where there are only probes and metrics.
+pub const OPERATIONS_PORT: u16 = agentfs_contract::port::OPERATIONS;
+/// The name of that port of a container, and of the API's Service.
+pub const OPERATIONS: &str = "operations";
 /// The port of PgBouncer.
 pub const POOLER_PORT: u16 = 6432;
 /// The port of PostgreSQL.

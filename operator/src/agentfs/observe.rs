@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures::future::join_all;
@@ -13,7 +14,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use kube::{Client, ResourceExt};
 
 use super::database::external::uses::{self, DatabaseUse};
-use super::names::Names;
+use super::names::{API_PORT, Names, OPERATIONS};
 use super::parts::{Seen, TELLING, claims, stray, stuck};
 use super::references::{self, References};
 use crate::crd::AgentFS;
@@ -125,6 +126,9 @@ async fn ask(
     component: Component,
 ) -> Option<(Component, Unready)> {
     let mut pods = observed.pods_of(component).into_iter();
-    let unready = pods.find_map(|pod| pods::unready_ip(pod, observed.now))?;
+    let unready = pods.find_map(|pod| {
+        let port = pods::port(pod, OPERATIONS).unwrap_or(API_PORT);
+        Some(SocketAddr::new(pods::unready_ip(pod, observed.now)?, port))
+    })?;
     Some((component, readiness.ask(unready).await?))
 }

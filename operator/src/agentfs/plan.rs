@@ -1,5 +1,7 @@
 //! The plan for one AgentFS: checked input from which every object can be built.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::database::access::{Access, DatabaseRoute, fingerprints};
@@ -25,6 +27,9 @@ pub struct Plan {
     pub names: Names,
     /// The images in use.
     pub images: Images,
+    /// The images whose servers are known to have a port for probes and metrics alone. A probe of a port that nobody serves
+    /// would restart the pods for ever.
+    pub with_operations_port: BTreeSet<String>,
     /// What becomes of the data when the AgentFS is deleted.
     pub deletion_policy: DeletionPolicy,
     /// Whether nothing is to run.
@@ -104,6 +109,11 @@ impl Plan {
             }),
             Part::Blocked => None,
         }
+    }
+
+    /// Whether servers of `image` have a port for probes and metrics alone.
+    pub fn has_operations_port(&self, image: &str) -> bool {
+        self.with_operations_port.contains(image)
     }
 
     /// Whether all that runs works on what is wanted, on all its pods, so that nobody needs what it

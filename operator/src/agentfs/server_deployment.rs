@@ -10,7 +10,10 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::database::access::DatabaseRoute;
 use super::database::trust;
 use super::environment::Environment;
-use super::names::{API_PORT, DATABASE, ENVIRONMENT_HASH, SECRET_HASH};
+use super::names::{
+    API_PORT, DATABASE, ENVIRONMENT_HASH, OPERATIONS, OPERATIONS_ANNOTATION, OPERATIONS_PORT,
+    SECRET_HASH,
+};
 use super::plan::Plan;
 use crate::crd::fields::Resources;
 use crate::kit::env::{env, secret_env};
@@ -21,6 +24,9 @@ use crate::kit::rollout::is_rolled_out;
 /// How long a pod that leaves may take to end what is under way: the server's own time, and some to spare.
 const DRAIN_SECONDS: i64 = drain::UNDER_WAY.as_secs() as i64 + 15;
 
+/// The name of the API's port, which the release before was probed by.
+pub const HTTP: &str = "http";
+
 /// The API or the workers that run now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Live {
@@ -30,6 +36,8 @@ pub struct Live {
     pub image: Option<String>,
     /// The database they work on, in the words of [`DatabaseRoute::fingerprint`].
     pub database: Option<String>,
+    /// Whether they have a port for probes and metrics alone.
+    pub operations_port: bool,
     /// Whether all of the pods are of the newest kind.
     pub rolled_out: bool,
 }
@@ -46,6 +54,7 @@ impl Live {
             replicas: spec.replicas.unwrap_or(1),
             image: container.and_then(|c| c.image.clone()),
             database: annotations.and_then(|a| a.get(DATABASE).cloned()),
+            operations_port: annotations.is_some_and(|a| a.contains_key(OPERATIONS_ANNOTATION)),
             rolled_out: is_rolled_out(deployment),
         })
     }
@@ -75,8 +84,12 @@ pub struct ServerPods<'a> {
 pub fn build(plan: &Plan, pods: &ServerPods<'_>, route: &DatabaseRoute, image: &str) -> Deployment {
     let hashes = [(SECRET_HASH, route.hash.clone()), (DATABASE, route.fingerprint.clone())];
     let mut metadata = pod::metadata(&plan.owner, pods.pods, pods.component, hashes);
+    let annotations = metadata.annotations.get_or_insert_default();
     if let Some(hash) = &pods.environment.hash {
-        metadata.annotations.get_or_insert_default().insert(ENVIRONMENT_HASH.into(), hash.clone());
+        annotations.insert(ENVIRONMENT_HASH.into(), hash.clone());
+    }
+    if plan.has_operations_port(image) {
+        annotations.insert(OPERATIONS_ANNOTATION.into(), OPERATIONS_PORT.to_string());
     }
     Deployment {
         metadata: plan.owner.owned(pods.name.clone(), pods.component),
@@ -103,26 +116,32 @@ fn pod_spec(plan: &Plan, pods: &ServerPods<'_>, route: &DatabaseRoute, image: &s
     let leaving = if pods.is_served { pod::LEAVE_SLOWLY_SECONDS } else { 0 };
     PodSpec {
         termination_grace_period_seconds: Some(leaving + DRAIN_SECONDS),
-        containers: vec![container(pods, route, image)],
+        containers: vec![container(plan, pods, route, image)],
         volumes: Some(vec![pod::scratch("tmp", None)]),
         topology_spread_constraints: Some(pod::spread(&plan.owner, pods.pods, pods.component)),
         ..pod::spec(&plan.pod_account(), pods.pods, pod::SERVER_USER)
     }
 }
 
-fn container(pods: &ServerPods<'_>, route: &DatabaseRoute, image: &str) -> Container {
+fn container(plan: &Plan, pods: &ServerPods<'_>, route: &DatabaseRoute, image: &str) -> Container {
+    let has_operations = plan.has_operations_port(image);
+    let mut ports = vec![pod::port(HTTP, API_PORT)];
+    if has_operations {
+        ports.push(pod::port(OPERATIONS, OPERATIONS_PORT));
+    }
+    let probed = if has_operations { OPERATIONS } else { HTTP };
     Container {
         name: pods.component.as_str().into(),
         image: Some(image.to_owned()),
         image_pull_policy: Some("IfNotPresent".into()),
         args: Some(vec![pods.command.into()]),
-        ports: Some(vec![pod::port("http", API_PORT)]),
-        env: Some(environment(pods, route)),
+        ports: Some(ports),
+        env: Some(environment(pods, route, has_operations)),
         resources: Some(pod::resources(pods.resources, ["100m", "128Mi", "512Mi"])),
         security_context: Some(pod::confined()),
-        startup_probe: Some(probe("/livez", 1, 60)),
-        readiness_probe: Some(probe("/readyz", 5, 2)),
-        liveness_probe: Some(probe("/livez", 10, 6)),
+        startup_probe: Some(probe(probed, "/livez", 1, 60)),
+        readiness_probe: Some(probe(probed, "/readyz", 5, 2)),
+        liveness_probe: Some(probe(probed, "/livez", 10, 6)),
         lifecycle: pods.is_served.then(pod::leave_slowly),
         termination_message_policy: Some("FallbackToLogsOnError".into()),
         volume_mounts: Some(vec![pod::mount("tmp", "/tmp")]),
@@ -130,20 +149,23 @@ fn container(pods: &ServerPods<'_>, route: &DatabaseRoute, image: &str) -> Conta
     }
 }
 
-fn environment(pods: &ServerPods<'_>, route: &DatabaseRoute) -> Vec<EnvVar> {
+fn environment(pods: &ServerPods<'_>, route: &DatabaseRoute, has_operations: bool) -> Vec<EnvVar> {
     let mut variables = vec![
         secret_env(setting::DATABASE_URL, &route.secret, &route.key),
         env(setting::PORT, API_PORT.to_string()),
     ];
+    if has_operations {
+        variables.push(env(setting::PORT_OPERATIONS, OPERATIONS_PORT.to_string()));
+    }
     variables.extend(pods.environment.variables.iter().cloned());
     variables
 }
 
-fn probe(path: &str, period: i32, failures: i32) -> Probe {
+fn probe(port: &str, path: &str, period: i32, failures: i32) -> Probe {
     Probe {
         http_get: Some(HTTPGetAction {
             path: Some(path.into()),
-            port: IntOrString::String("http".into()),
+            port: IntOrString::String(port.into()),
             scheme: Some("HTTP".into()),
             ..HTTPGetAction::default()
         }),

@@ -8,7 +8,7 @@ use super::database::embedded::identity::START_EMPTY;
 use super::names::Names;
 use super::observe::Observed;
 use super::parts::backup::plan::last;
-use super::parts::{Plans, has_clients};
+use super::parts::{Plans, has_clients, with_operations_port};
 use super::plan::Plan;
 use crate::crd::AgentFS;
 use crate::crd::agentfs::{AgentFSSpec, AgentFSStatus};
@@ -73,6 +73,7 @@ pub fn validate(
         image_pull_secrets: spec.image_pull_secrets.clone(),
         parts,
         has_clients: has_clients(observed),
+        with_operations_port: with_operations_port(&parts, observed),
         blockers,
     })
 }

@@ -243,13 +243,18 @@ pub fn service(owner: &Owner, component: Component, name: &str, number: u16) -> 
     ServiceSpec {
         type_: Some("ClusterIP".into()),
         selector: Some(owner.selector(component)),
-        ports: Some(vec![ServicePort {
-            name: Some(name.into()),
-            port: number.into(),
-            target_port: Some(IntOrString::String(name.into())),
-            protocol: Some("TCP".into()),
-            ..ServicePort::default()
-        }]),
+        ports: Some(vec![service_port(name, number)]),
         ..ServiceSpec::default()
+    }
+}
+
+/// A port of a Service that leads to the port of that name of its pods.
+pub fn service_port(name: &str, number: u16) -> ServicePort {
+    ServicePort {
+        name: Some(name.into()),
+        port: number.into(),
+        target_port: Some(IntOrString::String(name.into())),
+        protocol: Some("TCP".into()),
+        ..ServicePort::default()
     }
 }

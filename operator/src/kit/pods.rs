@@ -157,6 +157,19 @@ pub fn left_by_the_newest_success(pods: &[&Pod]) -> Option<String> {
     newest_end(pods, |ended| ended.exit_code == 0)?.message.clone()
 }
 
+/// Whether a pod is of the Job `name`.
+pub fn is_of_job(pod: &Pod, name: &str) -> bool {
+    pod.labels().get("batch.kubernetes.io/job-name").map(String::as_str) == Some(name)
+}
+
+/// The number of the port `name` of the containers of `pod`.
+pub fn port(pod: &Pod, name: &str) -> Option<u16> {
+    let containers = pod.spec.as_ref()?.containers.iter();
+    let mut ports = containers.flat_map(|container| container.ports.iter().flatten());
+    let port = ports.find(|port| port.name.as_deref() == Some(name))?;
+    port.container_port.try_into().ok()
+}
+
 /// The newest end of a container that is as `wanted`.
 fn newest_end<'a>(
     pods: &[&'a Pod],

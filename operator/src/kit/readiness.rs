@@ -3,7 +3,7 @@
 //! The operator never connects to PostgreSQL; what is wrong with it the pods of the server know.
 
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -27,33 +27,36 @@ pub struct Unready {
 
 /// Asks pods why they are not ready. A trait, so that tests need no pods.
 pub trait Readiness: Send + Sync {
-    /// What the pod at `ip` says; `None` when it says nothing that can be understood.
-    fn ask(&self, ip: IpAddr) -> Pin<Box<dyn Future<Output = Option<Unready>> + Send + '_>>;
+    /// What the pod at `address` says; `None` when it says nothing that can be understood.
+    fn ask(
+        &self,
+        address: SocketAddr,
+    ) -> Pin<Box<dyn Future<Output = Option<Unready>> + Send + '_>>;
 }
 
 /// Asks by HTTP.
 pub struct HttpReadiness {
     client: reqwest::Client,
-    port: u16,
 }
 
 impl HttpReadiness {
-    /// A client that asks at `port`, follows no redirect and uses no proxy: pods are asked directly or
-    /// not at all.
-    pub fn new(port: u16) -> Result<Self, reqwest::Error> {
+    /// A client that follows no redirect and uses no proxy: pods are asked directly or not at all.
+    pub fn new() -> Result<Self, reqwest::Error> {
         let client = reqwest::Client::builder()
             .timeout(TIMEOUT)
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
-        Ok(Self { client, port })
+        Ok(Self { client })
     }
 }
 
 impl Readiness for HttpReadiness {
-    fn ask(&self, ip: IpAddr) -> Pin<Box<dyn Future<Output = Option<Unready>> + Send + '_>> {
+    fn ask(
+        &self,
+        address: SocketAddr,
+    ) -> Pin<Box<dyn Future<Output = Option<Unready>> + Send + '_>> {
         Box::pin(async move {
-            let address = std::net::SocketAddr::new(ip, self.port);
             let mut response =
                 self.client.get(format!("http://{address}/readyz")).send().await.ok()?;
             let mut body = Vec::new();

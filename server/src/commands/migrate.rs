@@ -4,11 +4,11 @@ use std::io::stdout;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use agentfs_contract::setting;
+use agentfs_contract::{setting, termination};
 use secrecy::SecretString;
 
 use crate::commands::in_runtime;
-use crate::runtime::exit::{failed, failed_for_all_to_see};
+use crate::runtime::exit::{failed, failed_for_all_to_see, write_termination_message};
 use crate::runtime::logging;
 use crate::settings::{DatabaseSettings, LogSettings, SettingsError};
 use crate::store::connection::address::DatabaseAddress;
@@ -79,6 +79,7 @@ async fn execute() -> ExitCode {
                 report.version,
                 report.applied
             );
+            write_termination_message(&termination::MigrationReport::write());
             ExitCode::SUCCESS
         }
         Err(error) => failed_for_all_to_see(&error, error.is_transient()),

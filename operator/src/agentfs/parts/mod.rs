@@ -38,6 +38,7 @@ pub mod worker {
     pub mod plan;
 }
 
+use std::collections::BTreeSet;
 use std::iter;
 
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret, ServiceAccount};
@@ -218,6 +219,14 @@ pub fn stuck(observed: &Observed) -> Vec<String> {
 }
 
 /// Whether pods of the API or of the workers are there, those that leave included, or a backup is being
+/// The images whose servers have a port for probes and metrics alone: as migrations by them say, and as what runs shows
+/// when the pods of those are gone.
+pub fn with_operations_port(plans: &Plans, observed: &Observed) -> BTreeSet<String> {
+    let runs = plans.live().filter(|live| live.operations_port);
+    let runs = runs.filter_map(|live| live.image.clone());
+    runs.chain(migration::objects::with_operations_port(observed)).collect()
+}
+
 /// made.
 pub fn has_clients(observed: &Observed) -> bool {
     !observed.pods_of(api::objects::COMPONENT).is_empty()

@@ -7,6 +7,7 @@ mod lost_volume;
 mod manifests;
 mod moves;
 mod operations;
+mod operations_port;
 mod parts;
 mod refusals;
 mod scaling;

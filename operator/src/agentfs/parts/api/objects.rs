@@ -6,7 +6,7 @@ use k8s_openapi::api::autoscaling::v2::{
     CrossVersionObjectReference, HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec, MetricSpec,
     MetricTarget, ResourceMetricSource,
 };
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Service, ServiceSpec};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt as _;
@@ -15,10 +15,10 @@ use super::condition::API_READY;
 use super::plan::{REPLICAS, Replicas};
 use crate::agentfs::database::access::DatabaseRoute;
 use crate::agentfs::environment::Env;
-use crate::agentfs::names::{API_PORT, Names};
+use crate::agentfs::names::{API_PORT, Names, OPERATIONS, OPERATIONS_PORT};
 use crate::agentfs::parts::migration::plan::Next;
 use crate::agentfs::plan::Plan;
-use crate::agentfs::server_deployment::{self, ServerPods};
+use crate::agentfs::server_deployment::{self, HTTP, ServerPods};
 use crate::crd::agentfs::Autoscaling;
 use crate::kit::blockers::{OwnershipFilter, Problem};
 use crate::kit::conditions::PROGRESSING;
@@ -184,7 +184,13 @@ fn deployment(plan: &Plan, route: &DatabaseRoute, image: &str) -> Deployment {
 fn service(plan: &Plan) -> Service {
     Service {
         metadata: plan.owner.owned(plan.names.api(), COMPONENT),
-        spec: Some(pod::service(&plan.owner, COMPONENT, "http", API_PORT)),
+        spec: Some(ServiceSpec {
+            ports: Some(vec![
+                pod::service_port(HTTP, API_PORT),
+                pod::service_port(OPERATIONS, OPERATIONS_PORT),
+            ]),
+            ..pod::service(&plan.owner, COMPONENT, HTTP, API_PORT)
+        }),
         status: None,
     }
 }

@@ -1,6 +1,7 @@
 //! The Job that brings the schema to what the server's image needs and makes the first API key valid.
 
 use agentfs_contract::setting;
+use agentfs_contract::termination::MigrationReport;
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{Container, EnvVar, PodSpec, PodTemplateSpec};
 use kube::ResourceExt as _;
@@ -10,13 +11,14 @@ use super::plan as tries;
 use super::plan::{ATTEMPT, MIGRATION, Next};
 use crate::agentfs::database::access::Access;
 use crate::agentfs::database::trust;
+use crate::agentfs::observe::Observed;
 use crate::agentfs::parts::admin_key::AdminKey;
 use crate::agentfs::plan::Plan;
 use crate::kit::desired::{Applied, Desired, Prepared, Stage};
 use crate::kit::env::secret_env;
 use crate::kit::labels::Component;
 use crate::kit::ownership::{Owner, Ownership, ownership};
-use crate::kit::pods::PodsOf;
+use crate::kit::pods::{self, PodsOf};
 use crate::kit::reads::Reader;
 use crate::kit::writer::{Error, Writer};
 use crate::kit::{digest, jobs, pod};
@@ -55,6 +57,20 @@ impl Seen {
         let is_ours = |job: &Job| ownership(job, owner) == Ownership::Owned;
         Self { jobs: self.jobs.into_iter().filter(is_ours).collect() }
     }
+}
+
+/// The images whose migrations say that their servers have a port for probes and metrics alone.
+pub fn with_operations_port(observed: &Observed) -> impl Iterator<Item = String> {
+    let pods = observed.pods_of(COMPONENT);
+    observed.parts.migration.jobs.iter().filter_map(move |job| {
+        let name = job.name_any();
+        let of_job: Vec<_> =
+            pods.iter().copied().filter(|pod| pods::is_of_job(pod, &name)).collect();
+        let left = pods::left_by_the_newest_success(&of_job)?;
+        let has_port = MigrationReport::read(&left)?.operations_port;
+        let pod = job.spec.as_ref()?.template.spec.as_ref().filter(|_| has_port)?;
+        pod.containers.first()?.image.clone()
+    })
 }
 
 /// The migrations' objects.
