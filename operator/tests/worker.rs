@@ -139,3 +139,25 @@ async fn a_worker_that_cannot_reach_the_database_says_so() {
     assert!(message.contains("The worker keeps trying"), "{message}");
     assert_eq!(world.said("APIReady").0, "True");
 }
+
+#[tokio::test]
+async fn limits_of_tenants_reach_the_api_alone() {
+    let world = World::settled("full").await;
+    let limits = json!({
+        "quotas": {"storedMiB": 1024, "writeMiBPerDay": 64, "idempotencyKeysPerDay": 0, "keys": 50},
+        "rateLimits": {"tenantRequestsPerMinute": 6000, "tenantSearchesPerMinute": 60}});
+    change_spec(&world, &limits);
+    world.reconcile().await.unwrap();
+    let (api, workers) = (variables(&world, DEPLOYMENT), variables(&world, WORKERS));
+    for (name, value) in [
+        ("STORED_MIB_QUOTA", "1024"),
+        ("WRITE_MIB_QUOTA_PER_DAY", "64"),
+        ("IDEMPOTENCY_KEYS_QUOTA_PER_DAY", "0"),
+        ("MAX_KEYS_PER_TENANT", "50"),
+        ("TENANT_RATE_LIMIT_REQUESTS_PER_MINUTE", "6000"),
+        ("TENANT_SEARCH_RATE_LIMIT_PER_MINUTE", "60"),
+    ] {
+        assert!(api.contains(&(name.to_owned(), json!(value))), "{name}");
+        assert!(!workers.iter().any(|(other, _)| other == name), "{name}");
+    }
+}

@@ -138,8 +138,14 @@ fn limits(spec: &AgentFSSpec) -> Vec<EnvVar> {
         (setting::WRITE_QUOTA_PER_DAY, quotas.writes_per_day),
         (setting::SEARCH_QUOTA_PER_DAY, quotas.searches_per_day),
         (TOKENS, quotas.embed_tokens_per_day),
+        (setting::STORED_MIB_QUOTA, quotas.stored_mib),
+        (setting::WRITE_MIB_QUOTA_PER_DAY, quotas.write_mib_per_day),
+        (setting::IDEMPOTENCY_KEYS_QUOTA_PER_DAY, quotas.idempotency_keys_per_day),
+        (setting::MAX_KEYS_PER_TENANT, quotas.keys),
         (setting::RATE_LIMIT_REQUESTS_PER_MINUTE, rates.requests_per_minute),
         (setting::SEARCH_RATE_LIMIT_PER_MINUTE, rates.searches_per_minute),
+        (setting::TENANT_RATE_LIMIT_REQUESTS_PER_MINUTE, rates.tenant_requests_per_minute),
+        (setting::TENANT_SEARCH_RATE_LIMIT_PER_MINUTE, rates.tenant_searches_per_minute),
         (setting::PREAUTH_RATE_LIMIT_PER_MINUTE, rates.unauthenticated_per_minute),
     ];
     let set = limits.into_iter().filter_map(|(name, limit)| Some((name, limit?)));

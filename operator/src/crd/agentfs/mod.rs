@@ -188,11 +188,11 @@ pub struct AgentFSSpec {
     #[serde(default)]
     pub worker: Worker,
 
-    /// What a tenant may do in a day.
+    /// What a tenant may have, and do in a day.
     #[serde(default)]
     pub quotas: Quotas,
 
-    /// What a key, or a client without one, may do in a minute.
+    /// What a key, a tenant, or a client without a key may do in a minute.
     #[serde(default)]
     pub rate_limits: RateLimits,
 
