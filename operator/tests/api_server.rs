@@ -26,6 +26,7 @@ struct State {
     /// What was last applied to each.
     applied: BTreeMap<String, Value>,
     writes: Vec<String>,
+    posted: Vec<Value>,
     refusals: BTreeMap<String, Value>,
     unreadable: BTreeMap<String, Value>,
     asked: BTreeSet<Asked>,
@@ -102,6 +103,11 @@ impl ApiServer {
     /// The writes since the last call, as `METHOD path`.
     pub(crate) fn writes(&self) -> Vec<String> {
         std::mem::take(&mut self.state.lock().unwrap().writes)
+    }
+
+    /// All that was ever posted: Events.
+    pub(crate) fn posted(&self) -> Vec<Value> {
+        self.state.lock().unwrap().posted.clone()
     }
 
     /// All that was ever asked for.
@@ -206,7 +212,10 @@ impl ApiServer {
             return (code_of(refusal), refusal.clone());
         }
         match *method {
-            Method::POST => (StatusCode::CREATED, body.clone()),
+            Method::POST => {
+                state.posted.push(body.clone());
+                (StatusCode::CREATED, body.clone())
+            }
             Method::DELETE => match state.objects.remove(path) {
                 Some(object) => (StatusCode::OK, object),
                 None => not_found(path),

@@ -20,6 +20,7 @@ mod pooler;
 mod postgres_image;
 mod reconcile;
 mod rights;
+mod rotation;
 mod rules;
 mod samples;
 mod scaling;

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::names::Names;
 use super::observe::Observed;
+use super::parts::admin_key::rotated;
 use super::parts::migration::plan::Next;
 use super::status::{StatusReport, render, report, report_invalid};
 use super::validate::validate;
@@ -25,7 +26,7 @@ use crate::kit::labels::MANAGER;
 use crate::kit::ownership::Owner;
 use crate::kit::readiness::Readiness;
 use crate::kit::reasons;
-use crate::kit::reconcile::{Failures, Reconciled, patch_status};
+use crate::kit::reconcile::{Failures, Reconciled, patch_status, publish};
 use crate::kit::sentences::without_full_stop;
 use crate::process::metrics::Metrics;
 use crate::process::settings::Images;
@@ -217,9 +218,11 @@ async fn tell(
     now: Timestamp,
 ) -> Result<(), Error> {
     let after = render(report, agentfs.status.as_ref(), agentfs.metadata.generation, now);
-    patch_status(&context.client, &context.reporter, agentfs, &report.states, &after)
-        .await
-        .map_err(Error::Status)
+    let (client, reporter) = (&context.client, &context.reporter);
+    patch_status(client, reporter, agentfs, &report.states, &after).await.map_err(Error::Status)?;
+    let event = rotated(&agentfs.name_any(), agentfs.status.as_ref(), &after);
+    publish(client, reporter, agentfs, event).await;
+    Ok(())
 }
 
 /// When a reconcile that failed is tried again.

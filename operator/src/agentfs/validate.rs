@@ -7,6 +7,7 @@ use kube::ResourceExt as _;
 use super::database::embedded::identity::START_EMPTY;
 use super::names::Names;
 use super::observe::Observed;
+use super::parts::admin_key::ROTATE;
 use super::parts::backup::plan::last;
 use super::parts::{Plans, has_clients, with_operations_port};
 use super::plan::Plan;
@@ -31,6 +32,8 @@ pub struct PlanInputs<'a> {
     pub former: Option<&'a AgentFSStatus>,
     /// The lost database in whose place somebody wants an empty one.
     pub start_empty: Option<&'a str>,
+    /// The newest wish for another first API key.
+    pub rotate_admin_key: Option<&'a str>,
 }
 
 impl PlanInputs<'_> {
@@ -51,13 +54,15 @@ pub fn validate(
     let names = Names::new(&owner.name);
     let mut blockers = observed.blockers.clone();
     let spec = &agentfs.spec;
+    let annotation = |key: &str| agentfs.annotations().get(key).map(String::as_str);
     let inputs = PlanInputs {
         spec,
         owner: &owner,
         names: &names,
         observed,
         former: agentfs.status.as_ref(),
-        start_empty: agentfs.annotations().get(START_EMPTY).map(String::as_str),
+        start_empty: annotation(START_EMPTY),
+        rotate_admin_key: annotation(ROTATE).filter(|value| !value.is_empty()),
     };
     let parts = Plans::of(&inputs, &mut blockers)?;
     Ok(Plan {
@@ -68,12 +73,12 @@ pub fn validate(
             postgres: images.postgres.clone(),
             pgbouncer: images.pgbouncer.clone(),
         },
+        with_operations_port: with_operations_port(&parts, observed),
         deletion_policy: spec.deletion_policy,
         suspended: spec.suspend,
         image_pull_secrets: spec.image_pull_secrets.clone(),
         parts,
         has_clients: has_clients(observed),
-        with_operations_port: with_operations_port(&parts, observed),
         blockers,
     })
 }

@@ -12,7 +12,7 @@ use k8s_openapi::NamespaceResourceScope;
 use kube::api::{Api, Patch, PatchParams};
 use kube::core::object::HasStatus;
 use kube::runtime::controller::{self, Action, Controller};
-use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::events::{Event, Recorder, Reporter};
 use kube::{Client, Resource, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -111,16 +111,26 @@ where
         Err(error) => return Err(error),
     }
     let former = before.map(Conditions::conditions).unwrap_or_default();
+    publish(client, reporter, resource, events::changes(states, former, after.conditions())).await;
+    Ok(())
+}
+
+/// Writes Events of `resource`.
+pub async fn publish<K: Resource<DynamicType = ()>>(
+    client: &Client,
+    reporter: &Reporter,
+    resource: &K,
+    events: impl IntoIterator<Item = Event>,
+) {
     // A recorder that lives on would fold an Event into an earlier one of the same reason and keep the
     // earlier text. What comes here is news already.
     let recorder = Recorder::new(client.clone(), reporter.clone());
-    for event in events::changes(states, former, after.conditions()) {
-        // The condition is written; an Event that is lost is no reason to do it all again.
+    for event in events {
+        // The status is written; an Event that is lost is no reason to do it all again.
         if let Err(error) = recorder.publish(&event, &resource.object_ref(&())).await {
             tracing::warn!(%error, reason = event.reason, "cannot write an Event");
         }
     }
-    Ok(())
 }
 
 /// Runs a controller until it ends: `reconcile` for each resource, `retry` after each that failed.

@@ -20,6 +20,11 @@ impl Agent {
     /// With the admin key that the operator made.
     pub async fn of(namespace: &Namespace, agentfs: &str) -> Result<Self, Failure> {
         let key = namespace.secret(&format!("{agentfs}-admin-key"), "key").await?;
+        Self::with_key(namespace, agentfs, key)
+    }
+
+    /// With another key.
+    pub fn with_key(namespace: &Namespace, agentfs: &str, key: String) -> Result<Self, Failure> {
         let http =
             reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
         Ok(Self { forward: Forward::to(namespace.name(), &format!("{agentfs}-api")), key, http })

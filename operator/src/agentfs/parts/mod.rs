@@ -44,7 +44,7 @@ use std::iter;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret, ServiceAccount};
 use kube::ResourceExt;
 
-use self::admin_key::AdminKey;
+use self::admin_key::AdminKeyPlan;
 use self::api::condition::API_READY;
 use self::api::plan::ApiPlan;
 use self::backup::condition::{BACKUP_FRESH, BACKUPS_SCHEDULED};
@@ -64,7 +64,8 @@ use super::server_deployment::Live;
 use super::status_inputs::{CREDENTIALS_READY, StatusInputs};
 use super::validate::PlanInputs;
 use crate::crd::agentfs::{
-    AgentFSSpec, AgentFSStatus, ApiStatus, BackupStatus, DatabaseStatus, WorkerStatus,
+    AdminKeyStatus, AgentFSSpec, AgentFSStatus, ApiStatus, BackupStatus, DatabaseStatus,
+    WorkerStatus,
 };
 use crate::crd::fields::Storage;
 use crate::kit::blockers::{Blocker, OwnershipFilter};
@@ -103,7 +104,7 @@ pub struct Seen {
 #[derive(Clone, Debug)]
 pub struct Plans {
     /// The first API key: that of the Secret, or a new one where there is none.
-    pub admin_key: Option<AdminKey>,
+    pub admin_key: Option<AdminKeyPlan>,
     /// The database.
     pub database: Database,
     /// The connection pool.
@@ -218,7 +219,6 @@ pub fn stuck(observed: &Observed) -> Vec<String> {
     names
 }
 
-/// Whether pods of the API or of the workers are there, those that leave included, or a backup is being
 /// The images whose servers have a port for probes and metrics alone: as migrations by them say, and as what runs shows
 /// when the pods of those are gone.
 pub fn with_operations_port(plans: &Plans, observed: &Observed) -> BTreeSet<String> {
@@ -227,6 +227,7 @@ pub fn with_operations_port(plans: &Plans, observed: &Observed) -> BTreeSet<Stri
     runs.chain(migration::objects::with_operations_port(observed)).collect()
 }
 
+/// Whether pods of the API or of the workers are there, those that leave included, or a backup is being
 /// made.
 pub fn has_clients(observed: &Observed) -> bool {
     !observed.pods_of(api::objects::COMPONENT).is_empty()
@@ -267,7 +268,9 @@ impl Children<Prepared> {
         let admin_key = plan.parts.admin_key.as_ref();
         Ok(Self {
             account: Desired::Apply(account::build(plan)),
-            admin_key: Desired::apply_or_keep(admin_key.map(|key| admin_key::build(plan, key))),
+            admin_key: Desired::apply_or_keep(
+                admin_key.map(|key| admin_key::build(plan, key, migration.next)),
+            ),
             database: embedded::objects::Objects::build(plan, migration.next),
             pooler: pooler::objects::Objects::build(plan, migration.next),
             api: api::objects::Objects::build(plan, migration.next),
@@ -368,6 +371,7 @@ impl StatusInputs<'_> {
             worker: self.worker_counts(),
             backup: self.backup_status(),
             database: self.plan.parts.database.status(self.children),
+            admin_key: self.rotation(),
         }
     }
 }
@@ -383,18 +387,24 @@ pub struct Statuses {
     pub backup: Option<BackupStatus>,
     /// The database in use.
     pub database: DatabaseStatus,
+    /// The newest rotation of the first API key, where it is complete.
+    pub admin_key: Option<AdminKeyStatus>,
 }
 
 impl Statuses {
     /// The same as fields of the status that follows `before`.
     pub fn after(self, before: Option<&AgentFSStatus>) -> AgentFSStatus {
-        let Self { api, worker, backup, database } = self;
+        let Self { api, worker, backup, database, admin_key } = self;
         let former = before.and_then(|before| before.backup.as_ref());
         AgentFSStatus {
             api: Some(api),
             worker,
             backup: backup.map(|now| backup::condition::remembered(now, former)),
             database: Some(remembered(database, before)),
+            admin_key: admin_key::remembered(
+                admin_key,
+                before.and_then(|before| before.admin_key.as_ref()),
+            ),
             ..AgentFSStatus::default()
         }
     }

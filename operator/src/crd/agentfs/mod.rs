@@ -22,7 +22,9 @@ pub use embeddings::{Embeddings, KeyRef, Local, OpenAi};
 pub use limits::{Quotas, RateLimits};
 pub use migration::Migration;
 pub use pooler::Pooler;
-pub use status::{AgentFSStatus, ApiStatus, BackupStatus, DatabaseStatus, WorkerStatus};
+pub use status::{
+    AdminKeyStatus, AgentFSStatus, ApiStatus, BackupStatus, DatabaseStatus, WorkerStatus,
+};
 pub use worker::Worker;
 
 use super::fields::ImagePullSecret;

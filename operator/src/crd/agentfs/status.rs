@@ -41,6 +41,27 @@ pub struct AgentFSStatus {
     /// The database in use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<DatabaseStatus>,
+
+    /// The newest rotation of the first API key (annotation `agentfs.io/rotate-admin-key`), once its key is valid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin_key: Option<AdminKeyStatus>,
+}
+
+/// A rotation of the first API key.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct AdminKeyStatus {
+    /// The annotation's value that the key in the Secret `<name>-admin-key` was made for.
+    #[schemars(length(max = 253))]
+    pub rotation: String,
+
+    /// When that key became valid. The one before it ends within two minutes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        schema_with = "date_time",
+        description = "When that key became valid. The one before it ends within two minutes."
+    )]
+    pub rotated_time: Option<Time>,
 }
 
 /// The API's pods, counted.

@@ -10,6 +10,7 @@ mod operations;
 mod operations_port;
 mod parts;
 mod refusals;
+mod rotation;
 mod scaling;
 mod thin_line;
 mod troubles;

@@ -38,7 +38,8 @@ async fn the_commands_of_the_operations_page_do_what_it_says() -> Result<(), Fai
         .output()
         .await?;
     examples.check(&output);
-    // The pods of before, which the way from here led to, are gone.
+    // The pods of before, which the way from here led to, are gone, and so is the admin key.
+    let mut agent = Agent::of(&namespace, "memory").await?;
     let memory = async || agent.get("/notes/lunch").await;
     let there = |value: &Option<Value>| *value == Some(json!("peanuts"));
     eventually("the memory is there again", memory, there).await.map(drop)

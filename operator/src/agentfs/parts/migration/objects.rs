@@ -12,7 +12,7 @@ use super::plan::{ATTEMPT, MIGRATION, Next};
 use crate::agentfs::database::access::Access;
 use crate::agentfs::database::trust;
 use crate::agentfs::observe::Observed;
-use crate::agentfs::parts::admin_key::AdminKey;
+use crate::agentfs::parts::admin_key::{AdminKey, KEY};
 use crate::agentfs::plan::Plan;
 use crate::kit::desired::{Applied, Desired, Prepared, Stage};
 use crate::kit::env::secret_env;
@@ -97,7 +97,7 @@ impl Objects<Prepared> {
             });
         };
         let template = template(plan, access);
-        let hash = hash(access, admin_key, &template)?;
+        let hash = hash(access, &admin_key.key, &template)?;
         let next = tries::next(&facts.attempts, &hash, facts.database_ready, facts.now);
         let runs = matches!(next, Next::Run { .. });
         Ok(Self {
@@ -195,7 +195,7 @@ fn container(plan: &Plan, access: &Access) -> Container {
 fn environment(plan: &Plan, access: &Access) -> Vec<EnvVar> {
     let mut variables = vec![
         secret_env(setting::DATABASE_URL, &access.secret, &access.key),
-        secret_env(setting::ADMIN_KEY, &plan.names.admin_key(), "key"),
+        secret_env(setting::ADMIN_KEY, &plan.names.admin_key(), KEY),
     ];
     variables.extend(plan.parts.api.migration_environment.iter().cloned());
     variables

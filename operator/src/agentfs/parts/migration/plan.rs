@@ -125,6 +125,12 @@ pub fn attempts<'a>(jobs: impl IntoIterator<Item = &'a Job>) -> Vec<Attempt> {
         .collect()
 }
 
+/// Whether a migration was run, and nothing of any is still to be done.
+pub fn are_done(jobs: &[Job]) -> bool {
+    let mut attempts = attempts(jobs).into_iter();
+    !jobs.is_empty() && attempts.all(|attempt| attempt.state == AttemptState::Succeeded)
+}
+
 /// What is to be done for the migration `hash`, given the tries so far.
 pub fn next(attempts: &[Attempt], hash: &str, database_ready: bool, now: Timestamp) -> Next {
     let latest = attempts.iter().filter(|a| a.hash == hash).max_by_key(|a| a.number);
