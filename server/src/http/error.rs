@@ -195,7 +195,7 @@ impl From<MemoryError> for ApiError {
             | MemoryError::Importance(_)
             | MemoryError::TtlSeconds(_)
             | MemoryError::Query(_)
-            | MemoryError::Cursor
+            | MemoryError::Cursor(_)
             | MemoryError::AsOf(_)
             | MemoryError::AsOfInFuture { .. }
             | MemoryError::AsOfInBatch

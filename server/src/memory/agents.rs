@@ -1,7 +1,8 @@
 //! Lists the agents that have memories.
 
-use super::{Memory, MemoryError, cursor};
+use super::{Memory, MemoryError};
 use crate::domain::TenantId;
+use crate::domain::cursor;
 use crate::domain::memory::agent_id::AgentId;
 use crate::domain::page_size::NAMES;
 use crate::store::connection::pool::Pool;

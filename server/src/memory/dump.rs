@@ -1,7 +1,8 @@
 //! Reads all entries of an agent.
 
-use super::{MAX_BYTES, Memory, MemoryError, cursor};
+use super::{MAX_BYTES, Memory, MemoryError};
 use crate::domain::TenantId;
+use crate::domain::cursor;
 use crate::domain::memory::agent_id::AgentId;
 use crate::domain::memory::path::EntryPath;
 use crate::domain::page_size::PageSize;

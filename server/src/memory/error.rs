@@ -10,6 +10,7 @@ use super::MAX_BYTES;
 use super::batch::MAX_OPERATIONS;
 use super::quota::Quota;
 use super::search::MAX_QUERY;
+use crate::domain::cursor::InvalidCursor;
 use crate::domain::memory::agent_id::InvalidAgentId;
 use crate::domain::memory::glob::InvalidGlob;
 use crate::domain::memory::path::InvalidPath;
@@ -57,8 +58,8 @@ pub enum MemoryError {
     #[error("query has {0} characters; it must have 1 to {MAX_QUERY}")]
     Query(usize),
     /// The cursor is of another request, or invalid.
-    #[error("cursor is not one that this request has given; start without it")]
-    Cursor,
+    #[error(transparent)]
+    Cursor(#[from] InvalidCursor),
     /// The moment to read at is invalid.
     #[error(
         "as_of is {0:?}; it must be a moment with its offset, such as 2026-01-31T12:00:00Z (RFC 3339)"

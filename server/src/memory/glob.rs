@@ -2,8 +2,9 @@
 
 use uuid::Uuid;
 
-use super::{Memory, MemoryError, cursor};
+use super::{Memory, MemoryError};
 use crate::domain::TenantId;
+use crate::domain::cursor;
 use crate::domain::memory::agent_id::AgentId;
 use crate::domain::memory::glob::Glob;
 use crate::domain::page_size::NAMES;

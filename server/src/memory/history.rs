@@ -1,7 +1,8 @@
 //! Lists the versions of an entry.
 
-use super::{MAX_BYTES, Memory, MemoryError, cursor, entry_key};
+use super::{MAX_BYTES, Memory, MemoryError, entry_key};
 use crate::domain::TenantId;
+use crate::domain::cursor;
 use crate::domain::page_size::PageSize;
 use crate::store::connection::pool::Pool;
 use crate::store::entries::versions::{Version, history};

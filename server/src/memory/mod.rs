@@ -4,7 +4,6 @@
 pub mod agents;
 mod as_of;
 pub mod batch;
-mod cursor;
 pub mod delete;
 pub mod dump;
 mod error;

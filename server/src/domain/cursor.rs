@@ -3,18 +3,21 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::MemoryError;
+/// The cursor is of another request, or is none at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("cursor is not one that this request has given; start without it")]
+pub struct InvalidCursor;
 
 /// Encodes `place` as a cursor.
-pub(super) fn encode(place: &str) -> String {
+pub fn encode(place: &str) -> String {
     URL_SAFE_NO_PAD.encode(place)
 }
 
 /// Decodes a cursor with `read`; none is the beginning.
-pub(super) fn decode<T>(
+pub fn decode<T>(
     cursor: Option<&str>,
     read: impl FnOnce(&str) -> Option<T>,
-) -> Result<Option<T>, MemoryError> {
+) -> Result<Option<T>, InvalidCursor> {
     let Some(cursor) = cursor else { return Ok(None) };
     URL_SAFE_NO_PAD
         .decode(cursor)
@@ -22,5 +25,5 @@ pub(super) fn decode<T>(
         .and_then(|bytes| String::from_utf8(bytes).ok())
         .and_then(|place| read(&place))
         .map(Some)
-        .ok_or(MemoryError::Cursor)
+        .ok_or(InvalidCursor)
 }
