@@ -1,6 +1,7 @@
 //! The AgentFS server: an HTTP API over PostgreSQL that gives agents a durable memory with the shape of a file system.
 
 pub mod access;
+pub mod audit;
 pub mod commands;
 pub mod domain;
 pub mod embedding;

@@ -13,6 +13,7 @@ use crate::access::authenticator::Authenticator;
 use crate::access::preauth::Preauth;
 use crate::access::rate_limit::RateLimiter;
 use crate::access::strangers::Strangers;
+use crate::audit::Refusals;
 use crate::domain::access::rate_limit::Limited;
 use crate::embedding::query_embeddings::QueryEmbeddings;
 use crate::embedding::{EmbedderError, embedders};
@@ -161,6 +162,7 @@ fn app(settings: Settings) -> Result<Serving, AppError> {
         authenticator: Authenticator::new(lookups.pool().clone(), strangers),
         preauth: Preauth::new(limits.failures_per_minute),
         proxies: Arc::new(connections.proxies),
+        refusals: Refusals::start(),
         requests: limiter(Limited::Requests, limits.requests_per_minute),
         searches: limiter(Limited::Searches, limits.searches_per_minute),
         unknown_fields,

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::listening::run_listening;
 use super::{in_runtime, listening};
 use crate::access::preauth::Preauth;
+use crate::audit::Refusals;
 use crate::embedding::{EmbedderError, embedders};
 use crate::http::{WorkerState, worker_router};
 use crate::listen;
@@ -73,6 +74,7 @@ async fn serve_and_work(
         metrics_access: at.metrics,
         preauth: Preauth::new(limits.failures_per_minute),
         proxies: Arc::new(connections.proxies),
+        refusals: Refusals::start(),
     });
     let (end, ended) = watch::channel(false);
     let announced = async move {

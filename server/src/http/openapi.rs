@@ -46,7 +46,10 @@ fn refusals(own: &[(&str, &str)]) -> BTreeMap<String, RefOr<Response>> {
         ("400", "The request is wrong; `code` and `message` say how."),
         ("401", "No valid key."),
         ("403", "The key lacks the scope, or the path is reserved."),
-        ("413", "The body is larger than 1 MiB, or the answer would take too much; `code` says which."),
+        (
+            "413",
+            "The body is larger than 1 MiB, or the answer would take too much; `code` says which.",
+        ),
         ("415", "The body is not announced as JSON."),
         (
             "429",

@@ -9,10 +9,12 @@ use axum::routing::get;
 
 use super::error::ApiError;
 use super::extract::{Gatekeeper, Measured, Scraper};
+use super::middleware::observe::Observer;
 use super::routes::health;
 use super::routes::metrics::{self, rendered};
 use super::{App, with_stack};
 use crate::access::preauth::Preauth;
+use crate::audit::Refusals;
 use crate::domain::access::client::TrustedProxies;
 use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;
@@ -31,15 +33,13 @@ pub struct WorkerState {
     pub preauth: Preauth,
     /// Proxies whose X-Forwarded-For is trusted.
     pub proxies: Arc<TrustedProxies>,
+    /// Records refused requests.
+    pub refusals: Refusals,
 }
 
 impl Gatekeeper for WorkerState {
     fn preauth(&self) -> &Preauth {
         &self.preauth
-    }
-
-    fn proxies(&self) -> &TrustedProxies {
-        &self.proxies
     }
 
     fn denied(&self, kind: &str) {
@@ -65,7 +65,7 @@ pub fn operations_router(app: App) -> Router {
     if app.metrics_access.is_on() {
         routes = routes.route("/metrics", get(metrics::metrics));
     }
-    with_stack(routes, app.metrics.clone()).with_state(app)
+    with_stack(routes, app.observer()).with_state(app)
 }
 
 /// The routes of a worker.
@@ -74,7 +74,8 @@ pub fn worker_router(worker: WorkerState) -> Router {
     if worker.metrics_access.is_on() {
         routes = routes.route("/metrics", get(shown));
     }
-    with_stack(routes, worker.metrics.clone()).with_state(worker)
+    let WorkerState { metrics, proxies, refusals, .. } = worker.clone();
+    with_stack(routes, Observer { metrics, proxies, refusals }).with_state(worker)
 }
 
 fn health_routes<S>() -> Router<S>

@@ -15,14 +15,13 @@ use utoipa_axum::routes;
 
 use super::error::{ApiError, Code};
 use super::extract::MAX_BODY;
-use super::middleware::observe;
+use super::middleware::observe::{self, Observer};
 use super::openapi;
 use super::routes::{
     agents, batch, create_key, create_tenant, delete, dump, glob, health, history, list, metrics,
     put, requeue, search,
 };
 use super::state::App;
-use crate::runtime::metrics::Metrics;
 
 /// The description of the API, as /openapi.json answers it.
 pub fn description() -> OpenApi {
@@ -61,14 +60,14 @@ pub fn router(app: App) -> Router {
     {
         routes = routes.route("/metrics", get(metrics::metrics));
     }
-    with_stack(routes, app.metrics.clone()).with_state(app)
+    with_stack(routes, app.observer()).with_state(app)
 }
 
 /// Wraps every route in limits, the error envelope, request ids, logs and metrics. Benchmarks put their echo route into
 /// the same stack.
 pub fn with_stack<S: Clone + Send + Sync + 'static>(
     routes: Router<S>,
-    metrics: Metrics,
+    observer: impl Into<Observer>,
 ) -> Router<S> {
     routes
         .fallback(async || ApiError::new(Code::NotFound, "no such route"))
@@ -82,5 +81,5 @@ pub fn with_stack<S: Clone + Send + Sync + 'static>(
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
             ApiError::internal().into_response()
         }))
-        .layer(from_fn_with_state(metrics, observe::observe))
+        .layer(from_fn_with_state(observer.into(), observe::observe))
 }

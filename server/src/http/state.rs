@@ -5,9 +5,11 @@ use std::sync::Arc;
 use axum::extract::FromRef;
 use secrecy::SecretString;
 
+use super::middleware::observe::Observer;
 use crate::access::authenticator::Authenticator;
 use crate::access::preauth::Preauth;
 use crate::access::rate_limit::RateLimiter;
+use crate::audit::Refusals;
 use crate::domain::access::client::TrustedProxies;
 use crate::group_commit::Backlog;
 use crate::memory::Memory;
@@ -31,6 +33,8 @@ pub struct AppState {
     pub preauth: Preauth,
     /// Proxies whose X-Forwarded-For is trusted.
     pub proxies: Arc<TrustedProxies>,
+    /// Records refused requests.
+    pub refusals: Refusals,
     /// Rate limits of requests per key and tenant; `None` is without limit.
     pub requests: Option<RateLimiter>,
     /// Rate limits of searches per key and tenant; `None` is without limit.
@@ -56,6 +60,15 @@ impl FromRef<App> for UnknownFields {
 }
 
 impl AppState {
+    /// What requests are observed with.
+    pub(super) fn observer(&self) -> Observer {
+        Observer {
+            metrics: self.metrics.clone(),
+            proxies: self.proxies.clone(),
+            refusals: self.refusals.clone(),
+        }
+    }
+
     /// The queue in which requests wait for tokens of their rate limit, and its backlog; all limits share it.
     pub(crate) fn leases(&self) -> Option<(&'static str, Backlog)> {
         self.requests.as_ref().or(self.searches.as_ref()).map(RateLimiter::queue)

@@ -18,7 +18,10 @@ impl Tenancy {
             let mut connection = self.connection().await?;
             // The administrator's own tenant is there.
             must_exist(&mut connection, tenant).await?;
-            Ok(jobs::requeue_failed(&mut *connection, reached, limit).await?)
+            let act = by.begin("requeue_jobs", "failed", reached);
+            let requeued = jobs::requeue_failed(&mut *connection, reached, limit).await?;
+            act.done(&format!("{requeued} jobs"));
+            Ok(requeued)
         };
         self.0.noting(requeue).await
     }

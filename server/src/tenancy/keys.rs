@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{Administrator, Tenancy, TenancyError, must_exist};
+use crate::audit::Actor;
 use crate::domain::access::api_key::{ApiKey, KeyId};
 use crate::domain::access::new_api_key::NewApiKey;
 use crate::domain::access::scope::{Scope, Scopes};
@@ -49,7 +50,13 @@ impl Tenancy {
         let key = ApiKey::generate();
         let insert = async {
             let mut connection = self.connection().await?;
-            Ok(api_keys::insert(&mut connection, &key, tenant, &new_key, self.1).await?)
+            let act = by.begin("create_key", key.id().as_str(), Some(tenant));
+            let stored = api_keys::insert(&mut connection, &key, tenant, &new_key, self.1).await?;
+            match stored {
+                Stored::New => act.done(&format!("scopes {}", new_key.scopes().names().join(","))),
+                Stored::NoTenant | Stored::TooMany => act.nothing(),
+            }
+            Ok(stored)
         };
         match self.0.noting(insert).await? {
             Stored::New => Ok(NewKey { key, tenant }),
@@ -76,9 +83,15 @@ impl Tenancy {
         by: Administrator,
         id: &str,
     ) -> Result<(KeyId, RevokedKey), TenancyError> {
-        by.of_all()?;
+        by.must_be_of_all()?;
         let id = KeyId::parse(id)?;
-        let revoked = api_keys::revoke(&mut *self.connection().await?, &id).await?;
+        let mut connection = self.connection().await?;
+        let act = by.begin("revoke_key", id.as_str(), None);
+        let revoked = api_keys::revoke(&mut *connection, &id).await?;
+        match &revoked {
+            Some(revoked) if !revoked.already => act.of(revoked.tenant).done(""),
+            _ => act.nothing(),
+        }
         let revoked = revoked.ok_or_else(|| TenancyError::NoKey(id.as_str().to_owned()))?;
         Ok((id, revoked))
     }
@@ -97,7 +110,9 @@ impl Tenancy {
         manager: &str,
     ) -> Result<(), TenancyError> {
         let mut connection = self.connection().await?;
+        let act = Actor::command().begin("keep_key", key.id().as_str(), Some(DEFAULT_TENANT));
         api_keys::keep_managed(&mut *connection, key, DEFAULT_TENANT, scopes, manager).await?;
+        act.done(&format!("scopes {}; kept by {manager}", scopes.names().join(",")));
         Ok(())
     }
 }

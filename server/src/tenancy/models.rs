@@ -48,7 +48,7 @@ pub enum NotPossible {
 impl Tenancy {
     /// The progress of all models, the oldest first.
     pub async fn models(&self, by: Administrator) -> Result<Vec<Progress>, TenancyError> {
-        by.of_all()?;
+        by.must_be_of_all()?;
         Ok(progress(&mut *self.connection().await?).await?)
     }
 
@@ -60,14 +60,16 @@ impl Tenancy {
         name: &str,
         memory: Option<&str>,
     ) -> Result<bool, TenancyError> {
-        by.of_all()?;
+        by.must_be_of_all()?;
         let mut connection = self.connection().await?;
         let Progress { id, dimensions, index, .. } = find(&mut connection, name).await?;
         match index {
             IndexState::Ready => Ok(false),
             IndexState::Building => Err(NotPossible::IndexIsBuilt.into()),
             IndexState::None => {
+                let act = by.begin("build_index", name, None);
                 index::build(&mut connection, id, dimensions, memory).await?;
+                act.done("");
                 Ok(true)
             }
         }
@@ -81,7 +83,7 @@ impl Tenancy {
         name: &str,
         force: bool,
     ) -> Result<bool, TenancyError> {
-        by.of_all()?;
+        by.must_be_of_all()?;
         let mut connection = self.connection().await?;
         let found = find(&mut connection, name).await?;
         let model = name.to_owned();
@@ -97,23 +99,29 @@ impl Tenancy {
         if left > 0 && !force {
             return Err(NotPossible::NotFilled { model, left, failed: found.failed }.into());
         }
+        let act = by.begin("switch_model", name, None);
         if !model_change::switch(&mut connection, found.id).await? {
+            act.nothing();
             return Err(NotPossible::Changed(model).into());
         }
+        act.done("");
         Ok(true)
     }
 
     /// Removes a model that searches do not use, with its embeddings and its index.
     pub async fn drop_model(&self, by: Administrator, name: &str) -> Result<(), TenancyError> {
-        by.of_all()?;
+        by.must_be_of_all()?;
         let mut connection = self.connection().await?;
         let Progress { id, .. } = find(&mut connection, name).await?;
+        let act = by.begin("drop_model", name, None);
         if !model_change::retire(&mut connection, id).await? {
+            act.nothing();
             return Err(NotPossible::Serving(name.to_owned()).into());
         }
         if !model_change::remove(&mut connection, id).await? {
             return Err(NotPossible::UsedByWorker(name.to_owned()).into());
         }
+        act.done("");
         Ok(())
     }
 }

@@ -54,10 +54,12 @@ impl Tenancy {
         tenant: TenantId,
         counts: &[Count],
     ) -> Result<ResetUsage, TenancyError> {
-        by.of_all()?;
+        by.must_be_of_all()?;
         let mut connection = self.connection().await?;
         must_exist(&mut connection, Some(tenant)).await?;
+        let act = by.begin("reset_quota", &tenant.to_string(), Some(tenant));
         let used_before = quota::reset(&mut *connection, tenant, counts).await?;
+        act.done(&format!("{counts:?}"));
         Ok(ResetUsage { day: today(), used_before })
     }
 }
@@ -69,7 +71,7 @@ impl Tenancy {
         by: Administrator,
         tenant: Option<TenantId>,
     ) -> Result<Vec<Counted>, TenancyError> {
-        by.of_all()?;
+        by.must_be_of_all()?;
         let mut connection = self.connection().await?;
         must_exist(&mut connection, tenant).await?;
         let tenants = match tenant {
@@ -79,7 +81,9 @@ impl Tenancy {
         let mut counted = Vec::with_capacity(tenants.len());
         for tenant in tenants {
             let transaction = connection.begin().await.map_err(StoreError::from)?;
+            let act = by.begin("recount_quota", &tenant.to_string(), Some(tenant));
             counted.push(stored_bytes::count(transaction, tenant).await?);
+            act.done("");
         }
         Ok(counted)
     }

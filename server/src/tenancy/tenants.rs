@@ -1,5 +1,7 @@
 //! Creates and lists tenants.
 
+use uuid::Uuid;
+
 use super::{Administrator, Tenancy, TenancyError};
 use crate::domain::TenantId;
 use crate::domain::access::tenant_name::TenantName;
@@ -21,16 +23,23 @@ impl Tenancy {
         by: Administrator,
         name: &str,
     ) -> Result<NewTenant, TenancyError> {
-        by.of_all()?;
+        by.must_be_of_all()?;
         let name = TenantName::parse(name)?;
-        let insert = async { Ok(tenants::insert(&mut *self.connection().await?, &name).await?) };
-        let id = self.0.noting(insert).await?;
+        let id = TenantId(Uuid::new_v4());
+        let insert = async {
+            let mut connection = self.connection().await?;
+            let act = by.begin("create_tenant", &id.to_string(), Some(id));
+            tenants::insert(&mut *connection, id, &name).await?;
+            act.done("");
+            Ok(())
+        };
+        self.0.noting(insert).await?;
         Ok(NewTenant { id, name })
     }
 
     /// Lists all tenants, the oldest first.
     pub async fn tenants(&self, by: Administrator) -> Result<Vec<Tenant>, TenancyError> {
-        by.of_all()?;
+        by.must_be_of_all()?;
         Ok(tenants::list(&mut *self.connection().await?).await?)
     }
 }

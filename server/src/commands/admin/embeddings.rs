@@ -135,14 +135,14 @@ fn done(model: &str, sentence: String) -> Done {
 
 /// Shows all models.
 pub(crate) async fn status(tenancy: &Tenancy) -> Result<Status, AdminError> {
-    let models = tenancy.models(Administrator::Cluster).await?;
+    let models = tenancy.models(Administrator::command()).await?;
     Ok(Status { models: models.into_iter().map(Row::from).collect() })
 }
 
 impl Index {
     pub(crate) async fn run(&self, tenancy: &Tenancy) -> Result<Done, AdminError> {
         let (model, memory) = (&self.model, self.memory.as_deref());
-        let sentence = if tenancy.build_index(Administrator::Cluster, model, memory).await? {
+        let sentence = if tenancy.build_index(Administrator::command(), model, memory).await? {
             format!("searches by {model} use its index from now on")
         } else {
             "the index is there already".to_owned()
@@ -154,7 +154,7 @@ impl Index {
 impl Switch {
     pub(crate) async fn run(&self, tenancy: &Tenancy) -> Result<Done, AdminError> {
         let model = &self.model;
-        let sentence = if tenancy.switch_model(Administrator::Cluster, model, self.force).await? {
+        let sentence = if tenancy.switch_model(Administrator::command(), model, self.force).await? {
             format!("searches use {model} from now on")
         } else {
             format!("searches use {model} already")
@@ -165,7 +165,7 @@ impl Switch {
 
 impl Drop {
     pub(crate) async fn run(&self, tenancy: &Tenancy) -> Result<Done, AdminError> {
-        tenancy.drop_model(Administrator::Cluster, &self.model).await?;
+        tenancy.drop_model(Administrator::command(), &self.model).await?;
         Ok(done(&self.model, format!("{} is gone, with its embeddings", self.model)))
     }
 }

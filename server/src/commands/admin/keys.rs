@@ -59,7 +59,7 @@ impl CreateKey {
 
     pub(crate) async fn run(&self, tenancy: &Tenancy) -> Result<Created, AdminError> {
         let NewKey { key, tenant } =
-            tenancy.create_key(Administrator::Cluster, &self.request()).await?;
+            tenancy.create_key(Administrator::command(), &self.request()).await?;
         Ok(Created {
             ok: true,
             api_key: key.reveal().expose_secret().to_owned(),
@@ -75,7 +75,7 @@ pub async fn create_key(
     wanted: &CreateKey,
 ) -> Result<ApiKey, AdminError> {
     let tenancy = Tenancy::direct(address.clone());
-    Ok(tenancy.create_key(Administrator::Cluster, &wanted.request()).await?.key)
+    Ok(tenancy.create_key(Administrator::command(), &wanted.request()).await?.key)
 }
 
 /// Which keys are to be listed.
@@ -141,7 +141,7 @@ impl fmt::Display for Keys {
 
 impl ListKeys {
     pub(crate) async fn run(&self, tenancy: &Tenancy) -> Result<Keys, AdminError> {
-        let keys = tenancy.keys(Administrator::Cluster, self.tenant.map(TenantId)).await?;
+        let keys = tenancy.keys(Administrator::command(), self.tenant.map(TenantId)).await?;
         let now = Timestamp::now();
         Ok(Keys { keys: keys.into_iter().map(|key| Row::of(key, now)).collect() })
     }
@@ -188,7 +188,7 @@ impl fmt::Display for Ended {
 
 impl RevokeKey {
     pub(crate) async fn run(&self, tenancy: &Tenancy) -> Result<Ended, AdminError> {
-        let (id, revoked) = tenancy.revoke_key(Administrator::Cluster, &self.key_id).await?;
+        let (id, revoked) = tenancy.revoke_key(Administrator::command(), &self.key_id).await?;
         Ok(Ended {
             ok: true,
             key_id: id.as_str().to_owned(),

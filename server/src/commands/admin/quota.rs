@@ -107,7 +107,7 @@ impl fmt::Display for Usage {
 impl Show {
     pub(crate) async fn run(&self, tenancy: &Tenancy) -> Result<Usage, AdminError> {
         let tenant = self.tenant.map(TenantId);
-        let used = tenancy.usage(Administrator::Cluster, tenant, self.day).await?;
+        let used = tenancy.usage(Administrator::command(), tenant, self.day).await?;
         let usage = used.tenants.into_iter().map(Row::from).collect();
         Ok(Usage { day: used.day.to_string(), usage })
     }
@@ -163,7 +163,7 @@ impl Reset {
         let counts = self.counts();
         let tenant = TenantId(self.tenant);
         let ResetUsage { day, used_before } =
-            tenancy.reset_usage(Administrator::Cluster, tenant, &counts).await?;
+            tenancy.reset_usage(Administrator::command(), tenant, &counts).await?;
         Ok(Emptied {
             ok: true,
             tenant_id: self.tenant,
@@ -221,7 +221,7 @@ impl fmt::Display for Recounted {
 
 impl Recount {
     pub(crate) async fn run(&self, tenancy: &Tenancy) -> Result<Recounted, AdminError> {
-        let counted = tenancy.recount(Administrator::Cluster, self.tenant.map(TenantId)).await?;
+        let counted = tenancy.recount(Administrator::command(), self.tenant.map(TenantId)).await?;
         let row = |counted: Counted| RecountedRow {
             tenant_id: counted.tenant.0,
             stored_bytes: counted.now,

@@ -49,7 +49,7 @@ impl Requeue {
         let tenant = self.tenant.map(TenantId);
         let requeued = match self.status {
             Status::Failed => {
-                tenancy.requeue_failed(Administrator::Cluster, tenant, self.limit).await?
+                tenancy.requeue_failed(Administrator::command(), tenant, self.limit).await?
             }
         };
         Ok(Requeued { ok: true, requeued })

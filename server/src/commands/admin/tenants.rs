@@ -37,7 +37,7 @@ impl fmt::Display for Created {
 impl CreateTenant {
     pub(crate) async fn run(&self, tenancy: &Tenancy) -> Result<Created, AdminError> {
         let NewTenant { id, name } =
-            tenancy.create_tenant(Administrator::Cluster, &self.name).await?;
+            tenancy.create_tenant(Administrator::command(), &self.name).await?;
         Ok(Created { ok: true, tenant_id: id.0, name })
     }
 }
@@ -82,6 +82,6 @@ impl fmt::Display for Tenants {
 
 /// All tenants.
 pub(crate) async fn list(tenancy: &Tenancy) -> Result<Tenants, AdminError> {
-    let tenants = tenancy.tenants(Administrator::Cluster).await?;
+    let tenants = tenancy.tenants(Administrator::command()).await?;
     Ok(Tenants { tenants: tenants.into_iter().map(Row::from).collect() })
 }

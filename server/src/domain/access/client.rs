@@ -1,5 +1,6 @@
 //! Client addresses behind trusted proxies, and the client networks that failures are counted by.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
@@ -16,6 +17,15 @@ impl ClientNetwork {
             IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & FIRST_64).into(),
             v4 @ IpAddr::V4(_) => v4,
         })
+    }
+}
+
+impl fmt::Display for ClientNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            IpAddr::V4(address) => address.fmt(f),
+            IpAddr::V6(first) => write!(f, "{first}/64"),
+        }
     }
 }
 
@@ -74,6 +84,8 @@ mod tests {
         assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
         assert_eq!(of("::ffff:192.0.2.7"), of("192.0.2.7"));
         assert_ne!(of("192.0.2.7"), of("192.0.2.8"));
+        assert_eq!(of("2001:db8:1:2::1").to_string(), "2001:db8:1:2::/64");
+        assert_eq!(of("192.0.2.7").to_string(), "192.0.2.7");
     }
 
     #[test]

@@ -9,9 +9,10 @@ use serde::de::DeserializeOwned;
 use super::bearer::{Bearer, bearer};
 use super::fields::{Fields, Part};
 use super::json::{WHOLE, announced, body};
-use super::refuse::check_token;
+use super::refuse::{check_token, context};
 use crate::access::authenticator::AuthError;
 use crate::access::preauth::Guessed;
+use crate::audit::{Actor, Who};
 use crate::domain::access::api_key::ApiKey;
 use crate::domain::access::scope::Scope;
 use crate::http::App;
@@ -56,12 +57,13 @@ impl<T: DeserializeOwned> FromRequest<App> for AdminRequest<T> {
                 let wrong = "token is not the server's ADMIN_BOOTSTRAP_TOKEN; with an admin key leave it out";
                 let wrong = ApiError::new(Code::Unauthorized, wrong);
                 check_bootstrap(&parts, app, &token, wrong).await?;
-                Administrator::Cluster
+                bootstrap(&parts)
             }
-            None if bearer_is_bootstrap(&parts, app).await? => Administrator::Cluster,
+            None if bearer_is_bootstrap(&parts, app).await? => bootstrap(&parts),
             None => {
                 let caller = Bearer::from_request_parts(&mut parts, app).await?;
-                Administrator::of(caller.with(Scope::Admin)?.tenant)
+                let caller = caller.with(Scope::Admin)?;
+                Administrator::of(caller.tenant, actor(&parts, Who::Key(caller.key)))
             }
         };
         fields.query(&parts.uri)?;
@@ -76,6 +78,18 @@ async fn bearer_is_bootstrap(parts: &Parts, app: &App) -> Result<bool, ApiError>
     let given = bearer(&parts.headers).filter(|given| ApiKey::parse(given).is_err());
     let (Some(given), Some(_)) = (given, &app.bootstrap_token) else { return Ok(false) };
     check_bootstrap(parts, app, given, AuthError::Invalid.into()).await.map(|()| true)
+}
+
+/// A bearer of the bootstrap token, whose use is recorded whatever comes of the request.
+fn bootstrap(parts: &Parts) -> Administrator {
+    let actor = actor(parts, Who::BootstrapToken);
+    actor.begin("use_bootstrap_token", parts.uri.path(), None).done("");
+    Administrator::of_all(actor)
+}
+
+fn actor(parts: &Parts, who: Who) -> Actor {
+    let context = context(parts);
+    Actor::request(who, context.client(), &context.request_id())
 }
 
 async fn check_bootstrap(

@@ -26,7 +26,7 @@ impl FromRequestParts<App> for Bearer {
         app.health.schema()?;
         let caller = authenticate(parts, app).await?;
         if let Some(context) = parts.extensions.get::<RequestContext>() {
-            context.tenant(caller.tenant);
+            context.key(caller.key, caller.tenant);
         }
         take_token(app.requests.as_ref(), caller, parts, app).await?;
         Ok(Self(caller))
@@ -36,7 +36,7 @@ impl FromRequestParts<App> for Bearer {
 async fn authenticate(parts: &Parts, app: &App) -> Result<Caller, ApiError> {
     let failure = match bearer(&parts.headers) {
         None => AuthError::Invalid,
-        Some(key) => match app.authenticator.authenticate(key, || client(parts, app)).await {
+        Some(key) => match app.authenticator.authenticate(key, || client(parts)).await {
             Ok(caller) => return Ok(caller),
             Err(failure) => failure,
         },

@@ -1,27 +1,27 @@
 //! Refuses requests without a valid key or token, within the limits on unauthenticated requests, and compares tokens.
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use axum::http::request::Parts;
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
 
+use super::bearer::bearer;
 use crate::access::preauth::{Guessed, Preauth, Verdict};
-use crate::domain::access::client::{ClientNetwork, TrustedProxies};
+use crate::domain::access::api_key::ApiKey;
+use crate::domain::access::client::ClientNetwork;
 use crate::domain::access::rate_limit::whole_seconds;
 use crate::http::App;
 use crate::http::error::{ApiError, Code};
 use crate::http::middleware::observe::RequestContext;
-use crate::listen::Connection;
 
-const X_FORWARDED_FOR: &str = "x-forwarded-for";
+/// What the middleware knows about a request.
+pub(super) fn context(parts: &Parts) -> RequestContext {
+    parts.extensions.get().cloned().unwrap_or_default()
+}
 
 /// What clients without a valid key or token are refused by: the state of routes that ask for one.
 pub trait Gatekeeper {
     /// Counts their requests.
     fn preauth(&self) -> &Preauth;
-    /// Whose word for their address counts.
-    fn proxies(&self) -> &TrustedProxies;
     /// Counts a refusal; `kind` is the limit.
     fn denied(&self, kind: &str);
 }
@@ -31,24 +31,14 @@ impl Gatekeeper for App {
         &self.preauth
     }
 
-    fn proxies(&self) -> &TrustedProxies {
-        &self.proxies
-    }
-
     fn denied(&self, kind: &str) {
         self.metrics.rate_limit_denial(kind);
     }
 }
 
 /// The client network of a request.
-pub(super) fn client(parts: &Parts, app: &impl Gatekeeper) -> ClientNetwork {
-    // Served by another listener than ours, all come from one.
-    let peer = parts.extensions.get::<Connection>().map(|connection| connection.peer);
-    let forwarded = parts.headers.get_all(X_FORWARDED_FOR).iter();
-    let forwarded = forwarded.map(|header| header.to_str().unwrap_or_default());
-    ClientNetwork::of(
-        app.proxies().client(peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), forwarded),
-    )
+pub(super) fn client(parts: &Parts) -> ClientNetwork {
+    ClientNetwork::of(context(parts).client())
 }
 
 /// Refuses a request unless `given` is the `expected` token, with `wrong`. A client that has used up its failures or its
@@ -63,7 +53,7 @@ pub(super) async fn check_token(
     let matches = |expected: &SecretString| -> bool {
         expected.expose_secret().as_bytes().ct_eq(given.as_bytes()).into()
     };
-    if app.preauth().may_try(client(parts, app), token).await && expected.is_some_and(matches) {
+    if app.preauth().may_try(client(parts), token).await && expected.is_some_and(matches) {
         return Ok(());
     }
     Err(refuse(parts, app, Some(token), wrong).await)
@@ -77,9 +67,14 @@ pub(super) async fn refuse(
     guessed_at: Option<Guessed>,
     unauthorized: ApiError,
 ) -> ApiError {
-    let (verdict, status) = app.preauth().failed(client(parts, app), guessed_at).await;
-    if let (Some(context), Some(status)) = (parts.extensions.get::<RequestContext>(), status) {
+    let context = context(parts);
+    let network = ClientNetwork::of(context.client());
+    let (verdict, status) = app.preauth().failed(network, guessed_at).await;
+    if let Some(status) = status {
         context.preauth(status);
+    }
+    if let Some(key) = bearer(&parts.headers).and_then(|key| ApiKey::parse(key).ok()) {
+        context.named(*key.id());
     }
     let (code, kind, what, seconds) = match verdict {
         Verdict::Unauthorized => return unauthorized,

@@ -1,17 +1,21 @@
 //! Gives every request an id, a deadline, a log line and metrics; writes the bodies of errors.
 
 use std::mem::take;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use uuid::Uuid;
 
 use super::trace_context::TraceContext;
+use crate::audit::{Refusal, Refusals, Refused};
 use crate::domain::TenantId;
+use crate::domain::access::api_key::KeyId;
+use crate::domain::access::client::TrustedProxies;
 use crate::domain::access::rate_limit::RateLimitStatus;
 use crate::http::error::{ApiError, Code};
 use crate::http::response::{ignored_fields, rate_headers};
@@ -23,22 +27,82 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest request id accepted from a client.
 const MAX_REQUEST_ID: usize = 128;
 
-/// Facts about a request that inner layers pass out to the middleware.
-#[derive(Debug, Clone, Default)]
-pub struct RequestContext(Arc<Mutex<Fields>>);
+/// The header in which proxies tell the client's address.
+const X_FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// What requests are observed with.
+#[derive(Debug, Clone)]
+pub struct Observer {
+    /// The metrics that requests are counted in.
+    pub metrics: Metrics,
+    /// Proxies whose X-Forwarded-For is trusted.
+    pub proxies: Arc<TrustedProxies>,
+    /// Records refused requests.
+    pub refusals: Refusals,
+}
+
+/// Trusts no proxy.
+impl From<Metrics> for Observer {
+    fn from(metrics: Metrics) -> Self {
+        Self { metrics, proxies: Arc::default(), refusals: Refusals::start() }
+    }
+}
+
+/// What the middleware knows about a request, and facts that inner layers pass out to it.
+#[derive(Debug, Clone)]
+pub struct RequestContext(Arc<Context>);
+
+#[derive(Debug)]
+struct Context {
+    client: IpAddr,
+    fields: Mutex<Fields>,
+}
+
+/// That of a request that no middleware has seen.
+impl Default for RequestContext {
+    fn default() -> Self {
+        Self::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), None)
+    }
+}
 
 #[derive(Debug, Default)]
 struct Fields {
+    id: Option<HeaderValue>,
+    key: Option<KeyId>,
     tenant: Option<TenantId>,
+    named: Option<KeyId>,
     rate_limit: Option<RateLimitStatus>,
     preauth: Option<RateLimitStatus>,
     ignored: Vec<String>,
 }
 
 impl RequestContext {
-    /// Records the tenant.
-    pub fn tenant(&self, tenant: TenantId) {
-        self.fields().tenant = Some(tenant);
+    fn new(client: IpAddr, id: Option<HeaderValue>) -> Self {
+        let fields = Mutex::new(Fields { id, ..Fields::default() });
+        Self(Arc::new(Context { client, fields }))
+    }
+
+    /// The address of the request's client, behind proxies that are trusted.
+    pub fn client(&self) -> IpAddr {
+        self.0.client
+    }
+
+    /// The request's id.
+    pub fn request_id(&self) -> String {
+        let fields = self.fields();
+        let id = fields.id.as_ref().and_then(|id| id.to_str().ok());
+        id.unwrap_or_default().to_owned()
+    }
+
+    /// Records the valid key of the request, and its tenant.
+    pub fn key(&self, key: KeyId, tenant: TenantId) {
+        let mut fields = self.fields();
+        (fields.key, fields.tenant) = (Some(key), Some(tenant));
+    }
+
+    /// Records the key that the request names, and is not let in with.
+    pub fn named(&self, key: KeyId) {
+        self.fields().named = Some(key);
     }
 
     /// Records the status of a rate limit of the key or its tenant; of several limits the one with the fewest requests left counts.
@@ -59,12 +123,16 @@ impl RequestContext {
     }
 
     fn fields(&self) -> MutexGuard<'_, Fields> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.fields.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Wraps a request.
-pub async fn observe(State(metrics): State<Metrics>, mut request: Request, next: Next) -> Response {
+pub async fn observe(
+    State(observer): State<Observer>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let start = Instant::now();
     let request_id = request.headers().get(REQUEST_ID).filter(|id| acceptable(id)).cloned();
     let request_id = request_id.unwrap_or_else(fresh);
@@ -72,14 +140,21 @@ pub async fn observe(State(metrics): State<Metrics>, mut request: Request, next:
     let route = route.as_ref().map_or("unknown", MatchedPath::as_str);
     let method = request.method().clone();
     let trace = TraceContext::of(request.headers());
-    let context = RequestContext::default();
+    // Served by another listener than ours, all come from one.
+    let peer = request.extensions().get::<Connection>().map(|connection| connection.peer);
+    let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let client = observer.proxies.client(peer, forwarded(request.headers()));
+    let context = RequestContext::new(client, Some(request_id));
     request.extensions_mut().insert(context.clone());
 
     let within = Connection::times(request.extensions()).request;
     let answer = tokio::time::timeout(within, next.run(request)).await;
     let mut response = answer.unwrap_or_else(|_| too_late().into_response());
 
-    let Fields { tenant, rate_limit, preauth, ignored } = take(&mut *context.fields());
+    // Moved out of there, where cloning it would cost an allocation.
+    let Fields { id: request_id, key, tenant, named, rate_limit, preauth, ignored } =
+        take(&mut *context.fields());
+    let request_id = request_id.unwrap_or_else(fresh);
     let id = request_id.to_str().unwrap_or_default();
     let error = response.extensions_mut().remove::<ApiError>();
     if let Some(error) = &error {
@@ -92,15 +167,26 @@ pub async fn observe(State(metrics): State<Metrics>, mut request: Request, next:
     let took = start.elapsed();
     let code = error.map(|e| e.code());
     if let Some(quota) = code.and_then(quota) {
-        metrics.quota_denial(quota);
+        observer.metrics.quota_denial(quota);
     }
-    metrics.request(route, method_label(method.as_str()), response.status().as_str(), took);
+    if let Some((code, refusal)) = code.and_then(|code| Some((code.as_str(), refusal(code)?))) {
+        let by = Refused { refusal, code, by: key, tenant, named, client, request_id: id };
+        observer.refusals.record(by);
+    }
+    observer.metrics.request(
+        route,
+        method_label(method.as_str()),
+        response.status().as_str(),
+        took,
+    );
     tracing::info!(
         target: "agentfs_server::request",
         request_id = id,
         trace_id = trace.as_ref().map(TraceContext::trace_id),
         span_id = trace.as_ref().map(TraceContext::span_id),
         tenant = tenant.map(tracing::field::display),
+        key = key.as_ref().map(KeyId::as_str),
+        client = %client,
         route,
         method = method.as_str(),
         status = response.status().as_u16(),
@@ -116,6 +202,10 @@ pub async fn observe(State(metrics): State<Metrics>, mut request: Request, next:
     }
     ignored_fields::insert(response.headers_mut(), &ignored);
     response
+}
+
+fn forwarded(headers: &HeaderMap) -> impl DoubleEndedIterator<Item = &str> {
+    headers.get_all(X_FORWARDED_FOR).iter().map(|header| header.to_str().unwrap_or_default())
 }
 
 /// The request is abandoned; what it has queued is still done.
@@ -134,6 +224,16 @@ fn quota(code: Code) -> Option<&'static str> {
         Code::QuotaStoredBytes => Some("stored_bytes"),
         Code::QuotaSearches => Some("searches"),
         Code::QuotaEmbedTokensPerDay => Some("embed_tokens"),
+        _ => None,
+    }
+}
+
+/// What the audit log calls an answer of this code, if it is one for it.
+fn refusal(code: Code) -> Option<Refusal> {
+    match code {
+        Code::Unauthorized | Code::PreauthRateLimitExceeded => Some(Refusal::FailedLogin),
+        Code::AuthLockout => Some(Refusal::Lockout),
+        Code::Forbidden | Code::ReservedPath => Some(Refusal::Forbidden),
         _ => None,
     }
 }

@@ -2,7 +2,6 @@
 
 use jiff::Timestamp;
 use sqlx::{PgExecutor, Row as _};
-use uuid::Uuid;
 
 use crate::domain::TenantId;
 use crate::domain::access::tenant_name::TenantName;
@@ -24,15 +23,15 @@ pub struct Tenant {
 /// Creates a tenant.
 pub async fn insert(
     executor: impl PgExecutor<'_>,
+    id: TenantId,
     name: &TenantName,
-) -> Result<TenantId, StoreError> {
-    let id = Uuid::new_v4();
+) -> Result<(), StoreError> {
     sqlx::query("INSERT INTO tenants (id, name) VALUES ($1, $2)")
-        .bind(id)
+        .bind(id.0)
         .bind(name.as_str())
         .execute(executor)
         .await?;
-    Ok(TenantId(id))
+    Ok(())
 }
 
 /// Whether there is such a tenant.

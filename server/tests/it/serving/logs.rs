@@ -89,7 +89,11 @@ async fn json_lines_say_what_was_answered_and_nothing_secret() {
     }
     let of = |status: u64| requests.iter().find(|line| line["status"] == status).unwrap();
     assert_eq!(of(200)["tenant"], "00000000-0000-0000-0000-000000000000");
-    assert!(of(401)["tenant"].is_null());
+    assert!(of(401)["tenant"].is_null() && of(401)["key"].is_null());
+    assert_eq!(of(200)["key"], key.split_once('.').unwrap().0);
+    for line in &requests {
+        assert_eq!(line["client"], "127.0.0.1", "{line}");
+    }
     assert_eq!(of(401)["code"], "UNAUTHORIZED");
     let last = requests.iter().find(|line| line["request_id"] == "the-last-one").unwrap();
     assert_eq!((&last["route"], &last["method"]), (&json!("/v1/get"), &json!("POST")));
@@ -119,6 +123,8 @@ async fn the_runbooks_commands_find_slow_requests_and_errors_in_text_lines() {
     assert_no_secrets(&log, &key);
     let requests: Vec<&str> = log.lines().filter(|line| line.contains("responseTime")).collect();
     assert!(requests.len() >= 8, "{log}");
+    let id = key.split_once('.').unwrap().0;
+    assert!(log.contains(&format!(" key=\"{id}\" client=127.0.0.1 ")), "{log}");
     let slow: Vec<&str> = requests
         .iter()
         .copied()
