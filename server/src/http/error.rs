@@ -238,10 +238,14 @@ impl From<TenancyError> for ApiError {
     fn from(error: TenancyError) -> Self {
         let code = match error {
             TenancyError::NotAllowed(_) | TenancyError::TooManyKeys(_) => Code::Forbidden,
+            TenancyError::MakerEnded => Code::Unauthorized,
             TenancyError::NewKey(_)
             | TenancyError::TenantName(_)
             | TenancyError::KeyId(_)
             | TenancyError::AdminKey(_)
+            | TenancyError::Limit(_)
+            | TenancyError::Cursor(_)
+            | TenancyError::RevokesItself
             | TenancyError::Model(_) => Code::ValidationError,
             TenancyError::NoTenant(_) => {
                 return Self::new(Code::TenantNotFound, "tenant_id names no tenant");

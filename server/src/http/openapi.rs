@@ -68,6 +68,16 @@ fn refusal(about: &str) -> RefOr<Response> {
     ResponseBuilder::new().description(about).content("application/json", content).build().into()
 }
 
+/// A key that is not there, or not in a tenant that the caller administers.
+#[derive(Debug)]
+pub(super) struct KeyRefusals;
+
+impl IntoResponses for KeyRefusals {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        refusals(&[("404", "There is no such key in a tenant that the caller administers.")])
+    }
+}
+
 /// A write whose expectation does not hold, or whose Idempotency-Key came with another request.
 #[derive(Debug)]
 pub(super) struct WriteRefusals;

@@ -18,8 +18,8 @@ use super::extract::MAX_BODY;
 use super::middleware::observe::{self, Observer};
 use super::openapi;
 use super::routes::{
-    agents, batch, create_key, create_tenant, delete, dump, glob, health, history, list, metrics,
-    put, requeue, search,
+    agents, batch, create_key, create_tenant, delete, dump, glob, health, history, list, list_keys,
+    list_tenants, metrics, put, requeue, revoke_key, search, usage,
 };
 use super::state::App;
 
@@ -42,7 +42,11 @@ fn described() -> (Router<App>, OpenApi) {
         .routes(routes!(dump::dump))
         .routes(routes!(search::search))
         .routes(routes!(create_key::create_key))
+        .routes(routes!(list_keys::list_keys))
+        .routes(routes!(revoke_key::revoke_key))
         .routes(routes!(create_tenant::create_tenant))
+        .routes(routes!(list_tenants::list_tenants))
+        .routes(routes!(usage::usage))
         .routes(routes!(requeue::requeue))
         .routes(routes!(health::healthz))
         .routes(routes!(health::livez))

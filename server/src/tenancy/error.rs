@@ -6,6 +6,8 @@ use crate::domain::TenantId;
 use crate::domain::access::api_key::{MalformedKey, MalformedKeyId};
 use crate::domain::access::new_api_key::InvalidNewApiKey;
 use crate::domain::access::tenant_name::InvalidTenantName;
+use crate::domain::cursor::InvalidCursor;
+use crate::domain::page_size::InvalidLimit;
 use crate::store::StoreError;
 use crate::store::schema::SchemaMismatch;
 
@@ -27,6 +29,18 @@ pub enum TenancyError {
     /// The deployment's admin key is malformed.
     #[error("AGENTFS_ADMIN_KEY is not valid: {0}")]
     AdminKey(#[from] MalformedKey),
+    /// The size of a page is out of range.
+    #[error(transparent)]
+    Limit(#[from] InvalidLimit),
+    /// The cursor is of another request, or invalid.
+    #[error(transparent)]
+    Cursor(#[from] InvalidCursor),
+    /// The key that makes another has been revoked or has expired meanwhile.
+    #[error("the key that asks has been revoked or has expired")]
+    MakerEnded,
+    /// A key is to revoke itself.
+    #[error("a key cannot revoke itself; make another admin key, and revoke this one with that")]
+    RevokesItself,
     /// The tenant does not exist.
     #[error("there is no tenant {0}")]
     NoTenant(TenantId),

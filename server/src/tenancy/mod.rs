@@ -6,11 +6,13 @@ mod error;
 pub mod jobs;
 pub mod keys;
 pub mod models;
+mod page;
 pub mod quotas;
 pub mod tenants;
 
 pub use self::administrator::{Administrator, NotAllowed};
 pub use self::error::TenancyError;
+pub use self::page::{Page, PageRequest};
 
 use sqlx::postgres::PgConnection;
 

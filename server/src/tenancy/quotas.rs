@@ -5,7 +5,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use sqlx::Connection as _;
 
-use super::{Administrator, Tenancy, TenancyError, must_exist};
+use super::{Administrator, Page, PageRequest, Tenancy, TenancyError, must_exist};
 use crate::domain::TenantId;
 use crate::store::StoreError;
 use crate::store::access::quota::{self, Count, UsageOfDay};
@@ -17,8 +17,8 @@ use crate::store::entries::stored_bytes::{self, Counted};
 pub struct Usage {
     /// The day, in UTC.
     pub day: Date,
-    /// Tenant by tenant.
-    pub tenants: Vec<UsageOfDay>,
+    /// Tenant by tenant, the oldest first.
+    pub tenants: Page<UsageOfDay>,
 }
 
 /// The result of a reset.
@@ -31,20 +31,25 @@ pub struct ResetUsage {
 }
 
 impl Tenancy {
-    /// Usage on `day` (default: today) of `tenant`, else of all tenants with usage that the administrator may administer.
+    /// Usage on `day` (default: today) of `tenant`, else of all tenants with usage that the administrator may administer, in pages.
     pub async fn usage(
         &self,
         by: Administrator,
         tenant: Option<TenantId>,
         day: Option<Date>,
+        page: &PageRequest,
     ) -> Result<Usage, TenancyError> {
         let tenant = by.tenants(tenant)?;
         let day = day.unwrap_or_else(today);
-        let tenants = quota::usage(&mut *self.connection().await?, tenant, day).await?;
-        match tenant {
-            Some(tenant) if tenants.is_empty() => Err(TenancyError::NoTenant(tenant)),
-            _ => Ok(Usage { day, tenants }),
-        }
+        let bounds = page.after_tenant()?;
+        let (after, limit) = (bounds.after, bounds.to_fetch());
+        let usage = async {
+            let mut connection = self.connection().await?;
+            must_exist(&mut connection, tenant).await?;
+            Ok(quota::usage(&mut *connection, tenant, day, after, limit).await?)
+        };
+        let tenants = self.0.noting(usage).await?;
+        Ok(Usage { day, tenants: bounds.page(tenants, |used| used.tenant.to_string()) })
     }
 
     /// Sets `counts` of the tenant's current day to 0.
@@ -76,7 +81,7 @@ impl Tenancy {
         must_exist(&mut connection, tenant).await?;
         let tenants = match tenant {
             Some(tenant) => vec![tenant],
-            None => tenants::list(&mut *connection).await?.into_iter().map(|t| t.id).collect(),
+            None => tenants::ids(&mut *connection).await?,
         };
         let mut counted = Vec::with_capacity(tenants.len());
         for tenant in tenants {
@@ -90,6 +95,6 @@ impl Tenancy {
 }
 
 /// The current day of quotas: UTC's.
-fn today() -> Date {
+pub fn today() -> Date {
     Timestamp::now().to_zoned(TimeZone::UTC).date()
 }

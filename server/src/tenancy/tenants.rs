@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Administrator, Tenancy, TenancyError};
+use super::{Administrator, Page, PageRequest, Tenancy, TenancyError};
 use crate::domain::TenantId;
 use crate::domain::access::tenant_name::TenantName;
 use crate::store::access::tenants::{self, Tenant};
@@ -37,9 +37,19 @@ impl Tenancy {
         Ok(NewTenant { id, name })
     }
 
-    /// Lists all tenants, the oldest first.
-    pub async fn tenants(&self, by: Administrator) -> Result<Vec<Tenant>, TenancyError> {
-        by.must_be_of_all()?;
-        Ok(tenants::list(&mut *self.connection().await?).await?)
+    /// A page of the tenants that the administrator may administer, the oldest first.
+    pub async fn tenants(
+        &self,
+        by: Administrator,
+        page: &PageRequest,
+    ) -> Result<Page<Tenant>, TenancyError> {
+        let only = by.tenants(None)?;
+        let bounds = page.after_tenant()?;
+        let list = async {
+            let mut connection = self.connection().await?;
+            Ok(tenants::list(&mut *connection, only, bounds.after, bounds.to_fetch()).await?)
+        };
+        let tenants = self.0.noting(list).await?;
+        Ok(bounds.page(tenants, |tenant| tenant.id.to_string()))
     }
 }

@@ -7,14 +7,14 @@ use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::AdminError;
 use super::output::Table;
+use super::{AdminError, all_pages};
 use crate::domain::access::api_key::{ApiKey, KeyState};
 use crate::domain::{TenantId, rfc3339};
 use crate::store::access::api_keys::ListedKey;
 use crate::store::connection::address::DatabaseAddress;
 use crate::tenancy::keys::{CreateKeyRequest, NewKey};
-use crate::tenancy::{Administrator, Tenancy};
+use crate::tenancy::{Administrator, PageRequest, Tenancy};
 
 /// A key that is to be made.
 #[derive(Debug, Clone, clap::Args)]
@@ -39,6 +39,7 @@ pub(crate) struct Created {
     api_key: String,
     key_id: String,
     tenant_id: Uuid,
+    expires_at: Option<String>,
 }
 
 impl fmt::Display for Created {
@@ -58,13 +59,14 @@ impl CreateKey {
     }
 
     pub(crate) async fn run(&self, tenancy: &Tenancy) -> Result<Created, AdminError> {
-        let NewKey { key, tenant } =
+        let NewKey { key, tenant, expires_at } =
             tenancy.create_key(Administrator::command(), &self.request()).await?;
         Ok(Created {
             ok: true,
             api_key: key.reveal().expose_secret().to_owned(),
             key_id: key.id().as_str().to_owned(),
             tenant_id: tenant.0,
+            expires_at: expires_at.map(rfc3339),
         })
     }
 }
@@ -99,6 +101,7 @@ struct Row {
     label: String,
     scopes: Vec<String>,
     managed_by: Option<String>,
+    created_by: Option<String>,
     created_at: String,
     expires_at: Option<String>,
     revoked_at: Option<String>,
@@ -113,6 +116,7 @@ impl Row {
             label: key.label,
             scopes: key.scopes,
             managed_by: key.managed_by,
+            created_by: key.created_by,
             created_at: rfc3339(key.created_at),
             expires_at: key.expires_at.map(rfc3339),
             revoked_at: key.revoked_at.map(rfc3339),
@@ -130,19 +134,24 @@ impl fmt::Display for Keys {
                 key.scopes.join(","),
                 key.label.clone(),
                 key.managed_by.clone().unwrap_or_default(),
+                key.created_by.clone().unwrap_or_default(),
                 key.created_at.clone(),
                 key.expires_at.clone().unwrap_or_default(),
             ]
         });
-        let heading = ["ID", "TENANT", "STATE", "SCOPES", "LABEL", "KEPT BY", "CREATED", "EXPIRES"];
+        let heading = [
+            "ID", "TENANT", "STATE", "SCOPES", "LABEL", "KEPT BY", "MADE BY", "CREATED", "EXPIRES",
+        ];
         Table::new(heading, rows).fmt(f)
     }
 }
 
 impl ListKeys {
     pub(crate) async fn run(&self, tenancy: &Tenancy) -> Result<Keys, AdminError> {
-        let keys = tenancy.keys(Administrator::command(), self.tenant.map(TenantId)).await?;
-        let now = Timestamp::now();
+        let tenant = self.tenant.map(TenantId);
+        let page =
+            async |page: PageRequest| tenancy.keys(Administrator::command(), tenant, &page).await;
+        let (keys, now) = (all_pages(page).await?, Timestamp::now());
         Ok(Keys { keys: keys.into_iter().map(|key| Row::of(key, now)).collect() })
     }
 }
@@ -152,6 +161,9 @@ impl ListKeys {
 pub(crate) struct RevokeKey {
     /// The key's id, which is its part before the dot
     key_id: String,
+    /// Also the keys that were made with it, and those that were made with these
+    #[arg(long)]
+    descendants: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -164,31 +176,42 @@ pub(crate) struct Ended {
     /// It had been revoked before, and stays so.
     already: bool,
     managed_by: Option<String>,
+    revoked_descendants: usize,
+    live_descendants: i64,
 }
 
 impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { key_id, tenant_id, label, revoked_at, .. } = self;
         if self.already {
-            return write!(f, "key {key_id} of tenant {tenant_id} was revoked at {revoked_at}");
-        }
-        write!(
-            f,
-            "key {key_id} ({label:?}) of tenant {tenant_id} is revoked; it stops working within 10 s on every replica"
-        )?;
-        if let Some(manager) = &self.managed_by {
+            write!(f, "key {key_id} of tenant {tenant_id} was revoked at {revoked_at}")?;
+        } else {
             write!(
                 f,
-                "\n{manager} keeps this key and makes it valid again when it runs next; give it another one"
+                "key {key_id} ({label:?}) of tenant {tenant_id} is revoked; it stops working within 10 s on every replica"
             )?;
         }
-        Ok(())
+        if self.revoked_descendants > 0 {
+            write!(f, "\nkeys made with it that are revoked too: {}", self.revoked_descendants)?;
+        }
+        if self.live_descendants > 0 {
+            let left = self.live_descendants;
+            write!(f, "\nkeys made with it that stay valid: {left} (--descendants revokes them)")?;
+        }
+        match &self.managed_by {
+            Some(manager) if !self.already => write!(
+                f,
+                "\n{manager} keeps this key and makes it valid again when it runs next; give it another one"
+            ),
+            _ => Ok(()),
+        }
     }
 }
 
 impl RevokeKey {
     pub(crate) async fn run(&self, tenancy: &Tenancy) -> Result<Ended, AdminError> {
-        let (id, revoked) = tenancy.revoke_key(Administrator::command(), &self.key_id).await?;
+        let by = Administrator::command();
+        let (id, revoked) = tenancy.revoke_key(by, &self.key_id, self.descendants).await?;
         Ok(Ended {
             ok: true,
             key_id: id.as_str().to_owned(),
@@ -197,6 +220,8 @@ impl RevokeKey {
             revoked_at: rfc3339(revoked.revoked_at),
             already: revoked.already,
             managed_by: revoked.managed_by,
+            revoked_descendants: revoked.descendants.len(),
+            live_descendants: revoked.live_descendants,
         })
     }
 }

@@ -20,7 +20,7 @@ use crate::runtime::logging;
 use crate::settings::{DatabaseSettings, LimitSettings, SettingsError};
 use crate::store::connection::address::DatabaseAddress;
 use crate::tenancy::models::NotPossible;
-use crate::tenancy::{Tenancy, TenancyError};
+use crate::tenancy::{Page, PageRequest, Tenancy, TenancyError};
 
 /// Arguments of `agentfs-server admin`.
 #[derive(Debug, clap::Args)]
@@ -44,6 +44,8 @@ enum AdminCommand {
     ListKeys(keys::ListKeys),
     /// End an API key; it stops working within 10 s on every replica
     RevokeKey(keys::RevokeKey),
+    /// Show what tenants have used on a day, as `quota show` does
+    Usage(quota::Show),
     /// Show or reset what tenants have used of their quotas
     Quota {
         #[command(subcommand)]
@@ -116,7 +118,8 @@ async fn run_and_print(args: &AdminArgs) -> Result<(), AdminError> {
         }
         AdminCommand::ListKeys(wanted) => output.print(&wanted.run(&tenancy).await?),
         AdminCommand::RevokeKey(wanted) => output.print(&wanted.run(&tenancy).await?),
-        AdminCommand::Quota { command: quota::QuotaCommand::Show(wanted) } => {
+        AdminCommand::Usage(wanted)
+        | AdminCommand::Quota { command: quota::QuotaCommand::Show(wanted) } => {
             output.print(&wanted.run(&tenancy).await?)
         }
         AdminCommand::Quota { command: quota::QuotaCommand::Reset(wanted) } => {
@@ -134,6 +137,21 @@ async fn run_and_print(args: &AdminArgs) -> Result<(), AdminError> {
         AdminCommand::Requeue(wanted) => output.print(&wanted.run(&tenancy).await?),
     }
     .map_err(Into::into)
+}
+
+/// All items of a list that `page` gives in pages.
+async fn all_pages<T>(
+    page: impl AsyncFn(PageRequest) -> Result<Page<T>, TenancyError>,
+) -> Result<Vec<T>, TenancyError> {
+    let (mut all, mut request) = (Vec::new(), PageRequest::default());
+    loop {
+        let Page { items, next_cursor } = page(request).await?;
+        all.extend(items);
+        if next_cursor.is_none() {
+            return Ok(all);
+        }
+        request = PageRequest { limit: None, cursor: next_cursor };
+    }
 }
 
 /// What to do about an error, by command.

@@ -6,13 +6,13 @@ use jiff::civil::Date;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::AdminError;
 use super::output::Table;
+use super::{AdminError, all_pages};
 use crate::domain::TenantId;
 use crate::store::access::quota::{Count, UsageOfDay};
 use crate::store::entries::stored_bytes::Counted;
-use crate::tenancy::quotas::ResetUsage;
-use crate::tenancy::{Administrator, Tenancy};
+use crate::tenancy::quotas::{ResetUsage, today};
+use crate::tenancy::{Administrator, PageRequest, Tenancy};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum QuotaCommand {
@@ -107,9 +107,13 @@ impl fmt::Display for Usage {
 impl Show {
     pub(crate) async fn run(&self, tenancy: &Tenancy) -> Result<Usage, AdminError> {
         let tenant = self.tenant.map(TenantId);
-        let used = tenancy.usage(Administrator::command(), tenant, self.day).await?;
-        let usage = used.tenants.into_iter().map(Row::from).collect();
-        Ok(Usage { day: used.day.to_string(), usage })
+        let day = self.day.unwrap_or_else(today);
+        let page = async |page: PageRequest| {
+            let used = tenancy.usage(Administrator::command(), tenant, Some(day), &page).await?;
+            Ok(used.tenants)
+        };
+        let usage = all_pages(page).await?.into_iter().map(Row::from).collect();
+        Ok(Usage { day: day.to_string(), usage })
     }
 }
 

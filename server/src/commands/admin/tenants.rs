@@ -5,13 +5,13 @@ use std::fmt;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::AdminError;
 use super::output::Table;
+use super::{AdminError, all_pages};
 use crate::domain::access::tenant_name::TenantName;
 use crate::domain::rfc3339;
 use crate::store::access::tenants::Tenant;
 use crate::tenancy::tenants::NewTenant;
-use crate::tenancy::{Administrator, Tenancy};
+use crate::tenancy::{Administrator, PageRequest, Tenancy};
 
 /// A tenant that is to be made.
 #[derive(Debug, clap::Args)]
@@ -82,6 +82,7 @@ impl fmt::Display for Tenants {
 
 /// All tenants.
 pub(crate) async fn list(tenancy: &Tenancy) -> Result<Tenants, AdminError> {
-    let tenants = tenancy.tenants(Administrator::command()).await?;
+    let page = async |page: PageRequest| tenancy.tenants(Administrator::command(), &page).await;
+    let tenants = all_pages(page).await?;
     Ok(Tenants { tenants: tenants.into_iter().map(Row::from).collect() })
 }

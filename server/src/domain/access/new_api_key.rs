@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::scope::{DEFAULT_SCOPES, Scope, Scopes, UnknownScope};
+use crate::domain::rfc3339;
 
 /// Longest label in characters.
 pub const MAX_LABEL_CHARS: usize = 200;
@@ -30,6 +31,12 @@ pub enum InvalidNewApiKey {
     /// An expiry out of range.
     #[error("a key cannot expire in {0} s: the time must be above 0 and end before the year 9999")]
     Expiry(i64),
+    /// The key would outlive the one that makes it, which expires then.
+    #[error(
+        "the key that asks expires at {}, and no key outlives its maker: ask for fewer expires_in_seconds, or leave them out to have both expire together",
+        rfc3339(*.0)
+    )]
+    OutlivesMaker(Timestamp),
 }
 
 impl NewApiKey {
@@ -53,6 +60,16 @@ impl NewApiKey {
         };
         let expires_at = expires_in_seconds.map(|seconds| expiry(seconds, now)).transpose()?;
         Ok(Self { label: label.to_owned(), scopes, expires_at })
+    }
+
+    /// The same key, made by one that expires at `maker_expires_at`: it expires no later.
+    pub fn within(self, maker_expires_at: Option<Timestamp>) -> Result<Self, InvalidNewApiKey> {
+        match (self.expires_at, maker_expires_at) {
+            (Some(own), Some(makers)) if own > makers => {
+                Err(InvalidNewApiKey::OutlivesMaker(makers))
+            }
+            (own, makers) => Ok(Self { expires_at: own.or(makers), ..self }),
+        }
     }
 
     /// The key's purpose, for people.
@@ -94,6 +111,20 @@ mod tests {
         let new_key = NewApiKey::new("ci", None, None, NOW).unwrap();
         assert_eq!(new_key.scopes(), DEFAULT_SCOPES.into_iter().collect());
         assert_eq!((new_key.label(), new_key.expires_at()), ("ci", None));
+    }
+
+    #[test]
+    fn a_key_does_not_outlive_its_maker() {
+        let at = |seconds| Timestamp::from_second(seconds).ok();
+        let ends = |own, maker: Option<i64>| {
+            let key = NewApiKey::new("", None, own, NOW).unwrap().within(maker.and_then(at));
+            key.map(|key| key.expires_at().map(Timestamp::as_second))
+        };
+        assert_eq!(ends(None, None), Ok(None));
+        assert_eq!(ends(Some(60), None), Ok(Some(60)));
+        assert_eq!(ends(Some(60), Some(60)), Ok(Some(60)));
+        assert_eq!(ends(None, Some(60)), Ok(Some(60)));
+        assert!(matches!(ends(Some(61), Some(60)), Err(InvalidNewApiKey::OutlivesMaker(_))));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::domain::TenantId;
+use crate::domain::{TenantId, rfc3339};
 use crate::http::App;
 use crate::http::error::ApiError;
 use crate::http::extract::AdminRequest;
@@ -25,7 +25,7 @@ pub(crate) struct Request {
     tenant_id: Option<Uuid>,
     /// Out of memory:read, memory:write, search:read and admin; without it the first three.
     scopes: Option<Vec<String>>,
-    /// When it ends by itself; without it, never.
+    /// When it ends by itself: no later than the key that makes it. Without it, with that key, or never.
     #[schema(minimum = 1)]
     expires_in_seconds: Option<i64>,
 }
@@ -38,6 +38,8 @@ pub(crate) struct Response {
     api_key: String,
     key_id: String,
     tenant_id: Uuid,
+    /// When it ends by itself; null is never.
+    expires_at: Option<String>,
 }
 
 /// Make an API key
@@ -50,11 +52,12 @@ pub(crate) async fn create_key(
     let Request { label, tenant_id, scopes, expires_in_seconds } = request;
     let tenant = tenant_id.map(TenantId);
     let wanted = CreateKeyRequest { label, tenant, scopes, expires_in_seconds };
-    let NewKey { key, tenant } = app.tenancy.create_key(by, &wanted).await?;
+    let NewKey { key, tenant, expires_at } = app.tenancy.create_key(by, &wanted).await?;
     Ok(Answer(Response {
         ok: true,
         api_key: key.reveal().expose_secret().to_owned(),
         key_id: key.id().as_str().to_owned(),
         tenant_id: tenant.0,
+        expires_at: expires_at.map(rfc3339),
     }))
 }

@@ -1,7 +1,8 @@
-//! API keys: creates, finds, lists and revokes them.
+//! API keys: creates, finds, lists and rotates them.
 
 use jiff::Timestamp;
 use sqlx::{Connection as _, PgConnection, PgExecutor, Row as _};
+use uuid::Uuid;
 
 use crate::domain::TenantId;
 use crate::domain::access::api_key::{ApiKey, KeyId, SecretHash};
@@ -37,6 +38,8 @@ pub struct ListedKey {
     pub scopes: Vec<String>,
     /// The tool that manages it, if any.
     pub managed_by: Option<String>,
+    /// The key that made it, if one did that may be shown.
+    pub created_by: Option<String>,
     /// When it was created.
     pub created_at: Timestamp,
     /// When it expires.
@@ -45,19 +48,28 @@ pub struct ListedKey {
     pub revoked_at: Option<Timestamp>,
 }
 
-/// A revoked key.
-#[derive(Debug, Clone)]
-pub struct RevokedKey {
-    /// The key's tenant.
-    pub tenant: TenantId,
-    /// The key's purpose.
-    pub label: String,
-    /// The tool that manages it, if any.
-    pub managed_by: Option<String>,
-    /// When it was revoked.
-    pub revoked_at: Timestamp,
-    /// It had been revoked before.
-    pub already: bool,
+/// What became of a new key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// It is stored, and expires then.
+    New(Option<Timestamp>),
+    /// There is no such tenant.
+    NoTenant,
+    /// Its maker is revoked or has expired.
+    NoMaker,
+    /// It would outlive its maker, which expires then.
+    OutlivesMaker(Timestamp),
+    /// Not: the tenant has its most keys already.
+    TooMany,
+}
+
+/// What the rotation of a managed key has changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rotated {
+    /// The key is new, or valid again.
+    pub is_new: bool,
+    /// The ids of the manager's earlier keys, which expire within a minute from now on.
+    pub earlier: Vec<String>,
 }
 
 /// Returns a row whether the key exists or not, but none in the middle of a restore: then nobody knows, and that must not
@@ -85,23 +97,21 @@ pub async fn find(
     }))
 }
 
-/// What became of a new key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stored {
-    /// It is stored.
-    New,
-    /// There is no such tenant.
-    NoTenant,
-    /// The tenant has its most keys already.
-    TooMany,
-}
+/// A key that makes another: locked until the transaction ends, so that nobody revokes it and misses the new one.
+const MAKER: &str = "
+SELECT managed_by IS NULL, expires_at
+  FROM api_keys
+ WHERE id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+   FOR SHARE";
 
-/// Stores a new key of `tenant`, which may have `most_keys` of them; `None` is without limit.
+/// Stores a new key of `tenant`, which may have `most_keys` of them; `None` is without limit. `maker`: the key that makes it,
+/// if one does. A managed key is nobody's maker: what it makes belongs to the tenant.
 pub async fn insert(
     connection: &mut PgConnection,
     key: &ApiKey,
     tenant: TenantId,
-    new_key: &NewApiKey,
+    new_key: NewApiKey,
+    maker: Option<KeyId>,
     most_keys: Option<i64>,
 ) -> Result<Stored, StoreError> {
     let mut transaction = connection.begin().await?;
@@ -110,9 +120,21 @@ pub async fn insert(
     {
         return Ok(Stored::TooMany);
     }
+    let (mut created_by, mut until) = (None, None);
+    if let Some(maker) = maker {
+        let found = sqlx::query(MAKER).bind(maker.as_str()).fetch_optional(&mut *transaction);
+        let Some(row) = found.await? else { return Ok(Stored::NoMaker) };
+        if row.try_get(0)? {
+            (created_by, until) = (Some(maker), from_sql(row.try_get(1)?));
+        }
+    }
+    let new_key = match (new_key.within(until), until) {
+        (Ok(new_key), _) => new_key,
+        (Err(_), until) => return Ok(until.map_or(Stored::NoMaker, Stored::OutlivesMaker)),
+    };
     let done = sqlx::query(
-        "INSERT INTO api_keys (id, tenant_id, secret_hash, scopes, label, expires_at)
-         SELECT $1, id, $3, $4, $5, $6 FROM tenants WHERE id = $2",
+        "INSERT INTO api_keys (id, tenant_id, secret_hash, scopes, label, expires_at, created_by)
+         SELECT $1, id, $3, $4, $5, $6, $7 FROM tenants WHERE id = $2",
     )
     .bind(key.id().as_str())
     .bind(tenant.0)
@@ -120,58 +142,80 @@ pub async fn insert(
     .bind(new_key.scopes().names())
     .bind(new_key.label())
     .bind(to_sql(new_key.expires_at()))
+    .bind(created_by.as_ref().map(KeyId::as_str))
     .execute(&mut *transaction)
     .await?;
     if done.rows_affected() != 1 {
         return Ok(Stored::NoTenant);
     }
     transaction.commit().await?;
-    Ok(Stored::New)
+    Ok(Stored::New(new_key.expires_at()))
 }
 
-/// Makes `key` the only valid key that `manager` has in `tenant`: stores it, or makes it valid again, and revokes the
-/// manager's earlier ones. One statement, so there is no moment without a valid key.
+/// An earlier key goes on for a minute, since replicas may remember for some seconds that they do not know the new one.
+const KEEP: &str = "
+WITH earlier AS (
+    UPDATE api_keys SET expires_at = now() + interval '1 minute'
+     WHERE managed_by = $5 AND tenant_id = $2 AND id <> $1 AND revoked_at IS NULL
+       AND (expires_at IS NULL OR expires_at > now() + interval '1 minute')
+    RETURNING id
+), kept AS (
+    INSERT INTO api_keys AS k (id, tenant_id, secret_hash, scopes, label, managed_by)
+    VALUES ($1, $2, $3, $4, $5, $5)
+    ON CONFLICT (id) DO UPDATE
+       SET secret_hash = excluded.secret_hash, scopes = excluded.scopes, managed_by = excluded.managed_by,
+           created_by = NULL, revoked_at = NULL, expires_at = NULL
+     WHERE (k.secret_hash, k.scopes, k.managed_by) IS DISTINCT FROM (excluded.secret_hash, excluded.scopes, excluded.managed_by)
+        OR num_nonnulls(k.created_by, k.revoked_at, k.expires_at) > 0
+    RETURNING id
+)
+SELECT EXISTS (SELECT FROM kept), ARRAY(SELECT id FROM earlier)";
+
+/// Makes `key` the one key of `manager` in `tenant` that does not expire: stores it, or makes it valid again, and has the
+/// manager's earlier ones expire in a minute. One statement, so there is no moment without a valid key.
 pub async fn keep_managed(
     executor: impl PgExecutor<'_>,
     key: &ApiKey,
     tenant: TenantId,
     scopes: Scopes,
     manager: &str,
-) -> Result<(), StoreError> {
-    sqlx::query(
-        "WITH earlier AS (
-             UPDATE api_keys SET revoked_at = now()
-              WHERE managed_by = $5 AND tenant_id = $2 AND id <> $1 AND revoked_at IS NULL
-         )
-         INSERT INTO api_keys (id, tenant_id, secret_hash, scopes, label, managed_by)
-         VALUES ($1, $2, $3, $4, $5, $5)
-         ON CONFLICT (id) DO UPDATE
-            SET secret_hash = excluded.secret_hash, scopes = excluded.scopes, revoked_at = NULL, expires_at = NULL",
-    )
-    .bind(key.id().as_str())
-    .bind(tenant.0)
-    .bind(key.secret_hash().as_bytes())
-    .bind(scopes.names())
-    .bind(manager)
-    .execute(executor)
-    .await?;
-    Ok(())
+) -> Result<Rotated, StoreError> {
+    let row = sqlx::query(KEEP)
+        .bind(key.id().as_str())
+        .bind(tenant.0)
+        .bind(key.secret_hash().as_bytes())
+        .bind(scopes.names())
+        .bind(manager)
+        .fetch_one(executor)
+        .await?;
+    Ok(Rotated { is_new: row.try_get(0)?, earlier: row.try_get(1)? })
 }
 
-/// The keys of `tenant`, or of all, the oldest first.
+/// Keys of one tenant, or of all. A maker is shown where it belongs to a tenant that is listed.
+const LIST: &str = "
+SELECT k.id, k.tenant_id, k.label, k.scopes, k.managed_by, k.created_at, k.expires_at, k.revoked_at,
+       (SELECT m.id FROM api_keys m WHERE m.id = k.created_by AND m.tenant_id BETWEEN $1 AND $2)
+  FROM api_keys k
+ WHERE k.tenant_id BETWEEN $1 AND $2
+   AND ($3::text IS NULL OR (k.tenant_id, k.created_at, k.id) > (SELECT a.tenant_id, a.created_at, a.id FROM api_keys a WHERE a.id = $3))
+ ORDER BY k.tenant_id, k.created_at, k.id
+ LIMIT $4";
+
+/// At most `limit` keys of `tenant`, or of all, those after the key `after`: tenant by tenant, the oldest first.
 pub async fn list(
     executor: impl PgExecutor<'_>,
     tenant: Option<TenantId>,
+    after: Option<&str>,
+    limit: usize,
 ) -> Result<Vec<ListedKey>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT id, tenant_id, label, scopes, managed_by, created_at, expires_at, revoked_at
-           FROM api_keys
-          WHERE $1 IS NULL OR tenant_id = $1
-          ORDER BY created_at, id",
-    )
-    .bind(tenant.map(|tenant| tenant.0))
-    .fetch_all(executor)
-    .await?;
+    let (first, last) = tenant.map_or((Uuid::nil(), Uuid::max()), |tenant| (tenant.0, tenant.0));
+    let rows = sqlx::query(LIST)
+        .bind(first)
+        .bind(last)
+        .bind(after)
+        .bind(limit as i64)
+        .fetch_all(executor)
+        .await?;
     rows.iter()
         .map(|row| {
             Ok(ListedKey {
@@ -183,33 +227,9 @@ pub async fn list(
                 created_at: row.try_get::<jiff_sqlx::Timestamp, _>(5)?.to_jiff(),
                 expires_at: from_sql(row.try_get(6)?),
                 revoked_at: from_sql(row.try_get(7)?),
+                created_by: row.try_get(8)?,
             })
         })
         .collect::<Result<_, sqlx::Error>>()
         .map_err(Into::into)
-}
-
-/// Revokes a key; one that was revoked before keeps its moment. `None` if there is no such key.
-pub async fn revoke(
-    executor: impl PgExecutor<'_>,
-    id: &KeyId,
-) -> Result<Option<RevokedKey>, StoreError> {
-    let row = sqlx::query(
-        "WITH before AS (SELECT id, revoked_at FROM api_keys WHERE id = $1 FOR UPDATE)
-         UPDATE api_keys k SET revoked_at = coalesce(before.revoked_at, now())
-           FROM before
-          WHERE k.id = before.id
-         RETURNING k.tenant_id, k.label, k.managed_by, k.revoked_at, before.revoked_at IS NOT NULL",
-    )
-    .bind(id.as_str())
-    .fetch_optional(executor)
-    .await?;
-    let Some(row) = row else { return Ok(None) };
-    Ok(Some(RevokedKey {
-        tenant: TenantId(row.try_get(0)?),
-        label: row.try_get(1)?,
-        managed_by: row.try_get(2)?,
-        revoked_at: row.try_get::<jiff_sqlx::Timestamp, _>(3)?.to_jiff(),
-        already: row.try_get(4)?,
-    }))
 }

@@ -4,4 +4,5 @@ pub mod api_keys;
 pub mod key_limit;
 pub mod quota;
 pub mod rate_limits;
+pub mod revoke;
 pub mod tenants;

@@ -75,19 +75,25 @@ SELECT t.id, t.name, coalesce(q.writes, 0), coalesce(q.bytes, 0), coalesce(q.ide
          FROM (SELECT t.id) AS own
          LEFT JOIN storage_usage u ON u.tenant_id = own.id
          LEFT JOIN quota_usage d ON d.tenant_id = own.id AND (d.day >= coalesce(u.since, '-infinity')) <> (d.day > $2)) s
- WHERE t.id = $1 OR ($1 IS NULL AND (q.day IS NOT NULL OR s.bytes > 0))
- ORDER BY t.created_at, t.id";
+ WHERE (t.id = $1 OR ($1 IS NULL AND (q.day IS NOT NULL OR s.bytes > 0)))
+   AND ($3::uuid IS NULL OR (t.created_at, t.id) > (SELECT a.created_at, a.id FROM tenants a WHERE a.id = $3))
+ ORDER BY t.created_at, t.id
+ LIMIT $4";
 
 /// Usage on `day` (UTC): of all tenants that have any, or of `tenant`, which may have none. Empty if there is no such
-/// tenant.
+/// tenant. At most `limit` tenants, those after the tenant `after`: the oldest first.
 pub async fn usage(
     executor: impl PgExecutor<'_>,
     tenant: Option<TenantId>,
     day: Date,
+    after: Option<TenantId>,
+    limit: usize,
 ) -> Result<Vec<UsageOfDay>, StoreError> {
     let rows = sqlx::query(USAGE)
         .bind(tenant.map(|tenant| tenant.0))
         .bind(day.to_sqlx())
+        .bind(after.map(|tenant| tenant.0))
+        .bind(limit as i64)
         .fetch_all(executor)
         .await?;
     rows.iter()

@@ -43,15 +43,32 @@ pub async fn exists(executor: impl PgExecutor<'_>, tenant: TenantId) -> Result<b
     Ok(found)
 }
 
-/// All tenants, the oldest first.
-pub async fn list(executor: impl PgExecutor<'_>) -> Result<Vec<Tenant>, StoreError> {
+/// The ids of all tenants.
+pub async fn ids(executor: impl PgExecutor<'_>) -> Result<Vec<TenantId>, StoreError> {
+    let ids = sqlx::query_scalar("SELECT id FROM tenants ORDER BY id").fetch_all(executor).await?;
+    Ok(ids.into_iter().map(TenantId).collect())
+}
+
+/// At most `limit` tenants, those after the tenant `after`: the oldest first. Where `only` is given, that one.
+pub async fn list(
+    executor: impl PgExecutor<'_>,
+    only: Option<TenantId>,
+    after: Option<TenantId>,
+    limit: usize,
+) -> Result<Vec<Tenant>, StoreError> {
     let rows = sqlx::query(
         "SELECT t.id, t.name, t.created_at,
                 (SELECT count(*) FROM api_keys k
                   WHERE k.tenant_id = t.id AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now()))
            FROM tenants t
-          ORDER BY t.created_at, t.id",
+          WHERE ($1::uuid IS NULL OR t.id = $1)
+            AND ($2::uuid IS NULL OR (t.created_at, t.id) > (SELECT a.created_at, a.id FROM tenants a WHERE a.id = $2))
+          ORDER BY t.created_at, t.id
+          LIMIT $3",
     )
+    .bind(only.map(|tenant| tenant.0))
+    .bind(after.map(|tenant| tenant.0))
+    .bind(limit as i64)
     .fetch_all(executor)
     .await?;
     rows.iter()

@@ -166,6 +166,25 @@ async fn administrators_are_of_their_own_tenant() {
         one.client.error("/v1/admin/create-tenant", json!({"name": "x"})).await.1,
         "FORBIDDEN"
     );
+    let keys = one.client.ok("/v1/admin/list-keys", json!({})).await;
+    let keys = keys["keys"].as_array().unwrap();
+    assert_eq!(keys.len(), 2);
+    assert!(keys.iter().all(|key| key["tenant_id"] == json!(one.id)), "{keys:?}");
+    other.client.ok("/v1/admin/create-key", json!({})).await;
+    let cursor = other.client.ok("/v1/admin/list-keys", json!({"limit": 1})).await;
+    assert!(cursor["next_cursor"].is_string(), "{cursor}");
+    let foreign = json!({"cursor": cursor["next_cursor"], "limit": 10});
+    let next = one.client.ok("/v1/admin/list-keys", foreign).await["keys"].to_string();
+    assert!(!next.contains(&other.id.to_string()), "{next}");
+    let foreign = json!({"key_id": other.client.key.split_once('.').unwrap().0});
+    for (asker, expected) in [(&one.client, 404), (&other.client, 400)] {
+        let refused = asker.error("/v1/admin/revoke-key", foreign.clone()).await;
+        assert_eq!(refused.0, expected, "{refused:?}");
+    }
+    let tenants = one.client.ok("/v1/admin/list-tenants", json!({})).await.to_string();
+    assert!(tenants.contains(one.name) && !tenants.contains(other.name), "{tenants}");
+    let usage = one.client.ok("/v1/admin/usage", json!({})).await.to_string();
+    assert!(usage.contains(one.name) && !usage.contains(other.name), "{usage}");
     jobs::add(&database, other.id, "failed", 2).await;
     let requeued = one.client.ok("/v1/admin/embeddings/requeue", json!({"status": "failed"})).await;
     assert_eq!(requeued["requeued"], 0);

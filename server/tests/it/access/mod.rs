@@ -3,6 +3,7 @@
 mod auth;
 mod hostile;
 mod isolation;
+mod keys;
 mod preauth;
 mod quota;
 mod rate_limit;

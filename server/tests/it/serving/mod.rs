@@ -1,5 +1,6 @@
 //! The process: its start, connections, logs and end.
 
+mod audit;
 mod connections;
 mod dearest;
 mod drain;

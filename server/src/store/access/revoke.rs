@@ -1,0 +1,116 @@
+//! Revokes API keys, alone or with the keys that were made with them.
+
+use jiff::Timestamp;
+use sqlx::{Connection as _, PgConnection, Row as _};
+use uuid::Uuid;
+
+use crate::domain::TenantId;
+use crate::domain::access::api_key::KeyId;
+use crate::store::StoreError;
+
+/// Which keys are to be revoked.
+#[derive(Debug, Clone, Copy)]
+pub struct Revocation {
+    /// The key.
+    pub key: KeyId,
+    /// Whether the keys that were made with it are revoked too, and those that were made with these, and so on.
+    pub descendants: bool,
+    /// The tenant whose keys alone may be revoked; `None` is all.
+    pub within: Option<TenantId>,
+    /// The key that asks, which stays.
+    pub by: Option<KeyId>,
+}
+
+/// A revoked key.
+#[derive(Debug, Clone)]
+pub struct RevokedKey {
+    /// The key's tenant.
+    pub tenant: TenantId,
+    /// The key's purpose.
+    pub label: String,
+    /// The tool that manages it, if any.
+    pub managed_by: Option<String>,
+    /// When it was revoked.
+    pub revoked_at: Timestamp,
+    /// It had been revoked before.
+    pub already: bool,
+    /// Its descendants that were revoked with it: their ids and tenants.
+    pub descendants: Vec<(String, TenantId)>,
+    /// How many of its descendants are valid still.
+    pub live_descendants: i64,
+}
+
+/// Revokes the key; one that was revoked before keeps its moment.
+const ONE: &str = "
+WITH before AS (
+    SELECT id, revoked_at FROM api_keys WHERE id = $1 AND ($2::uuid IS NULL OR tenant_id = $2) FOR UPDATE
+)
+UPDATE api_keys k SET revoked_at = coalesce(before.revoked_at, now())
+  FROM before
+ WHERE k.id = before.id
+RETURNING k.tenant_id, k.label, k.managed_by, k.revoked_at, before.revoked_at IS NOT NULL";
+
+/// The live descendants of a key, through revoked ones as well, within a tenant.
+macro_rules! descendants {
+    () => {
+        "
+WITH RECURSIVE family (id) AS (
+    SELECT $1::text COLLATE \"C\"
+    UNION
+    SELECT k.id FROM family f JOIN api_keys k ON k.created_by = f.id
+), descendant AS (
+    SELECT k.id
+      FROM family f JOIN api_keys k ON k.id = f.id
+     WHERE k.id <> $1 AND ($2::uuid IS NULL OR k.tenant_id = $2)
+       AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())"
+    };
+}
+
+/// Locked in one order, so that two who revoke at once wait for each other.
+const DESCENDANTS: &str = concat!(
+    descendants!(),
+    " AND k.id IS DISTINCT FROM $3 ORDER BY k.id FOR UPDATE OF k
+)
+UPDATE api_keys k SET revoked_at = now() FROM descendant d WHERE k.id = d.id RETURNING k.id, k.tenant_id"
+);
+const LIVE: &str = concat!(descendants!(), ") SELECT count(*) FROM descendant");
+
+/// Revokes a key. `None` if there is no such key within the tenant.
+pub async fn revoke(
+    connection: &mut PgConnection,
+    wanted: &Revocation,
+) -> Result<Option<RevokedKey>, StoreError> {
+    let (key, within) = (wanted.key.as_str(), wanted.within.map(|tenant| tenant.0));
+    let mut transaction = connection.begin().await?;
+    let row = sqlx::query(ONE).bind(key).bind(within).fetch_optional(&mut *transaction).await?;
+    let Some(row) = row else { return Ok(None) };
+    let mut descendants = Vec::new();
+    if wanted.descendants {
+        let by = wanted.by.as_ref().map(KeyId::as_str);
+        // One of them may have made another one before it was locked, which the next look sees. In the end none can.
+        loop {
+            let revoked: Vec<(String, Uuid)> = sqlx::query_as(DESCENDANTS)
+                .bind(key)
+                .bind(within)
+                .bind(by)
+                .fetch_all(&mut *transaction)
+                .await?;
+            if revoked.is_empty() {
+                break;
+            }
+            descendants.extend(revoked.into_iter().map(|(id, tenant)| (id, TenantId(tenant))));
+        }
+    }
+    let live = sqlx::query_scalar(LIVE).bind(key).bind(within).fetch_one(&mut *transaction);
+    let live_descendants = live.await?;
+    transaction.commit().await?;
+    Ok(Some(RevokedKey {
+        tenant: TenantId(row.try_get(0)?),
+        label: row.try_get(1)?,
+        managed_by: row.try_get(2)?,
+        revoked_at: row.try_get::<jiff_sqlx::Timestamp, _>(3)?.to_jiff(),
+        already: row.try_get(4)?,
+        descendants,
+        live_descendants,
+    }))
+}
