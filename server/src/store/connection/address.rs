@@ -1,10 +1,11 @@
 //! The address of a database, and the pools and connections to it.
 
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use agentfs_contract::session;
 use secrecy::SecretString;
-use sqlx::postgres::{PgConnection, PgPoolOptions};
+use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
 use sqlx::{Connection as _, Executor as _};
 
 pub(crate) use super::hosts::is_no_host;
@@ -20,6 +21,9 @@ pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Longest wait for the end of a statement that nobody waits for any more; then its connection is dropped.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often a pool is looked through for idle connections that are outdated, where any may be.
+const LEAVE_EVERY: Duration = Duration::from_secs(1);
 
 /// Pause between two tries to connect.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
@@ -91,7 +95,7 @@ impl DatabaseAddress {
 
     /// A pool of at most `size` connections; connects on first use.
     pub fn pool(&self, size: u32) -> Pool {
-        let address = self.clone();
+        let (address, invalidation) = (self.clone(), self.invalidation.clone());
         let connections = PgPoolOptions::new()
             .max_connections(size)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -107,11 +111,16 @@ impl DatabaseAddress {
                 })
             })
             // sqlx asks without end, so that a statement whose connection vanished would hold its place for a quarter of an hour.
-            .after_release(|connection, _| {
-                Box::pin(async { within(RELEASE_TIMEOUT, connection.ping()).await.map(|()| true) })
+            .after_release(move |connection, held| {
+                let is_outdated = invalidation.outdates(held.age);
+                Box::pin(async move {
+                    within(RELEASE_TIMEOUT, connection.ping()).await.map(|()| !is_outdated)
+                })
             })
             .after_connect(|connection, _| Box::pin(set_up(connection, session::SERVING)))
             .connect_lazy_with(self.hosts.options(0));
+        let connections = Arc::new(connections);
+        tokio::spawn(leave_outdated(Arc::downgrade(&connections), self.invalidation.clone()));
         Pool::new(connections, self.hosts.clone(), self.invalidation.clone())
     }
 
@@ -122,6 +131,22 @@ impl DatabaseAddress {
             self.hosts.doubt();
         }
         answers
+    }
+}
+
+/// Closes idle connections that are outdated, for as long as there is the pool: those that nobody uses would stay with a former
+/// primary.
+async fn leave_outdated(connections: Weak<PgPool>, invalidation: Invalidation) {
+    let mut before = invalidation.outdated();
+    loop {
+        tokio::time::sleep(LEAVE_EVERY).await;
+        let Some(connections) = connections.upgrade() else { return };
+        let outdated = invalidation.outdated();
+        if outdated != before {
+            before = outdated;
+            // Whether it is outdated is looked at when it is given back.
+            (0..connections.num_idle()).for_each(|_| drop(connections.try_acquire()));
+        }
     }
 }
 

@@ -62,6 +62,11 @@ impl Invalidation {
         self.seen().outdated = Some(Instant::now());
     }
 
+    /// Since when connections that were made before are outdated.
+    pub(super) fn outdated(&self) -> Option<Instant> {
+        self.seen().outdated
+    }
+
     /// Whether a connection of this age is outdated.
     pub(super) fn outdates(&self, age: Duration) -> bool {
         self.seen().outdated.is_some_and(|at| at.elapsed() < age)

@@ -46,7 +46,7 @@ pub async fn keep_within(read: &mut PgConnection, began: Instant) -> Result<(), 
 /// of it does so by [`Self::noting`].
 #[derive(Debug, Clone)]
 pub struct Pool {
-    connections: PgPool,
+    connections: Arc<PgPool>,
     hosts: Hosts,
     /// The host that new connections lead to.
     host: Arc<Mutex<usize>>,
@@ -55,7 +55,7 @@ pub struct Pool {
 
 impl Pool {
     /// A pool of connections to the first of `hosts`, until another one is found.
-    pub(super) fn new(connections: PgPool, hosts: Hosts, invalidation: Invalidation) -> Self {
+    pub(super) fn new(connections: Arc<PgPool>, hosts: Hosts, invalidation: Invalidation) -> Self {
         Self { connections, hosts, host: Arc::default(), invalidation }
     }
 
