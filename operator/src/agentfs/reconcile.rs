@@ -160,7 +160,9 @@ async fn carry_out(
     };
     let report = report(&plan, &outcome, observed);
     tell(agentfs, context, &report, now).await?;
-    let action = Action::requeue(again(&report, outcome.children.migration.next, now));
+    let next = outcome.children.migration.next;
+    publish(&context.client, &context.reporter, agentfs, rotated(&plan, next)).await;
+    let action = Action::requeue(again(&report, next, now));
     Ok((action, report.reconciled()))
 }
 
@@ -218,11 +220,9 @@ async fn tell(
     now: Timestamp,
 ) -> Result<(), Error> {
     let after = render(report, agentfs.status.as_ref(), agentfs.metadata.generation, now);
-    let (client, reporter) = (&context.client, &context.reporter);
-    patch_status(client, reporter, agentfs, &report.states, &after).await.map_err(Error::Status)?;
-    let event = rotated(&agentfs.name_any(), agentfs.status.as_ref(), &after);
-    publish(client, reporter, agentfs, event).await;
-    Ok(())
+    patch_status(&context.client, &context.reporter, agentfs, &report.states, &after)
+        .await
+        .map_err(Error::Status)
 }
 
 /// When a reconcile that failed is tried again.

@@ -17,11 +17,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::api::objects::COMPONENT;
 use super::migration;
 use super::migration::plan::Next;
-use crate::agentfs::names::Names;
 use crate::agentfs::plan::Plan;
 use crate::agentfs::status_inputs::{CREDENTIALS_READY, StatusInputs};
 use crate::agentfs::validate::PlanInputs;
-use crate::crd::agentfs::{AdminKeyStatus, AgentFSStatus};
+use crate::crd::agentfs::AdminKeyStatus;
 use crate::kit::blockers::{Blocker, kept_secret};
 use crate::kit::digest::hash;
 use crate::kit::secrets::{Unusable, data, text};
@@ -156,16 +155,16 @@ pub fn remembered(
     now.filter(is_news).or_else(|| former.cloned())
 }
 
-/// The Event of a rotation of the AgentFS `name` that `after` tells of and `before` did not.
-pub fn rotated(name: &str, before: Option<&AgentFSStatus>, after: &AgentFSStatus) -> Option<Event> {
-    let rotation = |status: &AgentFSStatus| Some(status.admin_key.as_ref()?.rotation.clone());
-    let now = rotation(after).filter(|now| before.and_then(rotation).as_ref() != Some(now))?;
-    let secret = Names::new(name).admin_key();
+/// The Event of a rotation that is complete now: its key is valid, and the Secret still has the one before.
+pub fn rotated(plan: &Plan, next: Next) -> Option<Event> {
+    let admin_key = plan.parts.admin_key.as_ref().filter(|_| is_valid(next))?;
+    admin_key.previous.as_ref()?;
     Some(Event {
         type_: EventType::Normal,
         reason: "AdminKeyRotated".into(),
         note: Some(format!(
-            "The Secret {secret} has a new admin key, which is valid ({ROTATE}: {now}). The earlier one ends within two minutes; all other keys stay."
+            "The Secret {} has a new admin key, which is valid. The earlier one ends within two minutes; all other keys stay.",
+            plan.names.admin_key()
         )),
         action: "RotateAdminKey".into(),
         secondary: None,
