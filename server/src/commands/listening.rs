@@ -46,7 +46,7 @@ where
 /// Listens on PORT.
 pub(super) async fn port(settings: &ListenSettings) -> Result<TcpListener, String> {
     let address = settings.address;
-    let listener = listen::bind(address).await.map_err(|error| {
+    let listener = listen::bind(address).map_err(|error| {
         let Some(taken) = taken(&error, address) else {
             return format!("cannot listen on {address}: {error}");
         };
@@ -61,7 +61,7 @@ pub(super) async fn port(settings: &ListenSettings) -> Result<TcpListener, Strin
 /// Listens on PORT_OPERATIONS.
 pub(super) async fn operations(settings: &ListenSettings) -> Result<TcpListener, String> {
     let address = settings.operations;
-    let listener = listen::bind(address).await.map_err(|error| {
+    let listener = listen::bind(address).map_err(|error| {
         let Some(taken) = taken(&error, address) else {
             return format!("cannot listen on {address} for probes and metrics: {error}");
         };

@@ -68,7 +68,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let Listeners { api, operations } = listeners.into();
-    let limits = settings.connections.limits;
+    let limits = settings.connections.limits.clone();
     let app = app(settings).map_err(io::Error::other)?;
     let Serving { app, upkeep } = app;
     let reads = app.memory.pool.clone();
@@ -161,7 +161,7 @@ fn app(settings: Settings) -> Result<Serving, AppError> {
     let app = Arc::new(AppState {
         authenticator: Authenticator::new(lookups.pool().clone(), strangers),
         preauth: Preauth::new(limits.failures_per_minute),
-        proxies: Arc::new(connections.proxies),
+        proxies: connections.limits.proxies,
         refusals: Refusals::start(),
         requests: limiter(Limited::Requests, limits.requests_per_minute),
         searches: limiter(Limited::Searches, limits.searches_per_minute),

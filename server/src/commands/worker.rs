@@ -3,7 +3,6 @@
 //! They are on PORT_OPERATIONS, and while MONITORING_ON_PORT is true on PORT as well.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use futures::future::join;
 use tokio::net::TcpListener;
@@ -73,7 +72,7 @@ async fn serve_and_work(
         metrics: metrics.clone(),
         metrics_access: at.metrics,
         preauth: Preauth::new(limits.failures_per_minute),
-        proxies: Arc::new(connections.proxies),
+        proxies: connections.limits.proxies,
         refusals: Refusals::start(),
     });
     let (end, ended) = watch::channel(false);

@@ -1,8 +1,26 @@
 //! Tracks a connection's activity (waiting, receiving, answering), for its timeouts and its eviction.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use super::unread_body::Leftover;
+
+/// What has waited for less counts as fresh, and as not idle yet.
+const MIN_WAIT: Duration = Duration::from_secs(1);
+
+/// What an evictable connection is doing. The first are evicted first, but for [`Standing::Fresh`] where there are few.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Standing {
+    /// Waits for a client that has not authenticated itself: for its head, its body, or until it takes its answer.
+    Waiting,
+    /// As `Waiting`, but not for long yet.
+    Fresh,
+    /// Waits for the next request of an authenticated client.
+    Idle,
+    /// Serves a client that has not authenticated itself: looks its key up, say.
+    Serving,
+}
 
 /// The activity of a connection. Its stream and its service both run in the connection's task, so nothing races.
 #[derive(Debug)]
@@ -12,8 +30,15 @@ pub(super) struct ConnectionActivity {
     under_way: AtomicU32,
     /// The client has not taken yet what it was offered.
     stalled: AtomicBool,
-    /// The client may still send what nobody reads.
-    sends_unread: AtomicBool,
+    /// The server waits for more of a request's body.
+    awaits_body: AtomicBool,
+    /// What may still be read of a body that nobody wants, after the answer.
+    leftover: Mutex<Option<Leftover>>,
+    /// The last request showed a valid key or token. It holds for that request alone: a proxy's connection carries many
+    /// clients.
+    authenticated: AtomicBool,
+    /// When the connection began to be used by somebody unauthenticated, in microseconds since it began.
+    unauthenticated_since: AtomicU64,
     /// When the connection began to wait for a request, in microseconds since it began.
     waiting_since: AtomicU64,
     /// When the current request head began to arrive, in the same way; 0 while there is none.
@@ -25,9 +50,9 @@ pub(super) struct ConnectionActivity {
 pub(super) struct UnderWay(Arc<ConnectionActivity>);
 
 impl UnderWay {
-    /// Records that the request's body was not read to its end, and will not be.
-    pub(super) fn leaves_unread(&self) {
-        self.0.sends_unread.store(true, Ordering::Relaxed);
+    /// Records that the request's body was not read to its end, and what of it may be read after the answer.
+    pub(super) fn leaves(&self, leftover: Leftover) {
+        *self.0.leftover.lock().unwrap_or_else(PoisonError::into_inner) = Some(leftover);
     }
 }
 
@@ -44,7 +69,10 @@ impl ConnectionActivity {
             began: Instant::now(),
             under_way: AtomicU32::new(0),
             stalled: AtomicBool::new(false),
-            sends_unread: AtomicBool::new(false),
+            awaits_body: AtomicBool::new(false),
+            leftover: Mutex::new(None),
+            authenticated: AtomicBool::new(false),
+            unauthenticated_since: AtomicU64::new(0),
             waiting_since: AtomicU64::new(0),
             head_since: AtomicU64::new(0),
         }
@@ -54,7 +82,21 @@ impl ConnectionActivity {
     pub(super) fn request(self: &Arc<Self>) -> UnderWay {
         self.under_way.fetch_add(1, Ordering::Relaxed);
         self.head_since.store(0, Ordering::Relaxed);
+        self.awaits_body.store(false, Ordering::Relaxed);
+        if self.authenticated.swap(false, Ordering::Relaxed) {
+            self.unauthenticated_since.store(self.now(), Ordering::Relaxed);
+        }
         UnderWay(self.clone())
+    }
+
+    /// Records that the current request showed a valid key or token.
+    pub(super) fn authenticate(&self) {
+        self.authenticated.store(true, Ordering::Relaxed);
+    }
+
+    /// Records whether the server waits for more of the request's body.
+    pub(super) fn awaits_body(&self, awaits: bool) {
+        self.awaits_body.store(awaits, Ordering::Relaxed);
     }
 
     /// Records received bytes.
@@ -81,24 +123,38 @@ impl ConnectionActivity {
             return None;
         }
         let (since, patience) = match self.head_since.load(Ordering::Relaxed) {
-            0 => (self.waiting_since.load(Ordering::Relaxed), keep_alive),
-            head_since => (head_since, head),
+            0 => (&self.waiting_since, keep_alive),
+            _ => (&self.head_since, head),
         };
-        Some(self.began + Duration::from_micros(since) + patience)
+        Some(self.moment(since) + patience)
     }
 
-    /// Whether the client may still send what nobody reads.
-    pub(super) fn sends_unread(&self) -> bool {
-        self.sends_unread.load(Ordering::Relaxed)
+    /// What may still be read of a body that nobody wants.
+    pub(super) fn leftover(&self) -> Option<Leftover> {
+        *self.leftover.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How long the connection has been idle, waiting for a complete head.
-    pub(super) fn idle_for(&self) -> Duration {
-        if self.is_under_way() || self.stalled.load(Ordering::Relaxed) {
-            return Duration::ZERO;
+    /// What the connection is doing at `now`, and since when, if it may be evicted.
+    ///
+    /// An unauthenticated client cannot renew its moment by sending or taking a little.
+    pub(super) fn standing(&self, now: Instant) -> Option<(Standing, Instant)> {
+        let stalled = self.stalled.load(Ordering::Relaxed);
+        let is_idle = !self.is_under_way() && !stalled;
+        if self.authenticated.load(Ordering::Relaxed) {
+            let since = self.moment(&self.waiting_since);
+            return (is_idle && is_long(now, since)).then_some((Standing::Idle, since));
         }
-        let since = Duration::from_micros(self.waiting_since.load(Ordering::Relaxed));
-        self.began.elapsed().saturating_sub(since)
+        let since = self.moment(&self.unauthenticated_since);
+        let standing = match is_idle || stalled || self.awaits_body.load(Ordering::Relaxed) {
+            true if is_long(now, since) => Standing::Waiting,
+            true => Standing::Fresh,
+            false => Standing::Serving,
+        };
+        Some((standing, since))
+    }
+
+    fn moment(&self, micros: &AtomicU64) -> Instant {
+        self.began + Duration::from_micros(micros.load(Ordering::Relaxed))
     }
 
     fn is_under_way(&self) -> bool {
@@ -114,6 +170,10 @@ impl ConnectionActivity {
     fn now(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX).max(1)
     }
+}
+
+fn is_long(now: Instant, since: Instant) -> bool {
+    now.saturating_duration_since(since) >= MIN_WAIT
 }
 
 #[cfg(test)]
@@ -147,24 +207,46 @@ mod tests {
     }
 
     #[test]
-    fn what_is_under_way_is_not_idle() {
+    fn who_is_served_stays_and_who_is_waited_for_goes() {
         let activity = Arc::new(ConnectionActivity::new());
-        let moment = || std::thread::sleep(Duration::from_millis(2));
-        moment();
+        let standing = || activity.standing(Instant::now()).map(|(standing, _)| standing);
+        let later = || activity.standing(Instant::now() + MIN_WAIT).map(|(standing, _)| standing);
         activity.received();
-        assert!(activity.idle_for() > Duration::ZERO, "part of a head is no request");
+        assert_eq!(standing(), Some(Standing::Fresh), "part of a head is no request");
+        assert_eq!(later(), Some(Standing::Waiting));
         let request = activity.request();
-        moment();
-        assert_eq!(activity.idle_for(), Duration::ZERO);
+        assert_eq!(later(), Some(Standing::Serving), "its key is looked up");
+        activity.awaits_body(true);
+        assert_eq!(later(), Some(Standing::Waiting), "the body of somebody unknown");
+        activity.authenticate();
+        assert_eq!(later(), None, "the body of somebody known");
         drop(request);
-        activity.stalls();
-        moment();
-        assert_eq!(activity.idle_for(), Duration::ZERO);
         activity.sent(false);
-        moment();
-        assert_eq!(activity.idle_for(), Duration::ZERO);
+        assert_eq!(later(), None, "an answer is being taken");
         activity.sent(true);
-        moment();
-        assert!(activity.idle_for() > Duration::ZERO);
+        assert_eq!(standing(), None);
+        assert_eq!(later(), Some(Standing::Idle));
+
+        let refused = activity.request();
+        assert_eq!(later(), Some(Standing::Serving), "the next request may be another client's");
+        drop(refused);
+        activity.stalls();
+        assert_eq!(later(), Some(Standing::Waiting), "an answer that is not taken");
+    }
+
+    #[test]
+    fn an_unauthenticated_client_gains_no_time_by_sending() {
+        let activity = Arc::new(ConnectionActivity::new());
+        let since = || activity.standing(Instant::now()).map(|(_, since)| since);
+        let began = since();
+        drop(activity.request());
+        activity.received();
+        activity.sent(true);
+        assert_eq!(since(), began);
+        let request = activity.request();
+        activity.authenticate();
+        drop(request);
+        drop(activity.request());
+        assert!(since() > began, "it was somebody known meanwhile");
     }
 }

@@ -3,16 +3,28 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
+
+/// Connections that the kernel keeps until they are accepted: in a flood others wait in line with it, and whoever finds the
+/// line full tries again after a second. The system may allow fewer (net.core.somaxconn).
+const BACKLOG: u32 = 4096;
 
 /// Listens on `address`. `[::]` takes IPv4 as well, and is `0.0.0.0` where the system has no IPv6.
-pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    match TcpListener::bind(address).await {
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    match listen(address) {
         Err(error) if address.is_ipv6() && address.ip().is_unspecified() && lacks_ipv6(&error) => {
-            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+            listen((Ipv4Addr::UNSPECIFIED, address.port()).into())
         }
         bound => bound,
     }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Connections of a former process that have not ended yet do not keep the port.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// No such addresses at all, or none of them on any interface.
@@ -32,7 +44,7 @@ mod tests {
 
     #[tokio::test]
     async fn both_kinds_of_addresses_are_served_where_there_are_both() {
-        let listener = bind((Ipv6Addr::UNSPECIFIED, 0).into()).await.unwrap();
+        let listener = bind((Ipv6Addr::UNSPECIFIED, 0).into()).unwrap();
         let address = listener.local_addr().unwrap();
         let mut reached: Vec<IpAddr> = vec![Ipv4Addr::LOCALHOST.into()];
         if address.is_ipv6() {

@@ -1,10 +1,13 @@
 //! Serves the requests of one connection.
 
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use std::future::poll_fn;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
@@ -18,12 +21,11 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
 use tower::Service as _;
 
-use super::Phase;
 use super::Times;
-use super::activity::{ConnectionActivity, UnderWay};
+use super::activity::UnderWay;
+use super::registry::{Asked, Registry, Tracked};
 use super::timeout_stream::TimeoutStream;
 use super::unread_body::UnreadBody;
 
@@ -31,69 +33,81 @@ use super::unread_body::UnreadBody;
 const MAX_HEAD: usize = 32 << 10;
 
 /// The connection of a request; an extension of every request.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Connection {
     /// The client's address, or its proxy's.
     pub peer: IpAddr,
     /// The connection's timeouts.
     pub times: Times,
+    tracked: Arc<Tracked>,
 }
 
 impl Connection {
-    pub(super) fn new(peer: SocketAddr, times: Times) -> Self {
-        // An IPv4 client of a listener for both kinds is told as ::ffff:192.0.2.1.
-        Self { peer: peer.ip().to_canonical(), times }
-    }
-
     /// The timeouts of the request with these extensions.
     pub fn times(extensions: &Extensions) -> Times {
         extensions.get::<Self>().map(|connection| connection.times).unwrap_or_default()
     }
+
+    /// Records that the request with these extensions showed a valid key or token. Until then its connection is among the
+    /// first that are closed where there are too many.
+    pub fn authenticate(extensions: &Extensions) {
+        if let Some(connection) = extensions.get::<Self>() {
+            connection.tracked.authenticate();
+        }
+    }
 }
 
-/// Serves the requests of a connection until it ends. `last_answers`: whether each answer is its connection's last.
+/// Serves the requests of a connection until it ends, or is asked to.
 pub(super) async fn serve_requests(
     stream: TcpStream,
-    connection: Connection,
+    peer: IpAddr,
     router: Router,
-    mut phase: watch::Receiver<Phase>,
-    last_answers: Arc<AtomicBool>,
+    registry: Arc<Registry>,
+    tracked: Arc<Tracked>,
 ) {
     // An answer of more than one packet must not wait for the acknowledgement of the first.
     stream.set_nodelay(true).ok();
-    let activity = Arc::new(ConnectionActivity::new());
-    let unread = UnreadBody::default();
+    let activity = &tracked.activity;
+    let unread = UnreadBody::new(activity.clone());
+    let times = registry.limits.times;
+    let connection = Connection { peer, times, tracked: tracked.clone() };
     let service = service_fn(|request: Message<Incoming>| {
         let under_way = activity.request();
         let waits = request.headers().contains_key(EXPECT);
         let mut request = request.map(|body| Body::new(unread.of(body, waits)));
-        request.extensions_mut().insert(connection);
-        answer(router.clone(), request, unread.clone(), under_way, last_answers.clone())
+        request.extensions_mut().insert(connection.clone());
+        answer(router.clone(), request, unread.clone(), under_way, registry.clone())
     });
-    let io = TokioIo::new(TimeoutStream::new(stream, activity.clone(), connection.times));
+    let io = TokioIo::new(TimeoutStream::new(stream, activity.clone(), times));
     let serving = http1::Builder::new()
         .max_header_size(MAX_HEAD)
+        // What is read ahead of a body that nobody has asked for yet is no more than a head.
+        .max_buf_size(MAX_HEAD)
         // TimeoutStream has limits of its own.
         .header_read_timeout(None)
         .serve_connection(io, service);
     let mut serving = pin!(serving);
-    loop {
-        tokio::select! {
-            ended = serving.as_mut() => {
+    let mut is_ending = false;
+    poll_fn(|cx| {
+        loop {
+            // First what has arrived: it may be what the connection is waiting for.
+            if let Poll::Ready(ended) = serving.as_mut().poll(cx) {
                 if let Err(error) = ended {
                     tracing::debug!("connection ended: {error}");
                 }
-                return;
+                return Poll::Ready(());
             }
-            told = phase.changed() => match (told, *phase.borrow_and_update()) {
-                (Ok(()), Phase::EvictIdle(idle)) if activity.idle_for() >= idle => return,
-                (Ok(()), Phase::Open | Phase::EvictIdle(_)) => {}
-                (Ok(()), Phase::Ending) => serving.as_mut().graceful_shutdown(),
-                // The acceptor is gone.
-                (Err(_), _) => return,
-            },
+            match tracked.asked(cx) {
+                Asked::GiveWay | Asked::GiveWayNow => return Poll::Ready(()),
+                Asked::End if !is_ending => {
+                    is_ending = true;
+                    serving.as_mut().graceful_shutdown();
+                }
+                Asked::End | Asked::Nothing => return Poll::Pending,
+            }
         }
-    }
+    })
+    .await;
 }
 
 async fn answer(
@@ -101,14 +115,16 @@ async fn answer(
     request: Request,
     unread: UnreadBody,
     under_way: UnderWay,
-    last_answers: Arc<AtomicBool>,
+    registry: Arc<Registry>,
 ) -> Result<Response, Infallible> {
     let mut response = router.call(request).await?;
-    let is_read = unread.discard().await;
-    if !is_read {
-        under_way.leaves_unread();
+    let patience =
+        if registry.is_crowded() { Duration::ZERO } else { registry.limits.times.linger };
+    let leftover = unread.discard(patience).await;
+    if let Some(leftover) = leftover {
+        under_way.leaves(leftover);
     }
-    if !is_read || last_answers.load(Ordering::Relaxed) {
+    if leftover.is_some() || registry.last_answers.load(Ordering::Relaxed) {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if response.body().size_hint().exact().is_some() {

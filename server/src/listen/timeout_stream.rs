@@ -10,6 +10,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Times;
 use super::activity::ConnectionActivity;
+use super::unread_body::Leftover;
 
 /// A stream that fails with `TimedOut` when its peer is too slow for `times`.
 ///
@@ -23,23 +24,25 @@ pub(super) struct TimeoutStream<S> {
     writing: Alarm,
     /// Deadline for the peer to take what it is offered; `None` while it has.
     write_by: Option<Instant>,
-    /// What is still read after the last answer; `None` before.
-    lingering: Option<Lingering>,
-}
-
-/// Most bytes that are read after the last answer.
-const MOST_AFTER: usize = 32 << 20;
-
-/// The reading of what a peer still sends after the last answer.
-struct Lingering {
-    by: Instant,
-    bytes_left: usize,
+    /// The last answer's end is sent, and only what nobody wants is still read.
+    ended: bool,
+    /// What of it.
+    leftover: Option<Leftover>,
 }
 
 impl<S> TimeoutStream<S> {
     pub(super) fn new(stream: S, activity: Arc<ConnectionActivity>, times: Times) -> Self {
         let (reading, writing) = (Alarm::default(), Alarm::default());
-        Self { stream, activity, times, reading, writing, write_by: None, lingering: None }
+        Self {
+            stream,
+            activity,
+            times,
+            reading,
+            writing,
+            write_by: None,
+            ended: false,
+            leftover: None,
+        }
     }
 
     /// Records the result of an attempt to write `offered` bytes.
@@ -128,34 +131,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TimeoutStream<S> {
     /// the peer might lose the answer. A client may well write all of its request before it reads.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let lingering = match &mut this.lingering {
-            Some(lingering) => lingering,
-            lingering => {
-                ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
-                let by = Instant::now() + this.times.linger;
-                lingering.insert(Lingering { by, bytes_left: MOST_AFTER })
-            }
-        };
+        if !this.ended {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+            this.ended = true;
+            this.leftover = this.activity.leftover();
+        }
+        let Some(left) = &mut this.leftover else { return Poll::Ready(Ok(())) };
         let mut unread = [0; 4096];
-        while this.activity.sends_unread() && lingering.goes_on() {
+        while left.bytes > 0 {
             let mut unread = ReadBuf::new(&mut unread);
             match Pin::new(&mut this.stream).poll_read(cx, &mut unread) {
                 Poll::Ready(Ok(())) if !unread.filled().is_empty() => {
-                    lingering.bytes_left =
-                        lingering.bytes_left.saturating_sub(unread.filled().len());
+                    left.bytes = left.bytes.saturating_sub(unread.filled().len() as u64);
                 }
                 Poll::Ready(_) => break,
-                Poll::Pending if this.reading.rings(cx, lingering.by) => break,
+                Poll::Pending if this.reading.rings(cx, left.by) => break,
                 Poll::Pending => return Poll::Pending,
             }
         }
         Poll::Ready(Ok(()))
-    }
-}
-
-impl Lingering {
-    fn goes_on(&self) -> bool {
-        self.bytes_left > 0 && Instant::now() < self.by
     }
 }
 
@@ -191,7 +185,7 @@ mod tests {
     const LONG: Duration = Duration::from_mins(10);
 
     fn times() -> Times {
-        Times { keep_alive: LONG, head: LONG, write: LONG, linger: LONG, ..Times::default() }
+        Times { keep_alive: LONG, head: LONG, write: LONG, ..Times::default() }
     }
 
     #[tokio::test]
@@ -257,16 +251,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_peer_that_still_sends_is_read_to_its_end_but_not_for_ever() {
-        for linger in [LONG, SHORT] {
+        for (patience, bytes) in [(LONG, 1 << 20), (SHORT, 1 << 20), (LONG, 10_000)] {
             let activity = Arc::new(ConnectionActivity::new());
             let (mut peer, inner) = duplex(4);
-            let mut stream =
-                TimeoutStream::new(inner, activity.clone(), Times { linger, ..times() });
-            activity.request().leaves_unread();
+            let mut stream = TimeoutStream::new(inner, activity.clone(), times());
+            activity.request().leaves(Leftover { by: Instant::now() + patience, bytes });
             let closing = tokio::spawn(async move { stream.shutdown().await });
             peer.write_all(&[b'x'; 10_000]).await.unwrap();
             assert_eq!(peer.read(&mut [0]).await.unwrap(), 0, "the answer's end is there");
-            if linger == LONG {
+            if patience == LONG && bytes > 10_000 {
                 drop(peer);
             }
             closing.await.unwrap().unwrap();

@@ -1,16 +1,22 @@
 //! Settings of the connection limit and of connections' timeouts.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use agentfs_contract::drain;
 
+use crate::domain::access::client::TrustedProxies;
+
 /// The connection limit and timeouts.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Limits {
     /// Most connections open at once.
     pub connections: u32,
     /// Who says so, for the log.
     pub allowed_by: &'static str,
+    /// Proxies whose X-Forwarded-For is trusted. Their connections carry the requests of many clients, so there may be as
+    /// many as there are in all.
+    pub proxies: Arc<TrustedProxies>,
     /// Timeouts.
     pub times: Times,
 }
@@ -24,11 +30,13 @@ pub struct Times {
     pub head: Duration,
     /// From the end of the headers to the end of the body; then the request is answered with 400.
     pub body: Duration,
+    /// The same of somebody who has not authenticated himself, whose token may be in the body.
+    pub unauthenticated_body: Duration,
     /// From the end of the headers to the answer; then the request is answered with 503.
     pub request: Duration,
     /// Until the client has taken the bytes it was offered; then the connection is closed.
     pub write: Duration,
-    /// From the last answer until the client stops to send what is not read; then the connection is reset.
+    /// For the rest of a body that nobody wants, before the answer and after it; then the connection is reset.
     pub linger: Duration,
     /// For requests in progress at shutdown.
     pub drain: Duration,
@@ -41,6 +49,7 @@ impl Limits {
         Self {
             connections: 100,
             allowed_by: "the listener of PORT_OPERATIONS",
+            proxies: Arc::default(),
             times: Times {
                 head: Duration::from_secs(2),
                 body: Duration::from_secs(2),
@@ -55,7 +64,12 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 10_000, allowed_by: "MAX_CONNECTIONS", times: Times::default() }
+        Self {
+            connections: 10_000,
+            allowed_by: "MAX_CONNECTIONS",
+            proxies: Arc::default(),
+            times: Times::default(),
+        }
     }
 }
 
@@ -66,9 +80,10 @@ impl Default for Times {
             keep_alive: Duration::from_secs(75),
             head: Duration::from_secs(10),
             body: Duration::from_secs(15),
+            unauthenticated_body: Duration::from_secs(2),
             request: Duration::from_secs(30),
             write: Duration::from_secs(30),
-            linger: Duration::from_secs(10),
+            linger: Duration::from_secs(5),
             drain: drain::UNDER_WAY,
         }
     }

@@ -1,5 +1,6 @@
 //! Settings of connections: the connection limit, timeouts, trusted proxies.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use agentfs_contract::setting::TRUST_PROXY;
@@ -11,10 +12,8 @@ use crate::domain::access::client::TrustedProxies;
 /// Settings of connections.
 #[derive(Debug, Clone)]
 pub struct ConnectionSettings {
-    /// The connection limit and timeouts.
+    /// The connection limit, timeouts and trusted proxies.
     pub limits: Limits,
-    /// Proxies whose X-Forwarded-For is trusted.
-    pub proxies: TrustedProxies,
 }
 
 impl ConnectionSettings {
@@ -56,10 +55,10 @@ impl ConnectionSettings {
         Some(Self {
             limits: Limits {
                 connections: connections?,
+                proxies: Arc::new(proxies?),
                 times: Times { keep_alive: keep_alive?, ..defaults.times },
                 ..defaults
             },
-            proxies: proxies?,
         })
     }
 }

@@ -43,6 +43,11 @@ impl TrustedProxies {
         text.split(',').map(network).collect::<Option<_>>().map(Self)
     }
 
+    /// Whether `hop` is one of them.
+    pub fn trusts(&self, hop: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(&hop))
+    }
+
     /// The client of a request that came from `peer` with these `X-Forwarded-For` headers: the rightmost address that is
     /// no trusted proxy, since everything to the left of it may be made up.
     pub fn client<'a>(
@@ -52,7 +57,7 @@ impl TrustedProxies {
     ) -> IpAddr {
         let mut hop = peer.to_canonical();
         for before in forwarded.rev().flat_map(|header| header.rsplit(',')) {
-            if !self.0.iter().any(|network| network.contains(&hop)) {
+            if !self.trusts(hop) {
                 break;
             }
             let Some(address) = address(before.trim()) else { break };

@@ -14,6 +14,7 @@ use crate::domain::access::scope::Scope;
 use crate::http::App;
 use crate::http::error::{ApiError, Code};
 use crate::http::middleware::observe::RequestContext;
+use crate::listen::Connection;
 
 /// A caller with a valid key, whatever its scopes; has taken a token of the request rate limits of key and tenant.
 #[derive(Debug, Clone, Copy)]
@@ -24,30 +25,30 @@ impl FromRequestParts<App> for Bearer {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         app.health.schema()?;
-        let caller = authenticate(parts, app).await?;
-        if let Some(context) = parts.extensions.get::<RequestContext>() {
-            context.key(caller.key, caller.tenant);
+        match authenticate(parts, app).await {
+            Ok(caller) => Self::admit(caller, parts, app).await,
+            Err(failure) => Err(refuse_key(parts, app, failure).await),
         }
-        take_token(app.requests.as_ref(), caller, parts, app).await?;
-        Ok(Self(caller))
     }
 }
 
-async fn authenticate(parts: &Parts, app: &App) -> Result<Caller, ApiError> {
-    let failure = match bearer(&parts.headers) {
-        None => AuthError::Invalid,
-        Some(key) => match app.authenticator.authenticate(key, || client(parts)).await {
-            Ok(caller) => return Ok(caller),
-            Err(failure) => failure,
-        },
-    };
+/// Finds out whose key a request shows.
+pub(super) async fn authenticate(parts: &Parts, app: &App) -> Result<Caller, AuthError> {
+    let key = bearer(&parts.headers).ok_or(AuthError::Invalid)?;
+    let caller = app.authenticator.authenticate(key, || client(parts)).await?;
+    Connection::authenticate(&parts.extensions);
+    Ok(caller)
+}
+
+/// Counts a request without a valid key, and returns its answer.
+pub(super) async fn refuse_key(parts: &Parts, app: &App, failure: AuthError) -> ApiError {
     let guessed_at = match failure {
         AuthError::WrongSecret(key) => Some(Guessed::Key(key)),
         AuthError::Invalid => None,
         // Nobody was refused.
-        AuthError::LookUp(_) => return Err(failure.into()),
+        AuthError::LookUp(_) => return failure.into(),
     };
-    Err(refuse(parts, app, guessed_at, failure.into()).await)
+    refuse(parts, app, guessed_at, failure.into()).await
 }
 
 /// Takes a token of the key and one of its tenant, where they have rate limits.
@@ -84,6 +85,15 @@ async fn take_token(
 }
 
 impl Bearer {
+    /// Lets an authenticated caller in, unless its requests of this minute are used up.
+    pub(super) async fn admit(caller: Caller, parts: &Parts, app: &App) -> Result<Self, ApiError> {
+        if let Some(context) = parts.extensions.get::<RequestContext>() {
+            context.key(caller.key, caller.tenant);
+        }
+        take_token(app.requests.as_ref(), caller, parts, app).await?;
+        Ok(Self(caller))
+    }
+
     /// The caller, if its key has `scope`.
     pub fn with(self, scope: Scope) -> Result<Caller, ApiError> {
         if self.0.scopes.allow(scope) {

@@ -80,8 +80,17 @@ impl Api {
 
     /// With limits of connections that no setting gives, for those who wait for them.
     pub async fn start_within(database: &Database, limit: impl FnOnce(&mut Limits)) -> Self {
+        Self::start_within_with(database, &[], limit).await
+    }
+
+    /// The same with more settings.
+    pub async fn start_within_with(
+        database: &Database,
+        settings: &[(&str, &str)],
+        limit: impl FnOnce(&mut Limits),
+    ) -> Self {
         let client = Client::new(String::new(), new_key(database, &[]).await);
-        let api = Self::serve_within(database, client, &[], limit).await;
+        let api = Self::serve_within(database, client, settings, limit).await;
         api.until_served().await;
         api
     }
@@ -180,6 +189,12 @@ impl Client {
 
     pub fn with_key(&self, key: &str) -> Self {
         Self { key: key.to_owned(), ..self.clone() }
+    }
+
+    /// With a new connection for each request.
+    pub fn unpooled(&self) -> Self {
+        let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0);
+        Self { http: http.build().expect("a client"), ..self.clone() }
     }
 
     pub fn request(&self, route: &str, body: &str) -> RequestBuilder {

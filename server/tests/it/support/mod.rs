@@ -16,4 +16,5 @@ pub mod semantic;
 pub mod server_user;
 pub mod shell;
 pub mod stored;
+pub mod strangers;
 pub mod worker;

@@ -1,10 +1,12 @@
 //! HTTP by hand, for what no well-behaved client does.
 
+use std::io;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use super::api::Client;
@@ -42,6 +44,16 @@ impl Raw {
     pub async fn connect(url: &str) -> Self {
         let address = url.strip_prefix("http://").unwrap();
         Self { stream: TcpStream::connect(address).await.unwrap() }
+    }
+
+    /// From another address of this machine. When it is dropped the connection is reset, so that thousands leave no port
+    /// in use behind them.
+    pub async fn connect_from(from: Ipv4Addr, url: &str) -> io::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_zero_linger()?;
+        socket.bind((from, 0).into())?;
+        let address = url.strip_prefix("http://").unwrap().parse().unwrap();
+        Ok(Self { stream: socket.connect(address).await? })
     }
 
     /// Sends what the server takes; false when it has closed the connection.
