@@ -48,7 +48,7 @@ fn refusals(own: &[(&str, &str)]) -> BTreeMap<String, RefOr<Response>> {
         ("403", "The key lacks the scope, or the path is reserved."),
         (
             "413",
-            "The body is larger than 1 MiB, or the answer would take too much; `code` says which.",
+            "The body is larger than 1 MiB, or than 16 KiB of an administrator's request, or the answer would take too much; `code` says which.",
         ),
         ("415", "The body is not announced as JSON."),
         (

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse as _;
 use axum::routing::get;
@@ -14,7 +13,6 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::{ApiError, Code};
-use super::extract::MAX_BODY;
 use super::middleware::observe::{self, Observer};
 use super::openapi;
 use super::routes::{
@@ -81,7 +79,6 @@ pub fn with_stack<S: Clone + Send + Sync + 'static>(
                 "this route does not take this method; see the Allow header",
             )
         })
-        .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
             ApiError::internal().into_response()
         }))

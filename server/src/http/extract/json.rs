@@ -1,13 +1,13 @@
 //! Extracts JSON bodies.
 
+use std::error::Error;
 use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::body::HttpBody as _;
-use axum::extract::rejection::BytesRejection;
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{FromRef, FromRequest, OptionalFromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
@@ -18,7 +18,7 @@ use crate::runtime::cpu::compute;
 use crate::settings::UnknownFields;
 
 /// Largest request body in bytes.
-pub const MAX_BODY: usize = 1 << 20;
+const MAX_BODY: usize = 1 << 20;
 /// A byte order mark, which some programs put before a text.
 const MARK: &[u8] = "\u{feff}".as_bytes();
 
@@ -36,7 +36,7 @@ where
         let fields = Fields::of(request.extensions(), state);
         fields.query(request.uri())?;
         announced(request.headers())?;
-        let body = body(request, state).await?;
+        let body = body(request).await?;
         compute(body.len(), || fields.parse(&body, WHOLE)).map(Self)
     }
 }
@@ -55,7 +55,7 @@ where
         if request.body().size_hint().lower() > 0 {
             announced.clone()?;
         }
-        let body = body(request, state).await?;
+        let body = body(request).await?;
         if body.is_empty() {
             return Ok(None);
         }
@@ -99,26 +99,32 @@ fn too_slow(within: Duration) -> ApiError {
     ApiError::new(Code::ValidationError, sentence)
 }
 
-/// The body, without a byte order mark. Of one that is too large nothing is read, where its head says so.
-pub(super) async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
-    if request.body().size_hint().lower() > MAX_BODY as u64 {
-        return Err(too_large());
-    }
+async fn body(request: Request) -> Result<Bytes, ApiError> {
     let within = Connection::times(request.extensions()).body;
-    let body = timeout(within, Bytes::from_request(request, state))
+    received(request.into_body(), MAX_BODY, within).await
+}
+
+/// Receives a body of at most `most` bytes, without its byte order mark. Of one that is too large nothing is read where
+/// its head says so.
+pub(super) async fn received(body: Body, most: usize, within: Duration) -> Result<Bytes, ApiError> {
+    if body.size_hint().lower() > most as u64 {
+        return Err(too_large(most));
+    }
+    let body = timeout(within, Limited::new(body, most).collect())
         .await
         .map_err(|_| too_slow(within))?
-        .map_err(|rejection| of_body(&rejection))?;
+        .map_err(|error| of_body(&*error, most))?
+        .to_bytes();
     Ok(if body.starts_with(MARK) { body.slice(MARK.len()..) } else { body })
 }
 
-fn too_large() -> ApiError {
-    ApiError::new(Code::BodyTooLarge, format!("the body is larger than {} KiB", MAX_BODY >> 10))
+fn too_large(most: usize) -> ApiError {
+    ApiError::new(Code::BodyTooLarge, format!("the body is larger than {} KiB", most >> 10))
 }
 
-fn of_body(rejection: &BytesRejection) -> ApiError {
-    if rejection.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
-        too_large()
+fn of_body(error: &(dyn Error + 'static), most: usize) -> ApiError {
+    if error.is::<LengthLimitError>() {
+        too_large(most)
     } else {
         ApiError::new(Code::ValidationError, "the body was not received whole")
     }

@@ -12,6 +12,6 @@ pub use administrator::AdminRequest;
 pub use bearer::{Bearer, MemoryReader, MemoryWriter, Searcher};
 pub use fields::{Fields, Part, object};
 pub use idempotency::{IdempotencyHeader, NoIdempotencyHeader};
-pub use json::{Json, MAX_BODY};
+pub use json::Json;
 pub use refuse::Gatekeeper;
 pub use scraper::{Measured, Scraper};

@@ -41,8 +41,21 @@ pub(super) fn client(parts: &Parts) -> ClientNetwork {
     ClientNetwork::of(context(parts).client())
 }
 
-/// Refuses a request unless `given` is the `expected` token, with `wrong`. A client that has used up its failures or its
-/// guesses is refused whatever it gives.
+/// Whether `given` is the `expected` token, and its client may still try: one that has used up its failures or its guesses
+/// is told no whatever it gives.
+pub(super) async fn is_right(
+    parts: &Parts,
+    app: &impl Gatekeeper,
+    token: Guessed,
+    (expected, given): (Option<&SecretString>, &str),
+) -> bool {
+    let matches = |expected: &SecretString| -> bool {
+        expected.expose_secret().as_bytes().ct_eq(given.as_bytes()).into()
+    };
+    app.preauth().may_try(client(parts), token).await && expected.is_some_and(matches)
+}
+
+/// Refuses a request unless `given` is the `expected` token, with `wrong`.
 pub(super) async fn check_token(
     parts: &Parts,
     app: &impl Gatekeeper,
@@ -50,10 +63,7 @@ pub(super) async fn check_token(
     (expected, given): (Option<&SecretString>, &str),
     wrong: ApiError,
 ) -> Result<(), ApiError> {
-    let matches = |expected: &SecretString| -> bool {
-        expected.expose_secret().as_bytes().ct_eq(given.as_bytes()).into()
-    };
-    if app.preauth().may_try(client(parts), token).await && expected.is_some_and(matches) {
+    if is_right(parts, app, token, (expected, given)).await {
         return Ok(());
     }
     Err(refuse(parts, app, Some(token), wrong).await)

@@ -2,22 +2,24 @@
 
 use std::time::Duration;
 
-use agentfs_server::listen::Limits;
+use agentfs_server::listen::{Limits, Times};
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::support::api::{Api, Client};
+use crate::support::api::{Api, Client, new_key};
 use crate::support::database::Database;
 use crate::support::raw::{Raw, head, post};
 use crate::support::strangers::{ELSEWHERE, Kind};
 
 /// Whoever waits longer hangs.
 const PATIENCE: Duration = Duration::from_secs(10);
+const SHORT: Duration = Duration::from_millis(300);
 const LONG: Duration = Duration::from_hours(1);
 const TOKEN: &str = "first light over the harbour, no wind";
 const BOOTSTRAP: (&str, &str) = ("ADMIN_BOOTSTRAP_TOKEN", TOKEN);
 const PUT: &str = r#"{"agent_id":"ada","path":"/x","value":1}"#;
 const LIVEZ: &str = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
+const CREATE_TENANT: &str = "/v1/admin/create-tenant";
 
 async fn livez(client: &Client) {
     let asked = client.http.get(format!("{}/livez", client.url)).send();
@@ -108,4 +110,63 @@ async fn an_unread_rest_is_waited_for_only_where_there_is_room() {
     let answer = stranger.answer().await.unwrap();
     assert!(answer.status == 200 && answer.closes(), "{}", answer.head);
     api.until_metric("agentfs_http_connections", |open| open <= 8.0).await;
+}
+
+#[tokio::test]
+async fn of_a_stranger_a_small_token_is_read_and_not_for_long() {
+    let database = Database::migrated().await;
+    let times = Times { body: LONG, unauthenticated_body: SHORT, ..Times::default() };
+    let api = Api::start_within_with(&database, &[BOOTSTRAP], |limits| limits.times = times).await;
+    let cluster = api.client.with_key(&new_key(&database, &["admin"]).await);
+    // No bearer is told of an empty one.
+    let (nobody, stranger) = (api.client.with_key(""), api.client.with_key("nonsense"));
+    let bearer = api.client.with_key(TOKEN);
+    let body = format!(r#"{{"name":"x","token":"{TOKEN}"}}"#);
+    let (begin, end) = body.split_at(3);
+    let half = |client: &Client, length: usize| {
+        head(client, CREATE_TENANT, &format!("Content-Length: {length}\r\n")) + begin
+    };
+    for (request, status, code) in [
+        (half(&nobody, body.len()), 400, "VALIDATION_ERROR"),
+        (half(&nobody, 20_000), 413, "BODY_TOO_LARGE"),
+        (half(&stranger, body.len()), 401, "UNAUTHORIZED"),
+        (half(&stranger, 20_000), 401, "UNAUTHORIZED"),
+        (half(&cluster, 20_000), 413, "BODY_TOO_LARGE"),
+    ] {
+        let mut raw = Raw::connect(&api.client.url).await;
+        raw.send(&request).await;
+        let answer = timeout(PATIENCE, raw.answer()).await.expect("no hang").unwrap();
+        assert_eq!((answer.status, answer.code().as_str()), (status, code), "{request}");
+    }
+    // Those whose bearer is good have the time that everybody has.
+    for client in [&cluster, &bearer, &api.client] {
+        let mut raw = Raw::connect(&api.client.url).await;
+        raw.send(half(client, body.len())).await;
+        assert!(timeout(3 * SHORT, raw.answer()).await.is_err());
+        raw.send(end).await;
+        assert_eq!(raw.answer().await.unwrap().status, 200);
+    }
+    // The token in the body counts, whatever the bearer is.
+    for client in [&cluster, &bearer, &api.client, &nobody, &stranger] {
+        client.ok(CREATE_TENANT, json!({"name": "x", "token": TOKEN})).await;
+        let wrong = client.error(CREATE_TENANT, json!({"name": "x", "token": "wrong"})).await;
+        assert_eq!((wrong.0, wrong.1.as_str()), (401, "UNAUTHORIZED"));
+    }
+}
+
+#[tokio::test]
+async fn no_body_of_a_stranger_is_asked_for() {
+    let (api, _database) = Api::start().await;
+    let stranger = api.client.with_key("nonsense");
+    let described = agentfs_server::http::description();
+    let posts = described.paths.paths.iter().filter(|(_, item)| item.post.is_some());
+    let posts: Vec<&String> = posts.map(|(route, _)| route).collect();
+    assert!(posts.len() > 10, "{posts:?}");
+    for route in posts {
+        // Who waits for `100 Continue` is told when its body is wanted.
+        let mut raw = Raw::connect(&api.client.url).await;
+        let expects = "Content-Length: 10\r\nExpect: 100-continue\r\n";
+        raw.send(head(&stranger, route, expects)).await;
+        assert_eq!(raw.answer().await.unwrap().status, 401, "{route}");
+    }
 }
