@@ -62,7 +62,10 @@ async fn whoever_has_a_key_is_not_cut_for_strangers() {
 async fn strangers_of_one_address_give_way_to_each_other_alone() {
     let database = Database::migrated().await;
     // 64 of them may be from one address.
-    let most = |limits: &mut Limits| limits.connections = 640;
+    let most = |limits: &mut Limits| {
+        limits.connections = 640;
+        limits.times.head = LONG;
+    };
     let api = Api::start_within(&database, most).await;
     let url = &api.client.url;
     let mut known = Raw::connect_from(ELSEWHERE, url).await.unwrap();
