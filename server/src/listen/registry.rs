@@ -21,7 +21,7 @@ const NETWORK_SHARE: u32 = 10;
 const NETWORK_MIN: u32 = 64;
 /// The part of a limit that is evicted at once, since each time all connections are looked at.
 const BATCH: usize = 64;
-/// The part of all connections that is for clients who only just came: up to it, idle ones give way to them.
+/// The part of all connections that is for clients who only just came: up to it, all others give way to them.
 const FRESH: usize = 8;
 /// How long nobody is looked for again after too few were found.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -184,8 +184,8 @@ impl State {
         }
     }
 
-    /// Asks up to `most` connections to give way, out of those that are `eligible`. Idle ones go before fresh ones where
-    /// there are no more than `fresh` of these. Returns how many it has asked.
+    /// Asks up to `most` connections to give way, out of those that are `eligible`. Fresh ones go last where there
+    /// are no more than `fresh` of them. Returns how many it has asked.
     fn evict(&self, most: usize, fresh: usize, eligible: impl Fn(&Candidate<'_>) -> bool) -> usize {
         let now = Instant::now();
         let candidate = |connection| Candidate::of(connection, now);
@@ -222,10 +222,10 @@ impl<'a> Candidate<'a> {
         (asked == Asked::Nothing as u8).then_some(Self { connection, standing, since })
     }
 
-    /// The least is evicted first. `few`: whether idle connections go before fresh ones.
-    fn order(&self, few: bool) -> (bool, bool, Standing, Instant) {
+    /// The least is evicted first. `few`: whether all others go before fresh ones.
+    fn order(&self, few: bool) -> (bool, Standing, Instant) {
         let is_spared = few && self.standing == Standing::Fresh;
-        (self.standing == Standing::Serving, is_spared, self.standing, self.since)
+        (is_spared, self.standing, self.since)
     }
 }
 
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn idle_clients_go_before_those_who_only_just_came_unless_these_are_many() {
+    fn all_others_go_before_those_who_only_just_came_unless_these_are_many() {
         let registry = registry(10);
         let place = open(&registry, 1);
         let began = Instant::now();
@@ -351,7 +351,7 @@ mod tests {
         let [first, second] = [(Standing::Waiting, 3), (Standing::Waiting, 4)];
         let (fresh, idle, last) =
             ((Standing::Fresh, 9), (Standing::Idle, 1), (Standing::Serving, 2));
-        assert_eq!(ordered(true), [first, second, idle, fresh, last]);
+        assert_eq!(ordered(true), [first, second, idle, last, fresh]);
         assert_eq!(ordered(false), [first, second, fresh, idle, last]);
     }
 

@@ -18,12 +18,14 @@ const FILES: u32 = 1_000;
 /// Whoever waits longer hangs.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a request of a new connection took.
+/// How long it took until a request on a new connection succeeded.
 async fn timed(what: &str, request: reqwest::RequestBuilder) -> Duration {
     let began = Instant::now();
-    let answer = timeout(PATIENCE, request.send()).await;
-    let answer = answer.unwrap_or_else(|_| panic!("{what} hangs")).unwrap();
-    assert_eq!(answer.status(), 200, "{what}: {}", answer.text().await.unwrap());
+    let succeeded = async {
+        // A processor that cannot keep up with the flood may cut a request before it is read; clients try again.
+        while !request.try_clone().unwrap().send().await.is_ok_and(|got| got.status() == 200) {}
+    };
+    timeout(PATIENCE, succeeded).await.unwrap_or_else(|_| panic!("{what} hangs"));
     began.elapsed()
 }
 
