@@ -31,14 +31,22 @@ pub struct Permits<K: Owner> {
 struct State<K> {
     total: u64,
     free: u64,
-    /// Permits that are left free by owners that hold half of all.
-    kept_back: u64,
+    kept_back: KeptBack,
     /// Who holds permits, and how many.
     held: HashMap<K, u64>,
     /// What waits, by its owner; an owner of which nothing waits is not in it.
     waiting: HashMap<K, VecDeque<Waiting>>,
     /// The owners that wait. Who was served the longest ago comes first.
     turns: VecDeque<K>,
+}
+
+/// The permits that an owner leaves free for others.
+#[derive(Debug, Clone, Copy)]
+enum KeptBack {
+    /// This number, if it would hold more than half of all.
+    Number(u64),
+    /// As many as it would hold.
+    AsManyAsHeld,
 }
 
 #[derive(Debug)]
@@ -63,11 +71,21 @@ impl<K: Owner> FairSemaphore<K> {
 
     /// A semaphore of `total` permits. An owner that would hold more than half of them leaves `kept_back` free.
     pub fn keeping_back(total: u64, kept_back: u64) -> Self {
+        // One permit must be there for whoever holds none.
+        Self::of(total, KeptBack::Number(kept_back.min(total.saturating_sub(1))))
+    }
+
+    /// A semaphore of `total` permits. An owner that holds some gets more only where it then leaves as many free as it holds: of
+    /// `n` owners that take all they get, each has one of `n + 1` parts, and one part is left for whoever comes next.
+    pub fn keeping_as_many_back(total: u64) -> Self {
+        Self::of(total, KeptBack::AsManyAsHeld)
+    }
+
+    fn of(total: u64, kept_back: KeptBack) -> Self {
         let state = State {
             total,
             free: total,
-            // One permit must be there for whoever holds none.
-            kept_back: kept_back.min(total.saturating_sub(1)),
+            kept_back,
             held: HashMap::new(),
             waiting: HashMap::new(),
             turns: VecDeque::new(),
@@ -122,6 +140,20 @@ impl<K: Owner> Permits<K> {
         self.number
     }
 
+    /// Takes `number` of them away from these, or all if there are fewer.
+    #[must_use]
+    pub fn split(&mut self, number: u64) -> Self {
+        let number = number.min(self.number);
+        self.number -= number;
+        Self { semaphore: self.semaphore.clone(), owner: self.owner.clone(), number }
+    }
+
+    /// Adds `others`, of the same owner, to these.
+    pub fn merge(&mut self, mut others: Self) {
+        debug_assert!(self.owner == others.owner, "permits of two owners");
+        self.number += std::mem::take(&mut others.number);
+    }
+
     /// Keeps `number` of them, and gives the others back.
     pub fn shrink(&mut self, number: u64) {
         let others = self.number.saturating_sub(number);
@@ -151,7 +183,8 @@ impl<K: Owner> Drop for Waiter<'_, K> {
 
 impl<K: Owner> State<K> {
     fn take(&mut self, owner: &K, number: u64) -> bool {
-        let is_free = self.turns.is_empty() && self.fits(owner, number);
+        let somebody_waits = self.waiting.contains_key(owner) || self.next().is_some();
+        let is_free = !somebody_waits && self.fits(owner, number);
         if is_free {
             self.hold(owner, number);
         }
@@ -160,7 +193,11 @@ impl<K: Owner> State<K> {
 
     fn fits(&self, owner: &K, number: u64) -> bool {
         let would_hold = self.held(owner) + number;
-        let kept_back = if would_hold > self.total.div_ceil(2) { self.kept_back } else { 0 };
+        let kept_back = match self.kept_back {
+            KeptBack::Number(number) if would_hold > self.total.div_ceil(2) => number,
+            KeptBack::Number(_) => 0,
+            KeptBack::AsManyAsHeld => would_hold,
+        };
         // Whoever needs nearly all gets them once nobody else holds any.
         number + kept_back <= self.free || (number <= self.free && would_hold == number)
     }
@@ -206,10 +243,19 @@ impl<K: Owner> State<K> {
         self.serve();
     }
 
+    /// Whose turn it is. Those for whom there are permits that are kept back from them are in nobody's way.
+    fn next(&self) -> Option<usize> {
+        let is_kept_back = |owner: &K| {
+            let first = self.waiting.get(owner).and_then(VecDeque::front);
+            first.is_some_and(|first| first.number <= self.free && !self.fits(owner, first.number))
+        };
+        let turns = self.turns.iter().enumerate().filter(|(_, owner)| !is_kept_back(owner));
+        turns.min_by_key(|(_, owner)| self.held(owner)).map(|(place, _)| place)
+    }
+
     /// Serves those that wait while permits are left. One that needs many is not passed over for one that needs few.
     fn serve(&mut self) {
-        let least = self.turns.iter().enumerate().min_by_key(|(_, owner)| self.held(owner));
-        let Some((place, _)) = least else { return };
+        let Some(place) = self.next() else { return };
         let Some(owner) = self.turns.remove(place) else { return };
         let next = self.waiting.get(&owner).and_then(VecDeque::front);
         if !next.is_some_and(|next| self.fits(&owner, next.number)) {
@@ -325,6 +371,44 @@ mod tests {
         assert_eq!(large.await.number(), 4);
         small.await;
         assert_eq!(semaphore.free(), 4);
+    }
+
+    #[tokio::test]
+    async fn who_holds_less_goes_before_what_is_too_large() {
+        let semaphore = FairSemaphore::new(4);
+        let _of_a = semaphore.try_acquire("a", 2).unwrap();
+        let mut more_of_a = pin!(semaphore.acquire("a", 3));
+        assert!(is_waiting(more_of_a.as_mut()).await);
+        assert!(semaphore.acquire("b", 2).now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn nobody_takes_what_is_left_for_others() {
+        let semaphore = FairSemaphore::keeping_as_many_back(12);
+        let mut of_a: Vec<_> = (0..6).map(|_| semaphore.try_acquire("a", 1).unwrap()).collect();
+        let mut more_of_a = pin!(semaphore.acquire("a", 1));
+        assert!(is_waiting(more_of_a.as_mut()).await, "half of all is left");
+        // It is in nobody's way, and neither is the next one.
+        let of_b: Vec<_> = (0..3).map(|_| semaphore.try_acquire("b", 1).unwrap()).collect();
+        assert!(semaphore.try_acquire("b", 1).is_none());
+        let of_c = semaphore.try_acquire("c", 3).unwrap();
+        drop(of_c);
+        of_a.pop();
+        assert!(is_waiting(more_of_a.as_mut()).await, "5 and 1 are more than 3");
+        drop(of_b);
+        more_of_a.await;
+    }
+
+    #[tokio::test]
+    async fn permits_are_split_and_merged() {
+        let semaphore = FairSemaphore::new(4);
+        let mut permits = all(&semaphore, "x");
+        let part = permits.split(3);
+        assert_eq!((permits.number(), part.number(), semaphore.free()), (1, 3, 0));
+        permits.merge(part);
+        assert_eq!((permits.number(), semaphore.free()), (4, 0));
+        drop(permits.split(9));
+        assert_eq!((permits.number(), semaphore.free()), (0, 4));
     }
 
     #[tokio::test]
