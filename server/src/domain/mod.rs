@@ -2,6 +2,7 @@
 //! search.
 
 pub mod access;
+pub mod at_most;
 pub mod cursor;
 pub mod memory;
 pub mod page_size;

@@ -7,7 +7,7 @@ use super::{Memory, MemoryError, NewVersion, entry_key};
 use crate::domain::TenantId;
 use crate::domain::memory::change::{Action, Change, Expected, NewValue};
 use crate::domain::memory::idempotency::IdempotencyKey;
-use crate::domain::memory::tags::Tags;
+use crate::domain::memory::tags::{TagList, Tags};
 use crate::domain::memory::value::JsonText;
 use crate::domain::search::lexical_text::LexicalText;
 use crate::runtime::cpu::compute;
@@ -24,7 +24,7 @@ pub struct PutRequest {
     /// Time to live in seconds; `None` is for ever.
     pub ttl_seconds: Option<i64>,
     /// Its tags.
-    pub tags: Vec<String>,
+    pub tags: TagList,
     /// From 0 to 1.
     pub importance: f32,
     /// Whether search may find it.

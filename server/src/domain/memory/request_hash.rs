@@ -58,7 +58,8 @@ mod tests {
         let raw = RawValue::from_string(value.to_owned()).unwrap();
         let new = NewValue {
             value: JsonText::normalise(&raw).unwrap(),
-            tags: Tags::new(tags.iter().map(|t| (*t).to_owned()).collect()).unwrap(),
+            tags: Tags::new(tags.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>().into())
+                .unwrap(),
             importance: 0.0,
             words: None,
             ttl_seconds: None,

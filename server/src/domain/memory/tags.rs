@@ -1,5 +1,7 @@
 //! The tags of a value.
 
+use crate::domain::at_most::AtMost;
+
 /// Most tags of one value.
 pub const MAX_TAGS: usize = 20;
 /// Longest tag in characters.
@@ -19,16 +21,17 @@ pub enum InvalidTags {
     Nul,
 }
 
+/// Tags as they come with a request.
+pub type TagList = AtMost<String, MAX_TAGS>;
+
 /// The tags of a value, checked.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tags(Vec<String>);
 
 impl Tags {
     /// Checks `tags` and takes them.
-    pub fn new(tags: Vec<String>) -> Result<Self, InvalidTags> {
-        if tags.len() > MAX_TAGS {
-            return Err(InvalidTags::TooMany(tags.len()));
-        }
+    pub fn new(tags: TagList) -> Result<Self, InvalidTags> {
+        let tags = tags.all().map_err(InvalidTags::TooMany)?;
         for tag in &tags {
             let chars = tag.chars().count();
             if chars > MAX_TAG_CHARS {
@@ -53,9 +56,10 @@ mod tests {
 
     #[test]
     fn bounds() {
-        assert!(Tags::new(vec!["é".repeat(64); 20]).is_ok());
-        assert_eq!(Tags::new(vec![String::new(); 21]), Err(InvalidTags::TooMany(21)));
-        assert_eq!(Tags::new(vec!["x".repeat(65)]), Err(InvalidTags::TooLong(65)));
-        assert_eq!(Tags::new(vec!["\0".into()]), Err(InvalidTags::Nul));
+        let new = |tags: Vec<String>| Tags::new(tags.into());
+        assert!(new(vec!["é".repeat(64); 20]).is_ok());
+        assert_eq!(new(vec![String::new(); 21]), Err(InvalidTags::TooMany(21)));
+        assert_eq!(new(vec!["x".repeat(65)]), Err(InvalidTags::TooLong(65)));
+        assert_eq!(new(vec!["\0".into()]), Err(InvalidTags::Nul));
     }
 }

@@ -10,6 +10,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::{delete, get, put};
 use crate::domain::TenantId;
+use crate::domain::at_most::AtMost;
 use crate::domain::memory::idempotency::IdempotencyKey;
 use crate::http::App;
 use crate::http::error::ApiError;
@@ -25,7 +26,7 @@ use crate::runtime::cpu::compute;
 pub(crate) struct Request {
     /// What is done, in this order.
     #[schema(schema_with = described)]
-    operations: Vec<Box<RawValue>>,
+    operations: AtMost<Box<RawValue>, MAX_OPERATIONS>,
     /// Whether all of it is done at one moment, or nothing.
     #[serde(default)]
     atomic: bool,
@@ -64,9 +65,9 @@ pub(crate) async fn batch(
     fields: Fields,
     Json(request): Json<Request>,
 ) -> Result<Response, ApiError> {
-    let bytes = request.operations.iter().map(|operation| operation.get().len()).sum();
-    let operations = compute(bytes, || operations(&bearer, &fields, &request))?;
-    let answered = app.memory.batch(operations, request.atomic).await?;
+    let Request { operations: given, atomic } = request;
+    let operations = operations(&bearer, &fields, given)?;
+    let answered = app.memory.batch(operations, atomic).await?;
     let bytes = answered.iter().filter_map(|answered| Some(answered.as_ref().ok()?.bytes())).sum();
     Ok(raw_json::answer(compute(bytes, || answers(answered))))
 }
@@ -75,19 +76,20 @@ pub(crate) async fn batch(
 fn operations(
     bearer: &Bearer,
     fields: &Fields,
-    request: &Request,
+    given: AtMost<Box<RawValue>, MAX_OPERATIONS>,
 ) -> Result<Vec<Operation>, ApiError> {
-    let count = request.operations.len();
-    if !(1..=MAX_OPERATIONS).contains(&count) {
-        return Err(MemoryError::Operations(count).into());
+    let given = given.all().map_err(MemoryError::Operations)?;
+    if given.is_empty() {
+        return Err(MemoryError::Operations(0).into());
     }
     let tenant = bearer.0.tenant;
-    let operations = request.operations.iter().enumerate().map(|(index, raw)| {
+    let bytes = given.iter().map(|operation| operation.get().len()).sum();
+    let operations = given.into_iter().enumerate().map(|(index, raw)| {
         operation(tenant, fields, index, raw.get().as_bytes())
             .and_then(|operation| bearer.with(operation.scope()).map(|_| operation))
             .map_err(|error| error.of_operation(index))
     });
-    operations.collect()
+    compute(bytes, || operations.collect())
 }
 
 fn operation(

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::if_version::if_version;
 use crate::domain::memory::change::Expected;
+use crate::domain::memory::tags::TagList;
 use crate::domain::rfc3339;
 use crate::http::App;
 use crate::http::error::ApiError;
@@ -34,8 +35,8 @@ pub(crate) struct Request {
     ttl_seconds: Option<i64>,
     /// At most 20, each of at most 64 characters.
     #[serde(default)]
-    #[schema(max_items = 20)]
-    tags: Vec<String>,
+    #[schema(value_type = Vec<String>, max_items = 20)]
+    tags: TagList,
     /// From 0 to 1.
     #[serde(default)]
     #[schema(minimum = 0, maximum = 1)]

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::domain::memory::tags::TagList;
 use crate::domain::rfc3339;
 use crate::http::App;
 use crate::http::error::{ApiError, Envelope};
@@ -32,8 +33,8 @@ pub(crate) struct Request {
     #[schema(pattern = "^/", max_length = 512)]
     path_prefix: Option<String>,
     /// Only what has one of these tags.
-    #[schema(max_items = 20)]
-    tags_any: Option<Vec<String>>,
+    #[schema(value_type = Option<Vec<String>>, max_items = 20)]
+    tags_any: Option<TagList>,
     /// How it is found. Without it: by meaning where embeddings are configured, and by their words those that have no
     /// embedding yet; by words alone where none are configured, or the provider gives none now. A note says which.
     mode: Option<Mode>,

@@ -11,7 +11,7 @@ use super::{MAX_BYTES, Memory, MemoryError, Quota};
 use crate::domain::TenantId;
 use crate::domain::memory::agent_id::AgentId;
 use crate::domain::memory::path::Prefix;
-use crate::domain::memory::tags::Tags;
+use crate::domain::memory::tags::{TagList, Tags};
 use crate::domain::page_size::PageSize;
 use crate::domain::search::lexical_text::LexicalText;
 use crate::embedding::query_embeddings::QueryEmbeddingError;
@@ -40,7 +40,7 @@ pub struct SearchRequest {
     /// Only entries at or below this path.
     pub path_prefix: Option<String>,
     /// Only entries with one of these tags.
-    pub tags_any: Option<Vec<String>>,
+    pub tags_any: Option<TagList>,
     /// The mode. By default semantic search with full text search for entries that have no embedding yet; full text
     /// search alone without an embedding provider, or while it fails.
     pub mode: Option<Mode>,
