@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use crate::listen;
 use crate::runtime::exit::{failed, finish};
 use crate::runtime::logging;
+use crate::runtime::memory_limit::memory_limit;
 use crate::runtime::signals::{Shutdown, shutdown};
 use crate::settings::{Limits, ListenSettings, Settings};
 
@@ -22,7 +23,7 @@ where
     F: Future<Output = Result<(), E>>,
     E: Display,
 {
-    let settings = match Settings::from_env() {
+    let settings = match Settings::from_env(memory_limit()) {
         Ok(settings) => settings,
         Err(error) => return failed(error),
     };

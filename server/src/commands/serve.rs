@@ -120,8 +120,16 @@ struct Serving {
 }
 
 fn app(settings: Settings) -> Result<Serving, AppError> {
-    let Settings { database, listen, connections, limits, unknown_fields, embeddings, logs: _ } =
-        settings;
+    let Settings {
+        database,
+        listen,
+        connections,
+        memory: _,
+        limits,
+        unknown_fields,
+        embeddings,
+        logs: _,
+    } = settings;
     let metrics = Metrics::new()?;
     let address = DatabaseAddress::of(&database.url);
     let reads_of = |address: &DatabaseAddress| {

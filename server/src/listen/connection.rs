@@ -81,7 +81,8 @@ pub(super) async fn serve_requests(
     let io = TokioIo::new(TimeoutStream::new(stream, activity.clone(), times));
     let serving = http1::Builder::new()
         .max_header_size(MAX_HEAD)
-        // What is read ahead of a body that nobody has asked for yet is no more than a head.
+        // No more is read ahead of a body that nobody has asked for yet than a head, and an idle connection keeps the buffer of
+        // its last request.
         .max_buf_size(MAX_HEAD)
         // TimeoutStream has limits of its own.
         .header_read_timeout(None)

@@ -7,6 +7,7 @@ pub mod fair_semaphore;
 pub mod health;
 pub(crate) mod jitter;
 pub mod logging;
+pub mod memory_limit;
 pub mod metrics;
 pub mod replica;
 pub mod signals;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use agentfs_contract::setting::TRUST_PROXY;
 
 use super::connection_limits::{Limits, Times};
+use super::memory;
 use super::reader::{Described, Reader};
 use crate::domain::access::client::TrustedProxies;
 
@@ -18,7 +19,10 @@ pub struct ConnectionSettings {
 
 impl ConnectionSettings {
     pub(super) const DESCRIBED: &'static [Described] = &[
-        Described { name: "MAX_CONNECTIONS", about: "connections open at once (10000)" },
+        Described {
+            name: "MAX_CONNECTIONS",
+            about: "connections open at once (as many as a third of the memory limit has room for, at most 10000)",
+        },
         Described {
             name: "KEEP_ALIVE_SECONDS",
             about: "seconds that a connection may wait for its next request; more than a load balancer's (75)",
@@ -31,12 +35,11 @@ impl ConnectionSettings {
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let defaults = Limits::default();
-        let connections = reader.parsed(
-            "MAX_CONNECTIONS",
-            defaults.connections,
-            "a number from 10 to 1000000",
-            |text| text.parse().ok().filter(|n| (10..=1_000_000).contains(n)),
-        );
+        let connections = memory::connections(reader.memory());
+        let connections =
+            reader.parsed("MAX_CONNECTIONS", connections, "a number from 10 to 1000000", |text| {
+                text.parse().ok().filter(|n| (10..=1_000_000).contains(n))
+            });
         let keep_alive = reader.parsed(
             "KEEP_ALIVE_SECONDS",
             defaults.times.keep_alive,

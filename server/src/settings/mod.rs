@@ -8,6 +8,7 @@ mod embeddings;
 mod limits;
 mod listen;
 mod logs;
+mod memory;
 mod reader;
 mod requests;
 
@@ -20,6 +21,7 @@ pub use embeddings::{EmbeddingSettings, OpenAiSettings, Provider};
 pub use limits::LimitSettings;
 pub use listen::{ListenSettings, MONITORING_ON_PORT, MetricsAccess};
 pub use logs::{LogFormat, LogSettings};
+pub use memory::MemorySettings;
 pub use reader::{Described, SettingsError};
 pub use requests::UnknownFields;
 
@@ -34,6 +36,8 @@ pub struct Settings {
     pub listen: ListenSettings,
     /// Connections.
     pub connections: ConnectionSettings,
+    /// Memory.
+    pub memory: MemorySettings,
     /// Quotas and rate limits.
     pub limits: LimitSettings,
     /// What is done with fields that a route does not know.
@@ -45,17 +49,21 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads all settings from the process' environment.
-    pub fn from_env() -> Result<Self, SettingsError> {
-        Self::read(|name| std::env::var(name).ok())
+    /// Reads all settings from the process' environment; it may use `memory` bytes.
+    pub fn from_env(memory: u64) -> Result<Self, SettingsError> {
+        Self::read(|name| std::env::var(name).ok(), memory)
     }
 
-    /// Reads all settings from `variable`, which gives the value of a name.
-    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
-        let mut reader = Reader::new(&variable);
+    /// Reads all settings from `variable`, which gives the value of a name, for a process that may use `memory` bytes.
+    pub fn read(
+        variable: impl Fn(&str) -> Option<String>,
+        memory: u64,
+    ) -> Result<Self, SettingsError> {
+        let mut reader = Reader::new(&variable).within_memory(memory);
         let database = DatabaseSettings::read(&mut reader);
         let listen = ListenSettings::read(&mut reader);
         let connections = ConnectionSettings::read(&mut reader);
+        let memory = MemorySettings::read(&mut reader);
         let limits = LimitSettings::read(&mut reader);
         let unknown_fields = UnknownFields::read(&mut reader);
         let embeddings = EmbeddingSettings::read(&mut reader);
@@ -67,6 +75,7 @@ impl Settings {
                 database: database?,
                 listen: listen?,
                 connections: connections?,
+                memory: memory?,
                 limits: limits?,
                 unknown_fields: unknown_fields?,
                 embeddings: embeddings?,
@@ -82,6 +91,7 @@ impl Settings {
             DatabaseSettings::DESCRIBED,
             ListenSettings::DESCRIBED,
             ConnectionSettings::DESCRIBED,
+            MemorySettings::DESCRIBED,
             LimitSettings::DESCRIBED,
             UnknownFields::DESCRIBED,
             EmbeddingSettings::DESCRIBED,
@@ -98,9 +108,10 @@ mod tests {
     fn read(pairs: &[(&str, &str)]) -> Result<Settings, String> {
         let find =
             |name: &str| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
-        Settings::read(find).map_err(|e| e.to_string())
+        Settings::read(find, GIB / 2).map_err(|e| e.to_string())
     }
 
+    const GIB: u64 = 1 << 30;
     const DATABASE: (&str, &str) = ("DATABASE_URL", "postgres://u:p@localhost/agentfs");
 
     #[test]
@@ -155,6 +166,25 @@ mod tests {
             assert!(read(&[DATABASE, (name, "")]).is_ok());
             assert!(read(&[DATABASE, (name, &"x".repeat(32))]).is_ok());
         }
+    }
+
+    #[test]
+    fn connections_and_the_budget_follow_the_memory_unless_they_are_set() {
+        let of = |memory, pairs: &[(&str, &str)]| {
+            let find = |name: &str| {
+                let all = pairs.iter().chain(&[DATABASE]);
+                all.copied().find(|(n, _)| *n == name).map(|(_, value)| value.to_owned())
+            };
+            let settings = Settings::read(find, memory).unwrap();
+            (settings.connections.limits.connections, settings.memory.budget >> 20)
+        };
+        assert_eq!(of(GIB / 2, &[]), (2184, 170));
+        assert_eq!(of(GIB / 16, &[]), (273, 32));
+        assert_eq!(of(64 * GIB, &[]), (10_000, 21_845));
+        let set = [("MAX_CONNECTIONS", "20000"), ("MEMORY_BUDGET_MIB", "100")];
+        assert_eq!(of(GIB / 2, &set), (20_000, 100));
+        let error = read(&[DATABASE, ("MEMORY_BUDGET_MIB", "31")]).unwrap_err();
+        assert_eq!(error, "MEMORY_BUDGET_MIB is \"31\"; it must be a number from 32 to 1048576");
     }
 
     #[test]

@@ -26,12 +26,22 @@ impl std::error::Error for SettingsError {}
 /// Reads variables one by one; collects problems and goes on.
 pub(super) struct Reader<'a> {
     variable: &'a dyn Fn(&str) -> Option<String>,
+    memory: u64,
     problems: Vec<String>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(variable: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { variable, problems: Vec::new() }
+        Self { variable, memory: 0, problems: Vec::new() }
+    }
+
+    /// Of a process that may use `memory` bytes, which some defaults follow.
+    pub(super) fn within_memory(self, memory: u64) -> Self {
+        Self { memory, ..self }
+    }
+
+    pub(super) fn memory(&self) -> u64 {
+        self.memory
     }
 
     /// Runs `read` on the process' environment.
@@ -54,7 +64,7 @@ impl<'a> Reader<'a> {
     ) -> Option<T> {
         let outer = self.variable;
         let variable = |name: &str| outer(&format!("{prefix}{name}"));
-        let mut inner = Reader::new(&variable);
+        let mut inner = Reader::new(&variable).within_memory(self.memory);
         let found = read(&mut inner);
         // Each begins with the name of what is wrong.
         let problems = inner.problems.into_iter().map(|problem| format!("{prefix}{problem}"));

@@ -26,6 +26,7 @@ use crate::commands::{migrate, serve};
 use crate::domain::access::scope::DEFAULT_SCOPES;
 use crate::embedding;
 use crate::runtime::logging;
+use crate::runtime::memory_limit::memory_limit;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::signals::Shutdown;
 use crate::settings::{LimitSettings, LogFormat, LogSettings, MONITORING_ON_PORT, Settings};
@@ -164,7 +165,7 @@ impl Background {
 /// it says otherwise.
 fn settings(instance: &Instance, listening: SocketAddr) -> Result<Settings, DevError> {
     let database_url = instance.database_url();
-    let mut settings = Settings::read(|name| match name {
+    let variable = |name: &str| match name {
         setting::DATABASE_URL => Some(database_url.expose_secret().to_owned()),
         setting::PORT | setting::PORT_OPERATIONS => None,
         // Its one port is for everything.
@@ -174,7 +175,8 @@ fn settings(instance: &Instance, listening: SocketAddr) -> Result<Settings, DevE
             Some(std::env::var(limit).unwrap_or_else(|_| "0".to_owned()))
         }
         other => std::env::var(other).ok(),
-    })?;
+    };
+    let mut settings = Settings::read(variable, memory_limit())?;
     settings.listen.address = listening;
     Ok(settings)
 }

@@ -27,6 +27,9 @@ pub struct Api {
     end: Option<oneshot::Sender<()>>,
 }
 
+/// What the process may use; the tests' own limits are of no test.
+const MEMORY: u64 = 4 << 30;
+
 /// Nothing that is limited a day or a minute is limited, unless a test says so.
 pub const UNLIMITED: [(&str, &str); 4] = [
     ("WRITE_QUOTA_PER_DAY", "0"),
@@ -65,8 +68,8 @@ impl Api {
         let mut variables: HashMap<&str, &str> = UNLIMITED.into();
         variables.insert("DATABASE_URL", &database.url);
         variables.extend(settings.iter().copied());
-        let mut settings =
-            Settings::read(|name| variables.get(name).map(ToString::to_string)).expect("settings");
+        let settings = Settings::read(|name| variables.get(name).map(ToString::to_string), MEMORY);
+        let mut settings = settings.expect("settings");
         limit(&mut settings.connections.limits);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));

@@ -31,7 +31,8 @@ pub fn variables<'a>(
 pub fn settings(provider: &Provider, more: &[(&str, &str)]) -> EmbeddingSettings {
     let mut all: HashMap<&str, &str> = variables(provider, more).into_iter().collect();
     all.insert("DATABASE_URL", "postgres://u:p@h/d");
-    Settings::read(|name| all.get(name).map(ToString::to_string)).expect("settings").embeddings
+    let settings = Settings::read(|name| all.get(name).map(ToString::to_string), 1 << 30);
+    settings.expect("settings").embeddings
 }
 
 /// A worker in this process.

@@ -41,7 +41,8 @@ impl Endpoint {
             ("OPENAI_EMBED_MODEL", model),
             ("OPENAI_EMBED_DIMENSIONS", "2"),
         ]);
-        let settings = Settings::read(|name| variables.get(name).map(ToString::to_string)).unwrap();
+        let settings =
+            Settings::read(|name| variables.get(name).map(ToString::to_string), 1 << 30).unwrap();
         let Setting::OpenAi(settings) = settings.embeddings.provider else { panic!("an endpoint") };
         Self { client: OpenAi::new(settings).unwrap(), requests }
     }
