@@ -1,6 +1,6 @@
 //! Extracts an administrator's request: who administers, and which tenants.
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::request::Parts;
 use serde::Deserialize;
@@ -10,7 +10,7 @@ use super::bearer::{Bearer, authenticate, bearer, refuse_key};
 use super::fields::{Fields, Part};
 use super::json::{WHOLE, announced, received};
 use super::refuse::{context, is_right, refuse};
-use crate::access::authenticator::{AuthError, Caller};
+use crate::access::authenticator::AuthError;
 use crate::access::preauth::Guessed;
 use crate::audit::{Actor, Who};
 use crate::domain::access::api_key::ApiKey;
@@ -43,15 +43,16 @@ struct Token {
 /// Who is known by the bearer of a request.
 enum Known {
     Bootstrap,
-    Caller(Caller),
+    /// A key; it has taken a token of its rate limit.
+    Caller(Bearer),
 }
 
 /// Why nobody is known by the bearer of a request.
 enum Unknown {
     /// There is none, or it is no valid key.
     Key(AuthError),
-    /// It has not the form of a key, and is not the bootstrap token.
-    Token,
+    /// It has not the form of a key, and is not the bootstrap token: the answer to that guess, which is counted.
+    Token(ApiError),
 }
 
 impl<T: DeserializeOwned> FromRequest<App> for AdminRequest<T> {
@@ -67,15 +68,24 @@ impl<T: DeserializeOwned> FromRequest<App> for AdminRequest<T> {
         {
             return Err(refusal.clone());
         }
-        let known = known(&parts, app).await;
+        let times = Connection::times(&parts.extensions);
+        let known = known(&parts, app).await?;
+        let may_administer = match &known {
+            Ok(Known::Bootstrap) => true,
+            Ok(Known::Caller(bearer)) => bearer.0.scopes.allow(Scope::Admin),
+            Err(_) => false,
+        };
         // No token comes in what is not announced as JSON, so that is not read.
-        let body = match (&announced, &known) {
-            (Ok(()), Ok(_)) => {
-                let within = Connection::times(&parts.extensions).body;
-                received(body, MAX_ADMIN_BODY, within).await?
-            }
-            (Ok(()), Err(_)) if app.bootstrap_token.is_some() => {
-                of_stranger(&parts, body, app).await?
+        let body = match &announced {
+            Ok(()) if may_administer => received(body, MAX_ADMIN_BODY, times.body).await?,
+            Ok(()) if app.bootstrap_token.is_some() => {
+                // Whose bearer is wrong is told that rather than what is wrong with the body.
+                match received(body, MAX_ADMIN_BODY, times.unauthenticated_body).await {
+                    Err(refusal) if bearer(&parts.headers).is_none() => {
+                        return Err(refuse(&parts, app, None, refusal).await);
+                    }
+                    body => body.unwrap_or_default(),
+                }
             }
             _ => Bytes::new(),
         };
@@ -91,16 +101,14 @@ impl<T: DeserializeOwned> FromRequest<App> for AdminRequest<T> {
                 bootstrap(&parts)
             }
             (None, Ok(Known::Bootstrap)) => bootstrap(&parts),
-            (None, Ok(Known::Caller(caller))) => {
-                let caller = Bearer::admit(caller, &parts, app).await?.with(Scope::Admin)?;
+            (None, Ok(Known::Caller(bearer))) => {
+                let caller = bearer.with(Scope::Admin)?;
                 Administrator::of(caller.tenant, actor(&parts, Who::Key(caller.key)))
             }
             (None, Err(Unknown::Key(failure))) => {
                 return Err(refuse_key(&parts, app, failure).await);
             }
-            (None, Err(Unknown::Token)) => {
-                return Err(refuse_token(&parts, app, AuthError::Invalid.into()).await);
-            }
+            (None, Err(Unknown::Token(refusal))) => return Err(refusal),
         };
         fields.query(&parts.uri)?;
         announced?;
@@ -108,27 +116,20 @@ impl<T: DeserializeOwned> FromRequest<App> for AdminRequest<T> {
     }
 }
 
-/// Who asks, as far as the head tells.
-async fn known(parts: &Parts, app: &App) -> Result<Known, Unknown> {
+/// Who asks, as far as the head tells. Fails where a key has used up its rate limit.
+async fn known(parts: &Parts, app: &App) -> Result<Result<Known, Unknown>, ApiError> {
     // What has the form of a key is tried as one, since keys are never refused for wrong tokens.
     let token = bearer(&parts.headers).filter(|given| ApiKey::parse(given).is_err());
-    match token {
-        Some(given) if app.bootstrap_token.is_some() => {
-            let is_right = is_bootstrap(parts, app, given).await;
-            if is_right { Ok(Known::Bootstrap) } else { Err(Unknown::Token) }
+    if let (Some(given), Some(_)) = (token, &app.bootstrap_token) {
+        if is_bootstrap(parts, app, given).await {
+            return Ok(Ok(Known::Bootstrap));
         }
-        _ => authenticate(parts, app).await.map(Known::Caller).map_err(Unknown::Key),
+        let wrong = refuse_token(parts, app, AuthError::Invalid.into()).await;
+        return Ok(Err(Unknown::Token(wrong)));
     }
-}
-
-/// The body of somebody who is not known by a bearer, since the bootstrap token may be in it. Nothing else is read before
-/// it is known who asks, and this not for long. Whose bearer was wrong is told that rather than what is wrong with the body.
-async fn of_stranger(parts: &Parts, body: Body, app: &App) -> Result<Bytes, ApiError> {
-    let within = Connection::times(&parts.extensions).unauthenticated_body;
-    match received(body, MAX_ADMIN_BODY, within).await {
-        Ok(body) => Ok(body),
-        Err(_) if bearer(&parts.headers).is_some() => Ok(Bytes::new()),
-        Err(refusal) => Err(refuse(parts, app, None, refusal).await),
+    match authenticate(parts, app).await {
+        Ok(caller) => Ok(Ok(Known::Caller(Bearer::admit(caller, parts, app).await?))),
+        Err(failure) => Ok(Err(Unknown::Key(failure))),
     }
 }
 

@@ -8,6 +8,7 @@ use super::refuse::{Gatekeeper, check_token, refuse};
 use crate::access::preauth::Guessed;
 use crate::http::App;
 use crate::http::error::{ApiError, Code};
+use crate::listen::Connection;
 use crate::settings::MetricsAccess;
 
 /// The state of routes with /metrics.
@@ -42,6 +43,7 @@ impl<S: Measured + Sync> FromRequestParts<S> for Scraper {
             return Err(refuse(parts, state, None, wrong).await);
         };
         check_token(parts, state, Guessed::MetricsToken, (expected, given), wrong).await?;
+        Connection::authenticate(&parts.extensions);
         Ok(Self)
     }
 }

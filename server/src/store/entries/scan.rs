@@ -10,7 +10,7 @@ use super::as_of::version_shown;
 use crate::domain::TenantId;
 use crate::domain::memory::agent_id::AgentId;
 use crate::store::StoreError;
-use crate::store::connection::pool::{Pool, keep_within};
+use crate::store::connection::pool::{Pool, READ_TIMEOUT, keep_within};
 use crate::store::time::to_sql;
 
 /// Most heads that one statement looks at.
@@ -122,7 +122,9 @@ impl Range<'_> {
         let mut found = ScanPage { shown: Vec::new(), rest: after.map(str::to_owned) };
         for _ in 0..self.max_steps() {
             keep_within(connection, began).await?;
+            let asked = Instant::now();
             let heads = self.step(connection, found.rest.as_deref(), STEP).await?;
+            let took = asked.elapsed();
             let is_last = heads.len() < STEP;
             let mut turn = Instant::now();
             for head in heads {
@@ -146,7 +148,8 @@ impl Range<'_> {
             if is_last {
                 return Ok(ScanPage { rest: None, ..found });
             }
-            if Instant::now() >= ends {
+            // A step that would be cut off takes what was found before with it.
+            if Instant::now() >= ends || began.elapsed() + took >= READ_TIMEOUT {
                 break;
             }
         }

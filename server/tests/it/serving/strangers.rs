@@ -173,3 +173,13 @@ async fn no_body_of_a_stranger_is_asked_for() {
         assert_eq!(raw.answer().await.unwrap().status, 401, "{route}");
     }
 }
+
+#[tokio::test]
+async fn a_key_that_may_not_administer_is_refused_before_its_body() {
+    let database = Database::migrated().await;
+    let api = Api::start_within(&database, |limits| limits.times.body = LONG).await;
+    let mut slow = Raw::connect(&api.client.url).await;
+    slow.send(head(&api.client, CREATE_TENANT, "Content-Length: 1000\r\n")).await;
+    let answer = timeout(PATIENCE, slow.answer()).await.expect("no hang").unwrap();
+    assert_eq!((answer.status, answer.code().as_str()), (403, "FORBIDDEN"));
+}
