@@ -24,6 +24,7 @@ use crate::listen;
 use crate::maintenance::gauges::watch;
 use crate::maintenance::sweeper;
 use crate::memory::Memory;
+use crate::runtime::byte_budget::ByteBudget;
 use crate::runtime::fair_pool::FairPool;
 use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;
@@ -69,6 +70,11 @@ pub async fn serve(
 ) -> io::Result<()> {
     let Listeners { api, operations } = listeners.into();
     let limits = settings.connections.limits.clone();
+    tracing::info!(
+        "room for {} connections (MAX_CONNECTIONS) and {} MiB of bodies, queued writes and answers (MEMORY_BUDGET_MIB)",
+        limits.connections,
+        settings.memory.budget >> 20
+    );
     let app = app(settings).map_err(io::Error::other)?;
     let Serving { app, upkeep } = app;
     let reads = app.memory.pool.clone();
@@ -124,13 +130,14 @@ fn app(settings: Settings) -> Result<Serving, AppError> {
         database,
         listen,
         connections,
-        memory: _,
+        memory,
         limits,
         unknown_fields,
         embeddings,
         logs: _,
     } = settings;
     let metrics = Metrics::new()?;
+    let budget = ByteBudget::new(memory.budget, metrics.clone());
     let address = DatabaseAddress::of(&database.url);
     let reads_of = |address: &DatabaseAddress| {
         FairPool::new(address.pool(database.pool_size), database.pool_size, READ_TIMEOUT)
@@ -141,9 +148,10 @@ fn app(settings: Settings) -> Result<Serving, AppError> {
     let lookups = lookups_of(&address);
     let upkeep = address.pool(UPKEEP);
     let gets = |name, address: DatabaseAddress| {
-        let counted = metrics.clone();
+        let (budget, counted) = (budget.clone(), metrics.clone());
         Queue::start(name, database.readers, reads::BOUNDS, move || {
-            reads::Reader::new(name, Link::new(address.clone()), counted.clone())
+            let link = Link::new(address.clone());
+            reads::Reader::new(name, link, budget.clone(), counted.clone())
         })
     };
     let reads = gets("reads", address.clone());
@@ -183,8 +191,10 @@ fn app(settings: Settings) -> Result<Serving, AppError> {
             replica,
             writes,
             query_embeddings,
+            budget: budget.clone(),
             searches_per_day: limits.searches_per_day,
         },
+        budget,
         metrics,
         metrics_access: listen.metrics,
         monitoring_on_port: listen.monitoring_on_port,

@@ -17,6 +17,7 @@ use super::queue::{BatchHandler, Bounds, Pending, longest_wait};
 use crate::domain::memory::change::{Action, Change, Outcome};
 use crate::domain::memory::usage::WriteLimits;
 use crate::domain::{DEFAULT_TENANT, TenantId};
+use crate::runtime::byte_budget::Reservation;
 use crate::runtime::metrics::Metrics;
 use crate::store::StoreError;
 use crate::store::connection::address::Link;
@@ -41,6 +42,8 @@ pub struct Submission {
     pub changes: Vec<Change>,
     /// Whether all or none of them are made.
     pub atomic: bool,
+    /// Their bytes of the budget, until they are committed: also where the client has gone meanwhile.
+    pub reserved: Reservation,
 }
 
 /// The outcome of a change, with the entry that a read has found.

@@ -17,6 +17,7 @@ use crate::domain::memory::usage::WriteQuota;
 use crate::domain::page_size::InvalidLimit;
 use crate::group_commit::BatchError;
 use crate::memory::{MemoryError, Quota};
+use crate::runtime::byte_budget::BudgetSpent;
 use crate::store::StoreError;
 use crate::store::schema::SchemaMismatch;
 use crate::tenancy::TenancyError;
@@ -227,6 +228,7 @@ impl From<MemoryError> for ApiError {
                 return Self::from(*error).of_operation(index);
             }
             MemoryError::GroupCommit(error) => return error.into(),
+            MemoryError::BudgetSpent(spent) => return spent.into(),
             MemoryError::Store(error) => return Self::from(&*error),
             MemoryError::Mismatched => return Self::internal(),
         };
@@ -284,6 +286,12 @@ fn seconds_until_midnight() -> u32 {
 impl From<InvalidIdempotencyKey> for ApiError {
     fn from(error: InvalidIdempotencyKey) -> Self {
         Self::new(Code::InvalidIdempotencyKey, error.to_string())
+    }
+}
+
+impl From<BudgetSpent> for ApiError {
+    fn from(spent: BudgetSpent) -> Self {
+        Self::new(Code::Unavailable, spent.to_string()).retry_after(1)
     }
 }
 

@@ -55,7 +55,10 @@ fn refusals(own: &[(&str, &str)]) -> BTreeMap<String, RefOr<Response>> {
             "429",
             "A limit or quota is used up; Retry-After says until when. A quota of stored bytes has no Retry-After.",
         ),
-        ("503", "The database is away or busy for the moment; Retry-After says when to try again."),
+        (
+            "503",
+            "The database is away or busy for the moment, or the server has no memory to spare; Retry-After says when to try again.",
+        ),
     ];
     let all = sentences.iter().chain(own);
     all.map(|(status, about)| ((*status).to_owned(), refusal(about))).collect()

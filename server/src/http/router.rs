@@ -1,11 +1,11 @@
 //! The router: all routes, and the middleware around them.
 
-use std::sync::Arc;
-
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::header::CONTENT_TYPE;
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse as _;
 use axum::routing::get;
-use axum::{Json, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
@@ -55,9 +55,11 @@ fn described() -> (Router<App>, OpenApi) {
 /// All routes.
 pub fn router(app: App) -> Router {
     let (routes, description) = described();
-    let description = Arc::new(description);
-    let mut routes =
-        routes.route("/openapi.json", get(async move || Json(description.clone()).into_response()));
+    // One text for all: an answer that is not taken costs no memory.
+    let description = description.to_json().map(Bytes::from).map_err(|_| ApiError::internal());
+    let described =
+        async move || description.clone().map(|json| ([(CONTENT_TYPE, "application/json")], json));
+    let mut routes = routes.route("/openapi.json", get(described));
     if app.metrics_access.token().is_some() || app.metrics_access.is_on() && app.monitoring_on_port
     {
         routes = routes.route("/metrics", get(metrics::metrics));
@@ -65,7 +67,7 @@ pub fn router(app: App) -> Router {
     with_stack(routes, app.observer()).with_state(app)
 }
 
-/// Wraps every route in limits, the error envelope, request ids, logs and metrics. Benchmarks put their echo route into
+/// Wraps every route in the error envelope, request ids, logs and metrics. Benchmarks put their echo route into
 /// the same stack.
 pub fn with_stack<S: Clone + Send + Sync + 'static>(
     routes: Router<S>,

@@ -13,6 +13,7 @@ use crate::audit::Refusals;
 use crate::domain::access::client::TrustedProxies;
 use crate::group_commit::Backlog;
 use crate::memory::Memory;
+use crate::runtime::byte_budget::ByteBudget;
 use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;
 use crate::settings::{MetricsAccess, UnknownFields};
@@ -41,6 +42,8 @@ pub struct AppState {
     pub searches: Option<RateLimiter>,
     /// What is done with fields that a route does not know.
     pub unknown_fields: UnknownFields,
+    /// The budget of bytes.
+    pub budget: ByteBudget,
     /// The health of the process.
     pub health: Health,
     /// The metrics.
@@ -56,6 +59,12 @@ pub struct AppState {
 impl FromRef<App> for UnknownFields {
     fn from_ref(app: &App) -> Self {
         app.unknown_fields
+    }
+}
+
+impl FromRef<App> for ByteBudget {
+    fn from_ref(app: &App) -> Self {
+        app.budget.clone()
     }
 }
 

@@ -5,6 +5,7 @@ use futures::future::join_all;
 use super::delete::DeleteRequest;
 use super::get::{GetAnswer, GetRequest};
 use super::put::PutRequest;
+use super::reserve::{MAX_SMALL, page_bytes};
 use super::write::{once, refusal};
 use super::{MAX_BYTES, Memory, MemoryError, NewVersion};
 use crate::domain::access::scope::Scope;
@@ -13,6 +14,7 @@ use crate::domain::memory::idempotency::IdempotencyKey;
 use crate::domain::{EntryKey, TenantId};
 use crate::group_commit::BatchError;
 use crate::group_commit::writes::{Done, Submission};
+use crate::runtime::byte_budget::Reservation;
 use crate::store::connection::pool::Pool;
 use crate::store::entries::get::{SnapshotEntry, snapshot};
 
@@ -44,6 +46,15 @@ impl Answer {
             Self::Got(_) | Self::Put(_) | Self::Deleted(_) => 0,
         }
     }
+}
+
+/// The answers of a batch.
+#[derive(Debug)]
+pub struct BatchAnswer {
+    /// Of each operation, in order.
+    pub answers: Vec<Answered>,
+    /// Their bytes of the budget.
+    pub reserved: Reservation,
 }
 
 /// The outcome of an operation.
@@ -104,28 +115,39 @@ impl Operation {
 }
 
 impl Memory {
-    /// Does `operations`, and answers each of them in order. `atomic`: all in one transaction, or none.
+    /// Does `operations` of `tenant`, and answers each of them in order. `atomic`: all in one transaction, or none. `request` are
+    /// the request's bytes of the budget.
     pub async fn batch(
         &self,
+        tenant: TenantId,
         operations: Vec<Operation>,
         atomic: bool,
-    ) -> Result<Vec<Answered>, MemoryError> {
+        request: Reservation,
+    ) -> Result<BatchAnswer, MemoryError> {
         let asked: Vec<Asked> = operations.iter().map(Operation::asked).collect();
-        let changes = operations.into_iter().map(|Operation(change)| change);
-        let done = match (atomic, asked.iter().all(|asked| asked.op == Op::Get)) {
-            (false, _) => self.one_by_one(&asked, changes.collect()).await,
+        let gets = asked.iter().filter(|asked| asked.op == Op::Get).count();
+        // One by one, what is large takes its bytes when it is read.
+        let bytes = if atomic { page_bytes(gets) } else { gets * MAX_SMALL };
+        let mut reserved = self.reserve(tenant, bytes).await?;
+        let changes = operations.into_iter().map(|Operation(change)| change).collect();
+        let done = match (atomic, gets == asked.len()) {
+            (false, _) => self.one_by_one(&asked, changes, request, &mut reserved).await,
             (true, true) => self.at_one_moment(&asked).await?,
-            (true, false) => self.all_or_none(changes.collect()).await?,
+            (true, false) => self.all_or_none(changes, request).await?,
         };
-        let answered = asked.into_iter().zip(done);
-        Ok(answered.map(|(asked, done)| done.and_then(|done| answer(asked, done))).collect())
+        let answers = asked.into_iter().zip(done);
+        let answers = answers.map(|(asked, done)| done.and_then(|done| answer(asked, done)));
+        Ok(BatchAnswer { answers: answers.collect(), reserved })
     }
 
-    /// One by one, in order; consecutive gets together, and so consecutive changes.
+    /// One by one, in order; consecutive gets together, and so consecutive changes. The bytes of large values are added to
+    /// `reserved`.
     async fn one_by_one(
         &self,
         asked: &[Asked],
         mut changes: Vec<Change>,
+        mut request: Reservation,
+        reserved: &mut Reservation,
     ) -> Vec<Result<Done, MemoryError>> {
         let mut done = Vec::with_capacity(asked.len());
         let mut bytes = 0;
@@ -133,10 +155,13 @@ impl Memory {
             let own: Vec<Change> = changes.drain(..run.len()).collect();
             if run[0].op == Op::Get {
                 for stride in run.chunks(STRIDE) {
-                    done.extend(self.gets(stride, &mut bytes).await);
+                    done.extend(self.gets(stride, &mut bytes, reserved).await);
                 }
             } else {
-                let written = self.writes.submit(Submission { changes: own, atomic: false }).await;
+                let bytes = own.iter().map(|change| change.action.bytes()).sum();
+                let reserved = request.split(bytes);
+                let submission = Submission { changes: own, atomic: false, reserved };
+                let written = self.writes.submit(submission).await;
                 let failed = |error: BatchError| vec![Err(error); run.len()];
                 let written = written.unwrap_or_else(failed).into_iter();
                 done.extend(written.map(|one| one.map_err(Into::into)));
@@ -145,18 +170,25 @@ impl Memory {
         done
     }
 
-    async fn gets(&self, stride: &[Asked], bytes: &mut usize) -> Vec<Result<Done, MemoryError>> {
+    async fn gets(
+        &self,
+        stride: &[Asked],
+        bytes: &mut usize,
+        reserved: &mut Reservation,
+    ) -> Vec<Result<Done, MemoryError>> {
         if *bytes > MAX_BYTES {
             return stride.iter().map(|_| Err(MemoryError::BatchTooLarge)).collect();
         }
-        let entries =
-            join_all(stride.iter().map(|asked| self.reads.submit(asked.key.clone()))).await;
-        let entries = entries.into_iter().map(|entry| {
-            let entry = entry?;
+        let gets = stride.iter().map(|asked| self.get_by(&self.reads, asked.key.clone()));
+        let done = join_all(gets).await.into_iter().map(|found| {
+            let entry = found?.map(|found| {
+                reserved.merge(found.reserved);
+                found.entry
+            });
             *bytes += entry.as_ref().map_or(0, |entry| entry.value.len());
             Ok(Done { outcome: Outcome::Read(entry.as_ref().map(|e| e.version_id)), entry })
         });
-        entries.collect()
+        done.collect()
     }
 
     /// Only gets: one statement sees one snapshot.
@@ -180,8 +212,9 @@ impl Memory {
     async fn all_or_none(
         &self,
         changes: Vec<Change>,
+        reserved: Reservation,
     ) -> Result<Vec<Result<Done, MemoryError>>, MemoryError> {
-        let done = self.writes.submit(Submission { changes, atomic: true }).await?;
+        let done = self.writes.submit(Submission { changes, atomic: true, reserved }).await?;
         let done = done.into_iter().collect::<Result<Vec<Done>, BatchError>>()?;
         let reason = done
             .iter()
@@ -204,7 +237,10 @@ fn answer(Asked { op, key }: Asked, done: Done) -> Answered {
         (Op::Get, Done { outcome: Outcome::Read(Some(_)), entry: None }) => {
             Err(MemoryError::BatchTooLarge)
         }
-        (Op::Get, Done { entry, .. }) => Ok(Answer::Got(GetAnswer { path: key.path, entry })),
+        (Op::Get, Done { entry, .. }) => {
+            let reserved = Reservation::default();
+            Ok(Answer::Got(GetAnswer { path: key.path, entry, reserved }))
+        }
         (Op::Put, done) => NewVersion::of_put(done.outcome).map(Answer::Put),
         (Op::Delete, done) => NewVersion::of_delete(done.outcome).map(Answer::Deleted),
     }

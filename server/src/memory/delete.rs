@@ -5,6 +5,7 @@ use super::{Memory, MemoryError, NewVersion, entry_key};
 use crate::domain::TenantId;
 use crate::domain::memory::change::{Action, Change, Expected};
 use crate::domain::memory::idempotency::IdempotencyKey;
+use crate::runtime::byte_budget::Reservation;
 
 /// An unvalidated delete.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ impl Memory {
         key: Option<IdempotencyKey>,
     ) -> Result<Option<NewVersion>, MemoryError> {
         let change = once(request.change(tenant)?, key);
-        NewVersion::of_delete(self.write(change).await?)
+        NewVersion::of_delete(self.write(change, Reservation::default()).await?)
     }
 }
 

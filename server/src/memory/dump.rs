@@ -1,11 +1,13 @@
 //! Reads all entries of an agent.
 
+use super::reserve::page_bytes;
 use super::{MAX_BYTES, Memory, MemoryError};
 use crate::domain::TenantId;
 use crate::domain::cursor;
 use crate::domain::memory::agent_id::AgentId;
 use crate::domain::memory::path::EntryPath;
 use crate::domain::page_size::PageSize;
+use crate::runtime::byte_budget::Reservation;
 use crate::store::connection::pool::Pool;
 use crate::store::entries::dump::page;
 use crate::store::entries::scan::Range;
@@ -33,6 +35,8 @@ pub struct DumpPage {
     pub entries: Vec<Version>,
     /// The cursor of the next page; none on the last one.
     pub next_cursor: Option<String>,
+    /// Its bytes of the budget.
+    pub reserved: Reservation,
 }
 
 impl Memory {
@@ -50,8 +54,9 @@ impl Memory {
         let range = &Range { tenant, agent: &agent, prefix: "", as_of };
         let after = after.as_ref().map(EntryPath::as_str);
         let read = |pool: Pool| async move { page(&pool, range, after, limit, MAX_BYTES).await };
+        let reserved = self.reserve(tenant, page_bytes(limit)).await?;
         let page = self.pool.retrying(tenant, read).await?;
         let next_cursor = page.rest.as_deref().map(cursor::encode);
-        Ok(DumpPage { entries: page.versions, next_cursor })
+        Ok(DumpPage { entries: page.versions, next_cursor, reserved })
     }
 }

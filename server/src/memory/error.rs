@@ -20,6 +20,7 @@ use crate::domain::page_size::InvalidLimit;
 use crate::domain::rfc3339;
 use crate::embedding::query_embeddings::QueryEmbeddingError;
 use crate::group_commit::BatchError;
+use crate::runtime::byte_budget::BudgetSpent;
 use crate::runtime::fair_pool::FairPoolError;
 use crate::store::StoreError;
 use crate::store::connection::pool::READ_TIMEOUT;
@@ -154,6 +155,9 @@ pub enum MemoryError {
     /// A queued request failed.
     #[error(transparent)]
     GroupCommit(#[from] BatchError),
+    /// There is no room in memory for what it reads.
+    #[error(transparent)]
+    BudgetSpent(#[from] BudgetSpent),
     /// The database failed; shared, since many may wait for the same.
     #[error(transparent)]
     Store(Arc<StoreError>),

@@ -2,9 +2,11 @@
 
 use uuid::Uuid;
 
+use super::reserve::page_bytes;
 use super::{Memory, MemoryError, entry_key};
 use crate::domain::memory::path::EntryPath;
 use crate::domain::{EntryKey, TenantId};
+use crate::runtime::byte_budget::Reservation;
 use crate::store::connection::pool::Pool;
 use crate::store::entries::get::{Entry, entry_as_of};
 
@@ -28,6 +30,8 @@ pub struct GetAnswer {
     pub path: EntryPath,
     /// The entry, if there is one.
     pub entry: Option<Entry>,
+    /// Its bytes of the budget.
+    pub reserved: Reservation,
 }
 
 impl Memory {
@@ -39,15 +43,16 @@ impl Memory {
     ) -> Result<GetAnswer, MemoryError> {
         let key = request.key(tenant)?;
         let path = key.path.clone();
-        let entry = match self.past_moment(tenant, request.as_of.as_deref()).await? {
-            None => self.get_live(key, request.min_version).await?,
-            Some(as_of) => {
-                let key = &key;
-                let read = |pool: Pool| async move { entry_as_of(&pool, key, as_of).await };
-                self.read_primary(tenant, request.min_version, read).await?
-            }
+        let Some(as_of) = self.past_moment(tenant, request.as_of.as_deref()).await? else {
+            let found = self.get_live(key, request.min_version).await?;
+            let (entry, reserved) = found.map(|found| (found.entry, found.reserved)).unzip();
+            return Ok(GetAnswer { path, entry, reserved: reserved.unwrap_or_default() });
         };
-        Ok(GetAnswer { path, entry })
+        let reserved = self.reserve(tenant, page_bytes(1)).await?;
+        let key = &key;
+        let read = |pool: Pool| async move { entry_as_of(&pool, key, as_of).await };
+        let entry = self.read_primary(tenant, request.min_version, read).await?;
+        Ok(GetAnswer { path, entry, reserved })
     }
 }
 

@@ -2,12 +2,14 @@
 
 use uuid::Uuid;
 
+use super::reserve::names_bytes;
 use super::{Memory, MemoryError};
 use crate::domain::TenantId;
 use crate::domain::cursor;
 use crate::domain::memory::agent_id::AgentId;
 use crate::domain::memory::glob::Glob;
 use crate::domain::page_size::NAMES;
+use crate::runtime::byte_budget::Reservation;
 use crate::store::connection::pool::Pool;
 use crate::store::entries::scan::Range;
 
@@ -35,6 +37,8 @@ pub struct GlobPage {
     pub paths: Vec<String>,
     /// The cursor of the next page; none on the last one.
     pub next_cursor: Option<String>,
+    /// Its bytes of the budget.
+    pub reserved: Reservation,
 }
 
 impl Memory {
@@ -58,6 +62,7 @@ impl Memory {
         let read = |pool: Pool| async move {
             range.find(&pool, after, limit, |path| glob.matches(path)).await
         };
+        let reserved = self.reserve(tenant, names_bytes(limit)).await?;
         let found = match as_of {
             None => self.read(tenant, request.min_version, read).await?,
             // The past is asked of the primary, whose clock dates the versions.
@@ -66,6 +71,7 @@ impl Memory {
         Ok(GlobPage {
             paths: found.shown.into_iter().map(|(path, _)| path).collect(),
             next_cursor: found.rest.as_deref().map(cursor::encode),
+            reserved,
         })
     }
 }

@@ -1,9 +1,11 @@
 //! Lists the versions of an entry.
 
+use super::reserve::page_bytes;
 use super::{MAX_BYTES, Memory, MemoryError, entry_key};
 use crate::domain::TenantId;
 use crate::domain::cursor;
 use crate::domain::page_size::PageSize;
+use crate::runtime::byte_budget::Reservation;
 use crate::store::connection::pool::Pool;
 use crate::store::entries::versions::{Version, history};
 
@@ -29,6 +31,8 @@ pub struct HistoryPage {
     pub versions: Vec<Version>,
     /// The cursor of the next page; none on the last one.
     pub next_cursor: Option<String>,
+    /// Its bytes of the budget.
+    pub reserved: Reservation,
 }
 
 impl Memory {
@@ -44,9 +48,10 @@ impl Memory {
         let before = cursor::decode(request.cursor.as_deref(), number)?;
         let key = &key;
         let read = |pool: Pool| async move { history(&pool, key, before, limit, MAX_BYTES).await };
+        let reserved = self.reserve(tenant, page_bytes(limit)).await?;
         let read = self.pool.retrying(tenant, read).await?;
         let last = read.versions.last().filter(|_| read.cut);
         let next_cursor = last.map(|last| cursor::encode(&last.number.to_string()));
-        Ok(HistoryPage { versions: read.versions, next_cursor })
+        Ok(HistoryPage { versions: read.versions, next_cursor, reserved })
     }
 }

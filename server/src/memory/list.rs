@@ -2,12 +2,14 @@
 
 use uuid::Uuid;
 
+use super::reserve::names_bytes;
 use super::{Memory, MemoryError};
 use crate::domain::TenantId;
 use crate::domain::cursor;
 use crate::domain::memory::agent_id::AgentId;
 use crate::domain::memory::path::Prefix;
 use crate::domain::page_size::NAMES;
+use crate::runtime::byte_budget::Reservation;
 use crate::store::connection::pool::Pool;
 use crate::store::entries::list::{After, Child, children};
 use crate::store::entries::list_as_of::{Directory, Listed};
@@ -30,12 +32,14 @@ pub struct ListRequest {
 }
 
 /// A page of children.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct ListPage {
     /// Sorted by path; a path that is both has both.
     pub items: Vec<Item>,
     /// The cursor of the next page; none on the last one.
     pub next_cursor: Option<String>,
+    /// Its bytes of the budget.
+    pub reserved: Reservation,
 }
 
 /// A child of a directory.
@@ -69,6 +73,7 @@ impl Memory {
         let from = cursor::decode(request.cursor.as_deref(), |place| after(place, &prefix))?;
         let from = from.unwrap_or(After::Start);
         let as_of = self.past_moment(tenant, request.as_of.as_deref()).await?;
+        let reserved = self.reserve(tenant, names_bytes(limit)).await?;
         // One child more than fits tells whether there is more.
         let enough = limit + 1;
         let Listed { children, rest } = match as_of {
@@ -89,14 +94,14 @@ impl Memory {
                 self.read_primary(tenant, request.min_version, read).await?
             }
         };
-        let page = paged(children, limit);
-        let next_cursor = page.next_cursor.or(rest.as_ref().map(encoded));
-        Ok(ListPage { next_cursor, ..page })
+        let (items, next) = paged(children, limit);
+        let next_cursor = next.or(rest.as_ref().map(encoded));
+        Ok(ListPage { items, next_cursor, reserved })
     }
 }
 
-/// At most `limit` items; a child that is both entry and directory yields two, which may lie on two pages.
-fn paged(children: Vec<Child>, limit: usize) -> ListPage {
+/// At most `limit` items, and the cursor of more; a child that is both entry and directory yields two, which may lie on two pages.
+fn paged(children: Vec<Child>, limit: usize) -> (Vec<Item>, Option<String>) {
     let mut items = children.into_iter().flat_map(|child| {
         let file = child.is_entry.then(|| Item { path: child.path.clone(), kind: Kind::File });
         let directory =
@@ -106,7 +111,7 @@ fn paged(children: Vec<Child>, limit: usize) -> ListPage {
     let page: Vec<Item> = items.by_ref().take(limit).collect();
     let more = items.next().is_some();
     let next_cursor = page.last().filter(|_| more).map(|last| encoded(&last.place()));
-    ListPage { items: page, next_cursor }
+    (page, next_cursor)
 }
 
 impl Item {
@@ -157,10 +162,10 @@ mod tests {
     #[test]
     fn a_child_of_both_kinds_may_be_cut_in_the_middle() {
         let both = Child { path: "/a/b".into(), is_entry: true, is_directory: true };
-        let first = paged(vec![both], 1);
-        assert_eq!(first.items[0].kind, Kind::File);
+        let (items, next_cursor) = paged(vec![both], 1);
+        assert_eq!(items[0].kind, Kind::File);
         let prefix = Prefix::parse("/a").unwrap();
-        let next = cursor::decode(first.next_cursor.as_deref(), |place| after(place, &prefix));
+        let next = cursor::decode(next_cursor.as_deref(), |place| after(place, &prefix));
         assert_eq!(next.unwrap().unwrap(), After::Entry("/a/b".into()));
     }
 

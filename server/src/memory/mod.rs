@@ -13,6 +13,7 @@ pub mod history;
 pub mod list;
 pub mod put;
 mod quota;
+mod reserve;
 mod routing;
 pub mod search;
 mod write;
@@ -31,6 +32,7 @@ use crate::group_commit::Backlog;
 use crate::group_commit::queue::Queue;
 use crate::group_commit::reads::Reader;
 use crate::group_commit::writes::Writer;
+use crate::runtime::byte_budget::ByteBudget;
 use crate::runtime::fair_pool::FairPool;
 use crate::runtime::replica::Replica;
 
@@ -49,6 +51,8 @@ pub struct Memory {
     pub writes: Queue<Writer>,
     /// Embeds queries for semantic search; `None` without an embedding provider.
     pub query_embeddings: Option<QueryEmbeddings>,
+    /// The budget of bytes.
+    pub budget: ByteBudget,
     /// Searches of a day and tenant; `None` is without limit.
     pub searches_per_day: Option<i64>,
 }

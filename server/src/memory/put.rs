@@ -10,6 +10,7 @@ use crate::domain::memory::idempotency::IdempotencyKey;
 use crate::domain::memory::tags::{TagList, Tags};
 use crate::domain::memory::value::JsonText;
 use crate::domain::search::lexical_text::LexicalText;
+use crate::runtime::byte_budget::Reservation;
 use crate::runtime::cpu::compute;
 
 /// An unvalidated put.
@@ -35,15 +36,17 @@ pub struct PutRequest {
 
 impl Memory {
     /// Puts a value and returns its version. With an idempotency key, a repetition writes nothing and gets the same answer.
+    /// `reserved` are the request's bytes of the budget.
     pub async fn put(
         &self,
         tenant: TenantId,
         request: PutRequest,
         key: Option<IdempotencyKey>,
+        reserved: Reservation,
     ) -> Result<NewVersion, MemoryError> {
         let bytes = request.value.get().len();
         let change = compute(bytes, || Ok::<_, MemoryError>(once(request.change(tenant)?, key)))?;
-        NewVersion::of_put(self.write(change).await?)
+        NewVersion::of_put(self.write(change, reserved).await?)
     }
 }
 

@@ -4,11 +4,13 @@ use uuid::Uuid;
 
 use super::{Memory, MemoryError};
 use crate::domain::{EntryKey, TenantId};
+use crate::group_commit::queue::Queue;
+use crate::group_commit::reads::{Found, Get, NoRoom, Reader};
+use crate::runtime::byte_budget::{Purpose, Reservation};
 use crate::runtime::fair_pool::FairPoolError;
 use crate::store::StoreError;
 use crate::store::connection::pool::Pool;
 use crate::store::connection::replica::has_version;
-use crate::store::entries::get::Entry;
 
 impl Memory {
     /// Gets the live entry of `key`; the read must see `min_version`, if given.
@@ -16,15 +18,34 @@ impl Memory {
         &self,
         key: EntryKey,
         min_version: Option<Uuid>,
-    ) -> Result<Option<Entry>, MemoryError> {
+    ) -> Result<Option<Found>, MemoryError> {
         if let Some(replica) = &self.replica
             && let Some(replica) = replica.for_reading(key.tenant, min_version).await
-            && let Ok(entry) = replica.gets().submit(key.clone()).await
         {
-            return Ok(entry);
+            match self.get_by(replica.gets(), key.clone()).await {
+                Err(MemoryError::GroupCommit(_)) => {}
+                got => return got,
+            }
         }
         self.must_have(key.tenant, min_version).await?;
-        Ok(self.reads.submit(key).await?)
+        self.get_by(&self.reads, key).await
+    }
+
+    /// Gets an entry by a queue. A large value for which there is no room at once is read again when there is.
+    pub(super) async fn get_by(
+        &self,
+        queue: &Queue<Reader>,
+        key: EntryKey,
+    ) -> Result<Option<Found>, MemoryError> {
+        let mut get = Get { key, reserved: Reservation::default() };
+        loop {
+            let NoRoom { key, bytes } = match queue.submit(get).await? {
+                Ok(found) => return Ok(found),
+                Err(no_room) => no_room,
+            };
+            let reserved = self.budget.reserve(Some(key.tenant), bytes, Purpose::Answer).await?;
+            get = Get { key, reserved };
+        }
     }
 
     /// Runs `read` on the replica or the primary; it must see `min_version` of `tenant`, if given.

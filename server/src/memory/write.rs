@@ -7,6 +7,7 @@ use super::{Memory, MemoryError, Quota};
 use crate::domain::memory::change::{Change, Outcome};
 use crate::domain::memory::idempotency::{Idempotency, IdempotencyKey};
 use crate::group_commit::writes::Submission;
+use crate::runtime::byte_budget::Reservation;
 
 /// A version that a write has committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,9 +37,13 @@ impl NewVersion {
 }
 
 impl Memory {
-    /// Commits one change.
-    pub(super) async fn write(&self, change: Change) -> Result<Outcome, MemoryError> {
-        let submission = Submission { changes: vec![change], atomic: false };
+    /// Commits one change, and keeps what is `reserved` for it until then.
+    pub(super) async fn write(
+        &self,
+        change: Change,
+        reserved: Reservation,
+    ) -> Result<Outcome, MemoryError> {
+        let submission = Submission { changes: vec![change], atomic: false, reserved };
         let mut written = self.writes.submit(submission).await?;
         let done = written.pop().ok_or(MemoryError::Mismatched)??;
         refusal(done.outcome).map_or(Ok(done.outcome), Err)

@@ -27,6 +27,8 @@ struct Collectors {
     operations_connections: IntGauge,
     quota_denials: IntCounterVec,
     rate_limit_denials: IntCounterVec,
+    memory_budget: IntGaugeVec,
+    memory_budget_denials: IntCounterVec,
     batch_rows: HistogramVec,
     batch_wait: HistogramVec,
     queue_requests: IntGaugeVec,
@@ -81,6 +83,18 @@ impl Metrics {
                 &registry,
                 "agentfs_rate_limit_denials_total",
                 "Requests refused by a limit of the minute.",
+                &["type"],
+            )?,
+            memory_budget: gauges(
+                &registry,
+                "agentfs_memory_budget_bytes",
+                "Bytes of the budget for bodies, queued writes and answers.",
+                "state",
+            )?,
+            memory_budget_denials: counters(
+                &registry,
+                "agentfs_memory_budget_denials_total",
+                "Requests refused since the budget of bytes was spent.",
                 &["type"],
             )?,
             batch_rows: histograms(
@@ -176,6 +190,9 @@ impl Metrics {
         for limit in ["requests", "searches", "preauth", "lockout"] {
             self.0.rate_limit_denials.with_label_values(&[limit]);
         }
+        for purpose in ["body", "answer"] {
+            self.0.memory_budget_denials.with_label_values(&[purpose]);
+        }
         for outcome in ["embedded", "outdated", "again", "failed"] {
             self.0.embedding_outcomes.with_label_values(&[outcome]);
         }
@@ -218,6 +235,18 @@ impl Metrics {
     /// Counts a request that a rate limit refused; `kind` is the limit.
     pub fn rate_limit_denial(&self, kind: &str) {
         self.0.rate_limit_denials.with_label_values(&[kind]).inc();
+    }
+
+    /// Records the bytes of the memory budget that are taken, and those that are free.
+    pub fn memory_budget(&self, (used, free): (u64, u64)) {
+        for (state, bytes) in [("used", used), ("free", free)] {
+            self.0.memory_budget.with_label_values(&[state]).set(bytes.cast_signed());
+        }
+    }
+
+    /// Counts a request that was refused since the memory budget was spent; `kind` is what the bytes were for.
+    pub fn memory_budget_denial(&self, kind: &str) {
+        self.0.memory_budget_denials.with_label_values(&[kind]).inc();
     }
 
     /// Records the size of a batch, and how long its oldest request had waited.

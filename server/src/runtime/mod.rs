@@ -1,5 +1,6 @@
 //! The process itself: health, logs, metrics, exit codes.
 
+pub mod byte_budget;
 pub mod cpu;
 pub mod exit;
 pub mod fair_pool;

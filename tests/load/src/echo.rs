@@ -5,11 +5,13 @@ use std::net::Ipv4Addr;
 use agentfs_server::http::extract::Json;
 use agentfs_server::http::with_stack;
 use agentfs_server::listen::{self, Limits};
+use agentfs_server::runtime::byte_budget::ByteBudget;
 use agentfs_server::runtime::logging;
 use agentfs_server::runtime::metrics::Metrics;
 use agentfs_server::settings::{LogSettings, UnknownFields};
 use anyhow::Context as _;
 use axum::Router;
+use axum::extract::FromRef;
 use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -22,6 +24,23 @@ struct Request {
     _agent_id: String,
     path: String,
     value: Option<Box<RawValue>>,
+}
+
+#[derive(Clone)]
+struct State {
+    budget: ByteBudget,
+}
+
+impl FromRef<State> for ByteBudget {
+    fn from_ref(state: &State) -> Self {
+        state.budget.clone()
+    }
+}
+
+impl FromRef<State> for UnknownFields {
+    fn from_ref(_: &State) -> Self {
+        Self::Refuse
+    }
 }
 
 #[derive(Serialize)]
@@ -46,7 +65,8 @@ async fn main() -> anyhow::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     let routes = Router::new().route("/echo", post(echo)).route("/readyz", get(async || "ready"));
     let metrics = Metrics::new()?;
-    let routes = with_stack(routes, metrics.clone()).with_state(UnknownFields::Refuse);
+    let budget = ByteBudget::new(u64::MAX >> 1, metrics.clone());
+    let routes = with_stack(routes, metrics.clone()).with_state(State { budget });
     let open = metrics.connections();
     listen::serve(listener, routes, Limits::default(), open, std::future::pending()).await;
     Ok(())

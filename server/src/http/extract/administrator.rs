@@ -1,14 +1,14 @@
 //! Extracts an administrator's request: who administers, and which tenants.
 
-use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::request::Parts;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::bearer::{Bearer, authenticate, bearer, refuse_key};
+use super::body::received;
 use super::fields::{Fields, Part};
-use super::json::{WHOLE, announced, received};
+use super::json::{WHOLE, announced};
 use super::refuse::{context, is_right, refuse};
 use crate::access::authenticator::AuthError;
 use crate::access::preauth::Guessed;
@@ -18,6 +18,7 @@ use crate::domain::access::scope::Scope;
 use crate::http::App;
 use crate::http::error::{ApiError, Code};
 use crate::listen::Connection;
+use crate::runtime::byte_budget::Owner;
 use crate::tenancy::Administrator;
 
 /// Largest body of an administrator's request in bytes.
@@ -55,6 +56,16 @@ enum Unknown {
     Token(ApiError),
 }
 
+impl Known {
+    /// Whose bytes of the budget the request takes.
+    fn owner(&self) -> Owner {
+        match self {
+            Self::Bootstrap => None,
+            Self::Caller(bearer) => Some(bearer.0.tenant),
+        }
+    }
+}
+
 impl<T: DeserializeOwned> FromRequest<App> for AdminRequest<T> {
     type Rejection = ApiError;
 
@@ -76,18 +87,22 @@ impl<T: DeserializeOwned> FromRequest<App> for AdminRequest<T> {
             Err(_) => false,
         };
         // No token comes in what is not announced as JSON, so that is not read.
-        let body = match &announced {
-            Ok(()) if may_administer => received(body, MAX_ADMIN_BODY, times.body).await?,
+        let (body, _reserved) = match &announced {
+            Ok(()) if may_administer => {
+                let owner = known.as_ref().ok().and_then(Known::owner);
+                received(body, MAX_ADMIN_BODY, times.body, &app.budget, owner).await?
+            }
             Ok(()) if app.bootstrap_token.is_some() => {
                 // Whose bearer is wrong is told that rather than what is wrong with the body.
-                match received(body, MAX_ADMIN_BODY, times.unauthenticated_body).await {
+                let within = times.unauthenticated_body;
+                match received(body, MAX_ADMIN_BODY, within, &app.budget, None).await {
                     Err(refusal) if bearer(&parts.headers).is_none() => {
                         return Err(refuse(&parts, app, None, refusal).await);
                     }
                     body => body.unwrap_or_default(),
                 }
             }
-            _ => Bytes::new(),
+            _ => Default::default(),
         };
         // What is no JSON has no token in it, and is refused for that once it is known who asks.
         let Token { token } = serde_json::from_slice(&body).unwrap_or_default();

@@ -1,34 +1,30 @@
 //! Extracts JSON bodies.
 
-use std::error::Error;
-use std::time::Duration;
-
-use axum::body::{Body, Bytes, HttpBody as _};
+use axum::body::HttpBody as _;
 use axum::extract::{FromRef, FromRequest, OptionalFromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
-use tokio::time::timeout;
 
+use super::body::body;
 use super::fields::{Fields, Part};
 use crate::http::error::{ApiError, Code};
-use crate::listen::Connection;
+use crate::runtime::byte_budget::{ByteBudget, Reservation};
 use crate::runtime::cpu::compute;
 use crate::settings::UnknownFields;
-
-/// Largest request body in bytes.
-const MAX_BODY: usize = 1 << 20;
-/// A byte order mark, which some programs put before a text.
-const MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// A JSON body of type `T`, with a JSON content type.
 #[derive(Debug)]
 pub struct Json<T>(pub T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T>
+/// The same of a route that keeps what came in it, with its bytes of the budget.
+#[derive(Debug)]
+pub struct KeptJson<T>(pub T, pub Reservation);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for KeptJson<T>
 where
     UnknownFields: FromRef<S>,
+    ByteBudget: FromRef<S>,
 {
     type Rejection = ApiError;
 
@@ -36,8 +32,22 @@ where
         let fields = Fields::of(request.extensions(), state);
         fields.query(request.uri())?;
         announced(request.headers())?;
-        let body = body(request).await?;
-        compute(body.len(), || fields.parse(&body, WHOLE)).map(Self)
+        let (body, reserved) = body(request, &ByteBudget::from_ref(state)).await?;
+        let request = compute(body.len(), || fields.parse(&body, WHOLE))?;
+        Ok(Self(request, reserved))
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T>
+where
+    UnknownFields: FromRef<S>,
+    ByteBudget: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let KeptJson(request, _) = KeptJson::<T>::from_request(request, state).await?;
+        Ok(Self(request))
     }
 }
 
@@ -45,6 +55,7 @@ where
 impl<T: DeserializeOwned, S: Send + Sync> OptionalFromRequest<S> for Json<T>
 where
     UnknownFields: FromRef<S>,
+    ByteBudget: FromRef<S>,
 {
     type Rejection = ApiError;
 
@@ -55,7 +66,7 @@ where
         if request.body().size_hint().lower() > 0 {
             announced.clone()?;
         }
-        let body = body(request).await?;
+        let (body, _reserved) = body(request, &ByteBudget::from_ref(state)).await?;
         if body.is_empty() {
             return Ok(None);
         }
@@ -90,42 +101,4 @@ pub(super) fn announced(headers: &HeaderMap) -> Result<(), ApiError> {
 fn is_json(announced: &str) -> bool {
     let essence = announced.split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case("application/json")
-}
-
-/// Not 408: the contract has no such answer, and some clients send a request again on it.
-fn too_slow(within: Duration) -> ApiError {
-    let sentence =
-        format!("the body was not received within {} s; send it faster", within.as_secs());
-    ApiError::new(Code::ValidationError, sentence)
-}
-
-async fn body(request: Request) -> Result<Bytes, ApiError> {
-    let within = Connection::times(request.extensions()).body;
-    received(request.into_body(), MAX_BODY, within).await
-}
-
-/// Receives a body of at most `most` bytes, without its byte order mark. Of one that is too large nothing is read where
-/// its head says so.
-pub(super) async fn received(body: Body, most: usize, within: Duration) -> Result<Bytes, ApiError> {
-    if body.size_hint().lower() > most as u64 {
-        return Err(too_large(most));
-    }
-    let body = timeout(within, Limited::new(body, most).collect())
-        .await
-        .map_err(|_| too_slow(within))?
-        .map_err(|error| of_body(&*error, most))?
-        .to_bytes();
-    Ok(if body.starts_with(MARK) { body.slice(MARK.len()..) } else { body })
-}
-
-fn too_large(most: usize) -> ApiError {
-    ApiError::new(Code::BodyTooLarge, format!("the body is larger than {} KiB", most >> 10))
-}
-
-fn of_body(error: &(dyn Error + 'static), most: usize) -> ApiError {
-    if error.is::<LengthLimitError>() {
-        too_large(most)
-    } else {
-        ApiError::new(Code::ValidationError, "the body was not received whole")
-    }
 }

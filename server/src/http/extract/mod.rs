@@ -2,6 +2,7 @@
 
 mod administrator;
 mod bearer;
+mod body;
 mod fields;
 mod idempotency;
 mod json;
@@ -12,6 +13,6 @@ pub use administrator::AdminRequest;
 pub use bearer::{Bearer, MemoryReader, MemoryWriter, Searcher};
 pub use fields::{Fields, Part, object};
 pub use idempotency::{IdempotencyHeader, NoIdempotencyHeader};
-pub use json::Json;
+pub use json::{Json, KeptJson};
 pub use refuse::Gatekeeper;
 pub use scraper::{Measured, Scraper};

@@ -20,6 +20,7 @@ use crate::domain::access::rate_limit::RateLimitStatus;
 use crate::http::error::{ApiError, Code};
 use crate::http::response::{ignored_fields, rate_headers};
 use crate::listen::Connection;
+use crate::runtime::byte_budget::Owner;
 use crate::runtime::metrics::Metrics;
 
 /// The header of the request id, in both directions.
@@ -92,6 +93,11 @@ impl RequestContext {
         let fields = self.fields();
         let id = fields.id.as_ref().and_then(|id| id.to_str().ok());
         id.unwrap_or_default().to_owned()
+    }
+
+    /// Whose bytes are counted for the request: its tenant's, once that is known.
+    pub fn owner(&self) -> Owner {
+        self.fields().tenant
     }
 
     /// Records the valid key of the request, and its tenant.

@@ -1,7 +1,7 @@
 //! POST /v1/agents
 
-use axum::Json as Answer;
 use axum::extract::State;
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -9,6 +9,7 @@ use crate::http::App;
 use crate::http::error::ApiError;
 use crate::http::extract::{Json, MemoryReader};
 use crate::http::openapi::Refusals;
+use crate::http::response::raw_json;
 use crate::memory::agents::AgentsRequest;
 
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -23,7 +24,7 @@ pub(crate) struct Request {
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AgentsAnswer)]
-pub(crate) struct Response {
+pub(crate) struct Answer {
     /// Sorted by id.
     agents: Vec<Agent>,
     /// Where the next page begins; absent on the last one.
@@ -40,21 +41,16 @@ struct Agent {
 
 /// The agents that have memories
 #[utoipa::path(post, path = "/v1/agents", tag = "memory", request_body = Option<Request>,
-    responses((status = 200, description = "A page of agents.", body = Response), Refusals))]
+    responses((status = 200, description = "A page of agents.", body = Answer), Refusals))]
 pub(crate) async fn agents(
     State(app): State<App>,
     MemoryReader(tenant): MemoryReader,
     request: Option<Json<Request>>,
-) -> Result<Answer<Response>, ApiError> {
+) -> Result<Response, ApiError> {
     let Json(request) = request.unwrap_or_else(|| Json(Request::default()));
     let Request { limit, cursor } = request;
     let page = app.memory.agents(tenant, AgentsRequest { limit, cursor }).await?;
-    Ok(Answer(Response {
-        agents: page
-            .agents
-            .into_iter()
-            .map(|agent| Agent { id: agent.id, memory_count: agent.entries })
-            .collect(),
-        next_cursor: page.next_cursor,
-    }))
+    let agents = page.agents.into_iter();
+    let agents = agents.map(|agent| Agent { id: agent.id, memory_count: agent.entries }).collect();
+    raw_json::written(&Answer { agents, next_cursor: page.next_cursor }, page.reserved)
 }

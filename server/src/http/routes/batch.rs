@@ -14,10 +14,10 @@ use crate::domain::at_most::AtMost;
 use crate::domain::memory::idempotency::IdempotencyKey;
 use crate::http::App;
 use crate::http::error::ApiError;
-use crate::http::extract::{Bearer, Fields, Json, NoIdempotencyHeader, Part, object};
+use crate::http::extract::{Bearer, Fields, KeptJson, NoIdempotencyHeader, Part, object};
 use crate::http::openapi::WriteRefusals;
 use crate::http::response::raw_json;
-use crate::memory::batch::{Answer as Done, Answered, MAX_OPERATIONS, Operation};
+use crate::memory::batch::{Answer as Done, Answered, BatchAnswer, MAX_OPERATIONS, Operation};
 use crate::memory::{MAX_BYTES, MemoryError};
 use crate::runtime::cpu::compute;
 
@@ -63,13 +63,14 @@ pub(crate) async fn batch(
     bearer: Bearer,
     _: NoIdempotencyHeader,
     fields: Fields,
-    Json(request): Json<Request>,
+    KeptJson(request, reserved): KeptJson<Request>,
 ) -> Result<Response, ApiError> {
     let Request { operations: given, atomic } = request;
     let operations = operations(&bearer, &fields, given)?;
-    let answered = app.memory.batch(operations, atomic).await?;
+    let BatchAnswer { answers: answered, reserved } =
+        app.memory.batch(bearer.0.tenant, operations, atomic, reserved).await?;
     let bytes = answered.iter().filter_map(|answered| Some(answered.as_ref().ok()?.bytes())).sum();
-    Ok(raw_json::answer(compute(bytes, || answers(answered))))
+    Ok(raw_json::answer(compute(bytes, || answers(answered)), reserved))
 }
 
 /// The operations, all checked before any is done.

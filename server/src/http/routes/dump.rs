@@ -91,9 +91,13 @@ pub(crate) async fn dump(
 ) -> Result<Response, ApiError> {
     let page = app.memory.dump(tenant, request.into()).await?;
     let rest = Rest { count: page.entries.len(), next_cursor: page.next_cursor };
-    let items = page.entries.iter().map(|v| (v.value.as_deref().unwrap_or("null"), fields(v)));
     let bytes = page.entries.iter().map(Version::bytes).sum();
-    Ok(raw_json::answer(compute(bytes, || raw_json::list("entries", items, &rest))?))
+    let write = |json: &mut Vec<u8>, version: &Version| {
+        raw_json::value(json, version.value.as_deref().unwrap_or("null"), &fields(version))
+    };
+    let list = || raw_json::list("entries", page.entries, write, &rest);
+    let json = compute(bytes, list)?;
+    Ok(raw_json::answer(json, page.reserved))
 }
 
 impl From<Request> for DumpRequest {

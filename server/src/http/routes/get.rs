@@ -64,7 +64,8 @@ pub(crate) async fn get(
     Json(request): Json<Request>,
 ) -> Result<Response, ApiError> {
     let found = app.memory.get(tenant, request.into()).await?;
-    Ok(raw_json::answer(answer(&found)?))
+    let json = answer(&found)?;
+    Ok(raw_json::answer(json, found.reserved))
 }
 
 impl From<Request> for GetRequest {
@@ -74,7 +75,7 @@ impl From<Request> for GetRequest {
 }
 
 /// The answer as JSON.
-pub(crate) fn answer(GetAnswer { path, entry }: &GetAnswer) -> Result<Vec<u8>, ApiError> {
+pub(crate) fn answer(GetAnswer { path, entry, .. }: &GetAnswer) -> Result<Vec<u8>, ApiError> {
     entry.as_ref().map_or_else(|| Ok(br#"{"found":false}"#.to_vec()), |entry| found(path, entry))
 }
 

@@ -1,7 +1,7 @@
 //! POST /v1/glob
 
-use axum::Json as Answer;
 use axum::extract::State;
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -10,6 +10,7 @@ use crate::http::App;
 use crate::http::error::ApiError;
 use crate::http::extract::{Json, MemoryReader};
 use crate::http::openapi::ReadRefusals;
+use crate::http::response::raw_json;
 use crate::memory::glob::{GlobPage, GlobRequest};
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -36,7 +37,7 @@ pub(crate) struct Request {
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = GlobAnswer)]
-pub(crate) struct Response {
+pub(crate) struct Answer {
     /// Sorted.
     paths: Vec<String>,
     /// Where the next page begins; absent on the last one.
@@ -46,14 +47,14 @@ pub(crate) struct Response {
 
 /// The paths that fit a pattern
 #[utoipa::path(post, path = "/v1/glob", tag = "memory", request_body = Request,
-    responses((status = 200, description = "A page of paths; it may be empty and not the last.", body = Response), ReadRefusals))]
+    responses((status = 200, description = "A page of paths; it may be empty and not the last.", body = Answer), ReadRefusals))]
 pub(crate) async fn glob(
     State(app): State<App>,
     MemoryReader(tenant): MemoryReader,
     Json(request): Json<Request>,
-) -> Result<Answer<Response>, ApiError> {
-    let GlobPage { paths, next_cursor } = app.memory.glob(tenant, request.into()).await?;
-    Ok(Answer(Response { paths, next_cursor }))
+) -> Result<Response, ApiError> {
+    let GlobPage { paths, next_cursor, reserved } = app.memory.glob(tenant, request.into()).await?;
+    raw_json::written(&Answer { paths, next_cursor }, reserved)
 }
 
 impl From<Request> for GlobRequest {

@@ -93,19 +93,19 @@ pub(crate) async fn history(
 ) -> Result<Response, ApiError> {
     let page = app.memory.history(tenant, request.into()).await?;
     let rest = Rest { next_cursor: page.next_cursor };
-    let items = page.versions.iter().map(|version| (value(version), fields(version)));
     let bytes = page.versions.iter().map(Version::bytes).sum();
-    Ok(raw_json::answer(compute(bytes, || raw_json::list("versions", items, &rest))?))
+    let write = |json: &mut Vec<u8>, version: &Version| {
+        raw_json::value(json, version.value.as_deref().unwrap_or("null"), &fields(version))
+    };
+    let list = || raw_json::list("versions", page.versions, write, &rest);
+    let json = compute(bytes, list)?;
+    Ok(raw_json::answer(json, page.reserved))
 }
 
 impl From<Request> for HistoryRequest {
     fn from(Request { agent_id, path, limit, cursor }: Request) -> Self {
         Self { agent_id, path, limit, cursor }
     }
-}
-
-fn value(version: &Version) -> &str {
-    version.value.as_deref().unwrap_or("null")
 }
 
 fn fields(version: &Version) -> Fields<'_> {

@@ -1,7 +1,7 @@
 //! POST /v1/list
 
-use axum::Json as Answer;
 use axum::extract::State;
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -10,7 +10,8 @@ use crate::http::App;
 use crate::http::error::ApiError;
 use crate::http::extract::{Json, MemoryReader};
 use crate::http::openapi::ReadRefusals;
-use crate::memory::list::{self as listed, ListPage, ListRequest};
+use crate::http::response::raw_json;
+use crate::memory::list::{self as listed, ListRequest};
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = ListRequest)]
@@ -36,7 +37,7 @@ pub(crate) struct Request {
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ListAnswer)]
-pub(crate) struct Response {
+pub(crate) struct Answer {
     /// Sorted by path; a path that is both has both.
     items: Vec<Item>,
     /// Where the next page begins; absent on the last one.
@@ -61,14 +62,15 @@ enum Kind {
 
 /// The direct children of a directory
 #[utoipa::path(post, path = "/v1/list", tag = "memory", request_body = Request,
-    responses((status = 200, description = "A page of children.", body = Response), ReadRefusals))]
+    responses((status = 200, description = "A page of children.", body = Answer), ReadRefusals))]
 pub(crate) async fn list(
     State(app): State<App>,
     MemoryReader(tenant): MemoryReader,
     Json(request): Json<Request>,
-) -> Result<Answer<Response>, ApiError> {
-    let ListPage { items, next_cursor } = app.memory.list(tenant, request.into()).await?;
-    Ok(Answer(Response { items: items.into_iter().map(Item::from).collect(), next_cursor }))
+) -> Result<Response, ApiError> {
+    let page = app.memory.list(tenant, request.into()).await?;
+    let items = page.items.into_iter().map(Item::from).collect();
+    raw_json::written(&Answer { items, next_cursor: page.next_cursor }, page.reserved)
 }
 
 impl From<Request> for ListRequest {

@@ -14,6 +14,7 @@ use crate::runtime::metrics::Metrics;
 pub(crate) async fn metrics(_: Scraper, State(app): State<App>) -> Result<Response, ApiError> {
     let Load { connections, idle, queues } = app.memory.load();
     app.metrics.pool(connections, idle);
+    app.metrics.memory_budget(app.budget.used_and_free());
     for (name, backlog) in queues.into_iter().chain(app.leases()) {
         app.metrics.queue(name, backlog.requests, backlog.oldest);
     }

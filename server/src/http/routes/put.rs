@@ -13,7 +13,7 @@ use crate::domain::memory::tags::TagList;
 use crate::domain::rfc3339;
 use crate::http::App;
 use crate::http::error::ApiError;
-use crate::http::extract::{IdempotencyHeader, Json, MemoryWriter};
+use crate::http::extract::{IdempotencyHeader, KeptJson, MemoryWriter};
 use crate::http::openapi::WriteRefusals;
 use crate::memory::NewVersion;
 use crate::memory::put::PutRequest;
@@ -68,9 +68,9 @@ pub(crate) async fn put(
     State(app): State<App>,
     MemoryWriter(tenant): MemoryWriter,
     IdempotencyHeader(key): IdempotencyHeader,
-    Json(request): Json<Request>,
+    KeptJson(request, reserved): KeptJson<Request>,
 ) -> Result<Answer<Response>, ApiError> {
-    let version = app.memory.put(tenant, request.into(), key).await?;
+    let version = app.memory.put(tenant, request.into(), key, reserved).await?;
     Ok(Answer(version.into()))
 }
 

@@ -108,19 +108,22 @@ struct SearchResult {
 /// Search what was put as searchable
 #[utoipa::path(post, path = "/v1/search", tag = "memory", request_body = Request,
     responses((status = 200, description = "What was found.", body = Answer), ReadRefusals,
-        (status = 503, body = Envelope, description = "The database is away for the moment (UNAVAILABLE); or a search by meaning was asked for, and there are no embeddings (EMBEDDINGS_NOT_CONFIGURED), or none now (UNAVAILABLE).")))]
+        (status = 503, body = Envelope, description = "The database is away for the moment, or the server has no memory to spare (UNAVAILABLE); or a search by meaning was asked for, and there are no embeddings (EMBEDDINGS_NOT_CONFIGURED), or none now (UNAVAILABLE).")))]
 pub(crate) async fn search(
     State(app): State<App>,
     Searcher(tenant): Searcher,
     Json(request): Json<Request>,
 ) -> Result<Response, ApiError> {
-    let SearchAnswer { results, note } = app.memory.search(tenant, request.into()).await?;
+    let SearchAnswer { results, note, reserved } =
+        app.memory.search(tenant, request.into()).await?;
     let rest = Rest { note };
-    let items = results
-        .iter()
-        .map(|(similarity, v)| (v.value.as_deref().unwrap_or("null"), fields(*similarity, v)));
     let bytes = results.iter().map(|(_, version)| version.bytes()).sum();
-    Ok(raw_json::answer(compute(bytes, || raw_json::list("results", items, &rest))?))
+    let write = |json: &mut Vec<u8>, (similarity, version): &(f64, Version)| {
+        let fields = fields(*similarity, version);
+        raw_json::value(json, version.value.as_deref().unwrap_or("null"), &fields)
+    };
+    let json = compute(bytes, || raw_json::list("results", results, write, &rest))?;
+    Ok(raw_json::answer(json, reserved))
 }
 
 impl From<Request> for SearchRequest {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use self::note::{BLANK, NO_EMBEDDINGS, note};
+use super::reserve::page_bytes;
 use super::{MAX_BYTES, Memory, MemoryError, Quota};
 use crate::domain::TenantId;
 use crate::domain::memory::agent_id::AgentId;
@@ -15,6 +16,7 @@ use crate::domain::memory::tags::{TagList, Tags};
 use crate::domain::page_size::PageSize;
 use crate::domain::search::lexical_text::LexicalText;
 use crate::embedding::query_embeddings::QueryEmbeddingError;
+use crate::runtime::byte_budget::Reservation;
 use crate::runtime::fair_pool::FairPoolError;
 use crate::store::access::quota;
 use crate::store::connection::pool::Pool;
@@ -66,6 +68,8 @@ pub struct SearchAnswer {
     pub results: Vec<(f64, Version)>,
     /// A note on how they were found.
     pub note: Option<String>,
+    /// Its bytes of the budget.
+    pub reserved: Reservation,
 }
 
 /// A validated search.
@@ -74,6 +78,13 @@ struct Checked {
     prefix: Prefix,
     tags: Tags,
     limit: usize,
+}
+
+/// What was found, the note on it, and its bytes of the budget.
+struct Looked {
+    found: Matches,
+    note: Option<String>,
+    reserved: Reservation,
 }
 
 impl SearchRequest {
@@ -102,7 +113,9 @@ impl Memory {
         self.must_be_possible(request.mode)?;
         // Providers refuse blank texts, and no word is in them.
         if is_blank(&request.query) {
-            return Ok(SearchAnswer { results: Vec::new(), note: Some(BLANK.to_owned()) });
+            let note = Some(BLANK.to_owned());
+            let reserved = Reservation::default();
+            return Ok(SearchAnswer { results: Vec::new(), note, reserved });
         }
         let tokens_used = self.count_search(tenant).await?;
         let tokens_used = tokens_used.ok_or(MemoryError::QuotaUsedUp(Quota::Searches))?;
@@ -114,12 +127,14 @@ impl Memory {
             words: &LexicalText::of_query(&request.query),
             limit,
         };
-        let (mut found, mut note) = self.look(&search, &request, tokens_used).await?;
-        if let (false, Some(embeddings)) = (found.is_current, &self.query_embeddings) {
+        let mut looked = self.look(&search, &request, tokens_used).await?;
+        if let (false, Some(embeddings)) = (looked.found.is_current, &self.query_embeddings) {
             embeddings.forget_model().await;
-            (found, note) = self.look(&search, &request, tokens_used).await?;
+            drop(looked);
+            looked = self.look(&search, &request, tokens_used).await?;
         }
-        Ok(SearchAnswer { results: found.hits, note })
+        let Looked { found, note, reserved } = looked;
+        Ok(SearchAnswer { results: found.hits, note, reserved })
     }
 
     /// Counts a search against the tenant's quota; `None` if that is used up. Returns the tenant's embedded tokens of today.
@@ -146,13 +161,13 @@ impl Memory {
         Err(MemoryError::EmbeddingsNotConfigured)
     }
 
-    /// Searches in the requested mode or falls back to full text; returns the note on it.
+    /// Searches in the requested mode or falls back to full text.
     async fn look(
         &self,
         search: &Search<'_>,
         request: &SearchRequest,
         tokens_used: i64,
-    ) -> Result<(Matches, Option<String>), MemoryError> {
+    ) -> Result<Looked, MemoryError> {
         let mode = request.mode;
         let embedded = match (&self.query_embeddings, mode) {
             (_, Some(Mode::Text)) => Err(None),
@@ -174,6 +189,7 @@ impl Memory {
             (Ok(embedded), Some(Mode::Hybrid)) => RankBy::Hybrid(embedded),
             (Ok(embedded), _) => RankBy::SemanticOrFullText(embedded),
         };
+        let reserved = self.reserve(search.tenant, page_bytes(search.limit)).await?;
         let read = |pool: Pool| async move { find(&pool, search, by, MAX_BYTES).await };
         let found = self.read(search.tenant, request.min_version, read).await;
         let found = found.map_err(|error| match error {
@@ -181,7 +197,7 @@ impl Memory {
             error => error,
         })?;
         let note = note(by, embedded.as_ref().err().cloned().flatten(), &found);
-        Ok((found, note))
+        Ok(Looked { found, note, reserved })
     }
 }
 

@@ -6,6 +6,7 @@ mod dearest;
 mod drain;
 mod flood;
 mod logs;
+mod memory;
 mod operations;
 mod start;
 mod strangers;

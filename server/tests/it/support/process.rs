@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use super::api::{Client, UNLIMITED};
+use super::cgroup::Cgroup;
 use super::eventually::eventually;
 
 /// A running `agentfs-server serve`, killed when dropped.
@@ -39,15 +40,30 @@ impl Process {
         Self::start_with(program, command, port, settings)
     }
 
+    /// Within a control group from its start on.
+    pub fn start_within(group: &Cgroup, settings: &[(&str, &str)]) -> Self {
+        let mut command = Command::new("sh");
+        let enter = r#"echo $$ >"$0" && exec "$@""#;
+        command
+            .arg("-c")
+            .arg(enter)
+            .arg(group.processes())
+            .arg(env!("CARGO_BIN_EXE_agentfs-server"));
+        Self::spawn(command, "serve", free_port(), settings)
+    }
+
     /// The same with another build of the program.
     pub fn start_program(program: &Path, port: u16, settings: &[(&str, &str)]) -> Self {
         Self::start_with(program, "serve", port, settings)
     }
 
     fn start_with(program: &Path, name: &str, port: u16, settings: &[(&str, &str)]) -> Self {
+        Self::spawn(Command::new(program), name, port, settings)
+    }
+
+    fn spawn(mut command: Command, name: &str, port: u16, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let output = File::create(folder.path().join("log")).unwrap();
-        let mut command = Command::new(program);
         let operations = free_port();
         command
             .arg(name)
@@ -78,6 +94,13 @@ impl Process {
     /// The file of its log.
     pub fn log_path(&self) -> PathBuf {
         self.folder.path().join("log")
+    }
+
+    /// The most memory that it has used at once, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().strip_suffix("kB").unwrap().trim().parse::<u64>().unwrap() << 10
     }
 
     /// Asks it to end, as Kubernetes does.

@@ -1,0 +1,37 @@
+//! Takes the bytes of a page from the budget before it is read: as many as it may have. What it does not need goes back as soon as
+//! its answer is written.
+
+use super::{MAX_BYTES, Memory, MemoryError};
+use crate::domain::TenantId;
+use crate::runtime::byte_budget::{Purpose, Reservation, UNCOUNTED};
+
+/// Most bytes of a value: a body has no more.
+const VALUE: usize = 1 << 20;
+/// Most bytes that an answer says of an entry besides its value: its path and its tags, each character escaped.
+const AROUND_VALUE: usize = 12 << 10;
+/// Most bytes of an entry whose value is not counted by itself.
+pub(super) const MAX_SMALL: usize = UNCOUNTED + AROUND_VALUE;
+/// Most bytes of a path in an answer, with its kind.
+const NAME: usize = 4 << 10;
+
+/// Most bytes of an answer with `items` values.
+pub(super) const fn page_bytes(items: usize) -> usize {
+    let values = if items > MAX_BYTES / VALUE { MAX_BYTES + VALUE } else { items * VALUE };
+    values + items * AROUND_VALUE
+}
+
+/// Most bytes of an answer with `items` names.
+pub(super) const fn names_bytes(items: usize) -> usize {
+    items * NAME
+}
+
+impl Memory {
+    /// Takes `bytes` of the budget for what is read for `tenant`.
+    pub(super) async fn reserve(
+        &self,
+        tenant: TenantId,
+        bytes: usize,
+    ) -> Result<Reservation, MemoryError> {
+        Ok(self.budget.reserve(Some(tenant), bytes, Purpose::Answer).await?)
+    }
+}
