@@ -16,7 +16,7 @@ use crate::settings::{Limits, ListenSettings, Settings};
 
 /// Runs `program` with settings from the environment, on what `bind` listens on, until SIGTERM or SIGINT.
 pub(super) async fn run_listening<L, F, E>(
-    bind: impl AsyncFnOnce(&ListenSettings) -> Result<L, String>,
+    bind: impl FnOnce(&ListenSettings) -> Result<L, String>,
     program: impl FnOnce(Settings, L, Shutdown) -> F,
 ) -> ExitCode
 where
@@ -33,7 +33,7 @@ where
     };
     let connections = settings.connections.limits.connections;
     listen::allow_open_files(connections.saturating_add(Limits::operations().connections));
-    let listeners = match bind(&settings.listen).await {
+    let listeners = match bind(&settings.listen) {
         Ok(listeners) => listeners,
         Err(sentence) => return failed(sentence),
     };
@@ -45,7 +45,7 @@ where
 }
 
 /// Listens on PORT.
-pub(super) async fn port(settings: &ListenSettings) -> Result<TcpListener, String> {
+pub(super) fn port(settings: &ListenSettings) -> Result<TcpListener, String> {
     let address = settings.address;
     let listener = listen::bind(address).map_err(|error| {
         let Some(taken) = taken(&error, address) else {
@@ -60,7 +60,7 @@ pub(super) async fn port(settings: &ListenSettings) -> Result<TcpListener, Strin
 }
 
 /// Listens on PORT_OPERATIONS.
-pub(super) async fn operations(settings: &ListenSettings) -> Result<TcpListener, String> {
+pub(super) fn operations(settings: &ListenSettings) -> Result<TcpListener, String> {
     let address = settings.operations;
     let listener = listen::bind(address).map_err(|error| {
         let Some(taken) = taken(&error, address) else {

@@ -49,9 +49,9 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    async fn bind(settings: &ListenSettings) -> Result<Self, String> {
-        let api = listening::port(settings).await?;
-        Ok(Self { api, operations: Some(listening::operations(settings).await?) })
+    fn bind(settings: &ListenSettings) -> Result<Self, String> {
+        let api = listening::port(settings)?;
+        Ok(Self { api, operations: Some(listening::operations(settings)?) })
     }
 }
 

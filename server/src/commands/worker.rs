@@ -46,10 +46,10 @@ struct Listeners {
 }
 
 impl Listeners {
-    async fn bind(settings: &ListenSettings) -> Result<Self, String> {
-        let operations = listening::operations(settings).await?;
+    fn bind(settings: &ListenSettings) -> Result<Self, String> {
+        let operations = listening::operations(settings)?;
         let port =
-            if settings.monitoring_on_port { Some(listening::port(settings).await?) } else { None };
+            if settings.monitoring_on_port { Some(listening::port(settings)?) } else { None };
         Ok(Self { operations, port })
     }
 }

@@ -143,10 +143,10 @@ fn whole<T: From<Option<i64>>>(reader: &mut Reader<'_>, name: &str, default: T) 
 }
 
 /// Reads a number of MiB, as bytes; 0, the default, is none.
-fn mebibytes(reader: &mut Reader<'_>, name: &str) -> Option<Option<i64>> {
+fn mebibytes<T: From<Option<i64>>>(reader: &mut Reader<'_>, name: &str) -> Option<T> {
     let must = "a whole number of MiB up to 8796093022207, 0 for unlimited";
-    reader.parsed(name, None, must, |text| {
+    reader.parsed(name, None.into(), must, |text| {
         let bytes = text.parse().ok().filter(|n: &i64| *n >= 0)?.checked_mul(MIB)?;
-        Some((bytes > 0).then_some(bytes))
+        Some((bytes > 0).then_some(bytes).into())
     })
 }

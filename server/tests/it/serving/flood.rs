@@ -93,11 +93,11 @@ async fn flood(proxies: &str) {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes some 20,000 open files, and all processors for a while; make test-all runs it"]
 async fn ten_thousand_strangers_of_one_address() {
-    flood("").await;
+    Box::pin(flood("")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes some 20,000 open files, and all processors for a while; make test-all runs it"]
 async fn ten_thousand_strangers_who_fill_all_connections() {
-    flood("127.0.0.2").await;
+    Box::pin(flood("127.0.0.2")).await;
 }

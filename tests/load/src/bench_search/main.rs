@@ -39,7 +39,7 @@ struct Args {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    program::run("bench-search", async |servers| bench(&args, servers).await).await
+    Box::pin(program::run("bench-search", async |servers| bench(&args, servers).await)).await
 }
 
 /// Measures and prints; true when every row is good.
