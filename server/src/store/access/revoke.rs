@@ -40,7 +40,7 @@ pub struct RevokedKey {
     pub live_descendants: i64,
 }
 
-/// Revokes the key; one that was revoked before keeps its moment.
+/// Locks and revokes the key; one that was revoked before keeps its moment.
 const ONE: &str = "
 WITH before AS (
     SELECT id, revoked_at FROM api_keys WHERE id = $1 AND ($2::uuid IS NULL OR tenant_id = $2) FOR UPDATE
@@ -50,30 +50,47 @@ UPDATE api_keys k SET revoked_at = coalesce(before.revoked_at, now())
  WHERE k.id = before.id
 RETURNING k.tenant_id, k.label, k.managed_by, k.revoked_at, before.revoked_at IS NOT NULL";
 
-/// The live descendants of a key, through revoked ones as well, within a tenant.
-macro_rules! descendants {
+/// A key's family: the key, what was made with it, and so on, makers first.
+macro_rules! family {
     () => {
         "
 WITH RECURSIVE family (id) AS (
     SELECT $1::text COLLATE \"C\"
-    UNION
+    UNION ALL
     SELECT k.id FROM family f JOIN api_keys k ON k.created_by = f.id
-), descendant AS (
-    SELECT k.id
-      FROM family f JOIN api_keys k ON k.id = f.id
-     WHERE k.id <> $1 AND ($2::uuid IS NULL OR k.tenant_id = $2)
-       AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())"
+) SEARCH BREADTH FIRST BY id SET place"
     };
 }
 
-/// Locked in one order, so that two who revoke at once wait for each other.
-const DESCENDANTS: &str = concat!(
-    descendants!(),
-    " AND k.id IS DISTINCT FROM $3 ORDER BY k.id FOR UPDATE OF k
-)
-UPDATE api_keys k SET revoked_at = now() FROM descendant d WHERE k.id = d.id RETURNING k.id, k.tenant_id"
+/// Locks a key's descendants within a tenant, those that are no longer valid as well.
+///
+/// Everywhere a key is locked before those that were made with it. So whoever waits for a key holds none of those, and two who
+/// revoke at once wait for each other. Whoever makes a key locks its maker alone (`api_keys::insert`).
+const LOCK: &str = concat!(
+    family!(),
+    "
+SELECT k.id
+  FROM family f JOIN api_keys k ON k.id = f.id
+ WHERE k.id <> $1 AND ($2::uuid IS NULL OR k.tenant_id = $2)
+ ORDER BY f.place
+   FOR UPDATE OF k"
 );
-const LIVE: &str = concat!(descendants!(), ") SELECT count(*) FROM descendant");
+
+const LOCKED: &str = "
+UPDATE api_keys SET revoked_at = now()
+ WHERE id = ANY($1) AND id IS DISTINCT FROM $2
+   AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+RETURNING id, tenant_id";
+
+/// The live descendants of a key, through revoked ones as well, within a tenant.
+const LIVE: &str = concat!(
+    family!(),
+    "
+SELECT count(*)
+  FROM family f JOIN api_keys k ON k.id = f.id
+ WHERE k.id <> $1 AND ($2::uuid IS NULL OR k.tenant_id = $2)
+   AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())"
+);
 
 /// Revokes a key. `None` if there is no such key within the tenant.
 pub async fn revoke(
@@ -89,12 +106,10 @@ pub async fn revoke(
         let by = wanted.by.as_ref().map(KeyId::as_str);
         // One of them may have made another one before it was locked, which the next look sees. In the end none can.
         loop {
-            let revoked: Vec<(String, Uuid)> = sqlx::query_as(DESCENDANTS)
-                .bind(key)
-                .bind(within)
-                .bind(by)
-                .fetch_all(&mut *transaction)
-                .await?;
+            let lock = sqlx::query_scalar(LOCK).bind(key).bind(within);
+            let locked: Vec<String> = lock.fetch_all(&mut *transaction).await?;
+            let revoke = sqlx::query_as(LOCKED).bind(&locked).bind(by);
+            let revoked: Vec<(String, Uuid)> = revoke.fetch_all(&mut *transaction).await?;
             if revoked.is_empty() {
                 break;
             }

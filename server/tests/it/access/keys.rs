@@ -1,11 +1,12 @@
 //! Keys over their lives: who made them, when they end, and who may see and revoke them.
 
 use agentfs_server::commands::migrate::migrate;
-use agentfs_server::domain::access::api_key::ApiKey;
+use agentfs_server::domain::access::api_key::{ApiKey, KeyId};
+use agentfs_server::store::access::revoke::{self, Revocation};
 use futures::future::join_all;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, Connection as _};
 use uuid::Uuid;
 
 use crate::support::api::{Api, Client};
@@ -328,6 +329,49 @@ async fn keys_made_while_their_maker_is_revoked_are_revoked_too() {
         );
         assert_eq!(number(&database, left).await, 0);
     }
+}
+
+#[tokio::test]
+async fn revocations_within_a_family_wait_for_each_other() {
+    let database = Database::migrated().await;
+    let (_api, cluster) = cluster(&database).await;
+    // The grandchild's id comes before its maker's.
+    let keys = family(&cluster).await;
+    let mut younger = [id(&keys[1]), id(&keys[2])];
+    younger.sort_unstable();
+    let [grandchild, child] = younger;
+    let ancestor = id(&keys[0]);
+    for (key, maker) in [(child, ancestor), (grandchild, child)] {
+        let made = format!("UPDATE api_keys SET created_by = '{maker}' WHERE id = '{key}'");
+        execute(&database, made).await;
+    }
+    let mut locker = database.connect().await;
+    let mut lock = locker.begin().await.unwrap();
+    let held = "SELECT FROM api_keys WHERE id = $1 FOR UPDATE";
+    sqlx::query(held).bind(grandchild).execute(&mut *lock).await.unwrap();
+    let revoke = async |key: &str| {
+        let wanted = Revocation {
+            key: KeyId::parse(key).unwrap(),
+            descendants: true,
+            within: None,
+            by: None,
+        };
+        revoke::revoke(&mut database.connect().await, &wanted).await
+    };
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let of_child = async {
+        database.until(waiting, 1).await;
+        revoke(child).await
+    };
+    let release = async {
+        database.until(waiting, 2).await;
+        lock.rollback().await.unwrap();
+    };
+    let (first, second, ()) = tokio::join!(revoke(ancestor), of_child, release);
+    let (first, second) = (first.unwrap().unwrap(), second.unwrap().unwrap());
+    assert_eq!((first.descendants.len(), first.live_descendants), (3, 0));
+    assert!(second.already, "the other one came first");
+    assert_eq!((second.descendants.len(), second.live_descendants), (0, 0));
 }
 
 /// Makes `key` the deployment's admin key, as the migration of a rollout does.
