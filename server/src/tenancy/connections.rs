@@ -14,7 +14,7 @@ use crate::store::connection::pool::Pool;
 use crate::store::schema;
 
 /// The source of connections.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Connections {
     /// A shared pool.
     Pool(Pool),

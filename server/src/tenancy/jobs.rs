@@ -1,6 +1,6 @@
 //! Requeues failed embedding jobs.
 
-use super::{Administrator, Tenancy, TenancyError, must_exist};
+use super::{Administrator, Connection, Tenancy, TenancyError, must_exist};
 use crate::domain::TenantId;
 use crate::store::embeddings::jobs;
 
@@ -14,8 +14,7 @@ impl Tenancy {
         limit: Option<i64>,
     ) -> Result<u64, TenancyError> {
         let reached = by.tenants(tenant)?;
-        let requeue = async {
-            let mut connection = self.connection().await?;
+        let requeue = move |mut connection: Connection| async move {
             // The administrator's own tenant is there.
             must_exist(&mut connection, tenant).await?;
             let act = by.begin("requeue_jobs", "failed", reached);
@@ -23,6 +22,6 @@ impl Tenancy {
             act.done(&format!("{requeued} jobs"));
             Ok(requeued)
         };
-        self.0.noting(requeue).await
+        self.to_the_end(requeue).await
     }
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{Administrator, Page, PageRequest, Tenancy, TenancyError, must_exist};
+use super::{Administrator, Connection, Page, PageRequest, Tenancy, TenancyError, must_exist};
 use crate::audit::Actor;
 use crate::domain::access::api_key::{ApiKey, KeyId};
 use crate::domain::access::new_api_key::{InvalidNewApiKey, NewApiKey};
@@ -52,23 +52,25 @@ impl Tenancy {
         let new_key = NewApiKey::new(label, scopes.as_deref(), *expires_in_seconds, now)?;
         let scopes = new_key.scopes().names().join(",");
         let key = ApiKey::generate();
-        let insert = async {
-            let mut connection = self.connection().await?;
+        let most_keys = self.1;
+        let insert = move |mut connection: Connection| async move {
             let act = by.begin("create_key", key.id().as_str(), Some(tenant));
             let stored =
-                api_keys::insert(&mut connection, &key, tenant, new_key, by.key(), self.1).await?;
+                api_keys::insert(&mut connection, &key, tenant, new_key, by.key(), most_keys)
+                    .await?;
             if let Stored::New(expires_at) = stored {
                 let ends = expires_at.map_or_else(|| "never".to_owned(), rfc3339);
                 act.done(&format!("scopes {scopes}; expires {ends}"));
             } else {
                 act.nothing();
             }
-            Ok(stored)
+            Ok((key, stored))
         };
-        match self.0.noting(insert).await? {
+        let (key, stored) = self.to_the_end(insert).await?;
+        match stored {
             Stored::New(expires_at) => Ok(NewKey { key, tenant, expires_at }),
             Stored::NoTenant => Err(TenancyError::NoTenant(tenant)),
-            Stored::TooMany => Err(TenancyError::TooManyKeys(self.1.unwrap_or_default())),
+            Stored::TooMany => Err(TenancyError::TooManyKeys(most_keys.unwrap_or_default())),
             Stored::NoMaker => Err(TenancyError::MakerEnded),
             Stored::OutlivesMaker(at) => Err(InvalidNewApiKey::OutlivesMaker(at).into()),
         }
@@ -84,13 +86,12 @@ impl Tenancy {
         let named = tenant;
         let tenant = by.tenants(named)?;
         let bounds = page.bounds(|id| (!id.contains('\0')).then(|| id.to_owned()))?;
-        let list = async {
-            let mut connection = self.connection().await?;
+        let (after, limit) = (bounds.after.clone(), bounds.to_fetch());
+        let list = move |mut connection: Connection| async move {
             must_exist(&mut connection, named).await?;
-            let after = bounds.after.as_deref();
-            Ok(api_keys::list(&mut *connection, tenant, after, bounds.to_fetch()).await?)
+            Ok(api_keys::list(&mut *connection, tenant, after.as_deref(), limit).await?)
         };
-        let keys = self.0.noting(list).await?;
+        let keys = self.to_the_end(list).await?;
         Ok(bounds.page(keys, |key| key.id.clone()))
     }
 
@@ -108,23 +109,24 @@ impl Tenancy {
             return Err(TenancyError::RevokesItself);
         }
         let wanted = Revocation { key, descendants, within: by.tenants(None)?, by: by.key() };
-        let revoke = async {
-            let mut connection = self.connection().await?;
+        let revoke = move |mut connection: Connection| async move {
             let act = by.begin("revoke_key", key.as_str(), wanted.within);
-            let revoked = revoke::revoke(&mut connection, &wanted).await?;
-            match &revoked {
-                Some(revoked) if !revoked.already => act.of(revoked.tenant).done(""),
-                _ => act.nothing(),
+            let Some(revoked) = revoke::revoke(&mut connection, &wanted).await? else {
+                act.nothing();
+                return Err(TenancyError::NoKey(key.as_str().to_owned()));
+            };
+            if revoked.already {
+                act.nothing();
+            } else {
+                act.of(revoked.tenant).done("");
             }
-            Ok(revoked)
+            for (descendant, tenant) in &revoked.descendants {
+                let detail = format!("descendant of {}", key.as_str());
+                by.begin("revoke_key", descendant, Some(*tenant)).done(&detail);
+            }
+            Ok((key, revoked))
         };
-        let revoked = self.0.noting(revoke).await?;
-        let revoked = revoked.ok_or_else(|| TenancyError::NoKey(key.as_str().to_owned()))?;
-        for (descendant, tenant) in &revoked.descendants {
-            let detail = format!("descendant of {}", key.as_str());
-            by.begin("revoke_key", descendant, Some(*tenant)).done(&detail);
-        }
-        Ok((key, revoked))
+        self.to_the_end(revoke).await
     }
 
     /// Makes `key` the deployment's one admin key of the default tenant; an earlier one expires in a minute.

@@ -14,6 +14,9 @@ pub use self::administrator::{Administrator, NotAllowed};
 pub use self::error::TenancyError;
 pub use self::page::{Page, PageRequest};
 
+use std::future::pending;
+use std::panic::resume_unwind;
+
 use sqlx::postgres::PgConnection;
 
 use self::connections::{Connection, Connections};
@@ -45,6 +48,30 @@ impl Tenancy {
 
     async fn connection(&self) -> Result<Connection, TenancyError> {
         self.0.connection().await
+    }
+
+    /// Does `work` on a connection to its end, though its client may have gone: what is committed is recorded with its outcome.
+    async fn to_the_end<T, F>(
+        &self,
+        work: impl FnOnce(Connection) -> F + Send + 'static,
+    ) -> Result<T, TenancyError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, TenancyError>> + Send + 'static,
+    {
+        let connections = self.0.clone();
+        let working = tokio::spawn(async move {
+            let work = async { work(connections.connection().await?).await };
+            connections.noting(work).await
+        });
+        match working.await {
+            Ok(done) => done,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                // The runtime ends, and whoever waits here with it.
+                Err(_) => pending().await,
+            },
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use sqlx::Connection as _;
 
-use super::{Administrator, Page, PageRequest, Tenancy, TenancyError, must_exist};
+use super::{Administrator, Connection, Page, PageRequest, Tenancy, TenancyError, must_exist};
 use crate::domain::TenantId;
 use crate::store::StoreError;
 use crate::store::access::quota::{self, Count, UsageOfDay};
@@ -43,12 +43,11 @@ impl Tenancy {
         let day = day.unwrap_or_else(today);
         let bounds = page.after_tenant()?;
         let (after, limit) = (bounds.after, bounds.to_fetch());
-        let usage = async {
-            let mut connection = self.connection().await?;
+        let usage = move |mut connection: Connection| async move {
             must_exist(&mut connection, tenant).await?;
             Ok(quota::usage(&mut *connection, tenant, day, after, limit).await?)
         };
-        let tenants = self.0.noting(usage).await?;
+        let tenants = self.to_the_end(usage).await?;
         Ok(Usage { day, tenants: bounds.page(tenants, |used| used.tenant.to_string()) })
     }
 
@@ -60,12 +59,15 @@ impl Tenancy {
         counts: &[Count],
     ) -> Result<ResetUsage, TenancyError> {
         by.must_be_of_all()?;
-        let mut connection = self.connection().await?;
-        must_exist(&mut connection, Some(tenant)).await?;
-        let act = by.begin("reset_quota", &tenant.to_string(), Some(tenant));
-        let used_before = quota::reset(&mut *connection, tenant, counts).await?;
-        act.done(&format!("{counts:?}"));
-        Ok(ResetUsage { day: today(), used_before })
+        let counts = counts.to_vec();
+        let reset = move |mut connection: Connection| async move {
+            must_exist(&mut connection, Some(tenant)).await?;
+            let act = by.begin("reset_quota", &tenant.to_string(), Some(tenant));
+            let used_before = quota::reset(&mut *connection, tenant, &counts).await?;
+            act.done(&format!("{counts:?}"));
+            Ok(ResetUsage { day: today(), used_before })
+        };
+        self.to_the_end(reset).await
     }
 }
 

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Administrator, Page, PageRequest, Tenancy, TenancyError};
+use super::{Administrator, Connection, Page, PageRequest, Tenancy, TenancyError};
 use crate::domain::TenantId;
 use crate::domain::access::tenant_name::TenantName;
 use crate::store::access::tenants::{self, Tenant};
@@ -26,15 +26,13 @@ impl Tenancy {
         by.must_be_of_all()?;
         let name = TenantName::parse(name)?;
         let id = TenantId(Uuid::new_v4());
-        let insert = async {
-            let mut connection = self.connection().await?;
+        let insert = move |mut connection: Connection| async move {
             let act = by.begin("create_tenant", &id.to_string(), Some(id));
             tenants::insert(&mut *connection, id, &name).await?;
             act.done("");
-            Ok(())
+            Ok(NewTenant { id, name })
         };
-        self.0.noting(insert).await?;
-        Ok(NewTenant { id, name })
+        self.to_the_end(insert).await
     }
 
     /// A page of the tenants that the administrator may administer, the oldest first.
@@ -45,11 +43,11 @@ impl Tenancy {
     ) -> Result<Page<Tenant>, TenancyError> {
         let only = by.tenants(None)?;
         let bounds = page.after_tenant()?;
-        let list = async {
-            let mut connection = self.connection().await?;
-            Ok(tenants::list(&mut *connection, only, bounds.after, bounds.to_fetch()).await?)
+        let (after, limit) = (bounds.after, bounds.to_fetch());
+        let list = move |mut connection: Connection| async move {
+            Ok(tenants::list(&mut *connection, only, after, limit).await?)
         };
-        let tenants = self.0.noting(list).await?;
+        let tenants = self.to_the_end(list).await?;
         Ok(bounds.page(tenants, |tenant| tenant.id.to_string()))
     }
 }

@@ -2,12 +2,15 @@
 
 use std::process::Command;
 
+use futures::future::{Either, select};
 use serde_json::{Value, json};
+use sqlx::{Connection as _, Executor as _};
 use uuid::Uuid;
 
 use crate::support::api::{Client, new_key};
 use crate::support::cli::{admin, agentfs};
 use crate::support::database::Database;
+use crate::support::eventually::eventually;
 use crate::support::process::Process;
 
 const TOKEN: &str = "a bootstrap token of enough letters";
@@ -70,6 +73,60 @@ async fn acts_are_recorded_at_every_log_level_without_secrets() {
     assert_eq!(of(&lines, "create_tenant")[0]["id"], made["tenant_id"]);
     assert_eq!(of(&lines, "revoke_key")[0]["id"], key["key_id"]);
     assert_eq!(of(&lines, "requeue_jobs")[0]["detail"], "0 jobs");
+}
+
+/// Changes of keys wait at their COMMIT for whoever holds the advisory lock 1.
+const COMMIT_WAITS: &str = "
+CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config('lock_timeout', '0', true), set_config('statement_timeout', '0', true);
+    PERFORM pg_advisory_xact_lock_shared(1);
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER wait AFTER UPDATE ON api_keys
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait()";
+
+#[tokio::test]
+async fn what_is_committed_after_its_client_has_gone_is_recorded_as_done() {
+    let (database, server, client) = served(&[]).await;
+    let wanted = json!({"scopes": ["admin"]});
+    let key = client.ok("/v1/admin/create-key", wanted.clone()).await;
+    let maker = client.with_key(key["api_key"].as_str().unwrap());
+    let made = maker.ok("/v1/admin/create-key", wanted).await;
+    database.execute(COMMIT_WAITS).await;
+    let mut locker = database.connect().await;
+    let mut lock = locker.begin().await.unwrap();
+    lock.execute("SELECT pg_advisory_xact_lock(1)").await.unwrap();
+    let connections = async || {
+        let metrics = client.http.get(format!("{}/metrics", server.operations_url())).send().await;
+        let metrics = metrics.unwrap().text().await.unwrap();
+        let open = metrics.lines().find_map(|line| line.strip_prefix("agentfs_http_connections "));
+        open.map(str::to_owned)
+    };
+    let before = connections().await;
+    let leaving = client.unpooled();
+    let body = json!({"key_id": key["key_id"], "descendants": true});
+    let revocation = Box::pin(leaving.try_post("/v1/admin/revoke-key", body));
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'";
+    let committing = Box::pin(database.until(waiting, 1));
+    let Either::Right(((), revocation)) = select(revocation, committing).await else {
+        panic!("it is answered before it is committed");
+    };
+    drop(revocation);
+    drop(leaving);
+    eventually("the client is gone", connections, |open| *open == before).await;
+    lock.rollback().await.unwrap();
+    let recorded = async || {
+        let lines = audit(&server.log());
+        let of_revocation = of(&lines, "revoke_key").into_iter().map(|line| {
+            let text = |field: &str| line[field].as_str().unwrap_or_default().to_owned();
+            (text("id"), text("outcome"))
+        });
+        of_revocation.collect::<Vec<_>>()
+    };
+    let done = |key: &Value| (key["key_id"].as_str().unwrap().to_owned(), "done".to_owned());
+    let both = [done(&key), done(&made)];
+    eventually("both are recorded", recorded, |lines| *lines == both).await;
 }
 
 #[tokio::test]
