@@ -59,8 +59,8 @@ impl Actor {
     }
 }
 
-/// An act that has begun. Dropped before its end is known, as when the database fails or the process ends, it is
-/// recorded with the outcome `unknown`: it may have happened.
+/// An act that has begun. Dropped before its end is known, as when the database fails or the process ends, it is recorded with the
+/// outcome `unknown`: it may have happened.
 #[derive(Debug)]
 #[must_use = "it is recorded as of unknown outcome unless it is ended"]
 pub struct Act {

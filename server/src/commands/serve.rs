@@ -116,7 +116,10 @@ const LOOKUPS_OF_TENANTS: u32 = 2;
 const LOOKUP: Duration = Duration::from_secs(1);
 /// Connections for look-ups of unknown keys.
 const STRANGERS: u32 = 1;
-/// Connections for the sweeper, gauges and administrators.
+/// Connections for administrators, and the longest that a statement of theirs takes.
+const ADMINISTRATION: u32 = 2;
+const ACT: Duration = Duration::from_secs(15);
+/// Connections for the sweeper and gauges.
 const UPKEEP: u32 = 2;
 
 /// What serves requests, and the connections for what is done beside them.
@@ -146,6 +149,7 @@ fn app(settings: Settings) -> Result<Serving, AppError> {
         FairPool::new(address.pool(LOOKUPS), LOOKUPS_OF_TENANTS, LOOKUP)
     };
     let lookups = lookups_of(&address);
+    let administration = FairPool::new(address.pool(ADMINISTRATION), ADMINISTRATION, ACT);
     let upkeep = address.pool(UPKEEP);
     let gets = |name, address: DatabaseAddress| {
         let (budget, counted) = (budget.clone(), metrics.clone());
@@ -183,7 +187,7 @@ fn app(settings: Settings) -> Result<Serving, AppError> {
         searches: limiter(Limited::Searches, limits.searches_per_minute),
         unknown_fields,
         health: Health::watch(&address),
-        tenancy: Tenancy::pooled(upkeep.clone()).with_most_keys(limits.keys_per_tenant),
+        tenancy: Tenancy::pooled(administration).with_most_keys(limits.keys_per_tenant),
         memory: Memory {
             pool: reads_of(&address),
             lookups,

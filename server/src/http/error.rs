@@ -253,6 +253,9 @@ impl From<TenancyError> for ApiError {
                 return Self::new(Code::TenantNotFound, "tenant_id names no tenant");
             }
             TenancyError::NoKey(_) | TenancyError::NoModel(_) => Code::NotFound,
+            TenancyError::Busy => {
+                return Self::new(Code::Unavailable, error.to_string()).retry_after(1);
+            }
             TenancyError::Schema(error) => return error.into(),
             TenancyError::Store(error) => return error.into(),
         };

@@ -31,6 +31,9 @@ pub struct FairPool {
 /// A tenant; none is the server itself.
 type Sharer = Option<TenantId>;
 
+/// A tenant's turn at a connection, until it is dropped.
+pub type Share = Permits<Sharer>;
+
 /// Why work on a [`FairPool`] is not done.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum FairPoolError {
@@ -90,19 +93,27 @@ impl FairPool {
         }
     }
 
+    /// The turn of `tenant` at a connection of [`Self::pool`], for work that is done to its end in any case.
+    pub async fn share(&self, tenant: TenantId) -> Result<Share, FairPoolError> {
+        self.permits(Some(tenant)).await
+    }
+
     /// The connections, for what is no tenant's.
     pub fn pool(&self) -> &Pool {
         &self.pool
     }
 
     async fn turn(&self, sharer: Sharer) -> Result<Turn, FairPoolError> {
+        let permits = self.permits(sharer).await?;
+        Ok(Turn { permits: Some(permits), longest: self.longest })
+    }
+
+    async fn permits(&self, sharer: Sharer) -> Result<Permits<Sharer>, FairPoolError> {
         if self.shares.waiting(&sharer) >= self.max_waiting {
             return Err(FairPoolError::Busy);
         }
         let permits = timeout(PATIENCE, self.shares.acquire(sharer, 1)).await;
-        permits
-            .map(|permits| Turn { permits: Some(permits), longest: self.longest })
-            .map_err(|_| FairPoolError::Busy)
+        permits.map_err(|_| FairPoolError::Busy)
     }
 }
 

@@ -41,6 +41,11 @@ impl Administrator {
         Self { only: Some(tenant).filter(|tenant| *tenant != DEFAULT_TENANT), actor }
     }
 
+    /// Whose share of the connections its requests take.
+    pub(super) fn sharer(&self) -> TenantId {
+        self.only.unwrap_or(DEFAULT_TENANT)
+    }
+
     /// The administrator's key, if it has one.
     pub fn key(&self) -> Option<KeyId> {
         self.actor.key()

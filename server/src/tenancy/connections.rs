@@ -8,16 +8,17 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgConnection;
 
 use super::TenancyError;
+use crate::domain::TenantId;
+use crate::runtime::fair_pool::{FairPool, Share};
 use crate::store::StoreError;
 use crate::store::connection::address::DatabaseAddress;
-use crate::store::connection::pool::Pool;
 use crate::store::schema;
 
 /// The source of connections.
 #[derive(Debug, Clone)]
 pub(super) enum Connections {
-    /// A shared pool.
-    Pool(Pool),
+    /// A pool that administrators share, by their tenants.
+    Pool(FairPool),
     /// A new connection each time.
     Direct(Box<DatabaseAddress>),
 }
@@ -25,18 +26,20 @@ pub(super) enum Connections {
 /// A connection to a database whose schema matches this program.
 #[derive(Debug)]
 pub(super) enum Connection {
-    /// From a pool.
-    Pooled(PoolConnection<Postgres>),
+    /// From a pool, for as long as the tenant's turn lasts.
+    Pooled { connection: PoolConnection<Postgres>, _share: Share },
     /// Unshared.
     Own(PgConnection),
 }
 
 impl Connections {
-    /// Connects, or takes a connection from the pool.
-    pub(super) async fn connection(&self) -> Result<Connection, TenancyError> {
+    /// Connects, or takes a connection from the pool when it is the turn of `tenant`.
+    pub(super) async fn connection(&self, tenant: TenantId) -> Result<Connection, TenancyError> {
         match self {
             Self::Pool(pool) => {
-                Ok(Connection::Pooled(pool.acquire_alive().await.map_err(StoreError::from)?))
+                let share = pool.share(tenant).await.map_err(|_| TenancyError::Busy)?;
+                let connection = pool.pool().acquire_alive().await.map_err(StoreError::from)?;
+                Ok(Connection::Pooled { connection, _share: share })
             }
             Self::Direct(address) => {
                 let mut connection = address.connect_unlimited().await?;
@@ -55,7 +58,7 @@ impl Connections {
         // Not an async fn, whose future would hold the work twice.
         work.inspect_err(move |error| {
             if let (Self::Pool(pool), TenancyError::Store(error)) = (self, error) {
-                pool.note(error);
+                pool.pool().note(error);
             }
         })
     }
@@ -66,7 +69,7 @@ impl Deref for Connection {
 
     fn deref(&self) -> &PgConnection {
         match self {
-            Self::Pooled(connection) => connection,
+            Self::Pooled { connection, .. } => connection,
             Self::Own(connection) => connection,
         }
     }
@@ -75,7 +78,7 @@ impl Deref for Connection {
 impl DerefMut for Connection {
     fn deref_mut(&mut self) -> &mut PgConnection {
         match self {
-            Self::Pooled(connection) => connection,
+            Self::Pooled { connection, .. } => connection,
             Self::Own(connection) => connection,
         }
     }

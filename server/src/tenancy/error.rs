@@ -58,6 +58,9 @@ pub enum TenancyError {
     /// The model's state does not allow it.
     #[error(transparent)]
     Model(#[from] NotPossible),
+    /// The administrator's tenant has too many requests waiting for the database, or waited for its turn too long.
+    #[error("other requests of administrators are using the database; try again")]
+    Busy,
     /// The database has no schema, or another program's.
     #[error(transparent)]
     Schema(#[from] SchemaMismatch),
@@ -69,6 +72,10 @@ pub enum TenancyError {
 impl TenancyError {
     /// Whether a retry may succeed without anybody fixing something.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Store(error) if error.is_transient())
+        match self {
+            Self::Busy => true,
+            Self::Store(error) => error.is_transient(),
+            _ => false,
+        }
     }
 }

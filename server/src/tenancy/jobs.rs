@@ -14,7 +14,7 @@ impl Tenancy {
         limit: Option<i64>,
     ) -> Result<u64, TenancyError> {
         let reached = by.tenants(tenant)?;
-        let requeue = move |mut connection: Connection| async move {
+        let requeue = move |mut connection: Connection, by: Administrator| async move {
             // The administrator's own tenant is there.
             must_exist(&mut connection, tenant).await?;
             let act = by.begin("requeue_jobs", "failed", reached);
@@ -22,6 +22,6 @@ impl Tenancy {
             act.done(&format!("{requeued} jobs"));
             Ok(requeued)
         };
-        self.to_the_end(requeue).await
+        self.to_the_end(by, requeue).await
     }
 }

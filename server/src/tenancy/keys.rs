@@ -4,7 +4,6 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{Administrator, Connection, Page, PageRequest, Tenancy, TenancyError, must_exist};
-use crate::audit::Actor;
 use crate::domain::access::api_key::{ApiKey, KeyId};
 use crate::domain::access::new_api_key::{InvalidNewApiKey, NewApiKey};
 use crate::domain::access::scope::{Scope, Scopes};
@@ -53,7 +52,7 @@ impl Tenancy {
         let scopes = new_key.scopes().names().join(",");
         let key = ApiKey::generate();
         let most_keys = self.1;
-        let insert = move |mut connection: Connection| async move {
+        let insert = move |mut connection: Connection, by: Administrator| async move {
             let act = by.begin("create_key", key.id().as_str(), Some(tenant));
             let stored =
                 api_keys::insert(&mut connection, &key, tenant, new_key, by.key(), most_keys)
@@ -66,7 +65,7 @@ impl Tenancy {
             }
             Ok((key, stored))
         };
-        let (key, stored) = self.to_the_end(insert).await?;
+        let (key, stored) = self.to_the_end(by, insert).await?;
         match stored {
             Stored::New(expires_at) => Ok(NewKey { key, tenant, expires_at }),
             Stored::NoTenant => Err(TenancyError::NoTenant(tenant)),
@@ -87,11 +86,11 @@ impl Tenancy {
         let tenant = by.tenants(named)?;
         let bounds = page.bounds(|id| (!id.contains('\0')).then(|| id.to_owned()))?;
         let (after, limit) = (bounds.after.clone(), bounds.to_fetch());
-        let list = move |mut connection: Connection| async move {
+        let list = move |mut connection: Connection, _| async move {
             must_exist(&mut connection, named).await?;
             Ok(api_keys::list(&mut *connection, tenant, after.as_deref(), limit).await?)
         };
-        let keys = self.to_the_end(list).await?;
+        let keys = self.to_the_end(by, list).await?;
         Ok(bounds.page(keys, |key| key.id.clone()))
     }
 
@@ -109,7 +108,7 @@ impl Tenancy {
             return Err(TenancyError::RevokesItself);
         }
         let wanted = Revocation { key, descendants, within: by.tenants(None)?, by: by.key() };
-        let revoke = move |mut connection: Connection| async move {
+        let revoke = move |mut connection: Connection, by: Administrator| async move {
             let act = by.begin("revoke_key", key.as_str(), wanted.within);
             let Some(revoked) = revoke::revoke(&mut connection, &wanted).await? else {
                 act.nothing();
@@ -126,7 +125,7 @@ impl Tenancy {
             }
             Ok((key, revoked))
         };
-        self.to_the_end(revoke).await
+        self.to_the_end(by, revoke).await
     }
 
     /// Makes `key` the deployment's one admin key of the default tenant; an earlier one expires in a minute.
@@ -143,9 +142,9 @@ impl Tenancy {
         scopes: Scopes,
         manager: &str,
     ) -> Result<(), TenancyError> {
-        let actor = Actor::command();
-        let mut connection = self.connection().await?;
-        let act = actor.begin("keep_key", key.id().as_str(), Some(DEFAULT_TENANT));
+        let by = Administrator::command();
+        let mut connection = self.connection(&by).await?;
+        let act = by.begin("keep_key", key.id().as_str(), Some(DEFAULT_TENANT));
         let Rotated { is_new, earlier } =
             api_keys::keep_managed(&mut *connection, key, DEFAULT_TENANT, scopes, manager).await?;
         if is_new {
@@ -154,7 +153,7 @@ impl Tenancy {
             act.nothing();
         }
         for id in &earlier {
-            let act = actor.begin("expire_key", id, Some(DEFAULT_TENANT));
+            let act = by.begin("expire_key", id, Some(DEFAULT_TENANT));
             act.done(&format!("in a minute; {} is in its place", key.id().as_str()));
         }
         Ok(())

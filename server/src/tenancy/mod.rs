@@ -21,17 +21,17 @@ use sqlx::postgres::PgConnection;
 
 use self::connections::{Connection, Connections};
 use crate::domain::TenantId;
+use crate::runtime::fair_pool::FairPool;
 use crate::store::access::tenants as stored;
 use crate::store::connection::address::DatabaseAddress;
-use crate::store::connection::pool::Pool;
 
 /// The dependencies of the use cases: connections, and the most keys of a tenant.
 #[derive(Debug)]
 pub struct Tenancy(Connections, Option<i64>);
 
 impl Tenancy {
-    /// Uses a server's pool; the server checks the schema itself.
-    pub fn pooled(pool: Pool) -> Self {
+    /// Uses a server's pool, which the tenants' administrators share; the server checks the schema itself.
+    pub fn pooled(pool: FairPool) -> Self {
         Self(Connections::Pool(pool), None)
     }
 
@@ -46,14 +46,16 @@ impl Tenancy {
         Self(self.0, keys)
     }
 
-    async fn connection(&self) -> Result<Connection, TenancyError> {
-        self.0.connection().await
+    async fn connection(&self, by: &Administrator) -> Result<Connection, TenancyError> {
+        self.0.connection(by.sharer()).await
     }
 
-    /// Does `work` on a connection to its end, though its client may have gone: what is committed is recorded with its outcome.
+    /// Does `work` of `by` on a connection to its end, though its client may have gone: what is committed is recorded with its
+    /// outcome, and no turn ends before its statement.
     async fn to_the_end<T, F>(
         &self,
-        work: impl FnOnce(Connection) -> F + Send + 'static,
+        by: Administrator,
+        work: impl FnOnce(Connection, Administrator) -> F + Send + 'static,
     ) -> Result<T, TenancyError>
     where
         T: Send + 'static,
@@ -61,7 +63,7 @@ impl Tenancy {
     {
         let connections = self.0.clone();
         let working = tokio::spawn(async move {
-            let work = async { work(connections.connection().await?).await };
+            let work = async { work(connections.connection(by.sharer()).await?, by).await };
             connections.noting(work).await
         });
         match working.await {

@@ -49,7 +49,7 @@ impl Tenancy {
     /// The progress of all models, the oldest first.
     pub async fn models(&self, by: Administrator) -> Result<Vec<Progress>, TenancyError> {
         by.must_be_of_all()?;
-        Ok(progress(&mut *self.connection().await?).await?)
+        Ok(progress(&mut *self.connection(&by).await?).await?)
     }
 
     /// Builds a model's vector index, with `memory` as maintenance_work_mem; searches and writes go on. False if it exists
@@ -61,7 +61,7 @@ impl Tenancy {
         memory: Option<&str>,
     ) -> Result<bool, TenancyError> {
         by.must_be_of_all()?;
-        let mut connection = self.connection().await?;
+        let mut connection = self.connection(&by).await?;
         let Progress { id, dimensions, index, .. } = find(&mut connection, name).await?;
         match index {
             IndexState::Ready => Ok(false),
@@ -84,7 +84,7 @@ impl Tenancy {
         force: bool,
     ) -> Result<bool, TenancyError> {
         by.must_be_of_all()?;
-        let mut connection = self.connection().await?;
+        let mut connection = self.connection(&by).await?;
         let found = find(&mut connection, name).await?;
         let model = name.to_owned();
         match found.state {
@@ -111,7 +111,7 @@ impl Tenancy {
     /// Removes a model that searches do not use, with its embeddings and its index.
     pub async fn drop_model(&self, by: Administrator, name: &str) -> Result<(), TenancyError> {
         by.must_be_of_all()?;
-        let mut connection = self.connection().await?;
+        let mut connection = self.connection(&by).await?;
         let Progress { id, .. } = find(&mut connection, name).await?;
         let act = by.begin("drop_model", name, None);
         if !model_change::retire(&mut connection, id).await? {

@@ -43,11 +43,11 @@ impl Tenancy {
         let day = day.unwrap_or_else(today);
         let bounds = page.after_tenant()?;
         let (after, limit) = (bounds.after, bounds.to_fetch());
-        let usage = move |mut connection: Connection| async move {
+        let usage = move |mut connection: Connection, _| async move {
             must_exist(&mut connection, tenant).await?;
             Ok(quota::usage(&mut *connection, tenant, day, after, limit).await?)
         };
-        let tenants = self.to_the_end(usage).await?;
+        let tenants = self.to_the_end(by, usage).await?;
         Ok(Usage { day, tenants: bounds.page(tenants, |used| used.tenant.to_string()) })
     }
 
@@ -60,14 +60,14 @@ impl Tenancy {
     ) -> Result<ResetUsage, TenancyError> {
         by.must_be_of_all()?;
         let counts = counts.to_vec();
-        let reset = move |mut connection: Connection| async move {
+        let reset = move |mut connection: Connection, by: Administrator| async move {
             must_exist(&mut connection, Some(tenant)).await?;
             let act = by.begin("reset_quota", &tenant.to_string(), Some(tenant));
             let used_before = quota::reset(&mut *connection, tenant, &counts).await?;
             act.done(&format!("{counts:?}"));
             Ok(ResetUsage { day: today(), used_before })
         };
-        self.to_the_end(reset).await
+        self.to_the_end(by, reset).await
     }
 }
 
@@ -79,7 +79,7 @@ impl Tenancy {
         tenant: Option<TenantId>,
     ) -> Result<Vec<Counted>, TenancyError> {
         by.must_be_of_all()?;
-        let mut connection = self.connection().await?;
+        let mut connection = self.connection(&by).await?;
         must_exist(&mut connection, tenant).await?;
         let tenants = match tenant {
             Some(tenant) => vec![tenant],

@@ -26,13 +26,13 @@ impl Tenancy {
         by.must_be_of_all()?;
         let name = TenantName::parse(name)?;
         let id = TenantId(Uuid::new_v4());
-        let insert = move |mut connection: Connection| async move {
+        let insert = move |mut connection: Connection, by: Administrator| async move {
             let act = by.begin("create_tenant", &id.to_string(), Some(id));
             tenants::insert(&mut *connection, id, &name).await?;
             act.done("");
             Ok(NewTenant { id, name })
         };
-        self.to_the_end(insert).await
+        self.to_the_end(by, insert).await
     }
 
     /// A page of the tenants that the administrator may administer, the oldest first.
@@ -44,10 +44,10 @@ impl Tenancy {
         let only = by.tenants(None)?;
         let bounds = page.after_tenant()?;
         let (after, limit) = (bounds.after, bounds.to_fetch());
-        let list = move |mut connection: Connection| async move {
+        let list = move |mut connection: Connection, _| async move {
             Ok(tenants::list(&mut *connection, only, after, limit).await?)
         };
-        let tenants = self.to_the_end(list).await?;
+        let tenants = self.to_the_end(by, list).await?;
         Ok(bounds.page(tenants, |tenant| tenant.id.to_string()))
     }
 }

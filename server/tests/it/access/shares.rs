@@ -112,6 +112,30 @@ async fn a_tenant_whose_reads_all_wait_leaves_the_others_their_share() {
     beside(&api.client, ("/v1/search", search), 40, other.is_served()).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenants_administrators_keep_no_others_from_revoking_a_key() {
+    let database = Database::migrated().await;
+    let api = Api::start_with(&database, &["admin"], &[]).await;
+    let tenant = admin_json(&database, &["create-tenant", "other"])["tenant_id"].clone();
+    let wanted = ["create-key", "--scope", "admin", "--tenant", tenant.as_str().unwrap()];
+    let others = admin_json(&database, &wanted);
+    let other = api.client.with_key(others["api_key"].as_str().unwrap());
+    other.ok("/v1/admin/list-keys", json!({})).await;
+    // Their requests wait for the lock as long as they may.
+    let mut locker = database.connect().await;
+    let mut lock = locker.begin().await.unwrap();
+    lock.execute("LOCK TABLE embedding_jobs").await.unwrap();
+    let revokes = async {
+        for _ in 0..10 {
+            let key = api.client.ok("/v1/admin/create-key", json!({})).await;
+            let revoked = api.client.ok("/v1/admin/revoke-key", json!({"key_id": key["key_id"]}));
+            assert_eq!(revoked.await["already"], false);
+        }
+    };
+    let requeue = ("/v1/admin/embeddings/requeue", json!({"status": "failed"}));
+    beside(&other, requeue, 40, revokes).await;
+}
+
 /// Reading a row takes a while where it is one of `table` that `is_slow`.
 async fn slow_down(database: &Database, table: &str, is_slow: &str, seconds: f64) {
     let sql = format!(
