@@ -18,8 +18,12 @@ use crate::store::StoreError;
 use crate::store::access::api_keys::{self, StoredKey};
 use crate::store::connection::pool::Pool;
 
-/// How long a key is cached: a revoked key must stop working within 10 s.
-const REMEMBERED_FOR: Duration = Duration::from_secs(8);
+/// How long a revoked key may go on working.
+const REVOKED_WITHIN: Duration = Duration::from_secs(10);
+/// The longest that the database takes to say what it has of a key, which may have changed since it was asked.
+const LOOK_UP: Duration = Duration::from_secs(2);
+/// How long a key is cached after that.
+const REMEMBERED_FOR: Duration = REVOKED_WITHIN.saturating_sub(LOOK_UP);
 /// The age from which a cached key that is used is looked up again in the background.
 const RENEWED_AFTER: Duration = Duration::from_secs(5);
 /// Cached keys, unknown ones included; the least used are evicted first.
@@ -148,8 +152,13 @@ impl Authenticator {
 }
 
 async fn find(pool: &Pool, id: KeyId) -> Result<Arc<LookedUp>, StoreError> {
-    let at = Instant::now();
-    let id = &id;
-    let stored = pool.retrying(|pool| async move { api_keys::find(&pool, id).await }).await?;
-    Ok(Arc::new(LookedUp { stored, at, is_renewed: AtomicBool::new(false) }))
+    let find = |pool: Pool| async move {
+        let mut connection = pool.acquire().await?;
+        // Waiting for the connection makes nothing older.
+        let at = Instant::now();
+        let found = api_keys::find(&mut *connection, &id);
+        let stored = pool.noting_within(LOOK_UP, found).await?;
+        Ok(Arc::new(LookedUp { stored, at, is_renewed: AtomicBool::new(false) }))
+    };
+    pool.retrying(find).await
 }

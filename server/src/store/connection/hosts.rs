@@ -242,13 +242,13 @@ impl Hosts {
 }
 
 /// Ends `work` that takes longer than `patience`, as if the connection had timed out.
-pub(super) async fn within<T>(
+pub(super) async fn within<T, E: From<sqlx::Error>>(
     patience: Duration,
-    work: impl Future<Output = Result<T, sqlx::Error>>,
-) -> Result<T, sqlx::Error> {
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
     tokio::time::timeout(patience, work)
         .await
-        .unwrap_or_else(|_| Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())))
+        .unwrap_or_else(|_| Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into()).into()))
 }
 
 /// Whether a session is as wanted.

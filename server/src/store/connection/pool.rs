@@ -150,6 +150,15 @@ impl Pool {
         work.inspect_err(|error| self.note(error))
     }
 
+    /// Does `work` as [`Self::noting`] does. A connection on which it takes longer than `longest` counts as lost.
+    pub fn noting_within<T>(
+        &self,
+        longest: Duration,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> impl Future<Output = Result<T, StoreError>> {
+        self.noting(within(longest, work))
+    }
+
     /// Notes what `error`, of one connection, says of all of them.
     pub fn note(&self, error: &StoreError) {
         self.saw(error.cause().driver());

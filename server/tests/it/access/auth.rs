@@ -6,8 +6,9 @@ use agentfs_server::domain::access::api_key::ApiKey;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 
-use crate::support::api::Api;
+use crate::support::api::{Api, new_key};
 use crate::support::database::Database;
+use crate::support::eventually::eventually;
 
 #[tokio::test]
 async fn only_valid_keys_are_let_in() {
@@ -53,6 +54,23 @@ async fn a_revoked_key_stops_working_within_ten_seconds() {
     db.execute("UPDATE api_keys SET revoked_at = now()").await;
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(api.client.error("/v1/get", json!({"agent_id": "ada", "path": "/x"})).await.0, 401);
+}
+
+#[tokio::test]
+async fn what_the_database_takes_long_to_say_of_a_key_is_not_believed() {
+    let (api, db) = Api::start().await;
+    api.until_served().await;
+    let fresh = api.client.with_key(&new_key(&db, &[]).await);
+    let (id, _) = fresh.key.split_once('.').unwrap();
+    // When it is told, it may have changed for long.
+    db.slow_down("api_keys", &format!("id = '{id}'"), 4.0).await;
+    let body = json!({"agent_id": "ada", "prefix": "/"});
+    let (status, code, message) = fresh.error("/v1/list", body.clone()).await;
+    assert_eq!((status, code.as_str()), (503, "UNAVAILABLE"), "{message}");
+    db.execute("DROP POLICY slow ON api_keys; ALTER TABLE api_keys DISABLE ROW LEVEL SECURITY")
+        .await;
+    let ask = async || fresh.post("/v1/list", body.clone()).await.0.as_u16();
+    eventually("what it says at once is believed", ask, |status| *status == 200).await;
 }
 
 #[tokio::test]

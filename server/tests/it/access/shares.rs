@@ -155,7 +155,7 @@ async fn a_key_that_was_valid_waits_for_none_that_was_not() {
     let insert = "INSERT INTO api_keys (id, tenant_id, secret_hash, scopes, label)
                   SELECT id, '00000000-0000-0000-0000-000000000000', sha256('another'), '{}', 'slow' FROM unnest($1::text[]) id";
     sqlx::query(insert).bind(&ids).execute(&mut database.connect().await).await.unwrap();
-    slow_down(&database, "api_keys", "label = 'slow'", 3.0).await;
+    database.slow_down("api_keys", "label = 'slow'", 3.0).await;
     // Each is looked up, and found to have another secret.
     let guess = async |nth: usize| {
         for key in keys.iter().cycle().skip(nth * 7) {
@@ -206,8 +206,8 @@ async fn a_read_that_takes_too_long_is_ended_and_says_what_to_do() {
         let body = json!({"agent_id": "ada", "path": format!("/n/{n}"), "value": "words", "searchable": true});
         api.client.ok("/v1/put", body).await;
     }
-    slow_down(&database, "search_documents", "agent_id = 'ada'", 0.5).await;
-    slow_down(&database, "entries", "agent_id = 'ada'", 0.5).await;
+    database.slow_down("search_documents", "agent_id = 'ada'", 0.5).await;
+    database.slow_down("entries", "agent_id = 'ada'", 0.5).await;
     let too_dear = (413, "ANSWER_TOO_LARGE", "narrow path_prefix, or search for fewer words");
     let too_slow = (503, "UNAVAILABLE", "by a lower limit or a longer prefix, or try again");
     let past = jiff::Timestamp::now().to_string();

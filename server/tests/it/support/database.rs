@@ -156,6 +156,15 @@ impl Database {
     pub async fn execute(&self, sql: &'static str) {
         self.connect().await.execute(sql).await.expect(sql);
     }
+
+    /// Makes the reading of a row of `table` that `is_slow` take a while.
+    pub async fn slow_down(&self, table: &str, is_slow: &str, seconds: f64) {
+        let sql = format!(
+            "ALTER TABLE {table} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+             CREATE POLICY slow ON {table} USING (NOT ({is_slow}) OR pg_sleep({seconds}) IS NOT NULL) WITH CHECK (true)"
+        );
+        self.connect().await.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
+    }
 }
 
 /// Where writes wait while it is closed, for as long as a statement may take; they wait for no lock, which would take less.
