@@ -255,24 +255,29 @@ impl<K: Owner> State<K> {
 
     /// Serves those that wait while permits are left. One that needs many is not passed over for one that needs few.
     fn serve(&mut self) {
-        let Some(place) = self.next() else { return };
-        let Some(owner) = self.turns.remove(place) else { return };
-        let next = self.waiting.get(&owner).and_then(VecDeque::front);
-        if !next.is_some_and(|next| self.fits(&owner, next.number)) {
-            self.turns.insert(place, owner);
-            return;
+        while self.serve_next().is_some() {}
+    }
+
+    /// None if nobody waits, or there is too little for whose turn it is.
+    fn serve_next(&mut self) -> Option<()> {
+        let place = self.next()?;
+        let owner = self.turns.get(place)?.clone();
+        let number = self.waiting.get(&owner)?.front()?.number;
+        if !self.fits(&owner, number) {
+            return None;
         }
-        let Some(queue) = self.waiting.get_mut(&owner) else { return };
-        let Some(next) = queue.pop_front() else { return };
+        self.turns.remove(place);
+        let queue = self.waiting.get_mut(&owner)?;
+        let next = queue.pop_front()?;
         if queue.is_empty() {
             self.waiting.remove(&owner);
         } else {
             self.turns.push_back(owner.clone());
         }
         if next.grant.send(()).is_ok() {
-            self.hold(&owner, next.number);
+            self.hold(&owner, number);
         }
-        self.serve();
+        Some(())
     }
 }
 
@@ -428,5 +433,19 @@ mod tests {
         drop(granted);
         assert_eq!(semaphore.free(), 2);
         assert!(semaphore.state().held.is_empty() && semaphore.state().waiting.is_empty());
+    }
+
+    #[tokio::test]
+    async fn any_number_is_served_at_once() {
+        const NUMBER: usize = 100_000;
+        let semaphore = FairSemaphore::new(NUMBER as u64);
+        let held = all(&semaphore, "x");
+        let mut waiting: Vec<_> =
+            (0..NUMBER).map(|_| Box::pin(semaphore.acquire("a", 1))).collect();
+        for waits in &mut waiting {
+            assert!(waits.as_mut().now_or_never().is_none());
+        }
+        drop(held);
+        assert_eq!((semaphore.free(), semaphore.waiting(&"a")), (0, 0));
     }
 }
