@@ -136,15 +136,6 @@ async fn a_tenants_administrators_keep_no_others_from_revoking_a_key() {
     beside(&other, requeue, 40, revokes).await;
 }
 
-/// Reading a row takes a while where it is one of `table` that `is_slow`.
-async fn slow_down(database: &Database, table: &str, is_slow: &str, seconds: f64) {
-    let sql = format!(
-        "ALTER TABLE {table} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-         CREATE POLICY slow ON {table} USING (NOT ({is_slow}) OR pg_sleep({seconds}) IS NOT NULL) WITH CHECK (true)"
-    );
-    database.connect().await.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_was_valid_waits_for_none_that_was_not() {
     const STRANGERS: usize = 400;
