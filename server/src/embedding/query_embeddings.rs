@@ -17,6 +17,7 @@ use crate::group_commit::queue::{Bounds, Queue};
 use crate::runtime::fair_pool::{FairPool, FairPoolError};
 use crate::runtime::metrics::Metrics;
 use crate::settings::EmbeddingSettings;
+use crate::store::connection::pool::Pool;
 use crate::store::embeddings::models::{Serving, serving};
 use crate::store::search::EmbeddedQuery;
 
@@ -123,7 +124,9 @@ impl QueryEmbeddings {
         query: &str,
         tokens_used: i64,
     ) -> Result<EmbeddedQuery, QueryEmbeddingError> {
-        let look_up = self.lookups.retrying(tenant, |pool| async move { serving(&pool).await });
+        let serving_now =
+            async |pool: Pool| pool.retrying(|pool| async move { serving(&pool).await }).await;
+        let look_up = self.lookups.for_all(|pool| Box::pin(serving_now(pool)));
         let model =
             self.serving.try_get_with((), look_up).await.map_err(QueryEmbeddingError::LookUp)?;
         let model = model.ok_or(QueryEmbeddingError::NotReady)?;
@@ -144,6 +147,48 @@ impl QueryEmbeddings {
             Ok(Ok(vector)) => Ok(EmbeddedQuery { model, vector }),
             Ok(Err(missing)) => Err(QueryEmbeddingError::Away { after: missing.after }),
             Err(_) => Err(QueryEmbeddingError::Away { after: None }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use futures::FutureExt;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::settings::Provider;
+    use crate::store::StoreError;
+    use crate::store::connection::address::DatabaseAddress;
+
+    #[tokio::test]
+    async fn the_model_of_all_is_not_looked_up_in_the_turn_of_one() {
+        let nowhere = "postgres://u:p@127.0.0.1:1/d".to_owned().into();
+        let pool = DatabaseAddress::parse(&nowhere).unwrap().pool(2);
+        let lookups = FairPool::new(pool, 2, Duration::ZERO);
+        let settings = EmbeddingSettings {
+            provider: Provider::None,
+            next: Provider::None,
+            batch: 1,
+            concurrency: 1,
+            query_timeout: Duration::from_mins(1),
+            lease: Duration::from_mins(1),
+            tokens_per_day: None,
+        };
+        let metrics = Metrics::new().unwrap();
+        let embeddings = QueryEmbeddings::new(Vec::new(), &settings, lookups.clone(), &metrics);
+        let tenant = TenantId(Uuid::nil());
+        let hangs = || Box::pin(lookups.once(tenant, |_| pending::<Result<(), StoreError>>()));
+        let mut busy: Vec<_> = (0..1000).map(|_| hangs()).collect();
+        let refused = busy.iter_mut().filter_map(FutureExt::now_or_never).count();
+        assert!(refused > 0, "the tenant has as much waiting as it may");
+        match embeddings.embed(tenant, "peanuts", 0).await {
+            Err(QueryEmbeddingError::LookUp(error)) => {
+                assert!(matches!(*error, FairPoolError::Store(_)), "{error}");
+            }
+            other => panic!("{other:?}"),
         }
     }
 }

@@ -108,28 +108,37 @@ impl BatchHandler for QueryEmbedder {
             };
             query.answer(Ok(vector));
         }
-        // One of them stands for all: each has as much to wait for.
-        let Some(tenant) = tokens.keys().next().copied() else { return };
-        let used = &tokens;
-        let count = |pool: Pool| async move { count_tokens(&pool, used).await };
-        if let Err(error) = self.lookups.once(tenant, count).await {
-            tracing::warn!("tokens of embedded queries are not counted: {error}");
+        if !tokens.is_empty() {
+            // The next batch does not wait for it.
+            tokio::spawn(count(self.lookups.clone(), tokens));
         }
+    }
+}
+
+async fn count(lookups: FairPool, used: BTreeMap<TenantId, i64>) {
+    let used = &used;
+    let count = |pool: Pool| async move { count_tokens(&pool, used).await };
+    if let Err(error) = lookups.for_all(count).await {
+        tracing::warn!("tokens of embedded queries are not counted: {error}");
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
+    use std::pin::pin;
     use std::sync::Mutex;
 
     use futures::FutureExt as _;
-    use futures::future::BoxFuture;
+    use futures::future::{BoxFuture, Either, select};
+    use uuid::Uuid;
 
     use super::*;
     use crate::domain::DEFAULT_TENANT;
     use crate::embedding::breaker_embedder::LogText;
     use crate::embedding::{EmbedError, Embedder, Embedding, Model};
     use crate::group_commit::queue::{Bounds, Queue};
+    use crate::store::StoreError;
     use crate::store::connection::address::DatabaseAddress;
 
     /// Remembers what it was asked.
@@ -146,33 +155,53 @@ mod tests {
             texts: &'a [&'a str],
         ) -> BoxFuture<'a, Result<Vec<Embedding>, EmbedError>> {
             self.1.lock().unwrap().extend(texts.iter().map(|text| (*text).to_owned()));
-            let one = Embedding { vector: vec![1.0], tokens: 0, cut: false };
+            let one = Embedding { vector: vec![1.0], tokens: 1, cut: false };
             async move { Ok(vec![one; texts.len()]) }.boxed()
         }
     }
 
-    #[tokio::test]
-    async fn a_query_goes_behind_the_prompt_of_its_model() {
+    /// A queue with one worker, whose tokens are counted through the lookups.
+    fn queue() -> (Queue<QueryEmbedder>, Arc<Prompted>, FairPool) {
         let model =
             Model { name: "m".into(), dimensions: 1, max_tokens: 9, query_prompt: "Search for: " };
         let embedder = Arc::new(Prompted(model, Mutex::default()));
         let metrics = Metrics::new().unwrap();
         let nowhere = "postgres://u:p@127.0.0.1:1/d".to_owned().into();
+        let pool = DatabaseAddress::parse(&nowhere).unwrap().pool(1);
+        let lookups = FairPool::new(pool, 1, Duration::ZERO);
         let log_text = LogText { meanwhile: "", late: "" };
         let worker = QueryEmbedder {
             embedder: Arc::new(BreakerEmbedder::new(embedder.clone(), log_text, metrics.clone())),
             patience: Duration::from_mins(1),
-            lookups: FairPool::new(
-                DatabaseAddress::parse(&nowhere).unwrap().pool(1),
-                1,
-                Duration::ZERO,
-            ),
+            lookups: lookups.clone(),
             metrics,
         };
         let bounds = Bounds { rows: 8, bytes: 1000 };
-        let queue = Queue::start("queries", 1, bounds, move || worker.clone());
-        let query = Query { tenant: DEFAULT_TENANT, text: "peanuts".into() };
-        assert_eq!(queue.submit(query).await.unwrap().unwrap()[..], [1.0]);
+        (Queue::start("queries", 1, bounds, move || worker.clone()), embedder, lookups)
+    }
+
+    async fn embed(queue: &Queue<QueryEmbedder>, text: &str) -> Vector {
+        let query = Query { tenant: DEFAULT_TENANT, text: text.into() };
+        queue.submit(query).await.unwrap().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_query_goes_behind_the_prompt_of_its_model() {
+        let (queue, embedder, _) = queue();
+        assert_eq!(embed(&queue, "peanuts").await[..], [1.0]);
         assert_eq!(*embedder.1.lock().unwrap(), ["Search for: peanuts"]);
+    }
+
+    #[tokio::test]
+    async fn a_query_does_not_wait_until_the_tokens_of_others_are_counted() {
+        let (queue, _, lookups) = queue();
+        let [one, other] = [1, 2].map(|n| TenantId(Uuid::from_u128(n)));
+        let mut held = pin!(lookups.once(one, |_| pending::<Result<(), StoreError>>()));
+        assert!(held.as_mut().now_or_never().is_none());
+        // Gives up before a count that has waited for less long.
+        let mut waits = pin!(lookups.once(other, |_| async { Ok(()) }));
+        assert!(waits.as_mut().now_or_never().is_none());
+        embed(&queue, "peanuts").await;
+        assert!(matches!(select(pin!(embed(&queue, "walnuts")), waits).await, Either::Left(_)));
     }
 }

@@ -28,7 +28,7 @@ pub struct FairPool {
     longest: Duration,
 }
 
-/// A tenant; none is the server itself.
+/// A tenant; none is the server itself, which works for all of them.
 type Sharer = Option<TenantId>;
 
 /// A tenant's turn at a connection, until it is dropped.
@@ -78,10 +78,15 @@ impl FairPool {
         tenant: TenantId,
         work: impl FnOnce(Pool) -> F,
     ) -> Result<T, FairPoolError> {
-        let turn = self.turn(Some(tenant)).await?;
-        let done = work(self.pool.clone()).await;
-        turn.end();
-        Ok(done?)
+        self.work(Some(tenant), work).await
+    }
+
+    /// Does `work` that is of use to all tenants, when it is the turn of the server itself: none of them stands for the others.
+    pub async fn for_all<T, F: Future<Output = Result<T, StoreError>>>(
+        &self,
+        work: impl FnOnce(Pool) -> F,
+    ) -> Result<T, FairPoolError> {
+        self.work(None, work).await
     }
 
     /// Waits for a connection as a tenant that has none would, for measuring how long that takes.
@@ -101,6 +106,17 @@ impl FairPool {
     /// The connections, for what is no tenant's.
     pub fn pool(&self) -> &Pool {
         &self.pool
+    }
+
+    async fn work<T, F: Future<Output = Result<T, StoreError>>>(
+        &self,
+        sharer: Sharer,
+        work: impl FnOnce(Pool) -> F,
+    ) -> Result<T, FairPoolError> {
+        let turn = self.turn(sharer).await?;
+        let done = work(self.pool.clone()).await;
+        turn.end();
+        Ok(done?)
     }
 
     async fn turn(&self, sharer: Sharer) -> Result<Turn, FairPoolError> {
