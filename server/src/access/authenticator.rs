@@ -152,7 +152,7 @@ impl Authenticator {
 }
 
 async fn find(pool: &Pool, id: KeyId) -> Result<Arc<LookedUp>, StoreError> {
-    let find = |pool: Pool| async move {
+    let find = async |pool: Pool| {
         let mut connection = pool.acquire().await?;
         // Waiting for the connection makes nothing older.
         let at = Instant::now();
@@ -160,5 +160,6 @@ async fn find(pool: &Pool, id: KeyId) -> Result<Arc<LookedUp>, StoreError> {
         let stored = pool.noting_within(LOOK_UP, found).await?;
         Ok(Arc::new(LookedUp { stored, at, is_renewed: AtomicBool::new(false) }))
     };
-    pool.retrying(find).await
+    // On the heap, since most keys are cached.
+    pool.retrying(|pool| Box::pin(find(pool))).await
 }
