@@ -12,4 +12,6 @@ pub mod state;
 
 pub use self::operations::{WorkerState, operations_router, worker_router};
 pub use self::router::{description, router, with_stack};
+pub(crate) use self::routes::list_tenants::ListedTenant;
+pub(crate) use self::routes::usage::Usage;
 pub use self::state::{App, AppState};

@@ -9,7 +9,8 @@ use uuid::Uuid;
 use super::output::Table;
 use super::{AdminError, all_pages};
 use crate::domain::TenantId;
-use crate::store::access::quota::{Count, UsageOfDay};
+use crate::http::Usage;
+use crate::store::access::quota::Count;
 use crate::store::entries::stored_bytes::Counted;
 use crate::tenancy::quotas::{ResetUsage, today};
 use crate::tenancy::{Administrator, PageRequest, Tenancy};
@@ -36,40 +37,12 @@ pub(crate) struct Show {
 }
 
 #[derive(Debug, Serialize)]
-pub(crate) struct Usage {
+pub(crate) struct Shown {
     day: String,
-    usage: Vec<Row>,
+    usage: Vec<Usage>,
 }
 
-#[derive(Debug, Serialize)]
-struct Row {
-    tenant_id: Uuid,
-    name: String,
-    writes: i64,
-    bytes: i64,
-    idempotency_keys: i64,
-    /// At the end of the day, or now.
-    stored_bytes: i64,
-    embed_tokens: i64,
-    searches: i64,
-}
-
-impl From<UsageOfDay> for Row {
-    fn from(used: UsageOfDay) -> Self {
-        Self {
-            tenant_id: used.tenant.0,
-            name: used.name,
-            writes: used.writes,
-            bytes: used.bytes,
-            idempotency_keys: used.idempotency_keys,
-            stored_bytes: used.stored_bytes,
-            embed_tokens: used.embed_tokens,
-            searches: used.searches,
-        }
-    }
-}
-
-impl fmt::Display for Usage {
+impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.usage.is_empty() {
             return write!(f, "no tenant has used anything on {}", self.day);
@@ -105,15 +78,15 @@ impl fmt::Display for Usage {
 }
 
 impl Show {
-    pub(crate) async fn run(&self, tenancy: &Tenancy) -> Result<Usage, AdminError> {
+    pub(crate) async fn run(&self, tenancy: &Tenancy) -> Result<Shown, AdminError> {
         let tenant = self.tenant.map(TenantId);
         let day = self.day.unwrap_or_else(today);
         let page = async |page: PageRequest| {
             let used = tenancy.usage(Administrator::command(), tenant, Some(day), &page).await?;
             Ok(used.tenants)
         };
-        let usage = all_pages(page).await?.into_iter().map(Row::from).collect();
-        Ok(Usage { day: day.to_string(), usage })
+        let usage = all_pages(page).await?.into_iter().map(Usage::from).collect();
+        Ok(Shown { day: day.to_string(), usage })
     }
 }
 

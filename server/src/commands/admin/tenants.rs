@@ -8,8 +8,7 @@ use uuid::Uuid;
 use super::output::Table;
 use super::{AdminError, all_pages};
 use crate::domain::access::tenant_name::TenantName;
-use crate::domain::rfc3339;
-use crate::store::access::tenants::Tenant;
+use crate::http::ListedTenant;
 use crate::tenancy::tenants::NewTenant;
 use crate::tenancy::{Administrator, PageRequest, Tenancy};
 
@@ -44,26 +43,7 @@ impl CreateTenant {
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Tenants {
-    tenants: Vec<Row>,
-}
-
-#[derive(Debug, Serialize)]
-struct Row {
-    tenant_id: Uuid,
-    name: String,
-    active_keys: i64,
-    created_at: String,
-}
-
-impl From<Tenant> for Row {
-    fn from(tenant: Tenant) -> Self {
-        Self {
-            tenant_id: tenant.id.0,
-            name: tenant.name,
-            active_keys: tenant.active_keys,
-            created_at: rfc3339(tenant.created_at),
-        }
-    }
+    tenants: Vec<ListedTenant>,
 }
 
 impl fmt::Display for Tenants {
@@ -84,5 +64,5 @@ impl fmt::Display for Tenants {
 pub(crate) async fn list(tenancy: &Tenancy) -> Result<Tenants, AdminError> {
     let page = async |page: PageRequest| tenancy.tenants(Administrator::command(), &page).await;
     let tenants = all_pages(page).await?;
-    Ok(Tenants { tenants: tenants.into_iter().map(Row::from).collect() })
+    Ok(Tenants { tenants: tenants.into_iter().map(ListedTenant::from).collect() })
 }

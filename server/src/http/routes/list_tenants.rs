@@ -28,23 +28,22 @@ pub(crate) struct Request {
 #[schema(as = ListTenantsAnswer)]
 pub(crate) struct Response {
     /// The oldest first.
-    tenants: Vec<Row>,
+    tenants: Vec<ListedTenant>,
     /// Where the next page begins; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = ListedTenant)]
-struct Row {
-    tenant_id: Uuid,
-    name: String,
+pub(crate) struct ListedTenant {
+    pub(crate) tenant_id: Uuid,
+    pub(crate) name: String,
     /// Its keys that are neither revoked nor expired.
-    active_keys: i64,
-    created_at: String,
+    pub(crate) active_keys: i64,
+    pub(crate) created_at: String,
 }
 
-impl From<Tenant> for Row {
+impl From<Tenant> for ListedTenant {
     fn from(tenant: Tenant) -> Self {
         Self {
             tenant_id: tenant.id.0,
@@ -65,7 +64,7 @@ pub(crate) async fn list_tenants(
     let Request { limit, cursor } = request;
     let page = app.tenancy.tenants(by, &PageRequest { limit, cursor }).await?;
     Ok(Answer(Response {
-        tenants: page.items.into_iter().map(Row::from).collect(),
+        tenants: page.items.into_iter().map(ListedTenant::from).collect(),
         next_cursor: page.next_cursor,
     }))
 }

@@ -43,20 +43,20 @@ pub(crate) struct Response {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-struct Usage {
-    tenant_id: Uuid,
-    name: String,
+pub(crate) struct Usage {
+    pub(crate) tenant_id: Uuid,
+    pub(crate) name: String,
     /// Versions written.
-    writes: i64,
+    pub(crate) writes: i64,
     /// Bytes of their values.
-    bytes: i64,
+    pub(crate) bytes: i64,
     /// Requests whose Idempotency-Key is kept.
-    idempotency_keys: i64,
+    pub(crate) idempotency_keys: i64,
     /// Bytes stored at the end of the day, the history included.
-    stored_bytes: i64,
+    pub(crate) stored_bytes: i64,
     /// Tokens embedded.
-    embed_tokens: i64,
-    searches: i64,
+    pub(crate) embed_tokens: i64,
+    pub(crate) searches: i64,
 }
 
 impl From<UsageOfDay> for Usage {
