@@ -13,13 +13,12 @@ use crate::access::authenticator::Authenticator;
 use crate::access::preauth::Preauth;
 use crate::access::rate_limit::RateLimiter;
 use crate::access::strangers::Strangers;
-use crate::audit::Refusals;
 use crate::domain::access::rate_limit::Limited;
 use crate::embedding::query_embeddings::QueryEmbeddings;
 use crate::embedding::{EmbedderError, embedders};
 use crate::group_commit::queue::Queue;
 use crate::group_commit::{leases, reads, writes};
-use crate::http::{App, AppState, operations_router, router};
+use crate::http::{App, AppState, Observer, operations_router, router};
 use crate::listen;
 use crate::maintenance::gauges::watch;
 use crate::maintenance::sweeper;
@@ -75,8 +74,7 @@ pub async fn serve(
         limits.connections,
         settings.memory.budget >> 20
     );
-    let app = app(settings).map_err(io::Error::other)?;
-    let Serving { app, upkeep } = app;
+    let Serving { app, upkeep } = app(settings).map_err(io::Error::other)?;
     let reads = app.memory.pool.clone();
     let watching = watch(upkeep.clone(), Some(reads), app.metrics.clone());
     let (health, open) = (app.health.clone(), app.metrics.connections());
@@ -181,8 +179,7 @@ fn app(settings: Settings) -> Result<Serving, AppError> {
     let app = Arc::new(AppState {
         authenticator: Authenticator::new(lookups.pool().clone(), strangers),
         preauth: Preauth::new(limits.failures_per_minute),
-        proxies: connections.limits.proxies,
-        refusals: Refusals::start(),
+        observer: Observer::start(metrics.clone(), connections.limits.proxies),
         requests: limiter(Limited::Requests, limits.requests_per_minute),
         searches: limiter(Limited::Searches, limits.searches_per_minute),
         unknown_fields,

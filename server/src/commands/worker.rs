@@ -11,9 +11,8 @@ use tokio::sync::watch;
 use super::listening::run_listening;
 use super::{in_runtime, listening};
 use crate::access::preauth::Preauth;
-use crate::audit::Refusals;
 use crate::embedding::{EmbedderError, embedders};
-use crate::http::{WorkerState, worker_router};
+use crate::http::{Observer, WorkerState, worker_router};
 use crate::listen;
 use crate::maintenance::gauges;
 use crate::runtime::health::Health;
@@ -72,8 +71,7 @@ async fn serve_and_work(
         metrics: metrics.clone(),
         metrics_access: at.metrics,
         preauth: Preauth::new(limits.failures_per_minute),
-        proxies: connections.limits.proxies,
-        refusals: Refusals::start(),
+        observer: Observer::start(metrics.clone(), connections.limits.proxies),
     });
     let (end, ended) = watch::channel(false);
     let announced = async move {

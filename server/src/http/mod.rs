@@ -10,6 +10,7 @@ pub mod router;
 mod routes;
 pub mod state;
 
+pub use self::middleware::observe::Observer;
 pub use self::operations::{WorkerState, operations_router, worker_router};
 pub use self::router::{description, router, with_stack};
 pub(crate) use self::routes::list_tenants::ListedTenant;

@@ -1,7 +1,5 @@
 //! The routes of operators: health and /metrics, of an API and of a worker, on a port where there is nothing else.
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::extract::{FromRef, State};
 use axum::response::Response;
@@ -14,8 +12,6 @@ use super::routes::health;
 use super::routes::metrics::{self, rendered};
 use super::{App, with_stack};
 use crate::access::preauth::Preauth;
-use crate::audit::Refusals;
-use crate::domain::access::client::TrustedProxies;
 use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;
 use crate::settings::MetricsAccess;
@@ -31,10 +27,8 @@ pub struct WorkerState {
     pub metrics_access: MetricsAccess,
     /// Limits guesses at its token.
     pub preauth: Preauth,
-    /// Proxies whose X-Forwarded-For is trusted.
-    pub proxies: Arc<TrustedProxies>,
-    /// Records refused requests.
-    pub refusals: Refusals,
+    /// What requests are observed with.
+    pub observer: Observer,
 }
 
 impl Gatekeeper for WorkerState {
@@ -65,7 +59,7 @@ pub fn operations_router(app: App) -> Router {
     if app.metrics_access.is_on() {
         routes = routes.route("/metrics", get(metrics::metrics));
     }
-    with_stack(routes, app.observer()).with_state(app)
+    with_stack(routes, app.observer.clone()).with_state(app)
 }
 
 /// The routes of a worker.
@@ -74,8 +68,7 @@ pub fn worker_router(worker: WorkerState) -> Router {
     if worker.metrics_access.is_on() {
         routes = routes.route("/metrics", get(shown));
     }
-    let WorkerState { metrics, proxies, refusals, .. } = worker.clone();
-    with_stack(routes, Observer { metrics, proxies, refusals }).with_state(worker)
+    with_stack(routes, worker.observer.clone()).with_state(worker)
 }
 
 fn health_routes<S>() -> Router<S>

@@ -64,7 +64,7 @@ pub fn router(app: App) -> Router {
     {
         routes = routes.route("/metrics", get(metrics::metrics));
     }
-    with_stack(routes, app.observer()).with_state(app)
+    with_stack(routes, app.observer.clone()).with_state(app)
 }
 
 /// Wraps every route in the error envelope, request ids, logs and metrics. Benchmarks put their echo route into

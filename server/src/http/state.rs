@@ -9,8 +9,6 @@ use super::middleware::observe::Observer;
 use crate::access::authenticator::Authenticator;
 use crate::access::preauth::Preauth;
 use crate::access::rate_limit::RateLimiter;
-use crate::audit::Refusals;
-use crate::domain::access::client::TrustedProxies;
 use crate::group_commit::Backlog;
 use crate::memory::Memory;
 use crate::runtime::byte_budget::ByteBudget;
@@ -32,10 +30,8 @@ pub struct AppState {
     pub authenticator: Authenticator,
     /// Limits unauthenticated requests.
     pub preauth: Preauth,
-    /// Proxies whose X-Forwarded-For is trusted.
-    pub proxies: Arc<TrustedProxies>,
-    /// Records refused requests.
-    pub refusals: Refusals,
+    /// What requests are observed with, on each of the listeners.
+    pub observer: Observer,
     /// Rate limits of requests per key and tenant; `None` is without limit.
     pub requests: Option<RateLimiter>,
     /// Rate limits of searches per key and tenant; `None` is without limit.
@@ -69,15 +65,6 @@ impl FromRef<App> for ByteBudget {
 }
 
 impl AppState {
-    /// What requests are observed with.
-    pub(super) fn observer(&self) -> Observer {
-        Observer {
-            metrics: self.metrics.clone(),
-            proxies: self.proxies.clone(),
-            refusals: self.refusals.clone(),
-        }
-    }
-
     /// The queue in which requests wait for tokens of their rate limit, and its backlog; all limits share it.
     pub(crate) fn leases(&self) -> Option<(&'static str, Backlog)> {
         self.requests.as_ref().or(self.searches.as_ref()).map(RateLimiter::queue)

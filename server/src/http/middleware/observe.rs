@@ -35,17 +35,24 @@ const X_FORWARDED_FOR: &str = "x-forwarded-for";
 #[derive(Debug, Clone)]
 pub struct Observer {
     /// The metrics that requests are counted in.
-    pub metrics: Metrics,
+    metrics: Metrics,
     /// Proxies whose X-Forwarded-For is trusted.
-    pub proxies: Arc<TrustedProxies>,
+    proxies: Arc<TrustedProxies>,
     /// Records refused requests.
-    pub refusals: Refusals,
+    refusals: Refusals,
+}
+
+impl Observer {
+    /// Counts requests in `metrics`, believes `proxies`, and begins to record refusals.
+    pub fn start(metrics: Metrics, proxies: Arc<TrustedProxies>) -> Self {
+        Self { metrics, proxies, refusals: Refusals::start() }
+    }
 }
 
 /// Trusts no proxy.
 impl From<Metrics> for Observer {
     fn from(metrics: Metrics) -> Self {
-        Self { metrics, proxies: Arc::default(), refusals: Refusals::start() }
+        Self::start(metrics, Arc::default())
     }
 }
 
