@@ -91,7 +91,7 @@ impl Preauth {
     }
 
     /// Whether `client` has used up its failures of this minute.
-    pub async fn is_suspect(&self, client: ClientNetwork) -> bool {
+    async fn is_suspect(&self, client: ClientNetwork) -> bool {
         let Some(limit) = self.limit else { return false };
         let counter = self.failures.get(&client).await;
         counter.is_some_and(|counter| locked(&counter).is_used_up(limit, Timestamp::now()))

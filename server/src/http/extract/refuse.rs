@@ -55,20 +55,6 @@ pub(super) async fn is_right(
     app.preauth().may_try(client(parts), token).await && expected.is_some_and(matches)
 }
 
-/// Refuses a request unless `given` is the `expected` token, with `wrong`.
-pub(super) async fn check_token(
-    parts: &Parts,
-    app: &impl Gatekeeper,
-    token: Guessed,
-    (expected, given): (Option<&SecretString>, &str),
-    wrong: ApiError,
-) -> Result<(), ApiError> {
-    if is_right(parts, app, token, (expected, given)).await {
-        return Ok(());
-    }
-    Err(refuse(parts, app, Some(token), wrong).await)
-}
-
 /// Counts a failed authentication and returns its answer: `unauthorized`, or that there have been too many. `guessed_at`:
 /// the token that was wrong, or the key whose secret was.
 pub(super) async fn refuse(

@@ -4,7 +4,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
 use super::bearer::bearer;
-use super::refuse::{Gatekeeper, check_token, refuse};
+use super::refuse::{Gatekeeper, is_right, refuse};
 use crate::access::preauth::Guessed;
 use crate::http::App;
 use crate::http::error::{ApiError, Code};
@@ -42,7 +42,9 @@ impl<S: Measured + Sync> FromRequestParts<S> for Scraper {
         let Some(given) = bearer(&parts.headers) else {
             return Err(refuse(parts, state, None, wrong).await);
         };
-        check_token(parts, state, Guessed::MetricsToken, (expected, given), wrong).await?;
+        if !is_right(parts, state, Guessed::MetricsToken, (expected, given)).await {
+            return Err(refuse(parts, state, Some(Guessed::MetricsToken), wrong).await);
+        }
         Connection::authenticate(&parts.extensions);
         Ok(Self)
     }
