@@ -47,14 +47,8 @@ where
 /// Listens on PORT.
 pub(super) fn port(settings: &ListenSettings) -> Result<TcpListener, String> {
     let address = settings.address;
-    let listener = listen::bind(address).map_err(|error| {
-        let Some(taken) = taken(&error, address) else {
-            return format!("cannot listen on {address}: {error}");
-        };
-        format!(
-            "{taken}; end it or set PORT to a free port (another agentfs-server takes its PORT + 1 as well, unless its PORT_OPERATIONS says otherwise)"
-        )
-    })?;
+    let remedy = "set PORT to a free port (another agentfs-server takes its PORT + 1 as well, unless its PORT_OPERATIONS says otherwise)";
+    let listener = listen_on(address, "", remedy)?;
     tracing::info!("serving on {address}");
     Ok(listener)
 }
@@ -62,19 +56,20 @@ pub(super) fn port(settings: &ListenSettings) -> Result<TcpListener, String> {
 /// Listens on PORT_OPERATIONS.
 pub(super) fn operations(settings: &ListenSettings) -> Result<TcpListener, String> {
     let address = settings.operations;
-    let listener = listen::bind(address).map_err(|error| {
-        let Some(taken) = taken(&error, address) else {
-            return format!("cannot listen on {address} for probes and metrics: {error}");
-        };
-        format!(
-            "{taken}; end it or set PORT_OPERATIONS, the port of probes and metrics (PORT + 1 unless it is set), to a free port"
-        )
-    })?;
+    let remedy = "set PORT_OPERATIONS, the port of probes and metrics (PORT + 1 unless it is set), to a free port";
+    let listener = listen_on(address, " for probes and metrics", remedy)?;
     tracing::info!("probes and metrics on {address}");
     Ok(listener)
 }
 
-fn taken(error: &io::Error, address: SocketAddr) -> Option<String> {
-    let is_taken = error.kind() == io::ErrorKind::AddrInUse;
-    is_taken.then(|| format!("port {} is in use by another program", address.port()))
+/// Listens on `address`. The sentence of an error has `what` it is for, and the `remedy` where somebody else listens there.
+fn listen_on(address: SocketAddr, what: &str, remedy: &str) -> Result<TcpListener, String> {
+    listen::bind(address).map_err(|error| {
+        if error.kind() == io::ErrorKind::AddrInUse {
+            let port = address.port();
+            format!("port {port} is in use by another program; end it or {remedy}")
+        } else {
+            format!("cannot listen on {address}{what}: {error}")
+        }
+    })
 }
