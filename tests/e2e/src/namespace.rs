@@ -6,6 +6,14 @@ use uuid::Uuid;
 use crate::Failure;
 use crate::kubectl::{at_last, condition, eventually, is_current, kubectl, with_input};
 
+/// The spec of an AgentFS of one pod a part, without backups.
+pub const ONE_POD_EACH: &str = "
+  database: {embedded: {storage: {size: 1Gi}}}
+  api: {replicas: 1}
+  pooler: {replicas: 1}
+  backup: {enabled: false}
+";
+
 /// A namespace that enforces the restricted Pod Security Standard; removed when the test is over, whatever became of it.
 #[derive(Debug)]
 pub struct Namespace {

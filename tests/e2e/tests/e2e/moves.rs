@@ -3,23 +3,15 @@
 use agentfs_e2e::Failure;
 use agentfs_e2e::agent::Agent;
 use agentfs_e2e::kubectl::{condition, eventually};
-use agentfs_e2e::namespace::Namespace;
+use agentfs_e2e::namespace::{Namespace, ONE_POD_EACH};
 use serde_json::{Value, json};
-
-/// One pod a part.
-const SPEC: &str = "
-  database: {embedded: {storage: {size: 1Gi}}}
-  api: {replicas: 1}
-  pooler: {replicas: 1}
-  backup: {enabled: false}
-";
 
 #[tokio::test]
 #[ignore = "needs a cluster: make test-all"]
 async fn stopped_resumed_and_moved_to_an_external_database() -> Result<(), Failure> {
     let namespace = Namespace::create().await?;
     for name in ["memory", "store"] {
-        namespace.agentfs(name, SPEC).await?;
+        namespace.agentfs(name, ONE_POD_EACH).await?;
     }
     for name in ["memory", "store"] {
         namespace.ready(name).await?;

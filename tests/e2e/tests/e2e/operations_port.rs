@@ -2,20 +2,13 @@
 
 use agentfs_e2e::Failure;
 use agentfs_e2e::kubectl::kubectl;
-use agentfs_e2e::namespace::Namespace;
+use agentfs_e2e::namespace::{Namespace, ONE_POD_EACH};
 use serde_json::Value;
-
-const SPEC: &str = "
-  database: {embedded: {storage: {size: 1Gi}}}
-  api: {replicas: 1}
-  pooler: {replicas: 1}
-  backup: {enabled: false}
-";
 
 #[tokio::test]
 #[ignore = "needs a cluster: make test-all"]
 async fn pods_are_probed_and_scraped_on_a_port_of_their_own() -> Result<(), Failure> {
-    let namespace = Namespace::with_memory(SPEC).await?;
+    let namespace = Namespace::with_memory(ONE_POD_EACH).await?;
     let deployment = namespace.object("deployment", "memory-api").await?;
     let container = &deployment["spec"]["template"]["spec"]["containers"][0];
     for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
