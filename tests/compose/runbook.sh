@@ -2,12 +2,13 @@
 # The chapters of the operations runbook, each command as it stands there. Only the ports are other ones, and the folder of the
 # backups. Sourced by run.
 
-# typed: runs what is on standard input as somebody would who types it. Its errors are shown when it fails.
+# typed: runs what is on standard input as somebody would who types it: without pipefail, since `head` may end before what it
+# reads does. Its errors are shown when it fails.
 typed() {
     sed -e "s/localhost:8787/localhost:$AGENTFS_API_PORT/g" -e "s/localhost:5432/localhost:$AGENTFS_DB_PORT/g" \
         -e "s/PGPORT=5432/PGPORT=$AGENTFS_DB_PORT/" -e "s/-p 5432/-p $AGENTFS_DB_PORT/" \
         -e "s|/var/backups/agentfs|$work/backups|" -e "s|/opt/agentfs|$work|" -e "s|/var/log|$work|" >"$work/typed"
-    (cd "$work" && bash -euo pipefail "$work/typed" 2>"$work/errors") || { cat "$work/errors" >&2; return 1; }
+    (cd "$work" && bash -eu "$work/typed" 2>"$work/errors") || { cat "$work/errors" >&2; return 1; }
 }
 
 full_backup() {
