@@ -12,3 +12,4 @@ pub mod port;
 pub mod session;
 pub mod setting;
 pub mod termination;
+pub mod verification;

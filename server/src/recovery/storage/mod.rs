@@ -1,0 +1,153 @@
+//! The objects at a location, by names such as `instance/agentfs_20260128_020000.dump`. Each is written once, whole or not at all,
+//! and never changed, so that buckets with object lock hold them as well.
+
+mod error;
+mod folder;
+mod lock;
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::io::AsyncRead;
+
+use self::folder::Folder;
+use super::location::Location;
+pub use error::StorageError;
+pub use lock::Lock;
+
+/// What is read of an object that has to fit into memory, such as a manifest, in bytes.
+pub const SMALL: u64 = 1 << 20;
+
+/// An object that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    /// Its name, relative to the location, with `/` between its parts.
+    pub name: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// When it was written.
+    pub modified: Timestamp,
+}
+
+/// How a removal ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Removal {
+    /// The object is gone, or was not there.
+    Removed,
+    /// The location keeps it, by object lock: until when, if it says so. That is no error.
+    Protected(Option<Timestamp>),
+}
+
+/// The storage at a location.
+#[derive(Debug, Clone)]
+pub enum Storage {
+    /// A folder.
+    Folder(Folder),
+}
+
+impl Storage {
+    /// Opens a location to write to; a folder that is missing is made, for its owner alone.
+    pub async fn create(location: &Location) -> Result<Self, StorageError> {
+        match location {
+            Location::Folder(path) => Folder::create(path).await.map(Self::Folder),
+            Location::Bucket { .. } => Err(StorageError::Unsupported),
+        }
+    }
+
+    /// Opens a location to read from; it has to be there.
+    pub async fn open(location: &Location) -> Result<Self, StorageError> {
+        match location {
+            Location::Folder(path) => Folder::open(path).await.map(Self::Folder),
+            Location::Bucket { .. } => Err(StorageError::Unsupported),
+        }
+    }
+
+    /// All objects, sorted by name. What is being written is none.
+    pub async fn list(&self) -> Result<Vec<Object>, StorageError> {
+        match self {
+            Self::Folder(folder) => folder.list().await,
+        }
+    }
+
+    /// A small object; `None` where it is missing. One of more than [`SMALL`] bytes is an error.
+    pub async fn read_small(&self, name: &str) -> Result<Option<Vec<u8>>, StorageError> {
+        match self {
+            Self::Folder(folder) => folder.read_small(name).await,
+        }
+    }
+
+    /// An object from its first byte on.
+    pub async fn read(&self, name: &str) -> Result<Pin<Box<dyn AsyncRead + Send>>, StorageError> {
+        match self {
+            Self::Folder(folder) => folder.read(name).await,
+        }
+    }
+
+    /// Where an object is on this machine, which saves a copy of it; `None` where it is not.
+    pub fn path(&self, name: &str) -> Option<PathBuf> {
+        match self {
+            Self::Folder(folder) => Some(folder.path(name)),
+        }
+    }
+
+    /// Writes a small object that is not there yet; an error [`StorageError::Exists`] where it is.
+    pub async fn write_small(&self, name: &str, content: &[u8]) -> Result<(), StorageError> {
+        match self {
+            Self::Folder(folder) => folder.write_small(name, content).await,
+        }
+    }
+
+    /// Begins a large object. It is there once [`Upload::finish`] has returned; dropped before, nothing of it is left.
+    pub async fn upload(&self, name: &str) -> Result<Upload, StorageError> {
+        match self {
+            Self::Folder(folder) => folder.upload(name).await.map(Upload::Folder),
+        }
+    }
+
+    /// Removes an object. One that is missing counts as removed.
+    pub async fn remove(&self, name: &str) -> Result<Removal, StorageError> {
+        match self {
+            Self::Folder(folder) => folder.remove(name).await,
+        }
+    }
+
+    /// Removes what died uploads left, if nothing has been written to it for `age`; returns how much. Whoever holds the lock of
+    /// what they write may take zero.
+    pub async fn sweep(&self, prefix: &str, age: Duration) -> Result<usize, StorageError> {
+        match self {
+            Self::Folder(folder) => folder.sweep(prefix, age).await,
+        }
+    }
+
+    /// Takes the lock `name`, which one process has at a time; [`StorageError::Busy`] where another one has it.
+    pub async fn lock(&self, name: &str) -> Result<Lock, StorageError> {
+        match self {
+            Self::Folder(folder) => folder.lock(name).await,
+        }
+    }
+}
+
+/// A large object that is being written.
+#[derive(Debug)]
+pub enum Upload {
+    /// Into a folder.
+    Folder(folder::FolderUpload),
+}
+
+impl Upload {
+    /// Appends bytes; returns once the storage has taken them, so that a slow one slows its source.
+    pub async fn write(&mut self, bytes: bytes::Bytes) -> Result<(), StorageError> {
+        match self {
+            Self::Folder(upload) => upload.write(bytes).await,
+        }
+    }
+
+    /// Ends the object, which is there afterwards, even if the machine loses power then.
+    pub async fn finish(self) -> Result<(), StorageError> {
+        match self {
+            Self::Folder(upload) => upload.finish().await,
+        }
+    }
+}
