@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use agentfs_server::commands::dev::DevCommand;
-use agentfs_server::commands::{admin, backup, migrate, openapi, serve, worker};
-use agentfs_server::recovery::BackupArgs;
+use agentfs_server::commands::recovery::backup;
+use agentfs_server::commands::{admin, migrate, openapi, serve, worker};
 use agentfs_server::runtime::exit::finish;
 use agentfs_server::settings::Settings;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -25,8 +25,8 @@ enum Command {
     Worker,
     /// Bring the database of DATABASE_URL to this program's schema; with AGENTFS_ADMIN_KEY also make that admin key valid
     Migrate,
-    /// Dump the database of DATABASE_URL into a folder, with a manifest of what is in it, and remove old backups
-    Backup(BackupArgs),
+    /// Dump the database of DATABASE_URL to a location, with a manifest of what is in it, and remove old backups
+    Backup(backup::BackupArgs),
     /// What operators do by command, on the database of DATABASE_URL
     Admin(admin::AdminArgs),
     /// Print the description of the API (OpenAPI 3.1), as a running server answers it at /openapi.json

@@ -138,7 +138,9 @@ pub enum ManifestError {
     #[error("the manifest cannot be read: {0}")]
     Unreadable(String),
     /// A newer release wrote it.
-    #[error("the manifest has format {0}, and this release reads up to {FORMAT}: use a newer agentfs-server")]
+    #[error(
+        "the manifest has format {0}, and this release reads up to {FORMAT}: use a newer agentfs-server"
+    )]
     Newer(u32),
     /// Its checksum is another one: it was changed or damaged.
     #[error("the manifest was changed or damaged: its checksum is another one")]
@@ -156,7 +158,8 @@ impl Manifest {
         }
         if format == 1 {
             let rows = value["rows"].as_object().cloned().unwrap_or_default();
-            let tables = rows.into_iter().map(|(name, rows)| (name, serde_json::json!({ "rows": rows })));
+            let tables =
+                rows.into_iter().map(|(name, rows)| (name, serde_json::json!({ "rows": rows })));
             value["tables"] = Value::Object(tables.collect());
         } else if value[CHECKSUM] != checksum_of(&value).as_str() {
             return Err(ManifestError::Damaged);
@@ -260,7 +263,9 @@ mod tests {
     #[test]
     fn any_change_of_a_manifest_is_noticed() {
         let json = String::from_utf8(manifest().write().1).unwrap();
-        for (from, to) in [("02:00:00Z", "03:00:00Z"), ("0.1.0", "0.1.1"), ("\"rows\": 3", "\"rows\": 4")] {
+        for (from, to) in
+            [("02:00:00Z", "03:00:00Z"), ("0.1.0", "0.1.1"), ("\"rows\": 3", "\"rows\": 4")]
+        {
             let changed = json.replacen(from, to, 1);
             assert_ne!(changed, json);
             assert_eq!(Manifest::read(changed.as_bytes()), Err(ManifestError::Damaged), "{to}");

@@ -36,6 +36,11 @@ pub const TENANT_SEARCH_RATE_LIMIT_PER_MINUTE: &str = "TENANT_SEARCH_RATE_LIMIT_
 /// Requests without a valid key a minute of an address.
 pub const PREAUTH_RATE_LIMIT_PER_MINUTE: &str = "PREAUTH_RATE_LIMIT_PER_MINUTE";
 
+/// Where backups are kept: a folder, or `s3://bucket/prefix`.
+pub const BACKUP_LOCATION: &str = "BACKUP_LOCATION";
+/// What tells the database from copies with the same history, such as the uid of its volume's claim.
+pub const BACKUP_INSTANCE: &str = "BACKUP_INSTANCE";
+
 /// The folder of the local embedding model.
 pub const EMBEDDING_MODEL_DIR: &str = "EMBEDDING_MODEL_DIR";
 /// The endpoint of embeddings.

@@ -3,7 +3,6 @@
 //! Each starts its runtime here, in the library: where the program did, it would be compiled with all of the server once more.
 
 pub mod admin;
-pub mod backup;
 #[cfg(feature = "dev")]
 pub mod dev;
 #[cfg(not(feature = "dev"))]
@@ -12,6 +11,8 @@ pub mod dev;
 mod listening;
 pub mod migrate;
 pub mod openapi;
+mod output;
+pub mod recovery;
 pub mod serve;
 pub mod worker;
 

@@ -1,211 +1,218 @@
-//! `agentfs-server backup`: writes a dump and its manifest, then prunes expired backups.
+//! Makes a backup: a dump and its manifest. Expired backups are pruned before it, for its room, and after it.
 
-use std::ffi::OsStr;
-use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use agentfs_contract::manifest::{FORMAT, Manifest, Scope};
+use agentfs_contract::manifest::{FORMAT, Manifest, Purpose, Scope};
+use agentfs_contract::verification::Step;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
-use super::catalog::{Catalog, PartialDump};
-use super::error::BackupError;
+use super::catalogue::{Catalogue, MANIFEST, remove};
+use super::dump::{self, Wanted};
+use super::error::RecoveryError;
+use super::instance::Instance;
+use super::location::Location;
 use super::programs::{Programs, environment};
 use super::retention::Retention;
-use crate::settings::DatabaseSettings;
+use super::steps::Steps;
+use super::storage::Storage;
+use crate::settings::DatabaseUrl;
 use crate::store::connection::address::DatabaseAddress;
 use crate::store::connection::snapshot::Snapshot;
+use crate::store::fingerprint::TableName;
+use crate::store::schema::{SCHEMA_VERSION, TABLES};
 
-/// How long a dump waits for a table that somebody else holds, such as a migration.
-const LOCK_WAIT: &str = "--lock-wait-timeout=60s";
+/// The lock of an instance's backups; hidden, so that it is no object.
+const LOCK: &str = ".lock";
+/// A partial dump that nobody has written to for so long was left by a backup that died.
+const PARTIAL_FOR: Duration = Duration::from_hours(24);
+/// Tables that can be made anew from the others.
+const DERIVED: [&str; 3] = ["embedding_jobs", "embeddings", "search_documents"];
 
-/// Arguments of `agentfs-server backup`.
-#[derive(Debug, clap::Args)]
-pub struct BackupArgs {
-    /// The folder of the backups; it is made where it is missing
-    #[arg(long)]
-    dir: PathBuf,
-    /// How much of the database: all of it, or what nothing else can bring back (the tables tenants, api_keys, entries,
-    /// entry_versions)
-    #[arg(long, value_enum, default_value_t = Scope::Full)]
-    scope: Scope,
-    /// Remove backups that are older than this many days
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(0..=36_500))]
-    retention_days: u32,
-    /// Keep this many of the newest backups, however old they are; never less than one
-    #[arg(long, default_value_t = 3)]
-    keep_last: usize,
-    /// The folder of PostgreSQL's programs, where they are not on PATH
-    #[arg(long)]
-    pg_bin: Option<PathBuf>,
+/// What to back up, and where to.
+#[derive(Debug, Clone)]
+pub struct BackupOptions {
+    /// The database.
+    pub url: DatabaseUrl,
+    /// What tells the database from copies with the same history.
+    pub copy: Option<String>,
+    /// Where the backups are.
+    pub location: Location,
+    /// How much of the database.
+    pub scope: Scope,
+    /// Whether rows that can be made anew are in the dump.
+    pub keep_derived: bool,
+    /// What the backup is for.
+    pub purpose: Purpose,
+    /// Which backups expire; `None` removes none.
+    pub retention: Option<Retention>,
+    /// The folder of PostgreSQL's programs, where they are not on PATH.
+    pub pg_bin: Option<PathBuf>,
 }
 
-/// The result of a backup.
-#[derive(Debug)]
+/// A backup that was made.
+#[derive(Debug, Clone)]
 pub struct Report {
-    /// The new dump.
-    pub path: PathBuf,
+    /// Where it is: the location and the dump's name there.
+    pub path: String,
     /// Its manifest.
     pub manifest: Manifest,
-    /// How large the database is on its server's disk, in bytes.
-    pub database_bytes: u64,
     /// Old backups that were removed.
     pub removed: usize,
+    /// How long each step took.
+    pub steps: Vec<Step>,
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Manifest { bytes, rows, finished_at, snapshot_at, .. } = &self.manifest;
-        write!(
-            f,
-            "Backup complete: {} ({} KiB, {} rows of {} tables, {:.1} s); old ones removed: {}",
-            self.path.display(),
-            bytes.div_ceil(1024),
-            rows.values().sum::<i64>(),
-            rows.len(),
-            (*finished_at - *snapshot_at).total(jiff::Unit::Second).unwrap_or_default(),
-            self.removed
-        )
-    }
-}
-
-/// Makes a backup, and prunes expired ones before it, for its room, and after it. If it fails, nothing of it is left.
-pub async fn back_up(args: &BackupArgs) -> Result<Report, BackupError> {
-    let made = back_up_where_there_is_room(args).await;
-    made.map_err(|error| match error {
-        error if error.is_out_of_space() => BackupError::Full {
-            folder: args.dir.clone(),
-            days: args.retention_days,
-            keep_last: args.keep_last,
+/// Makes a backup. If it fails, nothing of it is left.
+pub async fn back_up(options: &BackupOptions) -> Result<Report, RecoveryError> {
+    let made = back_up_where_there_is_room(options).await;
+    made.map_err(|error| match &options.retention {
+        Some(retention) if error.is_out_of_space() => RecoveryError::Full {
+            location: options.location.to_string(),
+            days: retention.days,
+            keep_last: retention.keep_last,
             error: Box::new(error),
         },
-        error => error,
+        _ => error,
     })
 }
 
-async fn back_up_where_there_is_room(args: &BackupArgs) -> Result<Report, BackupError> {
-    let url = DatabaseSettings::url_from_env()?;
-    let catalog = Catalog::open(&args.dir)?;
-    let mut snapshot = Snapshot::take(&DatabaseAddress::of(&url)).await?;
+async fn back_up_where_there_is_room(options: &BackupOptions) -> Result<Report, RecoveryError> {
+    let mut steps = Steps::default();
+    let storage = Storage::create(&options.location).await?;
+    let snapshot = steps.time("snapshot", Snapshot::take(&DatabaseAddress::of(&options.url))).await;
+    let mut snapshot = snapshot?;
     if snapshot.schema.version == 0 {
-        return Err(BackupError::NoSchema(url.endpoint()));
+        return Err(RecoveryError::NoSchema(options.url.endpoint()));
     }
-    let programs = Programs::find(args.pg_bin.as_deref(), snapshot.major).await?;
-    // The server that has the snapshot.
-    let variables = environment(url.hosts()[snapshot.host].text());
-    let retention = Retention {
-        days: args.retention_days,
-        keep_last: args.keep_last,
-        scope: args.scope,
-        instance: snapshot.instance.clone(),
-    };
-    let before = prune(&catalog, &retention).unwrap_or_else(|error| {
+    let programs = Programs::find(options.pg_bin.as_deref(), snapshot.major).await?;
+    let instance = Instance::of(&snapshot.identity, options.copy.as_deref());
+    let folder = format!("{instance}/");
+    let lock = storage.lock(&format!("{folder}{LOCK}")).await?;
+    storage.sweep(&folder, PARTIAL_FOR).await?;
+    let before = prune(options, &storage, &instance).await.unwrap_or_else(|error| {
         tracing::warn!(
             "an expired backup could not be removed before the new one is made: {error}"
         );
         0
     });
-    let dumping = async |snapshot: &mut Snapshot| {
-        make(&catalog, args.scope, snapshot, &programs, &variables).await
-    };
-    let mut result = dumping(&mut snapshot).await;
-    if result.as_ref().is_err_and(BackupError::is_out_of_space) && catalog.remove_partial()? > 0 {
-        result = dumping(&mut snapshot).await;
+    let mut maker =
+        Maker { options, storage: &storage, programs: &programs, instance: &instance, steps };
+    let mut made = maker.make(&mut snapshot).await;
+    if made.as_ref().is_err_and(RecoveryError::is_out_of_space)
+        && storage.sweep(&folder, Duration::ZERO).await? > 0
+    {
+        made = maker.make(&mut snapshot).await;
     }
-    let (path, manifest) = result?;
-    match prune(&catalog, &retention) {
-        Ok(after) => Ok(Report {
-            path,
-            manifest,
-            database_bytes: snapshot.database_bytes,
-            removed: before + after,
-        }),
-        Err(error) => Err(BackupError::Prune { made: path, error: Box::new(error) }),
+    let manifest = made?;
+    let mut steps = maker.steps;
+    lock.check().await?;
+    let path = format!("{}/{folder}{}", options.location, manifest.file);
+    let pruned = steps.time("prune", prune(options, &storage, &instance)).await;
+    lock.release().await;
+    match pruned {
+        Ok(after) => {
+            Ok(Report { path, manifest, removed: before + after, steps: steps.into_vec() })
+        }
+        Err(error) => Err(RecoveryError::Prune { made: path, error: Box::new(error) }),
     }
 }
 
-/// Dumps the snapshot, checks the dump and writes its manifest.
-async fn make(
-    catalog: &Catalog,
-    scope: Scope,
-    snapshot: &mut Snapshot,
-    programs: &Programs,
-    variables: &[(&'static str, String)],
-) -> Result<(PathBuf, Manifest), BackupError> {
-    let partial = catalog.begin(scope, snapshot.at)?;
-    let id = snapshot.id.clone();
-    let counted = async { snapshot.rows(scope.tables()).await.map_err(BackupError::from) };
-    // Both see the same moment.
-    let (rows, ()) = tokio::try_join!(counted, dump(programs, variables, &id, scope, &partial))?;
-    holds_all(programs, &partial, rows.keys().map(String::as_str)).await?;
-    let (partial, (bytes, sha256)) = digested(partial).await?;
-    let manifest = Manifest {
-        format: FORMAT,
-        scope,
-        file: partial.name().to_owned(),
-        bytes,
-        sha256,
-        instance: snapshot.instance.clone(),
-        schema_version: snapshot.schema.version,
-        min_compatible: snapshot.schema.min_compatible,
-        postgres: snapshot.postgres.clone(),
-        program: env!("CARGO_PKG_VERSION").to_owned(),
-        snapshot_at: snapshot.at,
-        finished_at: Timestamp::now(),
-        rows,
-    };
-    Ok((catalog.finish(&partial, &manifest)?, manifest))
+/// What it takes to make one backup.
+struct Maker<'a> {
+    options: &'a BackupOptions,
+    storage: &'a Storage,
+    programs: &'a Programs,
+    instance: &'a Instance,
+    steps: Steps,
+}
+
+impl Maker<'_> {
+    /// Dumps the snapshot, and writes the manifest last.
+    async fn make(&mut self, snapshot: &mut Snapshot) -> Result<Manifest, RecoveryError> {
+        let Self { options, storage, programs, instance, steps } = self;
+        let known = (snapshot.schema.version <= SCHEMA_VERSION).then_some(&TABLES[..]);
+        let tables = snapshot.tables(options.scope.tables().or(known)).await?;
+        let is_derived = |table: &&TableName| DERIVED.contains(&&*table.name);
+        let left_out: Vec<TableName> = match options.keep_derived {
+            true => Vec::new(),
+            false => tables.iter().filter(is_derived).cloned().collect(),
+        };
+        let held: Vec<TableName> =
+            tables.iter().filter(|table| !left_out.contains(table)).cloned().collect();
+
+        let name = file_name(options.scope, options.purpose, snapshot.at);
+        let object = format!("{instance}/{name}");
+        let mut upload = storage.upload(&object).await?;
+        // The server that has the snapshot.
+        let variables = environment(options.url.hosts()[snapshot.host].text());
+        let id = snapshot.id.clone();
+        let wanted = Wanted {
+            snapshot: &id,
+            tables: &tables,
+            left_out: &left_out,
+            extension: options.scope == Scope::Full,
+        };
+        let counted = async { snapshot.contents(&held).await.map_err(RecoveryError::from) };
+        // Both see the same moment.
+        let dumped = dump::dump(programs, &variables, &wanted, &mut upload);
+        let both = steps.time("dump", async { tokio::try_join!(counted, dumped) }).await;
+        let (contents, digest) = both?;
+        let pg_dump = programs.version().await?;
+        steps.time("store", upload.finish()).await?;
+        let manifest = Manifest {
+            format: FORMAT,
+            purpose: options.purpose,
+            scope: options.scope,
+            file: name,
+            bytes: digest.bytes,
+            sha256: digest.sha256,
+            encryption: None,
+            instance: instance.name().to_owned(),
+            schema_version: snapshot.schema.version,
+            min_compatible: snapshot.schema.min_compatible,
+            postgres: snapshot.postgres.clone(),
+            pg_dump,
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            snapshot_at: snapshot.at,
+            finished_at: Timestamp::now(),
+            database_bytes: snapshot.database_bytes,
+            tables: contents,
+            left_out: left_out.into_iter().map(|table| table.name).collect(),
+            checksum: String::new(),
+        };
+        let (manifest, json) = manifest.write();
+        let beside = format!("{instance}/{}{MANIFEST}", manifest.id());
+        if let Err(error) = storage.write_small(&beside, &json).await {
+            storage.remove(&object).await?;
+            return Err(error.into());
+        }
+        Ok(manifest)
+    }
+}
+
+/// The name of a dump, as the runbook has it: the moment of the snapshot in UTC.
+fn file_name(scope: Scope, purpose: Purpose, at: Timestamp) -> String {
+    let stamp = at.to_zoned(TimeZone::UTC).strftime("%Y%m%d_%H%M%S").to_string();
+    match (purpose, scope) {
+        (Purpose::Drill, _) => format!("agentfs_drill_{stamp}.dump"),
+        (Purpose::Backup, Scope::Full) => format!("agentfs_{stamp}.dump"),
+        (Purpose::Backup, Scope::Entries) => format!("agentfs_entries_{stamp}.dump"),
+    }
 }
 
 /// Removes expired backups; returns how many.
-fn prune(catalog: &Catalog, retention: &Retention) -> Result<usize, BackupError> {
-    let old = retention.expired(catalog.backups()?, Timestamp::now());
-    old.iter().try_for_each(|backup| catalog.remove(backup))?;
-    Ok(old.len())
-}
-
-/// Hashes the dump on a thread of its own, so that signals are still handled.
-async fn digested(partial: PartialDump) -> Result<(PartialDump, (u64, String)), BackupError> {
-    let path = partial.path().to_owned();
-    let read =
-        tokio::task::spawn_blocking(move || partial.digest().map(|digest| (partial, digest)));
-    read.await.map_err(|error| BackupError::of(path)(std::io::Error::other(error)))?
-}
-
-async fn dump(
-    programs: &Programs,
-    variables: &[(&'static str, String)],
-    snapshot: &str,
-    scope: Scope,
-    partial: &PartialDump,
-) -> Result<(), BackupError> {
-    let snapshot = format!("--snapshot={snapshot}");
-    let mut arguments: Vec<&OsStr> =
-        ["-Fc", LOCK_WAIT, "--no-password", &snapshot].map(OsStr::new).into();
-    arguments.push("--no-unlogged-table-data".as_ref());
-    for table in scope.tables().unwrap_or_default() {
-        arguments.extend(["-t", table].map(OsStr::new));
+async fn prune(
+    options: &BackupOptions,
+    storage: &Storage,
+    instance: &Instance,
+) -> Result<usize, RecoveryError> {
+    let Some(retention) = &options.retention else { return Ok(0) };
+    let catalogue = Catalogue::read(storage).await?;
+    let expired = retention.expired(&catalogue, instance, options.scope, Timestamp::now());
+    for backup in &expired {
+        remove(storage, backup).await?;
     }
-    arguments.extend(["-f".as_ref(), partial.path().as_os_str()]);
-    programs.run("pg_dump", variables, &arguments).await.map(drop)
-}
-
-/// Checks the dump's table of contents: each table must be in it, with its data.
-async fn holds_all(
-    programs: &Programs,
-    partial: &PartialDump,
-    tables: impl Iterator<Item = &str>,
-) -> Result<(), BackupError> {
-    let contents =
-        programs.run("pg_restore", &[], &["--list".as_ref(), partial.path().as_os_str()]).await?;
-    // "3432; 0 16391 TABLE DATA public entries agentfs"
-    let held: Vec<&str> = contents
-        .lines()
-        .filter_map(|line| line.split_once(" TABLE DATA ")?.1.split_whitespace().nth(1))
-        .collect();
-    let missing: Vec<&str> = tables.filter(|table| !held.contains(table)).collect();
-    if missing.is_empty() {
-        Ok(())
-    } else {
-        Err(BackupError::Unusable(format!("it lacks the data of {}", missing.join(", "))))
-    }
+    Ok(expired.len())
 }

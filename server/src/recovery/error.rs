@@ -1,17 +1,23 @@
-//! Errors of `agentfs-server backup`.
+//! Errors of backups, verifications, restores and drills.
 
-use std::io::{self, ErrorKind};
-use std::path::PathBuf;
+use agentfs_contract::manifest::ManifestError;
 
+use super::storage::StorageError;
 use crate::settings::SettingsError;
 use crate::store::StoreError;
 
-/// Why a backup was not made. Partial files are removed.
+/// Why something was not done. Partial files are removed.
 #[derive(Debug, thiserror::Error)]
-pub enum BackupError {
+pub enum RecoveryError {
     /// The environment does not say where the database is.
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    /// The location of the backups is none.
+    #[error("the location of the backups cannot be used: {0}")]
+    Location(String),
+    /// The location of the backups failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
     /// The database failed or cannot be reached.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -38,79 +44,69 @@ pub enum BackupError {
         /// Its error message.
         said: String,
     },
-    /// The dump is incomplete.
-    #[error("the dump is not usable: {0}; it was removed")]
-    Unusable(String),
-    /// Another backup is being made at the same place.
-    #[error("another backup is being made in {0}; wait for its end")]
-    Busy(PathBuf),
-    /// A file or folder cannot be read or written.
-    #[error("{path}: {error}")]
-    File {
-        /// The file or folder.
-        path: PathBuf,
-        /// The system's error.
+    /// The manifest of a backup cannot be used.
+    #[error("the backup {id}: {error}")]
+    Manifest {
+        /// The backup.
+        id: String,
+        /// Why not.
         #[source]
-        error: io::Error,
+        error: ManifestError,
     },
+    /// No backup is the one that was asked for.
+    #[error("{0}")]
+    NoBackup(String),
     /// There is no room for the dump.
     #[error(
-        "no space is left in {folder} ({error}), and what had expired is gone: make the volume larger, or keep fewer backups \
-         (now those of {days} days, and the last {keep_last} however old they are), or delete some there by hand, each dump \
-         with its .manifest.json"
+        "no space is left in {location} ({error}), and what had expired is gone: make the volume larger, or keep fewer backups \
+         (now those of {days} days, and the last {keep_last} however old they are), or remove some with `agentfs-server forget`"
     )]
     Full {
-        /// The folder of the backups.
-        folder: PathBuf,
+        /// The location of the backups.
+        location: String,
         /// Backups older than this expire.
         days: u32,
         /// This many of the newest never expire.
         keep_last: usize,
         /// The error.
         #[source]
-        error: Box<BackupError>,
+        error: Box<RecoveryError>,
     },
     /// The new backup was made, but an expired one could not be removed.
     #[error("the backup {made} is complete, but an old one could not be removed: {error}")]
     Prune {
         /// The new dump.
-        made: PathBuf,
+        made: String,
         /// The error.
         #[source]
-        error: Box<BackupError>,
+        error: Box<RecoveryError>,
+    },
+    /// It took longer than it may.
+    #[error("{what} took longer than the {seconds} s of --deadline; nothing of it is left")]
+    Deadline {
+        /// What took so long.
+        what: &'static str,
+        /// How long it may take.
+        seconds: u64,
     },
     /// Interrupted by a signal.
-    #[error("the backup was ended by a signal; nothing of it is left")]
-    Interrupted,
+    #[error("the {0} was ended by a signal; nothing of it is left")]
+    Interrupted(&'static str),
 }
 
-impl BackupError {
+impl RecoveryError {
     /// Whether a retry may succeed.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Store(error) => error.is_transient(),
-            Self::Busy(_) | Self::Interrupted => true,
+            Self::Storage(error) => error.is_transient(),
+            Self::Interrupted(_) => true,
             _ => false,
         }
     }
 
-    /// Whether the folder of the backups has no space left. A full disk of the database's is another matter.
+    /// Whether the location of the backups has no space left. A full disk of the database's is another matter.
     pub(super) fn is_out_of_space(&self) -> bool {
-        match self {
-            Self::File { error, .. } => {
-                matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
-            }
-            Self::Program { said, .. } => {
-                let full = ["No space left on device", "Disk quota exceeded"];
-                full.iter().any(|full| said.contains(full)) && !said.contains("ERROR:")
-            }
-            _ => false,
-        }
-    }
-
-    /// An error of the file or folder at `path`.
-    pub(super) fn of(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
-        let path = path.into();
-        move |error| Self::File { path, error }
+        matches!(self, Self::Storage(error) if error.is_out_of_space())
     }
 }

@@ -27,15 +27,17 @@ impl Location {
                 Some((scheme, _)) => Err(RecoveryError::Location(format!(
                     "{scheme}:// is no location of backups: give a folder, or s3://bucket/prefix"
                 ))),
-                None if text.is_empty() => {
-                    Err(RecoveryError::Location("it is empty: give a folder, or s3://bucket/prefix".into()))
-                }
+                None if text.is_empty() => Err(RecoveryError::Location(
+                    "it is empty: give a folder, or s3://bucket/prefix".into(),
+                )),
                 None => Ok(Self::Folder(text.into())),
             };
         };
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         if bucket.is_empty() {
-            return Err(RecoveryError::Location("s3:// lacks the name of a bucket: give s3://bucket/prefix".into()));
+            return Err(RecoveryError::Location(
+                "s3:// lacks the name of a bucket: give s3://bucket/prefix".into(),
+            ));
         }
         Ok(Self::Bucket { bucket: bucket.into(), prefix: prefix.trim_matches('/').into() })
     }

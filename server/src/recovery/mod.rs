@@ -1,14 +1,20 @@
-//! Backups: a dump by PostgreSQL's own program, with a manifest of its contents.
+//! Backups that are proven: a dump by PostgreSQL's own program with a manifest of its contents, verified by a restore.
 //!
-//! A backup exists when its manifest does: that is written last, and a dump that is being made or removed has
-//! another name.
+//! A backup exists when its manifest does: that is written last and removed first. Each object is written once.
 
 mod backup;
-mod catalog;
+pub mod catalogue;
+mod dump;
 mod error;
+mod instance;
+mod location;
 mod programs;
 mod retention;
+mod steps;
+pub mod storage;
 
-pub use agentfs_contract::manifest::{Manifest, Scope};
-pub use backup::{BackupArgs, Report, back_up};
-pub use error::BackupError;
+pub use backup::{BackupOptions, Report, back_up};
+pub use error::RecoveryError;
+pub use instance::Instance;
+pub use location::Location;
+pub use retention::Retention;

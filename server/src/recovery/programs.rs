@@ -4,13 +4,13 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
-use agentfs_postgres::client_programs;
+use agentfs_postgres::{Version, client_programs};
 use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use url::Url;
 
-use super::error::BackupError;
+use super::error::RecoveryError;
 
 /// Most characters of a program's message that are passed on.
 const MAX_SAID: usize = 2000;
@@ -81,11 +81,11 @@ pub(super) struct Programs(PathBuf);
 impl Programs {
     /// Finds programs for a server of version `major`: in `pg_bin` if given, else of that very version, else newer ones.
     /// Older ones refuse to dump it.
-    pub(super) async fn find(pg_bin: Option<&Path>, major: u32) -> Result<Self, BackupError> {
+    pub(super) async fn find(pg_bin: Option<&Path>, major: u32) -> Result<Self, RecoveryError> {
         client_programs(pg_bin, major)
             .await
             .map(Self)
-            .ok_or(BackupError::NoProgram { program: "pg_dump", major })
+            .ok_or(RecoveryError::NoProgram { program: "pg_dump", major })
     }
 
     /// Runs a program to its end and returns its output. It is killed with this process.
@@ -94,8 +94,8 @@ impl Programs {
         program: &'static str,
         variables: &[(&'static str, String)],
         arguments: &[&std::ffi::OsStr],
-    ) -> Result<String, BackupError> {
-        let failed = |said: String| BackupError::Program { program, said };
+    ) -> Result<String, RecoveryError> {
+        let failed = |said: String| RecoveryError::Program { program, said };
         let Output { status, stdout, stderr } = Command::new(self.0.join(program))
             .args(arguments)
             .envs(variables.iter().map(|(name, value)| (name, value)))
@@ -111,6 +111,37 @@ impl Programs {
         let said = said.lines().map(str::trim).collect::<Vec<_>>().join("; ");
         let said: String = said.chars().take(MAX_SAID).collect();
         Err(failed(if said.is_empty() { status.to_string() } else { said }))
+    }
+}
+
+impl Programs {
+    /// Starts a program whose output is read as it comes; see [`ended`]. It is killed with the value.
+    pub(super) fn start(
+        &self,
+        program: &'static str,
+        variables: &[(&'static str, String)],
+        arguments: &[&std::ffi::OsStr],
+    ) -> Result<Child, RecoveryError> {
+        Command::new(self.0.join(program))
+            .args(arguments)
+            .envs(variables.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| RecoveryError::Program { program, said: error.to_string() })
+    }
+
+    /// What `pg_dump` compresses with.
+    pub(super) fn compression(&self) -> &'static str {
+        "gzip:1"
+    }
+
+    /// The version of `pg_dump`.
+    pub(super) async fn version(&self) -> Result<String, RecoveryError> {
+        let said = self.run("pg_dump", &[], &["--version".as_ref()]).await?;
+        Ok(Version::parse(&said).map(|version| version.to_string()).unwrap_or_default())
     }
 }
 

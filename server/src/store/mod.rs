@@ -9,6 +9,7 @@ pub mod access;
 pub mod embeddings;
 pub mod entries;
 mod error;
+pub mod fingerprint;
 pub mod schema;
 pub mod search;
 mod time;

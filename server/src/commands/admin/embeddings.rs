@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::AdminError;
-use super::output::Table;
+use crate::commands::output::Table;
 use crate::store::embeddings::index::IndexState;
 use crate::store::embeddings::model_change::Progress;
 use crate::store::embeddings::models::ModelState;

@@ -7,8 +7,8 @@ use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::output::Table;
 use super::{AdminError, all_pages};
+use crate::commands::output::Table;
 use crate::domain::access::api_key::{ApiKey, KeyState};
 use crate::domain::{TenantId, rfc3339};
 use crate::store::access::api_keys::ListedKey;

@@ -2,7 +2,6 @@
 
 mod embeddings;
 mod keys;
-mod output;
 mod quota;
 mod requeue;
 mod tenants;
@@ -13,8 +12,8 @@ use std::io;
 use std::process::ExitCode;
 
 use self::embeddings::EmbeddingsCommand;
-use self::output::Output;
 use crate::commands::in_runtime;
+use crate::commands::output::Output;
 use crate::runtime::exit::{self, failed};
 use crate::runtime::logging;
 use crate::settings::{DatabaseSettings, LimitSettings, SettingsError};

@@ -6,8 +6,8 @@ use jiff::civil::Date;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::output::Table;
 use super::{AdminError, all_pages};
+use crate::commands::output::Table;
 use crate::domain::TenantId;
 use crate::http::Usage;
 use crate::store::access::quota::Count;

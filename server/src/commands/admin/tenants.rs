@@ -5,8 +5,8 @@ use std::fmt;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::output::Table;
 use super::{AdminError, all_pages};
+use crate::commands::output::Table;
 use crate::domain::access::tenant_name::TenantName;
 use crate::http::ListedTenant;
 use crate::tenancy::tenants::NewTenant;

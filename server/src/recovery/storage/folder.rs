@@ -34,7 +34,11 @@ impl Folder {
     /// The folder, which has to be there.
     pub(super) async fn open(path: &Path) -> Result<Self, StorageError> {
         let folder = Self(path.to_owned());
-        folder.blocking(|folder| fs::read_dir(&folder.0).map(drop).map_err(StorageError::of(&folder.0))).await?;
+        folder
+            .blocking(|folder| {
+                fs::read_dir(&folder.0).map(drop).map_err(StorageError::of(&folder.0))
+            })
+            .await?;
         Ok(folder)
     }
 
@@ -59,7 +63,8 @@ impl Folder {
         self.blocking(move |folder| {
             let path = folder.path(&name);
             let mut content = Vec::new();
-            match File::open(&path).and_then(|file| file.take(SMALL + 1).read_to_end(&mut content)) {
+            match File::open(&path).and_then(|file| file.take(SMALL + 1).read_to_end(&mut content))
+            {
                 Ok(_) if content.len() as u64 > SMALL => Err(StorageError::TooLarge(name)),
                 Ok(_) => Ok(Some(content)),
                 Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -69,7 +74,10 @@ impl Folder {
         .await
     }
 
-    pub(super) async fn read(&self, name: &str) -> Result<Pin<Box<dyn AsyncRead + Send>>, StorageError> {
+    pub(super) async fn read(
+        &self,
+        name: &str,
+    ) -> Result<Pin<Box<dyn AsyncRead + Send>>, StorageError> {
         let path = self.path(name);
         let file = tokio::fs::File::open(&path).await.map_err(StorageError::of(path))?;
         Ok(Box::pin(file))
@@ -157,13 +165,15 @@ impl Folder {
                 .mode(0o600)
                 .open(&path)
                 .map_err(StorageError::of(&path))?;
-            Flock::lock(file, FlockArg::LockExclusiveNonblock).map(Lock::Folder).map_err(|(_, errno)| {
-                if errno == nix::errno::Errno::EWOULDBLOCK {
-                    StorageError::Busy(folder.0.display().to_string())
-                } else {
-                    StorageError::of(&path)(errno.into())
-                }
-            })
+            Flock::lock(file, FlockArg::LockExclusiveNonblock).map(Lock::Folder).map_err(
+                |(_, errno)| {
+                    if errno == nix::errno::Errno::EWOULDBLOCK {
+                        StorageError::Busy(folder.0.display().to_string())
+                    } else {
+                        StorageError::of(&path)(errno.into())
+                    }
+                },
+            )
         })
         .await
     }
@@ -185,8 +195,13 @@ impl Folder {
                 if metadata.is_dir() && inner.is_empty() {
                     folders.push(name);
                 } else if metadata.is_file() && name.starts_with(prefix) {
-                    let modified = metadata.modified().ok().and_then(|at| Timestamp::try_from(at).ok());
-                    found(Object { name, bytes: metadata.len(), modified: modified.unwrap_or_default() });
+                    let modified =
+                        metadata.modified().ok().and_then(|at| Timestamp::try_from(at).ok());
+                    found(Object {
+                        name,
+                        bytes: metadata.len(),
+                        modified: modified.unwrap_or_default(),
+                    });
                 }
             }
         }
@@ -196,7 +211,11 @@ impl Folder {
     /// Makes the folder of a file, for its owner alone: dumps hold all memory.
     fn make_parent(&self, path: &Path) -> Result<(), StorageError> {
         let parent = path.parent().unwrap_or(&self.0);
-        DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(StorageError::of(parent))
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(parent)
+            .map_err(StorageError::of(parent))
     }
 
     /// Works on the file system on a thread of its own, so that signals are still handled.
@@ -236,7 +255,9 @@ impl FolderUpload {
     pub(super) async fn write(&mut self, bytes: Bytes) -> Result<(), StorageError> {
         let file = self.file.try_clone().map_err(StorageError::of(&self.whole))?;
         let written = spawn_blocking(move || (&file).write_all(&bytes)).await;
-        written.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(StorageError::of(&self.whole))
+        written
+            .unwrap_or_else(|error| Err(io::Error::other(error)))
+            .map_err(StorageError::of(&self.whole))
     }
 
     pub(super) async fn finish(self) -> Result<(), StorageError> {

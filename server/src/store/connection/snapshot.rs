@@ -1,15 +1,25 @@
 //! Holds a snapshot of the whole database open, for a dump and its manifest.
 
-use std::collections::BTreeMap;
-
 use agentfs_contract::session;
 use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Executor as _, Row as _};
+use sqlx::{Executor as _, Row as _};
 
 use super::address::DatabaseAddress;
 use crate::store::StoreError;
+use crate::store::fingerprint::{self, Contents, TableName};
 use crate::store::schema::{self, SchemaVersion};
+
+/// What tells a database and its history from all others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// PostgreSQL's system identifier.
+    pub system: String,
+    /// The timeline: each recovery to a point in time and each failover begins a new one.
+    pub timeline: u32,
+    /// The database's name.
+    pub database: String,
+}
 
 /// A transaction with a snapshot that other sessions can share.
 #[derive(Debug)]
@@ -27,8 +37,8 @@ pub struct Snapshot {
     pub postgres: String,
     /// Its major version.
     pub major: u32,
-    /// PostgreSQL's system identifier and the database's name.
-    pub instance: String,
+    /// Which database it is, and which history of it.
+    pub identity: Identity,
     /// How large the database is on its server's disk, in bytes.
     pub database_bytes: u64,
 }
@@ -38,19 +48,13 @@ const PATIENT: &str = "
 SELECT set_config(name, '0', false) FROM pg_settings
  WHERE name IN ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout', 'idle_session_timeout')";
 
-const IDENTITY: &str = concat!(
-    "SELECT pg_export_snapshot(), now(), current_setting('server_version'), current_setting('server_version_num')::int / 10000, ",
-    instance!(),
-    ", pg_database_size(current_database())"
-);
-
-/// Tables in our schema, by name. A dump has no data of UNLOGGED ones.
-const TABLES: &str = "
-SELECT t.relname, format('%I.%I', s.nspname, t.relname)
-  FROM pg_class t JOIN pg_namespace s ON s.oid = t.relnamespace
- WHERE t.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('schema_version'))
-   AND t.relkind = 'r' AND t.relpersistence = 'p' AND ($1::text[] IS NULL OR t.relname = ANY ($1))
- ORDER BY 1";
+/// The timeline stands in the name of the file that the server writes now; a standby knows it from its last checkpoint.
+const IDENTITY: &str = "
+SELECT pg_export_snapshot(), now(), current_setting('server_version'), current_setting('server_version_num')::int / 10000,
+       (SELECT system_identifier::text FROM pg_control_system()), current_database()::text,
+       CASE WHEN pg_is_in_recovery() THEN (SELECT timeline_id FROM pg_control_checkpoint())
+            ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END,
+       pg_database_size(current_database())";
 
 impl Snapshot {
     /// Takes a snapshot of the present, on a connection of its own.
@@ -69,25 +73,24 @@ impl Snapshot {
             schema,
             postgres: row.try_get(2)?,
             major: row.try_get::<i32, _>(3)?.unsigned_abs(),
-            instance: row.try_get(4)?,
-            database_bytes: row.try_get::<i64, _>(5)?.unsigned_abs(),
+            identity: Identity {
+                system: row.try_get(4)?,
+                database: row.try_get(5)?,
+                timeline: row.try_get::<i32, _>(6)?.cast_unsigned(),
+            },
+            database_bytes: row.try_get::<i64, _>(7)?.unsigned_abs(),
             host,
             connection,
         })
     }
 
-    /// Counts the rows of each table in the snapshot; of all tables, or of the `wanted` ones.
-    pub async fn rows(
-        &mut self,
-        wanted: Option<&[&str]>,
-    ) -> Result<BTreeMap<String, i64>, StoreError> {
-        let tables = sqlx::query(TABLES).bind(wanted).fetch_all(&mut self.connection).await?;
-        let mut rows = BTreeMap::new();
-        for table in tables {
-            let (name, quoted): (String, String) = (table.try_get(0)?, table.try_get(1)?);
-            let count = AssertSqlSafe(format!("SELECT count(*) FROM {quoted}"));
-            rows.insert(name, sqlx::query_scalar(count).fetch_one(&mut self.connection).await?);
-        }
-        Ok(rows)
+    /// The tables of our schema; all of them, or the `wanted` ones.
+    pub async fn tables(&mut self, wanted: Option<&[&str]>) -> Result<Vec<TableName>, StoreError> {
+        fingerprint::tables(&mut self.connection, wanted).await
+    }
+
+    /// What the snapshot holds of each of the tables.
+    pub async fn contents(&mut self, tables: &[TableName]) -> Result<Contents, StoreError> {
+        fingerprint::contents(&mut self.connection, tables).await
     }
 }

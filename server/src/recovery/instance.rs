@@ -1,0 +1,77 @@
+//! Which database a backup is of, and which history of it.
+
+use std::fmt;
+
+use crate::store::connection::snapshot::Identity;
+
+/// A database and its history: after a recovery to a point in time, or on a copy of its volume, it is another instance, so that
+/// neither removes the other's backups. It is a part of the names of objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    name: String,
+    /// As releases before 0.2 wrote it, without the history.
+    former: String,
+}
+
+impl Instance {
+    /// The instance of a database; `copy` tells it from copies with the same history, such as the uid of its volume's claim.
+    pub fn of(identity: &Identity, copy: Option<&str>) -> Self {
+        let Identity { system, timeline, database } = identity;
+        let mut name = format!("{system}-{timeline}-{}", escaped(database));
+        if let Some(copy) = copy.filter(|copy| !copy.is_empty()) {
+            name = format!("{name}-{}", escaped(copy));
+        }
+        Self { name, former: format!("{system}/{database}") }
+    }
+
+    /// Whether a manifest with this `instance` is of this instance.
+    pub fn is(&self, instance: &str) -> bool {
+        instance == self.name || instance == self.former
+    }
+
+    /// Its name, which is that of the folder of its backups.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl fmt::Display for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+/// A text of letters, digits, `_` and `.` alone; other characters become their code points, such as `~2f`.
+fn escaped(text: &str) -> String {
+    let escape = |c: char| match c {
+        'a'..='z' | 'A'..='Z' | '0'..='9' | '_' | '.' => c.to_string(),
+        c => format!("~{:x}", u32::from(c)),
+    };
+    text.chars().map(escape).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(timeline: u32, database: &str) -> Identity {
+        Identity { system: "74".into(), timeline, database: database.into() }
+    }
+
+    #[test]
+    fn another_history_is_another_instance() {
+        let of = |timeline, copy| Instance::of(&identity(timeline, "agentfs"), copy);
+        assert_eq!(of(1, None).name(), "74-1-agentfs");
+        assert_ne!(of(1, None), of(2, None));
+        assert_ne!(of(1, Some("claim-a")), of(1, Some("claim-b")));
+        assert!(of(1, None).is("74-1-agentfs") && of(2, None).is("74/agentfs"));
+        assert!(!of(2, None).is("74-1-agentfs") && !of(1, None).is("75/agentfs"));
+    }
+
+    #[test]
+    fn no_two_databases_have_one_name_and_none_leads_elsewhere() {
+        let name = |database| Instance::of(&identity(1, database), None).name().to_owned();
+        assert_eq!(name("../my-db"), "74-1-..~2fmy~2ddb");
+        assert_ne!(name("a-b"), Instance::of(&identity(1, "a"), Some("b")).name());
+    }
+}

@@ -1,0 +1,24 @@
+//! How long each step took.
+
+use std::time::Instant;
+
+use agentfs_contract::verification::Step;
+
+/// The steps that were done, in order.
+#[derive(Debug, Default)]
+pub(super) struct Steps(Vec<Step>);
+
+impl Steps {
+    /// Does a step and notes how long it took, whether or not it succeeds.
+    pub(super) async fn time<T>(&mut self, name: &str, step: impl Future<Output = T>) -> T {
+        let begun = Instant::now();
+        let done = step.await;
+        self.0.push(Step { name: name.to_owned(), seconds: begun.elapsed().as_secs_f64() });
+        done
+    }
+
+    /// The steps.
+    pub(super) fn into_vec(self) -> Vec<Step> {
+        self.0
+    }
+}
