@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use async_stream::try_stream;
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, StreamExt as _};
 use futures::{FutureExt as _, TryFutureExt as _, TryStreamExt as _};
@@ -10,7 +11,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{
     PgConnection, PgPool, PgQueryResult, PgRow, PgStatement, PgTransaction, PgTypeInfo, Postgres,
 };
-use sqlx::{Connection as _, Describe, Either, Execute, Executor, SqlStr};
+use sqlx::{Connection as _, Describe, Either, Execute, Executor, SqlSafeStr as _, SqlStr};
 use tokio::time::timeout;
 
 use super::address::ACQUIRE_TIMEOUT;
@@ -60,7 +61,7 @@ impl Pool {
     }
 
     /// The connections; new ones lead to the right host.
-    async fn connections(&self) -> Result<&PgPool, sqlx::Error> {
+    async fn connections(&self) -> Result<&Arc<PgPool>, sqlx::Error> {
         let host = match self.hosts.found() {
             Some(found) => found,
             None => timeout(ACQUIRE_TIMEOUT, self.hosts.find())
@@ -79,7 +80,19 @@ impl Pool {
 
     /// A connection of its own.
     pub async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
-        self.connections().await?.acquire().await.inspect_err(|error| self.saw(error))
+        self.acquire_in_time().await.inspect_err(|error| self.saw(error))
+    }
+
+    /// A connection within the patience of a request. One that takes longer to make is made to its end all the same and is there
+    /// for the next: given up each time, a database that is slow to connect to would never be reached.
+    async fn acquire_in_time(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        let connections = Arc::clone(self.connections().await?);
+        let acquired = tokio::spawn(async move { connections.acquire().await });
+        match timeout(ACQUIRE_TIMEOUT, acquired).await {
+            Ok(Ok(acquired)) => acquired,
+            Ok(Err(_)) => Err(sqlx::Error::WorkerCrashed),
+            Err(_) => Err(sqlx::Error::PoolTimedOut),
+        }
     }
 
     /// A connection of its own that is there at this moment, at the price of a round trip.
@@ -96,15 +109,10 @@ impl Pool {
 
     /// A transaction. Whoever finds the connection lost when it begins has lost nothing.
     pub async fn begin(&self) -> Result<PgTransaction<'static>, sqlx::Error> {
-        let connections = self.connections().await?;
-        match connections.begin().await {
-            Err(error) if is_lost(&error) => {
-                self.saw(&error);
-                self.connections().await?.begin().await
-            }
+        match self.begin_by(None).await {
+            Err(error) if is_lost(&error) => self.begin_by(None).await,
             begun => begun,
         }
-        .inspect_err(|error| self.saw(error))
     }
 
     /// A transaction that only reads, all at one moment. Each of its statements is cancelled after [`READ_TIMEOUT`], with
@@ -118,7 +126,14 @@ impl Pool {
         &self,
         statement: &'static str,
     ) -> Result<PgTransaction<'static>, sqlx::Error> {
-        let begun = self.connections().await?.begin_with(statement).await;
+        self.begin_by(Some(statement.into_sql_str())).await
+    }
+
+    async fn begin_by(
+        &self,
+        statement: Option<SqlStr>,
+    ) -> Result<PgTransaction<'static>, sqlx::Error> {
+        let begun = PgTransaction::begin(self.acquire().await?, statement).await;
         begun.inspect_err(|error| self.saw(error))
     }
 
@@ -196,8 +211,14 @@ impl<'p> Executor<'p> for &'p Pool {
         'p: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let rows = self.connections().map_ok(|connections| connections.fetch_many(query));
-        rows.try_flatten_stream().inspect_err(|error| self.saw(error)).boxed()
+        let rows = try_stream! {
+            let mut connection = self.acquire_in_time().await?;
+            let mut rows = connection.fetch_many(query);
+            while let Some(row) = rows.try_next().await? {
+                yield row;
+            }
+        };
+        rows.inspect_err(|error| self.saw(error)).boxed()
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(
@@ -208,7 +229,7 @@ impl<'p> Executor<'p> for &'p Pool {
         'p: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let row = self.connections().and_then(|connections| connections.fetch_optional(query));
+        let row = async move { self.acquire_in_time().await?.fetch_optional(query).await };
         row.inspect_err(|error| self.saw(error)).boxed()
     }
 
@@ -221,7 +242,7 @@ impl<'p> Executor<'p> for &'p Pool {
         'p: 'e,
     {
         let statement =
-            self.connections().and_then(|connections| connections.prepare_with(sql, parameters));
+            async move { self.acquire_in_time().await?.prepare_with(sql, parameters).await };
         statement.inspect_err(|error| self.saw(error)).boxed()
     }
 
@@ -229,6 +250,6 @@ impl<'p> Executor<'p> for &'p Pool {
     where
         'p: 'e,
     {
-        self.connections().and_then(|connections| connections.describe(sql)).boxed()
+        async move { self.acquire_in_time().await?.describe(sql).await }.boxed()
     }
 }

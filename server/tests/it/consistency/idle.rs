@@ -156,3 +156,17 @@ async fn a_statement_whose_connection_vanished_costs_the_pool_no_place_for_long(
     let ask = async || sqlx::query("SELECT").execute(&pool).await.is_ok();
     eventually("there is a place", ask, |answered| *answered).await;
 }
+
+#[tokio::test]
+async fn a_database_that_is_slow_to_connect_to_is_reached_all_the_same() {
+    let database = Database::migrated().await;
+    // More than a request waits for a connection.
+    let proxy = Proxy::late(&database.url, Duration::from_secs(3)).await;
+    let pool = Database { url: proxy.url(&database.url), ..database.clone() }.address().pool(2);
+    let ask = async || sqlx::query_scalar::<_, i32>("SELECT 1").fetch_one(&pool).await;
+    let first = ask().await;
+    assert!(matches!(first, Err(sqlx::Error::PoolTimedOut)), "{first:?}");
+    eventually("a connection is made", ask, Result::is_ok).await.unwrap();
+    let second = pool.begin().await.unwrap();
+    drop(second);
+}

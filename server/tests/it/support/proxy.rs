@@ -1,6 +1,7 @@
 //! What may stand between a server and its database: it forgets connections, and leads elsewhere after a failover.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use reqwest::Url;
 use tokio::io::copy_bidirectional;
@@ -37,6 +38,11 @@ impl Drop for Proxy {
 impl Proxy {
     /// Before the server of a database's URL.
     pub async fn before(url: &str) -> Self {
+        Self::late(url, Duration::ZERO).await
+    }
+
+    /// The same, which takes so long to lead a new connection on.
+    pub async fn late(url: &str, delay: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let (target, fate) = (watch::Sender::new(at(url)), watch::Sender::new(Fate::Reset));
@@ -45,6 +51,10 @@ impl Proxy {
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let forwarding = forward(client, to.borrow().clone(), ends.subscribe());
+                let forwarding = async move {
+                    tokio::time::sleep(delay).await;
+                    forwarding.await
+                };
                 open.lock().unwrap().push(tokio::spawn(forwarding));
             }
         });
