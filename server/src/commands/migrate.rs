@@ -45,7 +45,7 @@ impl MigrateError {
             Self::Settings(_) => false,
             Self::Migration { error, .. } => match error {
                 MigrationError::Store(error) => error.is_transient(),
-                MigrationError::Locked | MigrationError::LockTimeout { .. } => true,
+                MigrationError::Locked { .. } | MigrationError::LockTimeout { .. } => true,
                 MigrationError::Blocker(_) | MigrationError::Failed(_) => false,
             },
             Self::AdminKey(error) => error.is_transient(),

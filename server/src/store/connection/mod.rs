@@ -5,6 +5,7 @@
 mod identity;
 
 pub mod address;
+pub mod advisory_lock;
 mod hosts;
 mod invalidation;
 mod liveness;

@@ -11,12 +11,13 @@ use tokio::time::Instant;
 use super::blocker::Blocker;
 use super::encoding::NotUtf8;
 use super::guard::Guard;
-use super::{invalid_indexes, read};
+use super::{MIGRATIONS_TABLE, invalid_indexes, read};
 use crate::store::StoreError;
 use crate::store::connection::address::DatabaseAddress;
+use crate::store::connection::advisory_lock::AdvisoryLock;
 
-/// The advisory lock of migrations: "agentfs" in ASCII.
-const MIGRATION_LOCK: i64 = 0x61_67_65_6e_74_66_73;
+/// What others see as the session that migrates.
+const PROGRAM: &str = "agentfs-server migrate";
 const POLL: Duration = Duration::from_millis(500);
 /// Longest time that migrations are retried while others hold the locks they need.
 const PATIENCE: Duration = Duration::from_mins(10);
@@ -32,9 +33,16 @@ pub enum MigrationError {
     /// The database does not answer or refuses.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Another migration has been running for too long.
-    #[error("another migration has held the database for {} minutes; end it, then run this again", PATIENCE.as_secs() / 60)]
-    Locked,
+    /// Another migration, or a backup, has been running for too long.
+    #[error(
+        "another migration or a backup has kept the database for {} minutes{}; wait for its end, or end it, then run this again",
+        PATIENCE.as_secs() / 60,
+        .holder.as_deref().map(|holder| format!(": {holder}")).unwrap_or_default()
+    )]
+    Locked {
+        /// The session that has it.
+        holder: Option<String>,
+    },
     /// Others have held the locks that a migration needs for too long.
     #[error(
         "migration {version} could not get its locks within {} minutes{}; end what holds them, or wait for its end, then run this again",
@@ -69,8 +77,8 @@ pub async fn migrate(address: &DatabaseAddress) -> Result<MigrationReport, Migra
     apply(address, &MIGRATIONS).await
 }
 
-/// Applies those of `migrations` that the database has not seen. Concurrent runs take turns. A running API goes on
-/// meanwhile: what blocks it for more than 2 s is cancelled and tried again later.
+/// Applies those of `migrations` that the database has not seen. Concurrent runs take turns, with backups too. A running API goes
+/// on meanwhile: what blocks it for more than 2 s is cancelled and tried again later.
 pub async fn apply(
     address: &DatabaseAddress,
     migrations: &Migrator,
@@ -82,8 +90,10 @@ pub async fn apply(
     if let Some(blocker) = Blocker::of_others(&mut connection).await.map_err(StoreError::from)? {
         return Err(blocker.into());
     }
-    // The turn ends with the connection, whatever happens.
-    take_turn(&mut connection).await?;
+    // The turn ends with the connection, whatever happens. Who changes nothing needs none: a backup may take hours.
+    if lacks_any(migrations, &mut connection).await? {
+        take_turn(&mut connection).await?;
+    }
     let before = applied(&mut connection).await?;
     keep_utc(&mut connection).await?;
     invalid_indexes::drop_all(&mut connection).await.map_err(StoreError::from)?;
@@ -104,20 +114,15 @@ pub async fn apply(
 
 async fn take_turn(connection: &mut PgConnection) -> Result<(), MigrationError> {
     let deadline = Instant::now() + PATIENCE;
-    loop {
-        let ours: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
-            .bind(MIGRATION_LOCK)
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(StoreError::from)?;
-        if ours {
-            return Ok(());
-        }
+    let lock = AdvisoryLock::SchemaChange;
+    while !lock.take(connection, PROGRAM).await.map_err(StoreError::from)? {
         if Instant::now() > deadline {
-            return Err(MigrationError::Locked);
+            let holder = lock.holder(connection).await.map_err(StoreError::from)?;
+            return Err(MigrationError::Locked { holder });
         }
         tokio::time::sleep(POLL).await;
     }
+    Ok(())
 }
 
 async fn apply_one(
@@ -201,16 +206,29 @@ fn held_by(holder: Option<&str>) -> String {
 
 /// The number of migrations that the database has applied.
 async fn applied(connection: &mut PgConnection) -> Result<usize, StoreError> {
-    let there: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+    Ok(applied_versions(connection).await?.len())
+}
+
+/// Whether the database has not seen one of `migrations`.
+async fn lacks_any(
+    migrations: &Migrator,
+    connection: &mut PgConnection,
+) -> Result<bool, StoreError> {
+    let applied = applied_versions(connection).await?;
+    Ok(migrations.iter().any(|migration| !applied.contains(&migration.version)))
+}
+
+/// The migrations that the database has applied, by number.
+async fn applied_versions(connection: &mut PgConnection) -> Result<Vec<i64>, StoreError> {
+    let there: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+        .bind(MIGRATIONS_TABLE)
         .fetch_one(&mut *connection)
         .await?;
     if !there {
-        return Ok(0);
+        return Ok(Vec::new());
     }
-    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM _sqlx_migrations WHERE success")
-        .fetch_one(connection)
-        .await?;
-    Ok(usize::try_from(count).unwrap_or_default())
+    let versions = "SELECT version FROM _sqlx_migrations WHERE success";
+    Ok(sqlx::query_scalar(versions).fetch_all(connection).await?)
 }
 
 /// Returns the statement that makes UTC the database's time zone, unless it is.

@@ -36,6 +36,9 @@ pub const TABLES: [&str; 13] = [
     "tenants",
 ];
 
+/// The driver's list of the migrations that were applied. A backup without it could not be migrated.
+pub const MIGRATIONS_TABLE: &str = "_sqlx_migrations";
+
 /// The version of a database's schema.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SchemaVersion {
