@@ -213,8 +213,8 @@ fn checksum_of(manifest: &Value) -> String {
     hex(&Sha256::digest(value.to_string()))
 }
 
-/// Bytes in hexadecimal.
-fn hex(bytes: &[u8]) -> String {
+/// Bytes in hexadecimal, as checksums stand in manifests.
+pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");

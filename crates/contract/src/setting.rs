@@ -40,6 +40,10 @@ pub const PREAUTH_RATE_LIMIT_PER_MINUTE: &str = "PREAUTH_RATE_LIMIT_PER_MINUTE";
 pub const BACKUP_LOCATION: &str = "BACKUP_LOCATION";
 /// What tells the database from copies with the same history, such as the uid of its volume's claim.
 pub const BACKUP_INSTANCE: &str = "BACKUP_INSTANCE";
+/// The age recipients that backups are encrypted to, with commas between them.
+pub const BACKUP_RECIPIENTS: &str = "BACKUP_RECIPIENTS";
+/// The file of the age identities that decrypt backups.
+pub const BACKUP_IDENTITY_FILE: &str = "BACKUP_IDENTITY_FILE";
 
 /// The folder of the local embedding model.
 pub const EMBEDDING_MODEL_DIR: &str = "EMBEDDING_MODEL_DIR";

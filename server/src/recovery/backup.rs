@@ -1,32 +1,35 @@
 //! Makes a backup: a dump and its manifest. Expired backups are pruned before it, for its room, and after it.
 
 use std::path::PathBuf;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use agentfs_contract::manifest::{FORMAT, Manifest, Purpose, Scope};
+use agentfs_contract::manifest::{Encryption, FORMAT, Manifest, Purpose, Scope};
 use agentfs_contract::verification::Step;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::catalogue::{Catalogue, MANIFEST, remove};
-use super::dump::{self, Wanted};
+use super::catalogue::{Backup, Catalogue, MANIFEST, remove};
+use super::dump::{self, Digest, Dumped, Wanted};
+use super::encryption::{self, Recipients};
 use super::error::RecoveryError;
 use super::instance::Instance;
 use super::location::Location;
 use super::programs::{Programs, environment};
 use super::retention::Retention;
 use super::steps::Steps;
-use super::storage::Storage;
+use super::storage::{Lock, Removal, Storage, Upload};
 use crate::settings::DatabaseUrl;
 use crate::store::connection::address::DatabaseAddress;
-use crate::store::connection::snapshot::Snapshot;
+use crate::store::connection::snapshot::{self, Snapshot};
 use crate::store::fingerprint::TableName;
-use crate::store::schema::{SCHEMA_VERSION, TABLES};
 
 /// The lock of an instance's backups; hidden, so that it is no object.
 const LOCK: &str = ".lock";
-/// A partial dump that nobody has written to for so long was left by a backup that died.
+/// What was begun elsewhere at the location and has not been written to for so long was left by a backup that died.
 const PARTIAL_FOR: Duration = Duration::from_hours(24);
+/// How long a dump waits for a table that somebody else holds, unless it is told otherwise.
+const LOCK_WAIT: Duration = Duration::from_mins(1);
 /// Tables that can be made anew from the others.
 const DERIVED: [&str; 3] = ["embedding_jobs", "embeddings", "search_documents"];
 
@@ -43,12 +46,34 @@ pub struct BackupOptions {
     pub scope: Scope,
     /// Whether rows that can be made anew are in the dump.
     pub keep_derived: bool,
+    /// Whom the dump is encrypted to; `None` leaves it in clear.
+    pub recipients: Option<Recipients>,
     /// What the backup is for.
     pub purpose: Purpose,
+    /// How long a table is waited for that somebody else holds.
+    pub lock_wait: Duration,
     /// Which backups expire; `None` removes none.
     pub retention: Option<Retention>,
     /// The folder of PostgreSQL's programs, where they are not on PATH.
     pub pg_bin: Option<PathBuf>,
+}
+
+impl BackupOptions {
+    /// A full backup in clear that removes nothing.
+    pub fn new(url: DatabaseUrl, location: Location) -> Self {
+        Self {
+            url,
+            copy: None,
+            location,
+            scope: Scope::Full,
+            keep_derived: true,
+            recipients: None,
+            purpose: Purpose::Backup,
+            lock_wait: LOCK_WAIT,
+            retention: None,
+            pg_bin: None,
+        }
+    }
 }
 
 /// A backup that was made.
@@ -58,122 +83,175 @@ pub struct Report {
     pub path: String,
     /// Its manifest.
     pub manifest: Manifest,
-    /// Old backups that were removed.
-    pub removed: usize,
+    /// What became of expired backups.
+    pub pruned: Pruned,
     /// How long each step took.
     pub steps: Vec<Step>,
 }
 
-/// Makes a backup. If it fails, nothing of it is left.
-pub async fn back_up(options: &BackupOptions) -> Result<Report, RecoveryError> {
-    let made = back_up_where_there_is_room(options).await;
-    made.map_err(|error| match &options.retention {
-        Some(retention) if error.is_out_of_space() => RecoveryError::Full {
-            location: options.location.to_string(),
-            days: retention.days,
-            keep_last: retention.keep_last,
-            error: Box::new(error),
-        },
-        _ => error,
-    })
+/// What became of expired backups.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Those that were removed.
+    pub removed: usize,
+    /// Those that the location keeps, by object lock.
+    pub protected: usize,
 }
 
-async fn back_up_where_there_is_room(options: &BackupOptions) -> Result<Report, RecoveryError> {
-    let mut steps = Steps::default();
-    let storage = Storage::create(&options.location).await?;
-    let snapshot = steps.time("snapshot", Snapshot::take(&DatabaseAddress::of(&options.url))).await;
-    let mut snapshot = snapshot?;
-    if snapshot.schema.version == 0 {
-        return Err(RecoveryError::NoSchema(options.url.endpoint()));
+/// Makes a backup, unless `stop` resolves before its dump is whole: with the error that it ends with then. If it fails, nothing of
+/// it is left.
+pub async fn back_up(
+    options: &BackupOptions,
+    stop: impl Future<Output = RecoveryError>,
+) -> Result<Report, RecoveryError> {
+    let mut stop = pin!(stop);
+    let mut maker = unless(&mut stop, Box::pin(Maker::begin(options))).await?;
+    let made = maker.make(&mut stop).await;
+    maker.lock.release().await;
+    let full = |error: RecoveryError| match error {
+        error if error.is_out_of_space() => RecoveryError::Full {
+            location: options.location.to_string(),
+            advice: advice(options.retention.as_ref()),
+            error: Box::new(error),
+        },
+        error => error,
+    };
+    made.map_err(full)
+}
+
+/// What helps a location that is full, but for more room.
+fn advice(retention: Option<&Retention>) -> String {
+    let by_hand = "remove some backups with `agentfs-server forget`";
+    match retention {
+        Some(Retention { days, keep_last, .. }) => format!(
+            "keep fewer backups (now those of {days} days, and the last {keep_last} however old they are; what had expired is gone), \
+             or {by_hand}"
+        ),
+        None => by_hand.to_owned(),
     }
-    let programs = Programs::find(options.pg_bin.as_deref(), snapshot.major).await?;
-    let instance = Instance::of(&snapshot.identity, options.copy.as_deref());
-    let folder = format!("{instance}/");
-    let lock = storage.lock(&format!("{folder}{LOCK}")).await?;
-    storage.sweep(&folder, PARTIAL_FOR).await?;
-    let before = prune(options, &storage, &instance).await.unwrap_or_else(|error| {
-        tracing::warn!(
-            "an expired backup could not be removed before the new one is made: {error}"
-        );
-        0
-    });
-    let mut maker =
-        Maker { options, storage: &storage, programs: &programs, instance: &instance, steps };
-    let mut made = maker.make(&mut snapshot).await;
-    if made.as_ref().is_err_and(RecoveryError::is_out_of_space)
-        && storage.sweep(&folder, Duration::ZERO).await? > 0
-    {
-        made = maker.make(&mut snapshot).await;
-    }
-    let manifest = made?;
-    let mut steps = maker.steps;
-    lock.check().await?;
-    let path = format!("{}/{folder}{}", options.location, manifest.file);
-    let pruned = steps.time("prune", prune(options, &storage, &instance)).await;
-    lock.release().await;
-    match pruned {
-        Ok(after) => {
-            Ok(Report { path, manifest, removed: before + after, steps: steps.into_vec() })
-        }
-        Err(error) => Err(RecoveryError::Prune { made: path, error: Box::new(error) }),
+}
+
+/// Does the work unless `stop` resolves before its end.
+async fn unless<T>(
+    stop: &mut Pin<&mut impl Future<Output = RecoveryError>>,
+    work: impl Future<Output = Result<T, RecoveryError>>,
+) -> Result<T, RecoveryError> {
+    tokio::select! {
+        done = work => done,
+        error = stop => Err(error),
     }
 }
 
 /// What it takes to make one backup.
 struct Maker<'a> {
     options: &'a BackupOptions,
-    storage: &'a Storage,
-    programs: &'a Programs,
-    instance: &'a Instance,
+    storage: Storage,
+    programs: Programs,
+    instance: Instance,
+    snapshot: Snapshot,
+    lock: Lock,
     steps: Steps,
 }
 
-impl Maker<'_> {
-    /// Dumps the snapshot, and writes the manifest last.
-    async fn make(&mut self, snapshot: &mut Snapshot) -> Result<Manifest, RecoveryError> {
-        let Self { options, storage, programs, instance, steps } = self;
-        let known = (snapshot.schema.version <= SCHEMA_VERSION).then_some(&TABLES[..]);
-        let tables = snapshot.tables(options.scope.tables().or(known)).await?;
-        let is_derived = |table: &&TableName| DERIVED.contains(&&*table.name);
-        let left_out: Vec<TableName> = match options.keep_derived {
-            true => Vec::new(),
-            false => tables.iter().filter(is_derived).cloned().collect(),
-        };
-        let held: Vec<TableName> =
-            tables.iter().filter(|table| !left_out.contains(table)).cloned().collect();
+impl<'a> Maker<'a> {
+    /// Takes the snapshot and the locks.
+    async fn begin(options: &'a BackupOptions) -> Result<Self, RecoveryError> {
+        let mut steps = Steps::default();
+        let storage = Storage::create(&options.location).await?;
+        let address = DatabaseAddress::of(&options.url);
+        let snapshot = steps.time("snapshot", Snapshot::take(&address)).await?;
+        if snapshot.schema.version == 0 {
+            return Err(RecoveryError::NoSchema(options.url.endpoint()));
+        }
+        let instance = Instance::of(&snapshot.identity, options.copy.as_deref());
+        let programs = Programs::find(options.pg_bin.as_deref(), snapshot.major).await?;
+        let lock = storage.lock(&format!("{instance}/{LOCK}")).await?;
+        Ok(Self { options, storage, programs, instance, snapshot, lock, steps })
+    }
 
-        let name = file_name(options.scope, options.purpose, snapshot.at);
-        let object = format!("{instance}/{name}");
-        let mut upload = storage.upload(&object).await?;
-        // The server that has the snapshot.
-        let variables = environment(options.url.hosts()[snapshot.host].text());
+    async fn make(
+        &mut self,
+        stop: &mut Pin<&mut impl Future<Output = RecoveryError>>,
+    ) -> Result<Report, RecoveryError> {
+        let (before, upload, manifest) = unless(stop, Box::pin(self.dump())).await?;
+        // From here on it takes a moment, and no step in it may be the last that is seen of it.
+        let manifest = self.commit(upload, manifest).await?;
+        let path = format!("{}/{}/{}", self.options.location, self.instance, manifest.file);
+        let mut steps = std::mem::take(&mut self.steps);
+        let after = tokio::select! {
+            after = steps.time("prune", self.prune()) => after,
+            _ = stop => Ok(Pruned::default()),
+        };
+        match after {
+            Ok(after) => {
+                let pruned =
+                    Pruned { removed: before.removed + after.removed, protected: after.protected };
+                Ok(Report { path, manifest, pruned, steps: steps.into_vec() })
+            }
+            Err(error) => Err(RecoveryError::Prune { made: path, error: Box::new(error) }),
+        }
+    }
+
+    /// Makes room, and dumps the snapshot; the manifest says what is in it.
+    async fn dump(&mut self) -> Result<(Pruned, Upload, Manifest), RecoveryError> {
+        let tables = self.snapshot.tables(self.options.scope.tables()).await?;
+        let is_left_out =
+            |table: &TableName| !self.options.keep_derived && DERIVED.contains(&&*table.name);
+        let (left_out, held): (Vec<_>, Vec<_>) = tables.iter().cloned().partition(is_left_out);
+
+        self.sweep().await?;
+        let file = file_name(self.options, self.snapshot.at);
+        let mut upload = self.storage.upload(&format!("{}/{file}", self.instance)).await?;
+        let pruned = self.prune().await.unwrap_or_else(|error| {
+            tracing::warn!(
+                "an expired backup could not be removed before the new one is made: {error}"
+            );
+            Pruned::default()
+        });
+
+        let Self { options, programs, instance, snapshot, steps, .. } = self;
         let id = snapshot.id.clone();
         let wanted = Wanted {
             snapshot: &id,
             tables: &tables,
             left_out: &left_out,
             extension: options.scope == Scope::Full,
+            lock_wait: options.lock_wait,
+            recipients: options.recipients.as_ref(),
         };
+        // The server that has the snapshot.
+        let variables = environment(options.url.hosts()[snapshot.host].text());
+        let dumped = dump::dump(programs, &variables, &wanted, &mut upload);
         let counted = async { snapshot.contents(&held).await.map_err(RecoveryError::from) };
         // Both see the same moment.
-        let dumped = dump::dump(programs, &variables, &wanted, &mut upload);
         let both = steps.time("dump", async { tokio::try_join!(counted, dumped) }).await;
-        let (contents, digest) = both?;
-        let pg_dump = programs.version().await?;
-        steps.time("store", upload.finish()).await?;
+        let (contents, Dumped { stored, plain }) = match both {
+            Err(error) if error.is_of_a_held_table() => {
+                let address = DatabaseAddress::of(&options.url);
+                let holder = snapshot::holder(&address, &tables).await.unwrap_or_default();
+                let seconds = options.lock_wait.as_secs();
+                return Err(RecoveryError::TableHeld { seconds, holder });
+            }
+            both => both?,
+        };
+        let encryption = |Digest { bytes, sha256 }| Encryption {
+            scheme: encryption::SCHEME.to_owned(),
+            plain_bytes: bytes,
+            plain_sha256: sha256,
+        };
         let manifest = Manifest {
             format: FORMAT,
             purpose: options.purpose,
             scope: options.scope,
-            file: name,
-            bytes: digest.bytes,
-            sha256: digest.sha256,
-            encryption: None,
+            file,
+            bytes: stored.bytes,
+            sha256: stored.sha256,
+            encryption: plain.map(encryption),
             instance: instance.name().to_owned(),
             schema_version: snapshot.schema.version,
             min_compatible: snapshot.schema.min_compatible,
             postgres: snapshot.postgres.clone(),
-            pg_dump,
+            pg_dump: programs.version().await?,
             program: env!("CARGO_PKG_VERSION").to_owned(),
             snapshot_at: snapshot.at,
             finished_at: Timestamp::now(),
@@ -182,37 +260,98 @@ impl Maker<'_> {
             left_out: left_out.into_iter().map(|table| table.name).collect(),
             checksum: String::new(),
         };
-        let (manifest, json) = manifest.write();
-        let beside = format!("{instance}/{}{MANIFEST}", manifest.id());
-        if let Err(error) = storage.write_small(&beside, &json).await {
-            storage.remove(&object).await?;
-            return Err(error.into());
+        Ok((pruned, upload, manifest))
+    }
+
+    /// Ends the dump, and writes the manifest; where that fails, both are removed.
+    async fn commit(
+        &mut self,
+        upload: Upload,
+        manifest: Manifest,
+    ) -> Result<Manifest, RecoveryError> {
+        let dump = format!("{}/{}", self.instance, manifest.file);
+        let beside = format!("{}/{}{MANIFEST}", self.instance, manifest.id());
+        let committed = self.write(upload, manifest, &beside).await;
+        if committed.is_err() {
+            // Whether a write that failed was done is not always known.
+            for name in [&beside, &dump] {
+                if let Err(error) = self.storage.remove(name).await {
+                    tracing::warn!("{name} is of no backup, and could not be removed: {error}");
+                    break;
+                }
+            }
         }
+        committed
+    }
+
+    async fn write(
+        &mut self,
+        upload: Upload,
+        manifest: Manifest,
+        beside: &str,
+    ) -> Result<Manifest, RecoveryError> {
+        self.steps.time("store", upload.finish()).await?;
+        // Locks end with their sessions, and not with us.
+        self.snapshot.check().await?;
+        self.lock.check().await?;
+        let (manifest, json) = manifest.write();
+        self.storage.write_small(beside, &json).await?;
         Ok(manifest)
     }
+
+    /// Removes what backups that died have left.
+    async fn sweep(&self) -> Result<(), RecoveryError> {
+        // Who has the lock of this instance is the only one to write there.
+        self.storage.sweep(&format!("{}/", self.instance), Duration::ZERO).await?;
+        self.storage.sweep("", PARTIAL_FOR).await?;
+        Ok(())
+    }
+
+    /// Removes expired backups.
+    async fn prune(&self) -> Result<Pruned, RecoveryError> {
+        let mut pruned = Pruned::default();
+        let Some(retention) = &self.options.retention else { return Ok(pruned) };
+        let catalogue = Catalogue::read(&self.storage).await?;
+        let (instance, scope) = (&self.instance, self.options.scope);
+        for backup in retention.expired(&catalogue, instance, scope, Timestamp::now()) {
+            match remove(&self.storage, backup).await? {
+                Removal::Removed => pruned.removed += 1,
+                Removal::Protected(_) => pruned.protected += 1,
+            }
+        }
+        Ok(pruned)
+    }
+}
+
+/// The newest whole backup of the same instance and scope, if it is younger than `age`. One that a verification has found wanting
+/// is none.
+pub async fn newer_than(
+    options: &BackupOptions,
+    age: Duration,
+) -> Result<Option<Manifest>, RecoveryError> {
+    let storage = Storage::create(&options.location).await?;
+    let instance = Instance::of_database(&options.url, options.copy.as_deref()).await?;
+    let catalogue = Catalogue::read(&storage).await?;
+    let is_failed =
+        |backup: &Backup| backup.verifications.last().is_some_and(|last| last.failure.is_some());
+    let is_sound = |backup: &&Backup| {
+        backup.manifest.scope == options.scope && backup.is_whole && !is_failed(backup)
+    };
+    let newest = catalogue.of(&instance).rfind(is_sound).map(|backup| backup.manifest.clone());
+    let is_young = |manifest: &Manifest| {
+        Timestamp::now().duration_since(manifest.snapshot_at).unsigned_abs() < age
+    };
+    Ok(newest.filter(is_young))
 }
 
 /// The name of a dump, as the runbook has it: the moment of the snapshot in UTC.
-fn file_name(scope: Scope, purpose: Purpose, at: Timestamp) -> String {
+fn file_name(options: &BackupOptions, at: Timestamp) -> String {
     let stamp = at.to_zoned(TimeZone::UTC).strftime("%Y%m%d_%H%M%S").to_string();
-    match (purpose, scope) {
-        (Purpose::Drill, _) => format!("agentfs_drill_{stamp}.dump"),
-        (Purpose::Backup, Scope::Full) => format!("agentfs_{stamp}.dump"),
-        (Purpose::Backup, Scope::Entries) => format!("agentfs_entries_{stamp}.dump"),
-    }
-}
-
-/// Removes expired backups; returns how many.
-async fn prune(
-    options: &BackupOptions,
-    storage: &Storage,
-    instance: &Instance,
-) -> Result<usize, RecoveryError> {
-    let Some(retention) = &options.retention else { return Ok(0) };
-    let catalogue = Catalogue::read(storage).await?;
-    let expired = retention.expired(&catalogue, instance, options.scope, Timestamp::now());
-    for backup in &expired {
-        remove(storage, backup).await?;
-    }
-    Ok(expired.len())
+    let suffix = if options.recipients.is_some() { encryption::SUFFIX } else { "" };
+    let what = match (options.purpose, options.scope) {
+        (Purpose::Drill, _) => "drill_",
+        (Purpose::Backup, Scope::Full) => "",
+        (Purpose::Backup, Scope::Entries) => "entries_",
+    };
+    format!("agentfs_{what}{stamp}.dump{suffix}")
 }

@@ -1,25 +1,26 @@
-//! A dump, streamed from `pg_dump` into the storage, and hashed while it passes.
+//! A dump, streamed from `pg_dump` into the storage, and hashed and encrypted while it passes.
 
 use std::ffi::{OsStr, OsString};
+use std::time::Duration;
 
-use bytes::BytesMut;
+use agentfs_contract::manifest::hex;
+use bytes::{Bytes, BytesMut};
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::ChildStderr;
 
+use super::encryption::{Encryptor, Recipients};
 use super::error::RecoveryError;
 use super::programs::Programs;
 use super::storage::Upload;
 use crate::store::fingerprint::TableName;
 
-/// How long a dump waits for a table that somebody else holds, such as a migration.
-const LOCK_WAIT: &str = "--lock-wait-timeout=60s";
 /// Bytes that are passed on at once.
 const PIECE: usize = 1 << 20;
 /// Most bytes of a program's messages that are kept.
 const MAX_SAID: u64 = 16 << 10;
 
-/// What is dumped.
+/// What is dumped, and how.
 #[derive(Debug)]
 pub(super) struct Wanted<'a> {
     /// The snapshot's name.
@@ -30,9 +31,13 @@ pub(super) struct Wanted<'a> {
     pub(super) left_out: &'a [TableName],
     /// Whether the extension of vectors comes with them.
     pub(super) extension: bool,
+    /// How long a table is waited for that somebody else holds.
+    pub(super) lock_wait: Duration,
+    /// Whom the dump is encrypted to.
+    pub(super) recipients: Option<&'a Recipients>,
 }
 
-/// What a dump amounts to.
+/// A stream of bytes that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Digest {
     /// Its size.
@@ -41,29 +46,36 @@ pub(super) struct Digest {
     pub(super) sha256: String,
 }
 
-/// Dumps into `upload`, which is not finished yet then.
+/// What a dump amounts to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Dumped {
+    /// The file as it is stored.
+    pub(super) stored: Digest,
+    /// What was encrypted, if it was.
+    pub(super) plain: Option<Digest>,
+}
+
+/// Dumps into `upload`, which is not finished yet then. Dropped before its end, it ends `pg_dump`.
 pub(super) async fn dump(
     programs: &Programs,
     variables: &[(&'static str, String)],
     wanted: &Wanted<'_>,
     upload: &mut Upload,
-) -> Result<Digest, RecoveryError> {
+) -> Result<Dumped, RecoveryError> {
+    let encryptor = wanted.recipients.map(Encryptor::new).transpose()?;
     let arguments = arguments(programs.compression(), wanted);
     let arguments: Vec<&OsStr> = arguments.iter().map(OsString::as_os_str).collect();
     let mut child = programs.start("pg_dump", variables, &arguments)?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let passed = async {
-        match stdout {
-            Some(stdout) => pass(stdout, upload).await,
-            None => Ok(Digest { bytes: 0, sha256: String::new() }),
-        }
+        let stdout = stdout.ok_or_else(|| failed("its output cannot be read".to_owned()))?;
+        pass(stdout, encryptor, upload).await
     };
-    let (passed, said) = tokio::join!(passed, said(stderr));
-    // What the storage failed with is the reason, and pg_dump's word on its closed pipe is not.
-    let digest = passed?;
+    // What the storage fails with ends pg_dump, whose word on its closed pipe says nothing.
+    let (dumped, said) = tokio::try_join!(passed, async { Ok(said(stderr).await) })?;
     let status = child.wait().await.map_err(|error| failed(error.to_string()))?;
     if status.success() {
-        Ok(digest)
+        Ok(dumped)
     } else {
         Err(failed(if said.is_empty() { status.to_string() } else { said }))
     }
@@ -74,8 +86,9 @@ fn failed(said: String) -> RecoveryError {
 }
 
 fn arguments(compression: &str, wanted: &Wanted<'_>) -> Vec<OsString> {
-    let fixed = ["-Fc", "-Z", compression, LOCK_WAIT, "--no-password", "--no-unlogged-table-data"];
+    let fixed = ["-Fc", "-Z", compression, "--no-password", "--no-unlogged-table-data"];
     let mut arguments: Vec<OsString> = fixed.map(OsString::from).into();
+    arguments.push(format!("--lock-wait-timeout={}ms", wanted.lock_wait.as_millis()).into());
     arguments.push(format!("--snapshot={}", wanted.snapshot).into());
     arguments.extend(wanted.tables.iter().map(|table| format!("--table={}", table.quoted).into()));
     let left_out = wanted.left_out.iter();
@@ -89,24 +102,61 @@ fn arguments(compression: &str, wanted: &Wanted<'_>) -> Vec<OsString> {
 /// Passes all that is read on to the storage.
 async fn pass(
     mut from: impl AsyncRead + Unpin,
+    mut encryptor: Option<Encryptor>,
     upload: &mut Upload,
-) -> Result<Digest, RecoveryError> {
-    let (mut hash, mut bytes) = (Sha256::new(), 0);
+) -> Result<Dumped, RecoveryError> {
+    let (mut plain, mut stored) = (Hashing::default(), Hashing::default());
     loop {
-        let mut piece = BytesMut::with_capacity(PIECE);
-        while piece.len() < PIECE {
-            let read = from.read_buf(&mut piece).await;
-            if read.map_err(|error| failed(error.to_string()))? == 0 {
-                break;
-            }
-        }
+        let piece = piece(&mut from).await?;
         if piece.is_empty() {
-            let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-            return Ok(Digest { bytes, sha256 });
+            break;
         }
-        hash.update(&piece);
-        bytes += piece.len() as u64;
-        upload.write(piece.freeze()).await?;
+        let piece = match &mut encryptor {
+            Some(encryptor) => {
+                plain.add(&piece);
+                encryptor.encrypt(&piece)?
+            }
+            None => piece,
+        };
+        stored.add(&piece);
+        upload.write(piece).await?;
+    }
+    let is_encrypted = encryptor.is_some();
+    if let Some(encryptor) = encryptor {
+        let end = encryptor.finish()?;
+        stored.add(&end);
+        upload.write(end).await?;
+    }
+    Ok(Dumped { stored: stored.end(), plain: is_encrypted.then(|| plain.end()) })
+}
+
+/// The next [`PIECE`] bytes, or what is left.
+async fn piece(from: &mut (impl AsyncRead + Unpin)) -> Result<Bytes, RecoveryError> {
+    let mut piece = BytesMut::with_capacity(PIECE);
+    while piece.len() < PIECE {
+        let read = from.read_buf(&mut piece).await;
+        if read.map_err(|error| failed(error.to_string()))? == 0 {
+            break;
+        }
+    }
+    Ok(piece.freeze())
+}
+
+/// The digest of what was added so far.
+#[derive(Default)]
+struct Hashing {
+    hash: Sha256,
+    bytes: u64,
+}
+
+impl Hashing {
+    fn add(&mut self, piece: &[u8]) {
+        self.hash.update(piece);
+        self.bytes += piece.len() as u64;
+    }
+
+    fn end(self) -> Digest {
+        Digest { bytes: self.bytes, sha256: hex(&self.hash.finalize()) }
     }
 }
 

@@ -2,9 +2,11 @@
 
 use agentfs_contract::manifest::ManifestError;
 
+use super::encryption::EncryptionError;
 use super::storage::StorageError;
 use crate::settings::SettingsError;
 use crate::store::StoreError;
+use crate::store::connection::snapshot::SnapshotError;
 
 /// Why something was not done. Partial files are removed.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +23,12 @@ pub enum RecoveryError {
     /// The database failed or cannot be reached.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The database cannot be backed up now, or not as a whole.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// Something was not encrypted or decrypted.
+    #[error(transparent)]
+    Encryption(#[from] EncryptionError),
     /// There is nothing to back up.
     #[error(
         "the database {0} holds no AgentFS data; check DATABASE_URL, or run `agentfs-server migrate` first"
@@ -56,18 +64,24 @@ pub enum RecoveryError {
     /// No backup is the one that was asked for.
     #[error("{0}")]
     NoBackup(String),
-    /// There is no room for the dump.
+    /// Somebody has kept a table from being read for too long.
     #[error(
-        "no space is left in {location} ({error}), and what had expired is gone: make the volume larger, or keep fewer backups \
-         (now those of {days} days, and the last {keep_last} however old they are), or remove some with `agentfs-server forget`"
+        "a table could not be dumped, since somebody has held it for {seconds} s{}: wait for their end, or end them, then run this again",
+        .holder.as_deref().map(|holder| format!(" ({holder})")).unwrap_or_default()
     )]
+    TableHeld {
+        /// How long it was waited for.
+        seconds: u64,
+        /// The table and who has it, for people.
+        holder: Option<String>,
+    },
+    /// There is no room for the dump.
+    #[error("no space is left in {location} ({error}): make the volume larger, or {advice}")]
     Full {
         /// The location of the backups.
         location: String,
-        /// Backups older than this expire.
-        days: u32,
-        /// This many of the newest never expire.
-        keep_last: usize,
+        /// What else helps.
+        advice: String,
         /// The error.
         #[source]
         error: Box<RecoveryError>,
@@ -82,7 +96,7 @@ pub enum RecoveryError {
         error: Box<RecoveryError>,
     },
     /// It took longer than it may.
-    #[error("{what} took longer than the {seconds} s of --deadline; nothing of it is left")]
+    #[error("the {what} took longer than the {seconds} s of --deadline; nothing of it is left")]
     Deadline {
         /// What took so long.
         what: &'static str,
@@ -94,15 +108,40 @@ pub enum RecoveryError {
     Interrupted(&'static str),
 }
 
+/// What PostgreSQL's programs say where the same may go well next time: the server ends, starts, or has no connection left.
+const PASSES: [&str; 7] = [
+    "server closed the connection unexpectedly",
+    "terminating connection due to",
+    "the database system is",
+    "too many clients already",
+    "remaining connection slots",
+    "Connection refused",
+    "SSL SYSCALL error",
+];
+
 impl RecoveryError {
     /// Whether a retry may succeed.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Store(error) => error.is_transient(),
             Self::Storage(error) => error.is_transient(),
-            Self::Interrupted(_) => true,
+            Self::Snapshot(error) => match error {
+                SnapshotError::Store(error) => error.is_transient(),
+                SnapshotError::Busy { .. } | SnapshotError::Lost(_) => true,
+                SnapshotError::Pooled
+                | SnapshotError::Missing(_)
+                | SnapshotError::Unreadable(_) => false,
+            },
+            Self::Program { said, .. } => PASSES.iter().any(|words| said.contains(words)),
+            Self::TableHeld { .. } | Self::Interrupted(_) | Self::Deadline { .. } => true,
             _ => false,
         }
+    }
+
+    /// Whether `pg_dump` has waited for a table for too long: only that wait has a statement_timeout.
+    pub(super) fn is_of_a_held_table(&self) -> bool {
+        matches!(self, Self::Program { said, .. }
+            if said.contains("due to statement timeout") && said.contains("LOCK TABLE"))
     }
 
     /// Whether the location of the backups has no space left. A full disk of the database's is another matter.

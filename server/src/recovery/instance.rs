@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use super::error::RecoveryError;
+use crate::settings::DatabaseUrl;
+use crate::store::connection::address::DatabaseAddress;
 use crate::store::connection::snapshot::Identity;
 
 /// A database and its history: after a recovery to a point in time, or on a copy of its volume, it is another instance, so that
@@ -22,6 +25,12 @@ impl Instance {
             name = format!("{name}-{}", escaped(copy));
         }
         Self { name, former: format!("{system}/{database}") }
+    }
+
+    /// The instance that a URL leads to now; asks it.
+    pub async fn of_database(url: &DatabaseUrl, copy: Option<&str>) -> Result<Self, RecoveryError> {
+        let identity = Identity::of(&DatabaseAddress::of(url)).await?;
+        Ok(Self::of(&identity, copy))
     }
 
     /// Whether a manifest with this `instance` is of this instance.

@@ -5,6 +5,7 @@
 mod backup;
 pub mod catalogue;
 mod dump;
+mod encryption;
 mod error;
 mod instance;
 mod location;
@@ -13,7 +14,8 @@ mod retention;
 mod steps;
 pub mod storage;
 
-pub use backup::{BackupOptions, Report, back_up};
+pub use backup::{BackupOptions, Pruned, Report, back_up, newer_than};
+pub use encryption::{Decrypting, EncryptionError, Identities, Recipients, decrypting};
 pub use error::RecoveryError;
 pub use instance::Instance;
 pub use location::Location;

@@ -1,8 +1,9 @@
 //! Counts, sizes and fingerprints of tables, by which a restored database is compared with the one that was dumped.
 //!
 //! The fingerprint of a table is the XOR of the first 64 bits of each row's SHA-256, over the row's binary format. It needs no
-//! order, since rows have keys, and no setting of a session changes it. A column of an extension's type has another type OID in each
-//! database, which a record's binary format holds, so its bytes go in instead. Generated columns are left out: a dump holds none.
+//! order, since rows have keys, and no setting of a session changes it but client_encoding, which the driver keeps at UTF8. A column
+//! of an extension's type has another type OID in each database, which a record's binary format holds, so its bytes go in instead.
+//! Generated columns are left out: a dump holds none.
 
 use std::collections::BTreeMap;
 
@@ -15,23 +16,41 @@ use super::StoreError;
 /// What tables hold, by name.
 pub type Contents = BTreeMap<String, Table>;
 
-/// A table of our schema.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A table of ours in a database.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct TableName {
     /// Its name.
     pub name: String,
     /// The same with its schema, quoted for SQL.
     pub quoted: String,
+    /// Whether its rows survive a crash. A backup holds none of one whose rows do not.
+    pub is_logged: bool,
+    /// Whether our role may read it.
+    pub is_readable: bool,
 }
 
-/// Tables in our schema, by name. A dump has no data of UNLOGGED ones. What somebody else put there has another owner.
-const TABLES: &str = "
-SELECT t.relname::text, format('%I.%I', s.nspname, t.relname)
-  FROM pg_class ours JOIN pg_class t ON t.relnamespace = ours.relnamespace AND t.relowner = ours.relowner
-  JOIN pg_namespace s ON s.oid = t.relnamespace
- WHERE ours.oid = to_regclass('schema_version') AND t.relkind = 'r' AND t.relpersistence = 'p'
-   AND ($1::text[] IS NULL OR t.relname = ANY ($1))
- ORDER BY 1";
+macro_rules! columns_of_table {
+    () => {
+        "SELECT t.relname::text AS name, format('%I.%I', s.nspname, t.relname) AS quoted,
+                t.relpersistence = 'p' AS is_logged, has_table_privilege(t.oid, 'SELECT') AS is_readable
+           FROM pg_class t JOIN pg_namespace s ON s.oid = t.relnamespace "
+    };
+}
+
+/// Tables by their names, wherever our statements find them.
+const NAMED: &str = concat!(
+    columns_of_table!(),
+    "WHERE t.oid IN (SELECT to_regclass(quote_ident(wanted)) FROM unnest($1::text[]) AS wanted)
+     ORDER BY t.relname"
+);
+
+/// All tables beside `schema_version` and of its owner. What somebody else put there has another one.
+const OURS: &str = concat!(
+    columns_of_table!(),
+    "JOIN pg_class ours ON ours.relnamespace = t.relnamespace AND ours.relowner = t.relowner
+    WHERE ours.oid = to_regclass('schema_version') AND t.relkind IN ('r', 'p')
+    ORDER BY t.relname"
+);
 
 /// The columns of a table as expressions.
 const COLUMNS: &str = "
@@ -40,24 +59,25 @@ SELECT string_agg(CASE WHEN EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_ty
   FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
  WHERE a.attrelid = $1::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''";
 
-/// The tables of our schema; all of them, or the `wanted` ones.
+/// The tables with these names that there are; without names, all of our schema.
 pub async fn tables(
     connection: &mut PgConnection,
-    wanted: Option<&[&str]>,
+    names: Option<&[&str]>,
 ) -> Result<Vec<TableName>, StoreError> {
-    let rows = sqlx::query(TABLES).bind(wanted).fetch_all(connection).await?;
-    let named =
-        rows.iter().map(|row| Ok(TableName { name: row.try_get(0)?, quoted: row.try_get(1)? }));
-    named.collect::<Result<_, sqlx::Error>>().map_err(StoreError::from)
+    let query = match names {
+        Some(names) => sqlx::query_as(NAMED).bind(names),
+        None => sqlx::query_as(OURS),
+    };
+    query.fetch_all(connection).await.map_err(StoreError::from)
 }
 
-/// What each of the tables holds.
+/// What each of the tables holds, but for those whose rows do not survive a crash.
 pub async fn contents(
     connection: &mut PgConnection,
     tables: &[TableName],
 ) -> Result<Contents, StoreError> {
     let mut contents = Contents::new();
-    for TableName { name, quoted } in tables {
+    for TableName { name, quoted, .. } in tables.iter().filter(|table| table.is_logged) {
         let columns: Option<String> =
             sqlx::query_scalar(COLUMNS).bind(quoted).fetch_one(&mut *connection).await?;
         let fingerprint = AssertSqlSafe(format!(

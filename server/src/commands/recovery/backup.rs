@@ -1,26 +1,39 @@
-//! `agentfs-server backup`: runs a backup until it is done or a signal asks for the end.
+//! `agentfs-server backup`: makes a backup, until it is done, a signal asks for the end or its time is over.
 
 use std::fmt;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use agentfs_contract::manifest::{Manifest, Purpose, Scope};
-use agentfs_contract::setting::BACKUP_INSTANCE;
+use agentfs_contract::manifest::{Manifest, Scope};
+use agentfs_contract::setting::{BACKUP_INSTANCE, BACKUP_RECIPIENTS};
 use agentfs_contract::termination::BackupReport;
 use agentfs_contract::verification::Step;
+use clap::ArgAction;
+use jiff::{SignedDuration, SignedDurationRound, Timestamp, Unit};
 use serde::Serialize;
 
-use super::location;
+use super::{duration, ended, location, setting};
 use crate::commands::in_runtime;
 use crate::commands::output::Output;
-use crate::recovery::{BackupOptions, RecoveryError, Report, Retention, back_up};
+use crate::recovery::{
+    BackupOptions, Pruned, Recipients, RecoveryError, Report, Retention, back_up, newer_than,
+};
 use crate::runtime::exit::{failed, failed_for_all_to_see, write_termination_message};
 use crate::runtime::logging;
-use crate::runtime::signals::shutdown;
 use crate::settings::DatabaseSettings;
+
+const SETTINGS: &str = "\
+Settings (environment variables; default in parentheses):
+  DATABASE_URL       postgres://user:password@host:5432/database, of PostgreSQL itself and not of a pool (required)
+  BACKUP_LOCATION    where backups are kept: a folder, or s3://bucket/prefix (none)
+  BACKUP_INSTANCE    what tells the database from copies with the same history, such as the uid of its volume's claim (none)
+  BACKUP_RECIPIENTS  the age recipients that backups are encrypted to, with commas between them (none)";
 
 /// Arguments of `agentfs-server backup`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = SETTINGS)]
 pub struct BackupArgs {
     /// Where the backups are kept: a folder, which is made where it is missing, or s3://bucket/prefix. Defaults to BACKUP_LOCATION
     #[arg(long, visible_alias = "dir", value_name = "LOCATION")]
@@ -32,6 +45,21 @@ pub struct BackupArgs {
     /// Whether embeddings, search documents and embedding jobs are in the dump; they can be made anew from the entries
     #[arg(long, value_enum, default_value_t = Derived::Keep)]
     derived: Derived,
+    /// Encrypt the dump to this age recipient (age1…), and to each other one that is given so. Defaults to BACKUP_RECIPIENTS
+    #[arg(long, value_name = "RECIPIENT")]
+    encrypt_to: Vec<String>,
+    /// Do nothing where a backup of this database and scope is younger, such as 20h: for the run of a machine that was off
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    unless_newer_than: Option<Duration>,
+    /// End the backup, and leave nothing of it, where it takes longer: seconds, or such as 30m or 6h. Defaults to none
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    deadline: Option<Duration>,
+    /// How long to wait for a table that somebody else holds
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "60s")]
+    lock_wait: Duration,
+    /// Whether expired backups are removed, before the new one is made and after it
+    #[arg(long, action = ArgAction::Set, default_value_t = true)]
+    prune: bool,
     /// Remove backups that are older than this many days
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(0..=36_500))]
     retention_days: u32,
@@ -62,19 +90,14 @@ async fn execute(args: BackupArgs) -> ExitCode {
     if let Err(sentence) = logging::start_beside_output() {
         return failed(sentence);
     }
-    let shutdown = match shutdown() {
-        Ok(shutdown) => shutdown,
+    let ended = match ended("backup", args.deadline) {
+        Ok(ended) => ended,
         Err(sentence) => return failed(sentence),
     };
-    let made = tokio::select! {
-        made = Box::pin(back_up_as_asked(&args)) => made,
-        () = shutdown => Err(RecoveryError::Interrupted("backup")),
-    };
-    match made {
-        Ok(report) => {
-            let database_bytes = report.manifest.database_bytes;
+    match Box::pin(back_up_unless_newer(&args, ended)).await {
+        Ok((printed, database_bytes)) => {
             write_termination_message(&BackupReport { database_bytes }.write());
-            match args.output.print(&Printed::from(report)) {
+            match args.output.print(&printed) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => failed(error),
             }
@@ -83,49 +106,110 @@ async fn execute(args: BackupArgs) -> ExitCode {
     }
 }
 
-async fn back_up_as_asked(args: &BackupArgs) -> Result<Report, RecoveryError> {
-    let options = BackupOptions {
-        url: DatabaseSettings::url_from_env()?,
-        copy: std::env::var(BACKUP_INSTANCE).ok(),
-        location: location(args.to.as_deref(), "--to")?,
+/// What became of the backup, and how large the database is.
+async fn back_up_unless_newer(
+    args: &BackupArgs,
+    ended: impl Future<Output = RecoveryError>,
+) -> Result<(Printed, u64), RecoveryError> {
+    let options = options(args)?;
+    let mut ended = pin!(ended);
+    if let Some(age) = args.unless_newer_than {
+        let newer = tokio::select! {
+            newer = newer_than(&options, age) => newer?,
+            error = &mut ended => return Err(error),
+        };
+        if let Some(newer) = newer {
+            return Ok((Printed::skipped(&newer), newer.database_bytes));
+        }
+    }
+    let made = back_up(&options, ended).await?;
+    let database_bytes = made.manifest.database_bytes;
+    Ok((Printed::made(made), database_bytes))
+}
+
+fn options(args: &BackupArgs) -> Result<BackupOptions, RecoveryError> {
+    let url = DatabaseSettings::url_from_env()?;
+    let location = location(args.to.as_deref(), "--to")?;
+    let recipients = match &*args.encrypt_to {
+        [] => Recipients::parse(setting(BACKUP_RECIPIENTS).as_slice())?,
+        given => Recipients::parse(given)?,
+    };
+    let retention = Retention { days: args.retention_days, keep_last: args.keep_last };
+    Ok(BackupOptions {
+        copy: setting(BACKUP_INSTANCE),
         scope: args.scope,
         keep_derived: args.derived == Derived::Keep,
-        purpose: Purpose::Backup,
-        retention: Some(Retention { days: args.retention_days, keep_last: args.keep_last }),
+        recipients,
+        lock_wait: args.lock_wait,
+        retention: args.prune.then_some(retention),
         pg_bin: args.pg_bin.clone(),
-    };
-    back_up(&options).await
+        ..BackupOptions::new(url, location)
+    })
 }
 
-/// A backup as it is printed.
+/// What became of a backup, as it is printed.
 #[derive(Debug, Serialize)]
-struct Printed {
-    id: String,
-    path: String,
-    removed: usize,
-    steps: Vec<Step>,
-    manifest: Manifest,
+#[serde(untagged)]
+enum Printed {
+    Made {
+        id: String,
+        path: String,
+        removed: usize,
+        protected: usize,
+        steps: Vec<Step>,
+        manifest: Box<Manifest>,
+    },
+    Skipped {
+        skipped: bool,
+        newer: String,
+        snapshot_at: Timestamp,
+    },
 }
 
-impl From<Report> for Printed {
-    fn from(report: Report) -> Self {
-        let Report { path, manifest, removed, steps } = report;
-        Self { id: manifest.id().to_owned(), path, removed, steps, manifest }
+impl Printed {
+    fn made(report: Report) -> Self {
+        let Report { path, manifest, pruned: Pruned { removed, protected }, steps } = report;
+        let id = manifest.id().to_owned();
+        Self::Made { id, path, removed, protected, steps, manifest: Box::new(manifest) }
+    }
+
+    fn skipped(newer: &Manifest) -> Self {
+        Self::Skipped {
+            skipped: true,
+            newer: newer.id().to_owned(),
+            snapshot_at: newer.snapshot_at,
+        }
     }
 }
 
 impl fmt::Display for Printed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Manifest { bytes, tables, finished_at, snapshot_at, .. } = &self.manifest;
-        write!(
-            f,
-            "Backup complete: {} ({} KiB, {} rows of {} tables, {:.1} s); old ones removed: {}",
-            self.path,
-            bytes.div_ceil(1024),
-            self.manifest.rows(),
-            tables.len(),
-            (*finished_at - *snapshot_at).total(jiff::Unit::Second).unwrap_or_default(),
-            self.removed
-        )
+        match self {
+            Self::Made { path, removed, protected, manifest, .. } => {
+                let Manifest { bytes, tables, finished_at, snapshot_at, .. } = &**manifest;
+                write!(
+                    f,
+                    "Backup complete: {path} ({} KiB, {} rows of {} tables, {:.1} s); old ones removed: {removed}",
+                    bytes.div_ceil(1024),
+                    manifest.rows(),
+                    tables.len(),
+                    (*finished_at - *snapshot_at).total(Unit::Second).unwrap_or_default(),
+                )?;
+                match protected {
+                    0 => Ok(()),
+                    _ => write!(f, "; kept by object lock: {protected}"),
+                }
+            }
+            Self::Skipped { newer, snapshot_at, .. } => {
+                write!(f, "Skipped: {newer} is young enough, of {} ago", age(*snapshot_at))
+            }
+        }
     }
+}
+
+/// How long ago a moment is, to the minute.
+fn age(at: Timestamp) -> String {
+    let age = Timestamp::now().duration_since(at).max(SignedDuration::ZERO);
+    let rounded = age.round(SignedDurationRound::new().smallest(Unit::Minute)).unwrap_or(age);
+    format!("{rounded:#}")
 }

@@ -1,4 +1,4 @@
-//! Holds a snapshot of the whole database open, for a dump and its manifest.
+//! Holds a snapshot of the whole database open, for a dump and its manifest, and keeps migrations and other backups off meanwhile.
 
 use agentfs_contract::session;
 use jiff::Timestamp;
@@ -6,9 +6,13 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Executor as _, Row as _};
 
 use super::address::DatabaseAddress;
+use super::advisory_lock::AdvisoryLock;
 use crate::store::StoreError;
 use crate::store::fingerprint::{self, Contents, TableName};
-use crate::store::schema::{self, SchemaVersion};
+use crate::store::schema::{self, MIGRATIONS_TABLE, SCHEMA_VERSION, SchemaVersion, TABLES};
+
+/// What others see as the session that backs up.
+const PROGRAM: &str = "agentfs-server backup";
 
 /// What tells a database and its history from all others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +23,47 @@ pub struct Identity {
     pub timeline: u32,
     /// The database's name.
     pub database: String,
+}
+
+/// Why there is no snapshot, or not of all tables.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// The database failed or cannot be reached.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Another session backs the database up, or migrates it.
+    #[error("{what} of this database is under way{}: wait for its end, then run this again", by(.holder.as_deref()))]
+    Busy {
+        /// What it does.
+        what: &'static str,
+        /// The session, for people.
+        holder: Option<String>,
+    },
+    /// The session of the snapshot has ended, and with it the locks.
+    #[error(
+        "the session that kept migrations and other backups off has ended ({0}), so the dump may be of two moments; nothing of it is left: \
+         run this again"
+    )]
+    Lost(StoreError),
+    /// The locks are another session's than the snapshot.
+    #[error(
+        "DATABASE_URL leads to a pool that shares sessions out, so nothing keeps migrations off: it has to lead to PostgreSQL itself"
+    )]
+    Pooled,
+    /// A table that the schema has is not there.
+    #[error(
+        "the table {0} is missing, though the database's schema has it: restore it from an earlier backup, or make the schema anew"
+    )]
+    Missing(String),
+    /// Our role may not read a table.
+    #[error(
+        "the role of DATABASE_URL may not read the table {0}: have its owner run GRANT SELECT ON {0} TO that role, or make that role the owner"
+    )]
+    Unreadable(String),
+}
+
+fn by(holder: Option<&str>) -> String {
+    holder.map(|holder| format!(" by {holder}")).unwrap_or_default()
 }
 
 /// A transaction with a snapshot that other sessions can share.
@@ -43,28 +88,57 @@ pub struct Snapshot {
     pub database_bytes: u64,
 }
 
-/// Timeouts, turned off: a dump takes as long as it takes. Not all versions of PostgreSQL know all of them.
+/// Timeouts, turned off: a dump takes as long as it takes. Not all versions of PostgreSQL know all of them. Rows that a policy
+/// hides are an error rather than missing.
 const PATIENT: &str = "
 SELECT set_config(name, '0', false) FROM pg_settings
- WHERE name IN ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout', 'idle_session_timeout')";
+ WHERE name IN ('lock_timeout', 'statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout',
+                'idle_session_timeout');
+SET row_security = off";
 
-/// The timeline stands in the name of the file that the server writes now; a standby knows it from its last checkpoint.
-const IDENTITY: &str = "
-SELECT pg_export_snapshot(), now(), current_setting('server_version'), current_setting('server_version_num')::int / 10000,
-       (SELECT system_identifier::text FROM pg_control_system()), current_database()::text,
-       CASE WHEN pg_is_in_recovery() THEN (SELECT timeline_id FROM pg_control_checkpoint())
-            ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END,
-       pg_database_size(current_database())";
+/// The lock ends soon after a program that was killed in the middle of a statement. PostgreSQL on Windows refuses it.
+const NOTICE_OUR_END: &str = "SET client_connection_check_interval = '1s'";
+
+const LOOK: &str = concat!(
+    "SELECT pg_export_snapshot(), now(), current_setting('server_version'), current_setting('server_version_num')::int / 10000,
+            pg_database_size(current_database()), ",
+    identity!()
+);
+
+impl Identity {
+    /// Asks a database, on a connection of its own.
+    pub async fn of(address: &DatabaseAddress) -> Result<Self, StoreError> {
+        let mut connection = address.connect_unlimited().await?;
+        let asked = sqlx::query(concat!("SELECT ", identity!())).fetch_one(&mut connection).await?;
+        Ok(Self::from_row(&asked)?)
+    }
+
+    /// From the columns of [`identity!`].
+    fn from_row(row: &sqlx::postgres::PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            system: row.try_get("system")?,
+            timeline: row.try_get::<i32, _>("timeline")?.cast_unsigned(),
+            database: row.try_get("database")?,
+        })
+    }
+}
 
 impl Snapshot {
-    /// Takes a snapshot of the present, on a connection of its own.
-    pub async fn take(address: &DatabaseAddress) -> Result<Self, StoreError> {
+    /// Takes a snapshot of the present, on a connection of its own, that no migration changes the schema under.
+    pub async fn take(address: &DatabaseAddress) -> Result<Self, SnapshotError> {
         let (mut connection, host) = address.connect(session::PATIENT).await?;
-        connection.execute(PATIENT).await?;
+        connection.execute(PATIENT).await.map_err(StoreError::from)?;
+        let _ = connection.execute(NOTICE_OUR_END).await;
+        // Before the snapshot: a table that is rewritten after it is empty in it.
+        lock(&mut connection).await?;
+        Ok(Self::of(connection, host).await?)
+    }
+
+    async fn of(mut connection: PgConnection, host: usize) -> Result<Self, StoreError> {
         // Outside of the snapshot's transaction, which a missing table would end.
         let migrated = schema::read(&mut connection).await?;
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-        let row = sqlx::query(IDENTITY).fetch_one(&mut connection).await?;
+        let row = sqlx::query(LOOK).fetch_one(&mut connection).await?;
         let schema =
             if migrated.version == 0 { migrated } else { schema::read(&mut connection).await? };
         Ok(Self {
@@ -73,24 +147,80 @@ impl Snapshot {
             schema,
             postgres: row.try_get(2)?,
             major: row.try_get::<i32, _>(3)?.unsigned_abs(),
-            identity: Identity {
-                system: row.try_get(4)?,
-                database: row.try_get(5)?,
-                timeline: row.try_get::<i32, _>(6)?.cast_unsigned(),
-            },
-            database_bytes: row.try_get::<i64, _>(7)?.unsigned_abs(),
+            database_bytes: row.try_get::<i64, _>(4)?.unsigned_abs(),
+            identity: Identity::from_row(&row)?,
             host,
             connection,
         })
     }
 
-    /// The tables of our schema; all of them, or the `wanted` ones.
-    pub async fn tables(&mut self, wanted: Option<&[&str]>) -> Result<Vec<TableName>, StoreError> {
-        fingerprint::tables(&mut self.connection, wanted).await
+    /// The tables with these names, each of which has to be there; without names, all of our schema.
+    pub async fn tables(
+        &mut self,
+        names: Option<&[&str]>,
+    ) -> Result<Vec<TableName>, SnapshotError> {
+        let ours: Vec<&str> = TABLES.into_iter().chain([MIGRATIONS_TABLE]).collect();
+        // What a newer program has made is not known here, and of an older one's nothing is sure to be there.
+        let wanted = names.or((self.schema.version <= SCHEMA_VERSION).then_some(&*ours));
+        let is_certain = names.is_some() || self.schema.version == SCHEMA_VERSION;
+        let tables = fingerprint::tables(&mut self.connection, wanted).await?;
+        for name in wanted.unwrap_or_default() {
+            if is_certain && !tables.iter().any(|table| table.name == *name) {
+                return Err(SnapshotError::Missing((*name).to_owned()));
+            }
+        }
+        match tables.iter().find(|table| !table.is_readable) {
+            Some(table) => Err(SnapshotError::Unreadable(table.quoted.clone())),
+            None => Ok(tables),
+        }
     }
 
     /// What the snapshot holds of each of the tables.
     pub async fn contents(&mut self, tables: &[TableName]) -> Result<Contents, StoreError> {
         fingerprint::contents(&mut self.connection, tables).await
     }
+
+    /// Fails where the locks are gone: others may have changed the schema since, or be at work on a backup.
+    pub async fn check(&mut self) -> Result<(), SnapshotError> {
+        for lock in [AdvisoryLock::Backup, AdvisoryLock::SchemaUse] {
+            let held = lock.is_held(&mut self.connection).await;
+            if !held.map_err(|error| SnapshotError::Lost(error.into()))? {
+                return Err(SnapshotError::Pooled);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Keeps other backups and migrations off for as long as the session lasts.
+async fn lock(connection: &mut PgConnection) -> Result<(), SnapshotError> {
+    for (lock, what) in
+        [(AdvisoryLock::Backup, "another backup"), (AdvisoryLock::SchemaUse, "a migration")]
+    {
+        if !lock.take(connection, PROGRAM).await.map_err(StoreError::from)? {
+            let holder = lock.holder(connection).await.map_err(StoreError::from)?;
+            return Err(SnapshotError::Busy { what, holder });
+        }
+    }
+    Ok(())
+}
+
+/// Sessions that have a table so that nobody may read it, for people.
+const HOLDER: &str = "
+SELECT format('%s, by session %s (%s)', l.relation::regclass, a.pid,
+              concat_ws(', ', 'role ' || a.usename, nullif(a.application_name, ''), 'from ' || host(a.client_addr)))
+  FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+ WHERE l.granted AND l.mode = 'AccessExclusiveLock'
+   AND l.relation IN (SELECT to_regclass(wanted) FROM unnest($1::text[]) AS wanted)
+ ORDER BY a.xact_start
+ LIMIT 1";
+
+/// One of the tables that somebody keeps from being read, and who does, for people.
+pub async fn holder(
+    address: &DatabaseAddress,
+    tables: &[TableName],
+) -> Result<Option<String>, StoreError> {
+    let mut connection = address.connect_unlimited().await?;
+    let quoted: Vec<&str> = tables.iter().map(|table| &*table.quoted).collect();
+    Ok(sqlx::query_scalar(HOLDER).bind(quoted).fetch_optional(&mut connection).await?)
 }

@@ -158,7 +158,7 @@ async fn settings_of_a_role_weaken_no_promise() {
     let arguments = ["backup", "--pg-bin", programs, "--dir", folder.path().to_str().unwrap()];
     agentfs(&arguments, &[("DATABASE_URL", &database.url)]).text();
     let new = Database::empty().await;
-    let restore = r#"pg_restore --no-comments --exit-on-error -d "$PGDATABASE" agentfs_*.dump"#;
+    let restore = r#"pg_restore --no-comments --exit-on-error -d "$PGDATABASE" */agentfs_*.dump"#;
     Shell::of_owner(&new, folder.path()).line(restore).await;
     let restored = api.replica(&new, &[]).await;
     assert_eq!(restored.client.get("/東京").await["value"], json!("emoji 😀"));

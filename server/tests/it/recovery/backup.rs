@@ -1,9 +1,7 @@
-//! `agentfs-server backup`, with PostgreSQL's own programs.
+//! `agentfs-server backup`, with PostgreSQL's own programs: what is in a backup, and what is said where none is made.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, SystemTime};
+use std::os::unix::fs::PermissionsExt as _;
 
 use agentfs_contract::termination::BackupReport;
 use serde_json::{Value, json};
@@ -11,46 +9,16 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 
 use crate::support::api::Api;
-use crate::support::cli::{Said, agentfs};
+use crate::support::backups::Backups;
+use crate::support::cli::agentfs;
 use crate::support::database::{Database, shared};
-use crate::support::eventually::eventually;
+use crate::support::semantic::{put, start};
 use crate::support::shell::Shell;
+use crate::support::worker::{EMBEDDED, OPEN, Worker, until, variables};
 
-fn backup_with(url: &str, folder: &Path, arguments: &[&str]) -> Said {
-    let programs = shared().programs().to_str().expect("UTF-8");
-    let fixed = ["backup", "--pg-bin", programs, "--dir", folder.to_str().expect("UTF-8")];
-    agentfs(&[&fixed, arguments].concat(), &[("DATABASE_URL", url)])
-}
-
-fn backup(database: &Database, folder: &Path, arguments: &[&str]) -> Said {
-    backup_with(&database.url, folder, arguments)
-}
-
-/// Names in a folder, sorted, without the lock's.
-fn names(folder: &Path) -> Vec<String> {
-    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
-    let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
-    names.retain(|name| !name.starts_with('.'));
-    names.sort();
-    names
-}
-
-fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
-    let ours = names(folder).into_iter().filter(|name| name.ends_with(ending));
-    ours.map(|name| folder.join(name)).collect()
-}
-
-fn read(manifest: &Path) -> Value {
-    serde_json::from_slice(&fs::read(manifest).unwrap()).unwrap()
-}
-
-/// Makes the backup with this manifest one of so many days ago.
-fn age(manifest: &Path, days: i64) {
-    let mut read = read(manifest);
-    let at = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24 * days);
-    read["snapshot_at"] = json!(at.to_string());
-    fs::write(manifest, read.to_string()).unwrap();
-}
+/// Restores a full dump of the folder's only instance by the owner of a database.
+const RESTORE: &str =
+    r#"pg_restore --no-comments --exit-on-error -d "$PGDATABASE" */agentfs_*.dump"#;
 
 #[tokio::test]
 async fn a_backup_restores_and_holds_what_its_manifest_says() {
@@ -58,121 +26,164 @@ async fn a_backup_restores_and_holds_what_its_manifest_says() {
     for n in 0..3 {
         api.client.put("/notes/lunch", json!(n)).await;
     }
-    let folder = TempDir::new().unwrap();
-    let inner = folder.path().join("made/for/it");
-    let said = backup(&database, &inner, &[]).text();
-    let (dumps, manifests) = (files(&inner, ".dump"), files(&inner, ".manifest.json"));
-    assert!(said.starts_with(&format!("Backup complete: {}", dumps[0].display())), "{said}");
-    assert_eq!((dumps.len(), manifests.len(), names(&inner).len()), (1, 1, 2));
-    for (path, mode) in [(&dumps[0], 0o600), (&inner, 0o700)] {
-        use std::os::unix::fs::PermissionsExt as _;
+    // What somebody else keeps beside our tables is theirs.
+    database.execute("CREATE TABLE foreign_one AS SELECT 1 AS a").await;
+    let backups = Backups::new();
+    let said = backups.run(&database, &["--output", "json"]).json();
+    let manifest = backups.manifest();
+    let names = backups.names();
+    assert_eq!(names.len(), 2, "{names:?}");
+    let dump = &backups.files(".dump")[0];
+    assert_eq!(said["path"], dump.to_str().unwrap());
+    assert_eq!(said["manifest"]["checksum"], manifest.checksum.as_str());
+    assert_eq!(said["id"], manifest.id());
+    for (path, mode) in [(dump.as_path(), 0o600), (dump.parent().unwrap(), 0o700)] {
         assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, mode, "{path:?}");
     }
-
-    let manifest = read(&manifests[0]);
-    let sum = Shell::of_owner(&database, &inner).line("sha256sum agentfs_*.dump").await;
-    assert!(sum.starts_with(manifest["sha256"].as_str().unwrap()), "{sum}");
-    assert_eq!(manifest["rows"]["entry_versions"], 3);
-    assert_eq!(manifest["rows"]["entries"], 1);
-    assert!(manifest["rows"].get("rate_limits").is_none(), "UNLOGGED");
+    let shell = Shell::of_owner(&database, backups.path());
+    let sum = shell.line("sha256sum */agentfs_*.dump").await;
+    assert!(sum.starts_with(&manifest.sha256), "{sum}");
+    assert_eq!(manifest.bytes, fs::metadata(dump).unwrap().len());
+    assert_eq!((manifest.tables["entry_versions"].rows, manifest.tables["entries"].rows), (3, 1));
+    assert!(!manifest.tables.contains_key("rate_limits"), "UNLOGGED");
+    assert!(!manifest.tables.contains_key("foreign_one"), "somebody else's");
 
     let new = Database::empty().await;
-    let restore = r#"pg_restore --no-comments --exit-on-error -d "$PGDATABASE" agentfs_*.dump"#;
-    Shell::of_owner(&new, &inner).line(restore).await;
-    for (table, rows) in manifest["rows"].as_object().unwrap() {
+    let shell = Shell::of_owner(&new, backups.path());
+    shell.line(RESTORE).await;
+    for (table, held) in &manifest.tables {
         let count = format!("psql -At -c 'SELECT count(*) FROM {table}'");
-        assert_eq!(Shell::of_owner(&new, &inner).line(&count).await, rows.to_string(), "{table}");
+        assert_eq!(shell.line(&count).await, held.rows.to_string(), "{table}");
     }
-    let replica = api.replica(&new, &[]).await;
+    let replica = api.replica(&new, &[("RATE_LIMIT_REQUESTS_PER_MINUTE", "100")]).await;
     assert_eq!(replica.client.get("/notes/lunch").await["value"], json!(2));
+    let migrated = agentfs_server::commands::migrate::migrate(&new.address(), None).await.unwrap();
+    assert_eq!(migrated.applied, 0, "the list of migrations is in the backup");
+}
+
+#[tokio::test]
+async fn a_folder_that_is_missing_is_made_and_dir_is_the_same_as_to() {
+    let (database, folder) = (Database::migrated().await, TempDir::new().unwrap());
+    let inner = folder.path().join("made/for/it");
+    let programs = shared().programs().to_str().unwrap();
+    let given = ["backup", "--pg-bin", programs, "--dir", inner.to_str().unwrap()];
+    let said = agentfs(&given, &[("DATABASE_URL", &database.url)]).text();
+    assert!(said.starts_with(&format!("Backup complete: {}/", inner.display())), "{said}");
+    assert!(said.ends_with("old ones removed: 0"), "{said}");
+    let unset = agentfs(&given[..3], &[("DATABASE_URL", &database.url)]).failure();
+    assert!(unset.contains("with --to, or set BACKUP_LOCATION"), "{unset}");
+    let other = folder.path().join("set");
+    let set = [("DATABASE_URL", &*database.url), ("BACKUP_LOCATION", other.to_str().unwrap())];
+    agentfs(&given[..3], &set).text();
+    assert!(other.is_dir());
 }
 
 #[tokio::test]
 async fn entries_alone_are_the_four_tables() {
-    let (database, folder) = (Database::migrated().await, TempDir::new().unwrap());
-    backup(&database, folder.path(), &["--scope", "entries"]).text();
-    let manifest = read(&files(folder.path(), ".manifest.json")[0]);
-    assert!(manifest["file"].as_str().unwrap().starts_with("agentfs_entries_2"), "{manifest}");
-    let tables: Vec<&String> = manifest["rows"].as_object().unwrap().keys().collect();
+    let (database, backups) = (Database::migrated().await, Backups::new());
+    backups.make(&database, &["--scope", "entries", "--derived", "drop"]);
+    let manifest = backups.manifest();
+    assert!(manifest.file.starts_with("agentfs_entries_2"), "{manifest:?}");
+    let tables: Vec<&String> = manifest.tables.keys().collect();
     assert_eq!(tables, ["api_keys", "entries", "entry_versions", "tenants"]);
+    assert_eq!(manifest.left_out, [""; 0]);
     let bare = shared().bare_database().await;
-    let restore = r#"pg_restore --exit-on-error -d "$PGDATABASE" agentfs_entries_*.dump"#;
-    Shell::of_owner(&bare, folder.path()).line(restore).await;
+    let restore = r#"pg_restore --exit-on-error -d "$PGDATABASE" */agentfs_entries_*.dump"#;
+    Shell::of_owner(&bare, backups.path()).line(restore).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_out_is_made_anew_by_itself() {
+    let (api, database, provider) = start(&[]).await;
+    let worker = Worker::start(&database, &provider, &[]);
+    put(&api.client, "/a", "Ada is allergic to peanuts").await;
+    until(&database, EMBEDDED, 1).await;
+    worker.stop().await;
+    // It waits for a worker at the moment of the backup.
+    put(&api.client, "/b", "Ben likes walnuts").await;
+    let backups = Backups::new();
+    backups.make(&database, &["--derived", "drop"]);
+    let manifest = backups.manifest();
+    assert_eq!(manifest.left_out, ["embedding_jobs", "embeddings", "search_documents"]);
+    assert!(manifest.tables.keys().all(|table| !manifest.left_out.contains(table)));
+    assert_eq!(manifest.tables["embedding_models"].rows, 1);
+
+    let new = Database::empty().await;
+    Shell::of_owner(&new, backups.path()).line(RESTORE).await;
+    for table in ["SELECT count(*) FROM embeddings", "SELECT count(*) FROM search_documents", OPEN]
+    {
+        assert_eq!(new.number(table).await, 0, "{table}");
+    }
+    let restored = api.replica(&new, &variables(&provider, &[])).await;
+    let worker = Worker::start(&new, &provider, &[]);
+    new.until("SELECT count(*) FROM search_documents", 2).await;
+    until(&new, EMBEDDED, 2).await;
+    for (query, mode, paths) in
+        [("peanuts", "text", 1), ("walnuts", "text", 1), ("nuts", "semantic", 2)]
+    {
+        let body = json!({"agent_id": "ada", "query": query, "mode": mode});
+        let found = restored.client.ok("/v1/search", body).await;
+        assert_eq!(found["results"].as_array().unwrap().len(), paths, "{mode}: {found}");
+    }
+    worker.stop().await;
 }
 
 #[tokio::test]
-async fn old_backups_go_and_nothing_else() {
-    let (database, folder) = (Database::migrated().await, TempDir::new().unwrap());
-    let folder = folder.path();
-    backup(&database, folder, &[]).text();
-    let first = files(folder, ".manifest.json").remove(0);
-    age(&first, 31);
-    // Somebody's own dump, in the runbook's naming, is nobody's to remove; what a dead backup left is.
-    fs::write(folder.join("agentfs_20200101_000000.dump"), "mine").unwrap();
-    let dead = fs::File::create(folder.join("agentfs_20200101_000001.dump.partial")).unwrap();
-    dead.set_modified(SystemTime::now() - Duration::from_hours(25)).unwrap();
-    fs::write(folder.join("agentfs_20200101_000002.dump.partial"), "under way").unwrap();
-    fs::write(folder.join("agentfs_20200101_000003.manifest.json"), "{}").unwrap();
-
-    std::thread::sleep(Duration::from_millis(1100));
-    let said = backup(&database, folder, &[]).text();
-    assert!(said.ends_with("old ones removed: 0"), "it is among the last 3: {said}");
-    std::thread::sleep(Duration::from_millis(1100));
-    let said = backup(&database, folder, &["--keep-last", "1"]).text();
-    assert!(said.ends_with("old ones removed: 1"), "{said}");
-    assert!(!first.exists());
-    let kept = names(folder);
-    assert_eq!(kept.len(), 2 + 4, "{kept:?}");
-    assert_eq!(kept[..2], ["agentfs_20200101_000000.dump", "agentfs_20200101_000002.dump.partial"]);
-}
-
-#[tokio::test]
-async fn backups_of_another_database_stay_however_old_and_many() {
-    let (lost, new) = (Database::migrated().await, Database::migrated().await);
-    let folder = TempDir::new().unwrap();
-    let folder = folder.path();
-    backup(&lost, folder, &[]).text();
-    let of_lost = files(folder, ".manifest.json").remove(0);
-    age(&of_lost, 400);
-    std::thread::sleep(Duration::from_millis(1100));
-    backup(&new, folder, &[]).text();
-    let of_new = files(folder, ".manifest.json").into_iter().find(|path| *path != of_lost).unwrap();
-    age(&of_new, 400);
-    std::thread::sleep(Duration::from_millis(1100));
-    let said = backup(&new, folder, &["--keep-last", "1", "--retention-days", "1"]).text();
-    assert!(said.ends_with("old ones removed: 1"), "{said}");
-    assert!(!of_new.exists());
-    assert!(of_lost.exists(), "the only backup of a lost database is gone");
-    assert!(folder.join(read(&of_lost)["file"].as_str().unwrap()).exists());
+async fn a_manifest_holds_nothing_of_memory() {
+    let (database, backups) = (Database::migrated().await, Backups::new());
+    let api = Api::start_with(&database, &[], &[]).await;
+    let secret = "xyzzy";
+    let body = json!({"agent_id": format!("agent-{secret}"), "path": format!("/path/{secret}"), "searchable": true,
+                      "value": {secret: [secret]}, "tags": [secret]});
+    api.client.post_once(&format!("key-{secret}"), "/v1/put", body).await;
+    let named = "INSERT INTO tenants (id, name) VALUES (gen_random_uuid(), 'xyzzy');
+                 UPDATE api_keys SET label = 'xyzzy'";
+    database.execute(named).await;
+    let printed = backups.make(&database, &["--output", "json"]);
+    let manifest = fs::read_to_string(&backups.files(".manifest.json")[0]).unwrap();
+    for text in [&printed, &manifest, &backups.names().join("\n")] {
+        assert!(!text.contains(secret), "{text}");
+    }
+    let shell = Shell::of_owner(&database, backups.path());
+    let held = shell.line("pg_restore -f - */agentfs_*.dump | grep -c xyzzy").await;
+    assert!(held.parse::<u32>().unwrap() >= 5, "{held}");
 }
 
 #[tokio::test]
 async fn what_cannot_be_backed_up_leaves_nothing_and_says_why() {
-    let folder = TempDir::new().unwrap();
-    let folder = folder.path();
+    let backups = Backups::new();
     let empty = Database::empty().await;
-    let said = backup(&empty, folder, &[]).failure();
+    let said = backups.run(&empty, &[]).failure();
     assert!(said.contains("holds no AgentFS data"), "{said}");
 
     let migrated = Database::migrated().await;
-    let arguments = ["backup", "--pg-bin", "/nowhere", "--dir", folder.to_str().unwrap()];
+    let arguments = ["backup", "--pg-bin", "/nowhere", "--to", backups.path().to_str().unwrap()];
     let said = agentfs(&arguments, &[("DATABASE_URL", &migrated.url)]).failure();
     assert!(said.contains("postgresql-client-"), "{said}");
     let said = agentfs(&arguments, &[]).failure();
     assert!(said.contains("DATABASE_URL is not set"), "{said}");
 
-    // A table that the role may not read: pg_dump's own words, without the password.
-    let mut superuser = PgConnection::connect(&migrated.superuser_url).await.unwrap();
-    superuser.execute("CREATE TABLE foreign_one (a int)").await.unwrap();
-    let said = backup(&migrated, folder, &[]);
-    assert_eq!(said.code, Some(1));
-    assert!(said.err.contains("permission denied for table foreign_one"), "{said:?}");
-    assert!(!said.err.contains(&password(&migrated)), "{said:?}");
-
-    let said = backup_with("postgres://u:hunter2@127.0.0.1:1/x", folder, &[]);
+    let variables = [("DATABASE_URL", "postgres://u:hunter2@127.0.0.1:1/x")];
+    let said = backups.run_with(&variables, &[]);
     assert_eq!(said.code, Some(75), "it may be there later: {said:?}");
     assert!(said.err.contains("cannot be reached") && !said.err.contains("hunter2"), "{said:?}");
-    assert_eq!(names(folder), [""; 0]);
+
+    // A table that the role may not read.
+    let mut superuser = PgConnection::connect(&migrated.superuser_url).await.unwrap();
+    superuser.execute("ALTER TABLE search_documents OWNER TO CURRENT_USER").await.unwrap();
+    superuser.execute("REVOKE ALL ON search_documents FROM agentfs").await.unwrap();
+    let said = backups.run(&migrated, &[]).failure();
+    assert!(said.contains("GRANT SELECT ON public.search_documents"), "{said}");
+    let password = reqwest::Url::parse(&migrated.url).unwrap().password().unwrap().to_owned();
+    assert!(!said.contains(&password), "{said}");
+    backups.make(&migrated, &["--scope", "entries"]);
+
+    // One that is not there, though the schema says so.
+    superuser.execute("DROP TABLE search_documents").await.unwrap();
+    let said = backups.run(&migrated, &[]).failure();
+    assert!(said.contains("the table search_documents is missing"), "{said}");
+    let names = backups.names();
+    assert!(names.len() == 2 && names[0].contains("agentfs_entries_"), "{names:?}");
 }
 
 #[tokio::test]
@@ -191,50 +202,55 @@ async fn warnings_of_a_backup_are_logged_beside_its_output() {
 
 #[tokio::test]
 async fn a_backup_leaves_the_size_of_the_database_for_kubernetes() {
-    let (database, folder) = (Database::migrated().await, TempDir::new().unwrap());
-    let left = folder.path().join("termination-log");
+    let (database, backups) = (Database::migrated().await, Backups::new());
+    let left = backups.path().join(".termination-log");
     fs::write(&left, "").unwrap();
-    let programs = shared().programs().to_str().unwrap();
-    let to = folder.path().join("backups");
-    let arguments = ["backup", "--pg-bin", programs, "--dir", to.to_str().unwrap()];
     let variables =
         [("DATABASE_URL", &*database.url), ("AGENTFS_TERMINATION_LOG", left.to_str().unwrap())];
-    assert_eq!(agentfs(&arguments, &variables).code, Some(0));
-    let report = BackupReport::read(&fs::read_to_string(&left).unwrap()).unwrap();
-    let bytes = "SELECT pg_database_size(current_database())";
-    let bytes: i64 =
-        sqlx::query_scalar(bytes).fetch_one(&mut database.connect().await).await.unwrap();
-    // PostgreSQL may have written a page or two since.
-    assert!(report.database_bytes.abs_diff(bytes.unsigned_abs()) < 1 << 20, "{report:?}, {bytes}");
-}
-
-fn password(database: &Database) -> String {
-    reqwest::Url::parse(&database.url).unwrap().password().unwrap().to_owned()
+    let skips: [&[&str]; 2] = [&[], &["--unless-newer-than", "1h"]];
+    for arguments in skips {
+        fs::write(&left, "").unwrap();
+        assert_eq!(backups.run_with(&variables, arguments).code, Some(0));
+        let report = BackupReport::read(&fs::read_to_string(&left).unwrap()).unwrap();
+        let bytes = "SELECT pg_database_size(current_database())";
+        let bytes: i64 =
+            sqlx::query_scalar(bytes).fetch_one(&mut database.connect().await).await.unwrap();
+        // PostgreSQL may have written a page or two since.
+        let difference = report.database_bytes.abs_diff(bytes.unsigned_abs());
+        assert!(difference < 1 << 20, "{report:?}, {bytes}");
+    }
 }
 
 #[tokio::test]
-async fn only_one_backup_at_a_time_and_a_signal_ends_it_without_a_trace() {
-    let (database, folder) = (Database::migrated().await, TempDir::new().unwrap());
-    let folder = folder.path();
-    // Somebody changes a table: the dump waits.
-    let mut holder = database.connect().await;
-    let lock = "BEGIN; LOCK TABLE entries IN ACCESS EXCLUSIVE MODE";
-    sqlx::raw_sql(lock).execute(&mut holder).await.unwrap();
-    let mut waiting = Command::new(env!("CARGO_BIN_EXE_agentfs-server"))
-        .args(["backup", "--scope", "entries", "--dir", folder.to_str().unwrap()])
-        .args(["--pg-bin", shared().programs().to_str().unwrap()])
-        .env("DATABASE_URL", &database.url)
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let begun = eventually("it begins", async || names(folder), |names| !names.is_empty()).await;
-    assert!(begun[0].ends_with(".dump.partial"), "{begun:?}");
-    let said = backup(&database, folder, &[]);
-    assert_eq!(said.code, Some(75), "{said:?}");
-    assert!(said.err.contains("another backup is being made"), "{said:?}");
+async fn a_backup_that_is_young_enough_saves_another() {
+    let (database, other) = (Database::migrated().await, Database::migrated().await);
+    let backups = Backups::new();
+    let unless = ["--unless-newer-than", "20h"];
+    // There is none yet; one of another scope or of another database is none of these.
+    for (database, arguments) in [(&other, vec![]), (&database, vec!["--scope", "entries"])] {
+        let said = backups.make(database, &[&unless[..], &arguments].concat());
+        assert!(said.starts_with("Backup complete"), "{said}");
+    }
+    let said = backups.make(&database, &unless);
+    assert!(said.starts_with("Backup complete"), "{said}");
+    let before = backups.names();
+    let said = backups.make(&database, &unless);
+    assert!(said.starts_with("Skipped: agentfs_2"), "{said}");
+    let said: Value = serde_json::from_str(
+        &backups.make(&database, &[&unless[..], &["--output", "json"]].concat()),
+    )
+    .unwrap();
+    assert_eq!(said["skipped"], true);
+    assert_eq!(backups.names(), before);
 
-    let pid = nix::unistd::Pid::from_raw(waiting.id().cast_signed());
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
-    assert_eq!(waiting.wait().unwrap().code(), Some(75));
-    assert_eq!(names(folder), [""; 0]);
+    // One that was cut short is none to rely on, and neither is an older one.
+    let (newer, name) = (said["newer"].as_str().unwrap(), database.url.rsplit_once('/').unwrap().1);
+    let dumps = backups.files(&format!("{newer}.dump"));
+    let dump = dumps.iter().find(|path| path.to_str().unwrap().contains(name)).unwrap();
+    let whole = fs::read(dump).unwrap();
+    fs::write(dump, &whole[..whole.len() - 1]).unwrap();
+    let said = backups.make(&database, &unless);
+    assert!(said.starts_with("Backup complete"), "{said}");
+    let said = backups.make(&database, &["--unless-newer-than", "0"]);
+    assert!(said.starts_with("Backup complete"), "{said}");
 }

@@ -26,17 +26,17 @@ const PROLOGUE: &str = r#"
     mount -t tmpfs -o size=600k tmpfs .
     cd "$PWD"
     backup() { "$AGENTFS" backup --pg-bin "$PROGRAMS" --dir . "$@" 2>&1; }
-    # old DAYS: a backup of so many days ago, with the manifest of the one that is there.
+    # old DAYS: a backup of so many days ago, of the release before, with the manifest of the one that is there.
     old() {
         name=agentfs_$(date -u -d "$1 days ago" +%Y%m%d)_000000
         head -c 195000 /dev/zero > "$name.dump"
-        sed "s/\"snapshot_at\": \"[^T]*/\"snapshot_at\": \"$(date -u -d "$1 days ago" +%Y-%m-%d)/
+        sed "s/\"format\": 2/\"format\": 1/; s/\"snapshot_at\": \"[^T]*/\"snapshot_at\": \"$(date -u -d "$1 days ago" +%Y-%m-%d)/
              s/\"file\": .*/\"file\": \"$name.dump\",/; s/\"bytes\": .*/\"bytes\": 195000,/" made.json > "$name.manifest.json"
     }
     three_old() {
         backup > /dev/null
-        rm agentfs_*.dump
-        mv agentfs_*.manifest.json made.json
+        mv */agentfs_*.manifest.json made.json
+        rm -r */
         for days in 42 41 40; do old $days; done
         rm made.json
     }
@@ -66,7 +66,7 @@ fn in_small_volume(database: &Database, script: &str) -> Option<String> {
 #[tokio::test]
 async fn what_has_expired_makes_room_for_the_next_backup() {
     let database = Database::migrated().await;
-    let script = "three_old; backup --retention-days 1 --keep-last 1; ls";
+    let script = "three_old; backup --retention-days 1 --keep-last 1; ls -R";
     let Some(said) = in_small_volume(&database, script) else { return };
     assert!(said.contains("old ones removed: 3"), "{said}");
     assert_eq!(said.matches(".manifest.json").count(), 1, "{said}");
@@ -75,7 +75,8 @@ async fn what_has_expired_makes_room_for_the_next_backup() {
 #[tokio::test]
 async fn remains_of_a_killed_backup_make_room_at_once() {
     let database = Database::migrated().await;
-    let script = "head -c 600000 /dev/zero > agentfs_20260101_000000.dump.partial; backup; ls";
+    let script = "backup > /dev/null; rm */*; cd */
+                  head -c 590000 /dev/zero > agentfs_20260101_000000.dump.partial; cd ..; backup; ls -R";
     let Some(said) = in_small_volume(&database, script) else { return };
     assert!(said.contains("Backup complete") && !said.contains("partial"), "{said}");
 }
@@ -83,7 +84,7 @@ async fn remains_of_a_killed_backup_make_room_at_once() {
 #[tokio::test]
 async fn a_volume_that_stays_full_says_what_to_do_and_loses_none_of_the_last_backups() {
     let database = Database::migrated().await;
-    let script = r#"three_old; backup --retention-days 1 --keep-last 3 || echo "code $?"; ls"#;
+    let script = r#"three_old; backup --retention-days 1 --keep-last 3 || echo "code $?"; ls -R"#;
     let Some(said) = in_small_volume(&database, script) else { return };
     assert!(said.contains("code 1") && said.contains("no space is left in ."), "{said}");
     assert!(said.contains("make the volume larger") && said.contains("the last 3"), "{said}");

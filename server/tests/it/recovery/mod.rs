@@ -1,5 +1,10 @@
 //! Backups, and restores with PostgreSQL's own programs.
 
 mod backup;
+mod encryption;
+mod fingerprint;
 mod full_volume;
+mod one_at_a_time;
+mod pruning;
 mod restore;
+mod source;

@@ -1,6 +1,7 @@
 //! What tests are made with: a PostgreSQL, an API, its client, a provider, programs and their output.
 
 pub mod api;
+pub mod backups;
 pub mod cgroup;
 pub mod cli;
 pub mod database;

@@ -171,7 +171,7 @@ async fn restored(namespace: &Namespace, lost: &str) -> Result<(), Failure> {
     let image = namespace.kubectl(&["get", "statefulset", "memory-postgres", "-o", image]).await?;
     namespace.apply(&shell(&image)).await?;
     namespace.kubectl(&["wait", "--for=condition=Ready", "pod/backups", "--timeout=120s"]).await?;
-    let dump = "base64 $(ls /backups/agentfs_2*.dump | tail -n 1)";
+    let dump = "base64 $(ls /backups/*/agentfs_2*.dump | sort -t / -k 4 | tail -n 1)";
     let dump = namespace.kubectl(&["exec", "backups", "--", "sh", "-c", dump]).await?;
     namespace.kubectl(&["delete", "pod", "backups", "--now"]).await?;
     let restore = "base64 -d | pg_restore -U postgres -d agentfs --clean --if-exists";
