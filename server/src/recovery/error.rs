@@ -1,6 +1,7 @@
 //! Errors of backups, verifications, restores and drills.
 
 use agentfs_contract::manifest::ManifestError;
+use jiff::Timestamp;
 
 use super::encryption::EncryptionError;
 use super::storage::StorageError;
@@ -64,6 +65,21 @@ pub enum RecoveryError {
     /// No backup is the one that was asked for.
     #[error("{0}")]
     NoBackup(String),
+    /// Somebody reads a backup that was to be removed.
+    #[error(
+        "the backup {backup} is read by `{by}` until {until:.0} at the latest; try again when that has ended"
+    )]
+    Leased {
+        /// The backup.
+        backup: String,
+        /// The command that reads it.
+        by: String,
+        /// When its lease ends.
+        until: Timestamp,
+    },
+    /// Backups were to be removed that must stay.
+    #[error("nothing was removed: {0}; add --force to remove it all the same")]
+    MustStay(String),
     /// Somebody has kept a table from being read for too long.
     #[error(
         "a table could not be dumped, since somebody has held it for {seconds} s{}: wait for their end, or end them, then run this again",
@@ -133,7 +149,7 @@ impl RecoveryError {
                 | SnapshotError::Unreadable(_) => false,
             },
             Self::Program { said, .. } => PASSES.iter().any(|words| said.contains(words)),
-            Self::TableHeld { .. } | Self::Interrupted(_) | Self::Deadline { .. } => true,
+            Self::TableHeld { .. } | Self::Interrupted(_) | Self::Leased { .. } | Self::Deadline { .. } => true,
             _ => false,
         }
     }

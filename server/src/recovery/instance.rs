@@ -38,6 +38,13 @@ impl Instance {
         instance == self.name || instance == self.former
     }
 
+    /// Whether `name` is of the database that releases before 0.2 called `former`, as far as these knew.
+    pub(super) fn succeeds(name: &str, former: &str) -> bool {
+        let Some((system, database)) = former.split_once('/') else { return false };
+        let mut parts = name.split('-');
+        parts.next() == Some(system) && parts.nth(1) == Some(&escaped(database))
+    }
+
     /// Its name, which is that of the folder of its backups.
     pub fn name(&self) -> &str {
         &self.name
@@ -75,6 +82,8 @@ mod tests {
         assert_ne!(of(1, Some("claim-a")), of(1, Some("claim-b")));
         assert!(of(1, None).is("74-1-agentfs") && of(2, None).is("74/agentfs"));
         assert!(!of(2, None).is("74-1-agentfs") && !of(1, None).is("75/agentfs"));
+        let succeeds = |former| Instance::succeeds(of(2, Some("claim")).name(), former);
+        assert!(succeeds("74/agentfs") && !succeeds("74/agent") && !succeeds("7/agentfs"));
     }
 
     #[test]

@@ -4,15 +4,20 @@
 
 mod backup;
 pub mod catalogue;
+pub mod check;
 mod dump;
 mod encryption;
 mod error;
+pub mod forget;
 mod instance;
+pub mod lease;
 mod location;
 mod programs;
-mod retention;
+pub mod record;
+pub mod retention;
 mod steps;
 pub mod storage;
+pub mod sweep;
 
 pub use backup::{BackupOptions, Pruned, Report, back_up, newer_than};
 pub use encryption::{Decrypting, EncryptionError, Identities, Recipients, decrypting};

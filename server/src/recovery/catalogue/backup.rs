@@ -1,0 +1,108 @@
+//! A backup, and what is said of it.
+
+use agentfs_contract::manifest::{Manifest, ManifestError};
+use agentfs_contract::verification::{Level, Verification};
+use jiff::Timestamp;
+
+use super::super::lease::Held;
+use super::super::storage::Object;
+
+/// A backup that exists.
+#[derive(Debug, Clone)]
+pub struct Backup {
+    /// The folder of its objects at the location, with a slash at its end; empty for those of releases before 0.2.
+    pub folder: String,
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// When the location took the manifest.
+    pub written_at: Timestamp,
+    /// The size of the dump that is there, in bytes; `None` where it is missing.
+    pub dump_bytes: Option<u64>,
+    /// Whether the dump is as long as the manifest says.
+    pub is_whole: bool,
+    /// Its verifications, the oldest first.
+    pub verifications: Vec<Verification>,
+    /// Objects that should be verifications or leases and cannot be read.
+    pub unreadable: Vec<String>,
+    /// Whether one of these is of a verification that failed.
+    pub(super) has_unreadable_failure: bool,
+    /// Who reads it, and until when.
+    pub leases: Vec<Held>,
+    /// All of its objects but the manifest and the dump.
+    pub beside: Vec<String>,
+}
+
+impl Backup {
+    /// Its id.
+    pub fn id(&self) -> &str {
+        self.manifest.id()
+    }
+
+    /// Its id with the folder before it, which no other backup at the location has.
+    pub fn path(&self) -> String {
+        format!("{}{}", self.folder, self.id())
+    }
+
+    /// The name of the dump's object.
+    pub fn dump(&self) -> String {
+        format!("{}{}", self.folder, self.manifest.file)
+    }
+
+    /// The name of the object beside the dump that has this suffix.
+    pub fn object(&self, suffix: &str) -> String {
+        format!("{}{}{suffix}", self.folder, self.id())
+    }
+
+    /// The verifications of this very manifest, the newest first.
+    pub fn newest_verifications(&self) -> impl Iterator<Item = &Verification> {
+        let of_this = |record: &&Verification| record.manifest == self.manifest.checksum;
+        self.verifications.iter().rev().filter(of_this)
+    }
+
+    /// The newest verification that decides whether it restores: any that failed, and of those that succeeded one by a restore.
+    fn verdict(&self) -> Option<&Verification> {
+        self.newest_verifications()
+            .find(|record| record.level == Level::Restore || record.failure.is_some())
+    }
+
+    /// The newest verification by a restore, if it succeeded and no later verification of any kind failed.
+    pub fn proof(&self) -> Option<&Verification> {
+        self.verdict().filter(|record| record.proves() && self.is_sound())
+    }
+
+    /// Whether it is whole, and not known not to restore.
+    pub fn is_sound(&self) -> bool {
+        let has_failed = self.verdict().is_some_and(|record| record.failure.is_some());
+        self.is_whole && !has_failed && !self.has_unreadable_failure
+    }
+
+    /// Whether a restore has proven it.
+    pub fn is_verified(&self) -> bool {
+        self.proof().is_some()
+    }
+
+    /// The lease that lasts longest of those that have not ended.
+    pub fn live_lease(&self, now: Timestamp) -> Option<&Held> {
+        self.leases.iter().filter(|lease| lease.until > now).max_by_key(|lease| lease.until)
+    }
+}
+
+/// A manifest that cannot be used.
+#[derive(Debug, Clone)]
+pub struct Unusable {
+    /// The name of its object.
+    pub name: String,
+    /// Why not.
+    pub error: ManifestError,
+    /// All other objects of that name.
+    pub beside: Vec<String>,
+}
+
+/// An object of ours that belongs to no backup.
+#[derive(Debug, Clone)]
+pub struct Orphan {
+    /// The object.
+    pub object: Object,
+    /// Until when somebody reads what is left of that backup, if anybody does.
+    pub leased_until: Option<Timestamp>,
+}

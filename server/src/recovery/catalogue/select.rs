@@ -1,0 +1,111 @@
+//! Finds the backup that somebody means.
+
+use super::name::{MANIFEST, Name, stamp};
+use super::{Backup, Catalogue, Unusable};
+use crate::recovery::error::RecoveryError;
+use crate::recovery::instance::Instance;
+
+/// Which backup is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selector {
+    /// The one with this id.
+    Id(String),
+    /// The newest.
+    Latest,
+    /// The newest that a restore has proven.
+    LatestVerified,
+}
+
+impl From<&str> for Selector {
+    fn from(text: &str) -> Self {
+        match text {
+            "latest" => Self::Latest,
+            "latest-verified" => Self::LatestVerified,
+            id => Self::Id(id.to_owned()),
+        }
+    }
+}
+
+impl Catalogue {
+    /// The backup that is meant. `instance` is the one whose newest is meant by `latest`; without it there has to be one alone.
+    pub fn select(
+        &self,
+        selector: &Selector,
+        instance: Option<&Instance>,
+    ) -> Result<&Backup, RecoveryError> {
+        if let Selector::Id(id) = selector {
+            return self.named(id);
+        }
+        let instances = self.instances();
+        if instance.is_none() && instances.len() > 1 {
+            return no_backup(format!(
+                "there are backups of {} instances ({}): name the one that is meant by its id",
+                instances.len(),
+                instances.join(", ")
+            ));
+        }
+        let wanted = |backup: &&Backup| {
+            instance.is_none_or(|instance| instance.is(&backup.manifest.instance))
+                && (*selector == Selector::Latest || backup.is_verified())
+        };
+        match self.kept().rfind(wanted) {
+            Some(backup) => {
+                self.tell_of_newer_ones(backup);
+                Ok(backup)
+            }
+            None if *selector == Selector::LatestVerified && !instances.is_empty() => no_backup(
+                "no backup is verified: run `agentfs-server verify --level restore`, or name one by its id".into(),
+            ),
+            None => no_backup("there is no backup yet".into()),
+        }
+    }
+
+    /// The backup with this id, or with this folder and id.
+    fn named(&self, id: &str) -> Result<&Backup, RecoveryError> {
+        let named = |backup: &&Backup| backup.id() == id || backup.path() == *id;
+        let mut found = self.backups.iter().filter(named);
+        match (found.next(), found.next()) {
+            (Some(backup), None) => Ok(backup),
+            (Some(one), Some(other)) => no_backup(format!(
+                "{id} is a backup of two instances: name {} or {}",
+                one.path(),
+                other.path()
+            )),
+            _ => match self.unusable_named(id) {
+                Some(Unusable { error, .. }) => {
+                    Err(RecoveryError::Manifest { id: id.to_owned(), error: error.clone() })
+                }
+                None => no_backup(format!(
+                    "there is no backup {id}; see `agentfs-server backups` for those that there are"
+                )),
+            },
+        }
+    }
+
+    /// The manifest of this id that cannot be used.
+    pub(in crate::recovery) fn unusable_named(&self, id: &str) -> Option<&Unusable> {
+        let stem = |unusable: &Unusable| unusable.name.strip_suffix(MANIFEST).map(str::to_owned);
+        self.unusable.iter().find(|unusable| {
+            stem(unusable).is_some_and(|path| path == *id || path.ends_with(&format!("/{id}")))
+        })
+    }
+
+    /// Whoever asks for the newest should know of newer ones that cannot be used.
+    fn tell_of_newer_ones(&self, selected: &Backup) {
+        for Unusable { name, error, .. } in &self.unusable {
+            let is_newer = Name::parse(name).is_some_and(|name| {
+                name.folder == selected.folder && stamp(name.id) > stamp(selected.id())
+            });
+            if is_newer {
+                tracing::warn!(
+                    "{name} is newer than {}, and cannot be used: {error}",
+                    selected.id()
+                );
+            }
+        }
+    }
+}
+
+fn no_backup<T>(sentence: String) -> Result<T, RecoveryError> {
+    Err(RecoveryError::NoBackup(sentence))
+}
