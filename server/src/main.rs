@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use agentfs_server::commands::dev::DevCommand;
-use agentfs_server::commands::recovery::backup;
+use agentfs_server::commands::recovery::{backup, backups, catalog, forget};
 use agentfs_server::commands::{admin, migrate, openapi, serve, worker};
 use agentfs_server::runtime::exit::finish;
 use agentfs_server::settings::Settings;
@@ -27,6 +27,12 @@ enum Command {
     Migrate,
     /// Dump the database of DATABASE_URL to a location, with a manifest of what is in it, and remove old backups
     Backup(backup::BackupArgs),
+    /// List the backups at a location, whether a restore has proven each, and why it is kept
+    Backups(backups::BackupsArgs),
+    /// Remove backups by their ids, or all of a lost instance
+    Forget(forget::ForgetArgs),
+    /// Look after the catalogue of a location of backups
+    Catalog(catalog::CatalogArgs),
     /// What operators do by command, on the database of DATABASE_URL
     Admin(admin::AdminArgs),
     /// Print the description of the API (OpenAPI 3.1), as a running server answers it at /openapi.json
@@ -41,6 +47,9 @@ fn main() -> ExitCode {
         Command::Worker => worker::run(),
         Command::Migrate => migrate::run(),
         Command::Backup(args) => backup::run(args),
+        Command::Backups(args) => backups::run(args),
+        Command::Forget(args) => forget::run(args),
+        Command::Catalog(args) => catalog::run(args),
         Command::Admin(args) => admin::run(args),
         Command::Openapi => finish(openapi::print()),
         Command::Dev(command) => finish(command.run()),

@@ -149,7 +149,10 @@ impl RecoveryError {
                 | SnapshotError::Unreadable(_) => false,
             },
             Self::Program { said, .. } => PASSES.iter().any(|words| said.contains(words)),
-            Self::TableHeld { .. } | Self::Interrupted(_) | Self::Leased { .. } | Self::Deadline { .. } => true,
+            Self::TableHeld { .. }
+            | Self::Interrupted(_)
+            | Self::Leased { .. }
+            | Self::Deadline { .. } => true,
             _ => false,
         }
     }

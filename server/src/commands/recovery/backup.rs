@@ -134,11 +134,8 @@ fn options(args: &BackupArgs) -> Result<BackupOptions, RecoveryError> {
         [] => Recipients::parse(setting(BACKUP_RECIPIENTS).as_slice())?,
         given => Recipients::parse(given)?,
     };
-    let retention = Retention {
-        days: args.retention_days,
-        keep_last: args.keep_last,
-        ..Retention::default()
-    };
+    let retention =
+        Retention { days: args.retention_days, keep_last: args.keep_last, ..Retention::default() };
     Ok(BackupOptions {
         copy: setting(BACKUP_INSTANCE),
         scope: args.scope,

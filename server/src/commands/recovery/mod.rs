@@ -1,6 +1,11 @@
 //! Backups by command: the arguments, and what is printed.
 
 pub mod backup;
+pub mod backups;
+pub mod catalog;
+pub mod forget;
+mod retention;
+mod running;
 
 use std::future::pending;
 use std::time::Duration;

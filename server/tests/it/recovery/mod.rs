@@ -1,6 +1,7 @@
 //! Backups, and restores with PostgreSQL's own programs.
 
 mod backup;
+mod catalogue;
 mod encryption;
 mod fingerprint;
 mod full_volume;

@@ -10,6 +10,7 @@ pub mod jobs;
 pub mod minute;
 pub mod model;
 pub mod process;
+pub mod proofs;
 pub mod provider;
 pub mod proxy;
 pub mod raw;

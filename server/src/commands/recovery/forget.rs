@@ -1,0 +1,68 @@
+//! `agentfs-server forget`: removes backups that somebody names.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::location;
+use super::retention::protected;
+use super::running::run_to_its_end;
+use crate::commands::output::Output;
+use crate::recovery::RecoveryError;
+use crate::recovery::forget::{Forgotten, Which, forget};
+use crate::recovery::storage::Storage;
+
+/// Arguments of `agentfs-server forget`.
+#[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("which").required(true).args(["backup", "instance"])))]
+pub struct ForgetArgs {
+    /// Where the backups are kept: a folder, or s3://bucket/prefix. Defaults to BACKUP_LOCATION
+    #[arg(long, visible_alias = "dir", value_name = "LOCATION")]
+    from: Option<String>,
+    /// Remove the backup with this id; may be given more than once. `agentfs-server backups` shows the ids
+    #[arg(long, value_name = "ID")]
+    backup: Vec<String>,
+    /// Remove the backups of this instance, such as one whose database is lost; needs --all
+    #[arg(long, value_name = "NAME", requires = "all")]
+    instance: Option<String>,
+    /// Remove all backups of the instance
+    #[arg(long, requires = "instance", conflicts_with = "backup")]
+    all: bool,
+    /// Also remove the newest verified backup, the last one of an instance, and those whose manifest cannot be used
+    #[arg(long)]
+    force: bool,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// Runs the command.
+pub fn run(args: ForgetArgs) -> ExitCode {
+    let output = args.output;
+    run_to_its_end("removal", output, forget_as_asked(args))
+}
+
+async fn forget_as_asked(args: ForgetArgs) -> Result<(Printed, bool), RecoveryError> {
+    let storage = Storage::open(&location(args.from.as_deref(), "--from")?).await?;
+    let which = match args.instance {
+        Some(instance) => Which::All(instance),
+        None => Which::Ids(args.backup),
+    };
+    Ok((Printed(forget(&storage, &which, args.force).await?), true))
+}
+
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct Printed(Forgotten);
+
+impl fmt::Display for Printed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Forgotten { removed, protected: kept } = &self.0;
+        match &removed[..] {
+            [] => f.write_str("Nothing was removed")?,
+            removed => write!(f, "Removed: {}", removed.join(", "))?,
+        }
+        write!(f, "{}", protected(kept))
+    }
+}

@@ -1,0 +1,46 @@
+//! Runs a command that needs no database, and prints its result.
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::ended;
+use crate::commands::in_runtime;
+use crate::commands::output::Output;
+use crate::recovery::RecoveryError;
+use crate::runtime::exit::{after_failure, failed};
+use crate::runtime::logging;
+
+/// Runs a command until it is done or a signal asks for the end, and prints its result. `work` says as well whether all is well;
+/// where it is not, the exit code is 1 and the result says why.
+pub(super) fn run_to_its_end<T: Serialize + Display>(
+    what: &'static str,
+    output: Output,
+    work: impl Future<Output = Result<(T, bool), RecoveryError>>,
+) -> ExitCode {
+    in_runtime(async {
+        if let Err(sentence) = logging::start_beside_output() {
+            return failed(sentence);
+        }
+        let ended = match ended(what, None) {
+            Ok(ended) => ended,
+            Err(sentence) => return failed(sentence),
+        };
+        let done = tokio::select! {
+            done = Box::pin(work) => done,
+            error = ended => Err(error),
+        };
+        match done {
+            Ok((result, is_well)) => match output.print(&result) {
+                Ok(()) if is_well => ExitCode::SUCCESS,
+                Ok(()) => ExitCode::FAILURE,
+                Err(error) => failed(error),
+            },
+            Err(error) => {
+                failed(&error);
+                after_failure(error.is_transient())
+            }
+        }
+    })
+}
