@@ -21,14 +21,15 @@ use crate::group_commit::{leases, reads, writes};
 use crate::http::{App, AppState, Observer, operations_router, router};
 use crate::listen;
 use crate::maintenance::gauges::watch;
-use crate::maintenance::sweeper;
+use crate::maintenance::{backups, sweeper};
 use crate::memory::Memory;
+use crate::recovery::{Location, RecoveryError};
 use crate::runtime::byte_budget::ByteBudget;
 use crate::runtime::fair_pool::FairPool;
 use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::replica::Replica;
-use crate::settings::{ListenSettings, ReplicaSettings, Settings};
+use crate::settings::{BackupSettings, ListenSettings, ReplicaSettings, Settings};
 use crate::store::connection::address::{DatabaseAddress, Link};
 use crate::store::connection::pool::{Pool, READ_TIMEOUT};
 use crate::tenancy::Tenancy;
@@ -74,7 +75,9 @@ pub async fn serve(
         limits.connections,
         settings.memory.budget >> 20
     );
+    let watched = backups_of(&settings).map_err(io::Error::other)?;
     let Serving { app, upkeep } = app(settings).map_err(io::Error::other)?;
+    let backups = backups::watch(watched, app.metrics.clone());
     let reads = app.memory.pool.clone();
     let watching = watch(upkeep.clone(), Some(reads), app.metrics.clone());
     let (health, open) = (app.health.clone(), app.metrics.connections());
@@ -93,8 +96,17 @@ pub async fn serve(
         () = listen::serve(api, router(app), limits, open, announced) => Ok(()),
         never = operations => match never {},
         never = watching => match never {},
+        never = backups => match never {},
         never = sweeper => match never {},
     }
+}
+
+/// The backups whose gauges are shown.
+fn backups_of(settings: &Settings) -> Result<Option<backups::Watched>, RecoveryError> {
+    let BackupSettings { location, instance } = settings.backups.clone();
+    let Some(location) = location else { return Ok(None) };
+    let database = DatabaseAddress::of(&settings.database.url);
+    Ok(Some(backups::Watched { location: Location::parse(&location)?, copy: instance, database }))
 }
 
 /// Why the API cannot start.
@@ -135,6 +147,7 @@ fn app(settings: Settings) -> Result<Serving, AppError> {
         limits,
         unknown_fields,
         embeddings,
+        backups: _,
         logs: _,
     } = settings;
     let metrics = Metrics::new()?;

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use super::search_repair::SearchRepair;
 use super::stored_bytes;
+use super::trouble::Trouble;
 use crate::runtime::health::Health;
 use crate::runtime::jitter::jittered;
 use crate::store::StoreError;
@@ -75,18 +76,6 @@ async fn keep_sweeping(pool: Pool, health: Health) {
     }
 }
 
-/// Logs an ongoing failure once: a database that is away stays so for many sweeps.
-#[derive(Debug, Default)]
-struct Trouble {
-    failing: bool,
-}
-
-impl Trouble {
-    fn is_news(&mut self, failed: bool) -> bool {
-        !std::mem::replace(&mut self.failing, failed) && failed
-    }
-}
-
 /// Sweeps everything that is due now, in batches.
 pub async fn sweep_once(pool: &Pool) -> Result<Swept, StoreError> {
     let mut swept = Swept::default();
@@ -108,18 +97,5 @@ pub async fn sweep_once(pool: &Pool) -> Result<Swept, StoreError> {
             return Ok(swept);
         }
         tokio::time::sleep(jittered(PAUSE)).await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_failure_is_news_once_until_it_is_over() {
-        let mut trouble = Trouble::default();
-        let sweeps = [false, true, true, true, false, true];
-        let news = sweeps.map(|failed| trouble.is_news(failed));
-        assert_eq!(news, [false, true, false, false, false, true]);
     }
 }

@@ -1,5 +1,7 @@
 //! Prometheus metrics.
 
+mod backups;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,6 +10,9 @@ use prometheus::{
     Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
     Opts, Registry, TextEncoder,
 };
+
+use self::backups::BackupGauges;
+pub use self::backups::BackupSample;
 
 /// Upper bounds of latency, in milliseconds.
 const MILLISECONDS: [f64; 14] =
@@ -41,6 +46,7 @@ struct Collectors {
     embedding_requests: HistogramVec,
     embedding_tokens: IntCounter,
     embedding_cut: IntCounter,
+    backups: BackupGauges,
 }
 
 impl Metrics {
@@ -89,7 +95,7 @@ impl Metrics {
                 &registry,
                 "agentfs_memory_budget_bytes",
                 "Bytes of the budget for bodies, queued writes and answers.",
-                "state",
+                &["state"],
             )?,
             memory_budget_denials: counters(
                 &registry,
@@ -115,19 +121,19 @@ impl Metrics {
                 &registry,
                 "agentfs_queue_requests",
                 "Requests that wait for a batch.",
-                "queue",
+                &["queue"],
             )?,
             queue_oldest: gauges(
                 &registry,
                 "agentfs_queue_oldest_seconds",
                 "Seconds that the oldest request in the queue has waited, at most.",
-                "queue",
+                &["queue"],
             )?,
             pool_connections: gauges(
                 &registry,
                 "agentfs_pool_connections",
                 "Connections of the pool to the database.",
-                "state",
+                &["state"],
             )?,
             pool_wait: registered(
                 &registry,
@@ -149,7 +155,7 @@ impl Metrics {
                 &registry,
                 "agentfs_embedding_jobs_total",
                 "Embedding jobs there are now, by status; looked at every 15 s.",
-                "status",
+                &["status"],
             )?,
             embedding_outcomes: counters(
                 &registry,
@@ -175,6 +181,7 @@ impl Metrics {
                     "Texts embedded without their end, since they were longer than the model takes.",
                 ),
             )?,
+            backups: BackupGauges::new(&registry)?,
             registry,
         }));
         metrics.describe_process()?;
@@ -200,7 +207,7 @@ impl Metrics {
 
     fn describe_process(&self) -> Result<(), prometheus::Error> {
         let build_info =
-            gauges::<AtomicI64>(&self.0.registry, "agentfs_build_info", "Always 1.", "version")?;
+            gauges::<AtomicI64>(&self.0.registry, "agentfs_build_info", "Always 1.", &["version"])?;
         build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let started = registered(
             &self.0.registry,
@@ -307,6 +314,16 @@ impl Metrics {
         self.0.embedding_cut.inc_by(u64::from(cut));
     }
 
+    /// Records whether the backups at BACKUP_LOCATION can be listed.
+    pub fn backup_catalogue_up(&self, up: bool) {
+        self.0.backups.catalogue_up(up);
+    }
+
+    /// Records what is known of the backups of the API's database.
+    pub fn backups(&self, sample: &BackupSample) {
+        self.0.backups.show(sample);
+    }
+
     /// All metrics in Prometheus' text format.
     pub fn render(&self) -> Result<String, prometheus::Error> {
         TextEncoder::new().encode_to_string(&self.0.registry.gather())
@@ -335,9 +352,9 @@ fn gauges<N: Atomic + 'static>(
     registry: &Registry,
     name: &str,
     help: &str,
-    label: &str,
+    labels: &[&str],
 ) -> Result<GenericGaugeVec<N>, prometheus::Error> {
-    registered(registry, GenericGaugeVec::new(Opts::new(name, help), &[label]))
+    registered(registry, GenericGaugeVec::new(Opts::new(name, help), labels))
 }
 
 fn histograms(

@@ -1,5 +1,6 @@
 //! Settings, read from the environment: one struct a concern; all problems are reported at once.
 
+mod backups;
 mod connection_limits;
 mod connections;
 mod database;
@@ -12,6 +13,7 @@ mod memory;
 mod reader;
 mod requests;
 
+pub use backups::BackupSettings;
 pub use connection_limits::{Limits, Times};
 pub use connections::ConnectionSettings;
 pub use database::{DatabaseSettings, ReplicaSettings};
@@ -44,6 +46,8 @@ pub struct Settings {
     pub unknown_fields: UnknownFields,
     /// Embeddings.
     pub embeddings: EmbeddingSettings,
+    /// Backups.
+    pub backups: BackupSettings,
     /// Logs.
     pub logs: LogSettings,
 }
@@ -67,6 +71,7 @@ impl Settings {
         let limits = LimitSettings::read(&mut reader);
         let unknown_fields = UnknownFields::read(&mut reader);
         let embeddings = EmbeddingSettings::read(&mut reader);
+        let backups = BackupSettings::read(&reader);
         let logs = LogSettings::read(&mut reader, LogSettings::SERVING);
         reader.finish()?;
         // Each is there when no problem was noted.
@@ -79,6 +84,7 @@ impl Settings {
                 limits: limits?,
                 unknown_fields: unknown_fields?,
                 embeddings: embeddings?,
+                backups,
                 logs: logs?,
             })
         };
@@ -95,6 +101,7 @@ impl Settings {
             LimitSettings::DESCRIBED,
             UnknownFields::DESCRIBED,
             EmbeddingSettings::DESCRIBED,
+            BackupSettings::DESCRIBED,
             LogSettings::DESCRIBED,
         ];
         concerns.into_iter().flatten().copied()

@@ -10,11 +10,13 @@ use agentfs_server::runtime::metrics::Metrics;
 use agentfs_server::worker::work;
 use regex::Regex;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::sync::watch;
 
 use crate::support::api::Api;
 use crate::support::database::Database;
 use crate::support::eventually::eventually;
+use crate::support::proofs::{back_up, prove_latest};
 use crate::support::provider::Provider;
 use crate::support::worker::{settings, variables};
 
@@ -56,7 +58,11 @@ fn exposed(text: &str) -> Series {
 /// The text of /metrics of an API and of a worker that have had something to do.
 async fn texts() -> [String; 2] {
     let (database, provider) = (Database::migrated().await, Provider::start().await);
-    let api = Api::start_with(&database, &[], &variables(&provider, &[])).await;
+    let backups = TempDir::new().unwrap();
+    back_up(&database, backups.path(), &[]).text();
+    prove_latest(backups.path(), None).await;
+    let location = [("BACKUP_LOCATION", backups.path().to_str().unwrap())];
+    let api = Api::start_with(&database, &[], &variables(&provider, &location)).await;
     let put = json!({"agent_id": "ada", "path": "/x", "value": "a text", "searchable": true});
     api.client.ok("/v1/put", put).await;
     api.client.get("/x").await;
@@ -70,6 +76,13 @@ async fn texts() -> [String; 2] {
     end.send_replace(true);
     worker.await.unwrap();
     api.until_metric(r#"agentfs_embedding_jobs_total{status="succeeded"}"#, |n| n > 0.0).await;
+    api.until_metric("agentfs_backup_catalogue_up", |up| up > 0.0).await;
+    eventually(
+        "gauges",
+        async || api.metrics().await,
+        |text| text.contains("agentfs_backup_count"),
+    )
+    .await;
     [api.metrics().await, metrics.render().unwrap()]
 }
 
