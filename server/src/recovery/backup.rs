@@ -9,25 +9,23 @@ use agentfs_contract::verification::Step;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::catalogue::{Backup, Catalogue, MANIFEST, remove};
+use super::catalogue::{Backup, Catalogue, MANIFEST, Reader};
 use super::dump::{self, Digest, Dumped, Wanted};
 use super::encryption::{self, Recipients};
 use super::error::RecoveryError;
+use super::forget::{self, Forgotten, LOCK};
 use super::instance::Instance;
 use super::location::Location;
 use super::programs::{Programs, environment};
 use super::retention::Retention;
 use super::steps::Steps;
-use super::storage::{Lock, Removal, Storage, Upload};
+use super::storage::{Lock, Storage, Upload};
+use super::sweep::sweep;
 use crate::settings::DatabaseUrl;
 use crate::store::connection::address::DatabaseAddress;
 use crate::store::connection::snapshot::{self, Snapshot};
 use crate::store::fingerprint::TableName;
 
-/// The lock of an instance's backups; hidden, so that it is no object.
-const LOCK: &str = ".lock";
-/// What was begun elsewhere at the location and has not been written to for so long was left by a backup that died.
-const PARTIAL_FOR: Duration = Duration::from_hours(24);
 /// How long a dump waits for a table that somebody else holds, unless it is told otherwise.
 const LOCK_WAIT: Duration = Duration::from_mins(1);
 /// Tables that can be made anew from the others.
@@ -84,18 +82,9 @@ pub struct Report {
     /// Its manifest.
     pub manifest: Manifest,
     /// What became of expired backups.
-    pub pruned: Pruned,
+    pub expired: Forgotten,
     /// How long each step took.
     pub steps: Vec<Step>,
-}
-
-/// What became of expired backups.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Pruned {
-    /// Those that were removed.
-    pub removed: usize,
-    /// Those that the location keeps, by object lock.
-    pub protected: usize,
 }
 
 /// Makes a backup, unless `stop` resolves before its dump is whole: with the error that it ends with then. If it fails, nothing of
@@ -123,10 +112,9 @@ pub async fn back_up(
 fn advice(retention: Option<&Retention>) -> String {
     let by_hand = "remove some backups with `agentfs-server forget`";
     match retention {
-        Some(Retention { days, keep_last, .. }) => format!(
-            "keep fewer backups (now those of {days} days, and the last {keep_last} however old they are; what had expired is gone), \
-             or {by_hand}"
-        ),
+        Some(retention) => {
+            format!("keep fewer backups (now {retention}; what had expired is gone), or {by_hand}")
+        }
         None => by_hand.to_owned(),
     }
 }
@@ -150,6 +138,7 @@ struct Maker<'a> {
     instance: Instance,
     snapshot: Snapshot,
     lock: Lock,
+    catalogue: Reader,
     steps: Steps,
 }
 
@@ -166,47 +155,50 @@ impl<'a> Maker<'a> {
         let instance = Instance::of(&snapshot.identity, options.copy.as_deref());
         let programs = Programs::find(options.pg_bin.as_deref(), snapshot.major).await?;
         let lock = storage.lock(&format!("{instance}/{LOCK}")).await?;
-        Ok(Self { options, storage, programs, instance, snapshot, lock, steps })
+        let catalogue = Reader::default();
+        Ok(Self { options, storage, programs, instance, snapshot, lock, catalogue, steps })
     }
 
     async fn make(
         &mut self,
         stop: &mut Pin<&mut impl Future<Output = RecoveryError>>,
     ) -> Result<Report, RecoveryError> {
-        let (before, upload, manifest) = unless(stop, Box::pin(self.dump())).await?;
+        let (mut expired, upload, manifest) = unless(stop, Box::pin(self.dump())).await?;
         // From here on it takes a moment, and no step in it may be the last that is seen of it.
         let manifest = self.commit(upload, manifest).await?;
         let path = format!("{}/{}/{}", self.options.location, self.instance, manifest.file);
         let mut steps = std::mem::take(&mut self.steps);
         let after = tokio::select! {
             after = steps.time("prune", self.prune()) => after,
-            _ = stop => Ok(Pruned::default()),
+            _ = stop => Ok(Forgotten::default()),
         };
         match after {
             Ok(after) => {
-                let pruned =
-                    Pruned { removed: before.removed + after.removed, protected: after.protected };
-                Ok(Report { path, manifest, pruned, steps: steps.into_vec() })
+                expired.removed.extend(after.removed);
+                expired.protected = after.protected;
+                Ok(Report { path, manifest, expired, steps: steps.into_vec() })
             }
             Err(error) => Err(RecoveryError::Prune { made: path, error: Box::new(error) }),
         }
     }
 
     /// Makes room, and dumps the snapshot; the manifest says what is in it.
-    async fn dump(&mut self) -> Result<(Pruned, Upload, Manifest), RecoveryError> {
+    async fn dump(&mut self) -> Result<(Forgotten, Upload, Manifest), RecoveryError> {
         let tables = self.snapshot.tables(self.options.scope.tables()).await?;
         let is_left_out =
             |table: &TableName| !self.options.keep_derived && DERIVED.contains(&&*table.name);
         let (left_out, held): (Vec<_>, Vec<_>) = tables.iter().cloned().partition(is_left_out);
 
-        self.sweep().await?;
+        if let Err(error) = self.sweep().await {
+            tracing::warn!("what runs that died have left could not be removed: {error}");
+        }
         let file = file_name(self.options, self.snapshot.at);
         let mut upload = self.storage.upload(&format!("{}/{file}", self.instance)).await?;
         let pruned = self.prune().await.unwrap_or_else(|error| {
             tracing::warn!(
                 "an expired backup could not be removed before the new one is made: {error}"
             );
-            Pruned::default()
+            Forgotten::default()
         });
 
         let Self { options, programs, instance, snapshot, steps, .. } = self;
@@ -299,27 +291,19 @@ impl<'a> Maker<'a> {
         Ok(manifest)
     }
 
-    /// Removes what backups that died have left.
-    async fn sweep(&self) -> Result<(), RecoveryError> {
-        // Who has the lock of this instance is the only one to write there.
-        self.storage.sweep(&format!("{}/", self.instance), Duration::ZERO).await?;
-        self.storage.sweep("", PARTIAL_FOR).await?;
+    /// Removes what runs that died have left. Who has the lock of this instance is the only one to make or remove backups of it.
+    async fn sweep(&mut self) -> Result<(), RecoveryError> {
+        let catalogue = self.catalogue.read(&self.storage).await?;
+        sweep(&self.storage, &catalogue, &self.instance).await?;
         Ok(())
     }
 
     /// Removes expired backups.
-    async fn prune(&self) -> Result<Pruned, RecoveryError> {
-        let mut pruned = Pruned::default();
-        let Some(retention) = &self.options.retention else { return Ok(pruned) };
-        let catalogue = Catalogue::read(&self.storage).await?;
-        let (instance, scope) = (&self.instance, self.options.scope);
-        for backup in retention.expired(&catalogue, instance, scope, Timestamp::now()) {
-            match remove(&self.storage, backup).await? {
-                Removal::Removed => pruned.removed += 1,
-                Removal::Protected(_) => pruned.protected += 1,
-            }
-        }
-        Ok(pruned)
+    async fn prune(&mut self) -> Result<Forgotten, RecoveryError> {
+        let Some(retention) = &self.options.retention else { return Ok(Forgotten::default()) };
+        let catalogue = self.catalogue.read(&self.storage).await?;
+        let ours = (&self.instance, self.options.scope);
+        forget::prune(&self.storage, &catalogue, retention, ours).await
     }
 }
 
@@ -332,11 +316,7 @@ pub async fn newer_than(
     let storage = Storage::create(&options.location).await?;
     let instance = Instance::of_database(&options.url, options.copy.as_deref()).await?;
     let catalogue = Catalogue::read(&storage).await?;
-    let is_failed =
-        |backup: &Backup| backup.verifications.last().is_some_and(|last| last.failure.is_some());
-    let is_sound = |backup: &&Backup| {
-        backup.manifest.scope == options.scope && backup.is_whole && !is_failed(backup)
-    };
+    let is_sound = |backup: &&Backup| backup.manifest.scope == options.scope && backup.is_sound();
     let newest = catalogue.of(&instance).rfind(is_sound).map(|backup| backup.manifest.clone());
     let is_young = |manifest: &Manifest| {
         Timestamp::now().duration_since(manifest.snapshot_at).unsigned_abs() < age

@@ -44,7 +44,7 @@ pub enum Which {
 }
 
 /// Removes backups of the `instance` and `scope` that have expired. The caller has the lock of the instance.
-pub async fn prune(
+pub(super) async fn prune(
     storage: &Storage,
     catalogue: &Catalogue,
     retention: &Retention,

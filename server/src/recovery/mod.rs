@@ -17,9 +17,9 @@ pub mod record;
 pub mod retention;
 mod steps;
 pub mod storage;
-pub mod sweep;
+mod sweep;
 
-pub use backup::{BackupOptions, Pruned, Report, back_up, newer_than};
+pub use backup::{BackupOptions, Report, back_up, newer_than};
 pub use encryption::{Decrypting, EncryptionError, Identities, Recipients, decrypting};
 pub use error::RecoveryError;
 pub use instance::Instance;

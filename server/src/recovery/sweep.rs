@@ -1,5 +1,6 @@
 //! Removes what killed runs left at a location. Foreign objects are never touched.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -16,8 +17,8 @@ const OURS: &str = "agentfs_";
 
 /// Sweeps up after the runs of an instance; returns how many objects, uploads and backups are gone. The caller has the lock of
 /// the instance, and has read the catalogue since: nobody else makes or removes a backup of it, so that what belongs to none was
-/// left, however young it is. Other instances are swept by their own backups.
-pub async fn sweep(
+/// left, however young it is. Of other instances only uploads go, after a day: the rest is for their own backups.
+pub(super) async fn sweep(
     storage: &Storage,
     catalogue: &Catalogue,
     instance: &Instance,
@@ -25,8 +26,11 @@ pub async fn sweep(
     let now = Timestamp::now();
     let folder = format!("{instance}/");
     let mut swept = storage.sweep(&folder, Duration::ZERO).await?;
-    // Of a release before 0.2, which has another lock.
-    swept += storage.sweep(OURS, AGE.unsigned_abs()).await?;
+    // Of releases before 0.2, which have another lock, and of other instances.
+    let folders = catalogue.backups.iter().map(|backup| backup.folder.as_str()).chain([""]);
+    for other in folders.filter(|other| *other != folder).collect::<BTreeSet<_>>() {
+        swept += storage.sweep(&format!("{other}{OURS}"), AGE.unsigned_abs()).await?;
+    }
     let is_left = |orphan: &&Orphan| {
         let name = &orphan.object.name;
         let is_read = orphan.leased_until.is_some_and(|until| until > now);
@@ -139,6 +143,23 @@ mod tests {
         place.age(&name(&foreign), 31);
         assert_eq!(swept(&place).await, 1);
         assert_eq!(place.names().await, [name(&young), name(&foreign)]);
+    }
+
+    #[tokio::test]
+    async fn of_other_instances_only_old_uploads_go() {
+        let place = Place::new().await;
+        let mut other = manifest(hours_ago(2));
+        other.instance = "8-1-agentfs".into();
+        let other = place.add(other).await;
+        let names = ["1.dump.partial", "2.dump.partial", "3.dump"]
+            .map(|name| format!("{}agentfs_20260101_00000{name}", other.folder));
+        for name in &names {
+            place.write(name, b"part");
+            place.age(name, 48);
+        }
+        place.age(&names[1], 1);
+        assert_eq!(swept(&place).await, 1);
+        assert_eq!(names.map(|name| place.path(&name).exists()), [false, true, true]);
     }
 
     #[tokio::test]

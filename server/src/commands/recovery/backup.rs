@@ -14,12 +14,12 @@ use clap::ArgAction;
 use jiff::{SignedDuration, SignedDurationRound, Timestamp, Unit};
 use serde::Serialize;
 
+use super::retention::{RetentionArgs, told};
 use super::{duration, ended, location, setting};
 use crate::commands::in_runtime;
 use crate::commands::output::Output;
-use crate::recovery::{
-    BackupOptions, Pruned, Recipients, RecoveryError, Report, Retention, back_up, newer_than,
-};
+use crate::recovery::forget::{Forgotten, Protected};
+use crate::recovery::{BackupOptions, Recipients, RecoveryError, Report, back_up, newer_than};
 use crate::runtime::exit::{failed, failed_for_all_to_see, write_termination_message};
 use crate::runtime::logging;
 use crate::settings::DatabaseSettings;
@@ -60,12 +60,8 @@ pub struct BackupArgs {
     /// Whether expired backups are removed, before the new one is made and after it
     #[arg(long, action = ArgAction::Set, default_value_t = true)]
     prune: bool,
-    /// Remove backups that are older than this many days
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(0..=36_500))]
-    retention_days: u32,
-    /// Keep this many of the newest backups, however old they are; never less than one
-    #[arg(long, default_value_t = 3)]
-    keep_last: usize,
+    #[command(flatten)]
+    retention: RetentionArgs,
     /// The folder of PostgreSQL's programs, where they are not on PATH
     #[arg(long)]
     pg_bin: Option<PathBuf>,
@@ -134,15 +130,13 @@ fn options(args: &BackupArgs) -> Result<BackupOptions, RecoveryError> {
         [] => Recipients::parse(setting(BACKUP_RECIPIENTS).as_slice())?,
         given => Recipients::parse(given)?,
     };
-    let retention =
-        Retention { days: args.retention_days, keep_last: args.keep_last, ..Retention::default() };
     Ok(BackupOptions {
         copy: setting(BACKUP_INSTANCE),
         scope: args.scope,
         keep_derived: args.derived == Derived::Keep,
         recipients,
         lock_wait: args.lock_wait,
-        retention: args.prune.then_some(retention),
+        retention: args.prune.then_some(args.retention.policy()),
         pg_bin: args.pg_bin.clone(),
         ..BackupOptions::new(url, location)
     })
@@ -156,7 +150,7 @@ enum Printed {
         id: String,
         path: String,
         removed: usize,
-        protected: usize,
+        protected: Vec<Protected>,
         steps: Vec<Step>,
         manifest: Box<Manifest>,
     },
@@ -169,7 +163,8 @@ enum Printed {
 
 impl Printed {
     fn made(report: Report) -> Self {
-        let Report { path, manifest, pruned: Pruned { removed, protected }, steps } = report;
+        let Report { path, manifest, expired: Forgotten { removed, protected }, steps } = report;
+        let removed = removed.len();
         let id = manifest.id().to_owned();
         Self::Made { id, path, removed, protected, steps, manifest: Box::new(manifest) }
     }
@@ -196,10 +191,7 @@ impl fmt::Display for Printed {
                     tables.len(),
                     (*finished_at - *snapshot_at).total(Unit::Second).unwrap_or_default(),
                 )?;
-                match protected {
-                    0 => Ok(()),
-                    _ => write!(f, "; kept by object lock: {protected}"),
-                }
+                f.write_str(&told(protected))
             }
             Self::Skipped { newer, snapshot_at, .. } => {
                 write!(f, "Skipped: {newer} is young enough, of {} ago", age(*snapshot_at))

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::location;
-use super::retention::protected;
+use super::retention::told;
 use super::running::run_to_its_end;
 use crate::commands::output::Output;
 use crate::recovery::RecoveryError;
@@ -58,11 +58,11 @@ struct Printed(Forgotten);
 
 impl fmt::Display for Printed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Forgotten { removed, protected: kept } = &self.0;
+        let Forgotten { removed, protected } = &self.0;
         match &removed[..] {
             [] => f.write_str("Nothing was removed")?,
             removed => write!(f, "Removed: {}", removed.join(", "))?,
         }
-        write!(f, "{}", protected(kept))
+        f.write_str(&told(protected))
     }
 }

@@ -32,7 +32,7 @@ impl RetentionArgs {
 }
 
 /// What is to be said of backups that should have gone; empty where there are none.
-pub(super) fn protected(backups: &[Protected]) -> String {
+pub(super) fn told(backups: &[Protected]) -> String {
     let tell = |Protected { backup, until }: &Protected| match until {
         Some(until) => format!("; {backup} is protected until {until:.0}"),
         None => format!("; {backup} is protected by its location"),

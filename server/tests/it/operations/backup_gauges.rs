@@ -6,16 +6,17 @@ use jiff::Timestamp;
 use tempfile::TempDir;
 
 use crate::support::api::Api;
+use crate::support::backups::Backups;
 use crate::support::database::Database;
 use crate::support::eventually::eventually;
-use crate::support::proofs::{back_up, prove_latest};
+use crate::support::proofs::prove_latest;
 
 #[tokio::test]
 async fn an_api_shows_what_is_known_of_its_own_backups() {
     let (database, other) = (Database::migrated().await, Database::migrated().await);
-    let folder = TempDir::new().unwrap();
-    let folder = folder.path();
-    back_up(&other, folder, &[]).text();
+    let backups = Backups::new();
+    let folder = backups.path();
+    backups.make(&other, &[]);
     let location = [("BACKUP_LOCATION", folder.to_str().unwrap())];
     let shown = async |database: &Database| {
         let api = Api::start_with(database, &[], &location).await;
@@ -42,7 +43,8 @@ async fn an_api_shows_what_is_known_of_its_own_backups() {
     assert_eq!(none, [Some(0.0), Some(0.0), None, Some(0.0), Some(0.0), None], "none of another's");
 
     let begun = Timestamp::now().as_second() as f64;
-    let made = back_up(&database, folder, &["--output", "json"]).json();
+    let made = backups.make(&database, &["--output", "json"]);
+    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
     let [count, success, size, verified, failed, restore] = shown(&database).await;
     assert_eq!((count, verified, failed, restore), (Some(1.0), Some(0.0), Some(0.0), None));
     assert!(success.unwrap() >= begun - 1.0);

@@ -10,13 +10,13 @@ use agentfs_server::runtime::metrics::Metrics;
 use agentfs_server::worker::work;
 use regex::Regex;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::sync::watch;
 
 use crate::support::api::Api;
+use crate::support::backups::Backups;
 use crate::support::database::Database;
 use crate::support::eventually::eventually;
-use crate::support::proofs::{back_up, prove_latest};
+use crate::support::proofs::prove_latest;
 use crate::support::provider::Provider;
 use crate::support::worker::{settings, variables};
 
@@ -58,8 +58,8 @@ fn exposed(text: &str) -> Series {
 /// The text of /metrics of an API and of a worker that have had something to do.
 async fn texts() -> [String; 2] {
     let (database, provider) = (Database::migrated().await, Provider::start().await);
-    let backups = TempDir::new().unwrap();
-    back_up(&database, backups.path(), &[]).text();
+    let backups = Backups::new();
+    backups.make(&database, &[]);
     prove_latest(backups.path(), None).await;
     let location = [("BACKUP_LOCATION", backups.path().to_str().unwrap())];
     let api = Api::start_with(&database, &[], &variables(&provider, &location)).await;

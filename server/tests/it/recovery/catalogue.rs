@@ -8,7 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
+use crate::support::backups::{Backups, age};
 use crate::support::cli::{Said, agentfs};
+use crate::support::database::Database;
 use crate::support::proofs::prove_latest;
 
 const DUMP: &[u8] = b"what is in it is of no matter here";
@@ -200,4 +202,24 @@ fn a_check_ends_with_1_where_something_is_wrong() {
     assert_eq!(said.code, Some(1));
     let json: serde_json::Value = serde_json::from_str(&said.out).unwrap();
     assert_eq!(json["problems"][0]["object"], format!("7-1-agentfs/{id}.dump"));
+}
+
+#[tokio::test]
+async fn a_backup_keeps_what_is_proven_and_sweeps_what_was_left() {
+    let (database, backups) = (Database::migrated().await, Backups::new());
+    backups.make(&database, &[]);
+    let old = backups.files(".manifest.json").remove(0);
+    age(&old, 40);
+    prove_latest(backups.path(), None).await;
+    let left = old.with_file_name("agentfs_20200101_000000.dump");
+    fs::write(&left, "of a run that was killed").unwrap();
+    let all_old = ["--keep-last", "1", "--retention-days", "0"];
+    let said = backups.make(&database, &all_old);
+    assert!(said.ends_with("old ones removed: 0") && old.exists(), "the newest verified: {said}");
+    assert!(!left.exists(), "{:?}", backups.names());
+    // With a newer one proven it is none that must stay.
+    prove_latest(backups.path(), None).await;
+    let said = backups.make(&database, &all_old);
+    assert!(said.ends_with("old ones removed: 1") && !old.exists(), "{said}");
+    assert_eq!(backups.files(".dump").len(), 2, "{:?}", backups.names());
 }

@@ -1,4 +1,4 @@
-//! Backups by command, and verifications that somebody else has written.
+//! Verifications that somebody else has written.
 
 use std::path::Path;
 
@@ -7,16 +7,6 @@ use agentfs_server::recovery::catalogue::{Catalogue, Selector};
 use agentfs_server::recovery::storage::Storage;
 use agentfs_server::recovery::{Location, record};
 use jiff::Timestamp;
-
-use super::cli::{Said, agentfs};
-use super::database::{Database, shared};
-
-/// Runs `agentfs-server backup` into a folder, with more arguments.
-pub fn back_up(database: &Database, folder: &Path, arguments: &[&str]) -> Said {
-    let programs = shared().programs().to_str().expect("UTF-8");
-    let fixed = ["backup", "--pg-bin", programs, "--to", folder.to_str().expect("UTF-8")];
-    agentfs(&[&fixed, arguments].concat(), &[("DATABASE_URL", &database.url)])
-}
 
 /// Writes that the newest backup in a folder was restored, with success unless there is a `failure`; returns its id.
 pub async fn prove_latest(folder: &Path, failure: Option<&str>) -> String {
