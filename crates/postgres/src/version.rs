@@ -1,6 +1,10 @@
 //! PostgreSQL's version, as its programs print it.
 
 use std::fmt;
+use std::ops::RangeInclusive;
+
+/// The major versions that AgentFS supports.
+pub const SUPPORTED: RangeInclusive<u32> = 16..=18;
 
 /// A version of PostgreSQL as it prints itself: "18.4", or "19beta1".
 #[derive(Debug, Clone, PartialEq, Eq)]

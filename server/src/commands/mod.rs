@@ -12,6 +12,7 @@ mod listening;
 pub mod migrate;
 pub mod openapi;
 mod output;
+pub mod postgres_exec;
 pub mod recovery;
 pub mod serve;
 pub mod worker;

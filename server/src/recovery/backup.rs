@@ -243,7 +243,7 @@ impl<'a> Maker<'a> {
             schema_version: snapshot.schema.version,
             min_compatible: snapshot.schema.min_compatible,
             postgres: snapshot.postgres.clone(),
-            pg_dump: programs.version().await?,
+            pg_dump: programs.version().to_string(),
             program: env!("CARGO_PKG_VERSION").to_owned(),
             snapshot_at: snapshot.at,
             finished_at: Timestamp::now(),

@@ -4,10 +4,10 @@ use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
 use agentfs_contract::manifest::hex;
+use agentfs_postgres::Pipes;
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::process::ChildStderr;
 
 use super::encryption::{Encryptor, Recipients};
 use super::error::RecoveryError;
@@ -17,8 +17,6 @@ use crate::store::fingerprint::TableName;
 
 /// Bytes that are passed on at once.
 const PIECE: usize = 1 << 20;
-/// Most bytes of a program's messages that are kept.
-const MAX_SAID: u64 = 16 << 10;
 
 /// What is dumped, and how.
 #[derive(Debug)]
@@ -65,20 +63,13 @@ pub(super) async fn dump(
     let encryptor = wanted.recipients.map(Encryptor::new).transpose()?;
     let arguments = arguments(programs.compression(), wanted);
     let arguments: Vec<&OsStr> = arguments.iter().map(OsString::as_os_str).collect();
-    let mut child = programs.start("pg_dump", variables, &arguments)?;
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let passed = async {
-        let stdout = stdout.ok_or_else(|| failed("its output cannot be read".to_owned()))?;
-        pass(stdout, encryptor, upload).await
-    };
+    let pipes = Pipes { stdout: true, ..Pipes::default() };
+    let mut running = programs.start("pg_dump", variables, &arguments, pipes)?;
+    let stdout = running.stdout().ok_or_else(|| failed("its output cannot be read".to_owned()))?;
     // What the storage fails with ends pg_dump, whose word on its closed pipe says nothing.
-    let (dumped, said) = tokio::try_join!(passed, async { Ok(said(stderr).await) })?;
-    let status = child.wait().await.map_err(|error| failed(error.to_string()))?;
-    if status.success() {
-        Ok(dumped)
-    } else {
-        Err(failed(if said.is_empty() { status.to_string() } else { said }))
-    }
+    let dumped = pass(stdout, encryptor, upload).await?;
+    running.ended().await?;
+    Ok(dumped)
 }
 
 fn failed(said: String) -> RecoveryError {
@@ -158,15 +149,4 @@ impl Hashing {
     fn end(self) -> Digest {
         Digest { bytes: self.bytes, sha256: hex(&self.hash.finalize()) }
     }
-}
-
-/// What a program says on standard error, in one line.
-async fn said(stderr: Option<ChildStderr>) -> String {
-    let Some(mut stderr) = stderr else { return String::new() };
-    let mut said = Vec::new();
-    let _ = (&mut stderr).take(MAX_SAID).read_to_end(&mut said).await;
-    // The rest is read as well: a full pipe would stop the program.
-    let _ = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
-    let said = String::from_utf8_lossy(&said).into_owned();
-    said.lines().map(str::trim).collect::<Vec<_>>().join("; ")
 }

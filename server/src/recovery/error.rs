@@ -1,6 +1,7 @@
 //! Errors of backups, verifications, restores and drills.
 
 use agentfs_contract::manifest::ManifestError;
+use agentfs_postgres::SUPPORTED;
 use jiff::Timestamp;
 
 use super::encryption::EncryptionError;
@@ -35,14 +36,21 @@ pub enum RecoveryError {
         "the database {0} holds no AgentFS data; check DATABASE_URL, or run `agentfs-server migrate` first"
     )]
     NoSchema(String),
+    /// The server's version is not supported.
+    #[error(
+        "the server is PostgreSQL {0}, and AgentFS supports {first} to {last}: bring the database to one of these (docs/UPGRADING.md)",
+        first = SUPPORTED.start(),
+        last = SUPPORTED.end()
+    )]
+    UnsupportedMajor(u32),
     /// PostgreSQL's program is missing.
     #[error(
-        "no {program} that can read PostgreSQL {major} was found; install PostgreSQL's client programs (Debian: apt-get install postgresql-client-{major}), or name their folder with --pg-bin"
+        "no {program} of PostgreSQL {major} or newer was found, and an older one cannot read it; install PostgreSQL's client programs (Debian: apt-get install postgresql-client-{major}), or name their folder with --pg-bin"
     )]
     NoProgram {
         /// The program.
         program: &'static str,
-        /// The server's major version.
+        /// The major version of the server, or of the archive's `pg_dump`.
         major: u32,
     },
     /// A program of PostgreSQL failed.

@@ -12,7 +12,7 @@ pub mod forget;
 mod instance;
 pub mod lease;
 mod location;
-mod programs;
+pub mod programs;
 pub mod record;
 pub mod retention;
 mod steps;

@@ -1,23 +1,27 @@
 //! Runs PostgreSQL's own programs against the database.
 
 use std::env;
-use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::ffi::OsStr;
+use std::path::Path;
 
-use agentfs_postgres::{Version, client_programs};
+use agentfs_postgres::{Client, ClientPrograms, Pipes, SUPPORTED, Version};
 use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::process::{Child, Command};
+use tokio::io::AsyncReadExt as _;
+use tokio::process::{ChildStdin, ChildStdout};
 use url::Url;
 
 use super::error::RecoveryError;
 
-/// Most characters of a program's message that are passed on.
-const MAX_SAID: usize = 2000;
+/// Since this version `pg_restore` sets `transaction_timeout`, which older servers do not know.
+const TRANSACTION_TIMEOUT: u32 = 17;
+
+/// Variables of a program's environment.
+pub type Variables = [(&'static str, String)];
 
 /// The environment by which PostgreSQL's programs find the database of a `postgres://` URL with one host. Everybody on the
 /// machine can read an argument list, but not an environment.
-pub(super) fn environment(url: &SecretString) -> Vec<(&'static str, String)> {
+pub fn environment(url: &SecretString) -> Vec<(&'static str, String)> {
     let Ok(url) = Url::parse(url.expose_secret()) else { return Vec::new() };
     let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     let mut variables = vec![
@@ -74,74 +78,137 @@ fn variable(parameter: &str) -> Option<&'static str> {
     })
 }
 
-/// A folder with PostgreSQL's client programs.
+/// PostgreSQL's client programs, chosen for a server.
 #[derive(Debug, Clone)]
-pub(super) struct Programs(PathBuf);
+pub struct Programs(ClientPrograms);
 
 impl Programs {
-    /// Finds programs for a server of version `major`: in `pg_bin` if given, else of that very version, else newer ones.
-    /// Older ones refuse to dump it.
-    pub(super) async fn find(pg_bin: Option<&Path>, major: u32) -> Result<Self, RecoveryError> {
-        client_programs(pg_bin, major)
-            .await
-            .map(Self)
-            .ok_or(RecoveryError::NoProgram { program: "pg_dump", major })
+    /// Those that dump a server of version `major`: in `pg_bin` if given, else of that very version, else the next newer ones.
+    pub async fn find(pg_bin: Option<&Path>, major: u32) -> Result<Self, RecoveryError> {
+        supported(major)?;
+        let found = ClientPrograms::for_server(pg_bin, major).await;
+        found.map(Self).ok_or(RecoveryError::NoProgram { program: "pg_dump", major })
     }
 
-    /// Runs a program to its end and returns its output. It is killed with this process.
-    pub(super) async fn run(
+    /// Those that restore an archive of a `pg_dump` of version `archive` into a server of version `server`.
+    pub async fn find_for_archive(
+        pg_bin: Option<&Path>,
+        archive: u32,
+        server: u32,
+    ) -> Result<Self, RecoveryError> {
+        supported(server)?;
+        let found = ClientPrograms::for_archive(pg_bin, archive, server).await;
+        found.map(Self).ok_or(RecoveryError::NoProgram { program: "pg_restore", major: archive })
+    }
+
+    /// The version of all of them.
+    pub fn version(&self) -> &Version {
+        self.0.version()
+    }
+
+    /// What `pg_dump` compresses with, as its option `-Z` takes it.
+    pub fn compression(&self) -> &'static str {
+        self.0.compression()
+    }
+
+    /// Starts a program. It ends when the value is dropped, and with this process, however that ends.
+    pub fn start(
         &self,
         program: &'static str,
-        variables: &[(&'static str, String)],
-        arguments: &[&std::ffi::OsStr],
-    ) -> Result<String, RecoveryError> {
-        let failed = |said: String| RecoveryError::Program { program, said };
-        let Output { status, stdout, stderr } = Command::new(self.0.join(program))
-            .args(arguments)
-            .envs(variables.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output()
-            .await
-            .map_err(|error| failed(error.to_string()))?;
-        if status.success() {
-            return Ok(String::from_utf8_lossy(&stdout).into_owned());
+        variables: &Variables,
+        arguments: &[&OsStr],
+        pipes: Pipes,
+    ) -> Result<Running, RecoveryError> {
+        self.start_tolerant(program, variables, arguments, pipes, false)
+    }
+
+    /// Starts a `pg_restore` into a server of version `server`, which stops at the first error. Into one older than 17 the error
+    /// at the setting `transaction_timeout`, which that does not know, is none; every other one ends the program. So
+    /// `--single-transaction` is not for such a server.
+    pub fn start_restore(
+        &self,
+        server: u32,
+        variables: &Variables,
+        arguments: &[&OsStr],
+        pipes: Pipes,
+    ) -> Result<Running, RecoveryError> {
+        let tolerant =
+            server < TRANSACTION_TIMEOUT && self.version().major() >= TRANSACTION_TIMEOUT;
+        let mut arguments = arguments.to_vec();
+        if !tolerant {
+            arguments.insert(0, OsStr::new("--exit-on-error"));
         }
-        let said = String::from_utf8_lossy(&stderr);
-        let said = said.lines().map(str::trim).collect::<Vec<_>>().join("; ");
-        let said: String = said.chars().take(MAX_SAID).collect();
-        Err(failed(if said.is_empty() { status.to_string() } else { said }))
+        self.start_tolerant("pg_restore", variables, &arguments, pipes, tolerant)
     }
-}
 
-impl Programs {
-    /// Starts a program whose output is read as it comes; see [`ended`]. It is killed with the value.
-    pub(super) fn start(
+    fn start_tolerant(
         &self,
         program: &'static str,
-        variables: &[(&'static str, String)],
-        arguments: &[&std::ffi::OsStr],
-    ) -> Result<Child, RecoveryError> {
-        Command::new(self.0.join(program))
-            .args(arguments)
-            .envs(variables.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
+        variables: &Variables,
+        arguments: &[&OsStr],
+        pipes: Pipes,
+        tolerant: bool,
+    ) -> Result<Running, RecoveryError> {
+        Client::start(&self.0.path(program), variables, arguments, pipes, tolerant)
+            .map(|client| Running { program, client })
             .map_err(|error| RecoveryError::Program { program, said: error.to_string() })
     }
 
-    /// What `pg_dump` compresses with.
-    pub(super) fn compression(&self) -> &'static str {
-        "gzip:1"
+    /// Runs a program to its end and returns its output.
+    pub async fn run(
+        &self,
+        program: &'static str,
+        variables: &Variables,
+        arguments: &[&OsStr],
+    ) -> Result<String, RecoveryError> {
+        let pipes = Pipes { stdout: true, ..Pipes::default() };
+        let mut running = self.start(program, variables, arguments, pipes)?;
+        let mut output = Vec::new();
+        if let Some(mut stdout) = running.stdout() {
+            let read = stdout.read_to_end(&mut output).await;
+            read.map_err(|error| RecoveryError::Program { program, said: error.to_string() })?;
+        }
+        running.ended().await?;
+        Ok(String::from_utf8_lossy(&output).into_owned())
     }
 
-    /// The version of `pg_dump`.
-    pub(super) async fn version(&self) -> Result<String, RecoveryError> {
-        let said = self.run("pg_dump", &[], &["--version".as_ref()]).await?;
-        Ok(Version::parse(&said).map(|version| version.to_string()).unwrap_or_default())
+    /// Runs a `pg_restore` of [`Programs::start_restore`] to its end.
+    pub async fn restore(
+        &self,
+        server: u32,
+        variables: &Variables,
+        arguments: &[&OsStr],
+    ) -> Result<(), RecoveryError> {
+        self.start_restore(server, variables, arguments, Pipes::default())?.ended().await
+    }
+}
+
+fn supported(major: u32) -> Result<(), RecoveryError> {
+    if SUPPORTED.contains(&major) { Ok(()) } else { Err(RecoveryError::UnsupportedMajor(major)) }
+}
+
+/// A program that runs.
+#[derive(Debug)]
+pub struct Running {
+    program: &'static str,
+    client: Client,
+}
+
+impl Running {
+    /// Its standard input, once, where it is a pipe. Dropping it is the end of the input.
+    pub fn stdin(&mut self) -> Option<ChildStdin> {
+        self.client.stdin.take()
+    }
+
+    /// Its standard output, once, where it is a pipe. Unless it is read, the program waits.
+    pub fn stdout(&mut self) -> Option<ChildStdout> {
+        self.client.stdout.take()
+    }
+
+    /// Waits for its end; fails with what it complained of.
+    pub async fn ended(self) -> Result<(), RecoveryError> {
+        let Self { program, client } = self;
+        client.ended().await.map_err(|said| RecoveryError::Program { program, said })
     }
 }
 

@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{Gid, Uid, User, getegid, geteuid};
 
-use super::error::PostgresError;
+use crate::error::PostgresError;
 
 /// The unprivileged users that root chooses from, the better one first.
+#[cfg(feature = "change-user")]
 const CANDIDATES: [&str; 2] = ["postgres", "nobody"];
 
 /// A user that PostgreSQL can run as.
@@ -26,9 +27,14 @@ pub struct Account {
 impl Account {
     /// The user for new data: this process's own, or for root an unprivileged one.
     pub(super) fn for_new_data() -> Result<Self, PostgresError> {
-        if !geteuid().is_root() {
-            return Ok(Self { name: name_of(geteuid()), uid: geteuid(), gid: getegid() });
+        if geteuid().is_root() {
+            return Self::for_root();
         }
+        Ok(Self { name: name_of(geteuid()), uid: geteuid(), gid: getegid() })
+    }
+
+    #[cfg(feature = "change-user")]
+    fn for_root() -> Result<Self, PostgresError> {
         let found = CANDIDATES.iter().find_map(|name| User::from_name(name).ok().flatten());
         found
             .filter(|user| !user.uid.is_root())
@@ -36,11 +42,19 @@ impl Account {
             .ok_or(PostgresError::NoAccount)
     }
 
+    #[cfg(not(feature = "change-user"))]
+    fn for_root() -> Result<Self, PostgresError> {
+        Err(PostgresError::Root)
+    }
+
     /// The user for existing data: its owner, since PostgreSQL runs as nobody else.
     pub(super) fn for_existing_data(path: &Path) -> Result<Self, PostgresError> {
         let owner = fs::metadata(path).map_err(PostgresError::io("look at", path))?;
         let (uid, gid) = (Uid::from_raw(owner.uid()), Gid::from_raw(owner.gid()));
         let by_root = geteuid().is_root();
+        if by_root && cfg!(not(feature = "change-user")) {
+            return Err(PostgresError::Root);
+        }
         if !may_run_as(geteuid(), uid) {
             return Err(PostgresError::Foreign {
                 path: path.to_owned(),
@@ -62,16 +76,20 @@ impl Account {
     }
 
     /// The options that tell the exec subcommand to become this user; none where it is this user already.
+    #[cfg(feature = "change-user")]
     pub(super) fn as_arguments(&self) -> Vec<OsString> {
         if !self.is_another() {
             return Vec::new();
         }
-        vec![
-            "--uid".into(),
-            self.uid.to_string().into(),
-            "--gid".into(),
-            self.gid.to_string().into(),
-        ]
+        let (uid, gid) = (self.uid.to_string(), self.gid.to_string());
+        ["--uid", &uid, "--gid", &gid].map(OsString::from).into()
+    }
+
+    /// This user is always this process's own.
+    #[cfg(not(feature = "change-user"))]
+    #[expect(clippy::unused_self, reason = "it is used where users change")]
+    pub(super) fn as_arguments(&self) -> Vec<OsString> {
+        Vec::new()
     }
 
     /// Gives a file or folder that root just made to this user.

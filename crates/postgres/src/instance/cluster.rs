@@ -5,11 +5,12 @@ use std::ffi::OsString;
 use nix::sys::signal::Signal;
 
 use super::data_folder::DataFolder;
-use super::error::PostgresError;
 use super::installation::Installation;
 use super::log_tail::LogTail;
-use super::process::{Process, describe};
+use super::program;
 use super::role::SUPERUSER;
+use crate::error::PostgresError;
+use crate::process::{Process, describe};
 
 /// Since this version a locale of PostgreSQL's own sorts and compares, independent of the system's.
 const BUILTIN_LOCALES: u32 = 17;
@@ -37,9 +38,9 @@ pub(super) async fn make(
 
     let log = folder.open_log()?;
     let tail = LogTail::from_here(&folder.log_path());
-    let program = installation.program("initdb");
+    let initdb = installation.program("initdb");
     let mut process =
-        EndsWhole(Process::start(&program, &arguments, folder.account(), Signal::SIGKILL, &log)?);
+        EndsWhole(program::start(&initdb, &arguments, folder.account(), Signal::SIGKILL, &log)?);
     let status = process.0.ended().await;
     if status.is_some_and(|status| status.success()) {
         return folder.adopt_cluster(&unfinished);

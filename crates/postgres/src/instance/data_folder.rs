@@ -12,9 +12,9 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 use super::account::Account;
-use super::error::PostgresError;
 use super::installation::Installation;
 use super::role::SUPERUSER;
+use crate::error::PostgresError;
 
 /// The folder in the current folder that is used where none is given.
 const DEFAULT: &str = ".agentfs-dev";
@@ -49,6 +49,17 @@ impl DataFolder {
         let path = path.canonicalize().map_err(PostgresError::io("find", &path))?;
         let lock = lock(&path)?;
         Ok(Self { path, account, _lock: lock })
+    }
+
+    /// Locks the empty folder `made`, then gives it the name `path`.
+    pub(super) fn lock_as(
+        made: &Path,
+        path: &Path,
+        account: Account,
+    ) -> Result<Self, PostgresError> {
+        let lock = lock(made)?;
+        fs::rename(made, path).map_err(PostgresError::io("rename", made))?;
+        Ok(Self { path: path.to_owned(), account, _lock: lock })
     }
 
     /// The folder's path, without links.
@@ -273,7 +284,8 @@ pub(super) fn is_abandoned(folder: &Path) -> bool {
     ours && lock(folder).is_ok()
 }
 
-#[cfg(test)]
+// Root can make a folder only for another user.
+#[cfg(all(test, feature = "change-user"))]
 mod tests {
     use super::*;
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::error::PostgresError;
+use crate::error::PostgresError;
 
 /// Resolves at the first SIGTERM, SIGINT (Ctrl-C) or SIGHUP (the terminal is gone). Listens from the call on.
 pub fn signalled() -> Result<impl Future<Output = ()>, PostgresError> {

@@ -3,12 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::error::PostgresError;
+use crate::error::PostgresError;
 use crate::programs::folders_of_programs;
-use crate::version::Version;
-
-/// The major versions that AgentFS supports.
-const SUPPORTED: std::ops::RangeInclusive<u32> = 16..=18;
+use crate::version::{SUPPORTED, Version};
 
 /// A PostgreSQL with pgvector whose programs are on this machine.
 #[derive(Debug, Clone)]
@@ -34,6 +31,22 @@ impl Installation {
             }
         }
         Err(PostgresError::NotFound(refused))
+    }
+
+    /// The programs of one major version: those in `pg_bin` where they are of it, else those of [`Self::find`].
+    pub fn find_major(pg_bin: Option<&Path>, major: u32) -> Result<Self, PostgresError> {
+        let mut refused = Vec::new();
+        for bin in pg_bin.map(Path::to_owned).into_iter().chain(folders_of_programs()) {
+            let bin = std::path::absolute(&bin).unwrap_or(bin);
+            match Self::at(&bin) {
+                Ok(found) if found.version.major() == major => return Ok(found),
+                Ok(other) => {
+                    refused.push(format!("{}: it is PostgreSQL {}", bin.display(), other.version));
+                }
+                Err(Refusal(reason)) => refused.push(format!("{}: {reason}", bin.display())),
+            }
+        }
+        Err(PostgresError::NoMajor { major, refused })
     }
 
     /// The folder of the programs.

@@ -6,18 +6,21 @@
 
 use std::fs;
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::time::sleep;
 
-use super::error::PostgresError;
+use crate::error::PostgresError;
 
 /// How long a fast shutdown, which writes a checkpoint, may take before it is cut short.
 const FAST: Duration = Duration::from_mins(1);
 /// How long an immediate shutdown may take.
 const IMMEDIATE: Duration = Duration::from_secs(15);
+/// How long each of the two signals of [`end`] may take.
+const ENDED: Duration = Duration::from_secs(3);
 
 /// Ends the processes that still work on `cluster`, and says whether there were any.
 pub async fn stop(cluster: &Path) -> Result<bool, PostgresError> {
@@ -41,6 +44,22 @@ pub async fn stop(cluster: &Path) -> Result<bool, PostgresError> {
             Err(PostgresError::LeftoverStays { pid: pid.as_raw(), path: cluster.to_owned() })
         }
         None => Ok(true),
+    }
+}
+
+/// Ends them at once and waits for that, where nothing can be awaited.
+pub(super) fn end(cluster: &Path) {
+    for signal in [Signal::SIGQUIT, Signal::SIGKILL] {
+        let deadline = Instant::now() + ENDED;
+        for process in working_on(cluster) {
+            let _ = kill(process, signal);
+        }
+        while Instant::now() < deadline {
+            if working_on(cluster).is_empty() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 

@@ -1,30 +1,29 @@
 //! A PostgreSQL that runs as a child of this process.
 //!
-//! [`Installation`] finds the programs, [`DataFolder`] holds the data, [`Instance`] is a running server, and [`run_standalone`] runs
-//! one until it is told to end, on data that may be thrown away then. PostgreSQL runs as an unprivileged user where this process is
-//! root, and ends when this process does. For that the program that runs an [`Instance`] needs the subcommand [`SUBCOMMAND`],
-//! which becomes PostgreSQL.
+//! [`Installation`] finds the programs, [`DataFolder`] holds the data, [`Instance`] is a running server, [`Throwaway`] is one whose data
+//! goes with it, and [`run_standalone`] runs one until it is told to end. PostgreSQL refuses to run as root: with the feature
+//! `change-user` it runs as an unprivileged user then.
 
 mod account;
 mod cluster;
 mod data_folder;
 pub mod ending;
-mod error;
-mod exec;
 mod installation;
 pub mod leftover;
 mod log_tail;
-mod process;
+mod program;
 mod role;
 mod running;
 mod setting;
 mod standalone;
+mod temporary;
+mod throwaway;
 
+pub use crate::error::PostgresError;
 pub use account::Account;
 pub use data_folder::DataFolder;
-pub use error::PostgresError;
-pub use exec::{ExecArgs, SUBCOMMAND, exec};
 pub use installation::Installation;
 pub use running::{Instance, InstanceOptions};
 pub use setting::Setting;
 pub use standalone::{StandaloneArgs, run_standalone};
+pub use throwaway::Throwaway;

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
@@ -13,13 +14,14 @@ use tokio::time::{sleep, timeout};
 
 use super::cluster;
 use super::data_folder::DataFolder;
-use super::error::PostgresError;
 use super::installation::Installation;
 use super::leftover;
 use super::log_tail::LogTail;
-use super::process::{Process, describe};
+use super::program;
 use super::role::{OWNER, SUPERUSER};
 use super::setting::{SETTINGS, Setting};
+use crate::error::PostgresError;
+use crate::process::{Process, describe};
 use crate::version::Version;
 
 /// How long PostgreSQL may take until it accepts connections: it may have a crash to recover from.
@@ -96,12 +98,22 @@ impl Instance {
 
     /// The URL of AgentFS's database for its owner. It holds the password.
     pub fn database_url(&self) -> SecretString {
-        self.url(OWNER, &self.password, OWNER)
+        self.owner_url(OWNER)
     }
 
     /// The URL of the maintenance database for the superuser. It holds the password.
     pub fn superuser_url(&self) -> SecretString {
-        self.url(SUPERUSER, &self.superuser_password, "postgres")
+        self.superuser_url_of("postgres")
+    }
+
+    /// The URL of a database for the owner.
+    pub(super) fn owner_url(&self, database: &str) -> SecretString {
+        self.url(OWNER, &self.password, database)
+    }
+
+    /// The URL of a database for the superuser.
+    pub(super) fn superuser_url_of(&self, database: &str) -> SecretString {
+        self.url(SUPERUSER, &self.superuser_password, database)
     }
 
     /// The version that runs.
@@ -155,54 +167,75 @@ impl Instance {
 
     /// Makes the role, the database and the extension where they are missing, and the role's password right.
     async fn prepare(&self) -> Result<(), PostgresError> {
-        let failed = |action| {
-            let path = self.folder.path().to_owned();
-            move |source| PostgresError::Sql { action, path, source }
-        };
-        let superuser = connection(self.port, SUPERUSER, &self.superuser_password);
-        let mut maintenance =
-            superuser.connect().await.map_err(failed("log in as the superuser"))?;
+        let mut maintenance = self.log_in("postgres").await?;
         let exists = |table: &str, column: &str| {
             format!("SELECT EXISTS (SELECT FROM {table} WHERE {column} = '{OWNER}')")
         };
         let role: bool = sqlx::query_scalar(AssertSqlSafe(exists("pg_roles", "rolname")))
             .fetch_one(&mut maintenance)
             .await
-            .map_err(failed("look for the role agentfs"))?;
+            .map_err(self.failed("look for the role agentfs"))?;
         // The password is drawn from letters, digits, - and _: nothing to escape.
         let verb = if role { "ALTER" } else { "CREATE" };
         let password = self.password.expose_secret();
         run(&mut maintenance, format!("{verb} ROLE {OWNER} LOGIN PASSWORD '{password}'"))
             .await
-            .map_err(failed("set the password of the role agentfs"))?;
+            .map_err(self.failed("set the password of the role agentfs"))?;
         let database: bool = sqlx::query_scalar(AssertSqlSafe(exists("pg_database", "datname")))
             .fetch_one(&mut maintenance)
             .await
-            .map_err(failed("look for the database agentfs"))?;
+            .map_err(self.failed("look for the database agentfs"))?;
         if !database {
-            run(
-                &mut maintenance,
-                format!("CREATE DATABASE {OWNER} OWNER {OWNER} TEMPLATE template0"),
-            )
-            .await
-            .map_err(failed("create the database agentfs"))?;
+            self.make_database(&mut maintenance, OWNER).await?;
         }
         let _ = maintenance.close().await;
+        self.make_extension(OWNER).await
+    }
 
-        let mut agentfs = superuser
-            .database(OWNER)
+    /// Makes a database of the owner's with the extension.
+    pub(super) async fn create_database(&self, name: &str) -> Result<(), PostgresError> {
+        let mut maintenance = self.log_in("postgres").await?;
+        self.make_database(&mut maintenance, name).await?;
+        let _ = maintenance.close().await;
+        self.make_extension(name).await
+    }
+
+    async fn make_database(
+        &self,
+        maintenance: &mut PgConnection,
+        name: &str,
+    ) -> Result<(), PostgresError> {
+        let name = name.replace('"', "\"\"");
+        run(maintenance, format!("CREATE DATABASE \"{name}\" OWNER {OWNER} TEMPLATE template0"))
+            .await
+            .map_err(self.failed("create the database"))
+    }
+
+    async fn make_extension(&self, database: &str) -> Result<(), PostgresError> {
+        let mut superuser = self.log_in(database).await?;
+        run(&mut superuser, "CREATE EXTENSION IF NOT EXISTS vector".to_owned())
+            .await
+            .map_err(self.failed("create the extension vector"))?;
+        let _ = superuser.close().await;
+        Ok(())
+    }
+
+    async fn log_in(&self, database: &str) -> Result<PgConnection, PostgresError> {
+        connection(self.port, SUPERUSER, &self.superuser_password)
+            .database(database)
             .connect()
             .await
-            .map_err(failed("open the database agentfs"))?;
-        run(&mut agentfs, "CREATE EXTENSION IF NOT EXISTS vector".to_owned())
-            .await
-            .map_err(failed("create the extension vector"))?;
-        let _ = agentfs.close().await;
-        Ok(())
+            .map_err(self.failed("log in as the superuser"))
+    }
+
+    fn failed(&self, action: &'static str) -> impl FnOnce(sqlx::Error) -> PostgresError {
+        let path = self.folder.path().to_owned();
+        move |source| PostgresError::Sql { action, path, source }
     }
 
     fn url(&self, role: &str, password: &SecretString, database: &str) -> SecretString {
         let password = password.expose_secret();
+        let database = utf8_percent_encode(database, NON_ALPHANUMERIC);
         format!("postgres://{role}:{password}@127.0.0.1:{}/{database}", self.port).into()
     }
 }
@@ -239,7 +272,7 @@ async fn launch(
         let log = folder.open_log()?;
         let tail = LogTail::from_here(&folder.log_path());
         let end = if options.throwaway { Signal::SIGQUIT } else { Signal::SIGINT };
-        let mut process = Process::start(
+        let mut process = program::start(
             &installation.program("postgres"),
             &arguments(folder, options, port),
             folder.account(),

@@ -15,6 +15,19 @@ pub(super) const SETTINGS: [(&str, &str); 9] = [
     ("logging_collector", "off"),
 ];
 
+/// Settings for data that is thrown away: nothing survives a crash, and nothing runs beside what is asked for. Shared memory
+/// lies in files among the data, so that it goes with them however PostgreSQL ends.
+pub(super) const THROWAWAY: [(&str, &str); 8] = [
+    ("fsync", "off"),
+    ("synchronous_commit", "off"),
+    ("full_page_writes", "off"),
+    ("wal_level", "minimal"),
+    ("max_wal_senders", "0"),
+    ("autovacuum", "off"),
+    ("jit", "off"),
+    ("dynamic_shared_memory_type", "mmap"),
+];
+
 /// Settings that decide how this program reaches PostgreSQL, so that nobody else may set them.
 const OURS: [&str; 5] =
     ["port", "listen_addresses", "unix_socket_directories", "data_directory", "logging_collector"];
@@ -27,6 +40,11 @@ pub struct Setting {
 }
 
 impl Setting {
+    /// One that is known to be right.
+    pub(super) fn new(name: &str, value: &str) -> Self {
+        Self { name: name.to_owned(), value: value.to_owned() }
+    }
+
     /// What is set.
     pub fn name(&self) -> &str {
         &self.name

@@ -3,32 +3,22 @@
 //! It prints a line of JSON when it is ready and runs until its standard input closes or it is told to end. A test that is
 //! killed closes that pipe, so that nothing is left behind whatever happens to the test.
 
-use std::fs::{self, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::thread;
-use std::time::{Duration, Instant};
 
 use secrecy::ExposeSecret;
 use tokio::sync::oneshot;
-use tokio::time::sleep;
 
-use super::data_folder::{DataFolder, cluster_in, is_abandoned};
+use super::data_folder::DataFolder;
 use super::ending;
-use super::error::PostgresError;
 use super::installation::Installation;
 use super::leftover;
 use super::running::{Instance, InstanceOptions};
 use super::setting::Setting;
-
-/// How the temporary folders' names begin.
-const PREFIX: &str = "agentfs-postgres-";
-/// A temporary folder younger than this may not be locked yet.
-const YOUNG: Duration = Duration::from_mins(1);
-/// How long to try to remove a temporary folder.
-const REMOVED_WITHIN: Duration = Duration::from_secs(10);
+use super::temporary::Temporary;
+use crate::error::PostgresError;
 
 /// Arguments of the hidden subcommand that runs a PostgreSQL for tests.
 #[derive(Debug, clap::Args)]
@@ -68,11 +58,8 @@ async fn run(args: &StandaloneArgs) -> Result<(), PostgresError> {
         let folder = DataFolder::take(Some(path))?;
         return serve(&installation, folder, options, args.restart, told_to_end).await;
     }
-    let temporary = Temporary::make().await?;
-    let result = match DataFolder::take(Some(&temporary.0)) {
-        Ok(folder) => serve(&installation, folder, options, args.restart, told_to_end).await,
-        Err(error) => Err(error),
-    };
+    let (temporary, folder) = Temporary::make(&std::env::temp_dir()).await?;
+    let result = serve(&installation, folder, options, args.restart, told_to_end).await;
     temporary.remove().await?;
     result
 }
@@ -131,53 +118,4 @@ fn told_to_end() -> Result<impl Future<Output = ()>, PostgresError> {
             _ = closed => {}
         }
     })
-}
-
-/// A folder for temporary data. Those of processes that were killed are swept by the next one.
-struct Temporary(PathBuf);
-
-impl Temporary {
-    async fn make() -> Result<Self, PostgresError> {
-        let parent = std::env::temp_dir();
-        Self::sweep(&parent).await;
-        // Another user may have to pass through it.
-        let made = tempfile::Builder::new()
-            .prefix(PREFIX)
-            .permissions(Permissions::from_mode(0o711))
-            .tempdir_in(&parent)
-            .map_err(PostgresError::io("make a folder in", &parent))?;
-        Ok(Self(made.keep()))
-    }
-
-    async fn sweep(parent: &Path) {
-        let old = |path: &Path| {
-            let made = fs::metadata(path).and_then(|found| found.modified()).ok();
-            made.and_then(|made| made.elapsed().ok()).is_some_and(|age| age > YOUNG)
-        };
-        for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
-            let path = entry.path();
-            let named = entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes());
-            if named && old(&path) && is_abandoned(&path) {
-                // What cannot be removed now is tried again by the next one.
-                let _ = Self(path).remove().await;
-            }
-        }
-    }
-
-    async fn remove(self) -> Result<(), PostgresError> {
-        leftover::stop(&cluster_in(&self.0)).await?;
-        let give_up = Instant::now() + REMOVED_WITHIN;
-        loop {
-            match fs::remove_dir_all(&self.0) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    // A process that is about to end may still write.
-                    if Instant::now() > give_up {
-                        return Err(PostgresError::io("remove", &self.0)(error));
-                    }
-                }
-                _ => return Ok(()),
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-    }
 }

@@ -4,7 +4,7 @@ mod command;
 mod env_file;
 mod error;
 
-use agentfs_postgres::instance::{ExecArgs, SUBCOMMAND, StandaloneArgs, exec, run_standalone};
+use agentfs_postgres::instance::{StandaloneArgs, run_standalone};
 
 use self::command::DevArgs;
 pub use self::error::DevError;
@@ -17,9 +17,6 @@ pub enum DevCommand {
     /// A PostgreSQL alone, for tests and benchmarks
     #[command(hide = true)]
     DevPostgres(StandaloneArgs),
-    /// The step between this program and PostgreSQL's; changes the user where that is another
-    #[command(hide = true, name = SUBCOMMAND)]
-    DevPostgresExec(ExecArgs),
 }
 
 impl DevCommand {
@@ -28,7 +25,6 @@ impl DevCommand {
         match self {
             Self::Dev(args) => command::run(args),
             Self::DevPostgres(args) => Ok(run_standalone(args)?),
-            Self::DevPostgresExec(args) => Err(exec(args).into()),
         }
     }
 }

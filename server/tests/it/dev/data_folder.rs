@@ -56,8 +56,7 @@ fn leftover(data: &Path, bin: &str) -> Child {
     let owner = fs::metadata(&cluster).unwrap();
     let parent = std::process::id().to_string();
     let (uid, gid) = (owner.uid().to_string(), owner.gid().to_string());
-    let mut command =
-        server(&["dev-postgres-exec", "--parent", &parent, "--death-signal", "SIGKILL"]);
+    let mut command = server(&["postgres-exec", "--parent", &parent, "--death-signal", "SIGKILL"]);
     if geteuid().is_root() {
         command.args(["--uid", &uid, "--gid", &gid]);
     }

@@ -5,6 +5,7 @@ mod catalogue;
 mod encryption;
 mod fingerprint;
 mod full_volume;
+mod majors;
 mod one_at_a_time;
 mod pruning;
 mod restore;

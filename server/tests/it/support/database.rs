@@ -90,6 +90,31 @@ pub fn shared() -> &'static Postgres {
     SHARED.get_or_init(|| Postgres::start(&["--set", "fsync=off", "--set", "max_connections=400"]))
 }
 
+/// One of a major version, from scripts/pgserver: the shared one where that is of it, else one that the tests of that version share.
+pub fn of_major(major: u32) -> &'static Postgres {
+    static SIXTEEN: OnceLock<Postgres> = OnceLock::new();
+    static SEVENTEEN: OnceLock<Postgres> = OnceLock::new();
+    let started = match major {
+        16 => &SIXTEEN,
+        17 => &SEVENTEEN,
+        _ => return shared(),
+    };
+    started.get_or_init(|| {
+        let programs = script("pgserver", major);
+        let programs = programs.to_str().expect("UTF-8");
+        Postgres::start(&["--pg-bin", programs, "--set", "fsync=off"])
+    })
+}
+
+/// The folder that scripts/pgserver or scripts/pgclient prints for a major version; it brings what is not there yet.
+pub fn script(name: &str, major: u32) -> PathBuf {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts").join(name);
+    let output = Command::new(script).arg(major.to_string()).stderr(Stdio::inherit()).output();
+    let printed = String::from_utf8(output.expect("it runs").stdout).expect("UTF-8");
+    assert_ne!(printed, "", "scripts/{name} {major} fails; its message is above");
+    printed.trim_end().into()
+}
+
 /// A test's own database.
 #[derive(Clone, Default)]
 pub struct Database {

@@ -1,14 +1,11 @@
-//! One child process of PostgreSQL's, tied to this process: it ends when this process does, however that ends.
+//! One child process that is a program of PostgreSQL's, tied to this process: it ends when this process does, however that ends.
 //!
 //! The kernel sends the parent-death signal when the *thread* that started the child ends, not the process. Each child is
 //! therefore started by a thread of its own, which then waits for the child: it lives exactly as long as the child, or
 //! until this process dies. No thread of a runtime, which may end at any time, is involved.
 
-use std::ffi::OsString;
-use std::fs::File;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::{io, thread};
 
@@ -18,13 +15,9 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use tokio::sync::watch;
 
-use super::account::Account;
-use super::error::PostgresError;
-use super::exec;
-
 /// A running child. Dropping it sends `end`, which asks it to end and does not wait.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(crate) struct Process {
     pid: Pid,
     end: Signal,
     /// Whether the pid is given back to the system, so that it may mean another process.
@@ -33,72 +26,48 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts `program` as `account`, its output appended to `log`; `end` is the signal for it when this process dies.
-    pub(super) fn start(
-        program: &Path,
-        arguments: &[OsString],
-        account: &Account,
-        end: Signal,
-        log: &File,
-    ) -> Result<Self, PostgresError> {
-        let failed =
-            |source| PostgresError::Io { action: "start", path: program.to_owned(), source };
-        // This very program, even if the file was replaced by a newer build meanwhile.
-        let mut command = Command::new("/proc/self/exe");
-        command
-            .arg(exec::SUBCOMMAND)
-            .args(["--parent", &std::process::id().to_string(), "--death-signal", end.as_str()])
-            .args(account.as_arguments())
-            .arg("--program")
-            .arg(program)
-            .arg("--")
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().map_err(failed)?)
-            .stderr(log.try_clone().map_err(failed)?)
-            // A Ctrl-C in the terminal is for this process alone, which ends its children in order.
-            .process_group(0);
-
+    /// Starts a command of [`exec::command`](crate::exec::command), whose signal at this process's death is `end`.
+    pub(crate) fn start(mut command: Command, end: Signal) -> io::Result<(Self, Streams)> {
+        // A Ctrl-C in the terminal is for this process alone, which ends its children in order.
+        command.process_group(0);
         let reaped = Arc::new(Mutex::new(false));
         let (status_sender, status) = watch::channel(None);
         let (started_sender, started) = mpsc::channel();
         let keeper_reaped = Arc::clone(&reaped);
-        thread::Builder::new()
-            .name("postgres-keeper".into())
-            .spawn(move || match command.spawn() {
-                Ok(child) => {
-                    let _ = started_sender.send(Ok(pid_of(&child)));
+        thread::Builder::new().name("postgres-keeper".into()).spawn(move || {
+            match command.spawn() {
+                Ok(mut child) => {
+                    let _ = started_sender.send(Ok((pid_of(&child), Streams::of(&mut child))));
                     let _ = status_sender.send(keep(child, &keeper_reaped).ok());
                 }
                 Err(error) => {
                     let _ = started_sender.send(Err(error));
                 }
-            })
-            .map_err(failed)?;
-        let pid = started
-            .recv()
-            .unwrap_or_else(|_| Err(io::Error::other("its thread ended")))
-            .map_err(failed)?;
-        Ok(Self { pid, end, reaped, status })
+            }
+        })?;
+        let started = started.recv();
+        let (pid, streams) =
+            started.unwrap_or_else(|_| Err(io::Error::other("its thread ended")))?;
+        Ok((Self { pid, end, reaped, status }, streams))
     }
 
     /// The child's process id.
-    pub(super) fn id(&self) -> i32 {
+    pub(crate) fn id(&self) -> i32 {
         self.pid.as_raw()
     }
 
     /// Sends a signal to the child, unless it has ended.
-    pub(super) fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         self.unless_reaped(|pid| kill(pid, signal));
     }
 
     /// Sends a signal to the child and its own children, unless it has ended.
-    pub(super) fn signal_group(&self, signal: Signal) {
+    pub(crate) fn signal_group(&self, signal: Signal) {
         self.unless_reaped(|pid| killpg(pid, signal));
     }
 
     /// Waits until the child has ended; may be called again afterwards.
-    pub(super) async fn ended(&mut self) -> Option<ExitStatus> {
+    pub(crate) async fn ended(&mut self) -> Option<ExitStatus> {
         // An error means that the keeper could not learn the status; the child is gone all the same.
         self.status.wait_for(Option::is_some).await.ok().and_then(|status| *status)
     }
@@ -109,6 +78,20 @@ impl Process {
             // Fails only for a child that just ended by itself.
             let _ = send(self.pid);
         }
+    }
+}
+
+/// Those of a child's streams that are piped.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    pub(crate) stdin: Option<ChildStdin>,
+    pub(crate) stdout: Option<ChildStdout>,
+    pub(crate) stderr: Option<ChildStderr>,
+}
+
+impl Streams {
+    fn of(child: &mut Child) -> Self {
+        Self { stdin: child.stdin.take(), stdout: child.stdout.take(), stderr: child.stderr.take() }
     }
 }
 
@@ -132,6 +115,6 @@ fn keep(mut child: Child, reaped: &Mutex<bool>) -> io::Result<ExitStatus> {
 }
 
 /// A sentence's words for how a process ended.
-pub(super) fn describe(status: Option<ExitStatus>) -> String {
+pub(crate) fn describe(status: Option<ExitStatus>) -> String {
     status.map_or_else(|| "it is gone".to_owned(), |status| status.to_string())
 }

@@ -36,6 +36,34 @@ pub enum PostgresError {
         /// Each folder that was looked at, with what is wrong with it.
         Vec<String>,
     ),
+    /// No PostgreSQL of one major version was found that can be used.
+    #[error(
+        "no PostgreSQL {major} with pgvector was found{}, and a throwaway server has to be of the same major version. Install one (Debian: \
+         apt-get install postgresql-{major}-pgvector; in a checkout: scripts/pgserver {major}), give its folder by --pg-bin, or name a server of your \
+         own by --scratch-url.",
+        looked_at(.refused)
+    )]
+    NoMajor {
+        /// The major version.
+        major: u32,
+        /// Each folder that was looked at, with what is wrong with it.
+        refused: Vec<String>,
+    },
+    /// This process is root, and its program cannot change the user.
+    #[error(
+        "PostgreSQL cannot run as root, and this program does not change its user. Start it as an ordinary user (in the image that is \
+         65532), or name a server of your own by --scratch-url."
+    )]
+    Root,
+    /// The user of this process has no name, without which initdb does nothing.
+    #[error(
+        "initdb needs a name for the user {0}, and this machine has none. Start the program as a user with a name (in the image that is \
+         65532), add a line to /etc/passwd, or name a server of your own by --scratch-url."
+    )]
+    Nameless(
+        /// The user's number.
+        u32,
+    ),
     /// The unprivileged user that PostgreSQL has to run as cannot enter a folder.
     #[error(
         "PostgreSQL cannot run as root, so it runs as the user {user}, who cannot reach {path}, because {closed} is closed to \

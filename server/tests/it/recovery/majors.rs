@@ -1,0 +1,80 @@
+//! Backups of servers of each major version that is supported.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::api::Api;
+use crate::support::cli::agentfs;
+use crate::support::database::{Database, of_major, script};
+
+#[tokio::test]
+async fn a_server_of_16_is_backed_up_and_restored() {
+    is_backed_up_and_restored(16, &of_major(16).programs().join("pg_restore")).await;
+}
+
+#[tokio::test]
+async fn a_server_of_17_is_backed_up_and_restored() {
+    is_backed_up_and_restored(17, &script("pgclient", 17).join("pg_restore")).await;
+}
+
+#[tokio::test]
+async fn a_server_of_18_is_backed_up_and_restored() {
+    is_backed_up_and_restored(18, &script("pgclient", 18).join("pg_restore")).await;
+}
+
+/// Backs a server up, with programs that the command finds itself, and restores by `pg_restore` into the same server.
+async fn is_backed_up_and_restored(major: u32, pg_restore: &Path) {
+    let postgres = of_major(major);
+    let database = postgres.database().await;
+    database.migrate().await;
+    let api = Api::start_with(&database, &[], &[]).await;
+    for n in 0..3 {
+        api.client.put("/notes/lunch", json!(n)).await;
+    }
+    let folder = TempDir::new().unwrap();
+    let arguments = ["backup", "--to", folder.path().to_str().unwrap(), "--output", "json"];
+    let made = agentfs(&arguments, &[("DATABASE_URL", &database.url)]).json();
+    let manifest = &made["manifest"];
+    for (field, of) in [("postgres", "the server"), ("pg_dump", "its programs")] {
+        let version = manifest[field].as_str().unwrap();
+        assert!(version.starts_with(&format!("{major}.")), "{of}: {version}");
+    }
+
+    let new = postgres.database().await;
+    restore(pg_restore, made["path"].as_str().unwrap(), &new);
+    holds(&new, manifest).await;
+    let restored = api.replica(&new, &[]).await;
+    assert_eq!(restored.client.get("/notes/lunch").await["value"], json!(2));
+}
+
+fn restore(pg_restore: &Path, archive: &str, into: &Database) {
+    let arguments = ["--no-comments", "--exit-on-error", "--dbname", &into.url, archive];
+    let output = Command::new(pg_restore).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// The rows of each table are as many as the manifest says.
+async fn holds(database: &Database, manifest: &Value) {
+    let tables = manifest["tables"].as_object().unwrap();
+    assert!(tables.contains_key("entry_versions"), "{manifest}");
+    for (table, held) in tables {
+        let count = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
+        let mut connection = database.connect().await;
+        let rows: i64 = sqlx::query_scalar(count).fetch_one(&mut connection).await.unwrap();
+        assert_eq!(json!(rows), held["rows"], "{table}");
+    }
+}
+
+#[tokio::test]
+async fn programs_that_are_too_old_are_refused_with_what_to_install() {
+    let database = Database::migrated().await;
+    let folder = TempDir::new().unwrap();
+    let older = of_major(17).programs().to_str().unwrap();
+    let arguments = ["backup", "--to", folder.path().to_str().unwrap(), "--pg-bin", older];
+    let said = agentfs(&arguments, &[("DATABASE_URL", &database.url)]).failure();
+    assert!(said.contains("no pg_dump of PostgreSQL 18 or newer"), "{said}");
+    assert!(said.contains("postgresql-client-18") && said.contains("--pg-bin"), "{said}");
+}
