@@ -18,13 +18,22 @@ pub mod serve;
 pub mod worker;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
+use crate::recovery::storage::settled;
 use crate::runtime::exit::failed;
 
-/// Runs a command to its end.
+/// How long a command that ends may undo what it has begun elsewhere. Kubernetes kills it after 30 s.
+const UNDOING: Duration = Duration::from_secs(10);
+
+/// Runs a command to its end, and to that of what it has dropped on the way.
 fn in_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
     match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime.block_on(work),
+        Ok(runtime) => runtime.block_on(async {
+            let code = work.await;
+            settled(UNDOING).await;
+            code
+        }),
         Err(error) => failed(format!("no threads to work with: {error}")),
     }
 }

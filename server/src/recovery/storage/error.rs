@@ -3,6 +3,8 @@
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
+use super::s3::{BucketError, Problem};
+
 /// Why an object could not be read, written or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
@@ -15,6 +17,29 @@ pub enum StorageError {
         #[source]
         error: io::Error,
     },
+    /// A bucket cannot be used.
+    #[error(transparent)]
+    Bucket(#[from] Box<BucketError>),
+    /// A setting of buckets is wrong.
+    #[error("{name}: {problem}")]
+    Setting {
+        /// The variable.
+        name: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// There are no credentials for a bucket.
+    #[error(
+        "there are no credentials for the bucket: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, \
+         AWS_SHARED_CREDENTIALS_FILE or BACKUP_S3_CREDENTIALS_DIR, or give the pod a workload identity"
+    )]
+    NoCredentials,
+    /// The name would lead elsewhere than below the location.
+    #[error("{0:?} is no name of an object at a location of backups")]
+    Name(String),
+    /// There is no such object.
+    #[error("there is no {0}, or no longer")]
+    Missing(String),
     /// There is such an object already.
     #[error("{0} is there already; try again in a second")]
     Exists(String),
@@ -24,20 +49,32 @@ pub enum StorageError {
     /// Another process has the lock.
     #[error("another process is at work in {0}; wait for its end")]
     Busy(String),
-    /// This build cannot use such a location.
-    #[error("this location cannot be used")]
-    Unsupported,
+    /// The lock was not renewed in time, so that another process may have it.
+    #[error(
+        "the lock of {0} could not be held; another process may be at work there by now, so this one ends"
+    )]
+    LockLost(String),
 }
 
 impl StorageError {
     /// Whether a retry may succeed.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Busy(_) | Self::Exists(_))
+        match self {
+            Self::Busy(_) | Self::Exists(_) | Self::LockLost(_) => true,
+            Self::Bucket(error) => error.problem.is_transient(),
+            _ => false,
+        }
     }
 
     /// Whether no space is left.
     pub fn is_out_of_space(&self) -> bool {
-        matches!(self, Self::File { error, .. } if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
+        match self {
+            Self::File { error, .. } => {
+                matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+            }
+            Self::Bucket(error) => matches!(error.problem, Problem::Full(_)),
+            _ => false,
+        }
     }
 
     /// An error of the file or folder at `path`.

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag};
 use tokio::io::AsyncRead;
 use tokio::task::spawn_blocking;
 
@@ -63,8 +63,8 @@ impl Folder {
         self.blocking(move |folder| {
             let path = folder.path(&name);
             let mut content = Vec::new();
-            match File::open(&path).and_then(|file| file.take(SMALL + 1).read_to_end(&mut content))
-            {
+            let opened = open(OpenOptions::new().read(true), &path);
+            match opened.and_then(|file| file.take(SMALL + 1).read_to_end(&mut content)) {
                 Ok(_) if content.len() as u64 > SMALL => Err(StorageError::TooLarge(name)),
                 Ok(_) => Ok(Some(content)),
                 Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -79,8 +79,13 @@ impl Folder {
         name: &str,
     ) -> Result<Pin<Box<dyn AsyncRead + Send>>, StorageError> {
         let path = self.path(name);
-        let file = tokio::fs::File::open(&path).await.map_err(StorageError::of(path))?;
-        Ok(Box::pin(file))
+        let opened = self.blocking(move |_| {
+            open(OpenOptions::new().read(true), &path).map_err(|error| match error.kind() {
+                ErrorKind::NotFound => StorageError::Missing(path.display().to_string()),
+                _ => StorageError::of(path)(error),
+            })
+        });
+        Ok(Box::pin(tokio::fs::File::from_std(opened.await?)))
     }
 
     pub(super) async fn write_small(&self, name: &str, content: &[u8]) -> Result<(), StorageError> {
@@ -113,13 +118,9 @@ impl Folder {
                 return Err(StorageError::Exists(name));
             }
             let partial = folder.path(&format!("{name}{PARTIAL}"));
-            let file = OpenOptions::new()
-                .create(true)
-                .truncate(true)
-                .write(true)
-                .mode(0o600)
-                .open(&partial)
-                .map_err(StorageError::of(&partial))?;
+            let mut new = OpenOptions::new();
+            new.create(true).truncate(true).write(true).mode(0o600);
+            let file = open(&mut new, &partial).map_err(StorageError::of(&partial))?;
             Ok(FolderUpload { file, left: Partial(Some(partial)), whole })
         })
         .await
@@ -158,13 +159,9 @@ impl Folder {
         self.blocking(move |folder| {
             let path = folder.path(&name);
             folder.make_parent(&path)?;
-            let file = OpenOptions::new()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .mode(0o600)
-                .open(&path)
-                .map_err(StorageError::of(&path))?;
+            let mut kept = OpenOptions::new();
+            kept.create(true).truncate(false).write(true).mode(0o600);
+            let file = open(&mut kept, &path).map_err(StorageError::of(&path))?;
             Flock::lock(file, FlockArg::LockExclusiveNonblock).map(Lock::Folder).map_err(
                 |(_, errno)| {
                     if errno == nix::errno::Errno::EWOULDBLOCK {
@@ -190,7 +187,7 @@ impl Folder {
                     continue;
                 }
                 let name = if inner.is_empty() { name } else { format!("{inner}/{name}") };
-                // Gone meanwhile, or a link that leads nowhere.
+                // Gone meanwhile. A link is neither a folder nor a file here: it may lead anywhere.
                 let Ok(metadata) = entry.metadata() else { continue };
                 if metadata.is_dir() && inner.is_empty() {
                     folders.push(name);
@@ -211,11 +208,22 @@ impl Folder {
     /// Makes the folder of a file, for its owner alone: dumps hold all memory.
     fn make_parent(&self, path: &Path) -> Result<(), StorageError> {
         let parent = path.parent().unwrap_or(&self.0);
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(parent)
-            .map_err(StorageError::of(parent))
+        let make = || {
+            if !parent.is_dir() {
+                DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+                // Else it may be gone after a loss of power, with all that was synced in it.
+                let above = parent.parent().filter(|above| !above.as_os_str().is_empty());
+                if let Ok(above) = File::open(above.unwrap_or(Path::new("."))) {
+                    above.sync_all()?;
+                }
+            }
+            // The location itself may be a link, which is the user's own.
+            if parent != self.0 && !fs::symlink_metadata(parent)?.is_dir() {
+                return Err(ErrorKind::NotADirectory.into());
+            }
+            Ok(())
+        };
+        make().map_err(StorageError::of(parent))
     }
 
     /// Works on the file system on a thread of its own, so that signals are still handled.
@@ -228,6 +236,11 @@ impl Folder {
         let done = spawn_blocking(move || work(&folder)).await;
         done.unwrap_or_else(|error| Err(StorageError::of(at)(io::Error::other(error))))
     }
+}
+
+/// Opens a file, but no link to one: that may lead anywhere.
+fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    options.custom_flags(OFlag::O_NOFOLLOW.bits()).open(path)
 }
 
 /// A file that is being written under another name.
@@ -265,6 +278,9 @@ impl FolderUpload {
         let at = whole.clone();
         let finish = move || {
             file.sync_all()?;
+            if whole.try_exists()? {
+                return Err(ErrorKind::AlreadyExists.into());
+            }
             let partial = left.0.as_deref().unwrap_or(&whole);
             fs::rename(partial, &whole)?;
             left.0 = None;
@@ -272,5 +288,56 @@ impl FolderUpload {
         };
         let finished = spawn_blocking(finish).await;
         finished.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(StorageError::of(at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn all_is_for_its_owner_alone() {
+        let place = tempfile::tempdir().unwrap();
+        let made = place.path().join("made/for/it");
+        let folder = Folder::create(&made).await.unwrap();
+        folder.write_small("i/small", b"s").await.unwrap();
+        let mut upload = folder.upload("i/large").await.unwrap();
+        upload.write(Bytes::from_static(b"l")).await.unwrap();
+        upload.finish().await.unwrap();
+        let _lock = folder.lock("i/.lock").await.unwrap();
+        let modes =
+            [("", 0o700), ("i", 0o700), ("i/small", 0o600), ("i/large", 0o600), ("i/.lock", 0o600)];
+        for (name, mode) in modes {
+            let found = fs::metadata(made.join(name)).unwrap().permissions().mode();
+            assert_eq!(found & 0o777, mode, "{name:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn links_lead_nowhere() {
+        let place = tempfile::tempdir().unwrap();
+        let (outside, inside) = (place.path().join("outside"), place.path().join("inside"));
+        fs::create_dir_all(&outside).unwrap();
+        fs::write(outside.join("secret"), "s").unwrap();
+        let folder = Folder::create(&inside).await.unwrap();
+        symlink(&outside, inside.join("i")).unwrap();
+        symlink(outside.join("secret"), inside.join("link")).unwrap();
+        symlink(outside.join("secret"), inside.join("new.partial")).unwrap();
+        assert_eq!(folder.list().await.unwrap(), []);
+        assert!(folder.read_small("link").await.is_err());
+        assert!(folder.read("link").await.is_err());
+        assert!(folder.lock("link").await.is_err());
+        assert!(folder.upload("new").await.is_err());
+        assert!(folder.write_small("i/small", b"x").await.is_err());
+        assert!(folder.upload("i/large").await.is_err());
+        assert_eq!(fs::read(outside.join("secret")).unwrap(), b"s");
+        assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
+        // That of the user's own is followed.
+        symlink(&inside, place.path().join("backups")).unwrap();
+        let linked = Folder::open(&place.path().join("backups")).await.unwrap();
+        linked.write_small("small", b"x").await.unwrap();
+        assert_eq!(folder.list().await.unwrap().len(), 1);
     }
 }

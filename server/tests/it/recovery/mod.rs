@@ -9,4 +9,6 @@ mod majors;
 mod one_at_a_time;
 mod pruning;
 mod restore;
+mod s3;
 mod source;
+mod storage;

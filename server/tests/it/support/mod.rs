@@ -15,6 +15,8 @@ pub mod provider;
 pub mod proxy;
 pub mod raw;
 pub mod replica;
+pub mod s3_proxy;
+pub mod s3_server;
 pub mod semantic;
 pub mod server_user;
 pub mod shell;
