@@ -37,6 +37,39 @@ impl Host {
     pub fn text(&self) -> &SecretString {
         &self.text
     }
+
+    fn with_login(&self, user: &str, password: &SecretString) -> Self {
+        let url = self.text.expose_secret();
+        let (before, query) = url.split_once('?').unwrap_or((url, ""));
+        let (scheme, rest) = before.split_once("://").unwrap_or(("postgres", before));
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        let mut parameters = form_urlencoded::Serializer::new(String::new());
+        let others = form_urlencoded::parse(query.as_bytes());
+        parameters.extend_pairs(others.filter(|(key, _)| key != "user" && key != "password"));
+        // Behind the question mark, since no URL has a user and no host.
+        parameters.append_pair("user", user).append_pair("password", password.expose_secret());
+        let url = format!("{scheme}://{host}{path}?{}", parameters.finish());
+        let options = self.options.clone().username(user).password(password.expose_secret());
+        Self { text: url.into(), options }
+    }
+
+    fn with_database(&self, name: &str) -> Self {
+        let url = self.text.expose_secret();
+        let (before, query) = url.split_once('?').unwrap_or((url, ""));
+        // The path begins behind the two slashes of the scheme.
+        let server = before.match_indices('/').nth(2).map_or(before, |(path, _)| &before[..path]);
+        // The parameter would win over the path.
+        let is_other =
+            |parameter: &&str| !parameter.is_empty() && !parameter.starts_with("dbname=");
+        let parameters: Vec<&str> = query.split('&').filter(is_other).collect();
+        let name_in_url = utf8_percent_encode(name, NON_ALPHANUMERIC);
+        let mut url = format!("{server}/{name_in_url}");
+        if !parameters.is_empty() {
+            url = format!("{url}?{}", parameters.join("&"));
+        }
+        Self { text: url.into(), options: self.options.clone().database(name) }
+    }
 }
 
 /// Which of several servers is meant: libpq's `target_session_attrs`.
@@ -111,6 +144,26 @@ impl DatabaseUrl {
     /// Which of them is meant.
     pub fn session(&self) -> TargetSession {
         self.session
+    }
+
+    /// The name of the database; where the URL names none, it is the user's.
+    pub fn database(&self) -> &str {
+        let options = &self.hosts[0].options;
+        options.get_database().unwrap_or_else(|| options.get_username())
+    }
+
+    /// The same for another role.
+    #[must_use]
+    pub fn with_login(&self, user: &str, password: &SecretString) -> Self {
+        let hosts = self.hosts.iter().map(|host| host.with_login(user, password));
+        Self { hosts: hosts.collect(), session: self.session }
+    }
+
+    /// The same with another database of the same servers.
+    #[must_use]
+    pub fn with_database(&self, name: &str) -> Self {
+        let hosts = self.hosts.iter().map(|host| host.with_database(name));
+        Self { hosts: hosts.collect(), session: self.session }
     }
 }
 
@@ -307,6 +360,38 @@ mod tests {
             ("postgres://u:p@a,b/d?hostaddr=10.0.0.1,10.0.0.2", "10.0.0.1:5432,10.0.0.2:5432"),
         ] {
             assert_eq!(parse(url).unwrap().endpoint(), endpoint, "{url}");
+        }
+    }
+
+    #[test]
+    fn another_database_is_on_the_same_servers() {
+        let url = parse("postgres://u:p%2Bq@a,b:2/x?dbname=y&options=-c%20jit%3Doff").unwrap();
+        assert_eq!(url.database(), "y");
+        let other = url.with_database("my db");
+        assert_eq!((other.database(), other.endpoint().as_str()), ("my db", "a:5432,b:2"));
+        let text = other.hosts()[0].text().expose_secret();
+        assert_eq!(text, "postgres://u:p%2Bq@a/my%20db?options=-c%20jit%3Doff");
+        assert_eq!(parse(text).unwrap().database(), "my db");
+        assert_eq!(parse("postgres:///?user=ada&host=/run/pg").unwrap().database(), "ada");
+    }
+
+    #[test]
+    fn another_role_is_on_the_same_servers() {
+        let secret = SecretString::from("p/q");
+        for (url, text) in [
+            (
+                "postgres://u:x@h:2/d?sslmode=require",
+                "postgres://h:2/d?sslmode=require&user=ada&password=p%2Fq",
+            ),
+            (
+                "postgres:///d?user=u&password=x&host=/run/pg",
+                "postgres://%2Frun%2Fpg/d?user=ada&password=p%2Fq",
+            ),
+        ] {
+            let other = parse(url).unwrap().with_login("ada", &secret);
+            assert_eq!(other.hosts()[0].text().expose_secret(), text);
+            let again = parse(text).unwrap();
+            assert_eq!(again.hosts()[0].options().get_username(), "ada");
         }
     }
 

@@ -10,7 +10,9 @@ pub mod embeddings;
 pub mod entries;
 mod error;
 pub mod fingerprint;
+pub mod restored;
 pub mod schema;
+pub mod scratch;
 pub mod search;
 mod time;
 

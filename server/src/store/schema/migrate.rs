@@ -77,6 +77,17 @@ pub async fn migrate(address: &DatabaseAddress) -> Result<MigrationReport, Migra
     apply(address, &MIGRATIONS).await
 }
 
+/// Migrates an empty database to the schema `version`, as a release of that time did.
+pub async fn migrate_to(
+    address: &DatabaseAddress,
+    version: i32,
+) -> Result<MigrationReport, MigrationError> {
+    let mut migrations = Migrator { ..Migrator::DEFAULT };
+    let until = |migration: &&Migration| migration.version <= version.into();
+    migrations.migrations = MIGRATIONS.iter().filter(until).cloned().collect();
+    apply(address, &migrations).await
+}
+
 /// Applies those of `migrations` that the database has not seen. Concurrent runs take turns, with backups too. A running API goes
 /// on meanwhile: what blocks it for more than 2 s is cancelled and tried again later.
 pub async fn apply(

@@ -9,7 +9,7 @@ mod migrate;
 pub use blocker::Blocker;
 pub use encoding::NotUtf8;
 use encoding::not_utf8;
-pub use migrate::{MigrationError, MigrationReport, apply, migrate};
+pub use migrate::{MigrationError, MigrationReport, apply, migrate, migrate_to};
 
 use sqlx::error::DatabaseError;
 use sqlx::{PgExecutor, Row as _};
