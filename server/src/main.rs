@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use agentfs_server::commands::dev::DevCommand;
-use agentfs_server::commands::recovery::{backup, backups, catalog, forget};
+use agentfs_server::commands::recovery::{backup, backups, catalog, forget, scratch_serve, verify};
 use agentfs_server::commands::{admin, migrate, openapi, postgres_exec, serve, worker};
 use agentfs_server::runtime::exit::finish;
 use agentfs_server::settings::Settings;
@@ -29,6 +29,11 @@ enum Command {
     Backup(backup::BackupArgs),
     /// List the backups at a location, whether a restore has proven each, and why it is kept
     Backups(backups::BackupsArgs),
+    /// Prove that a backup restores: compare it with its manifest, restore it into a PostgreSQL of its own, and serve from that
+    Verify(verify::VerifyArgs),
+    /// The API on a restored database, for `verify`
+    #[command(hide = true, name = scratch_serve::SUBCOMMAND)]
+    ScratchServe,
     /// Remove backups by their ids, or all of a lost instance
     Forget(forget::ForgetArgs),
     /// Look after the catalogue of a location of backups
@@ -51,6 +56,8 @@ fn main() -> ExitCode {
         Command::Migrate => migrate::run(),
         Command::Backup(args) => backup::run(args),
         Command::Backups(args) => backups::run(args),
+        Command::Verify(args) => verify::run(args),
+        Command::ScratchServe => scratch_serve::run(),
         Command::Forget(args) => forget::run(args),
         Command::Catalog(args) => catalog::run(args),
         Command::Admin(args) => admin::run(args),

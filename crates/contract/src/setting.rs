@@ -44,6 +44,8 @@ pub const BACKUP_INSTANCE: &str = "BACKUP_INSTANCE";
 pub const BACKUP_RECIPIENTS: &str = "BACKUP_RECIPIENTS";
 /// The file of the age identities that decrypt backups.
 pub const BACKUP_IDENTITY_FILE: &str = "BACKUP_IDENTITY_FILE";
+/// A server on which `verify` may make databases, in place of a throwaway one.
+pub const BACKUP_SCRATCH_URL: &str = "BACKUP_SCRATCH_URL";
 
 /// The folder of the local embedding model.
 pub const EMBEDDING_MODEL_DIR: &str = "EMBEDDING_MODEL_DIR";

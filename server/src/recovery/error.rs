@@ -1,14 +1,17 @@
 //! Errors of backups, verifications, restores and drills.
 
+use std::io;
+
 use agentfs_contract::manifest::ManifestError;
-use agentfs_postgres::SUPPORTED;
+use agentfs_postgres::{PostgresError, SUPPORTED};
 use jiff::Timestamp;
 
 use super::encryption::EncryptionError;
 use super::storage::StorageError;
-use crate::settings::SettingsError;
+use crate::settings::{InvalidDatabaseUrl, SettingsError};
 use crate::store::StoreError;
 use crate::store::connection::snapshot::SnapshotError;
+use crate::store::schema::{MigrationError, SCHEMA_VERSION};
 
 /// Why something was not done. Partial files are removed.
 #[derive(Debug, thiserror::Error)]
@@ -119,6 +122,60 @@ pub enum RecoveryError {
         #[source]
         error: Box<RecoveryError>,
     },
+    /// The backup is not what it should be.
+    #[error("the backup is not good: {0}")]
+    Flawed(String),
+    /// A restored database is not served from.
+    #[error("`serve` does not serve what was restored: {0}")]
+    NotServed(String),
+    /// The folder for temporary files cannot be used.
+    #[error(
+        "the folder for temporary files cannot be used: {0}; set TMPDIR to a folder with room for what is restored"
+    )]
+    WorkFolder(#[source] io::Error),
+    /// There is no server to restore into.
+    #[error(
+        "there is no server to restore into: {0} Or name a server of that version on which databases may be made, with --scratch-url."
+    )]
+    NoServer(#[source] Box<PostgresError>),
+    /// The URL of a server to restore into is none.
+    #[error("--scratch-url is not valid: {0}")]
+    ScratchUrl(#[from] InvalidDatabaseUrl),
+    /// The role may not make databases.
+    #[error(
+        "the role of --scratch-url may not make databases on {0}: run ALTER ROLE … CREATEDB there as a superuser, or leave the option out for a throwaway server"
+    )]
+    MayNotCreate(String),
+    /// The role may not make the extension, or something else that a dump needs.
+    #[error(
+        "a database for the backup cannot be made ready: {0}; name a role with --scratch-url that may create the extension vector"
+    )]
+    NotPrepared(#[source] StoreError),
+    /// The server to restore into has another version.
+    #[error(
+        "the server of --scratch-url is PostgreSQL {found}, and the backup is of {wanted}: name one of that version, or leave the option out for a throwaway server"
+    )]
+    OtherMajor {
+        /// The server's version.
+        found: u32,
+        /// The backup's.
+        wanted: u32,
+    },
+    /// The schema of the backup is too new for this program.
+    #[error(
+        "the backup {id} has schema version {schema}, made by agentfs-server {program}, and this program knows up to {SCHEMA_VERSION}: use that version or a newer one"
+    )]
+    NewerSchema {
+        /// The backup.
+        id: String,
+        /// Its schema.
+        schema: i32,
+        /// The program that made it.
+        program: String,
+    },
+    /// What was restored could not be migrated.
+    #[error("what was restored cannot be migrated: {0}")]
+    Migration(#[from] MigrationError),
     /// It took longer than it may.
     #[error("the {what} took longer than the {seconds} s of --deadline; nothing of it is left")]
     Deadline {
@@ -143,6 +200,15 @@ const PASSES: [&str; 7] = [
     "SSL SYSCALL error",
 ];
 
+/// What they say where this machine is at fault.
+const OF_THIS_MACHINE: [&str; 5] = [
+    "No space left on device",
+    "out of memory",
+    "Cannot allocate memory",
+    "could not fork",
+    "signal:",
+];
+
 impl RecoveryError {
     /// Whether a retry may succeed.
     pub fn is_transient(&self) -> bool {
@@ -156,6 +222,7 @@ impl RecoveryError {
                 | SnapshotError::Missing(_)
                 | SnapshotError::Unreadable(_) => false,
             },
+            Self::Migration(MigrationError::Store(error)) => error.is_transient(),
             Self::Program { said, .. } => PASSES.iter().any(|words| said.contains(words)),
             Self::TableHeld { .. }
             | Self::Interrupted(_)
@@ -163,6 +230,35 @@ impl RecoveryError {
             | Self::Deadline { .. } => true,
             _ => false,
         }
+    }
+
+    /// What is wrong with the backup; `None` where the error says nothing of that.
+    pub fn flaw(&self) -> Option<String> {
+        match self {
+            Self::Flawed(flaw) => Some(flaw.clone()),
+            Self::NotServed(_) => Some(self.to_string()),
+            Self::Migration(error) if !matches!(error, MigrationError::Store(error) if error.is_transient()) => {
+                Some(self.to_string())
+            }
+            _ => None,
+        }
+    }
+
+    /// Of a program that reads a dump: its failure is the dump's, unless it says that something else is amiss.
+    pub(super) fn of_dump(self) -> Self {
+        let is_transient = self.is_transient();
+        match self {
+            Self::Program { program, said }
+                if !is_transient && !OF_THIS_MACHINE.iter().any(|words| said.contains(words)) =>
+            {
+                Self::Flawed(format!("{program} fails on the dump: {said}"))
+            }
+            other => other,
+        }
+    }
+
+    pub(super) fn no_server(error: PostgresError) -> Self {
+        Self::NoServer(Box::new(error))
     }
 
     /// Whether `pg_dump` has waited for a table for too long: only that wait has a statement_timeout.

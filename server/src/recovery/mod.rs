@@ -2,28 +2,40 @@
 //!
 //! A backup exists when its manifest does: that is written last and removed first. Each object is written once.
 
+mod archive;
 mod backup;
 pub mod catalogue;
 pub mod check;
+mod compare;
+mod ddl;
 mod dump;
 mod encryption;
 mod error;
 mod fault_point;
+mod fetch;
 pub mod forget;
 mod instance;
 pub mod lease;
+mod load;
 mod location;
 pub mod programs;
 pub mod record;
 pub mod retention;
+mod scratch;
+mod serve;
 mod steps;
 pub mod storage;
 mod sweep;
+mod unnamed;
+mod verify;
 
 pub use backup::{BackupOptions, Report, back_up, newer_than};
 pub use encryption::{Decrypting, EncryptionError, Identities, Recipients, decrypting};
 pub use error::RecoveryError;
 pub use fault_point::FaultPoint;
+pub(crate) use fetch::grouped;
 pub use instance::Instance;
 pub use location::Location;
 pub use retention::Retention;
+pub use serve::SUBCOMMAND as SCRATCH_SERVE;
+pub use verify::{Verified, VerifyOptions, verify};

@@ -6,6 +6,8 @@ pub mod catalog;
 pub mod forget;
 mod retention;
 mod running;
+pub mod scratch_serve;
+pub mod verify;
 
 use std::future::pending;
 use std::time::Duration;

@@ -2,9 +2,11 @@
 
 mod backup;
 mod catalogue;
+mod damage;
 mod encryption;
 mod fingerprint;
 mod full_volume;
+mod kept;
 mod majors;
 mod one_at_a_time;
 mod pruning;
@@ -12,3 +14,4 @@ mod restore;
 mod s3;
 mod source;
 mod storage;
+mod verify;

@@ -1,0 +1,304 @@
+//! Reads a whole dump by `pg_restore`, and takes what that prints apart: the statements that a restore would execute, and how many
+//! rows there are of each table. Nothing is executed, and there is no server.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use agentfs_contract::manifest::Manifest;
+use agentfs_postgres::Pipes;
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead, BufReader};
+
+use super::ddl::{self, Schema, Statement};
+use super::error::RecoveryError;
+use super::programs::Programs;
+use crate::store::schema::{MIGRATIONS_TABLE, TABLES};
+
+/// Bytes that are read at once.
+const PIECE: usize = 1 << 20;
+/// Most bytes of one statement: none of ours comes near, and a dump is not trusted.
+const MAX_STATEMENT: usize = 1 << 20;
+/// Most statements.
+const MAX_STATEMENTS: usize = 10_000;
+/// Most foreign statements that are named.
+const MAX_NAMED: usize = 5;
+
+/// What is in a dump.
+#[derive(Debug, Default)]
+pub(super) struct Archive {
+    /// The schema that a restore makes.
+    pub(super) schema: Schema,
+    /// The rows of each table that it has rows of.
+    pub(super) rows: BTreeMap<String, u64>,
+    /// The version of PostgreSQL that was dumped, by the dump's own word.
+    postgres: Option<String>,
+}
+
+impl Archive {
+    /// Reads all of the dump at `path`. It is refused where it would do anything else than fill our tables.
+    pub(super) async fn read(
+        programs: &Programs,
+        path: &Path,
+        manifest: &Manifest,
+    ) -> Result<Self, RecoveryError> {
+        let arguments = ["--file=-".as_ref(), "--no-tablespaces".as_ref(), path.as_os_str()];
+        let pipes = Pipes { stdout: true, ..Pipes::default() };
+        let mut running = programs.start("pg_restore", &[], &arguments, pipes)?;
+        let ours = ours(manifest);
+        let mut script = Script::of(&ours);
+        let read = match running.stdout() {
+            Some(stdout) => script.read(stdout).await,
+            None => Ok(()),
+        };
+        // Where the rest was not read, its program could not go on.
+        if !script.is_refused {
+            running.ended().await.map_err(RecoveryError::of_dump)?;
+        }
+        read?;
+        script.finish()
+    }
+
+    /// What of it is not as the manifest says.
+    pub(super) fn compare(&self, manifest: &Manifest) -> Vec<String> {
+        let mut flaws = Vec::new();
+        if let Some(postgres) =
+            self.postgres.as_deref().filter(|own| *own != short(&manifest.postgres))
+        {
+            flaws.push(format!(
+                "the dump is of PostgreSQL {postgres}, the manifest says {}",
+                short(&manifest.postgres)
+            ));
+        }
+        for (table, claimed) in &manifest.tables {
+            match (self.schema.tables.contains(table), self.rows.get(table)) {
+                (false, _) => flaws.push(format!("{table}: the table is not in the dump")),
+                (true, None) => flaws.push(format!(
+                    "{table}: the dump has no data of it, the manifest says {} rows",
+                    claimed.rows
+                )),
+                (true, Some(rows)) if i64::try_from(*rows) != Ok(claimed.rows) => {
+                    flaws.push(format!("{table}: {rows} rows, the manifest says {}", claimed.rows));
+                }
+                (true, Some(_)) => {}
+            }
+        }
+        for (table, rows) in &self.rows {
+            if manifest.left_out.contains(table) {
+                flaws.push(format!(
+                    "{table}: {rows} rows, the manifest says that they are left out"
+                ));
+            } else if !manifest.tables.contains_key(table) && manifest.format > 1 {
+                flaws.push(format!("{table}: {rows} rows, the manifest says nothing of it"));
+            }
+        }
+        flaws
+    }
+}
+
+/// "17.5" of "17.5 (Debian 17.5-1)".
+fn short(version: &str) -> &str {
+    version.split_whitespace().next().unwrap_or_default()
+}
+
+/// The tables that a dump may make: ours, and what a newer release says are its own.
+fn ours(manifest: &Manifest) -> BTreeSet<&str> {
+    let claimed = manifest.tables.keys().chain(&manifest.left_out).map(String::as_str);
+    TABLES.into_iter().chain([MIGRATIONS_TABLE]).chain(claimed).collect()
+}
+
+/// What `pg_restore` prints, as far as it was read.
+struct Script<'a> {
+    ours: &'a BTreeSet<&'a str>,
+    statements: Vec<Statement>,
+    rows: BTreeMap<String, u64>,
+    postgres: Option<String>,
+    /// Lines of a statement that has not ended yet.
+    pending: String,
+    /// Whether what follows is not worth reading: it may be rows of which nothing is known, or has no end.
+    is_refused: bool,
+}
+
+impl<'a> Script<'a> {
+    fn of(ours: &'a BTreeSet<&'a str>) -> Self {
+        Self {
+            ours,
+            statements: Vec::new(),
+            rows: BTreeMap::new(),
+            postgres: None,
+            pending: String::new(),
+            is_refused: false,
+        }
+    }
+
+    async fn read(&mut self, from: impl AsyncRead + Unpin) -> Result<(), RecoveryError> {
+        let mut from = BufReader::with_capacity(PIECE, from);
+        let mut line = Vec::new();
+        while !self.is_refused {
+            line.clear();
+            read_line(&mut from, &mut line).await?;
+            if line.is_empty() {
+                break;
+            }
+            let Some(table) = self.take(&line)? else { continue };
+            let rows = count_rows(&mut from).await?;
+            *self.rows.entry(table).or_default() += rows;
+        }
+        Ok(())
+    }
+
+    /// Takes a line of SQL. Returns the table whose rows come next, if they do.
+    fn take(&mut self, line: &[u8]) -> Result<Option<String>, RecoveryError> {
+        let line =
+            str::from_utf8(line).map_err(|_| flawed("a statement of the dump is not in UTF-8"))?;
+        if self.pending.is_empty() {
+            if let Some(version) = line.strip_prefix("-- Dumped from database version ") {
+                self.postgres.get_or_insert_with(|| short(version).to_owned());
+            }
+            if ddl::is_for_psql(line) || line.trim().is_empty() || line.starts_with("--") {
+                return Ok(None);
+            }
+        }
+        self.pending.push_str(line);
+        self.is_refused = self.pending.len() >= MAX_STATEMENT;
+        if !line.trim_end().ends_with(';') {
+            return Ok(None);
+        }
+        let Some(statements) = ddl::statements(&self.pending) else { return Ok(None) };
+        self.pending.clear();
+        let last = statements.last().filter(|last| ddl::is_copy(last));
+        let copied = last.and_then(|last| ddl::copied(last, self.ours)).map(str::to_owned);
+        let is_lost = last.is_some() && copied.is_none();
+        self.statements.extend(statements);
+        self.is_refused = is_lost || self.statements.len() > MAX_STATEMENTS;
+        Ok(copied)
+    }
+
+    fn finish(self) -> Result<Archive, RecoveryError> {
+        let schema = ddl::check(&self.statements, self.ours).map_err(|named| foreign(&named))?;
+        if self.is_refused {
+            return Err(foreign(&["more than any schema of AgentFS".to_owned()]));
+        }
+        if !self.pending.trim().is_empty() {
+            return Err(flawed("the dump ends within a statement"));
+        }
+        Ok(Archive { schema, rows: self.rows, postgres: self.postgres })
+    }
+}
+
+fn flawed(sentence: &str) -> RecoveryError {
+    RecoveryError::Flawed(sentence.to_owned())
+}
+
+fn foreign(named: &[String]) -> RecoveryError {
+    let more = match named.len().saturating_sub(MAX_NAMED) {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    let named = named[..named.len().min(MAX_NAMED)].join(", ");
+    RecoveryError::Flawed(format!(
+        "the dump holds foreign DDL, which a restore would execute and AgentFS does not have: {named}{more}"
+    ))
+}
+
+fn unreadable(error: &std::io::Error) -> RecoveryError {
+    RecoveryError::Program { program: "pg_restore", said: error.to_string() }
+}
+
+/// Reads a line with its end, or as much of one as a statement may be long.
+async fn read_line(
+    from: &mut (impl AsyncBufRead + Unpin),
+    line: &mut Vec<u8>,
+) -> Result<(), RecoveryError> {
+    loop {
+        let chunk = from.fill_buf().await.map_err(|error| unreadable(&error))?;
+        let end = chunk.iter().position(|byte| *byte == b'\n').map(|end| end + 1);
+        let taken = end.unwrap_or(chunk.len());
+        line.extend_from_slice(&chunk[..taken]);
+        from.consume(taken);
+        if end.is_some() || taken == 0 || line.len() >= MAX_STATEMENT {
+            return Ok(());
+        }
+    }
+}
+
+/// Counts lines up to the one that ends the rows of a COPY.
+async fn count_rows(from: &mut (impl AsyncBufRead + Unpin)) -> Result<u64, RecoveryError> {
+    const END: &[u8] = b"\\.";
+    // The first bytes of a line, which may lie in two pieces.
+    let (mut rows, mut head) = (0, Vec::with_capacity(END.len() + 1));
+    loop {
+        let chunk = from.fill_buf().await.map_err(|error| unreadable(&error))?;
+        if chunk.is_empty() {
+            return Err(flawed("the dump ends within the rows of a table"));
+        }
+        let end = chunk.iter().position(|byte| *byte == b'\n');
+        let line = &chunk[..end.unwrap_or(chunk.len())];
+        let missing = (END.len() + 1 - head.len()).min(line.len());
+        head.extend_from_slice(&line[..missing]);
+        let taken = line.len() + usize::from(end.is_some());
+        from.consume(taken);
+        if end.is_some() {
+            if head == END {
+                return Ok(rows);
+            }
+            rows += 1;
+            head.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "--\n-- PostgreSQL database dump\n--\n\n\\restrict abc\n\n-- Dumped from database version 17.5 (Debian)\n\
+        SET standard_conforming_strings = on;\nCREATE TABLE public.tenants (\n    id uuid NOT NULL\n);\n";
+
+    async fn read(script: &str) -> Result<Archive, String> {
+        let ours = TABLES.into_iter().collect();
+        let mut read = Script::of(&ours);
+        // In pieces of a few bytes, so that each line lies in two.
+        let pieces = script.as_bytes().chunks(7).map(Ok::<_, std::io::Error>);
+        let reader = tokio_util::io::StreamReader::new(futures::stream::iter(pieces));
+        let done = match read.read(reader).await {
+            Ok(()) => read.finish(),
+            Err(error) => Err(error),
+        };
+        done.map_err(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn rows_are_counted_and_are_no_statements() {
+        let rows = "COPY public.tenants (id) FROM stdin;\n1\nDROP TABLE tenants;\n\\\\.\n\\.\n\n\nSELECT pg_catalog.set_config('search_path', '', false);\n";
+        let archive = read(&format!("{HEAD}{rows}")).await.unwrap();
+        assert_eq!(archive.rows, [("tenants".to_owned(), 3)].into());
+        assert_eq!(archive.postgres.as_deref(), Some("17.5"));
+        assert!(archive.schema.tables.contains("tenants"));
+    }
+
+    #[tokio::test]
+    async fn whatever_does_more_is_named() {
+        for (script, name) in [
+            ("COPY public.tenants FROM PROGRAM 'id';\n", "COPY public.tenants FROM PROGRAM"),
+            (
+                "COPY public.tenants (id) FROM stdin;\n1\n\\.\nDROP TABLE public.tenants;\n",
+                "DROP TABLE public.tenants",
+            ),
+            ("INSERT INTO public.tenants VALUES (1);\n", "INSERT INTO public.tenants VALUES"),
+            ("COPY public.others (id) FROM stdin;\n1\n\\.\n", "COPY public.others"),
+        ] {
+            let error = read(&format!("{HEAD}{script}")).await.unwrap_err();
+            assert!(error.contains("foreign DDL") && error.ends_with(name), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_does_not_end_is_not_whole() {
+        for (script, what) in [
+            ("COPY public.tenants (id) FROM stdin;\n1\n", "within the rows"),
+            ("CREATE TABLE public.entries (\n", "within a statement"),
+        ] {
+            let error = read(&format!("{HEAD}{script}")).await.unwrap_err();
+            assert!(error.contains(what), "{error}");
+        }
+    }
+}

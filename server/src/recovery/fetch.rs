@@ -1,0 +1,223 @@
+//! Brings a dump to this machine, and checks its size and its SHA-256 on the way, before and after it is decrypted.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use agentfs_contract::manifest::{Encryption, hex};
+use sha2::{Digest as _, Sha256};
+use tokio::fs::File;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
+
+use super::catalogue::Backup;
+use super::encryption::{EncryptionError, Identities, decrypting};
+use super::error::RecoveryError;
+use super::storage::{Storage, StorageError};
+use super::unnamed::Unnamed;
+
+/// Bytes that are read at once.
+const PIECE: u64 = 1 << 20;
+
+/// A dump on this machine, which is what its manifest says.
+#[derive(Debug)]
+pub(super) struct Fetched {
+    path: PathBuf,
+    /// Where it is a copy.
+    _copy: Option<Unnamed>,
+}
+
+impl Fetched {
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl From<Unnamed> for Fetched {
+    fn from(copy: Unnamed) -> Self {
+        Self { path: copy.path(), _copy: Some(copy) }
+    }
+}
+
+/// Fetches the dump of a backup, decrypted. One that is a file already, and not encrypted, stays where it is; else a copy without a
+/// name is made on the file system of `folder`.
+pub(super) async fn fetch(
+    storage: &Storage,
+    backup: &Backup,
+    identities: Option<&Identities>,
+    folder: &Path,
+) -> Result<Fetched, RecoveryError> {
+    let manifest = &backup.manifest;
+    let name = backup.dump();
+    let reader = storage.read(&name).await.map_err(|error| match error {
+        StorageError::Missing(_) => RecoveryError::Flawed("the dump is not there".into()),
+        other => other.into(),
+    })?;
+    let mut dump = Summed::new(reader);
+    // A bucket's errors come within those of the reader.
+    let unread = |error: io::Error| match error.downcast::<StorageError>() {
+        Ok(error) => error.into(),
+        Err(error) => StorageError::File { path: name.clone().into(), error }.into(),
+    };
+    let copied = Unnamed::new(folder)?;
+    let there = storage.path(&name);
+    let decrypted = match (&manifest.encryption, identities) {
+        (None, _) if there.is_none() => {
+            copy(&mut dump, Some(&copied)).await.map_err(|failed| failed.or(unread))?;
+            None
+        }
+        (Some(encryption), Some(identities)) => {
+            Some((encryption, decrypt(&mut dump, identities, &copied).await))
+        }
+        // Without an identity its sums are looked at all the same.
+        (None | Some(_), _) => None,
+    };
+    // What was not read yet: all of it, or what follows an error. The sums say more than that.
+    copy(&mut dump, None).await.map_err(|failed| failed.or(unread))?;
+    same("the dump", (manifest.bytes, &manifest.sha256), &dump.sum())?;
+    match (&manifest.encryption, decrypted) {
+        (None, _) => Ok(match there {
+            Some(path) => Fetched { path, _copy: None },
+            None => copied.into(),
+        }),
+        (Some(_), None) => Err(EncryptionError::IdentityNeeded(backup.id().to_owned()).into()),
+        (Some(_), Some((encryption, decrypted))) => {
+            let Encryption { plain_bytes, plain_sha256, .. } = encryption;
+            same("the decrypted dump", (*plain_bytes, plain_sha256), &decrypted?)?;
+            Ok(copied.into())
+        }
+    }
+}
+
+async fn decrypt(
+    dump: &mut Summed<impl AsyncRead + Unpin>,
+    identities: &Identities,
+    to: &Unnamed,
+) -> Result<Sum, RecoveryError> {
+    let mut plain = Summed::new(decrypting(dump, identities).await?);
+    let undecrypted = |error: io::Error| RecoveryError::Flawed(error.to_string());
+    copy(&mut plain, Some(to)).await.map_err(|failed| failed.or(undecrypted))?;
+    Ok(plain.sum())
+}
+
+/// Why something was not copied.
+enum CopyFailed {
+    Read(io::Error),
+    Written(io::Error),
+}
+
+impl CopyFailed {
+    fn or(self, read: impl FnOnce(io::Error) -> RecoveryError) -> RecoveryError {
+        match self {
+            Self::Read(error) => read(error),
+            Self::Written(error) => RecoveryError::WorkFolder(error),
+        }
+    }
+}
+
+/// Reads to the end, into a file where one is given.
+async fn copy(from: &mut (impl AsyncRead + Unpin), to: Option<&Unnamed>) -> Result<(), CopyFailed> {
+    let mut file = match to {
+        Some(to) => Some(File::from_std(to.file().try_clone().map_err(CopyFailed::Written)?)),
+        None => None,
+    };
+    let mut piece = Vec::new();
+    loop {
+        piece.clear();
+        let read = (&mut *from).take(PIECE).read_to_end(&mut piece).await;
+        if read.map_err(CopyFailed::Read)? == 0 {
+            break;
+        }
+        if let Some(file) = &mut file {
+            file.write_all(&piece).await.map_err(CopyFailed::Written)?;
+        }
+    }
+    match &mut file {
+        Some(file) => file.flush().await.map_err(CopyFailed::Written),
+        None => Ok(()),
+    }
+}
+
+/// Compares what was read with what the manifest says; the size tells why, where it can.
+fn same(what: &str, (bytes, sha256): (u64, &str), read: &Sum) -> Result<(), RecoveryError> {
+    let flaw = if read.bytes < bytes {
+        format!("{what} is cut short: {} of {} bytes", grouped(read.bytes), grouped(bytes))
+    } else if read.bytes > bytes {
+        format!("{what} is too long: {} bytes in place of {}", grouped(read.bytes), grouped(bytes))
+    } else if read.sha256 == sha256 {
+        return Ok(());
+    } else {
+        format!("{what} was changed or damaged: its SHA-256 is another one")
+    };
+    Err(RecoveryError::Flawed(flaw))
+}
+
+/// A number with commas, such as `81,234`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Size and SHA-256 in hexadecimal.
+struct Sum {
+    bytes: u64,
+    sha256: String,
+}
+
+/// A reader that sums what passes.
+struct Summed<R> {
+    inner: R,
+    hash: Sha256,
+    bytes: u64,
+}
+
+impl<R> Summed<R> {
+    fn new(inner: R) -> Self {
+        Self { inner, hash: Sha256::new(), bytes: 0 }
+    }
+
+    fn sum(&self) -> Sum {
+        Sum { bytes: self.bytes, sha256: hex(&self.hash.clone().finalize()) }
+    }
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for Summed<R> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
+        let read = &buffer.filled()[before..];
+        self.hash.update(read);
+        self.bytes += read.len() as u64;
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_is_told_by_the_size() {
+        let read = |bytes, sha256: &str| Sum { bytes, sha256: sha256.to_owned() };
+        let compare = |said, read| same("the dump", said, &read).unwrap_err().to_string();
+        let cut = compare((81_234, "a"), read(4096, "b"));
+        assert!(cut.ends_with("the dump is cut short: 4,096 of 81,234 bytes"), "{cut}");
+        let long = compare((999, "a"), read(1_000_000, "b"));
+        assert!(long.ends_with("too long: 1,000,000 bytes in place of 999"), "{long}");
+        let changed = compare((5, "a"), read(5, "b"));
+        assert!(changed.ends_with("its SHA-256 is another one"), "{changed}");
+        same("the dump", (5, "a"), &read(5, "a")).unwrap();
+    }
+}

@@ -1,0 +1,293 @@
+//! Proves that a backup restores, or says why not, and writes that beside it.
+
+mod sample;
+mod schema;
+
+use std::env;
+use std::path::PathBuf;
+
+use agentfs_contract::manifest::{Manifest, Scope};
+use agentfs_contract::verification::{Level, Verification};
+use jiff::Timestamp;
+
+use super::archive::Archive;
+use super::catalogue::{Backup, Catalogue, Selector};
+use super::compare::compare;
+use super::encryption::Identities;
+use super::error::RecoveryError;
+use super::fault_point::{FaultPoint, reach};
+use super::fetch::{Fetched, fetch};
+use super::instance::Instance;
+use super::lease::Lease;
+use super::load::{LoadOptions, Parts, load, load_parts};
+use super::location::Location;
+use super::programs::Programs;
+use super::record;
+use super::scratch::Scratch;
+use super::steps::Steps;
+use super::storage::Storage;
+use crate::settings::DatabaseUrl;
+use crate::store::connection::address::DatabaseAddress;
+use crate::store::restored;
+use crate::store::schema::{SCHEMA_VERSION, migrate, migrate_to};
+
+/// The tables of a backup of entries, those that others refer to first.
+const ENTRIES: &[&[&str]] = &[&["tenants"], &["api_keys", "entries", "entry_versions"]];
+
+/// What to verify, and how.
+#[derive(Debug, Clone)]
+pub struct VerifyOptions {
+    /// Where the backups are.
+    pub location: Location,
+    /// The backup.
+    pub backup: Selector,
+    /// The instance whose latest backup is meant, where that is known.
+    pub instance: Option<Instance>,
+    /// How much of it is tried.
+    pub level: Level,
+    /// The file of the identities that decrypt the backup.
+    pub identities: Option<PathBuf>,
+    /// A server to restore into, in place of a throwaway one.
+    pub scratch_url: Option<DatabaseUrl>,
+    /// The folder of PostgreSQL's programs, where they are not found by themselves.
+    pub pg_bin: Option<PathBuf>,
+}
+
+/// A backup that was verified. Whether it is good is in its `verification`.
+#[derive(Debug, Clone)]
+pub struct Verified {
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// What was found, as it is written beside the backup.
+    pub verification: Verification,
+    /// Entries that the API has answered as the database holds them.
+    pub served: usize,
+    /// Indexes that the schema has besides.
+    pub indexes: Vec<String>,
+    /// Whether the backup is of another instance; `None` where ours is not known.
+    pub is_foreign: Option<bool>,
+}
+
+/// Verifies a backup, and writes the result beside it. An error says nothing of the backup, and then nothing is written; nothing
+/// else is left of it either.
+pub async fn verify(
+    options: &VerifyOptions,
+    ended: impl Future<Output = RecoveryError>,
+) -> Result<Verified, RecoveryError> {
+    let storage = Storage::open(&options.location).await?;
+    let catalogue = Catalogue::read(&storage).await?;
+    let backup = choose(&catalogue, options)?;
+    let manifest = &backup.manifest;
+    if manifest.schema_version > SCHEMA_VERSION {
+        return Err(RecoveryError::NewerSchema {
+            id: backup.id().to_owned(),
+            schema: manifest.schema_version,
+            program: manifest.program.clone(),
+        });
+    }
+    let lease = Lease::take(&storage, backup, "verify").await?;
+    reach(FaultPoint::LeaseWritten);
+    let mut run = Run::of(options, &storage, backup);
+    let done = tokio::select! {
+        done = Box::pin(run.run()) => done,
+        error = ended => Err(error),
+    };
+    if let Some(scratch) = run.scratch.take() {
+        scratch.end().await;
+    }
+    let Run { steps, postgres, served, indexes, .. } = run;
+    let failure = done.err().map(|error| error.flaw().ok_or(error)).transpose();
+    let failure = match failure {
+        Ok(failure) => failure,
+        Err(error) => {
+            lease.release().await;
+            return Err(error);
+        }
+    };
+    let verification = Verification {
+        backup: backup.id().to_owned(),
+        manifest: manifest.checksum.clone(),
+        level: options.level,
+        failure,
+        at: Timestamp::now(),
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        postgres,
+        steps: steps.into_vec(),
+    };
+    let written = record::write(&storage, backup, &verification).await;
+    reach(FaultPoint::VerificationWritten);
+    lease.release().await;
+    reach(FaultPoint::LeaseRemoved);
+    written?;
+    let ours = options.instance.as_ref();
+    Ok(Verified {
+        manifest: manifest.clone(),
+        verification,
+        served,
+        indexes,
+        is_foreign: ours.map(|ours| !ours.is(&manifest.instance)),
+    })
+}
+
+/// The backup that is meant. Where that is the newest, a newer one whose manifest cannot be used is not passed over.
+fn choose<'a>(
+    catalogue: &'a Catalogue,
+    options: &VerifyOptions,
+) -> Result<&'a Backup, RecoveryError> {
+    let backup = catalogue.select(&options.backup, options.instance.as_ref())?;
+    let is_newer = |name: &str| match name.strip_prefix(&backup.folder) {
+        Some(file) if !file.contains('/') => stamp(id_of(file)) > stamp(backup.id()),
+        _ => false,
+    };
+    let newer = catalogue.unusable.iter().rfind(|unusable| is_newer(&unusable.name));
+    match newer {
+        Some(unusable) if options.backup == Selector::Latest => Err(RecoveryError::Manifest {
+            id: id_of(&unusable.name).to_owned(),
+            error: unusable.error.clone(),
+        }),
+        _ => Ok(backup),
+    }
+}
+
+/// The name of an object without its suffixes. A folder's name may have dots.
+fn id_of(object: &str) -> &str {
+    let file = object.rsplit('/').next().unwrap_or(object);
+    file.split('.').next().unwrap_or(file)
+}
+
+/// The moment in an id, such as `20260128_020000`.
+fn stamp(id: &str) -> &str {
+    let at = id.len().saturating_sub("20260128_020000".len());
+    id.get(at..).unwrap_or(id)
+}
+
+/// A verification under way.
+struct Run<'a> {
+    options: &'a VerifyOptions,
+    storage: &'a Storage,
+    backup: &'a Backup,
+    steps: Steps,
+    scratch: Option<Scratch>,
+    postgres: Option<String>,
+    served: usize,
+    indexes: Vec<String>,
+}
+
+impl<'a> Run<'a> {
+    fn of(options: &'a VerifyOptions, storage: &'a Storage, backup: &'a Backup) -> Self {
+        Self {
+            options,
+            storage,
+            backup,
+            steps: Steps::default(),
+            scratch: None,
+            postgres: None,
+            served: 0,
+            indexes: Vec::new(),
+        }
+    }
+
+    /// Does all steps of the level.
+    async fn run(&mut self) -> Result<(), RecoveryError> {
+        let manifest = &self.backup.manifest;
+        let flawed = || RecoveryError::Flawed("the manifest names no version of PostgreSQL".into());
+        let major = manifest.postgres_major().ok_or_else(flawed)?;
+        let archive = manifest.pg_restore_major().unwrap_or(major);
+        let identities = self.options.identities.as_deref().map(Identities::load).transpose()?;
+        let folder = env::temp_dir();
+        let fetching = fetch(self.storage, self.backup, identities.as_ref(), &folder);
+        let fetched = self.steps.time("fetch", fetching).await?;
+        reach(FaultPoint::Fetched);
+        let pg_bin = self.options.pg_bin.as_deref();
+        let programs = Programs::find_for_archive(pg_bin, archive, major).await?;
+        let reading = Archive::read(&programs, fetched.path(), manifest);
+        let archive = self.steps.time("read", reading).await?;
+        let flaws = archive.compare(manifest);
+        if !flaws.is_empty() {
+            return Err(RecoveryError::Flawed(flaws.join("; ")));
+        }
+        if self.options.level == Level::Archive {
+            return Ok(());
+        }
+        let url = self.options.scratch_url.as_ref();
+        let starting = Scratch::start(major, pg_bin, url, &folder);
+        self.scratch = Some(self.steps.time("start", starting).await?);
+        reach(FaultPoint::ScratchStarted);
+        let restored = Box::pin(self.restore(&programs, &fetched, &archive)).await;
+        if let (Err(error), Some(scratch)) = (&restored, &mut self.scratch)
+            && error.flaw().is_some()
+        {
+            scratch.check().await?;
+        }
+        restored
+    }
+
+    /// Restores, compares, migrates and serves.
+    async fn restore(
+        &mut self,
+        programs: &Programs,
+        fetched: &Fetched,
+        archive: &Archive,
+    ) -> Result<(), RecoveryError> {
+        let manifest = &self.backup.manifest;
+        let Self { steps, scratch: Some(scratch), postgres, served, indexes, .. } = self else {
+            return Ok(());
+        };
+        let url = scratch.database(&archive.schema).await?;
+        let mut connection = DatabaseAddress::of(&url).connect_unlimited().await?;
+        *postgres = Some(restored::version(&mut connection).await?);
+        drop(connection);
+        reach(FaultPoint::DatabaseMade);
+        load(programs, fetched, &url, LoadOptions::default(), steps).await?;
+        reach(FaultPoint::Loaded);
+        steps.time("compare", compare(manifest, &url)).await?;
+        let comparing = schema::compare(programs, scratch, &url, &archive.schema, manifest);
+        *indexes = steps.time("schema", comparing).await?;
+        reach(FaultPoint::Compared);
+        let url = match manifest.scope {
+            Scope::Full => url,
+            Scope::Entries => {
+                let completing = complete(programs, fetched, archive, manifest, scratch);
+                steps.time("complete", completing).await?
+            }
+        };
+        let address = DatabaseAddress::of(&url);
+        steps.time("migrate", migrate(&address)).await?;
+        reach(FaultPoint::Migrated);
+        *served = steps.time("serve", sample::serve(&url)).await?;
+        reach(FaultPoint::Served);
+        Ok(())
+    }
+}
+
+/// A database with all tables, and the rows of a backup of entries.
+async fn complete(
+    programs: &Programs,
+    fetched: &Fetched,
+    archive: &Archive,
+    manifest: &Manifest,
+    scratch: &mut Scratch,
+) -> Result<DatabaseUrl, RecoveryError> {
+    let url = scratch.database(&archive.schema).await?;
+    let address = DatabaseAddress::of(&url);
+    migrate_to(&address, manifest.schema_version).await?;
+    let mut connection = address.connect_unlimited().await?;
+    restored::remove_tenants(&mut connection).await?;
+    drop(connection);
+    let options = LoadOptions::default();
+    load_parts(programs, fetched, &url, options, Parts::Rows(ENTRIES)).await?;
+    compare(manifest, &url).await?;
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_moment_is_at_the_end_of_an_id() {
+        assert_eq!(stamp("agentfs_entries_20260128_020000"), "20260128_020000");
+        assert_eq!(stamp("agentfs_20260128_020000"), "20260128_020000");
+        assert_eq!(stamp("x"), "x");
+    }
+}
