@@ -263,8 +263,8 @@ impl RecoveryError {
 
     /// Whether `pg_dump` has waited for a table for too long: only that wait has a statement_timeout.
     pub(super) fn is_of_a_held_table(&self) -> bool {
-        matches!(self, Self::Program { said, .. }
-            if said.contains("due to statement timeout") && said.contains("LOCK TABLE"))
+        // `pg_dump` sets such a timeout for its locks alone.
+        matches!(self, Self::Program { program: "pg_dump", said } if said.contains("due to statement timeout"))
     }
 
     /// Whether the location of the backups has no space left. A full disk of the database's is another matter.
