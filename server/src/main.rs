@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use agentfs_server::commands::dev::DevCommand;
-use agentfs_server::commands::recovery::{backup, backups, catalog, forget, scratch_serve, verify};
+use agentfs_server::commands::recovery::{
+    backup, backups, catalog, drill, forget, restore, scratch_serve, verify,
+};
 use agentfs_server::commands::{admin, migrate, openapi, postgres_exec, serve, worker};
 use agentfs_server::runtime::exit::finish;
 use agentfs_server::settings::Settings;
@@ -38,6 +40,10 @@ enum Command {
     Forget(forget::ForgetArgs),
     /// Look after the catalogue of a location of backups
     Catalog(catalog::CatalogArgs),
+    /// Restore a backup into a new database on the server of DATABASE_URL, beside what is live
+    Restore(restore::RestoreArgs),
+    /// Show that a backup of the database of DATABASE_URL restores, and how long that takes; all of it is removed afterwards
+    Drill(drill::DrillArgs),
     /// What operators do by command, on the database of DATABASE_URL
     Admin(admin::AdminArgs),
     /// Print the description of the API (OpenAPI 3.1), as a running server answers it at /openapi.json
@@ -60,6 +66,8 @@ fn main() -> ExitCode {
         Command::ScratchServe => scratch_serve::run(),
         Command::Forget(args) => forget::run(args),
         Command::Catalog(args) => catalog::run(args),
+        Command::Restore(args) => restore::run(args),
+        Command::Drill(args) => drill::run(args),
         Command::Admin(args) => admin::run(args),
         Command::Openapi => finish(openapi::print()),
         Command::PostgresExec(args) => postgres_exec::run(&args),

@@ -36,6 +36,8 @@ pub const TENANT_SEARCH_RATE_LIMIT_PER_MINUTE: &str = "TENANT_SEARCH_RATE_LIMIT_
 /// Requests without a valid key a minute of an address.
 pub const PREAUTH_RATE_LIMIT_PER_MINUTE: &str = "PREAUTH_RATE_LIMIT_PER_MINUTE";
 
+/// The address of an API, for commands that call it.
+pub const AGENTFS_URL: &str = "AGENTFS_URL";
 /// Where backups are kept: a folder, or `s3://bucket/prefix`.
 pub const BACKUP_LOCATION: &str = "BACKUP_LOCATION";
 /// What tells the database from copies with the same history, such as the uid of its volume's claim.

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::verification::Step;
+
 /// Where Kubernetes reads it.
 pub const FILE: &str = "/dev/termination-log";
 /// Longest that Kubernetes keeps; of what is longer it takes the end.
@@ -47,6 +49,47 @@ impl BackupReport {
     /// The report as it is written: one line of JSON.
     pub fn write(self) -> String {
         serde_json::to_string(&self).unwrap_or_default()
+    }
+
+    /// Reads a report; `None` where the message is something else.
+    pub fn read(message: &str) -> Option<Self> {
+        serde_json::from_str(message.trim()).ok()
+    }
+}
+
+/// What a drill leaves that came to a report, whether or not it passed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DrillReport {
+    /// Whether the marker came back, the objectives are met and nothing is left.
+    pub passed: bool,
+    /// Where it did not pass, what a [`Report`] has: why, as a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// And whether the same drill may pass later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transient: Option<bool>,
+    /// The most seconds whose writes a disaster would have lost; `None` where there is no backup.
+    pub rpo_seconds: Option<f64>,
+    /// Seconds of a restore until the API serves; `None` where it did not come so far.
+    pub serving_seconds: Option<f64>,
+    /// Seconds until the vector indexes are built as well.
+    pub indexed_seconds: Option<f64>,
+    /// What was done, in order.
+    pub steps: Vec<Step>,
+}
+
+impl DrillReport {
+    /// The report as it is written: one line of JSON that Kubernetes takes whole.
+    pub fn write(&self) -> String {
+        let write = |report: &Self| serde_json::to_string(report).unwrap_or_default();
+        let whole = write(self);
+        if whole.len() <= MAX_BYTES {
+            return whole;
+        }
+        let cut = |message: &String| {
+            format!("{}…", &message[..message.floor_char_boundary(MAX_BYTES / 6 - 350)])
+        };
+        write(&Self { message: self.message.as_ref().map(cut), ..self.clone() })
     }
 
     /// Reads a report; `None` where the message is something else.
@@ -106,6 +149,31 @@ mod tests {
         let failed = Report { message: "m".into(), transient: true };
         assert_eq!(MigrationReport::read(&failed.write()), None);
         assert_eq!(BackupReport::read(&failed.write()), None);
+    }
+
+    #[test]
+    fn a_drill_that_did_not_pass_is_a_failure_too() {
+        let step = |name: &str| Step { name: name.into(), seconds: 12.345_678_901_234_5 };
+        let names = ["put", "backup", "fetch", "archive", "start", "load", "compare", "migrate"];
+        let report = DrillReport {
+            passed: false,
+            message: Some("--rpo 26h is missed".into()),
+            transient: Some(false),
+            rpo_seconds: Some(99_000.0),
+            serving_seconds: Some(12.5),
+            indexed_seconds: None,
+            steps: names.map(step).into(),
+        };
+        assert_eq!(DrillReport::read(&report.write()), Some(report.clone()));
+        assert_eq!(Report::read(&report.write()).unwrap().message, "--rpo 26h is missed");
+        let passed = DrillReport { passed: true, message: None, transient: None, ..report.clone() };
+        assert_eq!(DrillReport::read(&passed.write()), Some(passed.clone()));
+        assert_eq!(Report::read(&passed.write()), None);
+        let long = DrillReport { message: Some("\u{1}ä".repeat(5000)), ..report };
+        let written = long.write();
+        assert!(written.len() <= MAX_BYTES, "{}", written.len());
+        assert_eq!(DrillReport::read(&written).unwrap().steps, long.steps);
+        assert_eq!(DrillReport::read(r#"{"message":"m","transient":true}"#), None);
     }
 
     #[test]

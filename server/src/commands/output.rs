@@ -3,6 +3,7 @@
 use std::fmt::{self, Display};
 use std::io;
 
+use agentfs_contract::verification::Step;
 use serde::Serialize;
 
 /// The output format. Its variants have no docs, so that the option's help stays one line.
@@ -62,6 +63,20 @@ impl<const COLUMNS: usize> Display for Table<COLUMNS> {
             let line = cells.collect::<Vec<_>>().join("  ");
             let end = if index == 0 { "" } else { "\n" };
             write!(f, "{end}{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+/// Steps with their seconds, one a line, aligned.
+pub(crate) struct Seconds<'a>(pub(crate) &'a [Step]);
+
+impl Display for Seconds<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.0.iter().map(|step| step.name.len()).max().unwrap_or_default();
+        for (index, Step { name, seconds }) in self.0.iter().enumerate() {
+            let end = if index == 0 { "" } else { "\n" };
+            write!(f, "{end}  {name:width$}  {seconds:>8.2} s")?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use agentfs_postgres::{PostgresError, SUPPORTED};
 use jiff::Timestamp;
 
 use super::encryption::EncryptionError;
+use super::restore::RestoreError;
 use super::storage::StorageError;
 use crate::settings::{InvalidDatabaseUrl, SettingsError};
 use crate::store::StoreError;
@@ -176,6 +177,9 @@ pub enum RecoveryError {
     /// What was restored could not be migrated.
     #[error("what was restored cannot be migrated: {0}")]
     Migration(#[from] MigrationError),
+    /// A backup was not restored into a new database.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
     /// It took longer than it may.
     #[error("the {what} took longer than the {seconds} s of --deadline; nothing of it is left")]
     Deadline {
@@ -215,6 +219,8 @@ impl RecoveryError {
         match self {
             Self::Store(error) => error.is_transient(),
             Self::Storage(error) => error.is_transient(),
+            Self::Restore(error) => error.is_transient(),
+            Self::Migration(MigrationError::Store(error)) => error.is_transient(),
             Self::Snapshot(error) => match error {
                 SnapshotError::Store(error) => error.is_transient(),
                 SnapshotError::Busy { .. } | SnapshotError::Lost(_) => true,
@@ -222,7 +228,6 @@ impl RecoveryError {
                 | SnapshotError::Missing(_)
                 | SnapshotError::Unreadable(_) => false,
             },
-            Self::Migration(MigrationError::Store(error)) => error.is_transient(),
             Self::Program { said, .. } => PASSES.iter().any(|words| said.contains(words)),
             Self::TableHeld { .. }
             | Self::Interrupted(_)

@@ -2,24 +2,28 @@
 //!
 //! A backup exists when its manifest does: that is written last and removed first. Each object is written once.
 
+mod api;
 mod archive;
 mod backup;
 pub mod catalogue;
 pub mod check;
 mod compare;
 mod ddl;
+pub mod drill;
 mod dump;
 mod encryption;
 mod error;
 mod fault_point;
 mod fetch;
 pub mod forget;
+mod indexes;
 mod instance;
 pub mod lease;
 mod load;
 mod location;
 pub mod programs;
 pub mod record;
+pub mod restore;
 pub mod retention;
 mod scratch;
 mod serve;

@@ -6,6 +6,7 @@ mod live;
 pub mod connection;
 
 pub mod access;
+pub mod databases;
 pub mod embeddings;
 pub mod entries;
 mod error;

@@ -2,6 +2,7 @@
 
 mod administrator;
 mod connections;
+pub mod drill;
 mod error;
 pub mod jobs;
 pub mod keys;

@@ -3,16 +3,19 @@
 pub mod backup;
 pub mod backups;
 pub mod catalog;
+pub mod drill;
 pub mod forget;
+pub mod restore;
 mod retention;
 mod running;
 pub mod scratch_serve;
 pub mod verify;
 
 use std::future::pending;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use agentfs_contract::setting::BACKUP_LOCATION;
+use agentfs_contract::setting::{BACKUP_IDENTITY_FILE, BACKUP_LOCATION};
 use jiff::SignedDuration;
 
 use crate::recovery::{Location, RecoveryError};
@@ -31,6 +34,11 @@ fn location(given: Option<&str>, option: &str) -> Result<Location, RecoveryError
             "none is given: name a folder or s3://bucket/prefix with {option}, or set {BACKUP_LOCATION}"
         ))),
     }
+}
+
+/// The file of identities that was given by an option, or by the setting.
+fn identities(given: Option<&PathBuf>) -> Option<PathBuf> {
+    given.cloned().or_else(|| setting(BACKUP_IDENTITY_FILE).map(PathBuf::from))
 }
 
 /// Parses a duration: seconds, or numbers with units such as 30m, 6h, 1h30m or 2d.

@@ -5,19 +5,18 @@ mod parameters;
 mod refusal;
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use axum::http::{Request, StatusCode, Uri};
+use axum::http::{Request, StatusCode};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use rustls::{ClientConfig, RootCertStore};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use tokio::time::timeout;
@@ -26,6 +25,7 @@ use self::answer::Vectors;
 use self::parameters::Optional;
 use self::refusal::Refusal;
 use super::{EmbedError, Embedder, Embedding, Model};
+use crate::runtime::https::connector;
 use crate::settings::OpenAiSettings;
 
 /// The limit of OpenAI's models.
@@ -60,7 +60,7 @@ struct Asked<'a> {
 impl OpenAi {
     /// A client; connects nothing yet.
     pub fn new(settings: OpenAiSettings) -> io::Result<Self> {
-        let connector = connector(&settings.endpoint)?;
+        let connector = connector(settings.endpoint.scheme_str() == Some("https"))?;
         let client = Client::builder(TokioExecutor::new()).build(connector);
         let model = Model {
             // Vectors of another length are another model's.
@@ -172,22 +172,6 @@ impl Embedder for OpenAi {
 
 fn cut(text: &str, max_bytes: usize) -> &str {
     &text[..text.floor_char_boundary(max_bytes)]
-}
-
-/// An endpoint without TLS needs no certificates, which slim images do not have.
-fn connector(endpoint: &Uri) -> io::Result<HttpsConnector<HttpConnector>> {
-    let provider = rustls::crypto::ring::default_provider();
-    let builder = if endpoint.scheme_str() == Some("http") {
-        let config = ClientConfig::builder_with_provider(Arc::new(provider))
-            .with_safe_default_protocol_versions()
-            .map_err(io::Error::other)?
-            .with_root_certificates(RootCertStore::empty())
-            .with_no_client_auth();
-        HttpsConnectorBuilder::new().with_tls_config(config)
-    } else {
-        HttpsConnectorBuilder::new().with_provider_and_native_roots(provider)?
-    };
-    Ok(builder.https_or_http().enable_http1().build())
 }
 
 async fn read(body: Incoming) -> Result<Bytes, EmbedError> {

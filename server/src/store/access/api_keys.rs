@@ -233,3 +233,22 @@ pub async fn list(
         .collect::<Result<_, sqlx::Error>>()
         .map_err(Into::into)
 }
+
+/// The ids of all keys that are neither revoked nor expired.
+pub async fn live_ids(executor: impl PgExecutor<'_>) -> Result<Vec<String>, StoreError> {
+    let live = "SELECT id FROM api_keys WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now()) ORDER BY id";
+    Ok(sqlx::query_scalar(live).fetch_all(executor).await?)
+}
+
+/// Those of the keys `ids` that are revoked, expired or not there.
+pub async fn ended(
+    executor: impl PgExecutor<'_>,
+    ids: &[String],
+) -> Result<Vec<String>, StoreError> {
+    let ended = "
+        SELECT id FROM unnest($1::text[]) AS given (id)
+         WHERE NOT EXISTS (SELECT FROM api_keys k
+                            WHERE k.id = given.id AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now()))
+         ORDER BY id";
+    Ok(sqlx::query_scalar(ended).bind(ids).fetch_all(executor).await?)
+}

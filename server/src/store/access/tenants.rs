@@ -1,7 +1,8 @@
 //! Tenants: creates and lists them.
 
 use jiff::Timestamp;
-use sqlx::{PgExecutor, Row as _};
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection as _, PgExecutor, Row as _};
 
 use crate::domain::TenantId;
 use crate::domain::access::tenant_name::TenantName;
@@ -32,6 +33,34 @@ pub async fn insert(
         .execute(executor)
         .await?;
     Ok(())
+}
+
+/// Tables with rows of a tenant, keys before the tenant that they refer to.
+const OF_A_TENANT: [&str; 9] = [
+    "api_keys",
+    "embedding_jobs",
+    "embeddings",
+    "search_documents",
+    "idempotency_keys",
+    "entries",
+    "entry_versions",
+    "quota_usage",
+    "storage_usage",
+];
+
+/// Removes a tenant with all that is its, history included. Nobody may use its keys any more. False where there was nothing.
+pub async fn remove(connection: &mut PgConnection, tenant: TenantId) -> Result<bool, StoreError> {
+    let mut transaction = connection.begin().await?;
+    let mut removed = 0;
+    for table in OF_A_TENANT {
+        let rows = AssertSqlSafe(format!("DELETE FROM {table} WHERE tenant_id = $1"));
+        removed +=
+            sqlx::query(rows).bind(tenant.0).execute(&mut *transaction).await?.rows_affected();
+    }
+    let itself = sqlx::query("DELETE FROM tenants WHERE id = $1").bind(tenant.0);
+    removed += itself.execute(&mut *transaction).await?.rows_affected();
+    transaction.commit().await?;
+    Ok(removed > 0)
 }
 
 /// Whether there is such a tenant.

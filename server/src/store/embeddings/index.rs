@@ -1,9 +1,12 @@
 //! The vector index (HNSW) of a model, used by semantic search among very many entries.
 
-use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Executor as _};
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 
 use crate::store::StoreError;
+
+/// What the names of indexes begin with.
+const PREFIX: &str = "embeddings_hnsw_";
 
 /// The state of an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -72,5 +75,48 @@ pub async fn drop(connection: &mut PgConnection, model: i32) -> Result<(), Store
 
 /// The index's name, which searches rely on.
 pub(crate) fn name(model: i32) -> String {
-    format!("embeddings_hnsw_{model}")
+    format!("{PREFIX}{model}")
+}
+
+/// The model whose index has this name.
+pub(crate) fn model_of(name: &str) -> Option<i32> {
+    name.strip_prefix(PREFIX)?.parse().ok()
+}
+
+/// A model whose index is to be built.
+#[derive(Debug, Clone)]
+pub struct Buildable {
+    /// Its id.
+    pub id: i32,
+    /// Its name.
+    pub name: String,
+    /// The length of its vectors.
+    pub dimensions: i32,
+    /// The maintenance_work_mem that builds its index in memory, in megabytes, from 64 to 512.
+    pub megabytes: i32,
+}
+
+/// A graph takes about two bytes a dimension and 700 more a vector.
+const MODELS: &str = "
+SELECT m.id, m.name, m.dimensions,
+       least(greatest((SELECT count(*) FROM embeddings e WHERE e.model_id = m.id) * (2 * m.dimensions + 700) / 1000000, 64), 512)::int
+  FROM embedding_models m
+ WHERE m.id = ANY ($1)
+ ORDER BY m.id";
+
+/// Those of the models `ids` that there are.
+pub async fn models(
+    connection: &mut PgConnection,
+    ids: &[i32],
+) -> Result<Vec<Buildable>, StoreError> {
+    let rows = sqlx::query(MODELS).bind(ids).fetch_all(connection).await?;
+    let buildable = |row: &PgRow| {
+        Ok(Buildable {
+            id: row.try_get(0)?,
+            name: row.try_get(1)?,
+            dimensions: row.try_get(2)?,
+            megabytes: row.try_get(3)?,
+        })
+    };
+    rows.iter().map(buildable).collect::<Result<_, sqlx::Error>>().map_err(Into::into)
 }

@@ -3,9 +3,11 @@
 mod backup;
 mod catalogue;
 mod damage;
+mod drill;
 mod encryption;
 mod fingerprint;
 mod full_volume;
+mod into_database;
 mod kept;
 mod majors;
 mod one_at_a_time;

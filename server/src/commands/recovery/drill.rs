@@ -1,0 +1,284 @@
+//! `agentfs-server drill`: a disaster recovery drill and its report.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use agentfs_contract::setting::{
+    AGENTFS_URL, BACKUP_INSTANCE, BACKUP_RECIPIENTS, BACKUP_SCRATCH_URL, PORT,
+};
+use agentfs_contract::termination::DrillReport;
+use agentfs_contract::verification::Step;
+use jiff::SignedDuration;
+use secrecy::SecretString;
+use serde::Serialize;
+
+use super::{duration, ended, identities, location, setting};
+use crate::commands::in_runtime;
+use crate::commands::output::{Output, Seconds};
+use crate::recovery::drill::{
+    DrillError, DrillOptions, Objectives, RecoveryPoint, Report, brief, drill,
+};
+use crate::recovery::{Recipients, RecoveryError};
+use crate::runtime::exit::{
+    after_failure, failed, failed_for_all_to_see, write_termination_message,
+};
+use crate::runtime::logging;
+use crate::settings::{DatabaseSettings, DatabaseUrl};
+
+/// Where an API listens that has no PORT.
+const DEFAULT_PORT: &str = "8787";
+
+const SETTINGS: &str = "\
+Settings (environment variables; default in parentheses):
+  DATABASE_URL          postgres://user:password@host:5432/database, of PostgreSQL itself and not of a pool (required)
+  AGENTFS_URL           the API that serves it (http://127.0.0.1:$PORT, and PORT is 8787)
+  BACKUP_LOCATION       where backups are kept: a folder, or s3://bucket/prefix (none)
+  BACKUP_INSTANCE       what tells the database from copies with the same history (none)
+  BACKUP_RECIPIENTS     the age recipients that backups are encrypted to, with commas between them (none)
+  BACKUP_IDENTITY_FILE  the file of the age identities that decrypt backups (none)
+  BACKUP_SCRATCH_URL    a server to restore into (a throwaway one on this machine)
+  TMPDIR                a folder with room for the database that is restored (/tmp)";
+
+/// Arguments of `agentfs-server drill`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = SETTINGS)]
+pub struct DrillArgs {
+    /// Where the backups are kept: a folder, or s3://bucket/prefix. Defaults to BACKUP_LOCATION
+    #[arg(long, visible_alias = "dir", value_name = "LOCATION")]
+    to: Option<String>,
+    /// The API that serves the database of DATABASE_URL. Defaults to AGENTFS_URL, else to http://127.0.0.1:$PORT
+    #[arg(long, value_name = "URL")]
+    api: Option<String>,
+    /// The recovery point objective: the most time whose writes may be lost, such as 26h
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    rpo: Option<Duration>,
+    /// The recovery time objective: the most time until the API serves again, such as 15m
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    rto: Option<Duration>,
+    /// For how many days back gaps between backups count for the recovery point: retention makes gaps among older ones
+    #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    rpo_days: u32,
+    /// A PostgreSQL server to restore into, as a superuser's postgres:// URL. Defaults to BACKUP_SCRATCH_URL, else
+    /// to a throwaway one on this machine
+    #[arg(long, value_name = "URL")]
+    scratch_url: Option<SecretString>,
+    /// The file of age identities that decrypt the backup. Defaults to BACKUP_IDENTITY_FILE
+    #[arg(long, value_name = "FILE")]
+    identity_file: Option<PathBuf>,
+    /// How long it may take, such as 2h. Defaults to any time
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    deadline: Option<Duration>,
+    /// The folder of PostgreSQL's programs, where they are not on PATH
+    #[arg(long, value_name = "DIR")]
+    pg_bin: Option<PathBuf>,
+    /// How the report is printed
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// Runs the command.
+pub fn run(args: DrillArgs) -> ExitCode {
+    in_runtime(execute(args))
+}
+
+async fn execute(args: DrillArgs) -> ExitCode {
+    if let Err(sentence) = logging::start_beside_output() {
+        return failed(sentence);
+    }
+    let ended = match ended("drill", args.deadline) {
+        Ok(ended) => ended,
+        Err(sentence) => return failed(sentence),
+    };
+    let report = match drill_as_asked(&args, ended).await {
+        Ok(report) => report,
+        Err(error) => return failed_for_all_to_see(&error, error.is_transient()),
+    };
+    let is_transient = report.failure.as_ref().is_some_and(DrillError::is_transient);
+    let printed = Printed::of(report, args.objectives());
+    write_termination_message(&printed.for_kubernetes(is_transient).write());
+    if let Err(error) = args.output.print(&printed) {
+        return failed(error);
+    }
+    match printed.sentence() {
+        None => ExitCode::SUCCESS,
+        Some(sentence) => {
+            failed(sentence);
+            after_failure(is_transient)
+        }
+    }
+}
+
+async fn drill_as_asked(
+    args: &DrillArgs,
+    ended: impl Future<Output = RecoveryError>,
+) -> Result<Report, DrillError> {
+    let url = DatabaseSettings::url_from_env().map_err(RecoveryError::from)?;
+    let given = args.scratch_url.clone();
+    let scratch = given.or_else(|| setting(BACKUP_SCRATCH_URL).map(SecretString::from));
+    let scratch = scratch.as_ref().map(DatabaseUrl::parse).transpose();
+    let options = DrillOptions {
+        url,
+        copy: setting(BACKUP_INSTANCE),
+        api: args.api(),
+        location: location(args.to.as_deref(), "--to")?,
+        recipients: Recipients::parse(setting(BACKUP_RECIPIENTS).as_slice())
+            .map_err(RecoveryError::from)?,
+        identities: identities(args.identity_file.as_ref()),
+        pg_bin: args.pg_bin.clone(),
+        scratch: scratch.map_err(RecoveryError::ScratchUrl)?,
+        objectives: args.objectives(),
+    };
+    Box::pin(drill(&options, ended)).await
+}
+
+impl DrillArgs {
+    fn objectives(&self) -> Objectives {
+        let signed =
+            |time: Option<Duration>| time.and_then(|time| SignedDuration::try_from(time).ok());
+        Objectives { rpo: signed(self.rpo), rto: signed(self.rto), rpo_days: self.rpo_days }
+    }
+
+    fn api(&self) -> String {
+        self.api.clone().or_else(|| setting(AGENTFS_URL)).unwrap_or_else(|| {
+            let port = setting(PORT).unwrap_or_else(|| DEFAULT_PORT.to_owned());
+            format!("http://127.0.0.1:{port}")
+        })
+    }
+}
+
+/// A drill as it is printed.
+#[derive(Debug, Serialize)]
+struct Printed {
+    /// Whether the marker came back, all objectives are met and nothing is left.
+    passed: bool,
+    instance: String,
+    begun_at: String,
+    backup: Option<String>,
+    dump_bytes: Option<u64>,
+    rows: Option<i64>,
+    steps: Vec<Step>,
+    /// What a disaster would have lost: the greater of the next two.
+    rpo_seconds: Option<f64>,
+    greatest_gap_seconds: Option<f64>,
+    newest_backup_age_seconds: Option<f64>,
+    rpo_days: u32,
+    /// Backups that count for the recovery point.
+    backups: usize,
+    /// fetch + load + compare + migrate + serve.
+    serving_seconds: Option<f64>,
+    /// The same + index.
+    indexed_seconds: Option<f64>,
+    rpo_objective_seconds: Option<f64>,
+    rto_objective_seconds: Option<f64>,
+    missed: Vec<String>,
+    failure: Option<String>,
+    /// What could not be removed.
+    left: Vec<String>,
+    /// What the location keeps by object lock.
+    protected: Vec<String>,
+}
+
+impl Printed {
+    fn of(report: Report, objectives: Objectives) -> Self {
+        let seconds = |duration: Option<SignedDuration>| duration.map(|d| d.as_secs_f64());
+        let RecoveryPoint { backups, greatest_gap, newest_age } = report.point;
+        let missed: Vec<String> = report.missed.iter().map(ToString::to_string).collect();
+        Self {
+            passed: report.failure.is_none() && missed.is_empty() && report.left.is_empty(),
+            instance: report.instance,
+            begun_at: report.begun_at.to_string(),
+            backup: report.manifest.as_ref().map(|manifest| manifest.id().to_owned()),
+            dump_bytes: report.manifest.as_ref().map(|manifest| manifest.bytes),
+            rows: report.manifest.as_ref().map(|manifest| manifest.rows()),
+            steps: report.steps,
+            rpo_seconds: seconds(report.point.worst()),
+            greatest_gap_seconds: seconds(greatest_gap),
+            newest_backup_age_seconds: seconds(newest_age),
+            rpo_days: objectives.rpo_days,
+            backups,
+            serving_seconds: report.time.map(|time| time.serving_seconds),
+            indexed_seconds: report.time.map(|time| time.indexed_seconds),
+            rpo_objective_seconds: seconds(objectives.rpo),
+            rto_objective_seconds: seconds(objectives.rto),
+            missed,
+            failure: report.failure.map(|error| error.to_string()),
+            left: report.left,
+            protected: report.protected,
+        }
+    }
+
+    /// Why the drill did not pass, in one sentence.
+    fn sentence(&self) -> Option<String> {
+        let failure = self.failure.iter().map(|why| format!("the drill failed: {why}"));
+        let left = self.left.iter().map(|what| format!("not removed: {what}"));
+        let said: Vec<String> = failure.chain(self.missed.iter().cloned()).chain(left).collect();
+        (!said.is_empty()).then(|| said.join("; "))
+    }
+
+    fn for_kubernetes(&self, transient: bool) -> DrillReport {
+        DrillReport {
+            passed: self.passed,
+            message: self.sentence(),
+            transient: (!self.passed).then_some(transient),
+            rpo_seconds: self.rpo_seconds,
+            serving_seconds: self.serving_seconds,
+            indexed_seconds: self.indexed_seconds,
+            steps: self.steps.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Printed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let outcome = match (&self.failure, self.passed) {
+            (Some(_), _) => "failed",
+            (None, true) => "passed: the marker came back",
+            (None, false) => "did not pass, though the marker came back",
+        };
+        writeln!(f, "The drill of {} at {} {outcome}", self.instance, self.begun_at)?;
+        writeln!(f, "{}", Seconds(&self.steps))?;
+        let wanted = |objective: Option<f64>, measured: Option<f64>| match objective {
+            None => String::new(),
+            Some(wanted) => {
+                let met = measured.is_some_and(|measured| measured <= wanted);
+                format!(" ({} wanted: {})", of_seconds(wanted), if met { "met" } else { "missed" })
+            }
+        };
+        match (self.rpo_seconds, self.newest_backup_age_seconds) {
+            (Some(rpo), Some(age)) => write!(
+                f,
+                "  RPO  {}{}: the newest of {} restorable backups is {} old{}",
+                of_seconds(rpo),
+                wanted(self.rpo_objective_seconds, Some(rpo)),
+                self.backups,
+                of_seconds(age),
+                self.greatest_gap_seconds.map_or_else(String::new, |gap| format!(
+                    ", the greatest gap in {} days is {}",
+                    self.rpo_days,
+                    of_seconds(gap)
+                ))
+            )?,
+            _ => write!(
+                f,
+                "  RPO  everything{}: there is no restorable backup",
+                wanted(self.rpo_objective_seconds, None)
+            )?,
+        }
+        if let Some((serving, indexed)) = self.serving_seconds.zip(self.indexed_seconds) {
+            write!(
+                f,
+                "\n  RTO  {}{} to serving (fetch, load, compare, migrate, serve), {} to indexed",
+                of_seconds(serving),
+                wanted(self.rto_objective_seconds, Some(serving)),
+                of_seconds(indexed)
+            )?;
+        }
+        self.protected.iter().try_for_each(|what| write!(f, "\n  kept by object lock: {what}"))
+    }
+}
+
+fn of_seconds(seconds: f64) -> String {
+    SignedDuration::try_from_secs_f64(seconds).map(brief).unwrap_or_default()
+}

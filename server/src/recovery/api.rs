@@ -1,0 +1,177 @@
+//! A client of the API, to see what it serves.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use axum::http::{Request, StatusCode, Uri};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+
+use crate::runtime::https::connector;
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest answer that is read.
+const MAX_ANSWER: usize = 32 << 20;
+
+/// Why the API did not answer as it should.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiFailure {
+    /// The address is none.
+    #[error("{0:?} is no address of an API: it looks like http://127.0.0.1:8787")]
+    Address(String),
+    /// The client cannot be made.
+    #[error("the certificates that this system trusts cannot be read: {0}")]
+    Certificates(std::io::Error),
+    /// Nobody answers.
+    #[error(
+        "the API at {url} cannot be reached ({why}); start it, or name the one that serves this database by --api or AGENTFS_URL"
+    )]
+    Unreachable {
+        /// Its address.
+        url: String,
+        /// The system's word.
+        why: String,
+    },
+    /// The key is of another database.
+    #[error(
+        "the API at {0} does not know a key that was made a moment ago in the database of DATABASE_URL, so it serves another one; \
+         name the one that serves this database by --api or AGENTFS_URL"
+    )]
+    AnotherDatabase(String),
+    /// It refuses.
+    #[error("the API at {url} answered {route} with {status}: {said}")]
+    Refused {
+        /// Its address.
+        url: String,
+        /// The route.
+        route: &'static str,
+        /// The status.
+        status: u16,
+        /// The code and the sentence of its error.
+        said: String,
+    },
+    /// Something else answers.
+    #[error(
+        "what answers at {0} is no API of AgentFS; name the one that serves this database by --api or AGENTFS_URL"
+    )]
+    NoApi(String),
+}
+
+impl ApiFailure {
+    /// Whether a retry may succeed.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Refused { status, .. } => *status == 429 || *status >= 500,
+            _ => false,
+        }
+    }
+}
+
+/// A client of one API, with one key.
+#[derive(Debug)]
+pub(super) struct Api {
+    client: Client<HttpsConnector<HttpConnector>, Body>,
+    url: String,
+    bearer: HeaderValue,
+}
+
+/// An error, as the API answers it.
+#[derive(Deserialize)]
+struct Envelope {
+    error: Said,
+}
+
+#[derive(Deserialize)]
+struct Said {
+    code: String,
+    message: String,
+}
+
+impl Api {
+    /// A client; connects nothing yet.
+    pub(super) fn new(url: &str, key: &SecretString) -> Result<Self, ApiFailure> {
+        let url = url.trim_end_matches('/').to_owned();
+        let scheme = url.parse::<Uri>().ok().and_then(|uri| {
+            let is_whole = uri.host().is_some_and(|host| !host.is_empty()) && uri.query().is_none();
+            uri.scheme_str().filter(|_| is_whole).map(str::to_owned)
+        });
+        let tls = match scheme.as_deref() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(ApiFailure::Address(url)),
+        };
+        let connector = connector(tls).map_err(ApiFailure::Certificates)?;
+        let mut bearer = HeaderValue::try_from(format!("Bearer {}", key.expose_secret()))
+            .map_err(|_| ApiFailure::AnotherDatabase(url.clone()))?;
+        bearer.set_sensitive(true);
+        Ok(Self { client: Client::builder(TokioExecutor::new()).build(connector), url, bearer })
+    }
+
+    /// The answer of a route, which must be 200.
+    pub(super) async fn post(
+        &self,
+        route: &'static str,
+        body: &impl Serialize,
+    ) -> Result<Bytes, ApiFailure> {
+        let unreachable = |why: String| ApiFailure::Unreachable { url: self.url.clone(), why };
+        let request = Request::post(format!("{}{route}", self.url))
+            .header(CONTENT_TYPE, "application/json")
+            .header(AUTHORIZATION, self.bearer.clone())
+            .body(Body::from(serde_json::to_vec(body).unwrap_or_default()))
+            .map_err(|_| ApiFailure::Address(self.url.clone()))?;
+        let answer = async {
+            let answer =
+                self.client.request(request).await.map_err(|e| unreachable(innermost(&e)))?;
+            let status = answer.status();
+            let body = to_bytes(Body::new(answer.into_body()), MAX_ANSWER).await;
+            Ok((status, body.map_err(|error| unreachable(error.to_string()))?))
+        };
+        let late = || unreachable(format!("no answer in {} s", PATIENCE.as_secs()));
+        let (status, body) = timeout(PATIENCE, answer).await.map_err(|_| late())??;
+        match (status, serde_json::from_slice::<Envelope>(&body)) {
+            (StatusCode::OK, _) => Ok(body),
+            (StatusCode::UNAUTHORIZED, Ok(_)) => Err(ApiFailure::AnotherDatabase(self.url.clone())),
+            (status, Ok(Envelope { error: Said { code, message } })) => Err(ApiFailure::Refused {
+                url: self.url.clone(),
+                route,
+                status: status.as_u16(),
+                said: format!("{code}, {message}"),
+            }),
+            // A proxy whose API is away.
+            (status, Err(_)) if status.is_server_error() => Err(unreachable(status.to_string())),
+            (_, Err(_)) => Err(ApiFailure::NoApi(self.url.clone())),
+        }
+    }
+}
+
+/// The system's word for why there is no connection.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_address_is_asked() {
+        let of = |url| Api::new(url, &SecretString::from("k")).map(|api| api.url);
+        assert_eq!(of("http://127.0.0.1:8787/").unwrap(), "http://127.0.0.1:8787");
+        assert_eq!(of("http://gateway/memory").unwrap(), "http://gateway/memory");
+        for url in ["127.0.0.1:8787", "ftp://a", "http://", "http:///x", "", "http://a/?b=c"] {
+            assert!(matches!(of(url), Err(ApiFailure::Address(_))), "{url}");
+        }
+    }
+}

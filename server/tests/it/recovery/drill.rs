@@ -1,0 +1,202 @@
+//! `agentfs-server drill`, with a real API, and what is left of one that was killed.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+
+use agentfs_contract::termination::DrillReport;
+use serde_json::{Value, json};
+use sqlx::Executor as _;
+use tempfile::TempDir;
+
+use crate::support::api::Api;
+use crate::support::cli::{Said, agentfs};
+use crate::support::database::{Database, shared};
+use crate::support::process::free_port;
+
+/// A live database with an API, a location of backups, and a folder for what is temporary.
+struct Live {
+    api: Api,
+    database: Database,
+    folder: TempDir,
+    temporary: TempDir,
+}
+
+impl Live {
+    async fn start() -> Self {
+        let (api, database) = Api::start().await;
+        api.client.put("/notes/lunch", json!("peanuts")).await;
+        let [folder, temporary] = [(); 2].map(|()| TempDir::new().unwrap());
+        // PostgreSQL may run as another user.
+        fs::set_permissions(temporary.path(), Permissions::from_mode(0o711)).unwrap();
+        Self { api, database, folder, temporary }
+    }
+
+    fn run(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Said {
+        let programs = shared().programs().to_str().unwrap();
+        let fixed = ["--pg-bin", programs, "--to", self.folder.path().to_str().unwrap()];
+        let ours = [
+            ("DATABASE_URL", &*self.database.url),
+            ("AGENTFS_URL", &*self.api.client.url),
+            ("TMPDIR", self.temporary.path().to_str().unwrap()),
+        ];
+        agentfs(&[arguments, &fixed].concat(), &[&ours, variables].concat())
+    }
+
+    fn drill(&self, arguments: &[&str]) -> Said {
+        self.drill_with(arguments, &[])
+    }
+
+    fn drill_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Said {
+        self.run(&[&["drill", "--output", "json"], arguments].concat(), variables)
+    }
+
+    /// What a drill must not leave: its tenant with its rows, objects at the location, and the server that it restores into.
+    async fn left(&self) -> Vec<String> {
+        let rows = self.database.number(
+            "SELECT (SELECT count(*) FROM tenants WHERE name = 'agentfs-drill') + (SELECT count(*) FROM api_keys WHERE label = 'agentfs-drill')
+                  + (SELECT count(*) FROM entries WHERE agent_id = 'dr-test') + (SELECT count(*) FROM entry_versions WHERE agent_id = 'dr-test')
+                  + (SELECT count(*) FROM quota_usage WHERE tenant_id NOT IN (SELECT id FROM tenants))",
+        );
+        let mut left = match rows.await {
+            0 => Vec::new(),
+            rows => vec![format!("{rows} rows")],
+        };
+        let folders = fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        for folder in folders.filter(|path| path.is_dir()) {
+            let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+            let names = names.map(|name| name.into_string().unwrap());
+            left.extend(names.filter(|name| name.contains("drill")));
+        }
+        let temporary = fs::read_dir(self.temporary.path()).unwrap();
+        left.extend(temporary.map(|entry| entry.unwrap().file_name().into_string().unwrap()));
+        left
+    }
+}
+
+fn report(said: &Said) -> Value {
+    serde_json::from_str(&said.out).unwrap_or_else(|_| panic!("{said:?}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drill_shows_that_the_marker_comes_back_and_leaves_nothing() {
+    let live = Live::start().await;
+    live.run(&["backup"], &[]).text();
+    let termination = live.folder.path().join("termination-log");
+    fs::write(&termination, "").unwrap();
+    let variables = [("AGENTFS_TERMINATION_LOG", termination.to_str().unwrap())];
+    let objectives = ["--rpo", "26h", "--rto", "15m"];
+    let said = live.drill_with(&objectives, &variables);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let report = report(&said);
+    assert_eq!(
+        (&report["passed"], &report["left"], &report["missed"]),
+        (&json!(true), &json!([]), &json!([]))
+    );
+    let seconds = |name: &str| {
+        let mut steps = report["steps"].as_array().unwrap().iter();
+        steps.find(|step| step["name"] == name).unwrap_or_else(|| panic!("{name}: {report}"))["seconds"].as_f64().unwrap()
+    };
+    let serving: f64 = ["fetch", "load", "compare", "migrate", "serve"].map(seconds).iter().sum();
+    assert!((report["serving_seconds"].as_f64().unwrap() - serving).abs() < 1e-6, "{report}");
+    let indexed = report["indexed_seconds"].as_f64().unwrap();
+    assert!((indexed - serving - seconds("index")).abs() < 1e-6, "{report}");
+    assert!(["put", "backup", "archive", "marker", "clean"].map(seconds).iter().all(|s| *s > 0.0));
+    // The nightly backup counts for the recovery point, and the drill's own does not.
+    assert_eq!((&report["backups"], &report["greatest_gap_seconds"]), (&json!(1), &Value::Null));
+    assert!(report["rpo_seconds"].as_f64().unwrap() > 0.0, "{report}");
+    assert_eq!(live.left().await, [""; 0]);
+    assert_eq!(live.api.client.get("/notes/lunch").await["value"], json!("peanuts"));
+    let left = DrillReport::read(&fs::read_to_string(&termination).unwrap()).unwrap();
+    assert!(left.passed && left.serving_seconds.is_some(), "{left:?}");
+
+    let text = live.run(&["drill"], &[]).text();
+    assert!(text.contains("passed: the marker came back"), "{text}");
+    for line in ["  load ", "  RPO  ", "  RTO  "] {
+        assert!(text.lines().any(|said| said.starts_with(line)), "{line}: {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objectives_that_are_missed_say_by_how_much() {
+    let live = Live::start().await;
+    let said = live.drill(&["--rpo", "26h", "--rto", "1ms"]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    let report = report(&said);
+    assert_eq!(
+        (&report["passed"], &report["failure"], &report["left"]),
+        (&json!(false), &Value::Null, &json!([]))
+    );
+    assert_eq!(report["missed"].as_array().unwrap().len(), 2, "{report}");
+    assert!(said.err.contains("--rpo 26h is missed: there is no restorable backup"), "{said:?}");
+    assert!(said.err.contains("--rto") && said.err.contains("is missed by"), "{said:?}");
+    assert_eq!(live.left().await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_or_a_database_that_is_not_the_right_one_is_said() {
+    let live = Live::start().await;
+    let nobody = format!("http://127.0.0.1:{}", free_port());
+    let said = live.drill(&["--api", &nobody]);
+    assert_eq!(said.code, Some(75), "it may be there later: {said:?}");
+    assert!(
+        said.err.contains(&format!("the API at {nobody} cannot be reached"))
+            && said.err.contains("--api"),
+        "{said:?}"
+    );
+    let (other, _database) = Api::start().await;
+    let said = live.drill(&["--api", &other.client.url]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.err.contains("serves another one"), "{said:?}");
+    let said = live.drill(&["--api", "127.0.0.1:8787"]);
+    assert!(said.code == Some(1) && said.err.contains("is no address of an API"), "{said:?}");
+    assert_eq!(live.left().await, [""; 0]);
+
+    let away = live.drill_with(&[], &[("DATABASE_URL", "postgres://u:hunter2@127.0.0.1:1/x")]);
+    assert_eq!((away.code, away.out.as_str()), (Some(75), ""), "{away:?}");
+    assert!(away.err.contains("cannot be reached") && !away.err.contains("hunter2"), "{away:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drill_that_fails_or_is_ended_is_cleaned_up_as_well() {
+    let live = Live::start().await;
+    let nowhere = format!("postgres://u:p@127.0.0.1:{}/x", free_port());
+    let said = live.drill(&["--scratch-url", &nowhere]);
+    assert!(matches!(said.code, Some(1 | 75)), "{said:?}");
+    let report = report(&said);
+    assert!(report["failure"].as_str().unwrap().contains("cannot be reached"), "{report}");
+    assert!(
+        report["backup"].as_str().unwrap().starts_with("agentfs_drill_"),
+        "it had come so far: {report}"
+    );
+    assert_eq!((&report["left"], live.left().await), (&json!([]), Vec::new()));
+
+    let late = live.drill(&["--deadline", "1ms"]);
+    assert!(late.code == Some(75) && late.err.contains("--deadline"), "{late:?}");
+    assert_eq!(live.left().await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_drill_leaves_is_removed_by_the_next_one() {
+    let live = Live::start().await;
+    for point in ["drill-key-made", "drill-backed-up", "drill-restored"] {
+        let killed = live.drill_with(&[], &[("AGENTFS_FAULT_POINT", point)]);
+        assert_eq!(killed.code, None, "{point}: {killed:?}");
+        assert_ne!(live.left().await, [""; 0], "{point}");
+        let expires = "SELECT count(*) FROM api_keys WHERE label = 'agentfs-drill' AND expires_at < now() + interval '61 minutes'";
+        assert_eq!(live.database.number(expires).await, 1, "{point}");
+        let next = live.drill(&[]);
+        assert_eq!(next.code, Some(0), "{point}: {next:?}");
+        assert_eq!(live.left().await, [""; 0], "{point}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_drills_exclude_each_other() {
+    let live = Live::start().await;
+    let mut other = live.database.connect().await;
+    let hold = "SELECT pg_advisory_lock(hashtextextended('agentfs-server database drill', 0))";
+    other.execute(hold).await.unwrap();
+    let said = live.drill(&[]);
+    assert_eq!((said.code, said.out.as_str()), (Some(75), ""), "{said:?}");
+    assert!(said.err.contains("another drill of this database is under way"), "{said:?}");
+}
