@@ -87,6 +87,10 @@ test-s3: pgserver ## Backups in a bucket of MinIO (builds it once, which needs G
 test-flood: pgserver ## That ten thousand clients without a key keep nobody from the API; prints how long others waited
 	@$(CARGO) test $(PROFILE) --workspace --test it -- --ignored --nocapture --test-threads 1 flood::
 
+.PHONY: test-walk
+test-walk: pgserver ## Each step of verify, restore and drill with kill -9 after it, of the program and of PostgreSQL (backup and forget: make test)
+	@$(CARGO) test $(PROFILE) --workspace --test it -- --ignored --test-threads 2 walk::
+
 .PHONY: test-contract
 test-contract: ## The API held against its own description, by thousands of generated requests
 	@tests/contract/run
@@ -104,7 +108,7 @@ test-compose: ## manifests/compose.yaml on this machine, with each command of th
 	@tests/compose/run
 
 .PHONY: test-all
-test-all: test-code test-kstatus test-models test-s3 test-flood test-contract test-upgrade test-compose ## make test and what is longer: upgrades, compose, all of the product on the cluster, with faults and at scale
+test-all: test-code test-kstatus test-models test-s3 test-flood test-walk test-contract test-upgrade test-compose ## make test and what is longer: upgrades, compose, all of the product on the cluster, with faults and at scale
 	@AGENTFS_REST_SECONDS=600 tests/e2e/run
 
 .PHONY: lint
@@ -133,6 +137,11 @@ bench-search: pgserver ## Searches by meaning among 10,000 and 100,000 vectors: 
 bench-embed: ## Texts a second of the local embedding model, or of EMBEDDING_MODEL=..., in single precision and in eight bits
 	@$(CARGO) build $(PROFILE) -p agentfs-load --bin bench-embed
 	@exec $(BIN)/bench-embed --model "$$(scripts/model "$(EMBEDDING_MODEL)")" $(ARGS)
+
+.PHONY: bench-recovery
+bench-recovery: pgserver ## Backup and restore beside the runbook's pg_dump and pg_restore, with up to 1,000,000 entries; takes an hour and 16 GB
+	@$(CARGO) build $(PROFILE) -p agentfs-server -p agentfs-load --bin agentfs-server --bin bench-recovery
+	@exec $(BIN)/bench-recovery --pg-bin "$$(scripts/pgclient)" $(ARGS)
 
 .PHONY: pgserver
 pgserver: # PostgreSQL with pgvector for dev and tests, into the cache

@@ -1,6 +1,6 @@
 //! The run's own PostgreSQL: durable as in production, thrown away at the end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use agentfs_server::store::connection::address::DatabaseAddress;
@@ -24,14 +24,20 @@ pub struct Postgres {
     database_url: Url,
     superuser_url: Url,
     bin: PathBuf,
+    pid: i32,
 }
 
 impl Postgres {
     /// Starts one. It ends with `servers`, and when this process is gone.
     pub async fn start(servers: &mut Servers) -> anyhow::Result<Self> {
+        Self::start_with(servers, &SETTINGS).await
+    }
+
+    /// Starts one with these settings, written `name=value`, besides PostgreSQL's own.
+    pub async fn start_with(servers: &mut Servers, settings: &[&str]) -> anyhow::Result<Self> {
         let mut command = Command::new(sibling("agentfs-server")?);
         command.args(["dev-postgres", "--throwaway"]);
-        for setting in SETTINGS {
+        for setting in settings {
             command.args(["--set", setting]);
         }
         // Its standard input stays open as long as this process lives: its close is the other way to end it.
@@ -63,6 +69,23 @@ impl Postgres {
         Ok(DatabaseAddress::parse(&SecretString::from(self.superuser_url.as_str()))?)
     }
 
+    /// A database of the server as superuser: its URL, with the password.
+    pub fn superuser_url(&self, database: &str) -> Url {
+        let mut url = self.superuser_url.clone();
+        url.set_path(database);
+        url
+    }
+
+    /// The postmaster's process id.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// The folder of PostgreSQL's programs.
+    pub fn bin(&self) -> &Path {
+        &self.bin
+    }
+
     /// One of PostgreSQL's programs.
     pub fn program(&self, name: &str) -> PathBuf {
         self.bin.join(name)
@@ -70,13 +93,17 @@ impl Postgres {
 
     /// Tells libpq where the database is: not by arguments, which everybody sees.
     pub fn environment(&self) -> [(&'static str, String); 5] {
-        let url = &self.database_url;
-        [
-            ("PGHOST", url.host_str().unwrap_or_default().to_owned()),
-            ("PGPORT", url.port().unwrap_or(5432).to_string()),
-            ("PGUSER", url.username().to_owned()),
-            ("PGPASSWORD", url.password().unwrap_or_default().to_owned()),
-            ("PGDATABASE", url.path().trim_start_matches('/').to_owned()),
-        ]
+        environment(&self.database_url)
     }
+}
+
+/// The variables that tell libpq what a URL says.
+pub fn environment(url: &Url) -> [(&'static str, String); 5] {
+    [
+        ("PGHOST", url.host_str().unwrap_or_default().to_owned()),
+        ("PGPORT", url.port().unwrap_or(5432).to_string()),
+        ("PGUSER", url.username().to_owned()),
+        ("PGPASSWORD", url.password().unwrap_or_default().to_owned()),
+        ("PGDATABASE", url.path().trim_start_matches('/').to_owned()),
+    ]
 }
