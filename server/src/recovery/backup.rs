@@ -13,6 +13,7 @@ use super::catalogue::{Backup, Catalogue, MANIFEST, Reader};
 use super::dump::{self, Digest, Dumped, Wanted};
 use super::encryption::{self, Recipients};
 use super::error::RecoveryError;
+use super::fault_point::{FaultPoint, reach};
 use super::forget::{self, Forgotten, LOCK};
 use super::instance::Instance;
 use super::location::Location;
@@ -149,12 +150,14 @@ impl<'a> Maker<'a> {
         let storage = Storage::create(&options.location).await?;
         let address = DatabaseAddress::of(&options.url);
         let snapshot = steps.time("snapshot", Snapshot::take(&address)).await?;
+        reach(FaultPoint::SnapshotTaken);
         if snapshot.schema.version == 0 {
             return Err(RecoveryError::NoSchema(options.url.endpoint()));
         }
         let instance = Instance::of(&snapshot.identity, options.copy.as_deref());
         let programs = Programs::find(options.pg_bin.as_deref(), snapshot.major).await?;
         let lock = storage.lock(&format!("{instance}/{LOCK}")).await?;
+        reach(FaultPoint::Locked);
         let catalogue = Reader::default();
         Ok(Self { options, storage, programs, instance, snapshot, lock, catalogue, steps })
     }
@@ -194,6 +197,7 @@ impl<'a> Maker<'a> {
         }
         let file = file_name(self.options, self.snapshot.at);
         let mut upload = self.storage.upload(&format!("{}/{file}", self.instance)).await?;
+        reach(FaultPoint::DumpBegun);
         let pruned = self.prune().await.unwrap_or_else(|error| {
             tracing::warn!(
                 "an expired backup could not be removed before the new one is made: {error}"
@@ -201,6 +205,7 @@ impl<'a> Maker<'a> {
             Forgotten::default()
         });
 
+        reach(FaultPoint::PrunedBefore);
         let Self { options, programs, instance, snapshot, steps, .. } = self;
         let id = snapshot.id.clone();
         let wanted = Wanted {
@@ -226,6 +231,7 @@ impl<'a> Maker<'a> {
             }
             both => both?,
         };
+        reach(FaultPoint::DumpWritten);
         let encryption = |Digest { bytes, sha256 }| Encryption {
             scheme: encryption::SCHEME.to_owned(),
             plain_bytes: bytes,
@@ -283,11 +289,13 @@ impl<'a> Maker<'a> {
         beside: &str,
     ) -> Result<Manifest, RecoveryError> {
         self.steps.time("store", upload.finish()).await?;
+        reach(FaultPoint::DumpFinished);
         // Locks end with their sessions, and not with us.
         self.snapshot.check().await?;
         self.lock.check().await?;
         let (manifest, json) = manifest.write();
         self.storage.write_small(beside, &json).await?;
+        reach(FaultPoint::ManifestWritten);
         Ok(manifest)
     }
 

@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::encryption::{Encryptor, Recipients};
 use super::error::RecoveryError;
+use super::fault_point::{FaultPoint, reach};
 use super::programs::Programs;
 use super::storage::Upload;
 use crate::store::fingerprint::TableName;
@@ -111,6 +112,7 @@ async fn pass(
         };
         stored.add(&piece);
         upload.write(piece).await?;
+        reach(FaultPoint::DumpHalfWritten);
     }
     let is_encrypted = encryptor.is_some();
     if let Some(encryptor) = encryptor {

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::catalogue::{Backup, Catalogue, MANIFEST, Name, Reader, Selector, Unusable};
 use super::error::RecoveryError;
+use super::fault_point::{FaultPoint, reach};
 use super::instance::Instance;
 use super::lease;
 use super::retention::Retention;
@@ -70,6 +71,7 @@ pub async fn forget(
     for folder in folders.iter().filter(|folder| !folder.is_empty()) {
         locks.push(storage.lock(&format!("{folder}{LOCK}")).await?);
     }
+    reach(FaultPoint::Locked);
     let forgotten = match reader.read(storage).await {
         Ok(catalogue) => forget_locked(storage, &catalogue, which, force).await,
         Err(error) => Err(error),
@@ -228,6 +230,7 @@ async fn remove_all(
     if gone.is_empty() {
         return Ok(forgotten);
     }
+    reach(FaultPoint::ManifestRemoved);
     // Whoever has taken a lease since, and saw the manifest, goes on reading. The sweep removes the dump when the lease has ended.
     let objects = storage.list().await?;
     for doomed in gone {
@@ -238,6 +241,7 @@ async fn remove_all(
         for name in doomed.others {
             storage.remove(&name).await?;
         }
+        reach(FaultPoint::DumpRemoved);
     }
     Ok(forgotten)
 }

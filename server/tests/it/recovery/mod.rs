@@ -17,3 +17,4 @@ mod s3;
 mod source;
 mod storage;
 mod verify;
+mod walk;

@@ -1,0 +1,311 @@
+//! Where a command is walked: a PostgreSQL, a database, a location and a folder of its own.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use agentfs_server::maintenance::stored_bytes::settle;
+use agentfs_server::recovery::FaultPoint;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use sqlx::{Connection as _, PgConnection};
+use tempfile::TempDir;
+
+use super::Walked;
+use super::remains::{self, Victim};
+use crate::support::database::{Database, Postgres};
+use crate::support::eventually::eventually;
+use crate::support::process::Process;
+
+/// The database that is restored into.
+const RESTORED: &str = "walk_restored";
+
+/// Memory that does not fit into a piece of a dump, compressed, so that one can be half written.
+const MEMORY: &str = "
+WITH versions AS (
+    INSERT INTO entry_versions (tenant_id, id, agent_id, path, version, value, tags, importance, searchable, created_at)
+    SELECT '00000000-0000-0000-0000-000000000000', gen_random_uuid(), 'ada', '/notes/' || n, 1,
+           to_json((SELECT string_agg(md5(random()::text), '') FROM generate_series(1, 2000) WHERE n > 0)), '{}', 0, false, now()
+      FROM generate_series(1, 50) AS n
+    RETURNING *
+)
+INSERT INTO entries (tenant_id, agent_id, path, latest_version_id, version, updated_at)
+SELECT tenant_id, agent_id, path, id, version, created_at FROM versions";
+
+/// Rows of each table of a database, and how many databases, sessions of others and advisory locks there are.
+type State = BTreeMap<String, i64>;
+
+pub(super) struct Place {
+    walked: Walked,
+    postgres: Postgres,
+    database: Database,
+    folder: TempDir,
+    /// The API that a drill puts its marker through.
+    api: Option<Process>,
+}
+
+impl Place {
+    pub(super) async fn make(walked: Walked) -> Self {
+        let postgres = Postgres::start(&["--set", "fsync=off"]);
+        let database = postgres.database().await;
+        database.migrate().await;
+        database.execute(MEMORY).await;
+        // What the API would come to count some time or other.
+        settle(&database.address().pool(1)).await.unwrap();
+        let folder = TempDir::new().unwrap();
+        let api = match walked {
+            Walked::Drill => Some(Process::start(&[("DATABASE_URL", &database.url)])),
+            _ => None,
+        };
+        if let Some(api) = &api {
+            api.wait_until_ready().await;
+        }
+        let place = Self { walked, postgres, database, folder, api };
+        fs::create_dir(place.temporary()).unwrap();
+        // Where we are root, a throwaway PostgreSQL is another user's.
+        for path in [place.folder.path(), &place.temporary()] {
+            fs::set_permissions(path, Permissions::from_mode(0o711)).unwrap();
+        }
+        place
+    }
+
+    fn location(&self) -> PathBuf {
+        self.folder.path().join("backups")
+    }
+
+    /// What commands take for the folder of temporary files.
+    fn temporary(&self) -> PathBuf {
+        self.folder.path().join("tmp")
+    }
+
+    /// Makes what the command needs, and tells how all is before it.
+    pub(super) async fn prepare(&self) -> State {
+        if self.walked != Walked::Drill {
+            self.backup().await;
+        }
+        // One that expires or is to be removed, with a record beside it.
+        if matches!(self.walked, Walked::Backup | Walked::Forget) {
+            let archive = ["--backup", "latest", "--level", "archive"];
+            let verify = || self.spawn("verify", "--from", &archive, None);
+            succeeds("verify", verify).await;
+            self.backup().await;
+        }
+        // A session ends a moment after its program.
+        let state = async || self.state().await;
+        eventually("all sessions end", state, |state| state["sessions"] == 0).await
+    }
+
+    /// Starts the command, which stops or is killed at a point.
+    pub(super) fn start(&self, fault_point: Option<&str>) -> Running {
+        let first = remains::ids(&self.location()).into_iter().next().unwrap_or_default();
+        let api = self.api.as_ref().map(Process::url).unwrap_or_default();
+        let (name, location, more): (_, _, &[&str]) = match self.walked {
+            Walked::Backup => ("backup", "--to", &["--retention-days", "0", "--keep-last", "1"]),
+            Walked::Forget => ("forget", "--from", &["--backup", &first]),
+            Walked::Verify => ("verify", "--from", &["--backup", "latest", "--level", "restore"]),
+            Walked::Restore => {
+                ("restore", "--from", &["--backup", "latest", "--into-database", RESTORED])
+            }
+            Walked::Drill => ("drill", "--to", &["--api", &api]),
+        };
+        self.spawn(name, location, more, fault_point)
+    }
+
+    async fn backup(&self) {
+        succeeds("backup", || self.spawn("backup", "--to", &[], None)).await;
+    }
+
+    fn spawn(
+        &self,
+        name: &str,
+        location: &str,
+        more: &[&str],
+        fault_point: Option<&str>,
+    ) -> Running {
+        let log = self.folder.path().join("log");
+        let output = File::create(&log).unwrap();
+        // Files, since a pipe would stay open for as long as anybody lives who was started.
+        let mut command = Command::new(env!("CARGO_BIN_EXE_agentfs-server"));
+        command.arg(name).args([location.as_ref(), self.location().as_os_str()]).args(more);
+        if name != "forget" {
+            command.args(["--pg-bin".as_ref(), self.postgres.programs().as_os_str()]);
+        }
+        let child = command
+            // Who may make a database with the extension in it.
+            .env("DATABASE_URL", &self.database.superuser_url)
+            .env("TMPDIR", self.temporary())
+            .envs(fault_point.map(|point| ("AGENTFS_FAULT_POINT", point)))
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .spawn()
+            .unwrap();
+        Running { child, log }
+    }
+
+    /// What holds at any time: each manifest has its whole dump. And nothing that the program started outlives it.
+    pub(super) async fn is_sound(&self, point: FaultPoint) {
+        remains::manifests_have_their_dumps(&self.location());
+        let look = async || remains::processes(self.folder.path());
+        eventually(&format!("{point:?}: all end"), look, Vec::is_empty).await;
+    }
+
+    /// The next run succeeds, and nothing of the killed one is left.
+    pub(super) async fn run_again(&self, point: FaultPoint, before: State) {
+        let what = format!("{:?} after {point:?}", self.walked);
+        match self.walked {
+            // What was to be removed is no backup any more; the next backup sweeps the rest.
+            Walked::Forget => self.backup().await,
+            Walked::Restore => {
+                // A database of this name is whole.
+                self.drop_restored().await;
+                succeeds(&what, || self.start(None)).await;
+                assert!(self.drop_restored().await, "{what}");
+            }
+            _ => succeeds(&what, || self.start(None)).await,
+        }
+        if remains::end_leases(&self.location()) {
+            self.backup().await;
+        }
+        self.is_sound(point).await;
+        assert_eq!(remains::files(&self.location(), &self.temporary()), [""; 0], "{what}");
+        let state = async || self.state().await;
+        eventually(&format!("{what}: {before:?}"), state, |now| *now == before).await;
+    }
+
+    /// Drops the database that was restored into, where it is there; it must hold all.
+    async fn drop_restored(&self) -> bool {
+        let Some((server, _)) = self.database.superuser_url.rsplit_once('/') else { return false };
+        let Ok(mut restored) = PgConnection::connect(&format!("{server}/{RESTORED}")).await else {
+            return false;
+        };
+        let entries = "SELECT count(*) FROM entries";
+        let found: i64 = sqlx::query_scalar(entries).fetch_one(&mut restored).await.unwrap();
+        assert_eq!(found, self.database.number(entries).await);
+        restored.close().await.unwrap();
+        let mut connection = PgConnection::connect(&self.database.superuser_url).await.unwrap();
+        let drop = format!("DROP DATABASE {RESTORED} WITH (FORCE)");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(&mut connection).await.unwrap();
+        true
+    }
+
+    /// Kills a part of PostgreSQL; returns of how many processes it was.
+    pub(super) async fn kill(&self, victim: Victim) -> usize {
+        let processes = match victim {
+            Victim::Throwaway => remains::postmasters(self.folder.path()),
+            Victim::Sessions => self.sessions().await,
+        };
+        for process in &processes {
+            kill(Pid::from_raw(*process), Signal::SIGKILL).unwrap();
+        }
+        if victim == Victim::Sessions && !processes.is_empty() {
+            // The postmaster ends all others and begins anew.
+            let connects =
+                async || PgConnection::connect(&self.database.superuser_url).await.is_ok();
+            eventually("PostgreSQL recovers", connects, |connects| *connects).await;
+        }
+        processes.len()
+    }
+
+    /// The processes of all sessions but the one that asks.
+    async fn sessions(&self) -> Vec<i32> {
+        let mut connection = PgConnection::connect(&self.database.superuser_url).await.unwrap();
+        let others = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
+        sqlx::query_scalar(others).fetch_all(&mut connection).await.unwrap()
+    }
+
+    async fn state(&self) -> State {
+        let mut connection = PgConnection::connect(&self.database.superuser_url).await.unwrap();
+        let tables = "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
+                       WHERE schemaname NOT IN ('pg_catalog', 'information_schema')";
+        let tables: Vec<String> =
+            sqlx::query_scalar(tables).fetch_all(&mut connection).await.unwrap();
+        let counts = tables.iter().map(|table| format!("SELECT '{table}', count(*) FROM {table}"));
+        // The API's sessions are the owner's.
+        let rest = "SELECT 'databases', count(*) FROM pg_database
+                    UNION ALL SELECT 'roles', count(*) FROM pg_roles
+                    UNION ALL SELECT 'sessions', count(*) FROM pg_stat_activity
+                               WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND usename <> 'agentfs'
+                    UNION ALL SELECT 'advisory locks', count(*) FROM pg_locks WHERE locktype = 'advisory'";
+        let all: Vec<String> = counts.chain([rest.to_owned()]).collect();
+        let all = sqlx::AssertSqlSafe(all.join(" UNION ALL "));
+        let rows: Vec<(String, i64)> =
+            sqlx::query_as(all).fetch_all(&mut connection).await.unwrap();
+        rows.into_iter().collect()
+    }
+}
+
+/// Runs a command that has to succeed. One that may go well next time, as where PostgreSQL recovers or a name of this very second
+/// is taken, is run again.
+async fn succeeds(what: &str, start: impl Fn() -> Running) {
+    let run = async || start().ended().await;
+    let ended = eventually(what, run, |ended| ended.code() != Some(75)).await;
+    assert_eq!(ended.code(), Some(0), "{what}: {ended:?}");
+}
+
+/// A command that runs.
+pub(super) struct Running {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Running {
+    fn pid(&self) -> i32 {
+        self.child.id().cast_signed()
+    }
+
+    /// Waits until it has stopped itself at the point.
+    pub(super) async fn is_stopped(&self, point: FaultPoint) {
+        let path = format!("/proc/{}/stat", self.pid());
+        let state = async || {
+            let stat = fs::read_to_string(&path).unwrap_or_default();
+            let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+            (state, fs::read_to_string(&self.log).unwrap())
+        };
+        let (state, said) =
+            eventually("it stops", state, |(state, _)| matches!(state, Some('T' | 'Z') | None))
+                .await;
+        assert_eq!(state, Some('T'), "it does not come past {point:?}: {said}");
+    }
+
+    /// Lets it go on.
+    pub(super) fn proceed(&self) {
+        kill(Pid::from_raw(self.pid()), Signal::SIGCONT).unwrap();
+    }
+
+    /// Waits for its end.
+    pub(super) async fn ended(mut self) -> Ended {
+        let child = &mut self.child;
+        let look = async || child.try_wait().unwrap();
+        let status = eventually("the command ends", look, Option::is_some).await.unwrap();
+        Ended { status, said: fs::read_to_string(&self.log).unwrap() }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    status: ExitStatus,
+    #[expect(dead_code, reason = "a test that fails prints it")]
+    said: String,
+}
+
+impl Ended {
+    pub(super) fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+
+    pub(super) fn is_killed(&self) -> bool {
+        self.status.signal() == Some(Signal::SIGKILL as i32)
+    }
+}
