@@ -54,13 +54,13 @@ impl Client {
         pipes: Pipes,
         tolerant: bool,
     ) -> io::Result<Self> {
-        let piped = |wanted| if wanted { Stdio::piped() } else { Stdio::null() };
+        let stream = |wanted| if wanted { Stdio::piped() } else { Stdio::null() };
         let mut command = exec::command(program, Signal::SIGTERM, Vec::<OsString>::new());
         command
             .args(arguments)
             .envs(variables.iter().map(|(name, value)| (name, value)))
-            .stdin(piped(pipes.stdin))
-            .stdout(piped(pipes.stdout))
+            .stdin(stream(pipes.stdin))
+            .stdout(stream(pipes.stdout))
             .stderr(Stdio::piped());
         let (process, streams) = Process::start(command, Signal::SIGTERM)?;
         let stderr = streams.stderr.map(ChildStderr::from_std).transpose()?;

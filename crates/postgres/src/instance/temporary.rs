@@ -42,10 +42,10 @@ impl Temporary {
         let parent = parent.canonicalize().map_err(PostgresError::io("find", parent))?;
         account.must_reach(&parent, "Set TMPDIR to a folder that the user can reach")?;
         sweep(&parent).await;
-        let mode = if account.is_another() { 0o711 } else { 0o700 };
+        let permissions = if account.is_another() { 0o711 } else { 0o700 };
         let made = tempfile::Builder::new()
             .prefix(UNLOCKED)
-            .permissions(Permissions::from_mode(mode))
+            .permissions(Permissions::from_mode(permissions))
             .tempdir_in(&parent)
             .map_err(PostgresError::io("make a folder in", &parent))?;
         let unlocked = made.path().file_name().unwrap_or_default().to_string_lossy();
