@@ -233,6 +233,52 @@ async fn the_upload_that_is_killed() {
 }
 
 #[tokio::test]
+async fn an_upload_holds_three_parts_in_memory() {
+    let bucket = S3Server::versitygw().bucket().await;
+    let endpoint = bucket.server.endpoint();
+    let uploading = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "recovery::s3::the_upload_that_is_measured", "--nocapture"])
+        .env(VICTIM, bucket.location().to_string())
+        .envs([("AWS_ENDPOINT_URL", endpoint.as_str()), ("BACKUP_S3_PART_MIB", "5")])
+        .envs([("AWS_ACCESS_KEY_ID", ACCESS_KEY), ("AWS_SECRET_ACCESS_KEY", SECRET_KEY)])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(uploading.stdout).unwrap();
+    let grown: u64 = said
+        .split("grown by ")
+        .nth(1)
+        .and_then(|said| said.split(' ').next())
+        .unwrap()
+        .parse()
+        .unwrap();
+    // What the connections hold besides is small.
+    assert!(grown < 40 << 10, "{grown} KiB");
+    let objects = bucket.storage(&[]).await.unwrap().list().await.unwrap();
+    assert_eq!(objects[0].bytes, 40 * PART as u64 + 3);
+}
+
+#[ignore = "is no test: the process that is measured by one"]
+#[tokio::test]
+async fn the_upload_that_is_measured() {
+    let Ok(location) = std::env::var(VICTIM) else { return };
+    let location = agentfs_server::recovery::Location::parse(&location).unwrap();
+    let storage = Storage::create(&location).await.unwrap();
+    let peak = || -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().strip_suffix(" kB").unwrap().parse().unwrap()
+    };
+    let (before, part) = (peak(), Bytes::from(vec![7; PART]));
+    let mut upload = storage.upload("i/a.dump").await.unwrap();
+    for _ in 0..40 {
+        upload.write(part.clone()).await.unwrap();
+    }
+    upload.write(Bytes::from_static(b"end")).await.unwrap();
+    upload.finish().await.unwrap();
+    println!("grown by {} KiB", peak() - before);
+}
+
+#[tokio::test]
 async fn the_lock_of_a_dead_process_is_taken_over() {
     takes_over(S3Server::versitygw().bucket().await).await;
     takes_over(S3Server::versitygw_of_versions().bucket_that_locks().await).await;
