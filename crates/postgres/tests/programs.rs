@@ -23,7 +23,7 @@ use tokio::io::{AsyncReadExt as _, copy};
 type Outcome = Result<(), Box<dyn Error>>;
 
 /// How long something that happens at once on an idle machine may take.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 /// The first argument of a process that a test kills.
 const HOLD: &str = "hold";
 
