@@ -22,6 +22,10 @@ const BACKING_UP: &str = "SELECT count(*) FROM pg_locks
 const SESSIONS: &str = "SELECT count(*) FROM pg_stat_activity
      WHERE datname = current_database() AND application_name = 'agentfs-server backup'";
 
+/// Those of them that wait for a table.
+const WAITING: &str = "SELECT count(*) FROM pg_stat_activity
+     WHERE datname = current_database() AND application_name = 'agentfs-server backup' AND wait_event_type = 'Lock'";
+
 /// Somebody who has a table, so that a backup waits until they let go.
 pub struct Holder(PgConnection);
 
@@ -151,11 +155,10 @@ async fn the_lock_of_a_backup_that_was_killed_ends_by_itself() {
     let (database, backups) = (Database::migrated().await, Backups::new());
     let holder = Holder::of_entries(&database).await;
     let mut killed = backups.start(&database, &[]);
-    backups.until_begun().await;
-    database.until(BACKING_UP, 1).await;
+    database.until(WAITING, 2).await;
     send(&killed, Signal::SIGKILL);
     killed.wait().unwrap();
-    // Its session waits for the table as well, and notices that it does so for nobody.
+    // Its session, which waits for the table as pg_dump's does, notices that it does so for nobody.
     database.until(BACKING_UP, 0).await;
     holder.lets_go().await;
     backups.make(&database, &[]);
