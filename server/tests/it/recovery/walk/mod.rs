@@ -96,8 +96,10 @@ async fn kill_postgres(walked: Walked, victim: Victim) {
         hits += place.kill(victim).await;
         running.proceed();
         let ended = running.ended().await;
-        // Lost for once, or not needed any more; nobody has to mend anything.
-        assert!(matches!(ended.code(), Some(0 | 75)), "{victim:?} at {point:?}: {ended:?}");
+        // A database that was away for once has to be mended by nobody. A throwaway one may lack memory.
+        let may_be_mended = victim == Victim::Throwaway && ended.code() == Some(1);
+        let is_good = matches!(ended.code(), Some(0 | 75)) || may_be_mended;
+        assert!(is_good, "{victim:?} at {point:?}: {ended:?}");
         place.is_sound(point).await;
         place.run_again(point, before).await;
     }
