@@ -124,8 +124,8 @@ async fn a_migration_waits_for_a_backup_where_it_has_something_to_do() {
 #[tokio::test]
 async fn a_signal_ends_a_backup_without_a_trace() {
     let (database, backups) = (Database::migrated().await, Backups::new());
-    let _holder = Holder::of_entries(&database).await;
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let holder = Holder::of_entries(&database).await;
         let waiting = backups.start(&database, &[]);
         backups.until_begun().await;
         send(&waiting, signal);
@@ -133,6 +133,7 @@ async fn a_signal_ends_a_backup_without_a_trace() {
         assert_eq!(said.code, Some(75), "{said:?}");
         assert!(said.err.contains("the backup was ended by a signal"), "{said:?}");
         assert_eq!(backups.names(), [""; 0]);
+        holder.lets_go().await;
         database.until(SESSIONS, 0).await;
     }
 }
@@ -145,8 +146,9 @@ async fn a_backup_ends_at_its_deadline() {
     assert_eq!(said.code, Some(75), "{said:?}");
     assert!(said.err.contains("took longer than the 1 s of --deadline"), "{said:?}");
     assert_eq!(backups.names(), [""; 0]);
-    database.until(SESSIONS, 0).await;
+    // The session of a pg_dump that has ended waits for the table as long as pg_dump would have.
     holder.lets_go().await;
+    database.until(SESSIONS, 0).await;
     backups.make(&database, &["--deadline", "10m"]);
 }
 
