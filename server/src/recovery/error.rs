@@ -217,10 +217,11 @@ impl RecoveryError {
     /// Whether a retry may succeed.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Store(error) => error.is_transient(),
+            Self::Store(error) | Self::Migration(MigrationError::Store(error)) => {
+                error.is_transient()
+            }
             Self::Storage(error) => error.is_transient(),
             Self::Restore(error) => error.is_transient(),
-            Self::Migration(MigrationError::Store(error)) => error.is_transient(),
             Self::Snapshot(error) => match error {
                 SnapshotError::Store(error) => error.is_transient(),
                 SnapshotError::Busy { .. } | SnapshotError::Lost(_) => true,
