@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 
 use super::connection::address::DatabaseAddress;
 use super::connection::snapshot::Identity;
-use super::{StoreError, scratch};
+use super::{StoreError, fingerprint, scratch};
 use crate::settings::DatabaseUrl;
 
 /// The longest name that PostgreSQL keeps, in bytes.
@@ -141,10 +141,13 @@ pub async fn prepare(
     }
 }
 
-/// Gathers the statistics by which PostgreSQL plans: a restore brings none.
+/// Gathers the statistics of our tables, by which PostgreSQL plans: a restore brings none.
 pub async fn analyse(url: &DatabaseUrl) -> Result<(), StoreError> {
     let mut connection = DatabaseAddress::of(url).connect_unlimited().await?;
-    connection.execute("ANALYZE").await?;
+    for table in fingerprint::tables(&mut connection, None).await? {
+        let analyse = AssertSqlSafe(format!("ANALYZE {}", table.quoted));
+        connection.execute(analyse).await?;
+    }
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use agentfs_contract::manifest::Manifest;
 use agentfs_contract::setting::{
     AGENTFS_URL, BACKUP_INSTANCE, BACKUP_RECIPIENTS, BACKUP_SCRATCH_URL, PORT,
 };
@@ -191,7 +192,7 @@ impl Printed {
             begun_at: report.begun_at.to_string(),
             backup: report.manifest.as_ref().map(|manifest| manifest.id().to_owned()),
             dump_bytes: report.manifest.as_ref().map(|manifest| manifest.bytes),
-            rows: report.manifest.as_ref().map(|manifest| manifest.rows()),
+            rows: report.manifest.as_ref().map(Manifest::rows),
             steps: report.steps,
             rpo_seconds: seconds(report.point.worst()),
             greatest_gap_seconds: seconds(greatest_gap),

@@ -59,7 +59,10 @@ impl Cleaning<'_> {
     pub(super) async fn all(self, scratch: Option<Scratch>, key: Option<&str>) -> Cleaned {
         let mut cleaned = Cleaned::default();
         if let Some(scratch) = scratch {
-            let ended = async { Ok::<_, RecoveryError>(scratch.end().await) };
+            let ended = async {
+                scratch.end().await;
+                Ok::<_, RecoveryError>(())
+            };
             cleaned.note("the server that was restored into", in_time(ended).await);
         }
         reach(FaultPoint::DrillRestoredRemoved);

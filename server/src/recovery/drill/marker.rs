@@ -34,7 +34,7 @@ struct Get<'a> {
 }
 
 #[derive(Deserialize)]
-struct Version {
+struct Answer {
     version_id: Uuid,
 }
 
@@ -55,7 +55,7 @@ impl Marker {
         let value = value.map_err(|_| DrillError::NoVersion)?;
         let answer =
             api.post("/v1/put", &Put { agent_id: AGENT, path: PATH, value: &value }).await?;
-        let Version { version_id } =
+        let Answer { version_id } =
             serde_json::from_slice(&answer).map_err(|_| DrillError::NoVersion)?;
         Ok(Self { value, version_id })
     }

@@ -155,12 +155,13 @@ pub async fn restore(
         error: Box::new(error),
     })?;
     let indexed_seconds = without_index.is_empty().then(|| begun.elapsed().as_secs_f64());
-    let ended_keys = match server.has_database {
-        true => ended_keys(&options.url, &url).await.unwrap_or_else(|error| {
+    let ended_keys = if server.has_database {
+        ended_keys(&options.url, &url).await.unwrap_or_else(|error| {
             tracing::warn!("the keys cannot be compared with those of DATABASE_URL: {error}");
             None
-        }),
-        false => None,
+        })
+    } else {
+        None
     };
     Ok(Restored {
         manifest: backup.manifest.clone(),

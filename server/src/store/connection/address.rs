@@ -19,10 +19,6 @@ use crate::store::StoreError;
 /// Longest wait for a connection of the pool; while the database is away, each request waits this long.
 pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a connection of the pool may take to be made; who asked for it has gone by then, and it is there for the next. A
-/// resolver whose first server is silent takes 5 s alone.
-const MADE_WITHIN: Duration = Duration::from_secs(15);
-
 /// Longest wait for the end of a statement that nobody waits for any more; then its connection is dropped.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -102,7 +98,8 @@ impl DatabaseAddress {
         let (address, invalidation) = (self.clone(), self.invalidation.clone());
         let connections = PgPoolOptions::new()
             .max_connections(size)
-            .acquire_timeout(MADE_WITHIN)
+            // As long as any other connection of ours: who asked for it has gone by then, and it is there for the next.
+            .acquire_timeout(CONNECT_TIMEOUT)
             // That would be a round trip before each use.
             .test_before_acquire(false)
             .before_acquire(move |connection, held| {

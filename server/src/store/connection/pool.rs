@@ -1,6 +1,6 @@
 //! Pools the connections to one database, and notes what an error of one says of all of them.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_stream::try_stream;
@@ -12,6 +12,7 @@ use sqlx::postgres::{
     PgConnection, PgPool, PgQueryResult, PgRow, PgStatement, PgTransaction, PgTypeInfo, Postgres,
 };
 use sqlx::{Connection as _, Describe, Either, Execute, Executor, SqlSafeStr as _, SqlStr};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::address::ACQUIRE_TIMEOUT;
@@ -50,14 +51,14 @@ pub struct Pool {
     connections: Arc<PgPool>,
     hosts: Hosts,
     /// The host that new connections lead to.
-    host: Arc<Mutex<usize>>,
+    host: watch::Sender<usize>,
     invalidation: Invalidation,
 }
 
 impl Pool {
     /// A pool of connections to the first of `hosts`, until another one is found.
     pub(super) fn new(connections: Arc<PgPool>, hosts: Hosts, invalidation: Invalidation) -> Self {
-        Self { connections, hosts, host: Arc::default(), invalidation }
+        Self { connections, hosts, host: watch::Sender::new(0), invalidation }
     }
 
     /// The connections; new ones lead to the right host.
@@ -68,13 +69,16 @@ impl Pool {
                 .await
                 .unwrap_or(Err(sqlx::Error::PoolTimedOut))?,
         };
-        let mut leads_to = self.host.lock().unwrap_or_else(PoisonError::into_inner);
-        // Whoever waited here may have been told of a former one.
-        let host = self.hosts.found().unwrap_or(host);
-        if *leads_to != host {
-            self.connections.set_connect_options(self.hosts.options(host));
-            *leads_to = host;
-        }
+        self.host.send_if_modified(|leads_to| {
+            // Whoever waited here may have been told of a former one.
+            let host = self.hosts.found().unwrap_or(host);
+            let is_another = *leads_to != host;
+            if is_another {
+                self.connections.set_connect_options(self.hosts.options(host));
+                *leads_to = host;
+            }
+            is_another
+        });
         Ok(&self.connections)
     }
 
@@ -87,7 +91,16 @@ impl Pool {
     /// for the next: given up each time, a database that is slow to connect to would never be reached.
     async fn acquire_in_time(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
         let connections = Arc::clone(self.connections().await?);
-        let acquired = tokio::spawn(async move { connections.acquire().await });
+        let mut host = self.host.subscribe();
+        let acquired = tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    acquired = connections.acquire() => break acquired,
+                    // One that was to lead to the former host holds the place of one that leads to the new one.
+                    Ok(()) = host.changed() => {}
+                }
+            }
+        });
         match timeout(ACQUIRE_TIMEOUT, acquired).await {
             Ok(Ok(acquired)) => acquired,
             Ok(Err(_)) => Err(sqlx::Error::WorkerCrashed),

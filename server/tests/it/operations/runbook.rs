@@ -9,7 +9,7 @@ use reqwest::Url;
 use serde_json::json;
 
 use crate::support::api::{Client, new_key};
-use crate::support::database::{Database, Postgres};
+use crate::support::database::{Database, Postgres, script};
 use crate::support::eventually::eventually;
 use crate::support::process::{Process, free_port};
 use crate::support::server_user::{bash, folder, give};
@@ -60,7 +60,11 @@ async fn the_commands_of_the_operations_page_do_what_it_says() {
     fs::set_permissions(&pgpass, Permissions::from_mode(0o600)).unwrap();
     let url = Url::parse(&database.url).unwrap();
     let path = std::env::var("PATH").unwrap_or_default();
-    let path = format!("{}:{}:{path}", programs.display(), postgres.programs().display());
+    // Those of the tests' PostgreSQL may lack zstd, which dumps are compressed with.
+    let client = script("pgclient", 18);
+    let folders = [programs.as_path(), &client, postgres.programs()]
+        .map(|folder| folder.display().to_string());
+    let path = format!("{}:{path}", folders.join(":"));
     let examples = Examples::of(PAGE, "");
     assert!(examples.len() > 50, "only {} examples were found", examples.len());
     let output = bash()
