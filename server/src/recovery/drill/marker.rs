@@ -39,7 +39,7 @@ struct Answer {
 }
 
 #[derive(Deserialize)]
-struct Found {
+struct Entry {
     found: bool,
     value: Option<Box<RawValue>>,
     version_id: Option<Uuid>,
@@ -72,13 +72,13 @@ impl Marker {
         let (_, answer) = restored.post("/v1/get", key, get).await?;
         let marker = |what| Err(DrillError::Marker(what, backup.to_owned()));
         match serde_json::from_slice(&answer) {
-            Ok(Found { found: true, value: Some(value), version_id: Some(version) })
+            Ok(Entry { found: true, value: Some(value), version_id: Some(version) })
                 if value.get() == self.value.get() && version == self.version_id =>
             {
                 Ok(())
             }
-            Ok(Found { found: true, .. }) => marker("another value has come back than"),
-            Ok(Found { found: false, .. }) => marker("nothing has come back of"),
+            Ok(Entry { found: true, .. }) => marker("another value has come back than"),
+            Ok(Entry { found: false, .. }) => marker("nothing has come back of"),
             Err(_) => marker("the API gave no entry for"),
         }
     }
