@@ -35,7 +35,6 @@ fn commands(point: FaultPoint) -> &'static [Walked] {
     use Walked::{Backup, Drill, Forget, Restore, Verify};
 
     match point {
-        P::Locked => &[Backup, Forget, Drill],
         P::PrunedBefore
         | P::SnapshotTaken
         | P::DumpBegun
@@ -43,7 +42,7 @@ fn commands(point: FaultPoint) -> &'static [Walked] {
         | P::DumpWritten
         | P::DumpFinished
         | P::ManifestWritten => &[Backup, Drill],
-        P::ManifestRemoved | P::DumpRemoved => &[Backup, Forget, Drill],
+        P::Locked | P::ManifestRemoved | P::DumpRemoved => &[Backup, Forget, Drill],
         P::LeaseWritten | P::LeaseRemoved => &[Verify, Restore],
         P::Fetched | P::DatabaseMade | P::Loaded | P::Compared | P::Migrated => {
             &[Verify, Restore, Drill]

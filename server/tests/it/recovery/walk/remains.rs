@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use agentfs_contract::manifest::Manifest;
+use agentfs_contract::manifest::{Manifest, hex};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -93,8 +93,13 @@ pub(super) fn manifests_have_their_dumps(location: &Path) {
         let dump = fs::read(path.with_file_name(&manifest.file));
         let dump =
             dump.unwrap_or_else(|error| panic!("{} without its dump: {error}", path.display()));
-        let sum: String = Sha256::digest(&dump).iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!((dump.len() as u64, sum), (manifest.bytes, manifest.sha256), "{path:?}");
+        let sum = hex(&Sha256::digest(&dump));
+        assert_eq!(
+            (dump.len() as u64, sum),
+            (manifest.bytes, manifest.sha256),
+            "{}",
+            path.display()
+        );
     }
 }
 
