@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use agentfs_server::maintenance::stored_bytes::settle;
 use agentfs_server::recovery::FaultPoint;
@@ -13,6 +14,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;
+use tokio::time::sleep;
 
 use super::Walked;
 use super::remains::{self, Victim};
@@ -93,6 +95,8 @@ impl Place {
             succeeds("verify", verify).await;
             self.backup().await;
         }
+        // The names of backups tell seconds apart, and no less.
+        sleep(Duration::from_secs(1)).await;
         // A session ends a moment after its program.
         let state = async || self.state().await;
         eventually("all sessions end", state, |state| state["sessions"] == 0).await
