@@ -29,11 +29,16 @@ const UNDOING: Duration = Duration::from_secs(10);
 /// Runs a command to its end, and to that of what it has dropped on the way.
 fn in_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
     match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime.block_on(async {
-            let code = work.await;
-            settled(UNDOING).await;
+        Ok(runtime) => {
+            let code = runtime.block_on(async {
+                let code = work.await;
+                settled(UNDOING).await;
+                code
+            });
+            // A file system that hangs keeps a thread for as long as it does.
+            runtime.shutdown_timeout(Duration::from_secs(1));
             code
-        }),
+        }
         Err(error) => failed(format!("no threads to work with: {error}")),
     }
 }

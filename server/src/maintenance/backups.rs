@@ -107,15 +107,15 @@ fn sample_of(catalogue: &Catalogue, instance: &Instance) -> BackupSample {
     let restores = verifications().filter(|record| record.level == Level::Restore);
     let newest_restore =
         restores.filter(|record| record.failure.is_none()).max_by_key(|record| record.at);
-    let newest_of_newest =
-        newest_first().next().and_then(|backup| backup.newest_verifications().next());
     BackupSample {
         database: instance.name().to_owned(),
         count: newest_first().count(),
         last_success: newest_whole.map(|backup| seconds(backup.manifest.snapshot_at)),
         last_verified: newest_first().find_map(Backup::proof).map(|record| seconds(record.at)),
         last_size: newest_whole.map(|backup| backup.manifest.bytes),
-        verification_failed: newest_of_newest.is_some_and(|record| record.failure.is_some()),
+        verification_failed: newest_first()
+            .next()
+            .is_some_and(|newest| newest.known_failure().is_some()),
         restore_seconds: newest_restore.map(Verification::seconds),
     }
 }

@@ -20,7 +20,7 @@ use super::location::Location;
 use super::programs::{Programs, environment};
 use super::retention::Retention;
 use super::steps::Steps;
-use super::storage::{Lock, Storage, Upload};
+use super::storage::{Lock, Removal, Storage, StorageError, Upload};
 use super::sweep::sweep;
 use crate::settings::DatabaseUrl;
 use crate::store::connection::address::DatabaseAddress;
@@ -270,11 +270,18 @@ impl<'a> Maker<'a> {
         let dump = format!("{}/{}", self.instance, manifest.file);
         let beside = format!("{}/{}{MANIFEST}", self.instance, manifest.id());
         let committed = self.write(upload, manifest, &beside).await;
-        if committed.is_err() {
-            // Whether a write that failed was done is not always known.
-            for name in [&beside, &dump] {
-                if let Err(error) = self.storage.remove(name).await {
-                    tracing::warn!("{name} is of no backup, and could not be removed: {error}");
+        match &committed {
+            // What is there already is another run's.
+            Ok(_) | Err(RecoveryError::Storage(StorageError::Exists(_))) => {}
+            // Whether a write that failed was done is not always known. The dump stays while there may be a manifest.
+            Err(_) => {
+                for name in [&beside, &dump] {
+                    let why = match self.storage.remove(name).await {
+                        Ok(Removal::Removed) => continue,
+                        Ok(Removal::Protected(_)) => "its location protects it".to_owned(),
+                        Err(error) => error.to_string(),
+                    };
+                    tracing::warn!("{name} is of no backup, and could not be removed: {why}");
                     break;
                 }
             }

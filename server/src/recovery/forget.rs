@@ -190,18 +190,23 @@ fn reasons_to_stay(catalogue: &Catalogue, doomed: &[Doomed<'_>]) -> Vec<String> 
     }
     for instance in catalogue.instances() {
         let of_it = || catalogue.kept().filter(|backup| backup.manifest.instance == instance);
-        for scope in [Scope::Full, Scope::Entries] {
-            let of_scope = of_it().filter(|backup| backup.manifest.scope == scope);
-            let mut verified = of_scope.rev().filter(|backup| backup.is_verified());
-            if let Some(newest) = verified.next().filter(|backup| is_doomed(backup)) {
-                reasons
-                    .push(format!("{} is the newest verified backup of {instance}", newest.path()));
-            }
-        }
         let is_any_doomed = of_it().any(is_doomed);
         let is_any_left = of_it().any(|backup| backup.is_whole && !is_doomed(backup));
         if is_any_doomed && !is_any_left {
             reasons.push(format!("no whole backup of {instance} would be left"));
+        }
+        for scope in [Scope::Full, Scope::Entries] {
+            let of_scope = || of_it().filter(|backup| backup.manifest.scope == scope);
+            let mut sound = of_scope().filter(|backup| backup.is_sound()).peekable();
+            if is_any_left && sound.peek().is_some() && sound.all(is_doomed) {
+                let what = format!("backup of {instance} with scope {scope}");
+                reasons.push(format!("no {what} would be left that is not known to be bad"));
+            }
+            let mut verified = of_scope().rev().filter(|backup| backup.is_verified());
+            if let Some(newest) = verified.next().filter(|backup| is_doomed(backup)) {
+                reasons
+                    .push(format!("{} is the newest verified backup of {instance}", newest.path()));
+            }
         }
     }
     reasons
@@ -239,7 +244,10 @@ async fn remove_all(
             continue;
         }
         for name in doomed.others {
-            storage.remove(&name).await?;
+            if let Removal::Protected(until) = storage.remove(&name).await? {
+                forgotten.protected.push(Protected { backup: doomed.path.clone(), until });
+                break;
+            }
         }
         reach(FaultPoint::DumpRemoved);
     }
@@ -290,6 +298,12 @@ mod tests {
         let refused = forget(&place.storage, &Which::All(instance().name().into()), false).await;
         assert!(refused.unwrap_err().to_string().contains("would be left"));
         assert_eq!(place.names().await, all, "all or nothing");
+        for other in [&older, &proven] {
+            let bad = verification(&other.manifest, Level::Restore, Some("bad"), hours_ago(-1));
+            record::write(&place.storage, other, &bad).await.unwrap();
+        }
+        let refused = forget(&place.storage, &ids(&[&newest]), false).await.unwrap_err();
+        assert!(refused.to_string().contains("not known to be bad"), "{refused}");
 
         let gone = forget(&place.storage, &ids(&[&older, &older]), false).await.unwrap();
         assert_eq!(gone.removed, [older.path()]);

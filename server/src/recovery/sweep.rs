@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::catalogue::{Backup, Catalogue, Orphan, remove};
 use super::error::RecoveryError;
 use super::instance::Instance;
-use super::storage::Storage;
+use super::storage::{Removal, Storage};
 
 /// What is not covered by a lock is left alone for so long: somebody may be at work on it.
 const AGE: SignedDuration = SignedDuration::from_hours(24);
@@ -38,20 +38,17 @@ pub(super) async fn sweep(
         !is_read && (name.starts_with(&folder) || (is_old && !name.contains('/')))
     };
     for orphan in catalogue.orphans.iter().filter(is_left) {
-        storage.remove(&orphan.object.name).await?;
-        swept += 1;
+        swept += usize::from(storage.remove(&orphan.object.name).await? == Removal::Removed);
     }
     let ours = |backup: &&Backup| instance.is(&backup.manifest.instance);
     for backup in catalogue.backups.iter().filter(ours) {
         let is_old = backup.written_at < now - AGE;
         if backup.dump_bytes.is_none() && is_old && backup.live_lease(now).is_none() {
-            remove(storage, backup).await?;
-            swept += 1;
+            swept += usize::from(remove(storage, backup).await? == Removal::Removed);
             continue;
         }
         for lease in backup.leases.iter().filter(|lease| lease.until <= now) {
-            storage.remove(&lease.name).await?;
-            swept += 1;
+            swept += usize::from(storage.remove(&lease.name).await? == Removal::Removed);
         }
     }
     Ok(swept)

@@ -70,10 +70,17 @@ impl Backup {
         self.verdict().filter(|record| record.proves() && self.is_sound())
     }
 
+    /// Why it is known not to restore, if it is: a later check of the archive alone takes nothing of that back.
+    pub fn known_failure(&self) -> Option<&str> {
+        if self.has_unreadable_failure {
+            return Some("the record of a failed verification cannot be read");
+        }
+        self.verdict().and_then(|record| record.failure.as_deref())
+    }
+
     /// Whether it is whole, and not known not to restore.
     pub fn is_sound(&self) -> bool {
-        let has_failed = self.verdict().is_some_and(|record| record.failure.is_some());
-        self.is_whole && !has_failed && !self.has_unreadable_failure
+        self.is_whole && self.known_failure().is_none()
     }
 
     /// Whether a restore has proven it.

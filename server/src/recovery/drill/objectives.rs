@@ -8,7 +8,6 @@ use jiff::{SignedDuration, SpanRound, Timestamp, Unit};
 
 use super::super::catalogue::{Backup, Catalogue};
 use super::super::instance::Instance;
-use super::super::restore::last_verification;
 
 /// The steps of a restore until it may be served from.
 const TO_SERVING: [&str; 5] = ["fetch", "load", "compare", "migrate", "serve"];
@@ -72,9 +71,7 @@ impl RecoveryPoint {
 
 /// Whether a backup would be restored in a disaster, as far as is known.
 fn is_restorable(backup: &Backup) -> bool {
-    backup.is_whole
-        && backup.manifest.scope == Scope::Full
-        && last_verification(backup).is_none_or(|record| record.failure.is_none())
+    backup.is_sound() && backup.manifest.scope == Scope::Full
 }
 
 /// How long a restore takes.

@@ -10,7 +10,7 @@ use std::pin::pin;
 use std::time::Instant;
 
 use agentfs_contract::manifest::{Manifest, Scope};
-use agentfs_contract::verification::{Step, Verification};
+use agentfs_contract::verification::Step;
 
 pub use self::error::RestoreError;
 use super::archive::Archive;
@@ -225,16 +225,12 @@ fn choose<'a>(
         }
         .into());
     }
-    match last_verification(backup).and_then(|record| record.failure.clone()) {
-        Some(failure) if !options.force => Err(RestoreError::KnownBad { id: id(), failure }.into()),
+    match backup.known_failure() {
+        Some(failure) if !options.force => {
+            Err(RestoreError::KnownBad { id: id(), failure: failure.to_owned() }.into())
+        }
         _ => Ok(backup),
     }
-}
-
-/// The last verification of this very manifest, if there was one.
-pub(super) fn last_verification(backup: &Backup) -> Option<&Verification> {
-    let is_of_this = |record: &&Verification| record.manifest == backup.manifest.checksum;
-    backup.verifications.iter().rev().find(is_of_this)
 }
 
 /// Refuses a backup that a server of this major version, or this program, cannot have.

@@ -338,7 +338,14 @@ async fn a_backup_that_is_known_to_be_bad_needs_force() {
                         "at": "2026-11-28T02:00:00Z", "program": "0.2.0", "steps": []});
     let path =
         backups.file(".manifest.json").with_file_name(format!("{id}.failed_20261128_020000.json"));
-    fs::write(path, record.to_string()).unwrap();
+    fs::write(&path, record.to_string()).unwrap();
+    let later = json!({"backup": id, "manifest": manifest.checksum, "level": "archive", "at": "2026-11-29T02:00:00Z",
+                       "program": "0.2.0", "steps": []});
+    fs::write(
+        path.with_file_name(format!("{id}.verified_20261129_020000.json")),
+        later.to_string(),
+    )
+    .unwrap();
     let said = backups.restore(&new_name(), &[]).failure();
     assert!(said.contains("1 row is another") && said.contains("--force"), "{said}");
     assert_eq!(backups.restore(&new_name(), &["--force"]).code, Some(0));
