@@ -26,6 +26,11 @@ const SECRET: &str = "AGE-SECRET-KEY-";
 /// Why something was not encrypted or decrypted. None of the sentences repeats what was given: it may be secret.
 #[derive(Debug, thiserror::Error)]
 pub enum EncryptionError {
+    /// A list of recipients names none.
+    #[error(
+        "the list of age recipients names nobody: give at least one (age1…), or leave it out for dumps in plain"
+    )]
+    Nobody,
     /// A secret key was given as a recipient.
     #[error(
         "recipient {0} is a secret key, and backups are encrypted to public ones, which begin with age1 (`age-keygen -y FILE` prints \
@@ -105,6 +110,10 @@ impl Recipients {
             word.parse().map_err(|why| EncryptionError::NoRecipient { number, why })
         });
         let parsed: Vec<x25519::Recipient> = parsed.collect::<Result<_, _>>()?;
+        // A dump in plain must not come of a list that was meant to name somebody.
+        if parsed.is_empty() && texts.iter().any(|text| !text.is_empty()) {
+            return Err(EncryptionError::Nobody);
+        }
         Ok((!parsed.is_empty()).then_some(Self(parsed)))
     }
 }
@@ -272,6 +281,17 @@ mod tests {
         }
         whole.extend(encryptor.finish().unwrap());
         whole
+    }
+
+    #[test]
+    fn a_list_that_names_nobody_makes_no_dump_in_plain() {
+        for list in [",", " ", "\n,"] {
+            let parsed = Recipients::parse(&[list.to_owned()]);
+            assert!(matches!(parsed, Err(EncryptionError::Nobody)), "{list:?}");
+        }
+        for none in [&[][..], &[String::new()]] {
+            assert!(matches!(Recipients::parse(none), Ok(None)));
+        }
     }
 
     async fn decrypted(file: &[u8], identities: &Identities) -> Result<Vec<u8>, String> {

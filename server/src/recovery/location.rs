@@ -27,6 +27,9 @@ impl Location {
                 Some((scheme, _)) => Err(RecoveryError::Location(format!(
                     "{scheme}:// is no location of backups: give a folder, or s3://bucket/prefix"
                 ))),
+                None if text.starts_with("s3:") => Err(RecoveryError::Location(format!(
+                    "{text} looks like a bucket and is none: give s3://bucket/prefix, or ./{text} for a folder of that name"
+                ))),
                 None if text.is_empty() => Err(RecoveryError::Location(
                     "it is empty: give a folder, or s3://bucket/prefix".into(),
                 )),
@@ -69,7 +72,7 @@ mod tests {
     fn a_location_is_a_folder_or_a_prefix_of_a_bucket() {
         let shown = |text| Location::parse(text).map(|location| location.to_string()).ok();
         for same in
-            ["/backups", "backups", "../b", "s3:/x", "s3://attic", "s3://my.attic/agentfs/prod"]
+            ["/backups", "backups", "../b", "./s3:/x", "s3://attic", "s3://my.attic/agentfs/prod"]
         {
             assert_eq!(shown(same).as_deref(), Some(same));
         }
@@ -79,6 +82,7 @@ mod tests {
         assert_eq!(Location::parse("s3://attic/a/b").unwrap(), bucket);
         for wrong in [
             "",
+            "s3:/x",
             "s3://",
             "s3:///a",
             "s3://at tic",

@@ -1,5 +1,7 @@
 //! Finds the backup that somebody means.
 
+use agentfs_contract::manifest::ManifestError;
+
 use super::name::{MANIFEST, Name, stamp};
 use super::{Backup, Catalogue, Unusable};
 use crate::recovery::error::RecoveryError;
@@ -49,13 +51,24 @@ impl Catalogue {
                 && (*selector == Selector::Latest || backup.is_verified())
         };
         match self.kept().rfind(wanted) {
-            Some(backup) => {
-                self.tell_of_newer_ones(backup);
-                Ok(backup)
-            }
+            // Whoever asks for the newest is not given an older one in its place.
+            Some(backup) => match self.newer_unusable(backup) {
+                Some((id, error)) if *selector == Selector::Latest => {
+                    Err(RecoveryError::Manifest { id: id.to_owned(), error: error.clone() })
+                }
+                Some((id, error)) => {
+                    tracing::warn!("{id} is newer than {}, and cannot be used: {error}", backup.id());
+                    Ok(backup)
+                }
+                None => Ok(backup),
+            },
             None if *selector == Selector::LatestVerified && !instances.is_empty() => no_backup(
                 "no backup is verified: run `agentfs-server verify --level restore`, or name one by its id".into(),
             ),
+            None if !instances.is_empty() => no_backup(format!(
+                "there is no backup of this database's instance yet, but of {}: name one by its id; see `agentfs-server backups`",
+                instances.join(", ")
+            )),
             None => no_backup("there is no backup yet".into()),
         }
     }
@@ -90,19 +103,14 @@ impl Catalogue {
         })
     }
 
-    /// Whoever asks for the newest should know of newer ones that cannot be used.
-    fn tell_of_newer_ones(&self, selected: &Backup) {
-        for Unusable { name, error, .. } in &self.unusable {
-            let is_newer = Name::parse(name).is_some_and(|name| {
-                name.folder == selected.folder && stamp(name.id) > stamp(selected.id())
-            });
-            if is_newer {
-                tracing::warn!(
-                    "{name} is newer than {}, and cannot be used: {error}",
-                    selected.id()
-                );
-            }
-        }
+    /// The newest manifest after this backup's, in its folder, that cannot be used.
+    fn newer_unusable(&self, selected: &Backup) -> Option<(&str, &ManifestError)> {
+        let named = self.unusable.iter().filter_map(|unusable| {
+            let name = Name::parse(&unusable.name)?;
+            let is_newer = name.folder == selected.folder && stamp(name.id) > stamp(selected.id());
+            is_newer.then_some((name.id, &unusable.error))
+        });
+        named.max_by_key(|(id, _)| stamp(id))
     }
 }
 

@@ -182,8 +182,12 @@ async fn many_backups_are_read_and_what_is_wrong_hides_none() {
         assert!(found.error.to_string().contains(reason), "{}", found.error);
     }
     assert_eq!(catalogue.unusable.len(), unusable.len());
-    let latest = catalogue.select(&Selector::Latest, None).unwrap();
-    assert_eq!(latest.id(), newest.id());
+    // No older one takes the newest one's place.
+    let refused = catalogue.select(&Selector::Latest, None).unwrap_err();
+    assert!(
+        matches!(&refused, RecoveryError::Manifest { id, .. } if id.ends_with("000003")),
+        "{refused}"
+    );
     let refused = catalogue.select(&"agentfs_20300101_000001".into(), None).unwrap_err();
     assert!(matches!(refused, RecoveryError::Manifest { .. }), "{refused}");
 }

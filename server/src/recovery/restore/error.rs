@@ -10,9 +10,7 @@ pub enum RestoreError {
     #[error("the new database needs a name of 1 to {0} bytes")]
     DatabaseName(usize),
     /// There is a database of that name.
-    #[error(
-        "there is a database {0} already, and a restore changes none: choose another name, or drop it first (dropdb {0}) if nobody needs it"
-    )]
+    #[error("there is a database {0} already, and a restore changes none: choose another name")]
     DatabaseExists(String),
     /// Another restore makes a database of that name.
     #[error("another restore into {0} is under way; wait for its end")]

@@ -76,7 +76,7 @@ pub async fn verify(
 ) -> Result<Verified, RecoveryError> {
     let storage = Storage::open(&options.location).await?;
     let catalogue = Catalogue::read(&storage).await?;
-    let backup = choose(&catalogue, options)?;
+    let backup = catalogue.select(&options.backup, options.instance.as_ref())?;
     let manifest = &backup.manifest;
     if manifest.schema_version > SCHEMA_VERSION {
         return Err(RecoveryError::NewerSchema {
@@ -127,38 +127,6 @@ pub async fn verify(
         indexes,
         is_foreign: ours.map(|ours| !ours.is(&manifest.instance)),
     })
-}
-
-/// The backup that is meant. Where that is the newest, a newer one whose manifest cannot be used is not passed over.
-fn choose<'a>(
-    catalogue: &'a Catalogue,
-    options: &VerifyOptions,
-) -> Result<&'a Backup, RecoveryError> {
-    let backup = catalogue.select(&options.backup, options.instance.as_ref())?;
-    let is_newer = |name: &str| match name.strip_prefix(&backup.folder) {
-        Some(file) if !file.contains('/') => stamp(id_of(file)) > stamp(backup.id()),
-        _ => false,
-    };
-    let newer = catalogue.unusable.iter().rfind(|unusable| is_newer(&unusable.name));
-    match newer {
-        Some(unusable) if options.backup == Selector::Latest => Err(RecoveryError::Manifest {
-            id: id_of(&unusable.name).to_owned(),
-            error: unusable.error.clone(),
-        }),
-        _ => Ok(backup),
-    }
-}
-
-/// The name of an object without its suffixes. A folder's name may have dots.
-fn id_of(object: &str) -> &str {
-    let file = object.rsplit('/').next().unwrap_or(object);
-    file.split('.').next().unwrap_or(file)
-}
-
-/// The moment in an id, such as `20260128_020000`.
-fn stamp(id: &str) -> &str {
-    let at = id.len().saturating_sub("20260128_020000".len());
-    id.get(at..).unwrap_or(id)
 }
 
 /// A verification under way.
@@ -278,16 +246,4 @@ async fn complete(
     load_parts(programs, fetched, &url, options, Parts::Rows(ENTRIES)).await?;
     compare(manifest, &url).await?;
     Ok(url)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_moment_is_at_the_end_of_an_id() {
-        assert_eq!(stamp("agentfs_entries_20260128_020000"), "20260128_020000");
-        assert_eq!(stamp("agentfs_20260128_020000"), "20260128_020000");
-        assert_eq!(stamp("x"), "x");
-    }
 }
