@@ -129,6 +129,14 @@ pub enum RecoveryError {
     /// A restored database is not served from.
     #[error("`serve` does not serve what was restored: {0}")]
     NotServed(String),
+    /// `serve` did not come so far as to serve it, or did not answer. That says nothing of the backup.
+    #[error("`serve` did not run on what was restored, which says nothing of the backup: {why}")]
+    ServeFailed {
+        /// What happened.
+        why: String,
+        /// Whether it may go well next time.
+        is_transient: bool,
+    },
     /// The folder for temporary files cannot be used.
     #[error(
         "the folder for temporary files cannot be used: {0}; set TMPDIR to a folder with room for what is restored"
@@ -204,14 +212,32 @@ const PASSES: [&str; 7] = [
     "SSL SYSCALL error",
 ];
 
-/// What they say where this machine is at fault.
-const OF_THIS_MACHINE: [&str; 5] = [
+/// What they say where this machine, the server or the network is at fault.
+const NOT_OF_DUMP: [&str; 20] = [
     "No space left on device",
+    "Disk quota exceeded",
+    "Read-only file system",
+    "Input/output error",
     "out of memory",
+    "out of shared memory",
     "Cannot allocate memory",
     "could not fork",
+    "could not resize shared memory",
+    "Resource temporarily unavailable",
+    "Too many open files",
+    "Permission denied",
+    "Connection timed out",
+    "timeout expired",
+    "No route to host",
+    "Network is unreachable",
+    "could not translate host name",
+    "canceling statement due to",
     "signal:",
+    // Of a program that was not started.
+    "(os error ",
 ];
+/// How every error of a server begins, but for those that end the session.
+const OF_SERVER: &str = "ERROR:";
 
 impl RecoveryError {
     /// Whether a retry may succeed.
@@ -229,6 +255,7 @@ impl RecoveryError {
                 | SnapshotError::Missing(_)
                 | SnapshotError::Unreadable(_) => false,
             },
+            Self::ServeFailed { is_transient, .. } => *is_transient,
             Self::Program { said, .. } => PASSES.iter().any(|words| said.contains(words)),
             Self::TableHeld { .. }
             | Self::Interrupted(_)
@@ -243,9 +270,7 @@ impl RecoveryError {
         match self {
             Self::Flawed(flaw) => Some(flaw.clone()),
             Self::NotServed(_) => Some(self.to_string()),
-            Self::Migration(error) if !matches!(error, MigrationError::Store(error) if error.is_transient()) => {
-                Some(self.to_string())
-            }
+            Self::Migration(error) if error.is_of_data() => Some(self.to_string()),
             _ => None,
         }
     }
@@ -255,11 +280,19 @@ impl RecoveryError {
         let is_transient = self.is_transient();
         match self {
             Self::Program { program, said }
-                if !is_transient && !OF_THIS_MACHINE.iter().any(|words| said.contains(words)) =>
+                if !is_transient && !NOT_OF_DUMP.iter().any(|words| said.contains(words)) =>
             {
                 Self::Flawed(format!("{program} fails on the dump: {said}"))
             }
             other => other,
+        }
+    }
+
+    /// The same once the dump was read as a whole: then only the server can refuse what is in it.
+    pub(super) fn of_whole_dump(self) -> Self {
+        match &self {
+            Self::Program { said, .. } if said.contains(OF_SERVER) => self.of_dump(),
+            _ => self,
         }
     }
 
@@ -276,5 +309,57 @@ impl RecoveryError {
     /// Whether the location of the backups has no space left. A full disk of the database's is another matter.
     pub(super) fn is_out_of_space(&self) -> bool {
         matches!(self, Self::Storage(error) if error.is_out_of_space())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn program(said: &str) -> RecoveryError {
+        RecoveryError::Program { program: "pg_restore", said: said.to_owned() }
+    }
+
+    #[test]
+    fn a_migration_that_has_to_wait_finds_no_flaw() {
+        let error = RecoveryError::Migration(MigrationError::Locked { holder: None });
+        assert_eq!(error.flaw(), None);
+    }
+
+    #[test]
+    fn that_serve_fails_is_no_flaw_but_another_answer_is() {
+        for is_transient in [true, false] {
+            let error = RecoveryError::ServeFailed { why: "no answer".to_owned(), is_transient };
+            assert_eq!((error.flaw(), error.is_transient()), (None, is_transient));
+        }
+        assert!(RecoveryError::NotServed("1 of 20 entries".to_owned()).flaw().is_some());
+    }
+
+    #[test]
+    fn what_a_program_says_is_a_flaw_only_where_the_dump_is_at_fault() {
+        // Whether it is one while the dump is read, and whether once it was.
+        for (said, while_read, once_read) in [
+            ("error: could not execute query: ERROR:  type \"x\" does not exist", true, true),
+            ("error: COPY failed for table \"a\": ERROR:  invalid input syntax", true, true),
+            ("error: could not read from input file: end of file", true, false),
+            ("error: input file does not appear to be a valid archive", true, false),
+            ("Fehler: Verbindung fehlgeschlagen", true, false),
+            ("error: ERROR:  could not extend file: No space left on device", false, false),
+            ("error: ERROR:  could not extend file: Disk quota exceeded", false, false),
+            ("error: ERROR:  out of shared memory", false, false),
+            ("error: ERROR:  canceling statement due to user request", false, false),
+            ("error: could not read from input file: Input/output error", false, false),
+            ("error: connection to server failed: Connection timed out", false, false),
+            ("error: connection to server failed: timeout expired", false, false),
+            ("error: connection to server failed: No route to host", false, false),
+            ("error: could not translate host name \"db\" to address", false, false),
+            ("error: could not open input file: Too many open files", false, false),
+            ("No such file or directory (os error 2)", false, false),
+            ("signal: 9 (SIGKILL)", false, false),
+            ("error: server closed the connection unexpectedly", false, false),
+        ] {
+            assert_eq!(program(said).of_dump().flaw().is_some(), while_read, "{said}");
+            assert_eq!(program(said).of_whole_dump().flaw().is_some(), once_read, "{said}");
+        }
     }
 }

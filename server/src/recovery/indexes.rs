@@ -15,7 +15,8 @@ pub(super) async fn of_dump(
 ) -> Result<Vec<i32>, RecoveryError> {
     let arguments =
         ["--file=-".as_ref(), "--section=post-data".as_ref(), fetched.path().as_os_str()];
-    let sql = programs.run("pg_restore", &[], &arguments).await.map_err(RecoveryError::of_dump)?;
+    let sql =
+        programs.run("pg_restore", &[], &arguments).await.map_err(RecoveryError::of_whole_dump)?;
     let names = ddl::of_script(&sql).into_iter().filter_map(|statement| ddl::hnsw(&statement));
     Ok(names.filter_map(|name| index::model_of(&name)).collect())
 }

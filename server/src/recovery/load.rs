@@ -92,7 +92,7 @@ pub(super) async fn load_parts(
     for run in &runs {
         let mut run: Vec<&OsStr> = run.iter().map(OsString::as_os_str).collect();
         run.push(fetched.path().as_os_str());
-        programs.restore(major, &variables, &run).await.map_err(RecoveryError::of_dump)?;
+        programs.restore(major, &variables, &run).await.map_err(RecoveryError::of_whole_dump)?;
     }
     Ok(())
 }
@@ -137,7 +137,7 @@ async fn printed(
 ) -> Result<String, RecoveryError> {
     let options = options.iter().map(OsStr::new);
     let arguments: Vec<&OsStr> = options.chain([path.as_os_str()]).collect();
-    programs.run("pg_restore", &[], &arguments).await.map_err(RecoveryError::of_dump)
+    programs.run("pg_restore", &[], &arguments).await.map_err(RecoveryError::of_whole_dump)
 }
 
 /// The table of contents without vector indexes, and without the extension where the database has it.

@@ -25,6 +25,8 @@ use crate::settings::DatabaseUrl;
 pub const SUBCOMMAND: &str = "scratch-serve";
 /// How long it may take until it answers that it is well.
 const WELL_WITHIN: Duration = Duration::from_mins(2);
+/// How long its own end may take where something is amiss.
+const ENDS_WITHIN: Duration = Duration::from_secs(1);
 /// Pause between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long one answer may take.
@@ -60,7 +62,10 @@ pub(super) struct Served {
 impl Served {
     /// Starts it on a database, and returns once it is well.
     pub(super) async fn start(database: &DatabaseUrl) -> Result<Self, RecoveryError> {
-        let failed = |error: std::io::Error| RecoveryError::NotServed(error.to_string());
+        let failed = |error: std::io::Error| RecoveryError::ServeFailed {
+            why: error.to_string(),
+            is_transient: true,
+        };
         let kept = KEPT.iter().filter_map(|name| Some((*name, std::env::var_os(name)?)));
         let unlimited = UNLIMITED.iter().map(|name| (*name, OsString::from("0")));
         // The file of this program may have been replaced by a newer one.
@@ -107,15 +112,19 @@ impl Served {
 
     /// Why it does not serve, with what it says itself.
     async fn failure(&mut self, why: &str) -> RecoveryError {
+        // What is about to end says by its status whether it may go well next time.
+        let ended = timeout(ENDS_WITHIN, self.child.wait()).await;
+        let needs_mending = matches!(ended, Ok(Ok(status)) if status.code() == Some(1));
         let _ = self.child.start_kill();
         let said = match self.said.take() {
             Some(said) => said.await.unwrap_or_default(),
             None => String::new(),
         };
-        RecoveryError::NotServed(match said.lines().last() {
+        let why = match said.lines().last() {
             Some(last) => format!("{why}; it says: {last}"),
             None => why.to_owned(),
-        })
+        };
+        RecoveryError::ServeFailed { why, is_transient: !needs_mending }
     }
 
     /// The status and the body that a route answers a key with.
@@ -126,7 +135,10 @@ impl Served {
         body: String,
     ) -> Result<(StatusCode, Bytes), RecoveryError> {
         let answer = self.ask(Method::POST, route, Some(key), body).await;
-        answer.map_err(|why| RecoveryError::NotServed(format!("{route}: {why}")))
+        answer.map_err(|why| RecoveryError::ServeFailed {
+            why: format!("{route}: {why}"),
+            is_transient: true,
+        })
     }
 
     async fn ask(

@@ -62,6 +62,11 @@ impl StoreError {
             && !self.cause().is_of_settings()
     }
 
+    /// Whether the data is at fault, or tables that are not as they should be. That a role has no right says nothing of them.
+    pub fn is_of_data(&self) -> bool {
+        is_of_data(self.cause().driver())
+    }
+
     /// Whether no connection came about, as while a server, or the network to it, starts.
     pub fn may_be_starting(&self) -> bool {
         match self.cause().driver() {
@@ -94,6 +99,8 @@ impl StoreError {
 const TOO_MANY_CONNECTIONS: &str = "53300";
 /// The SQLSTATE of a server that starts or shuts down.
 const CANNOT_CONNECT_NOW: &str = "57P03";
+/// The SQLSTATE of what a role has no right to.
+const NO_RIGHT: &str = "42501";
 /// The SQLSTATE of a write to a server that takes none.
 const READ_ONLY: &str = "25006";
 
@@ -230,6 +237,12 @@ fn ends_session(error: &dyn DatabaseError) -> bool {
     error
         .try_downcast_ref::<PgDatabaseError>()
         .is_some_and(|e| matches!(e.severity(), PgSeverity::Fatal | PgSeverity::Panic))
+}
+
+/// Whether an error is of the classes of data, constraints, and of what a statement names.
+pub(in crate::store) fn is_of_data(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(DatabaseError::code).unwrap_or_default();
+    code != NO_RIGHT && ["22", "23", "42"].iter().any(|class| code.starts_with(class))
 }
 
 /// Whether an error says that a connection that there was is gone. That none was to be had says nothing of one.

@@ -58,7 +58,12 @@ async fn compare(
         let body = json!({"agent_id": entry.agent, "path": entry.path}).to_string();
         let (status, answer) = served.post("/v1/get", key, body).await?;
         if status != StatusCode::OK {
-            return Err(RecoveryError::NotServed(format!("/v1/get answers {status}")));
+            let why = format!("/v1/get answers {status}");
+            return Err(if status.is_client_error() {
+                RecoveryError::NotServed(why)
+            } else {
+                RecoveryError::ServeFailed { why, is_transient: true }
+            });
         }
         let got: Option<Got<'_>> = serde_json::from_slice(&answer).ok();
         let is_same = got.is_some_and(|got| {
@@ -79,6 +84,9 @@ async fn compare(
     let body = json!({"agent_id": agent, "query": QUERY}).to_string();
     match served.post("/v1/search", key, body).await? {
         (StatusCode::OK, _) => Ok(()),
-        (status, _) => Err(RecoveryError::NotServed(format!("/v1/search answers {status}"))),
+        (status, _) => Err(RecoveryError::ServeFailed {
+            why: format!("/v1/search answers {status}"),
+            is_transient: status.is_server_error(),
+        }),
     }
 }

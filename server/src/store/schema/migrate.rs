@@ -15,6 +15,7 @@ use super::{MIGRATIONS_TABLE, invalid_indexes, read};
 use crate::store::StoreError;
 use crate::store::connection::address::DatabaseAddress;
 use crate::store::connection::advisory_lock::AdvisoryLock;
+use crate::store::error::is_of_data;
 
 /// What others see as the session that migrates.
 const PROGRAM: &str = "agentfs-server migrate";
@@ -61,6 +62,20 @@ pub enum MigrationError {
     /// A migration cannot be applied.
     #[error("migration failed: {0}")]
     Failed(#[source] MigrateError),
+}
+
+impl MigrationError {
+    /// Whether what is in the database is at fault, rather than the server or what others do there.
+    pub fn is_of_data(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_of_data(),
+            Self::Failed(MigrateError::Execute(e) | MigrateError::ExecuteMigration(e, _)) => {
+                is_of_data(e)
+            }
+            Self::Failed(_) => true,
+            Self::Locked { .. } | Self::LockTimeout { .. } | Self::Blocker(_) => false,
+        }
+    }
 }
 
 /// The result of a run of migrations.
@@ -268,6 +283,12 @@ async fn keep_utc(connection: &mut PgConnection) -> Result<(), StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+    use std::error::Error;
+    use std::fmt;
+
+    use sqlx::error::ErrorKind;
+
     use super::super::SCHEMA_VERSION;
     use super::*;
 
@@ -276,5 +297,78 @@ mod tests {
         // An index of its own changes nothing that a program needs.
         let last = MIGRATIONS.iter().filter(|m| !m.no_tx).map(|m| m.version).max();
         assert_eq!(last, Some(SCHEMA_VERSION.into()));
+    }
+
+    /// An error of a server with this SQLSTATE.
+    #[derive(Debug)]
+    struct Sqlstate(&'static str);
+
+    impl fmt::Display for Sqlstate {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl Error for Sqlstate {}
+
+    impl DatabaseError for Sqlstate {
+        fn message(&self) -> &str {
+            self.0
+        }
+        fn code(&self) -> Option<Cow<'_, str>> {
+            Some(self.0.into())
+        }
+        fn as_error(&self) -> &(dyn Error + Send + Sync + 'static) {
+            self
+        }
+        fn as_error_mut(&mut self) -> &mut (dyn Error + Send + Sync + 'static) {
+            self
+        }
+        fn into_error(self: Box<Self>) -> Box<dyn Error + Send + Sync + 'static> {
+            self
+        }
+        fn kind(&self) -> ErrorKind {
+            ErrorKind::Other
+        }
+    }
+
+    fn of_server(code: &'static str) -> sqlx::Error {
+        sqlx::Error::Database(Box::new(Sqlstate(code)))
+    }
+
+    #[test]
+    fn only_refused_data_and_what_is_missing_are_of_data() {
+        for (code, is_of_data) in [
+            ("22P02", true),
+            ("23505", true),
+            ("23503", true),
+            ("42P01", true),
+            ("42703", true),
+            ("42501", false),
+            ("53100", false),
+            ("53200", false),
+            ("53300", false),
+            ("57014", false),
+            ("57P01", false),
+            ("58030", false),
+            ("25006", false),
+            ("40P01", false),
+            ("XX000", false),
+        ] {
+            for error in [
+                MigrationError::Store(of_server(code).into()),
+                MigrationError::Failed(MigrateError::ExecuteMigration(of_server(code), 1)),
+            ] {
+                assert_eq!(error.is_of_data(), is_of_data, "{code}: {error:?}");
+            }
+        }
+        for (error, is_of_data) in [
+            (MigrationError::Store(sqlx::Error::PoolTimedOut.into()), false),
+            (MigrationError::Locked { holder: None }, false),
+            (MigrationError::LockTimeout { version: 1, holder: None }, false),
+            (MigrationError::Failed(MigrateError::VersionMismatch(1)), true),
+        ] {
+            assert_eq!(error.is_of_data(), is_of_data, "{error:?}");
+        }
     }
 }
