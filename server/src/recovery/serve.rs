@@ -13,7 +13,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -23,6 +23,8 @@ use crate::settings::DatabaseUrl;
 
 /// The hidden subcommand that serves on a port of the loopback, prints it, and ends with its standard input.
 pub const SUBCOMMAND: &str = "scratch-serve";
+/// How long it may take until it has named its port.
+const PORT_WITHIN: Duration = Duration::from_mins(1);
 /// How long it may take until it answers that it is well.
 const WELL_WITHIN: Duration = Duration::from_mins(2);
 /// How long its own end may take where something is amiss.
@@ -81,13 +83,13 @@ impl Served {
             .spawn()
             .map_err(failed)?;
         let said = child.stderr.take().map(|stderr| tokio::spawn(heard(stderr)));
-        let mut port = String::new();
-        if let Some(stdout) = child.stdout.take() {
-            BufReader::new(stdout.take(64)).read_line(&mut port).await.map_err(failed)?;
-        }
+        let stdout = child.stdout.take();
         let client = Client::builder(TokioExecutor::new()).build_http();
-        let url = format!("http://127.0.0.1:{}", port.trim());
-        let mut served = Self { url, client, child, said };
+        let mut served = Self { url: String::new(), client, child, said };
+        match named_port(stdout, PORT_WITHIN).await {
+            Ok(port) => served.url = format!("http://127.0.0.1:{port}"),
+            Err(why) => return Err(served.failure(&why).await),
+        }
         served.until_well().await?;
         Ok(served)
     }
@@ -170,6 +172,22 @@ impl Served {
     }
 }
 
+/// The port that it prints as its first line.
+async fn named_port(
+    stdout: Option<impl AsyncRead + Unpin>,
+    within: Duration,
+) -> Result<u16, String> {
+    let Some(stdout) = stdout else { return Err("its output is not read".to_owned()) };
+    let mut line = String::new();
+    let mut stdout = BufReader::new(stdout.take(64));
+    match timeout(within, stdout.read_line(&mut line)).await {
+        Err(_) => Err(format!("it has named no port in {} s", within.as_secs())),
+        Ok(Err(error)) => Err(error.to_string()),
+        Ok(Ok(0)) => Err("it ended before it named its port".to_owned()),
+        Ok(Ok(_)) => line.trim().parse().map_err(|_| format!("it names {line:?} as its port")),
+    }
+}
+
 async fn collected(mut body: Incoming) -> Result<Bytes, String> {
     let mut bytes = Vec::new();
     while let Some(frame) =
@@ -193,4 +211,27 @@ async fn heard(mut stderr: ChildStderr) -> String {
     // The rest is read as well: a full pipe would stop it.
     let _ = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
     String::from_utf8_lossy(&said).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::duplex;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_is_not_awaited_for_ever() {
+        let (_writer, silent) = duplex(64);
+        let why = named_port(Some(silent), Duration::ZERO).await;
+        assert_eq!(why, Err("it has named no port in 0 s".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_line_that_is_no_port_is_said() {
+        let named = |line: &'static str| named_port(Some(line.as_bytes()), PORT_WITHIN);
+        assert_eq!(named("8787\n").await, Ok(8787));
+        let why = named("Segmentation fault\n").await.unwrap_err();
+        assert!(why.contains("Segmentation fault"), "{why}");
+        assert!(named("").await.unwrap_err().contains("ended"));
+    }
 }
