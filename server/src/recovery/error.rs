@@ -160,6 +160,9 @@ pub enum RecoveryError {
         "a database for the backup cannot be made ready: {0}; name a role with --scratch-url that may create the extension vector"
     )]
     NotPrepared(#[source] StoreError),
+    /// Something of the server that was restored into could not be removed.
+    #[error("what was restored into stays, until the next run removes it: {0}")]
+    ScratchStays(String),
     /// The server to restore into has another version.
     #[error(
         "the server of --scratch-url is PostgreSQL {found}, and the backup is of {wanted}: name one of that version, or leave the option out for a throwaway server"

@@ -46,7 +46,9 @@ impl Scratch {
                 let server = server.ok_or_else(|| RecoveryError::MayNotCreate(url.endpoint()))?;
                 if server.major != major {
                     let found = server.major;
-                    remove(server).await;
+                    if let Err(error) = remove(server).await {
+                        tracing::warn!("{error}");
+                    }
                     return Err(RecoveryError::OtherMajor { found, wanted: major });
                 }
                 Server::Named(Box::new(server))
@@ -86,23 +88,17 @@ impl Scratch {
         Ok(())
     }
 
-    /// Ends it and removes all that it has made.
-    pub(super) async fn end(self) {
+    /// Ends it and removes all that it has made. It fails where something stays, until the next run removes it.
+    pub(super) async fn end(self) -> Result<(), RecoveryError> {
         match self.server {
             Server::Throwaway(server) => {
-                if let Err(error) = server.stop().await {
-                    tracing::warn!(
-                        "the throwaway PostgreSQL left something, which the next run removes: {error}"
-                    );
-                }
+                server.stop().await.map_err(|error| RecoveryError::ScratchStays(error.to_string()))
             }
             Server::Named(server) => remove(*server).await,
         }
     }
 }
 
-async fn remove(server: ScratchServer) {
-    if let Err(error) = server.remove().await {
-        tracing::warn!("the databases of this run stay, until the next run removes them: {error}");
-    }
+async fn remove(server: ScratchServer) -> Result<(), RecoveryError> {
+    server.remove().await.map_err(|error| RecoveryError::ScratchStays(error.to_string()))
 }

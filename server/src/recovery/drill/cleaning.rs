@@ -59,11 +59,7 @@ impl Cleaning<'_> {
     pub(super) async fn all(self, scratch: Option<Scratch>, key: Option<&str>) -> Cleaned {
         let mut cleaned = Cleaned::default();
         if let Some(scratch) = scratch {
-            let ended = async {
-                scratch.end().await;
-                Ok::<_, RecoveryError>(())
-            };
-            cleaned.note("the server that was restored into", in_time(ended).await);
+            cleaned.note("the server that was restored into", in_time(scratch.end()).await);
         }
         reach(FaultPoint::DrillRestoredRemoved);
         match in_time(self.backups()).await {

@@ -22,6 +22,12 @@ pub enum DrillError {
         "there is no database {0} on the server of DATABASE_URL; a drill takes a backup of the live one: check DATABASE_URL"
     )]
     NoDatabase(String),
+    /// What the drill backs up could not be restored.
+    #[error(
+        "the drill's backup is encrypted to BACKUP_RECIPIENTS, and nothing was given that decrypts it: name the file of an identity \
+         with --identity-file or BACKUP_IDENTITY_FILE"
+    )]
+    IdentityNeeded,
     /// Another drill is under way.
     #[error("another drill of this database is under way; wait for its end")]
     Busy,

@@ -95,6 +95,11 @@ pub async fn drill(
     stop: impl Future<Output = RecoveryError>,
 ) -> Result<Report, DrillError> {
     let begun_at = Timestamp::now();
+    let identities = options.identities.as_deref().map(Identities::load).transpose();
+    let identities = identities.map_err(RecoveryError::from)?;
+    if options.recipients.is_some() && identities.is_none() {
+        return Err(DrillError::IdentityNeeded);
+    }
     let storage = Storage::create(&options.location).await.map_err(RecoveryError::from)?;
     // Its connection holds the lock.
     let mut server = Server::connect(&options.url).await?;
@@ -116,6 +121,7 @@ pub async fn drill(
         storage: &storage,
         tenancy: &tenancy,
         major: server.major,
+        identities,
         steps: Steps::default(),
         manifest: None,
         key: None,
@@ -146,6 +152,8 @@ struct Drill<'a> {
     storage: &'a Storage,
     tenancy: &'a Tenancy,
     major: u32,
+    /// What decrypts the backup.
+    identities: Option<Identities>,
     steps: Steps,
     manifest: Option<Manifest>,
     /// The id of the key.
@@ -206,13 +214,11 @@ impl Drill<'_> {
 
     /// Restores the backup into a throwaway server, serves from it, and gets the marker.
     async fn restore(&mut self, id: &str, marker: &Marker) -> Result<(), DrillError> {
-        let Self { options, storage, major, steps, scratch, .. } = self;
+        let Self { options, storage, major, identities, steps, scratch, .. } = self;
         let catalogue = Catalogue::read(storage).await?;
         let backup = catalogue.select(&Selector::Id(id.to_owned()), None)?;
         let manifest = &backup.manifest;
         let folder = std::env::temp_dir();
-        let identities = options.identities.as_deref().map(Identities::load).transpose();
-        let identities = identities.map_err(RecoveryError::from)?;
         let fetching = fetch(storage, backup, identities.as_ref(), &folder);
         let fetched = steps.time("fetch", fetching).await?;
         reach(FaultPoint::Fetched);

@@ -92,8 +92,10 @@ pub async fn verify(
         done = Box::pin(run.run()) => done,
         error = ended => Err(error),
     };
-    if let Some(scratch) = run.scratch.take() {
-        scratch.end().await;
+    if let Some(scratch) = run.scratch.take()
+        && let Err(error) = scratch.end().await
+    {
+        tracing::warn!("{error}");
     }
     let Run { steps, postgres, served, indexes, .. } = run;
     let failure = done.err().map(|error| error.flaw().ok_or(error)).transpose();

@@ -200,3 +200,13 @@ async fn two_drills_exclude_each_other() {
     assert_eq!((said.code, said.out.as_str()), (Some(75), ""), "{said:?}");
     assert!(said.err.contains("another drill of this database is under way"), "{said:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drill_whose_backup_nothing_decrypts_puts_and_dumps_nothing() {
+    let live = Live::start().await;
+    let recipient = age::x25519::Identity::generate().to_public().to_string();
+    let said = live.drill_with(&[], &[("BACKUP_RECIPIENTS", &recipient)]);
+    assert_eq!((said.code, said.out.as_str()), (Some(1), ""), "{said:?}");
+    assert!(said.err.contains("--identity-file"), "{said:?}");
+    assert_eq!(live.left().await, [""; 0]);
+}
