@@ -64,7 +64,7 @@ pub(super) async fn fetch(
     let there = storage.path(&name);
     let decrypted = match (&manifest.encryption, identities) {
         (None, _) if there.is_none() => {
-            copy(&mut dump, Some(&copied)).await.map_err(|failed| failed.or(unread))?;
+            read_on(&mut dump, Some(&copied), unread).await?;
             None
         }
         (Some(encryption), Some(identities)) => {
@@ -73,8 +73,8 @@ pub(super) async fn fetch(
         // Without an identity its sums are looked at all the same.
         (None | Some(_), _) => None,
     };
-    // What was not read yet: all of it, or what follows an error. The sums say more than that.
-    copy(&mut dump, None).await.map_err(|failed| failed.or(unread))?;
+    // What was not read yet: all of it, or what follows an error in its content. The sums say more than that.
+    read_on(&mut dump, None, unread).await?;
     same("the dump", (manifest.bytes, &manifest.sha256), &dump.sum())?;
     match (&manifest.encryption, decrypted) {
         (None, _) => Ok(match there {
@@ -87,6 +87,19 @@ pub(super) async fn fetch(
             same("the decrypted dump", (*plain_bytes, plain_sha256), &decrypted?)?;
             Ok(copied.into())
         }
+    }
+}
+
+/// Reads what is left of a dump. An error of its reader is told, whenever it came: it says nothing of the dump.
+async fn read_on(
+    dump: &mut Summed<impl AsyncRead + Unpin>,
+    to: Option<&Unnamed>,
+    unread: impl FnOnce(io::Error) -> RecoveryError,
+) -> Result<(), RecoveryError> {
+    let copied = if dump.failed.is_none() { copy(dump, to).await } else { Ok(()) };
+    match dump.failed.take() {
+        Some(error) => Err(unread(error)),
+        None => copied.map_err(|failed| failed.or(unread)),
     }
 }
 
@@ -177,11 +190,13 @@ struct Summed<R> {
     inner: R,
     hash: Sha256,
     bytes: u64,
+    /// The first error of the inner reader, which may give nothing but an end after it.
+    failed: Option<io::Error>,
 }
 
 impl<R> Summed<R> {
     fn new(inner: R) -> Self {
-        Self { inner, hash: Sha256::new(), bytes: 0 }
+        Self { inner, hash: Sha256::new(), bytes: 0, failed: None }
     }
 
     fn sum(&self) -> Sum {
@@ -196,7 +211,11 @@ impl<R: AsyncRead + Unpin> AsyncRead for Summed<R> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
+        if let Err(error) = ready!(Pin::new(&mut self.inner).poll_read(context, buffer)) {
+            let (kind, text) = (error.kind(), error.to_string());
+            self.failed.get_or_insert(error);
+            return Poll::Ready(Err(io::Error::new(kind, text)));
+        }
         let read = &buffer.filled()[before..];
         self.hash.update(read);
         self.bytes += read.len() as u64;
@@ -206,7 +225,12 @@ impl<R: AsyncRead + Unpin> AsyncRead for Summed<R> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
+    use age::secrecy::ExposeSecret as _;
+
     use super::*;
+    use crate::recovery::encryption::{Encryptor, Recipients};
 
     #[test]
     fn the_reason_is_told_by_the_size() {
@@ -219,5 +243,39 @@ mod tests {
         let changed = compare((5, "a"), read(5, "b"));
         assert!(changed.ends_with("its SHA-256 is another one"), "{changed}");
         same("the dump", (5, "a"), &read(5, "a")).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_cut_is_no_dump_that_is_cut_short() {
+        let key = age::x25519::Identity::generate();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let secret = key.to_string();
+        writeln!(file, "{}", secret.expose_secret()).unwrap();
+        let identities = Identities::load(file.path()).unwrap();
+        let recipients = Recipients::parse(&[key.to_public().to_string()]).unwrap().unwrap();
+        let mut encryptor = Encryptor::new(&recipients).unwrap();
+        let mut whole = encryptor.encrypt(&vec![7; 300_000]).unwrap().to_vec();
+        whole.extend(encryptor.finish().unwrap());
+        let folder = tempfile::tempdir().unwrap();
+
+        // Within the header, and within what follows it. After the error the stream is at its end, as those of buckets are.
+        for cut in [40, 150_000] {
+            for is_decrypted in [true, false] {
+                let lost = StorageError::TooLarge("the connection".into());
+                let pieces = [Ok(&whole[..cut]), Err(io::Error::other(lost))];
+                let reader = tokio_util::io::StreamReader::new(futures::stream::iter(pieces));
+                let mut dump = Summed::new(reader);
+                if is_decrypted {
+                    let to = Unnamed::new(folder.path()).unwrap();
+                    assert!(decrypt(&mut dump, &identities, &to).await.is_err());
+                }
+                let unread = |error: io::Error| error.downcast::<StorageError>().unwrap().into();
+                let error = read_on(&mut dump, None, unread).await.unwrap_err();
+                assert!(
+                    matches!(error, RecoveryError::Storage(StorageError::TooLarge(_))),
+                    "{error:?}"
+                );
+            }
+        }
     }
 }
