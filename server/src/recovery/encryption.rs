@@ -74,7 +74,7 @@ pub enum EncryptionError {
     Empty(PathBuf),
     /// The backup is encrypted, and no identity was given.
     #[error(
-        "the backup {0} is encrypted: name the file of an identity that it was encrypted to, with --identity or BACKUP_IDENTITY_FILE"
+        "the backup {0} is encrypted: name the file of an identity that it was encrypted to, with --identity-file or BACKUP_IDENTITY_FILE"
     )]
     IdentityNeeded(String),
     /// No identity decrypts the file.
