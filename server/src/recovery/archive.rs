@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead, BufReader};
 use super::ddl::{self, Schema, Statement};
 use super::error::RecoveryError;
 use super::programs::Programs;
-use crate::store::schema::{MIGRATIONS_TABLE, TABLES};
+use crate::store::schema::{MIGRATIONS_TABLE, SCHEMA_VERSION, TABLES};
 
 /// Bytes that are read at once.
 const PIECE: usize = 1 << 20;
@@ -99,9 +99,12 @@ fn short(version: &str) -> &str {
     version.split_whitespace().next().unwrap_or_default()
 }
 
-/// The tables that a dump may make: ours, and what a newer release says are its own.
+/// The tables that a dump may make: ours, and what a newer release says are its own. Whoever wrote the dump may have written the
+/// manifest too, so none may have a name of PostgreSQL's own tables.
 fn ours(manifest: &Manifest) -> BTreeSet<&str> {
     let claimed = manifest.tables.keys().chain(&manifest.left_out).map(String::as_str);
+    let is_newer = manifest.schema_version > SCHEMA_VERSION;
+    let claimed = claimed.filter(|name| is_newer && !name.starts_with("pg_"));
     TABLES.into_iter().chain([MIGRATIONS_TABLE]).chain(claimed).collect()
 }
 
@@ -285,6 +288,8 @@ mod tests {
             ),
             ("INSERT INTO public.tenants VALUES (1);\n", "INSERT INTO public.tenants VALUES"),
             ("COPY public.others (id) FROM stdin;\n1\n\\.\n", "COPY public.others"),
+            ("COPY others.tenants (id) FROM stdin;\n1\n\\.\n", "COPY others.tenants"),
+            ("COPY pg_catalog.tenants (id) FROM stdin;\n1\n\\.\n", "COPY pg_catalog.tenants"),
         ] {
             let error = read(&format!("{HEAD}{script}")).await.unwrap_err();
             assert!(error.contains("foreign DDL") && error.ends_with(name), "{error}");

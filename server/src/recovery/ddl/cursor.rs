@@ -8,9 +8,20 @@ use super::lexer::Token;
 pub(super) struct Rest<'a, 'o> {
     pub(super) tokens: &'a [Token],
     pub(super) ours: &'o BTreeSet<&'o str>,
+    /// The schema of the table or sequence that the statement is about, once it was read.
+    pub(super) schema: Option<&'a str>,
 }
 
-impl<'a> Rest<'a, '_> {
+/// Whether a schema is PostgreSQL's own.
+fn is_system(schema: &str) -> bool {
+    schema == "information_schema" || schema.starts_with("pg_")
+}
+
+impl<'a, 'o> Rest<'a, 'o> {
+    pub(super) fn of(tokens: &'a [Token], ours: &'o BTreeSet<&'o str>) -> Self {
+        Self { tokens, ours, schema: None }
+    }
+
     pub(super) fn next(&mut self) -> Option<&'a Token> {
         let (first, rest) = self.tokens.split_first()?;
         self.tokens = rest;
@@ -52,9 +63,16 @@ impl<'a> Rest<'a, '_> {
         Some((schema, self.name()?))
     }
 
+    /// A table, an index or a sequence outside of PostgreSQL's own schemas.
+    pub(super) fn object(&mut self) -> Option<&'a str> {
+        let (schema, name) = self.qualified().filter(|(schema, _)| !is_system(schema))?;
+        self.schema = Some(schema);
+        Some(name)
+    }
+
     /// One of our tables.
-    pub(super) fn table(&mut self) -> Option<(&'a str, &'a str)> {
-        self.qualified().filter(|(_, name)| self.ours.contains(name))
+    pub(super) fn table(&mut self) -> Option<&'a str> {
+        self.object().filter(|name| self.ours.contains(name))
     }
 
     pub(super) fn is_end(&self) -> bool {

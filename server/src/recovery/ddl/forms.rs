@@ -38,49 +38,57 @@ const SETTINGS: [(&str, &str); 13] = [
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Form {
     /// Makes a table.
-    Table { schema: String, name: String },
+    Table { name: String },
     /// Makes the extension of vectors.
     Extension { schema: String },
     /// Something else that our schema needs, or that does no harm.
     Other,
 }
 
-/// The form of a statement; `None` where our schema has none such.
-pub(super) fn form(tokens: &[Token], ours: &BTreeSet<&str>) -> Option<Form> {
-    let mut rest = Rest { tokens, ours };
-    let first = rest.word()?;
-    match first {
+/// The form of a statement, and the schema of the table, index or sequence that it is about; `None` where our schema has none such.
+pub(super) fn form<'a>(
+    tokens: &'a [Token],
+    ours: &BTreeSet<&str>,
+) -> Option<(Form, Option<&'a str>)> {
+    let mut rest = Rest::of(tokens, ours);
+    let form = match rest.word()? {
         "set" => rest.setting(),
         "select" => rest.call(),
         "create" => rest.create(),
         "alter" => rest.alter(),
         "comment" => rest.comment(),
         "grant" | "revoke" => rest.rights(),
-        "copy" => copied(tokens, ours).map(|_| Form::Other),
+        "copy" => rest.copy().map(|_| Form::Other),
         _ => None,
-    }
+    }?;
+    Some((form, rest.schema))
 }
 
 /// `COPY schema.table (columns) FROM stdin`.
 pub(super) fn copied<'a>(tokens: &'a [Token], ours: &BTreeSet<&str>) -> Option<&'a str> {
-    let mut rest = Rest { tokens, ours };
+    let mut rest = Rest::of(tokens, ours);
     rest.words("copy")?;
-    let (_, table) = rest.table()?;
-    let columns = rest.group()?;
-    let are_names = columns.iter().all(|token| token.name().is_some() || token.is_symbol(','));
-    rest.words("from stdin")?;
-    (are_names && rest.is_end()).then_some(table)
+    rest.copy()
 }
 
 /// The name of the index of `CREATE INDEX name ON table USING hnsw`.
 pub(super) fn hnsw(tokens: &[Token]) -> Option<String> {
-    let mut rest = Rest { tokens, ours: &BTreeSet::new() };
+    let ours = BTreeSet::new();
+    let mut rest = Rest::of(tokens, &ours);
     rest.words("create index")?;
     let name = rest.name()?.to_owned();
     tokens.windows(2).any(|pair| pair[0].is("using") && pair[1].is("hnsw")).then_some(name)
 }
 
-impl Rest<'_, '_> {
+impl<'a> Rest<'a, '_> {
+    fn copy(&mut self) -> Option<&'a str> {
+        let table = self.table()?;
+        let columns = self.group()?;
+        let are_names = columns.iter().all(|token| token.name().is_some() || token.is_symbol(','));
+        self.words("from stdin")?;
+        (are_names && self.is_end()).then_some(table)
+    }
+
     fn end(&self, form: Form) -> Option<Form> {
         self.is_end().then_some(form)
     }
@@ -147,12 +155,12 @@ impl Rest<'_, '_> {
     }
 
     fn create_table(&mut self) -> Option<Form> {
-        let (schema, name) = self.table()?;
+        let name = self.table()?;
         let columns = self.group()?;
         if self.skip("with") {
             self.options()?;
         }
-        let form = Form::Table { schema: schema.to_owned(), name: name.to_owned() };
+        let form = Form::Table { name: name.to_owned() };
         if self.is_plain(columns) { self.end(form) } else { None }
     }
 
@@ -189,7 +197,7 @@ impl Rest<'_, '_> {
         match self.word()? {
             "table" => self.alter_table(),
             "sequence" => {
-                self.qualified()?;
+                self.object()?;
                 self.owner()
             }
             "schema" => {
@@ -247,10 +255,14 @@ impl Rest<'_, '_> {
             self.words("by default")?;
         }
         self.words("as identity")?;
-        let mut sequence = Rest { tokens: self.group()?, ours: self.ours };
+        let mut sequence = Rest::of(self.group()?, self.ours);
         sequence.words("sequence name")?;
-        sequence.qualified()?;
-        if sequence.is_words() { self.end(Form::Other) } else { None }
+        sequence.object()?;
+        if sequence.schema == self.schema && sequence.is_words() {
+            self.end(Form::Other)
+        } else {
+            None
+        }
     }
 
     /// How a column is stored and counted.
@@ -275,7 +287,7 @@ impl Rest<'_, '_> {
                 self.words("on")?;
                 self.table().map(|_| ())
             }
-            "index" => self.qualified().map(|_| ()),
+            "index" => self.object().map(|_| ()),
             "extension" => self.words("vector"),
             kind => self.of_kind(kind),
         }?;
@@ -289,7 +301,7 @@ impl Rest<'_, '_> {
     fn of_kind(&mut self, kind: &str) -> Option<()> {
         match kind {
             "table" => self.table().map(|_| ()),
-            "sequence" => self.qualified().map(|_| ()),
+            "sequence" => self.object().map(|_| ()),
             "schema" => self.name().map(|_| ()),
             _ => None,
         }

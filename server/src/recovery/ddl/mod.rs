@@ -33,35 +33,41 @@ pub(super) struct Schema {
     pub(super) tables: BTreeSet<String>,
 }
 
-/// The schema that `statements` make, or those of them that are foreign: that do anything else than make the tables `ours`, with
-/// their indexes and constraints.
+/// The schema that `statements` make, or those of them that are foreign: that do anything else than make and fill the tables `ours`,
+/// with their indexes and constraints, all in one schema.
 pub(super) fn check(
     statements: &[Statement],
     ours: &BTreeSet<&str>,
 ) -> Result<Schema, Vec<String>> {
     let (mut schema, mut foreign) = (Schema::default(), Vec::new());
-    let mut names = BTreeSet::new();
+    let (mut names, mut others) = (BTreeSet::new(), Vec::new());
     for statement in statements {
-        match forms::form(&statement.tokens, ours) {
-            Some(Form::Table { schema: within, name }) => {
-                names.insert(within);
+        let Some((form, within)) = forms::form(&statement.tokens, ours) else {
+            foreign.push(named(&statement.tokens));
+            continue;
+        };
+        match form {
+            Form::Table { name } => {
+                names.extend(within);
                 schema.tables.insert(name);
             }
-            Some(Form::Extension { schema: within }) => schema.extension = Some(within),
-            Some(Form::Other) => {}
-            None => foreign.push(named(&statement.tokens)),
+            Form::Extension { schema: within } => schema.extension = Some(within),
+            Form::Other => others.extend(within.map(|within| (within, statement))),
         }
     }
     if names.len() > 1 {
         foreign.push(format!(
             "tables in the schemas {}",
-            names.iter().cloned().collect::<Vec<_>>().join(" and ")
+            names.iter().copied().collect::<Vec<_>>().join(" and ")
         ));
     }
+    let name = names.pop_first().unwrap_or("public");
+    let elsewhere = others.into_iter().filter(|(within, _)| *within != name);
+    foreign.extend(elsewhere.map(|(_, statement)| named(&statement.tokens)));
     if !foreign.is_empty() {
         return Err(foreign);
     }
-    schema.name = names.pop_first().unwrap_or_else(|| "public".to_owned());
+    name.clone_into(&mut schema.name);
     Ok(schema)
 }
 
@@ -195,6 +201,11 @@ ALTER TABLE ONLY public.api_keys
         assert_eq!(indexes, ["embeddings_hnsw_1"]);
     }
 
+    fn assert_foreign(statement: &str, name: &str) {
+        let foreign = checked(&format!("{DUMP};\n{statement};\n")).unwrap_err();
+        assert_eq!(foreign, [name], "{statement}");
+    }
+
     #[test]
     fn anything_else_is_foreign_and_named_without_its_values() {
         for (statement, name) in [
@@ -278,9 +289,42 @@ ALTER TABLE ONLY public.api_keys
             ("COMMENT ON TABLE public.others IS 'x'", "COMMENT ON TABLE public.others is"),
             ("\\! id", "a statement without a name"),
         ] {
-            let foreign = checked(&format!("{DUMP};\n{statement};\n")).unwrap_err();
-            assert_eq!(foreign.len(), 1, "{foreign:?}");
-            assert_eq!(foreign[0], name, "{statement}");
+            assert_foreign(statement, name);
+        }
+    }
+
+    #[test]
+    fn what_is_in_another_schema_than_our_tables_is_foreign() {
+        for (statement, name) in [
+            ("COPY pg_catalog.entries (id) FROM stdin", "COPY pg_catalog.entries"),
+            ("COPY \"pg_catalog\".entries (id) FROM stdin", "COPY \"pg_catalog\".entries"),
+            ("COPY information_schema.entries (id) FROM stdin", "COPY information_schema.entries"),
+            ("COPY others.entries (id) FROM stdin", "COPY others.entries"),
+            ("CREATE TABLE pg_catalog.tenants (id text)", "CREATE TABLE pg_catalog.tenants"),
+            (
+                "ALTER TABLE ONLY others.tenants OWNER TO me",
+                "ALTER TABLE ONLY others.tenants OWNER TO me",
+            ),
+            (
+                "ALTER TABLE ONLY others.tenants ADD CONSTRAINT c UNIQUE (id)",
+                "ALTER TABLE ONLY others.tenants ADD CONSTRAINT c",
+            ),
+            (
+                "ALTER TABLE public.tenants ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (SEQUENCE NAME others.s START WITH 1)",
+                "ALTER TABLE public.tenants ALTER column id ADD",
+            ),
+            ("ALTER SEQUENCE others.s OWNER TO me", "ALTER SEQUENCE others.s OWNER TO me"),
+            (
+                "CREATE INDEX i ON others.tenants USING btree (id)",
+                "CREATE INDEX i ON others.tenants USING btree",
+            ),
+            ("COMMENT ON INDEX others.i IS 'x'", "COMMENT ON INDEX others.i is"),
+            (
+                "GRANT SELECT ON TABLE others.tenants TO me",
+                "GRANT SELECT ON TABLE others.tenants TO me",
+            ),
+        ] {
+            assert_foreign(statement, name);
         }
     }
 

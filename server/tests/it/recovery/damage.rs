@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use agentfs_contract::manifest::Table;
 use agentfs_server::store::schema::SCHEMA_VERSION;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
@@ -70,6 +71,17 @@ fn flipped(dump: &[u8], text: &str) -> Vec<u8> {
     let mut flipped = dump.to_vec();
     flipped[places[0]] ^= 1;
     flipped
+}
+
+/// The dump with another text of the same length in the only place of `text`.
+fn replaced(dump: &[u8], text: &str, by: &str) -> Vec<u8> {
+    assert_eq!(text.len(), by.len());
+    let mut places = dump.windows(text.len()).enumerate().filter(|(_, it)| *it == text.as_bytes());
+    let (at, _) = places.next().unwrap();
+    assert!(places.next().is_none(), "{text}");
+    let mut replaced = dump.to_vec();
+    replaced[at..at + by.len()].copy_from_slice(by.as_bytes());
+    replaced
 }
 
 #[tokio::test]
@@ -242,6 +254,22 @@ async fn a_dump_that_would_do_more_than_fill_our_tables_is_never_executed() {
         for level in [ARCHIVE, RESTORE] {
             kept.assert_bad(&id, &level, &format!("AgentFS does not have: {name}"));
         }
+    }
+    // Rows of a system catalogue, which a superuser may write to, under the name of a table that the manifest claims. The shorter
+    // column keeps the length of the statement.
+    let add = "CREATE TABLE public.pg_authid AS SELECT 'spy'::text AS rolname_abc";
+    superuser.execute(add).await.unwrap();
+    let dump = kept.dump_now(&format!("{} -t public.pg_authid", kept.ours())).await;
+    superuser.execute("DROP TABLE public.pg_authid").await.unwrap();
+    let id = kept.plant(
+        &replaced(&dump, "public.pg_authid (rolname_abc)", "pg_catalog.pg_authid (rolname)"),
+        |manifest| {
+            let claimed = Table { rows: 1, bytes: None, fingerprint: None };
+            manifest.tables.insert("pg_authid".into(), claimed);
+        },
+    );
+    for why in ["does not have: CREATE TABLE public.pg_authid", ", COPY pg_catalog.pg_authid"] {
+        kept.assert_bad(&id, &ARCHIVE, why);
     }
     // Rows as statements, of which each could be another one.
     let id = kept.plant(&kept.dump_now(&format!("{} --inserts", kept.ours())).await, |_| {});
