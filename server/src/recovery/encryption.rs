@@ -344,7 +344,6 @@ mod tests {
         let parse =
             |text: String| Recipients::parse(&[text]).map(|found| found.map(|it| it.0.len()));
         assert_eq!(parse(format!("{}, {0}", recipients[0])).unwrap(), Some(2));
-        assert_eq!(parse(" ,".to_owned()).unwrap(), None);
         for secret in [secret.expose_secret().to_owned(), secret.expose_secret().to_lowercase()] {
             let error = parse(format!("{},{secret}", recipients[0])).unwrap_err().to_string();
             assert!(error.starts_with("recipient 2 is a secret key"), "{error}");
