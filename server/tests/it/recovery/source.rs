@@ -32,7 +32,9 @@ async fn a_source_that_dies_in_the_middle_leaves_nothing_and_may_be_back_later()
         database.until(session, 1).await;
         let said = ended(waiting);
         assert_eq!(said.code, Some(75), "{said:?}");
-        assert!(said.err.contains("terminating connection"), "{said:?}");
+        // PostgreSQL's word may be lost with the connection.
+        let words = ["terminating connection", "closed the connection"];
+        assert!(words.iter().any(|word| said.err.contains(word)), "{said:?}");
         assert_eq!(backups.names(), [""; 0]);
     }
     holder.lets_go().await;
