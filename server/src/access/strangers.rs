@@ -119,7 +119,9 @@ mod tests {
         let nowhere = SecretString::from("postgres://nobody@127.0.0.1:1/none");
         let strangers = Strangers::new(DatabaseAddress::parse(&nowhere).unwrap().pool(1));
         let [one, other] = [1, 2].map(|n| ClientNetwork::of([192, 0, 2, n].into()));
-        strangers.rate.lock().unwrap().tokens = 0.0;
+        // However late the first of them asks, no tokens have come in before.
+        let since = Instant::now() + Duration::from_hours(1);
+        *strangers.rate.lock().unwrap() = Rate { tokens: 0.0, since };
         let (served, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let flood = join_all((0..5000).map(|_| async {
             let answer = strangers.turn(one).await;
