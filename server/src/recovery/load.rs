@@ -42,9 +42,12 @@ impl Default for LoadOptions {
 pub(super) enum Parts {
     /// All.
     All,
-    /// The rows of the tables, which are there already. Those that others refer to come first.
-    Rows(&'static [&'static [&'static str]]),
+    /// The rows of a backup of the entries alone, whose tables are there already.
+    Entries,
 }
+
+/// The tables of a backup of the entries alone, those first that others refer to.
+const ENTRIES: [&[&str]; 2] = [&["tenants"], &["api_keys", "entries", "entry_versions"]];
 
 /// Loads a dump that was looked through into the database of `url`, whose server has this major version.
 pub(super) async fn load(
@@ -80,13 +83,13 @@ pub(super) async fn load_parts(
     let fixed = arguments(url, options.jobs, &list.path());
     let runs: Vec<Vec<OsString>> = match parts {
         Parts::All => vec![fixed],
-        Parts::Rows(turns) => {
+        Parts::Entries => {
             let of_tables = |tables: &&[&str]| {
                 let tables = tables.iter().map(|table| format!("--table={table}").into());
                 let rows = std::iter::once("--section=data".into()).chain(tables);
                 rows.chain(fixed.iter().cloned()).collect()
             };
-            turns.iter().map(of_tables).collect()
+            ENTRIES.iter().map(of_tables).collect()
         }
     };
     for run in &runs {

@@ -62,7 +62,7 @@ SELECT format('CREATE DATABASE %I TEMPLATE %I ENCODING ''UTF8''', $1, t.datname)
 impl Server {
     /// Connects to the server of a URL, whether or not the database of the URL is there.
     pub async fn connect(url: &DatabaseUrl) -> Result<Self, StoreError> {
-        let (mut connection, has_database) = match connect(url).await {
+        let (mut connection, has_database) = match connect_never_idle(url).await {
             Ok(connection) => (connection, true),
             Err(error) => (connect_beside(url).await.map_err(|_| error)?, false),
         };
@@ -151,18 +151,18 @@ pub async fn analyse(url: &DatabaseUrl) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn connect(url: &DatabaseUrl) -> Result<PgConnection, StoreError> {
+/// A session that only waits, such as while a database is filled, and is not ended for that.
+pub(super) async fn connect_never_idle(url: &DatabaseUrl) -> Result<PgConnection, StoreError> {
     let mut connection = DatabaseAddress::of(url).connect_unlimited().await?;
-    // It only waits while the database is filled.
     connection.execute(NEVER_IDLE).await?;
     Ok(connection)
 }
 
 /// Connects to a database that every server has.
 async fn connect_beside(url: &DatabaseUrl) -> Result<PgConnection, StoreError> {
-    match connect(&url.with_database("postgres")).await {
+    match connect_never_idle(&url.with_database("postgres")).await {
         Ok(connection) => Ok(connection),
-        Err(_) => connect(&url.with_database("template1")).await,
+        Err(_) => connect_never_idle(&url.with_database("template1")).await,
     }
 }
 

@@ -7,6 +7,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
 use super::StoreError;
 use super::connection::address::DatabaseAddress;
+use super::databases::connect_never_idle;
 use crate::settings::DatabaseUrl;
 
 /// What the names of databases and roles begin with.
@@ -29,10 +30,6 @@ const LOOK: &str = "
 SELECT current_setting('server_version_num')::int / 10000, rolsuper, rolsuper OR rolcreatedb
   FROM pg_roles WHERE rolname = current_user";
 
-/// Whether sessions that only wait are ended depends on the server.
-const NEVER_IDLE: &str =
-    "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'";
-
 /// The lock on a run. It is taken before anything of the run is made.
 const LOCK: &str = "SELECT pg_advisory_lock(hashtextextended('agentfs-server ' || $1, 0))";
 /// Whether a session has the lock on a run, by whatever database it came.
@@ -53,8 +50,7 @@ impl ScratchServer {
     /// Connects to the database of `url`, from which others are made, and removes what runs left that died. `None` where its role
     /// may not make databases.
     pub async fn connect(url: &DatabaseUrl) -> Result<Option<Self>, StoreError> {
-        let mut connection = DatabaseAddress::of(url).connect_unlimited().await?;
-        connection.execute(NEVER_IDLE).await?;
+        let mut connection = connect_never_idle(url).await?;
         let (major, is_superuser, may_create): (i32, bool, bool) =
             sqlx::query_as(LOOK).fetch_one(&mut connection).await?;
         if !may_create {

@@ -6,14 +6,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use agentfs_contract::manifest::Manifest;
-use agentfs_contract::setting::{
-    BACKUP_IDENTITY_FILE, BACKUP_INSTANCE, BACKUP_SCRATCH_URL, DATABASE_URL,
-};
+use agentfs_contract::setting::{BACKUP_INSTANCE, BACKUP_SCRATCH_URL, DATABASE_URL};
 use agentfs_contract::verification::{Level, Verification};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
-use super::{duration, ended, location, setting};
+use super::{duration, ended, identities, location, setting};
 use crate::commands::in_runtime;
 use crate::commands::output::Output;
 use crate::recovery::catalogue::Selector;
@@ -84,8 +82,6 @@ async fn verify_as_asked(
     args: &VerifyArgs,
     ended: impl Future<Output = RecoveryError>,
 ) -> Result<Verified, RecoveryError> {
-    let identities = args.identity_file.clone();
-    let identities = identities.or_else(|| setting(BACKUP_IDENTITY_FILE).map(PathBuf::from));
     let scratch_url = args.scratch_url.as_ref().filter(|url| !url.expose_secret().is_empty());
     let scratch_url = scratch_url.map(DatabaseUrl::parse).transpose()?;
     let options = VerifyOptions {
@@ -93,7 +89,7 @@ async fn verify_as_asked(
         backup: Selector::from(args.backup.as_str()),
         instance: instance().await,
         level: args.level,
-        identities,
+        identities: identities(args.identity_file.as_ref()),
         scratch_url,
         pg_bin: args.pg_bin.clone(),
     };

@@ -38,8 +38,6 @@ use crate::store::schema::{self, SCHEMA_VERSION, migrate_to};
 
 /// What the name of a database ends with that is not whole yet.
 const UNFINISHED: &str = ".unfinished";
-/// The tables of a backup of the entries alone, those first that others refer to.
-const ENTRIES: [&[&str]; 2] = [&["tenants"], &["api_keys", "entries", "entry_versions"]];
 /// The template that every server has.
 const TEMPLATE: &str = "template0";
 
@@ -340,7 +338,7 @@ pub(super) async fn fill(
             let rows = async {
                 migrate_to(&address, manifest.schema_version).await?;
                 restored::remove_tenants(&mut address.connect_unlimited().await?).await?;
-                load_parts(programs, fetched, url, options, Parts::Rows(&ENTRIES)).await
+                load_parts(programs, fetched, url, options, Parts::Entries).await
             };
             steps.time("load", rows).await?;
         }

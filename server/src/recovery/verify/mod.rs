@@ -31,9 +31,6 @@ use crate::store::connection::address::DatabaseAddress;
 use crate::store::restored;
 use crate::store::schema::{SCHEMA_VERSION, migrate, migrate_to};
 
-/// The tables of a backup of entries, those that others refer to first.
-const ENTRIES: &[&[&str]] = &[&["tenants"], &["api_keys", "entries", "entry_versions"]];
-
 /// What to verify, and how.
 #[derive(Debug, Clone)]
 pub struct VerifyOptions {
@@ -245,7 +242,7 @@ async fn complete(
     restored::remove_tenants(&mut connection).await?;
     drop(connection);
     let options = LoadOptions::default();
-    load_parts(programs, fetched, &url, options, Parts::Rows(ENTRIES)).await?;
+    load_parts(programs, fetched, &url, options, Parts::Entries).await?;
     compare(manifest, &url).await?;
     Ok(url)
 }

@@ -4,6 +4,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use agentfs_contract::manifest::hex;
 use agentfs_server::recovery::storage::{Lock, Removal, Storage, StorageError, settled};
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -385,8 +386,7 @@ async fn a_backup_goes_to_a_bucket_by_command() {
     let mut dump = Vec::new();
     let storage = bucket.storage(&[]).await.unwrap();
     storage.read(name).await.unwrap().read_to_end(&mut dump).await.unwrap();
-    let sum =
-        Sha256::digest(&dump).iter().fold(String::new(), |sum, byte| sum + &format!("{byte:02x}"));
+    let sum = hex(&Sha256::digest(&dump));
     assert_eq!(said["manifest"]["sha256"], sum.as_str());
     let names: Vec<String> = storage.list().await.unwrap().into_iter().map(|o| o.name).collect();
     assert_eq!(names, [name.to_owned(), name.replace(".dump", ".manifest.json")]);
