@@ -166,10 +166,8 @@ impl Drill<'_> {
         &mut self,
         mut stop: Pin<&mut impl Future<Output = RecoveryError>>,
     ) -> Result<(), DrillError> {
-        let marker = tokio::select! {
-            marker = self.put() => marker?,
-            error = stop.as_mut() => return Err(error.into()),
-        };
+        // To its end, since what is given up halfway may be done after it was cleaned up.
+        let marker = self.put().await?;
         let backup = self.back_up(stop.as_mut()).await?;
         tokio::select! {
             restored = Box::pin(self.restore(&backup, &marker)) => restored,
