@@ -51,7 +51,13 @@ async fn reads_go_to_a_replica_that_is_fresh_enough_and_see_what_they_must() {
     let metrics = patient.metrics().await;
     assert!(metrics.contains(r#"agentfs_queue_requests{queue="replica reads"} 0"#), "{metrics}");
 
-    // From here on the replica stands still.
+    // From here on the replica stands still, with the first version.
+    eventually(
+        "the replica has it",
+        async || get(&patient, None).await,
+        |value| *value == json!(1),
+    )
+    .await;
     replica.told("SELECT pg_wal_replay_pause()").await;
     let shown = get(&patient, None).await;
     let second = put(&patient, 2).await;

@@ -63,8 +63,9 @@ pub const EMBEDDED: &str =
 
 pub const OPEN: &str = "SELECT count(*) FROM embedding_jobs WHERE status IN ('queued', 'running')";
 
-/// Nobody waits for a pause to pass.
-const HURRY: &str = "UPDATE embedding_jobs SET next_attempt_at = now() WHERE status = 'queued'";
+/// Nobody waits for a pause to pass. What the worker is at is left alone: each locks jobs in an order of its own.
+const HURRY: &str = "UPDATE embedding_jobs SET next_attempt_at = now()
+                      WHERE id IN (SELECT id FROM embedding_jobs WHERE status = 'queued' FOR UPDATE SKIP LOCKED)";
 
 pub async fn until(database: &Database, sql: &'static str, wanted: i64) {
     let look = async || {
