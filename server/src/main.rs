@@ -40,7 +40,7 @@ enum Command {
     Forget(forget::ForgetArgs),
     /// Look after the catalogue of a location of backups
     Catalog(catalog::CatalogArgs),
-    /// Restore a backup into a new database on the server of DATABASE_URL, beside what is live
+    /// Restore a backup in place while the API serves, undo that, or restore into a new database beside what is live
     Restore(restore::RestoreArgs),
     /// Show that a backup of the database of DATABASE_URL restores, and how long that takes; all of it is removed afterwards
     Drill(drill::DrillArgs),

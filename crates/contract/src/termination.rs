@@ -1,6 +1,7 @@
 //! What a command leaves for Kubernetes, as the termination message of its container: a [`Report`] of its failure, or what it
-//! has found out ([`BackupReport`]), or what servers of its image can do ([`MigrationReport`]).
+//! has found out ([`BackupReport`], [`DrillReport`], [`RestoreReport`]), or what servers of its image can do ([`MigrationReport`]).
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::verification::Step;
@@ -98,6 +99,69 @@ impl DrillReport {
     }
 }
 
+/// What a restore in place, or its undoing, leaves that has switched. One that has not leaves a [`Report`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RestoreReport {
+    /// Its id in the database's records of restores.
+    pub restore: String,
+    /// The backup; of an undoing, that of the restore that it undid.
+    pub backup: String,
+    /// Whether it was an undoing.
+    pub undone: bool,
+    /// The moment from which on what was restored was live.
+    pub switched_at: Timestamp,
+    /// How long requests waited for that at most, in seconds.
+    pub switch_seconds: f64,
+    /// Versions that are not live any more, of all tenants together.
+    pub lost_versions: i64,
+    /// How many tenants they are of.
+    pub lost_tenants: usize,
+    /// The same by tenant, those first that lost most. Not all of them where that would be too long.
+    pub lost: Vec<LostVersions>,
+    /// Seconds until it served.
+    pub serving_seconds: f64,
+    /// Seconds until the vector indexes were built as well; `None` where there are some that were not.
+    pub indexed_seconds: Option<f64>,
+    /// Until when it can be undone.
+    pub previous_until: Timestamp,
+    /// What was done, in order.
+    pub steps: Vec<Step>,
+}
+
+/// What a tenant lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostVersions {
+    /// The tenant's id.
+    pub tenant: String,
+    /// How many versions.
+    pub versions: i64,
+    /// When the first of them was written.
+    pub from: Timestamp,
+    /// When the last of them was written.
+    pub to: Timestamp,
+}
+
+impl RestoreReport {
+    /// The report as it is written: one line of JSON that Kubernetes takes whole.
+    pub fn write(&self) -> String {
+        let mut report = self.clone();
+        report.lost.sort_by_key(|lost| std::cmp::Reverse(lost.versions));
+        loop {
+            let written = serde_json::to_string(&report).unwrap_or_default();
+            if written.len() <= MAX_BYTES
+                || (report.lost.pop().is_none() && report.steps.pop().is_none())
+            {
+                return written;
+            }
+        }
+    }
+
+    /// Reads a report; `None` where the message is something else.
+    pub fn read(message: &str) -> Option<Self> {
+        serde_json::from_str(message.trim()).ok()
+    }
+}
+
 /// What a migration that succeeded leaves. Servers of its image follow, and the operator cannot know of which release they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MigrationReport {
@@ -174,6 +238,47 @@ mod tests {
         assert!(written.len() <= MAX_BYTES, "{}", written.len());
         assert_eq!(DrillReport::read(&written).unwrap().steps, long.steps);
         assert_eq!(DrillReport::read(r#"{"message":"m","transient":true}"#), None);
+    }
+
+    #[test]
+    fn a_restore_tells_those_that_lost_most_where_not_all_fit() {
+        let at: Timestamp = "2026-11-28T14:08:00.123456Z".parse().unwrap();
+        let lost = |versions| LostVersions {
+            tenant: "0199aaaa-0000-7000-8000-000000000000".into(),
+            versions,
+            from: at,
+            to: at,
+        };
+        let step = |_| Step { name: "a step of a restore".into(), seconds: 12.345_678_901_234_5 };
+        let report = RestoreReport {
+            restore: "0199aaaa-0000-7000-8000-000000000001".into(),
+            backup: "agentfs_20261127_020000".into(),
+            undone: false,
+            switched_at: at,
+            switch_seconds: 0.011_234_567_890_123,
+            lost_versions: 3,
+            lost_tenants: 2,
+            lost: vec![lost(1), lost(2)],
+            serving_seconds: 36.0,
+            indexed_seconds: None,
+            previous_until: at,
+            steps: (0..12).map(step).collect(),
+        };
+        let read = RestoreReport::read(&report.write()).unwrap();
+        assert_eq!(read.lost, [lost(2), lost(1)]);
+        assert_eq!(RestoreReport { lost: vec![lost(1), lost(2)], ..read }, report);
+        assert_eq!(
+            (Report::read(&report.write()), DrillReport::read(&report.write())),
+            (None, None)
+        );
+        assert_eq!(RestoreReport::read(r#"{"message":"m","transient":true}"#), None);
+
+        let many = RestoreReport { lost: (0..1000).map(lost).collect(), ..report };
+        let written = many.write();
+        assert!(written.len() <= MAX_BYTES, "{}", written.len());
+        let read = RestoreReport::read(&written).unwrap();
+        assert!(read.lost.len() > 5 && read.lost[0] == lost(999), "{}", read.lost.len());
+        assert_eq!((read.steps.len(), read.lost_tenants), (12, 2));
     }
 
     #[test]

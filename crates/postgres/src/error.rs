@@ -136,7 +136,7 @@ pub enum PostgresError {
         PathBuf,
     ),
     /// initdb or postgres ended where it should not have.
-    #[error("{program} failed ({status}): {said}. Its log is {log}.")]
+    #[error("{program} failed ({status}): {said}.{}", read_on(.log.as_deref()))]
     Failed {
         /// Which program.
         program: &'static str,
@@ -144,18 +144,18 @@ pub enum PostgresError {
         status: String,
         /// Its last words.
         said: String,
-        /// Where to read on.
-        log: PathBuf,
+        /// Where to read on; `None` where that is thrown away.
+        log: Option<PathBuf>,
     },
     /// PostgreSQL runs and does not accept connections in time.
-    #[error("PostgreSQL was not ready after {seconds} s: {source}. Its log is {log}.")]
+    #[error("PostgreSQL was not ready after {seconds} s: {source}.{}", read_on(.log.as_deref()))]
     NotReady {
         /// How long it was waited for.
         seconds: u64,
         /// The last attempt's failure.
         source: sqlx::Error,
-        /// Where to read on.
-        log: PathBuf,
+        /// Where to read on; `None` where that is thrown away.
+        log: Option<PathBuf>,
     },
     /// A statement that prepares role, database and extension failed.
     #[error("cannot {action} in the PostgreSQL of {path}: {source}")]
@@ -168,12 +168,12 @@ pub enum PostgresError {
         source: sqlx::Error,
     },
     /// PostgreSQL ended while it was in use.
-    #[error("PostgreSQL ended unexpectedly ({status}). Its log is {log}.")]
+    #[error("PostgreSQL ended unexpectedly ({status}).{}", read_on(.log.as_deref()))]
     Ended {
         /// How it ended.
         status: String,
-        /// Where to read on.
-        log: PathBuf,
+        /// Where to read on; `None` where that is thrown away.
+        log: Option<PathBuf>,
     },
     /// The change of user, or what follows it, failed in the new process.
     #[error("cannot {action} to run {program}: {source}")]
@@ -187,7 +187,22 @@ pub enum PostgresError {
     },
 }
 
+/// The sentence that names a log.
+fn read_on(log: Option<&Path>) -> String {
+    log.map(|log| format!(" Its log is {}.", log.display())).unwrap_or_default()
+}
+
 impl PostgresError {
+    /// The same of a server whose log is thrown away with its data.
+    pub(crate) fn without_log(mut self) -> Self {
+        if let Self::Failed { log, .. } | Self::NotReady { log, .. } | Self::Ended { log, .. } =
+            &mut self
+        {
+            *log = None;
+        }
+        self
+    }
+
     /// Makes the [`PostgresError::Io`] of an attempt: `.map_err(PostgresError::io("read", path))`.
     pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();

@@ -8,6 +8,7 @@ use agentfs_contract::{setting, termination};
 use secrecy::SecretString;
 
 use crate::commands::in_runtime;
+use crate::recovery::restore::in_place::drop_expired;
 use crate::runtime::exit::{failed, failed_for_all_to_see, write_termination_message};
 use crate::runtime::logging;
 use crate::settings::{DatabaseSettings, LogSettings, SettingsError};
@@ -46,7 +47,11 @@ impl MigrateError {
             Self::Migration { error, .. } => match error {
                 MigrationError::Store(error) => error.is_transient(),
                 MigrationError::Locked { .. } | MigrationError::LockTimeout { .. } => true,
-                MigrationError::Blocker(_) | MigrationError::Failed(_) => false,
+                MigrationError::Blocker(_)
+                | MigrationError::NoSchema(_)
+                | MigrationError::NoExtension
+                | MigrationError::Strayed { .. }
+                | MigrationError::Failed(_) => false,
             },
             Self::AdminKey(error) => error.is_transient(),
         }
@@ -68,9 +73,12 @@ async fn execute() -> ExitCode {
     let admin_key =
         std::env::var(setting::ADMIN_KEY).ok().filter(|key| !key.is_empty()).map(Into::into);
     let migrated = async {
-        let address = DatabaseAddress::of(&DatabaseSettings::url_from_env()?);
+        let url = DatabaseSettings::url_from_env()?;
+        let address = DatabaseAddress::of(&url);
         address.wait_until_reachable(FIRST_CONNECTION).await;
-        migrate(&address, admin_key.as_ref()).await
+        let report = migrate(&address, admin_key.as_ref()).await?;
+        drop_expired(&url).await;
+        Ok::<_, MigrateError>(report)
     };
     match migrated.await {
         Ok(report) => {

@@ -55,8 +55,9 @@ pub enum QueryEmbeddingError {
     LookUp(Arc<FairPoolError>),
 }
 
-/// The tenant is part of the key: else the time of an answer would tell a tenant what others have searched for.
-type Remembered = (TenantId, i32, Arc<str>);
+/// The tenant is part of the key: else the time of an answer would tell a tenant what others have searched for. The model is told by
+/// its place among those of this process: ids mean other models once another database's backup was restored.
+type Remembered = (TenantId, usize, Arc<str>);
 
 /// The name of the queues of queries, one a model.
 pub const QUEUE: &str = "queries";
@@ -130,9 +131,10 @@ impl QueryEmbeddings {
         let model =
             self.serving.try_get_with((), look_up).await.map_err(QueryEmbeddingError::LookUp)?;
         let model = model.ok_or(QueryEmbeddingError::NotReady)?;
-        let queue = self.models.iter().find(|(name, _)| *name == model.name);
-        let (_, queue) = queue.ok_or(QueryEmbeddingError::NotReady)?;
-        let key = (tenant, model.id, Arc::from(query));
+        let place = self.models.iter().position(|(name, _)| *name == model.name);
+        let place = place.ok_or(QueryEmbeddingError::NotReady)?;
+        let queue = &self.models[place].1;
+        let key = (tenant, place, Arc::from(query));
         if let Some(vector) = self.vectors.get(&key).await {
             return Ok(EmbeddedQuery { model, vector });
         }

@@ -2,14 +2,15 @@
 //! rows there are of each table. Nothing is executed, and there is no server.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::ffi::{OsStr, OsString};
 
-use agentfs_contract::manifest::Manifest;
+use agentfs_contract::manifest::{Manifest, Table};
 use agentfs_postgres::Pipes;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead, BufReader};
 
 use super::ddl::{self, Schema, Statement};
 use super::error::RecoveryError;
+use super::fetch::Fetched;
 use super::programs::Programs;
 use crate::store::schema::{MIGRATIONS_TABLE, SCHEMA_VERSION, TABLES};
 
@@ -31,20 +32,35 @@ pub(super) struct Archive {
     pub(super) rows: BTreeMap<String, u64>,
     /// The version of PostgreSQL that was dumped, by the dump's own word.
     postgres: Option<String>,
+    /// What else than our tables it would make, by name: none where that is refused.
+    pub(super) foreign: Vec<String>,
+}
+
+/// What becomes of a dump that would do anything else than fill our tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Foreign {
+    /// It is refused, since its statements are executed.
+    Refused,
+    /// It is named, since only rows are taken.
+    Named,
 }
 
 impl Archive {
-    /// Reads all of the dump at `path`. It is refused where it would do anything else than fill our tables.
+    /// Reads all of a dump.
     pub(super) async fn read(
         programs: &Programs,
-        path: &Path,
+        fetched: &Fetched,
         manifest: &Manifest,
+        foreign: Foreign,
     ) -> Result<Self, RecoveryError> {
-        let arguments = ["--file=-".as_ref(), "--no-tablespaces".as_ref(), path.as_os_str()];
+        let selected = fetched.selected();
+        let fixed = ["--file=-", "--no-tablespaces"].map(OsStr::new);
+        let arguments: Vec<&OsStr> =
+            fixed.into_iter().chain(selected.iter().map(OsString::as_os_str)).collect();
         let pipes = Pipes { stdout: true, ..Pipes::default() };
         let mut running = programs.start("pg_restore", &[], &arguments, pipes)?;
         let ours = ours(manifest);
-        let mut script = Script::of(&ours);
+        let mut script = Script::of(&ours, foreign);
         let read = match running.stdout() {
             Some(stdout) => script.read(stdout).await,
             None => Ok(()),
@@ -55,6 +71,16 @@ impl Archive {
         }
         read?;
         script.finish()
+    }
+
+    /// What it has of each table: rows alone.
+    pub(super) fn tables(&self) -> BTreeMap<String, Table> {
+        let table = |rows: &u64| Table {
+            rows: i64::try_from(*rows).unwrap_or(i64::MAX),
+            bytes: None,
+            fingerprint: None,
+        };
+        self.rows.iter().map(|(name, rows)| (name.clone(), table(rows))).collect()
     }
 
     /// What of it is not as the manifest says.
@@ -108,9 +134,18 @@ fn ours(manifest: &Manifest) -> BTreeSet<&str> {
     TABLES.into_iter().chain([MIGRATIONS_TABLE]).chain(claimed).collect()
 }
 
+/// Whose rows follow a statement.
+enum Rows {
+    /// Those of this table of ours.
+    Of(String),
+    /// Those of a table of others, which are passed over.
+    Foreign,
+}
+
 /// What `pg_restore` prints, as far as it was read.
 struct Script<'a> {
     ours: &'a BTreeSet<&'a str>,
+    foreign: Foreign,
     statements: Vec<Statement>,
     rows: BTreeMap<String, u64>,
     postgres: Option<String>,
@@ -121,9 +156,10 @@ struct Script<'a> {
 }
 
 impl<'a> Script<'a> {
-    fn of(ours: &'a BTreeSet<&'a str>) -> Self {
+    fn of(ours: &'a BTreeSet<&'a str>, foreign: Foreign) -> Self {
         Self {
             ours,
+            foreign,
             statements: Vec::new(),
             rows: BTreeMap::new(),
             postgres: None,
@@ -141,15 +177,17 @@ impl<'a> Script<'a> {
             if line.is_empty() {
                 break;
             }
-            let Some(table) = self.take(&line)? else { continue };
+            let Some(of) = self.take(&line)? else { continue };
             let rows = count_rows(&mut from).await?;
-            *self.rows.entry(table).or_default() += rows;
+            if let Rows::Of(table) = of {
+                *self.rows.entry(table).or_default() += rows;
+            }
         }
         Ok(())
     }
 
-    /// Takes a line of SQL. Returns the table whose rows come next, if they do.
-    fn take(&mut self, line: &[u8]) -> Result<Option<String>, RecoveryError> {
+    /// Takes a line of SQL. Returns whose rows come next, if they do.
+    fn take(&mut self, line: &[u8]) -> Result<Option<Rows>, RecoveryError> {
         let line =
             str::from_utf8(line).map_err(|_| flawed("a statement of the dump is not in UTF-8"))?;
         if self.pending.is_empty() {
@@ -168,7 +206,11 @@ impl<'a> Script<'a> {
         let Some(statements) = ddl::statements(&self.pending) else { return Ok(None) };
         self.pending.clear();
         let last = statements.last().filter(|last| ddl::is_copy(last));
-        let copied = last.and_then(|last| ddl::copied(last, self.ours)).map(str::to_owned);
+        let copied = last.and_then(|last| match ddl::copied(last, self.ours) {
+            Some(table) => Some(Rows::Of(table.to_owned())),
+            None if self.foreign == Foreign::Named => ddl::has_rows(last).then_some(Rows::Foreign),
+            None => None,
+        });
         let is_lost = last.is_some() && copied.is_none();
         self.statements.extend(statements);
         self.is_refused = is_lost || self.statements.len() > MAX_STATEMENTS;
@@ -176,14 +218,17 @@ impl<'a> Script<'a> {
     }
 
     fn finish(self) -> Result<Archive, RecoveryError> {
-        let schema = ddl::check(&self.statements, self.ours).map_err(|named| foreign(&named))?;
+        let (schema, named) = ddl::check(&self.statements, self.ours);
+        if !named.is_empty() && (self.foreign == Foreign::Refused || schema.name.is_empty()) {
+            return Err(foreign(&named));
+        }
         if self.is_refused {
             return Err(foreign(&["more than any schema of AgentFS".to_owned()]));
         }
         if !self.pending.trim().is_empty() {
             return Err(flawed("the dump ends within a statement"));
         }
-        Ok(Archive { schema, rows: self.rows, postgres: self.postgres })
+        Ok(Archive { schema, rows: self.rows, postgres: self.postgres, foreign: named })
     }
 }
 
@@ -257,8 +302,12 @@ mod tests {
         SET standard_conforming_strings = on;\nCREATE TABLE public.tenants (\n    id uuid NOT NULL\n);\n";
 
     async fn read(script: &str) -> Result<Archive, String> {
+        read_with(script, Foreign::Refused).await
+    }
+
+    async fn read_with(script: &str, foreign: Foreign) -> Result<Archive, String> {
         let ours = TABLES.into_iter().collect();
-        let mut read = Script::of(&ours);
+        let mut read = Script::of(&ours, foreign);
         // In pieces of a few bytes, so that each line lies in two.
         let pieces = script.as_bytes().chunks(7).map(Ok::<_, std::io::Error>);
         let reader = tokio_util::io::StreamReader::new(futures::stream::iter(pieces));
@@ -294,6 +343,19 @@ mod tests {
             let error = read(&format!("{HEAD}{script}")).await.unwrap_err();
             assert!(error.contains("foreign DDL") && error.ends_with(name), "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn where_only_rows_are_taken_others_are_passed_over_and_named() {
+        let script = "CREATE FUNCTION public.f() RETURNS integer LANGUAGE sql AS $$ SELECT 1;\n SELECT 2; $$;\n\
+            COPY public.others (id) FROM stdin;\n1\nDROP TABLE public.tenants;\n\\.\nCOPY public.tenants (id) FROM stdin;\n1\n2\n\\.\n";
+        let archive = read_with(&format!("{HEAD}{script}"), Foreign::Named).await.unwrap();
+        assert_eq!(archive.rows, [("tenants".to_owned(), 2)].into());
+        assert_eq!(archive.tables()["tenants"].rows, 2);
+        assert_eq!(archive.foreign, ["CREATE FUNCTION public.f", "COPY public.others"]);
+        let script = "CREATE TABLE blue.entries (\n    id uuid NOT NULL\n);\n";
+        let error = read_with(&format!("{HEAD}{script}"), Foreign::Named).await.unwrap_err();
+        assert!(error.contains("tables in the schemas blue and public"), "{error}");
     }
 
     #[tokio::test]

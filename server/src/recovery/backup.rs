@@ -18,10 +18,12 @@ use super::forget::{self, Forgotten, LOCK};
 use super::instance::Instance;
 use super::location::Location;
 use super::programs::{Programs, environment};
+use super::restore::in_place::drop_expired;
 use super::retention::Retention;
 use super::steps::Steps;
 use super::storage::{Lock, Removal, Storage, StorageError, Upload};
 use super::sweep::sweep;
+use super::unless::unless;
 use crate::settings::DatabaseUrl;
 use crate::store::connection::address::DatabaseAddress;
 use crate::store::connection::snapshot::{self, Snapshot};
@@ -95,6 +97,8 @@ pub async fn back_up(
     stop: impl Future<Output = RecoveryError>,
 ) -> Result<Report, RecoveryError> {
     let mut stop = pin!(stop);
+    let dropping = async { Ok(drop_expired(&options.url).await) };
+    unless(&mut stop, Box::pin(dropping)).await?;
     let mut maker = unless(&mut stop, Box::pin(Maker::begin(options))).await?;
     let made = maker.make(&mut stop).await;
     maker.lock.release().await;
@@ -117,17 +121,6 @@ fn advice(retention: Option<&Retention>) -> String {
             format!("keep fewer backups (now {retention}; what had expired is gone), or {by_hand}")
         }
         None => by_hand.to_owned(),
-    }
-}
-
-/// Does the work unless `stop` resolves before its end.
-async fn unless<T>(
-    stop: &mut Pin<&mut impl Future<Output = RecoveryError>>,
-    work: impl Future<Output = Result<T, RecoveryError>>,
-) -> Result<T, RecoveryError> {
-    tokio::select! {
-        done = work => done,
-        error = stop => Err(error),
     }
 }
 

@@ -76,14 +76,22 @@ fn look_over(catalogue: &Catalogue, now: Timestamp) -> Checked {
             let unreadable = "it is damaged, or of a newer release: it cannot be read";
             checked.problem(name.clone(), unreadable.into());
         }
-        for lease in backup.leases.iter().filter(|lease| lease.until <= now) {
-            checked.notice(
-                lease.name.clone(),
+        for lease in &backup.leases {
+            let (by, until) = (&lease.by, lease.until);
+            let what = if until <= now {
                 format!(
-                    "the lease ended at {:.0}; the next backup of this instance removes it",
-                    lease.until
-                ),
-            );
+                    "the lease ended at {until:.0}; the next backup of this instance removes it"
+                )
+            } else if lease.is_left() {
+                format!(
+                    "the lease of a `{by}` that was killed on this machine: it keeps the backup until {until:.0}, unless `forget --force` removes that"
+                )
+            } else {
+                format!(
+                    "the lease of a `{by}`: nobody removes the backup before that has ended, or before {until:.0}"
+                )
+            };
+            checked.notice(lease.name.clone(), what);
         }
     }
     for orphan in &catalogue.orphans {

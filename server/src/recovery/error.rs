@@ -7,7 +7,8 @@ use agentfs_postgres::{PostgresError, SUPPORTED};
 use jiff::Timestamp;
 
 use super::encryption::EncryptionError;
-use super::restore::RestoreError;
+use super::restore::in_place::InPlaceError;
+use super::restore::{RestoreError, StrategyError};
 use super::storage::StorageError;
 use crate::settings::{InvalidDatabaseUrl, SettingsError};
 use crate::store::StoreError;
@@ -27,10 +28,10 @@ pub enum RecoveryError {
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// The database failed or cannot be reached.
-    #[error(transparent)]
+    #[error("{}{}", .0, at(.0))]
     Store(#[from] StoreError),
     /// The database cannot be backed up now, or not as a whole.
-    #[error(transparent)]
+    #[error("{}{}", .0, at_of_snapshot(.0))]
     Snapshot(#[from] SnapshotError),
     /// Something was not encrypted or decrypted.
     #[error(transparent)]
@@ -79,7 +80,8 @@ pub enum RecoveryError {
     NoBackup(String),
     /// Somebody reads a backup that was to be removed.
     #[error(
-        "the backup {backup} is read by `{by}` until {until:.0} at the latest; try again when that has ended"
+        "the backup {backup} is read by `{by}` until {until:.0} at the latest; {}",
+        if *.is_left { "that one was killed on this machine: add --force to remove it all the same" } else { "try again when that has ended" }
     )]
     Leased {
         /// The backup.
@@ -88,6 +90,8 @@ pub enum RecoveryError {
         by: String,
         /// When its lease ends.
         until: Timestamp,
+        /// Whether that command was killed on this machine.
+        is_left: bool,
     },
     /// Backups were to be removed that must stay.
     #[error("nothing was removed: {0}; add --force to remove it all the same")]
@@ -126,6 +130,15 @@ pub enum RecoveryError {
     /// The backup is not what it should be.
     #[error("the backup is not good: {0}")]
     Flawed(String),
+    /// The database did not take what was loaded into it. That says nothing of the backup.
+    #[error("{what} could not be loaded: {error}; once that is mended, run this again")]
+    NotLoaded {
+        /// The rows of a table, or an index.
+        what: String,
+        /// Why not.
+        #[source]
+        error: StoreError,
+    },
     /// A restored database is not served from.
     #[error("`serve` does not serve what was restored: {0}")]
     NotServed(String),
@@ -191,6 +204,12 @@ pub enum RecoveryError {
     /// A backup was not restored into a new database.
     #[error(transparent)]
     Restore(#[from] RestoreError),
+    /// A restore in place, or its undoing, did not do what was asked.
+    #[error(transparent)]
+    InPlace(#[from] InPlaceError),
+    /// A restore in place could not be done by the strategy that was asked for.
+    #[error(transparent)]
+    Strategy(#[from] StrategyError),
     /// It took longer than it may.
     #[error("the {what} took longer than the {seconds} s of --deadline; nothing of it is left")]
     Deadline {
@@ -202,6 +221,18 @@ pub enum RecoveryError {
     /// Interrupted by a signal.
     #[error("the {0} was ended by a signal; nothing of it is left")]
     Interrupted(&'static str),
+}
+
+/// Where a database is that cannot be reached.
+fn at(error: &StoreError) -> String {
+    error.endpoint().map(|endpoint| format!(" (at {endpoint})")).unwrap_or_default()
+}
+
+fn at_of_snapshot(error: &SnapshotError) -> String {
+    match error {
+        SnapshotError::Store(error) => at(error),
+        _ => String::new(),
+    }
 }
 
 /// What PostgreSQL's programs say where the same may go well next time: the server ends, starts, or has no connection left.
@@ -216,7 +247,7 @@ const PASSES: [&str; 7] = [
 ];
 
 /// What they say where this machine, the server or the network is at fault.
-const NOT_OF_DUMP: [&str; 20] = [
+const NOT_OF_DUMP: [&str; 21] = [
     "No space left on device",
     "Disk quota exceeded",
     "Read-only file system",
@@ -236,6 +267,8 @@ const NOT_OF_DUMP: [&str; 20] = [
     "could not translate host name",
     "canceling statement due to",
     "signal:",
+    // Of a pg_restore that was built without zstd.
+    "this build does not support compression",
     // Of a program that was not started.
     "(os error ",
 ];
@@ -246,18 +279,19 @@ impl RecoveryError {
     /// Whether a retry may succeed.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Store(error) | Self::Migration(MigrationError::Store(error)) => {
-                error.is_transient()
+            Self::Store(error)
+            | Self::NotLoaded { error, .. }
+            | Self::Snapshot(SnapshotError::Store(error))
+            | Self::Migration(MigrationError::Store(error)) => {
+                error.is_transient() && !error.is_login_refused()
             }
             Self::Storage(error) => error.is_transient(),
             Self::Restore(error) => error.is_transient(),
-            Self::Snapshot(error) => match error {
-                SnapshotError::Store(error) => error.is_transient(),
-                SnapshotError::Busy { .. } | SnapshotError::Lost(_) => true,
-                SnapshotError::Pooled
-                | SnapshotError::Missing(_)
-                | SnapshotError::Unreadable(_) => false,
-            },
+            Self::InPlace(error) => error.is_transient(),
+            Self::Strategy(error) => error.is_transient(),
+            Self::Snapshot(error) => {
+                matches!(error, SnapshotError::Busy { .. } | SnapshotError::Lost(_))
+            }
             Self::ServeFailed { is_transient, .. } => *is_transient,
             Self::Program { said, .. } => PASSES.iter().any(|words| said.contains(words)),
             Self::TableHeld { .. }
@@ -275,6 +309,21 @@ impl RecoveryError {
             Self::NotServed(_) => Some(self.to_string()),
             Self::Migration(error) if error.is_of_data() => Some(self.to_string()),
             _ => None,
+        }
+    }
+
+    /// The same of `what` that is loaded: where rows are at fault, the backup is.
+    pub(super) fn of_loading(self, what: &str) -> Self {
+        match self {
+            Self::Store(error) if error.is_of_rows() => {
+                Self::Flawed(format!("{what}: {}", error.cause()))
+            }
+            Self::Store(error) => Self::NotLoaded { what: what.to_owned(), error },
+            Self::Program { program, said } => {
+                Self::Program { program, said: format!("{what}: {said}") }
+            }
+            Self::Flawed(flaw) => Self::Flawed(format!("{what}: {flaw}")),
+            other => other,
         }
     }
 
@@ -359,6 +408,7 @@ mod tests {
             ("error: could not open input file: Too many open files", false, false),
             ("No such file or directory (os error 2)", false, false),
             ("signal: 9 (SIGKILL)", false, false),
+            ("error: this build does not support compression with zstd", false, false),
             ("error: server closed the connection unexpectedly", false, false),
         ] {
             assert_eq!(program(said).of_dump().flaw().is_some(), while_read, "{said}");

@@ -86,6 +86,33 @@ fault_points! {
     DrillBackupRemoved = "drill-backup-removed",
     /// The tenant is gone, with its key and its memory.
     DrillTenantRemoved = "drill-tenant-removed",
+
+    /// A restore in place, or its undoing, has its locks.
+    InPlaceLocked = "in-place-locked",
+    /// What is under way is noted, and nothing else done.
+    InPlaceBegun = "in-place-begun",
+    /// The schema to load into is there, and empty.
+    StagingMade = "staging-made",
+    /// Its tables are made, without indexes.
+    StagingTablesMade = "staging-tables-made",
+    /// The rows are loaded, and the indexes but those of vectors built.
+    StagingIndexed = "staging-indexed",
+    /// What was staged has all that the live tables have.
+    PropertiesCarried = "properties-carried",
+    /// Autovacuum keeps off the live tables.
+    AutovacuumOff = "autovacuum-off",
+    /// The transaction of the switch has its locks, and is not committed.
+    SwitchLocked = "switch-locked",
+    /// The switch is committed, and nobody told.
+    Switched = "switched",
+    /// What was lost is listed.
+    LostListed = "lost-listed",
+    /// What was staged and did not move is gone.
+    StagingDropped = "staging-dropped",
+    /// The vector indexes are built.
+    VectorsIndexed = "vectors-indexed",
+    /// It is noted as finished.
+    InPlaceFinished = "in-place-finished",
 }
 
 /// Ends this process by SIGKILL where AGENTFS_FAULT_POINT is the name of `point`. Where it is the name and `:stop`, SIGSTOP stops

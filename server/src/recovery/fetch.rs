@@ -1,5 +1,6 @@
 //! Brings a dump to this machine, and checks its size and its SHA-256 on the way, before and after it is decrypted.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -23,8 +24,10 @@ const PIECE: u64 = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Fetched {
     path: PathBuf,
-    /// Where it is a copy.
-    _copy: Option<Unnamed>,
+    /// What the path leads to, where that is not by a name.
+    _open: Option<Unnamed>,
+    /// The list of what of it is meant, where that is not all.
+    selection: Option<Unnamed>,
 }
 
 impl Fetched {
@@ -32,16 +35,31 @@ impl Fetched {
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
-}
 
-impl From<Unnamed> for Fetched {
-    fn from(copy: Unnamed) -> Self {
-        Self { path: copy.path(), _copy: Some(copy) }
+    /// A file that is there, of which only what `selection` lists is meant.
+    pub(super) fn part_of(path: PathBuf, selection: Unnamed) -> Self {
+        Self { path, _open: None, selection: Some(selection) }
+    }
+
+    /// The last arguments of a `pg_restore` that reads what is meant of it.
+    pub(super) fn selected(&self) -> Vec<OsString> {
+        let list = self.selection.as_ref().map(|list| {
+            let mut list_of = OsString::from("--use-list=");
+            list_of.push(list.path());
+            list_of
+        });
+        list.into_iter().chain([self.path.clone().into()]).collect()
     }
 }
 
-/// Fetches the dump of a backup, decrypted. One that is a file already, and not encrypted, stays where it is; else a copy without a
-/// name is made on the file system of `folder`.
+impl From<Unnamed> for Fetched {
+    fn from(open: Unnamed) -> Self {
+        Self { path: open.path(), _open: Some(open), selection: None }
+    }
+}
+
+/// Fetches the dump of a backup, decrypted. One that is a file already, and not encrypted, stays where it is, and stays open: what
+/// was checked is what is read, whatever has its name by then. Else a copy without a name is made on the file system of `folder`.
 pub(super) async fn fetch(
     storage: &Storage,
     backup: &Backup,
@@ -50,10 +68,21 @@ pub(super) async fn fetch(
 ) -> Result<Fetched, RecoveryError> {
     let manifest = &backup.manifest;
     let name = backup.dump();
-    let reader = storage.read(&name).await.map_err(|error| match error {
+    let missing = |error| match error {
         StorageError::Missing(_) => RecoveryError::Flawed("the dump is not there".into()),
         other => other.into(),
-    })?;
+    };
+    let there = match &manifest.encryption {
+        None => storage.open_file(&name).await.map_err(missing)?.map(Unnamed::from),
+        Some(_) => None,
+    };
+    let reader: Pin<Box<dyn AsyncRead + Send>> = match &there {
+        Some(there) => {
+            let unread = |error| StorageError::File { path: name.clone().into(), error };
+            Box::pin(File::from_std(there.file().try_clone().map_err(unread)?))
+        }
+        None => storage.read(&name).await.map_err(missing)?,
+    };
     let mut dump = Summed::new(reader);
     // A bucket's errors come within those of the reader.
     let unread = |error: io::Error| match error.downcast::<StorageError>() {
@@ -61,7 +90,6 @@ pub(super) async fn fetch(
         Err(error) => StorageError::File { path: name.clone().into(), error }.into(),
     };
     let copied = Unnamed::new(folder)?;
-    let there = storage.path(&name);
     let decrypted = match (&manifest.encryption, identities) {
         (None, _) if there.is_none() => {
             read_on(&mut dump, Some(&copied), unread).await?;
@@ -78,7 +106,7 @@ pub(super) async fn fetch(
     same("the dump", (manifest.bytes, &manifest.sha256), &dump.sum())?;
     match (&manifest.encryption, decrypted) {
         (None, _) => Ok(match there {
-            Some(path) => Fetched { path, _copy: None },
+            Some(there) => there.into(),
             None => copied.into(),
         }),
         (Some(_), None) => Err(EncryptionError::IdentityNeeded(backup.id().to_owned()).into()),
@@ -150,6 +178,14 @@ async fn copy(from: &mut (impl AsyncRead + Unpin), to: Option<&Unnamed>) -> Resu
         Some(file) => file.flush().await.map_err(CopyFailed::Written),
         None => Ok(()),
     }
+}
+
+/// The size of a file, and its SHA-256 in hexadecimal.
+pub(super) async fn sum(path: &Path) -> io::Result<(u64, String)> {
+    let mut file = Summed::new(File::open(path).await?);
+    tokio::io::copy(&mut file, &mut tokio::io::sink()).await?;
+    let Sum { bytes, sha256 } = file.sum();
+    Ok((bytes, sha256))
 }
 
 /// Compares what was read with what the manifest says; the size tells why, where it can.
@@ -230,7 +266,23 @@ mod tests {
     use age::secrecy::ExposeSecret as _;
 
     use super::*;
+    use crate::recovery::catalogue::tests::{DUMP, Place, hours_ago, manifest};
     use crate::recovery::encryption::{Encryptor, Recipients};
+
+    #[tokio::test]
+    async fn what_was_checked_is_what_is_read() {
+        let place = Place::new().await;
+        let mut whole = manifest(hours_ago(1));
+        (whole.sha256, whole.bytes) = (hex(&Sha256::digest(DUMP)), DUMP.len() as u64);
+        let backup = place.add(whole).await;
+        let folder = std::env::temp_dir();
+        let fetched = fetch(&place.storage, &backup, None, &folder).await.unwrap();
+        std::fs::remove_file(place.path(&backup.dump())).unwrap();
+        place.write(&backup.dump(), b"another");
+        assert_eq!(std::fs::read(fetched.path()).unwrap(), DUMP);
+        let refused = fetch(&place.storage, &backup, None, &folder).await.unwrap_err();
+        assert!(refused.to_string().contains("7 bytes in place of 6"), "{refused}");
+    }
 
     #[test]
     fn the_reason_is_told_by_the_size() {

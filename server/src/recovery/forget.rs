@@ -10,7 +10,7 @@ use super::catalogue::{Backup, Catalogue, MANIFEST, Name, Reader, Selector, Unus
 use super::error::RecoveryError;
 use super::fault_point::{FaultPoint, reach};
 use super::instance::Instance;
-use super::lease;
+use super::lease::{self, Held};
 use super::retention::Retention;
 use super::storage::{Removal, Storage};
 
@@ -95,14 +95,17 @@ async fn forget_locked(
             return Err(RecoveryError::MustStay(reasons.join("; ")));
         }
     }
-    let leased =
-        doomed.iter().find_map(|doomed| Some((doomed.backup?, doomed.backup?.live_lease(now)?)));
-    if let Some((backup, lease)) = leased {
-        return Err(RecoveryError::Leased {
-            backup: backup.path(),
-            by: lease.by.clone(),
-            until: lease.until,
-        });
+    let backups = doomed.iter().filter_map(|doomed| doomed.backup);
+    for backup in backups {
+        let keeps = |lease: &&Held| lease.until > now && !(force && lease.is_left());
+        if let Some(lease) = backup.leases.iter().find(keeps) {
+            return Err(RecoveryError::Leased {
+                backup: backup.path(),
+                by: lease.by.clone(),
+                until: lease.until,
+                is_left: lease.is_left(),
+            });
+        }
     }
     remove_all(storage, doomed, now).await
 }
@@ -240,7 +243,7 @@ async fn remove_all(
     let objects = storage.list().await?;
     for doomed in gone {
         let leases = lease::of(storage, &objects, &doomed.path).await?;
-        if leases.iter().any(|lease| lease.until > now) {
+        if leases.iter().any(|lease| lease.until > now && !lease.is_left()) {
             continue;
         }
         for name in doomed.others {
@@ -334,6 +337,24 @@ mod tests {
         assert_eq!(prune().await, [""; 0]);
         lease.release().await;
         assert_eq!(prune().await, [old.path()]);
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_reader_left_stays_unless_by_force() {
+        let place = Place::new().await;
+        let (old, _new) =
+            (place.add(manifest(hours_ago(9))).await, place.add(manifest(hours_ago(1))).await);
+        let lease = Lease::take(&place.storage, &old, "restore").await.unwrap();
+        let held = place.read().await.named(&old.path()).leases.remove(0);
+        let mut json = serde_json::to_value(&held).unwrap();
+        json["process"]["started"] = 0.into();
+        lease.release().await;
+        place.write(&held.name, json.to_string().as_bytes());
+        let refused = forget(&place.storage, &ids(&[&old]), false).await.unwrap_err();
+        assert!(refused.to_string().contains("--force"), "{refused}");
+        let gone = forget(&place.storage, &ids(&[&old]), true).await.unwrap();
+        assert_eq!(gone.removed, [old.path()]);
+        assert!(!place.names().await.contains(&old.dump()));
     }
 
     #[tokio::test]

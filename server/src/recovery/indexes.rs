@@ -1,5 +1,7 @@
 //! Builds the vector indexes (HNSW) of what was restored: they take far longer than all else, and searches are exact without them.
 
+use std::ffi::{OsStr, OsString};
+
 use super::ddl;
 use super::error::RecoveryError;
 use super::fetch::Fetched;
@@ -13,8 +15,10 @@ pub(super) async fn of_dump(
     programs: &Programs,
     fetched: &Fetched,
 ) -> Result<Vec<i32>, RecoveryError> {
-    let arguments =
-        ["--file=-".as_ref(), "--section=post-data".as_ref(), fetched.path().as_os_str()];
+    let selected = fetched.selected();
+    let fixed = ["--file=-", "--section=post-data"].map(OsStr::new);
+    let arguments: Vec<&OsStr> =
+        fixed.into_iter().chain(selected.iter().map(OsString::as_os_str)).collect();
     let sql =
         programs.run("pg_restore", &[], &arguments).await.map_err(RecoveryError::of_whole_dump)?;
     let names = ddl::of_script(&sql).into_iter().filter_map(|statement| ddl::hnsw(&statement));

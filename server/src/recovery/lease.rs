@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::catalogue::{Backup, Kind, MANIFEST, Name};
 use super::error::RecoveryError;
+use super::process::Process;
 use super::record::write_once;
 use super::storage::{Object, Storage, StorageError};
 
@@ -28,9 +29,17 @@ pub struct Held {
     pub by: String,
     /// When it ends, unless it is followed by another one.
     pub until: Timestamp,
+    /// The process that reads it; `None` where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<Process>,
 }
 
 impl Held {
+    /// Whether it was left: its process ran on this machine and is gone.
+    pub fn is_left(&self) -> bool {
+        self.process.as_ref().is_some_and(Process::is_gone)
+    }
+
     /// What an object says; `None` where that cannot be read.
     pub(super) fn parse(object: &Object, json: &[u8]) -> Option<Self> {
         let held: Self = serde_json::from_slice(json).ok()?;
@@ -40,7 +49,7 @@ impl Held {
     /// A lease that cannot be read counts until it must have ended.
     pub(super) fn unreadable(object: &Object) -> Self {
         let until = object.modified.saturating_add(VALID).unwrap_or(Timestamp::MAX);
-        Self { name: object.name.clone(), by: "somebody".into(), until }
+        Self { name: object.name.clone(), by: "somebody".into(), until, process: None }
     }
 }
 
@@ -131,7 +140,8 @@ impl Holder {
     async fn write(&self) -> Result<String, StorageError> {
         let name = format!("{}.lease_{:016x}.json", self.stem, rand::random::<u64>());
         let until = Timestamp::now().saturating_add(VALID).unwrap_or(Timestamp::MAX);
-        let held = Held { name: name.clone(), by: self.by.clone(), until };
+        let (by, process) = (self.by.clone(), Process::this());
+        let held = Held { name: name.clone(), by, until, process };
         // Its fields are all such that JSON has.
         let json = serde_json::to_vec(&held).unwrap_or_default();
         write_once(&self.storage, &name, &json).await?;
@@ -179,6 +189,25 @@ mod tests {
         assert!(left > SignedDuration::from_hours(5) && left <= VALID, "{left}");
         lease.release().await;
         assert_eq!(leases(&place, &backup).await, 0);
+    }
+
+    #[tokio::test]
+    async fn a_lease_of_a_process_that_is_gone_is_known_as_left() {
+        let place = Place::new().await;
+        let backup = place.add(manifest(hours_ago(2))).await;
+        let lease = Lease::take(&place.storage, &backup, "verify").await.unwrap();
+        let held = place.read().await.named(&backup.path()).leases.remove(0);
+        assert!(held.process.is_some() && !held.is_left(), "{held:?}");
+        let mut json = serde_json::to_value(&held).unwrap();
+        // As if this process's id had been another one's.
+        json["process"]["started"] = 0.into();
+        let gone: Held = serde_json::from_value(json.clone()).unwrap();
+        assert!(gone.is_left());
+        json["process"]["boot"] = "another machine".into();
+        assert!(!serde_json::from_value::<Held>(json.clone()).unwrap().is_left());
+        json.as_object_mut().unwrap().remove("process");
+        assert!(!serde_json::from_value::<Held>(json).unwrap().is_left(), "of an earlier release");
+        lease.release().await;
     }
 
     #[tokio::test]

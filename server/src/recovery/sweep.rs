@@ -74,7 +74,8 @@ mod tests {
         let record = verification(&backup.manifest, Level::Restore, None, hours_ago(1));
         record::write(&place.storage, &backup, &record).await.unwrap();
         let folder = &backup.folder;
-        let held = |until| lease::Held { name: String::new(), by: "verify".into(), until };
+        let held =
+            |until| lease::Held { name: String::new(), by: "verify".into(), until, process: None };
         let json = |until| serde_json::to_vec(&held(until)).unwrap();
         let later = Timestamp::now() + SignedDuration::from_hours(1);
         for (name, content) in [

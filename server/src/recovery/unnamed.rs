@@ -1,4 +1,5 @@
-//! Temporary files without a name: nothing is left of them, whatever ends this process.
+//! Files that are not opened by a name: temporary ones, of which nothing is left whatever ends this process, and those that another
+//! file may take the name of.
 
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
@@ -6,12 +7,18 @@ use std::path::{Path, PathBuf};
 
 use super::error::RecoveryError;
 
-/// A file that is gone once it is closed.
+/// An open file. A temporary one is gone once it is closed.
 #[derive(Debug)]
 pub(super) struct Unnamed(File);
 
+impl From<File> for Unnamed {
+    fn from(file: File) -> Self {
+        Self(file)
+    }
+}
+
 impl Unnamed {
-    /// An empty one, on the file system of `folder`.
+    /// An empty temporary one, on the file system of `folder`.
     pub(super) fn new(folder: &Path) -> Result<Self, RecoveryError> {
         tempfile::tempfile_in(folder).map(Self).map_err(RecoveryError::WorkFolder)
     }

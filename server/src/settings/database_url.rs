@@ -70,7 +70,29 @@ impl Host {
         }
         Self { text: url.into(), options: self.options.clone().database(name) }
     }
+
+    fn with_search_path(&self, schema: &str) -> Self {
+        let url = self.text.expose_secret();
+        let (before, query) = url.split_once('?').unwrap_or((url, ""));
+        let mut parameters = form_urlencoded::Serializer::new(String::new());
+        // A program takes one variable, so what there is and this come together. The last setting of a name wins.
+        let mut settings = String::new();
+        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+            if key == OPTIONS {
+                settings = settings + &value + " ";
+            } else {
+                parameters.append_pair(&key, &value);
+            }
+        }
+        parameters.append_pair(OPTIONS, &format!("{settings}-c search_path={schema}"));
+        let url = format!("{before}?{}", parameters.finish());
+        let options = self.options.clone().options([("search_path", schema)]);
+        Self { text: url.into(), options }
+    }
 }
+
+/// The parameter of a URL that holds settings of the session, as `postgres -c` takes them.
+const OPTIONS: &str = "options";
 
 /// Which of several servers is meant: libpq's `target_session_attrs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -163,6 +185,14 @@ impl DatabaseUrl {
     #[must_use]
     pub fn with_database(&self, name: &str) -> Self {
         let hosts = self.hosts.iter().map(|host| host.with_database(name));
+        Self { hosts: hosts.collect(), session: self.session }
+    }
+
+    /// The same with sessions that search the schema `schema`, whatever the role and the database are set to. Its name needs no
+    /// quotes.
+    #[must_use]
+    pub fn with_search_path(&self, schema: &str) -> Self {
+        let hosts = self.hosts.iter().map(|host| host.with_search_path(schema));
         Self { hosts: hosts.collect(), session: self.session }
     }
 }
@@ -373,6 +403,29 @@ mod tests {
         assert_eq!(text, "postgres://u:p%2Bq@a/my%20db?options=-c%20jit%3Doff");
         assert_eq!(parse(text).unwrap().database(), "my db");
         assert_eq!(parse("postgres:///?user=ada&host=/run/pg").unwrap().database(), "ada");
+    }
+
+    #[test]
+    fn a_search_path_comes_after_the_options_that_there_are() {
+        for (url, text, options) in [
+            (
+                "postgres://u:p@h/d",
+                "postgres://u:p@h/d?options=-c+search_path%3Dnew",
+                "-c search_path=new",
+            ),
+            (
+                "postgres://u:p@h/d?options=-c%20jit%3Doff&sslmode=require&options=-c%20geqo%3Doff",
+                "postgres://u:p@h/d?sslmode=require&options=-c+jit%3Doff+-c+geqo%3Doff+-c+search_path%3Dnew",
+                "-c jit=off -c geqo=off -c search_path=new",
+            ),
+        ] {
+            let url = parse(url).unwrap().with_search_path("new");
+            assert_eq!(url.hosts()[0].text().expose_secret(), text);
+            // The driver's form, and what it makes of the text.
+            for host in [url.hosts()[0].clone(), parse(text).unwrap().hosts()[0].clone()] {
+                assert_eq!(host.options().get_options(), Some(options));
+            }
+        }
     }
 
     #[test]

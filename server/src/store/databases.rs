@@ -1,5 +1,10 @@
 //! Makes databases on a server, names and drops them.
 
+pub mod carried;
+pub mod exchange;
+pub mod likeness;
+pub mod lost;
+
 use sqlx::error::DatabaseError;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor as _, Row as _};
@@ -48,9 +53,23 @@ pub enum Created {
 const NEVER_IDLE: &str =
     "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'";
 
-/// A name is held by an advisory lock, which ends with the session.
-const HOLD: &str =
-    "SELECT pg_try_advisory_lock(hashtextextended('agentfs-server database ' || $1, 0))";
+/// The key of the advisory lock on a name. The lock ends with the session.
+macro_rules! key {
+    () => {
+        "hashtextextended('agentfs-server database ' || $1, 0)"
+    };
+}
+
+const HOLD: &str = concat!("SELECT pg_try_advisory_lock(", key!(), ")");
+const LET_GO: &str = concat!("SELECT pg_advisory_unlock(", key!(), ")");
+/// Whether another session has the lock: a session's advisory lock excludes only those in the same database.
+const IS_HELD_ELSEWHERE: &str = concat!(
+    "SELECT EXISTS (SELECT FROM pg_locks
+                     WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND pid <> pg_backend_pid()
+                       AND classid::bigint << 32 | objid::bigint = ",
+    key!(),
+    ")"
+);
 
 /// template0 has the server's locale; where its encoding is another than UTF8, that may not go with UTF8.
 const CREATE: &str = "
@@ -62,10 +81,25 @@ SELECT format('CREATE DATABASE %I TEMPLATE %I ENCODING ''UTF8''', $1, t.datname)
 impl Server {
     /// Connects to the server of a URL, whether or not the database of the URL is there.
     pub async fn connect(url: &DatabaseUrl) -> Result<Self, StoreError> {
-        let (mut connection, has_database) = match connect_never_idle(url).await {
+        let (connection, has_database) = match connect_never_idle(url).await {
             Ok(connection) => (connection, true),
             Err(error) => (connect_beside(url).await.map_err(|_| error)?, false),
         };
+        Self::of(connection, url, has_database).await
+    }
+
+    /// The same by a database that every server has, so that nobody is in that of the URL.
+    pub async fn connect_beside(url: &DatabaseUrl) -> Result<Self, StoreError> {
+        let mut server = Self::of(connect_beside(url).await?, url, false).await?;
+        server.has_database = server.has(url.database()).await?;
+        Ok(server)
+    }
+
+    async fn of(
+        mut connection: PgConnection,
+        url: &DatabaseUrl,
+        has_database: bool,
+    ) -> Result<Self, StoreError> {
         let row = sqlx::query(LOOK).fetch_one(&mut connection).await?;
         Ok(Self {
             major: row.try_get::<i32, _>(0)?.unsigned_abs(),
@@ -86,10 +120,18 @@ impl Server {
         Ok(sqlx::query_scalar(found).bind(name).fetch_one(&mut self.connection).await?)
     }
 
-    /// Holds a name until the connection ends, so that two of these programs do not make a database of it at once. False
-    /// where another one holds it.
+    /// Holds a name until the connection ends, so that two of these programs do not make a database of it at once, whatever
+    /// database each is connected to. False where another one holds it; of two that come at once both may step back.
     pub async fn hold(&mut self, name: &str) -> Result<bool, StoreError> {
-        Ok(sqlx::query_scalar(HOLD).bind(name).fetch_one(&mut self.connection).await?)
+        if !sqlx::query_scalar(HOLD).bind(name).fetch_one(&mut self.connection).await? {
+            return Ok(false);
+        }
+        let is_held = sqlx::query_scalar(IS_HELD_ELSEWHERE).bind(name);
+        let is_held: bool = is_held.fetch_one(&mut self.connection).await?;
+        if is_held {
+            sqlx::query(LET_GO).bind(name).execute(&mut self.connection).await?;
+        }
+        Ok(!is_held)
     }
 
     /// Makes a database of our role, encoded in UTF8, as a copy of `template`.
@@ -158,12 +200,14 @@ pub(super) async fn connect_never_idle(url: &DatabaseUrl) -> Result<PgConnection
     Ok(connection)
 }
 
-/// Connects to a database that every server has.
+/// Connects to a database that every server has, and that is not the one of the URL.
 async fn connect_beside(url: &DatabaseUrl) -> Result<PgConnection, StoreError> {
-    match connect_never_idle(&url.with_database("postgres")).await {
-        Ok(connection) => Ok(connection),
-        Err(_) => connect_never_idle(&url.with_database("template1")).await,
+    if url.database() != "postgres"
+        && let Ok(connection) = connect_never_idle(&url.with_database("postgres")).await
+    {
+        return Ok(connection);
     }
+    connect_never_idle(&url.with_database("template1")).await
 }
 
 /// Whether PostgreSQL said that our role may not do it.

@@ -1,5 +1,6 @@
 //! Sorts errors of the driver and of PostgreSQL by what the caller can do about them.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::ErrorKind;
 
@@ -56,6 +57,32 @@ impl StoreError {
         }
     }
 
+    /// The same, of a connection to `endpoint` that did not come about.
+    pub(in crate::store) fn at(mut self, endpoint: String) -> Self {
+        let (Self::Unreachable(cause)
+        | Self::Contended(cause)
+        | Self::Refused(cause)
+        | Self::Replaced(cause)
+        | Self::ReadOnly(cause)
+        | Self::Exhausted(cause)
+        | Self::TimedOut(cause)
+        | Self::Failed(cause)) = &mut self;
+        cause.1 = Some(endpoint.into());
+        self
+    }
+
+    /// `host:port` of each host that was tried, where no connection came about.
+    pub fn endpoint(&self) -> Option<&str> {
+        self.cause().1.as_deref()
+    }
+
+    /// Whether the server refused the login for good: a wrong user or password, or no such database.
+    pub fn is_login_refused(&self) -> bool {
+        let code = self.cause().driver().as_database_error().and_then(DatabaseError::code);
+        self.endpoint().is_some()
+            && code.is_some_and(|code| ["28", "3D"].iter().any(|class| code.starts_with(class)))
+    }
+
     /// True where the same may succeed a moment later, without anybody mending something.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Contended(_) | Self::ReadOnly(_))
@@ -65,6 +92,21 @@ impl StoreError {
     /// Whether the data is at fault, or tables that are not as they should be. That a role has no right says nothing of them.
     pub fn is_of_data(&self) -> bool {
         is_of_data(self.cause().driver())
+    }
+
+    /// Whether rows are at fault: a value is none of its type, or a key or a check does not hold.
+    pub fn is_of_rows(&self) -> bool {
+        ["22", "23"].iter().any(|class| self.code().starts_with(class))
+    }
+
+    /// Whether the server's disk is full.
+    pub fn is_disk_full(&self) -> bool {
+        self.code() == DISK_FULL
+    }
+
+    fn code(&self) -> Cow<'_, str> {
+        let error = self.cause().driver().as_database_error();
+        error.and_then(DatabaseError::code).unwrap_or_default()
     }
 
     /// Whether no connection came about, as while a server, or the network to it, starts.
@@ -95,7 +137,9 @@ impl StoreError {
     }
 }
 
-/// The SQLSTATE of a server that is full.
+/// The SQLSTATE of a server whose disk is full.
+const DISK_FULL: &str = "53100";
+/// The SQLSTATE of a server that has no connection left.
 const TOO_MANY_CONNECTIONS: &str = "53300";
 /// The SQLSTATE of a server that starts or shuts down.
 const CANNOT_CONNECT_NOW: &str = "57P03";
@@ -104,9 +148,9 @@ const NO_RIGHT: &str = "42501";
 /// The SQLSTATE of a write to a server that takes none.
 const READ_ONLY: &str = "25006";
 
-/// The error of the driver behind a [`StoreError`].
+/// The error of the driver behind a [`StoreError`], and `host:port` of what was not connected to.
 #[derive(Debug)]
-pub struct Cause(Box<sqlx::Error>);
+pub struct Cause(Box<sqlx::Error>, Option<Box<str>>);
 
 impl Cause {
     pub(in crate::store) fn driver(&self) -> &sqlx::Error {
@@ -161,7 +205,7 @@ impl fmt::Display for Cause {
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         let kind = Kind::of(&error);
-        let cause = Cause(Box::new(error));
+        let cause = Cause(Box::new(error), None);
         match kind {
             Kind::Unreachable => Self::Unreachable(cause),
             Kind::Contended => Self::Contended(cause),

@@ -11,6 +11,7 @@ pub mod embeddings;
 pub mod entries;
 mod error;
 pub mod fingerprint;
+pub mod in_place;
 pub mod restored;
 pub mod schema;
 pub mod scratch;

@@ -119,12 +119,6 @@ pub async fn any_tenant(executor: impl PgExecutor<'_>) -> Result<Option<Uuid>, S
     Ok(sqlx::query_scalar(tenant).fetch_optional(executor).await?)
 }
 
-/// Removes the tenant that a migration makes, so that those of a backup can be loaded.
-pub async fn remove_tenants(executor: impl PgExecutor<'_>) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM tenants").execute(executor).await?;
-    Ok(())
-}
-
 /// Makes a key of a tenant that reads and searches, for an hour.
 pub async fn make_key(
     executor: impl PgExecutor<'_>,

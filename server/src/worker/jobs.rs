@@ -84,11 +84,12 @@ impl EmbeddingWorker {
         // Time enough to write what was embedded.
         let deadline = TokioInstant::now() + lease.mul_f64(0.9);
         let without = &self.embedder.paused_tenants();
-        let wanted = Wanted { model, limit, lease, tokens_per_day, without };
+        let name = self.model();
+        let wanted = Wanted { model, name, limit, lease, tokens_per_day, without };
         let Some(claim) = jobs::claim(&self.pool, wanted, round).await? else { return Ok(0) };
         let outcomes = self.embed(&claim, deadline, probe).await;
         for outcome in &outcomes {
-            self.metrics.embedding_outcome(name(outcome));
+            self.metrics.embedding_outcome(name_of(outcome));
         }
         self.written(|| embeddings::count_tokens(&self.pool, &claim, &outcomes)).await?;
         self.written(|| embeddings::finish(&self.pool, model, &claim, &outcomes)).await?;
@@ -178,7 +179,7 @@ fn backoff(attempts: i32) -> Duration {
     jittered(FIRST_BACKOFF * (1 << (attempts - 1).clamp(0, 10)))
 }
 
-fn name(outcome: &JobOutcome) -> &'static str {
+fn name_of(outcome: &JobOutcome) -> &'static str {
     match outcome {
         JobOutcome::Embedded { .. } => "embedded",
         JobOutcome::Outdated => "outdated",

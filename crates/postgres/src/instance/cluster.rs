@@ -49,7 +49,7 @@ pub(super) async fn make(
         program: "initdb",
         status: describe(status),
         said: tail.complaints(),
-        log: folder.log_path(),
+        log: Some(folder.log_path()),
     })
 }
 

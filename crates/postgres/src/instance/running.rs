@@ -144,7 +144,7 @@ impl Instance {
     /// Resolves when PostgreSQL ends, which nobody asked it to: the sentence to say then.
     pub async fn ended(&mut self) -> PostgresError {
         let status = describe(self.process.ended().await);
-        PostgresError::Ended { status, log: self.folder.log_path() }
+        PostgresError::Ended { status, log: Some(self.folder.log_path()) }
     }
 
     /// Stops PostgreSQL and returns when it has ended: cleanly, or at once where the data is thrown away.
@@ -291,7 +291,7 @@ async fn launch(
                     program: "postgres",
                     status,
                     said: tail.complaints(),
-                    log: folder.log_path(),
+                    log: Some(folder.log_path()),
                 });
             }
         }
@@ -329,7 +329,7 @@ async fn ready(
             if refused && let Ok(status) = timeout(Duration::from_secs(1), process.ended()).await {
                 return Ok(Readiness::Ended(describe(status)));
             }
-            let (seconds, log) = (READY_WITHIN.as_secs(), folder.log_path());
+            let (seconds, log) = (READY_WITHIN.as_secs(), Some(folder.log_path()));
             return Err(if refused {
                 let path = folder.path().to_owned();
                 PostgresError::Sql { action: "log in as the superuser", path, source }

@@ -61,7 +61,7 @@ async fn run(args: &StandaloneArgs) -> Result<(), PostgresError> {
     let (temporary, folder) = Temporary::make(&std::env::temp_dir()).await?;
     let result = serve(&installation, folder, options, args.restart, told_to_end).await;
     temporary.remove().await?;
-    result
+    result.map_err(PostgresError::without_log)
 }
 
 /// Starts PostgreSQL, says where it is, and stops it when this process is told to end.

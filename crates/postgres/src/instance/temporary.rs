@@ -42,12 +42,14 @@ impl Temporary {
         let parent = parent.canonicalize().map_err(PostgresError::io("find", parent))?;
         account.must_reach(&parent, "Set TMPDIR to a folder that the user can reach")?;
         sweep(&parent).await;
-        let permissions = if account.is_another() { 0o711 } else { 0o700 };
         let made = tempfile::Builder::new()
             .prefix(UNLOCKED)
-            .permissions(Permissions::from_mode(permissions))
             .tempdir_in(&parent)
             .map_err(PostgresError::io("make a folder in", &parent))?;
+        // Whatever the umask takes off: the user has to pass.
+        let mode = if account.is_another() { 0o711 } else { 0o700 };
+        fs::set_permissions(made.path(), Permissions::from_mode(mode))
+            .map_err(PostgresError::io("set the permissions of", made.path()))?;
         let unlocked = made.path().file_name().unwrap_or_default().to_string_lossy();
         let path = parent.join(unlocked.replacen(UNLOCKED, PREFIX, 1));
         let folder = DataFolder::lock_as(made.path(), &path, account)?;

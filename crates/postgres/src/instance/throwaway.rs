@@ -34,7 +34,8 @@ impl Throwaway {
         let (temporary, folder) = Temporary::make(parent).await?;
         let fast = THROWAWAY.iter().map(|(name, value)| Setting::new(name, value));
         let options = InstanceOptions { settings: fast.chain(settings).collect(), throwaway: true };
-        let instance = Instance::start(installation, folder, options).await?;
+        let instance = Instance::start(installation, folder, options).await;
+        let instance = instance.map_err(PostgresError::without_log)?;
         Ok(Self { instance, temporary })
     }
 
@@ -65,7 +66,7 @@ impl Throwaway {
 
     /// Resolves when the server ends by itself: the sentence to say then.
     pub async fn ended(&mut self) -> PostgresError {
-        self.instance.ended().await
+        self.instance.ended().await.without_log()
     }
 
     /// Ends the server and removes its data.

@@ -7,6 +7,7 @@ use agentfs_postgres::instance::PostgresError;
 
 use crate::commands::migrate::MigrateError;
 use crate::commands::worker::WorkerError;
+use crate::recovery::RecoveryError;
 use crate::settings::SettingsError;
 use crate::tenancy::TenancyError;
 
@@ -39,6 +40,9 @@ pub enum DevError {
     /// The key of dev.env could not be stored.
     #[error("cannot store the key of dev.env: {0}")]
     Key(#[from] TenancyError),
+    /// A backup could not be staged.
+    #[error(transparent)]
+    Stage(#[from] RecoveryError),
     /// The API ended by itself.
     #[error("the API ended: {0}")]
     Serve(#[source] io::Error),

@@ -3,11 +3,13 @@
 mod command;
 mod env_file;
 mod error;
+mod stage;
 
 use agentfs_postgres::instance::{StandaloneArgs, run_standalone};
 
 use self::command::DevArgs;
 pub use self::error::DevError;
+use self::stage::StageArgs;
 
 /// The command, and those that it and tests start.
 #[derive(Debug, clap::Subcommand)]
@@ -17,6 +19,9 @@ pub enum DevCommand {
     /// A PostgreSQL alone, for tests and benchmarks
     #[command(hide = true)]
     DevPostgres(StandaloneArgs),
+    /// The step of a restore in place that loads a backup, for tests
+    #[command(hide = true)]
+    DevStage(StageArgs),
 }
 
 impl DevCommand {
@@ -25,6 +30,7 @@ impl DevCommand {
         match self {
             Self::Dev(args) => command::run(args),
             Self::DevPostgres(args) => Ok(run_standalone(args)?),
+            Self::DevStage(args) => stage::run(args),
         }
     }
 }

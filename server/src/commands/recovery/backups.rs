@@ -17,7 +17,7 @@ use crate::recovery::catalogue::{Backup, Catalogue};
 use crate::recovery::lease::Held;
 use crate::recovery::retention::{Decision, Kept};
 use crate::recovery::storage::Storage;
-use crate::recovery::{RecoveryError, Retention};
+use crate::recovery::{RecoveryError, Retention, size};
 
 /// Characters of the reason of a failure that the table shows.
 const REASON: usize = 60;
@@ -190,18 +190,6 @@ fn minute(at: Timestamp) -> String {
     at.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M").to_string()
 }
 
-/// A size in the unit that leaves few digits.
-fn size(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    let mut size = bytes as f64 / 1024.0;
-    let mut unit = 0;
-    while size >= 1024.0 && unit + 1 < UNITS.len() {
-        size /= 1024.0;
-        unit += 1;
-    }
-    format!("{size:.1} {}", UNITS[unit])
-}
-
 impl fmt::Display for Listed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const HEADING: [&str; 10] = [
@@ -248,11 +236,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_and_reasons_are_short() {
-        assert_eq!(size(0), "0.0 KiB");
-        assert_eq!(size(1536), "1.5 KiB");
-        assert_eq!(size(330 << 20), "330.0 MiB");
-        assert_eq!(size(5 << 50), "5120.0 TiB");
+    fn reasons_are_short() {
         assert_eq!(cut("short"), "short");
         assert_eq!(cut(&"ä".repeat(61)), format!("{}…", "ä".repeat(60)));
     }

@@ -12,6 +12,7 @@ pub mod scratch_serve;
 pub mod verify;
 
 use std::future::pending;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -54,6 +55,33 @@ fn duration(text: &str) -> Result<Duration, String> {
     duration.try_into().map_err(|_| wrong())
 }
 
+/// Parses a size as PostgreSQL writes them, such as 512MB: bytes.
+fn size(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u32); 4] = [("kB", 10), ("MB", 20), ("GB", 30), ("TB", 40)];
+    let wrong = || {
+        "give a size with its unit, kB, MB, GB or TB as PostgreSQL writes them, such as 512MB or 2GB".to_owned()
+    };
+    let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+    let (number, unit) = text.split_at(digits);
+    let (_, shift) = UNITS.iter().find(|(name, _)| *name == unit.trim_start()).ok_or_else(wrong)?;
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    match number.checked_mul(1 << shift) {
+        Some(0) | None => Err(wrong()),
+        Some(bytes) => Ok(bytes),
+    }
+}
+
+/// Parses a maintenance_work_mem, and writes it so that every PostgreSQL takes it.
+fn memory(text: &str) -> Result<String, String> {
+    const BOUNDS: RangeInclusive<u64> = 1024..=i32::MAX as u64;
+    let kilobytes = size(text)? >> 10;
+    if BOUNDS.contains(&kilobytes) {
+        Ok(format!("{kilobytes}kB"))
+    } else {
+        Err("PostgreSQL takes from 1MB to less than 2TB, such as 512MB or 2GB".to_owned())
+    }
+}
+
 /// Resolves with why a command has to end: a signal has come, or `what` has taken longer than it may.
 fn ended(
     what: &'static str,
@@ -80,6 +108,22 @@ fn ended(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_written_as_postgresql_does() {
+        for (text, bytes) in
+            [("1kB", 1 << 10), ("50MB", 50 << 20), ("2 GB", 2 << 30), ("1TB", 1 << 40)]
+        {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "lots", "50", "0MB", "-1MB", "1.5GB", "50mb", "1PB", "99999999999TB"] {
+            assert!(size(text).unwrap_err().contains("such as 512MB or 2GB"), "{text}");
+        }
+        assert_eq!(memory("2GB").as_deref(), Ok("2097152kB"));
+        for text in ["lots", "1kB", "2TB"] {
+            assert!(memory(text).unwrap_err().contains("such as 512MB or 2GB"), "{text}");
+        }
+    }
 
     #[test]
     fn durations_are_seconds_or_have_units() {

@@ -15,6 +15,7 @@ use super::{duration, ended, identities, location, setting};
 use crate::commands::in_runtime;
 use crate::commands::output::Output;
 use crate::recovery::catalogue::Selector;
+use crate::recovery::restore::in_place::drop_expired;
 use crate::recovery::{Instance, RecoveryError, Verified, VerifyOptions, grouped, verify};
 use crate::runtime::exit::{failed, failed_for_all_to_see};
 use crate::runtime::logging;
@@ -96,12 +97,17 @@ async fn verify_as_asked(
     verify(&options, ended).await
 }
 
-/// Our instance, where DATABASE_URL leads to it. That it is lost is no reason not to verify its backups.
+/// Our instance, where DATABASE_URL leads to it. That it is lost is no reason not to verify its backups. What a restore in place has
+/// left there for a while goes when its time is over.
 async fn instance() -> Option<Instance> {
     setting(DATABASE_URL)?;
     let copy = setting(BACKUP_INSTANCE);
-    let found =
-        async { Instance::of_database(&DatabaseSettings::url_from_env()?, copy.as_deref()).await };
+    let found = async {
+        let url = DatabaseSettings::url_from_env()?;
+        let instance = Instance::of_database(&url, copy.as_deref()).await?;
+        drop_expired(&url).await;
+        Ok(instance)
+    };
     let warn = |error: &RecoveryError| {
         tracing::warn!("whose backups are meant is not known without DATABASE_URL: {error}");
     };

@@ -71,6 +71,22 @@ pub(super) fn copied<'a>(tokens: &'a [Token], ours: &BTreeSet<&str>) -> Option<&
     rest.copy()
 }
 
+/// The schema, the table and the columns of `COPY schema.table (columns) FROM stdin`.
+pub(super) fn copied_columns(tokens: &[Token]) -> Option<(&str, &str, Vec<&str>)> {
+    let ours = BTreeSet::new();
+    let mut rest = Rest::of(tokens, &ours);
+    rest.words("copy")?;
+    let table = rest.object()?;
+    let columns = rest.group()?.split(|token| token.is_symbol(',')).map(|column| match column {
+        [name] => name.name(),
+        _ => None,
+    });
+    let columns = columns.collect::<Option<_>>()?;
+    rest.words("from stdin")?;
+    let schema = rest.schema?;
+    rest.is_end().then_some((schema, table, columns))
+}
+
 /// The name of the index of `CREATE INDEX name ON table USING hnsw`.
 pub(super) fn hnsw(tokens: &[Token]) -> Option<String> {
     let ours = BTreeSet::new();

@@ -33,12 +33,9 @@ pub(super) struct Schema {
     pub(super) tables: BTreeSet<String>,
 }
 
-/// The schema that `statements` make, or those of them that are foreign: that do anything else than make and fill the tables `ours`,
-/// with their indexes and constraints, all in one schema.
-pub(super) fn check(
-    statements: &[Statement],
-    ours: &BTreeSet<&str>,
-) -> Result<Schema, Vec<String>> {
+/// The schema that `statements` make, and those of them that are foreign: that do anything else than make and fill the tables `ours`,
+/// with their indexes and constraints, all in one schema. It has no name where they are in several.
+pub(super) fn check(statements: &[Statement], ours: &BTreeSet<&str>) -> (Schema, Vec<String>) {
     let (mut schema, mut foreign) = (Schema::default(), Vec::new());
     let (mut names, mut others) = (BTreeSet::new(), Vec::new());
     for statement in statements {
@@ -56,19 +53,15 @@ pub(super) fn check(
         }
     }
     if names.len() > 1 {
-        foreign.push(format!(
-            "tables in the schemas {}",
-            names.iter().copied().collect::<Vec<_>>().join(" and ")
-        ));
+        let names = names.iter().copied().collect::<Vec<_>>().join(" and ");
+        foreign.push(format!("tables in the schemas {names}"));
+        return (schema, foreign);
     }
     let name = names.pop_first().unwrap_or("public");
     let elsewhere = others.into_iter().filter(|(within, _)| *within != name);
     foreign.extend(elsewhere.map(|(_, statement)| named(&statement.tokens)));
-    if !foreign.is_empty() {
-        return Err(foreign);
-    }
     name.clone_into(&mut schema.name);
-    Ok(schema)
+    (schema, foreign)
 }
 
 /// Whether the statement begins the rows of a table of `ours`, and which.
@@ -76,9 +69,26 @@ pub(super) fn copied<'a>(statement: &'a Statement, ours: &BTreeSet<&str>) -> Opt
     forms::copied(&statement.tokens, ours)
 }
 
+/// The columns of the rows that the statement begins, where they are of the table `table` of the schema `schema`.
+pub(super) fn copied_columns(
+    statement: &Statement,
+    schema: &str,
+    table: &str,
+) -> Option<Vec<String>> {
+    let (within, name, columns) = forms::copied_columns(&statement.tokens)?;
+    let is_it = within == schema && name == table;
+    is_it.then(|| columns.into_iter().map(str::to_owned).collect())
+}
+
 /// Whether the statement begins rows, of whatever.
 pub(super) fn is_copy(statement: &Statement) -> bool {
     statement.tokens.first().is_some_and(|token| token.is("copy"))
+}
+
+/// Whether rows follow the statement, as far as `pg_dump` writes such ones.
+pub(super) fn has_rows(statement: &Statement) -> bool {
+    let is_end = |[from, stdin]: &[Token; 2]| from.is("from") && stdin.is("stdin");
+    is_copy(statement) && statement.tokens.last_chunk().is_some_and(is_end)
 }
 
 /// The name of the vector index (HNSW) that the statement makes, if it does.
@@ -91,6 +101,14 @@ pub(super) fn is_index(statement: &Statement) -> bool {
     let mut words = statement.tokens.iter().filter(|token| !token.is("unique"));
     words.next().is_some_and(|token| token.is("create"))
         && words.next().is_some_and(|token| token.is("index"))
+}
+
+/// Whether the statement makes or changes a table or an index, rather than a setting, a schema or an extension.
+pub(super) fn is_of_table(statement: &Statement) -> bool {
+    let mut words = statement.tokens.iter();
+    let is_ddl = words.next().is_some_and(|token| token.is("create") || token.is("alter"));
+    let is_around = |token: &Token| token.is("schema") || token.is("extension");
+    is_ddl && !words.next().is_some_and(is_around)
 }
 
 /// What the statement makes, without a value.
@@ -138,7 +156,8 @@ mod tests {
     const OURS: [&str; 4] = ["api_keys", "embeddings", "entries", "tenants"];
 
     fn checked(sql: &str) -> Result<Schema, Vec<String>> {
-        check(&of_script(sql), &OURS.into_iter().collect())
+        let (schema, foreign) = check(&of_script(sql), &OURS.into_iter().collect());
+        if foreign.is_empty() { Ok(schema) } else { Err(foreign) }
     }
 
     /// As PostgreSQL 18 dumps it.

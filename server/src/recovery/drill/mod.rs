@@ -18,6 +18,7 @@ pub use self::error::DrillError;
 use self::marker::Marker;
 pub use self::objectives::{Missed, Objectives, RecoveryPoint, RecoveryTime, brief};
 use super::api::Api;
+use super::archive::Foreign;
 use super::backup::{BackupOptions, back_up};
 use super::catalogue::{Catalogue, Selector};
 use super::encryption::{Identities, Recipients};
@@ -223,7 +224,8 @@ impl Drill<'_> {
         let pg_bin = options.pg_bin.as_deref();
         let archive = manifest.pg_restore_major().unwrap_or(*major);
         let programs = Programs::find_for_archive(pg_bin, archive, *major).await?;
-        let archive = steps.time("archive", read(&programs, &fetched, manifest)).await?;
+        let reading = read(&programs, &fetched, manifest, Foreign::Refused);
+        let archive = steps.time("archive", reading).await?;
         let starting = Scratch::start(*major, pg_bin, options.scratch.as_ref(), &folder);
         let scratch = scratch.insert(steps.time("start", Box::pin(starting)).await?);
         reach(FaultPoint::ScratchStarted);
@@ -231,6 +233,8 @@ impl Drill<'_> {
         reach(FaultPoint::DatabaseMade);
         fill(&programs, &fetched, manifest, &url, steps).await?;
         reach(FaultPoint::DrillRestored);
+        // An API waits for a database that is gone, in the hope that it comes back.
+        scratch.check().await?;
         let served = steps.time("serve", Box::pin(Served::start(&url))).await?;
         reach(FaultPoint::Served);
         // The key of the live database may have ended since.

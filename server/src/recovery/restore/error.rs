@@ -1,7 +1,10 @@
 //! Errors of restores into a new database.
 
+use std::path::PathBuf;
+
 use super::super::error::RecoveryError;
 use crate::store::StoreError;
+use crate::store::schema::SCHEMA_VERSION;
 
 /// Why a backup was not restored into a new database.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +64,24 @@ pub enum RestoreError {
         id: String,
         /// What was wrong with it.
         failure: String,
+    },
+    /// The file is no dump that can be restored.
+    #[error("{} cannot be restored: {why}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// The file has a schema that is too new for this program.
+    #[error(
+        "{} has schema version {schema}, and this program knows up to {SCHEMA_VERSION}: use a newer agentfs-server", .path.display()
+    )]
+    NewerFile {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        schema: i32,
     },
     /// The dump is of a newer PostgreSQL than the server.
     #[error(

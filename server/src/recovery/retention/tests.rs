@@ -191,7 +191,7 @@ fn it_is_said_until_when_a_backup_is_kept_if_that_is_known() {
 }
 
 fn held(until: Timestamp) -> Held {
-    Held { name: "x".into(), by: "verify".into(), until }
+    Held { name: "x".into(), by: "verify".into(), until, process: None }
 }
 
 /// Up to forty backups of the last four hundred days, of any kind.

@@ -78,6 +78,10 @@ impl Folder {
         &self,
         name: &str,
     ) -> Result<Pin<Box<dyn AsyncRead + Send>>, StorageError> {
+        Ok(Box::pin(tokio::fs::File::from_std(self.open_file(name).await?)))
+    }
+
+    pub(super) async fn open_file(&self, name: &str) -> Result<File, StorageError> {
         let path = self.path(name);
         let opened = self.blocking(move |_| {
             open(OpenOptions::new().read(true), &path).map_err(|error| match error.kind() {
@@ -85,7 +89,7 @@ impl Folder {
                 _ => StorageError::of(path)(error),
             })
         });
-        Ok(Box::pin(tokio::fs::File::from_std(opened.await?)))
+        opened.await
     }
 
     pub(super) async fn write_small(&self, name: &str, content: &[u8]) -> Result<(), StorageError> {

@@ -7,7 +7,7 @@ mod lock;
 mod s3;
 mod settling;
 
-use std::path::PathBuf;
+use std::fs::File;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -115,11 +115,12 @@ impl Storage {
         }
     }
 
-    /// Where an object is on this machine, which saves a copy of it; `None` where it is not.
-    pub fn path(&self, name: &str) -> Option<PathBuf> {
+    /// Opens the file that an object is on this machine, which saves a copy of it; `None` where it is not there.
+    pub async fn open_file(&self, name: &str) -> Result<Option<File>, StorageError> {
+        checked(name)?;
         match self {
-            Self::Folder(folder) => checked(name).ok().map(|()| folder.path(name)),
-            Self::Bucket(_) => None,
+            Self::Folder(folder) => folder.open_file(name).await.map(Some),
+            Self::Bucket(_) => Ok(None),
         }
     }
 

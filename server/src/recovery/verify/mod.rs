@@ -6,20 +6,19 @@ mod schema;
 use std::env;
 use std::path::PathBuf;
 
-use agentfs_contract::manifest::{Manifest, Scope};
+use agentfs_contract::manifest::Manifest;
 use agentfs_contract::verification::{Level, Verification};
 use jiff::Timestamp;
 
-use super::archive::Archive;
+use super::archive::{Archive, Foreign};
 use super::catalogue::{Backup, Catalogue, Selector};
-use super::compare::compare;
 use super::encryption::Identities;
 use super::error::RecoveryError;
 use super::fault_point::{FaultPoint, reach};
 use super::fetch::{Fetched, fetch};
 use super::instance::Instance;
 use super::lease::Lease;
-use super::load::{LoadOptions, Parts, load, load_parts};
+use super::loading::load_alone;
 use super::location::Location;
 use super::programs::Programs;
 use super::record;
@@ -29,7 +28,7 @@ use super::storage::Storage;
 use crate::settings::DatabaseUrl;
 use crate::store::connection::address::DatabaseAddress;
 use crate::store::restored;
-use crate::store::schema::{SCHEMA_VERSION, migrate, migrate_to};
+use crate::store::schema::{SCHEMA_VERSION, migrate};
 
 /// What to verify, and how.
 #[derive(Debug, Clone)]
@@ -167,7 +166,7 @@ impl<'a> Run<'a> {
         reach(FaultPoint::Fetched);
         let pg_bin = self.options.pg_bin.as_deref();
         let programs = Programs::find_for_archive(pg_bin, archive, major).await?;
-        let reading = Archive::read(&programs, fetched.path(), manifest);
+        let reading = Archive::read(&programs, &fetched, manifest, Foreign::Refused);
         let archive = self.steps.time("read", reading).await?;
         let flaws = archive.compare(manifest);
         if !flaws.is_empty() {
@@ -205,19 +204,10 @@ impl<'a> Run<'a> {
         *postgres = Some(restored::version(&mut connection).await?);
         drop(connection);
         reach(FaultPoint::DatabaseMade);
-        load(programs, fetched, &url, LoadOptions::default(), steps).await?;
-        reach(FaultPoint::Loaded);
-        steps.time("compare", compare(manifest, &url)).await?;
-        let comparing = schema::compare(programs, scratch, &url, &archive.schema, manifest);
+        load_alone(programs, fetched.path(), manifest, &url, steps).await?;
+        let comparing = schema::compare(programs, fetched, &url, &archive.schema, manifest);
         *indexes = steps.time("schema", comparing).await?;
         reach(FaultPoint::Compared);
-        let url = match manifest.scope {
-            Scope::Full => url,
-            Scope::Entries => {
-                let completing = complete(programs, fetched, archive, manifest, scratch);
-                steps.time("complete", completing).await?
-            }
-        };
         let address = DatabaseAddress::of(&url);
         steps.time("migrate", migrate(&address)).await?;
         reach(FaultPoint::Migrated);
@@ -225,24 +215,4 @@ impl<'a> Run<'a> {
         reach(FaultPoint::Served);
         Ok(())
     }
-}
-
-/// A database with all tables, and the rows of a backup of entries.
-async fn complete(
-    programs: &Programs,
-    fetched: &Fetched,
-    archive: &Archive,
-    manifest: &Manifest,
-    scratch: &mut Scratch,
-) -> Result<DatabaseUrl, RecoveryError> {
-    let url = scratch.database(&archive.schema).await?;
-    let address = DatabaseAddress::of(&url);
-    migrate_to(&address, manifest.schema_version).await?;
-    let mut connection = address.connect_unlimited().await?;
-    restored::remove_tenants(&mut connection).await?;
-    drop(connection);
-    let options = LoadOptions::default();
-    load_parts(programs, fetched, &url, options, Parts::Entries).await?;
-    compare(manifest, &url).await?;
-    Ok(url)
 }

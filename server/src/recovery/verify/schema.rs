@@ -1,4 +1,4 @@
-//! Compares a restored schema with the one that this program's migrations make of that version.
+//! Compares the schema in a dump with the one that this program's migrations make of that version. Nothing of the dump is executed.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -7,40 +7,35 @@ use agentfs_contract::manifest::{Manifest, Scope};
 
 use crate::recovery::ddl::{self, Schema, Statement};
 use crate::recovery::error::RecoveryError;
+use crate::recovery::fetch::Fetched;
 use crate::recovery::programs::{Programs, environment};
-use crate::recovery::scratch::Scratch;
 use crate::settings::DatabaseUrl;
 use crate::store::connection::address::DatabaseAddress;
 use crate::store::fingerprint;
-use crate::store::schema::migrate_to;
 
 /// Most statements that are named.
 const MAX_NAMED: usize = 5;
 
-/// Fails where the schema in `restored` lacks something, or has more than it should. An index more is no fault: what is returned names
-/// those.
+/// Fails where the schema in the dump lacks something, or has more than it should. An index more is no fault: what is returned names
+/// those. `made` is a database that our migrations have made of the manifest's version.
 pub(super) async fn compare(
     programs: &Programs,
-    scratch: &mut Scratch,
-    restored: &DatabaseUrl,
+    fetched: &Fetched,
+    made: &DatabaseUrl,
     schema: &Schema,
     manifest: &Manifest,
 ) -> Result<Vec<String>, RecoveryError> {
-    let ours = scratch.database(schema).await?;
-    migrate_to(&DatabaseAddress::of(&ours), manifest.schema_version).await?;
     let tables: Vec<String> = match manifest.scope {
         // All that there are, whether the dump has them or not.
         Scope::Full => {
-            let mut connection = DatabaseAddress::of(&ours).connect_unlimited().await?;
+            let mut connection = DatabaseAddress::of(made).connect_unlimited().await?;
             let tables = fingerprint::tables(&mut connection, None).await?;
             tables.into_iter().map(|table| table.quoted).collect()
         }
         Scope::Entries => schema.tables.iter().map(|table| quoted(&schema.name, table)).collect(),
     };
-    let (wanted, found) = (
-        statements(programs, &ours, &tables).await?,
-        statements(programs, restored, &tables).await?,
-    );
+    let wanted = made_by_us(programs, made, &tables).await?;
+    let found = in_dump(programs, fetched).await?;
     let missing = named(wanted.difference(&found));
     let (indexes, more): (Vec<&Statement>, Vec<_>) =
         found.difference(&wanted).partition(|statement| ddl::is_index(statement));
@@ -76,18 +71,40 @@ fn quoted(schema: &str, table: &str) -> String {
     format!("{}.{}", quoted(schema), quoted(table))
 }
 
-/// The schema of the tables in a database, but for vector indexes, which come and go with models.
-async fn statements(
+/// How PostgreSQL's programs print a schema without what differs from database to database.
+const FIXED: [&str; 5] =
+    ["--no-owner", "--no-acl", "--no-comments", "--no-tablespaces", "--no-security-labels"];
+
+/// The schema of tables that our migrations have made.
+async fn made_by_us(
     programs: &Programs,
     url: &DatabaseUrl,
     tables: &[String],
 ) -> Result<BTreeSet<Statement>, RecoveryError> {
-    let fixed = ["--schema-only", "--no-owner", "--no-acl", "--no-comments", "--no-tablespaces"];
-    let mut arguments: Vec<OsString> = fixed.map(OsString::from).into();
-    arguments.push("--no-password".into());
+    let mut arguments: Vec<OsString> = FIXED.map(OsString::from).into();
+    arguments.extend(["--schema-only", "--no-password"].map(OsString::from));
     arguments.extend(tables.iter().map(|table| format!("--table={table}").into()));
     let arguments: Vec<&OsStr> = arguments.iter().map(OsString::as_os_str).collect();
     let sql = programs.run("pg_dump", &environment(url.hosts()[0].text()), &arguments).await?;
-    let statements = ddl::of_script(&sql).into_iter();
-    Ok(statements.filter(|statement| ddl::hnsw(statement).is_none()).collect())
+    Ok(of_tables(&sql))
+}
+
+/// The schema in a dump.
+async fn in_dump(
+    programs: &Programs,
+    fetched: &Fetched,
+) -> Result<BTreeSet<Statement>, RecoveryError> {
+    let sections = ["--file=-", "--section=pre-data", "--section=post-data"];
+    let arguments = FIXED.iter().chain(&sections).map(OsStr::new);
+    let arguments: Vec<&OsStr> = arguments.chain([fetched.path().as_os_str()]).collect();
+    let sql = programs.run("pg_restore", &[], &arguments).await;
+    Ok(of_tables(&sql.map_err(RecoveryError::of_whole_dump)?))
+}
+
+/// What a script makes of tables, but for vector indexes, which come and go with models.
+fn of_tables(sql: &str) -> BTreeSet<Statement> {
+    let statements = ddl::of_script(sql).into_iter();
+    let is_wanted =
+        |statement: &Statement| ddl::is_of_table(statement) && ddl::hnsw(statement).is_none();
+    statements.filter(is_wanted).collect()
 }

@@ -86,7 +86,9 @@ impl DatabaseAddress {
         &self,
         session: &'static str,
     ) -> Result<(PgConnection, usize), StoreError> {
-        let (mut connection, host) = self.hosts.connect().await?;
+        let connected = self.hosts.connect().await;
+        let (mut connection, host) =
+            connected.map_err(|error| StoreError::from(error).at(self.endpoint()))?;
         within(CONNECT_TIMEOUT, set_up(&mut connection, session))
             .await
             .inspect_err(|error| self.hosts.note(error))?;

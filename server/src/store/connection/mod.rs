@@ -9,6 +9,7 @@ pub mod advisory_lock;
 mod hosts;
 mod invalidation;
 mod liveness;
+pub(in crate::store) mod patient;
 pub mod pool;
 pub mod read_only;
 pub mod replica;

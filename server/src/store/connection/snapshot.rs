@@ -7,6 +7,7 @@ use sqlx::{Executor as _, Row as _};
 
 use super::address::DatabaseAddress;
 use super::advisory_lock::AdvisoryLock;
+use super::patient;
 use crate::store::StoreError;
 use crate::store::fingerprint::{self, Contents, TableName};
 use crate::store::schema::{self, MIGRATIONS_TABLE, SCHEMA_VERSION, SchemaVersion, TABLES};
@@ -88,17 +89,6 @@ pub struct Snapshot {
     pub database_bytes: u64,
 }
 
-/// Timeouts, turned off: a dump takes as long as it takes. Not all versions of PostgreSQL know all of them. Rows that a policy
-/// hides are an error rather than missing.
-const PATIENT: &str = "
-SELECT set_config(name, '0', false) FROM pg_settings
- WHERE name IN ('lock_timeout', 'statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout',
-                'idle_session_timeout');
-SET row_security = off";
-
-/// The lock ends soon after a program that was killed in the middle of a statement. PostgreSQL on Windows refuses it.
-const NOTICE_OUR_END: &str = "SET client_connection_check_interval = '1s'";
-
 const LOOK: &str = concat!(
     "SELECT pg_export_snapshot(), now(), current_setting('server_version'), current_setting('server_version_num')::int / 10000,
             pg_database_size(current_database()), ",
@@ -108,8 +98,12 @@ const LOOK: &str = concat!(
 impl Identity {
     /// Asks a database, on a connection of its own.
     pub async fn of(address: &DatabaseAddress) -> Result<Self, StoreError> {
-        let mut connection = address.connect_unlimited().await?;
-        let asked = sqlx::query(concat!("SELECT ", identity!())).fetch_one(&mut connection).await?;
+        Self::on(&mut address.connect_unlimited().await?).await
+    }
+
+    /// Asks the database of a connection.
+    pub async fn on(connection: &mut PgConnection) -> Result<Self, StoreError> {
+        let asked = sqlx::query(concat!("SELECT ", identity!())).fetch_one(connection).await?;
         Ok(Self::from_row(&asked)?)
     }
 
@@ -127,8 +121,7 @@ impl Snapshot {
     /// Takes a snapshot of the present, on a connection of its own, that no migration changes the schema under.
     pub async fn take(address: &DatabaseAddress) -> Result<Self, SnapshotError> {
         let (mut connection, host) = address.connect(session::PATIENT).await?;
-        connection.execute(PATIENT).await.map_err(StoreError::from)?;
-        let _ = connection.execute(NOTICE_OUR_END).await;
+        patient::set_up(&mut connection).await.map_err(StoreError::from)?;
         // Before the snapshot: a table that is rewritten after it is empty in it.
         lock(&mut connection).await?;
         Ok(Self::of(connection, host).await?)

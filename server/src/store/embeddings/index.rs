@@ -66,6 +66,29 @@ pub async fn build(
     Ok(())
 }
 
+/// Has a build end soon after this program does, however that ends. PostgreSQL on Windows refuses it.
+pub async fn end_with_us(connection: &mut PgConnection) {
+    let _ = connection.execute("SET client_connection_check_interval = '1s'").await;
+}
+
+/// PostgreSQL counts blocks of the table.
+const BUILT: &str = "
+SELECT p.blocks_done * b.bytes, p.blocks_total * b.bytes
+  FROM pg_stat_progress_create_index p
+  JOIN pg_class c ON c.oid = p.index_relid,
+       (SELECT current_setting('block_size')::bigint AS bytes) b
+ WHERE p.relid = 'embeddings'::regclass AND c.relname = $1";
+
+/// How many bytes of the table a build of a model's index has read, and of how many; `None` where nobody builds it.
+pub async fn built_bytes(
+    connection: &mut PgConnection,
+    model: i32,
+) -> Result<Option<(u64, u64)>, StoreError> {
+    let built: Option<(i64, i64)> =
+        sqlx::query_as(BUILT).bind(name(model)).fetch_optional(connection).await?;
+    Ok(built.map(|(done, total)| (done.unsigned_abs(), total.unsigned_abs())))
+}
+
 /// Drops the index of a model, or the remains of an interrupted build, without blocking anybody.
 pub async fn drop(connection: &mut PgConnection, model: i32) -> Result<(), StoreError> {
     let statement = format!("DROP INDEX CONCURRENTLY IF EXISTS {}", name(model));

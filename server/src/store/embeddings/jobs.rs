@@ -88,6 +88,8 @@ pub struct Claim {
 pub struct Wanted<'a> {
     /// Their model.
     pub model: i32,
+    /// Its name: after a restore of another database's backup, another model may have that id.
+    pub name: &'a str,
     /// At most so many, shared out evenly among the tenants.
     pub limit: usize,
     /// How long they belong to the claim; jobs of a dead worker are due again then.
@@ -132,7 +134,7 @@ WITH RECURSIVE by_hand AS (
     (SELECT j.tenant_id, j.next_attempt_at, 1
        FROM embedding_jobs j
       WHERE j.model_id = $1 AND j.tenant_id >= $5 AND j.status NOT IN ('succeeded', 'failed')
-        AND EXISTS (SELECT FROM embedding_models m WHERE m.id = $1 AND m.state <> 'retired')
+        AND EXISTS (SELECT FROM embedding_models m WHERE m.id = $1 AND m.name = $7 AND m.state <> 'retired')
       ORDER BY j.tenant_id, j.next_attempt_at
       LIMIT 1)
     UNION ALL
@@ -206,6 +208,7 @@ pub async fn claim(
         .bind(wanted.tokens_per_day.unwrap_or(i64::MAX))
         .bind(round.from.unwrap_or_default())
         .bind(wanted.without.iter().map(|tenant| tenant.0).collect::<Vec<_>>())
+        .bind(wanted.name)
         .fetch_all(executor)
         .await?;
     let Some(first) = rows.first() else { return Ok(None) };

@@ -83,13 +83,24 @@ pub struct Serving {
     pub has_index: bool,
 }
 
-const SERVING_NOW: &str = "
-SELECT m.id, m.name, m.dimensions,
-       EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-                WHERE i.indrelid = 'embeddings'::regclass AND i.indisvalid AND c.relname = 'embeddings_hnsw_' || m.id)
-           AS has_index
-  FROM embedding_models m
- WHERE m.state = 'serving'";
+/// SQL of whether the vectors of a model have an index.
+macro_rules! has_index {
+    ($model:literal) => {
+        concat!(
+            "EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+                WHERE i.indrelid = 'embeddings'::regclass AND i.indisvalid AND c.relname = 'embeddings_hnsw_' || ",
+            $model,
+            ")"
+        )
+    };
+}
+pub(crate) use has_index;
+
+const SERVING_NOW: &str = concat!(
+    "SELECT m.id, m.name, m.dimensions, ",
+    has_index!("m.id"),
+    " AS has_index FROM embedding_models m WHERE m.state = 'serving'"
+);
 
 /// The model that searches use; none before the first one has all its jobs.
 pub async fn serving(executor: impl PgExecutor<'_>) -> Result<Option<Serving>, StoreError> {

@@ -11,7 +11,7 @@ const INVALID: &str = "
 SELECT i.indexrelid::regclass::text
   FROM pg_index i
   JOIN pg_class t ON t.oid = i.indrelid
- WHERE NOT i.indisvalid AND t.relname = ANY ($1) AND t.relnamespace = current_schema()::regnamespace
+ WHERE NOT i.indisvalid AND t.relname = ANY ($1) AND t.relnamespace = quote_ident(current_schema())::regnamespace
    AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid)";
 
 /// Drops the invalid indexes of our tables, without blocking anybody.

@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_mins(10);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 
 /// Why a migration failed. What it had not committed is rolled back.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +59,28 @@ pub enum MigrationError {
     /// Something that the database's administrator has to install or allow.
     #[error(transparent)]
     Blocker(#[from] Blocker),
+    /// The schema that was to be migrated is not there.
+    #[error(
+        "the schema {0} is not there: another run has taken over, or somebody has dropped it; run this again"
+    )]
+    NoSchema(String),
+    /// The extension of vectors is not there, and would be made in the schema that is migrated.
+    #[error(
+        "the database has no extension vector: run `agentfs-server migrate`, which makes it or says who has to, then run this again"
+    )]
+    NoExtension,
+    /// A migration reached beyond the schema that was to be migrated.
+    #[error(
+        "migration {version} would have changed {relation}, which is not in the schema {schema} that is migrated, and was rolled back"
+    )]
+    Strayed {
+        /// The migration's number.
+        version: i64,
+        /// The schema.
+        schema: String,
+        /// What it would have changed, with its schema.
+        relation: String,
+    },
     /// A migration cannot be applied.
     #[error("migration failed: {0}")]
     Failed(#[source] MigrateError),
@@ -73,7 +95,12 @@ impl MigrationError {
                 is_of_data(e)
             }
             Self::Failed(_) => true,
-            Self::Locked { .. } | Self::LockTimeout { .. } | Self::Blocker(_) => false,
+            Self::Locked { .. }
+            | Self::LockTimeout { .. }
+            | Self::Blocker(_)
+            | Self::NoSchema(_)
+            | Self::NoExtension
+            | Self::Strayed { .. } => false,
         }
     }
 }
@@ -90,6 +117,11 @@ pub struct MigrationReport {
 /// Migrates the database to [`super::SCHEMA_VERSION`].
 pub async fn migrate(address: &DatabaseAddress) -> Result<MigrationReport, MigrationError> {
     apply(address, &MIGRATIONS).await
+}
+
+/// The same for a caller whose session has the turn already.
+pub async fn migrate_in_turn(address: &DatabaseAddress) -> Result<MigrationReport, MigrationError> {
+    apply_in(Turn::OfCaller, address, &MIGRATIONS).await
 }
 
 /// Migrates an empty database to the schema `version`, as a release of that time did.
@@ -109,6 +141,23 @@ pub async fn apply(
     address: &DatabaseAddress,
     migrations: &Migrator,
 ) -> Result<MigrationReport, MigrationError> {
+    apply_in(Turn::Own, address, migrations).await
+}
+
+/// Whose lock keeps others off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// One that is taken for this run.
+    Own,
+    /// One that the caller's session has.
+    OfCaller,
+}
+
+async fn apply_in(
+    turn: Turn,
+    address: &DatabaseAddress,
+    migrations: &Migrator,
+) -> Result<MigrationReport, MigrationError> {
     let mut connection = address.connect_unlimited().await?;
     if let Some(not_utf8) = NotUtf8::look(&mut connection).await.map_err(StoreError::from)? {
         return Err(MigrationError::Blocker(not_utf8.into()));
@@ -117,7 +166,7 @@ pub async fn apply(
         return Err(blocker.into());
     }
     // The turn ends with the connection, whatever happens. Who changes nothing needs none: a backup may take hours.
-    if lacks_any(migrations, &mut connection).await? {
+    if turn == Turn::Own && lacks_any(migrations, &mut connection).await? {
         take_turn(&mut connection).await?;
     }
     let before = applied(&mut connection).await?;

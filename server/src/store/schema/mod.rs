@@ -5,11 +5,13 @@ mod encoding;
 mod guard;
 mod invalid_indexes;
 mod migrate;
+mod within;
 
 pub use blocker::Blocker;
 pub use encoding::NotUtf8;
 use encoding::not_utf8;
-pub use migrate::{MigrationError, MigrationReport, apply, migrate, migrate_to};
+pub use migrate::{MigrationError, MigrationReport, apply, migrate, migrate_in_turn, migrate_to};
+pub use within::{apply_within, migrate_within};
 
 use sqlx::error::DatabaseError;
 use sqlx::{PgExecutor, Row as _};

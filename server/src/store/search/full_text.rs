@@ -6,14 +6,15 @@ use sqlx::postgres::PgConnection;
 
 use super::{Ranked, Search};
 use crate::store::StoreError;
+use crate::store::embeddings::models::Serving;
 
 /// The entries that full text search considers.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Candidates {
+pub(super) enum Candidates<'a> {
     /// All.
     All,
     /// Those without an embedding of this model yet.
-    Unembedded(i32),
+    Unembedded(&'a Serving),
 }
 
 /// The result of full text search.
@@ -96,14 +97,14 @@ const AMONG_UNEMBEDDED: &str = find!(
             WHERE d.tenant_id = $1 AND d.agent_id = $2 AND d.path = waiting.path AND d.version_id = waiting.version_id
             LIMIT 1) d",
     "(SELECT count(*) FROM waiting) AS waiting,
-       EXISTS (SELECT FROM embedding_models m WHERE m.id = $7 AND m.state = 'serving') AS is_current"
+       EXISTS (SELECT FROM embedding_models m WHERE m.id = $7 AND m.name = $8 AND m.state = 'serving') AS is_current"
 );
 
 /// Finds the candidates that have words of `search`.
 pub(super) async fn find(
     moment: &mut PgConnection,
     search: &Search<'_>,
-    candidates: Candidates,
+    candidates: Candidates<'_>,
 ) -> Result<FullTextMatches, StoreError> {
     let statement = match candidates {
         Candidates::All => AMONG_ALL,
@@ -117,7 +118,7 @@ pub(super) async fn find(
         .bind(search.limit as i64)
         .bind(search.words.as_str());
     if let Candidates::Unembedded(model) = candidates {
-        query = query.bind(model);
+        query = query.bind(model.id).bind(&model.name);
     }
     let mut found = FullTextMatches::default();
     for row in &query.fetch_all(moment).await? {

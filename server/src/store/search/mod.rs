@@ -134,7 +134,7 @@ async fn rank(
         RankBy::Semantic(query) | RankBy::SemanticOrFullText(query) => {
             let near = semantic::nearest(moment, search, query).await?;
             keep_within(moment, began).await?;
-            let unembedded = Candidates::Unembedded(query.model.id);
+            let unembedded = Candidates::Unembedded(&query.model);
             // By meaning alone, what waits is only counted: without words none of it is found.
             let none = LexicalText::of_query("");
             let words = if matches!(by, RankBy::Semantic(_)) { &none } else { search.words };

@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::{EmbeddedQuery, Ranked, Search};
 use crate::store::StoreError;
-use crate::store::embeddings::models::Serving;
+use crate::store::embeddings::models::{Serving, has_index};
 
 /// Most vectors of a range that are compared one by one: that takes about 4 ms a thousand of 384 numbers, the index 10 to
 /// 30 ms whatever there is.
@@ -28,6 +28,13 @@ macro_rules! compare {
     };
 }
 
+/// Whether the model `$7` still has the name `$8`: a restore may have replaced it, and its vectors with it.
+macro_rules! is_known {
+    () => {
+        "EXISTS (SELECT FROM embedding_models s WHERE s.id = $7 AND s.name = $8)"
+    };
+}
+
 /// All of the range, without tags.
 const OF_ALL: &str = compare!(
     "",
@@ -36,7 +43,8 @@ const OF_ALL: &str = compare!(
          WHERE ",
         is_in_range!("m"),
         "
-           AND m.model_id = $7"
+           AND m.model_id = $7 AND ",
+        is_known!()
     )
 );
 
@@ -56,7 +64,7 @@ const OF_TAGGED: &str = compare!(
                  FROM embeddings m
                 WHERE m.tenant_id = $1 AND m.agent_id = $2 AND m.path = tagged.path AND m.model_id = $7
                 LIMIT 1) m
-         WHERE m.version_id = tagged.id AND ", is_in_range!("m"))
+         WHERE m.version_id = tagged.id AND ", is_in_range!("m"), " AND ", is_known!())
 );
 
 /// Walks the index from the nearest vector on, until enough are in the range and live, or too many were visited. Its
@@ -97,11 +105,14 @@ SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hns
 
 const SORT_AGAIN: &str = "SELECT set_config('enable_sort', 'on', true)";
 
-/// Counts the vectors to compare, up to one more than [`COMPARED`].
+/// Counts the vectors to compare, up to one more than [`COMPARED`]; none where the model's index is gone, as after a restore: then
+/// all are compared.
 const COUNT: &str = concat!(
     "SELECT count(*) FROM (SELECT FROM embeddings m WHERE ",
     is_in_range!("m"),
-    " AND m.model_id = $4 LIMIT $5) counted"
+    " AND m.model_id = $4 AND ",
+    has_index!("$4::int"),
+    " LIMIT $5) counted"
 );
 
 /// Finds the entries of `search` nearest to `embedded`. With many, it uses the model's index, if there is one; if that
@@ -124,7 +135,7 @@ pub(super) async fn nearest(
         }
     }
     let compare = if search.tags_any.is_empty() { OF_ALL } else { OF_TAGGED };
-    let rows = bind(sqlx::query(compare), search, embedded).bind(model.id);
+    let rows = bind(sqlx::query(compare), search, embedded).bind(model.id).bind(&model.name);
     ranked(&rows.fetch_all(moment).await?)
 }
 

@@ -64,6 +64,21 @@ async fn the_list_of_our_tables_is_whole() {
 }
 
 #[tokio::test]
+async fn a_schema_with_capitals_is_migrated_and_rid_of_invalid_indexes() {
+    let mut database = Database::empty().await;
+    database.execute("CREATE SCHEMA \"Memory\"").await;
+    database.url = format!("{}?options=-c%20search_path%3D%22Memory%22", database.url);
+    database.migrate().await;
+    let there = "SELECT count(*) FROM pg_indexes WHERE schemaname = 'Memory' AND indexname = 'entries_tree'";
+    assert_eq!(database.number(there).await, 1);
+    let mut superuser = PgConnection::connect(&database.superuser_url).await.unwrap();
+    let interrupt = "UPDATE pg_index SET indisvalid = false WHERE indexrelid = '\"Memory\".entries_tree'::regclass";
+    superuser.execute(interrupt).await.unwrap();
+    database.migrate().await;
+    assert_eq!(database.number(there).await, 0);
+}
+
+#[tokio::test]
 async fn the_databases_own_time_zone_becomes_utc_where_we_may() {
     let database = Database::empty().await;
     let name = database.url.rsplit_once('/').unwrap().1;

@@ -26,6 +26,18 @@ fn a_throwaway_leaves_nothing_when_its_parent_is_killed() {
 }
 
 #[test]
+fn whatever_the_umask_is_a_throwaway_starts() {
+    let top = folder();
+    let program = server(&[]).get_program().to_owned();
+    let mut command = Command::new("sh");
+    command.args(["-c", "umask 077; exec \"$0\" dev-postgres --throwaway"]).arg(program);
+    command.env("TMPDIR", top.path()).stdin(Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    assert!(Running::of(command).close().success());
+    assert!(is_empty(top.path()));
+}
+
+#[test]
 fn a_throwaway_that_is_ended_early_leaves_nothing() {
     let top = folder();
     for delay in [0, 100, 400, 1000] {

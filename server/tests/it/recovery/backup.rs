@@ -167,6 +167,18 @@ async fn what_cannot_be_backed_up_leaves_nothing_and_says_why() {
     let said = backups.run_with(&variables, &[]);
     assert_eq!(said.code, Some(75), "it may be there later: {said:?}");
     assert!(said.err.contains("cannot be reached") && !said.err.contains("hunter2"), "{said:?}");
+    assert!(said.err.contains("(at 127.0.0.1:1)"), "{said:?}");
+
+    // A wrong password, and a database that is not there: somebody has to mend that.
+    let url = reqwest::Url::parse(&migrated.url).unwrap();
+    let (mut password, mut database) = (url.clone(), url.clone());
+    password.set_password(Some("wrong")).unwrap();
+    database.set_path("nowhere");
+    for wrong in [password, database] {
+        let said = backups.run_with(&[("DATABASE_URL", wrong.as_str())], &[]).failure();
+        let at = format!("(at {}:{})", url.host_str().unwrap(), url.port().unwrap());
+        assert!(said.contains(&at), "{said}");
+    }
 
     // A table that the role may not read.
     let mut superuser = PgConnection::connect(&migrated.superuser_url).await.unwrap();

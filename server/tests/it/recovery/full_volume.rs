@@ -5,20 +5,7 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 use crate::support::database::{Database, shared};
-
-/// Where a script runs that may mount: in a namespace of its own, which takes the mounts with it.
-fn in_namespace() -> Option<Vec<&'static str>> {
-    let ways = [vec!["--mount"], vec!["--user", "--map-root-user", "--mount"]];
-    ways.into_iter().find(|way| {
-        let folder = TempDir::new().unwrap();
-        let mount = Command::new("unshare")
-            .args(way)
-            .args(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs"])
-            .arg(folder.path())
-            .output();
-        mount.is_ok_and(|output| output.status.success())
-    })
-}
+use crate::support::namespace::in_namespace;
 
 /// The commands of the scripts. The volume's size leaves no room for a fourth dump besides three old ones.
 const PROLOGUE: &str = r#"
@@ -44,10 +31,7 @@ const PROLOGUE: &str = r#"
 
 /// What a script says in a folder of 600 KiB; it must succeed.
 fn in_small_volume(database: &Database, script: &str) -> Option<String> {
-    let Some(namespace) = in_namespace() else {
-        eprintln!("skipped: this system lets nobody mount a small volume (unshare --mount)");
-        return None;
-    };
+    let namespace = in_namespace()?;
     let folder = TempDir::new().unwrap();
     let Output { status, stdout, stderr } = Command::new("unshare")
         .args(namespace)

@@ -198,7 +198,8 @@ async fn what_is_there_is_never_touched_and_two_do_not_meet() {
     assert!(backups.restore(&long, &[]).failure().contains("1 to 52 bytes"));
 
     let name = new_name();
-    let mut other = PgConnection::connect(&database.superuser_url).await.unwrap();
+    // By another database of the server, as one that is restored beside that.
+    let mut other = PgConnection::connect(&Database::empty().await.superuser_url).await.unwrap();
     let hold = format!(
         "SELECT pg_advisory_lock(hashtextextended('agentfs-server database {name}.unfinished', 0))"
     );

@@ -10,22 +10,23 @@ use crate::support::api::Api;
 use crate::support::cli::agentfs;
 use crate::support::database::{Database, of_major, script};
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_of_16_is_backed_up_and_restored() {
     is_backed_up_and_restored(16, &of_major(16).programs().join("pg_restore")).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_of_17_is_backed_up_and_restored() {
     is_backed_up_and_restored(17, &script("pgclient", 17).join("pg_restore")).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_of_18_is_backed_up_and_restored() {
     is_backed_up_and_restored(18, &script("pgclient", 18).join("pg_restore")).await;
 }
 
-/// Backs a server up, with programs that the command finds itself, and restores by `pg_restore` into the same server.
+/// Backs a server up, with programs that the command finds itself, and restores into the same server: by `pg_restore`, and by the
+/// command. Verifies the backup on a throwaway server of its version.
 async fn is_backed_up_and_restored(major: u32, pg_restore: &Path) {
     let postgres = of_major(major);
     let database = postgres.database().await;
@@ -35,7 +36,8 @@ async fn is_backed_up_and_restored(major: u32, pg_restore: &Path) {
         api.client.put("/notes/lunch", json!(n)).await;
     }
     let folder = TempDir::new().unwrap();
-    let arguments = ["backup", "--to", folder.path().to_str().unwrap(), "--output", "json"];
+    let location = folder.path().to_str().unwrap();
+    let arguments = ["backup", "--to", location, "--output", "json"];
     let made = agentfs(&arguments, &[("DATABASE_URL", &database.url)]).json();
     let manifest = &made["manifest"];
     for (field, of) in [("postgres", "the server"), ("pg_dump", "its programs")] {
@@ -47,6 +49,32 @@ async fn is_backed_up_and_restored(major: u32, pg_restore: &Path) {
     restore(pg_restore, made["path"].as_str().unwrap(), &new);
     holds(&new, manifest).await;
     let restored = api.replica(&new, &[]).await;
+    assert_eq!(restored.client.get("/notes/lunch").await["value"], json!(2));
+
+    let from = ["--from", location, "--output", "json"];
+    let verify = ["verify", "--backup", "latest", "--level", "restore"];
+    let programs = postgres.programs().to_str().unwrap();
+    // The server of the tests is of 18, and built without the compression that other programs dump with.
+    let on = match major {
+        18 => ["--scratch-url", &database.superuser_url],
+        _ => ["--pg-bin", programs],
+    };
+    let url = [("DATABASE_URL", &*database.url)];
+    let verified = agentfs(&[&verify[..], &from, &on].concat(), &url).json();
+    let steps = verified["verification"]["steps"].to_string();
+    for step in ["load", "compare", "migrate", "serve"] {
+        assert!(steps.contains(step), "{step}: {verified}");
+    }
+
+    let name = format!("{}_restored", database.url.rsplit_once('/').unwrap().1);
+    let into = ["restore", "--backup", "latest-verified", "--into-database", &name];
+    let superuser = [("DATABASE_URL", &*database.superuser_url)];
+    let said = agentfs(&[&into[..], &from].concat(), &superuser).json();
+    assert_eq!(said["was_verified"], true, "{said}");
+    let superuser_url = format!("{}/{name}", database.superuser_url.rsplit_once('/').unwrap().0);
+    let beside = Database { url: superuser_url.clone(), superuser_url };
+    holds(&beside, manifest).await;
+    let restored = api.replica(&beside, &[]).await;
     assert_eq!(restored.client.get("/notes/lunch").await["value"], json!(2));
 }
 

@@ -202,6 +202,20 @@ async fn before_the_first_embeddings_words_are_searched() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn vectors_of_a_model_that_was_replaced_are_not_compared() {
+    let (api, database, provider) = start(&[]).await;
+    put(&api.client, "/a", "Ada is allergic to peanuts").await;
+    embed_all(&database, &provider).await;
+    until_semantic(&api.client, "peanuts").await;
+    // As after a restore in place of another database's backup, in which the id is another model.
+    database.execute("UPDATE embedding_models SET name = 'of another database'").await;
+    let body = asked("peanuts", &json!({"mode": "semantic"}));
+    let (status, code, _) = api.client.error("/v1/search", body).await;
+    assert_eq!((status, code.as_str()), (503, "UNAVAILABLE"));
+    assert_eq!(paths(&search(&api.client, "peanuts", json!({})).await), ["/a"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn queries_cost_their_tokens_once_and_no_more_than_there_are() {
     let (api, database, provider) = start(&[("EMBED_TOKENS_QUOTA_PER_DAY", "3")]).await;
     database

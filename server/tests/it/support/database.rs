@@ -31,7 +31,12 @@ struct Ready {
 impl Postgres {
     /// Starts one; `options` are those of `dev-postgres`.
     pub fn start(options: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_agentfs-server"))
+        Self::start_by(Command::new(env!("CARGO_BIN_EXE_agentfs-server")), options).0
+    }
+
+    /// The same by a command that ends with the program's name. Also that command's process id.
+    pub fn start_by(mut command: Command, options: &[&str]) -> (Self, u32) {
+        let mut child = command
             .args(["dev-postgres", "--throwaway"])
             .args(options)
             .stdin(Stdio::piped())
@@ -41,7 +46,8 @@ impl Postgres {
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
         let ready = serde_json::from_str(&line).expect("PostgreSQL starts; its error is above");
-        Self { _child: child, ready }
+        let id = child.id();
+        (Self { _child: child, ready }, id)
     }
 
     /// The folder of PostgreSQL's programs.
@@ -108,10 +114,15 @@ pub fn of_major(major: u32) -> &'static Postgres {
 
 /// The folder that scripts/pgserver or scripts/pgclient prints for a major version; it brings what is not there yet.
 pub fn script(name: &str, major: u32) -> PathBuf {
+    brought(name, &[&major.to_string()])
+}
+
+/// What one of scripts/ prints that bring programs: where they are.
+pub fn brought(name: &str, arguments: &[&str]) -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts").join(name);
-    let output = Command::new(script).arg(major.to_string()).stderr(Stdio::inherit()).output();
+    let output = Command::new(script).args(arguments).stderr(Stdio::inherit()).output();
     let printed = String::from_utf8(output.expect("it runs").stdout).expect("UTF-8");
-    assert_ne!(printed, "", "scripts/{name} {major} fails; its message is above");
+    assert_ne!(printed, "", "scripts/{name} {arguments:?} fails; its message is above");
     printed.trim_end().into()
 }
 

@@ -1,6 +1,8 @@
 //! The user that PostgreSQL's servers run as where the tests are root's: PostgreSQL refuses to be root.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 
 use nix::unistd::{User, chown, geteuid};
@@ -21,6 +23,13 @@ pub fn bash() -> Command {
     command
 }
 
+/// Makes a program that is about to start one of that user's.
+pub fn belongs(command: &mut std::process::Command) {
+    if let Some(user) = another() {
+        command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
+    }
+}
+
 /// Makes a folder that is that user's.
 pub fn folder(path: &Path) {
     fs::create_dir_all(path).unwrap();
@@ -32,6 +41,11 @@ pub fn give(path: &Path) {
     if let Some(user) = another() {
         chown(path, Some(user.uid), Some(user.gid)).unwrap();
     }
+}
+
+/// Lets that user through a folder.
+pub fn open(path: &Path) {
+    fs::set_permissions(path, Permissions::from_mode(0o711)).unwrap();
 }
 
 /// That user, where it is another than ours.

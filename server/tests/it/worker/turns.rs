@@ -15,6 +15,11 @@ use crate::support::provider::{Provider, TORRENT};
 use crate::support::worker::{EMBEDDED, Worker, until};
 use crate::support::{jobs, semantic};
 
+async fn name_of(database: &Database, model: i32) -> String {
+    let name = sqlx::query_scalar("SELECT name FROM embedding_models WHERE id = $1").bind(model);
+    name.fetch_one(&mut database.connect().await).await.unwrap()
+}
+
 /// What claims give, one after another in a round: the jobs of each tenant, by the last digits of its id.
 async fn claimed(
     database: &Database,
@@ -25,7 +30,8 @@ async fn claimed(
 ) -> BTreeMap<u128, usize> {
     let model = database.number("SELECT min(id)::bigint FROM embedding_models").await;
     let (model, lease) = (model.try_into().unwrap(), Duration::from_secs(100));
-    let wanted = Wanted { model, limit, lease, tokens_per_day, without };
+    let name = &name_of(database, model).await;
+    let wanted = Wanted { model, name, limit, lease, tokens_per_day, without };
     let claim = claim(&database.address().pool(1), wanted, round).await.unwrap();
     let mut of_tenants = BTreeMap::new();
     for job in claim.into_iter().flat_map(|claim| claim.jobs) {
@@ -64,6 +70,22 @@ async fn tenants_take_turns_however_many_jobs_one_has() {
 }
 
 #[tokio::test]
+async fn jobs_of_another_model_with_the_same_id_are_left() {
+    let database = with_jobs(2).await;
+    let model = database.number("SELECT min(id)::bigint FROM embedding_models").await;
+    let wanted = Wanted {
+        model: model.try_into().unwrap(),
+        name: "as it was before a restore",
+        limit: 64,
+        lease: Duration::from_secs(100),
+        tokens_per_day: None,
+        without: &[],
+    };
+    let claim = claim(&database.address().pool(1), wanted, &mut Round::default()).await.unwrap();
+    assert!(claim.is_none_or(|claim| claim.jobs.is_empty()));
+}
+
+#[tokio::test]
 async fn who_asks_for_few_jobs_goes_on_where_the_claim_before_ended() {
     let database = with_jobs(5).await;
     let mut round = Round::default();
@@ -88,7 +110,8 @@ async fn jobs_of_a_tenant_that_has_used_up_its_tokens_cost_a_claim_nothing() {
     let model = sqlx::query_scalar("SELECT min(id) FROM embedding_models");
     let model = model.fetch_one(&mut *transaction).await.unwrap();
     let lease = Duration::from_secs(100);
-    let wanted = Wanted { model, limit: 64, lease, tokens_per_day: Some(5), without: &[] };
+    let name = &name_of(&database, model).await;
+    let wanted = Wanted { model, name, limit: 64, lease, tokens_per_day: Some(5), without: &[] };
     let mut round = Round::default();
     let claim = claim(&mut *transaction, wanted, &mut round).await.unwrap().unwrap();
     assert_eq!(claim.jobs.len(), 1);

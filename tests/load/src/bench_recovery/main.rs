@@ -1,5 +1,5 @@
-//! `make bench-recovery`: dump and restore by our commands beside the runbook's own `pg_dump -Fc`, `createdb` and `pg_restore`, on
-//! one PostgreSQL, in turns. README.md says how to read it.
+//! `make bench-recovery`: dump and restore by our commands, into a new database and in place, beside the runbook's own `pg_dump -Fc`,
+//! `createdb` and `pg_restore`, on one PostgreSQL, in turns. README.md says how to read it.
 
 mod entries;
 mod meter;

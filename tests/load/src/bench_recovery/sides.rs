@@ -37,12 +37,15 @@ impl Measured {
     }
 }
 
-/// One dump and one restore by our commands, and what these say of themselves.
+/// One dump by our command, restored into a new database and in place, and what these commands say of themselves.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ours {
     pub(crate) measured: Measured,
+    /// The same dump, and the restore in place: its seconds are those until it serves, or until its vector index is built.
+    pub(crate) in_place: Measured,
     pub(crate) backup: Said,
     pub(crate) restore: Said,
+    pub(crate) switch: Said,
 }
 
 /// What a command prints with `--output json`, as far as it matters here.
@@ -53,6 +56,8 @@ pub(crate) struct Said {
     pub(crate) serving_seconds: Option<f64>,
     /// Until its searches by meaning have their index.
     pub(crate) indexed_seconds: Option<f64>,
+    /// How long requests waited for a switch.
+    pub(crate) switch_seconds: Option<f64>,
 }
 
 /// A step of a command.
@@ -93,7 +98,7 @@ impl Sides<'_> {
         Ok(Measured { dump, restore, bytes })
     }
 
-    /// As we have it: `agentfs-server backup`, `agentfs-server restore`.
+    /// As we have it: `agentfs-server backup`, then `agentfs-server restore --into-database` and `--in-place`.
     pub(crate) async fn ours(&self) -> anyhow::Result<Ours> {
         let location = self.folder.join("backups");
         let meter = self.meter().await?;
@@ -103,12 +108,18 @@ impl Sides<'_> {
         let meter = self.meter().await?;
         let from = [OsStr::new("restore"), "--from".as_ref(), location.as_os_str()];
         let into = ["--backup", "latest", "--into-database", RESTORED].map(OsStr::new);
-        let said = self.agentfs(&[&from[..], &into].concat()).await?;
-        let restore = meter.stop()?;
+        let restore = self.agentfs(&[&from[..], &into].concat()).await?;
+        let measured = Measured { dump, restore: meter.stop()?, bytes: dump_in(&location)? };
         self.end().await?;
-        let bytes = dump_in(&location)?;
+        let meter = self.meter().await?;
+        let place = ["--backup", "latest", "--in-place", "--yes"].map(OsStr::new);
+        let switch = self.agentfs(&[&from[..], &place].concat()).await?;
+        let reached = if self.with_index { switch.indexed_seconds } else { switch.serving_seconds };
+        let wall = reached.context("a restore in place does not say how far it came")?;
+        let in_place = Measured { restore: Cost { wall, ..meter.stop()? }, ..measured };
+        self.end_in_place().await?;
         fs::remove_dir_all(&location)?;
-        Ok(Ours { measured: Measured { dump, restore, bytes }, backup, restore: said })
+        Ok(Ours { measured, in_place, backup, restore, switch })
     }
 
     /// `pg_dump` alone, compressed as ours: what is more in ours is what counts, fingerprints and sums cost.
@@ -153,6 +164,18 @@ impl Sides<'_> {
         self.program("dropdb", &[RESTORED.as_ref()]).await
     }
 
+    /// Looks into what is live now, and removes what was before.
+    async fn end_in_place(&self) -> anyhow::Result<()> {
+        entries::check(&address(self.source)?, self.entries, self.with_index).await?;
+        let mut dropped = self.command_of_ours(&["restore", "--drop-previous"].map(OsStr::new))?;
+        if !dropped.stdout(Stdio::null()).status().await?.success() {
+            bail!("the previous tables could not be dropped; the reason is above");
+        }
+        // As autovacuum does before long, on tables that are new.
+        address(self.source)?.connect_unlimited().await?.execute("VACUUM ANALYZE").await?;
+        Ok(())
+    }
+
     async fn program(&self, name: &str, arguments: &[&OsStr]) -> anyhow::Result<()> {
         let status = self.command(name, arguments).status().await?;
         if !status.success() {
@@ -167,16 +190,16 @@ impl Sides<'_> {
         command
     }
 
+    fn command_of_ours(&self, arguments: &[&OsStr]) -> anyhow::Result<Command> {
+        let mut command = tied(&sibling("agentfs-server")?);
+        command.args(arguments).env("DATABASE_URL", self.source.as_str()).stdin(Stdio::null());
+        Ok(command)
+    }
+
     async fn agentfs(&self, arguments: &[&OsStr]) -> anyhow::Result<Said> {
-        let output = tied(&sibling("agentfs-server")?)
-            .args(arguments)
-            .args(["--output", "json", "--pg-bin"])
-            .arg(self.programs)
-            .env("DATABASE_URL", self.source.as_str())
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .output()
-            .await?;
+        let mut command = self.command_of_ours(arguments)?;
+        command.args(["--output", "json", "--pg-bin"]).arg(self.programs);
+        let output = command.stderr(Stdio::inherit()).output().await?;
         if !output.status.success() {
             bail!("agentfs-server {} failed; the reason is above", arguments[0].display());
         }

@@ -1,7 +1,8 @@
 //! Each step of backup, prune, verify, restore and drill, with kill -9 between it and the next: of the program, of the sessions of
 //! the database, and of the throwaway PostgreSQL. There is never a manifest without its whole dump, no process outlives the program,
-//! and after the next run nothing of the killed one is left.
+//! and after the next run nothing of the killed one is left. Restores in place and their undoing have more to show: `in_place`.
 
+mod in_place;
 mod place;
 mod remains;
 
@@ -18,10 +19,20 @@ enum Walked {
     Verify,
     Restore,
     Drill,
+    InPlace,
+    Undo,
 }
 
 impl Walked {
-    const ALL: [Self; 5] = [Self::Backup, Self::Forget, Self::Verify, Self::Restore, Self::Drill];
+    const ALL: [Self; 7] = [
+        Self::Backup,
+        Self::Forget,
+        Self::Verify,
+        Self::Restore,
+        Self::Drill,
+        Self::InPlace,
+        Self::Undo,
+    ];
 
     /// The points that the command comes past, in their order.
     fn points(self) -> impl Iterator<Item = FaultPoint> {
@@ -32,7 +43,7 @@ impl Walked {
 /// The commands that come past a point. The walk proves each line: it fails where a command ends without having been killed.
 fn commands(point: FaultPoint) -> &'static [Walked] {
     use FaultPoint as P;
-    use Walked::{Backup, Drill, Forget, Restore, Verify};
+    use Walked::{Backup, Drill, Forget, InPlace, Restore, Undo, Verify};
 
     match point {
         P::PrunedBefore
@@ -43,10 +54,9 @@ fn commands(point: FaultPoint) -> &'static [Walked] {
         | P::DumpFinished
         | P::ManifestWritten => &[Backup, Drill],
         P::Locked | P::ManifestRemoved | P::DumpRemoved => &[Backup, Forget, Drill],
-        P::LeaseWritten | P::LeaseRemoved => &[Verify, Restore],
-        P::Fetched | P::DatabaseMade | P::Loaded | P::Compared | P::Migrated => {
-            &[Verify, Restore, Drill]
-        }
+        P::LeaseWritten | P::LeaseRemoved => &[Verify, Restore, InPlace],
+        P::Fetched | P::Loaded | P::Compared | P::Migrated => &[Verify, Restore, Drill, InPlace],
+        P::DatabaseMade => &[Verify, Restore, Drill],
         P::ScratchStarted | P::Served => &[Verify, Drill],
         P::VerificationWritten => &[Verify],
         P::DrillTenantMade
@@ -58,6 +68,16 @@ fn commands(point: FaultPoint) -> &'static [Walked] {
         | P::DrillRestoredRemoved
         | P::DrillBackupRemoved
         | P::DrillTenantRemoved => &[Drill],
+        P::StagingMade | P::StagingTablesMade | P::StagingIndexed | P::StagingDropped => &[InPlace],
+        P::InPlaceLocked
+        | P::InPlaceBegun
+        | P::PropertiesCarried
+        | P::AutovacuumOff
+        | P::SwitchLocked
+        | P::Switched
+        | P::LostListed
+        | P::VectorsIndexed
+        | P::InPlaceFinished => &[InPlace, Undo],
     }
 }
 

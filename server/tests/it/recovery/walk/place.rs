@@ -1,10 +1,11 @@
 //! Where a command is walked: a PostgreSQL, a database, a location and a folder of its own.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -12,9 +13,11 @@ use agentfs_server::maintenance::stored_bytes::settle;
 use agentfs_server::recovery::FaultPoint;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;
 use tokio::time::sleep;
+use uuid::Uuid;
 
 use super::Walked;
 use super::remains::{self, Victim};
@@ -43,15 +46,15 @@ type State = BTreeMap<String, i64>;
 pub(super) struct Place {
     walked: Walked,
     postgres: Postgres,
-    database: Database,
+    pub(super) database: Database,
     folder: TempDir,
-    /// The API that a drill puts its marker through.
-    api: Option<Process>,
+    /// The API that a drill puts its marker through, or that serves while a restore in place is made.
+    pub(super) api: Option<Process>,
 }
 
 impl Place {
     pub(super) async fn make(walked: Walked) -> Self {
-        let postgres = Postgres::start(&["--set", "fsync=off"]);
+        let postgres = Postgres::start(&["--restart", "--set", "fsync=off"]);
         let database = postgres.database().await;
         database.migrate().await;
         database.execute(MEMORY).await;
@@ -59,7 +62,9 @@ impl Place {
         settle(&database.address().pool(1)).await.unwrap();
         let folder = TempDir::new().unwrap();
         let api = match walked {
-            Walked::Drill => Some(Process::start(&[("DATABASE_URL", &database.url)])),
+            Walked::Drill | Walked::InPlace | Walked::Undo => {
+                Some(Process::start(&[("DATABASE_URL", &database.url)]))
+            }
             _ => None,
         };
         if let Some(api) = &api {
@@ -74,18 +79,18 @@ impl Place {
         place
     }
 
-    fn location(&self) -> PathBuf {
+    pub(super) fn location(&self) -> PathBuf {
         self.folder.path().join("backups")
     }
 
     /// What commands take for the folder of temporary files.
-    fn temporary(&self) -> PathBuf {
+    pub(super) fn temporary(&self) -> PathBuf {
         self.folder.path().join("tmp")
     }
 
     /// Makes what the command needs, and tells how all is before it.
     pub(super) async fn prepare(&self) -> State {
-        if self.walked != Walked::Drill {
+        if !matches!(self.walked, Walked::Drill | Walked::InPlace | Walked::Undo) {
             self.backup().await;
         }
         // One that expires or is to be removed, with a record beside it.
@@ -114,11 +119,29 @@ impl Place {
                 ("restore", "--from", &["--backup", "latest", "--into-database", RESTORED])
             }
             Walked::Drill => ("drill", "--to", &["--api", &api]),
+            Walked::InPlace => return self.restore_in_place(fault_point),
+            Walked::Undo => return self.restore(&["--undo", "--yes"], fault_point),
         };
         self.spawn(name, location, more, fault_point)
     }
 
-    async fn backup(&self) {
+    /// Starts a restore in place of the newest backup.
+    pub(super) fn restore_in_place(&self, fault_point: Option<&str>) -> Running {
+        let location = self.location();
+        let programs = self.postgres.programs().to_str().unwrap();
+        let options = ["--in-place", "--yes", "--backup", "latest", "--pg-bin", programs];
+        let from = ["--from", location.to_str().unwrap()];
+        self.restore(&[&options[..], &from].concat(), fault_point)
+    }
+
+    /// Starts `restore` with these arguments, as the owner of the tables.
+    pub(super) fn restore(&self, arguments: &[&str], fault_point: Option<&str>) -> Running {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_agentfs-server"));
+        command.args(["restore", "--output", "json"]).args(arguments);
+        self.run(command, &self.database.url, fault_point)
+    }
+
+    pub(super) async fn backup(&self) {
         succeeds("backup", || self.spawn("backup", "--to", &[], None)).await;
     }
 
@@ -129,25 +152,28 @@ impl Place {
         more: &[&str],
         fault_point: Option<&str>,
     ) -> Running {
-        let log = self.folder.path().join("log");
-        let output = File::create(&log).unwrap();
-        // Files, since a pipe would stay open for as long as anybody lives who was started.
         let mut command = Command::new(env!("CARGO_BIN_EXE_agentfs-server"));
         command.arg(name).args([location.as_ref(), self.location().as_os_str()]).args(more);
         if name != "forget" {
-            command.args(["--pg-bin".as_ref(), self.postgres.programs().as_os_str()]);
+            command.args([OsStr::new("--pg-bin"), self.postgres.programs().as_os_str()]);
         }
+        // Who may make a database with the extension in it.
+        self.run(command, &self.database.superuser_url, fault_point)
+    }
+
+    fn run(&self, mut command: Command, url: &str, fault_point: Option<&str>) -> Running {
+        // Files, since a pipe would stay open for as long as anybody lives who was started.
+        let output = Output::of(self.folder.path());
         let child = command
-            // Who may make a database with the extension in it.
-            .env("DATABASE_URL", &self.database.superuser_url)
+            .env("DATABASE_URL", url)
             .env("TMPDIR", self.temporary())
             .envs(fault_point.map(|point| ("AGENTFS_FAULT_POINT", point)))
             .stdin(Stdio::null())
-            .stdout(output.try_clone().unwrap())
-            .stderr(output)
+            .stdout(File::create(&output.out).unwrap())
+            .stderr(File::create(&output.err).unwrap())
             .spawn()
             .unwrap();
-        Running { child, log }
+        Running { child, output }
     }
 
     /// What holds at any time: each manifest has its whole dump. And nothing that the program started outlives it.
@@ -169,7 +195,9 @@ impl Place {
                 succeeds(&what, || self.start(None)).await;
                 assert!(self.drop_restored().await, "{what}");
             }
-            _ => succeeds(&what, || self.start(None)).await,
+            _ => {
+                succeeds(&what, || self.start(None)).await;
+            }
         }
         if remains::end_leases(&self.location()) {
             self.backup().await;
@@ -201,12 +229,19 @@ impl Place {
         let processes = match victim {
             Victim::Throwaway => remains::postmasters(self.folder.path()),
             Victim::Sessions => self.sessions().await,
+            Victim::Server => vec![self.postmaster().await],
+            Victim::Holder => return self.end_holders().await,
         };
         for process in &processes {
             kill(Pid::from_raw(*process), Signal::SIGKILL).unwrap();
         }
-        if victim == Victim::Sessions && !processes.is_empty() {
-            // The postmaster ends all others and begins anew.
+        if victim == Victim::Server {
+            // Its sessions live on for a moment.
+            let gone = async || remains::alive(processes[0]);
+            eventually("the postmaster is gone", gone, |alive| !alive).await;
+        }
+        if victim != Victim::Throwaway && !processes.is_empty() {
+            // The postmaster ends all others and begins anew, or another one does.
             let connects =
                 async || PgConnection::connect(&self.database.superuser_url).await.is_ok();
             eventually("PostgreSQL recovers", connects, |connects| *connects).await;
@@ -219,6 +254,25 @@ impl Place {
         let mut connection = PgConnection::connect(&self.database.superuser_url).await.unwrap();
         let others = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
         sqlx::query_scalar(others).fetch_all(&mut connection).await.unwrap()
+    }
+
+    /// PostgreSQL's first process: the parent of any session.
+    async fn postmaster(&self) -> i32 {
+        let mut connection = PgConnection::connect(&self.database.superuser_url).await.unwrap();
+        let session = sqlx::query_scalar("SELECT pg_backend_pid()");
+        remains::parent(session.fetch_one(&mut connection).await.unwrap())
+    }
+
+    /// Ends the sessions that hold the lock of backups and restores; returns how many there were.
+    async fn end_holders(&self) -> usize {
+        let mut connection = PgConnection::connect(&self.database.superuser_url).await.unwrap();
+        // The lock's key is "agentfsb" in ASCII.
+        let end = "SELECT pg_terminate_backend(pid, 10000) FROM pg_locks
+                    WHERE locktype = 'advisory' AND granted AND classid = x'6167656e'::integer::oid AND objid = x'74667362'::integer::oid
+                      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        let ended: Vec<bool> = sqlx::query_scalar(end).fetch_all(&mut connection).await.unwrap();
+        assert!(ended.iter().all(|ended| *ended), "a session does not end");
+        ended.len()
     }
 
     async fn state(&self) -> State {
@@ -244,16 +298,36 @@ impl Place {
 
 /// Runs a command that has to succeed. One that may go well next time, as where PostgreSQL recovers or a name of this very second
 /// is taken, is run again.
-async fn succeeds(what: &str, start: impl Fn() -> Running) {
+pub(super) async fn succeeds(what: &str, start: impl Fn() -> Running) -> Ended {
     let run = async || start().ended().await;
     let ended = eventually(what, run, |ended| ended.code() != Some(75)).await;
     assert_eq!(ended.code(), Some(0), "{what}: {ended:?}");
+    ended
+}
+
+/// The files that a command writes to.
+struct Output {
+    out: PathBuf,
+    err: PathBuf,
+}
+
+impl Output {
+    /// New ones: several commands may run at once.
+    fn of(folder: &Path) -> Self {
+        let name = Uuid::new_v4().simple().to_string();
+        let file = |kind: &str| folder.join(format!("{name}.{kind}"));
+        Self { out: file("out"), err: file("err") }
+    }
+
+    fn read(&self) -> [String; 2] {
+        [&self.out, &self.err].map(|file| fs::read_to_string(file).unwrap())
+    }
 }
 
 /// A command that runs.
 pub(super) struct Running {
     child: Child,
-    log: PathBuf,
+    output: Output,
 }
 
 impl Running {
@@ -263,16 +337,11 @@ impl Running {
 
     /// Waits until it has stopped itself at the point.
     pub(super) async fn is_stopped(&self, point: FaultPoint) {
-        let path = format!("/proc/{}/stat", self.pid());
-        let state = async || {
-            let stat = fs::read_to_string(&path).unwrap_or_default();
-            let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
-            (state, fs::read_to_string(&self.log).unwrap())
-        };
+        let state = async || (remains::state(self.pid()), self.output.read());
         let (state, said) =
             eventually("it stops", state, |(state, _)| matches!(state, Some('T' | 'Z') | None))
                 .await;
-        assert_eq!(state, Some('T'), "it does not come past {point:?}: {said}");
+        assert_eq!(state, Some('T'), "it does not come past {point:?}: {said:?}");
     }
 
     /// Lets it go on.
@@ -282,10 +351,12 @@ impl Running {
 
     /// Waits for its end.
     pub(super) async fn ended(mut self) -> Ended {
-        let child = &mut self.child;
-        let look = async || child.try_wait().unwrap();
-        let status = eventually("the command ends", look, Option::is_some).await.unwrap();
-        Ended { status, said: fs::read_to_string(&self.log).unwrap() }
+        let (child, output) = (&mut self.child, &self.output);
+        let look = async || (child.try_wait().unwrap(), output.read());
+        let ended = |(status, _): &(Option<ExitStatus>, _)| status.is_some();
+        let (status, _) = eventually("the command ends", look, ended).await;
+        let [out, err] = output.read();
+        Ended { status: status.unwrap(), out, err }
     }
 }
 
@@ -300,8 +371,9 @@ impl Drop for Running {
 #[derive(Debug)]
 pub(super) struct Ended {
     status: ExitStatus,
+    out: String,
     #[expect(dead_code, reason = "a test that fails prints it")]
-    said: String,
+    err: String,
 }
 
 impl Ended {
@@ -311,5 +383,10 @@ impl Ended {
 
     pub(super) fn is_killed(&self) -> bool {
         self.status.signal() == Some(Signal::SIGKILL as i32)
+    }
+
+    /// What it printed.
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }

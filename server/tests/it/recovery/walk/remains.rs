@@ -19,6 +19,10 @@ pub(super) enum Victim {
     Sessions,
     /// The throwaway PostgreSQL.
     Throwaway,
+    /// PostgreSQL as a whole, by its first process.
+    Server,
+    /// The session that holds the lock of a restore in place. It is told to end, as an administrator does it.
+    Holder,
 }
 
 /// The processes that have to do with a folder: it is in their environment, their arguments, or they are in it.
@@ -30,6 +34,27 @@ pub(super) fn processes(folder: &Path) -> Vec<String> {
 pub(super) fn postmasters(folder: &Path) -> Vec<i32> {
     let all = found(folder).into_iter();
     all.filter(|(_, command)| command.contains("/postgres -D ")).map(|(pid, _)| pid).collect()
+}
+
+/// The state of a process, such as `T` of one that is stopped; `None` of one that is gone.
+pub(super) fn state(process: i32) -> Option<char> {
+    stat(process)?.chars().next()
+}
+
+/// Whether a process is there and no zombie.
+pub(super) fn alive(process: i32) -> bool {
+    state(process).is_some_and(|state| state != 'Z')
+}
+
+/// The process that started a process.
+pub(super) fn parent(process: i32) -> i32 {
+    stat(process).unwrap().split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+/// What /proc tells of a process after its name.
+fn stat(process: i32) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    stat.rsplit_once(") ").map(|(_, rest)| rest.to_owned())
 }
 
 fn found(folder: &Path) -> Vec<(i32, String)> {

@@ -1,0 +1,189 @@
+//! Asks before something is taken out of the live memory.
+
+use std::cell::Cell;
+use std::fmt;
+use std::io::{self, IsTerminal as _, Write as _};
+
+use tokio::runtime::Handle;
+use tokio::task::{block_in_place, spawn_blocking};
+
+use super::Failure;
+use crate::recovery::restore::in_place::{InPlaceError, Plan};
+use crate::recovery::{RecoveryError, size};
+use crate::runtime::signals::shutdown;
+
+/// Who may agree.
+#[derive(Debug)]
+pub(super) struct Asking {
+    /// Whether that was done beforehand.
+    has_agreed: bool,
+    /// Whether there was nobody to ask.
+    was_alone: Cell<bool>,
+}
+
+impl Asking {
+    /// With `--yes` nobody is asked.
+    pub(super) fn new(has_agreed: bool) -> Self {
+        Self { has_agreed, was_alone: Cell::new(false) }
+    }
+
+    /// Shows what is about to be done on standard error, and asks whether it shall be. It may be called within the runtime.
+    pub(super) fn agrees(&self, to: &impl fmt::Display) -> bool {
+        eprintln!("{to}");
+        if self.has_agreed {
+            return true;
+        }
+        if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+            self.was_alone.set(true);
+            return false;
+        }
+        eprint!("Continue? [y/N] ");
+        io::stderr().flush().ok();
+        block_in_place(|| Handle::current().block_on(answer()))
+    }
+
+    /// What to say of an error: where there was nobody to ask, how to agree beforehand.
+    pub(super) fn explain(&self, error: RecoveryError) -> Failure {
+        match error {
+            RecoveryError::InPlace(InPlaceError::NotAgreed) if self.was_alone.get() => self.alone(),
+            error => error.into(),
+        }
+    }
+
+    /// What to say where there was nobody to ask, or the answer was no.
+    pub(super) fn alone(&self) -> Failure {
+        if self.was_alone.get() {
+            Failure::said(
+                "nothing was changed: this has to be agreed to, and there is no terminal to ask at; add --yes",
+            )
+        } else {
+            RecoveryError::from(InPlaceError::NotAgreed).into()
+        }
+    }
+}
+
+/// Reads an answer. A signal is a no.
+async fn answer() -> bool {
+    let line = spawn_blocking(|| {
+        let mut line = String::new();
+        io::stdin().read_line(&mut line).map(|_| line)
+    });
+    let Ok(ended) = shutdown() else { return false };
+    tokio::select! {
+        line = line => line.is_ok_and(|line| line.is_ok_and(|line| is_yes(&line))),
+        () = ended => false,
+    }
+}
+
+fn is_yes(line: &str) -> bool {
+    ["y", "yes"].iter().any(|yes| line.trim().eq_ignore_ascii_case(yes))
+}
+
+/// What a restore in place is about to do.
+pub(super) struct Restoring<'a>(pub(super) &'a Plan);
+
+impl fmt::Display for Restoring<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Plan { backup, snapshot_at, was_verified, needed_bytes, free_bytes, .. } = self.0;
+        let verified = if *was_verified {
+            "a restore has proven it"
+        } else {
+            "no restore has proven it beforehand"
+        };
+        writeln!(f, "Restoring {backup} in place, as of {snapshot_at:.0}; {verified}.")?;
+        writeln!(f, "  lost   {}", lost(self.0.lost_versions, "the backup"))?;
+        write!(f, "  room   about {} needed, ", size(*needed_bytes))?;
+        match free_bytes {
+            Some(bytes) => write!(f, "{} free", size(*bytes))?,
+            None => write!(
+                f,
+                "and nobody knows what is free for the database: --free-space SIZE says it; without room PostgreSQL stops writing"
+            )?,
+        }
+        notes(f, &self.0.notes)
+    }
+}
+
+/// What an undoing is about to do.
+pub(super) struct Undoing<'a>(pub(super) &'a Plan);
+
+impl fmt::Display for Undoing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "Undoing the restore of {}: what was live before it is live again.",
+            self.0.backup
+        )?;
+        write!(f, "  lost   {}", lost(self.0.lost_versions, "the switch"))?;
+        notes(f, &self.0.notes)
+    }
+}
+
+fn lost(versions: i64, since: &str) -> String {
+    match versions {
+        0 => format!("nothing was written since {since}, as far as can be told beforehand"),
+        1 => format!("about 1 version that was written since {since}"),
+        versions => format!("about {versions} versions that were written since {since}"),
+    }
+}
+
+fn notes(f: &mut fmt::Formatter<'_>, notes: &[String]) -> fmt::Result {
+    notes.iter().try_for_each(|note| write!(f, "\n  note   {note}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan() -> Plan {
+        Plan {
+            backup: "agentfs_20261127_020000".into(),
+            snapshot_at: "2026-11-27T02:00:00.5Z".parse().unwrap(),
+            was_verified: true,
+            lost_versions: 312,
+            needed_bytes: 3 << 30,
+            free_bytes: Some(40 << 30),
+            notes: vec!["It is of another database.".into()],
+        }
+    }
+
+    #[test]
+    fn a_restore_says_what_it_costs() {
+        assert_eq!(
+            Restoring(&plan()).to_string(),
+            "Restoring agentfs_20261127_020000 in place, as of 2026-11-27T02:00:00Z; a restore has proven it.\n  \
+             lost   about 312 versions that were written since the backup\n  \
+             room   about 3.0 GiB needed, 40.0 GiB free\n  \
+             note   It is of another database."
+        );
+        let unknown = Plan { was_verified: false, free_bytes: None, lost_versions: 0, ..plan() };
+        let told = Restoring(&unknown).to_string();
+        for words in
+            ["no restore has proven it", "nobody knows", "--free-space SIZE", "nothing was written"]
+        {
+            assert!(told.contains(words), "{told}");
+        }
+        let told = Undoing(&plan()).to_string();
+        assert!(told.contains("Undoing") && told.contains("since the switch"), "{told}");
+        assert!(!told.contains("room"), "{told}");
+    }
+
+    #[test]
+    fn only_yes_is_yes() {
+        for (line, is) in [
+            ("y\n", true),
+            ("Yes\n", true),
+            ("\n", false),
+            ("", false),
+            ("yep\n", false),
+            ("n\n", false),
+        ] {
+            assert_eq!(is_yes(line), is, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_agreed_to_beforehand_is_not_asked() {
+        assert!(Asking::new(true).agrees(&"all"));
+    }
+}

@@ -1,0 +1,52 @@
+//! The ways in which a restore takes the place of what is live, and what was live before goes again.
+
+use super::Failure;
+use super::arguments::Strategy;
+use super::asking::{Asking, Restoring, Undoing};
+use super::progress::Shown;
+use crate::recovery::RecoveryError;
+use crate::recovery::restore::in_place::{self, Dropped, InPlaceOptions, Switched, UndoOptions};
+use crate::settings::DatabaseUrl;
+
+/// Restores in place, once somebody has agreed.
+pub(super) async fn restore(
+    strategy: Strategy,
+    options: &InPlaceOptions,
+    asking: &Asking,
+    stop: impl Future<Output = RecoveryError> + Send,
+) -> Result<Switched, Failure> {
+    let shown = Shown::new();
+    let agrees = |plan: &_| {
+        shown.clear();
+        asking.agrees(&Restoring(plan))
+    };
+    let show = |update: &_| shown.show(update);
+    let restored = match strategy {
+        Strategy::SwapSchema => Box::pin(in_place::restore(options, agrees, &show, stop)).await,
+        Strategy::RenameDatabase | Strategy::Clean => {
+            return Err(Failure::said("only --strategy swap-schema can be had: leave it out"));
+        }
+    };
+    restored.map_err(|error| asking.explain(error))
+}
+
+/// Undoes the last restore in place, once somebody has agreed.
+pub(super) async fn undo(
+    options: &UndoOptions,
+    asking: &Asking,
+    stop: impl Future<Output = RecoveryError> + Send,
+) -> Result<Switched, Failure> {
+    let shown = Shown::new();
+    let agrees = |plan: &_| {
+        shown.clear();
+        asking.agrees(&Undoing(plan))
+    };
+    let show = |update: &_| shown.show(update);
+    let undone = Box::pin(in_place::undo(options, agrees, &show, stop)).await;
+    undone.map_err(|error| asking.explain(error))
+}
+
+/// Drops what was live before the last restore in place.
+pub(super) async fn drop_previous(url: &DatabaseUrl) -> Result<Dropped, RecoveryError> {
+    in_place::drop_previous(url).await
+}

@@ -1,0 +1,251 @@
+//! Loads a backup without executing anything of it: our own migrations make the tables, and of the dump only rows are taken.
+
+mod contents;
+mod pace;
+mod rows;
+mod told;
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::thread::available_parallelism;
+
+use agentfs_contract::manifest::Manifest;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+
+pub(super) use self::contents::Contents;
+use self::pace::Pace;
+use self::rows::Rows;
+use self::told::{Share, Told, weights};
+use super::compare::compare;
+use super::error::RecoveryError;
+use super::fault_point::{FaultPoint, reach};
+use super::programs::Programs;
+use super::restore::in_place::Progress;
+use super::steps::Steps;
+use crate::settings::DatabaseUrl;
+use crate::store::StoreError;
+use crate::store::connection::address::DatabaseAddress;
+use crate::store::in_place::indexes::{self, Build, TakenOff};
+use crate::store::in_place::rows::{self as tables, Target};
+use crate::store::schema::migrate_within;
+
+/// Most connections that load at once by themselves: one loads a table, and the greatest holds most of the bytes.
+const MOST_JOBS: usize = 8;
+
+/// The table and the column that hold the version of a dump's schema.
+const VERSION: (&str, &str) = ("schema_version", "version");
+
+/// Connections that load at once where nobody says how many.
+pub fn default_jobs() -> usize {
+    available_parallelism().map_or(1, usize::from).clamp(2, MOST_JOBS)
+}
+
+/// Loads a backup into an empty database that nobody serves from, and compares it with the manifest.
+pub(super) async fn load_alone(
+    programs: &Programs,
+    path: &Path,
+    manifest: &Manifest,
+    url: &DatabaseUrl,
+    steps: &mut Steps,
+) -> Result<(), RecoveryError> {
+    let address = &DatabaseAddress::of(url);
+    let schema = tables::schema(&mut tables::connect(address).await?).await?;
+    let loading = Loading {
+        programs,
+        path,
+        contents: &Contents::read(programs, path).await?,
+        manifest,
+        address,
+        schema: schema.as_deref().unwrap_or("public"),
+        jobs: default_jobs(),
+        max_rate: None,
+        progress: &|_| {},
+    };
+    let load = async {
+        let tables = loading.make_tables().await?;
+        loading.load(&tables).await?;
+        loading.build(&tables).await
+    };
+    steps.time("load", Box::pin(load)).await?;
+    reach(FaultPoint::Loaded);
+    steps.time("compare", compare(manifest, url)).await
+}
+
+/// A backup that is loaded.
+pub(super) struct Loading<'a> {
+    /// PostgreSQL's programs.
+    pub(super) programs: &'a Programs,
+    /// The dump.
+    pub(super) path: &'a Path,
+    /// What is in it.
+    pub(super) contents: &'a Contents,
+    /// What should be in it. Where it names no table, all that the dump has is loaded.
+    pub(super) manifest: &'a Manifest,
+    /// The database.
+    pub(super) address: &'a DatabaseAddress,
+    /// The schema to load into, which sessions of `address` search first.
+    pub(super) schema: &'a str,
+    /// Connections that load and build at once.
+    pub(super) jobs: usize,
+    /// Most bytes of rows a second, as the dump has them.
+    pub(super) max_rate: Option<u64>,
+    /// Told on the way.
+    pub(super) progress: Progress<'a>,
+}
+
+/// Tables without rows, and what was taken off them.
+pub(super) struct Tables {
+    targets: Vec<Target>,
+    taken_off: TakenOff,
+}
+
+impl Loading<'_> {
+    /// Makes the tables of the manifest's schema version, without indexes and keys. The schema is empty.
+    pub(super) async fn make_tables(&self) -> Result<Tables, RecoveryError> {
+        self.check_version().await?;
+        let mut connection = tables::connect(self.address).await?;
+        migrate_within(&mut connection, self.schema, self.manifest.schema_version).await?;
+        let targets = tables::targets(&mut connection, self.schema).await?;
+        let targets = self.wanted(targets)?;
+        let taken_off = indexes::take_off(&mut connection, self.schema).await?;
+        Ok(Tables { targets, taken_off })
+    }
+
+    /// Fails where the dump is of another schema version than the manifest says: it would fit no table.
+    async fn check_version(&self) -> Result<(), RecoveryError> {
+        if !self.contents.tables.contains(VERSION.0) {
+            return Ok(());
+        }
+        let claimed = self.manifest.schema_version;
+        let found = rows::field(self.programs, self.path, &self.contents.schema, VERSION);
+        match found.await.map_err(|error| error.of_loading("the rows of schema_version"))? {
+            Some(found) if found != claimed.to_string() => Err(RecoveryError::Flawed(format!(
+                "the schema is version {found}, the manifest says {claimed}"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Those of the tables that rows are loaded into, the greatest first. None of the manifest may be missing: what looks for it
+    /// would find the live one.
+    fn wanted(&self, made: Vec<Target>) -> Result<Vec<Target>, RecoveryError> {
+        let Self { contents, manifest, .. } = self;
+        for name in manifest.tables.keys().chain(&contents.tables) {
+            if !made.iter().any(|target| target.name == *name) {
+                let version = manifest.schema_version;
+                return Err(RecoveryError::Flawed(format!(
+                    "{name}: schema version {version} has no such table"
+                )));
+            }
+        }
+        if let Some(name) = manifest.tables.keys().find(|name| !contents.tables.contains(*name)) {
+            return Err(RecoveryError::Flawed(format!("{name}: the dump has no rows of it")));
+        }
+        let names_all = manifest.format > 1 && !manifest.tables.is_empty();
+        let is_wanted = |target: &Target| {
+            target.is_logged
+                && contents.tables.contains(&target.name)
+                && !manifest.left_out.contains(&target.name)
+        };
+        let mut wanted: Vec<Target> = made.into_iter().filter(is_wanted).collect();
+        let unknown = |target: &&Target| names_all && !manifest.tables.contains_key(&target.name);
+        if let Some(Target { name, .. }) = wanted.iter().find(unknown) {
+            return Err(RecoveryError::Flawed(format!(
+                "{name}: the dump has rows of it, the manifest says nothing of it"
+            )));
+        }
+        let weights = weights(&manifest.tables);
+        wanted.sort_by_key(|target| Reverse(weight(&weights, &target.name)));
+        Ok(wanted)
+    }
+
+    /// Loads all rows.
+    pub(super) async fn load(&self, tables: &Tables) -> Result<(), RecoveryError> {
+        let weights = weights(&self.manifest.tables);
+        let total = tables.targets.iter().map(|target| weight(&weights, &target.name)).sum();
+        let told = Told::of(self.progress, "load", total);
+        let pace = Pace::of(self.max_rate);
+        let loads = tables.targets.iter().map(|target| {
+            let loaded = self.load_table(target, &told, &pace);
+            async {
+                let what = format!("the rows of {}", target.name);
+                Box::pin(loaded).await.map_err(|error| error.of_loading(&what))
+            }
+        });
+        let loads = stream::iter(loads).buffer_unordered(self.jobs.max(1));
+        loads.try_collect::<()>().await?;
+        let mut connection = tables::connect(self.address).await?;
+        Ok(tables::continue_sequences(&mut connection, self.schema).await?)
+    }
+
+    async fn load_table(
+        &self,
+        target: &Target,
+        told: &Told<'_>,
+        pace: &Pace,
+    ) -> Result<(), RecoveryError> {
+        let name = &target.name;
+        let rows = Rows::begin(self.programs, self.path, &self.contents.schema, name).await?;
+        let columns = rows.columns.clone();
+        check_columns(&columns, &target.columns)?;
+        let mut share = Share::of(self.manifest.tables.get(name));
+        let pieces = rows.into_pieces().and_then(|piece| {
+            told.add(name, share.rows(piece.rows));
+            async move {
+                pace.wait(piece.bytes.len()).await;
+                Ok(piece.bytes)
+            }
+        });
+        let mut connection = tables::connect(self.address).await?;
+        tables::load(&mut connection, target, &columns, pieces).await?;
+        Ok(())
+    }
+
+    /// Builds indexes and keys anew.
+    pub(super) async fn build(&self, tables: &Tables) -> Result<(), RecoveryError> {
+        let weights = weights(&self.manifest.tables);
+        let rounds = tables.taken_off.rounds();
+        let all = rounds.iter().flat_map(|round| *round);
+        let told =
+            Told::of(self.progress, "build", all.map(|build| weight(&weights, &build.table)).sum());
+        for round in rounds {
+            let mut round: Vec<&Build> = round.iter().collect();
+            round.sort_by_key(|build| Reverse(weight(&weights, &build.table)));
+            let (told, weights) = (&told, &weights);
+            let builds = round.into_iter().map(|build| async move {
+                let built = async {
+                    let mut connection = tables::connect(self.address).await?;
+                    indexes::build(&mut connection, build).await
+                };
+                let what = format!("{} of {}", build.name, build.table);
+                built
+                    .await
+                    .map_err(|error: StoreError| RecoveryError::from(error).of_loading(&what))?;
+                told.add(&build.name, weight(weights, &build.table));
+                Ok::<_, RecoveryError>(())
+            });
+            let builds = stream::iter(builds).buffer_unordered(self.jobs.max(1));
+            builds.try_collect::<()>().await?;
+        }
+        Ok(())
+    }
+}
+
+fn weight(weights: &BTreeMap<&str, u64>, table: &str) -> u64 {
+    weights.get(table).copied().unwrap_or_default()
+}
+
+/// Fails where the dump has other columns than the table.
+fn check_columns(found: &[String], wanted: &[String]) -> Result<(), RecoveryError> {
+    let is_in = |columns: &[String], name: &&String| columns.contains(name);
+    if let Some(more) = found.iter().find(|name| !is_in(wanted, name)) {
+        return Err(RecoveryError::Flawed(format!(
+            "the dump has a column {more}, which is not of this schema version"
+        )));
+    }
+    match wanted.iter().find(|name| !is_in(found, name)) {
+        Some(missing) => Err(RecoveryError::Flawed(format!("the dump has no column {missing}"))),
+        None => Ok(()),
+    }
+}

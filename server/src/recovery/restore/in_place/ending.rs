@@ -1,0 +1,78 @@
+//! What follows a switch: the list of what was lost, the removal of what did not move, and vector indexes.
+
+use std::pin::Pin;
+use std::time::Instant;
+
+use super::error::InPlaceError;
+use super::indexing::index;
+use super::progress::{Progress, Update};
+use super::session::Session;
+use crate::recovery::error::RecoveryError;
+use crate::recovery::fault_point::{FaultPoint, reach};
+use crate::recovery::steps::Steps;
+use crate::store::in_place::lost::{self, Lost};
+use crate::store::in_place::records::{self, Phase, Record};
+use crate::store::in_place::{PREVIOUS, staging, switch};
+
+/// How vector indexes are built.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Indexing<'a> {
+    /// The maintenance_work_mem; what they need where it is not given.
+    pub(super) memory: Option<&'a str>,
+}
+
+/// What was done after a switch.
+#[derive(Debug)]
+pub(super) struct Ended {
+    /// Versions that are not live any more.
+    pub(super) lost: Vec<Lost>,
+    /// When all vector indexes were there; `None` where some were not built.
+    pub(super) indexed_at: Option<Instant>,
+}
+
+/// Brings what has switched to its end. Without `indexing`, vector indexes are not built. What fails is done by the next run.
+pub(super) async fn end(
+    session: &mut Session<'_>,
+    record: &Record,
+    indexing: Option<Indexing<'_>>,
+    progress: Progress<'_>,
+    stop: &mut Pin<&mut impl Future<Output = RecoveryError>>,
+    steps: &mut Steps,
+) -> Result<Ended, RecoveryError> {
+    let ended = Box::pin(try_to_end(session, record, indexing, progress, stop, steps)).await;
+    ended.map_err(InPlaceError::after_switch)
+}
+
+async fn try_to_end(
+    session: &mut Session<'_>,
+    record: &Record,
+    indexing: Option<Indexing<'_>>,
+    progress: Progress<'_>,
+    stop: &mut Pin<&mut impl Future<Output = RecoveryError>>,
+    steps: &mut Steps,
+) -> Result<Ended, RecoveryError> {
+    progress(&Update::begun("lost"));
+    let live = session.live().await?;
+    let connection = session.holder.connection();
+    let lost = steps.time("lost", lost::by_tenant(connection, &live)).await?;
+    reach(FaultPoint::LostListed);
+    if let Some(oid) = record.staging {
+        staging::drop(connection, oid).await??;
+        reach(FaultPoint::StagingDropped);
+    }
+    switch::keep_autovacuum_off(connection, PREVIOUS, false).await?;
+    let mut indexed_at = record.models.is_empty().then(Instant::now);
+    if let (Some(Indexing { memory }), None) = (indexing, indexed_at) {
+        let building = index(session.url, &record.models, memory, progress);
+        let building = session.beside(stop, Box::pin(building));
+        steps.time("index", building).await?;
+        indexed_at = Some(Instant::now());
+    }
+    reach(FaultPoint::VectorsIndexed);
+    let connection = session.holder.connection();
+    if !records::end(connection, record.id, Phase::Switched, Phase::Finished).await? {
+        return Err(InPlaceError::NotHolder.into());
+    }
+    reach(FaultPoint::InPlaceFinished);
+    Ok(Ended { lost, indexed_at })
+}

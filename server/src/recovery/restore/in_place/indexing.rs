@@ -1,0 +1,64 @@
+//! Builds vector indexes after a switch: they take far longer than all else, and searches are exact without them.
+
+use std::time::Duration;
+
+use super::progress::{Progress, Update};
+use crate::recovery::error::RecoveryError;
+use crate::settings::DatabaseUrl;
+use crate::store::connection::address::DatabaseAddress;
+use crate::store::embeddings::index::{self, Buildable, IndexState};
+
+/// Pause between two looks at how far a build is.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Builds the vector indexes (HNSW) of `models`, each CONCURRENTLY; those that are there already stay.
+pub(super) async fn index(
+    url: &DatabaseUrl,
+    models: &[i32],
+    memory: Option<&str>,
+    progress: Progress<'_>,
+) -> Result<(), RecoveryError> {
+    let address = DatabaseAddress::of(url);
+    let mut connection = address.connect_unlimited().await?;
+    index::end_with_us(&mut connection).await;
+    for model in index::models(&mut connection, models).await? {
+        // A killed run's build goes on until PostgreSQL notices.
+        while index::state(&mut connection, model.id).await? == IndexState::Building {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        if index::state(&mut connection, model.id).await? == IndexState::Ready {
+            continue;
+        }
+        let Buildable { id, dimensions, megabytes, .. } = model;
+        let needed = format!("{megabytes}MB");
+        let memory = memory.unwrap_or(&needed);
+        tokio::select! {
+            built = index::build(&mut connection, id, dimensions, Some(memory)) => built?,
+            () = watch(&address, &model, progress) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Tells how far the build of a model's index is, for as long as it is waited for.
+async fn watch(address: &DatabaseAddress, model: &Buildable, progress: Progress<'_>) {
+    let tell = |done, total| {
+        progress(&Update { step: "index", of: Some(model.name.clone()), done, total });
+    };
+    tell(0, 0);
+    let mut connection = None;
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        // What cannot be told now is told later.
+        if connection.is_none() {
+            connection = address.connect_unlimited().await.ok();
+        }
+        if let Some(open) = &mut connection {
+            match index::built_bytes(open, model.id).await {
+                Ok(Some((done, total))) => tell(done, total),
+                Ok(None) => {}
+                Err(_) => connection = None,
+            }
+        }
+    }
+}

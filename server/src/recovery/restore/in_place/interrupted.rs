@@ -1,0 +1,87 @@
+//! What an interrupted run has left: what had not switched is removed, and what had is brought to its end.
+
+use std::pin::Pin;
+use std::time::Instant;
+
+use jiff::Timestamp;
+
+use super::Switched;
+use super::ending::{Ended, Indexing, end};
+use super::progress::Progress;
+use super::session::Session;
+use crate::recovery::error::RecoveryError;
+use crate::recovery::steps::Steps;
+use crate::store::in_place::records::{self, Record};
+
+/// What there was.
+#[derive(Debug)]
+pub(super) enum Interrupted {
+    /// Nothing that matters, or what is told by a sentence.
+    Past(Option<String>),
+    /// What was asked for had switched already, and is at its end now.
+    Wanted(Box<Switched>),
+}
+
+/// Takes an unfinished run over. `is_wanted` says whether one that has switched is what is asked for: then that is all there is to
+/// do. Nothing switches twice.
+pub(super) async fn take_over(
+    session: &mut Session<'_>,
+    is_wanted: impl FnOnce(&Record) -> bool,
+    indexing: Option<Indexing<'_>>,
+    progress: Progress<'_>,
+    stop: &mut Pin<&mut impl Future<Output = RecoveryError>>,
+) -> Result<Interrupted, RecoveryError> {
+    let begun = Instant::now();
+    if let Some(Record { backup, .. }) = session.remove_staged().await? {
+        let note = format!("What an interrupted restore of {backup} had loaded was removed first.");
+        return Ok(Interrupted::Past(Some(note)));
+    }
+    let found = records::unfinished(session.holder.connection()).await?;
+    let Some(record) = found else { return Ok(Interrupted::Past(None)) };
+    let mut steps = Steps::default();
+    if !is_wanted(&record) {
+        // What is done next replaces its tables, and their indexes with them.
+        end(session, &record, None, progress, stop, &mut steps).await?;
+        let note = format!(
+            "An interrupted restore of {} had switched, and was brought to its end first.",
+            record.backup
+        );
+        return Ok(Interrupted::Past(Some(note)));
+    }
+    let ended = end(session, &record, indexing, progress, stop, &mut steps).await?;
+    let switched_at = record.switched_at.unwrap_or(record.begun_at);
+    let serving = switched_at.duration_since(record.begun_at).as_secs_f64();
+    let until_now = Timestamp::now().duration_since(record.begun_at).as_secs_f64();
+    let since = begun.elapsed().as_secs_f64();
+    let mut switched = switched(&record, ended, steps, serving, begun, Vec::new());
+    switched.had_switched = true;
+    switched.indexed_seconds =
+        switched.indexed_seconds.map(|seconds| (until_now - since + seconds).max(serving));
+    Ok(Interrupted::Wanted(Box::new(switched)))
+}
+
+/// What to tell of a switch that is at its end, of a run that has `begun` then.
+pub(super) fn switched(
+    record: &Record,
+    ended: Ended,
+    steps: Steps,
+    serving_seconds: f64,
+    begun: Instant,
+    notes: Vec<String>,
+) -> Switched {
+    let Ended { lost, indexed_at } = ended;
+    let switched_at = record.switched_at.unwrap_or(record.begun_at);
+    Switched {
+        id: record.id.to_string(),
+        backup: record.backup.clone(),
+        switched_at,
+        switch_seconds: record.switch_seconds.unwrap_or_default(),
+        previous_until: record.previous_until.unwrap_or(switched_at),
+        had_switched: false,
+        lost,
+        steps: steps.into_vec(),
+        serving_seconds,
+        indexed_seconds: indexed_at.map(|at| at.duration_since(begun).as_secs_f64()),
+        notes,
+    }
+}

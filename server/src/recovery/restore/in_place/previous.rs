@@ -1,0 +1,82 @@
+//! The tables that a switch took out: they stay for a while, and then go.
+
+use serde::Serialize;
+
+use super::error::InPlaceError;
+use super::session::Session;
+use crate::recovery::RecoveryError;
+use crate::settings::DatabaseUrl;
+use crate::store::connection::address::DatabaseAddress;
+use crate::store::in_place::holder::Holder;
+use crate::store::in_place::records::{self, Phase};
+use crate::store::in_place::{live, previous};
+
+/// What was dropped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Dropped {
+    /// The restore whose previous tables they were; `None` where there were none.
+    pub restore: Option<String>,
+    /// Bytes that are free now.
+    pub bytes: u64,
+}
+
+/// Drops the previous tables now, so that nothing can be undone any more.
+pub async fn drop_previous(url: &DatabaseUrl) -> Result<Dropped, RecoveryError> {
+    let mut session = Session::begin(url).await?;
+    let dropped = Box::pin(drop_in(&mut session)).await;
+    session.holder.release().await;
+    dropped
+}
+
+async fn drop_in(session: &mut Session<'_>) -> Result<Dropped, RecoveryError> {
+    session.remove_staged().await?;
+    let connection = session.holder.connection();
+    if let Some(unfinished) = records::unfinished(connection).await? {
+        return Err(InPlaceError::unfinished(unfinished).into());
+    }
+    let Some(record) = records::with_previous(connection).await? else {
+        return Ok(Dropped { restore: None, bytes: 0 });
+    };
+    let bytes = previous::drop(connection, &record).await??;
+    Ok(Dropped { restore: Some(record.id.to_string()), bytes })
+}
+
+/// Drops the previous tables where their time is over, and what a killed restore has loaded. Nothing that calls it fails for it:
+/// what cannot be dropped now is dropped by the next.
+pub async fn drop_expired(url: &DatabaseUrl) {
+    match Box::pin(try_to_drop_expired(url)).await {
+        Ok(()) => {}
+        // Whoever is at work drops it.
+        Err(RecoveryError::InPlace(InPlaceError::Busy { .. })) => {}
+        Err(error) => tracing::warn!(
+            "what a restore has left could not be dropped, which the next run tries again: {error}"
+        ),
+    }
+}
+
+async fn try_to_drop_expired(url: &DatabaseUrl) -> Result<(), RecoveryError> {
+    // Nobody's turn is taken where there is nothing to do.
+    let mut connection = DatabaseAddress::of(url).connect_unlimited().await?;
+    let unfinished = records::unfinished(&mut connection).await?;
+    let is_staged = unfinished.is_some_and(|record| record.phase == Phase::Staging);
+    let is_due = is_staged || live::expired(&mut connection).await?.is_some();
+    drop(connection);
+    if !is_due {
+        return Ok(());
+    }
+    let mut session = Session { url, holder: Holder::take(url).await? };
+    let dropped = Box::pin(drop_expired_in(&mut session)).await;
+    session.holder.release().await;
+    dropped
+}
+
+/// The same within a session that has the locks.
+pub(super) async fn drop_expired_in(session: &mut Session<'_>) -> Result<(), RecoveryError> {
+    session.remove_staged().await?;
+    let connection = session.holder.connection();
+    if let Some(record) = live::expired(connection).await? {
+        let bytes = previous::drop(connection, &record).await??;
+        tracing::info!(bytes, "the tables of before the last restore in place are dropped");
+    }
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! The session of a restore in place or of its undoing, and what an interrupted one has left.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::error::InPlaceError;
+use crate::recovery::error::RecoveryError;
+use crate::recovery::fault_point::{FaultPoint, reach};
+use crate::settings::DatabaseUrl;
+use crate::store::StoreError;
+use crate::store::in_place::dependents::dependents;
+use crate::store::in_place::holder::{Holder, HolderError};
+use crate::store::in_place::records::{self, Phase, Record};
+use crate::store::in_place::{MOVING, NEW};
+use crate::store::in_place::{staging, switch};
+
+/// How long a lost session is replaced by a new one for.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Pause between two tries.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// A session with the locks of the database.
+#[derive(Debug)]
+pub(super) struct Session<'a> {
+    pub(super) url: &'a DatabaseUrl,
+    pub(super) holder: Holder,
+}
+
+impl<'a> Session<'a> {
+    /// Takes the locks, or fails where others have them.
+    pub(super) async fn begin(url: &'a DatabaseUrl) -> Result<Self, RecoveryError> {
+        let holder = Holder::take(url).await?;
+        reach(FaultPoint::InPlaceLocked);
+        Ok(Self { url, holder })
+    }
+
+    /// Takes the locks anew after the session was lost.
+    pub(super) async fn renew(&mut self) -> Result<(), HolderError> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match Holder::take(self.url).await {
+                Ok(holder) => {
+                    self.holder = holder;
+                    return Ok(());
+                }
+                // The lost session may live for another moment.
+                Err(_) if Instant::now() < deadline => tokio::time::sleep(PAUSE).await,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Does what needs no session, unless `stop` resolves or the locks are lost before its end.
+    pub(super) async fn beside<T>(
+        &mut self,
+        stop: &mut Pin<&mut impl Future<Output = RecoveryError>>,
+        work: impl Future<Output = Result<T, RecoveryError>>,
+    ) -> Result<T, RecoveryError> {
+        tokio::select! {
+            done = work => done,
+            error = stop => Err(error),
+            error = self.holder.lost() => Err(error.into()),
+        }
+    }
+
+    /// The schema that is live.
+    pub(super) async fn live(&mut self) -> Result<String, StoreError> {
+        switch::live_schema(self.holder.connection()).await
+    }
+
+    /// Fails where something of others would stay with the live tables when they move.
+    pub(super) async fn refuse_dependents(&mut self, live: &str) -> Result<(), RecoveryError> {
+        let found = dependents(self.holder.connection(), live, &MOVING).await?;
+        if found.is_empty() { Ok(()) } else { Err(InPlaceError::Dependents(found).into()) }
+    }
+
+    /// Removes what an unfinished run has staged, and notes that it is given up. With the locks, nobody works on it any more.
+    pub(super) async fn remove_staged(&mut self) -> Result<Option<Record>, RecoveryError> {
+        let connection = self.holder.connection();
+        let Some(record) = records::unfinished(connection).await? else { return Ok(None) };
+        if record.phase != Phase::Staging {
+            return Ok(None);
+        }
+        if let Some(oid) = record.staging {
+            staging::drop(connection, oid).await??;
+        }
+        switch::keep_autovacuum_off(connection, NEW, false).await?;
+        records::end(connection, record.id, Phase::Staging, Phase::GivenUp).await?;
+        Ok(Some(record))
+    }
+
+    /// Gives up before the switch. What to report of `error`.
+    pub(super) async fn give_up(&mut self, error: RecoveryError) -> RecoveryError {
+        // What there is is another run's, is live, or may be.
+        if let RecoveryError::InPlace(
+            InPlaceError::NotHolder
+            | InPlaceError::Unknown { .. }
+            | InPlaceError::AfterSwitch { .. },
+        ) = &error
+        {
+            return error;
+        }
+        match self.clean().await {
+            Ok(()) => InPlaceError::unchanged(error),
+            Err(left) => InPlaceError::Left { error: Box::new(error), left: Box::new(left) }.into(),
+        }
+    }
+
+    async fn clean(&mut self) -> Result<(), RecoveryError> {
+        // What was ended halfway may have left a transaction, or no connection at all.
+        if self.holder.roll_back().await.is_err() || self.holder.check().await.is_err() {
+            self.renew().await?;
+        }
+        self.remove_staged().await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,119 @@
+//! Tries the switch until it is made, others have held the tables for too long, or somebody ends it.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use super::error::InPlaceError;
+use super::session::Session;
+use crate::recovery::error::RecoveryError;
+use crate::recovery::fault_point::{FaultPoint, reach};
+use crate::recovery::unless::unless;
+use crate::store::StoreError;
+use crate::store::in_place::previous;
+use crate::store::in_place::records::{self, Phase, Record};
+use crate::store::in_place::security::Carried;
+use crate::store::in_place::switch::{Switch, Try, attempt, keep_autovacuum_off};
+
+/// Pause between two tries, in which requests go on.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How the switch is tried.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// How long it is tried for.
+    pub(super) switch: Duration,
+    /// How long the previous tables stay.
+    pub(super) keep_previous: Duration,
+}
+
+/// Switches, and returns the record as it is then with what became of tenants and keys, where that is known. An error means that
+/// nothing was changed, unless it is [`InPlaceError::Unknown`].
+pub(super) async fn switch(
+    session: &mut Session<'_>,
+    id: Uuid,
+    live: &str,
+    what: Switch,
+    patience: Patience,
+    stop: &mut Pin<&mut impl Future<Output = RecoveryError>>,
+) -> Result<(Record, Option<Carried>), RecoveryError> {
+    let connection = session.holder.connection();
+    keep_autovacuum_off(connection, live, true).await?;
+    reach(FaultPoint::AutovacuumOff);
+    let deadline = Instant::now() + patience.switch;
+    let locked = || reach(FaultPoint::SwitchLocked);
+    let mut told = String::new();
+    loop {
+        // A try is never cut short: whether it was committed would not be known.
+        let connection = session.holder.connection();
+        let tried = attempt(connection, id, live, what, patience.keep_previous, &locked);
+        match Box::pin(tried).await {
+            Ok(Try::Made(made)) => {
+                reach(FaultPoint::Switched);
+                let record = switched(session, id).await.map_err(InPlaceError::after_switch)?;
+                return Ok((record, Some(made.carried)));
+            }
+            Ok(Try::NotHolder) => return Err(InPlaceError::NotHolder.into()),
+            Ok(Try::NotOurs(error)) => return Err(error.into()),
+            Ok(Try::Held(holders)) if Instant::now() + PAUSE > deadline => {
+                let seconds = patience.switch.as_secs();
+                return Err(InPlaceError::Held { seconds, holders }.into());
+            }
+            Ok(Try::Held(holders)) => {
+                if told != holders {
+                    tracing::info!("the switch has to wait for {holders}; it is tried again");
+                    told = holders;
+                }
+                unless(stop, async { Ok(sleep(PAUSE).await) }).await?;
+            }
+            Err(error) => return came_to(session, id, error).await.map(|record| (record, None)),
+        }
+    }
+}
+
+/// Drops the previous tables, whose place others are about to take. Tried like the switch: somebody may read them.
+pub(super) async fn make_way(
+    session: &mut Session<'_>,
+    patience: Patience,
+    stop: &mut Pin<&mut impl Future<Output = RecoveryError>>,
+) -> Result<(), RecoveryError> {
+    let deadline = Instant::now() + patience.switch;
+    loop {
+        let connection = session.holder.connection();
+        let Some(record) = records::with_previous(connection).await? else { return Ok(()) };
+        match previous::drop(connection, &record).await {
+            Ok(dropped) => return Ok(dropped.map(drop)?),
+            Err(StoreError::Contended(_)) if Instant::now() + PAUSE < deadline => {
+                unless(stop, async { Ok(sleep(PAUSE).await) }).await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// What a try came to that failed with `error`, which may have hit the answer to its COMMIT.
+async fn came_to(
+    session: &mut Session<'_>,
+    id: Uuid,
+    error: StoreError,
+) -> Result<Record, RecoveryError> {
+    if error.is_connection_lost() && session.renew().await.is_err() {
+        return Err(InPlaceError::Unknown { error }.into());
+    }
+    let Ok(found) = records::unfinished(session.holder.connection()).await else {
+        return Err(InPlaceError::Unknown { error }.into());
+    };
+    match found {
+        Some(record) if record.id == id && record.phase == Phase::Switched => Ok(record),
+        Some(record) if record.id == id => Err(error.into()),
+        _ => Err(InPlaceError::NotHolder.into()),
+    }
+}
+
+async fn switched(session: &mut Session<'_>, id: Uuid) -> Result<Record, RecoveryError> {
+    let found = records::unfinished(session.holder.connection()).await?;
+    let ours = found.filter(|record| record.id == id && record.phase == Phase::Switched);
+    ours.ok_or_else(|| InPlaceError::NotHolder.into())
+}

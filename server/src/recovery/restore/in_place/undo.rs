@@ -1,0 +1,145 @@
+//! Undoes a restore in place: the previous tables are live again, and what they take the place of are the previous ones.
+
+use std::pin::{Pin, pin};
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use super::ending::end;
+use super::error::InPlaceError;
+use super::interrupted::{Interrupted, switched, take_over};
+use super::plan::Live;
+use super::previous::drop_expired_in;
+use super::progress::Progress;
+use super::session::Session;
+use super::switching::{Patience, switch};
+use super::{Plan, Switched};
+use crate::recovery::RecoveryError;
+use crate::recovery::fault_point::{FaultPoint, reach};
+use crate::recovery::steps::Steps;
+use crate::recovery::unless::unless;
+use crate::settings::DatabaseUrl;
+use crate::store::in_place::records::{self, Kind, Record};
+use crate::store::in_place::switch::Switch;
+use crate::store::in_place::{MOVING, PREVIOUS, live, lost, properties, stored_bytes};
+
+/// What is undone, and how.
+#[derive(Debug, Clone)]
+pub struct UndoOptions {
+    /// The database.
+    pub url: DatabaseUrl,
+    /// How long the tables that go stay.
+    pub keep_previous: Duration,
+    /// How long the switch is tried for while others hold the tables.
+    pub switch_patience: Duration,
+}
+
+/// Undoes the last restore in place, or its undoing. `agrees` is asked before anything is changed.
+pub async fn undo(
+    options: &UndoOptions,
+    agrees: impl FnOnce(&Plan) -> bool,
+    progress: Progress<'_>,
+    stop: impl Future<Output = RecoveryError>,
+) -> Result<Switched, RecoveryError> {
+    let mut stop = pin!(stop);
+    let mut session = Session::begin(&options.url).await?;
+    let undone = Box::pin(undo_in(&mut session, options, agrees, progress, &mut stop)).await;
+    session.holder.release().await;
+    undone
+}
+
+async fn undo_in(
+    session: &mut Session<'_>,
+    options: &UndoOptions,
+    agrees: impl FnOnce(&Plan) -> bool,
+    progress: Progress<'_>,
+    stop: &mut Pin<&mut impl Future<Output = RecoveryError>>,
+) -> Result<Switched, RecoveryError> {
+    let begun = Instant::now();
+    let mut steps = Steps::default();
+    let is_wanted = |record: &Record| record.kind == Kind::Undo;
+    let taking_over = take_over(session, is_wanted, None, progress, stop);
+    let notes = match Box::pin(taking_over).await? {
+        Interrupted::Wanted(switched) => return Ok(*switched),
+        Interrupted::Past(note) => Vec::from_iter(note),
+    };
+    drop_expired_in(session).await?;
+    let of = previous(session).await?;
+    let name = session.live().await?;
+    session.refuse_dependents(&name).await?;
+    let switched_at = of.switched_at.unwrap_or(of.begun_at);
+    let plan = Plan {
+        backup: of.backup.clone(),
+        snapshot_at: switched_at,
+        was_verified: true,
+        lost_versions: lost::estimate(session.holder.connection(), switched_at).await?,
+        needed_bytes: 0,
+        free_bytes: None,
+        notes: notes.clone(),
+    };
+    if !agrees(&plan) {
+        return Err(InPlaceError::NotAgreed.into());
+    }
+    let switching = make(session, &of, &name, options, &mut steps, stop);
+    let (record, left) = match Box::pin(switching).await {
+        Ok(made) => made,
+        Err(error) => return Err(session.give_up(error).await),
+    };
+    let serving = begun.elapsed().as_secs_f64();
+    let ended = Box::pin(end(session, &record, None, progress, stop, &mut steps)).await?;
+    let notes = [notes, left].concat();
+    Ok(switched(&record, ended, steps, serving, begun, notes))
+}
+
+/// The restore, or the undoing, whose previous tables can be live again.
+async fn previous(session: &mut Session<'_>) -> Result<Record, RecoveryError> {
+    let Live { version, .. } = Live::look(session).await?;
+    let connection = session.holder.connection();
+    let Some(record) = records::with_previous(connection).await? else {
+        let why = "no previous tables are kept; nothing was restored in place, or their time was over, or --drop-previous has dropped them";
+        return Err(InPlaceError::NothingToUndo(why.to_owned()).into());
+    };
+    let then = live::previous_version(connection).await?;
+    if then != version {
+        return Err(InPlaceError::NothingToUndo(format!(
+            "the previous tables are of schema version {then}, and the database was migrated to {version} since; restore a backup of \
+             before that in place, or drop them by --drop-previous"
+        ))
+        .into());
+    }
+    Ok(record)
+}
+
+/// Makes the previous tables live. Returns what could not be given to them as well, as sentences.
+async fn make(
+    session: &mut Session<'_>,
+    of: &Record,
+    live: &str,
+    options: &UndoOptions,
+    steps: &mut Steps,
+    stop: &mut Pin<&mut impl Future<Output = RecoveryError>>,
+) -> Result<(Record, Vec<String>), RecoveryError> {
+    let preparing = Box::pin(prepare(session, of, live));
+    let preparing = steps.time("prepare", preparing);
+    let (id, notes) = unless(stop, preparing).await?;
+    let UndoOptions { keep_previous, switch_patience, .. } = *options;
+    let patience = Patience { switch: switch_patience, keep_previous };
+    let switching = switch(session, id, live, Switch::Undo, patience, stop);
+    let (record, _) = steps.time("switch", Box::pin(switching)).await?;
+    Ok((record, notes))
+}
+
+/// Notes the undoing, and gives the previous tables what the live ones were given since.
+async fn prepare(
+    session: &mut Session<'_>,
+    of: &Record,
+    live: &str,
+) -> Result<(Uuid, Vec<String>), RecoveryError> {
+    let connection = session.holder.connection();
+    let id = records::begin(connection, Kind::Undo, &of.backup, &of.instance, &[]).await?;
+    reach(FaultPoint::InPlaceBegun);
+    let notes = properties::carry_over(connection, live, PREVIOUS, &MOVING).await??;
+    reach(FaultPoint::PropertiesCarried);
+    stored_bytes::balance(connection, PREVIOUS, live).await?;
+    Ok((id, notes))
+}

@@ -1,0 +1,267 @@
+//! Restores a backup into a new database, beside whatever is live.
+//!
+//! The database has another name until it may be served from, so that one of the wanted name is whole. One that a killed restore
+//! has left is removed by the next of the same name.
+
+use std::path::PathBuf;
+use std::pin::pin;
+use std::time::Instant;
+
+use agentfs_contract::manifest::Manifest;
+use agentfs_contract::verification::Step;
+
+use super::error::RestoreError;
+use super::in_place::drop_expired;
+use super::source::{Dump, Found, Source};
+use crate::recovery::archive::Foreign;
+use crate::recovery::ddl::Schema;
+use crate::recovery::error::RecoveryError;
+use crate::recovery::fault_point::{FaultPoint, reach};
+use crate::recovery::fetch::Fetched;
+use crate::recovery::indexes;
+use crate::recovery::instance::Instance;
+use crate::recovery::loading::load_alone;
+use crate::recovery::programs::Programs;
+use crate::recovery::steps::Steps;
+use crate::settings::DatabaseUrl;
+use crate::store::access::api_keys;
+use crate::store::connection::address::DatabaseAddress;
+use crate::store::databases::{self, Created, MAX_NAME, Server};
+use crate::store::schema;
+
+/// What the name of a database ends with that is not whole yet.
+const UNFINISHED: &str = ".unfinished";
+/// The template that every server has.
+const TEMPLATE: &str = "template0";
+
+/// What to restore, and where to.
+#[derive(Debug, Clone)]
+pub struct RestoreOptions {
+    /// The live database, which is on the server of the new one, or has been.
+    pub url: DatabaseUrl,
+    /// What tells the live database from copies with the same history.
+    pub copy: Option<String>,
+    /// What is restored.
+    pub source: Source,
+    /// The new database's name.
+    pub name: String,
+    /// The database that it begins as a copy of.
+    pub template: Option<String>,
+    /// Whether vector indexes (HNSW) are built.
+    pub builds_indexes: bool,
+    /// The maintenance_work_mem that they are built with, such as `1GB`; what they need, up to 512 MB, where it is not given.
+    pub index_memory: Option<String>,
+    /// Whether a backup of another instance may be restored.
+    pub allow_foreign: bool,
+    /// Whether a backup may be restored whose last verification failed.
+    pub force: bool,
+    /// The file of the identities that decrypt the backup.
+    pub identities: Option<PathBuf>,
+    /// The folder of PostgreSQL's programs, where they are not on PATH.
+    pub pg_bin: Option<PathBuf>,
+}
+
+/// A backup that was restored.
+#[derive(Debug, Clone)]
+pub struct Restored {
+    /// The manifest of the backup, or what takes its place for a file.
+    pub manifest: Manifest,
+    /// Whether the backup had been proven before.
+    pub was_verified: bool,
+    /// The new database's name.
+    pub database: String,
+    /// Whether an unfinished restore of that name was removed.
+    pub removed_unfinished: bool,
+    /// How long each step took.
+    pub steps: Vec<Step>,
+    /// After how many seconds the database could be served from.
+    pub serving_seconds: f64,
+    /// After how many seconds its vector indexes were built; `None` where there are some that were not.
+    pub indexed_seconds: Option<f64>,
+    /// Embedding models whose vector index is not built.
+    pub without_index: Vec<String>,
+    /// The ids of keys that are valid in the new database and ended in the live one; `None` where there is no live one.
+    pub ended_keys: Option<Vec<String>>,
+    /// What somebody should know, as sentences.
+    pub notes: Vec<String>,
+}
+
+/// Restores a backup into a new database. Where it fails, or `stop` resolves before the database is whole, it leaves
+/// none.
+pub async fn restore(
+    options: &RestoreOptions,
+    stop: impl Future<Output = RecoveryError>,
+) -> Result<Restored, RecoveryError> {
+    if options.name.is_empty() || options.name.len() + UNFINISHED.len() > MAX_NAME {
+        return Err(RestoreError::DatabaseName(MAX_NAME - UNFINISHED.len()).into());
+    }
+    let begun = Instant::now();
+    let mut server = Server::connect(&options.url).await?;
+    if server.has_database {
+        Box::pin(drop_expired(&options.url)).await;
+    }
+    let instance = Instance::of(&server.identity, options.copy.as_deref());
+    let found = Found::find(options, &instance, server.major).await?;
+    let unfinished = format!("{}{UNFINISHED}", options.name);
+    let removed_unfinished = take_name(&mut server, &options.name, &unfinished).await?;
+    let lease = found.lease().await?;
+    let (was_verified, notes) = (found.was_verified, found.notes.clone());
+    let mut stop = pin!(stop);
+    let mut steps = Steps::default();
+    let making = make(options, found, &unfinished, &mut server, &mut steps);
+    let made = tokio::select! {
+        made = Box::pin(making) => made,
+        error = &mut stop => Err(error),
+    };
+    if let Some(lease) = lease {
+        lease.release().await;
+        reach(FaultPoint::LeaseRemoved);
+    }
+    // Not to be ended halfway: afterwards it is one or the other.
+    let named = match made {
+        Ok(made) => {
+            let renamed = server.rename(&unfinished, &options.name).await;
+            renamed.map(|()| made).map_err(RecoveryError::from)
+        }
+        Err(error) => Err(error),
+    };
+    let (manifest, models) = match named {
+        Ok(made) => made,
+        Err(error) => return Err(remove(&mut server, unfinished, error).await),
+    };
+    let serving_seconds = begun.elapsed().as_secs_f64();
+
+    let url = options.url.with_database(&options.name);
+    let indexing = async {
+        if options.builds_indexes || models.is_empty() {
+            let built = indexes::build(&url, &models, options.index_memory.as_deref());
+            return steps.time("index", built).await.map(|()| Vec::new());
+        }
+        indexes::names(&url, &models).await
+    };
+    let indexed = tokio::select! {
+        indexed = Box::pin(indexing) => indexed,
+        error = stop => Err(error),
+    };
+    let without_index = indexed.map_err(|error| RestoreError::NotIndexed {
+        database: options.name.clone(),
+        error: Box::new(error),
+    })?;
+    let indexed_seconds = without_index.is_empty().then(|| begun.elapsed().as_secs_f64());
+    let ended_keys = if server.has_database {
+        ended_keys(&options.url, &url).await.unwrap_or_else(|error| {
+            tracing::warn!("the keys cannot be compared with those of DATABASE_URL: {error}");
+            None
+        })
+    } else {
+        None
+    };
+    Ok(Restored {
+        manifest,
+        was_verified,
+        database: options.name.clone(),
+        removed_unfinished,
+        steps: steps.into_vec(),
+        serving_seconds,
+        indexed_seconds,
+        without_index,
+        ended_keys,
+        notes,
+    })
+}
+
+/// Removes an unfinished database after `error`; what to report.
+pub(super) async fn remove(
+    server: &mut Server,
+    unfinished: String,
+    error: RecoveryError,
+) -> RecoveryError {
+    match server.drop(&unfinished).await {
+        Ok(()) => error,
+        Err(left) => {
+            RestoreError::Unfinished { database: unfinished, left, error: Box::new(error) }.into()
+        }
+    }
+}
+
+/// The ids of keys that are valid in the database `new` and ended in the live one, unless that holds no AgentFS data.
+async fn ended_keys(
+    live: &DatabaseUrl,
+    new: &DatabaseUrl,
+) -> Result<Option<Vec<String>>, RecoveryError> {
+    let mut live = DatabaseAddress::of(live).connect_unlimited().await?;
+    if schema::read(&mut live).await?.version == 0 {
+        return Ok(None);
+    }
+    let mut new = DatabaseAddress::of(new).connect_unlimited().await?;
+    let valid = api_keys::live_ids(&mut new).await?;
+    Ok(Some(api_keys::ended(&mut live, &valid).await?))
+}
+
+/// Takes the name of the new database, and removes what an interrupted restore left. Whether there was any.
+async fn take_name(
+    server: &mut Server,
+    name: &str,
+    unfinished: &str,
+) -> Result<bool, RecoveryError> {
+    if !server.hold(unfinished).await? {
+        return Err(RestoreError::UnderWay(name.to_owned()).into());
+    }
+    if server.has(name).await? {
+        return Err(RestoreError::DatabaseExists(name.to_owned()).into());
+    }
+    let is_left = server.has(unfinished).await?;
+    if is_left {
+        // Its programs may still be at work.
+        server.drop(unfinished).await?;
+    }
+    Ok(is_left)
+}
+
+/// Makes the database, until it is whole. Returns what was restored, and the ids of models whose vector index is still to be built.
+pub(super) async fn make(
+    options: &RestoreOptions,
+    found: Found,
+    unfinished: &str,
+    server: &mut Server,
+    steps: &mut Steps,
+) -> Result<(Manifest, Vec<i32>), RecoveryError> {
+    let dump = found.read(options, server.major, Foreign::Refused, steps).await?;
+    let Dump { manifest, programs, fetched, archive } = dump;
+    let template = options.template.as_deref().unwrap_or(TEMPLATE);
+    match server.create(unfinished, template).await? {
+        Created::Made => {}
+        Created::NoTemplate => return Err(RestoreError::NoTemplate(template.to_owned()).into()),
+        Created::NotAllowed => {
+            let (role, database) = (server.role.clone(), unfinished.to_owned());
+            return Err(RestoreError::NoCreateDb { role, database }.into());
+        }
+    }
+    reach(FaultPoint::DatabaseMade);
+    let url = options.url.with_database(unfinished);
+    let Schema { name, extension, .. } = &archive.schema;
+    let extension = extension.as_deref().unwrap_or("public");
+    if !databases::prepare(&url, &server.role, name, extension).await? {
+        return Err(RestoreError::NoExtension { role: server.role.clone() }.into());
+    }
+    fill(&programs, &fetched, &manifest, &url, steps).await?;
+    steps.time("analyse", databases::analyse(&url)).await?;
+    let models = indexes::of_dump(&programs, &fetched).await?;
+    Ok((manifest, models))
+}
+
+/// Loads a backup into an empty database, compares it with the manifest, and migrates it to this program's schema.
+pub(in crate::recovery) async fn fill(
+    programs: &Programs,
+    fetched: &Fetched,
+    manifest: &Manifest,
+    url: &DatabaseUrl,
+    steps: &mut Steps,
+) -> Result<(), RecoveryError> {
+    load_alone(programs, fetched.path(), manifest, url, steps).await?;
+    reach(FaultPoint::Compared);
+    // Makes UTC the database's time zone as well.
+    steps.time("migrate", schema::migrate(&DatabaseAddress::of(url))).await?;
+    reach(FaultPoint::Migrated);
+    Ok(())
+}

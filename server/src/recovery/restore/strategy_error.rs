@@ -1,0 +1,96 @@
+//! Errors of restores in place that go another way than by a swap of schemas.
+
+use crate::store::StoreError;
+
+/// Why a restore in place was not done by its strategy. Nothing has changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StrategyError {
+    /// There is no live database.
+    #[error(
+        "there is no database {0} whose place a backup could take: restore into one of that name, with --into-database {0}"
+    )]
+    NoDatabase(String),
+    /// The live database cannot be read.
+    #[error(
+        "the tenants and keys of the live database {database} cannot be read ({error}): mend that, or add --security from-backup to take \
+         those of the backup, with which keys that were revoked since are valid again"
+    )]
+    Unreadable {
+        /// The database.
+        database: String,
+        /// What is wrong.
+        #[source]
+        error: StoreError,
+    },
+    /// The live schema is newer than this program.
+    #[error(
+        "the schema of the live database is version {live}, and what is restored would be of version {restored}: use the agentfs-server that serves it"
+    )]
+    NewerLive {
+        /// Its schema.
+        live: i32,
+        /// The one of what is restored.
+        restored: i32,
+    },
+    /// Something else has the name of the previous database.
+    #[error(
+        "the database {0} is not of a restore, and the live database would be kept under that name: rename or drop it, then run this again"
+    )]
+    NameTaken(String),
+    /// The role may not rename the live database.
+    #[error(
+        "the role {role} may not rename the database {database}: as a superuser, run ALTER ROLE {role} CREATEDB; and ALTER DATABASE {database} \
+         OWNER TO {role}; or restore by --strategy swap-schema, which renames none"
+    )]
+    NotOwner {
+        /// The role.
+        role: String,
+        /// The database.
+        database: String,
+    },
+    /// A restore has switched and is not at its end.
+    #[error(
+        "the restore of {0} has switched and is not at its end: run it again first, so that nothing of what was live before is missing"
+    )]
+    Unfinished(String),
+    /// Sessions of others would keep the database from being renamed.
+    #[error(
+        "nothing was changed: {role} may not end {sessions}, and a database is renamed only without sessions: end them as a superuser, or \
+         restore by --strategy swap-schema, which needs nobody to leave"
+    )]
+    Foreign {
+        /// Our role.
+        role: String,
+        /// The sessions, for people.
+        sessions: String,
+    },
+    /// The live database was not given up while it was renamed.
+    #[error(
+        "nothing was changed: the database {database} could not be renamed within {seconds} s, since new sessions came again and again \
+         ({sessions}): have whoever that is wait, then run this again"
+    )]
+    Crowded {
+        /// The database.
+        database: String,
+        /// How long it was tried.
+        seconds: u64,
+        /// The sessions, for people.
+        sessions: String,
+    },
+    /// The session that kept others off the live database has ended.
+    #[error(
+        "nothing was changed: the session that kept migrations and backups off the live database has ended ({0}); run this again"
+    )]
+    Lost(StoreError),
+}
+
+impl StrategyError {
+    /// Whether a retry may succeed.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Crowded { .. } | Self::Lost(_) => true,
+            Self::Unreadable { error, .. } => error.is_transient(),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! What the live tables hold, and the previous ones, as far as it decides on a restore.
+
+use jiff_sqlx::ToSqlx as _;
+use sqlx::postgres::PgConnection;
+
+use super::PREVIOUS;
+use super::records::{self, Record};
+use crate::store::StoreError;
+
+/// Whether there is any memory.
+pub async fn has_memory(connection: &mut PgConnection) -> Result<bool, StoreError> {
+    let found = "SELECT EXISTS (SELECT FROM entry_versions)";
+    Ok(sqlx::query_scalar(found).fetch_one(connection).await?)
+}
+
+/// The version of the previous tables' schema.
+pub async fn previous_version(connection: &mut PgConnection) -> Result<i32, StoreError> {
+    let version = sqlx::AssertSqlSafe(format!("SELECT version FROM {PREVIOUS}.schema_version"));
+    Ok(sqlx::query_scalar(version).fetch_one(connection).await?)
+}
+
+/// The record whose previous tables may go: their time is over, and no run that needs them is unfinished.
+pub async fn expired(connection: &mut PgConnection) -> Result<Option<Record>, StoreError> {
+    if records::unfinished(connection).await?.is_some() {
+        return Ok(None);
+    }
+    let Some(record) = records::with_previous(connection).await? else { return Ok(None) };
+    let Some(until) = record.previous_until else { return Ok(None) };
+    let is_over = sqlx::query_scalar("SELECT now() >= $1").bind(until.to_sqlx());
+    let is_over: bool = is_over.fetch_one(connection).await?;
+    Ok(is_over.then_some(record))
+}

@@ -1,0 +1,316 @@
+//! What is known of restores in place: how far each is, and which tables are the previous ones. At most one is unfinished. Whoever works
+//! on one locks its row in each step, so that a run whose session has ended cannot go on beside its successor.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sqlx::postgres::types::Oid;
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, FromRow, Row as _};
+use uuid::Uuid;
+
+use super::{META, MOVING, PREVIOUS, schemas};
+use crate::store::StoreError;
+use crate::store::time::from_sql;
+
+/// What was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A restore of a backup.
+    Restore,
+    /// The undoing of one.
+    Undo,
+}
+
+impl Kind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Restore => "restore",
+            Self::Undo => "undo",
+        }
+    }
+
+    fn from_column(text: &str) -> Option<Self> {
+        [Self::Restore, Self::Undo].into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Something is loaded beside the live tables; nothing has changed.
+    Staging,
+    /// It is live; what follows is under way.
+    Switched,
+    /// It came to its end.
+    Finished,
+    /// It ended before the switch; nothing has changed.
+    GivenUp,
+}
+
+impl Phase {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Staging => "staging",
+            Self::Switched => "switched",
+            Self::Finished => "finished",
+            Self::GivenUp => "given up",
+        }
+    }
+
+    fn from_column(text: &str) -> Option<Self> {
+        [Self::Staging, Self::Switched, Self::Finished, Self::GivenUp]
+            .into_iter()
+            .find(|phase| phase.as_str() == text)
+    }
+}
+
+/// A restore or an undoing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// Its id.
+    pub id: Uuid,
+    /// What was asked for.
+    pub kind: Kind,
+    /// The backup's id; of an undoing, the one of the restore that it undoes.
+    pub backup: String,
+    /// The instance that the backup is of.
+    pub instance: String,
+    /// How far it is.
+    pub phase: Phase,
+    /// When it began.
+    pub begun_at: Timestamp,
+    /// When it was live.
+    pub switched_at: Option<Timestamp>,
+    /// How long requests waited for that, in seconds, up to its COMMIT.
+    pub switch_seconds: Option<f64>,
+    /// Until when its previous tables stay.
+    pub previous_until: Option<Timestamp>,
+    /// Embedding models whose vector index has to be built afterwards.
+    pub models: Vec<i32>,
+    /// The schema with this OID is the one that it staged in.
+    pub staging: Option<u32>,
+    /// The schema with this OID holds its previous tables, as long as there are any.
+    pub previous_schema: Option<u32>,
+    /// The OIDs of the previous tables.
+    pub previous: Vec<u32>,
+}
+
+/// Each fine where it was executed before. A release that keeps more appends what it needs (ADD COLUMN IF NOT EXISTS); one that does
+/// not know a column goes on.
+const MAKE: &str = "
+SET LOCAL client_min_messages = warning;
+CREATE TABLE IF NOT EXISTS agentfs_meta.restores (
+    id              uuid PRIMARY KEY,
+    kind            text NOT NULL,
+    backup          text NOT NULL,
+    instance        text NOT NULL,
+    phase           text NOT NULL,
+    begun_at        timestamptz NOT NULL DEFAULT now(),
+    switched_at     timestamptz,
+    switch_seconds  float8,
+    previous_until  timestamptz,
+    models          int[] NOT NULL,
+    staging         oid,
+    previous_schema oid,
+    previous        oid[] NOT NULL DEFAULT '{}'
+);
+CREATE UNIQUE INDEX IF NOT EXISTS restores_unfinished ON agentfs_meta.restores ((true)) WHERE phase IN ('staging', 'switched');
+CREATE TABLE IF NOT EXISTS agentfs_meta.autovacuum_off (
+    -- A table that autovacuum is kept off, in whatever schema it is.
+    relation oid PRIMARY KEY,
+    -- Its autovacuum_enabled before; null where it had none.
+    former   text
+);";
+
+/// What is made belongs to the owner of the live tables, who drops the previous tables in a backup.
+const GIVE: &str = "
+SELECT string_agg(format('ALTER TABLE agentfs_meta.%I OWNER TO %I', made, pg_get_userbyid(relowner)), '; ')
+  FROM pg_class, unnest(ARRAY['restores', 'autovacuum_off']) AS made
+ WHERE oid = 'schema_version'::regclass";
+
+/// "agfsrest" in ASCII. IF NOT EXISTS alone fails where two make the same at once.
+const MAKE_LOCK: i64 = 0x61_67_66_73_72_65_73_74;
+
+/// Makes what restores are noted in, where it is missing.
+pub async fn prepare(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let mut transaction = connection.begin().await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)")
+        .bind(MAKE_LOCK)
+        .execute(&mut *transaction)
+        .await?;
+    if schemas::find(&mut transaction, META).await?.is_none() {
+        schemas::create(&mut transaction, META).await?;
+    }
+    transaction.execute(MAKE).await?;
+    let give: String = sqlx::query_scalar(GIVE).fetch_one(&mut *transaction).await?;
+    transaction.execute(AssertSqlSafe(give)).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+const BEGIN: &str = "
+INSERT INTO agentfs_meta.restores (id, kind, backup, instance, phase, models) VALUES ($1, $2, $3, $4, $5, $6)";
+
+/// Notes a new one as staging. There must be no unfinished one: of two that begin at once, one fails as contended.
+pub async fn begin(
+    connection: &mut PgConnection,
+    kind: Kind,
+    backup: &str,
+    instance: &str,
+    models: &[i32],
+) -> Result<Uuid, StoreError> {
+    let id = Uuid::now_v7();
+    sqlx::query(BEGIN)
+        .bind(id)
+        .bind(kind.as_str())
+        .bind(backup)
+        .bind(instance)
+        .bind(Phase::Staging.as_str())
+        .bind(models)
+        .execute(connection)
+        .await?;
+    Ok(id)
+}
+
+const UNFINISHED: &str =
+    "SELECT r.* FROM agentfs_meta.restores r WHERE phase IN ('staging', 'switched')";
+
+/// The unfinished one, if there is any; none where nothing was ever restored in place.
+pub async fn unfinished(connection: &mut PgConnection) -> Result<Option<Record>, StoreError> {
+    look(connection, UNFINISHED).await
+}
+
+/// A schema of another OID is another one, whatever its name.
+const WITH_PREVIOUS: &str = "
+SELECT r.*
+  FROM agentfs_meta.restores r
+  JOIN pg_namespace n ON n.oid = r.previous_schema AND n.nspname = 'agentfs_old'
+ ORDER BY r.switched_at DESC
+ LIMIT 1";
+
+/// The one whose previous tables are there, if any are.
+pub async fn with_previous(connection: &mut PgConnection) -> Result<Option<Record>, StoreError> {
+    look(connection, WITH_PREVIOUS).await
+}
+
+async fn look(
+    connection: &mut PgConnection,
+    records: &'static str,
+) -> Result<Option<Record>, StoreError> {
+    let is_there: bool =
+        sqlx::query_scalar("SELECT to_regclass('agentfs_meta.restores') IS NOT NULL")
+            .fetch_one(&mut *connection)
+            .await?;
+    if !is_there {
+        return Ok(None);
+    }
+    Ok(sqlx::query_as(records).fetch_optional(connection).await?)
+}
+
+impl FromRow<'_, PgRow> for Record {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let moment = |column| Ok::<_, sqlx::Error>(from_sql(row.try_get(column)?));
+        let oid =
+            |column| Ok::<_, sqlx::Error>(row.try_get::<Option<Oid>, _>(column)?.map(|oid| oid.0));
+        let of_newer = |column: &str, text: &str| sqlx::Error::ColumnDecode {
+            index: column.to_owned(),
+            source: format!("{text:?} is of a newer release; use that").into(),
+        };
+        let (kind, phase): (&str, &str) = (row.try_get("kind")?, row.try_get("phase")?);
+        Ok(Self {
+            id: row.try_get("id")?,
+            kind: Kind::from_column(kind).ok_or_else(|| of_newer("kind", kind))?,
+            backup: row.try_get("backup")?,
+            instance: row.try_get("instance")?,
+            phase: Phase::from_column(phase).ok_or_else(|| of_newer("phase", phase))?,
+            begun_at: row.try_get::<jiff_sqlx::Timestamp, _>("begun_at")?.to_jiff(),
+            switched_at: moment("switched_at")?,
+            switch_seconds: row.try_get("switch_seconds")?,
+            previous_until: moment("previous_until")?,
+            models: row.try_get("models")?,
+            staging: oid("staging")?,
+            previous_schema: oid("previous_schema")?,
+            previous: row
+                .try_get::<Vec<Oid>, _>("previous")?
+                .into_iter()
+                .map(|oid| oid.0)
+                .collect(),
+        })
+    }
+}
+
+/// Locks the row of `id` until the transaction ends. False where it is not in `phase` any more: another run has taken over.
+pub async fn hold(
+    connection: &mut PgConnection,
+    id: Uuid,
+    phase: Phase,
+) -> Result<bool, StoreError> {
+    let hold = "SELECT id FROM agentfs_meta.restores WHERE id = $1 AND phase = $2 FOR UPDATE";
+    let held = sqlx::query(hold).bind(id).bind(phase.as_str()).fetch_optional(connection).await?;
+    Ok(held.is_some())
+}
+
+/// Ends one: `Finished`, or `GivenUp` where it had not switched. False where it has another phase than `from`.
+pub async fn end(
+    connection: &mut PgConnection,
+    id: Uuid,
+    from: Phase,
+    to: Phase,
+) -> Result<bool, StoreError> {
+    let end = "UPDATE agentfs_meta.restores SET phase = $3 WHERE id = $1 AND phase = $2";
+    let ended =
+        sqlx::query(end).bind(id).bind(from.as_str()).bind(to.as_str()).execute(connection).await?;
+    Ok(ended.rows_affected() > 0)
+}
+
+/// Notes the schema that `id` stages in.
+pub(super) async fn note_staging(
+    connection: &mut PgConnection,
+    id: Uuid,
+    oid: u32,
+) -> Result<(), StoreError> {
+    let note = "UPDATE agentfs_meta.restores SET staging = $2 WHERE id = $1";
+    sqlx::query(note).bind(id).bind(Oid(oid)).execute(connection).await?;
+    Ok(())
+}
+
+/// Notes that there are no previous tables of any but `id`.
+pub(super) async fn forget_previous(
+    connection: &mut PgConnection,
+    id: Option<Uuid>,
+) -> Result<(), StoreError> {
+    let forget = "UPDATE agentfs_meta.restores SET previous_schema = NULL, previous = '{}'
+                   WHERE previous_schema IS NOT NULL AND id IS DISTINCT FROM $1";
+    sqlx::query(forget).bind(id).execute(connection).await?;
+    Ok(())
+}
+
+/// Notes `$1` as switched, with what is in the schema `$4` now. It waited since `$2`.
+pub(super) const SWITCHED: &str = "
+UPDATE agentfs_meta.restores
+   SET phase = 'switched', switched_at = clock_timestamp(), switch_seconds = extract(epoch FROM clock_timestamp() - $2::timestamptz),
+       previous_until = clock_timestamp() + $3::float8 * interval '1 second',
+       previous_schema = n.oid,
+       previous = ARRAY (SELECT c.oid FROM pg_class c WHERE c.relnamespace = n.oid AND c.relkind = 'r' AND c.relname = ANY ($5::text[]))
+  FROM pg_namespace n
+ WHERE id = $1::uuid AND n.nspname = $4::text
+RETURNING switched_at";
+
+/// Executes [`SWITCHED`]; returns the moment.
+pub(super) async fn note_switched(
+    connection: &mut PgConnection,
+    id: Uuid,
+    since: Option<jiff_sqlx::Timestamp>,
+    keep_previous: Duration,
+) -> Result<Timestamp, StoreError> {
+    let at: jiff_sqlx::Timestamp = sqlx::query_scalar(SWITCHED)
+        .bind(id)
+        .bind(since)
+        .bind(keep_previous.as_secs_f64())
+        .bind(PREVIOUS)
+        .bind(MOVING.as_slice())
+        .fetch_one(connection)
+        .await?;
+    Ok(at.to_jiff())
+}

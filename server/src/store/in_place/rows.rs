@@ -1,0 +1,129 @@
+//! Rows of a dump into tables that our own migrations have made.
+
+use std::pin::pin;
+
+use bytes::Bytes;
+use futures::{Stream, TryStreamExt as _};
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Executor as _, Row as _};
+
+use super::NEW;
+use crate::store::StoreError;
+use crate::store::connection::address::DatabaseAddress;
+use crate::store::connection::patient;
+
+/// What is loaded must not survive a crash by itself. The first commit with synchronous_commit that follows on the server flushes
+/// all that was written before it.
+const ASYNCHRONOUS: &str = "SET synchronous_commit = off";
+
+/// Connects for loading: nothing times out, and commits do not wait for the disk.
+pub async fn connect(address: &DatabaseAddress) -> Result<PgConnection, StoreError> {
+    let mut connection = address.connect_unlimited().await?;
+    patient::set_up(&mut connection).await?;
+    connection.execute(ASYNCHRONOUS).await?;
+    Ok(connection)
+}
+
+/// The schema that the connection searches first, where it is there.
+pub async fn schema(connection: &mut PgConnection) -> Result<Option<String>, StoreError> {
+    Ok(sqlx::query_scalar("SELECT current_schema()::text").fetch_one(connection).await?)
+}
+
+/// A table that rows are loaded into.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Its name.
+    pub name: String,
+    /// The same with its schema, quoted for SQL.
+    quoted: String,
+    /// Whether its rows survive a crash. Those of one whose rows do not are not loaded.
+    pub is_logged: bool,
+    /// The columns that rows have, in order.
+    pub columns: Vec<String>,
+}
+
+const TARGETS: &str = "
+SELECT t.relname::text, format('%I.%I', s.nspname, t.relname), t.relpersistence = 'p',
+       array_agg(a.attname::text ORDER BY a.attnum) FILTER (WHERE a.attgenerated = '')
+  FROM pg_class t
+  JOIN pg_namespace s ON s.oid = t.relnamespace
+  JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
+ WHERE s.nspname = $1 AND t.relkind = 'r'
+ GROUP BY t.oid, s.nspname
+ ORDER BY 1";
+
+/// The tables of the schema `schema`.
+pub async fn targets(
+    connection: &mut PgConnection,
+    schema: &str,
+) -> Result<Vec<Target>, StoreError> {
+    let rows = sqlx::query(TARGETS).bind(schema).fetch_all(connection).await?;
+    let target = |row: &PgRow| {
+        Ok(Target {
+            name: row.try_get(0)?,
+            quoted: row.try_get(1)?,
+            is_logged: row.try_get(2)?,
+            columns: row.try_get(3)?,
+        })
+    };
+    rows.iter().map(target).collect::<Result<_, sqlx::Error>>().map_err(Into::into)
+}
+
+/// Puts rows in place of those that the table has, all or none: `pieces` are in PostgreSQL's text format, and `columns` are the
+/// columns of their fields. Returns how many there are. Where it fails, `connection` is of no use any more.
+pub async fn load<E: From<StoreError>>(
+    connection: &mut PgConnection,
+    target: &Target,
+    columns: &[String],
+    pieces: impl Stream<Item = Result<Bytes, E>>,
+) -> Result<u64, E> {
+    let quoted = &target.quoted;
+    let columns: Vec<String> = columns.iter().map(|column| quote(column)).collect();
+    // Frozen rows are never written again by a read or a vacuum. They may be where the transaction has emptied the table itself.
+    let begin = AssertSqlSafe(format!("BEGIN; TRUNCATE {quoted}"));
+    connection.execute(begin).await.map_err(StoreError::from)?;
+    let copy = format!("COPY {quoted} ({}) FROM STDIN (FREEZE)", columns.join(", "));
+    let mut copy = connection.copy_in_raw(&copy).await.map_err(StoreError::from)?;
+    let mut pieces = pin!(pieces);
+    while let Some(piece) = pieces.try_next().await? {
+        copy.send(piece).await.map_err(StoreError::from)?;
+    }
+    let rows = copy.finish().await.map_err(StoreError::from)?;
+    connection.execute("COMMIT").await.map_err(StoreError::from)?;
+    Ok(rows)
+}
+
+fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Statements that let the identity columns of the schema `$1` go on behind the greatest value that there is.
+const SEQUENCES: &str = "
+SELECT format('SELECT setval(%L::regclass, greatest(max(%3$I), 1), max(%3$I) IS NOT NULL) FROM %2$s',
+              pg_get_serial_sequence(t.quoted, t.attname), t.quoted, t.attname)
+  FROM (SELECT format('%I.%I', s.nspname, t.relname) AS quoted, a.attname::text
+          FROM pg_attribute a
+          JOIN pg_class t ON t.oid = a.attrelid
+          JOIN pg_namespace s ON s.oid = t.relnamespace
+         WHERE s.nspname = $1 AND t.relkind = 'r' AND a.attidentity <> '') AS t";
+
+/// Lets identity columns of the schema `schema` go on behind the greatest value that there is.
+pub async fn continue_sequences(
+    connection: &mut PgConnection,
+    schema: &str,
+) -> Result<(), StoreError> {
+    let statements: Vec<String> =
+        sqlx::query_scalar(SEQUENCES).bind(schema).fetch_all(&mut *connection).await?;
+    for statement in statements {
+        connection.execute(AssertSqlSafe(statement)).await?;
+    }
+    Ok(())
+}
+
+/// Has the stored bytes of all tenants of the staged tables counted anew once they are live: `quota_usage` stays, and with it the
+/// bytes of versions that are not live any more.
+pub async fn forget_counts(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let forget = format!("UPDATE {NEW}.storage_usage SET counted_for = NULL");
+    connection.execute(AssertSqlSafe(forget)).await?;
+    Ok(())
+}

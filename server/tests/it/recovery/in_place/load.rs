@@ -1,0 +1,110 @@
+//! A restore in place, and its undoing, while agents put, delete, read and search: through an API on the database itself, one that
+//! reads from a replica, and one behind PgBouncer, with workers, sweepers, a pg_dump by hand and autovacuum at work. No request
+//! fails, and each version that was acknowledged is live or in the list of the lost.
+
+mod agents;
+mod marks;
+mod place;
+mod side;
+mod times;
+
+use self::agents::Agents;
+use self::marks::Marks;
+use self::place::Place;
+use self::side::Sides;
+use self::times::Times;
+
+/// Most milliseconds for which an agent may wait for the switch.
+const LONGEST_GAP: u128 = 250;
+
+/// Restores and undoes there; returns what agents saw of each of the two.
+async fn restore_and_undo(place: &Place) -> [Times; 2] {
+    let marks = Marks::around_backup(place).await;
+    let url = place.database.superuser_url.clone();
+    let sampler = tokio::spawn(async move {
+        use sqlx::Connection as _;
+        let mut c = sqlx::PgConnection::connect(&url).await.unwrap();
+        loop {
+            let rows: Vec<String> = sqlx::query_scalar("SELECT format('%s %s waits %s for %s: [%s] held by [%s]', clock_timestamp(), a.pid, clock_timestamp() - a.query_start, pg_blocking_pids(a.pid), left(regexp_replace(a.query, '\\s+', ' ', 'g'), 120), (SELECT string_agg(b.application_name || ' ' || b.state || ' ' || coalesce(b.wait_event,'') || ' ' || left(regexp_replace(b.query, '\\s+', ' ', 'g'), 160), ' | ') FROM pg_stat_activity b WHERE b.pid = ANY(pg_blocking_pids(a.pid)))) FROM pg_stat_activity a WHERE a.wait_event_type = 'Lock' AND clock_timestamp() - a.query_start > interval '250 ms' LIMIT 6").fetch_all(&mut c).await.unwrap();
+            for row in rows {
+                eprintln!("LOCK {row}");
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+        }
+    });
+    let _keep = sampler;
+    let mut known = Vec::new();
+    let mut seen = Vec::new();
+    for undoes in [false, true] {
+        let agents = Agents::start(&place.clients);
+        agents.until_more(500).await;
+        let begun = agents.now();
+        let dump = place.open_dump().await;
+        place.until_autovacuum().await;
+        let mut running = if undoes { place.undo() } else { place.restore() };
+        // The switch waits for the dump, and lets all others go on.
+        running.until_stepped_back(2).await;
+        dump.end().await;
+        let switched = running.switched().await;
+        let ended = agents.now();
+        agents.until_more(500).await;
+        agents.until_later_than(switched.at + times::AROUND).await;
+        let diary = agents.stop().await;
+        assert_eq!(diary.failures, [""; 0], "requests failed");
+        let mut slow = diary.answers.clone();
+        slow.sort_by_key(|a| std::cmp::Reverse(a.ended.duration_since(a.began)));
+        for a in slow.iter().take(12) {
+            eprintln!("SLOW agent {} {} {}", a.agent, a.began, a.ended.duration_since(a.began));
+        }
+        eprintln!("SWITCHED {} begun {begun} ended {ended}", switched.at);
+
+        let sides = Sides::read(&place.database).await;
+        known.extend(diary.acknowledged.iter().cloned());
+        sides.hold_each(&known);
+        sides.are_in_order(&diary.acknowledged);
+        sides.are_listed(&switched.lost);
+        sides.repeat_what_was_lost(&diary.repeated);
+        if undoes {
+            marks.after_undoing().await;
+        } else {
+            marks.after_restore(place).await;
+        }
+        seen.push(Times::of(&diary.answers, begun, switched.at, ended));
+    }
+    place.have_swept();
+    seen.try_into().unwrap_or_else(|_| unreachable!())
+}
+
+fn print(what: &str, seen: &[Times; 2]) {
+    for (times, of) in seen.iter().zip(["restored", "undone"]) {
+        println!("{what}, {of}: {times}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_fails_directly_and_with_a_replica() {
+    let place = Place::make(10_000, false).await;
+    let seen = Box::pin(restore_and_undo(&place)).await;
+    print("10,000 entries", &seen);
+}
+
+async fn nobody_waits_for_long(entries: i32) {
+    let place = Place::make(entries, true).await;
+    let seen = Box::pin(restore_and_undo(&place)).await;
+    print(&format!("{entries} entries, also through PgBouncer"), &seen);
+    for times in seen {
+        assert!(times.gap.as_millis() <= LONGEST_GAP, "{times}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "looks at times, and needs PgBouncer: make test-restore"]
+async fn nobody_waits_for_long_among_ten_thousand_entries() {
+    Box::pin(nobody_waits_for_long(10_000)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes, looks at times, and needs PgBouncer: make test-restore"]
+async fn nobody_waits_for_long_among_a_million_entries() {
+    Box::pin(nobody_waits_for_long(1_000_000)).await;
+}

@@ -1,0 +1,417 @@
+//! `restore --in-place` by renaming databases: what it brings back, keeps, refuses, and how it is undone.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use agentfs_server::store::databases::{carried, exchange::Names};
+use agentfs_server::store::in_place::security::{Keys, Security};
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::support::api::{Api, Client};
+use crate::support::cli::{Said, admin, admin_json, agentfs};
+use crate::support::database::{Database, shared};
+use crate::support::eventually::eventually;
+
+const BY_NAME: [&str; 2] = ["--strategy", "rename-database"];
+
+/// A live database with a location of its backups.
+struct Site {
+    database: Database,
+    folder: TempDir,
+}
+
+impl Site {
+    fn of(database: &Database) -> Self {
+        Self { database: database.clone(), folder: TempDir::new().unwrap() }
+    }
+
+    fn names(&self) -> Names {
+        Names::of(self.database.url.rsplit_once('/').unwrap().1)
+    }
+
+    /// Another database of the server.
+    fn beside(&self, name: &str) -> Database {
+        let superuser_url =
+            format!("{}/{name}", self.database.superuser_url.rsplit_once('/').unwrap().0);
+        Database { url: superuser_url.clone(), superuser_url }
+    }
+
+    /// Databases whose names begin with that of the live one.
+    async fn databases(&self) -> Vec<String> {
+        let names =
+            "SELECT datname::text FROM pg_database WHERE starts_with(datname, $1) ORDER BY 1";
+        let mut connection = self.beside("postgres").connect().await;
+        let live = self.names().live;
+        sqlx::query_scalar(names).bind(live).fetch_all(&mut connection).await.unwrap()
+    }
+
+    fn run(&self, url: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Said {
+        let variables = [&[("DATABASE_URL", url)], variables].concat();
+        agentfs(&[arguments, &["--output", "json"]].concat(), &variables)
+    }
+
+    fn location(&self) -> [&str; 4] {
+        let programs = shared().programs().to_str().unwrap();
+        ["--dir", self.folder.path().to_str().unwrap(), "--pg-bin", programs]
+    }
+
+    fn back_up(&self) {
+        let backup = [&["backup"][..], &self.location()].concat();
+        self.run(&self.database.url, &backup, &[]).json();
+    }
+
+    fn restore_as(&self, url: &str, how: &[&str], variables: &[(&str, &str)]) -> Said {
+        let fixed = ["restore", "--in-place", "--backup", "latest", "--yes"];
+        self.run(url, &[&fixed, how, &self.location()].concat(), variables)
+    }
+
+    /// The same after one that was killed, whose sessions the server may not have noticed the end of yet.
+    async fn restore_after(&self, url: &str, how: &[&str], variables: &[(&str, &str)]) -> Said {
+        let restore = async || self.restore_as(url, how, variables);
+        let has_turn = |said: &Said| said.code != Some(75) || !said.err.contains("under way");
+        eventually("the sessions of a killed restore end", restore, has_turn).await
+    }
+
+    fn restore(&self, how: &[&str]) -> Said {
+        self.restore_as(&self.database.superuser_url, how, &[])
+    }
+
+    fn undo(&self) -> Said {
+        self.run(&self.database.superuser_url, &["restore", "--undo", "--yes"], &[])
+    }
+}
+
+fn new_key(database: &Database) -> (String, String) {
+    let made = admin_json(database, &["create-key", "--label", "x"]);
+    let text = |field: &str| made[field].as_str().unwrap().to_owned();
+    (text("key_id"), text("api_key"))
+}
+
+/// How a key is answered, by an API that has never seen it.
+async fn status(api: &Api, database: &Database, key: &str) -> u16 {
+    let replica = api.replica(database, &[]).await;
+    let get = json!({"agent_id": "ada", "path": "/none"});
+    replica.until_served().await;
+    replica.client.with_key(key).post("/v1/get", get).await.0.as_u16()
+}
+
+fn lost(said: &Value) -> i64 {
+    said["lost"].as_array().unwrap().iter().map(|lost| lost["versions"].as_i64().unwrap()).sum()
+}
+
+const WRITES: &str = "SELECT coalesce(sum(writes), 0)::bigint FROM quota_usage";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_takes_the_place_of_the_live_one_and_gives_it_back() {
+    let (api, database) = Api::start().await;
+    let site = Site::of(&database);
+    let names = site.names();
+    api.client.put("/notes/lunch", json!("peanuts")).await;
+    let ((revoked, revoked_key), (later, later_key)) = (new_key(&database), new_key(&database));
+    site.back_up();
+    admin(&database, &["revoke-key", &revoked]).text();
+    let (_, new) = new_key(&database);
+    let tenant = admin_json(&database, &["create-tenant", "acme"])["tenant_id"].clone();
+    let key = ["create-key", "--tenant", tenant.as_str().unwrap(), "--scope", "admin"];
+    let acme = admin_json(&database, &key)["api_key"].as_str().unwrap().to_owned();
+    api.client.put("/notes/lunch", json!("crackers")).await;
+    api.client.put("/notes/dinner", json!("soup")).await;
+    api.client.with_key(&acme).put("/of/acme", json!(1)).await;
+
+    // What a dump says nothing of.
+    let reader = format!("reader_{}", Uuid::new_v4().simple());
+    let mut superuser = PgConnection::connect(&database.superuser_url).await.unwrap();
+    let give = format!(
+        "CREATE ROLE {reader}; GRANT SELECT ON entries TO {reader};
+         ALTER DATABASE {live} SET work_mem = '5MB'; ALTER DATABASE {live} SET search_path = \"$user\", public;
+         REVOKE CONNECT ON DATABASE {live} FROM PUBLIC; GRANT CONNECT ON DATABASE {live} TO {reader} WITH GRANT OPTION;
+         COMMENT ON DATABASE {live} IS 'it''s mine'; CREATE VIEW usage AS SELECT 1 AS one",
+        live = names.live
+    );
+    superuser.execute(AssertSqlSafe(give)).await.unwrap();
+    drop(superuser);
+    let writes = database.number(WRITES).await;
+
+    let said = site.restore(&BY_NAME);
+    let restored: Value = serde_json::from_str(&said.out).unwrap_or_else(|_| panic!("{said:?}"));
+    assert_eq!((&restored["had_switched"], lost(&restored)), (&json!(false), 3), "{restored}");
+    assert!(restored["notes"].to_string().contains("the view usage"), "{restored}");
+    assert_eq!(site.databases().await, [names.live.clone(), names.previous.clone()]);
+    api.until_served().await;
+    assert_eq!(api.client.get("/notes/lunch").await["value"], json!("peanuts"));
+    assert_eq!(api.client.get("/notes/dinner").await, json!({"found": false}));
+    assert_eq!(status(&api, &database, &revoked_key).await, 401);
+    assert_eq!(status(&api, &database, &new).await, 200);
+    assert_eq!(status(&api, &database, &acme).await, 200);
+    assert_eq!(database.number(WRITES).await, writes, "no day's quota is refilled");
+
+    let given = format!(
+        "SELECT has_table_privilege('{reader}', 'entries', 'SELECT') AND has_database_privilege('{reader}', current_database(), 'CONNECT')
+                AND current_setting('work_mem') = '5MB' AND current_setting('search_path') = '\"$user\", public'
+                AND NOT EXISTS (SELECT FROM pg_database CROSS JOIN aclexplode(datacl) WHERE datname = current_database() AND grantee = 0
+                                   AND privilege_type = 'CONNECT')
+                AND NOT EXISTS (SELECT FROM pg_class WHERE oid IN ('entries'::regclass, '_sqlx_migrations'::regclass)
+                                   AND pg_get_userbyid(relowner) <> 'agentfs')
+                AND (SELECT pg_get_userbyid(datdba) = 'agentfs' AND shobj_description(oid, 'pg_database') = 'it''s mine'
+                       FROM pg_database WHERE datname = current_database())"
+    );
+    let is_given: bool = sqlx::query_scalar(AssertSqlSafe(given))
+        .fetch_one(&mut site.beside(&names.live).connect().await)
+        .await
+        .unwrap();
+    assert!(is_given);
+    assert_eq!(
+        database
+            .number("SELECT count(*) FROM pg_namespace WHERE nspname = 'agentfs_carried'")
+            .await,
+        0
+    );
+
+    // Undone, a key that was revoked since stays so, and what was written since is in the list.
+    admin(&database, &["revoke-key", &later]).text();
+    api.client.put("/since", json!(1)).await;
+    let undone = site.undo().json();
+    assert_eq!((lost(&undone), &undone["had_switched"]), (1, &json!(false)), "{undone}");
+    api.until_served().await;
+    assert_eq!(api.client.get("/notes/dinner").await["value"], json!("soup"));
+    assert_eq!(api.client.get("/since").await, json!({"found": false}));
+    assert_eq!(status(&api, &database, &later_key).await, 401);
+    assert_eq!(database.number(WRITES).await, writes + 1);
+
+    // And that can be undone.
+    site.undo().json();
+    api.until_served().await;
+    assert_eq!(api.client.get("/since").await["value"], json!(1));
+    assert_eq!(status(&api, &database, &later_key).await, 401);
+
+    let drop = ["restore", "--drop-previous", "--yes"];
+    let dropped = site.run(&database.superuser_url, &drop, &[]).json();
+    assert!(dropped["bytes"].as_u64().unwrap() > 0, "{dropped}");
+    assert_eq!(site.databases().await, [names.live]);
+    let said = site.undo();
+    assert!(said.code == Some(1) && said.err.contains("nothing to undo"), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_killed_is_brought_to_its_end_by_the_next_and_never_switches_twice() {
+    let (api, database) = Api::start().await;
+    let site = Site::of(&database);
+    let names = site.names();
+    api.client.put("/notes/lunch", json!("peanuts")).await;
+    site.back_up();
+    api.client.put("/notes/lunch", json!("crackers")).await;
+    let live = "SELECT oid::bigint FROM pg_database WHERE datname = current_database()";
+    let before = database.number(live).await;
+    let superuser = &database.superuser_url;
+    // Nothing has changed where it ends before the names are.
+    for point in ["database-made", "migrated", "switch-locked"] {
+        let killed =
+            site.restore_after(superuser, &BY_NAME, &[("AGENTFS_FAULT_POINT", point)]).await;
+        assert_eq!(killed.code, None, "{point}: {killed:?}");
+        let as_before = async || {
+            let mut beside = site.beside("postgres").connect().await;
+            let oid = "SELECT oid::bigint FROM pg_database WHERE datname = $1";
+            sqlx::query_scalar(oid).bind(&names.live).fetch_optional(&mut beside).await.unwrap()
+        };
+        assert_eq!(as_before().await, Some(before), "{point}");
+        api.until_served().await;
+        assert_eq!(api.client.get("/notes/lunch").await["value"], json!("crackers"), "{point}");
+    }
+    let mut switched = None;
+    for point in ["switched", "lost-listed", "vectors-indexed"] {
+        let killed =
+            site.restore_after(superuser, &BY_NAME, &[("AGENTFS_FAULT_POINT", point)]).await;
+        assert_eq!(killed.code, None, "{point}: {killed:?}");
+        api.until_served().await;
+        assert_eq!(api.client.get("/notes/lunch").await["value"], json!("peanuts"), "{point}");
+        let now = database.number(live).await;
+        assert_eq!(*switched.get_or_insert(now), now, "{point}: never twice");
+        assert_ne!(now, before);
+    }
+    let ended = site.restore_after(superuser, &BY_NAME, &[]).await.json();
+    assert_eq!((&ended["had_switched"], lost(&ended)), (&json!(true), 1), "{ended}");
+    assert_eq!(Some(database.number(live).await), switched);
+    assert_eq!(site.databases().await, [names.live, names.previous]);
+
+    // A later one is another restore, and what was kept makes room for what it takes out.
+    let again = site.restore(&BY_NAME).json();
+    assert_eq!((&again["had_switched"], lost(&again)), (&json!(false), 0), "{again}");
+    assert_ne!(Some(database.number(live).await), switched);
+    assert_eq!(site.databases().await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_acknowledged_version_is_live_or_in_the_list_of_the_lost() {
+    let (api, database) = Api::start().await;
+    let site = Site::of(&database);
+    api.client.put("/notes/lunch", json!("peanuts")).await;
+    site.back_up();
+    let goes_on = Arc::new(AtomicBool::new(true));
+    let writers: Vec<_> = (0..4)
+        .map(|writer| {
+            let (client, goes_on) = (api.client.clone(), goes_on.clone());
+            tokio::spawn(async move { write(&client, writer, &goes_on).await })
+        })
+        .collect();
+    let (restoring, site) =
+        tokio::task::spawn_blocking(move || (site.restore(&BY_NAME), site)).await.unwrap();
+    let restored = restoring.json();
+    let count = async || database.number("SELECT count(*) FROM entry_versions").await;
+    let at_switch = count().await;
+    eventually("writes go on", count, |now| *now > at_switch + 20).await;
+    goes_on.store(false, Ordering::Relaxed);
+    let (mut acknowledged, mut refused) = (BTreeSet::new(), 0);
+    for writer in writers {
+        let (ids, errors) = writer.await.unwrap();
+        acknowledged.extend(ids);
+        refused += errors;
+    }
+    let ids = async |database: &Database| -> BTreeSet<Uuid> {
+        let all = sqlx::query_scalar("SELECT id FROM entry_versions");
+        all.fetch_all(&mut database.connect().await).await.unwrap().into_iter().collect()
+    };
+    let live = ids(&database).await;
+    let previous = ids(&site.beside(&site.names().previous)).await;
+    let gone: BTreeSet<_> = previous.difference(&live).copied().collect();
+    assert_eq!(i64::try_from(gone.len()).unwrap(), lost(&restored));
+    for id in &acknowledged {
+        assert!(live.contains(id) != gone.contains(id), "{id}");
+    }
+    println!(
+        "{} acknowledged, {refused} refused, {:.3} s",
+        acknowledged.len(),
+        restored["switch_seconds"].as_f64().unwrap()
+    );
+}
+
+/// Writes until it is to end. Returns the versions that were acknowledged, and how many requests were refused.
+async fn write(client: &Client, writer: usize, goes_on: &AtomicBool) -> (Vec<Uuid>, usize) {
+    let (mut ids, mut refused) = (Vec::new(), 0);
+    for n in 0.. {
+        if !goes_on.load(Ordering::Relaxed) {
+            break;
+        }
+        let put =
+            json!({"agent_id": "ada", "path": format!("/load/{writer}/{}", n % 50), "value": n});
+        match client.post("/v1/put", put).await {
+            (status, body) if status == 200 => {
+                ids.push(body["version_id"].as_str().unwrap().parse().unwrap());
+            }
+            (status, body) => {
+                // A session that ended, or a moment without a database: to be sent again.
+                assert_eq!(status, 503, "{body}");
+                refused += 1;
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        }
+    }
+    (ids, refused)
+}
+
+#[tokio::test]
+async fn what_is_written_between_copy_and_rename_is_brought_over_once() {
+    let (live, new) = (Database::migrated().await, Database::migrated().await);
+    let (revoked, _) = new_key(&live);
+    let (ours, _) = new_key(&new);
+    let day = "INSERT INTO quota_usage (tenant_id, day, writes, bytes) VALUES ('00000000-0000-0000-0000-000000000000', '2026-11-29', 10, 7)";
+    live.execute(day).await;
+    let carry = async |security, keys| {
+        let (mut from, mut to) = (live.connect().await, new.connect().await);
+        carried::carry(&mut from, &mut to, security, keys).await.unwrap()
+    };
+    let carried = carry(Security::Live, Keys::Added).await;
+    assert_eq!((carried.tenants, carried.keys, carried.left_out), (0, 1, 0));
+    let carried = carry(Security::Live, Keys::LeftOut).await;
+    assert_eq!((carried.keys, carried.left_out), (0, 1), "{ours}");
+
+    // Between the copy and the rename.
+    let (later, _) = new_key(&live);
+    admin(&live, &["revoke-key", &revoked]).text();
+    live.execute("UPDATE quota_usage SET writes = writes + 5; UPDATE tenants SET name = 'renamed'")
+        .await;
+    // After it.
+    let (since, _) = new_key(&new);
+    new.execute("UPDATE quota_usage SET writes = writes + 3, bytes = bytes + 1").await;
+    for _ in 0..2 {
+        let (mut from, mut to) = (live.connect().await, new.connect().await);
+        carried::carry_rest(&mut from, &mut to).await.unwrap();
+    }
+    let is_live = async |id: &str| -> Option<bool> {
+        let asked = sqlx::query_scalar("SELECT revoked_at IS NULL FROM api_keys WHERE id = $1");
+        asked.bind(id).fetch_optional(&mut new.connect().await).await.unwrap()
+    };
+    assert_eq!(is_live(&revoked).await, Some(false));
+    assert_eq!((is_live(&later).await, is_live(&since).await), (Some(true), Some(true)));
+    assert_eq!(is_live(&ours).await, None);
+    let used: (i64, i64) = sqlx::query_as("SELECT writes, bytes FROM quota_usage")
+        .fetch_one(&mut new.connect().await)
+        .await
+        .unwrap();
+    assert_eq!(used, (18, 8));
+    assert_eq!(new.number("SELECT count(*) FROM tenants WHERE name = 'renamed'").await, 1);
+
+    // The backup's alone, but for what was used.
+    let carried = carry(Security::FromBackup, Keys::Added).await;
+    assert_eq!((carried.tenants, carried.keys, carried.left_out), (0, 0, 0));
+    assert_eq!(new.number("SELECT sum(writes)::bigint FROM quota_usage").await, 15);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_the_way_is_named_and_nothing_has_changed() {
+    let database = Database::migrated().await;
+    let site = Site::of(&database);
+    site.back_up();
+    let names = site.names();
+    let refused = |said: Said, code: i32, words: &[&str]| {
+        assert_eq!(said.code, Some(code), "{said:?}");
+        assert!(words.iter().all(|word| said.err.contains(word)), "{words:?}: {said:?}");
+    };
+    // Its role may not.
+    let said = site.restore_as(&database.url, &BY_NAME, &[]);
+    refused(said, 1, &["ALTER ROLE agentfs CREATEDB", "swap-schema"]);
+
+    // A superuser's session, which a role of less may not end.
+    let role = format!("owner_{}", Uuid::new_v4().simple());
+    let mut superuser = PgConnection::connect(&database.superuser_url).await.unwrap();
+    let make = format!("CREATE ROLE {role} LOGIN CREATEDB PASSWORD 'secret' IN ROLE agentfs");
+    superuser.execute(AssertSqlSafe(make)).await.unwrap();
+    let server = database.url.rsplit_once('@').unwrap().1;
+    let url = format!("postgres://{role}:secret@{server}");
+    let pid: i32 =
+        sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut superuser).await.unwrap();
+    let session = format!("session {pid} (");
+    refused(site.restore_as(&url, &BY_NAME, &[]), 1, &["may not end", &session, "swap-schema"]);
+    superuser.close().await.unwrap();
+
+    // Another restore of that name, which holds its turn by another database.
+    let mut other = PgConnection::connect(&Database::empty().await.superuser_url).await.unwrap();
+    let hold = format!(
+        "SELECT pg_advisory_lock(hashtextextended('agentfs-server database {}', 0))",
+        names.unfinished
+    );
+    other.execute(AssertSqlSafe(hold)).await.unwrap();
+    refused(site.restore(&BY_NAME), 75, &["under way"]);
+    other.close().await.unwrap();
+
+    // A migration under way.
+    let mut migration = database.connect().await;
+    let lock = "SELECT pg_advisory_lock('x006167656e746673'::bit(64)::bigint)";
+    migration.execute(lock).await.unwrap();
+    refused(site.restore(&BY_NAME), 75, &["a migration", "session"]);
+    migration.close().await.unwrap();
+
+    // Room that is known to be too little.
+    refused(site.restore(&[&BY_NAME[..], &["--free-space", "1kB"]].concat()), 1, &["are free"]);
+
+    // Something of that name.
+    let mut superuser = PgConnection::connect(&site.beside("postgres").url).await.unwrap();
+    let make = format!("CREATE DATABASE {} TEMPLATE template0", names.previous);
+    superuser.execute(AssertSqlSafe(make)).await.unwrap();
+    refused(site.restore(&BY_NAME), 1, &[&names.previous, "rename or drop it"]);
+    refused(site.undo(), 1, &[&names.previous]);
+    assert_eq!(site.databases().await, [names.live, names.previous]);
+}
