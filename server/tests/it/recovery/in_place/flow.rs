@@ -1,29 +1,18 @@
 //! What a restore in place and its undoing bring back, keep and tell.
 
-use std::future::pending;
-use std::sync::mpsc;
-use std::time::Duration;
+use std::process::{Child, Command, Stdio};
 
 use agentfs_server::domain::access::api_key::ApiKey;
-use agentfs_server::recovery::catalogue::Selector;
-use agentfs_server::recovery::restore::in_place::{
-    self, InPlaceError, InPlaceOptions, Plan, Switched, UndoOptions, drop_previous,
-};
-use agentfs_server::recovery::restore::{RestoreError, RestoreOptions, Source};
-use agentfs_server::recovery::{Location, RecoveryError};
-use agentfs_server::settings::DatabaseUrl;
-use agentfs_server::store::in_place::security::Security;
 use agentfs_server::store::schema::{SCHEMA_VERSION, migrate_to};
-use serde_json::json;
-use sqlx::{Connection as _, Executor as _};
-use tokio::runtime::Handle;
-use tokio::sync::mpsc::unbounded_channel;
-use tokio::task::block_in_place;
-use uuid::Uuid;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use sqlx::postgres::Postgres;
+use sqlx::{Connection as _, Executor as _, PgConnection, Transaction};
 
 use crate::support::api::{Api, Client, new_key, tenants_key};
-use crate::support::backups::Backups;
-use crate::support::cli::admin;
+use crate::support::backups::{Backups, ended};
+use crate::support::cli::{Said, admin, agentfs};
 use crate::support::database::{Database, shared};
 use crate::support::eventually::eventually;
 use crate::support::stored::UNBOOKED_BYTES;
@@ -43,52 +32,58 @@ async fn text(database: &Database, sql: &'static str) -> String {
     sqlx::query_scalar(sql).fetch_one(&mut database.connect().await).await.expect(sql)
 }
 
-fn url(database: &Database) -> DatabaseUrl {
-    DatabaseUrl::parse(&database.url.clone().into()).unwrap()
+const RESTORE: [&str; 8] =
+    ["restore", "--in-place", "--backup", "latest", "--yes", "--free-space", "1TB", "--pg-bin"];
+
+fn arguments<'a>(backups: &'a Backups, more: &[&'a str]) -> Vec<&'a str> {
+    let programs = shared().programs().to_str().unwrap();
+    let from = [programs, "--output", "json", "--from", backups.path().to_str().unwrap()];
+    [&RESTORE[..], &from, more].concat()
 }
 
-fn options(backups: &Backups, database: &Database) -> InPlaceOptions {
-    InPlaceOptions {
-        of: RestoreOptions {
-            url: url(database),
-            copy: None,
-            source: Source::Backup {
-                location: Location::parse(backups.path().to_str().unwrap()).unwrap(),
-                backup: Selector::Latest,
-            },
-            name: String::new(),
-            template: None,
-            builds_indexes: true,
-            index_memory: None,
-            allow_foreign: false,
-            force: false,
-            identities: None,
-            pg_bin: Some(shared().programs().to_owned()),
-        },
-        security: Security::Live,
-        keep_previous: Duration::from_hours(1),
-        switch_patience: Duration::from_mins(1),
-        jobs: 2,
-        max_rate: None,
-        free_space: Some(1 << 40),
-    }
+fn restore_with(backups: &Backups, database: &Database, more: &[&str]) -> Said {
+    agentfs(&arguments(backups, more), &[("DATABASE_URL", &database.url)])
 }
 
-async fn restore_with(options: &InPlaceOptions) -> Result<Switched, RecoveryError> {
-    Box::pin(in_place::restore(options, |_| true, &|_| {}, pending())).await
+fn restore(backups: &Backups, database: &Database) -> Value {
+    restore_with(backups, database, &[]).json()
 }
 
-async fn restore(backups: &Backups, database: &Database) -> Switched {
-    restore_with(&options(backups, database)).await.unwrap()
+/// Starts one that goes on beside this.
+fn start(backups: &Backups, database: &Database) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_agentfs-server"))
+        .args(arguments(backups, &[]))
+        .env("DATABASE_URL", &database.url)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
 }
 
-async fn undo(database: &Database) -> Result<Switched, RecoveryError> {
-    let options = UndoOptions {
-        url: url(database),
-        keep_previous: Duration::from_hours(1),
-        switch_patience: Duration::from_mins(1),
-    };
-    Box::pin(in_place::undo(&options, |_| true, &|_| {}, pending())).await
+fn undo(database: &Database) -> Said {
+    let undo = ["restore", "--undo", "--yes", "--output", "json"];
+    agentfs(&undo, &[("DATABASE_URL", &database.url)])
+}
+
+fn notes(restored: &Value) -> String {
+    restored["notes"].to_string()
+}
+
+/// Somebody who reads a table for so long that nothing can be switched.
+async fn reader(connection: &mut PgConnection) -> Transaction<'_, Postgres> {
+    let mut reader = connection.begin().await.unwrap();
+    let read = "SET application_name = 'a long report'; LOCK TABLE entries IN ACCESS SHARE MODE";
+    reader.execute(read).await.unwrap();
+    reader
+}
+
+/// Waits until a restore has loaded all and tries to switch.
+async fn until_it_switches(database: &Database) {
+    let off = "SELECT CASE WHEN to_regclass('agentfs_meta.autovacuum_off') IS NULL THEN 0
+                           ELSE (xpath('/row/n/text()', query_to_xml('SELECT count(*) AS n FROM agentfs_meta.autovacuum_off',
+                                                                    false, true, '')))[1]::text::bigint END";
+    database.until(off, 10).await;
 }
 
 /// A database with an API, and a backup of it in which `/kept` is 1.
@@ -126,34 +121,33 @@ async fn memory_comes_back_and_what_may_be_done_stays() {
     let used = "SELECT sum(writes)::bigint FROM quota_usage";
     let writes = database.number(used).await;
 
-    let switched = restore(&backups, &database).await;
-    assert!(!switched.had_switched && switched.switch_seconds < 60.0, "{switched:?}");
-    assert!(switched.serving_seconds <= switched.indexed_seconds.unwrap(), "{switched:?}");
+    let restored = restore(&backups, &database);
+    assert_eq!(restored["had_switched"], json!(false));
+    assert!(
+        restored["serving_seconds"].as_f64() <= restored["indexed_seconds"].as_f64(),
+        "{restored}"
+    );
     assert_eq!(api.client.get("/kept").await["value"], json!(1));
     assert_eq!(api.client.get("/later").await, json!({"found": false}));
-    let mut versions: Vec<i64> = switched.lost.iter().map(|lost| lost.versions).collect();
+    let lost_of = |lost: &Value| lost["versions"].as_i64().unwrap();
+    let mut versions: Vec<i64> = restored["lost"].as_array().unwrap().iter().map(lost_of).collect();
     versions.sort_unstable();
-    assert_eq!(versions, [1, 2], "{switched:?}");
+    assert_eq!(versions, [1, 2], "{restored}");
     assert_eq!(database.number(used).await, writes, "no quota is refilled");
     assert_eq!(database.number(UNBOOKED_BYTES).await, 0);
     // Made since, and revoked since.
     tenant.put("/own", json!("again")).await;
     until_refused(&revoked).await;
-    let (status, told) = api
-        .client
-        .post(
-            "/v1/get",
-            json!({"agent_id": "ada", "path": "/kept", "min_version": lost["version_id"]}),
-        )
-        .await;
+    let after = json!({"agent_id": "ada", "path": "/kept", "min_version": lost["version_id"]});
+    let (status, told) = api.client.post("/v1/get", after).await;
     assert_ne!(status, 200, "{told}: it does not pretend to have what is lost");
 
     valid.put("/with", json!("a key that ends")).await;
     revoke(&database, &valid.key);
-    let undone = undo(&database).await.unwrap();
+    let undone = undo(&database).json();
     until_refused(&valid).await;
     until_refused(&revoked).await;
-    assert_eq!(undone.lost.iter().map(|lost| lost.versions).sum::<i64>(), 2, "{undone:?}");
+    assert_eq!(undone["lost_versions"], json!(2), "{undone}");
     assert_eq!(api.client.get("/kept").await["value"], json!(2));
     assert_eq!(tenant.get("/own").await["value"], json!("lost too"));
     assert_eq!(database.number(UNBOOKED_BYTES).await, 0);
@@ -166,19 +160,20 @@ async fn an_undoing_is_byte_for_byte_and_can_be_undone() {
     api.client.post_once("before", "/v1/put", body).await;
     api.client.delete("/kept").await;
     let before = text(&database, MEMORY).await;
-    restore(&backups, &database).await;
+    restore(&backups, &database);
     let restored = text(&database, MEMORY).await;
     assert_ne!(before, restored);
-    undo(&database).await.unwrap();
+    undo(&database).text();
     assert_eq!(text(&database, MEMORY).await, before);
-    undo(&database).await.unwrap();
+    undo(&database).text();
     assert_eq!(text(&database, MEMORY).await, restored);
     assert_eq!(text(&database, SCHEMAS).await, "agentfs_old");
     assert_eq!(api.client.get("/kept").await["value"], json!(1));
-    drop_previous(&url(&database)).await.unwrap();
+    let url = [("DATABASE_URL", &*database.url)];
+    agentfs(&["restore", "--drop-previous", "--yes"], &url).text();
     assert_eq!(text(&database, SCHEMAS).await, "");
-    let error = undo(&database).await.unwrap_err();
-    assert!(matches!(error, RecoveryError::InPlace(InPlaceError::NothingToUndo(_))), "{error}");
+    let said = undo(&database);
+    assert!(said.code == Some(1) && said.err.contains("nothing to undo"), "{said:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -189,7 +184,7 @@ async fn a_request_that_is_sent_again_is_written_once_or_replayed() {
     let backups = Backups::new();
     backups.make(&database, &[]);
     let (_, lost) = api.client.post_once("lost", "/v1/put", put("/lost")).await;
-    restore(&backups, &database).await;
+    restore(&backups, &database);
     let (_, replayed) = api.client.post_once("kept", "/v1/put", put("/kept")).await;
     assert_eq!(replayed["version_id"], kept["version_id"]);
     let (status, again) = api.client.post_once("lost", "/v1/put", put("/lost")).await;
@@ -204,17 +199,13 @@ async fn a_request_that_is_sent_again_is_written_once_or_replayed() {
 async fn an_empty_database_gets_all_keys_and_says_what_cannot_be_known() {
     let (api, _database, backups) = backed_up().await;
     let empty = Database::empty().await;
-    let refused = restore_with(&options(&backups, &empty)).await.unwrap_err();
-    assert!(matches!(refused, RecoveryError::Restore(RestoreError::Foreign { .. })), "{refused}");
-    assert_eq!(
-        text(&empty, "SELECT count(*)::text FROM pg_tables WHERE schemaname = 'public'").await,
-        "0"
-    );
-    let mut options = options(&backups, &empty);
-    options.of.allow_foreign = true;
-    let switched = restore_with(&options).await.unwrap();
-    assert!(switched.notes.iter().any(|note| note.contains("cannot be known")), "{switched:?}");
-    assert_eq!(switched.lost, []);
+    let said = restore_with(&backups, &empty, &[]);
+    assert!(said.code == Some(1) && said.err.contains("--allow-foreign"), "{said:?}");
+    let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'";
+    assert_eq!(empty.number(tables).await, 0);
+    let restored = restore_with(&backups, &empty, &["--allow-foreign"]).json();
+    assert!(notes(&restored).contains("cannot be known"), "{restored}");
+    assert_eq!(restored["lost"], json!([]));
     let replica = api.replica(&empty, &[]).await;
     replica.until_served().await;
     assert_eq!(replica.client.get("/kept").await["value"], json!(1));
@@ -227,98 +218,79 @@ async fn keys_of_another_database_get_into_no_memory() {
     let theirs = tenants_key(&source).await;
     other.client.with_key(&theirs).put("/own", json!("of another tenant")).await;
     backups.make(&source, &[]);
-    let older = Database::empty().await;
-    migrate_to(&older.address(), SCHEMA_VERSION - 1).await.unwrap();
-    older.migrate().await;
-    let api = Api::start_with(&older, &[], &[]).await;
+    let (api, database) = Api::start().await;
     api.client.put("/mine", json!("lost")).await;
-    let mut options = options(&backups, &older);
-    options.of.allow_foreign = true;
-    let switched = restore_with(&options).await.unwrap();
-    assert!(switched.notes.iter().any(|note| note.contains("left out")), "{switched:?}");
+    let restored = restore_with(&backups, &database, &["--allow-foreign"]).json();
+    assert!(notes(&restored).contains("left out"), "{restored}");
     for key in [&theirs, &other.client.key] {
         until_refused(&api.client.with_key(key)).await;
     }
     assert_eq!(api.client.get("/kept").await["value"], json!(1));
-    assert_eq!(older.number("SELECT count(*) FROM tenants").await, 2);
+    assert_eq!(database.number("SELECT count(*) FROM tenants").await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_view_of_somebody_else_stops_it_with_the_statements_that_help() {
     let (api, database, backups) = backed_up().await;
-    database
-        .execute("CREATE SCHEMA reports; CREATE VIEW reports.usage AS SELECT count(*) FROM entries")
-        .await;
-    let error = restore_with(&options(&backups, &database)).await.unwrap_err();
-    let said = error.to_string();
-    assert!(said.starts_with("nothing was changed") && !error.is_transient(), "{said}");
-    for wanted in ["reports.usage", "DROP VIEW", "CREATE", "VIEW"] {
-        assert!(said.contains(wanted), "{wanted}: {said}");
+    let view = "CREATE SCHEMA reports; CREATE VIEW reports.usage AS SELECT count(*) FROM entries";
+    database.execute(view).await;
+    let said = restore_with(&backups, &database, &[]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    for wanted in ["nothing was changed", "reports.usage", "DROP VIEW", "CREATE"] {
+        assert!(said.err.contains(wanted), "{wanted}: {said:?}");
     }
     assert_eq!(text(&database, SCHEMAS).await, "");
     database.execute("DROP SCHEMA reports CASCADE").await;
-    restore(&backups, &database).await;
+    restore(&backups, &database);
     assert_eq!(api.client.get("/kept").await["value"], json!(1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_that_race_one_is_busy_and_who_says_no_changes_nothing() {
+async fn of_two_that_race_one_is_busy() {
     let (api, database, backups) = backed_up().await;
     api.client.put("/kept", json!(2)).await;
-    let options = options(&backups, &database);
-    let agrees = |plan: &Plan| {
-        assert_eq!(plan.lost_versions, 1, "{plan:?}");
-        let second = async { restore_with(&options).await.unwrap_err() };
-        let busy = block_in_place(|| Handle::current().block_on(second));
-        assert!(matches!(busy, RecoveryError::InPlace(InPlaceError::Busy { .. })), "{busy}");
-        assert!(busy.is_transient());
-        let said = backups.run(&database, &[]);
-        assert_eq!(said.code, Some(75), "{said:?}");
-        false
-    };
-    let first = Box::pin(in_place::restore(&options, agrees, &|_| {}, pending()));
-    let error = first.await.unwrap_err();
-    assert!(matches!(error, RecoveryError::InPlace(InPlaceError::NotAgreed)), "{error}");
+    let mut connection = database.connect().await;
+    let reader = reader(&mut connection).await;
+    let first = start(&backups, &database);
+    until_it_switches(&database).await;
+    for said in
+        [restore_with(&backups, &database, &[]), undo(&database), backups.run(&database, &[])]
+    {
+        assert!(said.code == Some(75) && said.err.contains("under way"), "{said:?}");
+    }
     assert_eq!(api.client.get("/kept").await["value"], json!(2));
-    assert_eq!(text(&database, SCHEMAS).await, "");
-    restore(&backups, &database).await;
+    reader.rollback().await.unwrap();
+    let restored = ended(first).json();
+    assert_eq!(restored["lost_versions"], json!(1), "{restored}");
+    assert_eq!(api.client.get("/kept").await["value"], json!(1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_interrupted_is_taken_over_and_nothing_switches_twice() {
     let (api, database, backups) = backed_up().await;
     api.client.put("/kept", json!(2)).await;
-    // It ends as a program that is killed: without a word.
-    let (loads, mut is_loading) = unbounded_channel();
-    let progress = move |update: &in_place::Update| {
-        if update.step == "load" {
-            loads.send(()).ok();
-        }
-    };
-    let interrupted = options(&backups, &database);
-    tokio::select! {
-        done = Box::pin(in_place::restore(&interrupted, |_| true, &progress, pending())) => {
-            panic!("{done:?}")
-        }
-        _ = is_loading.recv() => {}
-    }
+    let mut connection = database.connect().await;
+    let reader = reader(&mut connection).await;
+    let mut killed = start(&backups, &database);
+    until_it_switches(&database).await;
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    reader.rollback().await.unwrap();
     assert_eq!(api.client.get("/kept").await["value"], json!(2));
-    let again = async || restore_with(&options(&backups, &database)).await;
-    let is_done = |done: &Result<Switched, RecoveryError>| {
-        !matches!(done, Err(RecoveryError::InPlace(InPlaceError::Busy { .. })))
-    };
-    let switched = eventually("the lost session ends", again, is_done).await.unwrap();
-    assert!(switched.notes.iter().any(|note| note.contains("interrupted")), "{switched:?}");
+    // Its session ends a moment later.
+    let again = async || restore_with(&backups, &database, &[]);
+    let said = eventually("the restore", again, |said| said.code != Some(75)).await;
+    let restored = said.json();
+    assert!(notes(&restored).contains("interrupted"), "{restored}");
     assert_eq!(api.client.get("/kept").await["value"], json!(1));
 
     // As where it was killed right after the switch.
     api.client.put("/since", json!("stays")).await;
-    database
-        .execute("UPDATE agentfs_meta.restores SET phase = 'switched' WHERE phase = 'finished'")
-        .await;
-    let had = restore(&backups, &database).await;
-    assert!(had.had_switched && had.id == switched.id, "{had:?}");
-    assert_eq!(had.lost, switched.lost);
+    let killed = "UPDATE agentfs_meta.restores SET phase = 'switched' WHERE phase = 'finished'";
+    database.execute(killed).await;
+    let had = restore(&backups, &database);
+    assert_eq!((&had["had_switched"], &had["id"]), (&json!(true), &restored["id"]));
+    assert_eq!(had["lost"], restored["lost"]);
     assert_eq!(api.client.get("/since").await["value"], json!("stays"));
     let unfinished =
         "SELECT count(*) FROM agentfs_meta.restores WHERE phase NOT IN ('finished', 'given up')";
@@ -330,57 +302,40 @@ async fn whoever_holds_a_table_is_named_and_nothing_has_changed() {
     let (api, database, backups) = backed_up().await;
     api.client.put("/kept", json!(2)).await;
     let mut connection = database.connect().await;
-    let mut reader = connection.begin().await.unwrap();
-    reader
-        .execute("SET application_name = 'a long report'; LOCK TABLE entries IN ACCESS SHARE MODE")
-        .await
-        .unwrap();
-    let mut impatient = options(&backups, &database);
-    impatient.switch_patience = Duration::from_secs(1);
-    let error = restore_with(&impatient).await.unwrap_err();
-    assert!(error.to_string().contains("a long report") && error.is_transient(), "{error}");
-    assert_eq!(text(&database, SCHEMAS).await, "");
+    let reader = reader(&mut connection).await;
+    let said = restore_with(&backups, &database, &["--switch-patience", "1s"]);
+    assert!(said.code == Some(75) && said.err.contains("a long report"), "{said:?}");
     let off = "SELECT count(*) FROM pg_class WHERE array_to_string(reloptions, ' ') LIKE '%autovacuum_enabled%'";
-    assert_eq!(database.number(off).await, 0);
-    assert_eq!(api.client.get("/kept").await["value"], json!(2));
+    let is_as_before = async || {
+        assert_eq!(text(&database, SCHEMAS).await, "");
+        assert_eq!(database.number(off).await, 0);
+        assert_eq!(api.client.get("/kept").await["value"], json!(2));
+    };
+    is_as_before().await;
+    // Ended by a signal between two tries.
+    let stopped = start(&backups, &database);
+    until_it_switches(&database).await;
+    kill(Pid::from_raw(stopped.id().cast_signed()), Signal::SIGTERM).unwrap();
+    let said = ended(stopped);
+    assert!(said.code == Some(75) && said.err.contains("nothing was changed"), "{said:?}");
+    is_as_before().await;
     reader.rollback().await.unwrap();
-
-    // Ended while it loads.
-    let (loads, mut is_loading) = unbounded_channel();
-    let progress = move |update: &in_place::Update| {
-        if update.step == "load" {
-            loads.send(()).ok();
-        }
-    };
-    let ended = async {
-        is_loading.recv().await;
-        RecoveryError::Interrupted("restore")
-    };
-    let options = options(&backups, &database);
-    let restoring = Box::pin(in_place::restore(&options, |_| true, &progress, ended));
-    let error = restoring.await.unwrap_err();
-    assert!(error.to_string().contains("nothing was changed") && error.is_transient(), "{error}");
-    assert_eq!(text(&database, SCHEMAS).await, "");
-    assert_eq!(api.client.get("/kept").await["value"], json!(2));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn previous_tables_go_by_themselves_and_are_replaced_by_newer_ones() {
     let (api, database, backups) = backed_up().await;
     api.client.put("/kept", json!(2)).await;
-    restore(&backups, &database).await;
-    let (plans, planned) = mpsc::channel();
-    let options = options(&backups, &database);
-    let agrees = |plan: &Plan| plans.send(plan.clone()).is_ok();
-    let again = Box::pin(in_place::restore(&options, agrees, &|_| {}, pending())).await.unwrap();
-    assert!(planned.recv().unwrap().notes.iter().any(|note| note.contains("one step back")));
+    restore(&backups, &database);
+    let again = restore_with(&backups, &database, &[]);
+    assert!(again.err.contains("one step back"), "{again:?}");
+    assert_eq!(again.json()["lost"], json!([]));
     assert_eq!(text(&database, SCHEMAS).await, "agentfs_old");
     backups.make(&database, &[]);
     assert_eq!(text(&database, SCHEMAS).await, "agentfs_old", "not before their time");
     database.execute("UPDATE agentfs_meta.restores SET previous_until = now()").await;
     backups.make(&database, &[]);
     assert_eq!(text(&database, SCHEMAS).await, "");
-    assert_eq!(again.lost, []);
     assert_eq!(api.client.get("/kept").await["value"], json!(1));
 }
 
@@ -389,24 +344,15 @@ async fn the_live_schema_is_migrated_first_and_a_newer_one_refuses() {
     let (_api, source, backups) = backed_up().await;
     let live = Database::empty().await;
     migrate_to(&live.address(), SCHEMA_VERSION - 1).await.unwrap();
-    let mut options = options(&backups, &live);
-    options.of.allow_foreign = true;
-    let switched = restore_with(&options).await.unwrap();
-    assert_eq!(
-        live.number("SELECT version::bigint FROM schema_version").await,
-        i64::from(SCHEMA_VERSION)
-    );
+    restore_with(&backups, &live, &["--allow-foreign"]).text();
+    let version = "SELECT version::bigint FROM schema_version";
+    assert_eq!(live.number(version).await, i64::from(SCHEMA_VERSION));
     assert_eq!(text(&live, MEMORY).await, text(&source, MEMORY).await);
-    assert_eq!(Uuid::parse_str(&switched.id).unwrap().get_version_num(), 7);
-    live.execute("UPDATE schema_version SET version = 1000").await;
-    let error = restore_with(&options).await.unwrap_err();
-    assert!(matches!(error, RecoveryError::InPlace(InPlaceError::NewerLive(1000))), "{error}");
-    live.execute(
-        "UPDATE schema_version SET version = (SELECT version FROM agentfs_old.schema_version)",
-    )
-    .await;
     // As where a migration ran since the switch.
     live.execute("UPDATE agentfs_old.schema_version SET version = version - 1").await;
-    let error = undo(&live).await.unwrap_err();
-    assert!(error.to_string().contains("migrated to"), "{error}");
+    let said = undo(&live).failure();
+    assert!(said.contains("was migrated to"), "{said}");
+    live.execute("UPDATE schema_version SET version = 1000").await;
+    let said = restore_with(&backups, &live, &["--allow-foreign"]).failure();
+    assert!(said.contains("the live schema is version 1000"), "{said}");
 }
