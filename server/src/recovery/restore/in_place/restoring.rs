@@ -125,13 +125,6 @@ impl Restoring<'_> {
         let steps = &mut self.steps;
         let ending = end(&mut self.session, &record, indexing, self.progress, stop, steps);
         let ended = Box::pin(ending).await?;
-        if ended.indexed_at.is_none() {
-            let without = indexes::names(self.session.url, &record.models).await;
-            notes.push(format!(
-                "Not indexed: build the vector indexes by `agentfs-server admin embeddings index MODEL` ({}).",
-                without.unwrap_or_default().join(", ")
-            ));
-        }
         let steps = std::mem::take(&mut self.steps);
         Ok(switched(&record, ended, steps, serving, self.begun, notes))
     }
