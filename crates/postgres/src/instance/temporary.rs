@@ -47,8 +47,8 @@ impl Temporary {
             .tempdir_in(&parent)
             .map_err(PostgresError::io("make a folder in", &parent))?;
         // Whatever the umask takes off: the user has to pass.
-        let mode = if account.is_another() { 0o711 } else { 0o700 };
-        fs::set_permissions(made.path(), Permissions::from_mode(mode))
+        let permissions = if account.is_another() { 0o711 } else { 0o700 };
+        fs::set_permissions(made.path(), Permissions::from_mode(permissions))
             .map_err(PostgresError::io("set the permissions of", made.path()))?;
         let unlocked = made.path().file_name().unwrap_or_default().to_string_lossy();
         let path = parent.join(unlocked.replacen(UNLOCKED, PREFIX, 1));

@@ -25,7 +25,7 @@ use crate::store::StoreError;
 use crate::store::connection::address::DatabaseAddress;
 use crate::store::databases::exchange::{self, Busy, Held, Names, Note, Previous, Try};
 use crate::store::databases::{Server, carried, likeness, lost};
-use crate::store::in_place::lost::estimate;
+use crate::store::in_place::lost::{estimate, is_known as are_known};
 use crate::store::in_place::security::{Carried, Keys, Security};
 use crate::store::schema::{self, SCHEMA_VERSION};
 
@@ -163,10 +163,18 @@ pub async fn undo(
 }
 
 /// Whether the last restore in place was one by this strategy, so that [`undo`] and [`drop_previous`] here are the ones that are meant.
-pub async fn has_previous(url: &DatabaseUrl) -> Result<bool, RecoveryError> {
-    let mut server = Server::connect_beside(url).await?;
-    let previous = server.previous(&Names::of(url.database())).await?;
-    Ok(matches!(previous, Previous::Kept(_)))
+/// One that exchanged tables since has left those of before in the live database.
+pub async fn is_last(url: &DatabaseUrl) -> Result<bool, RecoveryError> {
+    let names = Names::of(url.database());
+    // Where nobody can connect beside, no database was renamed.
+    let Ok(mut server) = Server::connect_beside(url).await else { return Ok(false) };
+    if !matches!(server.previous(&names).await?, Previous::Kept(_)) {
+        return Ok(false);
+    }
+    Ok(match address(url).connect_unlimited().await {
+        Ok(mut live) => !are_known(&mut live).await?,
+        Err(_) => true,
+    })
 }
 
 /// Drops the previous database now, so that nothing can be undone any more.
@@ -412,7 +420,8 @@ impl<'a> Site<'a> {
         let Names { live, unfinished, .. } = self.names.clone();
         self.tell("load");
         let lease = found.lease().await?;
-        let made = make(&options.of, found, &unfinished, &mut self.server, steps).await;
+        let making = make(&options.of, found, &unfinished, &mut self.server, steps);
+        let made = Box::pin(making).await;
         if let Some(lease) = lease {
             lease.release().await;
             reach(FaultPoint::LeaseRemoved);

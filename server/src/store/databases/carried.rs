@@ -217,9 +217,12 @@ impl Table {
             row("b", columns)
         );
         if self.changed == Changed::Grown {
-            let value = |column: &String| match self.key.contains(&column.as_str()) {
-                true => format!("n.{column}"),
-                false => format!("n.{column} - coalesce(b.{column}, 0)"),
+            let value = |column: &String| {
+                if self.key.contains(&column.as_str()) {
+                    format!("n.{column}")
+                } else {
+                    format!("n.{column} - coalesce(b.{column}, 0)")
+                }
             };
             let values = columns.iter().map(value).collect::<Vec<_>>().join(", ");
             let grow = columns.iter().filter(|column| !self.key.contains(&column.as_str()));

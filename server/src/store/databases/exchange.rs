@@ -220,19 +220,19 @@ impl Server {
     }
 
     /// Tries once to make `incoming` the live database, and the live one the previous one. All of it is one transaction, in which a
-    /// second session ends those of the live database. `renamed` is called once all names are changed and nothing is committed.
+    /// second session ends those of the live database. `before_commit` is called once all names are changed and nothing is committed.
     pub async fn exchange(
         &mut self,
         url: &DatabaseUrl,
         names: &Names,
         incoming: &str,
         note: &Note,
-        renamed: &(dyn Fn() + Sync),
+        before_commit: &(dyn Fn() + Sync),
     ) -> Result<Try, StoreError> {
         let comment = self.comment(&names.live).await?;
         let has_previous = self.has(&names.previous).await?;
         let Names { live, previous, outgoing, .. } = names;
-        let renames: Vec<(&str, &str)> = if incoming == previous {
+        let moves: Vec<(&str, &str)> = if incoming == previous {
             vec![(live, outgoing), (previous, live), (outgoing, previous)]
         } else if has_previous {
             vec![(previous, outgoing), (live, previous), (incoming, live)]
@@ -244,7 +244,7 @@ impl Server {
 
         let mut ender = connect_beside(url).await?;
         let begun = Instant::now();
-        let renaming = rename_all(&mut self.connection, &renames, &comments, renamed);
+        let renaming = rename_all(&mut self.connection, &moves, &comments, before_commit);
         let done = tokio::select! {
             done = renaming => done,
             never = end_sessions(&mut ender, live) => match never {},
@@ -269,14 +269,14 @@ fn is_held(error: &sqlx::Error) -> bool {
 
 async fn rename_all(
     connection: &mut PgConnection,
-    renames: &[(&str, &str)],
+    moves: &[(&str, &str)],
     comments: &[(&String, Option<String>)],
-    renamed: &(dyn Fn() + Sync),
+    before_commit: &(dyn Fn() + Sync),
 ) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin().await?;
     // All who want to log in wait meanwhile.
     transaction.execute("SET LOCAL statement_timeout = '1s'").await?;
-    for (from, to) in renames {
+    for (from, to) in moves {
         let rename = sqlx::query_scalar("SELECT format('ALTER DATABASE %I RENAME TO %I', $1, $2)");
         let rename: String = rename.bind(*from).bind(*to).fetch_one(&mut *transaction).await?;
         transaction.execute(AssertSqlSafe(rename)).await?;
@@ -285,7 +285,7 @@ async fn rename_all(
         let statement = commenting(&mut transaction, name, comment.as_deref()).await?;
         transaction.execute(AssertSqlSafe(statement)).await?;
     }
-    renamed();
+    before_commit();
     transaction.commit().await
 }
 

@@ -23,13 +23,21 @@ pub async fn drop(
     record: &Record,
 ) -> Result<Result<u64, NotOurs>, StoreError> {
     let mut transaction = connection.begin().await?;
-    let mut freed = 0;
+    let dropped = drop_in(&mut transaction, record).await;
+    schemas::settle(transaction, dropped).await
+}
+
+async fn drop_in(
+    transaction: &mut PgConnection,
+    record: &Record,
+) -> Result<Result<u64, NotOurs>, StoreError> {
     if let Some(in_the_way) =
-        schemas::in_the_way(&mut transaction, PREVIOUS, record.previous_schema).await?
+        schemas::in_the_way(&mut *transaction, PREVIOUS, record.previous_schema).await?
     {
         return Ok(Err(in_the_way));
     }
-    if let Some(schema) = schemas::find(&mut transaction, PREVIOUS).await? {
+    let mut freed = 0;
+    if let Some(schema) = schemas::find(&mut *transaction, PREVIOUS).await? {
         let found: Vec<(String, Oid, i64)> =
             sqlx::query_as(TABLES).bind(Oid(schema)).fetch_all(&mut *transaction).await?;
         let others: Vec<&str> = found
@@ -42,11 +50,10 @@ pub async fn drop(
         }
         freed = found.iter().map(|(_, _, bytes)| bytes.unsigned_abs()).sum();
         let names: Vec<String> = found.into_iter().map(|(name, _, _)| name).collect();
-        if let Err(needed) = schemas::drop(&mut transaction, PREVIOUS, &names).await? {
+        if let Err(needed) = schemas::drop(&mut *transaction, PREVIOUS, &names).await? {
             return Ok(Err(needed));
         }
     }
-    records::forget_previous(&mut transaction, None).await?;
-    transaction.commit().await?;
+    records::forget_previous(transaction, None).await?;
     Ok(Ok(freed))
 }

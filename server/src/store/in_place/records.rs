@@ -246,9 +246,9 @@ pub async fn hold(
     id: Uuid,
     phase: Phase,
 ) -> Result<bool, StoreError> {
-    let hold = "SELECT id FROM agentfs_meta.restores WHERE id = $1 AND phase = $2 FOR UPDATE";
-    let held = sqlx::query(hold).bind(id).bind(phase.as_str()).fetch_optional(connection).await?;
-    Ok(held.is_some())
+    let lock = "SELECT id FROM agentfs_meta.restores WHERE id = $1 AND phase = $2 FOR UPDATE";
+    let row = sqlx::query(lock).bind(id).bind(phase.as_str()).fetch_optional(connection).await?;
+    Ok(row.is_some())
 }
 
 /// Ends one: `Finished`, or `GivenUp` where it had not switched. False where it has another phase than `from`.

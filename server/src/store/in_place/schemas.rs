@@ -2,7 +2,7 @@
 
 use sqlx::error::DatabaseError;
 use sqlx::postgres::types::Oid;
-use sqlx::postgres::{PgConnection, PgDatabaseError};
+use sqlx::postgres::{PgConnection, PgDatabaseError, PgTransaction};
 use sqlx::{AssertSqlSafe, Executor as _};
 
 use super::MOVING;
@@ -150,6 +150,20 @@ pub(super) async fn drop(
         }
     }
     Ok(Ok(()))
+}
+
+/// Ends a transaction: what came of it stays, or all is as before.
+pub(super) async fn settle<T>(
+    transaction: PgTransaction<'_>,
+    result: Result<Result<T, NotOurs>, StoreError>,
+) -> Result<Result<T, NotOurs>, StoreError> {
+    if matches!(result, Ok(Ok(_))) {
+        transaction.commit().await?;
+    } else {
+        // One that is only dropped stays open, and keeps what it has locked, until the connection is used again.
+        transaction.rollback().await.ok();
+    }
+    result
 }
 
 /// What PostgreSQL says of the objects in the way: a line each.

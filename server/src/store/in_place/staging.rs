@@ -22,21 +22,28 @@ pub async fn make(
     id: Uuid,
 ) -> Result<Result<(), NotOurs>, StoreError> {
     let mut transaction = connection.begin().await?;
-    if !records::hold(&mut transaction, id, Phase::Staging).await? {
+    let made = make_in(&mut transaction, id).await;
+    schemas::settle(transaction, made).await
+}
+
+async fn make_in(
+    transaction: &mut PgConnection,
+    id: Uuid,
+) -> Result<Result<(), NotOurs>, StoreError> {
+    if !records::hold(&mut *transaction, id, Phase::Staging).await? {
         return Ok(Err(NotOurs::Record));
     }
-    if let Some(in_the_way) = schemas::in_the_way(&mut transaction, NEW, None).await? {
+    if let Some(in_the_way) = schemas::in_the_way(&mut *transaction, NEW, None).await? {
         return Ok(Err(in_the_way));
     }
-    let oid = schemas::create(&mut transaction, NEW).await?;
-    records::note_staging(&mut transaction, id, oid).await?;
-    transaction.commit().await?;
+    let oid = schemas::create(&mut *transaction, NEW).await?;
+    records::note_staging(transaction, id, oid).await?;
     Ok(Ok(()))
 }
 
 /// Tables of ours in the schema `$1`.
 const STAGED: &str = "
-SELECT format('%s.%I', $1::regnamespace, relname)
+SELECT format('%s.%I', relnamespace::regnamespace, relname)
   FROM pg_class
  WHERE relnamespace = $1 AND relkind = 'r' AND relname = ANY ($2)
  ORDER BY relname";
@@ -47,15 +54,19 @@ pub async fn drop(
     oid: u32,
 ) -> Result<Result<(), NotOurs>, StoreError> {
     let mut transaction = connection.begin().await?;
-    if schemas::find(&mut transaction, NEW).await? != Some(oid) {
+    let dropped = drop_in(&mut transaction, oid).await;
+    schemas::settle(transaction, dropped).await
+}
+
+async fn drop_in(
+    transaction: &mut PgConnection,
+    oid: u32,
+) -> Result<Result<(), NotOurs>, StoreError> {
+    if schemas::find(&mut *transaction, NEW).await? != Some(oid) {
         return Ok(Ok(()));
     }
     let ours: Vec<&str> = MOVING.into_iter().chain(STAYING).collect();
     let tables: Vec<String> =
         sqlx::query_scalar(STAGED).bind(Oid(oid)).bind(ours).fetch_all(&mut *transaction).await?;
-    let dropped = schemas::drop(&mut transaction, NEW, &tables).await?;
-    if dropped.is_ok() {
-        transaction.commit().await?;
-    }
-    Ok(dropped)
+    schemas::drop(transaction, NEW, &tables).await
 }

@@ -97,7 +97,11 @@ pub async fn attempt(
             transaction.rollback().await?;
             Ok(Try::Held(wanted.holders(connection).await?))
         }
-        Err(error) => Err(error),
+        Err(error) => {
+            // Of the server, an error has ended it already; one of the driver leaves it open, and all tables locked.
+            transaction.rollback().await.ok();
+            Err(error)
+        }
     }
 }
 

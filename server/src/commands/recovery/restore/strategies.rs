@@ -6,6 +6,7 @@ use super::asking::{Asking, Restoring, Undoing};
 use super::progress::Shown;
 use crate::recovery::RecoveryError;
 use crate::recovery::restore::in_place::{self, Dropped, InPlaceOptions, Switched, UndoOptions};
+use crate::recovery::restore::rename;
 use crate::settings::DatabaseUrl;
 
 /// Restores in place, once somebody has agreed.
@@ -23,8 +24,9 @@ pub(super) async fn restore(
     let show = |update: &_| shown.show(update);
     let restored = match strategy {
         Strategy::SwapSchema => Box::pin(in_place::restore(options, agrees, &show, stop)).await,
-        Strategy::RenameDatabase | Strategy::Clean => {
-            return Err(Failure::said("only --strategy swap-schema can be had: leave it out"));
+        Strategy::RenameDatabase => Box::pin(rename::restore(options, agrees, &show, stop)).await,
+        Strategy::Clean => {
+            return Err(Failure::said("--strategy clean cannot be had yet: take another one"));
         }
     };
     restored.map_err(|error| asking.explain(error))
@@ -42,11 +44,18 @@ pub(super) async fn undo(
         asking.agrees(&Undoing(plan))
     };
     let show = |update: &_| shown.show(update);
-    let undone = Box::pin(in_place::undo(options, agrees, &show, stop)).await;
+    let undone = if rename::is_last(&options.url).await? {
+        Box::pin(rename::undo(options, agrees, &show, stop)).await
+    } else {
+        Box::pin(in_place::undo(options, agrees, &show, stop)).await
+    };
     undone.map_err(|error| asking.explain(error))
 }
 
 /// Drops what was live before the last restore in place.
 pub(super) async fn drop_previous(url: &DatabaseUrl) -> Result<Dropped, RecoveryError> {
+    if rename::is_last(url).await? {
+        return rename::drop_previous(url).await;
+    }
     in_place::drop_previous(url).await
 }

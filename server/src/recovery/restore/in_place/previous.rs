@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::error::InPlaceError;
 use super::session::Session;
 use crate::recovery::RecoveryError;
+use crate::recovery::restore::rename;
 use crate::settings::DatabaseUrl;
 use crate::store::connection::address::DatabaseAddress;
 use crate::store::in_place::holder::Holder;
@@ -44,6 +45,7 @@ async fn drop_in(session: &mut Session<'_>) -> Result<Dropped, RecoveryError> {
 /// Drops the previous tables where their time is over, and what a killed restore has loaded. Nothing that calls it fails for it:
 /// what cannot be dropped now is dropped by the next.
 pub async fn drop_expired(url: &DatabaseUrl) {
+    Box::pin(rename::drop_expired(url)).await;
     match Box::pin(try_to_drop_expired(url)).await {
         Ok(()) => {}
         // Whoever is at work drops it.

@@ -21,6 +21,7 @@ mod storage;
 
 use std::fmt;
 
+use sqlx::error::DatabaseError;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
@@ -302,8 +303,8 @@ fn notes(sentences: Vec<String>) -> Vec<String> {
 /// Whether the database will not do it however often it is asked: it is not supported, not granted, against the data, or what it needs
 /// is not there. Locks, resources and lost connections are none of these.
 fn is_refusal(error: &sqlx::Error) -> bool {
-    const CLASSES: [&str; 8] = ["0A", "0L", "22", "23", "2B", "42", "55", "58"];
+    const CLASSES: [&str; 8] = ["0A", "0L", "22", "23", "2B", "42", "55", "58P"];
     const LOCK_NOT_AVAILABLE: &str = "55P03";
-    let Some(code) = error.as_database_error().and_then(|error| error.code()) else { return false };
+    let Some(code) = error.as_database_error().and_then(DatabaseError::code) else { return false };
     code != LOCK_NOT_AVAILABLE && CLASSES.iter().any(|class| code.starts_with(class))
 }

@@ -80,8 +80,9 @@ ALTER TABLE embedding_models OWNER TO "Owner";
 ALTER STATISTICS "Of Versions" OWNER TO "Owner";
 GRANT CREATE ON TABLESPACE "Space" TO agentfs;
 ALTER TABLE idempotency_keys SET TABLESPACE "Space"; ALTER INDEX entries_tree SET TABLESPACE "Space";"#;
-const NOTHING_ELSEWHERE: &str = r#"
-ALTER TABLE idempotency_keys SET TABLESPACE pg_default; ALTER INDEX entries_tree SET TABLESPACE pg_default;"#;
+
+const NOTHING_ELSEWHERE: &str = "
+ALTER TABLE idempotency_keys SET TABLESPACE pg_default; ALTER INDEX entries_tree SET TABLESPACE pg_default;";
 
 #[tokio::test]
 async fn restored_tables_have_all_that_live_ones_have() {

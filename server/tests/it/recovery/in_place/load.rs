@@ -20,19 +20,6 @@ const LONGEST_GAP: u128 = 250;
 /// Restores and undoes there; returns what agents saw of each of the two.
 async fn restore_and_undo(place: &Place) -> [Times; 2] {
     let marks = Marks::around_backup(place).await;
-    let url = place.database.superuser_url.clone();
-    let sampler = tokio::spawn(async move {
-        use sqlx::Connection as _;
-        let mut c = sqlx::PgConnection::connect(&url).await.unwrap();
-        loop {
-            let rows: Vec<String> = sqlx::query_scalar("SELECT format('%s %s waits %s for %s: [%s] held by [%s]', clock_timestamp(), a.pid, clock_timestamp() - a.query_start, pg_blocking_pids(a.pid), left(regexp_replace(a.query, '\\s+', ' ', 'g'), 120), (SELECT string_agg(b.application_name || ' ' || b.state || ' ' || coalesce(b.wait_event,'') || ' ' || left(regexp_replace(b.query, '\\s+', ' ', 'g'), 160), ' | ') FROM pg_stat_activity b WHERE b.pid = ANY(pg_blocking_pids(a.pid)))) FROM pg_stat_activity a WHERE a.wait_event_type = 'Lock' AND clock_timestamp() - a.query_start > interval '250 ms' LIMIT 6").fetch_all(&mut c).await.unwrap();
-            for row in rows {
-                eprintln!("LOCK {row}");
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(150)).await;
-        }
-    });
-    let _keep = sampler;
     let mut known = Vec::new();
     let mut seen = Vec::new();
     for undoes in [false, true] {
@@ -51,12 +38,6 @@ async fn restore_and_undo(place: &Place) -> [Times; 2] {
         agents.until_later_than(switched.at + times::AROUND).await;
         let diary = agents.stop().await;
         assert_eq!(diary.failures, [""; 0], "requests failed");
-        let mut slow = diary.answers.clone();
-        slow.sort_by_key(|a| std::cmp::Reverse(a.ended.duration_since(a.began)));
-        for a in slow.iter().take(12) {
-            eprintln!("SLOW agent {} {} {}", a.agent, a.began, a.ended.duration_since(a.began));
-        }
-        eprintln!("SWITCHED {} begun {begun} ended {ended}", switched.at);
 
         let sides = Sides::read(&place.database).await;
         known.extend(diary.acknowledged.iter().cloned());

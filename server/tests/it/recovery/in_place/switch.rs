@@ -211,6 +211,53 @@ async fn a_session_that_ends_between_its_locks_and_commit_changes_nothing() {
     assert_eq!(staged.paths().await, ["/backup"]);
 }
 
+/// A try that fails keeps no lock, whatever becomes of its connection afterwards.
+#[tokio::test]
+async fn what_fails_under_its_locks_lets_go_of_them_at_once() {
+    let database = Database::migrated().await;
+    let mut staged = Staged::on(&database).await;
+    database
+        .execute("ALTER INDEX agentfs_new.entries_tree RENAME TO theirs; CREATE TABLE theirs ()")
+        .await;
+    let before = staged.everything().await;
+    let failed = staged.attempt_with(RESTORE, &|| {}).await.unwrap_err();
+    assert!(failed.to_string().contains("\"theirs\" already exists"), "{failed}");
+    database
+        .execute("BEGIN; LOCK TABLE entries, agentfs_new.entries IN ACCESS EXCLUSIVE MODE NOWAIT; COMMIT")
+        .await;
+    assert_eq!(staged.everything().await, before);
+    database.execute("DROP TABLE theirs").await;
+    staged.switched(RESTORE).await;
+}
+
+/// The same of what cannot be dropped.
+#[tokio::test]
+async fn what_is_not_dropped_is_not_kept_from_its_readers() {
+    let database = Database::migrated().await;
+    let mut staged = Staged::on(&database).await;
+    staged.switched(RESTORE).await;
+    let record = records::with_previous(&mut staged.holder).await.unwrap().unwrap();
+    database
+        .execute("CREATE TABLE agentfs_new.theirs (); CREATE VIEW report AS SELECT FROM agentfs_old.entries")
+        .await;
+    let staging = staging::drop(&mut staged.holder, record.staging.unwrap()).await.unwrap();
+    let previous = previous::drop(&mut staged.holder, &record).await.unwrap();
+    assert!(staging.is_err() && previous.is_err(), "{staging:?}, {previous:?}");
+    database
+        .execute(
+            "BEGIN; LOCK TABLE agentfs_new.tenants, agentfs_old.entries IN ACCESS EXCLUSIVE MODE NOWAIT; COMMIT",
+        )
+        .await;
+    // Who reads them keeps them for a while only.
+    let mut reader = database.connect().await;
+    reader
+        .execute("DROP VIEW report; BEGIN; SELECT count(*) FROM agentfs_old.entries")
+        .await
+        .unwrap();
+    let held = previous::drop(&mut staged.holder, &record).await.unwrap_err();
+    assert!(held.is_transient(), "{held}");
+}
+
 #[tokio::test]
 async fn who_was_taken_over_goes_no_further() {
     let database = Database::migrated().await;

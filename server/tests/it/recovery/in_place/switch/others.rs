@@ -50,6 +50,7 @@ async fn a_foreign_agentfs_new_is_neither_staged_in_nor_switched_in_nor_dropped(
     let theirs = foreign("agentfs_new", "theirs");
     assert_eq!(staged.attempt(RESTORE).await, Try::NotOurs(theirs.clone()));
     assert_eq!(staging::make(&mut staged.holder, staged.id).await.unwrap(), Err(theirs));
+    database.execute("SELECT FROM agentfs_meta.restores FOR UPDATE NOWAIT").await;
     staging::drop(&mut staged.holder, record.staging.unwrap()).await.unwrap().unwrap();
     assert_eq!(staged.everything().await, before);
 
