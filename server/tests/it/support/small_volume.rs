@@ -81,7 +81,9 @@ impl SmallVolume {
     pub fn leave(&self, free: u64) {
         let said = self.run("df", &["--block-size=1", "--output=used"]);
         let used: u64 = said.lines().last().unwrap().trim().parse().unwrap();
-        self.run("mount", &["-o", &format!("remount,size={}", used + free)]);
+        // With its source named, `mount` takes none of the options of before, some of which no user namespace may set.
+        let options = format!("remount,size={}", used + free);
+        self.run("mount", &["-t", "tmpfs", "-o", &options, "tmpfs"]);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Command, Output};
+use std::process::{Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use agentfs_server::recovery::restore::in_place::lost::write_to;
@@ -15,10 +15,12 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
+use tokio::process::Command;
 
 use crate::support::api::{Api, Client, tenants_key};
 use crate::support::backups::Backups;
-use crate::support::database::{Database, Postgres};
+use crate::support::cli::agentfs;
+use crate::support::database::{Database, Postgres, shared};
 use crate::support::eventually::eventually;
 use crate::support::small_volume::SmallVolume;
 
@@ -77,29 +79,29 @@ async fn a_volume_that_is_too_small_ends_the_restore_and_no_put_fails() {
         putting.more(10).await;
         // With the log of changes it takes more than twice as much.
         volume.leave(40 * MIB);
-        let said = said(restore(&volume, &database, &backups).output().unwrap());
+        let said = ended(restore(&volume, &database, &backups)).await;
         assert!(said.starts_with("1:") && said.contains("nothing was changed"), "{said}");
-        assert!(said.contains("the restore needs about") && said.contains("40.0 MiB"), "{said}");
+        assert!(
+            said.contains("the restore needs about") && said.contains("are free there"),
+            "{said}"
+        );
 
         volume.leave(200 * MIB);
         let mut stopping = restore(&volume, &database, &backups);
-        stopping.env("AGENTFS_FAULT_POINT", "in-place-begun:stop");
-        let loading = stopping.spawn().unwrap();
-        stopped(loading.id()).await;
-        // Somebody else takes the volume: less than what a restore leaves free and two thirds of the rows.
+        let loading = stopping.env("AGENTFS_FAULT_POINT", "in-place-begun:stop").spawn().unwrap();
+        let process = loading.id().unwrap();
+        stopped(process).await;
+        // Somebody else takes the volume: what a restore leaves free is there, and two thirds of the rows.
         volume.leave(30 * MIB + 16 * MIB);
-        kill(Pid::from_raw(loading.id().cast_signed()), Signal::SIGCONT).unwrap();
-        let ended = tokio::task::spawn_blocking(|| loading.wait_with_output().unwrap());
-        let said = self::said(ended.await.unwrap());
+        kill(Pid::from_raw(process.cast_signed()), Signal::SIGCONT).unwrap();
+        let said = self::said(loading.wait_with_output().await.unwrap());
         assert!(said.starts_with("1:") && said.contains("too little room"), "{said}");
         assert!(said.contains("make the volume larger"), "{said}");
         assert_eq!(database.number(STAGED).await, 0);
         putting.more(10).await;
 
         volume.leave(300 * MIB);
-        let again = restore(&volume, &database, &backups).spawn().unwrap();
-        let ended = tokio::task::spawn_blocking(|| again.wait_with_output().unwrap());
-        let said = self::said(ended.await.unwrap());
+        let said = ended(restore(&volume, &database, &backups)).await;
         assert!(said.starts_with("0:"), "{said}");
         putting.more(10).await;
         putting.ends.store(true, Ordering::Relaxed);
@@ -109,16 +111,21 @@ async fn a_volume_that_is_too_small_ends_the_restore_and_no_put_fails() {
 
 /// `restore --in-place` where the volume is seen.
 fn restore(volume: &SmallVolume, database: &Database, backups: &Backups) -> Command {
-    let mut command = volume.command(env!("CARGO_BIN_EXE_agentfs-server"));
+    let mut command = Command::from(volume.command(env!("CARGO_BIN_EXE_agentfs-server")));
     command
         .args(["restore", "--in-place", "--yes", "--backup", "latest", "--from"])
         .arg(backups.path())
         .arg("--pg-bin")
         .arg(volume.postgres.programs())
         .env("DATABASE_URL", &database.url)
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped());
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
     command
+}
+
+async fn ended(mut command: Command) -> String {
+    said(command.spawn().unwrap().wait_with_output().await.unwrap())
 }
 
 /// Its exit code and all that it says.
@@ -143,12 +150,12 @@ async fn what_is_given_as_free_is_believed() {
     api.client.put("/a", json!(1)).await;
     let backups = Backups::new();
     backups.make(&database, &[]);
-    let programs = crate::support::database::shared().programs().to_str().unwrap();
+    let programs = shared().programs().to_str().unwrap();
     let from = backups.path().to_str().unwrap();
     let restore = ["restore", "--in-place", "--yes", "--backup", "latest", "--from", from];
     let more = ["--pg-bin", programs, "--free-space", "1MB"];
     let url = [("DATABASE_URL", &*database.url)];
-    let said = crate::support::cli::agentfs(&[&restore[..], &more].concat(), &url);
+    let said = agentfs(&[&restore[..], &more].concat(), &url);
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(said.err.contains("--free-space") && said.err.contains("of WAL"), "{said:?}");
     assert_eq!(database.number(STAGED).await, 0);
