@@ -167,7 +167,8 @@ impl Sides<'_> {
     /// Looks into what is live now, and removes what was before.
     async fn end_in_place(&self) -> anyhow::Result<()> {
         entries::check(&address(self.source)?, self.entries, self.with_index).await?;
-        let mut dropped = self.command_of_ours(&["restore", "--drop-previous"].map(OsStr::new))?;
+        let mut dropped =
+            self.command_of_ours(&["restore", "--drop-previous", "--yes"].map(OsStr::new))?;
         if !dropped.stdout(Stdio::null()).status().await?.success() {
             bail!("the previous tables could not be dropped; the reason is above");
         }

@@ -80,9 +80,7 @@ async fn reader(connection: &mut PgConnection) -> Transaction<'_, Postgres> {
 
 /// Waits until a restore has loaded all and tries to switch.
 async fn until_it_switches(database: &Database) {
-    let off = "SELECT CASE WHEN to_regclass('agentfs_meta.autovacuum_off') IS NULL THEN 0
-                           ELSE (xpath('/row/n/text()', query_to_xml('SELECT count(*) AS n FROM agentfs_meta.autovacuum_off',
-                                                                    false, true, '')))[1]::text::bigint END";
+    let off = "SELECT count(*) FROM pg_class WHERE 'autovacuum_enabled=off' = ANY (reloptions)";
     database.until(off, 10).await;
 }
 
