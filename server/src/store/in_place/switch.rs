@@ -12,7 +12,7 @@ pub use super::autovacuum::keep_autovacuum_off;
 use super::records::{self, Phase};
 use super::schemas::{self, NotOurs};
 use super::security::{self, Carried, Keys, Security};
-use super::{META, MOVING, NEW, PREVIOUS, STAYING, moving, qualified, quoted};
+use super::{META, MOVING, NEW, PREVIOUS, STAYING, moving, properties, qualified, quoted};
 use crate::store::StoreError;
 
 /// What is switched.
@@ -204,7 +204,8 @@ impl Attempt<'_> {
         security::carry(self.connection, self.live, security, keys).await
     }
 
-    /// Makes the schemas that it needs, and returns the statements that move the tables, with their indexes and sequences.
+    /// Makes the schemas that it needs, and returns the statements that move the tables, with their indexes, sequences and extended
+    /// statistics.
     async fn moves(&mut self) -> Result<String, StoreError> {
         let (live, incoming) = (self.live, self.incoming());
         let between = match self.switch {
@@ -222,8 +223,17 @@ impl Attempt<'_> {
             Switch::Restore { .. } => &[(live, &between), (incoming, live)],
             Switch::Undo => &[(live, &between), (incoming, live), (&between, incoming)],
         };
-        for (from, to) in steps {
+        let mut statistics = Vec::new();
+        for schema in [live, incoming] {
+            statistics.push(properties::statistics(self.connection, schema, &MOVING).await?);
+        }
+        // The third step moves on what the first one has moved.
+        for ((from, to), names) in steps.iter().zip(statistics.iter().cycle()) {
             let to = quoted(to);
+            // These do not follow their tables.
+            moves.extend(names.iter().map(|name| {
+                format!("ALTER STATISTICS {} SET SCHEMA {to}", qualified(from, name))
+            }));
             moves.extend(
                 moving(from).iter().map(|table| format!("ALTER TABLE {table} SET SCHEMA {to}")),
             );

@@ -77,6 +77,35 @@ async fn what_was_staged_is_live_and_can_be_undone_and_that_as_well() {
     assert_eq!(staged.paths().await, ["/backup"]);
 }
 
+/// They do not follow their table by themselves.
+#[tokio::test]
+async fn extended_statistics_go_where_their_tables_go() {
+    let database = Database::migrated().await;
+    let mut staged = Staged::on(&database).await;
+    database
+        .execute(
+            r#"CREATE STATISTICS "Of ""both""" ON agent_id, path FROM entries;
+               CREATE STATISTICS of_live ON agent_id, version FROM entry_versions;
+               CREATE STATISTICS of_what_stays ON id, tenant_id FROM api_keys;
+               CREATE STATISTICS agentfs_new."Of ""both""" ON agent_id, path FROM agentfs_new.entries"#,
+        )
+        .await;
+    let there = [r#"agentfs_old.Of "both""#, "agentfs_old.of_live", r#"public.Of "both""#];
+    let after = [there[0], there[2], "public.of_live"];
+    staged.switched(RESTORE).await;
+    assert_eq!(staged.statistics().await, [&there[..], &["public.of_what_stays"]].concat());
+    let record = records::unfinished(&mut staged.holder).await.unwrap().unwrap();
+    staging::drop(&mut staged.holder, record.staging.unwrap()).await.unwrap().unwrap();
+    for now in [after, there] {
+        staged.begin_undo().await;
+        staged.switched(UNDO).await;
+        assert_eq!(staged.statistics().await, [&now[..], &["public.of_what_stays"]].concat());
+    }
+    let record = records::with_previous(&mut staged.holder).await.unwrap().unwrap();
+    previous::drop(&mut staged.holder, &record).await.unwrap().unwrap();
+    assert_eq!(staged.schemas().await, ["agentfs_meta", "public"]);
+}
+
 #[tokio::test]
 async fn the_live_schema_may_have_any_name() {
     let database = Database::empty().await;

@@ -133,6 +133,13 @@ impl Staged {
         self.strings(schemas.to_owned()).await
     }
 
+    /// All extended statistics, with their schema.
+    pub async fn statistics(&mut self) -> Vec<String> {
+        let all = "SELECT format('%s.%s', nspname, stxname) FROM pg_statistic_ext JOIN pg_namespace n ON n.oid = stxnamespace
+                    ORDER BY nspname, stxname";
+        self.strings(all.to_owned()).await
+    }
+
     /// The tables, indexes and sequences of a schema.
     pub async fn relations(&mut self, schema: &str) -> BTreeSet<String> {
         let relations = format!(
