@@ -27,7 +27,23 @@ pub async fn drop(
     schemas::settle(transaction, dropped).await
 }
 
-async fn drop_in(
+/// Whether they could be dropped now: the same, taken back. That somebody reads them says nothing of later.
+pub async fn look(
+    connection: &mut PgConnection,
+    record: &Record,
+) -> Result<Result<(), NotOurs>, StoreError> {
+    let mut transaction = connection.begin().await?;
+    let dropped = drop_in(&mut transaction, record).await;
+    // An error of the server has ended it already.
+    transaction.rollback().await.ok();
+    match dropped {
+        Err(StoreError::Contended(_)) => Ok(Ok(())),
+        dropped => Ok(dropped?.map(|_| ())),
+    }
+}
+
+/// The same as [`drop`], as a part of a transaction that is rolled back where they are not dropped.
+pub(super) async fn drop_in(
     transaction: &mut PgConnection,
     record: &Record,
 ) -> Result<Result<u64, NotOurs>, StoreError> {

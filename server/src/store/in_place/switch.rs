@@ -12,7 +12,9 @@ pub use super::autovacuum::keep_autovacuum_off;
 use super::records::{self, Phase};
 use super::schemas::{self, NotOurs};
 use super::security::{self, Carried, Keys, Security};
-use super::{META, MOVING, NEW, PREVIOUS, STAYING, moving, properties, qualified, quoted};
+use super::{
+    META, MOVING, NEW, PREVIOUS, STAYING, moving, previous, properties, qualified, quoted,
+};
 use crate::store::StoreError;
 
 /// What is switched.
@@ -69,7 +71,7 @@ const PATIENT: &str = "SET LOCAL lock_timeout = '3s'";
 /// A COMMIT that is on its way to the disk, or to a standby, is not to be cut short.
 const PATIENT_STATEMENTS: &str = "SET LOCAL statement_timeout = 0";
 
-/// Tries once. The record `id` is noted as switched in the same transaction. `locked` is called once it has all its locks.
+/// Tries once. The record `id` is noted as switched in the same transaction, and a restore drops the previous tables in it. `locked` is called once it has all its locks.
 ///
 /// Where the connection is lost at COMMIT, only the record tells whether it is switched.
 pub async fn attempt(
@@ -141,6 +143,9 @@ impl Attempt<'_> {
         if let Some(not_ours) = self.look().await? {
             return Ok(Err(Try::NotOurs(not_ours)));
         }
+        if let Err(not_ours) = self.make_way().await? {
+            return Ok(Err(Try::NotOurs(not_ours)));
+        }
         self.lock(moving(self.incoming())).await?;
         self.connection.execute(IMPATIENT).await?;
         let carried = self.carry().await?;
@@ -173,11 +178,7 @@ impl Attempt<'_> {
             Switch::Restore { .. } => {
                 let record = records::unfinished(self.connection).await?;
                 let staging = record.and_then(|record| record.staging);
-                let wrong = schemas::check(self.connection, NEW, staging, None).await?;
-                match wrong {
-                    Some(wrong) => Ok(Some(wrong)),
-                    None => schemas::in_the_way(self.connection, PREVIOUS, None).await,
-                }
+                schemas::check(self.connection, NEW, staging, None).await
             }
             Switch::Undo => {
                 let record = records::with_previous(self.connection).await?;
@@ -185,6 +186,24 @@ impl Attempt<'_> {
                     .map(|record| (record.previous_schema, record.previous))
                     .unwrap_or_default();
                 schemas::check(self.connection, PREVIOUS, schema, Some(&tables)).await
+            }
+        }
+    }
+
+    /// Drops the previous tables, whose place the live ones are about to take: with the switch, or not at all.
+    async fn make_way(&mut self) -> Result<Result<(), NotOurs>, StoreError> {
+        if matches!(self.switch, Switch::Undo) {
+            return Ok(Ok(()));
+        }
+        self.wanted.next(self.connection, moving(PREVIOUS)).await?;
+        match records::with_previous(self.connection).await? {
+            Some(record) => {
+                let dropped = previous::drop_in(self.connection, &record).await?;
+                Ok(dropped.map(drop))
+            }
+            None => {
+                let in_the_way = schemas::in_the_way(self.connection, PREVIOUS, None).await?;
+                Ok(in_the_way.map_or(Ok(()), Err))
             }
         }
     }

@@ -71,7 +71,7 @@ pub(super) async fn of_restore(
     let connection = session.holder.connection();
     if let Some(previous) = records::with_previous(connection).await? {
         notes.push(format!(
-            "The tables of before {} are still there: they are dropped right before the switch, since --undo goes one step back.",
+            "The tables of before {} are still there: the switch drops them, since --undo goes one step back.",
             previous.switched_at.unwrap_or(previous.begun_at)
         ));
     }

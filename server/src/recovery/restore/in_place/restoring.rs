@@ -15,7 +15,7 @@ use super::progress::{Progress, Update};
 use super::session::Session;
 use super::space::{self, Room};
 use super::stage::{StageOptions, stage};
-use super::switching::{Patience, make_way, switch};
+use super::switching::{Patience, switch};
 use super::{InPlaceOptions, Plan, Switched};
 use crate::recovery::archive::Foreign;
 use crate::recovery::catalogue::Selector;
@@ -30,7 +30,7 @@ use crate::store::connection::address::DatabaseAddress;
 use crate::store::in_place::records::{self, Kind, Record};
 use crate::store::in_place::security::Carried;
 use crate::store::in_place::switch::Switch;
-use crate::store::in_place::{MOVING, NEW, properties, staging, stored_bytes};
+use crate::store::in_place::{MOVING, NEW, previous, properties, staging, stored_bytes};
 use crate::store::schema::{self, SCHEMA_VERSION};
 
 /// Restores in place. `agrees` is asked once all is known and before anything is loaded. Where it fails before the switch, or `stop`
@@ -148,6 +148,10 @@ impl Restoring<'_> {
             let name = session.live().await?;
             session.refuse_dependents(&name).await?;
         }
+        let connection = session.holder.connection();
+        if let Some(record) = records::with_previous(connection).await? {
+            previous::look(connection, &record).await??;
+        }
         let room = space::look(session.url, &found.manifest, options.free_space).await?;
         let plan = plan::of_restore(session, options, found, instance, live, &room).await?;
         Ok((plan, live, room))
@@ -206,7 +210,6 @@ impl Restoring<'_> {
         let what = Switch::Restore { security: options.security, keys };
         let patience =
             Patience { switch: options.switch_patience, keep_previous: options.keep_previous };
-        steps.time("make way", make_way(session, patience, stop)).await?;
         let switching = switch(session, staged.id, &staged.live, what, patience, stop);
         steps.time("switch", Box::pin(switching)).await
     }

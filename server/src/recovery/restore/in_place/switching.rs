@@ -12,7 +12,6 @@ use crate::recovery::error::RecoveryError;
 use crate::recovery::fault_point::{FaultPoint, reach};
 use crate::recovery::unless::unless;
 use crate::store::StoreError;
-use crate::store::in_place::previous;
 use crate::store::in_place::records::{self, Phase, Record};
 use crate::store::in_place::security::Carried;
 use crate::store::in_place::switch::{Switch, Try, attempt, keep_autovacuum_off};
@@ -69,26 +68,6 @@ pub(super) async fn switch(
                 unless(stop, async { Ok(sleep(PAUSE).await) }).await?;
             }
             Err(error) => return came_to(session, id, error).await.map(|record| (record, None)),
-        }
-    }
-}
-
-/// Drops the previous tables, whose place others are about to take. Tried like the switch: somebody may read them.
-pub(super) async fn make_way(
-    session: &mut Session<'_>,
-    patience: Patience,
-    stop: &mut Pin<&mut impl Future<Output = RecoveryError>>,
-) -> Result<(), RecoveryError> {
-    let deadline = Instant::now() + patience.switch;
-    loop {
-        let connection = session.holder.connection();
-        let Some(record) = records::with_previous(connection).await? else { return Ok(()) };
-        match previous::drop(connection, &record).await {
-            Ok(dropped) => return Ok(dropped.map(drop)?),
-            Err(StoreError::Contended(_)) if Instant::now() + PAUSE < deadline => {
-                unless(stop, async { Ok(sleep(PAUSE).await) }).await?;
-            }
-            Err(error) => return Err(error.into()),
         }
     }
 }

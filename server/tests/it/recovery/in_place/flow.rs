@@ -325,6 +325,12 @@ async fn previous_tables_go_by_themselves_and_are_replaced_by_newer_ones() {
     let (api, database, backups) = backed_up().await;
     api.client.put("/kept", json!(2)).await;
     restore(&backups, &database);
+    // Who needs them is told before anything is loaded.
+    database.execute("CREATE VIEW report AS SELECT count(*) FROM agentfs_old.entries").await;
+    let said = restore_with(&backups, &database, &[]);
+    assert!(said.code == Some(1) && said.err.contains("view report"), "{said:?}");
+    assert!(!said.err.contains("load"), "{said:?}");
+    database.execute("DROP VIEW report").await;
     let again = restore_with(&backups, &database, &[]);
     assert!(again.err.contains("one step back"), "{again:?}");
     assert_eq!(again.json()["lost"], json!([]));

@@ -134,3 +134,43 @@ async fn previous_tables_that_others_need_stay_and_who_needs_them_is_named() {
     assert!(previous::drop(&mut staged.holder, &record).await.unwrap().is_ok());
     assert_eq!(staged.schemas().await, ["agentfs_meta", "agentfs_new", "public"]);
 }
+
+/// A restore drops them with its switch, or keeps them: else the one before could not be undone any more.
+#[tokio::test]
+async fn previous_tables_go_with_the_switch_that_replaces_them() {
+    let database = Database::migrated().await;
+    let mut staged = Staged::on(&database).await;
+    staged.put("public", "/first").await;
+    staged.switched(RESTORE).await;
+    staged.stage_again().await;
+    let record = records::with_previous(&mut staged.holder).await.unwrap().unwrap();
+    let before = staged.everything().await;
+
+    let mut reader = database.connect().await;
+    for table in ["entries", "agentfs_old.entries"] {
+        let read = AssertSqlSafe(format!("BEGIN; SELECT count(*) FROM {table}"));
+        reader.execute(read).await.unwrap();
+        let held = staged.attempt(RESTORE).await;
+        assert!(matches!(held, Try::Held(_)), "{table}: {held:?}");
+        assert_eq!(staged.everything().await, before, "{table}");
+        // It may be gone by the time of the switch.
+        assert_eq!(previous::look(&mut staged.holder, &record).await.unwrap(), Ok(()));
+        reader.execute("ROLLBACK").await.unwrap();
+    }
+    database.execute("CREATE VIEW report AS SELECT count(*) FROM agentfs_old.entries").await;
+    let before = staged.everything().await;
+    let objects = "view report depends on table agentfs_old.entries".to_owned();
+    let needed = NotOurs::Needed { schema: "agentfs_old", objects };
+    assert_eq!(previous::look(&mut staged.holder, &record).await.unwrap(), Err(needed.clone()));
+    assert_eq!(staged.attempt(RESTORE).await, Try::NotOurs(needed));
+    assert_eq!(staged.everything().await, before);
+    assert_eq!(staged.paths_in("agentfs_old").await, ["/first"]);
+
+    database.execute("DROP VIEW report").await;
+    let live = staged.oids("public").await;
+    assert_eq!(previous::look(&mut staged.holder, &record).await.unwrap(), Ok(()));
+    staged.switched(RESTORE).await;
+    assert_eq!(staged.oids("agentfs_old").await, live);
+    let kept = records::with_previous(&mut staged.holder).await.unwrap().unwrap();
+    assert_eq!(kept.id, staged.id);
+}

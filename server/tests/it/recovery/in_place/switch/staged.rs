@@ -49,15 +49,30 @@ impl Staged {
     pub async fn held(database: &Database, mut holder: PgConnection) -> Self {
         let live = live_schema(&mut holder).await.unwrap();
         records::prepare(&mut holder).await.unwrap();
-        let id = records::begin(&mut holder, Kind::Restore, "backup", "instance", &[]);
-        let id = id.await.unwrap();
-        staging::make(&mut holder, id).await.unwrap().unwrap();
+        let id = Uuid::nil();
+        let mut staged = Self { database: database.clone(), holder, live, id };
+        staged.stage().await;
+        staged
+    }
+
+    /// What is live is staged, and new tables are live.
+    async fn stage(&mut self) {
+        let id = records::begin(&mut self.holder, Kind::Restore, "backup", "instance", &[]);
+        self.id = id.await.unwrap();
+        staging::make(&mut self.holder, self.id).await.unwrap().unwrap();
         for table in MOVING.into_iter().chain(STAYING) {
             let give = AssertSqlSafe(format!("ALTER TABLE {table} SET SCHEMA agentfs_new"));
-            holder.execute(give).await.unwrap();
+            self.holder.execute(give).await.unwrap();
         }
-        database.migrate().await;
-        Self { database: database.clone(), holder, live, id }
+        self.database.migrate().await;
+    }
+
+    /// Brings what has switched to its end, and stages another restore.
+    pub async fn stage_again(&mut self) {
+        let record = records::unfinished(&mut self.holder).await.unwrap().unwrap();
+        staging::drop(&mut self.holder, record.staging.unwrap()).await.unwrap().unwrap();
+        self.end(Phase::Switched, Phase::Finished).await;
+        self.stage().await;
     }
 
     pub async fn reconnect(&mut self) {
