@@ -1,6 +1,6 @@
 //! SQL of a restore in place: the schema that a backup is staged in, the switch, and what is kept of it.
 
-mod autovacuum;
+pub mod autovacuum;
 pub mod dependents;
 pub mod holder;
 pub mod indexes;

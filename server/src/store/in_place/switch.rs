@@ -8,12 +8,12 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, SqlSafeStr as _};
 use uuid::Uuid;
 
-pub use super::autovacuum::keep_autovacuum_off;
 use super::records::{self, Phase};
 use super::schemas::{self, NotOurs};
 use super::security::{self, Carried, Keys, Security};
 use super::{
-    META, MOVING, NEW, PREVIOUS, STAYING, moving, previous, properties, qualified, quoted,
+    META, MOVING, NEW, PREVIOUS, STAYING, autovacuum, moving, previous, properties, qualified,
+    quoted,
 };
 use crate::store::StoreError;
 
@@ -147,6 +147,7 @@ impl Attempt<'_> {
             return Ok(Err(Try::NotOurs(not_ours)));
         }
         self.lock(moving(self.incoming())).await?;
+        autovacuum::give(self.connection, self.live, self.incoming()).await?;
         self.connection.execute(IMPATIENT).await?;
         let carried = self.carry().await?;
         let moves = self.moves().await?;
@@ -250,9 +251,11 @@ impl Attempt<'_> {
         for ((from, to), names) in steps.iter().zip(statistics.iter().cycle()) {
             let to = quoted(to);
             // These do not follow their tables.
-            moves.extend(names.iter().map(|name| {
-                format!("ALTER STATISTICS {} SET SCHEMA {to}", qualified(from, name))
-            }));
+            moves.extend(
+                names.iter().map(|name| {
+                    format!("ALTER STATISTICS {} SET SCHEMA {to}", qualified(from, name))
+                }),
+            );
             moves.extend(
                 moving(from).iter().map(|table| format!("ALTER TABLE {table} SET SCHEMA {to}")),
             );

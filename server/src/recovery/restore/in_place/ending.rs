@@ -10,9 +10,10 @@ use super::session::Session;
 use crate::recovery::error::RecoveryError;
 use crate::recovery::fault_point::{FaultPoint, reach};
 use crate::recovery::steps::Steps;
+use crate::store::in_place::autovacuum::keep_autovacuum_off;
 use crate::store::in_place::lost::{self, Lost};
 use crate::store::in_place::records::{self, Phase, Record};
-use crate::store::in_place::{PREVIOUS, staging, switch};
+use crate::store::in_place::{PREVIOUS, staging};
 
 /// How vector indexes are built.
 #[derive(Debug, Clone, Copy)]
@@ -60,7 +61,7 @@ async fn try_to_end(
         staging::drop(connection, oid).await??;
         reach(FaultPoint::StagingDropped);
     }
-    switch::keep_autovacuum_off(connection, PREVIOUS, false).await?;
+    keep_autovacuum_off(connection, PREVIOUS, false).await?;
     let mut indexed_at = record.models.is_empty().then(Instant::now);
     if let (Some(Indexing { memory }), None) = (indexing, indexed_at) {
         let building = index(session.url, &record.models, memory, progress);

@@ -10,6 +10,7 @@ use crate::recovery::error::RecoveryError;
 use crate::recovery::fault_point::{FaultPoint, reach};
 use crate::settings::DatabaseUrl;
 use crate::store::StoreError;
+use crate::store::in_place::autovacuum::keep_autovacuum_off;
 use crate::store::in_place::dependents::dependents;
 use crate::store::in_place::holder::{Holder, HolderError};
 use crate::store::in_place::records::{self, Phase, Record};
@@ -83,10 +84,11 @@ impl<'a> Session<'a> {
         if record.phase != Phase::Staging {
             return Ok(None);
         }
+        // First, so that the live tables have it whatever becomes of the others.
+        keep_autovacuum_off(connection, NEW, false).await?;
         if let Some(oid) = record.staging {
             staging::drop(connection, oid).await??;
         }
-        switch::keep_autovacuum_off(connection, NEW, false).await?;
         records::end(connection, record.id, Phase::Staging, Phase::GivenUp).await?;
         Ok(Some(record))
     }

@@ -14,6 +14,7 @@ use crate::recovery::steps::Steps;
 use crate::settings::DatabaseUrl;
 use crate::store::connection::address::DatabaseAddress;
 use crate::store::databases::analyse;
+use crate::store::in_place::autovacuum::keep_off_staged;
 use crate::store::in_place::{NEW, rows};
 use crate::store::schema::{SCHEMA_VERSION, migrate_within};
 
@@ -85,7 +86,12 @@ async fn stage_within(
         max_rate,
         progress,
     };
-    let tables = steps.time("tables", loading.make_tables()).await?;
+    let making = async {
+        let tables = loading.make_tables().await?;
+        keep_off_staged(&mut address.connect_unlimited().await?).await?;
+        Ok::<_, RecoveryError>(tables)
+    };
+    let tables = steps.time("tables", making).await?;
     reach(FaultPoint::StagingTablesMade);
     steps.time("load", loading.load(&tables)).await?;
     reach(FaultPoint::Loaded);
@@ -97,6 +103,7 @@ async fn stage_within(
         // Its commits wait for the disk, and so for all that was written before them.
         let mut connection = address.connect_unlimited().await?;
         migrate_within(&mut connection, NEW, SCHEMA_VERSION).await?;
+        keep_off_staged(&mut connection).await?;
         rows::forget_counts(&mut connection).await?;
         Ok::<_, RecoveryError>(())
     };

@@ -12,9 +12,10 @@ use crate::recovery::error::RecoveryError;
 use crate::recovery::fault_point::{FaultPoint, reach};
 use crate::recovery::unless::unless;
 use crate::store::StoreError;
+use crate::store::in_place::autovacuum::keep_autovacuum_off;
 use crate::store::in_place::records::{self, Phase, Record};
 use crate::store::in_place::security::Carried;
-use crate::store::in_place::switch::{Switch, Try, attempt, keep_autovacuum_off};
+use crate::store::in_place::switch::{Switch, Try, attempt};
 
 /// Pause between two tries, in which requests go on.
 const PAUSE: Duration = Duration::from_secs(1);

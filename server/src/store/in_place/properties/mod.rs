@@ -145,7 +145,7 @@ pub async fn foresee(
 /// nothing. `to` has to be our role's own, and nobody else may use it yet. Returns what could not be given, as sentences that say what to
 /// do; [`Unlike`] where it must not be lacking, and then nothing has changed.
 ///
-/// `autovacuum_enabled` is never given, since a switch turns it off on the live tables. A right that somebody else has granted is granted
+/// `autovacuum_enabled` is not given here: a switch turns it off on both sides, and gives it itself. A right that somebody else has granted is granted
 /// by the owner where our role may not act for whom has granted it. Tables whose statistics are others now are analysed.
 pub async fn carry_over(
     connection: &mut PgConnection,

@@ -10,7 +10,7 @@ macro_rules! parameters {
             " LEFT JOIN pg_class toast ON toast.oid = c.reltoastrelid
      CROSS JOIN LATERAL (VALUES ('', c.reloptions), ('toast.', toast.reloptions)) AS o(prefix, options)
      CROSS JOIN LATERAL pg_options_to_table(o.options) p
-     WHERE p.option_name <> 'autovacuum_enabled'"
+     WHERE o.prefix || p.option_name <> 'autovacuum_enabled'"
         )
     };
 }

@@ -89,7 +89,7 @@ async fn staged(database: &Database) -> Contents {
 /// All that tables, columns, indexes, constraints and sequences of a schema are, without the name of that and of the extension's.
 const CATALOGUE: &str = "
 SELECT replace(replace(line, $1 || '.', ''), 'public.halfvec', 'halfvec')
-  FROM (SELECT concat_ws(' ', c.relname, c.relkind, c.relpersistence, c.reloptions, a.attname, format_type(a.atttypid, a.atttypmod),
+  FROM (SELECT concat_ws(' ', c.relname, c.relkind, c.relpersistence, nullif(array_remove(c.reloptions, 'autovacuum_enabled=off'), '{}'), a.attname, format_type(a.atttypid, a.atttypmod),
                          a.attnotnull, a.attidentity, a.attcollation::regcollation, pg_get_expr(d.adbin, d.adrelid)) AS line
           FROM pg_class c
           JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -112,6 +112,9 @@ async fn catalogue(database: &Database, schema: &str) -> BTreeSet<String> {
 
 /// Fails where what is staged has other tables, indexes or keys than the live schema.
 async fn assert_as_live(live: &Database) {
+    let not_off = "SELECT count(*) FROM pg_class WHERE relnamespace = 'agentfs_new'::regnamespace AND relkind = 'r'
+                      AND reloptions IS DISTINCT FROM '{autovacuum_enabled=off}'";
+    assert_eq!(live.number(not_off).await, 0, "autovacuum would be at it when the switch comes");
     let (found, wanted) = (catalogue(live, "agentfs_new").await, catalogue(live, "public").await);
     assert!(wanted.len() > 100, "{wanted:#?}");
     let difference: Vec<&String> = found.symmetric_difference(&wanted).collect();

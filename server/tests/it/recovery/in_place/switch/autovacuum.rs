@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use agentfs_server::store::in_place::MOVING;
+use agentfs_server::store::in_place::switch::Try;
+use agentfs_server::store::in_place::{MOVING, STAYING, autovacuum};
+use sqlx::Executor as _;
 
 use super::staged::{RESTORE, Staged, UNDO};
 use crate::support::database::Database;
@@ -26,9 +28,11 @@ async fn autovacuum_is_kept_off_the_live_tables_and_let_on_wherever_they_are_the
     let database = Database::migrated().await;
     let mut staged = Staged::on(&database).await;
     database.execute("ALTER TABLE entries SET (autovacuum_enabled = true, fillfactor = 70)").await;
-    database.execute("ALTER TABLE agentfs_new.embeddings SET (autovacuum_enabled = false)").await;
     let former: BTreeMap<_, _> = [("entries".to_owned(), "true".to_owned())].into();
-    let of_backup: BTreeMap<_, _> = [("embeddings".to_owned(), "false".to_owned())].into();
+    autovacuum::keep_off_staged(&mut staged.holder).await.unwrap();
+    let all = set(&mut staged, "agentfs_new").await;
+    assert_eq!(all.len(), MOVING.len() + STAYING.len());
+    assert!(all.values().all(|enabled| enabled == "off"), "{all:?}");
 
     staged.keep_autovacuum_off(true).await;
     assert_eq!(set(&mut staged, "public").await, all_off());
@@ -39,19 +43,36 @@ async fn autovacuum_is_kept_off_the_live_tables_and_let_on_wherever_they_are_the
     // A run that was killed in between, and one that knows nothing of it.
     staged.keep_autovacuum_off(true).await;
     staged.keep_autovacuum_off(true).await;
+    let mut reader = database.connect().await;
+    reader.execute("BEGIN; SELECT count(*) FROM entries").await.unwrap();
+    let held = staged.attempt(RESTORE).await;
+    assert!(matches!(held, Try::Held(_)), "{held:?}");
+    assert_eq!(set(&mut staged, "agentfs_new").await, all);
+    reader.execute("ROLLBACK").await.unwrap();
+    // What is live has it at once, as the live tables had it before.
     staged.switched(RESTORE).await;
     assert_eq!(set(&mut staged, "agentfs_old").await, all_off());
-    assert_eq!(set(&mut staged, "public").await, of_backup);
+    assert_eq!(set(&mut staged, "public").await, former);
     staged.reconnect().await;
     staged.keep_autovacuum_off(false).await;
     assert_eq!(set(&mut staged, "agentfs_old").await, former);
-    assert_eq!(set(&mut staged, "public").await, of_backup);
+    assert_eq!(set(&mut staged, "public").await, former);
 
+    // Somebody has set it otherwise since, which an undoing keeps. It was not let on again for what becomes live.
     staged.begin_undo().await;
+    database
+        .execute(
+            "ALTER TABLE entries RESET (autovacuum_enabled); ALTER TABLE embeddings SET (autovacuum_enabled = false);
+             INSERT INTO agentfs_meta.autovacuum_off VALUES ('agentfs_old.entries'::regclass, 'true');
+             ALTER TABLE agentfs_old.entries SET (autovacuum_enabled = off)",
+        )
+        .await;
+    let former: BTreeMap<_, _> = [("embeddings".to_owned(), "false".to_owned())].into();
     staged.keep_autovacuum_off(true).await;
     staged.switched(UNDO).await;
+    assert_eq!(set(&mut staged, "public").await, former);
     staged.keep_autovacuum_off(false).await;
-    assert_eq!(set(&mut staged, "agentfs_old").await, of_backup);
+    assert_eq!(set(&mut staged, "agentfs_old").await, former);
     assert_eq!(set(&mut staged, "public").await, former);
     let noted = "SELECT count(*) FROM agentfs_meta.autovacuum_off";
     assert_eq!(database.number(noted).await, 0);

@@ -6,8 +6,8 @@ use std::time::Duration;
 use agentfs_server::store::StoreError;
 use agentfs_server::store::in_place::records::{self, Kind, Phase};
 use agentfs_server::store::in_place::security::{Keys, Security};
-use agentfs_server::store::in_place::switch::{self, Made, Switch, Try, attempt, live_schema};
-use agentfs_server::store::in_place::{MOVING, STAYING, staging};
+use agentfs_server::store::in_place::switch::{Made, Switch, Try, attempt, live_schema};
+use agentfs_server::store::in_place::{MOVING, STAYING, autovacuum, staging};
 use sqlx::postgres::types::Oid;
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
 use uuid::Uuid;
@@ -186,6 +186,6 @@ impl Staged {
     }
 
     pub async fn keep_autovacuum_off(&mut self, off: bool) {
-        switch::keep_autovacuum_off(&mut self.holder, &self.live, off).await.unwrap();
+        autovacuum::keep_autovacuum_off(&mut self.holder, &self.live, off).await.unwrap();
     }
 }
