@@ -178,16 +178,11 @@ impl Restoring<'_> {
         let how = StageOptions { jobs: options.jobs, max_rate: options.max_rate };
         let staging = stage(programs, fetched, manifest, &url, how, *progress, steps);
         let address = session.url;
-        let within_room = async {
-            tokio::select! {
-                staged = Box::pin(staging) => staged.map_err(space::of_full_disk),
-                error = space::runs_out(address, room) => Err(error),
-            }
-        };
-        session.beside(stop, Box::pin(within_room)).await?;
+        let staging = Box::pin(space::within(address, room, Box::pin(staging)));
+        session.beside(stop, staging).await?;
 
-        let completing = Box::pin(complete(session, &live));
-        let mut notes = unless(stop, steps.time("complete", completing)).await?;
+        let completing = space::within(address, room, Box::pin(complete(session, &live)));
+        let mut notes = unless(stop, steps.time("complete", Box::pin(completing))).await?;
         if !archive.foreign.is_empty() {
             let foreign = archive.foreign.join(", ");
             notes.push(format!("Left out, since AgentFS does not have it: {foreign}."));
@@ -235,13 +230,14 @@ async fn begin(
     Ok((id, live))
 }
 
-/// Gives what is staged what the live tables have beside rows. Returns what could not be given, as sentences.
+/// Makes the books of what is staged, then gives it what the live tables have beside rows: their policies and rights may not let us
+/// write. Returns what could not be given, as sentences.
 async fn complete(session: &mut Session<'_>, live: &str) -> Result<Vec<String>, RecoveryError> {
     let connection = session.holder.connection();
-    let notes = properties::carry_over(connection, live, NEW, &MOVING).await??;
-    reach(FaultPoint::PropertiesCarried);
     stored_bytes::forget_days(connection).await?;
     stored_bytes::balance(connection, NEW, live).await?;
+    let notes = properties::carry_over(connection, live, NEW, &MOVING).await??;
+    reach(FaultPoint::PropertiesCarried);
     Ok(notes)
 }
 

@@ -247,8 +247,20 @@ fn free(folder: &Path) -> io::Result<u64> {
     Ok(volume.blocks_available() * volume.fragment_size())
 }
 
+/// Does what fills the volume, and ends it where there is too little room.
+pub(super) async fn within<T>(
+    url: &DatabaseUrl,
+    room: &Room,
+    work: impl Future<Output = Result<T, RecoveryError>>,
+) -> Result<T, RecoveryError> {
+    tokio::select! {
+        done = work => done.map_err(of_full_disk),
+        error = runs_out(url, room) => Err(error),
+    }
+}
+
 /// Watches the volume while something is loaded. Resolves with why that has to end, and never while there is room.
-pub(super) async fn runs_out(url: &DatabaseUrl, room: &Room) -> RecoveryError {
+async fn runs_out(url: &DatabaseUrl, room: &Room) -> RecoveryError {
     match &room.watched {
         Watched::Nothing => std::future::pending().await,
         Watched::Growth { since, most } => grown_by(url, since, *most).await,
@@ -314,7 +326,7 @@ async fn looked(
 }
 
 /// Of a step that loads: the same, but that PostgreSQL has no room left says what to do.
-pub(super) fn of_full_disk(error: RecoveryError) -> RecoveryError {
+fn of_full_disk(error: RecoveryError) -> RecoveryError {
     match &error {
         RecoveryError::Store(cause) | RecoveryError::Migration(MigrationError::Store(cause))
             if cause.is_disk_full() =>

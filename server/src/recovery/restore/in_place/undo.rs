@@ -138,8 +138,9 @@ async fn prepare(
     let connection = session.holder.connection();
     let id = records::begin(connection, Kind::Undo, &of.backup, &of.instance, &[]).await?;
     reach(FaultPoint::InPlaceBegun);
+    // Before what may not let us write.
+    stored_bytes::balance(connection, PREVIOUS, live).await?;
     let notes = properties::carry_over(connection, live, PREVIOUS, &MOVING).await??;
     reach(FaultPoint::PropertiesCarried);
-    stored_bytes::balance(connection, PREVIOUS, live).await?;
     Ok((id, notes))
 }

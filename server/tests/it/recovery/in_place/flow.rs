@@ -227,6 +227,20 @@ async fn keys_of_another_database_get_into_no_memory() {
     assert_eq!(database.number("SELECT count(*) FROM tenants").await, 2);
 }
 
+/// Of the live tables, the books may be kept from their owner: those of the backup are made before they are as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn books_that_nobody_may_write_are_made_before() {
+    let (api, database, backups) = backed_up().await;
+    let force = "ALTER TABLE storage_usage ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY";
+    database.execute(force).await;
+    restore(&backups, &database);
+    let forced = "SELECT count(*) FROM pg_class WHERE oid = 'storage_usage'::regclass AND relforcerowsecurity";
+    assert_eq!(database.number(forced).await, 1);
+    database.execute("ALTER TABLE storage_usage NO FORCE ROW LEVEL SECURITY").await;
+    assert_eq!(database.number(UNBOOKED_BYTES).await, 0);
+    assert_eq!(api.client.get("/kept").await["value"], json!(1));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_view_of_somebody_else_stops_it_with_the_statements_that_help() {
     let (api, database, backups) = backed_up().await;
