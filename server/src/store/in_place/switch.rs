@@ -63,9 +63,11 @@ pub async fn live_schema(connection: &mut PgConnection) -> Result<String, StoreE
     Ok(sqlx::query_scalar(schema).fetch_one(connection).await?)
 }
 
-/// Others wait behind who waits for a table, so neither may take long.
+/// Others wait behind who waits for a table: for all of them together, so the statement that takes the live ones is bounded as a whole.
 const IMPATIENT: &str = "SET LOCAL lock_timeout = '150ms'";
-const IMPATIENT_STATEMENTS: &str = "SET LOCAL statement_timeout = '150ms'";
+const IMPATIENT_STATEMENT: &str = "SET LOCAL statement_timeout = '150ms'";
+/// With the locks, what is left waits for nobody, and only for the processor: cut short on a busy machine, it would be so at each try.
+const MOVES: &str = "SET LOCAL statement_timeout = '2s'";
 /// Nobody waits behind who waits for what is not live. Longer than autovacuum takes to give way.
 const PATIENT: &str = "SET LOCAL lock_timeout = '3s'";
 /// A COMMIT that is on its way to the disk, or to a standby, is not to be cut short.
@@ -155,9 +157,10 @@ impl Attempt<'_> {
         // So that it costs no round trip while others wait.
         self.connection.prepare(records::SWITCHED.into_sql_str()).await?;
 
-        self.connection.execute(IMPATIENT_STATEMENTS).await?;
+        let lock = lock(&moving(self.live));
+        self.wanted.next(self.connection, moving(self.live)).await?;
         let since = Instant::now();
-        self.lock(moving(self.live)).await?;
+        self.connection.execute(AssertSqlSafe(format!("{IMPATIENT_STATEMENT}; {lock}"))).await?;
         locked();
         self.connection.execute(AssertSqlSafe(moves)).await?;
         let at = records::note_switched(self.connection, self.id, self.wanted.since, keep_previous)
@@ -210,7 +213,7 @@ impl Attempt<'_> {
     }
 
     async fn lock(&mut self, tables: Vec<String>) -> Result<(), StoreError> {
-        let lock = format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", tables.join(", "));
+        let lock = lock(&tables);
         self.wanted.next(self.connection, tables).await?;
         self.connection.execute(AssertSqlSafe(lock)).await?;
         Ok(())
@@ -233,12 +236,14 @@ impl Attempt<'_> {
             Switch::Undo => format!("agentfs_between_{}", self.id.simple()),
         };
         schemas::create(self.connection, &between).await?;
-        let mut moves: Vec<String> = sqlx::query_scalar(SEQUENCES)
+        let mut moves = vec![MOVES.to_owned()];
+        let sequences: Vec<String> = sqlx::query_scalar(SEQUENCES)
             .bind(live)
             .bind(incoming)
             .bind(MOVING.as_slice())
             .fetch_all(&mut *self.connection)
             .await?;
+        moves.extend(sequences);
         let steps: &[(&str, &str)] = match self.switch {
             Switch::Restore { .. } => &[(live, &between), (incoming, live)],
             Switch::Undo => &[(live, &between), (incoming, live), (&between, incoming)],
@@ -266,6 +271,11 @@ impl Attempt<'_> {
         moves.push(PATIENT_STATEMENTS.to_owned());
         Ok(moves.join("; "))
     }
+}
+
+/// The statement that locks tables, in this order.
+fn lock(tables: &[String]) -> String {
+    format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", tables.join(", "))
 }
 
 /// Statements by which the sequences of the tables `$3` in the schema `$2` go on from where those in the schema `$1` are, if those

@@ -81,8 +81,8 @@ impl State {
     fn due(&mut self, update: &Update, is_terminal: bool, now: Instant) -> Option<Duration> {
         match &mut self.step {
             Some(step) if step.name == update.step => {
-                // A table is not worth a line of its own; on a terminal it costs none.
-                let is_new = is_terminal && step.of != update.of;
+                // A part of a whole, such as a table, is not worth a line of its own; on a terminal it costs none.
+                let is_new = (is_terminal || update.total == 0) && step.of != update.of;
                 let pause = if is_terminal { REWRITTEN } else { ADDED };
                 if !is_new && now.duration_since(step.shown) < pause {
                     return None;
@@ -160,6 +160,13 @@ mod tests {
             is_due("compare", "entries", 7),
         ];
         assert_eq!(due, [true, false, true, false, true]);
+    }
+
+    #[test]
+    fn who_is_waited_for_is_told_at_once() {
+        let (mut state, now) = (State::default(), Instant::now());
+        let mut is_due = |of| state.due(&update("switch", of, 0, 0), false, now).is_some();
+        assert_eq!([is_due(None), is_due(Some("a")), is_due(Some("a"))], [true, true, false]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ pub type Progress<'a> = &'a (dyn Fn(&Update) + Send + Sync);
 pub struct Update {
     /// The step, such as `load`.
     pub step: &'static str,
-    /// The table or index, where there is one.
+    /// The table or index, where there is one, or what is waited for.
     pub of: Option<String>,
     /// Bytes that are done of the step.
     pub done: u64,

@@ -198,14 +198,13 @@ impl Restoring<'_> {
         stop: &mut Pin<&mut impl Future<Output = RecoveryError>>,
     ) -> Result<(Record, Option<Carried>), RecoveryError> {
         let Self { options, progress, session, steps, .. } = self;
-        progress(&Update::begun("switch"));
         // Somebody may have made a view meanwhile, or written the first entry.
         session.refuse_dependents(&staged.live).await?;
         let keys = Live::look(session).await?.keys(is_own);
         let what = Switch::Restore { security: options.security, keys };
         let patience =
             Patience { switch: options.switch_patience, keep_previous: options.keep_previous };
-        let switching = switch(session, staged.id, &staged.live, what, patience, stop);
+        let switching = switch(session, staged.id, &staged.live, what, patience, *progress, stop);
         steps.time("switch", Box::pin(switching)).await
     }
 }

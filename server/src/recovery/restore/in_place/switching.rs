@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::error::InPlaceError;
+use super::progress::{Progress, Update};
 use super::session::Session;
 use crate::recovery::error::RecoveryError;
 use crate::recovery::fault_point::{FaultPoint, reach};
@@ -37,14 +38,15 @@ pub(super) async fn switch(
     live: &str,
     what: Switch,
     patience: Patience,
+    progress: Progress<'_>,
     stop: &mut Pin<&mut impl Future<Output = RecoveryError>>,
 ) -> Result<(Record, Option<Carried>), RecoveryError> {
+    progress(&Update::begun("switch"));
     let connection = session.holder.connection();
     keep_autovacuum_off(connection, live, true).await?;
     reach(FaultPoint::AutovacuumOff);
     let deadline = Instant::now() + patience.switch;
     let locked = || reach(FaultPoint::SwitchLocked);
-    let mut told = String::new();
     loop {
         // A try is never cut short: whether it was committed would not be known.
         let connection = session.holder.connection();
@@ -57,14 +59,12 @@ pub(super) async fn switch(
             }
             Ok(Try::NotHolder) => return Err(InPlaceError::NotHolder.into()),
             Ok(Try::NotOurs(error)) => return Err(error.into()),
-            Ok(Try::Held(holders)) if Instant::now() + PAUSE > deadline => {
-                let seconds = patience.switch.as_secs();
-                return Err(InPlaceError::Held { seconds, holders }.into());
-            }
             Ok(Try::Held(holders)) => {
-                if told != holders {
-                    tracing::info!("the switch has to wait for {holders}; it is tried again");
-                    told = holders;
+                let of = Some(format!("waits for {holders}"));
+                progress(&Update { of, ..Update::begun("switch") });
+                if Instant::now() + PAUSE > deadline {
+                    let seconds = patience.switch.as_secs();
+                    return Err(InPlaceError::Held { seconds, holders }.into());
                 }
                 unless(stop, async { Ok(sleep(PAUSE).await) }).await?;
             }

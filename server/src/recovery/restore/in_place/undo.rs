@@ -80,7 +80,7 @@ async fn undo_in(
     if !agrees(&plan) {
         return Err(InPlaceError::NotAgreed.into());
     }
-    let switching = make(session, &of, &name, options, &mut steps, stop);
+    let switching = make(session, &of, &name, options, progress, &mut steps, stop);
     let (record, left) = match Box::pin(switching).await {
         Ok(made) => made,
         Err(error) => return Err(session.give_up(error).await),
@@ -116,6 +116,7 @@ async fn make(
     of: &Record,
     live: &str,
     options: &UndoOptions,
+    progress: Progress<'_>,
     steps: &mut Steps,
     stop: &mut Pin<&mut impl Future<Output = RecoveryError>>,
 ) -> Result<(Record, Vec<String>), RecoveryError> {
@@ -124,7 +125,7 @@ async fn make(
     let (id, notes) = unless(stop, preparing).await?;
     let UndoOptions { keep_previous, switch_patience, .. } = *options;
     let patience = Patience { switch: switch_patience, keep_previous };
-    let switching = switch(session, id, live, Switch::Undo, patience, stop);
+    let switching = switch(session, id, live, Switch::Undo, patience, progress, stop);
     let (record, _) = steps.time("switch", Box::pin(switching)).await?;
     Ok((record, notes))
 }

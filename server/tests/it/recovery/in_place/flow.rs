@@ -317,6 +317,8 @@ async fn whoever_holds_a_table_is_named_and_nothing_has_changed() {
     let reader = reader(&mut connection).await;
     let said = restore_with(&backups, &database, &["--switch-patience", "1s"]);
     assert!(said.code == Some(75) && said.err.contains("a long report"), "{said:?}");
+    // It is told on the way already.
+    assert!(said.err.contains("\nswitch waits for session "), "{said:?}");
     let off = "SELECT count(*) FROM pg_class WHERE array_to_string(reloptions, ' ') LIKE '%autovacuum_enabled%'";
     let is_as_before = async || {
         assert_eq!(text(&database, SCHEMAS).await, "");
