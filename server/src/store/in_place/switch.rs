@@ -12,8 +12,8 @@ use super::records::{self, Phase};
 use super::schemas::{self, NotOurs};
 use super::security::{self, Carried, Keys, Security};
 use super::{
-    META, MOVING, NEW, PREVIOUS, STAYING, autovacuum, moving, previous, properties, qualified,
-    quoted,
+    META, MOVING, NEW, PREVIOUS, STAYING, autovacuum, live, moving, previous, properties,
+    qualified, quoted,
 };
 use crate::store::StoreError;
 
@@ -24,8 +24,8 @@ pub enum Switch {
     Restore {
         /// Whose tenants and keys are valid afterwards.
         security: Security,
-        /// Which keys of the backup are added.
-        keys: Keys,
+        /// Whether it is the database's own backup. Another instance's keys get into no memory.
+        is_own: bool,
     },
     /// The previous tables become live.
     Undo,
@@ -151,7 +151,8 @@ impl Attempt<'_> {
         self.lock(moving(self.incoming())).await?;
         autovacuum::give(self.connection, self.live, self.incoming()).await?;
         self.connection.execute(IMPATIENT).await?;
-        let carried = self.carry().await?;
+        let keys = self.keys().await?;
+        let carried = self.carry(keys).await?;
         let moves = self.moves().await?;
         records::forget_previous(self.connection, Some(self.id)).await?;
         // So that it costs no round trip while others wait.
@@ -161,6 +162,9 @@ impl Attempt<'_> {
         self.wanted.next(self.connection, moving(self.live)).await?;
         let since = Instant::now();
         self.connection.execute(AssertSqlSafe(format!("{IMPATIENT_STATEMENT}; {lock}"))).await?;
+        if keys == Keys::Added && self.keys().await? != keys {
+            return Ok(Err(Try::Held("whoever has written the first memory just now".to_owned())));
+        }
         locked();
         self.connection.execute(AssertSqlSafe(moves)).await?;
         let at = records::note_switched(self.connection, self.id, self.wanted.since, keep_previous)
@@ -219,9 +223,21 @@ impl Attempt<'_> {
         Ok(())
     }
 
+    /// Which keys of the backup are added. Only with the locks it is known that nobody writes the first memory.
+    async fn keys(&mut self) -> Result<Keys, StoreError> {
+        match self.switch {
+            Switch::Restore { security: Security::Live, is_own: false }
+                if live::has_memory(self.connection).await? =>
+            {
+                Ok(Keys::LeftOut)
+            }
+            _ => Ok(Keys::Added),
+        }
+    }
+
     /// Brings over what the live side has to have as well.
-    async fn carry(&mut self) -> Result<Carried, StoreError> {
-        let Switch::Restore { security, keys } = self.switch else { return Ok(Carried::default()) };
+    async fn carry(&mut self, keys: Keys) -> Result<Carried, StoreError> {
+        let Switch::Restore { security, .. } = self.switch else { return Ok(Carried::default()) };
         let tables = STAYING.map(|table| qualified(self.live, table)).to_vec();
         self.wanted.next(self.connection, tables).await?;
         security::carry(self.connection, self.live, security, keys).await

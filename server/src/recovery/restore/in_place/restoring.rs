@@ -198,10 +198,9 @@ impl Restoring<'_> {
         stop: &mut Pin<&mut impl Future<Output = RecoveryError>>,
     ) -> Result<(Record, Option<Carried>), RecoveryError> {
         let Self { options, progress, session, steps, .. } = self;
-        // Somebody may have made a view meanwhile, or written the first entry.
+        // Somebody may have made a view meanwhile.
         session.refuse_dependents(&staged.live).await?;
-        let keys = Live::look(session).await?.keys(is_own);
-        let what = Switch::Restore { security: options.security, keys };
+        let what = Switch::Restore { security: options.security, is_own };
         let patience =
             Patience { switch: options.switch_patience, keep_previous: options.keep_previous };
         let switching = switch(session, staged.id, &staged.live, what, patience, *progress, stop);

@@ -1,11 +1,14 @@
 //! Tenants, keys, usage and sequences of both sides.
 
-use agentfs_server::store::in_place::security::{Carried, Keys, Security};
-use agentfs_server::store::in_place::switch::Switch;
+use agentfs_server::store::in_place::security::{Carried, Security};
+use agentfs_server::store::in_place::switch::{Switch, Try};
 use sqlx::Executor as _;
 
-use super::staged::{RESTORE, Staged, UNDO};
+use super::staged::{RESTORE, Staged, UNDO, put};
 use crate::support::database::Database;
+use crate::support::eventually::eventually;
+
+const FOREIGN: Switch = Switch::Restore { security: Security::Live, is_own: false };
 
 /// Two tenants and two keys on both sides, of which one was revoked since; one of each only on one side.
 async fn with_keys() -> Staged {
@@ -77,9 +80,21 @@ async fn the_live_side_wins_and_what_only_the_backup_has_is_added() {
 #[tokio::test]
 async fn keys_of_a_foreign_backup_are_left_out() {
     let mut staged = with_keys().await;
-    let switch = Switch::Restore { security: Security::Live, keys: Keys::LeftOut };
-    let carried = staged.switched(switch).await.carried;
-    assert_eq!(carried, Carried { tenants: 1, keys: 0, left_out: 1 });
+    let database = staged.database.clone();
+    // Somebody is about to write the first memory, and has done so by the time of the switch.
+    let mut writer = database.connect().await;
+    writer.execute("BEGIN").await.unwrap();
+    put(&mut writer, "public", "/first").await;
+    let write = async {
+        let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        database.until(waits, 1).await;
+        writer.execute("COMMIT").await.unwrap();
+    };
+    let attempt = async || staged.attempt(FOREIGN).await;
+    let is_made = |tried: &Try| !matches!(tried, Try::Held(_));
+    let (tried, ()) = tokio::join!(eventually("it is switched", attempt, is_made), write);
+    let Try::Made(made) = tried else { panic!("{tried:?}") };
+    assert_eq!(made.carried, Carried { tenants: 1, keys: 0, left_out: 1 });
     let after = [
         vec!["both", "of backup", "of live"],
         vec!["both new", "live new", "revoked new revoked"],
@@ -89,9 +104,16 @@ async fn keys_of_a_foreign_backup_are_left_out() {
 }
 
 #[tokio::test]
+async fn a_foreign_backup_brings_its_keys_where_there_is_no_memory() {
+    let mut staged = with_keys().await;
+    let carried = staged.switched(FOREIGN).await.carried;
+    assert_eq!(carried, Carried { tenants: 1, keys: 1, left_out: 0 });
+}
+
+#[tokio::test]
 async fn the_backups_tenants_and_keys_replace_the_live_ones_where_that_is_asked_for() {
     let mut staged = with_keys().await;
-    let switch = Switch::Restore { security: Security::FromBackup, keys: Keys::Added };
+    let switch = Switch::Restore { security: Security::FromBackup, is_own: true };
     let carried = staged.switched(switch).await.carried;
     assert_eq!(carried, Carried { tenants: 1, keys: 1, left_out: 0 });
     let after = [

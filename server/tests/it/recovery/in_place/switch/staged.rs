@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use agentfs_server::store::StoreError;
 use agentfs_server::store::in_place::records::{self, Kind, Phase};
-use agentfs_server::store::in_place::security::{Keys, Security};
+use agentfs_server::store::in_place::security::Security;
 use agentfs_server::store::in_place::switch::{Made, Switch, Try, attempt, live_schema};
 use agentfs_server::store::in_place::{MOVING, STAYING, autovacuum, staging};
 use sqlx::postgres::types::Oid;
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::support::database::Database;
 
-pub const RESTORE: Switch = Switch::Restore { security: Security::Live, keys: Keys::Added };
+pub const RESTORE: Switch = Switch::Restore { security: Security::Live, is_own: true };
 pub const UNDO: Switch = Switch::Undo;
 
 /// A live schema, and a staged one beside it.
