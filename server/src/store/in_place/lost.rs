@@ -5,6 +5,7 @@ use futures::{Stream, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 use jiff_sqlx::ToSqlx as _;
 use serde::Serialize;
+use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
@@ -100,6 +101,17 @@ pub fn each<'c>(
 pub async fn is_known(connection: &mut PgConnection) -> Result<bool, StoreError> {
     let versions = format!("{PREVIOUS}.entry_versions");
     let found = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(versions);
+    Ok(found.fetch_one(connection).await?)
+}
+
+/// Whether the previous tables are still in the schema whose OID is `schema`, which somebody may have dropped or renamed by hand.
+pub async fn is_kept(
+    connection: &mut PgConnection,
+    schema: Option<u32>,
+) -> Result<bool, StoreError> {
+    let found = "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                                 WHERE n.oid = $1 AND n.nspname = $2 AND c.relname = 'entry_versions')";
+    let found = sqlx::query_scalar(found).bind(schema.map(Oid)).bind(PREVIOUS);
     Ok(found.fetch_one(connection).await?)
 }
 

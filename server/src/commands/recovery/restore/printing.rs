@@ -102,7 +102,7 @@ impl fmt::Display for Printed {
             None => write!(f, "not indexed: until then searches by meaning are exact and slower.")?,
         }
         if self.switched.lost.is_empty() {
-            write!(f, "\nNothing that was written since {since} was lost.")?;
+            write!(f, "\nNothing that was written since {since} is known to be lost.")?;
         } else {
             self.print_lost(f, since)?;
         }

@@ -22,6 +22,9 @@ pub(super) struct Indexing<'a> {
     pub(super) memory: Option<&'a str>,
 }
 
+/// What is said where the previous tables were dropped, or renamed, by somebody else.
+const NOT_KNOWN: &str = "The previous tables are not there any more, so it is not known what was lost, and it cannot be undone.";
+
 /// What was done after a switch.
 #[derive(Debug)]
 pub(super) struct Ended {
@@ -29,6 +32,8 @@ pub(super) struct Ended {
     pub(super) lost: Vec<Lost>,
     /// When all vector indexes were there; `None` where some were not built.
     pub(super) indexed_at: Option<Instant>,
+    /// What somebody should know, as sentences.
+    pub(super) notes: Vec<String>,
 }
 
 /// Brings what has switched to its end. Without `indexing`, vector indexes are not built. What fails is done by the next run.
@@ -55,7 +60,13 @@ async fn try_to_end(
     progress(&Update::begun("lost"));
     let live = session.live().await?;
     let connection = session.holder.connection();
-    let lost = steps.time("lost", lost::by_tenant(connection, &live)).await?;
+    let mut notes = Vec::new();
+    let mut lost = Vec::new();
+    if lost::is_kept(connection, record.previous_schema).await? {
+        lost = steps.time("lost", lost::by_tenant(connection, &live)).await?;
+    } else {
+        notes.push(NOT_KNOWN.to_owned());
+    }
     reach(FaultPoint::LostListed);
     if let Some(oid) = record.staging {
         staging::drop(connection, oid).await??;
@@ -75,5 +86,5 @@ async fn try_to_end(
         return Err(InPlaceError::NotHolder.into());
     }
     reach(FaultPoint::InPlaceFinished);
-    Ok(Ended { lost, indexed_at })
+    Ok(Ended { lost, indexed_at, notes })
 }

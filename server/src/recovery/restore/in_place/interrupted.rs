@@ -41,12 +41,13 @@ pub(super) async fn take_over(
     let mut steps = Steps::default();
     if !is_wanted(&record) {
         // What is done next replaces its tables, and their indexes with them.
-        end(session, &record, None, progress, stop, &mut steps).await?;
-        let note = format!(
+        let ended = end(session, &record, None, progress, stop, &mut steps).await?;
+        let mut told = vec![format!(
             "An interrupted restore of {} had switched, and was brought to its end first.",
             record.backup
-        );
-        return Ok(Interrupted::Past(Some(note)));
+        )];
+        told.extend(ended.notes);
+        return Ok(Interrupted::Past(Some(told.join(" "))));
     }
     let ended = end(session, &record, indexing, progress, stop, &mut steps).await?;
     let switched_at = record.switched_at.unwrap_or(record.begun_at);
@@ -69,7 +70,7 @@ pub(super) fn switched(
     begun: Instant,
     notes: Vec<String>,
 ) -> Switched {
-    let Ended { lost, indexed_at } = ended;
+    let Ended { lost, indexed_at, notes: of_end } = ended;
     let switched_at = record.switched_at.unwrap_or(record.begun_at);
     Switched {
         id: record.id.to_string(),
@@ -82,6 +83,6 @@ pub(super) fn switched(
         steps: steps.into_vec(),
         serving_seconds,
         indexed_seconds: indexed_at.map(|at| at.duration_since(begun).as_secs_f64()),
-        notes,
+        notes: [notes, of_end].concat(),
     }
 }
