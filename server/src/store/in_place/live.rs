@@ -19,14 +19,18 @@ pub async fn previous_version(connection: &mut PgConnection) -> Result<i32, Stor
     Ok(sqlx::query_scalar(version).fetch_one(connection).await?)
 }
 
+/// Whether the time of the previous tables of `record` is over.
+pub async fn is_over(connection: &mut PgConnection, record: &Record) -> Result<bool, StoreError> {
+    let Some(until) = record.previous_until else { return Ok(false) };
+    let is_over = sqlx::query_scalar("SELECT now() >= $1").bind(until.to_sqlx());
+    Ok(is_over.fetch_one(connection).await?)
+}
+
 /// The record whose previous tables may go: their time is over, and no run that needs them is unfinished.
 pub async fn expired(connection: &mut PgConnection) -> Result<Option<Record>, StoreError> {
     if records::unfinished(connection).await?.is_some() {
         return Ok(None);
     }
     let Some(record) = records::with_previous(connection).await? else { return Ok(None) };
-    let Some(until) = record.previous_until else { return Ok(None) };
-    let is_over = sqlx::query_scalar("SELECT now() >= $1").bind(until.to_sqlx());
-    let is_over: bool = is_over.fetch_one(connection).await?;
-    Ok(is_over.then_some(record))
+    Ok(is_over(connection, &record).await?.then_some(record))
 }

@@ -4,16 +4,14 @@ use std::pin::Pin;
 use std::time::Instant;
 
 use super::error::InPlaceError;
-use super::indexing::index;
+use super::indexing::{advice, index, unindexed};
 use super::progress::{Progress, Update};
 use super::session::Session;
 use crate::recovery::error::RecoveryError;
 use crate::recovery::fault_point::{FaultPoint, reach};
 use crate::recovery::steps::Steps;
-use crate::store::in_place::autovacuum::keep_autovacuum_off;
 use crate::store::in_place::lost::{self, Lost};
 use crate::store::in_place::records::{self, Phase, Record};
-use crate::store::in_place::{PREVIOUS, staging};
 
 /// How vector indexes are built.
 #[derive(Debug, Clone, Copy)]
@@ -68,11 +66,7 @@ async fn try_to_end(
         notes.push(NOT_KNOWN.to_owned());
     }
     reach(FaultPoint::LostListed);
-    if let Some(oid) = record.staging {
-        staging::drop(connection, oid).await??;
-        reach(FaultPoint::StagingDropped);
-    }
-    keep_autovacuum_off(connection, PREVIOUS, false).await?;
+    session.remove_rest(record).await?;
     let mut indexed_at = record.models.is_empty().then(Instant::now);
     if let (Some(Indexing { memory }), None) = (indexing, indexed_at) {
         let building = index(session.url, &record.models, memory, progress);
@@ -81,10 +75,32 @@ async fn try_to_end(
         indexed_at = Some(Instant::now());
     }
     reach(FaultPoint::VectorsIndexed);
+    finish(session, record).await?;
+    Ok(Ended { lost, indexed_at, notes })
+}
+
+/// Brings what has switched to its end at once, as where its previous tables go: nothing is listed, and no index is built, for which
+/// there may be no room. Logs what is missing.
+pub(super) async fn end_at_once(
+    session: &mut Session<'_>,
+    record: &Record,
+) -> Result<(), RecoveryError> {
+    let missing = unindexed(session.holder.connection(), &record.models).await?;
+    session.remove_rest(record).await?;
+    finish(session, record).await?;
+    tracing::warn!(
+        "a restore of {} was interrupted after its switch, and is at its end now. {}",
+        record.backup,
+        advice(&missing).unwrap_or_default()
+    );
+    Ok(())
+}
+
+async fn finish(session: &mut Session<'_>, record: &Record) -> Result<(), RecoveryError> {
     let connection = session.holder.connection();
     if !records::end(connection, record.id, Phase::Switched, Phase::Finished).await? {
         return Err(InPlaceError::NotHolder.into());
     }
     reach(FaultPoint::InPlaceFinished);
-    Ok(Ended { lost, indexed_at, notes })
+    Ok(())
 }

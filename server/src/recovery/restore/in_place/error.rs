@@ -8,7 +8,6 @@ use crate::store::StoreError;
 use crate::store::in_place::dependents::Dependent;
 use crate::store::in_place::holder::HolderError;
 use crate::store::in_place::properties::Unlike;
-use crate::store::in_place::records::Record;
 use crate::store::in_place::staging::NotOurs;
 use crate::store::schema::SCHEMA_VERSION;
 
@@ -123,14 +122,6 @@ pub enum InPlaceError {
         #[source]
         error: Box<RecoveryError>,
     },
-    /// An interrupted run has switched, and is not at its end.
-    #[error(
-        "a restore of {backup} has switched and was interrupted then: run the command of it again first, to bring it to its end"
-    )]
-    Unfinished {
-        /// The backup.
-        backup: String,
-    },
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -173,10 +164,6 @@ impl InPlaceError {
     /// Of something that failed after the switch.
     pub(super) fn after_switch(error: RecoveryError) -> RecoveryError {
         Self::AfterSwitch { error: Box::new(error) }.into()
-    }
-
-    pub(super) fn unfinished(record: Record) -> Self {
-        Self::Unfinished { backup: record.backup }
     }
 }
 

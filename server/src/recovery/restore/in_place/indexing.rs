@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use sqlx::postgres::PgConnection;
+
 use super::progress::{Progress, Update};
 use crate::recovery::error::RecoveryError;
 use crate::settings::DatabaseUrl;
+use crate::store::StoreError;
 use crate::store::connection::address::DatabaseAddress;
 use crate::store::embeddings::index::{self, Buildable, IndexState};
 
@@ -38,6 +41,30 @@ pub(super) async fn index(
         }
     }
     Ok(())
+}
+
+/// The names of those of `models` that have no vector index.
+pub(super) async fn unindexed(
+    connection: &mut PgConnection,
+    models: &[i32],
+) -> Result<Vec<String>, StoreError> {
+    let mut names = Vec::new();
+    for Buildable { id, name, .. } in index::models(&mut *connection, models).await? {
+        if index::state(&mut *connection, id).await? != IndexState::Ready {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+/// How the missing indexes are built, as a sentence; none where none is missing.
+pub(super) fn advice(unindexed: &[String]) -> Option<String> {
+    let build = |name: &String| format!("`agentfs-server admin embeddings index {name}`");
+    let commands: Vec<String> = unindexed.iter().map(build).collect();
+    let commands = commands.join(", ");
+    (!unindexed.is_empty()).then(|| {
+        format!("Not indexed: searches by meaning are exact and slower until they have a vector index again: {commands}.")
+    })
 }
 
 /// Tells how far the build of a model's index is, for as long as it is waited for.

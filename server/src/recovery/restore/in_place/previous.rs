@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::ending::end_at_once;
 use super::error::InPlaceError;
 use super::session::Session;
 use crate::recovery::RecoveryError;
@@ -9,7 +10,7 @@ use crate::recovery::restore::rename;
 use crate::settings::DatabaseUrl;
 use crate::store::connection::address::DatabaseAddress;
 use crate::store::in_place::holder::Holder;
-use crate::store::in_place::records::{self, Phase};
+use crate::store::in_place::records;
 use crate::store::in_place::{live, previous};
 
 /// What was dropped.
@@ -21,7 +22,8 @@ pub struct Dropped {
     pub bytes: u64,
 }
 
-/// Drops the previous tables now, so that nothing can be undone any more.
+/// Drops the previous tables now, so that nothing can be undone any more. A restore that was interrupted after its switch is at its
+/// end then, without what takes room.
 pub async fn drop_previous(url: &DatabaseUrl) -> Result<Dropped, RecoveryError> {
     let mut session = Session::begin(url).await?;
     let dropped = Box::pin(drop_in(&mut session)).await;
@@ -32,9 +34,10 @@ pub async fn drop_previous(url: &DatabaseUrl) -> Result<Dropped, RecoveryError> 
 async fn drop_in(session: &mut Session<'_>) -> Result<Dropped, RecoveryError> {
     session.remove_staged().await?;
     let connection = session.holder.connection();
-    if let Some(unfinished) = records::unfinished(connection).await? {
-        return Err(InPlaceError::unfinished(unfinished).into());
+    if let Some(switched) = records::unfinished(connection).await? {
+        Box::pin(end_at_once(session, &switched)).await?;
     }
+    let connection = session.holder.connection();
     let Some(record) = records::with_previous(connection).await? else {
         return Ok(Dropped { restore: None, bytes: 0 });
     };
@@ -59,9 +62,8 @@ pub async fn drop_expired(url: &DatabaseUrl) {
 async fn try_to_drop_expired(url: &DatabaseUrl) -> Result<(), RecoveryError> {
     // Nobody's turn is taken where there is nothing to do.
     let mut connection = DatabaseAddress::of(url).connect_unlimited().await?;
-    let unfinished = records::unfinished(&mut connection).await?;
-    let is_staged = unfinished.is_some_and(|record| record.phase == Phase::Staging);
-    let is_due = is_staged || live::expired(&mut connection).await?.is_some();
+    let is_unfinished = records::unfinished(&mut connection).await?.is_some();
+    let is_due = is_unfinished || live::expired(&mut connection).await?.is_some();
     drop(connection);
     if !is_due {
         return Ok(());
@@ -75,6 +77,14 @@ async fn try_to_drop_expired(url: &DatabaseUrl) -> Result<(), RecoveryError> {
 /// The same within a session that has the locks.
 pub(super) async fn drop_expired_in(session: &mut Session<'_>) -> Result<(), RecoveryError> {
     session.remove_staged().await?;
+    if let Some(switched) = records::unfinished(session.holder.connection()).await? {
+        if live::is_over(session.holder.connection(), &switched).await? {
+            Box::pin(end_at_once(session, &switched)).await?;
+        } else {
+            // Whoever repeats it brings it to its end, and is told what it did; copies of keys wait for nobody.
+            session.remove_rest(&switched).await?;
+        }
+    }
     let connection = session.holder.connection();
     if let Some(record) = live::expired(connection).await? {
         let bytes = previous::drop(connection, &record).await??;

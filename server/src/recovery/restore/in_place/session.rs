@@ -14,7 +14,7 @@ use crate::store::in_place::autovacuum::keep_autovacuum_off;
 use crate::store::in_place::dependents::dependents;
 use crate::store::in_place::holder::{Holder, HolderError};
 use crate::store::in_place::records::{self, Phase, Record};
-use crate::store::in_place::{MOVING, NEW};
+use crate::store::in_place::{MOVING, NEW, PREVIOUS};
 use crate::store::in_place::{staging, switch};
 
 /// How long a lost session is replaced by a new one for.
@@ -91,6 +91,17 @@ impl<'a> Session<'a> {
         }
         records::end(connection, record.id, Phase::Staging, Phase::GivenUp).await?;
         Ok(Some(record))
+    }
+
+    /// Removes what a switch has left: what did not move, and what kept autovacuum off.
+    pub(super) async fn remove_rest(&mut self, record: &Record) -> Result<(), RecoveryError> {
+        let connection = self.holder.connection();
+        if let Some(oid) = record.staging {
+            staging::drop(connection, oid).await??;
+            reach(FaultPoint::StagingDropped);
+        }
+        switch::keep_autovacuum_off(connection, PREVIOUS, false).await?;
+        Ok(())
     }
 
     /// Gives up before the switch. What to report of `error`.
