@@ -19,6 +19,16 @@ pub async fn previous_version(connection: &mut PgConnection) -> Result<i32, Stor
     Ok(sqlx::query_scalar(version).fetch_one(connection).await?)
 }
 
+/// Whether some run has kept autovacuum off tables, and not let it on again.
+pub async fn is_autovacuum_off(connection: &mut PgConnection) -> Result<bool, StoreError> {
+    let is_there = "SELECT to_regclass('agentfs_meta.autovacuum_off') IS NOT NULL";
+    if !sqlx::query_scalar(is_there).fetch_one(&mut *connection).await? {
+        return Ok(false);
+    }
+    let found = "SELECT EXISTS (SELECT FROM agentfs_meta.autovacuum_off)";
+    Ok(sqlx::query_scalar(found).fetch_one(connection).await?)
+}
+
 /// Whether the time of the previous tables of `record` is over.
 pub async fn is_over(connection: &mut PgConnection, record: &Record) -> Result<bool, StoreError> {
     let Some(until) = record.previous_until else { return Ok(false) };

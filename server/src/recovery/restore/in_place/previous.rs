@@ -63,7 +63,8 @@ async fn try_to_drop_expired(url: &DatabaseUrl) -> Result<(), RecoveryError> {
     // Nobody's turn is taken where there is nothing to do.
     let mut connection = DatabaseAddress::of(url).connect_unlimited().await?;
     let is_unfinished = records::unfinished(&mut connection).await?.is_some();
-    let is_due = is_unfinished || live::expired(&mut connection).await?.is_some();
+    let is_off = live::is_autovacuum_off(&mut connection).await?;
+    let is_due = is_unfinished || is_off || live::expired(&mut connection).await?.is_some();
     drop(connection);
     if !is_due {
         return Ok(());
@@ -76,6 +77,7 @@ async fn try_to_drop_expired(url: &DatabaseUrl) -> Result<(), RecoveryError> {
 
 /// The same within a session that has the locks.
 pub(super) async fn drop_expired_in(session: &mut Session<'_>) -> Result<(), RecoveryError> {
+    session.let_autovacuum_on().await?;
     session.remove_staged().await?;
     if let Some(switched) = records::unfinished(session.holder.connection()).await? {
         if live::is_over(session.holder.connection(), &switched).await? {

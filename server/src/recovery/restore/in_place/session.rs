@@ -14,8 +14,7 @@ use crate::store::in_place::autovacuum::keep_autovacuum_off;
 use crate::store::in_place::dependents::dependents;
 use crate::store::in_place::holder::{Holder, HolderError};
 use crate::store::in_place::records::{self, Phase, Record};
-use crate::store::in_place::{MOVING, NEW, PREVIOUS};
-use crate::store::in_place::{staging, switch};
+use crate::store::in_place::{MOVING, PREVIOUS, live, staging, switch};
 
 /// How long a lost session is replaced by a new one for.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -84,8 +83,9 @@ impl<'a> Session<'a> {
         if record.phase != Phase::Staging {
             return Ok(None);
         }
-        // First, so that the live tables have it whatever becomes of the others.
-        keep_autovacuum_off(connection, NEW, false).await?;
+        // First, since what others have put beside what is staged keeps that from being dropped.
+        self.let_autovacuum_on().await?;
+        let connection = self.holder.connection();
         if let Some(oid) = record.staging {
             staging::drop(connection, oid).await??;
         }
@@ -95,12 +95,20 @@ impl<'a> Session<'a> {
 
     /// Removes what a switch has left: what did not move, and what kept autovacuum off.
     pub(super) async fn remove_rest(&mut self, record: &Record) -> Result<(), RecoveryError> {
-        let connection = self.holder.connection();
+        self.let_autovacuum_on().await?;
         if let Some(oid) = record.staging {
-            staging::drop(connection, oid).await??;
+            staging::drop(self.holder.connection(), oid).await??;
             reach(FaultPoint::StagingDropped);
         }
-        switch::keep_autovacuum_off(connection, PREVIOUS, false).await?;
+        Ok(())
+    }
+
+    /// Lets autovacuum on again where any run has kept it off.
+    pub(super) async fn let_autovacuum_on(&mut self) -> Result<(), StoreError> {
+        let connection = self.holder.connection();
+        if live::is_autovacuum_off(connection).await? {
+            keep_autovacuum_off(connection, PREVIOUS, false).await?;
+        }
         Ok(())
     }
 
