@@ -7,11 +7,12 @@ use agentfs_contract::manifest::{Manifest, Scope, Table};
 use super::error::RecoveryError;
 use crate::settings::DatabaseUrl;
 use crate::store::connection::address::DatabaseAddress;
+use crate::store::in_place::rows;
 use crate::store::{fingerprint, restored, schema};
 
 /// Fails with all that is not as the manifest says.
 pub(super) async fn compare(manifest: &Manifest, url: &DatabaseUrl) -> Result<(), RecoveryError> {
-    let mut connection = DatabaseAddress::of(url).connect_unlimited().await?;
+    let mut connection = rows::connect_patiently(&DatabaseAddress::of(url)).await?;
     let names: Vec<&str> = manifest.tables.keys().map(String::as_str).collect();
     let tables = fingerprint::tables(&mut connection, Some(&names)).await?;
     let found = fingerprint::contents(&mut connection, &tables).await?;

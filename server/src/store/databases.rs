@@ -10,6 +10,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 
 use super::connection::address::DatabaseAddress;
+use super::connection::patient;
 use super::connection::snapshot::Identity;
 use super::{StoreError, fingerprint, scratch};
 use crate::settings::DatabaseUrl;
@@ -186,6 +187,7 @@ pub async fn prepare(
 /// Gathers the statistics of our tables, by which PostgreSQL plans: a restore brings none.
 pub async fn analyse(url: &DatabaseUrl) -> Result<(), StoreError> {
     let mut connection = DatabaseAddress::of(url).connect_unlimited().await?;
+    patient::set_up(&mut connection).await?;
     for table in fingerprint::tables(&mut connection, None).await? {
         let analyse = AssertSqlSafe(format!("ANALYZE {}", table.quoted));
         connection.execute(analyse).await?;

@@ -18,9 +18,15 @@ const ASYNCHRONOUS: &str = "SET synchronous_commit = off";
 
 /// Connects for loading: nothing times out, and commits do not wait for the disk.
 pub async fn connect(address: &DatabaseAddress) -> Result<PgConnection, StoreError> {
+    let mut connection = connect_patiently(address).await?;
+    connection.execute(ASYNCHRONOUS).await?;
+    Ok(connection)
+}
+
+/// Connects for what takes long: nothing times out, and a statement that nobody waits for any more ends soon.
+pub async fn connect_patiently(address: &DatabaseAddress) -> Result<PgConnection, StoreError> {
     let mut connection = address.connect_unlimited().await?;
     patient::set_up(&mut connection).await?;
-    connection.execute(ASYNCHRONOUS).await?;
     Ok(connection)
 }
 

@@ -18,6 +18,8 @@ use crate::store::in_place::{MOVING, PREVIOUS, live, staging, switch};
 
 /// How long a lost session is replaced by a new one for.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// How long what was loaded is tried to be removed for.
+const CLEANING: Duration = Duration::from_secs(30);
 /// Pause between two tries.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -134,7 +136,17 @@ impl<'a> Session<'a> {
         if self.holder.roll_back().await.is_err() || self.holder.check().await.is_err() {
             self.renew().await?;
         }
-        self.remove_staged().await?;
-        Ok(())
+        // Somebody may read what was loaded, or a statement that nobody waits for any more may still have it.
+        let deadline = Instant::now() + CLEANING;
+        loop {
+            match self.remove_staged().await {
+                Err(RecoveryError::Store(StoreError::Contended(_)))
+                    if Instant::now() < deadline =>
+                {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                removed => return removed.map(drop),
+            }
+        }
     }
 }

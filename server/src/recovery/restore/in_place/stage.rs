@@ -101,7 +101,7 @@ async fn stage_within(
     reach(FaultPoint::Compared);
     let migrating = async {
         // Its commits wait for the disk, and so for all that was written before them.
-        let mut connection = address.connect_unlimited().await?;
+        let mut connection = rows::connect_patiently(address).await?;
         migrate_within(&mut connection, NEW, SCHEMA_VERSION).await?;
         keep_off_staged(&mut connection).await?;
         rows::forget_counts(&mut connection).await?;
