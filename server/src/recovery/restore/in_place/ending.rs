@@ -4,9 +4,10 @@ use std::pin::Pin;
 use std::time::Instant;
 
 use super::error::InPlaceError;
-use super::indexing::{advice, index, unindexed};
+use super::indexing::{advice, drop_remains, index, unindexed};
 use super::progress::{Progress, Update};
 use super::session::Session;
+use super::space::{self, Room};
 use crate::recovery::error::RecoveryError;
 use crate::recovery::fault_point::{FaultPoint, reach};
 use crate::recovery::steps::Steps;
@@ -18,6 +19,8 @@ use crate::store::in_place::records::{self, Phase, Record};
 pub(super) struct Indexing<'a> {
     /// The maintenance_work_mem; what they need where it is not given.
     pub(super) memory: Option<&'a str>,
+    /// What is known of the room on the volume.
+    pub(super) room: Option<&'a Room>,
 }
 
 /// What is said where the previous tables were dropped, or renamed, by somebody else.
@@ -68,15 +71,61 @@ async fn try_to_end(
     reach(FaultPoint::LostListed);
     session.remove_rest(record).await?;
     let mut indexed_at = record.models.is_empty().then(Instant::now);
-    if let (Some(Indexing { memory }), None) = (indexing, indexed_at) {
-        let building = index(session.url, &record.models, memory, progress);
-        let building = session.beside(stop, Box::pin(building));
-        steps.time("index", building).await?;
-        indexed_at = Some(Instant::now());
+    if let (Some(indexing), None) = (indexing, indexed_at) {
+        let building = Box::pin(build(session, record, indexing, progress, stop));
+        match steps.time("index", building).await? {
+            Built::All => indexed_at = Some(Instant::now()),
+            Built::NoRoom(note) => notes.push(note),
+        }
     }
     reach(FaultPoint::VectorsIndexed);
     finish(session, record).await?;
     Ok(Ended { lost, indexed_at, notes })
+}
+
+/// What became of vector indexes.
+enum Built {
+    /// All are there.
+    All,
+    /// Some are not, for which there is no room, as a sentence.
+    NoRoom(String),
+}
+
+/// Builds vector indexes as long as there is room: without them, the database serves.
+async fn build(
+    session: &mut Session<'_>,
+    record: &Record,
+    Indexing { memory, room }: Indexing<'_>,
+    progress: Progress<'_>,
+    stop: &mut Pin<&mut impl Future<Output = RecoveryError>>,
+) -> Result<Built, RecoveryError> {
+    let url = session.url;
+    let within_room = async {
+        let runs_out = async {
+            match room {
+                Some(room) => space::watch(url, room).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            built = index(url, &record.models, memory, progress) => match built {
+                Ok(()) => Ok(None),
+                Err(RecoveryError::Store(error)) if error.is_disk_full() => Ok(Some(error.cause().to_string())),
+                Err(error) => Err(error),
+            },
+            why = runs_out => Ok(Some(why)),
+        }
+    };
+    let Some(why) = session.beside(stop, Box::pin(within_room)).await? else {
+        return Ok(Built::All);
+    };
+    let connection = session.holder.connection();
+    drop_remains(connection, &record.models).await;
+    let advice = advice(&unindexed(connection, &record.models).await?).unwrap_or_default();
+    Ok(Built::NoRoom(format!(
+        "There is too little room for the vector indexes ({why}): make the volume larger, or free some of it by \
+         `agentfs-server restore --drop-previous`. {advice}"
+    )))
 }
 
 /// Brings what has switched to its end at once, as where its previous tables go: nothing is listed, and no index is built, for which

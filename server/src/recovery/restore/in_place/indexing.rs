@@ -43,6 +43,26 @@ pub(super) async fn index(
     Ok(())
 }
 
+/// Drops what a build has left that came to no end. What cannot be dropped is dropped by the next build.
+pub(super) async fn drop_remains(connection: &mut PgConnection, models: &[i32]) {
+    for model in models {
+        if let Err(error) = drop_unfinished(&mut *connection, *model).await {
+            tracing::warn!("what is left of a vector index takes room until it is built: {error}");
+        }
+    }
+}
+
+async fn drop_unfinished(connection: &mut PgConnection, model: i32) -> Result<(), StoreError> {
+    // PostgreSQL takes a moment to notice that nobody waits for the build any more.
+    while index::state(&mut *connection, model).await? == IndexState::Building {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    if index::state(&mut *connection, model).await? == IndexState::Ready {
+        return Ok(());
+    }
+    index::drop(connection, model).await
+}
+
 /// The names of those of `models` that have no vector index.
 pub(super) async fn unindexed(
     connection: &mut PgConnection,

@@ -73,8 +73,9 @@ impl Restoring<'_> {
         stop: &mut Pin<&mut impl Future<Output = RecoveryError>>,
     ) -> Result<Switched, RecoveryError> {
         let options = &self.options.of;
-        let indexing =
-            options.builds_indexes.then_some(Indexing { memory: options.index_memory.as_deref() });
+        let indexing = options
+            .builds_indexes
+            .then_some(Indexing { memory: options.index_memory.as_deref(), room: None });
         let instance = Instance::of(&self.session.holder.identity, options.copy.as_deref());
         // What a file is tells only the file; a backup may be gone by now that was restored.
         let file = match &options.source {
@@ -122,6 +123,7 @@ impl Restoring<'_> {
         notes.extend(plan::of_security(self.options.security, live, is_own));
         notes.extend(carried.iter().flat_map(told));
         notes.extend(left);
+        let indexing = indexing.map(|indexing| Indexing { room: Some(&room), ..indexing });
         let steps = &mut self.steps;
         let ending = end(&mut self.session, &record, indexing, self.progress, stop, steps);
         let ended = Box::pin(ending).await?;

@@ -261,6 +261,11 @@ pub(super) async fn within<T>(
 
 /// Watches the volume while something is loaded. Resolves with why that has to end, and never while there is room.
 async fn runs_out(url: &DatabaseUrl, room: &Room) -> RecoveryError {
+    full(&watch(url, room).await)
+}
+
+/// The same of what is built after the switch: resolves with what has become of the room.
+pub(super) async fn watch(url: &DatabaseUrl, room: &Room) -> String {
     match &room.watched {
         Watched::Nothing => std::future::pending().await,
         Watched::Growth { since, most } => grown_by(url, since, *most).await,
@@ -268,25 +273,25 @@ async fn runs_out(url: &DatabaseUrl, room: &Room) -> RecoveryError {
     }
 }
 
-async fn filled(volumes: &[Volume]) -> RecoveryError {
+async fn filled(volumes: &[Volume]) -> String {
     loop {
         for Volume { folder, free: before, .. } in volumes {
             // A volume that cannot be looked at now is for the next look.
             let now = free(folder).unwrap_or(*before);
             if now < before - part(*before) {
-                return full(&format!(
+                return format!(
                     "of {} that were free on the volume of {}, {} are left",
                     size(*before),
                     folder.display(),
                     size(now)
-                ));
+                );
             }
         }
         sleep(SEEN_EVERY).await;
     }
 }
 
-async fn grown_by(url: &DatabaseUrl, since: &Look, most: u64) -> RecoveryError {
+async fn grown_by(url: &DatabaseUrl, since: &Look, most: u64) -> String {
     let address = DatabaseAddress::of(url);
     let mut connection = None;
     loop {
@@ -296,13 +301,13 @@ async fn grown_by(url: &DatabaseUrl, since: &Look, most: u64) -> RecoveryError {
                 let database = now.database.saturating_sub(since.database);
                 let kept = now.kept_wal.saturating_sub(since.kept_wal);
                 if database + kept > most {
-                    return full(&format!(
+                    return format!(
                         "the database has grown by {}, and WAL that an archiver or a replication slot keeps by {} (pg_stat_archiver, \
                          pg_replication_slots), of {} that they may",
                         size(database),
                         size(kept),
                         size(most)
-                    ));
+                    );
                 }
             }
             Err(error) => {
