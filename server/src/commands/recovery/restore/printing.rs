@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::Failure;
 use super::arguments::RestoreArgs;
 use crate::commands::output::{Seconds, Table};
-use crate::recovery::restore::in_place::Switched;
 use crate::recovery::restore::in_place::lost::write_to;
+use crate::recovery::restore::in_place::{Switched, drop_expired};
 use crate::runtime::exit::write_termination_message;
 use crate::settings::DatabaseUrl;
 
@@ -46,7 +46,15 @@ impl Printed {
         if let Some(path) = &args.lost_to {
             write_to(url, path).await?;
         }
+        if self.keeps_nothing() {
+            drop_expired(url).await;
+        }
         printed
+    }
+
+    /// Whether the time of what was live before is over at once.
+    fn keeps_nothing(&self) -> bool {
+        self.switched.previous_until <= self.switched.switched_at
     }
 
     /// What the operator reads.
@@ -99,7 +107,11 @@ impl fmt::Display for Printed {
         write!(f, "Serving after {serving_seconds:.1} s, ")?;
         match self.switched.indexed_seconds {
             Some(seconds) => write!(f, "indexed after {seconds:.1} s.")?,
-            None => write!(f, "not indexed: until then searches by meaning are exact and slower.")?,
+            None => write!(
+                f,
+                "not indexed: searches by meaning are exact and slower until `agentfs-server admin embeddings index MODEL` has built \
+                 the index of each model."
+            )?,
         }
         if self.switched.lost.is_empty() {
             write!(f, "\nNothing that was written since {since} is known to be lost.")?;
@@ -108,8 +120,8 @@ impl fmt::Display for Printed {
         }
         self.switched.notes.iter().try_for_each(|note| write!(f, "\n{note}"))?;
         let until = self.switched.previous_until;
-        if until <= *switched_at {
-            return write!(f, "\nIt cannot be undone: what was live before is gone.");
+        if self.keeps_nothing() {
+            return write!(f, "\nIt cannot be undone: what was live before is dropped now.");
         }
         write!(
             f,
@@ -188,7 +200,7 @@ mod tests {
         for words in [
             "An interrupted run",
             "Undone: the restore of",
-            "not indexed",
+            "admin embeddings index MODEL",
             "Nothing that was written since the switch",
         ] {
             assert!(told.contains(words), "{words}: {told}");

@@ -7,11 +7,12 @@ use jiff::Timestamp;
 
 use super::Switched;
 use super::ending::{Ended, Indexing, end};
+use super::indexing::{advice, unindexed};
 use super::progress::Progress;
 use super::session::Session;
 use crate::recovery::error::RecoveryError;
 use crate::recovery::steps::Steps;
-use crate::store::in_place::records::{self, Record};
+use crate::store::in_place::records::{self, Kind, Record};
 
 /// What there was.
 #[derive(Debug)]
@@ -32,8 +33,15 @@ pub(super) async fn take_over(
     stop: &mut Pin<&mut impl Future<Output = RecoveryError>>,
 ) -> Result<Interrupted, RecoveryError> {
     let begun = Instant::now();
-    if let Some(Record { backup, .. }) = session.remove_staged().await? {
-        let note = format!("What an interrupted restore of {backup} had loaded was removed first.");
+    if let Some(Record { kind, backup, .. }) = session.remove_staged().await? {
+        let note = match kind {
+            Kind::Restore => {
+                format!("What an interrupted restore of {backup} had loaded was removed first.")
+            }
+            Kind::Undo => format!(
+                "The undoing of the restore of {backup} was interrupted before its switch, and was given up first."
+            ),
+        };
         return Ok(Interrupted::Past(Some(note)));
     }
     let found = records::unfinished(session.holder.connection()).await?;
@@ -42,11 +50,17 @@ pub(super) async fn take_over(
     if !is_wanted(&record) {
         // What is done next replaces its tables, and their indexes with them.
         let ended = end(session, &record, None, progress, stop, &mut steps).await?;
+        let what = match record.kind {
+            Kind::Restore => "restore",
+            Kind::Undo => "undoing of the restore",
+        };
         let mut told = vec![format!(
-            "An interrupted restore of {} had switched, and was brought to its end first.",
+            "An interrupted {what} of {} had switched, and was brought to its end first.",
             record.backup
         )];
         told.extend(ended.notes);
+        // Said in case that it stays live after all.
+        told.extend(advice(&unindexed(session.holder.connection(), &record.models).await?));
         return Ok(Interrupted::Past(Some(told.join(" "))));
     }
     let ended = end(session, &record, indexing, progress, stop, &mut steps).await?;
