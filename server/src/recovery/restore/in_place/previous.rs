@@ -8,6 +8,7 @@ use super::session::Session;
 use crate::recovery::RecoveryError;
 use crate::recovery::restore::rename;
 use crate::settings::DatabaseUrl;
+use crate::store::StoreError;
 use crate::store::connection::address::DatabaseAddress;
 use crate::store::in_place::holder::Holder;
 use crate::store::in_place::records;
@@ -53,10 +54,18 @@ pub async fn drop_expired(url: &DatabaseUrl) {
         Ok(()) => {}
         // Whoever is at work drops it.
         Err(RecoveryError::InPlace(InPlaceError::Busy { .. })) => {}
+        // Whoever calls it needs the database as well, and says it.
+        Err(RecoveryError::Store(error) | RecoveryError::InPlace(InPlaceError::Store(error)))
+            if is_unreachable(&error) => {}
         Err(error) => tracing::warn!(
             "what a restore has left could not be dropped, which the next run tries again: {error}"
         ),
     }
+}
+
+/// Whether no connection came about, or the one there was is gone.
+fn is_unreachable(error: &StoreError) -> bool {
+    error.endpoint().is_some() || matches!(error, StoreError::Unreachable(_))
 }
 
 async fn try_to_drop_expired(url: &DatabaseUrl) -> Result<(), RecoveryError> {
