@@ -2,6 +2,7 @@
 
 mod command;
 mod flow;
+mod interrupted;
 mod likeness;
 mod load;
 mod room;
