@@ -21,7 +21,7 @@ use super::compare::compare;
 use super::error::RecoveryError;
 use super::fault_point::{FaultPoint, reach};
 use super::programs::Programs;
-use super::restore::in_place::Progress;
+use super::restore::in_place::{InPlaceError, Progress};
 use super::steps::Steps;
 use crate::settings::DatabaseUrl;
 use crate::store::StoreError;
@@ -198,8 +198,11 @@ impl Loading<'_> {
             }
         });
         let mut connection = tables::connect(self.address).await?;
-        tables::load(&mut connection, target, &columns, pieces).await?;
-        Ok(())
+        if tables::load(&mut connection, target, &columns, pieces).await? {
+            Ok(())
+        } else {
+            Err(InPlaceError::NotHolder.into())
+        }
     }
 
     /// Builds indexes and keys anew.

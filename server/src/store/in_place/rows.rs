@@ -4,6 +4,7 @@ use std::pin::pin;
 
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt as _};
+use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 
@@ -42,6 +43,8 @@ pub struct Target {
     pub name: String,
     /// The same with its schema, quoted for SQL.
     quoted: String,
+    /// Which table of that name: another run may make it anew.
+    oid: Oid,
     /// Whether its rows survive a crash. Those of one whose rows do not are not loaded.
     pub is_logged: bool,
     /// The columns that rows have, in order.
@@ -49,7 +52,7 @@ pub struct Target {
 }
 
 const TARGETS: &str = "
-SELECT t.relname::text, format('%I.%I', s.nspname, t.relname), t.relpersistence = 'p',
+SELECT t.relname::text, format('%I.%I', s.nspname, t.relname), t.oid, t.relpersistence = 'p',
        array_agg(a.attname::text ORDER BY a.attnum) FILTER (WHERE a.attgenerated = '')
   FROM pg_class t
   JOIN pg_namespace s ON s.oid = t.relnamespace
@@ -68,35 +71,41 @@ pub async fn targets(
         Ok(Target {
             name: row.try_get(0)?,
             quoted: row.try_get(1)?,
-            is_logged: row.try_get(2)?,
-            columns: row.try_get(3)?,
+            oid: row.try_get(2)?,
+            is_logged: row.try_get(3)?,
+            columns: row.try_get(4)?,
         })
     };
     rows.iter().map(target).collect::<Result<_, sqlx::Error>>().map_err(Into::into)
 }
 
 /// Puts rows in place of those that the table has, all or none: `pieces` are in PostgreSQL's text format, and `columns` are the
-/// columns of their fields. Returns how many there are. Where it fails, `connection` is of no use any more.
+/// columns of their fields. False where another run has made the table anew. Where it fails, `connection` is of no use any more.
 pub async fn load<E: From<StoreError>>(
     connection: &mut PgConnection,
     target: &Target,
     columns: &[String],
     pieces: impl Stream<Item = Result<Bytes, E>>,
-) -> Result<u64, E> {
+) -> Result<bool, E> {
     let quoted = &target.quoted;
     let columns: Vec<String> = columns.iter().map(|column| quote(column)).collect();
     // Frozen rows are never written again by a read or a vacuum. They may be where the transaction has emptied the table itself.
     let begin = AssertSqlSafe(format!("BEGIN; TRUNCATE {quoted}"));
     connection.execute(begin).await.map_err(StoreError::from)?;
+    // Now that it is locked.
+    let is_ours = sqlx::query_scalar("SELECT $1::regclass::oid = $2").bind(quoted).bind(target.oid);
+    if !is_ours.fetch_one(&mut *connection).await.map_err(StoreError::from)? {
+        return Ok(false);
+    }
     let copy = format!("COPY {quoted} ({}) FROM STDIN (FREEZE)", columns.join(", "));
     let mut copy = connection.copy_in_raw(&copy).await.map_err(StoreError::from)?;
     let mut pieces = pin!(pieces);
     while let Some(piece) = pieces.try_next().await? {
         copy.send(piece).await.map_err(StoreError::from)?;
     }
-    let rows = copy.finish().await.map_err(StoreError::from)?;
+    copy.finish().await.map_err(StoreError::from)?;
     connection.execute("COMMIT").await.map_err(StoreError::from)?;
-    Ok(rows)
+    Ok(true)
 }
 
 fn quote(name: &str) -> String {

@@ -70,7 +70,9 @@ const IMPATIENT_STATEMENT: &str = "SET LOCAL statement_timeout = '150ms'";
 const MOVES: &str = "SET LOCAL statement_timeout = '2s'";
 /// Nobody waits behind who waits for what is not live. Longer than autovacuum takes to give way.
 const PATIENT: &str = "SET LOCAL lock_timeout = '3s'";
-/// A COMMIT that is on its way to the disk, or to a standby, is not to be cut short.
+/// Everybody waits behind a COMMIT that waits for a standby. Writes that follow wait for that themselves, and so for all before them.
+const LOCAL: &str = "SET LOCAL synchronous_commit = 'local'";
+/// A COMMIT that is on its way to the disk is not to be cut short.
 const PATIENT_STATEMENTS: &str = "SET LOCAL statement_timeout = 0";
 
 /// Tries once. The record `id` is noted as switched in the same transaction, and a restore drops the previous tables in it. `locked` is called once it has all its locks.
@@ -138,6 +140,7 @@ impl Attempt<'_> {
         locked: &(dyn Fn() + Sync),
     ) -> Result<Result<Switched, Try>, StoreError> {
         self.connection.execute(PATIENT).await?;
+        self.connection.execute(LOCAL).await?;
         self.wanted.next(self.connection, vec![qualified(META, "restores")]).await?;
         if !records::hold(self.connection, self.id, Phase::Staging).await? {
             return Ok(Err(Try::NotHolder));
