@@ -3,37 +3,40 @@
 
 use sqlx::error::DatabaseError;
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Executor as _};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
 use super::Server;
 use crate::store::StoreError;
 use crate::store::schema::{MIGRATIONS_TABLE, TABLES};
 
-/// Statements that give the database `$2` what the database `$1` has. A list of names in a setting is quoted already.
+/// Statements that give the database `$2` what the database `$1` has. A setting that is a list of quoted names comes beside its
+/// statement: as a literal it would be one name, and whoever set it wrote all of it, so that it is no SQL to be run.
 const OF_DATABASE: &str = "
-WITH d AS (SELECT * FROM pg_database WHERE datname = $1)
-SELECT statement FROM (
-  SELECT 1 AS turn, format('ALTER DATABASE %I CONNECTION LIMIT %s', $2, datconnlimit) AS statement
+WITH d AS (SELECT * FROM pg_database WHERE datname = $1),
+settings AS (
+  SELECT CASE WHEN s.setrole = 0 THEN format('ALTER DATABASE %I', $2)
+              ELSE format('ALTER ROLE %I IN DATABASE %I', r.rolname, $2) END AS alter,
+         split_part(c, '=', 1) AS name, substr(c, strpos(c, '=') + 1) AS value
+    FROM d JOIN pg_db_role_setting s ON s.setdatabase = d.oid CROSS JOIN unnest(s.setconfig) AS c
+    LEFT JOIN pg_roles r ON r.oid = s.setrole
+)
+SELECT statement, list, value FROM (
+  SELECT 1 AS turn, format('ALTER DATABASE %I CONNECTION LIMIT %s', $2, datconnlimit) AS statement, NULL AS list, NULL AS value
     FROM d WHERE datconnlimit <> -1
   UNION ALL
-  SELECT 2, format('REVOKE ALL ON DATABASE %I FROM PUBLIC', $2) FROM d WHERE datacl IS NOT NULL
+  SELECT 2, format('REVOKE ALL ON DATABASE %I FROM PUBLIC', $2), NULL, NULL FROM d WHERE datacl IS NOT NULL
   UNION ALL
   SELECT 3, format('GRANT %s ON DATABASE %I TO %s%s', a.privilege_type, $2,
                    CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END,
-                   CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+                   CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END), NULL, NULL
     FROM d CROSS JOIN aclexplode(d.datacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
    WHERE a.grantee <> d.datdba
   UNION ALL
-  SELECT 4, format('%s SET %I TO %s',
-                   CASE WHEN s.setrole = 0 THEN format('ALTER DATABASE %I', $2)
-                        ELSE format('ALTER ROLE %I IN DATABASE %I', r.rolname, $2) END,
-                   split_part(c, '=', 1),
-                   CASE WHEN split_part(c, '=', 1) IN ('search_path', 'temp_tablespaces', 'session_preload_libraries',
-                                                       'local_preload_libraries')
-                        THEN substr(c, strpos(c, '=') + 1)
-                        ELSE quote_literal(substr(c, strpos(c, '=') + 1)) END)
-    FROM d JOIN pg_db_role_setting s ON s.setdatabase = d.oid CROSS JOIN unnest(s.setconfig) AS c
-    LEFT JOIN pg_roles r ON r.oid = s.setrole
+  SELECT 4, CASE WHEN is_list THEN format('%s SET %I FROM CURRENT', alter, name)
+                 ELSE format('%s SET %I TO %L', alter, name, value) END,
+         CASE WHEN is_list THEN name END, CASE WHEN is_list THEN value END
+    FROM settings CROSS JOIN LATERAL (VALUES (name IN ('search_path', 'temp_tablespaces', 'session_preload_libraries',
+                                                       'local_preload_libraries'))) AS l (is_list)
 ) AS statements ORDER BY turn, statement";
 
 /// Statements that give the tables `$1` of another database the owner and the rights that they have here.
@@ -53,14 +56,14 @@ WITH ours AS (
       FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace
      WHERE t.oid IN (SELECT to_regclass(quote_ident(wanted)) FROM unnest($1::text[]) AS wanted))
 SELECT format('GRANT %s ON SCHEMA %I TO %s', a.privilege_type, nspname,
-              CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END)
+              CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END) AS statement, NULL AS list, NULL AS value
   FROM (SELECT DISTINCT nspname, nspacl, nspowner FROM ours) AS s CROSS JOIN aclexplode(nspacl) a
   LEFT JOIN pg_roles r ON r.oid = a.grantee
  WHERE a.grantee <> nspowner AND pg_get_userbyid(a.grantee) <> 'pg_database_owner'
 UNION ALL
 SELECT format('GRANT %s ON TABLE %I.%I TO %s%s', a.privilege_type, nspname, relname,
               CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END,
-              CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+              CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END), NULL, NULL
   FROM ours CROSS JOIN aclexplode(relacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
  WHERE a.grantee <> relowner";
 
@@ -108,14 +111,14 @@ pub async fn of_tables(
         // Without its owner's rights nothing would be served.
         to.execute(AssertSqlSafe(owner)).await?;
     }
-    let grants: Vec<String> = sqlx::query_scalar(GRANTS).bind(ours()).fetch_all(from).await?;
+    let grants: Vec<Statement> = sqlx::query_as(GRANTS).bind(ours()).fetch_all(from).await?;
     execute_all(to, grants).await
 }
 
 impl Server {
     /// Gives the database `to` what the database `from` has. Returns what could not be given, as sentences.
     pub async fn liken(&mut self, from: &str, to: &str) -> Result<Vec<String>, StoreError> {
-        let statements = sqlx::query_scalar(OF_DATABASE).bind(from).bind(to);
+        let statements = sqlx::query_as(OF_DATABASE).bind(from).bind(to);
         let statements = statements.fetch_all(&mut self.connection).await?;
         execute_all(&mut self.connection, statements).await
     }
@@ -134,31 +137,60 @@ impl Server {
     }
 }
 
-/// Executes statements that our role may have no right to; those are returned with what to do.
+/// A statement that our role may have no right to.
+#[derive(sqlx::FromRow)]
+struct Statement {
+    statement: String,
+    /// The setting that it takes as it is in the session, and its value.
+    list: Option<String>,
+    value: Option<String>,
+}
+
+impl Statement {
+    async fn execute(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let mut transaction = connection.begin().await?;
+        if let Some(list) = &self.list {
+            let set = sqlx::query("SELECT pg_catalog.set_config($1, $2, true)");
+            set.bind(list).bind(&self.value).execute(&mut *transaction).await?;
+        }
+        // From here on the names that are searched may be anybody's: the statement calls nothing.
+        transaction.execute(AssertSqlSafe(self.statement.clone())).await?;
+        transaction.commit().await
+    }
+
+    /// Without the value of a setting, which may be a secret.
+    fn for_people(&self) -> String {
+        let of_setting =
+            self.statement.split_once(" TO ").or(self.statement.split_once(" FROM CURRENT"));
+        match of_setting {
+            Some((setting, _)) if setting.starts_with("ALTER") => format!("{setting} TO …;"),
+            _ => format!("{};", self.statement),
+        }
+    }
+}
+
+/// Executes statements; those that our role may not are returned with what to do.
 async fn execute_all(
     connection: &mut PgConnection,
-    statements: Vec<String>,
+    statements: Vec<Statement>,
 ) -> Result<Vec<String>, StoreError> {
     let mut refused = Vec::new();
     for statement in statements {
-        match connection.execute(AssertSqlSafe(statement.clone())).await {
-            Ok(_) => {}
-            Err(error) => match error.as_database_error().map(DatabaseError::message) {
-                Some(message) => refused.push(format!(
-                    "what the database had could not be given to the new one ({message}): as a role that may, run: {}",
-                    without_value(&statement)
-                )),
-                None => return Err(error.into()),
-            },
+        if let Err(error) = statement.execute(connection).await {
+            let Some(why) = error.as_database_error().map(why) else { return Err(error.into()) };
+            refused.push(format!(
+                "what the database had could not be given to the new one ({why}): as a role that may, run: {}",
+                statement.for_people()
+            ));
         }
     }
     Ok(refused)
 }
 
-/// A statement without the value of a setting, which may be a secret.
-fn without_value(statement: &str) -> String {
-    match statement.split_once(" TO ") {
-        Some((setting, _)) if statement.starts_with("ALTER") => format!("{setting} TO …;"),
-        _ => format!("{statement};"),
+/// What PostgreSQL says; where a value is at fault it would repeat that.
+fn why(error: &(dyn DatabaseError + 'static)) -> String {
+    match error.code() {
+        Some(code) if code.starts_with("22") => format!("SQLSTATE {code}"),
+        _ => error.message().to_owned(),
     }
 }

@@ -415,3 +415,38 @@ async fn what_is_in_the_way_is_named_and_nothing_has_changed() {
     refused(site.undo(), 1, &[]);
     assert_eq!(site.databases().await, [names.live, names.previous]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_role_has_set_for_itself_is_given_and_never_run() {
+    let database = Database::migrated().await;
+    let site = Site::of(&database);
+    site.back_up();
+    let live = site.names().live;
+    let role = format!("me_{}", Uuid::new_v4().simple());
+    let value = format!("x;ALTER/**/ROLE/**/{role}/**/SUPERUSER");
+    let mut superuser = PgConnection::connect(&database.superuser_url).await.unwrap();
+    let set = format!(
+        "CREATE ROLE {role}; SET ROLE {role}; SELECT set_config('search_path', '{value}', false);
+         ALTER ROLE {role} IN DATABASE {live} SET search_path FROM CURRENT;
+         ALTER ROLE {role} IN DATABASE {live} SET application_name = '{value}''\\'"
+    );
+    superuser.execute(AssertSqlSafe(set)).await.unwrap();
+    superuser.close().await.unwrap();
+    let settings =
+        "SELECT rolsuper, setconfig FROM pg_roles r JOIN pg_db_role_setting s ON s.setrole = r.oid
+                       JOIN pg_database d ON d.oid = s.setdatabase
+                     WHERE rolname = $1 AND datname = $2";
+    let settings = async || -> (bool, Vec<String>) {
+        let mut beside = site.beside("postgres").connect().await;
+        let settings = sqlx::query_as(settings).bind(&role).bind(&live);
+        let (is_super, mut settings): (_, Vec<String>) =
+            settings.fetch_one(&mut beside).await.unwrap();
+        settings.sort();
+        (is_super, settings)
+    };
+    let before = settings().await;
+    assert!(!before.0 && before.1[1] == format!("search_path={value}"), "{before:?}");
+    let restored = site.restore(&BY_NAME).json();
+    assert!(!restored["notes"].to_string().contains("could not be given"), "{restored}");
+    assert_eq!(settings().await, before);
+}
