@@ -357,6 +357,7 @@ impl<'a> Site<'a> {
         let (mut lost_versions, mut keys) = (0, Keys::Added);
         match &mut held {
             Some(held) if held.version > 0 => {
+                refuse_row_security(held).await?;
                 lost_versions = estimate(&mut held.connection, manifest.snapshot_at).await?;
                 if held.has_memory && !instance.is(&manifest.instance) {
                     keys = Keys::LeftOut;
@@ -431,6 +432,7 @@ impl<'a> Site<'a> {
         self.server.give_owner(&live, &unfinished).await?;
         let mut notes = self.server.liken(&live, &unfinished).await?;
         if let Some(held) = held.as_mut().filter(|held| held.version > 0) {
+            refuse_row_security(held).await?;
             let mut new = address(&self.url.with_database(&unfinished)).connect_unlimited().await?;
             notes.extend(likeness::of_tables(&mut held.connection, &mut new).await?);
         }
@@ -591,6 +593,12 @@ impl<'a> Site<'a> {
         self.server.drop(&self.names.previous).await?;
         Ok(Dropped { restore: Some(note.id.to_string()), bytes })
     }
+}
+
+/// Fails where rights without policies would let somebody read what they may not.
+async fn refuse_row_security(held: &mut Held) -> Result<(), RecoveryError> {
+    let tables = likeness::with_row_security(&mut held.connection).await?;
+    if tables.is_empty() { Ok(()) } else { Err(StrategyError::RowSecurity(tables).into()) }
 }
 
 fn address(url: &DatabaseUrl) -> DatabaseAddress {

@@ -48,6 +48,13 @@ pub enum StrategyError {
         /// The database.
         database: String,
     },
+    /// Policies say who may read which rows of the live tables, and the new database would not have them.
+    #[error(
+        "nothing was changed: row security limits who may read {}, and the new database would give the same roles all rows: restore by \
+         --strategy swap-schema, which keeps it, or drop the policies and run ALTER TABLE … DISABLE ROW LEVEL SECURITY, then run this again",
+        .0.join(", ")
+    )]
+    RowSecurity(Vec<String>),
     /// A restore has switched and is not at its end.
     #[error(
         "the restore of {0} has switched and is not at its end: run it again first, so that nothing of what was live before is missing"

@@ -91,6 +91,13 @@ SELECT what FROM (
   SELECT format('the extension %I', extname) FROM pg_extension WHERE extname NOT IN ('plpgsql', 'vector')
 ) AS others ORDER BY 1 LIMIT 10";
 
+/// Tables of ours, of which not everybody who may read sees every row.
+const WITH_ROW_SECURITY: &str = "
+SELECT t.oid::regclass::text FROM pg_class t
+ WHERE t.oid IN (SELECT to_regclass(quote_ident(wanted)) FROM unnest($1::text[]) AS wanted)
+   AND (t.relrowsecurity OR t.relforcerowsecurity OR EXISTS (SELECT FROM pg_policy WHERE polrelid = t.oid))
+ ORDER BY 1";
+
 fn ours() -> Vec<&'static str> {
     TABLES.into_iter().chain([MIGRATIONS_TABLE]).collect()
 }
@@ -98,6 +105,11 @@ fn ours() -> Vec<&'static str> {
 /// What is in a database that another one, which takes its name, has not.
 pub async fn others(connection: &mut PgConnection) -> Result<Vec<String>, StoreError> {
     Ok(sqlx::query_scalar(OTHERS).bind(ours()).fetch_all(connection).await?)
+}
+
+/// Our tables that have row security, which [`of_tables`] does not give.
+pub async fn with_row_security(connection: &mut PgConnection) -> Result<Vec<String>, StoreError> {
+    Ok(sqlx::query_scalar(WITH_ROW_SECURITY).bind(ours()).fetch_all(connection).await?)
 }
 
 /// Gives the tables of `to` the owners and rights that those of `from` have. Returns rights that could not be given, as sentences.

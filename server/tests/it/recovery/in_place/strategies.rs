@@ -404,6 +404,16 @@ async fn what_is_in_the_way_is_named_and_nothing_has_changed() {
     refused(site.restore(&BY_NAME), 75, &["a migration", "session"]);
     migration.close().await.unwrap();
 
+    // Rights would be given without the policies that limit them.
+    let policy = "CREATE POLICY own ON entries USING (agent_id = current_user)";
+    database.execute(policy).await;
+    refused(site.restore(&BY_NAME), 1, &["entries", "swap-schema"]);
+    database
+        .execute("DROP POLICY own ON entries; ALTER TABLE embeddings ENABLE ROW LEVEL SECURITY")
+        .await;
+    refused(site.restore(&BY_NAME), 1, &["embeddings", "swap-schema"]);
+    database.execute("ALTER TABLE embeddings DISABLE ROW LEVEL SECURITY").await;
+
     // Room that is known to be too little.
     refused(site.restore(&[&BY_NAME[..], &["--free-space", "1kB"]].concat()), 1, &["are free"]);
 
