@@ -121,10 +121,15 @@ impl Server {
         Ok(sqlx::query_scalar(found).bind(name).fetch_one(&mut self.connection).await?)
     }
 
-    /// Holds a name until the connection ends, so that two of these programs do not make a database of it at once, whatever
-    /// database each is connected to. False where another one holds it; of two that come at once both may step back.
+    /// Holds a name within the database that this is connected to, until the connection ends. False where another one holds it.
     pub async fn hold(&mut self, name: &str) -> Result<bool, StoreError> {
-        if !sqlx::query_scalar(HOLD).bind(name).fetch_one(&mut self.connection).await? {
+        Ok(sqlx::query_scalar(HOLD).bind(name).fetch_one(&mut self.connection).await?)
+    }
+
+    /// The same on the whole server, so that two of these programs do not make a database of a name at once, whatever database each is
+    /// connected to. Of two that come at once both may step back.
+    pub async fn hold_on_server(&mut self, name: &str) -> Result<bool, StoreError> {
+        if !self.hold(name).await? {
             return Ok(false);
         }
         let is_held = sqlx::query_scalar(IS_HELD_ELSEWHERE).bind(name);

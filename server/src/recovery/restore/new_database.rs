@@ -204,7 +204,7 @@ async fn take_name(
     name: &str,
     unfinished: &str,
 ) -> Result<bool, RecoveryError> {
-    if !server.hold(unfinished).await? {
+    if !server.hold_on_server(unfinished).await? {
         return Err(RestoreError::UnderWay(name.to_owned()).into());
     }
     if server.has(name).await? {

@@ -285,7 +285,7 @@ impl<'a> Site<'a> {
         let begun = Instant::now();
         let mut server = Server::connect_beside(url).await?;
         let names = Names::of(url.database());
-        if !server.hold(&names.unfinished).await? {
+        if !server.hold_on_server(&names.unfinished).await? {
             return Err(RestoreError::UnderWay(names.live).into());
         }
         if !server.has_database {

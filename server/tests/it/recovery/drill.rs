@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use agentfs_contract::termination::DrillReport;
 use serde_json::{Value, json};
-use sqlx::Executor as _;
+use sqlx::{Connection as _, Executor as _};
 use tempfile::TempDir;
 
 use crate::support::api::Api;
@@ -199,6 +199,11 @@ async fn two_drills_exclude_each_other() {
     let said = live.drill(&[]);
     assert_eq!((said.code, said.out.as_str()), (Some(75), ""), "{said:?}");
     assert!(said.err.contains("another drill of this database is under way"), "{said:?}");
+    other.close().await.unwrap();
+    // One of another database is none of this one.
+    let mut other = Database::empty().await.connect().await;
+    other.execute(hold).await.unwrap();
+    assert_eq!(live.drill(&[]).code, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
