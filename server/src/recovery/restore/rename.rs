@@ -13,8 +13,9 @@ use super::in_place::{
     Dropped, InPlaceError, InPlaceOptions, Plan, Progress, Switched, UndoOptions, Update,
 };
 use super::new_database::{make, remove};
-use super::source::Found;
+use super::source::{Found, Source};
 use super::strategy_error::StrategyError;
+use crate::recovery::catalogue::Selector;
 use crate::recovery::error::RecoveryError;
 use crate::recovery::fault_point::{FaultPoint, reach};
 use crate::recovery::indexes;
@@ -50,7 +51,14 @@ pub async fn restore(
     let found = Found::find(of, &instance, site.server.major).await?;
     let indexing = Indexing { now: of.builds_indexes, memory: of.index_memory.as_deref() };
     if let Some(note) = site.unfinished_note().await? {
-        let is_it = !note.is_undo && note.backup == found.manifest.id();
+        // Of `latest`, it is what was the newest when it began.
+        let is_it = !note.is_undo
+            && match &of.source {
+                Source::Backup { backup: Selector::Id(_), .. } | Source::File(_) => {
+                    note.backup == found.manifest.id()
+                }
+                Source::Backup { .. } => true,
+            };
         let ended = site.end(note, indexing, Steps::default(), stop.as_mut()).await?;
         if is_it {
             return Ok(ended);
