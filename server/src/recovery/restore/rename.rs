@@ -33,6 +33,9 @@ use crate::store::schema::{self, SCHEMA_VERSION};
 /// The pause between two tries to rename the databases.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// How long a lost session may live on at the server.
+const LINGERS: Duration = Duration::from_secs(30);
+
 /// Why what was asked for has to end.
 type Stop<'a> = Pin<&'a mut (dyn Future<Output = RecoveryError> + Send)>;
 
@@ -97,6 +100,8 @@ pub async fn restore(
             let ended = site.end(exchanged.note.clone(), indexing, steps, stop).await?;
             Ok(exchanged.told(ended, plan.notes))
         }
+        // By now it may have become the live one.
+        Err(error @ RecoveryError::InPlace(InPlaceError::Unknown { .. })) => Err(error),
         Err(error) => Err(remove(&mut site.server, unfinished, error).await),
     }
 }
@@ -489,7 +494,16 @@ impl<'a> Site<'a> {
             let foreign = self.server.foreign_sessions(&self.names.live).await?;
             let tried = if foreign.is_empty() {
                 let renamed = || reach(FaultPoint::SwitchLocked);
-                self.server.exchange(self.url, &self.names, incoming, &note, &renamed).await?
+                let begun = Instant::now();
+                let exchanging =
+                    self.server.exchange(self.url, &self.names, incoming, &note, &renamed);
+                match exchanging.await {
+                    Ok(tried) => tried,
+                    Err(error) => {
+                        self.came_to(note.id, error).await?;
+                        Try::Made(begun.elapsed().as_secs_f64())
+                    }
+                }
             } else {
                 Try::Held(foreign.join(", "))
             };
@@ -516,6 +530,44 @@ impl<'a> Site<'a> {
             }
             if is_read {
                 held = self.hold(how.security).await?;
+            }
+        }
+    }
+
+    /// Fails unless the try that ended in `error` has exchanged the databases: that may have hit the answer to its COMMIT.
+    async fn came_to(&mut self, id: Uuid, error: StoreError) -> Result<(), RecoveryError> {
+        let mut found = self.server.previous(&self.names).await;
+        if found.is_err() {
+            if self.renew().await.is_err() {
+                return Err(InPlaceError::Unknown { error }.into());
+            }
+            found = self.server.previous(&self.names).await;
+        }
+        match found {
+            Ok(Previous::Kept(note)) if note.id == id => Ok(()),
+            Ok(_) => Err(error.into()),
+            Err(_) => Err(InPlaceError::Unknown { error }.into()),
+        }
+    }
+
+    /// Connects again. Whoever has the turn knows that the session before has ended, and what it came to.
+    async fn renew(&mut self) -> Result<(), RecoveryError> {
+        let deadline = Instant::now() + LINGERS;
+        loop {
+            let taken = async {
+                let mut server = Server::connect_beside(self.url).await?;
+                Ok::<_, StoreError>(
+                    server.hold_on_server(&self.names.unfinished).await?.then_some(server),
+                )
+            };
+            match taken.await {
+                Ok(Some(server)) => {
+                    self.server = server;
+                    return Ok(());
+                }
+                _ if Instant::now() < deadline => tokio::time::sleep(PAUSE).await,
+                Ok(None) => return Err(RestoreError::UnderWay(self.names.live.clone()).into()),
+                Err(error) => return Err(error.into()),
             }
         }
     }

@@ -6,9 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use agentfs_server::store::databases::{carried, exchange::Names};
 use agentfs_server::store::in_place::security::{Keys, Security};
+use reqwest::Url;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use uuid::Uuid;
 
 use crate::support::api::{Api, Client};
@@ -244,6 +247,64 @@ async fn whoever_is_killed_is_brought_to_its_end_by_the_next_and_never_switches_
     assert_eq!((&again["had_switched"], lost(&again)), (&json!(false), 0), "{again}");
     assert_ne!(Some(database.number(live).await), switched);
     assert_eq!(site.databases().await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_to_the_commit_is_no_failure() {
+    let (api, database) = Api::start().await;
+    let site = Site::of(&database);
+    api.client.put("/notes/lunch", json!("peanuts")).await;
+    site.back_up();
+    api.client.put("/notes/lunch", json!("crackers")).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut url = Url::parse(&database.superuser_url).unwrap();
+    let server = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
+    url.set_port(Some(listener.local_addr().unwrap().port())).unwrap();
+    url.set_query(Some("sslmode=disable"));
+    let is_lost = Arc::new(AtomicBool::new(false));
+    let (loses, url) = (is_lost.clone(), url.to_string());
+    let proxy = tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(&server).await.unwrap();
+            tokio::spawn(lose_answer(client, server, loses.clone()));
+        }
+    });
+    let restore = move || (site.restore_as(&url, &BY_NAME, &[]), site);
+    let (said, site) = tokio::task::spawn_blocking(restore).await.unwrap();
+    proxy.abort();
+    assert!(is_lost.load(Ordering::Relaxed));
+    let restored = said.json();
+    assert_eq!((&restored["had_switched"], lost(&restored)), (&json!(false), 1), "{restored}");
+    assert_eq!(site.databases().await, [site.names().live, site.names().previous]);
+    api.until_served().await;
+    assert_eq!(api.client.get("/notes/lunch").await["value"], json!("peanuts"));
+}
+
+/// Carries a session, but for the answer to the first COMMIT after a rename: there it ends.
+async fn lose_answer(mut client: TcpStream, mut server: TcpStream, is_lost: Arc<AtomicBool>) {
+    let (mut asked, mut answered) = ([0; 8192], [0; 8192]);
+    let mut renames = false;
+    loop {
+        tokio::select! {
+            read = client.read(&mut asked) => {
+                let Ok(read @ 1..) = read else { return };
+                let has = |words: &[u8]| asked[..read].windows(words.len()).any(|found| found == words);
+                renames |= has(b" RENAME TO ");
+                let commits = renames && has(b"COMMIT");
+                server.write_all(&asked[..read]).await.unwrap();
+                if commits && !is_lost.swap(true, Ordering::Relaxed) {
+                    server.read(&mut answered).await.unwrap();
+                    return;
+                }
+            }
+            read = server.read(&mut answered) => {
+                let Ok(read @ 1..) = read else { return };
+                if client.write_all(&answered[..read]).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
