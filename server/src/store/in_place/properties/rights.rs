@@ -93,7 +93,7 @@ macro_rules! policy {
 }
 pub(in crate::store::in_place) use policy;
 
-/// Policies. Each is made anew: what it says is not compared, since it may name other tables.
+/// Policies. Each is made anew: what it says is not compared, since it may name other tables. One that the live table has no more goes.
 pub(super) const POLICIES: &str = concat!(
     pairs!(),
     "
@@ -102,7 +102,12 @@ SELECT format('DROP POLICY IF EXISTS %I ON %s; ', p.polname, target) || ",
     " AS statement, NULL AS role, format('the policy %I of %s', p.polname, name) AS what,
        'make what it names usable for our role, or drop it, then run this again' AS advice
   FROM tables JOIN pg_policy p ON p.polrelid = live
- ORDER BY name, p.polname"
+UNION ALL
+SELECT format('DROP POLICY %I ON %s', p.polname, target), NULL, format('the lack of the policy %I of %s', p.polname, name),
+       'make that policy on the live table, then run this again'
+  FROM tables JOIN pg_policy p ON p.polrelid = staged
+ WHERE NOT EXISTS (SELECT FROM pg_policy l WHERE l.polrelid = live AND l.polname = p.polname)
+ ORDER BY what"
 );
 
 /// Whether policies count, and whether for the owner too.

@@ -37,7 +37,8 @@ GRANT SELECT (path, version), UPDATE (tags) ON entry_versions TO "Reader";
 GRANT SELECT ON SEQUENCE embedding_jobs_id_seq TO "Stranger";
 REVOKE DELETE ON embeddings FROM agentfs;
 REVOKE ALL ON storage_usage FROM agentfs;
--- Rights that the new tables would have beside these.
+-- A policy and rights that the new tables would have beside these.
+CREATE POLICY "No more" ON agentfs_new.entries USING (true);
 ALTER DEFAULT PRIVILEGES IN SCHEMA agentfs_new GRANT SELECT ON TABLES TO "Stranger";
 GRANT SELECT ON agentfs_new.search_documents TO PUBLIC;
 GRANT UPDATE (path) ON agentfs_new.search_documents TO "Stranger";
