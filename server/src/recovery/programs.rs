@@ -2,12 +2,13 @@
 
 use std::env;
 use std::ffi::OsStr;
+use std::io;
 use std::path::Path;
 
 use agentfs_postgres::{Client, ClientPrograms, Pipes, SUPPORTED, Version};
 use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{ChildStdin, ChildStdout};
 use url::Url;
 
@@ -15,6 +16,9 @@ use super::error::RecoveryError;
 
 /// Since this version `pg_restore` sets `transaction_timeout`, which older servers do not know.
 const TRANSACTION_TIMEOUT: u32 = 17;
+
+/// Most bytes that a program may print where all of it is kept: far more than of any database of ours, and a dump is not trusted.
+const MAX_OUTPUT: u64 = 8 << 20;
 
 /// Variables of a program's environment.
 pub type Variables = [(&'static str, String)];
@@ -154,7 +158,7 @@ impl Programs {
             .map_err(|error| RecoveryError::Program { program, said: error.to_string() })
     }
 
-    /// Runs a program to its end and returns its output.
+    /// Runs a program to its end and returns its output. Fails where that is more than 8 MiB.
     pub async fn run(
         &self,
         program: &'static str,
@@ -163,13 +167,15 @@ impl Programs {
     ) -> Result<String, RecoveryError> {
         let pipes = Pipes { stdout: true, ..Pipes::default() };
         let mut running = self.start(program, variables, arguments, pipes)?;
-        let mut output = Vec::new();
-        if let Some(mut stdout) = running.stdout() {
-            let read = stdout.read_to_end(&mut output).await;
-            read.map_err(|error| RecoveryError::Program { program, said: error.to_string() })?;
-        }
+        let Some(stdout) = running.stdout() else {
+            running.ended().await?;
+            return Ok(String::new());
+        };
+        let output = bounded(stdout, MAX_OUTPUT).await;
+        let output =
+            output.map_err(|error| RecoveryError::Program { program, said: error.to_string() })?;
         running.ended().await?;
-        Ok(String::from_utf8_lossy(&output).into_owned())
+        Ok(output)
     }
 
     /// Runs a `pg_restore` of [`Programs::start_restore`] to its end.
@@ -181,6 +187,17 @@ impl Programs {
     ) -> Result<(), RecoveryError> {
         self.start_restore(server, variables, arguments, Pipes::default())?.ended().await
     }
+}
+
+/// All that is printed, unless it is more than `most` bytes.
+async fn bounded(from: impl AsyncRead + Unpin, most: u64) -> io::Result<String> {
+    let mut output = Vec::new();
+    let read = from.take(most + 1).read_to_end(&mut output).await?;
+    if read as u64 > most {
+        return Err(io::Error::other(format!("it prints more than {most} bytes")));
+    }
+    Ok(String::from_utf8(output)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 
 fn supported(major: u32) -> Result<(), RecoveryError> {
@@ -253,5 +270,12 @@ mod tests {
             Some("/ca")
         );
         assert_eq!(root("postgres://a@h/d?sslmode=require"), None);
+    }
+
+    #[tokio::test]
+    async fn what_a_program_prints_is_kept_up_to_a_bound() {
+        assert_eq!(bounded(&b"\xff12"[..], 3).await.unwrap(), "\u{fffd}12");
+        assert!(bounded(&b"1234"[..], 3).await.unwrap_err().to_string().contains("more than 3"));
+        assert!(bounded(tokio::io::repeat(b'x'), 3).await.is_err());
     }
 }

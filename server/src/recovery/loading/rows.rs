@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
+use std::pin::pin;
 
 use agentfs_postgres::Pipes;
 use async_stream::try_stream;
@@ -90,11 +91,28 @@ pub(super) async fn field(
 ) -> Result<Option<String>, RecoveryError> {
     let rows = Rows::begin(programs, path, schema, table).await?;
     let at = rows.columns.iter().position(|name| name == column);
-    let pieces: Vec<Piece> = rows.into_pieces().try_collect().await?;
-    let bytes: Vec<u8> = pieces.iter().flat_map(|piece| &piece.bytes[..]).copied().collect();
-    let first = str::from_utf8(&bytes).unwrap_or_default().lines().next();
-    let field = first.zip(at).and_then(|(row, at)| row.split('\t').nth(at));
-    Ok(field.map(str::to_owned))
+    let first = first_line(rows.into_pieces()).await?;
+    let field = first.zip(at).and_then(|(row, at)| row.split('\t').nth(at).map(str::to_owned));
+    Ok(field)
+}
+
+/// The first of the rows; what follows is not read.
+async fn first_line(
+    pieces: impl Stream<Item = Result<Piece, RecoveryError>>,
+) -> Result<Option<String>, RecoveryError> {
+    let mut pieces = pin!(pieces);
+    let mut line = Vec::new();
+    while let Some(piece) = pieces.try_next().await? {
+        let end = piece.bytes.iter().position(|byte| *byte == b'\n');
+        line.extend_from_slice(&piece.bytes[..end.unwrap_or(piece.bytes.len())]);
+        if line.len() > MAX_LINE {
+            return Err(flawed("the first of them has no end"));
+        }
+        if end.is_some() {
+            return Ok(String::from_utf8(line).ok());
+        }
+    }
+    Ok(None)
 }
 
 fn flawed(sentence: &str) -> RecoveryError {
@@ -232,6 +250,8 @@ fn scan(buffer: &[u8], begins_line: bool) -> Scanned {
 
 #[cfg(test)]
 mod tests {
+    use futures::StreamExt as _;
+
     use super::*;
 
     const HEAD: &str = "--\n\\restrict abc\nSET client_encoding = 'UTF8';\n\nCOPY public.tenants (id, \"na,me\") FROM stdin;\n";
@@ -280,5 +300,17 @@ mod tests {
             assert!(said.contains(why), "{head}: {said}");
         }
         assert_eq!(read("SELECT 1;\n", 5).await.unwrap(), (vec![], String::new(), 0, false));
+    }
+
+    #[tokio::test]
+    async fn of_rows_without_end_only_the_first_is_read() {
+        let piece = |text: &str| Piece { bytes: Bytes::copy_from_slice(text.as_bytes()), rows: 0 };
+        let first = async |begin: &[&str], then: &'static str| {
+            let begin: Vec<_> = begin.iter().map(|text| Ok(piece(text))).collect();
+            let endless = futures::stream::repeat_with(|| Ok(piece(then)));
+            first_line(futures::stream::iter(begin).chain(endless)).await
+        };
+        assert_eq!(first(&["14\t", "9\n1"], "5\n").await.unwrap().as_deref(), Some("14\t9"));
+        assert!(first(&["14\t"], "9999").await.unwrap_err().to_string().contains("no end"));
     }
 }
