@@ -275,6 +275,16 @@ const NOT_OF_DUMP: [&str; 21] = [
 /// How every error of a server begins, but for those that end the session.
 const OF_SERVER: &str = "ERROR:";
 
+/// What a server says of rows; where a value is none of its type, its words hold that, which is somebody's memory.
+fn of_rows(error: &StoreError) -> String {
+    match error.code() {
+        code if code.starts_with("22") => {
+            format!("a value is not valid for its column (SQLSTATE {code})")
+        }
+        _ => error.cause().to_string(),
+    }
+}
+
 impl RecoveryError {
     /// Whether a retry may succeed.
     pub fn is_transient(&self) -> bool {
@@ -316,7 +326,7 @@ impl RecoveryError {
     pub(super) fn of_loading(self, what: &str) -> Self {
         match self {
             Self::Store(error) if error.is_of_rows() => {
-                Self::Flawed(format!("{what}: {}", error.cause()))
+                Self::Flawed(format!("{what}: {}", of_rows(&error)))
             }
             Self::Store(error) => Self::NotLoaded { what: what.to_owned(), error },
             Self::Program { program, said } => {

@@ -104,7 +104,8 @@ impl StoreError {
         self.code() == DISK_FULL
     }
 
-    fn code(&self) -> Cow<'_, str> {
+    /// The SQLSTATE of what PostgreSQL said; empty where it said nothing.
+    pub fn code(&self) -> Cow<'_, str> {
         let error = self.cause().driver().as_database_error();
         error.and_then(DatabaseError::code).unwrap_or_default()
     }
