@@ -305,6 +305,7 @@ impl RecoveryError {
             Self::ServeFailed { is_transient, .. } => *is_transient,
             Self::Program { said, .. } => PASSES.iter().any(|words| said.contains(words)),
             Self::TableHeld { .. }
+            | Self::Migration(MigrationError::NoSchema(_))
             | Self::Interrupted(_)
             | Self::Leased { .. }
             | Self::Deadline { .. } => true,
