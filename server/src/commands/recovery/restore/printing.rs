@@ -3,6 +3,7 @@
 use std::fmt;
 
 use agentfs_contract::termination::{LostVersions, RestoreReport};
+use jiff::SignedDuration;
 use serde::Serialize;
 
 use super::Failure;
@@ -52,9 +53,10 @@ impl Printed {
         printed
     }
 
-    /// Whether the time of what was live before is over at once.
+    /// Whether the time of what was live before is over at once. Both moments are of the switch, some microseconds apart.
     fn keeps_nothing(&self) -> bool {
-        self.switched.previous_until <= self.switched.switched_at
+        let Switched { switched_at, previous_until, .. } = &self.switched;
+        previous_until.duration_since(*switched_at) < SignedDuration::from_secs(1)
     }
 
     /// What the operator reads.
