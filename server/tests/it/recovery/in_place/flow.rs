@@ -80,7 +80,9 @@ async fn reader(connection: &mut PgConnection) -> Transaction<'_, Postgres> {
 
 /// Waits until a restore has loaded all and tries to switch.
 async fn until_it_switches(database: &Database) {
-    let off = "SELECT count(*) FROM pg_class WHERE 'autovacuum_enabled=off' = ANY (reloptions)";
+    // It is off what is staged from its making.
+    let off = "SELECT count(*) FROM pg_class
+                WHERE 'autovacuum_enabled=off' = ANY (reloptions) AND relnamespace = 'public'::regnamespace";
     database.until(off, 10).await;
 }
 
