@@ -123,7 +123,7 @@ pub async fn of_tables(
         // Without its owner's rights nothing would be served.
         to.execute(AssertSqlSafe(owner)).await?;
     }
-    let grants: Vec<Statement> = sqlx::query_as(GRANTS).bind(ours()).fetch_all(from).await?;
+    let grants: Vec<Step> = sqlx::query_as(GRANTS).bind(ours()).fetch_all(from).await?;
     execute_all(to, grants).await
 }
 
@@ -151,14 +151,14 @@ impl Server {
 
 /// A statement that our role may have no right to.
 #[derive(sqlx::FromRow)]
-struct Statement {
+struct Step {
     statement: String,
     /// The setting that it takes as it is in the session, and its value.
     list: Option<String>,
     value: Option<String>,
 }
 
-impl Statement {
+impl Step {
     async fn execute(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         let mut transaction = connection.begin().await?;
         if let Some(list) = &self.list {
@@ -184,15 +184,15 @@ impl Statement {
 /// Executes statements; those that our role may not are returned with what to do.
 async fn execute_all(
     connection: &mut PgConnection,
-    statements: Vec<Statement>,
+    steps: Vec<Step>,
 ) -> Result<Vec<String>, StoreError> {
     let mut refused = Vec::new();
-    for statement in statements {
-        if let Err(error) = statement.execute(connection).await {
+    for step in steps {
+        if let Err(error) = step.execute(connection).await {
             let Some(why) = error.as_database_error().map(why) else { return Err(error.into()) };
             refused.push(format!(
                 "what the database had could not be given to the new one ({why}): as a role that may, run: {}",
-                statement.for_people()
+                step.for_people()
             ));
         }
     }

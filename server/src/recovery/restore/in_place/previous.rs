@@ -51,9 +51,8 @@ async fn drop_in(session: &mut Session<'_>) -> Result<Dropped, RecoveryError> {
 pub async fn drop_expired(url: &DatabaseUrl) {
     Box::pin(rename::drop_expired(url)).await;
     match Box::pin(try_to_drop_expired(url)).await {
-        Ok(()) => {}
         // Whoever is at work drops it.
-        Err(RecoveryError::InPlace(InPlaceError::Busy { .. })) => {}
+        Ok(()) | Err(RecoveryError::InPlace(InPlaceError::Busy { .. })) => {}
         // Whoever calls it needs the database as well, and says it.
         Err(RecoveryError::Store(error) | RecoveryError::InPlace(InPlaceError::Store(error)))
             if is_unreachable(&error) => {}

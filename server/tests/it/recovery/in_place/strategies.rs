@@ -293,7 +293,7 @@ async fn lose_answer(mut client: TcpStream, mut server: TcpStream, is_lost: Arc<
                 let commits = renames && has(b"COMMIT");
                 server.write_all(&asked[..read]).await.unwrap();
                 if commits && !is_lost.swap(true, Ordering::Relaxed) {
-                    server.read(&mut answered).await.unwrap();
+                    let _answer = server.read(&mut answered).await.unwrap();
                     return;
                 }
             }
