@@ -97,7 +97,10 @@ pub async fn back_up(
     stop: impl Future<Output = RecoveryError>,
 ) -> Result<Report, RecoveryError> {
     let mut stop = pin!(stop);
-    let dropping = async { Ok(drop_expired(&options.url).await) };
+    let dropping = async {
+        drop_expired(&options.url).await;
+        Ok(())
+    };
     unless(&mut stop, Box::pin(dropping)).await?;
     let mut maker = unless(&mut stop, Box::pin(Maker::begin(options))).await?;
     let made = maker.make(&mut stop).await;

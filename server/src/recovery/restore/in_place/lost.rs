@@ -4,15 +4,17 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, BufWriter, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::pin::pin;
 
-use futures::TryStreamExt as _;
-use sqlx::postgres::PgConnection;
+use futures::{Stream, TryStreamExt as _};
 
 use super::error::InPlaceError;
 use crate::recovery::RecoveryError;
 use crate::settings::DatabaseUrl;
+use crate::store::StoreError;
 use crate::store::connection::address::DatabaseAddress;
-use crate::store::in_place::{lost, switch};
+use crate::store::in_place::lost::{self, LostVersion};
+use crate::store::in_place::switch;
 
 /// Writes each version of the previous tables that is not live as a line of JSON into a new file, which our user alone may read,
 /// since paths are private. Returns how many there are. Nothing is left of a file that did not come to its end.
@@ -21,10 +23,11 @@ pub async fn write_to(url: &DatabaseUrl, path: &Path) -> Result<u64, RecoveryErr
     if !lost::is_known(&mut connection).await? {
         return Err(InPlaceError::NothingLost.into());
     }
+    let live = switch::live_schema(&mut connection).await?;
     let mut private = OpenOptions::new();
     let file = private.write(true).create_new(true).mode(0o600).open(path);
     let file = file.map_err(|error| unwritten(path, error))?;
-    let written = write(&mut connection, BufWriter::new(file), path).await;
+    let written = write(lost::each(&mut connection, &live), BufWriter::new(file), path).await;
     if written.is_err() {
         let _ = fs::remove_file(path);
     }
@@ -32,12 +35,11 @@ pub async fn write_to(url: &DatabaseUrl, path: &Path) -> Result<u64, RecoveryErr
 }
 
 async fn write(
-    connection: &mut PgConnection,
+    versions: impl Stream<Item = Result<LostVersion, StoreError>>,
     mut file: BufWriter<fs::File>,
     path: &Path,
 ) -> Result<u64, RecoveryError> {
-    let live = switch::live_schema(connection).await?;
-    let mut versions = lost::each(connection, &live);
+    let mut versions = pin!(versions);
     let mut written = 0;
     while let Some(version) = versions.try_next().await? {
         let line = serde_json::to_writer(&mut file, &version).map_err(io::Error::from);
