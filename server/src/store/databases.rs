@@ -12,6 +12,7 @@ use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 use super::connection::address::DatabaseAddress;
 use super::connection::patient;
 use super::connection::snapshot::Identity;
+use super::in_place::space::{self, Look, Place};
 use super::{StoreError, fingerprint, scratch};
 use crate::settings::DatabaseUrl;
 
@@ -113,6 +114,12 @@ impl Server {
             has_database,
             connection,
         })
+    }
+
+    /// What it knows of the room on its volume, and where that is.
+    pub async fn look(&mut self) -> Result<(Look, Option<Place>), StoreError> {
+        let look = space::look(&mut self.connection).await?;
+        Ok((look, space::place(&mut self.connection).await?))
     }
 
     /// Whether there is a database of this name.

@@ -97,7 +97,8 @@ impl fmt::Display for Restoring<'_> {
             Some(bytes) => write!(f, "{} free", size(*bytes))?,
             None => write!(
                 f,
-                "and nobody knows what is free for the database: --free-space SIZE says it; without room PostgreSQL stops writing"
+                "and nobody knows what is free for the database: look, and name it by --free-space SIZE, so that it ends before the volume \
+                 is full, which would stop the live database as well"
             )?,
         }
         notes(f, &self.0.notes)

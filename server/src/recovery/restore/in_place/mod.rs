@@ -11,7 +11,7 @@ mod previous;
 mod progress;
 mod restoring;
 mod session;
-mod space;
+pub(super) mod space;
 mod stage;
 mod switching;
 mod undo;

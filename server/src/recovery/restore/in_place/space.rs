@@ -9,14 +9,12 @@ use std::time::Duration;
 
 use agentfs_contract::manifest::{Manifest, Table};
 use nix::sys::statvfs::statvfs;
-use sqlx::postgres::PgConnection;
 use tokio::time::sleep;
 
 use super::error::InPlaceError;
 use crate::recovery::error::RecoveryError;
 use crate::recovery::size;
 use crate::settings::DatabaseUrl;
-use crate::store::StoreError;
 use crate::store::connection::address::DatabaseAddress;
 use crate::store::in_place::space::{self, Look, Place};
 use crate::store::schema::MigrationError;
@@ -35,13 +33,13 @@ const ADVICE: &str = "make the volume larger, or free some of it (`agentfs-serve
 
 /// Room on the database's volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Room {
+pub(in crate::recovery::restore) struct Room {
     /// Bytes that the restore needs.
-    pub(super) needed: u64,
+    pub(in crate::recovery::restore) needed: u64,
     /// Bytes that are free; `None` where nobody knows.
-    pub(super) free: Option<u64>,
+    pub(in crate::recovery::restore) free: Option<u64>,
     /// What somebody should know, as sentences.
-    pub(super) notes: Vec<String>,
+    pub(in crate::recovery::restore) notes: Vec<String>,
     watched: Watched,
 }
 
@@ -72,6 +70,20 @@ pub(super) async fn look(
 ) -> Result<Room, RecoveryError> {
     let mut connection = DatabaseAddress::of(url).connect_unlimited().await?;
     let since = space::look(&mut connection).await?;
+    let place = match given {
+        Some(_) => None,
+        None => space::place(&mut connection).await?,
+    };
+    Ok(room(manifest, given, since, place)?)
+}
+
+/// The same from what a server has told.
+pub(in crate::recovery::restore) fn room(
+    manifest: &Manifest,
+    given: Option<u64>,
+    since: Look,
+    place: Option<Place>,
+) -> Result<Room, InPlaceError> {
     let needs = Needs::of(manifest, &since);
     let watched = match given {
         Some(free) => {
@@ -80,7 +92,7 @@ pub(super) async fn look(
             let unseen = if since.may_keep_wal { 0 } else { needs.wal };
             Watched::Growth { most: part(free).saturating_sub(unseen), since }
         }
-        None => match volumes(&mut connection, &needs).await? {
+        None => match volumes(place, &needs) {
             Some(volumes) => {
                 for Volume { folder, needed, free } in &volumes {
                     needs.fit(&format!("the volume of {}", folder.display()), *needed, *free)?;
@@ -135,21 +147,13 @@ impl Needs {
     fn room(self, given: Option<u64>, watched: Watched) -> Room {
         let mut notes = Vec::new();
         let (needed, free) = match &watched {
-            Watched::Nothing => (self.all(), None),
-            Watched::Growth { .. } => (self.all(), given),
+            Watched::Nothing | Watched::Growth { .. } => (self.all(), given),
             Watched::Volumes(volumes) => (volumes[0].needed, Some(volumes[0].free)),
         };
         if self.is_rough {
             notes.push(
                 "Only the size of the dump is known of this backup: it may need several times as much room.".to_owned(),
             );
-        }
-        if watched == Watched::Nothing {
-            notes.push(format!(
-                "Nobody knows how much is free on the database's volume, and about {} are needed: look, and name it by --free-space \
-                 SIZE, so that the restore ends before the volume is full, which would stop the live database as well.",
-                size(needed)
-            ));
         }
         Room { needed, free, notes, watched }
     }
@@ -203,13 +207,9 @@ fn bytes_on_disk(name: &str, table: &Table) -> Option<u64> {
 }
 
 /// The volumes of tables and of the log of changes, where the server is on this machine and its folders can be looked at.
-async fn volumes(
-    connection: &mut PgConnection,
-    needs: &Needs,
-) -> Result<Option<Vec<Volume>>, RecoveryError> {
-    let Some(place) = space::place(connection).await? else { return Ok(None) };
+fn volumes(place: Option<Place>, needs: &Needs) -> Option<Vec<Volume>> {
     // Where our user may not look, nobody knows.
-    Ok(volumes_of(&place, needs).unwrap_or_default())
+    volumes_of(&place?, needs).unwrap_or_default()
 }
 
 fn volumes_of(place: &Place, needs: &Needs) -> io::Result<Option<Vec<Volume>>> {
@@ -295,8 +295,15 @@ async fn grown_by(url: &DatabaseUrl, since: &Look, most: u64) -> String {
     let address = DatabaseAddress::of(url);
     let mut connection = None;
     loop {
+        let looking = async {
+            let connection = match &mut connection {
+                Some(connection) => connection,
+                none => none.insert(address.connect_unlimited().await?),
+            };
+            space::look(connection).await
+        };
         // The database may be restarting: then whatever loads finds out as well.
-        match looked(&address, &mut connection).await {
+        match looking.await {
             Ok(now) => {
                 let database = now.database.saturating_sub(since.database);
                 let kept = now.kept_wal.saturating_sub(since.kept_wal);
@@ -317,17 +324,6 @@ async fn grown_by(url: &DatabaseUrl, since: &Look, most: u64) -> String {
         }
         sleep(ASKED_EVERY).await;
     }
-}
-
-async fn looked(
-    address: &DatabaseAddress,
-    connection: &mut Option<PgConnection>,
-) -> Result<Look, StoreError> {
-    let connection = match connection {
-        Some(connection) => connection,
-        none => none.insert(address.connect_unlimited().await?),
-    };
-    space::look(connection).await
 }
 
 /// Of a step that loads: the same, but that PostgreSQL has no room left says what to do.
@@ -416,7 +412,7 @@ mod tests {
         dump.encryption = Some(plain);
         assert_eq!(tables(&dump), (40 * MIB + EMPTY, true));
         let room = Needs::of(&dump, &Look::default()).room(None, Watched::Nothing);
-        assert_eq!((room.needed, room.free, room.notes.len()), (56 * MIB, None, 2));
+        assert_eq!((room.needed, room.free, room.notes.len()), (56 * MIB, None, 1));
     }
 
     #[test]

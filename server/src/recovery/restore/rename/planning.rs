@@ -7,7 +7,8 @@ use super::{SESSIONS_END, Site, address};
 use crate::recovery::error::RecoveryError;
 use crate::recovery::fault_point::{FaultPoint, reach};
 use crate::recovery::instance::Instance;
-use crate::recovery::restore::in_place::{InPlaceError, InPlaceOptions, Plan};
+use crate::recovery::restore::in_place::space::room;
+use crate::recovery::restore::in_place::{InPlaceOptions, Plan};
 use crate::recovery::restore::new_database::make;
 use crate::recovery::restore::source::Found;
 use crate::recovery::restore::strategy_error::StrategyError;
@@ -87,24 +88,19 @@ impl Site<'_> {
                 self.names.previous, note.backup
             ));
         }
-        let bytes = manifest.tables.values().filter_map(|table| table.bytes).sum::<i64>();
+        let (look, place) = self.server.look().await?;
+        let room = room(manifest, options.free_space, look, place)?;
+        notes.extend(room.notes);
         let plan = Plan {
             backup: manifest.id().to_owned(),
             snapshot_at: manifest.snapshot_at,
             was_verified: found.was_verified,
             lost_versions,
-            needed_bytes: bytes.unsigned_abs(),
-            free_bytes: options.free_space,
+            needed_bytes: room.needed,
+            free_bytes: room.free,
             notes,
         };
-        match options.free_space {
-            Some(free) if plan.needed_bytes > free => Err(InPlaceError::NoSpace(format!(
-                "the backup needs {} bytes at least, and {free} are free",
-                plan.needed_bytes
-            ))
-            .into()),
-            _ => Ok(Planned { plan, keys, held }),
-        }
+        Ok(Planned { plan, keys, held })
     }
 
     /// Restores the backup into a database beside, which has all that the live one has. Returns what to note of it, and what somebody
