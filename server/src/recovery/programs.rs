@@ -14,9 +14,6 @@ use url::Url;
 
 use super::error::RecoveryError;
 
-/// Since this version `pg_restore` sets `transaction_timeout`, which older servers do not know.
-const TRANSACTION_TIMEOUT: u32 = 17;
-
 /// Most bytes that a program may print where all of it is kept: far more than of any database of ours, and a dump is not trusted.
 const MAX_OUTPUT: u64 = 8 << 20;
 
@@ -123,37 +120,7 @@ impl Programs {
         arguments: &[&OsStr],
         pipes: Pipes,
     ) -> Result<Running, RecoveryError> {
-        self.start_tolerant(program, variables, arguments, pipes, false)
-    }
-
-    /// Starts a `pg_restore` into a server of version `server`, which stops at the first error. Into one older than 17 the error
-    /// at the setting `transaction_timeout`, which that does not know, is none; every other one ends the program. So
-    /// `--single-transaction` is not for such a server.
-    pub fn start_restore(
-        &self,
-        server: u32,
-        variables: &Variables,
-        arguments: &[&OsStr],
-        pipes: Pipes,
-    ) -> Result<Running, RecoveryError> {
-        let tolerant =
-            server < TRANSACTION_TIMEOUT && self.version().major() >= TRANSACTION_TIMEOUT;
-        let mut arguments = arguments.to_vec();
-        if !tolerant {
-            arguments.insert(0, OsStr::new("--exit-on-error"));
-        }
-        self.start_tolerant("pg_restore", variables, &arguments, pipes, tolerant)
-    }
-
-    fn start_tolerant(
-        &self,
-        program: &'static str,
-        variables: &Variables,
-        arguments: &[&OsStr],
-        pipes: Pipes,
-        tolerant: bool,
-    ) -> Result<Running, RecoveryError> {
-        Client::start(&self.0.path(program), variables, arguments, pipes, tolerant)
+        Client::start(&self.0.path(program), variables, arguments, pipes, false)
             .map(|client| Running { program, client })
             .map_err(|error| RecoveryError::Program { program, said: error.to_string() })
     }
@@ -176,16 +143,6 @@ impl Programs {
             output.map_err(|error| RecoveryError::Program { program, said: error.to_string() })?;
         running.ended().await?;
         Ok(output)
-    }
-
-    /// Runs a `pg_restore` of [`Programs::start_restore`] to its end.
-    pub async fn restore(
-        &self,
-        server: u32,
-        variables: &Variables,
-        arguments: &[&OsStr],
-    ) -> Result<(), RecoveryError> {
-        self.start_restore(server, variables, arguments, Pipes::default())?.ended().await
     }
 }
 

@@ -10,7 +10,7 @@ use crate::store::in_place::{META, NEW, PREVIOUS};
 use crate::store::schema::{MIGRATIONS_TABLE, TABLES};
 
 /// Schemas of restores in place, which somebody's own dump may hold. What is in them is not live.
-const RESERVED: [&str; 3] = [NEW, PREVIOUS, META];
+pub(in crate::recovery) const RESERVED: [&str; 3] = [NEW, PREVIOUS, META];
 
 /// Entries that come with another one, or say nothing of what is in the dump.
 const BESIDE: [&str; 23] = [
@@ -80,7 +80,7 @@ impl Contents {
             }
         };
         let ours = rows().filter(|entry| entry.schema == schema && is_ours(entry.name));
-        let of_ours = |entry: &&Entry| match &*entry.kind {
+        let of_ours = |entry: &&Entry| match entry.kind {
             kind if BESIDE.contains(&kind) => true,
             "SCHEMA" => entry.name == schema || entry.name == "public",
             "EXTENSION" => entry.name == "vector",
@@ -105,26 +105,27 @@ impl Contents {
 
 /// A line of a table of contents: `215; 1259 16391 TABLE DATA public entries agentfs`.
 #[derive(Debug, PartialEq, Eq)]
-struct Entry<'a> {
-    kind: String,
-    /// `-` for what is in none.
-    schema: &'a str,
+pub(in crate::recovery) struct Entry<'a> {
+    /// What it is, in capitals.
+    pub(in crate::recovery) kind: &'a str,
+    /// Its schema; `-` for what is in none.
+    pub(in crate::recovery) schema: &'a str,
     /// Its name, with the name of its table before it where it is of one.
-    name: &'a str,
+    pub(in crate::recovery) name: &'a str,
 }
 
 impl<'a> Entry<'a> {
-    fn of(line: &'a str) -> Option<Self> {
+    pub(in crate::recovery) fn of(line: &'a str) -> Option<Self> {
         let (number, rest) = line.split_once("; ")?;
         number.parse::<u32>().ok()?;
         let rest = rest.splitn(3, ' ').nth(2)?;
-        let words = rest.split(' ');
         let is_kind = |word: &&str| word.bytes().all(|byte| byte.is_ascii_uppercase());
-        let kind: Vec<&str> = words.take_while(is_kind).collect();
-        let kind = kind.join(" ");
-        let (schema, name) = rest.strip_prefix(&kind)?.strip_prefix(' ')?.split_once(' ')?;
+        let words = rest.split(' ').take_while(is_kind).map(|word| word.len() + 1);
+        let (kind, rest) = rest.split_at_checked(words.sum())?;
+        let (schema, name) = rest.split_once(' ')?;
+        // The owner, which is the last word, may be empty.
         let name = name.rsplit_once(' ').map_or(name, |(name, _owner)| name);
-        Some(Self { kind, schema, name })
+        Some(Self { kind: kind.trim_end(), schema, name })
     }
 
     fn for_people(&self) -> String {

@@ -13,7 +13,7 @@ use std::thread::available_parallelism;
 use agentfs_contract::manifest::Manifest;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
-pub(super) use self::contents::Contents;
+pub(super) use self::contents::{Contents, Entry, RESERVED};
 use self::pace::Pace;
 use self::rows::Rows;
 use self::told::{Share, Told, weights};

@@ -1,4 +1,4 @@
-//! The table of contents of a dump, as `pg_restore --list` prints it: what of it is ours, and what it says of itself.
+//! What the table of contents of a file says, as `pg_restore --list` prints it, in place of a manifest.
 
 use std::collections::BTreeSet;
 
@@ -6,11 +6,9 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-use crate::store::in_place::{META, NEW, PREVIOUS};
+use crate::recovery::loading::{Entry, RESERVED};
 use crate::store::schema::{MIGRATIONS_TABLE, TABLES};
 
-/// Schemas of a restore in place, in which tables of our names are not the live ones.
-const BESIDE: [&str; 3] = [NEW, PREVIOUS, META];
 /// What is left out without a word, beside what comes with a table: nothing of it is restored anywhere.
 const UNSAID: [&str; 3] = ["ACL", "COMMENT", "SCHEMA"];
 /// Entries of a table whose name is the first word of their tag.
@@ -40,31 +38,9 @@ pub(super) struct Contents {
     left_out: BTreeSet<String>,
 }
 
-/// An entry: `226; 1259 16745 TABLE public entries agentfs`.
-struct Entry<'a> {
-    kind: &'a str,
-    schema: &'a str,
-    tag: &'a str,
-}
-
-impl<'a> Entry<'a> {
-    fn parse(line: &'a str) -> Option<Self> {
-        let mut rest = line.splitn(4, ' ');
-        rest.next()?.strip_suffix(';')?.parse::<u32>().ok()?;
-        let what = rest.nth(2)?;
-        // A kind is of words in capitals; the owner, which is the last word, may be empty.
-        let is_kind = |word: &str| word.chars().all(|c| c.is_ascii_uppercase()) && !word.is_empty();
-        let words = what.split(' ').take_while(|word| is_kind(word)).map(|word| word.len() + 1);
-        let (kind, rest) = what.split_at_checked(words.sum::<usize>())?;
-        let (schema, rest) = rest.split_once(' ')?;
-        let tag = rest.rsplit_once(' ').map_or(rest, |(tag, _)| tag);
-        Some(Self { kind: kind.trim_end(), schema, tag })
-    }
-
-    /// The table that it is of, if it is of one.
-    fn table(&self) -> Option<&'a str> {
-        OF_TABLE.contains(&self.kind).then(|| self.tag.split(' ').next().unwrap_or_default())
-    }
+/// The table that an entry is of, if it is of one.
+fn table<'a>(entry: &Entry<'a>) -> Option<&'a str> {
+    OF_TABLE.contains(&entry.kind).then(|| entry.name.split(' ').next().unwrap_or_default())
 }
 
 impl Contents {
@@ -86,16 +62,16 @@ impl Contents {
         let (mut tables, mut left_out, mut selection) =
             (BTreeSet::new(), BTreeSet::new(), String::new());
         for line in list.lines() {
-            let Some(entry) = Entry::parse(line) else { continue };
+            let Some(entry) = Entry::of(line) else { continue };
             if is_ours(&entry, schema) {
                 selection.extend([line, "\n"]);
-                tables.extend(entry.table().filter(|_| entry.kind == "TABLE").map(str::to_owned));
+                tables.extend(table(&entry).filter(|_| entry.kind == "TABLE").map(str::to_owned));
             } else if entry.schema != "-" && entry.schema != schema {
                 left_out.insert(format!("the schema {}", entry.schema));
             } else if entry.kind == "TABLE"
                 || !(UNSAID.contains(&entry.kind) || OF_TABLE.contains(&entry.kind))
             {
-                left_out.insert(format!("{} {}", entry.kind, entry.tag));
+                left_out.insert(format!("{} {}", entry.kind, entry.name));
             }
         }
         Ok(Self {
@@ -134,9 +110,9 @@ impl Contents {
 fn schema(list: &str) -> Result<&str, String> {
     let schemas: BTreeSet<&str> = list
         .lines()
-        .filter_map(Entry::parse)
+        .filter_map(Entry::of)
         .filter(|entry| {
-            entry.kind == "TABLE" && entry.tag == "entries" && !BESIDE.contains(&entry.schema)
+            entry.kind == "TABLE" && entry.name == "entries" && !RESERVED.contains(&entry.schema)
         })
         .map(|entry| entry.schema)
         .collect();
@@ -153,15 +129,15 @@ fn schema(list: &str) -> Result<&str, String> {
 
 fn is_ours(entry: &Entry<'_>, schema: &str) -> bool {
     if entry.kind == "EXTENSION" {
-        return entry.tag == "vector";
+        return entry.name == "vector";
     }
     let is_ours = |table: &str| TABLES.contains(&table) || table == MIGRATIONS_TABLE;
     let is_wanted = entry.schema == schema && !is_unlogged(entry);
-    is_wanted && (OF_ANY.contains(&entry.kind) || entry.table().is_some_and(is_ours))
+    is_wanted && (OF_ANY.contains(&entry.kind) || table(entry).is_some_and(is_ours))
 }
 
 fn is_unlogged(entry: &Entry<'_>) -> bool {
-    entry.kind == "TABLE DATA" && entry.tag == UNLOGGED
+    entry.kind == "TABLE DATA" && entry.name == UNLOGGED
 }
 
 /// `2026-11-29 04:43:53 UTC`.

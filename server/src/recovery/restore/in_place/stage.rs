@@ -27,14 +27,6 @@ pub(super) struct StageOptions {
     pub(super) max_rate: Option<u64>,
 }
 
-/// What others have made that is in a dump, for people. None of it is restored in place: the live database has its own.
-pub(super) async fn others(
-    programs: &Programs,
-    fetched: &Fetched,
-) -> Result<Vec<String>, RecoveryError> {
-    Ok(Contents::read(programs, fetched.path()).await?.others)
-}
-
 /// Fills the empty schema of `url` (see [`crate::store::in_place::staging::url`]) with a backup, compares it with the manifest,
 /// migrates it to the live schema's version, which is this program's, and gathers statistics. Vector indexes are left out. Nothing
 /// of the dump is executed.
@@ -142,5 +134,5 @@ pub async fn stage_backup(
     let (options, steps) = (StageOptions { jobs, max_rate }, &mut Steps::default());
     let url = staging::url(url);
     stage(&programs, &fetched, manifest, &url, options, progress, steps).await?;
-    others(&programs, &fetched).await
+    Ok(Contents::read(&programs, fetched.path()).await?.others)
 }
