@@ -190,12 +190,13 @@ impl Loading<'_> {
         let columns = rows.columns.clone();
         check_columns(&columns, &target.columns)?;
         let mut share = Share::of(self.manifest.tables.get(name));
-        let pieces = rows.into_pieces().and_then(|piece| {
+        let pieces = rows.into_pieces().map_ok(|piece| {
             told.add(name, share.rows(piece.rows));
-            async move {
-                pace.wait(piece.bytes.len()).await;
-                Ok(piece.bytes)
-            }
+            stream::iter(pace.portions(piece.bytes)).map(Ok::<_, RecoveryError>)
+        });
+        let pieces = pieces.try_flatten().and_then(|portion| async move {
+            pace.wait(portion.len()).await;
+            Ok(portion)
         });
         let mut connection = tables::connect(self.address).await?;
         if tables::load(&mut connection, target, &columns, pieces).await? {

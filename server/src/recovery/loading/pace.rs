@@ -1,9 +1,15 @@
 //! Bounds how much is loaded a second.
 
+use std::iter;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::{Instant, sleep_until};
+
+/// Portions a second. A backend that waits for rows of a COPY absorbs no barrier (PostgreSQL's `ProcSignalBarrier`), so that no database of
+/// the server can be made or dropped until it gets some: it must never wait for long.
+const PORTIONS: u64 = 10;
 
 /// Shared by all that load.
 #[derive(Debug)]
@@ -16,6 +22,13 @@ pub(super) struct Pace {
 impl Pace {
     pub(super) fn of(bytes_per_second: Option<u64>) -> Self {
         Self { bytes_per_second, next: Mutex::new(Instant::now()) }
+    }
+
+    /// Splits what goes at once.
+    pub(super) fn portions(&self, mut bytes: Bytes) -> impl Iterator<Item = Bytes> + use<> {
+        let most = self.bytes_per_second.map_or(u64::MAX, |rate| (rate / PORTIONS).max(1));
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        iter::from_fn(move || (!bytes.is_empty()).then(|| bytes.split_to(most.min(bytes.len()))))
     }
 
     /// Waits until `bytes` may go.
@@ -49,5 +62,16 @@ mod tests {
         assert_eq!([100, 200, 50].map(|bytes| after(pace.turn(begun, bytes, 1000))), [0, 100, 300]);
         let later = begun + Duration::from_secs(9);
         assert_eq!([100, 100].map(|bytes| after(pace.turn(later, bytes, 1000))), [9000, 9100]);
+    }
+
+    #[test]
+    fn what_goes_at_once_is_worth_a_tenth_of_a_second() {
+        let portions = |rate| {
+            let portions = Pace::of(rate).portions(Bytes::from_static(&[b'x'; 250]));
+            portions.map(|portion| portion.len()).collect::<Vec<_>>()
+        };
+        assert_eq!(portions(Some(1000)), [100, 100, 50]);
+        assert_eq!(portions(Some(1)), [1; 250]);
+        assert_eq!(portions(None), [250]);
     }
 }
