@@ -18,6 +18,13 @@ use crate::store::in_place::security::Security;
 const KEEP_PREVIOUS: Duration = Duration::from_hours(24);
 const SWITCH_PATIENCE: Duration = Duration::from_mins(10);
 
+/// The least rate that rows are loaded at: a session that waits long for the next row keeps the whole server from making and dropping
+/// databases.
+const LEAST_RATE: u64 = 1 << 20;
+
+/// Why `--lost-to` is refused.
+pub(super) const NOT_LISTED: &str = "--lost-to lists what the tables of before have, which only --strategy swap-schema keeps in the database: leave it out";
+
 const SETTINGS: &str = "\
 One of four, and each of them refuses the options of the others:
   restore --backup ID --in-place            the memory of before takes the place of what is live, while the API serves
@@ -79,8 +86,8 @@ pub struct RestoreArgs {
     /// In place: connections that load at once. Defaults to the processors of this machine, from 2 to 8
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: Option<u16>,
-    /// In place: most bytes of rows a second, such as 50MB, so that the API feels less of it. Defaults to as many as go
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    /// In place: most bytes of rows a second, such as 50MB, so that the API feels less of it; 1MB at least. Defaults to as many as go
+    #[arg(long, value_name = "SIZE", value_parser = rate)]
     max_rate: Option<u64>,
     /// In place: what is free for the database, such as 40GB, where nothing else tells it
     #[arg(long, value_name = "SIZE", value_parser = size)]
@@ -112,6 +119,14 @@ pub struct RestoreArgs {
     /// How the result is printed
     #[arg(long, value_enum, default_value_t)]
     pub(super) output: Output,
+}
+
+/// A number of bytes a second.
+fn rate(text: &str) -> Result<u64, String> {
+    match size(text)? {
+        bytes @ LEAST_RATE.. => Ok(bytes),
+        _ => Err("give 1MB at least, or leave it out".to_owned()),
+    }
 }
 
 /// One of these four.
@@ -161,8 +176,6 @@ pub(super) enum Strategy {
     SwapSchema,
     // A new database gets the name of the live one.
     RenameDatabase,
-    // The tables are dropped and made again where they are.
-    Clean,
 }
 
 /// Whose tenants and keys are valid afterwards.
@@ -224,7 +237,7 @@ impl RestoreArgs {
             ));
         }
         if self.lost_to.is_some() && self.strategy() != Strategy::SwapSchema {
-            return Err("--lost-to lists what the tables of before have, which only --strategy swap-schema keeps in the database: leave it out".to_owned());
+            return Err(NOT_LISTED.to_owned());
         }
         if let Some(there) = self.lost_to.as_ref().filter(|file| file.exists()) {
             let there = there.display();
@@ -363,7 +376,7 @@ mod tests {
                 "--backup does not go with --undo, but with --in-place and --into-database: leave it out",
             ),
             (
-                "--undo --strategy clean",
+                "--undo --strategy rename-database",
                 "--strategy does not go with --undo, but with --in-place: leave it out",
             ),
             (
@@ -380,6 +393,11 @@ mod tests {
             ),
             ("--in-place --backup b --index-memory lots", "such as 512MB or 2GB"),
             ("--in-place --backup b --max-rate 50", "such as 512MB or 2GB"),
+            ("--in-place --backup b --max-rate 1023kB", "give 1MB at least"),
+            (
+                "--in-place --backup b --strategy rename-database --lost-to l",
+                "--lost-to lists what the tables of before have, which only --strategy swap-schema keeps",
+            ),
             ("--in-place --backup b --jobs 0", "1..=64"),
             ("--in-place --backup b --keep-previous soon", "a duration such as 30m"),
         ] {

@@ -1,7 +1,7 @@
 //! The ways in which a restore takes the place of what is live, and what was live before goes again.
 
 use super::Failure;
-use super::arguments::Strategy;
+use super::arguments::{NOT_LISTED, Strategy};
 use super::asking::{Asking, Restoring, Undoing};
 use super::progress::Shown;
 use crate::recovery::RecoveryError;
@@ -25,16 +25,14 @@ pub(super) async fn restore(
     let restored = match strategy {
         Strategy::SwapSchema => Box::pin(in_place::restore(options, agrees, &show, stop)).await,
         Strategy::RenameDatabase => Box::pin(rename::restore(options, agrees, &show, stop)).await,
-        Strategy::Clean => {
-            return Err(Failure::said("--strategy clean cannot be had yet: take another one"));
-        }
     };
     restored.map_err(|error| asking.explain(error))
 }
 
-/// Undoes the last restore in place, once somebody has agreed.
+/// Undoes the last restore in place, once somebody has agreed. `lists`: whether each lost version is to be listed.
 pub(super) async fn undo(
     options: &UndoOptions,
+    lists: bool,
     asking: &Asking,
     stop: impl Future<Output = RecoveryError> + Send,
 ) -> Result<Switched, Failure> {
@@ -45,6 +43,9 @@ pub(super) async fn undo(
     };
     let show = |update: &_| shown.show(update);
     let undone = if rename::is_last(&options.url).await? {
+        if lists {
+            return Err(Failure::said(NOT_LISTED));
+        }
         Box::pin(rename::undo(options, agrees, &show, stop)).await
     } else {
         Box::pin(in_place::undo(options, agrees, &show, stop)).await

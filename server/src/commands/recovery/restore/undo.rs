@@ -11,6 +11,7 @@ pub(super) async fn run(
     ended: impl Future<Output = RecoveryError> + Send,
 ) -> Result<(), Failure> {
     let options = args.undo_options()?;
-    let undone = strategies::undo(&options, &Asking::new(args.yes), ended).await?;
+    let asking = Asking::new(args.yes);
+    let undone = strategies::undo(&options, args.lost_to.is_some(), &asking, ended).await?;
     Printed::new(Act::Undone, undone).tell(args, &options.url).await
 }

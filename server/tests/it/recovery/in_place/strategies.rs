@@ -177,6 +177,9 @@ async fn a_database_takes_the_place_of_the_live_one_and_gives_it_back() {
     // Undone, a key that was revoked since stays so, and what was written since is in the list.
     admin(&database, &["revoke-key", &later]).text();
     api.client.put("/since", json!(1)).await;
+    let lists = ["restore", "--undo", "--yes", "--lost-to", "/nowhere"];
+    let said = site.run(&database.superuser_url, &lists, &[]);
+    assert!(said.code == Some(1) && said.err.contains("--lost-to lists"), "{said:?}");
     let undone = site.undo().json();
     assert_eq!((lost(&undone), &undone["had_switched"]), (1, &json!(false)), "{undone}");
     api.until_served().await;
