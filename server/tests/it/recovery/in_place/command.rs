@@ -6,7 +6,9 @@ use std::process::{Command, Stdio};
 
 use agentfs_contract::termination::{Report, RestoreReport};
 use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tempfile::{NamedTempFile, TempDir};
+use uuid::Uuid;
 
 use crate::support::api::Api;
 use crate::support::backups::{Backups, ended};
@@ -92,6 +94,24 @@ async fn a_restore_its_undoing_and_the_end_of_both() {
     assert!(said.code == Some(1) && said.err.contains("nothing to undo"), "{said:?}");
     let report = std::fs::read_to_string(termination.path()).unwrap();
     assert!(Report::read(&report).expect(&report).message.contains("nothing to undo"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_stop_it_in_the_end_stops_it_before_anything_is_loaded() {
+    let (api, database, backups) = backed_up().await;
+    let stranger = format!("stranger_{}", Uuid::new_v4().simple());
+    let mut superuser = PgConnection::connect(&database.superuser_url).await.unwrap();
+    let give = format!("CREATE ROLE {stranger}; ALTER TABLE embedding_jobs OWNER TO {stranger}");
+    superuser.execute(AssertSqlSafe(give)).await.unwrap();
+    let said = restore(&database, &in_place(&backups, &["--yes"]), None);
+    let take = format!("ALTER TABLE embedding_jobs OWNER TO agentfs; DROP ROLE {stranger}");
+    superuser.execute(AssertSqlSafe(take)).await.unwrap();
+    assert!(
+        said.code == Some(1) && said.err.contains(&format!("run GRANT {stranger}")),
+        "{said:?}"
+    );
+    assert!(!said.err.contains("\nload"), "{said:?}");
+    assert_eq!(kept(&api).await, json!(2));
 }
 
 #[tokio::test(flavor = "multi_thread")]
