@@ -52,7 +52,7 @@ impl Site {
         sqlx::query_scalar(names).bind(live).fetch_all(&mut connection).await.unwrap()
     }
 
-    fn run(&self, url: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Said {
+    fn run(url: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Said {
         let variables = [&[("DATABASE_URL", url)], variables].concat();
         agentfs(&[arguments, &["--output", "json"]].concat(), &variables)
     }
@@ -64,12 +64,12 @@ impl Site {
 
     fn back_up(&self) {
         let backup = [&["backup"][..], &self.location()].concat();
-        self.run(&self.database.url, &backup, &[]).json();
+        Self::run(&self.database.url, &backup, &[]).json();
     }
 
     fn restore_as(&self, url: &str, how: &[&str], variables: &[(&str, &str)]) -> Said {
         let fixed = ["restore", "--in-place", "--backup", "latest", "--yes"];
-        self.run(url, &[&fixed, how, &self.location()].concat(), variables)
+        Self::run(url, &[&fixed, how, &self.location()].concat(), variables)
     }
 
     /// The same after one that was killed, whose sessions the server may not have noticed the end of yet.
@@ -84,7 +84,7 @@ impl Site {
     }
 
     fn undo(&self) -> Said {
-        self.run(&self.database.superuser_url, &["restore", "--undo", "--yes"], &[])
+        Self::run(&self.database.superuser_url, &["restore", "--undo", "--yes"], &[])
     }
 }
 
@@ -178,7 +178,7 @@ async fn a_database_takes_the_place_of_the_live_one_and_gives_it_back() {
     admin(&database, &["revoke-key", &later]).text();
     api.client.put("/since", json!(1)).await;
     let lists = ["restore", "--undo", "--yes", "--lost-to", "/nowhere"];
-    let said = site.run(&database.superuser_url, &lists, &[]);
+    let said = Site::run(&database.superuser_url, &lists, &[]);
     assert!(said.code == Some(1) && said.err.contains("--lost-to lists"), "{said:?}");
     let undone = site.undo().json();
     assert_eq!((lost(&undone), &undone["had_switched"]), (1, &json!(false)), "{undone}");
@@ -195,7 +195,7 @@ async fn a_database_takes_the_place_of_the_live_one_and_gives_it_back() {
     assert_eq!(status(&api, &database, &later_key).await, 401);
 
     let drop = ["restore", "--drop-previous", "--yes"];
-    let dropped = site.run(&database.superuser_url, &drop, &[]).json();
+    let dropped = Site::run(&database.superuser_url, &drop, &[]).json();
     assert!(dropped["bytes"].as_u64().unwrap() > 0, "{dropped}");
     assert_eq!(site.databases().await, [names.live]);
     let said = site.undo();
