@@ -61,6 +61,16 @@ pub async fn estimate(connection: &mut PgConnection, since: Timestamp) -> Result
     Ok(asked.fetch_one(connection).await?)
 }
 
+/// How many live versions of the schema `live` the previous tables do not have: what an undoing would take out.
+pub async fn by_undoing(connection: &mut PgConnection, live: &str) -> Result<i64, StoreError> {
+    let live = live.replace('"', "\"\"");
+    let count = AssertSqlSafe(format!(
+        "SELECT count(*) FROM \"{live}\".entry_versions v
+          WHERE NOT EXISTS (SELECT FROM {PREVIOUS}.entry_versions p WHERE p.tenant_id = v.tenant_id AND p.id = v.id)"
+    ));
+    Ok(sqlx::query_scalar(count).fetch_one(connection).await?)
+}
+
 /// The least id (UUIDv7) of a moment.
 fn first_id(at: Timestamp) -> Uuid {
     let millis = u128::from(at.as_millisecond().max(0).unsigned_abs());

@@ -207,16 +207,11 @@ impl Attempt<'_> {
             return Ok(Ok(()));
         }
         self.wanted.next(self.connection, moving(PREVIOUS)).await?;
-        match records::with_previous(self.connection).await? {
-            Some(record) => {
-                let dropped = previous::drop_in(self.connection, &record).await?;
-                Ok(dropped.map(drop))
-            }
-            None => {
-                let in_the_way = schemas::in_the_way(self.connection, PREVIOUS, None).await?;
-                Ok(in_the_way.map_or(Ok(()), Err))
-            }
+        if let Some(record) = records::with_previous(self.connection).await? {
+            return Ok(previous::drop_in(self.connection, &record).await?.map(drop));
         }
+        let in_the_way = schemas::in_the_way(self.connection, PREVIOUS, None).await?;
+        Ok(in_the_way.map_or(Ok(()), Err))
     }
 
     async fn lock(&mut self, tables: Vec<String>) -> Result<(), StoreError> {

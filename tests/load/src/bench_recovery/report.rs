@@ -6,6 +6,9 @@ use std::fmt;
 use crate::meter::Cost;
 use crate::sides::{Measured, Ours, Said};
 
+/// After how many seconds a command had come to a point.
+type Seconds = fn(&Said) -> Option<f64>;
+
 /// What one claims: ours takes at most a part of the runbook's time.
 #[derive(Debug)]
 struct Claim {
@@ -167,7 +170,7 @@ impl Report {
         what: &str,
         of: impl Fn(&Round) -> &Said,
     ) -> fmt::Result {
-        let points: [(&str, fn(&Said) -> Option<f64>); 2] =
+        let points: [(&str, Seconds); 2] =
             [("serving", |said| said.serving_seconds), ("indexed", |said| said.indexed_seconds)];
         for (point, seconds) in points {
             let told = self.rounds.iter().map(|round| seconds(of(round)));

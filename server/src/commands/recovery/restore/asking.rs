@@ -115,7 +115,13 @@ impl fmt::Display for Undoing<'_> {
             "Undoing the restore of {}: what was live before it is live again.",
             self.0.backup
         )?;
-        write!(f, "  lost   {}", lost(self.0.lost_versions, "the switch"))?;
+        match self.0.lost_versions {
+            0 => write!(f, "  lost   nothing: what was live before has all that is live now")?,
+            1 => write!(f, "  lost   1 version that is live now and was not before")?,
+            versions => {
+                write!(f, "  lost   {versions} versions that are live now and were not before")?;
+            }
+        }
         notes(f, &self.0.notes)
     }
 }
@@ -165,7 +171,7 @@ mod tests {
             assert!(told.contains(words), "{told}");
         }
         let told = Undoing(&plan()).to_string();
-        assert!(told.contains("Undoing") && told.contains("since the switch"), "{told}");
+        assert!(told.contains("Undoing") && told.contains("were not before"), "{told}");
         assert!(!told.contains("room"), "{told}");
     }
 

@@ -118,7 +118,7 @@ impl fmt::Display for Printed {
         if self.switched.lost.is_empty() {
             write!(f, "\nNothing that was written since {since} is known to be lost.")?;
         } else {
-            self.print_lost(f, since)?;
+            self.print_lost(f)?;
         }
         self.switched.notes.iter().try_for_each(|note| write!(f, "\n{note}"))?;
         let until = self.switched.previous_until;
@@ -133,12 +133,12 @@ impl fmt::Display for Printed {
 }
 
 impl Printed {
-    fn print_lost(&self, f: &mut fmt::Formatter<'_>, since: &str) -> fmt::Result {
+    fn print_lost(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lost = &self.switched.lost;
         let what = if self.lost_versions == 1 { "version" } else { "versions" };
         writeln!(
             f,
-            "\nNot live any more, since written after {since}: {} {what}.",
+            "\nNot live any more, since what is live now has not got them: {} {what}.",
             self.lost_versions
         )?;
         let rows = lost.iter().take(MAX_TENANTS).map(|lost| {
@@ -190,7 +190,7 @@ mod tests {
             "Restored agentfs_20261127_020000 in place; live since 2026-11-28T14:08:00Z, and requests waited 11 ms at most\n  \
              load     31.00 s\n\
              Serving after 36.0 s, indexed after 80.0 s.\n\
-             Not live any more, since written after the backup: 312 versions.\n\
+             Not live any more, since what is live now has not got them: 312 versions.\n\
              TENANT                                VERSIONS  FROM                  TO\n\
              00000000-0000-0000-0000-000000000000  312       2026-11-27T02:01:00Z  2026-11-28T14:07:00Z\n\
              2 keys were left out.\n\

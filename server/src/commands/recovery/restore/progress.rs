@@ -103,7 +103,8 @@ impl State {
 /// An update in words; `passed` is how long its step has taken.
 fn line(update: &Update, passed: Duration) -> String {
     let Update { step, of, done, total } = update;
-    let mut line = (*step).to_owned();
+    // By itself, the name of that step would frighten.
+    let mut line = if *step == "lost" { "list what is lost" } else { step }.to_owned();
     if let Some(of) = of {
         let _ = write!(line, " {of}");
     }

@@ -188,7 +188,10 @@ impl From<NotOurs> for InPlaceError {
 
 impl From<HolderError> for RecoveryError {
     fn from(error: HolderError) -> Self {
-        InPlaceError::from(error).into()
+        match error {
+            HolderError::Store(error) => Self::Store(error),
+            error => InPlaceError::from(error).into(),
+        }
     }
 }
 

@@ -81,6 +81,12 @@ pub(super) async fn of_restore(
         ));
     }
     notes.extend(room.notes.iter().cloned());
+    if !is_own && live.has_memory {
+        notes.push(
+            "The backup is not known to be of this database, so all that is live is counted as lost beforehand; what it has as well stays."
+                .to_owned(),
+        );
+    }
     // Nothing of another instance's memory is the live one's.
     let since = if is_own { manifest.snapshot_at } else { Timestamp::UNIX_EPOCH };
     let lost_versions = if live.has_memory { lost::estimate(connection, since).await? } else { 0 };

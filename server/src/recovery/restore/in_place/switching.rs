@@ -66,7 +66,7 @@ pub(super) async fn switch(
                     let seconds = patience.switch.as_secs();
                     return Err(InPlaceError::Held { seconds, holders }.into());
                 }
-                unless(stop, async { Ok(sleep(PAUSE).await) }).await?;
+                unless(stop, pause()).await?;
             }
             Err(error) => return came_to(session, id, error).await.map(|record| (record, None)),
         }
@@ -96,4 +96,9 @@ async fn switched(session: &mut Session<'_>, id: Uuid) -> Result<Record, Recover
     let found = records::unfinished(session.holder.connection()).await?;
     let ours = found.filter(|record| record.id == id && record.phase == Phase::Switched);
     ours.ok_or_else(|| InPlaceError::NotHolder.into())
+}
+
+async fn pause() -> Result<(), RecoveryError> {
+    sleep(PAUSE).await;
+    Ok(())
 }

@@ -68,14 +68,20 @@ async fn undo_in(
     let name = session.live().await?;
     session.refuse_dependents(&name).await?;
     let switched_at = of.switched_at.unwrap_or(of.begun_at);
+    let mut told = notes.clone();
+    if of.kind == Kind::Undo {
+        told.push(
+            "That restore was undone already: what it had restored is live again then.".to_owned(),
+        );
+    }
     let plan = Plan {
         backup: of.backup.clone(),
         snapshot_at: switched_at,
         was_verified: true,
-        lost_versions: lost::estimate(session.holder.connection(), switched_at).await?,
+        lost_versions: lost::by_undoing(session.holder.connection(), &name).await?,
         needed_bytes: 0,
         free_bytes: None,
-        notes: notes.clone(),
+        notes: told,
     };
     if !agrees(&plan) {
         return Err(InPlaceError::NotAgreed.into());

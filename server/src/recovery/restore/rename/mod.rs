@@ -30,7 +30,8 @@ use crate::store::StoreError;
 use crate::store::connection::address::DatabaseAddress;
 use crate::store::databases::Server;
 use crate::store::databases::exchange::{self, Busy, Held, Names, Note, Previous};
-use crate::store::in_place::lost::{estimate, is_known as are_known};
+use crate::store::databases::lost;
+use crate::store::in_place::lost::is_known as are_known;
 use crate::store::in_place::security::{Carried, Keys, Security};
 use crate::store::schema::{self, SCHEMA_VERSION};
 
@@ -129,7 +130,12 @@ pub async fn undo(
     let mut held = site.hold(Security::Live).await?;
     site.renames_alone().await?;
     let lost_versions = match &mut held {
-        Some(held) => estimate(&mut held.connection, before.switched_at).await?,
+        Some(held) => {
+            let previous = address(&options.url.with_database(&site.names.previous));
+            let mut previous = previous.connect_unlimited().await?;
+            let taken_out = lost::lost(&mut held.connection, &mut previous).await?;
+            taken_out.iter().map(|lost| lost.versions).sum()
+        }
         None => 0,
     };
     let plan = Plan {
