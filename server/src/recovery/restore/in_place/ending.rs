@@ -119,9 +119,8 @@ async fn build(
     let Some(why) = session.beside(stop, Box::pin(within_room)).await? else {
         return Ok(Built::All);
     };
-    let connection = session.holder.connection();
-    drop_remains(connection, &record.models).await;
-    let advice = advice(&unindexed(connection, &record.models).await?).unwrap_or_default();
+    drop_remains(&mut session.holder, &record.models).await;
+    let advice = advice(&unindexed(&mut session.holder, &record.models).await?).unwrap_or_default();
     Ok(Built::NoRoom(format!(
         "There is too little room for the vector indexes ({why}): make the volume larger, or free some of it by \
          `agentfs-server restore --drop-previous`. {advice}"
@@ -134,7 +133,7 @@ pub(super) async fn end_at_once(
     session: &mut Session<'_>,
     record: &Record,
 ) -> Result<(), RecoveryError> {
-    let missing = unindexed(session.holder.connection(), &record.models).await?;
+    let missing = unindexed(&mut session.holder, &record.models).await?;
     session.remove_rest(record).await?;
     finish(session, record).await?;
     tracing::warn!(

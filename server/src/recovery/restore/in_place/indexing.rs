@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::PgConnection;
-
 use super::progress::{Progress, Update};
 use crate::recovery::error::RecoveryError;
 use crate::settings::DatabaseUrl;
 use crate::store::StoreError;
 use crate::store::connection::address::DatabaseAddress;
 use crate::store::embeddings::index::{self, Buildable, IndexState};
+use crate::store::in_place::holder::Holder;
 
 /// Pause between two looks at how far a build is.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -44,15 +43,16 @@ pub(super) async fn index(
 }
 
 /// Drops what a build has left that came to no end. What cannot be dropped is dropped by the next build.
-pub(super) async fn drop_remains(connection: &mut PgConnection, models: &[i32]) {
+pub(super) async fn drop_remains(holder: &mut Holder, models: &[i32]) {
     for model in models {
-        if let Err(error) = drop_unfinished(&mut *connection, *model).await {
+        if let Err(error) = drop_unfinished(holder, *model).await {
             tracing::warn!("what is left of a vector index takes room until it is built: {error}");
         }
     }
 }
 
-async fn drop_unfinished(connection: &mut PgConnection, model: i32) -> Result<(), StoreError> {
+async fn drop_unfinished(holder: &mut Holder, model: i32) -> Result<(), StoreError> {
+    let connection = holder.connection();
     // PostgreSQL takes a moment to notice that nobody waits for the build any more.
     while index::state(&mut *connection, model).await? == IndexState::Building {
         tokio::time::sleep(LOOK_EVERY).await;
@@ -65,9 +65,10 @@ async fn drop_unfinished(connection: &mut PgConnection, model: i32) -> Result<()
 
 /// The names of those of `models` that have no vector index.
 pub(super) async fn unindexed(
-    connection: &mut PgConnection,
+    holder: &mut Holder,
     models: &[i32],
 ) -> Result<Vec<String>, StoreError> {
+    let connection = holder.connection();
     let mut names = Vec::new();
     for Buildable { id, name, .. } in index::models(&mut *connection, models).await? {
         if index::state(&mut *connection, id).await? != IndexState::Ready {

@@ -60,7 +60,7 @@ pub(super) async fn take_over(
         )];
         told.extend(ended.notes);
         // Said in case that it stays live after all.
-        told.extend(advice(&unindexed(session.holder.connection(), &record.models).await?));
+        told.extend(advice(&unindexed(&mut session.holder, &record.models).await?));
         return Ok(Interrupted::Past(Some(told.join(" "))));
     }
     let ended = end(session, &record, indexing, progress, stop, &mut steps).await?;
