@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use sqlx::postgres::PgConnection;
+use sqlx::postgres::types::Oid;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 use uuid::Uuid;
 
@@ -125,16 +126,21 @@ macro_rules! may_end {
 
 /// Sessions that a rename does not end or wait for by itself. Whoever may not see another's sessions has no word of their kind.
 macro_rules! sessions {
-    () => {
-        " FROM pg_stat_activity a LEFT JOIN pg_roles u ON u.oid = a.usesysid
-         WHERE a.datname = $1 AND a.pid <> pg_backend_pid()
-           AND coalesce(a.backend_type, 'client backend') NOT IN ('autovacuum worker', 'parallel worker') "
+    ($of:literal) => {
+        concat!(
+            " FROM pg_stat_activity a LEFT JOIN pg_roles u ON u.oid = a.usesysid
+               WHERE a.",
+            $of,
+            " = $1 AND a.pid <> pg_backend_pid()
+                 AND coalesce(a.backend_type, 'client backend') NOT IN ('autovacuum worker', 'parallel worker') "
+        )
     };
 }
 
+/// By its OID: once it is renamed, its name is another's, whose sessions have just begun.
 const END: &str = concat!(
     "SELECT count(pg_terminate_backend(a.pid))",
-    sessions!(),
+    sessions!("datid"),
     "AND coalesce(a.backend_type, 'client backend') = 'client backend' AND ",
     may_end!()
 );
@@ -143,7 +149,7 @@ const END: &str = concat!(
 const FOREIGN: &str = concat!(
     "SELECT format('session %s (%s)', a.pid, concat_ws(', ', nullif(a.backend_type, 'client backend'), 'role ' || a.usename,
                                                       nullif(a.application_name, ''), 'from ' || host(a.client_addr)))",
-    sessions!(),
+    sessions!("datname"),
     "AND NOT (coalesce(a.backend_type, 'client backend') = 'client backend' AND ",
     may_end!(),
     ") UNION ALL
@@ -154,7 +160,7 @@ const FOREIGN: &str = concat!(
 /// All of them, once an exchange had to give up.
 const ANY: &str = concat!(
     "SELECT string_agg(format('session %s (role %s)', a.pid, a.usename), ', ' ORDER BY a.pid)",
-    sessions!()
+    sessions!("datname")
 );
 
 /// What came of a try to exchange databases.
@@ -243,11 +249,14 @@ impl Server {
         let comments = [(previous, Some(note.comment())), (live, comment)];
 
         let mut ender = connect_beside(url).await?;
+        let outgoing =
+            sqlx::query_scalar("SELECT oid FROM pg_database WHERE datname = $1").bind(live);
+        let outgoing: Oid = outgoing.fetch_one(&mut ender).await?;
         let begun = Instant::now();
         let renaming = rename_all(&mut self.connection, &moves, &comments, before_commit);
         let done = tokio::select! {
             done = renaming => done,
-            never = end_sessions(&mut ender, live) => match never {},
+            never = end_sessions(&mut ender, outgoing) => match never {},
         };
         match done {
             Ok(()) => Ok(Try::Made(begun.elapsed().as_secs_f64())),
@@ -309,8 +318,8 @@ async fn set_comment(
 }
 
 /// Ends the sessions of a database again and again: those that come before its rename has the lock.
-async fn end_sessions(connection: &mut PgConnection, name: &str) -> Infallible {
-    while let Ok(_ended) = sqlx::query(END).bind(name).execute(&mut *connection).await {
+async fn end_sessions(connection: &mut PgConnection, database: Oid) -> Infallible {
+    while let Ok(_ended) = sqlx::query(END).bind(database).execute(&mut *connection).await {
         tokio::time::sleep(END_EVERY).await;
     }
     // The rename finds out by itself that it comes no further.
