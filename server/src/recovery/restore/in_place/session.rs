@@ -125,15 +125,18 @@ impl<'a> Session<'a> {
         {
             return error;
         }
-        match self.clean().await {
+        // What was ended halfway may have left a transaction, or no connection at all.
+        let is_lost = self.holder.roll_back().await.is_err() || self.holder.check().await.is_err();
+        match self.clean(is_lost).await {
+            // A successor has removed what this run was at.
+            Ok(()) if is_lost && !error.is_transient() => InPlaceError::NotHolder.into(),
             Ok(()) => InPlaceError::unchanged(error),
             Err(left) => InPlaceError::Left { error: Box::new(error), left: Box::new(left) }.into(),
         }
     }
 
-    async fn clean(&mut self) -> Result<(), RecoveryError> {
-        // What was ended halfway may have left a transaction, or no connection at all.
-        if self.holder.roll_back().await.is_err() || self.holder.check().await.is_err() {
+    async fn clean(&mut self, is_lost: bool) -> Result<(), RecoveryError> {
+        if is_lost {
             self.renew().await?;
         }
         // Somebody may read what was loaded, or a statement that nobody waits for any more may still have it.
