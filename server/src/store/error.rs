@@ -78,9 +78,7 @@ impl StoreError {
 
     /// Whether the server refused the login for good: a wrong user or password, or no such database.
     pub fn is_login_refused(&self) -> bool {
-        let code = self.cause().driver().as_database_error().and_then(DatabaseError::code);
-        self.endpoint().is_some()
-            && code.is_some_and(|code| ["28", "3D"].iter().any(|class| code.starts_with(class)))
+        self.endpoint().is_some() && ["28", "3D"].iter().any(|class| self.code().starts_with(class))
     }
 
     /// True where the same may succeed a moment later, without anybody mending something.

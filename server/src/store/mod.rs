@@ -12,6 +12,7 @@ pub mod entries;
 mod error;
 pub mod fingerprint;
 pub mod in_place;
+pub mod names;
 pub mod restored;
 pub mod schema;
 pub mod scratch;

@@ -12,6 +12,7 @@ use crate::recovery::programs::{Programs, environment};
 use crate::settings::DatabaseUrl;
 use crate::store::connection::address::DatabaseAddress;
 use crate::store::fingerprint;
+use crate::store::names::qualified;
 
 /// Most statements that are named.
 const MAX_NAMED: usize = 5;
@@ -32,7 +33,9 @@ pub(super) async fn compare(
             let tables = fingerprint::tables(&mut connection, None).await?;
             tables.into_iter().map(|table| table.quoted).collect()
         }
-        Scope::Entries => schema.tables.iter().map(|table| quoted(&schema.name, table)).collect(),
+        Scope::Entries => {
+            schema.tables.iter().map(|table| qualified(&schema.name, table)).collect()
+        }
     };
     let wanted = made_by_us(programs, made, &tables).await?;
     let found = in_dump(programs, fetched).await?;
@@ -64,11 +67,6 @@ fn named<'a>(statements: impl IntoIterator<Item = &'a Statement>) -> String {
         names.push(format!("{more} more"));
     }
     names.join(", ")
-}
-
-fn quoted(schema: &str, table: &str) -> String {
-    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-    format!("{}.{}", quoted(schema), quoted(table))
 }
 
 /// How PostgreSQL's programs print a schema without what differs from database to database.

@@ -18,6 +18,7 @@ use super::{MAX_NAME, Server, connect_beside, connect_never_idle};
 use crate::settings::DatabaseUrl;
 use crate::store::StoreError;
 use crate::store::connection::advisory_lock::AdvisoryLock;
+use crate::store::in_place::live;
 use crate::store::schema;
 
 /// What others see as the session that restores.
@@ -354,8 +355,6 @@ pub struct Busy {
     pub holder: Option<String>,
 }
 
-const HAS_MEMORY: &str = "SELECT EXISTS (SELECT FROM entry_versions)";
-
 /// Connects to the live database and keeps migrations and backups off it, unless one is under way.
 pub async fn hold(url: &DatabaseUrl) -> Result<Result<Held, Busy>, StoreError> {
     let mut connection = connect_never_idle(url).await?;
@@ -369,10 +368,7 @@ pub async fn hold(url: &DatabaseUrl) -> Result<Result<Held, Busy>, StoreError> {
         }
     }
     let version = schema::read(&mut connection).await?.version;
-    let has_memory = match version {
-        0 => false,
-        _ => sqlx::query_scalar(HAS_MEMORY).fetch_one(&mut connection).await?,
-    };
+    let has_memory = version > 0 && live::has_memory(&mut connection).await?;
     Ok(Ok(Held { connection, version, has_memory }))
 }
 

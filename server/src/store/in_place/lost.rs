@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::PREVIOUS;
 use crate::store::StoreError;
+use crate::store::names::quoted;
 
 /// What a tenant lost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -63,11 +64,7 @@ pub async fn estimate(connection: &mut PgConnection, since: Timestamp) -> Result
 
 /// How many live versions of the schema `live` the previous tables do not have: what an undoing would take out.
 pub async fn by_undoing(connection: &mut PgConnection, live: &str) -> Result<i64, StoreError> {
-    let live = live.replace('"', "\"\"");
-    let count = AssertSqlSafe(format!(
-        "SELECT count(*) FROM \"{live}\".entry_versions v
-          WHERE NOT EXISTS (SELECT FROM {PREVIOUS}.entry_versions p WHERE p.tenant_id = v.tenant_id AND p.id = v.id)"
-    ));
+    let count = AssertSqlSafe(format!("SELECT count(*) {}", only_in(live, PREVIOUS)));
     Ok(sqlx::query_scalar(count).fetch_one(connection).await?)
 }
 
@@ -81,7 +78,7 @@ fn first_id(at: Timestamp) -> Uuid {
 pub async fn by_tenant(connection: &mut PgConnection, live: &str) -> Result<Vec<Lost>, StoreError> {
     let by_tenant = AssertSqlSafe(format!(
         "SELECT v.tenant_id, count(*), min(v.created_at), max(v.created_at) {} GROUP BY 1 ORDER BY 1",
-        lost(live)
+        only_in(PREVIOUS, live)
     ));
     let rows = sqlx::query(by_tenant).fetch_all(connection).await?;
     let lost = rows.iter().map(|row| {
@@ -102,7 +99,7 @@ pub fn each<'c>(
 ) -> impl Stream<Item = Result<LostVersion, StoreError>> + Send + use<'c> {
     let each = AssertSqlSafe(format!(
         "SELECT v.tenant_id, v.agent_id, v.path, v.version, v.id, v.created_at, v.deleted_at IS NOT NULL {} ORDER BY 1, 2, 3, 4",
-        lost(live)
+        only_in(PREVIOUS, live)
     ));
     sqlx::query(each).fetch(connection).map(|row| version(&row?).map_err(Into::into))
 }
@@ -125,12 +122,13 @@ pub async fn is_kept(
     Ok(found.fetch_one(connection).await?)
 }
 
-/// SQL: what was lost is `v`.
-fn lost(live: &str) -> String {
-    let live = live.replace('"', "\"\"");
+/// SQL: the versions `v` of the schema `here` that `there` has not.
+fn only_in(here: &str, there: &str) -> String {
     format!(
-        "FROM {PREVIOUS}.entry_versions v
-         WHERE NOT EXISTS (SELECT FROM \"{live}\".entry_versions now WHERE now.tenant_id = v.tenant_id AND now.id = v.id)"
+        "FROM {}.entry_versions v
+         WHERE NOT EXISTS (SELECT FROM {}.entry_versions other WHERE other.tenant_id = v.tenant_id AND other.id = v.id)",
+        quoted(here),
+        quoted(there)
     )
 }
 

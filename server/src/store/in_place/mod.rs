@@ -18,6 +18,8 @@ pub mod staging;
 pub mod stored_bytes;
 pub mod switch;
 
+use super::names::qualified;
+
 /// The schema that a backup is loaded into.
 pub const NEW: &str = "agentfs_new";
 /// The schema that the previous tables are in.
@@ -47,16 +49,6 @@ pub const MOVING: [&str; 10] = [
     "_sqlx_migrations",
 ];
 
-/// A name, quoted for SQL.
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// A table with its schema, quoted for SQL.
-pub(super) fn qualified(schema: &str, table: &str) -> String {
-    format!("{}.{}", quoted(schema), quoted(table))
-}
-
 /// The moving tables of a schema, quoted for SQL.
 fn moving(schema: &str) -> Vec<String> {
     MOVING.map(|table| qualified(schema, table)).to_vec()
@@ -68,11 +60,6 @@ mod tests {
 
     use super::*;
     use crate::store::schema::{MIGRATIONS_TABLE, TABLES};
-
-    #[test]
-    fn names_are_quoted() {
-        assert_eq!(qualified("My \"own\"", "entries"), r#""My ""own"""."entries""#);
-    }
 
     #[test]
     fn each_table_moves_or_stays() {

@@ -12,6 +12,7 @@ use super::NEW;
 use crate::store::StoreError;
 use crate::store::connection::address::DatabaseAddress;
 use crate::store::connection::patient;
+use crate::store::names;
 
 /// What is loaded must not survive a crash by itself. The first commit with synchronous_commit that follows on the server flushes
 /// all that was written before it.
@@ -88,7 +89,7 @@ pub async fn load<E: From<StoreError>>(
     pieces: impl Stream<Item = Result<Bytes, E>>,
 ) -> Result<bool, E> {
     let quoted = &target.quoted;
-    let columns: Vec<String> = columns.iter().map(|column| quote(column)).collect();
+    let columns: Vec<String> = columns.iter().map(|column| names::quoted(column)).collect();
     // Frozen rows are never written again by a read or a vacuum. They may be where the transaction has emptied the table itself.
     let begin = AssertSqlSafe(format!("BEGIN; TRUNCATE {quoted}"));
     connection.execute(begin).await.map_err(StoreError::from)?;
@@ -106,10 +107,6 @@ pub async fn load<E: From<StoreError>>(
     copy.finish().await.map_err(StoreError::from)?;
     connection.execute("COMMIT").await.map_err(StoreError::from)?;
     Ok(true)
-}
-
-fn quote(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// Statements that let the identity columns of the schema `$1` go on behind the greatest value that there is.

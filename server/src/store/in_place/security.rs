@@ -3,8 +3,9 @@
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor as _};
 
-use super::{NEW, qualified};
+use super::NEW;
 use crate::store::StoreError;
+use crate::store::names::qualified;
 
 /// Whose tenants and keys are valid after a restore.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

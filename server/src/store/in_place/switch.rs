@@ -11,11 +11,9 @@ use uuid::Uuid;
 use super::records::{self, Phase};
 use super::schemas::{self, NotOurs};
 use super::security::{self, Carried, Keys, Security};
-use super::{
-    META, MOVING, NEW, PREVIOUS, STAYING, autovacuum, live, moving, previous, properties,
-    qualified, quoted,
-};
+use super::{META, MOVING, NEW, PREVIOUS, STAYING, autovacuum, live, moving, previous, properties};
 use crate::store::StoreError;
+use crate::store::names::{qualified, quoted};
 
 /// What is switched.
 #[derive(Debug, Clone, Copy)]

@@ -12,6 +12,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 use super::MIGRATIONS_TABLE;
 use super::migrate::{MIGRATIONS, MigrationError};
 use crate::store::StoreError;
+use crate::store::names::qualified;
 use crate::store::restored::has_extension;
 
 const IS_FIRST: &str = "SELECT current_schema() IS NOT DISTINCT FROM $1";
@@ -63,7 +64,7 @@ pub async fn apply_within(
     if !is_first {
         return Err(MigrationError::NoSchema(schema.to_owned()));
     }
-    let table = format!("\"{}\".{MIGRATIONS_TABLE}", schema.replace('"', "\"\""));
+    let table = qualified(schema, MIGRATIONS_TABLE);
     connection.ensure_migrations_table(&table).await.map_err(explained)?;
     if let Some(version) = connection.dirty_version(&table).await.map_err(explained)? {
         return Err(MigrationError::Failed(MigrateError::Dirty(version)));
