@@ -49,6 +49,15 @@ pub const BACKUP_IDENTITY_FILE: &str = "BACKUP_IDENTITY_FILE";
 /// A server on which `verify` may make databases, in place of a throwaway one.
 pub const BACKUP_SCRATCH_URL: &str = "BACKUP_SCRATCH_URL";
 
+/// The resource that a command works for: a [`Request`](crate::request::Request).
+pub const REQUEST: &str = "AGENTFS_REQUEST";
+/// The AgentFS whose AgentFSBackup records a command keeps; none are kept where it is not set.
+pub const RECORDS_OF: &str = "AGENTFS_RECORDS_OF";
+/// The AgentFSBackup that the backup of this run is for; left out, one is made for it.
+pub const RECORD: &str = "AGENTFS_RECORD";
+/// The port on which a command says how far it is (see [`crate::progress`]); left out, it does not.
+pub const PROGRESS_PORT: &str = "AGENTFS_PROGRESS_PORT";
+
 /// The folder of the local embedding model.
 pub const EMBEDDING_MODEL_DIR: &str = "EMBEDDING_MODEL_DIR";
 /// The endpoint of embeddings.

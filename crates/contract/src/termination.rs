@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::record::{BackupRecord, VerificationRecord};
 use crate::verification::Step;
 
 /// Where Kubernetes reads it.
@@ -40,16 +41,45 @@ impl Report {
 }
 
 /// What a backup that was made leaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BackupReport {
     /// How large the database is on its server's disk, in bytes.
     pub database_bytes: u64,
+    /// The backup; not where a younger one was found to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupRecord>,
+    /// What a verification that followed found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verification: Option<VerificationRecord>,
 }
 
 impl BackupReport {
     /// The report as it is written: one line of JSON.
-    pub fn write(self) -> String {
-        serde_json::to_string(&self).unwrap_or_default()
+    pub fn write(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Reads a report; `None` where the message is something else.
+    pub fn read(message: &str) -> Option<Self> {
+        serde_json::from_str(message.trim()).ok()
+    }
+}
+
+/// What a command leaves that works for a resource which was carried out before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlreadyDone {
+    /// When that ended.
+    pub already_done: Timestamp,
+    /// Whether it succeeded.
+    pub succeeded: bool,
+    /// How it ended, as a sentence.
+    pub message: String,
+}
+
+impl AlreadyDone {
+    /// The report as it is written: one line of JSON.
+    pub fn write(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
     }
 
     /// Reads a report; `None` where the message is something else.
@@ -204,7 +234,7 @@ mod tests {
 
     #[test]
     fn reports_of_success_and_of_failure_are_told_apart() {
-        let made = BackupReport { database_bytes: 8_000_000 };
+        let made = BackupReport { database_bytes: 8_000_000, backup: None, verification: None };
         assert_eq!(BackupReport::read(&made.write()), Some(made));
         assert_eq!(Report::read(&made.write()), None);
         let migrated = MigrationReport::write();

@@ -100,6 +100,21 @@ impl Names {
         format!("{}-backup", self.name)
     }
 
+    /// The CronJob that tries the newest backup.
+    pub fn verify(&self) -> String {
+        format!("{}-verify", self.name)
+    }
+
+    /// The CronJob of disaster recovery drills.
+    pub fn drill(&self) -> String {
+        format!("{}-drill", self.name)
+    }
+
+    /// The ServiceAccount of the pods that make and try backups, its Role and the binding of both.
+    pub fn recovery_account(&self) -> String {
+        format!("{}-recovery", self.name)
+    }
+
     /// The claim of the volume that holds the backups.
     pub fn backups(&self) -> String {
         format!("{}-backups", self.name)

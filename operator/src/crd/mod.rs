@@ -7,19 +7,28 @@
 #![allow(unreachable_pub)]
 
 pub mod agentfs;
+pub mod backup;
 pub mod docs;
+pub mod drill;
 pub mod fields;
+pub mod restore;
+mod task;
 
 pub use agentfs::AgentFS;
+pub use backup::AgentFSBackup;
+pub use drill::AgentFSDrill;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use kube::CustomResourceExt as _;
+pub use restore::AgentFSRestore;
 use serde_json::json;
 
 /// Every definition that the operator needs in the cluster.
 pub fn all() -> Vec<CustomResourceDefinition> {
-    vec![finished(AgentFS::crd())]
+    [AgentFS::crd(), AgentFSBackup::crd(), AgentFSRestore::crd(), AgentFSDrill::crd()]
+        .map(finished)
+        .into()
 }
 
 /// The definition as the YAML file that is kept in `crds/`.

@@ -3,6 +3,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use super::recovery::{Destination, DrillSchedule, Encryption, Keep, Objectives, VerifySchedule};
 use crate::crd::fields::names::object_name;
 use crate::crd::fields::{PodSettings, Resources, Storage};
 
@@ -78,6 +79,30 @@ pub struct Backup {
     )]
     pub existing_claim: Option<String>,
 
+    /// Where the backups are kept, if not in a volume: `volume` and `existingClaim` are then not looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination: Option<Destination>,
+
+    /// How the backups are encrypted. Left out, they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
+
+    /// Backups that are kept longer than retentionDays says.
+    #[serde(default)]
+    pub keep: Keep,
+
+    /// How, and how often, the newest backup is tried.
+    #[serde(default)]
+    pub verify: VerifySchedule,
+
+    /// How often a disaster recovery drill is carried out.
+    #[serde(default)]
+    pub drill: DrillSchedule,
+
+    /// What backups and drills are held to. Left out, nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objectives: Option<Objectives>,
+
     /// CPU and memory of the backup's pod. Left out: requests of 100m CPU and 128Mi, a limit of 512Mi
     /// memory and none on CPU.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -143,6 +168,12 @@ impl Default for Backup {
             max_age_hours: Self::default_max_age_hours(),
             volume: Storage::default(),
             existing_claim: None,
+            destination: None,
+            encryption: None,
+            keep: Keep::default(),
+            verify: VerifySchedule::default(),
+            drill: DrillSchedule::default(),
+            objectives: None,
             resources: None,
             pods: PodSettings::default(),
         }

@@ -8,6 +8,7 @@ mod extra_env;
 mod limits;
 mod migration;
 mod pooler;
+mod recovery;
 mod status;
 mod worker;
 
@@ -22,6 +23,10 @@ pub use embeddings::{Embeddings, KeyRef, Local, OpenAi};
 pub use limits::{Quotas, RateLimits};
 pub use migration::Migration;
 pub use pooler::Pooler;
+pub use recovery::{
+    Algorithm, Destination, DrillSchedule, Encryption, EntryRef, Keep, Level, Objectives, S3, ServerSideEncryption,
+    VerifySchedule,
+};
 pub use status::{
     AdminKeyStatus, AgentFSStatus, ApiStatus, BackupStatus, DatabaseStatus, WorkerStatus,
 };

@@ -92,7 +92,8 @@ async fn execute(args: BackupArgs) -> ExitCode {
     };
     match Box::pin(back_up_unless_newer(&args, ended)).await {
         Ok((printed, database_bytes)) => {
-            write_termination_message(&BackupReport { database_bytes }.write());
+            let report = BackupReport { database_bytes, backup: None, verification: None };
+            write_termination_message(&report.write());
             match args.output.print(&printed) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => failed(error),

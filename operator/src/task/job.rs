@@ -1,0 +1,1 @@
+//! The Job of a task, made from a CronJob of its AgentFS.

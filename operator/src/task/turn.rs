@@ -1,0 +1,1 @@
+//! Whose turn it is: one task at a time for each AgentFS.
