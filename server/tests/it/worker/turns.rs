@@ -205,7 +205,8 @@ async fn what_the_provider_puts_off_for_one_tenant_is_embedded_for_others() {
     semantic::put(&api.client, "/quiet", "quiet").await;
     let other = api.client.with_key(&tenants_key(&database).await);
     semantic::put(&other, "/0", "other 0").await;
-    let worker = Worker::start(&database, &provider, &[]);
+    // Of several at once, one may take what another has just put back.
+    let worker = Worker::start(&database, &provider, &[("EMBED_CONCURRENCY", "1")]);
     until(&database, EMBEDDED, 1).await;
     let put_back = "SELECT count(*) FROM embedding_jobs WHERE status = 'queued' AND attempts = 0 AND last_error LIKE '%429%'";
     until(&database, put_back, 2).await;

@@ -13,7 +13,8 @@ use object_store::{Error, MultipartId, ObjectStoreExt as _};
 use serde::Deserialize;
 use tokio::task::JoinSet;
 
-use super::failure::{Act, Problem};
+use super::connection::NoAnswer;
+use super::failure::{Act, Problem, cause};
 use super::{Bucket, StorageError};
 use crate::recovery::storage::{Removal, settling};
 
@@ -170,6 +171,21 @@ impl Bucket {
     }
 }
 
+impl Bucket {
+    /// The failure of a part. A store that refuses it may close the connection while it is on its way, and then its answer is lost;
+    /// a request without a body gets one.
+    async fn not_sent(&self, name: &str, error: &Error) -> StorageError {
+        let failed = self.failed(name, Act::Write, error);
+        if cause::<NoAnswer>(error).is_none() {
+            return failed;
+        }
+        match self.read_small(&marker_of(name)).await {
+            Err(refused) if !refused.is_transient() => refused,
+            _ => failed,
+        }
+    }
+}
+
 /// The name of the marker of an upload of `name`.
 fn marker_of(name: &str) -> String {
     let (folder, file) = name.rsplit_once('/').map_or(("", name), |(folder, file)| (folder, file));
@@ -280,9 +296,13 @@ impl Begun {
         let sent = self.sending.join_next().await;
         let sent = sent.transpose().map_err(|error| Error::JoinError { source: error });
         let sent = sent.and_then(Option::transpose);
-        let sent = sent.map_err(|error| bucket.failed(name, Act::Write, &error))?;
-        self.sent.extend(sent);
-        Ok(())
+        match sent {
+            Ok(sent) => {
+                self.sent.extend(sent);
+                Ok(())
+            }
+            Err(error) => Err(bucket.not_sent(name, &error).await),
+        }
     }
 }
 
