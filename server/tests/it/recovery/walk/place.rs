@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use agentfs_server::maintenance::stored_bytes::settle;
 use agentfs_server::recovery::FaultPoint;
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -233,7 +234,11 @@ impl Place {
             Victim::Holder => return self.end_holders().await,
         };
         for process in &processes {
-            kill(Pid::from_raw(*process), Signal::SIGKILL).unwrap();
+            match kill(Pid::from_raw(*process), Signal::SIGKILL) {
+                // A parallel worker may have ended since it was listed.
+                Ok(()) | Err(Errno::ESRCH) => {}
+                Err(error) => panic!("{process}: {error}"),
+            }
         }
         if victim == Victim::Server {
             // Its sessions live on for a moment.
