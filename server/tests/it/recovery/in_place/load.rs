@@ -24,7 +24,7 @@ async fn restore_and_undo(place: &Place) -> [Times; 2] {
     let mut seen = Vec::new();
     for undoes in [false, true] {
         let agents = Agents::start(&place.clients);
-        agents.until_more(500).await;
+        agents.until_more(2000).await;
         let begun = agents.now();
         let dump = place.open_dump().await;
         place.until_autovacuum().await;
