@@ -1,15 +1,25 @@
 //! The resource definition: its file, its bounds, and what its rules refuse.
 
 use agentfs_operator::crd;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-fn definition() -> Value {
-    serde_json::to_value(&crd::all()[0]).unwrap()
+/// The definitions of all kinds, each with the kind.
+fn definitions() -> Vec<(String, Value)> {
+    let definitions = crd::all().into_iter();
+    definitions.map(|of| (of.spec.names.kind.clone(), serde_json::to_value(&of).unwrap())).collect()
+}
+
+fn definition(kind: &str) -> Value {
+    definitions().into_iter().find(|(of, _)| of == kind).unwrap().1
+}
+
+fn schema_of(definition: &Value) -> Value {
+    definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
 }
 
 /// The schema of the kind AgentFS.
 pub(crate) fn schema() -> Value {
-    definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
+    schema_of(&definition("AgentFS"))
 }
 
 #[test]
@@ -68,24 +78,57 @@ fn every_text_list_and_map_is_bounded_and_described() {
         }
     }
     let mut unbounded = Vec::new();
-    let schema = schema();
-    for part in ["spec", "status"] {
-        walk(part, &schema["properties"][part], &mut unbounded);
+    for (kind, definition) in definitions() {
+        for part in ["spec", "status"] {
+            let schema = &schema_of(&definition)["properties"][part];
+            walk(&format!("{kind} {part}"), schema, &mut unbounded);
+        }
     }
     assert_eq!(unbounded, Vec::<String>::new());
 }
 
+/// The columns of a kind, and those that `-o wide` shows besides.
+fn columns(kind: &str) -> [Vec<String>; 2] {
+    let version = definition(kind)["spec"]["versions"][0].clone();
+    let columns = version["additionalPrinterColumns"].as_array().unwrap().clone();
+    let (wide, shown): (Vec<_>, Vec<_>) = columns.into_iter().partition(|c| c["priority"] == 1);
+    [shown, wide].map(|of| of.iter().map(|c| c["name"].as_str().unwrap().to_owned()).collect())
+}
+
 #[test]
 fn columns_and_subresources_are_those_people_type() {
-    let version = definition()["spec"]["versions"][0].clone();
-    let columns = version["additionalPrinterColumns"].as_array().unwrap().iter();
-    let shown: Vec<_> =
-        columns.filter(|c| c.get("priority").is_none()).map(|c| c["name"].clone()).collect();
+    let [shown, wide] = columns("AgentFS");
     assert_eq!(shown, ["Ready", "API", "Workers", "Database", "Last-Backup", "Age"]);
-    let columns = version["additionalPrinterColumns"].as_array().unwrap().iter();
-    let wide: Vec<_> = columns.filter(|c| c["priority"] == 1).map(|c| c["name"].clone()).collect();
     assert_eq!(wide, ["Reason", "Message", "URL", "Image", "Size", "Next-Backup"]);
-    assert_eq!(version["subresources"]["scale"]["specReplicasPath"], ".spec.api.replicas");
-    let names = definition()["spec"]["names"].clone();
-    assert_eq!((&names["plural"], &names["shortNames"][0]), (&json!("agentfses"), &json!("afs")));
+    let definition = definition("AgentFS");
+    let scale = &definition["spec"]["versions"][0]["subresources"]["scale"];
+    assert_eq!(scale["specReplicasPath"], ".spec.api.replicas");
+}
+
+#[test]
+fn what_is_carried_out_once_shows_how_it_stands() {
+    for (kind, columns_shown) in [
+        (
+            "AgentFSBackup",
+            &["AgentFS", "Scope", "Size", "Entries", "Duration", "Verified", "Age"][..],
+        ),
+        ("AgentFSRestore", &["AgentFS", "Source", "Step", "Progress", "Downtime", "Result", "Age"]),
+        ("AgentFSDrill", &["AgentFS", "Result", "RPO", "RTO", "Objectives", "Age"]),
+    ] {
+        assert_eq!(columns(kind)[0], columns_shown, "{kind}");
+    }
+}
+
+#[test]
+fn names_are_those_people_type() {
+    let names = crd::all().into_iter().map(|of| of.spec.names);
+    let names: Vec<_> = names.map(|of| (of.plural, of.short_names.unwrap_or_default())).collect();
+    let short = |plural: &str, short: &str| (plural.to_owned(), vec![short.to_owned()]);
+    let wanted = [
+        short("agentfses", "afs"),
+        short("agentfsbackups", "afsb"),
+        short("agentfsrestores", "afsr"),
+        short("agentfsdrills", "afsd"),
+    ];
+    assert_eq!(names, wanted);
 }

@@ -278,7 +278,32 @@ fn schedules() {
     ] {
         refused(&backup(schedule), None, sentence);
     }
+    for run in ["verify", "drill"] {
+        let run = |schedule: &str| with("backup", json!({run: {"schedule": schedule}}));
+        taken(&run("0 4 1 1,4,7,10 *"));
+        refused(&run("0 4 * * 7"), None, week);
+        refused(&run("weekly"), None, "must have five fields");
+    }
     refused(&with("backup", json!({"volume": {"size": "1Mi"}})), None, "at least 1Gi");
+}
+
+#[test]
+fn recovery() {
+    let storage = |storage: Value| with("backup", json!({"verify": {"storage": storage}}));
+    taken(&storage(json!({})));
+    taken(&storage(json!({"size": "5Gi", "storageClassName": "fast"})));
+    refused(&storage(json!({"size": "1Mi"})), None, "at least 1Gi");
+    // It lives as long as a pod: another class is no trouble.
+    let [old, new] = ["slow", "fast"].map(|class| storage(json!({"storageClassName": class})));
+    assert_eq!(refusals(&new, Some(&old)), Vec::<String>::new());
+    let encrypted = |encryption: Value| {
+        let s3 = json!({"bucket": "backups", "serverSideEncryption": encryption});
+        with("backup", json!({"destination": {"s3": s3}}))
+    };
+    taken(&encrypted(json!({"algorithm": "AES256"})));
+    taken(&encrypted(json!({"algorithm": "aws:kms", "kmsKeyId": "memory"})));
+    let key = encrypted(json!({"algorithm": "AES256", "kmsKeyId": "memory"}));
+    refused(&key, None, "kmsKeyId is the key of aws:kms");
 }
 
 #[test]

@@ -139,7 +139,7 @@ pub struct Target {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct InPlace {
-    /// By what.
+    /// By what it takes the place of what is live.
     #[serde(default)]
     pub strategy: Strategy,
 
@@ -169,7 +169,7 @@ pub enum Strategy {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct NewDatabase {
-    /// Its name.
+    /// The name of the database, which is made.
     #[schemars(length(min = 1, max = 50), regex(pattern = "^[a-z_][a-z0-9_]*$"))]
     pub name: String,
 }

@@ -33,6 +33,31 @@ pub const RIGHTS: &[Right] = &[
         why: "Autoscaling that is turned off leaves its number of pods in spec.api.replicas.",
     },
     Right {
+        group: "agentfs.io",
+        resources: &["agentfsbackups"],
+        verbs: &["get", "list", "watch", "create", "patch", "delete"],
+        why: "What is carried out once is deleted when its ttl is over. The pods of backups keep the records of what \
+              they did, for which the operator grants them create and patch: nobody may grant what they do not have.",
+    },
+    Right {
+        group: "agentfs.io",
+        resources: &["agentfsdrills"],
+        verbs: &["get", "list", "watch", "create", "delete"],
+        why: "The same: a drill of the schedule is recorded by its pod.",
+    },
+    Right {
+        group: "agentfs.io",
+        resources: &["agentfsrestores"],
+        verbs: &["get", "list", "watch", "delete"],
+        why: "",
+    },
+    Right {
+        group: "agentfs.io",
+        resources: &["agentfsbackups/status", "agentfsrestores/status", "agentfsdrills/status"],
+        verbs: &["patch"],
+        why: "",
+    },
+    Right {
         group: "",
         resources: &["secrets", "services"],
         verbs: &["get", "list", "watch", "create", "patch", "delete"],
@@ -42,8 +67,14 @@ pub const RIGHTS: &[Right] = &[
     Right {
         group: "",
         resources: &["serviceaccounts"],
-        verbs: &["get", "list", "watch", "create", "patch"],
-        why: "One for the pods of each AgentFS, without rights.",
+        verbs: &["get", "list", "watch", "create", "patch", "delete"],
+        why: "Two for the pods of each AgentFS: one without rights, and one of those that make and try backups.",
+    },
+    Right {
+        group: "rbac.authorization.k8s.io",
+        resources: &["roles", "rolebindings"],
+        verbs: &["get", "list", "watch", "create", "patch", "delete"],
+        why: "By which the latter keep the records of what they did.",
     },
     Right {
         group: "",
@@ -97,7 +128,7 @@ pub const RIGHTS: &[Right] = &[
     Right {
         group: "batch",
         resources: &["jobs"],
-        verbs: &["list", "watch", "create", "patch", "delete"],
+        verbs: &["get", "list", "watch", "create", "patch", "delete"],
         why: "",
     },
     Right {

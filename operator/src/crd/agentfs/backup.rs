@@ -3,12 +3,14 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use super::DeletionPolicy;
 use super::recovery::{Destination, DrillSchedule, Encryption, Keep, Objectives, VerifySchedule};
 use crate::crd::fields::names::object_name;
+use crate::crd::fields::schedule::schedule;
 use crate::crd::fields::{PodSettings, Resources, Storage};
 
-/// Regular backups of the whole database into a volume: a CronJob that makes a dump with a manifest,
-/// and removes old ones. It goes on without the operator.
+/// Regular backups of the whole database into a volume or a bucket: a CronJob that makes a dump with a
+/// manifest, and removes old ones, and others that try what was made. They go on without the operator.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Backup {
@@ -16,31 +18,16 @@ pub struct Backup {
     #[serde(default = "Backup::default_enabled")]
     pub enabled: bool,
 
-    /// Makes no backups while it is true, and keeps those that there are.
+    /// Makes no backups while it is true, tries none and drills nothing, and keeps those that there are.
     #[serde(default)]
     pub suspend: bool,
 
     /// When a backup is made: minute, hour, day of the month, month and day of the week, as in a CronJob.
-    /// Sunday is 0.
+    /// Sunday is 0. One that was missed, since the cluster was down, is made up for once within a week.
     #[serde(default = "Backup::default_schedule")]
-    #[schemars(length(min = 1, max = 128))]
-    #[x_kube(
-        validation = Rule::new("!self.contains('TZ=')")
-            .message("the time zone does not belong in the schedule; set timeZone"),
-        validation = Rule::new(is_schedule()).message(
-            "must have five fields, minute hour day-of-month month day-of-week, or be one of @yearly, @annually, @monthly, @weekly, @daily, @midnight and @hourly; example: 0 2 * * *"
-        ),
-        validation = Rule::new(field(0, "[0-5]?[0-9]"))
-            .message("the minute, its first field, must be from 0 to 59"),
-        validation = Rule::new(field(1, "[01]?[0-9]|2[0-3]"))
-            .message("the hour, its second field, must be from 0 to 23"),
-        validation = Rule::new(field(2, "0?[1-9]|[12][0-9]|3[01]"))
-            .message("the day of the month, its third field, must be from 1 to 31"),
-        validation = Rule::new(field(3, "0?[1-9]|1[0-2]|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"))
-            .message("the month, its fourth field, must be from 1 to 12 or jan to dec"),
-        validation = Rule::new(field(4, "[0-6]|sun|mon|tue|wed|thu|fri|sat")).message(
-            "the day of the week, its fifth field, must be from 0 to 6 or sun to sat; Sunday is 0"
-        )
+    #[schemars(
+        schema_with = "schedule",
+        description = "When a backup is made: minute, hour, day of the month, month and day of the week, as in a CronJob. Sunday is 0. One that was missed, since the cluster was down, is made up for once within a week."
     )]
     pub schedule: String,
 
@@ -65,8 +52,13 @@ pub struct Backup {
     #[schemars(range(min = 1, max = 9000))]
     pub max_age_hours: i32,
 
-    /// The volume that holds the backups. It stays when the AgentFS is deleted, unless deletionPolicy is
-    /// Delete, and an AgentFS of the same name uses it again.
+    /// What becomes of the volume that holds the backups when the AgentFS is deleted, whatever
+    /// spec.deletionPolicy says of the data. A bucket, and a volume of yours, are never touched.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+
+    /// The volume that holds the backups. It stays when the AgentFS is deleted, unless
+    /// spec.backup.deletionPolicy is Delete, and an AgentFS of the same name uses it again.
     #[serde(default)]
     pub volume: Storage,
 
@@ -113,23 +105,6 @@ pub struct Backup {
     pub pods: PodSettings,
 }
 
-/// A rule that a schedule has the shape of one. What its fields amount to is left to the operator: ranges
-/// that run backwards, and days that never come.
-fn is_schedule() -> String {
-    let short = "@(yearly|annually|monthly|weekly|daily|midnight|hourly)";
-    format!("self.contains('TZ=') || self.matches('^({short}| *([^ ]+ +){{4}}[^ ]+ *)$')")
-}
-
-/// A rule that the field `at` of a schedule, where it has five, is a list of values, ranges and steps.
-fn field(at: usize, value: &str) -> String {
-    let item = format!("([*?]|({value})(-({value}))?)(/[1-9][0-9]?)?");
-    let after = 4 - at;
-    format!(
-        "!self.matches('^ *([^ ]+ +){{4}}[^ ]+ *$') || \
-         self.matches('(?i)^ *([^ ]+ +){{{at}}}{item}(,{item})*( +[^ ]+){{{after}}} *$')"
-    )
-}
-
 impl Backup {
     fn default_enabled() -> bool {
         true
@@ -166,6 +141,7 @@ impl Default for Backup {
             retention_days: Self::default_retention_days(),
             keep_last: Self::default_keep_last(),
             max_age_hours: Self::default_max_age_hours(),
+            deletion_policy: DeletionPolicy::default(),
             volume: Storage::default(),
             existing_claim: None,
             destination: None,

@@ -24,8 +24,8 @@ pub use limits::{Quotas, RateLimits};
 pub use migration::Migration;
 pub use pooler::Pooler;
 pub use recovery::{
-    Algorithm, Destination, DrillSchedule, Encryption, EntryRef, Keep, Level, Objectives, S3, ServerSideEncryption,
-    VerifySchedule,
+    Algorithm, Destination, DrillSchedule, Encryption, EntryRef, Keep, Level, Objectives, S3,
+    ServerSideEncryption, VerifySchedule,
 };
 pub use status::{
     AdminKeyStatus, AgentFSStatus, ApiStatus, BackupStatus, DatabaseStatus, WorkerStatus,
@@ -160,7 +160,8 @@ pub struct AgentFSSpec {
     #[serde(default)]
     pub suspend: bool,
 
-    /// What becomes of the data when the AgentFS is deleted.
+    /// What becomes of the data when the AgentFS is deleted: the volume of an embedded database, the credentials and the
+    /// first API key. Of the backups spec.backup.deletionPolicy says it.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 
@@ -212,13 +213,12 @@ pub struct AgentFSSpec {
     pub backup: Backup,
 }
 
-/// What becomes of the data when the AgentFS is deleted.
+/// What becomes of data when the AgentFS is deleted.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum DeletionPolicy {
-    /// The volumes of the database and of its backups, the credentials and the first API key stay, and
-    /// an AgentFS of the same name finds them again.
+    /// It stays, and an AgentFS of the same name finds it again.
     #[default]
     Retain,
-    /// They are deleted as well. An external database is never touched.
+    /// It is deleted as well. What the operator did not make is never touched.
     Delete,
 }

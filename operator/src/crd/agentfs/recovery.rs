@@ -1,11 +1,14 @@
 //! What belongs to `spec.backup`: where backups are kept, how they are encrypted and tried, and what they are held to.
 
+use std::collections::BTreeMap;
+
 use kube::KubeSchema;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::crd::fields::names::{entry_name, object_name};
-use crate::crd::fields::{Resources, Storage};
+use crate::crd::fields::schedule::schedule;
+use crate::crd::fields::{Resources, Scratch};
 
 /// Where the backups are kept.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
@@ -25,12 +28,15 @@ pub struct S3 {
 
     /// The prefix of all objects, for example `agents/memory`. Defaults to namespace and name of the AgentFS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 512), regex(pattern = "^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$"))]
+    #[schemars(
+        length(min = 1, max = 512),
+        regex(pattern = "^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$")
+    )]
     pub prefix: Option<String>,
 
     /// The URL of the store, for example `https://minio.storage.svc:9000`. Left out, it is Amazon's in the region.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 8, max = 512), regex(pattern = "^https?://[^ ]+$"))]
+    #[schemars(length(min = 8, max = 512), regex(pattern = "^https?://[^ /?#@]+(/[^ ?#]*)?$"))]
     pub endpoint: Option<String>,
 
     /// The region. Defaults to us-east-1.
@@ -48,11 +54,14 @@ pub struct S3 {
     pub secret_ref: Option<String>,
 
     /// Annotations of the ServiceAccount of the pods of backups, for example `eks.amazonaws.com/role-arn`.
-    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
-    #[schemars(length(max = 16))]
-    pub service_account_annotations: std::collections::BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(
+        schema_with = "annotations",
+        description = "Annotations of the ServiceAccount of the pods of backups, for example `eks.amazonaws.com/role-arn`."
+    )]
+    pub service_account_annotations: BTreeMap<String, String>,
 
-    /// The entry of a ConfigMap or Secret with the certificates that sign the store's, besides the public authorities.
+    /// The entry of a Secret with the certificates (PEM) of who signs the store's, besides the public authorities.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_secret_ref: Option<EntryRef>,
 
@@ -61,9 +70,21 @@ pub struct S3 {
     pub server_side_encryption: Option<ServerSideEncryption>,
 }
 
+fn annotations(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 16,
+        "additionalProperties": {"type": "string", "maxLength": 4096},
+    })
+}
+
 /// What the store encrypts objects with.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.kmsKeyId) || self.algorithm == 'aws:kms'")
+        .message("kmsKeyId is the key of aws:kms; set algorithm to that, or leave the key out")
+)]
 pub struct ServerSideEncryption {
     /// `AES256` or `aws:kms`.
     pub algorithm: Algorithm,
@@ -101,7 +122,10 @@ pub struct EntryRef {
 #[serde(rename_all = "camelCase")]
 pub struct Encryption {
     /// The age recipients (`age1…`) that can decrypt them.
-    #[schemars(length(min = 1, max = 8), inner(length(min = 1, max = 4096), regex(pattern = "^[a-z0-9]+1[a-z0-9]+$")))]
+    #[schemars(
+        length(min = 1, max = 8),
+        inner(length(min = 1, max = 4096), regex(pattern = "^[a-z0-9]+1[a-z0-9]+$"))
+    )]
     pub recipients: Vec<String>,
 
     /// The entry of a Secret with an age identity, without which backups are made and can be neither verified nor restored here.
@@ -109,19 +133,19 @@ pub struct Encryption {
     pub identity_secret_ref: Option<EntryRef>,
 }
 
-/// Backups that are kept longer than retentionDays says: the newest of each of so many days, weeks and months, in UTC.
+/// Backups that are kept longer than retentionDays says, by the calendar, in UTC.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct Keep {
-    /// Days.
+    /// The newest of each of so many days.
     #[serde(default)]
     #[schemars(range(min = 0, max = 36_500))]
     pub daily: i32,
-    /// Weeks, which begin on Monday.
+    /// The newest of each of so many weeks, which begin on Monday.
     #[serde(default)]
     #[schemars(range(min = 0, max = 5200))]
     pub weekly: i32,
-    /// Months.
+    /// The newest of each of so many months.
     #[serde(default)]
     #[schemars(range(min = 0, max = 1200))]
     pub monthly: i32,
@@ -131,7 +155,7 @@ pub struct Keep {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct VerifySchedule {
-    /// Whether it is.
+    /// Whether it is, where there are backups.
     #[serde(default = "yes")]
     pub enabled: bool,
 
@@ -139,9 +163,12 @@ pub struct VerifySchedule {
     #[serde(default)]
     pub level: Level,
 
-    /// When, in the time zone of the backups.
+    /// When, in the time zone of the backups. Defaults to once a week.
     #[serde(default = "VerifySchedule::default_schedule")]
-    #[schemars(length(min = 1, max = 128))]
+    #[schemars(
+        schema_with = "schedule",
+        description = "When, in the time zone of the backups. Defaults to once a week."
+    )]
     pub schedule: String,
 
     /// How many hours old the newest verified backup may be before the condition RestoreVerified is False. Defaults to 8 days.
@@ -149,10 +176,9 @@ pub struct VerifySchedule {
     #[schemars(range(min = 1, max = 90_000))]
     pub max_age_hours: i32,
 
-    /// The volume that a backup is restored into, which lives as long as the pod. Left out: three times the database at the last
-    /// backup, at least 2Gi, of the cluster's default class.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub storage: Option<Storage>,
+    /// The volume that a backup is restored into by verifications and drills. It lives as long as their pod.
+    #[serde(default)]
+    pub storage: Scratch,
 
     /// CPU and memory of the pods of verifications and drills. Left out: requests of 100m CPU and 256Mi, a limit of 1Gi memory and none
     /// on CPU.
@@ -174,13 +200,16 @@ pub enum Level {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct DrillSchedule {
-    /// Whether it is.
+    /// Whether it is, where there are backups.
     #[serde(default = "yes")]
     pub enabled: bool,
 
     /// When, in the time zone of the backups. Defaults to once a quarter.
     #[serde(default = "DrillSchedule::default_schedule")]
-    #[schemars(length(min = 1, max = 128))]
+    #[schemars(
+        schema_with = "schedule",
+        description = "When, in the time zone of the backups. Defaults to once a quarter."
+    )]
     pub schedule: String,
 
     /// How many days old the newest drill may be before the condition DrillCurrent is False.
@@ -225,7 +254,7 @@ impl Default for VerifySchedule {
             level: Level::default(),
             schedule: Self::default_schedule(),
             max_age_hours: Self::default_max_age_hours(),
-            storage: None,
+            storage: Scratch::default(),
             resources: None,
         }
     }

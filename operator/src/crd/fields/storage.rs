@@ -39,6 +39,32 @@ pub struct Storage {
     pub storage_class_name: Option<String>,
 }
 
+/// A volume that lives as long as a pod.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct Scratch {
+    /// How large the volume is, at least 1Gi. Left out: three times the database at the last backup, at least 2Gi.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        schema_with = "Quantity::size_schema",
+        description = "How large the volume is, at least 1Gi. Left out: three times the database at the last backup, at least 2Gi."
+    )]
+    #[x_kube(
+        validation = Rule::new("isQuantity(self) && quantity(self).compareTo(quantity('1Gi')) >= 0")
+            .message("must be a size of at least 1Gi; example: 10Gi")
+    )]
+    pub size: Option<Quantity>,
+
+    /// The StorageClass of the volume. Left out, it is the cluster's default class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')")
+            .message("is not the name of a StorageClass; kubectl get storageclass lists them")
+    )]
+    pub storage_class_name: Option<String>,
+}
+
 /// The rule by which the size at `spec` does not become smaller than it was, nor than the volume is, which the status says at
 /// `status`: only from the root of a resource both are seen.
 pub(in crate::crd) fn never_shrinks(spec: &str, status: &str) -> Rule {
