@@ -81,6 +81,9 @@ async fn a_claim_of_yours_is_used_in_place_of_one_that_is_made() {
     let world = World::new("minimal");
     change_spec(&world, &json!({"existingClaim": "nas"}));
     world.reconcile().await.unwrap();
+    assert!(world.server.get(BACKUP).is_none(), "which database it is, is not known yet");
+    assert_eq!(world.said("BackupsScheduled").1, "AwaitingDatabase");
+    world.reconcile().await.unwrap();
     assert!(world.server.get(VOLUME).is_none());
     let volumes = pod_of(&world)["volumes"].clone();
     assert_eq!(volumes[0]["persistentVolumeClaim"]["claimName"], "nas");

@@ -59,11 +59,16 @@ fn what_servers_and_workers_are_told_are_settings_of_theirs() {
 }
 
 #[test]
-fn what_jobs_are_told_are_settings_of_theirs() {
-    let jobs = set(&setting::OF_JOBS);
-    let told = told("backup").union(&told("migrate")).cloned().collect::<BTreeSet<_>>();
-    assert!(told.is_superset(&jobs), "{told:?}");
-    // The migration gets the API's extraEnv too.
-    let others: BTreeSet<_> = told.difference(&jobs).cloned().collect();
+fn what_migrations_are_told_are_settings_of_theirs() {
+    let (told, settings) = (told("migrate"), set(&setting::OF_MIGRATION));
+    assert!(told.is_superset(&settings), "{told:?}");
+    // They get the API's extraEnv too.
+    let others: BTreeSet<_> = told.difference(&settings).cloned().collect();
     assert!(others.is_subset(&set(&setting::OF_SERVING)), "{others:?}");
+}
+
+#[test]
+fn what_backups_verifications_and_drills_are_told_are_settings_of_theirs() {
+    let of_all: BTreeSet<_> = ["backup", "verify", "drill"].into_iter().flat_map(told).collect();
+    assert_eq!(of_all, set(&setting::OF_RECOVERY));
 }

@@ -25,6 +25,17 @@ pub(crate) fn children(file: &str) -> Children<Prepared> {
         let secret = secret("provider", &[("token", "sk-example")]);
         observed.references.secrets.insert("provider".into(), secret);
     }
+    for (name, key, text) in [
+        ("memory-s3", "AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
+        ("storage", "ca.crt", "-----BEGIN CERTIFICATE-----"),
+        ("memory-age", "identity.txt", "AGE-SECRET-KEY-1EXAMPLE"),
+    ] {
+        let secret = secret(name, &[(key, text), ("AWS_SECRET_ACCESS_KEY", "example")]);
+        observed.references.secrets.insert(name.into(), secret);
+    }
+    observed.parts.database.volume = serde_json::from_value(json!({
+        "metadata": {"name": "data-memory-postgres-0", "uid": "99999999-8888-7777-6666-555555555555"}}))
+    .unwrap();
     observed.parts.database.postgres = serde_json::from_value(json!({
         "metadata": {"name": "memory-postgres"}, "spec": {"selector": {}, "template": {}},
         "status": {"replicas": 1, "readyReplicas": 1}}))
@@ -84,11 +95,27 @@ fn check_all(file: &str) {
     check(file, "workers", workers.deployment);
     check(file, "backups", backup.volume);
     check(file, "backup", backup.cronjob);
+    check(file, "verify", backup.verify);
+    check(file, "drill", backup.drill);
 }
 
 #[test]
 fn minimal() {
     check_all("minimal");
+    let Children { backup, .. } = children("minimal");
+    check("minimal", "recovery-account", backup.account);
+    check("minimal", "recovery-role", backup.role);
+    check("minimal", "recovery-binding", backup.binding);
+}
+
+#[test]
+fn bucket() {
+    let Children { backup, .. } = children("bucket");
+    check("bucket", "recovery-account", backup.account);
+    check("bucket", "backup", backup.cronjob);
+    check("bucket", "verify", backup.verify);
+    check("bucket", "drill", backup.drill);
+    assert!(matches!(backup.volume, Desired::Keep), "backups are never removed");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod backup;
 mod chart;
 mod contract;
 mod crd;
+mod cronjobs;
 mod external;
 mod fixtures;
 mod golden;

@@ -27,7 +27,9 @@ async fn a_new_resource_gets_its_children_in_order() {
             "v1/services/memory-api",
             "policy/v1/poddisruptionbudgets/memory-api",
             "v1/persistentvolumeclaims/memory-backups",
-            "batch/v1/cronjobs/memory-backup",
+            "v1/serviceaccounts/memory-recovery",
+            "rbac.authorization.k8s.io/v1/roles/memory-recovery",
+            "rbac.authorization.k8s.io/v1/rolebindings/memory-recovery",
             "agentfs.io/v1alpha1/agentfses/memory/status",
         ]
     );
@@ -36,6 +38,11 @@ async fn a_new_resource_gets_its_children_in_order() {
 
     world.database_is_ready();
     let second = world.writes().await;
+    // Now it is known which database is backed up.
+    for run in ["backup", "verify", "drill"] {
+        let write = format!("PATCH batch/v1/cronjobs/memory-{run}");
+        assert!(second.contains(&write), "{second:?}");
+    }
     assert!(
         second.iter().any(|w| w.starts_with("PATCH batch/v1/jobs/memory-migrate-")),
         "{second:?}"
@@ -151,6 +158,7 @@ async fn foreign_objects_are_not_touched() {
     assert_eq!(world.said("APIReady").1, "NameTaken");
     assert!(world.server.get(STATEFULSET).is_some(), "one name that is taken stopped the others");
     assert_eq!(world.server.get("v1/services/memory-api").unwrap()["spec"], foreign["spec"]);
+    world.reconcile().await.unwrap();
     assert_eq!(world.writes().await, Vec::<String>::new(), "the same failure was told twice");
 
     world.server.remove("v1/services/memory-api");

@@ -96,7 +96,13 @@ async fn data_has_an_owner_when_it_is_to_go_with_it() {
         let owners = world.server.get(path).unwrap()["metadata"]["ownerReferences"].clone();
         assert!(owners.is_null(), "{path} would be deleted with the AgentFS");
     }
+    // The backups outlive the data that they are of.
     change_spec(&world, &json!({"deletionPolicy": "Delete"}));
+    world.reconcile().await.unwrap();
+    let has_owner =
+        |path: &str| !world.server.get(path).unwrap()["metadata"]["ownerReferences"].is_null();
+    assert_eq!(KEPT.map(has_owner), [false, true, true, true]);
+    change_spec(&world, &json!({"backup": {"deletionPolicy": "Delete"}}));
     world.reconcile().await.unwrap();
     let uid = world.resource.metadata.uid.clone().unwrap();
     for path in KEPT {
@@ -105,7 +111,8 @@ async fn data_has_an_owner_when_it_is_to_go_with_it() {
     }
     assert_eq!(world.writes().await, Vec::<String>::new());
     // Back again: an apply that leaves the owner out; the API server then takes it off.
-    change_spec(&world, &json!({"deletionPolicy": "Retain"}));
+    let retain = json!({"deletionPolicy": "Retain", "backup": {"deletionPolicy": "Retain"}});
+    change_spec(&world, &retain);
     let writes = world.writes().await;
     assert_eq!(KEPT.map(|path| writes.contains(&format!("PATCH {path}"))), [true; 4], "{writes:?}");
 }
@@ -113,7 +120,8 @@ async fn data_has_an_owner_when_it_is_to_go_with_it() {
 #[tokio::test]
 async fn data_of_parts_that_are_off_goes_and_stays_as_the_spec_says() {
     let world = World::settled("minimal").await;
-    change_spec(&world, &json!({"deletionPolicy": "Delete"}));
+    let delete = json!({"deletionPolicy": "Delete", "backup": {"deletionPolicy": "Delete"}});
+    change_spec(&world, &delete);
     world.reconcile().await.unwrap();
     let secret = json!({"metadata": {"name": "memory-db"},
                         "data": {"DATABASE_URL": "cG9zdGdyZXM6Ly9hOmJAZGIvbQ=="}});
@@ -130,7 +138,8 @@ async fn data_of_parts_that_are_off_goes_and_stays_as_the_spec_says() {
         "{writes:?}"
     );
     // An owner that is left on would take the data along.
-    change_spec(&world, &json!({"deletionPolicy": "Retain"}));
+    let retain = json!({"deletionPolicy": "Retain", "backup": {"deletionPolicy": "Retain"}});
+    change_spec(&world, &retain);
     let writes = world.writes().await;
     assert_eq!(KEPT.map(|path| writes.contains(&format!("PATCH {path}"))), [true; 4], "{writes:?}");
 }

@@ -169,6 +169,13 @@ impl World {
 
     /// The same world, once everything works.
     pub(crate) async fn settle(self) -> Self {
+        let world = self.arrived().await;
+        assert_eq!(world.said("Ready").0, "True");
+        world
+    }
+
+    /// The same world, once all that the API needs works.
+    pub(crate) async fn arrived(self) -> Self {
         let world = self;
         world.reconcile().await.unwrap();
         if world.server.get(STATEFULSET).is_some() {
@@ -185,7 +192,6 @@ impl World {
             }
         }
         world.reconcile().await.unwrap();
-        assert_eq!(world.said("Ready").0, "True");
         world
     }
 }

@@ -49,6 +49,19 @@ pub const BACKUP_IDENTITY_FILE: &str = "BACKUP_IDENTITY_FILE";
 /// A server on which `verify` may make databases, in place of a throwaway one.
 pub const BACKUP_SCRATCH_URL: &str = "BACKUP_SCRATCH_URL";
 
+/// A folder with a Secret's entries as files, which are the keys of the bucket.
+pub const BACKUP_S3_CREDENTIALS_DIR: &str = "BACKUP_S3_CREDENTIALS_DIR";
+/// The file of the certificates that are trusted besides the system's, in PEM.
+pub const BACKUP_S3_CA_FILE: &str = "BACKUP_S3_CA_FILE";
+/// The URL of the store that speaks S3, as the tools of AWS know it.
+pub const AWS_ENDPOINT_URL_S3: &str = "AWS_ENDPOINT_URL_S3";
+/// Its region.
+pub const AWS_REGION: &str = "AWS_REGION";
+/// What it encrypts objects with.
+pub const AWS_SERVER_SIDE_ENCRYPTION: &str = "AWS_SERVER_SIDE_ENCRYPTION";
+/// The key of its key management service.
+pub const AWS_SSE_KMS_KEY_ID: &str = "AWS_SSE_KMS_KEY_ID";
+
 /// The resource that a command works for: a [`Request`](crate::request::Request).
 pub const REQUEST: &str = "AGENTFS_REQUEST";
 /// The AgentFS whose AgentFSBackup records a command keeps; none are kept where it is not set.
@@ -96,5 +109,21 @@ pub const OF_SERVING: [&str; 22] = [
     OPENAI_EMBED_DIMENSIONS,
     EMBED_TIMEOUT_SECONDS,
 ];
-/// Settings of `migrate` and `backup`.
-pub const OF_JOBS: [&str; 2] = [DATABASE_URL, ADMIN_KEY];
+/// Settings of `migrate`, besides those of `serve`.
+pub const OF_MIGRATION: [&str; 2] = [DATABASE_URL, ADMIN_KEY];
+/// Settings of `backup`, `verify` and `drill` that the operator sets.
+pub const OF_RECOVERY: [&str; 13] = [
+    DATABASE_URL,
+    AGENTFS_URL,
+    BACKUP_LOCATION,
+    BACKUP_INSTANCE,
+    BACKUP_RECIPIENTS,
+    BACKUP_IDENTITY_FILE,
+    BACKUP_S3_CREDENTIALS_DIR,
+    BACKUP_S3_CA_FILE,
+    AWS_ENDPOINT_URL_S3,
+    AWS_REGION,
+    AWS_SERVER_SIDE_ENCRYPTION,
+    AWS_SSE_KMS_KEY_ID,
+    RECORDS_OF,
+];

@@ -45,7 +45,7 @@ impl Names {
         format!("{}-{}", self.name, component.as_str())
     }
 
-    /// The ServiceAccount of all pods.
+    /// The ServiceAccount of all pods but those that make and try backups.
     pub fn account(&self) -> String {
         format!("{}-agentfs", self.name)
     }

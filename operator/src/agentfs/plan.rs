@@ -30,7 +30,7 @@ pub struct Plan {
     /// The images whose servers are known to have a port for probes and metrics alone. A probe of a port that nobody serves
     /// would restart the pods for ever.
     pub with_operations_port: BTreeSet<String>,
-    /// What becomes of the data when the AgentFS is deleted.
+    /// What becomes of the data when the AgentFS is deleted; the backups have a policy of their own.
     pub deletion_policy: DeletionPolicy,
     /// Whether nothing is to run.
     pub suspended: bool,
@@ -66,9 +66,9 @@ impl<T> Part<T> {
 }
 
 impl Plan {
-    /// Metadata of an object that outlives its AgentFS, unless the spec says that it does not.
-    pub fn kept(&self, name: String, component: Component) -> ObjectMeta {
-        match self.deletion_policy {
+    /// Metadata of an object that outlives its AgentFS, unless its `policy` says that it does not.
+    pub fn kept(&self, policy: DeletionPolicy, name: String, component: Component) -> ObjectMeta {
+        match policy {
             DeletionPolicy::Retain => self.owner.unowned(name, component),
             DeletionPolicy::Delete => self.owner.owned(name, component),
         }

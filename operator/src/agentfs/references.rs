@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{ConfigMap, EnvVar, EnvVarSource, Secret};
 
-use crate::crd::agentfs::AgentFSSpec;
+use crate::crd::agentfs::{AgentFSSpec, Backup};
 use crate::kit::digest::hash;
 
 /// What stands for an entry that is not there; no entry hashes to it.
@@ -51,7 +51,22 @@ pub fn secrets(spec: &AgentFSSpec) -> impl Iterator<Item = &str> {
     let external = spec.database.external.iter().map(|external| external.secret_ref.name.as_str());
     let provider = spec.embeddings.open_ai.iter().filter_map(|open_ai| open_ai.secret_ref.as_ref());
     let provider = provider.map(|key| key.name.as_str());
-    external.chain(provider).chain(of_environment.map(|of| of.name.as_str()))
+    external
+        .chain(provider)
+        .chain(of_backups(&spec.backup))
+        .chain(of_environment.map(|of| of.name.as_str()))
+}
+
+/// The names of the Secrets that the backups need.
+fn of_backups(backup: &Backup) -> impl Iterator<Item = &str> {
+    let bucket = backup.destination.iter().map(|destination| &destination.s3);
+    let bucket = bucket.flat_map(|of| {
+        let authority = of.ca_secret_ref.as_ref().map(|of| of.name.as_str());
+        of.secret_ref.as_deref().into_iter().chain(authority)
+    });
+    let encryption = backup.encryption.as_ref();
+    let identity = encryption.and_then(|of| of.identity_secret_ref.as_ref());
+    bucket.chain(identity.map(|of| of.name.as_str()))
 }
 
 /// The names of the ConfigMaps that `spec` names.

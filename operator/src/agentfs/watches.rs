@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{
     ConfigMap, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount,
 };
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::core::PartialObjectMeta;
 use kube::runtime::controller::Controller;
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -14,7 +15,7 @@ use kube::{Client, ResourceExt as _};
 use tokio_util::sync::CancellationToken;
 
 use super::references::{config_maps, secrets};
-use crate::crd::AgentFS;
+use crate::crd::{AgentFS, AgentFSBackup};
 use crate::kit::watches::{Scope, autoscalers, by_label, in_pages, naming, of_ours};
 
 /// A controller that is woken by the resources of `namespace` (all where it is empty) and by what
@@ -34,11 +35,17 @@ pub fn start(
         .owns(scope.api::<Deployment>(), ours.clone())
         .owns(scope.api::<Service>(), ours.clone())
         .owns(scope.api::<ServiceAccount>(), ours.clone())
+        .owns(scope.api::<Role>(), ours.clone())
+        .owns(scope.api::<RoleBinding>(), ours.clone())
         .owns(scope.api::<Job>(), ours.clone())
         .owns(scope.api::<CronJob>(), ours.clone())
         .owns(scope.api::<PodDisruptionBudget>(), ours.clone())
         // Not only ours: one that somebody else made keeps the operator from scaling.
         .watches_stream(autoscalers(scope.api()), |autoscaler| by_target(&autoscaler))
+        // Records say how large the database is; the pods of backups write them.
+        .watches(scope.api::<AgentFSBackup>(), in_pages(), |record| {
+            Some(ObjectRef::new(&record.spec.agent_fs).within(&record.namespace()?))
+        })
         // Of what is not owned only the metadata is watched: that it changed is all that matters here.
         // Secrets and ConfigMaps of others count when a resource names them, so all are watched.
         .watches(scope.api::<PartialObjectMeta<Secret>>(), in_pages(), move |secret| {

@@ -221,12 +221,21 @@ pub fn scratch(name: &str, memory: Option<&str>) -> Volume {
 
 /// Entries of a Secret as files that only the pod's user reads.
 pub fn secret_files(name: &str, secret: &str, items: Vec<KeyToPath>) -> Volume {
+    secret_volume(name, secret, Some(items))
+}
+
+/// All entries of a Secret as such files.
+pub fn secret_folder(name: &str, secret: &str) -> Volume {
+    secret_volume(name, secret, None)
+}
+
+fn secret_volume(name: &str, secret: &str, items: Option<Vec<KeyToPath>>) -> Volume {
     Volume {
         name: name.into(),
         secret: Some(SecretVolumeSource {
             secret_name: Some(secret.into()),
             default_mode: Some(0o440),
-            items: Some(items),
+            items,
             optional: None,
         }),
         ..Volume::default()

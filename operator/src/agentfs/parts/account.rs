@@ -1,5 +1,6 @@
-//! The ServiceAccount of all pods of an AgentFS. It has no rights, and no pod is given its token: none talks to the API server. It
-//! is there so that rights, and Secrets of registries, that somebody gives to the namespace's `default` are not the pods' as well.
+//! The ServiceAccount of all pods of an AgentFS but those that make and try backups. It has no rights, and no pod is given its token:
+//! none talks to the API server. It is there so that rights, and Secrets of registries, that somebody gives to the namespace's
+//! `default` are not the pods' as well.
 
 use k8s_openapi::api::core::v1::ServiceAccount;
 

@@ -117,7 +117,7 @@ impl AdminKeyPlan {
 /// Makes the Secret; the migration that makes its key valid is at `next`.
 pub fn build(plan: &Plan, admin_key: &AdminKeyPlan, next: Next) -> Secret {
     let AdminKeyPlan { key, previous, rotation } = admin_key;
-    let mut metadata = plan.kept(plan.names.admin_key(), COMPONENT);
+    let mut metadata = plan.kept(plan.deletion_policy, plan.names.admin_key(), COMPONENT);
     if let Some(rotation) = rotation {
         metadata.annotations.get_or_insert_default().insert(ROTATION.into(), rotation.clone());
     }

@@ -12,11 +12,18 @@ pub mod api {
     pub mod objects;
     pub mod plan;
 }
-/// Regular backups of the whole database.
+/// Regular backups of the whole database, and what tries them.
 pub mod backup {
+    pub mod account;
+    pub mod attachments;
     pub mod condition;
+    pub mod destination;
+    pub mod encryption;
     pub mod objects;
     pub mod plan;
+    pub mod runs;
+    pub mod scratch;
+    pub mod secrets;
 }
 /// The migrations of the schema.
 pub mod migration {
@@ -211,8 +218,10 @@ pub fn stuck(observed: &Observed) -> Vec<String> {
     if observed.pods_of(migration::objects::COMPONENT).is_empty() {
         names.extend(migration.waiting().map(ResourceExt::name_any));
     }
-    if observed.pods_of(backup::objects::COMPONENT).is_empty() {
-        names.extend(backup.cronjob.iter().flat_map(backup::condition::active).cloned());
+    for (component, cronjob) in backup.cronjobs() {
+        if observed.pods_of(component).is_empty() {
+            names.extend(backup::condition::active(cronjob).cloned());
+        }
     }
     let pods = observed.pods.iter().filter(|pod| pods::is_stuck(pod, observed.now));
     names.extend(pods.map(ResourceExt::name_any));
@@ -228,11 +237,12 @@ pub fn with_operations_port(plans: &Plans, observed: &Observed) -> BTreeSet<Stri
 }
 
 /// Whether pods of the API or of the workers are there, those that leave included, or a backup is being
-/// made.
+/// made or tried.
 pub fn has_clients(observed: &Observed) -> bool {
+    let run = |component: &Component| observed.pods_of(*component).into_iter().any(pods::runs);
     !observed.pods_of(api::objects::COMPONENT).is_empty()
         || !observed.pods_of(worker::objects::COMPONENT).is_empty()
-        || observed.pods_of(backup::objects::COMPONENT).into_iter().any(pods::runs)
+        || backup::runs::COMPONENTS.iter().any(run)
 }
 
 impl Plans {
@@ -246,12 +256,12 @@ impl Plans {
         let database_ready = !spec.suspend && database.is_ready(inputs.observed);
         Ok(Self {
             admin_key,
-            database,
             pooler: pooler::plan::plan(inputs, blockers)?,
             migration: migration::plan::facts(inputs, database_ready)?,
             api: api::plan::plan(inputs, &embeddings, blockers)?,
             workers: worker::plan::plan(inputs, &embeddings)?,
-            backup: backup::plan::plan(inputs, blockers)?,
+            backup: backup::plan::plan(inputs, &database, blockers)?,
+            database,
         })
     }
 

@@ -97,7 +97,8 @@ impl Objects<Prepared> {
     /// Makes them. An embedded database that is no longer wanted is kept until the API has left it, and
     /// its volume and credentials for ever: the operator deletes no data.
     pub fn build(plan: &Plan, next: Next) -> Self {
-        let claim = |volume| volumes::claim(plan.kept(plan.names.volume(), COMPONENT), volume);
+        let kept = |name| plan.kept(plan.deletion_policy, name, COMPONENT);
+        let claim = |volume| volumes::claim(kept(plan.names.volume()), volume);
         let kept = &plan.parts.database.kept;
         let DatabasePlan::Embedded(embedded) = &plan.parts.database.kind else {
             let moved = plan.has_moved();
@@ -158,7 +159,7 @@ fn secret(
         data("DATABASE_URL", url.expose_secret()),
     ];
     Secret {
-        metadata: plan.kept(plan.names.credentials(), COMPONENT),
+        metadata: plan.kept(plan.deletion_policy, plan.names.credentials(), COMPONENT),
         type_: Some("Opaque".into()),
         data: Some(entries.into_iter().chain(identity.entries(next)).collect()),
         ..Secret::default()

@@ -6,8 +6,9 @@ use k8s_openapi::api::batch::v1::{CronJob, CronJobStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
+use super::destination::Destination;
 use super::objects::{COMPONENT, PODS};
-use super::plan::{BackupPlan, BackupVolume};
+use super::plan::BackupPlan;
 use crate::agentfs::reasons;
 use crate::agentfs::status_inputs::StatusInputs;
 use crate::crd::agentfs::BackupStatus;
@@ -30,7 +31,11 @@ impl StatusInputs<'_> {
             return Some(State::false_because(reasons::SUSPENDED, reason));
         }
         if self.children.backup.cronjob.is_none() {
-            let (reason, what) = self.awaited();
+            let (reason, what) = match backup.attachments {
+                Some(_) => self.awaited(),
+                // Which database it is, is not known yet.
+                None => (reasons::AWAITING_DATABASE, "the database"),
+            };
             return Some(State::progressing(reason, format!("The backups wait for {what}")));
         }
         if let Some(failure) = self.backup_volume_failure() {
@@ -48,12 +53,12 @@ impl StatusInputs<'_> {
 
     /// Why the volume of the backups will not be there. A claim that only waits for its first pod has no failure.
     fn backup_volume_failure(&self) -> Option<Failure> {
+        let Destination::Own(volume) = &self.plan.parts.backup.wanted.enabled()?.destination else {
+            return None;
+        };
         let claim = self.children.backup.volume.as_ref()?;
         let said = self.observed.warnings.get(&claim.name_any());
-        let too_small = || match &self.plan.parts.backup.wanted.enabled()?.volume {
-            BackupVolume::Own(volume) => volume.too_small.clone(),
-            BackupVolume::Existing(_) => None,
-        };
+        let too_small = || volume.too_small.clone();
         volume_failure(claim, said, "spec.backup.volume").or_else(too_small)
     }
 

@@ -1,12 +1,18 @@
-//! The validated backups: schedule, volume and pods.
+//! The validated backups: where they are kept, when they are made and tried, and what their pods need.
 
-use jiff::Timestamp;
+use agentfs_contract::setting;
+use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 use kube::ResourceExt as _;
 
+use super::attachments::Attachments;
+use super::destination::Destination;
+use super::encryption;
 use super::objects::Seen;
+use super::scratch::ScratchPlan;
+use crate::agentfs::database::Database;
 use crate::agentfs::plan::Part;
 use crate::agentfs::validate::PlanInputs;
-use crate::crd::agentfs::Backup;
+use crate::crd::agentfs::{Backup, DeletionPolicy};
 use crate::kit::blockers::{Blocker, will_lose};
 use crate::kit::conditions::{Failure, clock};
 use crate::kit::pod::PodPlan;
@@ -23,6 +29,8 @@ pub struct Backups {
     /// The volume that the operator made for them, where it is there. It is kept when there are to be
     /// no backups, and whether it goes with the AgentFS is for the spec to say then as well.
     pub kept: Option<VolumePlan>,
+    /// Whether that volume goes with the AgentFS.
+    pub deletion_policy: DeletionPolicy,
     /// When the newest one was made, as far as is known.
     pub last: Option<Timestamp>,
 }
@@ -32,21 +40,33 @@ pub struct Backups {
 pub struct BackupPlan {
     /// What the spec says.
     pub spec: Backup,
-    /// The volume that holds them.
-    pub volume: BackupVolume,
+    /// Where they are kept.
+    pub destination: Destination,
+    /// What their pods are given. `None` where a part of it cannot be had yet.
+    pub attachments: Option<Attachments>,
+    /// The volume that one is restored into to try it.
+    pub scratch: ScratchPlan,
     /// When the next one is due.
     pub next: Option<Timestamp>,
     /// Where their pods run, and what they carry.
     pub pods: PodPlan,
 }
 
-/// The volume that holds the backups.
-#[derive(Clone, Debug)]
-pub enum BackupVolume {
-    /// One that the operator makes.
-    Own(VolumePlan),
-    /// That of this claim, which somebody else made.
-    Existing(String),
+impl BackupPlan {
+    /// Whether the newest one is tried by a schedule.
+    pub fn is_verified(&self) -> bool {
+        self.spec.verify.enabled && self.can_be_read()
+    }
+
+    /// Whether drills are carried out by a schedule.
+    pub fn is_drilled(&self) -> bool {
+        self.spec.drill.enabled && self.can_be_read()
+    }
+
+    /// Whether the pods can read what they make: nothing decrypts without an identity.
+    pub fn can_be_read(&self) -> bool {
+        self.spec.encryption.as_ref().is_none_or(|of| of.identity_secret_ref.is_some())
+    }
 }
 
 /// The annotation of the volume's claim that says when the newest backup was made. A claim outlives its
@@ -62,36 +82,96 @@ pub fn last(seen: &Seen) -> Option<Timestamp> {
     by_cronjob.or_else(|| noted?.parse().ok())
 }
 
-/// The backups that the spec asks for.
-pub fn plan(inputs: &PlanInputs<'_>, blockers: &mut [Blocker]) -> Result<Backups, Invalid> {
-    let spec = &inputs.spec.backup;
-    let live = inputs.observed.parts.backup.volume.as_ref();
+/// The backups of the `database` that the spec asks for.
+pub fn plan(
+    inputs: &PlanInputs<'_>,
+    database: &Database,
+    blockers: &mut Vec<Blocker>,
+) -> Result<Backups, Invalid> {
+    let (spec, seen) = (&inputs.spec.backup, &inputs.observed.parts.backup);
     resources_are_valid("spec.backup.resources", spec.resources.as_ref())?;
+    resources_are_valid("spec.backup.verify.resources", spec.verify.resources.as_ref())?;
     let pods = PodPlan::of("spec.backup.affinity", &spec.pods)?;
-    let kept = live.and_then(VolumePlan::of);
-    let last = inputs.newest_backup();
+    let backups = |wanted| Backups {
+        wanted,
+        kept: seen.volume.as_ref().and_then(VolumePlan::of),
+        deletion_policy: spec.deletion_policy,
+        last: inputs.newest_backup(),
+    };
     warn(inputs, blockers);
     if !spec.enabled {
-        return Ok(Backups { wanted: Part::Disabled, kept, last });
+        return Ok(backups(Part::Disabled));
     }
-    let (size, growth) = ("spec.backup.volume.size", &inputs.observed.growth);
-    let volume = match &spec.existing_claim {
-        Some(claim) => BackupVolume::Existing(claim.clone()),
-        None => BackupVolume::Own(VolumePlan::wanted(size, &spec.volume, live, growth)?),
-    };
-    let schedule =
-        Schedule::parse(&spec.schedule, &spec.time_zone).map_err(|wrong| match wrong {
-            Wrong::Schedule(problem) => Invalid { field: "spec.backup.schedule", problem },
-            Wrong::TimeZone(problem) => Invalid { field: "spec.backup.timeZone", problem },
-        })?;
+    let schedule = schedules(spec)?;
+    objectives_are_valid(spec)?;
+    let destination = Destination::of(spec, inputs)?;
+    let attachments = [
+        instance(database),
+        destination.attachments(inputs, blockers),
+        encryption::attachments(spec.encryption.as_ref(), inputs, blockers),
+    ];
+    let attachments = attachments.into_iter().reduce(|all, more| Some(all?.and(more?))).flatten();
     let is_paused = inputs.spec.suspend || spec.suspend;
-    let wanted = Part::Enabled(Box::new(BackupPlan {
+    Ok(backups(Part::Enabled(Box::new(BackupPlan {
         spec: spec.clone(),
-        volume,
+        destination,
+        attachments,
+        scratch: ScratchPlan::of(&spec.verify.storage, &seen.records)?,
         next: schedule.next(inputs.observed.now).filter(|_| !is_paused),
         pods,
-    }));
-    Ok(Backups { wanted, kept, last })
+    }))))
+}
+
+/// The schedule of the backups, once all schedules are seen to be right.
+fn schedules(spec: &Backup) -> Result<Schedule, Invalid> {
+    let schedule = |field, text: &str| {
+        Schedule::parse(text, &spec.time_zone).map_err(|wrong| match wrong {
+            Wrong::Schedule(problem) => Invalid { field, problem },
+            Wrong::TimeZone(problem) => Invalid { field: "spec.backup.timeZone", problem },
+        })
+    };
+    if spec.verify.enabled {
+        schedule("spec.backup.verify.schedule", &spec.verify.schedule)?;
+    }
+    if spec.drill.enabled {
+        schedule("spec.backup.drill.schedule", &spec.drill.schedule)?;
+    }
+    schedule("spec.backup.schedule", &spec.schedule)
+}
+
+/// Checks that what backups are held to are durations.
+fn objectives_are_valid(spec: &Backup) -> Result<(), Invalid> {
+    let Some(objectives) = &spec.objectives else { return Ok(()) };
+    for (field, time) in [
+        ("spec.backup.objectives.rpo", &objectives.rpo),
+        ("spec.backup.objectives.rto", &objectives.rto),
+    ] {
+        let Some(text) = time else { continue };
+        let problem = || {
+            format!(
+                "{text:?} is no duration: give numbers with units from the greatest to the least (d, h, m, s), each once; \
+                 examples: 26h, 1d12h, 15m"
+            )
+        };
+        duration(text).ok_or_else(|| Invalid { field, problem: problem() })?;
+    }
+    Ok(())
+}
+
+/// A duration such as 26h or 1h30m, longer than nothing; a day has 24 hours.
+pub fn duration(text: &str) -> Option<SignedDuration> {
+    let span: Span = text.parse().ok()?;
+    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
+    Some(duration).filter(SignedDuration::is_positive)
+}
+
+/// What tells an embedded database from copies of it: which one it is in which volume. `None` before the volume has a claim.
+fn instance(database: &Database) -> Option<Attachments> {
+    if database.embedded().is_none() {
+        return Some(Attachments::default());
+    }
+    let current = database.kept.identity.current.clone()?;
+    Some(Attachments::variables([(setting::BACKUP_INSTANCE, current)]))
 }
 
 /// Tells of a claim that is being deleted that the backups are lost with it, where there are any.

@@ -7,6 +7,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agentfs_contract::setting::{
+    BACKUP_S3_CA_FILE as CA_FILE, BACKUP_S3_CREDENTIALS_DIR as CREDENTIALS_DIR,
+};
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, Checksum};
 use object_store::client::HttpClient;
 use object_store::{BackoffConfig, ClientOptions, RetryConfig};
@@ -16,12 +19,8 @@ use super::connection::{Clock, Connector};
 use super::credentials::Credentials;
 use crate::recovery::storage::StorageError;
 
-/// The certificates that are trusted besides the system's, in PEM.
-const CA_FILE: &str = "BACKUP_S3_CA_FILE";
 /// The same for the tools of AWS.
 const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
-/// A folder of files that are named as the variables AWS_ACCESS_KEY_ID and so on: a Secret that is mounted.
-const CREDENTIALS_DIR: &str = "BACKUP_S3_CREDENTIALS_DIR";
 /// MiB of a part of an upload; three of them are in memory at once.
 const PART_MIB: &str = "BACKUP_S3_PART_MIB";
 /// How often a request is tried again.
