@@ -28,6 +28,8 @@ const READS: usize = 16;
 /// All that is at a location.
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
+    /// The location, for people.
+    pub location: String,
     /// The backups, the oldest first.
     pub backups: Vec<Backup>,
     /// Manifests that cannot be used, by name.
@@ -151,7 +153,8 @@ impl Reader {
         }
         // What is gone meanwhile was never there.
         objects.retain(|object| !is_read(object) || self.known.contains_key(&object.name));
-        Ok(Catalogue::of_objects(objects, &self.known))
+        let location = storage.to_string();
+        Ok(Catalogue { location, ..Catalogue::of_objects(objects, &self.known) })
     }
 }
 

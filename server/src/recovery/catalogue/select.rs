@@ -69,7 +69,7 @@ impl Catalogue {
                 "there is no backup of this database's instance yet, but of {}: name one by its id; see `agentfs-server backups`",
                 instances.join(", ")
             )),
-            None => no_backup("there is no backup yet".into()),
+            None => no_backup(format!("there is no backup in {} yet", self.location)),
         }
     }
 

@@ -263,7 +263,10 @@ async fn who_is_meant_is_clear_or_asked() {
     let refused = |catalogue: &Catalogue, selector: &str, instance: Option<&Instance>| {
         catalogue.select(&selector.into(), instance).unwrap_err().to_string()
     };
-    assert_eq!(refused(&nothing, "latest", None), "there is no backup yet");
+    assert_eq!(
+        refused(&nothing, "latest", None),
+        format!("there is no backup in {} yet", place.storage)
+    );
     let old = place.add(manifest(hours_ago(9))).await;
     let mut drill = manifest(hours_ago(1));
     (drill.purpose, drill.file) =

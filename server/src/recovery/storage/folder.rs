@@ -1,5 +1,6 @@
 //! A folder as a storage of backups. Files are readable by their owner alone, and synced before they count.
 
+use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -22,6 +23,12 @@ const PARTIAL: &str = ".partial";
 /// A folder of backups.
 #[derive(Debug, Clone)]
 pub struct Folder(PathBuf);
+
+impl fmt::Display for Folder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.display().fmt(f)
+    }
+}
 
 impl Folder {
     /// The folder, which is made where it is missing.

@@ -7,6 +7,7 @@ mod lock;
 mod s3;
 mod settling;
 
+use std::fmt;
 use std::fs::File;
 use std::pin::Pin;
 use std::time::Duration;
@@ -52,6 +53,15 @@ pub enum Storage {
     Folder(Folder),
     /// A prefix of a bucket.
     Bucket(Bucket),
+}
+
+impl fmt::Display for Storage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(folder) => folder.fmt(f),
+            Self::Bucket(bucket) => bucket.fmt(f),
+        }
+    }
 }
 
 impl Storage {

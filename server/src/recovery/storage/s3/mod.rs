@@ -65,6 +65,13 @@ impl fmt::Debug for Bucket {
     }
 }
 
+impl fmt::Display for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let slash = if self.prefix.as_ref().is_empty() { "" } else { "/" };
+        write!(f, "s3://{}{slash}{}", self.name, self.prefix)
+    }
+}
+
 impl Bucket {
     /// The prefix of a bucket, which has to be there.
     pub(super) async fn open(
