@@ -39,6 +39,12 @@ impl File {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let unread = |error: io::Error| unusable(&path, &error.to_string());
         let (bytes, sha256) = sum(&path).await.map_err(unread)?;
+        if bytes == 0 {
+            return Err(unusable(
+                &path,
+                "it is empty: make one by `pg_dump -Fc`, or name another one",
+            ));
+        }
         let programs = newest(pg_bin, server).await?;
         let list = ["--list".as_ref(), path.as_os_str()];
         // It prints the time as the machine had it that made the dump.
