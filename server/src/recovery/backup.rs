@@ -5,6 +5,7 @@ use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use agentfs_contract::manifest::{Encryption, FORMAT, Manifest, Purpose, Scope};
+use agentfs_contract::request::Request;
 use agentfs_contract::verification::Step;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -18,6 +19,8 @@ use super::forget::{self, Forgotten, LOCK};
 use super::instance::Instance;
 use super::location::Location;
 use super::programs::{Programs, environment};
+use super::progress;
+use super::request;
 use super::restore::in_place::drop_expired;
 use super::retention::Retention;
 use super::steps::Steps;
@@ -57,6 +60,8 @@ pub struct BackupOptions {
     pub retention: Option<Retention>,
     /// The folder of PostgreSQL's programs, where they are not on PATH.
     pub pg_bin: Option<PathBuf>,
+    /// The request that it is done for.
+    pub request: Option<Request>,
 }
 
 impl BackupOptions {
@@ -73,6 +78,7 @@ impl BackupOptions {
             lock_wait: LOCK_WAIT,
             retention: None,
             pg_bin: None,
+            request: None,
         }
     }
 }
@@ -103,7 +109,11 @@ pub async fn back_up(
     };
     unless(&mut stop, Box::pin(dropping)).await?;
     let mut maker = unless(&mut stop, Box::pin(Maker::begin(options))).await?;
-    let made = maker.make(&mut stop).await;
+    let made = match maker.made_before().await {
+        Ok(Some(report)) => Ok(report),
+        Ok(None) => maker.make(&mut stop).await,
+        Err(error) => Err(error),
+    };
     maker.lock.release().await;
     let full = |error: RecoveryError| match error {
         error if error.is_out_of_space() => RecoveryError::Full {
@@ -158,11 +168,29 @@ impl<'a> Maker<'a> {
         Ok(Self { options, storage, programs, instance, snapshot, lock, catalogue, steps })
     }
 
+    /// The backup that a run of the same request had made and was killed after.
+    async fn made_before(&mut self) -> Result<Option<Report>, RecoveryError> {
+        let BackupOptions { url, location, request, .. } = self.options;
+        let noted = request::look(url, request.as_ref()).await?;
+        let Some(path) = noted.backup else { return Ok(None) };
+        let catalogue = self.catalogue.read(&self.storage).await?;
+        let made = catalogue.backups.iter().find(|backup| backup.path() == path);
+        Ok(made.map(|backup| Report {
+            path: format!("{location}/{}", backup.dump()),
+            manifest: backup.manifest.clone(),
+            expired: Forgotten::default(),
+            steps: Vec::new(),
+        }))
+    }
+
     async fn make(
         &mut self,
         stop: &mut Pin<&mut impl Future<Output = RecoveryError>>,
     ) -> Result<Report, RecoveryError> {
         let (mut expired, upload, manifest) = unless(stop, Box::pin(self.dump())).await?;
+        let id = format!("{}/{}", self.instance, manifest.id());
+        let BackupOptions { url, request, .. } = self.options;
+        request::note_backup(url, request.as_ref(), &id).await?;
         // From here on it takes a moment, and no step in it may be the last that is seen of it.
         let manifest = self.commit(upload, manifest).await?;
         let path = format!("{}/{}/{}", self.options.location, self.instance, manifest.file);
@@ -192,6 +220,7 @@ impl<'a> Maker<'a> {
             tracing::warn!("what runs that died have left could not be removed: {error}");
         }
         let file = file_name(self.options, self.snapshot.at);
+        progress::backup(file.split('.').next().unwrap_or_default());
         let mut upload = self.storage.upload(&format!("{}/{file}", self.instance)).await?;
         reach(FaultPoint::DumpBegun);
         let pruned = self.prune().await.unwrap_or_else(|error| {

@@ -7,6 +7,7 @@ use agentfs_postgres::{PostgresError, SUPPORTED};
 use jiff::Timestamp;
 
 use super::encryption::EncryptionError;
+use super::request::RequestError;
 use super::restore::in_place::InPlaceError;
 use super::restore::{RestoreError, StrategyError};
 use super::storage::StorageError;
@@ -210,6 +211,9 @@ pub enum RecoveryError {
     /// A restore in place could not be done by the strategy that was asked for.
     #[error(transparent)]
     Strategy(#[from] StrategyError),
+    /// The request that it works for is not carried out now.
+    #[error(transparent)]
+    Request(#[from] RequestError),
     /// It took longer than it may.
     #[error("the {what} took longer than the {seconds} s of --deadline; nothing of it is left")]
     Deadline {
@@ -299,6 +303,7 @@ impl RecoveryError {
             Self::Restore(error) => error.is_transient(),
             Self::InPlace(error) => error.is_transient(),
             Self::Strategy(error) => error.is_transient(),
+            Self::Request(error) => error.is_transient(),
             Self::Snapshot(error) => {
                 matches!(error, SnapshotError::Busy { .. } | SnapshotError::Lost(_))
             }

@@ -5,7 +5,6 @@ pub mod exchange;
 pub mod likeness;
 pub mod lost;
 
-use sqlx::error::DatabaseError;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 
@@ -155,10 +154,11 @@ impl Server {
             .fetch_optional(&mut self.connection)
             .await?;
         let Some(statement) = statement else { return Ok(Created::NoTemplate) };
-        match self.connection.execute(AssertSqlSafe(statement)).await {
+        let created = self.connection.execute(AssertSqlSafe(statement)).await;
+        match created.map_err(StoreError::from) {
             Ok(_) => Ok(Created::Made),
-            Err(error) if is_forbidden(&error) => Ok(Created::NotAllowed),
-            Err(error) => Err(error.into()),
+            Err(error) if error.is_forbidden() => Ok(Created::NotAllowed),
+            Err(error) => Err(error),
         }
     }
 
@@ -172,7 +172,7 @@ impl Server {
         let forced = "SELECT format('DROP DATABASE IF EXISTS %I WITH (FORCE)', $1)";
         match self.execute(forced, &[name]).await {
             // Only a superuser may end an autovacuum worker. Without FORCE, PostgreSQL ends that itself.
-            Err(error) if is_forbidden(error.cause().driver()) => {
+            Err(error) if error.is_forbidden() => {
                 self.execute("SELECT format('DROP DATABASE IF EXISTS %I', $1)", &[name]).await
             }
             dropped => dropped,
@@ -198,7 +198,7 @@ pub async fn prepare(
 ) -> Result<bool, StoreError> {
     match scratch::prepare(url, owner, schema, extension).await {
         Ok(()) => Ok(true),
-        Err(error) if is_forbidden(error.cause().driver()) => Ok(false),
+        Err(error) if error.is_forbidden() => Ok(false),
         Err(error) => Err(error),
     }
 }
@@ -229,10 +229,4 @@ async fn connect_beside(url: &DatabaseUrl) -> Result<PgConnection, StoreError> {
         return Ok(connection);
     }
     connect_never_idle(&url.with_database("template1")).await
-}
-
-/// Whether PostgreSQL said that our role may not do it.
-fn is_forbidden(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(DatabaseError::code);
-    code.as_deref() == Some("42501")
 }

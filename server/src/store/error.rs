@@ -97,6 +97,11 @@ impl StoreError {
         ["22", "23"].iter().any(|class| self.code().starts_with(class))
     }
 
+    /// Whether PostgreSQL said that our role may not do it.
+    pub fn is_forbidden(&self) -> bool {
+        self.code() == FORBIDDEN
+    }
+
     /// Whether the server's disk is full.
     pub fn is_disk_full(&self) -> bool {
         self.code() == DISK_FULL
@@ -136,6 +141,8 @@ impl StoreError {
     }
 }
 
+/// The SQLSTATE of what our role may not do.
+const FORBIDDEN: &str = "42501";
 /// The SQLSTATE of a server whose disk is full.
 const DISK_FULL: &str = "53100";
 /// The SQLSTATE of a server that has no connection left.

@@ -13,6 +13,7 @@ mod error;
 pub mod fingerprint;
 pub mod in_place;
 pub mod names;
+pub mod requests;
 pub mod restored;
 pub mod schema;
 pub mod scratch;

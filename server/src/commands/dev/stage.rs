@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::DevError;
 use crate::recovery::catalogue::Selector;
-use crate::recovery::restore::in_place::{Update, stage_backup};
+use crate::recovery::progress::Update;
+use crate::recovery::restore::in_place::stage_backup;
 use crate::recovery::{Location, RecoveryError};
 use crate::runtime::signals::shutdown;
 use crate::settings::DatabaseUrl;

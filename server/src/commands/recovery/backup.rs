@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use agentfs_contract::manifest::{Manifest, Scope};
+use agentfs_contract::request::Request;
 use agentfs_contract::setting::{BACKUP_INSTANCE, BACKUP_RECIPIENTS};
 use agentfs_contract::termination::BackupReport;
 use agentfs_contract::verification::Step;
@@ -14,6 +15,8 @@ use clap::ArgAction;
 use jiff::{SignedDuration, SignedDurationRound, Timestamp, Unit};
 use serde::Serialize;
 
+use super::followed::board;
+use super::requested::{Live, Requested, first_line, not_done};
 use super::retention::{RetentionArgs, told};
 use super::{duration, ended, location, setting};
 use crate::commands::in_runtime;
@@ -90,7 +93,22 @@ async fn execute(args: BackupArgs) -> ExitCode {
         Ok(ended) => ended,
         Err(sentence) => return failed(sentence),
     };
-    match Box::pin(back_up_unless_newer(&args, ended)).await {
+    let board = match board() {
+        Ok(board) => board,
+        Err(sentence) => return failed_for_all_to_see(&sentence, false),
+    };
+    let requested = match Requested::begin(Live::Needed).await {
+        Ok(requested) => requested,
+        Err(error) => return not_done(&error),
+    };
+    let (request, ended) = (requested.request(), requested.ended(ended));
+    let made = Box::pin(board.of(back_up_unless_newer(&args, request, ended))).await;
+    let came_out = match &made {
+        Ok((printed, _)) => Ok(first_line(printed)),
+        Err(error) => Err((error.to_string(), error.is_transient())),
+    };
+    let noted = requested.end(came_out).await;
+    match made.and_then(|made| noted.map(|()| made)) {
         Ok((printed, database_bytes)) => {
             let report = BackupReport { database_bytes, backup: None, verification: None };
             write_termination_message(&report.write());
@@ -99,16 +117,17 @@ async fn execute(args: BackupArgs) -> ExitCode {
                 Err(error) => failed(error),
             }
         }
-        Err(error) => failed_for_all_to_see(&error, error.is_transient()),
+        Err(error) => not_done(&error),
     }
 }
 
 /// What became of the backup, and how large the database is.
 async fn back_up_unless_newer(
     args: &BackupArgs,
+    request: Option<Request>,
     ended: impl Future<Output = RecoveryError>,
 ) -> Result<(Printed, u64), RecoveryError> {
-    let options = options(args)?;
+    let options = BackupOptions { request, ..options(args)? };
     let mut ended = pin!(ended);
     if let Some(age) = args.unless_newer_than {
         let newer = tokio::select! {

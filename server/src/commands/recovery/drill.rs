@@ -15,6 +15,8 @@ use jiff::SignedDuration;
 use secrecy::SecretString;
 use serde::Serialize;
 
+use super::followed::board;
+use super::requested::{Live, Requested, first_line, not_done};
 use super::{duration, ended, identities, location, setting};
 use crate::commands::in_runtime;
 use crate::commands::output::{Output, Seconds};
@@ -92,12 +94,33 @@ async fn execute(args: DrillArgs) -> ExitCode {
         Ok(ended) => ended,
         Err(sentence) => return failed(sentence),
     };
-    let report = match drill_as_asked(&args, ended).await {
-        Ok(report) => report,
+    let board = match board() {
+        Ok(board) => board,
+        Err(sentence) => return failed_for_all_to_see(&sentence, false),
+    };
+    let requested = match Requested::begin(Live::Needed).await {
+        Ok(requested) => requested,
+        Err(error) => return not_done(&error),
+    };
+    let ended = requested.ended(ended);
+    let report = Box::pin(board.of(drill_as_asked(&args, ended))).await;
+    let is_transient = match &report {
+        Ok(report) => report.failure.as_ref().is_some_and(DrillError::is_transient),
+        Err(error) => error.is_transient(),
+    };
+    let printed = report.map(|report| Printed::of(report, args.objectives()));
+    let came_out = match &printed {
+        Ok(printed) => {
+            let sentence = printed.sentence();
+            sentence.map_or(Ok(first_line(printed)), |why| Err((why, is_transient)))
+        }
+        Err(error) => Err((error.to_string(), is_transient)),
+    };
+    let noted = requested.end(came_out).await.map_err(DrillError::from);
+    let printed = match printed.and_then(|printed| noted.map(|()| printed)) {
+        Ok(printed) => printed,
         Err(error) => return failed_for_all_to_see(&error, error.is_transient()),
     };
-    let is_transient = report.failure.as_ref().is_some_and(DrillError::is_transient);
-    let printed = Printed::of(report, args.objectives());
     write_termination_message(&printed.for_kubernetes(is_transient).write());
     if let Err(error) = args.output.print(&printed) {
         return failed(error);

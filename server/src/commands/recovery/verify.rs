@@ -6,11 +6,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use agentfs_contract::manifest::Manifest;
+use agentfs_contract::request::Request;
 use agentfs_contract::setting::{BACKUP_INSTANCE, BACKUP_SCRATCH_URL, DATABASE_URL};
 use agentfs_contract::verification::{Level, Verification};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
+use super::followed::board;
+use super::requested::{Live, Requested, first_line, not_done};
 use super::{duration, ended, identities, location, setting};
 use crate::commands::in_runtime;
 use crate::commands::output::Output;
@@ -65,9 +68,24 @@ async fn execute(args: VerifyArgs) -> ExitCode {
         Ok(ended) => ended,
         Err(sentence) => return failed(sentence),
     };
-    match Box::pin(verify_as_asked(&args, ended)).await {
-        Ok(verified) => {
-            let printed = Printed::from(verified);
+    let board = match board() {
+        Ok(board) => board,
+        Err(sentence) => return failed_for_all_to_see(&sentence, false),
+    };
+    let requested = match Requested::begin(Live::Needed).await {
+        Ok(requested) => requested,
+        Err(error) => return not_done(&error),
+    };
+    let (request, ended) = (requested.request(), requested.ended(ended));
+    let verified = Box::pin(board.of(verify_as_asked(&args, request, ended))).await;
+    let verified = verified.map(Printed::from);
+    let came_out = match &verified {
+        Ok(printed) => printed.failure().map_or(Ok(first_line(printed)), |why| Err((why, false))),
+        Err(error) => Err((error.to_string(), error.is_transient())),
+    };
+    let noted = requested.end(came_out).await;
+    match verified.and_then(|verified| noted.map(|()| verified)) {
+        Ok(printed) => {
             let failure = printed.failure();
             match (args.output.print(&printed), failure) {
                 (Err(error), _) => failed(error),
@@ -75,17 +93,21 @@ async fn execute(args: VerifyArgs) -> ExitCode {
                 (Ok(()), Some(sentence)) => failed_for_all_to_see(&sentence, false),
             }
         }
-        Err(error) => failed_for_all_to_see(&error, error.is_transient()),
+        Err(error) => not_done(&error),
     }
 }
 
 async fn verify_as_asked(
     args: &VerifyArgs,
+    request: Option<Request>,
     ended: impl Future<Output = RecoveryError>,
 ) -> Result<Verified, RecoveryError> {
     let scratch_url = args.scratch_url.as_ref().filter(|url| !url.expose_secret().is_empty());
     let scratch_url = scratch_url.map(DatabaseUrl::parse).transpose()?;
+    let request =
+        request.map(|request| Ok::<_, RecoveryError>((request, DatabaseSettings::url_from_env()?)));
     let options = VerifyOptions {
+        request: request.transpose()?,
         location: location(args.from.as_deref(), "--from")?,
         backup: Selector::from(args.backup.as_str()),
         instance: instance().await,

@@ -21,7 +21,8 @@ use super::compare::compare;
 use super::error::RecoveryError;
 use super::fault_point::{FaultPoint, reach};
 use super::programs::Programs;
-use super::restore::in_place::{InPlaceError, Progress};
+use super::progress::{self, Progress};
+use super::restore::in_place::InPlaceError;
 use super::steps::Steps;
 use crate::settings::DatabaseUrl;
 use crate::store::StoreError;
@@ -60,7 +61,7 @@ pub(super) async fn load_alone(
         schema: schema.as_deref().unwrap_or("public"),
         jobs: default_jobs(),
         max_rate: None,
-        progress: &|_| {},
+        progress: &progress::update,
     };
     let load = async {
         let tables = loading.make_tables().await?;

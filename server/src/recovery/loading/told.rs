@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use agentfs_contract::manifest::Table;
 
-use crate::recovery::restore::in_place::{Progress, Update};
+use crate::recovery::progress::{Progress, Update};
 
 /// A step that is told of.
 pub(super) struct Told<'a> {

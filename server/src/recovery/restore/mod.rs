@@ -4,12 +4,14 @@ mod contents;
 mod error;
 mod file;
 pub mod in_place;
+mod kept;
 mod new_database;
 pub mod rename;
 mod source;
 mod strategy_error;
 
 pub use self::error::RestoreError;
+pub use self::kept::{Kept, kept};
 pub(super) use self::new_database::fill;
 pub use self::new_database::{RestoreOptions, Restored, restore};
 pub use self::source::Source;

@@ -4,16 +4,20 @@
 //! has left is removed by the next of the same name.
 
 use std::path::PathBuf;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Instant;
 
 use agentfs_contract::manifest::Manifest;
+use agentfs_contract::request::Request;
 use agentfs_contract::verification::Step;
+use jiff::Timestamp;
+use uuid::Uuid;
 
 use super::error::RestoreError;
 use super::in_place::drop_expired;
 use super::source::{Dump, Found, Source};
 use crate::recovery::archive::Foreign;
+use crate::recovery::catalogue::Selector;
 use crate::recovery::ddl::Schema;
 use crate::recovery::error::RecoveryError;
 use crate::recovery::fault_point::{FaultPoint, reach};
@@ -22,11 +26,14 @@ use crate::recovery::indexes;
 use crate::recovery::instance::Instance;
 use crate::recovery::loading::load_alone;
 use crate::recovery::programs::Programs;
+use crate::recovery::request;
 use crate::recovery::steps::Steps;
+use crate::recovery::unless::unless;
 use crate::settings::DatabaseUrl;
 use crate::store::access::api_keys;
 use crate::store::connection::address::DatabaseAddress;
 use crate::store::databases::{self, Created, MAX_NAME, Server};
+use crate::store::requests::{self, Made, Noted};
 use crate::store::schema;
 
 /// What the name of a database ends with that is not whole yet.
@@ -59,11 +66,29 @@ pub struct RestoreOptions {
     pub identities: Option<PathBuf>,
     /// The folder of PostgreSQL's programs, where they are not on PATH.
     pub pg_bin: Option<PathBuf>,
+    /// The request that it is done for.
+    pub request: Option<Request>,
+}
+
+impl RestoreOptions {
+    /// The same with the backup that the request had chosen before, if it had.
+    pub(super) fn of_noted(&self, noted: &Noted) -> Self {
+        let mut options = self.clone();
+        if let (Source::Backup { backup, .. }, Some(chosen)) = (&mut options.source, &noted.backup)
+        {
+            *backup = Selector::Id(chosen.clone());
+        }
+        options
+    }
 }
 
 /// A backup that was restored.
 #[derive(Debug, Clone)]
 pub struct Restored {
+    /// Its id.
+    pub id: Uuid,
+    /// When the database had its name.
+    pub named_at: Timestamp,
     /// The manifest of the backup, or what takes its place for a file.
     pub manifest: Manifest,
     /// Whether the backup had been proven before.
@@ -100,35 +125,37 @@ pub async fn restore(
     if server.has_database {
         Box::pin(drop_expired(&options.url)).await;
     }
+    let unfinished = format!("{}{UNFINISHED}", options.name);
+    if !server.hold_on_server(&unfinished).await? {
+        return Err(RestoreError::UnderWay(options.name.clone()).into());
+    }
+    let noted = if server.has_database {
+        request::look(&options.url, options.request.as_ref()).await?
+    } else {
+        Noted::default()
+    };
+    let options = &options.of_noted(&noted);
     let instance = Instance::of(&server.identity, options.copy.as_deref());
     let found = Found::find(options, &instance, server.major).await?;
-    let unfinished = format!("{}{UNFINISHED}", options.name);
-    let removed_unfinished = take_name(&mut server, &options.name, &unfinished).await?;
-    let lease = found.lease().await?;
     let (was_verified, notes) = (found.was_verified, found.notes.clone());
     let mut stop = pin!(stop);
     let mut steps = Steps::default();
-    let making = make(options, found, &unfinished, &mut server, &mut steps);
-    let made = tokio::select! {
-        made = Box::pin(making) => made,
-        error = &mut stop => Err(error),
-    };
-    if let Some(lease) = lease {
-        lease.release().await;
-        reach(FaultPoint::LeaseRemoved);
-    }
-    // Not to be ended halfway: afterwards it is one or the other.
-    let named = match made {
-        Ok(made) => {
-            let renamed = server.rename(&unfinished, &options.name).await;
-            renamed.map(|()| made).map_err(RecoveryError::from)
+    let named = match made_before(options, &mut server).await? {
+        Some(made) => Named {
+            id: made.id,
+            named_at: made.at,
+            manifest: found.manifest,
+            models: made.models,
+            removed_unfinished: false,
+        },
+        None => {
+            if let Some(chosen) = found.path().filter(|_| noted.is_begun) {
+                request::note_backup(&options.url, options.request.as_ref(), &chosen).await?;
+            }
+            make_named(options, found, &unfinished, &mut server, &mut steps, &mut stop).await?
         }
-        Err(error) => Err(error),
     };
-    let (manifest, models) = match named {
-        Ok(made) => made,
-        Err(error) => return Err(remove(&mut server, unfinished, error).await),
-    };
+    let Named { id, named_at, manifest, models, removed_unfinished } = named;
     let serving_seconds = begun.elapsed().as_secs_f64();
 
     let url = options.url.with_database(&options.name);
@@ -157,6 +184,8 @@ pub async fn restore(
         None
     };
     Ok(Restored {
+        id,
+        named_at,
         manifest,
         was_verified,
         database: options.name.clone(),
@@ -198,24 +227,83 @@ async fn ended_keys(
     Ok(Some(api_keys::ended(&mut live, &valid).await?))
 }
 
-/// Takes the name of the new database, and removes what an interrupted restore left. Whether there was any.
-async fn take_name(
+/// A new database that has its name.
+struct Named {
+    id: Uuid,
+    /// When it had that.
+    named_at: Timestamp,
+    manifest: Manifest,
+    /// Models whose vector index is still to be built.
+    models: Vec<i32>,
+    /// Whether an unfinished restore of that name was removed.
+    removed_unfinished: bool,
+}
+
+/// A database that was made before.
+struct MadeBefore {
+    id: Uuid,
+    at: Timestamp,
+    /// Models whose vector index may still be to be built.
+    models: Vec<i32>,
+}
+
+/// The database that the same request had made, in a run that was killed since; `None` where there is none of that name. Any other one
+/// of that name fails.
+async fn made_before(
+    options: &RestoreOptions,
     server: &mut Server,
-    name: &str,
+) -> Result<Option<MadeBefore>, RecoveryError> {
+    if !server.has(&options.name).await? {
+        return Ok(None);
+    }
+    if options.request.is_some() {
+        let url = options.url.with_database(&options.name);
+        let noted = request::look(&url, options.request.as_ref()).await?;
+        if let Some((id, at)) = noted.restore.zip(noted.switched_at) {
+            return Ok(Some(MadeBefore { id, at, models: noted.models }));
+        }
+    }
+    Err(RestoreError::DatabaseExists(options.name.clone()).into())
+}
+
+/// Makes the database under another name, and gives it its own once it is whole. Where it fails, it leaves none.
+async fn make_named(
+    options: &RestoreOptions,
+    found: Found,
     unfinished: &str,
-) -> Result<bool, RecoveryError> {
-    if !server.hold_on_server(unfinished).await? {
-        return Err(RestoreError::UnderWay(name.to_owned()).into());
-    }
-    if server.has(name).await? {
-        return Err(RestoreError::DatabaseExists(name.to_owned()).into());
-    }
-    let is_left = server.has(unfinished).await?;
-    if is_left {
+    server: &mut Server,
+    steps: &mut Steps,
+    stop: &mut Pin<&mut impl Future<Output = RecoveryError>>,
+) -> Result<Named, RecoveryError> {
+    let removed_unfinished = server.has(unfinished).await?;
+    if removed_unfinished {
         // Its programs may still be at work.
         server.drop(unfinished).await?;
     }
-    Ok(is_left)
+    let lease = found.lease().await?;
+    let (id, backup) = (Uuid::now_v7(), found.path());
+    let making = make(options, found, unfinished, server, steps);
+    let made = unless(stop, Box::pin(making)).await;
+    if let Some(lease) = lease {
+        lease.release().await;
+        reach(FaultPoint::LeaseRemoved);
+    }
+    // Not to be ended halfway: afterwards it is one or the other.
+    let naming = async {
+        let (manifest, models) = made?;
+        if let Some(request) = &options.request {
+            let url = options.url.with_database(unfinished);
+            let made = Made { restore: id, backup: backup.as_deref(), models: &models };
+            requests::note_made(&url, request, made).await?;
+        }
+        server.rename(unfinished, &options.name).await?;
+        reach(FaultPoint::Switched);
+        Ok(Named { id, named_at: Timestamp::now(), manifest, models, removed_unfinished })
+    };
+    match naming.await {
+        Ok(named) => Ok(named),
+        Err(error) => Err(remove(server, unfinished.to_owned(), error).await),
+    }
 }
 
 /// Makes the database, until it is whole. Returns what was restored, and the ids of models whose vector index is still to be built.

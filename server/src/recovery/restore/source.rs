@@ -19,6 +19,7 @@ use crate::recovery::instance::Instance;
 use crate::recovery::lease::Lease;
 use crate::recovery::location::Location;
 use crate::recovery::programs::Programs;
+use crate::recovery::progress;
 use crate::recovery::steps::Steps;
 use crate::recovery::storage::Storage;
 use crate::store::schema::SCHEMA_VERSION;
@@ -104,7 +105,16 @@ impl Found {
             }
         };
         check(&found.manifest, server)?;
+        progress::backup(found.manifest.id());
         Ok(found)
+    }
+
+    /// The id of a backup with its folder before it; `None` of a file.
+    pub(in crate::recovery) fn path(&self) -> Option<String> {
+        match &self.at {
+            At::Backup { backup, .. } => Some(backup.path()),
+            At::File(_) => None,
+        }
     }
 
     /// Keeps a backup from being removed; nobody removes a file.

@@ -7,6 +7,7 @@ use std::env;
 use std::path::PathBuf;
 
 use agentfs_contract::manifest::Manifest;
+use agentfs_contract::request::Request;
 use agentfs_contract::verification::{Level, Verification};
 use jiff::Timestamp;
 
@@ -21,12 +22,15 @@ use super::lease::Lease;
 use super::loading::load_alone;
 use super::location::Location;
 use super::programs::Programs;
+use super::progress;
 use super::record;
+use super::request;
 use super::scratch::Scratch;
 use super::steps::Steps;
 use super::storage::Storage;
 use crate::settings::DatabaseUrl;
 use crate::store::connection::address::DatabaseAddress;
+use crate::store::requests::Noted;
 use crate::store::restored;
 use crate::store::schema::{SCHEMA_VERSION, migrate};
 
@@ -47,6 +51,8 @@ pub struct VerifyOptions {
     pub scratch_url: Option<DatabaseUrl>,
     /// The folder of PostgreSQL's programs, where they are not found by themselves.
     pub pg_bin: Option<PathBuf>,
+    /// The request that it is done for, and the database that this is noted in.
+    pub request: Option<(Request, DatabaseUrl)>,
 }
 
 /// A backup that was verified. Whether it is good is in its `verification`.
@@ -72,7 +78,16 @@ pub async fn verify(
 ) -> Result<Verified, RecoveryError> {
     let storage = Storage::open(&options.location).await?;
     let catalogue = Catalogue::read(&storage).await?;
-    let backup = catalogue.select(&options.backup, options.instance.as_ref())?;
+    let noted = match &options.request {
+        Some((request, url)) => request::look(url, Some(request)).await?,
+        None => Noted::default(),
+    };
+    let wanted = noted.backup.map_or_else(|| options.backup.clone(), Selector::Id);
+    let backup = catalogue.select(&wanted, options.instance.as_ref())?;
+    if let Some((request, url)) = &options.request {
+        request::note_backup(url, Some(request), &backup.path()).await?;
+    }
+    progress::backup(backup.id());
     let manifest = &backup.manifest;
     if manifest.schema_version > SCHEMA_VERSION {
         return Err(RecoveryError::NewerSchema {

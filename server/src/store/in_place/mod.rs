@@ -6,6 +6,7 @@ pub mod holder;
 pub mod indexes;
 pub mod live;
 pub mod lost;
+pub(in crate::store) mod meta;
 pub mod previous;
 pub mod properties;
 pub mod records;

@@ -6,10 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, FromRow, Row as _};
+use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
-use super::{META, MOVING, PREVIOUS, schemas};
+use super::{MOVING, PREVIOUS, meta};
 use crate::store::StoreError;
 use crate::store::time::from_sql;
 
@@ -99,7 +99,6 @@ pub struct Record {
 /// Each fine where it was executed before. A release that keeps more appends what it needs (ADD COLUMN IF NOT EXISTS); one that does
 /// not know a column goes on.
 const MAKE: &str = "
-SET LOCAL client_min_messages = warning;
 CREATE TABLE IF NOT EXISTS agentfs_meta.restores (
     id              uuid PRIMARY KEY,
     kind            text NOT NULL,
@@ -123,30 +122,9 @@ CREATE TABLE IF NOT EXISTS agentfs_meta.autovacuum_off (
     former   text
 );";
 
-/// What is made belongs to the owner of the live tables, who drops the previous tables in a backup.
-const GIVE: &str = "
-SELECT string_agg(format('ALTER TABLE agentfs_meta.%I OWNER TO %I', made, pg_get_userbyid(relowner)), '; ')
-  FROM pg_class, unnest(ARRAY['restores', 'autovacuum_off']) AS made
- WHERE oid = 'schema_version'::regclass";
-
-/// "agfsrest" in ASCII. IF NOT EXISTS alone fails where two make the same at once.
-const MAKE_LOCK: i64 = 0x61_67_66_73_72_65_73_74;
-
 /// Makes what restores are noted in, where it is missing.
 pub async fn prepare(connection: &mut PgConnection) -> Result<(), StoreError> {
-    let mut transaction = connection.begin().await?;
-    sqlx::query("SELECT pg_advisory_xact_lock($1)")
-        .bind(MAKE_LOCK)
-        .execute(&mut *transaction)
-        .await?;
-    if schemas::find(&mut transaction, META).await?.is_none() {
-        schemas::create(&mut transaction, META).await?;
-    }
-    transaction.execute(MAKE).await?;
-    let give: String = sqlx::query_scalar(GIVE).fetch_one(&mut *transaction).await?;
-    transaction.execute(AssertSqlSafe(give)).await?;
-    transaction.commit().await?;
-    Ok(())
+    meta::make(connection, &["restores", "autovacuum_off"], MAKE).await
 }
 
 const BEGIN: &str = "
@@ -171,6 +149,15 @@ pub async fn begin(
         .execute(connection)
         .await?;
     Ok(id)
+}
+
+/// The one of this id.
+pub async fn find(connection: &mut PgConnection, id: Uuid) -> Result<Option<Record>, StoreError> {
+    if !are_noted(&mut *connection).await? {
+        return Ok(None);
+    }
+    let find = "SELECT r.* FROM agentfs_meta.restores r WHERE id = $1";
+    Ok(sqlx::query_as(find).bind(id).fetch_optional(connection).await?)
 }
 
 const UNFINISHED: &str =
@@ -198,14 +185,15 @@ async fn look(
     connection: &mut PgConnection,
     records: &'static str,
 ) -> Result<Option<Record>, StoreError> {
-    let is_there: bool =
-        sqlx::query_scalar("SELECT to_regclass('agentfs_meta.restores') IS NOT NULL")
-            .fetch_one(&mut *connection)
-            .await?;
-    if !is_there {
+    if !are_noted(&mut *connection).await? {
         return Ok(None);
     }
     Ok(sqlx::query_as(records).fetch_optional(connection).await?)
+}
+
+async fn are_noted(connection: &mut PgConnection) -> Result<bool, StoreError> {
+    let found = "SELECT to_regclass('agentfs_meta.restores') IS NOT NULL";
+    Ok(sqlx::query_scalar(found).fetch_one(connection).await?)
 }
 
 impl FromRow<'_, PgRow> for Record {

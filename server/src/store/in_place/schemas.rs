@@ -45,11 +45,10 @@ pub enum NotOurs {
     Record,
 }
 
-/// Statements that make the schema `$1` for the owner of the live tables; that may be another role than ours.
+/// Statements that make the schema `$1` for the owner of the live tables; that may be another role than ours. Without tables, for ours.
 const CREATE: &str = "
-SELECT format('CREATE SCHEMA %I AUTHORIZATION %I', $1::text, pg_get_userbyid(relowner))
-  FROM pg_class
- WHERE oid = 'schema_version'::regclass";
+SELECT format('CREATE SCHEMA %I AUTHORIZATION %I', $1::text, coalesce(pg_get_userbyid(relowner), current_user))
+  FROM (SELECT to_regclass('schema_version')) live (oid) LEFT JOIN pg_class USING (oid)";
 
 const OID: &str = "SELECT oid FROM pg_namespace WHERE nspname = $1";
 

@@ -14,6 +14,7 @@ use super::security::{self, Carried, Keys, Security};
 use super::{META, MOVING, NEW, PREVIOUS, STAYING, autovacuum, live, moving, previous, properties};
 use crate::store::StoreError;
 use crate::store::names::{qualified, quoted};
+use crate::store::requests;
 
 /// What is switched.
 #[derive(Debug, Clone, Copy)]
@@ -155,6 +156,7 @@ impl Attempt<'_> {
         let keys = self.keys().await?;
         let carried = self.carry(keys).await?;
         let moves = self.moves().await?;
+        requests::note_switched(self.connection, self.id).await?;
         records::forget_previous(self.connection, Some(self.id)).await?;
         // So that it costs no round trip while others wait.
         self.connection.prepare(records::SWITCHED.into_sql_str()).await?;

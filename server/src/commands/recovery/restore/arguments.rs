@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use agentfs_contract::request::Request;
 use agentfs_contract::setting::BACKUP_INSTANCE;
+use uuid::Uuid;
 
+use super::super::requested::Live;
 use super::super::{duration, identities, location, memory, setting, size};
 use crate::commands::output::Output;
 use crate::recovery::RecoveryError;
@@ -24,6 +27,9 @@ const LEAST_RATE: u64 = 1 << 20;
 
 /// Why `--lost-to` is refused.
 pub(super) const NOT_LISTED: &str = "--lost-to lists what the tables of before have, which only --strategy swap-schema keeps in the database: leave it out";
+
+/// Why `--template` is refused.
+const NO_DATABASE_MADE: &str = "--template does not go with --in-place, but with --into-database and --strategy rename-database, which make a database: leave it out";
 
 const SETTINGS: &str = "\
 One of four, and each of them refuses the options of the others:
@@ -93,11 +99,16 @@ pub struct RestoreArgs {
     #[arg(long, value_name = "SIZE", value_parser = size)]
     free_space: Option<u64>,
 
+    /// Undo: the id of the restore that is to be taken back, as its result has it. Any other one is refused. Defaults to the last one
+    #[arg(long, value_name = "ID")]
+    restore: Option<Uuid>,
+
     /// In place, undo: a file for the versions that are not live any more, one line of JSON each
     #[arg(long, value_name = "FILE")]
     pub(super) lost_to: Option<PathBuf>,
 
-    /// The database that the new one begins as a copy of, where the role may not make the extension vector. Defaults to template0
+    /// Into a database, or in place by rename-database: the database that the new one begins as a copy of, where the role may not make
+    /// the extension vector. Defaults to template0
     #[arg(long, value_name = "NAME")]
     template: Option<String>,
     /// When vector indexes (HNSW) are built, without which searches by meaning are exact and slower. Defaults to now
@@ -216,7 +227,8 @@ impl RestoreArgs {
             (self.pg_bin.is_some(), "--pg-bin", restores),
             (self.indexes.is_some(), "--indexes", restores),
             (self.index_memory.is_some(), "--index-memory", restores),
-            (self.template.is_some(), "--template", &[What::IntoDatabase]),
+            (self.template.is_some(), "--template", restores),
+            (self.restore.is_some(), "--restore", &[What::Undo]),
             (self.keep_previous.is_some(), "--keep-previous", switches),
             (self.switch_patience.is_some(), "--switch-patience", switches),
             (self.lost_to.is_some(), "--lost-to", switches),
@@ -235,6 +247,12 @@ impl RestoreArgs {
                 what.option(),
                 of.join(" and ")
             ));
+        }
+        if self.template.is_some()
+            && what == What::InPlace
+            && self.strategy() == Strategy::SwapSchema
+        {
+            return Err(NO_DATABASE_MADE.to_owned());
         }
         if self.lost_to.is_some() && self.strategy() != Strategy::SwapSchema {
             return Err(NOT_LISTED.to_owned());
@@ -262,7 +280,10 @@ impl RestoreArgs {
     }
 
     /// What is restored, and how.
-    pub(super) fn options(&self) -> Result<RestoreOptions, RecoveryError> {
+    pub(super) fn options(
+        &self,
+        request: Option<Request>,
+    ) -> Result<RestoreOptions, RecoveryError> {
         let source = match &self.file {
             Some(file) => Source::File(file.clone()),
             None => Source::Backup {
@@ -282,7 +303,15 @@ impl RestoreArgs {
             force: self.force,
             identities: identities(self.identity_file.as_ref()),
             pg_bin: self.pg_bin.clone(),
+            request,
         })
+    }
+
+    /// Whether it needs the live database.
+    pub(super) fn live(&self) -> Live {
+        let replaces = self.strategy() == Strategy::RenameDatabase
+            && self.security == Some(Tenants::FromBackup);
+        if replaces || self.form.into_database.is_some() { Live::MayBeBroken } else { Live::Needed }
     }
 
     /// How it takes the place of what is live.
@@ -291,9 +320,12 @@ impl RestoreArgs {
     }
 
     /// How a restore in place goes about it.
-    pub(super) fn in_place_options(&self) -> Result<InPlaceOptions, RecoveryError> {
+    pub(super) fn in_place_options(
+        &self,
+        request: Option<Request>,
+    ) -> Result<InPlaceOptions, RecoveryError> {
         Ok(InPlaceOptions {
-            of: self.options()?,
+            of: self.options(request)?,
             security: match self.security.unwrap_or_default() {
                 Tenants::Live => Security::Live,
                 Tenants::FromBackup => Security::FromBackup,
@@ -307,9 +339,14 @@ impl RestoreArgs {
     }
 
     /// How a restore in place is undone.
-    pub(super) fn undo_options(&self) -> Result<UndoOptions, RecoveryError> {
+    pub(super) fn undo_options(
+        &self,
+        request: Option<Request>,
+    ) -> Result<UndoOptions, RecoveryError> {
         Ok(UndoOptions {
             url: DatabaseSettings::url_from_env()?,
+            restore: self.restore,
+            request,
             keep_previous: self.keep_previous.unwrap_or(KEEP_PREVIOUS),
             switch_patience: self.switch_patience.unwrap_or(SWITCH_PATIENCE),
         })
@@ -348,6 +385,8 @@ mod tests {
             ),
             ("--file b.dump --in-place --jobs 4 --max-rate 50MB --free-space 2TB", What::InPlace),
             ("--file b.dump --into-database look", What::IntoDatabase),
+            ("--backup b --in-place --strategy rename-database --template t", What::InPlace),
+            ("--undo --restore 0199aaaa-0000-7000-8000-000000000000", What::Undo),
             ("--undo --keep-previous 2d --switch-patience 30s -y", What::Undo),
             ("--drop-previous --yes --output json", What::DropPrevious),
         ] {
@@ -382,6 +421,12 @@ mod tests {
             (
                 "--in-place --backup b --template t",
                 "--template does not go with --in-place, but with --into-database",
+            ),
+            ("--undo --template t", "--template does not go with --undo"),
+            ("--in-place --backup b --restore r", "invalid value 'r' for '--restore <ID>'"),
+            (
+                "--in-place --backup b --restore 0199aaaa-0000-7000-8000-000000000000",
+                "--restore does not go with --in-place, but with --undo: leave it out",
             ),
             (
                 "--into-database l --backup b --security from-backup",

@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 use tokio::task::{block_in_place, spawn_blocking};
 
 use super::Failure;
+use crate::recovery::restore::Kept;
 use crate::recovery::restore::in_place::{InPlaceError, Plan};
 use crate::recovery::{RecoveryError, size};
 use crate::runtime::signals::shutdown;
@@ -17,14 +18,25 @@ use crate::runtime::signals::shutdown;
 pub(super) struct Asking {
     /// Whether that was done beforehand.
     has_agreed: bool,
-    /// Whether there was nobody to ask.
-    was_alone: Cell<bool>,
+    /// What came of the question.
+    answer: Cell<Answer>,
+}
+
+/// What comes of a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Yes,
+    No,
+    /// There is nobody to ask.
+    Nobody,
+    /// A signal came in its place.
+    Ended,
 }
 
 impl Asking {
     /// With `--yes` nobody is asked.
     pub(super) fn new(has_agreed: bool) -> Self {
-        Self { has_agreed, was_alone: Cell::new(false) }
+        Self { has_agreed, answer: Cell::new(Answer::No) }
     }
 
     /// Shows what is about to be done on standard error, and asks whether it shall be. It may be called within the runtime.
@@ -34,44 +46,56 @@ impl Asking {
             return true;
         }
         if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
-            self.was_alone.set(true);
+            self.answer.set(Answer::Nobody);
             return false;
         }
         eprint!("Continue? [y/N] ");
         io::stderr().flush().ok();
-        block_in_place(|| Handle::current().block_on(answer()))
+        let answer = block_in_place(|| Handle::current().block_on(answer()));
+        if answer == Answer::Ended {
+            // The line of the question has no end yet.
+            eprintln!();
+        }
+        self.answer.set(answer);
+        answer == Answer::Yes
     }
 
-    /// What to say of an error: where there was nobody to ask, how to agree beforehand.
+    /// What to say of an error: where nobody has agreed, why not.
     pub(super) fn explain(&self, error: RecoveryError) -> Failure {
         match error {
-            RecoveryError::InPlace(InPlaceError::NotAgreed) if self.was_alone.get() => self.alone(),
+            RecoveryError::InPlace(InPlaceError::NotAgreed) => self.not_agreed(),
             error => error.into(),
         }
     }
 
-    /// What to say where there was nobody to ask, or the answer was no.
-    pub(super) fn alone(&self) -> Failure {
-        if self.was_alone.get() {
-            Failure::said(
+    /// Why nobody has agreed.
+    pub(super) fn not_agreed(&self) -> Failure {
+        match self.answer.get() {
+            Answer::Nobody => Failure::said(
                 "nothing was changed: this has to be agreed to, and there is no terminal to ask at; add --yes",
-            )
-        } else {
-            RecoveryError::from(InPlaceError::NotAgreed).into()
+            ),
+            Answer::Ended => Failure {
+                is_transient: true,
+                ..Failure::said("nothing was changed: a signal ended it before it was agreed to")
+            },
+            Answer::Yes | Answer::No => RecoveryError::from(InPlaceError::NotAgreed).into(),
         }
     }
 }
 
-/// Reads an answer. A signal is a no.
-async fn answer() -> bool {
+/// Reads an answer.
+async fn answer() -> Answer {
     let line = spawn_blocking(|| {
         let mut line = String::new();
         io::stdin().read_line(&mut line).map(|_| line)
     });
-    let Ok(ended) = shutdown() else { return false };
+    let Ok(ended) = shutdown() else { return Answer::No };
     tokio::select! {
-        line = line => line.is_ok_and(|line| line.is_ok_and(|line| is_yes(&line))),
-        () = ended => false,
+        line = line => match line {
+            Ok(Ok(line)) if is_yes(&line) => Answer::Yes,
+            _ => Answer::No,
+        },
+        () = ended => Answer::Ended,
     }
 }
 
@@ -106,7 +130,7 @@ impl fmt::Display for Restoring<'_> {
 }
 
 /// What an undoing is about to do.
-pub(super) struct Undoing<'a>(pub(super) &'a Plan);
+pub(super) struct Undoing<'a>(pub(super) &'a Plan, pub(super) &'a [Kept]);
 
 impl fmt::Display for Undoing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -115,6 +139,9 @@ impl fmt::Display for Undoing<'_> {
             "Undoing the restore of {}: what was live before it is live again.",
             self.0.backup
         )?;
+        if let [last, ..] = self.1 {
+            writeln!(f, "  of     {}", which(last))?;
+        }
         match self.0.lost_versions {
             0 => write!(f, "  lost   nothing: what was live before has all that is live now")?,
             1 => write!(f, "  lost   1 version that is live now and was not before")?,
@@ -122,8 +149,26 @@ impl fmt::Display for Undoing<'_> {
                 write!(f, "  lost   {versions} versions that are live now and were not before")?;
             }
         }
-        notes(f, &self.0.notes)
+        notes(f, &self.0.notes)?;
+        others(f, self.1)
     }
+}
+
+/// Which restore it is, and where what was live before it is.
+pub(super) fn which(kept: &Kept) -> String {
+    let Kept { restore, backup, switched_at, place } = kept;
+    format!("{restore} ({backup}, {switched_at:.0}), kept as {place}")
+}
+
+/// What is kept beside, and is not meant.
+pub(super) fn others(f: &mut fmt::Formatter<'_>, kept: &[Kept]) -> fmt::Result {
+    kept.iter().skip(1).try_for_each(|other| {
+        write!(
+            f,
+            "\n  note   What was live before an earlier restore stays: {}. --undo and --drop-previous mean it once that of the last one is dropped.",
+            which(other)
+        )
+    })
 }
 
 fn lost(versions: i64, since: &str) -> String {
@@ -140,6 +185,8 @@ fn notes(f: &mut fmt::Formatter<'_>, notes: &[String]) -> fmt::Result {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     fn plan() -> Plan {
@@ -170,7 +217,20 @@ mod tests {
         {
             assert!(told.contains(words), "{told}");
         }
-        let told = Undoing(&plan()).to_string();
+        let kept = |place: &str| Kept {
+            restore: Uuid::nil(),
+            backup: "b".into(),
+            switched_at: "2026-11-27T03:00:00Z".parse().unwrap(),
+            place: place.into(),
+        };
+        let told = Undoing(&plan(), &[kept("one"), kept("other")]).to_string();
+        for words in [
+            "  of     00000000-0000-0000-0000-000000000000 (b, 2026-11-27T03:00:00Z), kept as one\n",
+            "stays: ",
+            "kept as other.",
+        ] {
+            assert!(told.contains(words), "{words}: {told}");
+        }
         assert!(told.contains("Undoing") && told.contains("were not before"), "{told}");
         assert!(!told.contains("room"), "{told}");
     }

@@ -2,28 +2,38 @@
 
 use std::fmt;
 
+use agentfs_contract::request::Request;
+use agentfs_contract::termination::RestoreReport;
 use agentfs_contract::verification::Step;
+use jiff::Timestamp;
 use serde::Serialize;
+use uuid::Uuid;
 
-use super::Failure;
 use super::arguments::RestoreArgs;
+use super::{Done, Failure};
 use crate::commands::output::Seconds;
 use crate::recovery::RecoveryError;
 use crate::recovery::restore::{Restored, Source, restore};
+use crate::runtime::exit::write_termination_message;
 
 pub(super) async fn run(
     args: &RestoreArgs,
+    request: Option<Request>,
     ended: impl Future<Output = RecoveryError>,
-) -> Result<(), Failure> {
-    let options = args.options()?;
+) -> Result<Done, Failure> {
+    let options = args.options(request)?;
     let restored = Box::pin(restore(&options, ended)).await?;
-    let printed = Printed::new(restored, &options.source);
-    args.output.print(&printed).map_err(|error| Failure::of_output(&error))
+    Ok(Done::New(Box::new(Printed::new(restored, &options.source))))
 }
 
 /// A restore as it is printed.
 #[derive(Debug, Serialize)]
-struct Printed {
+pub(super) struct Printed {
+    /// What the operator reads of it beside.
+    #[serde(skip)]
+    id: Uuid,
+    #[serde(skip)]
+    named_at: Timestamp,
     database: String,
     backup: String,
     location: String,
@@ -46,6 +56,8 @@ impl Printed {
     fn new(restored: Restored, source: &Source) -> Self {
         let manifest = restored.manifest;
         Self {
+            id: restored.id,
+            named_at: restored.named_at,
             database: restored.database,
             backup: manifest.id().to_owned(),
             location: source.to_string(),
@@ -62,6 +74,35 @@ impl Printed {
             without_index: restored.without_index,
             ended_keys: restored.ended_keys,
             notes: restored.notes,
+        }
+    }
+
+    /// What was done, in one sentence.
+    pub(super) fn sentence(&self) -> String {
+        format!("Restored {} into the database {}", self.backup, self.database)
+    }
+
+    /// Tells Kubernetes and whoever asked.
+    pub(super) fn tell(&self, args: &RestoreArgs) -> Result<(), Failure> {
+        write_termination_message(&self.for_kubernetes().write());
+        args.output.print(self).map_err(|error| Failure::of_output(&error))
+    }
+
+    /// What the operator reads. Nothing that is live was changed, so nothing is lost and there is nothing to undo.
+    fn for_kubernetes(&self) -> RestoreReport {
+        RestoreReport {
+            restore: self.id.to_string(),
+            backup: self.backup.clone(),
+            undone: false,
+            switched_at: self.named_at,
+            switch_seconds: 0.0,
+            lost_versions: 0,
+            lost_tenants: 0,
+            lost: Vec::new(),
+            serving_seconds: self.serving_seconds,
+            indexed_seconds: self.indexed_seconds,
+            previous_until: self.named_at,
+            steps: self.steps.clone(),
         }
     }
 }

@@ -12,39 +12,49 @@ mod undo;
 
 use std::process::ExitCode;
 
+use agentfs_contract::termination::AlreadyDone;
+
 pub use self::arguments::RestoreArgs;
 use self::arguments::What;
 use super::ended;
+use super::followed::board;
+use super::requested::Requested;
 use crate::commands::in_runtime;
 use crate::recovery::RecoveryError;
-use crate::runtime::exit::{failed, failed_for_all_to_see};
+use crate::recovery::request::RequestError;
+use crate::runtime::exit::{failed, failed_for_all_to_see, write_termination_message};
 use crate::runtime::logging;
+use crate::settings::DatabaseUrl;
 
 /// Why a restore did not do what was asked.
 #[derive(Debug)]
 struct Failure {
     sentence: String,
     is_transient: bool,
+    /// Where there was nothing left to do, how that had come out before.
+    already_done: Option<Box<AlreadyDone>>,
 }
 
 impl From<RecoveryError> for Failure {
     fn from(error: RecoveryError) -> Self {
-        Self { sentence: error.to_string(), is_transient: error.is_transient() }
+        let (sentence, is_transient) = (error.to_string(), error.is_transient());
+        let already_done = match error {
+            RecoveryError::Request(RequestError::AlreadyDone(done)) => Some(done),
+            _ => None,
+        };
+        Self { sentence, is_transient, already_done }
     }
 }
 
 impl Failure {
     /// One that somebody has to mend.
     fn said(sentence: impl Into<String>) -> Self {
-        Self { sentence: sentence.into(), is_transient: false }
+        Self { sentence: sentence.into(), is_transient: false, already_done: None }
     }
 
     /// What was done stands, but it could not be printed.
     fn of_output(error: &std::io::Error) -> Self {
-        Self {
-            sentence: format!("it is done, but its result cannot be printed: {error}"),
-            is_transient: false,
-        }
+        Self::said(format!("it is done, but its result cannot be printed: {error}"))
     }
 }
 
@@ -70,17 +80,75 @@ async fn execute(args: RestoreArgs) -> ExitCode {
         Ok(ended) => ended,
         Err(sentence) => return failed(sentence),
     };
+    let board = match board() {
+        Ok(board) => board,
+        Err(sentence) => return failed_for_all_to_see(&sentence, false),
+    };
     let done = match what {
-        What::IntoDatabase => Box::pin(into_database::run(&args, ended)).await,
-        What::InPlace => Box::pin(in_place::run(&args, ended)).await,
-        What::Undo => Box::pin(undo::run(&args, ended)).await,
         What::DropPrevious => tokio::select! {
             done = Box::pin(previous::run(&args)) => done,
             error = ended => Err(error.into()),
         },
+        _ => Box::pin(board.of(once(&args, what, ended))).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure { sentence, is_transient }) => failed_for_all_to_see(&sentence, is_transient),
+        Err(Failure { sentence, already_done: Some(done), .. }) => {
+            write_termination_message(&done.write());
+            eprintln!("agentfs-server: {sentence}");
+            ExitCode::SUCCESS
+        }
+        Err(Failure { sentence, is_transient, .. }) => {
+            failed_for_all_to_see(&sentence, is_transient)
+        }
+    }
+}
+
+/// Does what was asked for, for a request only if it has not ended, and notes how it came out before that is told.
+async fn once(
+    args: &RestoreArgs,
+    what: What,
+    ended: impl Future<Output = RecoveryError> + Send,
+) -> Result<(), Failure> {
+    let requested = Requested::begin(args.live()).await?;
+    let request = requested.request();
+    let done = match what {
+        What::IntoDatabase => Box::pin(into_database::run(args, request, ended)).await,
+        What::InPlace => Box::pin(in_place::run(args, request, ended)).await,
+        _ => Box::pin(undo::run(args, request, ended)).await,
+    };
+    let came_out = match &done {
+        Ok(done) => Ok(done.sentence()),
+        Err(Failure { sentence, is_transient, .. }) => Err((sentence.clone(), *is_transient)),
+    };
+    let noted = requested.end(came_out).await;
+    let done = done?;
+    noted?;
+    done.tell(args).await
+}
+
+/// What was done.
+enum Done {
+    /// A restore in place of the database, or its undoing.
+    InPlace(Box<printing::Printed>, DatabaseUrl),
+    /// A restore into a new database.
+    New(Box<into_database::Printed>),
+}
+
+impl Done {
+    /// In one sentence.
+    fn sentence(&self) -> String {
+        match self {
+            Self::InPlace(printed, _) => printed.sentence(),
+            Self::New(printed) => printed.sentence(),
+        }
+    }
+
+    /// Tells Kubernetes and whoever asked.
+    async fn tell(&self, args: &RestoreArgs) -> Result<(), Failure> {
+        match self {
+            Self::InPlace(printed, url) => printed.tell(args, url).await,
+            Self::New(printed) => printed.tell(args),
+        }
     }
 }

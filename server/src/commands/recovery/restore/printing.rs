@@ -40,6 +40,17 @@ impl Printed {
         Self { done, lost_versions: switched.lost.iter().map(|lost| lost.versions).sum(), switched }
     }
 
+    /// What was done, in one sentence.
+    pub(super) fn sentence(&self) -> String {
+        let Switched { backup, switched_at, switch_seconds, .. } = &self.switched;
+        let done = match self.done {
+            Act::Restored => format!("Restored {backup} in place"),
+            Act::Undone => format!("Undone: the restore of {backup}"),
+        };
+        let waited = switch_seconds * 1000.0;
+        format!("{done}; live since {switched_at:.0}, and requests waited {waited:.0} ms at most")
+    }
+
     /// Tells Kubernetes and whoever asked, and where that is wanted lists in a file each version that is not live any more.
     pub(super) async fn tell(&self, args: &RestoreArgs, url: &DatabaseUrl) -> Result<(), Failure> {
         write_termination_message(&self.for_kubernetes().write());
@@ -87,10 +98,10 @@ impl Printed {
 
 impl fmt::Display for Printed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Switched { backup, switched_at, switch_seconds, serving_seconds, .. } = &self.switched;
-        let (done, since) = match self.done {
-            Act::Restored => (format!("Restored {backup} in place"), "the backup"),
-            Act::Undone => (format!("Undone: the restore of {backup}"), "the switch"),
+        let serving_seconds = self.switched.serving_seconds;
+        let since = match self.done {
+            Act::Restored => "the backup",
+            Act::Undone => "the switch",
         };
         if self.switched.had_switched {
             writeln!(
@@ -98,11 +109,7 @@ impl fmt::Display for Printed {
                 "An interrupted run had switched already; this one brought it to its end."
             )?;
         }
-        let waited = switch_seconds * 1000.0;
-        writeln!(
-            f,
-            "{done}; live since {switched_at:.0}, and requests waited {waited:.0} ms at most"
-        )?;
+        writeln!(f, "{}", self.sentence())?;
         if !self.switched.steps.is_empty() {
             writeln!(f, "{}", Seconds(&self.switched.steps))?;
         }

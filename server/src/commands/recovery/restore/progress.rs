@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use jiff::SignedDuration;
 
 use crate::recovery::drill::brief;
-use crate::recovery::restore::in_place::Update;
+use crate::recovery::progress::Update;
 use crate::recovery::size;
 
 /// How often the line of a terminal is rewritten, and how often a line is added elsewhere, within a step.

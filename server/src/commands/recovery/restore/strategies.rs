@@ -5,8 +5,9 @@ use super::arguments::{NOT_LISTED, Strategy};
 use super::asking::{Asking, Restoring, Undoing};
 use super::progress::Shown;
 use crate::recovery::RecoveryError;
+use crate::recovery::progress;
 use crate::recovery::restore::in_place::{self, Dropped, InPlaceOptions, Switched, UndoOptions};
-use crate::recovery::restore::rename;
+use crate::recovery::restore::{kept, rename};
 use crate::settings::DatabaseUrl;
 
 /// Restores in place, once somebody has agreed.
@@ -21,7 +22,10 @@ pub(super) async fn restore(
         shown.clear();
         asking.agrees(&Restoring(plan))
     };
-    let show = |update: &_| shown.show(update);
+    let show = |update: &_| {
+        shown.show(update);
+        progress::update(update);
+    };
     let restored = match strategy {
         Strategy::SwapSchema => Box::pin(in_place::restore(options, agrees, &show, stop)).await,
         Strategy::RenameDatabase => Box::pin(rename::restore(options, agrees, &show, stop)).await,
@@ -37,11 +41,15 @@ pub(super) async fn undo(
     stop: impl Future<Output = RecoveryError> + Send,
 ) -> Result<Switched, Failure> {
     let shown = Shown::new();
+    let kept = kept(&options.url).await?;
     let agrees = |plan: &_| {
         shown.clear();
-        asking.agrees(&Undoing(plan))
+        asking.agrees(&Undoing(plan, &kept))
     };
-    let show = |update: &_| shown.show(update);
+    let show = |update: &_| {
+        shown.show(update);
+        progress::update(update);
+    };
     let undone = if rename::is_last(&options.url).await? {
         if lists {
             return Err(Failure::said(NOT_LISTED));

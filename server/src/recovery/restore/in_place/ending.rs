@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use super::error::InPlaceError;
 use super::indexing::{advice, drop_remains, index, unindexed};
-use super::progress::{Progress, Update};
 use super::session::Session;
 use super::space::{self, Room};
 use crate::recovery::error::RecoveryError;
 use crate::recovery::fault_point::{FaultPoint, reach};
+use crate::recovery::progress::{Progress, Update};
 use crate::recovery::steps::Steps;
 use crate::store::in_place::lost::{self, Lost};
 use crate::store::in_place::records::{self, Phase, Record};

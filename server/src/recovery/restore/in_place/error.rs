@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use uuid::Uuid;
+
 use crate::recovery::error::RecoveryError;
 use crate::store::StoreError;
 use crate::store::in_place::dependents::Dependent;
@@ -55,6 +57,17 @@ pub enum InPlaceError {
     /// There is nothing to undo.
     #[error("there is nothing to undo: {0}")]
     NothingToUndo(String),
+    /// Another restore is the last one.
+    #[error(
+        "nothing was changed: the restore {asked} is not the last one in place, which was {last}, so what was live before {asked} is not kept \
+         as that: restore a backup of before it in place"
+    )]
+    NotLast {
+        /// The restore that was to be undone.
+        asked: Uuid,
+        /// The one that an undoing takes back now.
+        last: Uuid,
+    },
     /// The tables were not to be had.
     #[error(
         "nothing was changed: the tables could not be had within {seconds} s, since others held them ({holders}); wait for their end, or end them, then run this again"

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::progress::{Progress, Update};
 use crate::recovery::error::RecoveryError;
+use crate::recovery::progress::{Progress, Update};
 use crate::settings::DatabaseUrl;
 use crate::store::StoreError;
 use crate::store::connection::address::DatabaseAddress;

@@ -8,11 +8,13 @@ use jiff::Timestamp;
 use super::Switched;
 use super::ending::{Ended, Indexing, end};
 use super::indexing::{advice, unindexed};
-use super::progress::Progress;
 use super::session::Session;
 use crate::recovery::error::RecoveryError;
+use crate::recovery::progress::{self, Progress};
 use crate::recovery::steps::Steps;
+use crate::store::in_place::lost;
 use crate::store::in_place::records::{self, Kind, Record};
+use crate::store::requests::Noted;
 
 /// What there was.
 #[derive(Debug)]
@@ -63,6 +65,7 @@ pub(super) async fn take_over(
         told.extend(advice(&unindexed(&mut session.holder, &record.models).await?));
         return Ok(Interrupted::Past(Some(told.join(" "))));
     }
+    tell(&record);
     let ended = end(session, &record, indexing, progress, stop, &mut steps).await?;
     let switched_at = record.switched_at.unwrap_or(record.begun_at);
     let serving = switched_at.duration_since(record.begun_at).as_secs_f64();
@@ -73,6 +76,46 @@ pub(super) async fn take_over(
     switched.indexed_seconds =
         switched.indexed_seconds.map(|seconds| (until_now - since + seconds).max(serving));
     Ok(Interrupted::Wanted(Box::new(switched)))
+}
+
+/// Tells those who follow it of a switch.
+pub(super) fn tell(record: &Record) {
+    if let Some(at) = record.switched_at {
+        progress::switched(at, record.switch_seconds);
+    }
+}
+
+/// What a request has come to that had switched, where another run has brought that to its end since: there is nothing left to do.
+pub(super) async fn ended_since(
+    session: &mut Session<'_>,
+    noted: &Noted,
+) -> Result<Option<Switched>, RecoveryError> {
+    let (Some(id), Some(at)) = (noted.restore, noted.switched_at) else { return Ok(None) };
+    let connection = session.holder.connection();
+    let unfinished = records::unfinished(connection).await?;
+    if unfinished.is_some_and(|record| record.id == id) {
+        return Ok(None);
+    }
+    let last = records::with_previous(connection).await?.is_some_and(|record| record.id == id);
+    let record = records::find(connection, id).await?;
+    let mut ended = Switched::past(id, at, noted.backup.as_deref());
+    let Some(record) = record else { return Ok(Some(ended)) };
+    let switched_at = record.switched_at.unwrap_or(at);
+    ended.backup.clone_from(&record.backup);
+    ended.switched_at = switched_at;
+    ended.switch_seconds = record.switch_seconds.unwrap_or_default();
+    ended.serving_seconds = switched_at.duration_since(record.begun_at).as_secs_f64();
+    ended.indexed_seconds = Some(ended.serving_seconds);
+    if last {
+        let live = session.live().await?;
+        ended.lost = lost::by_tenant(session.holder.connection(), &live).await?;
+        ended.previous_until = record.previous_until.unwrap_or(switched_at);
+        if let Some(advice) = advice(&unindexed(&mut session.holder, &record.models).await?) {
+            ended.indexed_seconds = None;
+            ended.notes = vec![advice];
+        }
+    }
+    Ok(Some(ended))
 }
 
 /// What to tell of a switch that is at its end, of a run that has `begun` then.

@@ -8,7 +8,6 @@ mod interrupted;
 pub mod lost;
 mod plan;
 mod previous;
-mod progress;
 mod restoring;
 mod session;
 pub(super) mod space;
@@ -20,10 +19,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use uuid::Uuid;
 
 pub use self::error::InPlaceError;
 pub use self::previous::{Dropped, drop_expired, drop_previous};
-pub use self::progress::{Progress, Update};
 pub use self::restoring::restore;
 #[cfg(feature = "dev")]
 pub use self::stage::stage_backup;
@@ -95,4 +94,24 @@ pub struct Switched {
     pub indexed_seconds: Option<f64>,
     /// What somebody should know, as sentences.
     pub notes: Vec<String>,
+}
+
+impl Switched {
+    /// One that switched `at` a moment in a run before, and of which no more is known.
+    pub(super) fn past(id: Uuid, at: Timestamp, backup: Option<&str>) -> Self {
+        let backup = backup.unwrap_or_default();
+        Self {
+            id: id.to_string(),
+            backup: backup.rsplit_once('/').map_or(backup, |(_, id)| id).to_owned(),
+            switched_at: at,
+            switch_seconds: 0.0,
+            previous_until: at,
+            had_switched: true,
+            lost: Vec::new(),
+            steps: Vec::new(),
+            serving_seconds: 0.0,
+            indexed_seconds: Some(0.0),
+            notes: Vec::new(),
+        }
+    }
 }

@@ -4,14 +4,14 @@ use std::pin::{Pin, pin};
 use std::time::Instant;
 
 use agentfs_contract::manifest::Manifest;
+use agentfs_contract::request::Request;
 use uuid::Uuid;
 
 use super::ending::{Indexing, end};
 use super::error::InPlaceError;
-use super::interrupted::{Interrupted, switched, take_over};
+use super::interrupted::{Interrupted, ended_since, switched, take_over, tell};
 use super::plan::{self, Live};
 use super::previous::drop_expired_in;
-use super::progress::{Progress, Update};
 use super::session::Session;
 use super::space::{self, Room};
 use super::stage::{StageOptions, stage};
@@ -23,6 +23,8 @@ use crate::recovery::error::RecoveryError;
 use crate::recovery::fault_point::{FaultPoint, reach};
 use crate::recovery::indexes;
 use crate::recovery::instance::Instance;
+use crate::recovery::progress::{self, Progress, Update};
+use crate::recovery::restore::RestoreOptions;
 use crate::recovery::restore::source::{Dump, Found, Source};
 use crate::recovery::steps::Steps;
 use crate::recovery::unless::unless;
@@ -31,6 +33,7 @@ use crate::store::in_place::records::{self, Kind, Record};
 use crate::store::in_place::security::Carried;
 use crate::store::in_place::switch::Switch;
 use crate::store::in_place::{MOVING, NEW, previous, properties, staging, stored_bytes};
+use crate::store::requests;
 use crate::store::schema::{self, SCHEMA_VERSION};
 
 /// Restores in place. `agrees` is asked once all is known and before anything is loaded. Where it fails before the switch, or `stop`
@@ -72,17 +75,25 @@ impl Restoring<'_> {
         agrees: impl FnOnce(&Plan) -> bool,
         stop: &mut Pin<&mut impl Future<Output = RecoveryError>>,
     ) -> Result<Switched, RecoveryError> {
-        let options = &self.options.of;
+        let request = self.options.of.request.as_ref();
+        let noted = self.session.noted(request).await?;
+        if let Some(ended) = ended_since(&mut self.session, &noted).await? {
+            return Ok(ended);
+        }
+        let options = &self.options.of.of_noted(&noted);
         let indexing = options
             .builds_indexes
             .then_some(Indexing { memory: options.index_memory.as_deref(), room: None });
         let instance = Instance::of(&self.session.holder.identity, options.copy.as_deref());
         // What a file is tells only the file; a backup may be gone by now that was restored.
         let file = match &options.source {
-            Source::File(_) => Some(unless(stop, Box::pin(self.find(&instance))).await?),
+            Source::File(_) => Some(unless(stop, Box::pin(self.find(options, &instance))).await?),
             Source::Backup { .. } => None,
         };
-        let is_wanted = |record: &Record| is_wanted(&options.source, file.as_ref(), record);
+        let is_wanted = |record: &Record| match request {
+            Some(_) => noted.restore == Some(record.id),
+            None => is_wanted(&options.source, file.as_ref(), record),
+        };
         let taking_over = take_over(&mut self.session, is_wanted, indexing, self.progress, stop);
         let mut notes = match Box::pin(taking_over).await? {
             Interrupted::Wanted(switched) => return Ok(*switched),
@@ -92,14 +103,20 @@ impl Restoring<'_> {
 
         let found = match file {
             Some(found) => found,
-            None => unless(stop, Box::pin(self.find(&instance))).await?,
+            None => unless(stop, Box::pin(self.find(options, &instance))).await?,
         };
+        if let Some((request, chosen)) = request.zip(found.path()) {
+            requests::note_backup(self.session.holder.connection(), request, &chosen).await?;
+        }
         let is_own = instance.is(&found.manifest.instance);
         let (plan, live, room) = unless(stop, Box::pin(self.plan(&found, &instance))).await?;
         let plan = Plan { notes: [notes.clone(), plan.notes].concat(), ..plan };
+        progress::planned(&plan.backup, plan.lost_versions);
+        let asked = Instant::now();
         if !agrees(&plan) {
             return Err(InPlaceError::NotAgreed.into());
         }
+        self.begun += asked.elapsed();
 
         let lease = unless(stop, found.lease()).await?;
         let staged = Box::pin(self.stage(found, &room, stop)).await;
@@ -118,6 +135,7 @@ impl Restoring<'_> {
             Ok(made) => made,
             Err(error) => return Err(self.session.give_up(error).await),
         };
+        tell(&record);
         let serving = self.begun.elapsed().as_secs_f64();
 
         notes.extend(plan::of_security(self.options.security, live, is_own));
@@ -132,8 +150,12 @@ impl Restoring<'_> {
     }
 
     /// Finds what is to be restored, and refuses what cannot be.
-    async fn find(&self, instance: &Instance) -> Result<Found, RecoveryError> {
-        let found = Found::find(&self.options.of, instance, self.session.holder.major).await?;
+    async fn find(
+        &self,
+        options: &RestoreOptions,
+        instance: &Instance,
+    ) -> Result<Found, RecoveryError> {
+        let found = Found::find(options, instance, self.session.holder.major).await?;
         plan::must_be_known(&found.manifest)?;
         Ok(found)
     }
@@ -174,7 +196,8 @@ impl Restoring<'_> {
         let Dump { manifest, programs, fetched, archive } = &dump;
         let models = unless(stop, indexes::of_dump(programs, fetched)).await?;
 
-        let beginning = Box::pin(begin(session, manifest, &models));
+        let request = options.of.request.as_ref();
+        let beginning = Box::pin(begin(session, manifest, &models, request));
         let (id, live) = unless(stop, beginning).await?;
         let url = staging::url(session.url);
         let how = StageOptions { jobs: options.jobs, max_rate: options.max_rate };
@@ -215,6 +238,7 @@ async fn begin(
     session: &mut Session<'_>,
     manifest: &Manifest,
     models: &[i32],
+    request: Option<&Request>,
 ) -> Result<(Uuid, String), RecoveryError> {
     if schema::read(session.holder.connection()).await?.version < SCHEMA_VERSION {
         schema::migrate_in_turn(&DatabaseAddress::of(session.url)).await?;
@@ -224,6 +248,9 @@ async fn begin(
     records::prepare(connection).await?;
     let Manifest { instance, .. } = manifest;
     let id = records::begin(connection, Kind::Restore, manifest.id(), instance, models).await?;
+    if let Some(request) = request {
+        requests::note_restore(connection, request, id).await?;
+    }
     reach(FaultPoint::InPlaceBegun);
     staging::make(connection, id).await??;
     reach(FaultPoint::StagingMade);

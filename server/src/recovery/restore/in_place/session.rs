@@ -3,11 +3,13 @@
 use std::pin::Pin;
 use std::time::Duration;
 
+use agentfs_contract::request::Request;
 use tokio::time::Instant;
 
 use super::error::InPlaceError;
 use crate::recovery::error::RecoveryError;
 use crate::recovery::fault_point::{FaultPoint, reach};
+use crate::recovery::request::unless_ended;
 use crate::settings::DatabaseUrl;
 use crate::store::StoreError;
 use crate::store::in_place::autovacuum::keep_autovacuum_off;
@@ -15,6 +17,7 @@ use crate::store::in_place::dependents::dependents;
 use crate::store::in_place::holder::{Holder, HolderError};
 use crate::store::in_place::records::{self, Phase, Record};
 use crate::store::in_place::{MOVING, PREVIOUS, live, staging, switch};
+use crate::store::requests::{self, Noted};
 
 /// How long a lost session is replaced by a new one for.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -65,6 +68,15 @@ impl<'a> Session<'a> {
             error = stop => Err(error),
             error = self.holder.lost() => Err(error.into()),
         }
+    }
+
+    /// What is known of the request, if there is one.
+    pub(super) async fn noted(
+        &mut self,
+        request: Option<&Request>,
+    ) -> Result<Noted, RecoveryError> {
+        let Some(request) = request else { return Ok(Noted::default()) };
+        Ok(unless_ended(requests::look(self.holder.connection(), request).await?)?)
     }
 
     /// The schema that is live.

@@ -3,13 +3,13 @@
 use agentfs_contract::manifest::Manifest;
 
 use super::error::InPlaceError;
-use super::progress::Progress;
 use crate::recovery::compare::compare;
 use crate::recovery::error::RecoveryError;
 use crate::recovery::fault_point::{FaultPoint, reach};
 use crate::recovery::fetch::Fetched;
 use crate::recovery::loading::{Contents, Loading};
 use crate::recovery::programs::Programs;
+use crate::recovery::progress::Progress;
 use crate::recovery::steps::Steps;
 use crate::settings::DatabaseUrl;
 use crate::store::connection::address::DatabaseAddress;

@@ -7,10 +7,10 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::error::InPlaceError;
-use super::progress::{Progress, Update};
 use super::session::Session;
 use crate::recovery::error::RecoveryError;
 use crate::recovery::fault_point::{FaultPoint, reach};
+use crate::recovery::progress::{Progress, Update};
 use crate::recovery::unless::unless;
 use crate::store::StoreError;
 use crate::store::in_place::autovacuum::keep_autovacuum_off;

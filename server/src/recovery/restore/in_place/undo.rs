@@ -3,31 +3,37 @@
 use std::pin::{Pin, pin};
 use std::time::{Duration, Instant};
 
+use agentfs_contract::request::Request;
 use uuid::Uuid;
 
 use super::ending::end;
 use super::error::InPlaceError;
-use super::interrupted::{Interrupted, switched, take_over};
+use super::interrupted::{Interrupted, ended_since, switched, take_over, tell};
 use super::plan::Live;
 use super::previous::drop_expired_in;
-use super::progress::Progress;
 use super::session::Session;
 use super::switching::{Patience, switch};
 use super::{Plan, Switched};
 use crate::recovery::RecoveryError;
 use crate::recovery::fault_point::{FaultPoint, reach};
+use crate::recovery::progress::{self, Progress};
 use crate::recovery::steps::Steps;
 use crate::recovery::unless::unless;
 use crate::settings::DatabaseUrl;
 use crate::store::in_place::records::{self, Kind, Record};
 use crate::store::in_place::switch::Switch;
 use crate::store::in_place::{MOVING, PREVIOUS, live, lost, properties, stored_bytes};
+use crate::store::requests;
 
 /// What is undone, and how.
 #[derive(Debug, Clone)]
 pub struct UndoOptions {
     /// The database.
     pub url: DatabaseUrl,
+    /// The restore that has to be the last one; whichever is where it is not given.
+    pub restore: Option<Uuid>,
+    /// The request that it is done for.
+    pub request: Option<Request>,
     /// How long the tables that go stay.
     pub keep_previous: Duration,
     /// How long the switch is tried for while others hold the tables.
@@ -55,9 +61,16 @@ async fn undo_in(
     progress: Progress<'_>,
     stop: &mut Pin<&mut impl Future<Output = RecoveryError>>,
 ) -> Result<Switched, RecoveryError> {
-    let begun = Instant::now();
+    let mut begun = Instant::now();
     let mut steps = Steps::default();
-    let is_wanted = |record: &Record| record.kind == Kind::Undo;
+    let noted = session.noted(options.request.as_ref()).await?;
+    if let Some(ended) = ended_since(session, &noted).await? {
+        return Ok(ended);
+    }
+    let is_wanted = |record: &Record| match options.request {
+        Some(_) => noted.restore == Some(record.id),
+        None => record.kind == Kind::Undo,
+    };
     let taking_over = take_over(session, is_wanted, None, progress, stop);
     let notes = match Box::pin(taking_over).await? {
         Interrupted::Wanted(switched) => return Ok(*switched),
@@ -65,6 +78,9 @@ async fn undo_in(
     };
     drop_expired_in(session).await?;
     let of = previous(session).await?;
+    if let Some(asked) = options.restore.filter(|asked| *asked != of.id) {
+        return Err(InPlaceError::NotLast { asked, last: of.id }.into());
+    }
     let name = session.live().await?;
     session.refuse_dependents(&name).await?;
     let switched_at = of.switched_at.unwrap_or(of.begun_at);
@@ -83,14 +99,18 @@ async fn undo_in(
         free_bytes: None,
         notes: told,
     };
+    progress::planned(&plan.backup, plan.lost_versions);
+    let asked = Instant::now();
     if !agrees(&plan) {
         return Err(InPlaceError::NotAgreed.into());
     }
+    begun += asked.elapsed();
     let switching = make(session, &of, &name, options, progress, &mut steps, stop);
     let (record, left) = match Box::pin(switching).await {
         Ok(made) => made,
         Err(error) => return Err(session.give_up(error).await),
     };
+    tell(&record);
     let serving = begun.elapsed().as_secs_f64();
     let ended = Box::pin(end(session, &record, None, progress, stop, &mut steps)).await?;
     let notes = [notes, left].concat();
@@ -126,7 +146,7 @@ async fn make(
     steps: &mut Steps,
     stop: &mut Pin<&mut impl Future<Output = RecoveryError>>,
 ) -> Result<(Record, Vec<String>), RecoveryError> {
-    let preparing = Box::pin(prepare(session, of, live));
+    let preparing = Box::pin(prepare(session, of, live, options.request.as_ref()));
     let preparing = steps.time("prepare", preparing);
     let (id, notes) = unless(stop, preparing).await?;
     let UndoOptions { keep_previous, switch_patience, .. } = *options;
@@ -141,9 +161,13 @@ async fn prepare(
     session: &mut Session<'_>,
     of: &Record,
     live: &str,
+    request: Option<&Request>,
 ) -> Result<(Uuid, Vec<String>), RecoveryError> {
     let connection = session.holder.connection();
     let id = records::begin(connection, Kind::Undo, &of.backup, &of.instance, &[]).await?;
+    if let Some(request) = request {
+        requests::note_restore(connection, request, id).await?;
+    }
     reach(FaultPoint::InPlaceBegun);
     // Before what may not let us write.
     stored_bytes::balance(connection, PREVIOUS, live).await?;

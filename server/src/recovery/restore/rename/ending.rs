@@ -8,6 +8,7 @@ use crate::recovery::restore::in_place::{Dropped, InPlaceError, Switched};
 use crate::recovery::steps::Steps;
 use crate::store::databases::exchange::Note;
 use crate::store::databases::{carried, lost};
+use crate::store::requests::{self, Carry};
 
 impl Site<'_> {
     /// Does what follows an exchange, in this run or in one after it. Says that the databases had been exchanged before.
@@ -40,6 +41,7 @@ impl Site<'_> {
             Ok(mut previous) => {
                 let carrying = carried::carry_rest(&mut previous, &mut live);
                 steps.time("carry", carrying).await?;
+                requests::carry(&mut previous, &mut live, Carry::Ends).await?;
                 steps.time("lost", lost::lost(&mut previous, &mut live)).await?
             }
             Err(error) => {

@@ -9,14 +9,13 @@ mod switching;
 use std::pin::{Pin, pin};
 use std::time::{Duration, Instant};
 
+use agentfs_contract::request::Request;
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use self::planning::Planned;
 use super::error::RestoreError;
-use super::in_place::{
-    Dropped, InPlaceError, InPlaceOptions, Plan, Progress, Switched, UndoOptions, Update,
-};
+use super::in_place::{Dropped, InPlaceError, InPlaceOptions, Plan, Switched, UndoOptions};
 use super::new_database::remove;
 use super::source::{Found, Source};
 use super::strategy_error::StrategyError;
@@ -24,6 +23,8 @@ use crate::recovery::catalogue::Selector;
 use crate::recovery::error::RecoveryError;
 use crate::recovery::fault_point::{FaultPoint, reach};
 use crate::recovery::instance::Instance;
+use crate::recovery::progress::{self, Progress, Update};
+use crate::recovery::request;
 use crate::recovery::steps::Steps;
 use crate::settings::DatabaseUrl;
 use crate::store::StoreError;
@@ -33,6 +34,7 @@ use crate::store::databases::exchange::{self, Busy, Held, Names, Note, Previous}
 use crate::store::databases::lost;
 use crate::store::in_place::lost::is_known as are_known;
 use crate::store::in_place::security::{Carried, Keys, Security};
+use crate::store::requests::Noted;
 use crate::store::schema::{self, SCHEMA_VERSION};
 
 /// Why what was asked for has to end.
@@ -49,12 +51,19 @@ pub async fn restore(
     let mut stop = pin!(stop);
     let of = &options.of;
     let mut site = Site::open(&of.url, progress).await?;
+    let request = of.request.as_ref();
+    let noted = site.noted(request, options.security).await?;
+    let of = &of.of_noted(&noted);
+    let indexing = Indexing { now: of.builds_indexes, memory: of.index_memory.as_deref() };
+    if let Some(switched) = site.go_on(&noted, indexing, stop.as_mut()).await? {
+        return Ok(switched);
+    }
     let instance = Instance::of(&site.server.identity, of.copy.as_deref());
     let found = Found::find(of, &instance, site.server.major).await?;
-    let indexing = Indexing { now: of.builds_indexes, memory: of.index_memory.as_deref() };
     if let Some(note) = site.unfinished_note().await? {
         // Of `latest`, it is what was the newest when it began.
         let is_it = !note.is_undo
+            && request.is_none()
             && match &of.source {
                 Source::Backup { backup: Selector::Id(_), .. } | Source::File(_) => {
                     note.backup == found.manifest.id()
@@ -66,20 +75,24 @@ pub async fn restore(
             return Ok(ended);
         }
     }
+    let chosen = found.path();
+    if let Some(chosen) = chosen.as_deref().filter(|_| noted.is_begun) {
+        request::note_backup(&of.url, request, chosen).await?;
+    }
     let held = site.hold(options.security).await?;
     let Planned { plan, keys, mut held } = site.plan(options, &found, &instance, held).await?;
-    if !agrees(&plan) {
-        return Err(InPlaceError::NotAgreed.into());
-    }
+    site.ask(&plan, agrees)?;
     reach(FaultPoint::InPlaceLocked);
     let how = How {
+        request,
+        backup: chosen.as_deref(),
         security: options.security,
         keys,
         keep_previous: options.keep_previous,
         patience: options.switch_patience,
     };
     let mut steps = Steps::default();
-    let making = site.make(options, found, &mut held, &mut steps);
+    let making = site.make(of, found, &mut held, &mut steps);
     let made = tokio::select! {
         made = Box::pin(making) => made,
         error = stop.as_mut() => Err(error),
@@ -116,8 +129,13 @@ pub async fn undo(
     let mut stop = pin!(stop);
     let mut site = Site::open(&options.url, progress).await?;
     let indexing = Indexing { now: true, memory: None };
+    let request = options.request.as_ref();
+    let noted = site.noted(request, Security::Live).await?;
+    if let Some(switched) = site.go_on(&noted, indexing, stop.as_mut()).await? {
+        return Ok(switched);
+    }
     if let Some(note) = site.unfinished_note().await? {
-        let is_it = note.is_undo;
+        let is_it = note.is_undo && request.is_none();
         let ended = site.end(note, indexing, Steps::default(), stop.as_mut()).await?;
         if is_it {
             return Ok(ended);
@@ -127,6 +145,9 @@ pub async fn undo(
         let none = format!("there is no database {}", site.names.previous);
         return Err(InPlaceError::NothingToUndo(none).into());
     };
+    if let Some(asked) = options.restore.filter(|asked| *asked != before.id) {
+        return Err(InPlaceError::NotLast { asked, last: before.id }.into());
+    }
     let mut held = site.hold(Security::Live).await?;
     site.renames_alone().await?;
     let lost_versions = match &mut held {
@@ -147,10 +168,11 @@ pub async fn undo(
         free_bytes: None,
         notes: vec![SESSIONS_END.to_owned()],
     };
-    if !agrees(&plan) {
-        return Err(InPlaceError::NotAgreed.into());
-    }
+    site.ask(&plan, agrees)?;
+    let undone = before.backup.clone();
     let how = How {
+        request,
+        backup: Some(&undone),
         security: Security::Live,
         keys: Keys::Added,
         keep_previous: options.keep_previous,
@@ -185,8 +207,11 @@ pub async fn is_last(url: &DatabaseUrl) -> Result<bool, RecoveryError> {
     let names = Names::of(url.database());
     // Where nobody can connect beside, no database was renamed.
     let Ok(mut server) = Server::connect_beside(url).await else { return Ok(false) };
-    if !matches!(server.previous(&names).await?, Previous::Kept(_)) {
-        return Ok(false);
+    match server.previous(&names).await? {
+        // What follows an exchange is still to be done.
+        Previous::Kept(note) if !note.is_finished => return Ok(true),
+        Previous::Kept(_) => {}
+        Previous::None | Previous::NotOurs => return Ok(false),
     }
     Ok(match address(url).connect_unlimited().await {
         Ok(mut live) => !are_known(&mut live).await?,
@@ -224,7 +249,11 @@ pub async fn drop_expired(url: &DatabaseUrl) {
 
 /// How the databases are exchanged.
 #[derive(Debug, Clone, Copy)]
-struct How {
+struct How<'a> {
+    /// The request that it is done for.
+    request: Option<&'a Request>,
+    /// The backup, with its folder.
+    backup: Option<&'a str>,
     security: Security,
     keys: Keys,
     keep_previous: Duration,
@@ -309,7 +338,57 @@ impl<'a> Site<'a> {
     }
 
     fn tell(&self, step: &'static str) {
-        (self.progress)(&Update { step, of: None, done: 0, total: 0 });
+        (self.progress)(&Update::begun(step));
+    }
+
+    /// What is known of the request, if there is one. Nothing is, where the live database cannot be read and does not have to be.
+    async fn noted(
+        &self,
+        request: Option<&Request>,
+        security: Security,
+    ) -> Result<Noted, RecoveryError> {
+        match request::look(self.url, request).await {
+            Err(RecoveryError::Store(error))
+                if security == Security::FromBackup && !error.is_transient() =>
+            {
+                Ok(Noted::default())
+            }
+            noted => noted,
+        }
+    }
+
+    /// Where the request had exchanged the databases already, in a run that was killed: does what is left to do, unless another run has
+    /// done it since.
+    async fn go_on(
+        &mut self,
+        noted: &Noted,
+        indexing: Indexing<'_>,
+        stop: Stop<'_>,
+    ) -> Result<Option<Switched>, RecoveryError> {
+        let (Some(id), Some(at)) = (noted.restore, noted.switched_at) else { return Ok(None) };
+        match self.server.previous(&self.names).await? {
+            Previous::Kept(note) if note.id == id && !note.is_finished => {
+                progress::switched(note.switched_at, None);
+                self.end(note, indexing, Steps::default(), stop).await.map(Some)
+            }
+            Previous::Kept(note) if note.id == id => Ok(Some(Switched {
+                backup: note.backup,
+                previous_until: note.previous_until,
+                ..Switched::past(id, note.switched_at, None)
+            })),
+            _ => Ok(Some(Switched::past(id, at, noted.backup.as_deref()))),
+        }
+    }
+
+    /// Asks whether it shall be done. The time that takes is nobody's who waits for it to serve.
+    fn ask(&mut self, plan: &Plan, agrees: impl FnOnce(&Plan) -> bool) -> Result<(), InPlaceError> {
+        progress::planned(&plan.backup, plan.lost_versions);
+        let asked = Instant::now();
+        if !agrees(plan) {
+            return Err(InPlaceError::NotAgreed);
+        }
+        self.begun += asked.elapsed();
+        Ok(())
     }
 
     /// The note of a run that has exchanged the databases and did not come to its end.

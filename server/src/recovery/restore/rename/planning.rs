@@ -7,6 +7,7 @@ use super::{SESSIONS_END, Site, address};
 use crate::recovery::error::RecoveryError;
 use crate::recovery::fault_point::{FaultPoint, reach};
 use crate::recovery::instance::Instance;
+use crate::recovery::restore::RestoreOptions;
 use crate::recovery::restore::in_place::space::room;
 use crate::recovery::restore::in_place::{InPlaceOptions, Plan};
 use crate::recovery::restore::new_database::make;
@@ -107,7 +108,7 @@ impl Site<'_> {
     /// should know, as sentences.
     pub(super) async fn make(
         &mut self,
-        options: &InPlaceOptions,
+        options: &RestoreOptions,
         found: Found,
         held: &mut Option<Held>,
         steps: &mut Steps,
@@ -115,7 +116,7 @@ impl Site<'_> {
         let Names { live, unfinished, .. } = self.names.clone();
         self.tell("load");
         let lease = found.lease().await?;
-        let making = make(&options.of, found, &unfinished, &mut self.server, steps);
+        let making = make(options, found, &unfinished, &mut self.server, steps);
         let made = Box::pin(making).await;
         if let Some(lease) = lease {
             lease.release().await;

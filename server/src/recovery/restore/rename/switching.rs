@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{Exchanged, How, Site, Stop, address};
 use crate::recovery::error::RecoveryError;
 use crate::recovery::fault_point::{FaultPoint, reach};
+use crate::recovery::progress;
 use crate::recovery::restore::error::RestoreError;
 use crate::recovery::restore::in_place::InPlaceError;
 use crate::recovery::restore::strategy_error::StrategyError;
@@ -15,6 +16,7 @@ use crate::store::StoreError;
 use crate::store::databases::exchange::{Held, Note, Previous, Try};
 use crate::store::databases::{Server, carried};
 use crate::store::in_place::security::Carried;
+use crate::store::requests::{self, Carry, Made};
 
 /// The pause between two tries to rename the databases.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -29,7 +31,7 @@ impl Site<'_> {
         &mut self,
         incoming: &str,
         mut held: Option<Held>,
-        how: How,
+        how: How<'_>,
         mut note: Note,
         mut stop: Stop<'_>,
     ) -> Result<Exchanged, RecoveryError> {
@@ -38,15 +40,20 @@ impl Site<'_> {
         let is_read = held.is_some();
         loop {
             let mut carried = Carried::default();
+            let incoming_url = self.url.with_database(incoming);
             if let Some(mut held) = held.take() {
+                let mut new = address(&incoming_url).connect_unlimited().await?;
                 if held.version > 0 {
-                    let mut new =
-                        address(&self.url.with_database(incoming)).connect_unlimited().await?;
                     let copied =
                         carried::carry(&mut held.connection, &mut new, how.security, how.keys);
                     carried = copied.await?;
                 }
+                requests::carry(&mut held.connection, &mut new, Carry::AllAsLive).await?;
                 held.let_go().await.map_err(StrategyError::Lost)?;
+            }
+            if let Some(request) = how.request {
+                let made = Made { restore: note.id, backup: how.backup, models: &[] };
+                requests::note_made(&incoming_url, request, made).await?;
             }
             note.switched_at = Timestamp::now();
             let kept = SignedDuration::try_from(how.keep_previous).unwrap_or(SignedDuration::MAX);
@@ -69,6 +76,7 @@ impl Site<'_> {
             };
             let sessions = match tried {
                 Try::Made(seconds) => {
+                    progress::switched(note.switched_at, Some(seconds));
                     let serving_seconds = self.begun.elapsed().as_secs_f64();
                     return Ok(Exchanged {
                         note,
