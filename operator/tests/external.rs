@@ -351,7 +351,7 @@ async fn that_a_database_was_migrated_is_kept_while_it_is_migrated_anew() {
             // Its status has no such field.
             world.server.change(RESOURCE, &json!({"status": {"database": {"migrated": null}}}));
         }
-        world.server.change(RESOURCE, &json!({"spec": {"image": "agentfs/server:2.0.0"}}));
+        world.upgrade_at_once("agentfs/server:2.0.0");
         for _ in 0..2 {
             world.reconcile().await.unwrap();
             assert_eq!((world.said("SchemaReady").0.as_str(), migrated()), ("False", json!(true)));

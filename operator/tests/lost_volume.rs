@@ -186,7 +186,7 @@ async fn upgraded(spec: &Value) -> World {
     world.server.change(RESOURCE, &json!({"status": {"database": {"identity": null}}}));
     assert_eq!(expected(&world), None);
     // The image of the new release, whose migration has not ended.
-    world.server.change(RESOURCE, &json!({"spec": {"image": "agentfs/server:2.0.0"}}));
+    world.upgrade_at_once("agentfs/server:2.0.0");
     world.server.change(RESOURCE, &json!({"spec": spec}));
     world.reconcile().await.unwrap();
     assert_ne!(world.said("SchemaReady").1, "Migrated");

@@ -29,6 +29,7 @@ mod states;
 mod status;
 mod suspend;
 mod troubleshooting;
+mod upgrade;
 mod volumes;
 mod worker;
 mod world;

@@ -48,7 +48,7 @@ async fn an_image_of_the_release_before_is_probed_where_it_answers() {
 #[tokio::test]
 async fn pods_get_the_port_with_an_image_that_has_it_and_keep_it() {
     let world = World::settled("full").await;
-    world.server.change(RESOURCE, &json!({"spec": {"image": "agentfs/server:2.0.0"}}));
+    world.upgrade_at_once("agentfs/server:2.0.0");
     world.reconcile().await.unwrap();
     assert_eq!(probed(&world, DEPLOYMENT), with_the_api(), "the image of before goes on");
     migration_tells(&world).await;
@@ -61,7 +61,7 @@ async fn pods_get_the_port_with_an_image_that_has_it_and_keep_it() {
     }
     assert_eq!(world.writes().await, Vec::<String>::new());
     // Back to an image that has it not.
-    world.server.change(RESOURCE, &json!({"spec": {"image": "agentfs/server:1.0.0"}}));
+    world.upgrade_at_once("agentfs/server:1.0.0");
     world.reconcile().await.unwrap();
     assert_eq!(probed(&world, DEPLOYMENT), alone());
     world.end_job("Complete", "2026-11-23T15:00:00Z");

@@ -231,7 +231,7 @@ async fn a_broken_secret_leaves_what_runs_alone_and_holds_up_nothing_else() {
 #[tokio::test]
 async fn a_failed_migration_is_told_tried_again_and_holds_the_rollout_back() {
     let world = World::settled("minimal").await;
-    world.server.change(RESOURCE, &json!({"spec": {"image": "agentfs/server:2.0.0"}}));
+    world.upgrade_at_once("agentfs/server:2.0.0");
     world.reconcile().await.unwrap();
     let job = world.job();
     let name = job.rsplit('/').next().unwrap();

@@ -27,7 +27,10 @@ async fn settled() -> World {
 /// A new image is migrated, and its first pod is `pod`.
 async fn rolling_out(pod: &Value) -> World {
     let world = settled().await;
-    change_spec(&world, &json!({"image": "agentfs/server:2.0.0"}));
+    change_spec(
+        &world,
+        &json!({"image": "agentfs/server:2.0.0", "upgrades": {"backupBefore": false}}),
+    );
     world.reconcile().await.unwrap();
     world.end_job("Complete", "2026-11-23T15:00:00Z");
     world.reconcile().await.unwrap();
@@ -212,7 +215,10 @@ async fn a_missing_secret() {
 #[tokio::test]
 async fn a_failed_migration() {
     let world = settled().await;
-    change_spec(&world, &json!({"image": "agentfs/server:2.0.0"}));
+    change_spec(
+        &world,
+        &json!({"image": "agentfs/server:2.0.0", "upgrades": {"backupBefore": false}}),
+    );
     world.reconcile().await.unwrap();
     world.end_job("Failed", &jiff::Timestamp::now().to_string());
     world.reconcile().await.unwrap();

@@ -66,7 +66,7 @@ async fn all_is_stopped_the_api_first_and_the_data_is_kept() {
 #[tokio::test]
 async fn a_migration_waits_while_all_is_stopped() {
     let world = World::settled("minimal").await;
-    change_spec(&world, &json!({"image": "agentfs/server:2.0.0"}));
+    world.upgrade_at_once("agentfs/server:2.0.0");
     world.reconcile().await.unwrap();
     let job = world.job();
     change_spec(&world, &json!({"suspend": true}));

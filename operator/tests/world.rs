@@ -94,6 +94,12 @@ impl World {
         reconcile(self.resource.clone(), self.context.clone()).await
     }
 
+    /// Asks for another image, without the backup before it.
+    pub(crate) fn upgrade_at_once(&self, image: &str) {
+        let spec = json!({"image": image, "upgrades": {"backupBefore": false}});
+        self.server.change(RESOURCE, &json!({"spec": spec}));
+    }
+
     /// The writes of one reconcile.
     pub(crate) async fn writes(&self) -> Vec<String> {
         self.server.writes();

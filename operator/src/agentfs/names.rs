@@ -125,6 +125,16 @@ impl Names {
         format!("http://{}.{namespace}.svc:{API_PORT}", self.api())
     }
 
+    /// The AgentFSBackup of one try of the backup before one upgrade. Its own name and those of its Job and pods are made from it.
+    pub fn backup_before(&self, upgrade: &str, attempt: u32) -> String {
+        // With a try of three digits, 52 characters, which names of AgentFSBackups have at most.
+        let name = self.name.get(..32).unwrap_or(&self.name).trim_end_matches('-');
+        match attempt {
+            0 | 1 => format!("{name}-before-{upgrade}"),
+            again => format!("{name}-before-{upgrade}-{again}"),
+        }
+    }
+
     /// The Job of one try of one migration.
     pub fn migration(&self, hash: &str, attempt: u32) -> String {
         let short = hash.get(..8).unwrap_or(hash);

@@ -38,6 +38,12 @@ reasons! {
     AWAITING_DATABASE = "AwaitingDatabase",
     /// The schema has to be there first.
     AWAITING_SCHEMA = "AwaitingSchema",
+    /// A backup is made before the schema is migrated.
+    AWAITING_BACKUP = "AwaitingBackup",
+    /// A restore in place has to end before the schema is migrated.
+    AWAITING_RESTORE = "AwaitingRestore",
+    /// A restore is under way.
+    RESTORING = "Restoring",
     /// The schema is being migrated.
     MIGRATING = "Migrating",
     /// Nothing has connected to the external database.
@@ -64,6 +70,8 @@ reasons! {
     SCHEMA_TOO_NEW = "SchemaTooNew",
     /// The database cannot hold every text.
     DATABASE_NOT_UTF8 = "DatabaseNotUtf8",
+    /// The backup before the migration of the schema failed.
+    BACKUP_BEFORE_FAILED = "BackupBeforeFailed",
     /// The last backup failed.
     BACKUP_FAILED = "BackupFailed",
     /// The newest backup is too old.

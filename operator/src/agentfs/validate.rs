@@ -26,6 +26,8 @@ pub struct PlanInputs<'a> {
     pub owner: &'a Owner,
     /// The names of its children.
     pub names: &'a Names,
+    /// The image of the server that is wanted.
+    pub image: &'a str,
     /// What was seen.
     pub observed: &'a Observed,
     /// What was said of it last.
@@ -54,11 +56,13 @@ pub fn validate(
     let names = Names::new(&owner.name);
     let mut blockers = observed.blockers.clone();
     let spec = &agentfs.spec;
+    let image = spec.image.as_ref().unwrap_or(&images.server);
     let annotation = |key: &str| agentfs.annotations().get(key).map(String::as_str);
     let inputs = PlanInputs {
         spec,
         owner: &owner,
         names: &names,
+        image,
         observed,
         former: agentfs.status.as_ref(),
         start_empty: annotation(START_EMPTY),
@@ -69,7 +73,7 @@ pub fn validate(
         owner,
         names,
         images: Images {
-            server: spec.image.clone().unwrap_or_else(|| images.server.clone()),
+            server: image.clone(),
             postgres: images.postgres.clone(),
             pgbouncer: images.pgbouncer.clone(),
         },

@@ -1,5 +1,7 @@
 //! Watches that wake the controller: the resources themselves, and everything that belongs to them.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
@@ -15,8 +17,8 @@ use kube::{Client, ResourceExt as _};
 use tokio_util::sync::CancellationToken;
 
 use super::references::{config_maps, secrets};
-use crate::crd::{AgentFS, AgentFSBackup};
-use crate::kit::watches::{Scope, autoscalers, by_label, in_pages, naming, of_ours};
+use crate::crd::{AgentFS, AgentFSBackup, AgentFSRestore};
+use crate::kit::watches::{Scope, autoscalers, by_label, changes, in_pages, naming, of_ours};
 
 /// A controller that is woken by the resources of `namespace` (all where it is empty) and by what
 /// belongs to them, works on at most `concurrency` at once, and ends with `stop`; and the resources.
@@ -46,6 +48,7 @@ pub fn start(
         .watches(scope.api::<AgentFSBackup>(), in_pages(), |record| {
             Some(ObjectRef::new(&record.spec.agent_fs).within(&record.namespace()?))
         })
+        .watches_stream(changes(scope.api(), essence), |restore| by_spec(&restore))
         // Of what is not owned only the metadata is watched: that it changed is all that matters here.
         // Secrets and ConfigMaps of others count when a resource names them, so all are watched.
         .watches(scope.api::<PartialObjectMeta<Secret>>(), in_pages(), move |secret| {
@@ -65,6 +68,21 @@ pub fn start(
         .watches(scope.api::<PartialObjectMeta<Pod>>(), ours, |object| by_label(&object))
         .graceful_shutdown_on(stop.cancelled_owned());
     (controller, store)
+}
+
+/// The AgentFS that is restored.
+fn by_spec(restore: &AgentFSRestore) -> Option<ObjectRef<AgentFS>> {
+    Some(ObjectRef::new(&restore.spec.agent_fs).within(&restore.namespace()?))
+}
+
+/// What an AgentFS looks at of a restore: its step, and not how much of that is done.
+fn essence(restore: &AgentFSRestore) -> u64 {
+    let status = restore.status.as_ref();
+    let mut hasher = DefaultHasher::new();
+    let step = status.and_then(|status| status.step.as_ref());
+    let is_ended = status.is_some_and(|status| status.finished_time.is_some());
+    (step, is_ended, restore.metadata.deletion_timestamp.is_some()).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The AgentFS whose API an autoscaler scales.

@@ -26,7 +26,7 @@ use super::task::{agentfs_name, date_time, immutable, short_name};
     derive = "PartialEq",
     doc = "AgentFSRestore restores a backup of an AgentFS: in place, while the API serves, or into a new database for a look. A restore in place can be undone by another AgentFSRestore with spec.undo. Each is carried out once for ever, also where the same manifest is applied again after it was deleted. Deleting it before the switch cancels it.",
     printcolumn(name = "AgentFS", type_ = "string", description = "What is restored.", json_path = ".spec.agentFS"),
-    printcolumn(name = "Source", type_ = "string", description = "The backup.", json_path = ".status.source"),
+    printcolumn(name = "Source", type_ = "string", description = "The backup, or the restore that is undone.", json_path = ".status.source"),
     printcolumn(name = "Step", type_ = "string", description = "The step that is under way.", json_path = ".status.step"),
     printcolumn(name = "Progress", type_ = "string", description = "How much of the step is done.", json_path = ".status.progress"),
     printcolumn(name = "Downtime", type_ = "string", description = "How long requests waited for the switch at most.", json_path = ".status.downtime"),
@@ -83,6 +83,14 @@ pub struct AgentFSRestoreSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 2_147_483_647))]
     pub ttl_seconds_after_finished: Option<i64>,
+}
+
+impl AgentFSRestoreSpec {
+    /// The name of the new database, where it makes one. Any other restore, and any undoing, takes the place of what is live.
+    pub fn new_database(&self) -> Option<&str> {
+        let new = self.target.as_ref()?.new_database.as_ref()?;
+        Some(&new.name)
+    }
 }
 
 /// Which backup is restored.
@@ -197,7 +205,7 @@ pub struct AgentFSRestoreStatus {
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
 
-    /// The id of the backup.
+    /// The AgentFSBackup, or the id of a backup that has none here; of an undoing, the AgentFSRestore that it takes back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub source: Option<String>,

@@ -93,17 +93,28 @@ where
 pub fn autoscalers(
     api: Api<HorizontalPodAutoscaler>,
 ) -> impl Stream<Item = Result<HorizontalPodAutoscaler, watcher::Error>> {
-    let mut known: HashMap<ObjectRef<HorizontalPodAutoscaler>, u64> = HashMap::new();
+    changes(api, essence)
+}
+
+/// The objects that come, go, or change in what the operator looks at, of which `essence` is a hash.
+pub fn changes<K>(
+    api: Api<K>,
+    essence: fn(&K) -> u64,
+) -> impl Stream<Item = Result<K, watcher::Error>>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let mut known: HashMap<ObjectRef<K>, u64> = HashMap::new();
     watcher(api, in_pages()).default_backoff().filter_map(move |event| {
         let changed = match event {
-            Ok(watcher::Event::Apply(autoscaler) | watcher::Event::InitApply(autoscaler)) => {
-                let essence = essence(&autoscaler);
-                let before = known.insert(ObjectRef::from_obj(&autoscaler), essence);
-                (before != Some(essence)).then_some(Ok(autoscaler))
+            Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => {
+                let essence = essence(&object);
+                let before = known.insert(ObjectRef::from_obj(&object), essence);
+                (before != Some(essence)).then_some(Ok(object))
             }
-            Ok(watcher::Event::Delete(autoscaler)) => {
-                known.remove(&ObjectRef::from_obj(&autoscaler));
-                Some(Ok(autoscaler))
+            Ok(watcher::Event::Delete(object)) => {
+                known.remove(&ObjectRef::from_obj(&object));
+                Some(Ok(object))
             }
             Ok(watcher::Event::Init | watcher::Event::InitDone) => None,
             Err(error) => Some(Err(error)),

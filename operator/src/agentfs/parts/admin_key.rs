@@ -96,7 +96,7 @@ pub fn plan(inputs: &PlanInputs<'_>, blockers: &mut Vec<Blocker>) -> Option<Admi
     // One at a time, and only where the key that is replaced is valid and the new one can be made so.
     let can_rotate = plan.previous.is_none()
         && !inputs.spec.suspend
-        && migration::plan::are_done(&observed.parts.migration.jobs);
+        && migration::plan::is_done(&observed.parts.migration.jobs, inputs.image);
     Some(if is_asked_for && can_rotate {
         AdminKeyPlan { key: AdminKey::generate(), previous: Some(plan.key), rotation: wanted }
     } else {

@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod admin_key;
+pub mod restore;
 /// The API: stateless pods that agents talk to.
 pub mod api {
     pub mod condition;
@@ -27,6 +28,7 @@ pub mod backup {
 }
 /// The migrations of the schema.
 pub mod migration {
+    pub mod before;
     pub mod condition;
     pub mod objects;
     pub mod plan;
@@ -60,6 +62,7 @@ use self::migration::condition::SCHEMA_READY;
 use self::migration::plan::SchemaFacts;
 use self::pooler::condition::POOLER_READY;
 use self::pooler::plan::PoolerPlan;
+use self::restore::{RESTORE_IN_PROGRESS, RunningRestore};
 use self::worker::condition::WORKERS_READY;
 use self::worker::plan::Workers;
 use super::database::{DATABASE_READY, Database, embedded, remembered};
@@ -70,6 +73,7 @@ use super::plan::{Part, Plan};
 use super::server_deployment::Live;
 use super::status_inputs::{CREDENTIALS_READY, StatusInputs};
 use super::validate::PlanInputs;
+use crate::crd::AgentFSRestore;
 use crate::crd::agentfs::{
     AdminKeyStatus, AgentFSSpec, AgentFSStatus, ApiStatus, BackupStatus, DatabaseStatus,
     WorkerStatus,
@@ -105,6 +109,8 @@ pub struct Seen {
     pub workers: worker::objects::Seen,
     /// The backups.
     pub backup: backup::objects::Seen,
+    /// The restores, which others asked for.
+    pub restores: Vec<AgentFSRestore>,
 }
 
 /// Each part as it is to be.
@@ -124,6 +130,8 @@ pub struct Plans {
     pub workers: Workers,
     /// The backups.
     pub backup: Backups,
+    /// The restore that is under way.
+    pub restore: Option<RunningRestore>,
 }
 
 /// The objects of each part. `S` tells whether they are [`Prepared`] or [`Applied`].
@@ -159,6 +167,7 @@ impl Seen {
             api: Box::pin(api::objects::Seen::read(reader, names)),
             workers: worker::objects::Seen::read(reader, names),
             backup: Box::pin(backup::objects::Seen::read(reader, names)),
+            restores: restore::read(reader),
         })))
     }
 
@@ -174,6 +183,7 @@ impl Seen {
             api: self.api.owned(filter),
             workers: self.workers.owned(filter),
             backup: self.backup.owned(filter),
+            restores: self.restores,
         }
     }
 }
@@ -262,6 +272,7 @@ impl Plans {
             workers: worker::plan::plan(inputs, &embeddings)?,
             backup: backup::plan::plan(inputs, &database, blockers)?,
             database,
+            restore: restore::running(&inputs.observed.parts.restores),
         })
     }
 
@@ -352,7 +363,7 @@ impl PartCondition {
 
 /// The conditions of all parts, in the order in which they are shown.
 #[allow(clippy::redundant_closure_for_method_calls)] // the paths are not general enough in their lifetime
-pub const CONDITIONS: [PartCondition; 8] = [
+pub const CONDITIONS: [PartCondition; 9] = [
     PartCondition::of(CREDENTIALS_READY, |inputs| Some(inputs.credentials())),
     PartCondition::of(DATABASE_READY, |inputs| Some(inputs.database())),
     PartCondition::of(POOLER_READY, |inputs| inputs.pooler()).optional(Weight::Always),
@@ -362,6 +373,8 @@ pub const CONDITIONS: [PartCondition; 8] = [
     PartCondition::of(BACKUPS_SCHEDULED, |inputs| inputs.backups_scheduled())
         .optional(Weight::Failures),
     PartCondition::of(BACKUP_FRESH, |inputs| inputs.backup_fresh()).optional(Weight::Never),
+    PartCondition::of(RESTORE_IN_PROGRESS, |inputs| inputs.restore_in_progress())
+        .optional(Weight::Never),
 ];
 
 impl StatusInputs<'_> {

@@ -10,6 +10,7 @@ mod migration;
 mod pooler;
 mod recovery;
 mod status;
+mod upgrades;
 mod worker;
 
 use kube::{CustomResource, KubeSchema};
@@ -30,6 +31,7 @@ pub use recovery::{
 pub use status::{
     AdminKeyStatus, AgentFSStatus, ApiStatus, BackupStatus, DatabaseStatus, WorkerStatus,
 };
+pub use upgrades::Upgrades;
 pub use worker::Worker;
 
 use super::fields::ImagePullSecret;
@@ -187,6 +189,10 @@ pub struct AgentFSSpec {
     /// The migrations of the schema, which run before a new image is rolled out.
     #[serde(default)]
     pub migration: Migration,
+
+    /// How a new image of the server takes over.
+    #[serde(default)]
+    pub upgrades: Upgrades,
 
     /// Who turns texts into vectors, for search by meaning. Left out, search goes by words.
     #[serde(default)]

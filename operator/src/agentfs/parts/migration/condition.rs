@@ -19,7 +19,13 @@ impl StatusInputs<'_> {
     pub fn schema(&self) -> State {
         let migration = &self.children.migration;
         match migration.next {
-            Next::AwaitDatabase | Next::Run { .. } | Next::Pause { .. } if self.plan.suspended => {
+            Next::AwaitDatabase
+            | Next::AwaitRestore
+            | Next::AwaitBackup
+            | Next::Run { .. }
+            | Next::Pause { .. }
+                if self.plan.suspended =>
+            {
                 return State::false_because(
                     reasons::SUSPENDED,
                     "The migration waits until spec.suspend is false.",
@@ -42,6 +48,15 @@ impl StatusInputs<'_> {
                     "The schema waits for the database",
                 );
             }
+            Next::AwaitRestore => {
+                let restore = self.plan.parts.restore.as_ref();
+                let name = restore.map(|restore| restore.name.as_str()).unwrap_or_default();
+                return State::progressing(
+                    reasons::AWAITING_RESTORE,
+                    format!("The migration waits for the end of the AgentFSRestore {name}"),
+                );
+            }
+            Next::AwaitBackup => return self.backup_before(),
             Next::Run { .. } | Next::Pause { .. } => {}
         }
         match self.migration_failure() {

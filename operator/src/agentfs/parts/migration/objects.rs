@@ -6,6 +6,7 @@ use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{Container, EnvVar, PodSpec, PodTemplateSpec};
 use kube::ResourceExt as _;
 
+use super::before::{Before, before};
 use super::condition::SCHEMA_READY;
 use super::plan as tries;
 use super::plan::{ATTEMPT, MIGRATION, Next};
@@ -14,12 +15,13 @@ use crate::agentfs::database::trust;
 use crate::agentfs::observe::Observed;
 use crate::agentfs::parts::admin_key::{AdminKey, KEY};
 use crate::agentfs::plan::Plan;
+use crate::crd::AgentFSBackup;
 use crate::kit::desired::{Applied, Desired, Prepared, Stage};
 use crate::kit::env::secret_env;
 use crate::kit::labels::Component;
 use crate::kit::ownership::{Owner, Ownership, ownership};
 use crate::kit::pods::{self, PodsOf};
-use crate::kit::reads::Reader;
+use crate::kit::reads::{Reader, read};
 use crate::kit::writer::{Error, Writer};
 use crate::kit::{digest, jobs, pod};
 
@@ -36,12 +38,14 @@ const CONTAINER: &str = "migrate";
 pub struct Seen {
     /// The Jobs, without those that are being deleted.
     pub jobs: Vec<Job>,
+    /// The backups that were made before upgrades.
+    pub backups: Vec<AgentFSBackup>,
 }
 
 impl Seen {
     /// Reads them.
     pub async fn read(reader: Reader<'_>) -> Result<Self, kube::Error> {
-        Ok(Self { jobs: reader.labelled().await? })
+        Ok(read!(Self { jobs: reader.labelled(), backups: reader.labelled() }))
     }
 
     /// The Jobs that have not ended.
@@ -55,7 +59,7 @@ impl Seen {
     #[must_use]
     pub fn owned(self, owner: &Owner) -> Self {
         let is_ours = |job: &Job| ownership(job, owner) == Ownership::Owned;
-        Self { jobs: self.jobs.into_iter().filter(is_ours).collect() }
+        Self { jobs: self.jobs.into_iter().filter(is_ours).collect(), backups: self.backups }
     }
 }
 
@@ -82,6 +86,12 @@ pub struct Objects<S: Stage> {
     pub job: S::Of<Job>,
     /// Jobs that are of no more use.
     pub obsolete: Vec<String>,
+    /// The backup before the upgrade, where the migration is one and waits for that.
+    pub backup: S::Of<AgentFSBackup>,
+    /// The name of that, also where it is there already.
+    current_backup: Option<String>,
+    /// Backups before upgrades that failed and are of no more use.
+    obsolete_backups: Vec<String>,
 }
 
 impl Objects<Prepared> {
@@ -94,17 +104,24 @@ impl Objects<Prepared> {
                 next: Next::AwaitCredentials,
                 job: Desired::Keep,
                 obsolete: Vec::new(),
+                backup: Desired::Keep,
+                current_backup: None,
+                obsolete_backups: Vec::new(),
             });
         };
         let template = template(plan, access);
         let hash = hash(access, &admin_key.key, &template)?;
         let next = tries::next(&facts.attempts, &hash, facts.database_ready, facts.now);
+        let Before { next, backup, current, obsolete } = before(plan, &hash, next);
         let runs = matches!(next, Next::Run { .. });
         Ok(Self {
             job: Desired::apply_or_keep(
                 next.attempt().map(|attempt| job(plan, template, &hash, attempt, runs)),
             ),
             obsolete: tries::obsolete(&facts.attempts, &hash, next),
+            backup,
+            current_backup: current,
+            obsolete_backups: obsolete,
             next,
         })
     }
@@ -117,16 +134,21 @@ impl Objects<Prepared> {
         seen: &Seen,
         has_secrets: bool,
     ) -> Result<Objects<Applied>, Error> {
-        let Self { next, job, obsolete } = self;
+        let Self { next, job, obsolete, backup, current_backup, obsolete_backups } = self;
         let live = match &job {
             Desired::Apply(job) => seen.jobs.iter().find(|live| live.name_any() == job.name_any()),
             Desired::Keep | Desired::Delete => None,
         };
         let job = writer.child(SCHEMA_READY, job.only_if(has_secrets), live).await?;
+        let live = seen.backups.iter().find(|live| Some(live.name_any()) == current_backup);
+        let backup = writer.child(SCHEMA_READY, backup.only_if(has_secrets), live).await?;
         for name in &obsolete {
             writer.delete::<Job>(name, None).await?;
         }
-        Ok(Objects { next, job, obsolete })
+        for name in &obsolete_backups {
+            writer.delete::<AgentFSBackup>(name, None).await?;
+        }
+        Ok(Objects { next, job, obsolete, backup, current_backup, obsolete_backups })
     }
 }
 

@@ -1,12 +1,14 @@
 //! When the schema is migrated: which Job runs next, and how long a failed one is waited with.
 //!
 //! Nothing is remembered but the Jobs themselves: each carries what it migrates (a hash) and which
-//! try it is, so an operator that was killed goes on where it was.
+//! try it is, so an operator that was killed goes on where it was. The backup before an upgrade is tried by the same rules, with an
+//! AgentFSBackup in place of a Job.
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt as _;
 
+use super::before;
 use crate::agentfs::validate::PlanInputs;
 use crate::crd::fields::Resources;
 use crate::kit::validation::{Invalid, resources_are_valid};
@@ -30,6 +32,10 @@ pub struct SchemaFacts {
     pub resources: Option<Resources>,
     /// The migrations that were tried.
     pub attempts: Vec<Attempt>,
+    /// The backups before upgrades that were tried.
+    pub backups: Vec<Attempt>,
+    /// Whether a backup is to be made before an upgrade.
+    pub backs_up: bool,
     /// The moment that pauses are counted to.
     pub now: Timestamp,
 }
@@ -43,15 +49,19 @@ pub fn facts(inputs: &PlanInputs<'_>, database_ready: bool) -> Result<SchemaFact
         database_ready,
         resources: own.or(spec.api.resources.as_ref()).cloned(),
         attempts: attempts(&observed.parts.migration.jobs),
+        backups: before::attempts(&observed.parts.migration.backups),
+        backs_up: spec.upgrades.backup_before && spec.backup.enabled && !spec.backup.suspend,
         now: observed.now,
     })
 }
 
-/// One try of a migration, as its Job tells.
+/// One try of a migration, as its Job tells; or of the backup before one, as its AgentFSBackup tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
-    /// The Job's name.
-    pub job: String,
+    /// The name of the Job or AgentFSBackup.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
     /// What it migrates, and with what.
     pub hash: String,
     /// Which try it is, from 1.
@@ -78,6 +88,10 @@ pub enum Next {
     AwaitCredentials,
     /// The database is not ready and no Job was started: wait.
     AwaitDatabase,
+    /// A restore in place is under way, and no Job was started: wait.
+    AwaitRestore,
+    /// The backup before the upgrade is not made, and no Job was started: wait.
+    AwaitBackup,
     /// This try is to be run, or runs.
     Run {
         /// Which try.
@@ -101,7 +115,10 @@ impl Next {
     /// The try whose Job must be there, if any.
     pub fn attempt(self) -> Option<u32> {
         match self {
-            Self::AwaitCredentials | Self::AwaitDatabase => None,
+            Self::AwaitCredentials
+            | Self::AwaitDatabase
+            | Self::AwaitRestore
+            | Self::AwaitBackup => None,
             Self::Run { attempt } | Self::Pause { attempt, .. } | Self::Done { attempt } => {
                 Some(attempt)
             }
@@ -116,7 +133,8 @@ pub fn attempts<'a>(jobs: impl IntoIterator<Item = &'a Job>) -> Vec<Attempt> {
         .map(|job| {
             let annotation = |key: &str| job.annotations().get(key).map(String::as_str);
             Attempt {
-                job: job.name_any(),
+                name: job.name_any(),
+                uid: job.uid().unwrap_or_default(),
                 hash: annotation(MIGRATION).unwrap_or_default().to_owned(),
                 number: annotation(ATTEMPT).and_then(|n| n.parse().ok()).unwrap_or(1),
                 state: state(job),
@@ -125,10 +143,15 @@ pub fn attempts<'a>(jobs: impl IntoIterator<Item = &'a Job>) -> Vec<Attempt> {
         .collect()
 }
 
-/// Whether a migration was run, and nothing of any is still to be done.
-pub fn are_done(jobs: &[Job]) -> bool {
+/// Whether a migration to `image` was run, and nothing of any is still to be done.
+pub fn is_done(jobs: &[Job], image: &str) -> bool {
     let mut attempts = attempts(jobs).into_iter();
-    !jobs.is_empty() && attempts.all(|attempt| attempt.state == AttemptState::Succeeded)
+    let is_of_image = |job: &Job| {
+        let pod = job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
+        let mut containers = pod.into_iter().flat_map(|pod| &pod.containers);
+        containers.any(|container| container.image.as_deref() == Some(image))
+    };
+    jobs.iter().any(is_of_image) && attempts.all(|attempt| attempt.state == AttemptState::Succeeded)
 }
 
 /// What is to be done for the migration `hash`, given the tries so far.
@@ -153,9 +176,13 @@ pub fn next(attempts: &[Attempt], hash: &str, database_ready: bool, now: Timesta
 }
 
 /// The Jobs that are no longer of use: all but the current one, and until that has succeeded the
-/// failed one before it, which says why it is tried again.
+/// failed one before it, which says why it is tried again. None are while the current one is waited for: an upgrade is known by the
+/// Job before it.
 pub fn obsolete(attempts: &[Attempt], hash: &str, next: Next) -> Vec<String> {
     let current = next.attempt();
+    if current.is_none() {
+        return Vec::new();
+    }
     let explains = |a: &Attempt| {
         let done = matches!(next, Next::Done { .. });
         !done
@@ -165,7 +192,7 @@ pub fn obsolete(attempts: &[Attempt], hash: &str, next: Next) -> Vec<String> {
     attempts
         .iter()
         .filter(|a| a.hash != hash || (Some(a.number) != current && !explains(a)))
-        .map(|a| a.job.clone())
+        .map(|a| a.name.clone())
         .collect()
 }
 
@@ -198,7 +225,13 @@ mod tests {
     }
 
     fn tried(number: u32, state: AttemptState) -> Attempt {
-        Attempt { job: format!("job-{number}"), hash: "h".into(), number, state }
+        Attempt {
+            name: format!("job-{number}"),
+            uid: format!("uid-{number}"),
+            hash: "h".into(),
+            number,
+            state,
+        }
     }
 
     #[test]
@@ -229,6 +262,9 @@ mod tests {
         let old = [tried(4, AttemptState::Succeeded)];
         assert_eq!(next(&old, "other", true, at(0)), Next::Run { attempt: 1 });
         assert_eq!(obsolete(&old, "other", Next::Run { attempt: 1 }), ["job-4"]);
+        for waits in [Next::AwaitDatabase, Next::AwaitRestore, Next::AwaitBackup] {
+            assert_eq!(obsolete(&old, "other", waits), Vec::<String>::new(), "{waits:?}");
+        }
     }
 
     #[test]

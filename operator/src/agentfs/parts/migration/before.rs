@@ -1,0 +1,207 @@
+//! What comes before a migration: the end of a restore in place, and the backup before an upgrade.
+
+use agentfs_contract::record;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::ResourceExt as _;
+
+use super::objects::COMPONENT;
+use super::plan as tries;
+use super::plan::{ATTEMPT, Attempt, AttemptState, MIGRATION, Next, SchemaFacts};
+use crate::agentfs::plan::Plan;
+use crate::agentfs::reasons;
+use crate::agentfs::status_inputs::StatusInputs;
+use crate::crd::AgentFSBackup;
+use crate::crd::backup::{AgentFSBackupSpec, Scope, Verify};
+use crate::kit;
+use crate::kit::conditions::{Failure, READY, STALLED, State};
+use crate::kit::desired::Desired;
+use crate::kit::digest;
+use crate::kit::reasons::Reason;
+use crate::kit::sentences::without_full_stop;
+
+/// What to do where the backup before an upgrade is not made.
+const REMEDY: &str = "It is tried again by itself, and the API of the image before goes on. To upgrade without it, set \
+                      spec.upgrades.backupBefore to false.";
+
+/// What comes before a migration.
+#[derive(Clone, Debug)]
+pub struct Before {
+    /// What is to be done about the schema: what was to be done, unless that has to wait.
+    pub next: Next,
+    /// The AgentFSBackup of the current try, where it is to be made.
+    pub backup: Desired<AgentFSBackup>,
+    /// The name of the current try, also where it is there.
+    pub current: Option<String>,
+    /// The AgentFSBackups that are of no more use. One that succeeded is the record of a backup, and stays for as long as that does.
+    pub obsolete: Vec<String>,
+}
+
+/// What comes before the migration `hash`, whose `next` step is known but for that.
+pub fn before(plan: &Plan, hash: &str, next: Next) -> Before {
+    let facts = &plan.parts.migration;
+    let nothing = |next, obsolete| Before { next, backup: Desired::Keep, current: None, obsolete };
+    let attempt = match next {
+        Next::Run { attempt } => attempt,
+        Next::Pause { .. } | Next::Done { .. } => return nothing(next, unmade(&facts.backups)),
+        _ => return nothing(next, Vec::new()),
+    };
+    let is_there = facts.attempts.iter().any(|of| of.hash == hash && of.number == attempt);
+    if !is_there && plan.parts.restore.as_ref().is_some_and(|restore| restore.in_place) {
+        return nothing(Next::AwaitRestore, Vec::new());
+    }
+    match upgrade(plan, hash).filter(|_| !is_there && attempt == 1) {
+        Some(upgrade) => backed_up(plan, &upgrade, next),
+        None => nothing(next, unmade(&facts.backups)),
+    }
+}
+
+/// The upgrade that the migration `hash` is, where it is one that a backup is to be made before: an API of another image works on
+/// this database. The same one again, after going back, is another upgrade.
+fn upgrade(plan: &Plan, hash: &str) -> Option<String> {
+    let facts = &plan.parts.migration;
+    let live = plan.parts.api.live.as_ref().filter(|_| facts.backs_up && !plan.is_elsewhere())?;
+    let (from, to) = (live.image.as_deref()?, plan.images.server.as_str());
+    let former = |of: &&Attempt| of.hash != hash && of.state == AttemptState::Succeeded;
+    let former = facts.attempts.iter().find(former).map_or("", |of| of.uid.as_str());
+    (from != to).then(|| digest::hash([from, to, former]).chars().take(8).collect())
+}
+
+/// The backup before `upgrade`, after which comes what is `after` it.
+fn backed_up(plan: &Plan, upgrade: &str, after: Next) -> Before {
+    let SchemaFacts { backups, now, .. } = &plan.parts.migration;
+    let next = tries::next(backups, upgrade, true, *now);
+    let mut obsolete = tries::obsolete(backups, upgrade, next);
+    obsolete.retain(|name| unmade(backups).contains(name));
+    let current = next.attempt();
+    let name = current.map(|attempt| plan.names.backup_before(upgrade, attempt));
+    let is_there = backups.iter().any(|of| Some(&of.name) == name.as_ref());
+    let is_wanted = !is_there && !plan.suspended;
+    let backup = current.filter(|_| is_wanted).map(|attempt| backup(plan, upgrade, attempt));
+    Before {
+        next: if matches!(next, Next::Done { .. }) { after } else { Next::AwaitBackup },
+        backup: Desired::apply_or_keep(backup),
+        current: name,
+        obsolete,
+    }
+}
+
+/// The names of those that were not made.
+fn unmade(backups: &[Attempt]) -> Vec<String> {
+    let unmade = backups.iter().filter(|of| of.state != AttemptState::Succeeded);
+    unmade.map(|of| of.name.clone()).collect()
+}
+
+fn backup(plan: &Plan, upgrade: &str, attempt: u32) -> AgentFSBackup {
+    let name = plan.names.backup_before(upgrade, attempt);
+    let spec = AgentFSBackupSpec {
+        agent_fs: plan.owner.name.clone(),
+        scope: Scope::Full,
+        verify: Verify::None,
+        record_of: None,
+        ttl_seconds_after_finished: None,
+    };
+    let mut backup = AgentFSBackup::new(&name, spec);
+    backup.metadata = plan.owner.unowned(name, COMPONENT);
+    backup.labels_mut().insert(record::OF.into(), plan.owner.name.clone());
+    backup.annotations_mut().insert(MIGRATION.into(), upgrade.to_owned());
+    backup.annotations_mut().insert(ATTEMPT.into(), attempt.to_string());
+    backup
+}
+
+/// The backups before upgrades that `backups` tell of.
+pub fn attempts(backups: &[AgentFSBackup]) -> Vec<Attempt> {
+    backups.iter().filter_map(attempt).collect()
+}
+
+fn attempt(backup: &AgentFSBackup) -> Option<Attempt> {
+    let annotation = |key: &str| backup.annotations().get(key).map(String::as_str);
+    Some(Attempt {
+        name: backup.name_any(),
+        uid: backup.uid().unwrap_or_default(),
+        hash: annotation(MIGRATION)?.to_owned(),
+        number: annotation(ATTEMPT)?.parse().ok()?,
+        state: state(backup),
+    })
+}
+
+fn state(backup: &AgentFSBackup) -> AttemptState {
+    let finished = backup.status.as_ref().and_then(|status| status.finished_time.as_ref());
+    match (finished, condition(backup, READY)) {
+        (Some(_), Some(ready)) if ready.status == "True" => AttemptState::Succeeded,
+        (Some(at), _) => AttemptState::Failed(at.0),
+        (None, _) => AttemptState::Running,
+    }
+}
+
+fn condition<'a>(backup: &'a AgentFSBackup, kind: &str) -> Option<&'a Condition> {
+    let mut conditions = backup.status.iter().flat_map(|status| &status.conditions);
+    conditions.find(|condition| condition.type_ == kind)
+}
+
+impl StatusInputs<'_> {
+    /// What the migration waits for, where that is the backup before it.
+    pub fn backup_before(&self) -> State {
+        let image = &self.plan.images.server;
+        let Some(backup) = self.children.migration.backup.as_ref() else {
+            let what = format!("A backup is made before the upgrade to {image}");
+            return State::progressing(reasons::AWAITING_BACKUP, what);
+        };
+        if is_stalled(backup) && state(backup) == AttemptState::Running {
+            return State::Failed(Failure::new(
+                reason_of(backup),
+                format!(
+                    "The backup that is made before the upgrade to {image} does not go on{}",
+                    said(backup)
+                ),
+                REMEDY,
+            ));
+        }
+        // Until one succeeds, there is to say what the try before it failed for.
+        let mut tries = std::iter::once(backup).chain(self.tried_before(backup));
+        if let Some(failed) = tries.find(|of| matches!(state(of), AttemptState::Failed(_))) {
+            return State::Failed(Failure::new(
+                reasons::BACKUP_BEFORE_FAILED,
+                format!(
+                    "The backup that is made before the upgrade to {image} failed{}",
+                    said(failed)
+                ),
+                REMEDY,
+            ));
+        }
+        let (name, said) = (backup.name_any(), said(backup));
+        State::progressing(
+            reasons::AWAITING_BACKUP,
+            format!(
+                "The upgrade to {image} waits for the AgentFSBackup {name}, which is made first{said}"
+            ),
+        )
+    }
+
+    /// The try before that of `backup`.
+    fn tried_before(&self, backup: &AgentFSBackup) -> Option<&AgentFSBackup> {
+        let backups = &self.observed.parts.migration.backups;
+        let (tries, current) = (attempts(backups), attempt(backup)?);
+        let is_before = |of: &&Attempt| {
+            of.hash == current.hash && of.number.saturating_add(1) == current.number
+        };
+        let before = tries.iter().find(is_before)?;
+        backups.iter().find(|of| of.name_any() == before.name)
+    }
+}
+
+/// The reason that a backup gives, where that is one which any object can give.
+fn reason_of(backup: &AgentFSBackup) -> Reason {
+    let given = condition(backup, STALLED).map(|stalled| stalled.reason.as_str());
+    let known = kit::reasons::ALL.iter().find(|reason| Some(reason.as_str()) == given);
+    known.copied().unwrap_or(reasons::BACKUP_BEFORE_FAILED)
+}
+
+fn is_stalled(backup: &AgentFSBackup) -> bool {
+    condition(backup, STALLED).is_some_and(|stalled| stalled.status == "True")
+}
+
+/// What a backup says of itself, to go on after.
+fn said(backup: &AgentFSBackup) -> String {
+    let said = condition(backup, READY).map(|ready| without_full_stop(&ready.message));
+    said.map(|said| format!(": {said}")).unwrap_or_default()
+}

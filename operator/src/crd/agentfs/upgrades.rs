@@ -1,0 +1,26 @@
+//! `spec.upgrades`: how a new image of the server takes over.
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+/// How a new image of the server takes over. The API of the image before serves until the schema is migrated.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Upgrades {
+    /// Whether a backup is made before the schema is migrated for a new image: an AgentFSBackup `<name>-before-…`, where spec.backup
+    /// makes backups. Where it fails, the schema stays as it is and the API of the image before goes on; the backup is tried again.
+    #[serde(default = "Upgrades::default_backup_before")]
+    pub backup_before: bool,
+}
+
+impl Upgrades {
+    fn default_backup_before() -> bool {
+        true
+    }
+}
+
+impl Default for Upgrades {
+    fn default() -> Self {
+        Self { backup_before: Self::default_backup_before() }
+    }
+}
