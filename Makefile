@@ -29,7 +29,7 @@ dev: pgserver ## PostgreSQL, migrations, the API and the worker on this machine;
 	@exec $(BIN)/agentfs-server dev $(ARGS)
 
 .PHONY: demo
-demo: ## Images, a real Kubernetes, the operator, one AgentFS, a memory put and read; leaves it running
+demo: ## Images, a real Kubernetes, the operator, one AgentFS, a memory put, found, backed up and restored; leaves it running
 	@demo/up
 
 .PHONY: demo-down
@@ -103,6 +103,10 @@ test-contract: ## The API held against its own description, by thousands of gene
 test-cluster: ## The part of make test on a real Kubernetes; a cluster that was not there before is removed again
 	@tests/e2e/run smoke
 
+.PHONY: test-recovery
+test-recovery: ## Backups, restores and drills by resources on a real Kubernetes, and each step of them killed (an hour; needs Go)
+	@tests/e2e/run recovery
+
 .PHONY: test-upgrade
 test-upgrade: ## The previous release and this one, side by side on one database
 	@tests/compatibility/run
@@ -112,7 +116,7 @@ test-compose: ## manifests/compose.yaml on this machine, with each command of th
 	@tests/compose/run
 
 .PHONY: test-all
-test-all: test-code test-kstatus test-models test-s3 test-flood test-walk test-restore test-contract test-upgrade test-compose ## make test and what is longer: upgrades, compose, all of the product on the cluster, with faults and at scale
+test-all: test-code test-kstatus test-models test-s3 test-flood test-walk test-restore test-contract test-upgrade test-compose ## make test and what is longer: upgrades, compose, all of the product on the cluster (test-recovery is part of that), with faults and at scale
 	@AGENTFS_REST_SECONDS=600 tests/e2e/run
 
 .PHONY: lint

@@ -11,6 +11,9 @@ pub mod namespace;
 pub mod node;
 pub mod operator;
 pub mod provider;
+pub mod recovery;
+pub mod s3;
+pub mod step;
 pub mod way;
 
 /// The end of a test: a sentence on what did not happen.

@@ -1,9 +1,13 @@
 # Clients that put and get, and search where SEARCH is set, until /tmp/stop is there; then read again all that was acknowledged.
-# Prints a line for each request that failed, and one for each client at its end.
+# Prints a line for each request that failed, one for each pause between two answers of a client that was longer than LONG seconds
+# (when it ended, in ms, and how many ms it took), and one for each client at its end.
 use strict;
 use warnings;
 use HTTP::Tiny;
 use JSON::PP;
+use Time::HiRes qw(time sleep);
+
+use constant LONG => 0.1;
 
 $| = 1;
 my ($url, $key, $clients, $pause) = @ENV{qw(URL KEY CLIENTS PAUSE)};
@@ -30,23 +34,31 @@ sub holds {
 sub work {
     my ($client) = @_;
     my $http = HTTP::Tiny->new(timeout => 30);
-    my ($requests, $failed, @acknowledged) = (0, 0);
+    my ($requests, $failed, $answered, @acknowledged) = (0, 0);
+    # The same as `post`, and a look at the clock.
+    my $ask = sub {
+        my $answer = post($http, @_);
+        my $now = time;
+        printf "gap %d %d\n", $now * 1000, ($now - $answered) * 1000 if $answered and $now - $answered > LONG;
+        $answered = $now;
+        return $answer;
+    };
     until (-e '/tmp/stop') {
         my $path = "/load/$ENV{ROUND}/$client/$requests";
         my %note = (agent_id => 'load', path => $path, value => $requests);
         @note{qw(value searchable)} = ("$words[$requests % @words] $requests", JSON::PP::true) if $ENV{SEARCH};
-        my $put = post($http, '/v1/put', \%note);
+        my $put = $ask->('/v1/put', \%note);
         push @acknowledged, $path if $put->{success};
-        my $get = post($http, '/v1/get', { agent_id => 'load', path => $path });
+        my $get = $ask->('/v1/get', { agent_id => 'load', path => $path });
         my $query = { agent_id => 'load', query => $words[$client % @words] };
-        my @search = $ENV{SEARCH} ? post($http, '/v1/search', $query) : ();
+        my @search = $ENV{SEARCH} ? $ask->('/v1/search', $query) : ();
         for my $answer ($put, $get, @search) {
             $requests++;
             next if $answer->{success};
             $failed++;
-            print 'failed ', time, " $answer->{status} ", substr($answer->{content}, 0, 200) =~ s/\s+/ /gr, "\n";
+            print 'failed ', int(time), " $answer->{status} ", substr($answer->{content}, 0, 200) =~ s/\s+/ /gr, "\n";
         }
-        select undef, undef, undef, $pause;
+        sleep $pause;
     }
     my $lost = grep { !holds($http, $_) } @acknowledged;
     print "client requests=$requests failed=$failed acknowledged=", scalar @acknowledged, " lost=$lost\n";

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::Failure;
 use crate::kubectl::{eventually, kubectl};
 use crate::namespace::Namespace;
@@ -29,6 +31,28 @@ pub struct Counts {
     pub lost: u64,
     /// The first answers that were no success.
     pub answers: Vec<String>,
+    /// The long ones of the pauses between two answers of a client.
+    pub gaps: Vec<Gap>,
+}
+
+/// A pause between two answers of a client of more than 100 ms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// When it ended, in milliseconds since 1970.
+    pub ended: i64,
+    /// How many milliseconds it took.
+    pub took: i64,
+}
+
+impl Counts {
+    /// The longest pause of a client that touches the two seconds before or after `moment`, in milliseconds; 0 where none was
+    /// longer than 100.
+    pub fn longest_gap_around(&self, moment: Timestamp) -> i64 {
+        const AROUND: i64 = 2000;
+        let (first, last) = (moment.as_millisecond() - AROUND, moment.as_millisecond() + AROUND);
+        let touches = |gap: &&Gap| gap.ended >= first && gap.ended - gap.took <= last;
+        self.gaps.iter().filter(touches).map(|gap| gap.took).max().unwrap_or_default()
+    }
 }
 
 impl<'a> Load<'a> {
@@ -111,6 +135,11 @@ spec:
         Ok(Self { namespace, pod })
     }
 
+    /// The name of the pod, which is the second part of the paths that its clients write, after `/load`.
+    pub fn pod(&self) -> &str {
+        &self.pod
+    }
+
     /// Lets the clients end, and look after all that was acknowledged.
     pub async fn stop(self) -> Result<Counts, Failure> {
         self.namespace.kubectl(&["exec", &self.pod, "--", "touch", "/tmp/stop"]).await?;
@@ -150,6 +179,11 @@ fn counted(log: &str) -> Result<Counts, Failure> {
     const SHOWN: usize = 5;
     let mut counts = Counts::default();
     for line in log.lines() {
+        if let Some(gap) = line.strip_prefix("gap ") {
+            let (ended, took) = gap.split_once(' ').ok_or("half a gap")?;
+            counts.gaps.push(Gap { ended: ended.parse()?, took: took.parse()? });
+            continue;
+        }
         let Some(of_client) = line.strip_prefix("client ") else {
             if counts.answers.len() < SHOWN {
                 counts.answers.push(line.to_owned());
@@ -169,4 +203,24 @@ fn counted(log: &str) -> Result<Counts, Failure> {
         }
     }
     Ok(counts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_is_counted() {
+        let log = "gap 5000 150\ngap 9000 300\nfailed 7 503 busy\n\
+                   client requests=4 failed=1 acknowledged=2 lost=0\nclient requests=2 failed=0 acknowledged=1 lost=1\n";
+        let counts = counted(log).unwrap();
+        let expected = (6, 1, 3, 1);
+        assert_eq!((counts.requests, counts.failed, counts.acknowledged, counts.lost), expected);
+        assert_eq!(counts.answers, ["failed 7 503 busy"]);
+        let at = |milliseconds| Timestamp::from_millisecond(milliseconds).unwrap();
+        assert_eq!(counts.longest_gap_around(at(4000)), 150);
+        assert_eq!(counts.longest_gap_around(at(7000)), 300);
+        // It ended more than two seconds before.
+        assert_eq!(counts.longest_gap_around(at(20_000)), 0);
+    }
 }

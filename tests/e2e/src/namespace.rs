@@ -23,15 +23,28 @@ pub struct Namespace {
 impl Namespace {
     /// Makes one.
     pub async fn create() -> Result<Self, Failure> {
-        let name = format!("e2e-{}", &Uuid::new_v4().simple().to_string()[..8]);
-        kubectl(&["create", "namespace", &name]).await?;
-        let namespace = Self { name };
-        let label = "pod-security.kubernetes.io/enforce=restricted";
-        kubectl(&["label", "namespace", &namespace.name, label]).await?;
-        // Without it no pod can be made.
-        let account = async || namespace.object("serviceaccount", "default").await;
-        eventually("the namespace has its service account", account, |_| true).await?;
+        let namespace = Self { name: format!("e2e-{}", &Uuid::new_v4().simple().to_string()[..8]) };
+        namespace.make().await?;
         Ok(namespace)
+    }
+
+    /// Deletes it with all that is in it, and makes it anew, by the same name.
+    pub async fn make_anew(&self) -> Result<(), Failure> {
+        let delete = ["delete", "namespace", &self.name, "--wait=false"];
+        kubectl(&delete).await?;
+        let get = ["get", "namespace", &self.name, "--ignore-not-found", "-o", "name"];
+        let there = async || kubectl(&get).await;
+        eventually("the namespace is gone", there, String::is_empty).await?;
+        self.make().await
+    }
+
+    async fn make(&self) -> Result<(), Failure> {
+        kubectl(&["create", "namespace", &self.name]).await?;
+        let label = "pod-security.kubernetes.io/enforce=restricted";
+        kubectl(&["label", "namespace", &self.name, label]).await?;
+        // Without it no pod can be made.
+        let account = async || self.object("serviceaccount", "default").await;
+        eventually("the namespace has its service account", account, |_| true).await.map(drop)
     }
 
     /// Makes one with the AgentFS `memory` of `spec`, and waits until that is Ready.
