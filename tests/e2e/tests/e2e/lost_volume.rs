@@ -2,8 +2,9 @@
 
 use agentfs_e2e::Failure;
 use agentfs_e2e::agent::Agent;
-use agentfs_e2e::kubectl::{eventually, with_input};
+use agentfs_e2e::kubectl::eventually;
 use agentfs_e2e::namespace::Namespace;
+use agentfs_e2e::recovery::{Kind, Task};
 use serde_json::{Value, json};
 
 const SPEC: &str = "
@@ -83,28 +84,6 @@ async fn start_empty(namespace: &Namespace, lost: &str) -> Result<(), Failure> {
     eventually(what, now, |now| !now.is_empty() && now != lost).await.map(drop)
 }
 
-/// A pod that sees the volume of the backups.
-fn shell(image: &str) -> String {
-    format!(
-        r#"
-apiVersion: v1
-kind: Pod
-metadata: {{name: backups}}
-spec:
-  securityContext: {{runAsNonRoot: true, runAsUser: 65532, runAsGroup: 65532, seccompProfile: {{type: RuntimeDefault}}}}
-  containers:
-    - name: shell
-      image: {image}
-      command: [sleep, "3600"]
-      securityContext: {{allowPrivilegeEscalation: false, capabilities: {{drop: [ALL]}}}}
-      volumeMounts: [{{name: backups, mountPath: /backups}}]
-  volumes:
-    - name: backups
-      persistentVolumeClaim: {{claimName: memory-backups}}
-"#
-    )
-}
-
 #[tokio::test]
 #[ignore = "needs a cluster: make test-all"]
 async fn a_deleted_claim_is_told_and_no_empty_database_takes_its_place() -> Result<(), Failure> {
@@ -167,16 +146,17 @@ async fn a_deleted_claim_is_told_and_no_empty_database_takes_its_place() -> Resu
 async fn restored(namespace: &Namespace, lost: &str) -> Result<(), Failure> {
     namespace.kubectl(&["scale", "agentfs/memory", "--replicas=0"]).await?;
     start_empty(namespace, lost).await?;
-    let image = "jsonpath={.spec.template.spec.containers[0].image}";
-    let image = namespace.kubectl(&["get", "statefulset", "memory-postgres", "-o", image]).await?;
-    namespace.apply(&shell(&image)).await?;
-    namespace.kubectl(&["wait", "--for=condition=Ready", "pod/backups", "--timeout=120s"]).await?;
-    let dump = "base64 $(ls /backups/*/agentfs_2*.dump | sort -t / -k 4 | tail -n 1)";
-    let dump = namespace.kubectl(&["exec", "backups", "--", "sh", "-c", dump]).await?;
-    namespace.kubectl(&["delete", "pod", "backups", "--now"]).await?;
-    let restore = "base64 -d | pg_restore -U postgres -d agentfs --clean --if-exists";
-    let name = namespace.name();
-    let exec = ["--namespace", name, "exec", "-i", POD, "--", "sh", "-c", restore];
-    with_input(&exec, &dump).await?;
+    let records = namespace.kubectl(&["get", "afsb", "-o", "json"]).await?;
+    let records: Value = serde_json::from_str(&records)?;
+    let backups = records["items"].as_array().into_iter().flatten().filter_map(|record| {
+        let backup = &record["status"]["backup"];
+        let instance = backup["instance"].as_str()?;
+        let id = format!("{instance}/{}", backup["id"].as_str()?);
+        instance.ends_with(&format!("-{lost}")).then(|| (second(&backup["snapshotTime"]), id))
+    });
+    let (_, id) =
+        backups.max().ok_or_else(|| format!("no record of a backup of {lost}: {records}"))?;
+    let spec = json!({"source": {"id": id}, "target": {"inPlace": {}}, "allowForeign": true});
+    Task::done(namespace, Kind::Restore, "after-the-loss", spec).await?;
     namespace.kubectl(&["scale", "agentfs/memory", "--replicas=1"]).await.map(drop)
 }
