@@ -61,7 +61,7 @@ fn samples_are_taken() {
             assert_eq!(refusals(&filled, None), Vec::<String>::new(), "{name}");
         }
     }
-    assert_eq!(count, 3);
+    assert_eq!(count, 4);
 }
 
 #[test]
