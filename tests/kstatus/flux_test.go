@@ -26,13 +26,17 @@ func TestFluxHealthCheckExpressions(t *testing.T) {
 	if err := yaml.Unmarshal([]byte(example(t, "yaml", "healthCheckExprs")), &kustomization); err != nil {
 		t.Fatal(err)
 	}
-	if len(kustomization.Spec.HealthCheckExprs) != 1 {
-		t.Fatalf("%d kinds are checked", len(kustomization.Spec.HealthCheckExprs))
+	of := map[string]expressions{}
+	for _, checks := range kustomization.Spec.HealthCheckExprs {
+		of[checks.APIVersion+" "+checks.Kind] = checks
 	}
-	checks := kustomization.Spec.HealthCheckExprs[0]
+	if len(of) != 4 {
+		t.Errorf("%d kinds are checked", len(of))
+	}
 	each(t, func(t *testing.T, state *unstructured.Unstructured) string {
-		if state.GetAPIVersion() != checks.APIVersion || state.GetKind() != checks.Kind {
-			t.Fatalf("the checks are of %s %s", checks.APIVersion, checks.Kind)
+		checks, known := of[state.GetAPIVersion()+" "+state.GetKind()]
+		if !known {
+			t.Fatalf("there are no checks of %s %s", state.GetAPIVersion(), state.GetKind())
 		}
 		// In this order, as Flux asks; what is none of them is waited for.
 		for _, check := range []struct{ status, expression string }{
