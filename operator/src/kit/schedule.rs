@@ -1,8 +1,8 @@
 //! Schedules as a CronJob takes them: what is wrong with one, in words, and when one is due.
 
 use cronexpr::{Crontab, MakeTimestamp, parse_crontab};
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
 /// How CronJobs abbreviate schedules.
 const ABBREVIATIONS: [(&str, &str); 7] = [
@@ -48,6 +48,9 @@ const FIELDS: [Field; 5] = [
     },
 ];
 
+/// The longest pause of a schedule: from one 29 February to the next.
+const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(24 * (4 * 365 + 1));
+
 /// A schedule in a time zone.
 #[derive(Clone, Debug)]
 pub struct Schedule {
@@ -89,6 +92,33 @@ impl Schedule {
             let due = self.zone.to_ambiguous_timestamp(due.datetime()).compatible().ok()?;
             (due > after).then_some(due)
         })
+    }
+
+    /// When it was due last, at that moment or before.
+    pub fn previous(&self, at: Timestamp) -> Option<Timestamp> {
+        let due_after = |since: Timestamp| self.next(since).filter(|due| *due <= at);
+        // The library looks ahead alone: go back in strides that double until something was due since then.
+        let mut stride = SignedDuration::from_hours(1);
+        let mut since = loop {
+            let since = at.checked_sub(stride).ok()?;
+            if due_after(since).is_some() {
+                break since;
+            }
+            if stride > LONGEST_PAUSE {
+                return None;
+            }
+            stride *= 2;
+        };
+        // Then halve what is between, down to the last one.
+        let mut until = at;
+        while until.duration_since(since) > SignedDuration::from_secs(1) {
+            let middle = since + until.duration_since(since) / 2;
+            match due_after(middle) {
+                Some(_) => since = middle,
+                None => until = middle,
+            }
+        }
+        due_after(since)
     }
 }
 
@@ -235,5 +265,30 @@ mod tests {
         assert_eq!(next("2026-10-25T00:00:00Z"), "2026-10-25T00:30:00Z");
         assert_eq!(next("2026-10-25T00:30:00Z"), "2026-10-26T01:30:00Z");
         assert_eq!(next("2026-10-25T01:10:00Z"), "2026-10-26T01:30:00Z");
+    }
+
+    #[test]
+    fn the_time_before_is_the_last_one_that_was_due() {
+        let at = "2026-11-23T14:02:11.5Z";
+        for (schedule, zone, at, previous) in [
+            ("0 2 * * *", "Etc/UTC", at, "2026-11-23T02:00:00Z"),
+            ("0 2 * * *", "Europe/Berlin", at, "2026-11-23T01:00:00Z"),
+            ("@hourly", "UTC", at, "2026-11-23T14:00:00Z"),
+            ("* * * * *", "UTC", at, "2026-11-23T14:02:00Z"),
+            ("0 4 * * 0", "UTC", at, "2026-11-22T04:00:00Z"),
+            ("0 4 1 1,4,7,10 *", "UTC", at, "2026-10-01T04:00:00Z"),
+            ("0 0 29 2 *", "UTC", at, "2024-02-29T00:00:00Z"),
+            // Many at once, long ago.
+            ("* * 1 1 *", "UTC", at, "2026-01-01T23:59:00Z"),
+            ("0 0 29 2 *", "UTC", "2028-02-28T23:59:00Z", "2024-02-29T00:00:00Z"),
+            // The very moment is due.
+            ("0 2 * * *", "UTC", "2026-11-23T02:00:00Z", "2026-11-23T02:00:00Z"),
+            ("0 2 * * *", "UTC", "2026-11-23T01:59:59Z", "2026-11-22T02:00:00Z"),
+            // Where the clock is put back, the hour that comes twice is due once.
+            ("30 2 * * *", "Europe/Berlin", "2026-10-25T01:45:00Z", "2026-10-25T00:30:00Z"),
+        ] {
+            let found = Schedule::parse(schedule, zone).unwrap().previous(at.parse().unwrap());
+            assert_eq!(found.unwrap().to_string(), previous, "{schedule} in {zone} at {at}");
+        }
     }
 }
