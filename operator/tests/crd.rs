@@ -98,7 +98,7 @@ fn columns(kind: &str) -> [Vec<String>; 2] {
 #[test]
 fn columns_and_subresources_are_those_people_type() {
     let [shown, wide] = columns("AgentFS");
-    assert_eq!(shown, ["Ready", "API", "Workers", "Database", "Last-Backup", "Age"]);
+    assert_eq!(shown, ["Ready", "API", "Workers", "Database", "Last-Backup", "Verified", "Age"]);
     assert_eq!(wide, ["Reason", "Message", "URL", "Image", "Size", "Next-Backup"]);
     let definition = definition("AgentFS");
     let scale = &definition["spec"]["versions"][0]["subresources"]["scale"];

@@ -20,6 +20,7 @@ mod pods;
 mod pooler;
 mod postgres_image;
 mod reconcile;
+mod recovery;
 mod rights;
 mod rotation;
 mod rules;

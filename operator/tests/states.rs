@@ -55,13 +55,13 @@ fn check(state: &str, mut resource: Value) {
         !(is_true.contains(&"Reconciling") && is_true.contains(&"Stalled")),
         "{state}: kstatus knows no state that is both"
     );
-    let next = resource["status"]["backup"]["nextTime"].as_str().map(|next| next.parse().unwrap());
     for condition in resource["status"]["conditions"].as_array_mut().unwrap() {
         let since = condition["lastTransitionTime"].as_str().unwrap().parse().unwrap();
         let message = condition["message"].as_str().unwrap();
         let mut message = message.replace(&clock(since), "2026-11-23 14:02:11 UTC");
-        if let Some(next) = next {
-            message = message.replace(&clock(next), "2026-11-24 02:00:00 UTC");
+        if let Some((before, due)) = message.split_once(" due at ") {
+            let (_, after) = due.split_once("UTC").unwrap();
+            message = format!("{before} due at 2026-11-24 02:00:00 UTC{after}");
         }
         condition["message"] = json!(message);
         condition["lastTransitionTime"] = json!("2026-11-23T14:02:11Z");

@@ -90,6 +90,12 @@ impl World {
         self.others.lock().unwrap().apply_watcher_event(&watcher::Event::Apply(agentfs));
     }
 
+    /// Lets the operator know that a resource is gone.
+    pub(crate) fn gone(&self, agentfs: &Value) {
+        let agentfs = serde_json::from_value(agentfs.clone()).unwrap();
+        self.others.lock().unwrap().apply_watcher_event(&watcher::Event::Delete(agentfs));
+    }
+
     pub(crate) async fn reconcile(&self) -> Result<Action, Error> {
         reconcile(self.resource.clone(), self.context.clone()).await
     }

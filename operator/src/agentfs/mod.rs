@@ -15,6 +15,7 @@ pub mod parts;
 pub mod plan;
 pub mod reasons;
 pub mod reconcile;
+pub mod recovery;
 pub mod references;
 pub mod server_deployment;
 pub mod status;

@@ -16,6 +16,7 @@ use kube::{Client, ResourceExt};
 use super::database::external::uses::{self, DatabaseUse};
 use super::names::{API_PORT, Names, OPERATIONS};
 use super::parts::{Seen, TELLING, claims, stray, stuck};
+use super::recovery;
 use super::references::{self, References};
 use crate::crd::AgentFS;
 use crate::kit::blockers::{Blocker, OwnershipFilter};
@@ -35,6 +36,8 @@ pub struct Observed {
     pub now: Timestamp,
     /// The objects of its parts.
     pub parts: Seen,
+    /// The records of its backups and drills.
+    pub recovery: recovery::Seen,
     /// What of others the spec names.
     pub references: References,
     /// The pods of all parts, by name.
@@ -80,6 +83,7 @@ struct Read {
     secrets: BTreeMap<String, Secret>,
     config_maps: BTreeMap<String, ConfigMap>,
     parts: Box<Seen>,
+    recovery: recovery::Seen,
     pods: Vec<Pod>,
 }
 
@@ -93,16 +97,18 @@ pub async fn observe(
 ) -> Result<Box<Observed>, kube::Error> {
     let names = &Names::new(&owner.name);
     let reader = Reader::new(client, owner);
-    let Read { secrets, config_maps, parts, mut pods } = read!(Read {
+    let Read { secrets, config_maps, parts, recovery, mut pods } = read!(Read {
         secrets: reader.get_all(references::secrets(&agentfs.spec)),
         config_maps: reader.get_all(references::config_maps(&agentfs.spec)),
         parts: Box::pin(Seen::read(reader, names)),
+        recovery: Box::pin(recovery::Seen::read(reader, agentfs.status.as_ref())),
         pods: reader.labelled(),
     });
     pods.sort_by_key(ResourceExt::name_any);
     let mut filter = OwnershipFilter::new(owner);
     let mut observed = Box::new(Observed {
         parts: parts.owned(&mut filter, owner),
+        recovery,
         references: References { secrets, config_maps },
         pods,
         database_uses: uses::of_others(known, agentfs),

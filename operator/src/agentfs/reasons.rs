@@ -28,6 +28,22 @@ reasons! {
     NO_BACKUP_YET = "NoBackupYet",
     /// The first backup is being made.
     BACKING_UP = "BackingUp",
+    /// A backup that is young enough was restored and compared.
+    VERIFIED = "Verified",
+    /// A backup that is young enough was read as a whole, and nobody knows whether it restores.
+    ARCHIVE_VERIFIED = "ArchiveVerified",
+    /// No backup was verified yet, and none has to be.
+    NOT_VERIFIED_YET = "NotVerifiedYet",
+    /// Nothing here can decrypt the backups.
+    NOT_VERIFIABLE = "NotVerifiable",
+    /// A drill passed that is young enough.
+    DRILLED = "Drilled",
+    /// No drill was carried out yet, and none has to be.
+    NOT_DRILLED_YET = "NotDrilledYet",
+    /// The objectives are met.
+    MET = "Met",
+    /// An objective was never measured.
+    NOT_MEASURED_YET = "NotMeasuredYet",
     /// Pods are starting.
     STARTING = "Starting",
     /// Pods are being replaced.
@@ -76,6 +92,22 @@ reasons! {
     BACKUP_FAILED = "BackupFailed",
     /// The newest backup is too old.
     BACKUP_OVERDUE = "BackupOverdue",
+    /// The newest backup is gone, though nobody removed it by the rules.
+    BACKUP_VANISHED = "BackupVanished",
+    /// The newest backup that was tried does not restore.
+    VERIFICATION_FAILED = "VerificationFailed",
+    /// The last verification could not be carried out.
+    VERIFICATION_NOT_DONE = "VerificationNotDone",
+    /// The newest verified backup is too old.
+    VERIFICATION_OVERDUE = "VerificationOverdue",
+    /// The volume that backups are restored into is too small.
+    SCRATCH_TOO_SMALL = "ScratchTooSmall",
+    /// The last drill did not pass, or could not be carried out.
+    DRILL_FAILED = "DrillFailed",
+    /// The newest drill is too old.
+    DRILL_OVERDUE = "DrillOverdue",
+    /// A declared objective is missed.
+    OBJECTIVES_MISSED = "ObjectivesMissed",
     /// The autoscaler does not know what to go by.
     AUTOSCALING_FAILED = "AutoscalingFailed",
     /// The API pods are not ready for another reason, which they tell.

@@ -13,6 +13,7 @@ use super::parts::api::condition::{API_READY, counts};
 use super::parts::{CONDITIONS, PartCondition, Statuses, Weight};
 use super::plan::Plan;
 use super::reasons;
+use super::recovery::times::RunTimes;
 use super::status_inputs::StatusInputs;
 use crate::crd::agentfs::AgentFSStatus;
 use crate::kit::blockers::Blocker;
@@ -36,6 +37,8 @@ pub struct StatusReport {
     pub states: Vec<(&'static str, State)>,
     /// What there is to say of the parts besides, where they were looked at.
     pub parts: Option<Statuses>,
+    /// When backups, verifications and drills were done and are due.
+    pub times: Vec<RunTimes>,
 }
 
 impl StatusReport {
@@ -110,7 +113,7 @@ pub fn report(plan: &Plan, outcome: &Outcome, observed: &Observed) -> StatusRepo
         vec![(READY, inputs.ready(&counting)), (AVAILABLE, available), (PROGRESSING, progressing)];
     states.extend(abnormal);
     states.extend(parts);
-    StatusReport { states, parts: Some(inputs.statuses()) }
+    StatusReport { states, parts: Some(inputs.statuses()), times: inputs.run_times() }
 }
 
 /// Whether requests are served at `url`: one API pod does for that. Where none is ready, `api` says why.
@@ -136,7 +139,7 @@ pub fn report_invalid(invalid: &Invalid, owner: &Owner, observed: &Observed) -> 
         (PROGRESSING, failed.clone()),
     ];
     states.extend(failed.abnormal());
-    StatusReport { states, parts: None }
+    StatusReport { states, parts: None, times: Vec::new() }
 }
 
 /// The status that says what was found. Conditions of parts that were not looked at stay as they are.

@@ -8,7 +8,6 @@ use super::database::embedded::identity::START_EMPTY;
 use super::names::Names;
 use super::observe::Observed;
 use super::parts::admin_key::ROTATE;
-use super::parts::backup::plan::last;
 use super::parts::{Plans, has_clients, with_operations_port};
 use super::plan::Plan;
 use crate::crd::AgentFS;
@@ -39,9 +38,9 @@ pub struct PlanInputs<'a> {
 }
 
 impl PlanInputs<'_> {
-    /// When the newest backup was made, as far as it is known.
+    /// When the newest backup was made that is there, as far as is known.
     pub fn newest_backup(&self) -> Option<Timestamp> {
-        last(&self.observed.parts.backup)
+        self.observed.newest_backup()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Watches that wake the controller: the resources themselves, and everything that belongs to them.
 
+use std::fmt::Debug;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
@@ -13,11 +14,11 @@ use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::core::PartialObjectMeta;
 use kube::runtime::controller::Controller;
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::{Client, ResourceExt as _};
+use kube::{Client, Resource, ResourceExt as _};
 use tokio_util::sync::CancellationToken;
 
 use super::references::{config_maps, secrets};
-use crate::crd::{AgentFS, AgentFSBackup, AgentFSRestore};
+use crate::crd::{AgentFS, AgentFSBackup, AgentFSDrill, AgentFSRestore};
 use crate::kit::watches::{Scope, autoscalers, by_label, changes, in_pages, naming, of_ours};
 
 /// A controller that is woken by the resources of `namespace` (all where it is empty) and by what
@@ -44,11 +45,16 @@ pub fn start(
         .owns(scope.api::<PodDisruptionBudget>(), ours.clone())
         // Not only ours: one that somebody else made keeps the operator from scaling.
         .watches_stream(autoscalers(scope.api()), |autoscaler| by_target(&autoscaler))
-        // Records say how large the database is; the pods of backups write them.
-        .watches(scope.api::<AgentFSBackup>(), in_pages(), |record| {
-            Some(ObjectRef::new(&record.spec.agent_fs).within(&record.namespace()?))
+        // How far one is that is being made, tried, drilled or restored changes all the time, and is not looked at here.
+        .watches_stream(changes(scope.api(), of_backup), |backup| {
+            of_agentfs(&backup, &backup.spec.agent_fs)
         })
-        .watches_stream(changes(scope.api(), essence), |restore| by_spec(&restore))
+        .watches_stream(changes(scope.api(), of_drill), |drill| {
+            of_agentfs(&drill, &drill.spec.agent_fs)
+        })
+        .watches_stream(changes(scope.api(), of_restore), |restore| {
+            of_agentfs(&restore, &restore.spec.agent_fs)
+        })
         // Of what is not owned only the metadata is watched: that it changed is all that matters here.
         // Secrets and ConfigMaps of others count when a resource names them, so all are watched.
         .watches(scope.api::<PartialObjectMeta<Secret>>(), in_pages(), move |secret| {
@@ -70,18 +76,39 @@ pub fn start(
     (controller, store)
 }
 
-/// The AgentFS that is restored.
-fn by_spec(restore: &AgentFSRestore) -> Option<ObjectRef<AgentFS>> {
-    Some(ObjectRef::new(&restore.spec.agent_fs).within(&restore.namespace()?))
+/// The AgentFS of that name beside an object.
+fn of_agentfs<K: Resource>(object: &K, name: &str) -> Option<ObjectRef<AgentFS>> {
+    Some(ObjectRef::new(name).within(&object.namespace()?))
 }
 
-/// What an AgentFS looks at of a restore: its step, and not how much of that is done.
-fn essence(restore: &AgentFSRestore) -> u64 {
+/// What an AgentFS looks at of a backup: what was made, what a verification found, and whether one that it waits for has ended.
+fn of_backup(backup: &AgentFSBackup) -> u64 {
+    let status = backup.status.as_ref();
+    let known =
+        status.map(|of| (&of.backup, &of.verification, &of.vanished_time, &of.finished_time));
+    let conditions = status.iter().flat_map(|status| &status.conditions);
+    let conditions: Vec<_> = conditions.map(|of| (&of.type_, &of.status, &of.reason)).collect();
+    hash_of(&(known, conditions, backup.metadata.deletion_timestamp.is_some()))
+}
+
+/// What it looks at of a drill: how it ended.
+fn of_drill(drill: &AgentFSDrill) -> u64 {
+    let status = drill.status.as_ref();
+    let ended = status.filter(|status| status.finished_time.is_some());
+    hash_of(&ended.map(|of| (&of.result, &of.rpo_seconds, &of.rto_seconds, &of.conditions)))
+}
+
+/// What it looks at of a restore: its step, and not how much of that is done.
+fn of_restore(restore: &AgentFSRestore) -> u64 {
     let status = restore.status.as_ref();
-    let mut hasher = DefaultHasher::new();
     let step = status.and_then(|status| status.step.as_ref());
     let is_ended = status.is_some_and(|status| status.finished_time.is_some());
-    (step, is_ended, restore.metadata.deletion_timestamp.is_some()).hash(&mut hasher);
+    hash_of(&(step, is_ended, restore.metadata.deletion_timestamp.is_some()))
+}
+
+fn hash_of(essence: &impl Debug) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    format!("{essence:?}").hash(&mut hasher);
     hasher.finish()
 }
 

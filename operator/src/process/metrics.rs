@@ -1,8 +1,10 @@
 //! The operator's own metrics, in Prometheus' text format.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::core::object::HasStatus;
 use kube::runtime::reflector::Store;
@@ -12,6 +14,8 @@ use prometheus::{
     TextEncoder,
 };
 
+use crate::agentfs::recovery::times::RunTimes;
+use crate::crd::AgentFS;
 use crate::crd::fields::Conditions;
 use crate::kit::reconcile::Reconciled;
 
@@ -24,8 +28,13 @@ pub struct Metrics {
     duration: HistogramVec,
     leader: Gauge,
     conditions: GaugeVec,
+    recovery: Recovery,
     shown: Arc<Mutex<Vec<Shown>>>,
+    times: Arc<Mutex<BTreeMap<Named, Vec<RunTimes>>>>,
 }
+
+/// Namespace and name of an AgentFS.
+type Named = (String, String);
 
 /// Gives the conditions of all resources of one kind.
 type Shown = Box<dyn Fn() -> Vec<OfResource> + Send>;
@@ -80,6 +89,7 @@ impl Metrics {
         registry.register(Box::new(duration.clone()))?;
         registry.register(Box::new(leader.clone()))?;
         registry.register(Box::new(conditions.clone()))?;
+        let recovery = Recovery::new(&registry)?;
         Ok(Self {
             registry,
             reconciles,
@@ -87,7 +97,9 @@ impl Metrics {
             duration,
             leader,
             conditions,
+            recovery,
             shown: Arc::default(),
+            times: Arc::default(),
         })
     }
 
@@ -104,6 +116,12 @@ impl Metrics {
             }
         };
         self.reconciles.with_label_values(&[kind, word]).inc();
+    }
+
+    /// Says when the backups, verifications and drills of an AgentFS were done and are due.
+    pub fn set_run_times(&self, namespace: &str, name: &str, times: Vec<RunTimes>) {
+        let mut all = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert((namespace.into(), name.into()), times);
     }
 
     /// Says whether this process leads.
@@ -127,10 +145,10 @@ impl Metrics {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(shown));
     }
 
-    /// All metrics as text. The conditions are those of the resources at this moment, so that a deleted
-    /// resource leaves no series behind.
+    /// All metrics as text. Those of resources are of the resources at this moment, so that a deleted one leaves no series behind.
     pub fn render(&self) -> Result<String, prometheus::Error> {
         self.conditions.reset();
+        let mut there = BTreeSet::new();
         for shown in self.shown.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             for OfResource { kind, namespace, name, conditions } in shown() {
                 for condition in conditions {
@@ -142,10 +160,106 @@ impl Metrics {
                     let labels = [kind.as_str(), &namespace, &name, &condition.type_];
                     self.conditions.with_label_values(&labels).set(value);
                 }
+                if kind == AgentFS::kind(&()) {
+                    there.insert((namespace, name));
+                }
             }
         }
+        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        times.retain(|of, _| there.contains(of));
+        self.recovery.show(&times);
+        drop(times);
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
+}
+
+/// When the backups, verifications and drills of each AgentFS were done and are due, in seconds since 1970.
+#[derive(Clone)]
+struct Recovery {
+    last_success: GaugeVec,
+    last_attempt: GaugeVec,
+    failed: GaugeVec,
+    running: GaugeVec,
+    previous_due: GaugeVec,
+    next_due: GaugeVec,
+    max_age: GaugeVec,
+}
+
+impl Recovery {
+    fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let gauge = |name: &str, help: &str, labels: &[&str]| {
+            let gauge = GaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, prometheus::Error>(gauge)
+        };
+        Ok(Self {
+            last_success: gauge(
+                "agentfs_operator_recovery_last_success_timestamp_seconds",
+                "When the task (backup, verify, drill) was done last; 0 where it never was.",
+                &["namespace", "name", "task"],
+            )?,
+            last_attempt: gauge(
+                "agentfs_operator_recovery_last_attempt_timestamp_seconds",
+                "When the newest run of the task was due that was begun; 0 where none was.",
+                &["namespace", "name", "task"],
+            )?,
+            failed: gauge(
+                "agentfs_operator_recovery_failed",
+                "1 while the newest attempt of the task that has ended failed, else 0.",
+                &["namespace", "name", "task"],
+            )?,
+            running: gauge(
+                "agentfs_operator_recovery_running",
+                "1 while a run of the task is under way, else 0.",
+                &["namespace", "name", "task"],
+            )?,
+            previous_due: gauge(
+                "agentfs_operator_recovery_previous_due_timestamp_seconds",
+                "When the task was due last by its schedule; not there before its first time and while it is suspended.",
+                &["namespace", "name", "task"],
+            )?,
+            next_due: gauge(
+                "agentfs_operator_recovery_next_due_timestamp_seconds",
+                "When the task is due next by its schedule; not there while it is suspended.",
+                &["namespace", "name", "task"],
+            )?,
+            max_age: gauge(
+                "agentfs_operator_recovery_max_age_seconds",
+                "How old the newest of the task may be by the spec; not there while it is suspended.",
+                &["namespace", "name", "task"],
+            )?,
+        })
+    }
+
+    /// Shows these, and no other.
+    fn show(&self, all: &BTreeMap<Named, Vec<RunTimes>>) {
+        let Self { last_success, last_attempt, failed, running, previous_due, next_due, max_age } =
+            self;
+        for gauge in [last_success, last_attempt, failed, running, previous_due, next_due, max_age]
+        {
+            gauge.reset();
+        }
+        for ((namespace, name), times) in all {
+            for of in times {
+                let set = |gauge: &GaugeVec, value: f64| {
+                    gauge.with_label_values(&[namespace.as_str(), name, of.task]).set(value);
+                };
+                set(last_success, of.last_success.map_or(0.0, seconds));
+                set(last_attempt, of.last_attempt.map_or(0.0, seconds));
+                set(failed, f64::from(u8::from(of.failed)));
+                set(running, f64::from(u8::from(of.running)));
+                let Some(due) = &of.due else { continue };
+                set(max_age, due.max_age.as_secs_f64());
+                due.previous.into_iter().for_each(|at| set(previous_due, seconds(at)));
+                due.next.into_iter().for_each(|at| set(next_due, seconds(at)));
+            }
+        }
+    }
+}
+
+/// A moment in seconds since 1970.
+fn seconds(at: Timestamp) -> f64 {
+    at.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64()
 }

@@ -56,7 +56,7 @@ use kube::ResourceExt;
 use self::admin_key::AdminKeyPlan;
 use self::api::condition::API_READY;
 use self::api::plan::ApiPlan;
-use self::backup::condition::{BACKUP_FRESH, BACKUPS_SCHEDULED};
+use self::backup::condition::BACKUPS_SCHEDULED;
 use self::backup::plan::Backups;
 use self::migration::condition::SCHEMA_READY;
 use self::migration::plan::SchemaFacts;
@@ -70,6 +70,12 @@ use super::environment::embeddings;
 use super::names::Names;
 use super::observe::Observed;
 use super::plan::{Part, Plan};
+use super::recovery;
+use super::recovery::drilled::DRILL_CURRENT;
+use super::recovery::fresh::BACKUP_FRESH;
+use super::recovery::objectives::OBJECTIVES_MET;
+use super::recovery::runs::active;
+use super::recovery::verified::RESTORE_VERIFIED;
 use super::server_deployment::Live;
 use super::status_inputs::{CREDENTIALS_READY, StatusInputs};
 use super::validate::PlanInputs;
@@ -230,7 +236,7 @@ pub fn stuck(observed: &Observed) -> Vec<String> {
     }
     for (component, cronjob) in backup.cronjobs() {
         if observed.pods_of(component).is_empty() {
-            names.extend(backup::condition::active(cronjob).cloned());
+            names.extend(active(cronjob).cloned());
         }
     }
     let pods = observed.pods.iter().filter(|pod| pods::is_stuck(pod, observed.now));
@@ -363,7 +369,7 @@ impl PartCondition {
 
 /// The conditions of all parts, in the order in which they are shown.
 #[allow(clippy::redundant_closure_for_method_calls)] // the paths are not general enough in their lifetime
-pub const CONDITIONS: [PartCondition; 9] = [
+pub const CONDITIONS: [PartCondition; 12] = [
     PartCondition::of(CREDENTIALS_READY, |inputs| Some(inputs.credentials())),
     PartCondition::of(DATABASE_READY, |inputs| Some(inputs.database())),
     PartCondition::of(POOLER_READY, |inputs| inputs.pooler()).optional(Weight::Always),
@@ -373,6 +379,9 @@ pub const CONDITIONS: [PartCondition; 9] = [
     PartCondition::of(BACKUPS_SCHEDULED, |inputs| inputs.backups_scheduled())
         .optional(Weight::Failures),
     PartCondition::of(BACKUP_FRESH, |inputs| inputs.backup_fresh()).optional(Weight::Never),
+    PartCondition::of(RESTORE_VERIFIED, |inputs| inputs.restore_verified()).optional(Weight::Never),
+    PartCondition::of(DRILL_CURRENT, |inputs| inputs.drill_current()).optional(Weight::Never),
+    PartCondition::of(OBJECTIVES_MET, |inputs| inputs.objectives_met()).optional(Weight::Never),
     PartCondition::of(RESTORE_IN_PROGRESS, |inputs| inputs.restore_in_progress())
         .optional(Weight::Never),
 ];
@@ -393,6 +402,7 @@ impl StatusInputs<'_> {
             api: self.counts.clone(),
             worker: self.worker_counts(),
             backup: self.backup_status(),
+            backups_are_recorded: !self.observed.backups().is_empty(),
             database: self.plan.parts.database.status(self.children),
             admin_key: self.rotation(),
         }
@@ -408,6 +418,8 @@ pub struct Statuses {
     pub worker: Option<WorkerStatus>,
     /// The backups, where there are to be any.
     pub backup: Option<BackupStatus>,
+    /// Whether records say of them what is known, which then need not be remembered.
+    pub backups_are_recorded: bool,
     /// The database in use.
     pub database: DatabaseStatus,
     /// The newest rotation of the first API key, where it is complete.
@@ -417,12 +429,13 @@ pub struct Statuses {
 impl Statuses {
     /// The same as fields of the status that follows `before`.
     pub fn after(self, before: Option<&AgentFSStatus>) -> AgentFSStatus {
-        let Self { api, worker, backup, database, admin_key } = self;
+        let Self { api, worker, backup, backups_are_recorded, database, admin_key } = self;
         let former = before.and_then(|before| before.backup.as_ref());
         AgentFSStatus {
             api: Some(api),
             worker,
-            backup: backup.map(|now| backup::condition::remembered(now, former)),
+            backup: backup
+                .map(|now| recovery::status::remembered(now, former, backups_are_recorded)),
             database: Some(remembered(database, before)),
             admin_key: admin_key::remembered(
                 admin_key,

@@ -29,7 +29,8 @@ pub use recovery::{
     ServerSideEncryption, VerifySchedule,
 };
 pub use status::{
-    AdminKeyStatus, AgentFSStatus, ApiStatus, BackupStatus, DatabaseStatus, WorkerStatus,
+    AdminKeyStatus, AgentFSStatus, ApiStatus, BackupStatus, DatabaseStatus, DrillStatus,
+    WorkerStatus,
 };
 pub use upgrades::Upgrades;
 pub use worker::Worker;
@@ -86,6 +87,12 @@ use super::fields::storage::never_shrinks;
         type_ = "date",
         description = "How long ago the last backup succeeded.",
         json_path = ".status.backup.lastSuccessfulTime"
+    ),
+    printcolumn(
+        name = "Verified",
+        type_ = "date",
+        description = "How old the newest backup is that is proven to restore.",
+        json_path = ".status.backup.latestVerifiedTime"
     ),
     printcolumn(
         name = "Reason",

@@ -18,8 +18,8 @@ pub struct AgentFSStatus {
     pub observed_generation: Option<i64>,
 
     /// What holds and what does not, each with one sentence: Ready, Available, Progressing, CredentialsReady,
-    /// DatabaseReady, PoolerReady, SchemaReady, APIReady, WorkersReady, BackupsScheduled, BackupFresh; and
-    /// Reconciling or Stalled while they are True. `kubectl wait --for=condition=Ready agentfs/<name>`
+    /// DatabaseReady, PoolerReady, SchemaReady, APIReady, WorkersReady, BackupsScheduled, BackupFresh, RestoreVerified,
+    /// DrillCurrent, ObjectivesMet; and Reconciling or Stalled while they are True. `kubectl wait --for=condition=Ready agentfs/<name>`
     /// waits until all is well.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
@@ -107,9 +107,13 @@ pub struct WorkerStatus {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct BackupStatus {
-    /// When the last backup succeeded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "date_time", description = "When the last backup succeeded.")]
+    /// When the newest backup was made that is there.
+    // Written as null where there is none, as above.
+    #[serde(default)]
+    #[schemars(
+        schema_with = "date_time",
+        description = "When the newest backup was made that is there."
+    )]
     pub last_successful_time: Option<Time>,
 
     /// When the next backup is due, by spec.backup.schedule. Not there while backups are suspended.
@@ -136,6 +140,50 @@ pub struct BackupStatus {
         description = "How large the database was when the newest backup was made."
     )]
     pub database_size: Option<Quantity>,
+
+    /// The moment that the oldest backup holds which is there and is not known to fail: how far back a restore can go.
+    // Written as null where there is none, as above.
+    #[serde(default)]
+    #[schemars(
+        schema_with = "date_time",
+        description = "The moment that the oldest backup holds which is there and is not known to fail: how far back a restore can go."
+    )]
+    pub first_recoverable_time: Option<Time>,
+
+    /// The moment that the newest backup holds which a restore has proven.
+    // Written as null where there is none, as above.
+    #[serde(default)]
+    #[schemars(
+        schema_with = "date_time",
+        description = "The moment that the newest backup holds which a restore has proven."
+    )]
+    pub latest_verified_time: Option<Time>,
+
+    /// The newest disaster recovery drill that passed.
+    // Written as null where there is none, as above.
+    #[serde(default)]
+    pub drill: Option<DrillStatus>,
+}
+
+/// The newest disaster recovery drill that passed.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct DrillStatus {
+    /// When it ended.
+    // Written as null where it is not known, as above.
+    #[serde(default)]
+    #[schemars(schema_with = "date_time", description = "When it ended.")]
+    pub last_time: Option<Time>,
+
+    /// The most time whose writes a disaster would have lost, in whole seconds.
+    // Written as null where it is not known, as above.
+    #[serde(default)]
+    pub rpo_seconds: Option<i64>,
+
+    /// How long the restore took until the API served, in whole seconds.
+    // Written as null where it is not known, as above.
+    #[serde(default)]
+    pub rto_seconds: Option<i64>,
 }
 
 /// The database in use.

@@ -1,11 +1,9 @@
 //! The objects of the backups: the CronJobs that make and try them, the account of their pods, and the claim of their volume.
 
-use agentfs_contract::record;
 use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::ResourceExt as _;
-use kube::api::ListParams;
 
 use super::condition::BACKUPS_SCHEDULED;
 use super::destination::Destination;
@@ -16,7 +14,6 @@ use crate::agentfs::database::access::Access;
 use crate::agentfs::names::Names;
 use crate::agentfs::parts::migration::plan::Next;
 use crate::agentfs::plan::Plan;
-use crate::crd::AgentFSBackup;
 use crate::kit::blockers::OwnershipFilter;
 use crate::kit::desired::{Applied, Desired, Prepared, Stage};
 use crate::kit::labels::Component;
@@ -48,14 +45,11 @@ pub struct Seen {
     pub role: Option<Role>,
     /// What says so.
     pub binding: Option<RoleBinding>,
-    /// The records of those that were made.
-    pub records: Vec<AgentFSBackup>,
 }
 
 impl Seen {
     /// Reads them.
     pub async fn read(reader: Reader<'_>, names: &Names) -> Result<Self, kube::Error> {
-        let records = format!("{}={}", record::OF, reader.owner().name);
         Ok(read!(Self {
             volume: reader.get(names.backups()),
             cronjob: reader.get(names.backup()),
@@ -64,7 +58,6 @@ impl Seen {
             account: reader.get(names.recovery_account()),
             role: reader.get(names.recovery_account()),
             binding: reader.get(names.recovery_account()),
-            records: reader.list(ListParams::default().labels(&records)),
             leaving: std::future::ready(Ok(None)),
         }))
     }
@@ -82,7 +75,6 @@ impl Seen {
             account: filter.owned(BACKUPS_SCHEDULED, self.account),
             role: filter.owned(BACKUPS_SCHEDULED, self.role),
             binding: filter.owned(BACKUPS_SCHEDULED, self.binding),
-            records: self.records,
         }
     }
 

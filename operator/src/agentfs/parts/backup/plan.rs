@@ -74,7 +74,7 @@ impl BackupPlan {
 pub const LAST_BACKUP: &str = "agentfs.io/last-backup";
 
 /// When the newest backup was made: as the CronJob says, or the claim of the volume.
-pub fn last(seen: &Seen) -> Option<Timestamp> {
+pub fn last_by_cronjob(seen: &Seen) -> Option<Timestamp> {
     let status = seen.cronjob.as_ref().and_then(|cronjob| cronjob.status.as_ref());
     let by_cronjob = status.and_then(|status| status.last_successful_time.as_ref()).map(|at| at.0);
     let claim = seen.volume.as_ref().or(seen.leaving.as_deref());
@@ -116,7 +116,7 @@ pub fn plan(
         spec: spec.clone(),
         destination,
         attachments,
-        scratch: ScratchPlan::of(&spec.verify.storage, &seen.records)?,
+        scratch: ScratchPlan::of(&spec.verify.storage, &inputs.observed.recovery.backups)?,
         next: schedule.next(inputs.observed.now).filter(|_| !is_paused),
         pods,
     }))))
