@@ -241,6 +241,22 @@ async fn a_backup_that_was_read_is_not_said_to_restore() {
 }
 
 #[tokio::test]
+async fn backups_that_nothing_here_can_open_are_not_said_to_be_proven() {
+    let world = World::settled("minimal").await;
+    let recipients = json!({"encryption": {"recipients": ["age1qyqszqgpqyqszqgp"]}});
+    change_spec(&world, &recipients);
+    world.reconcile().await.unwrap();
+    for kind in ["RestoreVerified", "DrillCurrent"] {
+        let (is, reason_, message) = said(&world, kind).await;
+        assert_eq!((is.as_str(), reason_.as_str()), ("Unknown", "NotVerifiable"), "{kind}");
+        has(&message, &["spec.backup.encryption.identitySecretRef"]);
+    }
+    // Where it was verified elsewhere, its record says so.
+    backup(&world, "memory-a", 3, &found("True", "Restore", 1));
+    assert_eq!(reason(&world, "RestoreVerified").await, "Verified");
+}
+
+#[tokio::test]
 async fn a_verification_that_cannot_be_carried_out_is_told_with_its_last_words() {
     let world = World::settled("minimal").await;
     backup(&world, "memory-a", 50, &found("True", "Restore", 49));
@@ -275,13 +291,28 @@ async fn a_verification_that_cannot_be_carried_out_is_told_with_its_last_words()
     let (_, reason_, message) = said(&world, "RestoreVerified").await;
     assert_eq!(reason_, "QuotaExceeded");
     has(&message, &["the pods of the verification", "spec.backup.verify.resources"]);
+
+    // The volume that its pod brings along does not come.
+    world.server.remove("v1/events/refused");
+    failed(&world, "verify", "");
+    let volume = json!({"name": "tmp", "ephemeral": {}});
+    let pod = json!({"spec": {"containers": [], "volumes": [volume]},
+        "status": {"phase": "Pending", "containerStatuses": null}});
+    world.server.change("v1/pods/memory-verify-1-abcde", &pod);
+    let claim = json!({"kind": "PersistentVolumeClaim", "name": "memory-verify-1-abcde-tmp"});
+    let event = json!({"metadata": {"name": "unbound"}, "reason": "ProvisioningFailed", "type": "Warning",
+        "lastTimestamp": hours_ago(0), "involvedObject": claim, "message": "storageclass \"fast\" not found"});
+    world.server.put("v1/events/unbound", event);
+    let (_, reason_, message) = said(&world, "RestoreVerified").await;
+    assert_eq!(reason_, "VolumePending");
+    has(&message, &["\"fast\" not found (since ", "spec.backup.verify.storage"]);
 }
 
 #[tokio::test]
 async fn drills_are_current_failed_or_overdue_and_remembered() {
     let world = World::settled("minimal").await;
-    let yearly = json!({"drill": {"schedule": "0 4 1 1 *"}});
-    change_spec(&world, &yearly);
+    let seldom = json!({"drill": {"schedule": "0 0 29 2 *"}});
+    change_spec(&world, &seldom);
     scheduled(&world, DRILL, 1, &json!({}));
     let (is, reason_, message) = said(&world, "DrillCurrent").await;
     assert_eq!((is.as_str(), reason_.as_str()), ("Unknown", "NotDrilledYet"));
@@ -386,27 +417,34 @@ async fn alerts_know_what_was_done_what_is_due_and_nothing_of_what_is_gone() {
     };
     let minutes = "*/2 * * * *";
     change_spec(&world, &json!({"schedule": minutes}));
-    let made = json!({"creationTimestamp": hours_ago(2)});
-    let status = json!({"lastScheduleTime": hours_ago(1)});
-    world.server.change(BACKUP, &json!({"metadata": made, "status": status}));
+    // The schedule of verifications began after its last time.
+    change_spec(&world, &json!({"verify": {"schedule": "0 0 29 2 *"}}));
+    scheduled(&world, BACKUP, 2, &json!({"lastScheduleTime": hours_ago(1)}));
     scheduled(&world, VERIFY, 1, &json!({}));
     world.reconcile().await.unwrap();
+    assert_eq!(value("previous_due_timestamp_seconds", "verify"), None);
+    assert_eq!(value("last_success_timestamp_seconds", "verify"), Some(0.0));
     assert_eq!(value("last_success_timestamp_seconds", "backup"), Some(0.0), "it never succeeded");
     assert_eq!(value("last_attempt_timestamp_seconds", "backup"), seconds(&hours_ago(1)));
     assert_eq!((value("failed", "backup"), value("running", "backup")), (Some(1.0), Some(0.0)));
     assert_eq!(value("max_age_seconds", "backup"), Some(26.0 * 3600.0));
-    let now = seconds(&hours_ago(0)).unwrap();
+    let now = seconds(&Timestamp::now().to_string()).unwrap();
     let previous = value("previous_due_timestamp_seconds", "backup").unwrap();
     let next = value("next_due_timestamp_seconds", "backup").unwrap();
     assert!(
         previous <= now && now - previous <= 180.0 && next > previous,
         "{previous} {now} {next}"
     );
-    // The schedule of verifications began after its last time.
-    scheduled(&world, VERIFY, 0, &json!({}));
+    // The operator changes the CronJob and leaves its schedule: what was due stays due.
+    let applied = |hours| json!([{"manager": "agentfs-operator", "operation": "Apply", "time": hours_ago(hours)}]);
+    world.server.change(BACKUP, &json!({"metadata": {"managedFields": applied(-1)}}));
     world.reconcile().await.unwrap();
-    assert_eq!(value("previous_due_timestamp_seconds", "verify"), None);
-    assert_eq!(value("last_success_timestamp_seconds", "verify"), Some(0.0));
+    assert!(value("previous_due_timestamp_seconds", "backup").is_some());
+    // With another one nothing was due before.
+    change_spec(&world, &json!({"schedule": "*/3 * * * *"}));
+    world.reconcile().await.unwrap();
+    assert_eq!(value("previous_due_timestamp_seconds", "backup"), None);
+    world.server.change(BACKUP, &json!({"metadata": {"managedFields": null}}));
 
     // A verification by hand counts, and so does what it found.
     backup(&world, "memory-a", 3, &found("False", "Restore", 1));

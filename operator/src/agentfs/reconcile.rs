@@ -159,7 +159,8 @@ async fn carry_out(
         outcome => outcome?,
     };
     let report = report(&plan, &outcome, observed);
-    context.metrics.set_run_times(&namespace, &plan.owner.name, report.times.clone());
+    let owner = &plan.owner;
+    context.metrics.set_run_times(&owner.kind, &namespace, &owner.name, report.times.clone());
     tell(agentfs, context, &report, now).await?;
     let next = outcome.children.migration.next;
     publish(&context.client, &context.reporter, agentfs, rotated(&plan, next)).await;

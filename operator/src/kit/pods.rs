@@ -89,6 +89,15 @@ pub fn is_stuck(pod: &Pod, now: Timestamp) -> bool {
         && statuses(pod).all(waits)
 }
 
+/// The names of the volume claims that a pod without a node brings along, which go with it.
+pub fn claims(pod: &Pod) -> impl Iterator<Item = String> {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    let spec = pod.spec.as_ref().filter(|_| matches!(phase, None | Some("Pending")));
+    let volumes = spec.and_then(|spec| spec.volumes.as_ref()).into_iter().flatten();
+    let of_its_own = volumes.filter(|volume| volume.ephemeral.is_some());
+    of_its_own.map(|volume| format!("{}-{}", pod.name_any(), volume.name))
+}
+
 /// What keeps one of `pods` from running, if anything is known; `said` is what Kubernetes says of those that are stuck, by
 /// their names. Pods that leave are not asked.
 pub fn failure(pods: &[&Pod], said: &BTreeMap<String, String>) -> Option<Failure> {

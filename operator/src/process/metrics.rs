@@ -15,7 +15,6 @@ use prometheus::{
 };
 
 use crate::agentfs::recovery::times::RunTimes;
-use crate::crd::AgentFS;
 use crate::crd::fields::Conditions;
 use crate::kit::reconcile::Reconciled;
 
@@ -33,8 +32,8 @@ pub struct Metrics {
     times: Arc<Mutex<BTreeMap<Named, Vec<RunTimes>>>>,
 }
 
-/// Namespace and name of an AgentFS.
-type Named = (String, String);
+/// A resource: kind, namespace and name.
+type Named = (String, String, String);
 
 /// Gives the conditions of all resources of one kind.
 type Shown = Box<dyn Fn() -> Vec<OfResource> + Send>;
@@ -118,10 +117,11 @@ impl Metrics {
         self.reconciles.with_label_values(&[kind, word]).inc();
     }
 
-    /// Says when the backups, verifications and drills of an AgentFS were done and are due.
-    pub fn set_run_times(&self, namespace: &str, name: &str, times: Vec<RunTimes>) {
+    /// Says when the backups, verifications and drills of a resource of `kind` were done and are due.
+    pub fn set_run_times(&self, kind: &str, namespace: &str, name: &str, times: Vec<RunTimes>) {
         let mut all = self.times.lock().unwrap_or_else(PoisonError::into_inner);
-        all.insert((namespace.into(), name.into()), times);
+        let known = all.entry((kind.into(), namespace.into(), name.into())).or_default();
+        *known = times.into_iter().map(|of| of.after(known)).collect();
     }
 
     /// Says whether this process leads.
@@ -160,9 +160,7 @@ impl Metrics {
                     let labels = [kind.as_str(), &namespace, &name, &condition.type_];
                     self.conditions.with_label_values(&labels).set(value);
                 }
-                if kind == AgentFS::kind(&()) {
-                    there.insert((namespace, name));
-                }
+                there.insert((kind, namespace, name));
             }
         }
         let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
@@ -241,7 +239,7 @@ impl Recovery {
         {
             gauge.reset();
         }
-        for ((namespace, name), times) in all {
+        for ((_, namespace, name), times) in all {
             for of in times {
                 let set = |gauge: &GaugeVec, value: f64| {
                     gauge.with_label_values(&[namespace.as_str(), name, of.task]).set(value);
@@ -252,7 +250,7 @@ impl Recovery {
                 set(running, f64::from(u8::from(of.running)));
                 let Some(due) = &of.due else { continue };
                 set(max_age, due.max_age.as_secs_f64());
-                due.previous.into_iter().for_each(|at| set(previous_due, seconds(at)));
+                of.previous().into_iter().for_each(|at| set(previous_due, seconds(at)));
                 due.next.into_iter().for_each(|at| set(next_due, seconds(at)));
             }
         }

@@ -239,6 +239,7 @@ pub fn stuck(observed: &Observed) -> Vec<String> {
             names.extend(active(cronjob).cloned());
         }
     }
+    names.extend(observed.pods.iter().flat_map(pods::claims));
     let pods = observed.pods.iter().filter(|pod| pods::is_stuck(pod, observed.now));
     names.extend(pods.map(ResourceExt::name_any));
     names

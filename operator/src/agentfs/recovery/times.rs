@@ -16,6 +16,8 @@ pub const MAY_BE_LATE: SignedDuration = SignedDuration::from_hours(1);
 pub struct Timing {
     /// By which schedule.
     pub schedule: Schedule,
+    /// The same as it was written, with its time zone.
+    pub text: String,
     /// How old the newest of it may be.
     pub max_age: SignedDuration,
     /// Since when it is due by that schedule: what was due before nobody had to do. `None` before its CronJob is there.
@@ -37,12 +39,35 @@ pub struct RunTimes {
     pub running: bool,
     /// By when it is due; `None` while it is suspended.
     pub due: Option<Due>,
+    /// Its schedule with the time zone.
+    pub schedule: String,
+    /// Since when it is due by that; what was due before nobody had to do.
+    pub since: Option<Timestamp>,
+}
+
+impl RunTimes {
+    /// The same, as it follows what was known `before`. A CronJob may be changed while its schedule stays, and then it is due as before.
+    #[must_use]
+    pub fn after(self, before: &[Self]) -> Self {
+        let is_same = |of: &&Self| {
+            (of.task, &of.schedule, of.due.is_some())
+                == (self.task, &self.schedule, self.due.is_some())
+        };
+        let since = before.iter().find(is_same).map_or(self.since, |before| before.since);
+        Self { since, ..self }
+    }
+
+    /// When it was due last, where that was since it has been due by this schedule.
+    pub fn previous(&self) -> Option<Timestamp> {
+        let previous = self.due.as_ref()?.previous?;
+        Some(previous).filter(|due| self.since.is_none_or(|since| *due > since))
+    }
 }
 
 /// By when a work is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Due {
-    /// When it was due last; `None` before its first time.
+    /// When it was due last.
     pub previous: Option<Timestamp>,
     /// When it is due next.
     pub next: Option<Timestamp>,
@@ -64,6 +89,7 @@ impl StatusInputs<'_> {
         let schedule = enabled.then_some(schedule)?;
         Some(Timing {
             schedule: Schedule::parse(schedule, &spec.time_zone).ok()?,
+            text: format!("{schedule} {}", spec.time_zone),
             max_age,
             since: self.cronjob(work).and_then(changed),
         })
@@ -77,9 +103,8 @@ impl StatusInputs<'_> {
             let cronjob = self.cronjob(work)?;
             let (last_success, tried, failed) = self.outcome(work);
             let now = self.observed.now;
-            let begun_to_count = |due: &Timestamp| timing.since.is_none_or(|since| *due > since);
             let due = Due {
-                previous: timing.schedule.previous(now).filter(begun_to_count),
+                previous: timing.schedule.previous(now),
                 next: timing.schedule.next(now),
                 max_age: timing.max_age,
             };
@@ -90,6 +115,8 @@ impl StatusInputs<'_> {
                 failed,
                 running: is_active(cronjob),
                 due: Some(due).filter(|_| !is_paused),
+                schedule: timing.text,
+                since: timing.since,
             })
         };
         Work::ALL.into_iter().filter_map(times).collect()

@@ -1,5 +1,5 @@
-//! Alerts, dashboard and docs/MONITORING.md against the metrics that there are: those of a real API and a real worker, those that
-//! the operator's source names, and the few of kube-state-metrics that the backup alerts use.
+//! Alerts, dashboard and docs/MONITORING.md against the metrics that there are: those of a real API and a real worker, and those
+//! that the operator's source names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -25,14 +25,6 @@ const DASHBOARD: &str = include_str!("../../../../manifests/monitoring/dashboard
 const DOCUMENT: &str = include_str!("../../../../docs/MONITORING.md");
 const OPERATOR: &str = include_str!("../../../../operator/src/process/metrics.rs");
 
-/// What kube-state-metrics shows of CronJobs, by its documentation.
-const KUBE_STATE: [&str; 5] = [
-    "kube_cronjob_created",
-    "kube_cronjob_spec_suspend",
-    "kube_cronjob_status_active",
-    "kube_cronjob_status_last_schedule_time",
-    "kube_cronjob_status_last_successful_time",
-];
 /// What Prometheus adds to every series.
 const TARGET: [&str; 3] = ["job", "instance", "namespace"];
 
@@ -89,8 +81,7 @@ async fn texts() -> [String; 2] {
 /// What a server does not show.
 fn others() -> Series {
     let set = |labels: &[&str]| labels.iter().map(|label| (*label).to_owned()).collect();
-    let mut series: Series =
-        KUBE_STATE.iter().map(|name| ((*name).to_owned(), set(&["cronjob"]))).collect();
+    let mut series = Series::new();
     for name in found(r#""(agentfs_operator_\w+)""#, OPERATOR) {
         // The labels follow the name, before the next one.
         let rest = &OPERATOR[OPERATOR.find(&format!("\"{name}\"")).unwrap() + name.len() + 2..];
