@@ -2,17 +2,13 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, to_bytes};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use axum::http::{Request, StatusCode, Uri};
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use bytes::Bytes;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use hyper::{Request, StatusCode, Uri};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
 
+use crate::runtime::http_client::HttpClient;
 use crate::runtime::https::connector;
 
 /// How long an answer may take.
@@ -78,7 +74,7 @@ impl ApiFailure {
 /// A client of one API, with one key.
 #[derive(Debug)]
 pub(super) struct Api {
-    client: Client<HttpsConnector<HttpConnector>, Body>,
+    client: HttpClient,
     url: String,
     bearer: HeaderValue,
 }
@@ -112,7 +108,7 @@ impl Api {
         let mut bearer = HeaderValue::try_from(format!("Bearer {}", key.expose_secret()))
             .map_err(|_| ApiFailure::AnotherDatabase(url.clone()))?;
         bearer.set_sensitive(true);
-        Ok(Self { client: Client::builder(TokioExecutor::new()).build(connector), url, bearer })
+        Ok(Self { client: HttpClient::new(connector, PATIENCE, MAX_ANSWER), url, bearer })
     }
 
     /// The answer of a route, which must be 200.
@@ -125,17 +121,9 @@ impl Api {
         let request = Request::post(format!("{}{route}", self.url))
             .header(CONTENT_TYPE, "application/json")
             .header(AUTHORIZATION, self.bearer.clone())
-            .body(Body::from(serde_json::to_vec(body).unwrap_or_default()))
+            .body(serde_json::to_string(body).unwrap_or_default())
             .map_err(|_| ApiFailure::Address(self.url.clone()))?;
-        let answer = async {
-            let answer =
-                self.client.request(request).await.map_err(|e| unreachable(innermost(&e)))?;
-            let status = answer.status();
-            let body = to_bytes(Body::new(answer.into_body()), MAX_ANSWER).await;
-            Ok((status, body.map_err(|error| unreachable(error.to_string()))?))
-        };
-        let late = || unreachable(format!("no answer in {} s", PATIENCE.as_secs()));
-        let (status, body) = timeout(PATIENCE, answer).await.map_err(|_| late())??;
+        let (status, body) = self.client.ask(request).await.map_err(unreachable)?;
         match (status, serde_json::from_slice::<Envelope>(&body)) {
             (StatusCode::OK, _) => Ok(body),
             (StatusCode::UNAUTHORIZED, Ok(_)) => Err(ApiFailure::AnotherDatabase(self.url.clone())),
@@ -150,15 +138,6 @@ impl Api {
             (_, Err(_)) => Err(ApiFailure::NoApi(self.url.clone())),
         }
     }
-}
-
-/// The system's word for why there is no connection.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
 }
 
 #[cfg(test)]

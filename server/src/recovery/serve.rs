@@ -1,17 +1,12 @@
 //! This very program's `serve` on a restored database, as a child process that ends with this one.
 
 use std::ffi::OsString;
-use std::pin::Pin;
 use std::process::Stdio;
 use std::time::Duration;
 
 use agentfs_contract::setting;
 use bytes::Bytes;
-use hyper::body::{Body as _, Incoming};
 use hyper::{Method, Request, StatusCode};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, ChildStderr, Command};
@@ -19,6 +14,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::error::RecoveryError;
+use crate::runtime::http_client::HttpClient;
+use crate::runtime::https::connector;
 use crate::settings::DatabaseUrl;
 
 /// The hidden subcommand that serves on a port of the loopback, prints it, and ends with its standard input.
@@ -55,7 +52,7 @@ const UNLIMITED: [&str; 5] = [
 pub(super) struct Served {
     /// Where it is.
     pub(super) url: String,
-    client: Client<HttpConnector, String>,
+    client: HttpClient,
     /// Its standard input is a pipe whose other end closes with this process.
     child: Child,
     said: Option<JoinHandle<String>>,
@@ -84,7 +81,7 @@ impl Served {
             .map_err(failed)?;
         let said = child.stderr.take().map(|stderr| tokio::spawn(heard(stderr)));
         let stdout = child.stdout.take();
-        let client = Client::builder(TokioExecutor::new()).build_http();
+        let client = HttpClient::new(connector(false).map_err(failed)?, ANSWERS_WITHIN, MAX_ANSWER);
         let mut served = Self { url: String::new(), client, child, said };
         match named_port(stdout, PORT_WITHIN).await {
             Ok(port) => served.url = format!("http://127.0.0.1:{port}"),
@@ -158,11 +155,7 @@ impl Served {
             request = request.header("authorization", format!("Bearer {}", key.expose_secret()));
         }
         let request = request.body(body).map_err(|error| error.to_string())?;
-        let answer = async {
-            let answer = self.client.request(request).await.map_err(|error| error.to_string())?;
-            Ok((answer.status(), collected(answer.into_body()).await?))
-        };
-        timeout(ANSWERS_WITHIN, answer).await.map_err(|_| "no answer in a minute".to_owned())?
+        self.client.ask(request).await
     }
 
     /// Ends it, and waits for that: a database cannot be dropped before.
@@ -186,22 +179,6 @@ async fn named_port(
         Ok(Ok(0)) => Err("it ended before it named its port".to_owned()),
         Ok(Ok(_)) => line.trim().parse().map_err(|_| format!("it names {line:?} as its port")),
     }
-}
-
-async fn collected(mut body: Incoming) -> Result<Bytes, String> {
-    let mut bytes = Vec::new();
-    while let Some(frame) =
-        std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await
-    {
-        let frame = frame.map_err(|error| error.to_string())?;
-        if let Some(data) = frame.data_ref() {
-            bytes.extend_from_slice(data);
-        }
-        if bytes.len() > MAX_ANSWER {
-            return Err(format!("an answer of more than {MAX_ANSWER} bytes"));
-        }
-    }
-    Ok(bytes.into())
 }
 
 /// What it says on standard error.

@@ -6,6 +6,7 @@ pub mod exit;
 pub mod fair_pool;
 pub mod fair_semaphore;
 pub mod health;
+pub mod http_client;
 pub mod https;
 pub(crate) mod jitter;
 pub mod logging;
