@@ -4,10 +4,12 @@
 
 pub mod api_key;
 pub mod drain;
+pub mod drill_record;
 pub mod error_code;
 pub mod exit_code;
 pub mod health;
 pub mod manifest;
+pub mod people;
 pub mod port;
 pub mod progress;
 pub mod record;

@@ -3,6 +3,9 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::manifest::hex;
 
 /// Group, version and plural of the resource.
 pub const API_VERSION: &str = "agentfs.io/v1alpha1";
@@ -14,6 +17,8 @@ pub const PLURAL: &str = "agentfsbackups";
 pub const MANAGER: &str = "agentfs-backup";
 /// The label of each record with the name of its AgentFS.
 pub const OF: &str = "agentfs.io/agentfs";
+/// Longest name of a record: those of Jobs and pods are made from it.
+const MAX_NAME: usize = 52;
 
 /// `status.backup`: the backup itself, as its manifest says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,7 +56,7 @@ pub struct BackupRecord {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VerificationRecord {
-    /// `True` where it restores, `False` where it does not.
+    /// `True` where a restore has proven it, `False` where it does not restore, `Unknown` where only its archive was read.
     pub verified: String,
     /// `Archive` or `Restore`.
     pub level: String,
@@ -65,13 +70,22 @@ pub struct VerificationRecord {
 }
 
 /// The name of the record of a scheduled backup of the AgentFS `agentfs`: its id without what all ids begin with, with `-` for `_`.
+/// Where that is too long, the name of the AgentFS is cut, and a hash of it stands in its place.
 pub fn name(agentfs: &str, id: &str) -> String {
     let stamp = id.strip_prefix("agentfs_").unwrap_or(id);
     let tail: String = stamp
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
         .collect();
-    format!("{agentfs}-{}", tail.trim_matches('-'))
+    let tail = tail.trim_matches('-');
+    let name = format!("{agentfs}-{tail}");
+    if name.len() <= MAX_NAME {
+        return name;
+    }
+    let hash = hex(&Sha256::digest(name)[..4]);
+    let room = MAX_NAME.saturating_sub(tail.len() + hash.len() + 2);
+    let begin = &agentfs[..agentfs.floor_char_boundary(room)];
+    format!("{begin}-{hash}-{tail}")
 }
 
 #[cfg(test)]
@@ -81,6 +95,19 @@ mod tests {
     #[test]
     fn a_record_is_named_after_its_moment() {
         assert_eq!(name("memory", "agentfs_20261127_020000"), "memory-20261127-020000");
-        assert_eq!(name("memory", "agentfs_entries_20261127_020000"), "memory-entries-20261127-020000");
+        assert_eq!(
+            name("memory", "agentfs_entries_20261127_020000"),
+            "memory-entries-20261127-020000"
+        );
+    }
+
+    #[test]
+    fn a_name_leaves_room_for_those_of_jobs_and_pods() {
+        let long = |last: char| format!("{}{last}", "m".repeat(39));
+        let id = "agentfs_entries_20261127_020000";
+        let named = name(&long('a'), id);
+        assert!(named.len() <= MAX_NAME && named.ends_with("-entries-20261127-020000"), "{named}");
+        assert!(named.starts_with("mmmm"), "{named}");
+        assert_ne!(named, name(&long('b'), id));
     }
 }

@@ -54,9 +54,19 @@ pub struct BackupReport {
 }
 
 impl BackupReport {
-    /// The report as it is written: one line of JSON.
+    /// The report as it is written: one line of JSON that Kubernetes takes whole.
     pub fn write(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
+        let write = |report: &Self| serde_json::to_string(report).unwrap_or_default();
+        let whole = write(self);
+        if whole.len() <= MAX_BYTES {
+            return whole;
+        }
+        let mut cut = self.clone();
+        if let Some(message) = cut.verification.as_mut().and_then(|found| found.message.as_mut()) {
+            message.truncate(message.floor_char_boundary(MAX_BYTES / 6 - 350));
+            message.push('…');
+        }
+        write(&cut)
     }
 
     /// Reads a report; `None` where the message is something else.
@@ -105,8 +115,21 @@ pub struct DrillReport {
     pub serving_seconds: Option<f64>,
     /// Seconds until the vector indexes are built as well.
     pub indexed_seconds: Option<f64>,
+    /// Whether the recovery point and time are as they are wanted; `None` where nothing is wanted, or a time was not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objectives: Option<Objectives>,
     /// What was done, in order.
     pub steps: Vec<Step>,
+}
+
+/// Whether objectives are met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Objectives {
+    /// All of them.
+    Met,
+    /// Not all of them.
+    Missed,
 }
 
 impl DrillReport {
@@ -235,7 +258,7 @@ mod tests {
     #[test]
     fn reports_of_success_and_of_failure_are_told_apart() {
         let made = BackupReport { database_bytes: 8_000_000, backup: None, verification: None };
-        assert_eq!(BackupReport::read(&made.write()), Some(made));
+        assert_eq!(BackupReport::read(&made.write()), Some(made.clone()));
         assert_eq!(Report::read(&made.write()), None);
         let migrated = MigrationReport::write();
         assert!(MigrationReport::read(&migrated).unwrap().operations_port);
@@ -243,6 +266,26 @@ mod tests {
         let failed = Report { message: "m".into(), transient: true };
         assert_eq!(MigrationReport::read(&failed.write()), None);
         assert_eq!(BackupReport::read(&failed.write()), None);
+    }
+
+    #[test]
+    fn a_long_flaw_of_a_backup_is_cut_where_the_report_can_still_be_read() {
+        let time: Timestamp = "2026-11-28T14:08:00Z".parse().unwrap();
+        let found = VerificationRecord {
+            verified: "False".into(),
+            level: "Restore".into(),
+            time,
+            seconds: 3,
+            message: Some("\u{1}ä".repeat(5000)),
+        };
+        let report =
+            BackupReport { database_bytes: 1, backup: None, verification: Some(found.clone()) };
+        let written = report.write();
+        assert!(written.len() <= MAX_BYTES, "{}", written.len());
+        let read = BackupReport::read(&written).unwrap().verification.unwrap();
+        let message = read.message.clone().unwrap();
+        assert!(message.starts_with("\u{1}ä") && message.ends_with('…'), "{message}");
+        assert_eq!(VerificationRecord { message: found.message.clone(), ..read }, found);
     }
 
     #[test]
@@ -256,6 +299,7 @@ mod tests {
             rpo_seconds: Some(99_000.0),
             serving_seconds: Some(12.5),
             indexed_seconds: None,
+            objectives: Some(Objectives::Missed),
             steps: names.map(step).into(),
         };
         assert_eq!(DrillReport::read(&report.write()), Some(report.clone()));

@@ -9,7 +9,7 @@ use agentfs_contract::manifest::Manifest;
 use agentfs_contract::setting::{
     AGENTFS_URL, BACKUP_INSTANCE, BACKUP_RECIPIENTS, BACKUP_SCRATCH_URL, PORT,
 };
-use agentfs_contract::termination::DrillReport;
+use agentfs_contract::termination::{DrillReport, Objectives as Kept};
 use agentfs_contract::verification::Step;
 use jiff::SignedDuration;
 use secrecy::SecretString;
@@ -249,7 +249,17 @@ impl Printed {
             rpo_seconds: self.rpo_seconds,
             serving_seconds: self.serving_seconds,
             indexed_seconds: self.indexed_seconds,
+            objectives: self.kept(),
             steps: self.steps.clone(),
+        }
+    }
+
+    /// Whether all objectives are met; `None` where there are none, or a drill that failed did not measure all.
+    fn kept(&self) -> Option<Kept> {
+        match (self.rpo_objective_seconds.or(self.rto_objective_seconds), &*self.missed) {
+            (None, _) => None,
+            (Some(_), []) => self.failure.is_none().then_some(Kept::Met),
+            (Some(_), _) => Some(Kept::Missed),
         }
     }
 }
