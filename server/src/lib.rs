@@ -10,6 +10,7 @@ pub mod http;
 pub mod listen;
 pub mod maintenance;
 pub mod memory;
+pub mod records;
 pub mod recovery;
 pub mod runtime;
 pub mod settings;

@@ -128,6 +128,15 @@ pub enum RecoveryError {
         #[source]
         error: Box<RecoveryError>,
     },
+    /// The new backup was made, and could not be verified. That says nothing of it.
+    #[error("the backup {made} is complete, but it could not be verified: {error}")]
+    NotVerified {
+        /// The new dump.
+        made: String,
+        /// The error.
+        #[source]
+        error: Box<RecoveryError>,
+    },
     /// The backup is not what it should be.
     #[error("the backup is not good: {0}")]
     Flawed(String),
@@ -308,6 +317,7 @@ impl RecoveryError {
                 matches!(error, SnapshotError::Busy { .. } | SnapshotError::Lost(_))
             }
             Self::ServeFailed { is_transient, .. } => *is_transient,
+            Self::NotVerified { error, .. } => error.is_transient(),
             Self::Program { said, .. } => PASSES.iter().any(|words| said.contains(words)),
             Self::TableHeld { .. }
             | Self::Migration(MigrationError::NoSchema(_))

@@ -12,8 +12,6 @@ use crate::store::connection::snapshot::Identity;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Instance {
     name: String,
-    /// As releases before 0.2 wrote it, without the history.
-    former: String,
 }
 
 impl Instance {
@@ -24,7 +22,12 @@ impl Instance {
         if let Some(copy) = copy.filter(|copy| !copy.is_empty()) {
             name = format!("{name}-{}", escaped(copy));
         }
-        Self { name, former: format!("{system}/{database}") }
+        Self { name }
+    }
+
+    /// The instance of this name, as manifests have it.
+    pub fn named(name: &str) -> Self {
+        Self { name: name.to_owned() }
     }
 
     /// The instance that a URL leads to now; asks it.
@@ -33,9 +36,14 @@ impl Instance {
         Ok(Self::of(&identity, copy))
     }
 
-    /// Whether a manifest with this `instance` is of this instance.
+    /// Whether a manifest with this `instance` is of this instance. Releases before 0.2 wrote it without the history.
     pub fn is(&self, instance: &str) -> bool {
-        instance == self.name || instance == self.former
+        instance == self.name || Self::succeeds(&self.name, instance)
+    }
+
+    /// Whether it is of the database that is told from its copies by `copy`.
+    pub fn is_of(&self, copy: &str) -> bool {
+        self.name.split('-').nth(3) == Some(&escaped(copy))
     }
 
     /// Whether `name` is of the database that releases before 0.2 called `former`, as far as these knew.
@@ -81,6 +89,9 @@ mod tests {
         assert_ne!(of(1, None), of(2, None));
         assert_ne!(of(1, Some("claim-a")), of(1, Some("claim-b")));
         assert!(of(1, None).is("74-1-agentfs") && of(2, None).is("74/agentfs"));
+        assert_eq!(Instance::named(of(1, Some("claim-a")).name()), of(1, Some("claim-a")));
+        assert!(of(1, Some("claim-a")).is_of("claim-a") && !of(1, Some("claim-a")).is_of("claim"));
+        assert!(!of(1, None).is_of("agentfs"));
         assert!(!of(2, None).is("74-1-agentfs") && !of(1, None).is("75/agentfs"));
         let succeeds = |former| Instance::succeeds(of(2, Some("claim")).name(), former);
         assert!(succeeds("74/agentfs") && !succeeds("74/agent") && !succeeds("7/agentfs"));

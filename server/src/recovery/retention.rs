@@ -141,6 +141,17 @@ impl Retention {
         decisions.into_iter().filter(Decision::is_expired).map(|decision| decision.backup).collect()
     }
 
+    /// Whether a backup that is gone would have expired at `now`, were it still among the others.
+    pub fn would_have_expired(&self, gone: &Backup, catalogue: &Catalogue, now: Timestamp) -> bool {
+        let others = catalogue.kept().filter(|backup| {
+            backup.manifest.instance == gone.manifest.instance
+                && backup.manifest.scope == gone.manifest.scope
+        });
+        let decisions = self.decide(others.chain([gone]), now);
+        let of_gone = |decision: &&Decision<'_>| std::ptr::eq(decision.backup, gone);
+        decisions.iter().find(of_gone).is_some_and(Decision::is_expired)
+    }
+
     /// Decides about all backups of a location, the oldest first.
     pub fn explain<'a>(&self, catalogue: &'a Catalogue, now: Timestamp) -> Vec<Decision<'a>> {
         let instances = catalogue.instances();

@@ -37,11 +37,6 @@ impl Quantity {
         Some(nanos(&self.0)?.cmp(&nanos(&other.0)?))
     }
 
-    /// How many whole bytes it amounts to; `None` where it is no amount.
-    pub fn bytes(&self) -> Option<u64> {
-        u64::try_from(nanos(&self.0)? / NANOS).ok()
-    }
-
     /// Whether the text is an amount that Kubernetes would take.
     pub fn is_valid(&self) -> bool {
         nanos(&self.0).is_some()

@@ -10,19 +10,20 @@ use agentfs_contract::manifest::{Manifest, Scope};
 use agentfs_contract::request::Request;
 use agentfs_contract::setting::{BACKUP_INSTANCE, BACKUP_RECIPIENTS};
 use agentfs_contract::termination::BackupReport;
-use agentfs_contract::verification::Step;
+use agentfs_contract::verification::{Level, Step, Verification};
 use clap::ArgAction;
+use futures::FutureExt as _;
 use jiff::{SignedDuration, SignedDurationRound, Timestamp, Unit};
 use serde::Serialize;
 
 use super::followed::board;
 use super::requested::{Live, Requested, first_line, not_done};
 use super::retention::{RetentionArgs, told};
-use super::{duration, ended, location, setting};
+use super::{duration, ended, location, recorded, setting};
 use crate::commands::in_runtime;
 use crate::commands::output::Output;
 use crate::recovery::forget::{Forgotten, Protected};
-use crate::recovery::{BackupOptions, Recipients, RecoveryError, Report, back_up, newer_than};
+use crate::recovery::{BackupOptions, Recipients, RecoveryError, Report, newer_than};
 use crate::runtime::exit::{failed, failed_for_all_to_see, write_termination_message};
 use crate::runtime::logging;
 use crate::settings::DatabaseSettings;
@@ -32,7 +33,11 @@ Settings (environment variables; default in parentheses):
   DATABASE_URL       postgres://user:password@host:5432/database, of PostgreSQL itself and not of a pool (required)
   BACKUP_LOCATION    where backups are kept: a folder, or s3://bucket/prefix (none)
   BACKUP_INSTANCE    what tells the database from copies with the same history, such as the uid of its volume's claim (none)
-  BACKUP_RECIPIENTS  the age recipients that backups are encrypted to, with commas between them (none)";
+  BACKUP_RECIPIENTS  the age recipients that backups are encrypted to, with commas between them (none)
+With --verify also:
+  BACKUP_IDENTITY_FILE  the file of the age identities that decrypt the backup (none)
+  BACKUP_SCRATCH_URL    a server to restore into (a throwaway one on this machine)
+  TMPDIR                a folder with room for what is restored (/tmp)";
 
 /// Arguments of `agentfs-server backup`.
 #[derive(Debug, clap::Args)]
@@ -60,6 +65,9 @@ pub struct BackupArgs {
     /// How long to wait for a table that somebody else holds
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "60s")]
     lock_wait: Duration,
+    /// Verify the backup once it is made, at this level, as `verify` does; where it is not good it stays, and the command fails
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    verify: Option<Level>,
     /// Whether expired backups are removed, before the new one is made and after it
     #[arg(long, action = ArgAction::Set, default_value_t = true)]
     prune: bool,
@@ -104,43 +112,47 @@ async fn execute(args: BackupArgs) -> ExitCode {
     let (request, ended) = (requested.request(), requested.ended(ended));
     let made = Box::pin(board.of(back_up_unless_newer(&args, request, ended))).await;
     let came_out = match &made {
-        Ok((printed, _)) => Ok(first_line(printed)),
+        Ok((printed, _)) => match printed.flaw() {
+            None => Ok(first_line(printed)),
+            Some(sentence) => Err((sentence, false)),
+        },
         Err(error) => Err((error.to_string(), error.is_transient())),
     };
     let noted = requested.end(came_out).await;
     match made.and_then(|made| noted.map(|()| made)) {
-        Ok((printed, database_bytes)) => {
-            let report = BackupReport { database_bytes, backup: None, verification: None };
+        Ok((printed, report)) => {
             write_termination_message(&report.write());
-            match args.output.print(&printed) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => failed(error),
+            match (args.output.print(&printed), printed.flaw()) {
+                (Err(error), _) => failed(error),
+                (Ok(()), None) => ExitCode::SUCCESS,
+                (Ok(()), Some(sentence)) => failed(sentence),
             }
         }
         Err(error) => not_done(&error),
     }
 }
 
-/// What became of the backup, and how large the database is.
+/// What became of the backup, and what Kubernetes is told of it.
 async fn back_up_unless_newer(
     args: &BackupArgs,
     request: Option<Request>,
     ended: impl Future<Output = RecoveryError>,
-) -> Result<(Printed, u64), RecoveryError> {
+) -> Result<(Printed, BackupReport), RecoveryError> {
     let options = BackupOptions { request, ..options(args)? };
-    let mut ended = pin!(ended);
+    let mut ended = pin!(ended.fuse());
     if let Some(age) = args.unless_newer_than {
         let newer = tokio::select! {
             newer = newer_than(&options, age) => newer?,
             error = &mut ended => return Err(error),
         };
         if let Some(newer) = newer {
-            return Ok((Printed::skipped(&newer), newer.database_bytes));
+            let report = recorded::skipped(&options, &newer).await;
+            return Ok((Printed::skipped(&newer), report));
         }
     }
-    let made = back_up(&options, ended).await?;
-    let database_bytes = made.manifest.database_bytes;
-    Ok((Printed::made(made), database_bytes))
+    let made = recorded::back_up(&options, args.verify, ended).await?;
+    let report = made.report(&options);
+    Ok((Printed::made(made.backup, made.verification), report))
 }
 
 fn options(args: &BackupArgs) -> Result<BackupOptions, RecoveryError> {
@@ -173,6 +185,8 @@ enum Printed {
         protected: Vec<Protected>,
         steps: Vec<Step>,
         manifest: Box<Manifest>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        verification: Option<Box<Verification>>,
     },
     Skipped {
         skipped: bool,
@@ -182,11 +196,26 @@ enum Printed {
 }
 
 impl Printed {
-    fn made(report: Report) -> Self {
+    fn made(report: Report, verification: Option<Verification>) -> Self {
         let Report { path, manifest, expired: Forgotten { removed, protected }, steps } = report;
         let removed = removed.len();
         let id = manifest.id().to_owned();
-        Self::Made { id, path, removed, protected, steps, manifest: Box::new(manifest) }
+        Self::Made {
+            id,
+            path,
+            removed,
+            protected,
+            steps,
+            manifest: Box::new(manifest),
+            verification: verification.map(Box::new),
+        }
+    }
+
+    /// The sentence of a verification that failed.
+    fn flaw(&self) -> Option<String> {
+        let Self::Made { id, verification: Some(found), .. } = self else { return None };
+        let flaw = found.failure.as_ref()?;
+        Some(format!("the backup {id} is made, and it is not good: {flaw}"))
     }
 
     fn skipped(newer: &Manifest) -> Self {
@@ -201,7 +230,7 @@ impl Printed {
 impl fmt::Display for Printed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Made { path, removed, protected, manifest, .. } => {
+            Self::Made { path, removed, protected, manifest, verification, .. } => {
                 let Manifest { bytes, tables, finished_at, snapshot_at, .. } = &**manifest;
                 write!(
                     f,
@@ -211,7 +240,10 @@ impl fmt::Display for Printed {
                     tables.len(),
                     (*finished_at - *snapshot_at).total(Unit::Second).unwrap_or_default(),
                 )?;
-                f.write_str(&told(protected))
+                f.write_str(&told(protected))?;
+                let Some(found) = verification else { return Ok(()) };
+                let how = if found.failure.is_none() { "well" } else { "not good" };
+                write!(f, "; verified at level {}: {how}, {:.1} s", found.level, found.seconds())
             }
             Self::Skipped { newer, snapshot_at, .. } => {
                 write!(f, "Skipped: {newer} is young enough, of {} ago", age(*snapshot_at))

@@ -1,4 +1,4 @@
-//! `agentfs-server catalog check`: looks whether a location holds what its catalogue says.
+//! `agentfs-server catalog`; `check` looks whether a location holds what its catalogue says.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::location;
 use super::running::run_to_its_end;
+use super::sync::{self, SyncArgs};
 use crate::commands::output::Output;
 use crate::recovery::RecoveryError;
 use crate::recovery::check::{Checked, Finding, check};
@@ -24,6 +25,9 @@ enum CatalogCommand {
     /// Look whether each manifest can be read and each dump is there and whole, and whether anything was left; ends with 1 where
     /// somebody has to mend something
     Check(CheckArgs),
+    /// In a pod of Kubernetes, have the AgentFSBackups of the AgentFS that AGENTFS_RECORDS_OF names say what the catalogue does: make
+    /// those that are missing, and tell which backups are gone
+    Sync(SyncArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -41,9 +45,10 @@ struct CheckArgs {
 
 /// Runs the command.
 pub fn run(args: CatalogArgs) -> ExitCode {
-    let CatalogCommand::Check(args) = args.command;
-    let output = args.output;
-    run_to_its_end("check", output, check_as_asked(args))
+    match args.command {
+        CatalogCommand::Check(args) => run_to_its_end("check", args.output, check_as_asked(args)),
+        CatalogCommand::Sync(args) => sync::run(args),
+    }
 }
 
 async fn check_as_asked(args: CheckArgs) -> Result<(Printed, bool), RecoveryError> {

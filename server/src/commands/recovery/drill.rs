@@ -20,6 +20,7 @@ use super::requested::{Live, Requested, first_line, not_done};
 use super::{duration, ended, identities, location, setting};
 use crate::commands::in_runtime;
 use crate::commands::output::{Output, Seconds};
+use crate::records;
 use crate::recovery::drill::{
     DrillError, DrillOptions, Objectives, RecoveryPoint, Report, brief, drill,
 };
@@ -108,20 +109,23 @@ async fn execute(args: DrillArgs) -> ExitCode {
         Ok(report) => report.failure.as_ref().is_some_and(DrillError::is_transient),
         Err(error) => error.is_transient(),
     };
-    let printed = report.map(|report| Printed::of(report, args.objectives()));
+    let printed =
+        report.map(|report| (report.begun_at, Printed::of(report, args.objectives())));
     let came_out = match &printed {
-        Ok(printed) => {
+        Ok((_, printed)) => {
             let sentence = printed.sentence();
             sentence.map_or(Ok(first_line(printed)), |why| Err((why, is_transient)))
         }
         Err(error) => Err((error.to_string(), is_transient)),
     };
     let noted = requested.end(came_out).await.map_err(DrillError::from);
-    let printed = match printed.and_then(|printed| noted.map(|()| printed)) {
+    let (begun_at, printed) = match printed.and_then(|printed| noted.map(|()| printed)) {
         Ok(printed) => printed,
         Err(error) => return failed_for_all_to_see(&error, error.is_transient()),
     };
-    write_termination_message(&printed.for_kubernetes(is_transient).write());
+    let told = printed.for_kubernetes(is_transient);
+    write_termination_message(&told.write());
+    records::keep_drill(begun_at, &told).await;
     if let Err(error) = args.output.print(&printed) {
         return failed(error);
     }

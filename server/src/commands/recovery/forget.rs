@@ -9,6 +9,7 @@ use super::location;
 use super::retention::told;
 use super::running::run_to_its_end;
 use crate::commands::output::Output;
+use crate::records::{self, Run};
 use crate::recovery::RecoveryError;
 use crate::recovery::forget::{Forgotten, Which, forget};
 use crate::recovery::storage::Storage;
@@ -44,12 +45,15 @@ pub fn run(args: ForgetArgs) -> ExitCode {
 }
 
 async fn forget_as_asked(args: ForgetArgs) -> Result<(Printed, bool), RecoveryError> {
-    let storage = Storage::open(&location(args.from.as_deref(), "--from")?).await?;
+    let location = location(args.from.as_deref(), "--from")?;
+    let storage = Storage::open(&location).await?;
     let which = match args.instance {
         Some(instance) => Which::All(instance),
         None => Which::Ids(args.backup),
     };
-    Ok((Printed(forget(&storage, &which, args.force).await?), true))
+    let forgotten = forget(&storage, &which, args.force).await?;
+    records::keep(Run { removed: &forgotten.removed, ..Run::at(&location) }).await;
+    Ok((Printed(forgotten), true))
 }
 
 #[derive(Debug, Serialize)]

@@ -6,11 +6,13 @@ pub mod catalog;
 pub mod drill;
 mod followed;
 pub mod forget;
+mod recorded;
 mod requested;
 pub mod restore;
 mod retention;
 mod running;
 pub mod scratch_serve;
+mod sync;
 pub mod verify;
 
 use std::future::pending;

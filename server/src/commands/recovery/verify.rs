@@ -17,6 +17,7 @@ use super::requested::{Live, Requested, first_line, not_done};
 use super::{duration, ended, identities, location, setting};
 use crate::commands::in_runtime;
 use crate::commands::output::Output;
+use crate::records::{self, Run};
 use crate::recovery::catalogue::Selector;
 use crate::recovery::restore::in_place::drop_expired;
 use crate::recovery::{Instance, RecoveryError, Verified, VerifyOptions, grouped, verify};
@@ -116,7 +117,10 @@ async fn verify_as_asked(
         scratch_url,
         pg_bin: args.pg_bin.clone(),
     };
-    verify(&options, ended).await
+    let verified = verify(&options, ended).await?;
+    let instance = options.instance.as_ref();
+    records::keep(Run { instance, ..Run::at(&options.location) }).await;
+    Ok(verified)
 }
 
 /// Our instance, where DATABASE_URL leads to it. That it is lost is no reason not to verify its backups. What a restore in place has

@@ -33,6 +33,22 @@ pub struct Backup {
 }
 
 impl Backup {
+    /// A whole backup of which no more is known than its manifest.
+    pub fn of_manifest(manifest: Manifest) -> Self {
+        Self {
+            folder: format!("{}/", manifest.instance),
+            written_at: manifest.finished_at,
+            dump_bytes: Some(manifest.bytes),
+            is_whole: true,
+            verifications: vec![],
+            unreadable: vec![],
+            has_unreadable_failure: false,
+            leases: vec![],
+            beside: vec![],
+            manifest,
+        }
+    }
+
     /// Its id.
     pub fn id(&self) -> &str {
         self.manifest.id()

@@ -95,8 +95,8 @@ impl Catalogue {
         }
     }
 
-    /// The manifest of this id that cannot be used.
-    pub(in crate::recovery) fn unusable_named(&self, id: &str) -> Option<&Unusable> {
+    /// The manifest of this id, or of this folder and id, that cannot be used.
+    pub fn unusable_named(&self, id: &str) -> Option<&Unusable> {
         let stem = |unusable: &Unusable| unusable.name.strip_suffix(MANIFEST).map(str::to_owned);
         self.unusable.iter().find(|unusable| {
             stem(unusable).is_some_and(|path| path == *id || path.ends_with(&format!("/{id}")))

@@ -50,18 +50,7 @@ pub(in crate::recovery) fn manifest(at: Timestamp) -> Manifest {
 
 /// A whole backup of this manifest.
 pub(in crate::recovery) fn backup(manifest: Manifest) -> Backup {
-    Backup {
-        folder: format!("{}/", manifest.instance),
-        written_at: manifest.finished_at,
-        dump_bytes: Some(manifest.bytes),
-        is_whole: true,
-        verifications: vec![],
-        unreadable: vec![],
-        has_unreadable_failure: false,
-        leases: vec![],
-        beside: vec![],
-        manifest,
-    }
+    Backup::of_manifest(manifest)
 }
 
 /// A verification of this backup that ended at `at`.

@@ -14,7 +14,7 @@ use crate::support::database::{Database, shared};
 use crate::support::process::free_port;
 
 /// A live database with an API, a location of backups, and a folder for what is temporary.
-struct Live {
+pub struct Live {
     api: Api,
     database: Database,
     folder: TempDir,
@@ -22,7 +22,7 @@ struct Live {
 }
 
 impl Live {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let (api, database) = Api::start().await;
         api.client.put("/notes/lunch", json!("peanuts")).await;
         let [folder, temporary] = [(); 2].map(|()| TempDir::new().unwrap());
@@ -31,7 +31,7 @@ impl Live {
         Self { api, database, folder, temporary }
     }
 
-    fn run(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Said {
+    pub fn run(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Said {
         let programs = shared().programs().to_str().unwrap();
         let fixed = ["--pg-bin", programs, "--to", self.folder.path().to_str().unwrap()];
         let ours = [
@@ -46,7 +46,7 @@ impl Live {
         self.drill_with(arguments, &[])
     }
 
-    fn drill_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Said {
+    pub fn drill_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Said {
         self.run(&[&["drill", "--output", "json"], arguments].concat(), variables)
     }
 

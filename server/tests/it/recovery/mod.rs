@@ -15,6 +15,7 @@ mod majors;
 mod one_at_a_time;
 mod progress;
 mod pruning;
+mod records;
 mod requests;
 mod restore;
 mod s3;

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod database;
 pub mod eventually;
 pub mod jobs;
+pub mod kubernetes;
 pub mod minute;
 pub mod model;
 pub mod namespace;
