@@ -5,17 +5,13 @@ use std::sync::Arc;
 
 use super::reconcile::{Context, error_policy, reconcile};
 use super::watches;
-use crate::kit::readiness::HttpReadiness;
+use crate::kit::pod_client::PodClient;
 use crate::kit::reconcile::{Failures, run};
 use crate::process::run::Shared;
 use crate::process::settings::Images;
 
 /// Begins to watch, and gives the work that follows; it ends when the process is told to stop.
-pub fn start(
-    shared: &Shared,
-    images: Images,
-) -> Result<impl Future<Output = ()> + use<>, reqwest::Error> {
-    let readiness = Box::new(HttpReadiness::new()?);
+pub fn start(shared: &Shared, images: Images, pods: PodClient) -> impl Future<Output = ()> + use<> {
     let (controller, known) =
         watches::start(&shared.namespace, shared.concurrency, &shared.client, shared.stop.clone());
     shared.metrics.show(known.clone());
@@ -23,10 +19,10 @@ pub fn start(
         client: shared.client.clone(),
         known,
         images,
-        readiness,
+        readiness: Box::new(pods),
         reporter: shared.reporter.clone(),
         metrics: shared.metrics.clone(),
         failures: Failures::default(),
     };
-    Ok(run(controller, Arc::new(context), reconcile, error_policy))
+    run(controller, Arc::new(context), reconcile, error_policy)
 }

@@ -13,6 +13,7 @@ pub mod jobs;
 pub mod labels;
 pub mod ownership;
 pub mod pod;
+pub mod pod_client;
 pub mod pods;
 pub mod readiness;
 pub mod reads;

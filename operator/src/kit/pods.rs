@@ -166,6 +166,11 @@ pub fn left_by_the_newest_success(pods: &[&Pod]) -> Option<String> {
     newest_end(pods, |ended| ended.exit_code == 0)?.message.clone()
 }
 
+/// What the container that was the last to fail left behind.
+pub fn left_by_the_newest_failure(pods: &[&Pod]) -> Option<String> {
+    newest_end(pods, |ended| ended.exit_code != 0)?.message.clone()
+}
+
 /// Whether a pod is of the Job `name`.
 pub fn is_of_job(pod: &Pod, name: &str) -> bool {
     pod.labels().get("batch.kubernetes.io/job-name").map(String::as_str) == Some(name)

@@ -5,16 +5,11 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::time::Duration;
 
 use agentfs_contract::health::Answer;
 
+use super::pod_client::PodClient;
 use super::sentences::one_line;
-
-/// How long a pod may take to answer.
-const TIMEOUT: Duration = Duration::from_secs(2);
-/// No answer of `/readyz` is longer than this.
-const LONGEST_ANSWER: usize = 8 * 1024;
 
 /// What a pod says that is not ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,40 +29,12 @@ pub trait Readiness: Send + Sync {
     ) -> Pin<Box<dyn Future<Output = Option<Unready>> + Send + '_>>;
 }
 
-/// Asks by HTTP.
-pub struct HttpReadiness {
-    client: reqwest::Client,
-}
-
-impl HttpReadiness {
-    /// A client that follows no redirect and uses no proxy: pods are asked directly or not at all.
-    pub fn new() -> Result<Self, reqwest::Error> {
-        let client = reqwest::Client::builder()
-            .timeout(TIMEOUT)
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .build()?;
-        Ok(Self { client })
-    }
-}
-
-impl Readiness for HttpReadiness {
+impl Readiness for PodClient {
     fn ask(
         &self,
         address: SocketAddr,
     ) -> Pin<Box<dyn Future<Output = Option<Unready>> + Send + '_>> {
-        Box::pin(async move {
-            let mut response =
-                self.client.get(format!("http://{address}/readyz")).send().await.ok()?;
-            let mut body = Vec::new();
-            while let Some(chunk) = response.chunk().await.ok()? {
-                body.extend_from_slice(&chunk);
-                if body.len() > LONGEST_ANSWER {
-                    return None;
-                }
-            }
-            understood(&body)
-        })
+        Box::pin(async move { understood(&self.get(address, "/readyz").await?) })
     }
 }
 

@@ -10,7 +10,7 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::api::{Api, ObjectMeta};
 use kube::runtime::controller::{Config, Controller};
 use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::{Predicate as _, PredicateConfig, WatchStreamExt as _, predicates, watcher};
+use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt as _, predicates, watcher};
 use kube::{Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 
@@ -56,17 +56,32 @@ impl Scope<'_> {
             + Sync
             + 'static,
     {
-        let (store, writer) = reflector::store();
         // Our own writes of the status change no generation, so they wake nobody. Annotations are for people to say something.
+        self.controller_by(concurrency, predicates::generation.combine(predicates::annotations))
+    }
+
+    /// The same, woken by those changes of a resource that are `news`.
+    pub fn controller_by<K>(
+        &self,
+        concurrency: u16,
+        news: impl Predicate<K> + Send + 'static,
+    ) -> (Controller<K>, Store<K>)
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + Debug
+            + Send
+            + Sync
+            + 'static,
+    {
+        let (store, writer) = reflector::store();
         let resources = watcher(self.api::<K>(), in_pages())
             .default_backoff()
             .modify(|resource| resource.managed_fields_mut().clear())
             .reflect(writer)
             .applied_objects()
-            .predicate_filter(
-                predicates::generation.combine(predicates::annotations),
-                PredicateConfig::default(),
-            );
+            .predicate_filter(news, PredicateConfig::default());
         let controller = Controller::for_stream(resources, store.clone())
             .with_config(Config::default().concurrency(concurrency));
         (controller, store)

@@ -14,6 +14,7 @@ use super::probes::Probes;
 use super::settings::RunSettings;
 use crate::agentfs;
 use crate::kit::labels::MANAGER;
+use crate::kit::pod_client::PodClient;
 
 /// Runs the operator until SIGTERM or until the leadership is lost, which is an error: the process
 /// is then started anew.
@@ -83,8 +84,8 @@ async fn lead(
         metrics: metrics.clone(),
         stop: stop.clone(),
     };
-    let work = agentfs::controller::start(&shared, settings.images())
-        .context("cannot make an HTTP client")?;
+    let pods = PodClient::new().context("cannot make an HTTP client")?;
+    let work = agentfs::controller::start(&shared, settings.images(), pods);
     let result = tokio::select! {
         () = work => Ok(()),
         lost = held.keep() => Err(anyhow::Error::new(lost)),

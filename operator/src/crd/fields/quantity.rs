@@ -42,6 +42,11 @@ impl Quantity {
         nanos(&self.0).is_some()
     }
 
+    /// The amount as bytes, rounded up; `None` where the text is not an amount of them.
+    pub fn bytes(&self) -> Option<u64> {
+        u64::try_from((nanos(&self.0)? + NANOS - 1) / NANOS).ok()
+    }
+
     /// The schema of a volume's size: text only, so that CEL can compare it.
     pub(in crate::crd) fn size_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({

@@ -1,0 +1,110 @@
+//! The other tasks of an AgentFS: who of them has the turn, and their Jobs.
+
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::core::object::HasStatus;
+use kube::{Client, Resource, ResourceExt as _};
+use serde_json::json;
+
+use super::observe::Seen;
+use super::outcome;
+use super::turn::{Contender, claim, holder};
+use crate::crd::fields::Conditions;
+use crate::crd::{AgentFSBackup, AgentFSDrill, AgentFSRestore};
+use crate::kit::labels::{MANAGED_BY, MANAGER};
+use crate::kit::ownership::{Owner, Ownership, ownership};
+use crate::kit::reads::{Reader, read};
+
+/// All tasks of a namespace, and the Jobs of those of one AgentFS.
+struct Tasks {
+    backups: Vec<AgentFSBackup>,
+    restores: Vec<AgentFSRestore>,
+    drills: Vec<AgentFSDrill>,
+    jobs: Vec<Job>,
+}
+
+/// Reads the tasks of the AgentFS `agentfs` into what was `seen` of `owner`, with who has the turn. It gives the Jobs of the
+/// others that are neither ended nor suspended: before `owner` begins or goes on, they have to be.
+pub async fn read_tasks(
+    client: &Client,
+    owner: &Owner,
+    agentfs: &str,
+    seen: &mut Seen,
+) -> Result<Vec<Job>, kube::Error> {
+    let reader = Reader::new(client, owner);
+    let of = agentfs_contract::record::OF;
+    let ours = ListParams::default().labels(&format!("{MANAGED_BY}={MANAGER},{of}={agentfs}"));
+    let Tasks { mut backups, mut restores, mut drills, jobs } = read!(Tasks {
+        backups: reader.all(),
+        restores: reader.all(),
+        drills: reader.all(),
+        jobs: reader.list(ours),
+    });
+    backups.retain(|backup| backup.spec.agent_fs == agentfs);
+    restores.retain(|restore| restore.spec.agent_fs == agentfs);
+    drills.retain(|drill| drill.spec.agent_fs == agentfs);
+    let mut contenders = Vec::new();
+    for backup in backups.iter().filter(|backup| backup.spec.record_of.is_none()) {
+        let finished = backup.status.as_ref().and_then(|status| status.finished_time.as_ref());
+        contenders.extend(contender(backup, finished, &jobs, owner));
+    }
+    for restore in &restores {
+        let finished = restore.status.as_ref().and_then(|status| status.finished_time.as_ref());
+        contenders.extend(contender(restore, finished, &jobs, owner));
+    }
+    for drill in drills.iter().filter(|drill| drill.spec.record_of.is_none()) {
+        let finished = drill.status.as_ref().and_then(|status| status.finished_time.as_ref());
+        contenders.extend(contender(drill, finished, &jobs, owner));
+    }
+    let is_other =
+        |contender: &&Contender| (&contender.kind, &contender.name) != (&owner.kind, &owner.name);
+    seen.turn_of = holder(&contenders).filter(is_other).map(ToString::to_string);
+    (seen.backups, seen.restores) = (backups, restores);
+    let active = |job: &Job| {
+        let is_others = ownership(job, owner) != Ownership::Owned;
+        is_others && outcome::is_unfinished(job) && !outcome::is_suspended(job)
+    };
+    Ok(jobs.into_iter().filter(active).collect())
+}
+
+/// A task as a contender, unless it has ended or goes away; `asking` is the one for which it is looked whose turn it is.
+fn contender<K>(
+    task: &K,
+    finished: Option<&Time>,
+    jobs: &[Job],
+    asking: &Owner,
+) -> Option<Contender>
+where
+    K: Resource<DynamicType = ()> + HasStatus<Status: Conditions>,
+{
+    let metadata = task.meta();
+    if finished.is_some() || metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    let owner = Owner::of(task)?;
+    let job = jobs.iter().find(|job| ownership(*job, &owner) == Ownership::Owned);
+    let conditions = task.status().map(Conditions::conditions).unwrap_or_default();
+    Some(Contender {
+        created: metadata.creation_timestamp.as_ref().map_or(Timestamp::MIN, |time| time.0),
+        claim: claim(job, conditions, owner == *asking),
+        kind: owner.kind,
+        name: owner.name,
+    })
+}
+
+/// Lets no pods of `job` run while `suspend` is true, and those go on when it is not.
+pub async fn set_suspended(client: &Client, job: &Job, suspend: bool) -> Result<(), kube::Error> {
+    let (name, namespace) = (job.name_any(), job.namespace().unwrap_or_default());
+    tracing::info!(name, namespace, suspend, "setting whether a Job is suspended");
+    let api: Api<Job> = Api::namespaced(client.clone(), &namespace);
+    let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+    let patch = Patch::Merge(json!({"metadata": {"uid": job.uid()}, "spec": {"suspend": suspend}}));
+    match api.patch(&name, &params, &patch).await {
+        Ok(_) => Ok(()),
+        // It is gone, and its pods with it.
+        Err(kube::Error::Api(refusal)) if refusal.code == 404 => Ok(()),
+        Err(error) => Err(error),
+    }
+}

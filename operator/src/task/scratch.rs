@@ -1,0 +1,87 @@
+//! The volumes of a Job's pods: the one that a backup is restored into for a look, and those that others use.
+
+use std::collections::BTreeMap;
+
+use agentfs_contract::termination::Report;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Pod, PodSpec, Volume};
+use kube::ResourceExt as _;
+
+use super::reasons;
+use crate::crd::fields::Quantity;
+use crate::kit::conditions::Failure;
+use crate::kit::reasons::{POD_NOT_STARTED, UNSCHEDULABLE, VOLUME_PENDING};
+use crate::kit::sentences::without_full_stop;
+
+/// The field of the AgentFS that says how large the volume is.
+const FIELD: &str = "spec.backup.verify.storage.size";
+
+/// What a program says that finds no space left.
+const FULL: [&str; 2] = ["No space left on device", "Disk quota exceeded"];
+/// What the server says where that was the location of the backups and not its own scratch.
+const OF_LOCATION: &str = "no space is left in ";
+
+/// What Kubernetes says of a volume that another pod has, which may have one at a time.
+const IN_USE: [&str; 3] = ["Multi-Attach", "ReadWriteOncePod", "already in-use"];
+
+fn is_ephemeral(volume: &&Volume) -> bool {
+    volume.ephemeral.is_some()
+}
+
+fn ephemeral(spec: Option<&PodSpec>) -> impl Iterator<Item = &Volume> {
+    spec.and_then(|spec| spec.volumes.as_ref()).into_iter().flatten().filter(is_ephemeral)
+}
+
+/// The claims that are made for a pod and go with it, while it has no node.
+pub fn claims(pod: &Pod) -> Vec<String> {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    let waits = matches!(phase, None | Some("Pending"));
+    let volumes = ephemeral(pod.spec.as_ref()).filter(|_| waits);
+    volumes.map(|volume| format!("{}-{}", pod.name_any(), volume.name)).collect()
+}
+
+/// Why the volume of its own that a pod waits for does not come, where that is `said`.
+pub fn missing(pods: &[&Pod], said: &BTreeMap<String, String>) -> Option<Failure> {
+    let mut claims = pods.iter().flat_map(|pod| claims(pod));
+    let said = claims.find_map(|claim| said.get(&claim))?;
+    Some(Failure::new(
+        VOLUME_PENDING,
+        format!("The volume to restore into does not come: {}", without_full_stop(said)),
+        "Mend what the sentence names, or set spec.backup.verify.storage of the AgentFS; it goes on by itself.",
+    ))
+}
+
+/// A failure to start a pod, told as a volume in use where it is one.
+pub fn or_in_use(failure: Failure) -> Failure {
+    let of_node = [POD_NOT_STARTED, UNSCHEDULABLE].contains(&failure.reason);
+    if !of_node || !IN_USE.iter().any(|words| failure.what.contains(words)) {
+        return failure;
+    }
+    Failure::new(
+        reasons::VOLUME_IN_USE,
+        failure.what,
+        "It goes on by itself when the pod that has the volume ends. Backups in a store that speaks S3 \
+         (spec.backup.destination), or in a volume that many pods may use (ReadWriteMany), need not wait.",
+    )
+}
+
+/// That the volume which a backup is restored into is full, where the pod of `job` `left` that.
+pub fn too_small(left: &str, job: Option<&Job>) -> Option<Failure> {
+    let spec = job.and_then(|job| job.spec.as_ref()?.template.spec.as_ref());
+    let volume = ephemeral(spec).next()?;
+    let report = Report::read(left).map(|report| report.message);
+    let words = report.as_deref().unwrap_or(left);
+    if words.contains(OF_LOCATION) || !FULL.iter().any(|full| words.contains(full)) {
+        return None;
+    }
+    let claim = &volume.ephemeral.as_ref()?.volume_claim_template.as_ref()?.spec;
+    let size = claim.resources.as_ref()?.requests.as_ref()?.get("storage")?;
+    let wanted = Quantity::new(&*size.0).bytes()?.saturating_mul(2).div_ceil(1 << 30);
+    Some(Failure::new(
+        reasons::SCRATCH_TOO_SMALL,
+        format!("The volume of {} that the backup is restored into is full", size.0),
+        format!(
+            "Set {FIELD} of the AgentFS to {wanted}Gi or more, then create another one, with another name: one is carried out once.",
+        ),
+    ))
+}
