@@ -80,6 +80,11 @@ impl ApiServer {
         self.refuse_with(path, json!({"code": code, "message": message}));
     }
 
+    /// Refuses writes to `path` no longer.
+    pub(crate) fn allow(&self, path: &str) {
+        self.state.lock().unwrap().refusals.remove(path).unwrap();
+    }
+
     /// Refuses writes to `path` as a namespace does that is being deleted.
     pub(crate) fn refuse_as_its_namespace_ends(&self, path: &str) {
         let causes = json!([{"reason": "NamespaceTerminating", "message": "being terminated"}]);

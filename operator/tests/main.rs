@@ -29,6 +29,7 @@ mod scaling;
 mod states;
 mod status;
 mod suspend;
+mod tasks;
 mod troubleshooting;
 mod upgrade;
 mod volumes;

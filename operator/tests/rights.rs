@@ -2,18 +2,25 @@
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
 use agentfs_operator::agentfs::watches;
-use agentfs_operator::crd::AgentFS;
+use agentfs_operator::crd::{AgentFSBackup, AgentFSDrill};
+use agentfs_operator::kit::watches::Scope;
 use agentfs_operator::process::rights;
+use agentfs_operator::task::{self, Task};
 use futures::StreamExt as _;
-use kube::runtime::controller::Action;
+use kube::Resource;
+use kube::runtime::controller::{Action, Controller};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::api_server::{ApiServer, Asked};
+use crate::tasks::world::{Tasks, hours_ago, path};
 use crate::world::{DEPLOYMENT, RESOURCE, STATEFULSET, World};
 
 fn granted(is_watch: bool) -> BTreeSet<Asked> {
@@ -32,24 +39,58 @@ fn granted(is_watch: bool) -> BTreeSet<Asked> {
 async fn watched() -> BTreeSet<Asked> {
     let server = ApiServer::default();
     let stop = CancellationToken::new();
-    let (controller, _store) = watches::start("", 1, &server.client(), stop.clone());
-    let reconcile =
-        |_: Arc<AgentFS>, _: Arc<()>| async { Ok::<_, Infallible>(Action::await_change()) };
-    let policy = |_: Arc<AgentFS>, _: &Infallible, _: Arc<()>| Action::await_change();
-    let running =
-        tokio::spawn(controller.run(reconcile, policy, Arc::new(())).for_each(|_| async {}));
+    let client = server.client();
+    let (services, _store) = watches::start("", 1, &client, stop.clone());
+    let scope = Scope { client: &client, namespace: "" };
+    let mut running = JoinSet::new();
+    running.spawn(run(services));
+    running.spawn(run(task::controller::watches::<AgentFSBackup>(&scope, 1, stop.clone())));
+    running.spawn(run(task::controller::watches::<AgentFSDrill>(&scope, 1, stop.clone())));
     let mut wanted = granted(true);
-    wanted.retain(|asked| !is_for_what_is_carried_out_once(asked));
+    wanted.retain(|asked| !is_of_restores(asked));
     // Each is begun at once; the count only ends a test that would wait for ever.
     for _ in 0..3000 {
         if wanted.is_subset(&server.asked()) {
             break;
         }
-        assert!(!running.is_finished(), "the controller ended");
+        assert!(running.try_join_next().is_none(), "a controller ended");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    running.abort();
+    running.shutdown().await;
     server.asked()
+}
+
+/// Runs a controller that does nothing when it is woken.
+async fn run<K>(controller: Controller<K>)
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let reconcile = |_: Arc<K>, _: Arc<()>| async { Ok::<_, Infallible>(Action::await_change()) };
+    let policy = |_: Arc<K>, _: &Infallible, _: Arc<()>| Action::await_change();
+    controller.run(reconcile, policy, Arc::new(())).for_each(|_| async {}).await;
+}
+
+/// The life of a task, from its wait to the end of its time.
+async fn carried_out<T: Task>(tasks: &Tasks, name: &str) {
+    let job = format!("{name}-{}", T::WHAT);
+    tasks.create::<T>(name, &json!({"agentFS": "memory", "ttlSecondsAfterFinished": 7200}), 0);
+    tasks.reconcile::<T>(name).await;
+    let stuck = json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False",
+        "reason": "Unschedulable", "message": "0/1 nodes are available"}]});
+    tasks.pod(&job, "a", &stuck);
+    tasks.reconcile::<T>(name).await;
+    tasks.server.change(RESOURCE, &json!({"spec": {"suspend": true}}));
+    tasks.reconcile::<T>(name).await;
+    tasks.server.change(RESOURCE, &json!({"spec": {"suspend": false}}));
+    tasks.reconcile::<T>(name).await;
+    tasks.ends(&job, 0, "");
+    tasks.reconcile::<T>(name).await;
+    for hours in [1, 2] {
+        let finished = json!({"status": {"finishedTime": hours_ago(hours)}});
+        tasks.server.change(&path::<T>(name), &finished);
+        tasks.reconcile::<T>(name).await;
+    }
+    assert!(tasks.server.get(&path::<T>(name)).is_none());
 }
 
 /// A life in which everything happens that the operator does something about.
@@ -87,10 +128,9 @@ async fn lived() -> BTreeSet<Asked> {
     world.server.asked()
 }
 
-/// Whether a right is for backups, restores and drills that a resource asks for.
-fn is_for_what_is_carried_out_once((_, resource, verb): &Asked) -> bool {
-    let kinds = ["agentfsbackups", "agentfsrestores", "agentfsdrills"];
-    kinds.iter().any(|kind| resource.starts_with(kind)) || (resource == "jobs" && *verb == "get")
+/// Whether a right is for restores, which have tests of their own.
+fn is_of_restores((_, resource, _): &Asked) -> bool {
+    resource.starts_with("agentfsrestores")
 }
 
 /// What the Role of the pods of backups gives them.
@@ -120,9 +160,12 @@ async fn the_role_grants_what_is_used() {
     let passed_on = passed_on(&world.server);
     assert!(!passed_on.is_empty());
     used.extend(passed_on);
+    let tasks = Tasks::new();
+    carried_out::<AgentFSBackup>(&tasks, "a").await;
+    carried_out::<AgentFSDrill>(&tasks, "b").await;
+    used.extend(tasks.server.asked());
     let all: BTreeSet<_> = granted(true).union(&granted(false)).cloned().collect();
-    // What is carried out once has controllers of its own.
-    used.extend(all.iter().filter(|asked| is_for_what_is_carried_out_once(asked)).cloned());
+    used.extend(all.iter().filter(|asked| is_of_restores(asked)).cloned());
     let missing: Vec<_> = used.difference(&all).collect();
     assert!(missing.is_empty(), "src/process/rights.rs does not grant {missing:?}");
     let idle: Vec<_> = all.difference(&used).collect();

@@ -1,1 +1,152 @@
-//! The controller of the kind `AgentFSDrill`.
+//! The controller of the kind `AgentFSDrill`: drills that somebody asks for, and the records of the others.
+
+mod objectives;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use agentfs_contract::setting;
+use agentfs_contract::termination::DrillReport;
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::ResourceExt as _;
+use tokio::sync::Mutex;
+
+use crate::agentfs::names::Names;
+use crate::crd::AgentFSDrill;
+use crate::crd::agentfs::Objectives;
+use crate::crd::drill::AgentFSDrillStatus;
+use crate::kit::conditions::{Failure, READY, State};
+use crate::kit::pod_client::PodClient;
+use crate::process::run::Shared;
+use crate::task::observe::Seen;
+use crate::task::outcome::Stage;
+use crate::task::{Like, Orders, Report, Task, Work, controller, reasons, scratch, step_word};
+
+/// Begins to watch, and gives the work that follows; see [`controller::start`].
+pub fn start(
+    shared: &Shared,
+    turns: Arc<Mutex<()>>,
+    pods: PodClient,
+) -> impl Future<Output = ()> + use<> {
+    controller::start::<AgentFSDrill>(shared, turns, pods)
+}
+
+impl Task for AgentFSDrill {
+    const WHAT: &'static str = "drill";
+
+    fn agentfs(&self) -> &str {
+        &self.spec.agent_fs
+    }
+
+    fn ended_at(&self) -> Option<Timestamp> {
+        self.status.as_ref()?.finished_time.as_ref().map(|time| time.0)
+    }
+
+    fn ttl_seconds(&self) -> Option<i64> {
+        self.spec.ttl_seconds_after_finished
+    }
+
+    fn record(&self) -> Option<State> {
+        let at = self.spec.record_of.as_ref()?;
+        let status = self.status.as_ref();
+        Some(match status.and_then(|status| status.result.as_deref()) {
+            Some("Succeeded") => passed(status),
+            Some("Failed") => State::Failed(Failure::new(
+                reasons::FAILED,
+                format!("The drill of {at} failed, or an objective was missed"),
+                "The log of its Job tells more, while that is kept. Another one: kubectl create an AgentFSDrill.",
+            )),
+            _ => {
+                State::progressing(reasons::RUNNING, format!("The drill of {at} is being recorded"))
+            }
+        })
+    }
+
+    fn written_by_pods(&self) -> String {
+        let written = self.status.as_ref().filter(|_| self.spec.record_of.is_some());
+        let written = written.map(|s| (&s.result, &s.rpo_seconds, &s.rto_seconds));
+        serde_json::to_string(&written).unwrap_or_default()
+    }
+
+    fn step(status: &AgentFSDrillStatus) -> Option<&str> {
+        status.step.as_deref()
+    }
+
+    fn orders(&self, seen: &Seen) -> Orders {
+        let mut arguments = vec!["drill".to_owned()];
+        let declared = declared(seen);
+        for (option, wanted) in [("--rpo", declared.rpo), ("--rto", declared.rto)] {
+            arguments.extend(wanted.map(|wanted| format!("{option}={wanted}")));
+        }
+        let has_own = seen.cronjob(Like::Drill, self.agentfs()).is_some();
+        let has_volume = seen.cronjob(Like::Verify, self.agentfs()).is_some();
+        // Both have a volume to restore into; whether there is a schedule of drills does not matter here.
+        let like = if !has_own && has_volume { Like::Verify } else { Like::Drill };
+        let namespace = self.namespace().unwrap_or_default();
+        let url = Names::new(self.agentfs()).api_url(&namespace);
+        Orders::Run(Work { like, arguments, variables: vec![(setting::AGENTFS_URL, url)] })
+    }
+
+    fn failure(&self, left: &str, seen: &Seen) -> Option<Failure> {
+        scratch::too_small(left, seen.job.as_ref())
+    }
+
+    fn report(&self, stage: &Stage, seen: &Seen) -> Report<AgentFSDrillStatus> {
+        let mut status = self.status.clone().unwrap_or_default();
+        if let Stage::Succeeded { left, .. } | Stage::Failed { left, .. } = stage
+            && let Some(report) = DrillReport::read(left)
+        {
+            objectives::measured(&mut status, &report, declared(seen));
+        }
+        let (step, result) = match stage {
+            Stage::Record(state) => return Report { states: vec![(READY, state.clone())], status },
+            Stage::Waiting(_) => ("Waiting".into(), None),
+            Stage::Running { progress: None, .. } => match status.step.take() {
+                // A pod that does not answer for a moment has not gone back.
+                Some(step) if step != "Waiting" => (step, Some("Running")),
+                _ => ("Starting".into(), Some("Running")),
+            },
+            Stage::Running { progress: Some(progress), .. } => {
+                (step_word(&progress.step), Some("Running"))
+            }
+            Stage::Succeeded { .. } => ("Done".into(), Some("Succeeded")),
+            Stage::AlreadyDone { .. } => ("Done".into(), Some("AlreadyDone")),
+            Stage::Failed { .. } => ("Failed".into(), Some("Failed")),
+        };
+        status.step = Some(step);
+        status.result = result.map(str::to_owned).or(status.result);
+        status.finished_time = status.finished_time.or(stage.ended_at().map(Time));
+        let ready = match stage {
+            Stage::Succeeded { .. } => passed(Some(&status)),
+            _ => stage.ready(self),
+        };
+        Report { states: vec![(READY, ready)], status }
+    }
+
+    fn with_conditions(
+        status: AgentFSDrillStatus,
+        conditions: Vec<Condition>,
+        generation: Option<i64>,
+    ) -> AgentFSDrillStatus {
+        AgentFSDrillStatus { conditions, observed_generation: generation, ..status }
+    }
+}
+
+/// What the AgentFS declares.
+fn declared(seen: &Seen) -> Objectives {
+    seen.agentfs
+        .as_ref()
+        .and_then(|agentfs| agentfs.spec.backup.objectives.clone())
+        .unwrap_or_default()
+}
+
+/// That a drill passed.
+fn passed(status: Option<&AgentFSDrillStatus>) -> State {
+    let measured = status.and_then(|status| status.rpo.as_ref().zip(status.rto.as_ref()));
+    let measured = measured.map(|(rpo, rto)| {
+        format!(": a disaster would have lost {rpo} at most, and the API served again after {rto}")
+    });
+    let message = format!("The drill passed{}.", measured.unwrap_or_default());
+    State::true_because(reasons::SUCCEEDED, message)
+}

@@ -1,8 +1,11 @@
 //! The controller process: leader election, probes, and a stop without a cut.
 
 use std::pin::pin;
+use std::sync::Arc;
 
 use anyhow::Context as _;
+use futures::FutureExt as _;
+use futures::future::join_all;
 use kube::Client;
 use kube::runtime::events::Reporter;
 use tokio::signal::unix::{SignalKind, signal};
@@ -12,9 +15,9 @@ use super::leader::Election;
 use super::metrics::Metrics;
 use super::probes::Probes;
 use super::settings::RunSettings;
-use crate::agentfs;
 use crate::kit::labels::MANAGER;
 use crate::kit::pod_client::PodClient;
+use crate::{agentfs, backup, drill};
 
 /// Runs the operator until SIGTERM or until the leadership is lost, which is an error: the process
 /// is then started anew.
@@ -84,8 +87,7 @@ async fn lead(
         metrics: metrics.clone(),
         stop: stop.clone(),
     };
-    let pods = PodClient::new().context("cannot make an HTTP client")?;
-    let work = agentfs::controller::start(&shared, settings.images(), pods);
+    let work = controllers(&shared, settings)?;
     let result = tokio::select! {
         () = work => Ok(()),
         lost = held.keep() => Err(anyhow::Error::new(lost)),
@@ -95,6 +97,21 @@ async fn lead(
         held.release().await;
     }
     result
+}
+
+/// Starts the controllers of all kinds, and gives the work that follows.
+fn controllers(
+    shared: &Shared,
+    settings: &RunSettings,
+) -> anyhow::Result<impl Future<Output = ()> + use<>> {
+    let pods = PodClient::new().context("cannot make an HTTP client")?;
+    let turns = Arc::default();
+    let all = [
+        agentfs::controller::start(shared, settings.images(), pods.clone()).boxed_local(),
+        backup::start(shared, Arc::clone(&turns), pods.clone()).boxed_local(),
+        drill::start(shared, Arc::clone(&turns), pods.clone()).boxed_local(),
+    ];
+    Ok(join_all(all).map(drop))
 }
 
 fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<()> {

@@ -1,0 +1,6 @@
+//! What is carried out once: whole lives of AgentFSBackups and AgentFSDrills, against an API server in memory.
+
+mod backup;
+mod drill;
+mod turn;
+pub(crate) mod world;
