@@ -8,8 +8,6 @@ use agentfs_contract::termination::BackupReport;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::ResourceExt as _;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 
 use crate::crd::AgentFSBackup;
@@ -20,7 +18,7 @@ use crate::kit::sentences::without_full_stop;
 use crate::process::run::Shared;
 use crate::task::observe::Seen;
 use crate::task::outcome::Stage;
-use crate::task::{Like, Orders, Report, Task, Work, controller, reasons, scratch};
+use crate::task::{Like, Orders, Report, Task, Work, controller, reasons, same, scratch};
 
 /// Begins to watch, and gives the work that follows; see [`controller::start`].
 pub fn start(
@@ -133,11 +131,6 @@ impl Task for AgentFSBackup {
     ) -> AgentFSBackupStatus {
         AgentFSBackupStatus { conditions, observed_generation: generation, ..status }
     }
-}
-
-/// A record of the contract as the same of the resource, whose fields are the same.
-fn same<T: DeserializeOwned>(record: &impl Serialize) -> Option<T> {
-    serde_json::from_value(serde_json::to_value(record).ok()?).ok()
 }
 
 /// That a backup is made and there.

@@ -62,7 +62,7 @@ pub struct AgentFSDrillStatus {
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
 
-    /// `Running`, `Succeeded` or `Failed`.
+    /// `Running`, `Succeeded`, `Failed`, or `AlreadyDone` where a resource of this name and spec was carried out before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub result: Option<String>,

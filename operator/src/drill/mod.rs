@@ -1,10 +1,9 @@
 //! The controller of the kind `AgentFSDrill`: drills that somebody asks for, and the records of the others.
 
-mod objectives;
-
 use std::future::Future;
 use std::sync::Arc;
 
+use agentfs_contract::drill_record::DrillRecord;
 use agentfs_contract::setting;
 use agentfs_contract::termination::DrillReport;
 use jiff::Timestamp;
@@ -18,10 +17,13 @@ use crate::crd::agentfs::Objectives;
 use crate::crd::drill::AgentFSDrillStatus;
 use crate::kit::conditions::{Failure, READY, State};
 use crate::kit::pod_client::PodClient;
+use crate::kit::sentences::without_full_stop;
 use crate::process::run::Shared;
 use crate::task::observe::Seen;
 use crate::task::outcome::Stage;
-use crate::task::{Like, Orders, Report, Task, Work, controller, reasons, scratch, step_word};
+use crate::task::{
+    Like, Orders, Report, Task, Work, controller, reasons, same, scratch, step_word,
+};
 
 /// Begins to watch, and gives the work that follows; see [`controller::start`].
 pub fn start(
@@ -54,8 +56,10 @@ impl Task for AgentFSDrill {
             Some("Succeeded") => passed(status),
             Some("Failed") => State::Failed(Failure::new(
                 reasons::FAILED,
-                format!("The drill of {at} failed, or an objective was missed"),
-                "The log of its Job tells more, while that is kept. Another one: kubectl create an AgentFSDrill.",
+                status
+                    .and_then(what_its_pod_said)
+                    .unwrap_or_else(|| format!("The drill of {at} failed")),
+                "Mend what the sentence names; the next drill of the schedule shows whether it is, or create an AgentFSDrill.",
             )),
             _ => {
                 State::progressing(reasons::RUNNING, format!("The drill of {at} is being recorded"))
@@ -75,8 +79,10 @@ impl Task for AgentFSDrill {
 
     fn orders(&self, seen: &Seen) -> Orders {
         let mut arguments = vec!["drill".to_owned()];
-        let declared = declared(seen);
-        for (option, wanted) in [("--rpo", declared.rpo), ("--rto", declared.rto)] {
+        let declared =
+            seen.agentfs.as_ref().and_then(|agentfs| agentfs.spec.backup.objectives.clone());
+        let Objectives { rpo, rto } = declared.unwrap_or_default();
+        for (option, wanted) in [("--rpo", rpo), ("--rto", rto)] {
             arguments.extend(wanted.map(|wanted| format!("{option}={wanted}")));
         }
         let has_own = seen.cronjob(Like::Drill, self.agentfs()).is_some();
@@ -92,29 +98,30 @@ impl Task for AgentFSDrill {
         scratch::too_small(left, seen.job.as_ref())
     }
 
-    fn report(&self, stage: &Stage, seen: &Seen) -> Report<AgentFSDrillStatus> {
+    fn report(&self, stage: &Stage, _seen: &Seen) -> Report<AgentFSDrillStatus> {
         let mut status = self.status.clone().unwrap_or_default();
-        if let Stage::Succeeded { left, .. } | Stage::Failed { left, .. } = stage
+        if let Stage::Succeeded { left, at } | Stage::Failed { left, at, .. } = stage
             && let Some(report) = DrillReport::read(left)
+            && let Some(measured) = same::<AgentFSDrillStatus>(&DrillRecord::of(&report, *at))
         {
-            objectives::measured(&mut status, &report, declared(seen));
+            status = measured;
         }
         let (step, result) = match stage {
-            Stage::Record(state) => return Report { states: vec![(READY, state.clone())], status },
-            Stage::Waiting(_) => ("Waiting".into(), None),
-            Stage::Running { progress: None, .. } => match status.step.take() {
+            Stage::Record(_) => (status.step.take(), None),
+            Stage::Waiting(_) => (Some("Waiting".into()), None),
+            Stage::Running { progress: None, .. } => {
                 // A pod that does not answer for a moment has not gone back.
-                Some(step) if step != "Waiting" => (step, Some("Running")),
-                _ => ("Starting".into(), Some("Running")),
-            },
-            Stage::Running { progress: Some(progress), .. } => {
-                (step_word(&progress.step), Some("Running"))
+                let at = status.step.take().filter(|step| step != "Waiting");
+                (at.or_else(|| Some("Starting".into())), Some("Running"))
             }
-            Stage::Succeeded { .. } => ("Done".into(), Some("Succeeded")),
-            Stage::AlreadyDone { .. } => ("Done".into(), Some("AlreadyDone")),
-            Stage::Failed { .. } => ("Failed".into(), Some("Failed")),
+            Stage::Running { progress: Some(progress), .. } => {
+                (Some(step_word(&progress.step)), Some("Running"))
+            }
+            Stage::Succeeded { .. } => (Some("Done".into()), Some("Succeeded")),
+            Stage::AlreadyDone { .. } => (Some("Done".into()), Some("AlreadyDone")),
+            Stage::Failed { .. } => (Some("Failed".into()), Some("Failed")),
         };
-        status.step = Some(step);
+        status.step = step;
         status.result = result.map(str::to_owned).or(status.result);
         status.finished_time = status.finished_time.or(stage.ended_at().map(Time));
         let ready = match stage {
@@ -133,12 +140,11 @@ impl Task for AgentFSDrill {
     }
 }
 
-/// What the AgentFS declares.
-fn declared(seen: &Seen) -> Objectives {
-    seen.agentfs
-        .as_ref()
-        .and_then(|agentfs| agentfs.spec.backup.objectives.clone())
-        .unwrap_or_default()
+/// Why a drill failed, in the words of the pod that recorded it; without what this operator has added to them.
+fn what_its_pod_said(status: &AgentFSDrillStatus) -> Option<String> {
+    let ready = status.conditions.iter().find(|c| c.type_ == READY && c.reason == "Failed")?;
+    let said = ready.message.split(" (since ").next()?;
+    Some(without_full_stop(said))
 }
 
 /// That a drill passed.

@@ -158,3 +158,8 @@ pub fn step_word(step: &str) -> String {
     };
     words.map(capital).collect()
 }
+
+/// A record of the contract as the part of a status that has the same fields.
+pub fn same<T: DeserializeOwned>(record: &impl Serialize) -> Option<T> {
+    serde_json::from_value(serde_json::to_value(record).ok()?).ok()
+}

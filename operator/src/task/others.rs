@@ -27,7 +27,7 @@ struct Tasks {
 
 /// Reads the tasks of the AgentFS `agentfs` into what was `seen` of `owner`, with who has the turn. It gives the Jobs of the
 /// others that are neither ended nor suspended: before `owner` begins or goes on, they have to be.
-pub async fn read_tasks(
+pub(super) async fn read_tasks(
     client: &Client,
     owner: &Owner,
     agentfs: &str,
@@ -95,7 +95,11 @@ where
 }
 
 /// Lets no pods of `job` run while `suspend` is true, and those go on when it is not.
-pub async fn set_suspended(client: &Client, job: &Job, suspend: bool) -> Result<(), kube::Error> {
+pub(super) async fn set_suspended(
+    client: &Client,
+    job: &Job,
+    suspend: bool,
+) -> Result<(), kube::Error> {
     let (name, namespace) = (job.name_any(), job.namespace().unwrap_or_default());
     tracing::info!(name, namespace, suspend, "setting whether a Job is suspended");
     let api: Api<Job> = Api::namespaced(client.clone(), &namespace);

@@ -185,7 +185,7 @@ async fn carry_out<T: Task>(
         set_suspended(context, &job, waits.is_some()).await?;
     }
     Ok(match waits {
-        Some(state) => Stage::Waiting(state),
+        Some(turn) => Stage::Waiting(turn),
         None => stage,
     })
 }

@@ -24,12 +24,9 @@ const OF_LOCATION: &str = "no space is left in ";
 /// What Kubernetes says of a volume that another pod has, which may have one at a time.
 const IN_USE: [&str; 3] = ["Multi-Attach", "ReadWriteOncePod", "already in-use"];
 
-fn is_ephemeral(volume: &&Volume) -> bool {
-    volume.ephemeral.is_some()
-}
-
 fn ephemeral(spec: Option<&PodSpec>) -> impl Iterator<Item = &Volume> {
-    spec.and_then(|spec| spec.volumes.as_ref()).into_iter().flatten().filter(is_ephemeral)
+    let volumes = spec.and_then(|spec| spec.volumes.as_ref());
+    volumes.into_iter().flatten().filter(|volume| volume.ephemeral.is_some())
 }
 
 /// The claims that are made for a pod and go with it, while it has no node.

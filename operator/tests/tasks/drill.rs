@@ -1,6 +1,6 @@
 //! AgentFSDrills: the whole life of one, and what it is held to.
 
-use agentfs_contract::termination::DrillReport;
+use agentfs_contract::termination::{DrillReport, Objectives};
 use agentfs_contract::verification::Step;
 use agentfs_operator::crd::AgentFSDrill;
 use serde_json::{Value, json};
@@ -22,7 +22,8 @@ fn status(tasks: &Tasks) -> Value {
     tasks.status::<AgentFSDrill>("autumn")
 }
 
-fn report(passed: bool) -> String {
+/// What a drill leaves whose objectives were these, if there were any.
+fn report(passed: bool, objectives: Option<Objectives>) -> String {
     let report = DrillReport {
         passed,
         message: (!passed).then(|| "--rpo 20h is missed by 1h52m: it is 21h52m".to_owned()),
@@ -30,6 +31,7 @@ fn report(passed: bool) -> String {
         rpo_seconds: Some(78_720.0),
         serving_seconds: Some(57.5),
         indexed_seconds: Some(70.0),
+        objectives,
         steps: vec![Step { name: "load".into(), seconds: 12.5 }],
     };
     report.write()
@@ -54,7 +56,7 @@ async fn a_drill_tells_each_step_and_what_it_measured() {
     );
     assert_eq!(tasks.writes::<AgentFSDrill>("autumn").await, Vec::<String>::new());
 
-    tasks.ends(JOB, 0, &report(true));
+    tasks.ends(JOB, 0, &report(true, Some(Objectives::Met)));
     reconcile(&tasks).await;
     let told = status(&tasks);
     assert_eq!(told["result"], "Succeeded");
@@ -77,7 +79,7 @@ async fn a_drill_that_misses_an_objective_has_failed_and_says_by_how_much() {
     tasks.server.change(RESOURCE, &json!({"spec": {"backup": {"objectives": {"rpo": "20h"}}}}));
     drill(&tasks);
     reconcile(&tasks).await;
-    tasks.ends(JOB, 1, &report(false));
+    tasks.ends(JOB, 1, &report(false, Some(Objectives::Missed)));
     reconcile(&tasks).await;
     let told = status(&tasks);
     assert_eq!((&told["result"], &told["objectives"]), (&json!("Failed"), &json!("missed")));
@@ -112,11 +114,18 @@ async fn the_record_of_a_drill_says_how_it_went() {
     tasks.create::<AgentFSDrill>("autumn", &spec, 0);
     reconcile(&tasks).await;
     assert_eq!(tasks.ready::<AgentFSDrill>("autumn").1, "Running");
-    for (result, reason) in [("Succeeded", "Succeeded"), ("Failed", "Failed")] {
-        let written = json!({"result": result, "rpo": "1h", "rto": "58s"});
+    let said = json!([{"type": "Ready", "status": "False", "reason": "Failed",
+        "message": "--rpo 20h is missed by 1h52m: it is 21h52m", "lastTransitionTime": "2026-10-01T04:01:30Z"}]);
+    for (result, message) in [
+        ("Succeeded", "The drill passed: a disaster would have lost 1h at most"),
+        ("Failed", "--rpo 20h is missed by 1h52m: it is 21h52m (since "),
+    ] {
+        let written = json!({"result": result, "rpo": "1h", "rto": "58s", "conditions": said});
         tasks.server.change(&path::<AgentFSDrill>("autumn"), &json!({"status": written}));
         reconcile(&tasks).await;
-        assert_eq!(tasks.ready::<AgentFSDrill>("autumn").1, reason);
+        let ready = tasks.said::<AgentFSDrill>("autumn", "Ready");
+        assert_eq!(ready[1], result);
+        assert!(ready[2].starts_with(message), "{}", ready[2]);
         assert_eq!(status(&tasks)["rto"], "58s");
         assert_eq!(tasks.writes::<AgentFSDrill>("autumn").await, Vec::<String>::new());
     }

@@ -112,6 +112,13 @@ async fn one_that_is_stuck_is_suspended_while_another_is_carried_out() {
 
     tasks.ends("second-drill", 0, "");
     look(&tasks).await;
+    assert_eq!(
+        jobs(&tasks),
+        ["third-backup"],
+        "it may be stuck for long, and others need not wait"
+    );
+    tasks.ends("third-backup", 0, "");
+    look(&tasks).await;
     assert_eq!(jobs(&tasks), ["first-backup"]);
     assert_eq!(tasks.ready::<AgentFSBackup>("first").1, "Running");
 }
