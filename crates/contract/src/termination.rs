@@ -215,6 +215,43 @@ impl RestoreReport {
     }
 }
 
+/// What a restore in place leaves that has switched and did not come to its end: a [`Report`] that says so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnfinishedRestore {
+    /// What went wrong after the switch.
+    pub message: String,
+    /// Whether the same command may bring it to its end later.
+    pub transient: bool,
+    /// That it has switched: what was restored is live.
+    pub has_switched: bool,
+}
+
+impl UnfinishedRestore {
+    /// The report as it is written: one line of JSON that Kubernetes takes whole.
+    pub fn write(&self) -> String {
+        let Self { message, transient, has_switched } = self;
+        let write = |message: &str| {
+            let report = Self {
+                message: message.into(),
+                transient: *transient,
+                has_switched: *has_switched,
+            };
+            serde_json::to_string(&report).unwrap_or_default()
+        };
+        let whole = write(message);
+        if whole.len() <= MAX_BYTES {
+            return whole;
+        }
+        let end = message.floor_char_boundary(MAX_BYTES / 6 - 50);
+        write(&format!("{}…", &message[..end]))
+    }
+
+    /// Reads a report; `None` where the message is something else.
+    pub fn read(message: &str) -> Option<Self> {
+        serde_json::from_str::<Self>(message.trim()).ok().filter(|report| report.has_switched)
+    }
+}
+
 /// What a migration that succeeded leaves. Servers of its image follow, and the operator cannot know of which release they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MigrationReport {
@@ -353,6 +390,22 @@ mod tests {
         let read = RestoreReport::read(&written).unwrap();
         assert!(read.lost.len() > 5 && read.lost[0] == lost(999), "{}", read.lost.len());
         assert_eq!((read.steps.len(), read.lost_tenants), (12, 2));
+    }
+
+    #[test]
+    fn a_restore_that_has_switched_is_told_from_one_that_failed() {
+        let report = UnfinishedRestore {
+            message: "it is switched".into(),
+            transient: true,
+            has_switched: true,
+        };
+        assert_eq!(UnfinishedRestore::read(&report.write()), Some(report.clone()));
+        let plain = Report::read(&report.write()).unwrap();
+        assert_eq!((plain.message.as_str(), plain.transient), ("it is switched", true));
+        assert_eq!(UnfinishedRestore::read(&plain.write()), None);
+        let long = UnfinishedRestore { message: "\u{1}ä".repeat(5000), ..report };
+        assert!(long.write().len() <= MAX_BYTES);
+        assert!(UnfinishedRestore::read(&long.write()).unwrap().message.ends_with('…'));
     }
 
     #[test]
