@@ -21,6 +21,8 @@ mod pooler;
 mod postgres_image;
 mod reconcile;
 mod recovery;
+mod restore;
+mod restore_status;
 mod rights;
 mod rotation;
 mod rules;

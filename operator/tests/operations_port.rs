@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::fixtures::migrated;
-use crate::world::{DEPLOYMENT, RESOURCE, WORKERS, World};
+use crate::world::{DEPLOYMENT, WORKERS, World};
 
 /// The port that each probe of a Deployment asks, and the names of the container's ports.
 fn probed(world: &World, path: &str) -> (Vec<Value>, Vec<Value>) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentfs_operator::agentfs::watches;
-use agentfs_operator::crd::{AgentFSBackup, AgentFSDrill};
+use agentfs_operator::crd::{AgentFSBackup, AgentFSDrill, AgentFSRestore};
 use agentfs_operator::kit::watches::Scope;
 use agentfs_operator::process::rights;
 use agentfs_operator::task::{self, Task};
@@ -46,8 +46,8 @@ async fn watched() -> BTreeSet<Asked> {
     running.spawn(run(services));
     running.spawn(run(task::controller::watches::<AgentFSBackup>(&scope, 1, stop.clone())));
     running.spawn(run(task::controller::watches::<AgentFSDrill>(&scope, 1, stop.clone())));
-    let mut wanted = granted(true);
-    wanted.retain(|asked| !is_of_restores(asked));
+    running.spawn(run(task::controller::watches::<AgentFSRestore>(&scope, 1, stop.clone())));
+    let wanted = granted(true);
     // Each is begun at once; the count only ends a test that would wait for ever.
     for _ in 0..3000 {
         if wanted.is_subset(&server.asked()) {
@@ -71,9 +71,11 @@ where
 }
 
 /// The life of a task, from its wait to the end of its time.
-async fn carried_out<T: Task>(tasks: &Tasks, name: &str) {
+async fn carried_out<T: Task>(tasks: &Tasks, name: &str, more: &Value) {
     let job = format!("{name}-{}", T::WHAT);
-    tasks.create::<T>(name, &json!({"agentFS": "memory", "ttlSecondsAfterFinished": 7200}), 0);
+    let mut spec = json!({"agentFS": "memory", "ttlSecondsAfterFinished": 7200});
+    spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    tasks.create::<T>(name, &spec, 0);
     tasks.reconcile::<T>(name).await;
     let stuck = json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False",
         "reason": "Unschedulable", "message": "0/1 nodes are available"}]});
@@ -128,11 +130,6 @@ async fn lived() -> BTreeSet<Asked> {
     world.server.asked()
 }
 
-/// Whether a right is for restores, which have tests of their own.
-fn is_of_restores((_, resource, _): &Asked) -> bool {
-    resource.starts_with("agentfsrestores")
-}
-
 /// What the Role of the pods of backups gives them.
 fn passed_on(server: &ApiServer) -> BTreeSet<Asked> {
     let role = server.get("rbac.authorization.k8s.io/v1/roles/memory-recovery").unwrap();
@@ -161,11 +158,15 @@ async fn the_role_grants_what_is_used() {
     assert!(!passed_on.is_empty());
     used.extend(passed_on);
     let tasks = Tasks::new();
-    carried_out::<AgentFSBackup>(&tasks, "a").await;
-    carried_out::<AgentFSDrill>(&tasks, "b").await;
+    carried_out::<AgentFSBackup>(&tasks, "a", &json!({})).await;
+    carried_out::<AgentFSDrill>(&tasks, "b", &json!({})).await;
+    let schema = json!({"type": "SchemaReady", "status": "True", "reason": "Migrated", "message": "x",
+                        "lastTransitionTime": "2026-11-23T14:00:00Z"});
+    tasks.server.change(RESOURCE, &json!({"status": {"conditions": [schema]}}));
+    let latest = json!({"source": {"latest": true}, "target": {"inPlace": {}}});
+    carried_out::<AgentFSRestore>(&tasks, "c", &latest).await;
     used.extend(tasks.server.asked());
     let all: BTreeSet<_> = granted(true).union(&granted(false)).cloned().collect();
-    used.extend(all.iter().filter(|asked| is_of_restores(asked)).cloned());
     let missing: Vec<_> = used.difference(&all).collect();
     assert!(missing.is_empty(), "src/process/rights.rs does not grant {missing:?}");
     let idle: Vec<_> = all.difference(&used).collect();

@@ -2,5 +2,6 @@
 
 mod backup;
 mod drill;
+mod restore;
 mod turn;
 pub(crate) mod world;

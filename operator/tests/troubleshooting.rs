@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use agentfs_operator::{agentfs, kit, task};
+use agentfs_operator::{agentfs, kit, restore, task};
 
 /// The reasons that the page tells of, each with how much it says.
 fn told() -> Vec<(String, usize)> {
@@ -34,6 +34,7 @@ fn every_reason_is_told_once_and_says_what_to_do() {
         .iter()
         .chain(agentfs::reasons::ALL)
         .chain(task::reasons::ALL)
+        .chain(restore::reasons::ALL)
         .map(|reason| reason.as_str().to_owned())
         .collect();
     let named: BTreeSet<_> = reasons.iter().cloned().collect();

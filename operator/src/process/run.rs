@@ -17,7 +17,7 @@ use super::probes::Probes;
 use super::settings::RunSettings;
 use crate::kit::labels::MANAGER;
 use crate::kit::pod_client::PodClient;
-use crate::{agentfs, backup, drill};
+use crate::{agentfs, backup, drill, restore};
 
 /// Runs the operator until SIGTERM or until the leadership is lost, which is an error: the process
 /// is then started anew.
@@ -110,6 +110,7 @@ fn controllers(
         agentfs::controller::start(shared, settings.images(), pods.clone()).boxed_local(),
         backup::start(shared, Arc::clone(&turns), pods.clone()).boxed_local(),
         drill::start(shared, Arc::clone(&turns), pods.clone()).boxed_local(),
+        restore::start(shared, Arc::clone(&turns), pods.clone()).boxed_local(),
     ];
     Ok(join_all(all).map(drop))
 }

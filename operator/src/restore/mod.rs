@@ -1,1 +1,84 @@
-//! The controller of the kind `AgentFSRestore`.
+//! The kind `AgentFSRestore`: what its Job does ([`orders`]), and how it stands ([`report`]).
+//!
+//! Deleting a restore deletes its Job, which then ends before the switch. What follows the switch belongs to the AgentFS: the next
+//! command of any kind on its database does it. So a restore needs no finalizer, and nobody waits for one that is gone.
+
+pub mod orders;
+pub mod reasons;
+pub mod report;
+mod step;
+mod undo;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use agentfs_contract::progress::Progress;
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use tokio::sync::Mutex;
+
+use crate::crd::AgentFSRestore;
+use crate::crd::restore::AgentFSRestoreStatus;
+use crate::kit::conditions::Failure;
+use crate::kit::pod_client::PodClient;
+use crate::process::run::Shared;
+use crate::task::observe::Seen;
+use crate::task::outcome::Stage;
+use crate::task::{Orders, Report, Task, controller, scratch};
+
+/// Begins to watch, and gives the work that follows; see [`controller::start`].
+pub fn start(
+    shared: &Shared,
+    turns: Arc<Mutex<()>>,
+    pods: PodClient,
+) -> impl Future<Output = ()> + use<> {
+    controller::start::<AgentFSRestore>(shared, turns, pods)
+}
+
+impl Task for AgentFSRestore {
+    const WHAT: &'static str = "restore";
+
+    fn agentfs(&self) -> &str {
+        &self.spec.agent_fs
+    }
+
+    fn ended_at(&self) -> Option<Timestamp> {
+        Some(self.status.as_ref()?.finished_time.as_ref()?.0)
+    }
+
+    fn ttl_seconds(&self) -> Option<i64> {
+        self.spec.ttl_seconds_after_finished
+    }
+
+    fn step(status: &AgentFSRestoreStatus) -> Option<&str> {
+        status.step.as_deref()
+    }
+
+    fn wants_backups(&self, progress: &Progress) -> bool {
+        let is_named = self.status.as_ref().is_some_and(|status| status.source.is_some());
+        progress.backup.is_some() && !is_named
+    }
+
+    fn orders(&self, seen: &Seen) -> Orders {
+        orders::orders(self, seen)
+    }
+
+    fn failure(&self, left: &str, seen: &Seen) -> Option<Failure> {
+        // PostgreSQL says the same where the disk of the database is full, without the system's number.
+        let is_ours = left.contains("(os error ");
+        scratch::too_small(left, seen.job.as_ref()).filter(|_| is_ours)
+    }
+
+    fn report(&self, stage: &Stage, seen: &Seen) -> Report<AgentFSRestoreStatus> {
+        report::report(self, stage, seen)
+    }
+
+    fn with_conditions(
+        status: AgentFSRestoreStatus,
+        conditions: Vec<Condition>,
+        generation: Option<i64>,
+    ) -> AgentFSRestoreStatus {
+        AgentFSRestoreStatus { conditions, observed_generation: generation, ..status }
+    }
+}

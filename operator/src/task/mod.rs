@@ -20,6 +20,7 @@ mod waiting;
 
 use std::fmt::Debug;
 
+use agentfs_contract::progress::Progress;
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -126,6 +127,11 @@ pub trait Task:
     /// The step that a status says, where the kind tells of steps. An Event tells of each.
     fn step(_status: &Self::Status) -> Option<&str> {
         None
+    }
+
+    /// Whether the AgentFSBackups are to be read although its Job works, which says this of itself: to name the backup.
+    fn wants_backups(&self, _progress: &Progress) -> bool {
+        false
     }
 
     /// What is to be done, given what was `seen`. Without I/O.

@@ -39,7 +39,7 @@ pub struct Seen {
     pub warnings: BTreeMap<String, String>,
     /// Who has the turn, if somebody else has: kind and name, as `AgentFSRestore undo`. Not read while the Job works.
     pub turn_of: Option<String>,
-    /// The AgentFSBackups of that AgentFS. Not read while the Job works.
+    /// The AgentFSBackups of that AgentFS. Not read while the Job works, unless the task wants them.
     pub backups: Vec<AgentFSBackup>,
     /// Its AgentFSRestores. Not read while the Job works.
     pub restores: Vec<AgentFSRestore>,
@@ -103,6 +103,10 @@ pub async fn observe<T: Task>(
     if seen.job.as_ref().is_some_and(outcome::is_unfinished) {
         seen.warnings = Box::pin(warnings(reader, &stuck(&seen, &name))).await?;
         seen.progress = asked.progress(owner, &seen.pods).await;
+        if seen.progress.as_ref().is_some_and(|progress| task.wants_backups(progress)) {
+            seen.backups = reader.all().await?;
+            seen.backups.retain(|backup| backup.spec.agent_fs == task.agentfs());
+        }
     }
     Ok(seen)
 }

@@ -30,6 +30,10 @@ impl Says {
         self.0.lock().unwrap().0 = Some(progress);
     }
 
+    pub(crate) fn say(&self, progress: &Progress) {
+        self.0.lock().unwrap().0 = Some(progress.clone());
+    }
+
     pub(crate) fn asked(&self) -> Vec<SocketAddr> {
         self.0.lock().unwrap().1.clone()
     }

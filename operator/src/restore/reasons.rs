@@ -1,0 +1,13 @@
+//! The reasons of the conditions of an AgentFSRestore, besides those of tasks of any kind.
+
+pub use crate::agentfs::reasons::{AWAITING_BACKUP, AWAITING_RESTORE, AWAITING_SCHEMA};
+use crate::kit::reasons::reasons;
+
+reasons! {
+    /// The AgentFSBackup that is to be restored is not there, or holds no backup.
+    NO_SUCH_BACKUP = "NoSuchBackup",
+    /// The AgentFSRestore that is to be undone is not there.
+    NO_SUCH_RESTORE = "NoSuchRestore",
+    /// The AgentFSRestore that is to be undone cannot be.
+    CANNOT_BE_UNDONE = "CannotBeUndone",
+}
