@@ -188,9 +188,6 @@ impl<'a> Maker<'a> {
         stop: &mut Pin<&mut impl Future<Output = RecoveryError>>,
     ) -> Result<Report, RecoveryError> {
         let (mut expired, upload, manifest) = unless(stop, Box::pin(self.dump())).await?;
-        let id = format!("{}/{}", self.instance, manifest.id());
-        let BackupOptions { url, request, .. } = self.options;
-        request::note_backup(url, request.as_ref(), &id).await?;
         // From here on it takes a moment, and no step in it may be the last that is seen of it.
         let manifest = self.commit(upload, manifest).await?;
         let path = format!("{}/{}/{}", self.options.location, self.instance, manifest.file);
@@ -322,6 +319,10 @@ impl<'a> Maker<'a> {
     ) -> Result<Manifest, RecoveryError> {
         self.steps.time("store", upload.finish()).await?;
         reach(FaultPoint::DumpFinished);
+        // By now its name is nobody else's.
+        let id = format!("{}/{}", self.instance, manifest.id());
+        let BackupOptions { url, request, .. } = self.options;
+        request::note_backup(url, request.as_ref(), &id).await?;
         // Locks end with their sessions, and not with us.
         self.snapshot.check().await?;
         self.lock.check().await?;

@@ -33,12 +33,12 @@ pub enum RequestError {
     AlreadyDone(Box<AlreadyDone>),
     /// Another run carries it out.
     #[error("another run of {0} is under way; wait for its end")]
-    UnderWay(Request),
+    UnderWay(String),
     /// The session that kept other runs off has ended.
     #[error(
         "the session that kept other runs of {0} off has ended; run this again, which goes on with it"
     )]
-    Lost(Request),
+    Lost(String),
     /// Our role may not note it.
     #[error(
         "our role may not note in the database that {request} is carried out once ({error}): as the owner of the database or a superuser, run \
@@ -46,7 +46,7 @@ pub enum RequestError {
     )]
     NotAllowed {
         /// The request.
-        request: Request,
+        request: String,
         /// What PostgreSQL says.
         #[source]
         error: StoreError,
@@ -86,10 +86,11 @@ impl Running {
     /// Begins a request, or goes on with one whose run was killed. Fails where it has ended, or another run is at it.
     pub async fn begin(url: &DatabaseUrl, request: Request) -> Result<Self, RecoveryError> {
         let Some(mut hold) = Hold::take(url, &request).await? else {
-            return Err(RequestError::UnderWay(request).into());
+            return Err(RequestError::UnderWay(request.to_string()).into());
         };
         let noted = match hold.begin(&request).await {
             Err(error) if error.is_forbidden() => {
+                let request = request.to_string();
                 return Err(RequestError::NotAllowed { request, error }.into());
             }
             noted => noted?,
@@ -114,7 +115,7 @@ impl Running {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             if !matches!(hold.lock().await.is_held().await, Ok(true)) {
-                return RequestError::Lost(self.request.clone()).into();
+                return RequestError::Lost(self.request.to_string()).into();
             }
         }
     }

@@ -16,15 +16,14 @@ use futures::FutureExt as _;
 use jiff::{SignedDuration, SignedDurationRound, Timestamp, Unit};
 use serde::Serialize;
 
-use super::followed::board;
-use super::requested::{Live, Requested, first_line, not_done};
+use super::requested::{Live, begin, first_line, not_done};
 use super::retention::{RetentionArgs, told};
 use super::{duration, ended, location, recorded, setting};
 use crate::commands::in_runtime;
 use crate::commands::output::Output;
 use crate::recovery::forget::{Forgotten, Protected};
 use crate::recovery::{BackupOptions, Recipients, RecoveryError, Report, newer_than};
-use crate::runtime::exit::{failed, failed_for_all_to_see, write_termination_message};
+use crate::runtime::exit::{failed, write_termination_message};
 use crate::runtime::logging;
 use crate::settings::DatabaseSettings;
 
@@ -101,13 +100,9 @@ async fn execute(args: BackupArgs) -> ExitCode {
         Ok(ended) => ended,
         Err(sentence) => return failed(sentence),
     };
-    let board = match board() {
-        Ok(board) => board,
-        Err(sentence) => return failed_for_all_to_see(&sentence, false),
-    };
-    let requested = match Requested::begin(Live::Needed).await {
-        Ok(requested) => requested,
-        Err(error) => return not_done(&error),
+    let (board, requested) = match begin(Live::Needed).await {
+        Ok(begun) => begun,
+        Err(code) => return code,
     };
     let (request, ended) = (requested.request(), requested.ended(ended));
     let made = Box::pin(board.of(back_up_unless_newer(&args, request, ended))).await;

@@ -15,8 +15,7 @@ use jiff::SignedDuration;
 use secrecy::SecretString;
 use serde::Serialize;
 
-use super::followed::board;
-use super::requested::{Live, Requested, first_line, not_done};
+use super::requested::{Live, begin, first_line};
 use super::{duration, ended, identities, location, setting};
 use crate::commands::in_runtime;
 use crate::commands::output::{Output, Seconds};
@@ -95,13 +94,9 @@ async fn execute(args: DrillArgs) -> ExitCode {
         Ok(ended) => ended,
         Err(sentence) => return failed(sentence),
     };
-    let board = match board() {
-        Ok(board) => board,
-        Err(sentence) => return failed_for_all_to_see(&sentence, false),
-    };
-    let requested = match Requested::begin(Live::Needed).await {
-        Ok(requested) => requested,
-        Err(error) => return not_done(&error),
+    let (board, requested) = match begin(Live::Needed).await {
+        Ok(begun) => begun,
+        Err(code) => return code,
     };
     let ended = requested.ended(ended);
     let report = Box::pin(board.of(drill_as_asked(&args, ended))).await;

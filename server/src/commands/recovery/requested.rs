@@ -5,8 +5,10 @@ use std::process::ExitCode;
 use agentfs_contract::request::Request;
 use agentfs_contract::setting::REQUEST;
 
+use super::followed::board;
 use super::setting;
 use crate::recovery::RecoveryError;
+use crate::recovery::progress::Board;
 use crate::recovery::request::{RequestError, Running};
 use crate::runtime::exit::{failed_for_all_to_see, write_termination_message};
 use crate::settings::DatabaseSettings;
@@ -31,7 +33,7 @@ impl Requested {
         let request: Request = text.parse().map_err(RequestError::Malformed)?;
         let url = DatabaseSettings::url_from_env()?;
         match Running::begin(&url, request.clone()).await {
-            Err(RecoveryError::Store(error))
+            Err(error @ RecoveryError::Store(_))
                 if live == Live::MayBeBroken && !error.is_transient() =>
             {
                 tracing::warn!("{request} cannot be noted in the live database: {error}");
@@ -82,6 +84,13 @@ impl Requested {
             }
         }
     }
+}
+
+/// Begins what a command works for, where it can be followed. Fails where there is nothing to do, or nothing can be done.
+pub(super) async fn begin(live: Live) -> Result<(Board, Requested), ExitCode> {
+    let board = board().map_err(|sentence| failed_for_all_to_see(&sentence, false))?;
+    let requested = Requested::begin(live).await.map_err(|error| not_done(&error))?;
+    Ok((board, requested))
 }
 
 /// Tells of an error for all to see. That there was nothing left to do is none.

@@ -12,8 +12,7 @@ use agentfs_contract::verification::{Level, Verification};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
-use super::followed::board;
-use super::requested::{Live, Requested, first_line, not_done};
+use super::requested::{Live, begin, first_line, not_done};
 use super::{duration, ended, identities, location, setting};
 use crate::commands::in_runtime;
 use crate::commands::output::Output;
@@ -69,13 +68,9 @@ async fn execute(args: VerifyArgs) -> ExitCode {
         Ok(ended) => ended,
         Err(sentence) => return failed(sentence),
     };
-    let board = match board() {
-        Ok(board) => board,
-        Err(sentence) => return failed_for_all_to_see(&sentence, false),
-    };
-    let requested = match Requested::begin(Live::Needed).await {
-        Ok(requested) => requested,
-        Err(error) => return not_done(&error),
+    let (board, requested) = match begin(Live::Needed).await {
+        Ok(begun) => begun,
+        Err(code) => return code,
     };
     let (request, ended) = (requested.request(), requested.ended(ended));
     let verified = Box::pin(board.of(verify_as_asked(&args, request, ended))).await;

@@ -72,9 +72,9 @@ pub struct RestoreOptions {
 
 impl RestoreOptions {
     /// The same with the backup that the request had chosen before, if it had.
-    pub(super) fn of_noted(&self, noted: &Noted) -> Self {
+    pub(super) fn of_noted(&self, known: &Noted) -> Self {
         let mut options = self.clone();
-        if let (Source::Backup { backup, .. }, Some(chosen)) = (&mut options.source, &noted.backup)
+        if let (Source::Backup { backup, .. }, Some(chosen)) = (&mut options.source, &known.backup)
         {
             *backup = Selector::Id(chosen.clone());
         }
@@ -129,33 +129,26 @@ pub async fn restore(
     if !server.hold_on_server(&unfinished).await? {
         return Err(RestoreError::UnderWay(options.name.clone()).into());
     }
-    let noted = if server.has_database {
+    let known = if server.has_database {
         request::look(&options.url, options.request.as_ref()).await?
     } else {
         Noted::default()
     };
-    let options = &options.of_noted(&noted);
+    let options = &options.of_noted(&known);
     let instance = Instance::of(&server.identity, options.copy.as_deref());
     let found = Found::find(options, &instance, server.major).await?;
     let (was_verified, notes) = (found.was_verified, found.notes.clone());
     let mut stop = pin!(stop);
     let mut steps = Steps::default();
-    let named = match made_before(options, &mut server).await? {
-        Some(made) => Named {
-            id: made.id,
-            named_at: made.at,
-            manifest: found.manifest,
-            models: made.models,
-            removed_unfinished: false,
-        },
-        None => {
-            if let Some(chosen) = found.path().filter(|_| noted.is_begun) {
-                request::note_backup(&options.url, options.request.as_ref(), &chosen).await?;
-            }
-            make_named(options, found, &unfinished, &mut server, &mut steps, &mut stop).await?
+    let named = if let Some(made) = made_before(options, &mut server).await? {
+        Named { manifest: found.manifest, removed_unfinished: false, made }
+    } else {
+        if let Some(chosen) = found.path().filter(|_| known.is_begun) {
+            request::note_backup(&options.url, options.request.as_ref(), &chosen).await?;
         }
+        make_named(options, found, &unfinished, &mut server, &mut steps, &mut stop).await?
     };
-    let Named { id, named_at, manifest, models, removed_unfinished } = named;
+    let Named { made: MadeAt { id, at: named_at, models }, manifest, removed_unfinished } = named;
     let serving_seconds = begun.elapsed().as_secs_f64();
 
     let url = options.url.with_database(&options.name);
@@ -229,21 +222,18 @@ async fn ended_keys(
 
 /// A new database that has its name.
 struct Named {
-    id: Uuid,
-    /// When it had that.
-    named_at: Timestamp,
+    made: MadeAt,
     manifest: Manifest,
-    /// Models whose vector index is still to be built.
-    models: Vec<i32>,
     /// Whether an unfinished restore of that name was removed.
     removed_unfinished: bool,
 }
 
-/// A database that was made before.
-struct MadeBefore {
+/// The restore that made a database.
+struct MadeAt {
     id: Uuid,
+    /// When the database had its name.
     at: Timestamp,
-    /// Models whose vector index may still be to be built.
+    /// Models whose vector index is still to be built.
     models: Vec<i32>,
 }
 
@@ -252,15 +242,15 @@ struct MadeBefore {
 async fn made_before(
     options: &RestoreOptions,
     server: &mut Server,
-) -> Result<Option<MadeBefore>, RecoveryError> {
+) -> Result<Option<MadeAt>, RecoveryError> {
     if !server.has(&options.name).await? {
         return Ok(None);
     }
     if options.request.is_some() {
         let url = options.url.with_database(&options.name);
-        let noted = request::look(&url, options.request.as_ref()).await?;
-        if let Some((id, at)) = noted.restore.zip(noted.switched_at) {
-            return Ok(Some(MadeBefore { id, at, models: noted.models }));
+        let known = request::look(&url, options.request.as_ref()).await?;
+        if let Some((id, at)) = known.restore.zip(known.switched_at) {
+            return Ok(Some(MadeAt { id, at, models: known.models }));
         }
     }
     Err(RestoreError::DatabaseExists(options.name.clone()).into())
@@ -298,7 +288,8 @@ async fn make_named(
         }
         server.rename(unfinished, &options.name).await?;
         reach(FaultPoint::Switched);
-        Ok(Named { id, named_at: Timestamp::now(), manifest, models, removed_unfinished })
+        let made = MadeAt { id, at: Timestamp::now(), models };
+        Ok(Named { made, manifest, removed_unfinished })
     };
     match naming.await {
         Ok(named) => Ok(named),

@@ -73,7 +73,7 @@ SELECT what FROM (
   SELECT format('%s %s', CASE t.relkind WHEN 'v' THEN 'the view' WHEN 'm' THEN 'the materialised view' WHEN 'S' THEN 'the sequence'
                                         ELSE 'the table' END, t.oid::regclass) AS what
     FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace
-   WHERE t.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND n.nspname !~ '^(pg_|information_schema$)'
+   WHERE t.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND n.nspname !~ '^(pg_|information_schema$|agentfs_meta$)'
      AND t.oid NOT IN (SELECT to_regclass(quote_ident(wanted)) FROM unnest($1::text[]) AS wanted
                         WHERE to_regclass(quote_ident(wanted)) IS NOT NULL)
      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = t.oid AND d.classid = 'pg_class'::regclass AND d.deptype IN ('e', 'i'))

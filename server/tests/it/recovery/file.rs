@@ -116,6 +116,8 @@ async fn what_is_no_whole_dump_of_ours_is_refused_and_leaves_nothing() {
     refused("No such file");
     fs::write(&file, "not a dump").unwrap();
     refused("no file of `pg_dump -Fc`");
+    fs::write(&file, "").unwrap();
+    refused("it is empty");
     for (dump, told) in [
         ("pg_dump -f backup_1.dump", "a dump in plain SQL"),
         ("pg_dump -Ft -f backup_1.dump", "another format"),

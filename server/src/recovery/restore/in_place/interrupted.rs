@@ -80,6 +80,7 @@ pub(super) async fn take_over(
 
 /// Tells those who follow it of a switch.
 pub(super) fn tell(record: &Record) {
+    progress::backup(&record.backup);
     if let Some(at) = record.switched_at {
         progress::switched(at, record.switch_seconds);
     }
@@ -110,10 +111,9 @@ pub(super) async fn ended_since(
         let live = session.live().await?;
         ended.lost = lost::by_tenant(session.holder.connection(), &live).await?;
         ended.previous_until = record.previous_until.unwrap_or(switched_at);
-        if let Some(advice) = advice(&unindexed(&mut session.holder, &record.models).await?) {
-            ended.indexed_seconds = None;
-            ended.notes = vec![advice];
-        }
+        let missing = unindexed(&mut session.holder, &record.models).await?;
+        ended.indexed_seconds = ended.indexed_seconds.filter(|_| missing.is_empty());
+        ended.notes = Vec::from_iter(advice(&missing));
     }
     Ok(Some(ended))
 }

@@ -111,7 +111,9 @@ impl Switched {
             steps: Vec::new(),
             serving_seconds: 0.0,
             indexed_seconds: Some(0.0),
-            notes: Vec::new(),
+            notes: vec![
+                "It was brought to its end by another run, which said what was lost.".to_owned(),
+            ],
         }
     }
 }

@@ -76,11 +76,11 @@ impl Restoring<'_> {
         stop: &mut Pin<&mut impl Future<Output = RecoveryError>>,
     ) -> Result<Switched, RecoveryError> {
         let request = self.options.of.request.as_ref();
-        let noted = self.session.noted(request).await?;
-        if let Some(ended) = ended_since(&mut self.session, &noted).await? {
+        let known = self.session.noted(request).await?;
+        if let Some(ended) = ended_since(&mut self.session, &known).await? {
             return Ok(ended);
         }
-        let options = &self.options.of.of_noted(&noted);
+        let options = &self.options.of.of_noted(&known);
         let indexing = options
             .builds_indexes
             .then_some(Indexing { memory: options.index_memory.as_deref(), room: None });
@@ -91,7 +91,7 @@ impl Restoring<'_> {
             Source::Backup { .. } => None,
         };
         let is_wanted = |record: &Record| match request {
-            Some(_) => noted.restore == Some(record.id),
+            Some(_) => known.restore == Some(record.id),
             None => is_wanted(&options.source, file.as_ref(), record),
         };
         let taking_over = take_over(&mut self.session, is_wanted, indexing, self.progress, stop);

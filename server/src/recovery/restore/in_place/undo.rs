@@ -63,12 +63,12 @@ async fn undo_in(
 ) -> Result<Switched, RecoveryError> {
     let mut begun = Instant::now();
     let mut steps = Steps::default();
-    let noted = session.noted(options.request.as_ref()).await?;
-    if let Some(ended) = ended_since(session, &noted).await? {
+    let known = session.noted(options.request.as_ref()).await?;
+    if let Some(ended) = ended_since(session, &known).await? {
         return Ok(ended);
     }
     let is_wanted = |record: &Record| match options.request {
-        Some(_) => noted.restore == Some(record.id),
+        Some(_) => known.restore == Some(record.id),
         None => record.kind == Kind::Undo,
     };
     let taking_over = take_over(session, is_wanted, None, progress, stop);

@@ -4,6 +4,7 @@
 
 mod ending;
 mod planning;
+mod requested;
 mod switching;
 
 use std::pin::{Pin, pin};
@@ -34,7 +35,6 @@ use crate::store::databases::exchange::{self, Busy, Held, Names, Note, Previous}
 use crate::store::databases::lost;
 use crate::store::in_place::lost::is_known as are_known;
 use crate::store::in_place::security::{Carried, Keys, Security};
-use crate::store::requests::Noted;
 use crate::store::schema::{self, SCHEMA_VERSION};
 
 /// Why what was asked for has to end.
@@ -52,10 +52,10 @@ pub async fn restore(
     let of = &options.of;
     let mut site = Site::open(&of.url, progress).await?;
     let request = of.request.as_ref();
-    let noted = site.noted(request, options.security).await?;
-    let of = &of.of_noted(&noted);
+    let known = site.noted(request, options.security).await?;
+    let of = &of.of_noted(&known);
     let indexing = Indexing { now: of.builds_indexes, memory: of.index_memory.as_deref() };
-    if let Some(switched) = site.go_on(&noted, indexing, stop.as_mut()).await? {
+    if let Some(switched) = site.go_on(&known, indexing, stop.as_mut()).await? {
         return Ok(switched);
     }
     let instance = Instance::of(&site.server.identity, of.copy.as_deref());
@@ -76,7 +76,7 @@ pub async fn restore(
         }
     }
     let chosen = found.path();
-    if let Some(chosen) = chosen.as_deref().filter(|_| noted.is_begun) {
+    if let Some(chosen) = chosen.as_deref().filter(|_| known.is_begun) {
         request::note_backup(&of.url, request, chosen).await?;
     }
     let held = site.hold(options.security).await?;
@@ -130,8 +130,8 @@ pub async fn undo(
     let mut site = Site::open(&options.url, progress).await?;
     let indexing = Indexing { now: true, memory: None };
     let request = options.request.as_ref();
-    let noted = site.noted(request, Security::Live).await?;
-    if let Some(switched) = site.go_on(&noted, indexing, stop.as_mut()).await? {
+    let known = site.noted(request, Security::Live).await?;
+    if let Some(switched) = site.go_on(&known, indexing, stop.as_mut()).await? {
         return Ok(switched);
     }
     if let Some(note) = site.unfinished_note().await? {
@@ -339,45 +339,6 @@ impl<'a> Site<'a> {
 
     fn tell(&self, step: &'static str) {
         (self.progress)(&Update::begun(step));
-    }
-
-    /// What is known of the request, if there is one. Nothing is, where the live database cannot be read and does not have to be.
-    async fn noted(
-        &self,
-        request: Option<&Request>,
-        security: Security,
-    ) -> Result<Noted, RecoveryError> {
-        match request::look(self.url, request).await {
-            Err(RecoveryError::Store(error))
-                if security == Security::FromBackup && !error.is_transient() =>
-            {
-                Ok(Noted::default())
-            }
-            noted => noted,
-        }
-    }
-
-    /// Where the request had exchanged the databases already, in a run that was killed: does what is left to do, unless another run has
-    /// done it since.
-    async fn go_on(
-        &mut self,
-        noted: &Noted,
-        indexing: Indexing<'_>,
-        stop: Stop<'_>,
-    ) -> Result<Option<Switched>, RecoveryError> {
-        let (Some(id), Some(at)) = (noted.restore, noted.switched_at) else { return Ok(None) };
-        match self.server.previous(&self.names).await? {
-            Previous::Kept(note) if note.id == id && !note.is_finished => {
-                progress::switched(note.switched_at, None);
-                self.end(note, indexing, Steps::default(), stop).await.map(Some)
-            }
-            Previous::Kept(note) if note.id == id => Ok(Some(Switched {
-                backup: note.backup,
-                previous_until: note.previous_until,
-                ..Switched::past(id, note.switched_at, None)
-            })),
-            _ => Ok(Some(Switched::past(id, at, noted.backup.as_deref()))),
-        }
     }
 
     /// Asks whether it shall be done. The time that takes is nobody's who waits for it to serve.

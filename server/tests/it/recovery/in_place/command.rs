@@ -1,8 +1,8 @@
 //! `agentfs-server restore --in-place`, `--undo` and `--drop-previous`, as they are typed.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use agentfs_contract::termination::{Report, RestoreReport};
 use serde_json::json;
@@ -73,10 +73,20 @@ async fn a_restore_its_undoing_and_the_end_of_both() {
 
     let folder = TempDir::new().unwrap();
     let lost = folder.path().join("lost.jsonl");
-    let undo = ["--undo", "--yes", "--lost-to", lost.to_str().unwrap()];
+    let other = Uuid::new_v4().to_string();
+    let said = restore(&database, &["--undo", "--yes", "--restore", &other], None);
+    assert!(said.code == Some(1), "{said:?}");
+    assert!(
+        said.err.contains(&format!("the restore {other} is not the last one in place")),
+        "{said:?}"
+    );
+    assert_eq!(kept(&api).await, json!(1));
+    let this = ["--undo", "--yes", "--restore", restored["id"].as_str().unwrap()];
+    let undo = [&this[..], &["--lost-to", lost.to_str().unwrap()]].concat();
     api.client.put("/since", json!("the restore")).await;
     let said = restore(&database, &undo, None);
     assert!(said.err.contains("Undoing the restore of"), "{said:?}");
+    assert!(said.err.contains(", kept as the schema agentfs_old"), "{said:?}");
     let lost = std::fs::read_to_string(&lost).unwrap();
     assert!(lost.lines().count() == 1 && lost.contains("/since"), "{lost}");
     let told = said.text();
@@ -84,6 +94,9 @@ async fn a_restore_its_undoing_and_the_end_of_both() {
         told.starts_with("Undone: the restore of") && told.contains("restore --undo"),
         "{told}"
     );
+    assert_eq!(kept(&api).await, json!(2));
+    let said = restore(&database, &this, None);
+    assert!(said.code == Some(1) && said.err.contains("is not the last one"), "{said:?}");
     assert_eq!(kept(&api).await, json!(2));
 
     let said = restore(&database, &["--drop-previous", "--yes"], None).text();
@@ -133,6 +146,10 @@ async fn nothing_is_changed_that_nobody_has_agreed_to() {
     assert!(said.code == Some(1) && said.out.contains("Continue? [y/N]"), "{said:?}");
     assert!(said.out.contains("the answer was no"), "{said:?}");
     assert_eq!((kept(&api).await, database.number(schemas).await), (json!(2), 0));
+    let said = interrupted_at_terminal(&database, &arguments);
+    assert!(said.code == Some(75) && said.out.contains("a signal ended it"), "{said:?}");
+    assert!(!said.out.contains("the answer was no"), "{said:?}");
+    assert_eq!((kept(&api).await, database.number(schemas).await), (json!(2), 0));
     let said = at_terminal(&database, &arguments, "y\n");
     assert!(said.code == Some(0) && said.out.contains("in place; live since"), "{said:?}");
     assert_eq!(kept(&api).await, json!(1));
@@ -146,19 +163,36 @@ async fn nothing_is_changed_that_nobody_has_agreed_to() {
 
 /// Runs `restore` at a terminal, at which somebody types.
 fn at_terminal(database: &Database, arguments: &[&str], typed: &str) -> Said {
+    let shell = terminal(database, arguments);
+    shell.stdin.as_ref().unwrap().write_all(typed.as_bytes()).unwrap();
+    ended(shell)
+}
+
+/// The same with Ctrl-C at the question.
+fn interrupted_at_terminal(database: &Database, arguments: &[&str]) -> Said {
+    let mut shell = terminal(database, arguments);
+    let (mut shown, mut more) = (Vec::new(), [0; 1024]);
+    while !String::from_utf8_lossy(&shown).contains("[y/N] ") {
+        let read = shell.stdout.as_mut().unwrap().read(&mut more).unwrap();
+        assert_ne!(read, 0, "{}", String::from_utf8_lossy(&shown));
+        shown.extend_from_slice(&more[..read]);
+    }
+    shell.stdin.as_ref().unwrap().write_all(b"\x03").unwrap();
+    ended(shell)
+}
+
+fn terminal(database: &Database, arguments: &[&str]) -> Child {
     let program = env!("CARGO_BIN_EXE_agentfs-server");
     let words = [program, "restore"].into_iter().chain(arguments.iter().copied());
     let line: Vec<String> = words.map(|word| format!("'{word}'")).collect();
-    let shell = Command::new("script")
+    Command::new("script")
         .args(["--quiet", "--return", "--flush", "--command", &line.join(" "), "/dev/null"])
         .env("DATABASE_URL", &database.url)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("script starts");
-    shell.stdin.as_ref().unwrap().write_all(typed.as_bytes()).unwrap();
-    ended(shell)
+        .expect("script starts")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -253,6 +253,33 @@ async fn whoever_is_killed_is_brought_to_its_end_by_the_next_and_never_switches_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_two_that_are_kept_the_one_that_is_meant_is_named_with_the_other() {
+    let (api, database) = Api::start().await;
+    let site = Site::of(&database);
+    api.client.put("/notes/lunch", json!("peanuts")).await;
+    site.back_up();
+    let said = site.restore(&[&BY_NAME[..], &["--template", "no_such"]].concat());
+    assert!(said.code == Some(1) && said.err.contains("there is no database no_such"), "{said:?}");
+    let renamed = site.restore(&BY_NAME).json();
+    let swapped = site.restore(&["--free-space", "1TB"]).json();
+    let id = |said: &Value| said["id"].as_str().unwrap().to_owned();
+    let previous = site.names().previous;
+    for option in ["--undo", "--drop-previous"] {
+        let said = Site::run(&database.superuser_url, &["restore", option], &[]);
+        assert!(said.code == Some(1) && said.err.contains("add --yes"), "{said:?}");
+        let (of, note) =
+            said.err.split_once("  note   What was live before an earlier").expect(option);
+        assert!(of.contains(&id(&swapped)) && of.contains("the schema agentfs_old"), "{said:?}");
+        assert!(note.contains(&id(&renamed)) && note.contains(&previous), "{said:?}");
+    }
+    let drop = ["restore", "--drop-previous", "--yes"];
+    let dropped = Site::run(&database.superuser_url, &drop, &[]).json();
+    assert_eq!(dropped["restore"], swapped["id"]);
+    let said = Site::run(&database.superuser_url, &["restore", "--undo"], &[]);
+    assert!(said.err.contains(&id(&renamed)) && !said.err.contains("agentfs_old"), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lost_answer_to_the_commit_is_no_failure() {
     let (api, database) = Api::start().await;
     let site = Site::of(&database);
