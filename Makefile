@@ -16,10 +16,12 @@ export IMAGE_TAG ?= dev-$(shell pwd -P | tr -d '\n' | sha256sum | cut -c1-8)
 CARGO := cargo
 PROFILE := --release --locked
 BIN := $(or $(CARGO_TARGET_DIR),target)/release
+# Where kubectl agentfs is installed.
+PREFIX ?= $(HOME)/.local
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 ##@ Try it
 .PHONY: dev
@@ -44,6 +46,17 @@ build: ## Compile everything
 .PHONY: images
 images: ## Build the images server, operator, postgres and pgbouncer (and server-local-embeddings: IMAGES=server-local-embeddings)
 	@images/build $(IMAGES)
+
+.PHONY: kubectl-agentfs
+kubectl-agentfs: ## Build kubectl agentfs and install it with its completion into PREFIX/bin, ~/.local/bin without a PREFIX
+	@$(CARGO) build $(PROFILE) -p agentfs-operator --bin kubectl-agentfs
+	@install -D -m 0755 $(BIN)/kubectl-agentfs $(DESTDIR)$(PREFIX)/bin/kubectl-agentfs
+	@$(BIN)/kubectl-agentfs completion install --dir $(DESTDIR)$(PREFIX)/bin
+
+.PHONY: krew
+krew: ## What a release publishes of kubectl agentfs, into target/krew: an archive for this machine's kind, and krew's manifest
+	@$(CARGO) build $(PROFILE) -p agentfs-operator --bin kubectl-agentfs
+	@scripts/krew $(BIN)/kubectl-agentfs
 
 .PHONY: generate
 generate: ## Write what is made from the code: api/openapi.json, crds/, docs/CRD.md, and the chart's definitions and rights

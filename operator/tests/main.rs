@@ -15,6 +15,7 @@ mod golden;
 mod lost_volume;
 mod metrics;
 mod operations_port;
+mod plugin;
 mod pod_settings;
 mod pods;
 mod pooler;
