@@ -16,14 +16,19 @@ pub const BUCKET: &str = "attic";
 
 const PORT: u16 = 7070;
 
-/// Makes the Secrets of a store in another namespace, `of`.
+/// Makes the Secrets of the store in the namespace `of` in another one as well.
 pub async fn copy_secrets(of: &Namespace, to: &Namespace) -> Result<(), Failure> {
     for name in [CREDENTIALS, AUTHORITY] {
-        let mut secret = of.object("secret", name).await?;
-        secret["metadata"] = json!({"name": name});
-        to.apply(&secret.to_string()).await?;
+        copy_secret(of, to, name).await?;
     }
     Ok(())
+}
+
+/// Makes one of them.
+pub async fn copy_secret(of: &Namespace, to: &Namespace, name: &str) -> Result<(), Failure> {
+    let mut secret = of.object("secret", name).await?;
+    secret["metadata"] = json!({"name": name});
+    to.apply(&secret.to_string()).await.map(drop)
 }
 
 /// `spec.backup.destination` for the store in the namespace `of`.

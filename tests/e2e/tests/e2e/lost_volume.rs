@@ -146,16 +146,16 @@ async fn a_deleted_claim_is_told_and_no_empty_database_takes_its_place() -> Resu
 async fn restored(namespace: &Namespace, lost: &str) -> Result<(), Failure> {
     namespace.kubectl(&["scale", "agentfs/memory", "--replicas=0"]).await?;
     start_empty(namespace, lost).await?;
+    let system = "SELECT system_identifier FROM pg_control_system()";
+    let empty = format!("{}-", namespace.sql("memory", "postgres", system).await?);
     let records = namespace.kubectl(&["get", "afsb", "-o", "json"]).await?;
     let records: Value = serde_json::from_str(&records)?;
     let backups = records["items"].as_array().into_iter().flatten().filter_map(|record| {
         let backup = &record["status"]["backup"];
-        let instance = backup["instance"].as_str()?;
-        let id = format!("{instance}/{}", backup["id"].as_str()?);
-        instance.ends_with(&format!("-{lost}")).then(|| (second(&backup["snapshotTime"]), id))
+        let instance = backup["instance"].as_str().filter(|of| !of.starts_with(&empty))?;
+        Some((second(&backup["snapshotTime"]), format!("{instance}/{}", backup["id"].as_str()?)))
     });
-    let (_, id) =
-        backups.max().ok_or_else(|| format!("no record of a backup of {lost}: {records}"))?;
+    let (_, id) = backups.max().ok_or_else(|| format!("no record of a backup: {records}"))?;
     let spec = json!({"source": {"id": id}, "target": {"inPlace": {}}, "allowForeign": true});
     Task::done(namespace, Kind::Restore, "after-the-loss", spec).await?;
     namespace.kubectl(&["scale", "agentfs/memory", "--replicas=1"]).await.map(drop)

@@ -1,5 +1,6 @@
 //! Backups by the schedule and by a resource, into a volume and into a bucket, and their records.
 
+use age::secrecy::ExposeSecret as _;
 use agentfs_e2e::Failure;
 use agentfs_e2e::kubectl::{eventually, kubectl};
 use agentfs_e2e::namespace::Namespace;
@@ -78,16 +79,21 @@ async fn into_a_volume_by_the_schedule_and_by_a_resource() -> Result<(), Failure
 
 #[tokio::test]
 #[ignore = "needs a cluster: make test-recovery"]
-async fn into_a_bucket_by_the_schedule_and_by_a_resource() -> Result<(), Failure> {
+async fn encrypted_into_a_bucket_by_the_schedule_and_by_a_resource() -> Result<(), Failure> {
     let namespace = Namespace::create().await?;
     s3::start(&namespace).await?;
-    namespace.agentfs("memory", &with_bucket(&namespace)).await?;
+    let recipient = make_identity(&namespace).await?;
+    let encryption = format!(
+        "    encryption: {{recipients: [{recipient}], identitySecretRef: {{name: identity, key: identity}}}}\n"
+    );
+    namespace.agentfs("memory", &(with_bucket(&namespace) + &encryption)).await?;
     namespace.ready("memory").await?;
     let mut agent = with_lunch(&namespace, "peanuts").await?;
     run_now(&namespace, "backup", "nightly").await?;
     let nightly = has_records(&namespace, 1).await?.remove(0);
     let location = text(&nightly["status"]["backup"]["location"]);
     assert!(location.starts_with(&format!("s3://{}/", s3::BUCKET)), "{location}");
+    assert_eq!(nightly["status"]["backup"]["encrypted"], true, "{nightly}");
     s3::has_dumps(&namespace, 1).await?;
     run_now(&namespace, "verify", "weekly").await?;
     agentfs_says(&namespace, "RestoreVerified", "True").await?;
@@ -109,6 +115,15 @@ async fn into_a_bucket_by_the_schedule_and_by_a_resource() -> Result<(), Failure
     // The drill's is none of them.
     let dumps = s3::has_dumps(&namespace, 2).await?;
     records_follow_the_bucket(&namespace, &dumps, &nightly).await
+}
+
+/// Makes the Secret `identity`, by whose key backups are decrypted; its recipient.
+async fn make_identity(namespace: &Namespace) -> Result<String, Failure> {
+    let identity = age::x25519::Identity::generate();
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "identity"},
+                        "stringData": {"identity": identity.to_string().expose_secret()}});
+    namespace.apply(&secret.to_string()).await?;
+    Ok(identity.to_public().to_string())
 }
 
 /// A backup that vanishes is said so, and records that were deleted are written anew.

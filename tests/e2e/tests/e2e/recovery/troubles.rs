@@ -169,6 +169,7 @@ async fn a_secret_that_is_missing() -> Result<(), Failure> {
     let namespace = Namespace::create().await?;
     let store = Namespace::create().await?;
     s3::start(&store).await?;
+    s3::copy_secret(&store, &namespace, s3::AUTHORITY).await?;
     namespace.agentfs("memory", &with_bucket(&store)).await?;
     told_of(&namespace, "AgentFS", "memory", &[s3::CREDENTIALS, "kubectl create secret generic"])
         .await?;
@@ -176,7 +177,7 @@ async fn a_secret_that_is_missing() -> Result<(), Failure> {
     let get = async || backup.get().await;
     let waits = |object: &Value| condition(object, "Ready") == Some("False");
     eventually("it waits for that", get, waits).await?;
-    s3::copy_secrets(&store, &namespace).await?;
+    s3::copy_secret(&store, &namespace, s3::CREDENTIALS).await?;
     backup.succeeded().await?;
     namespace.ready("memory").await.map(drop)
 }
