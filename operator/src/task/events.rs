@@ -3,21 +3,26 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::events::{Event, EventType};
 
-use super::Task;
+use super::{Task, step_word};
 use crate::crd::fields::Conditions as _;
 use crate::kit::conditions::{READY, RECONCILING};
 
-/// What there is to tell of a status that comes after another: a new step, or that what it waits for is something else.
-pub fn steps<T: Task>(before: Option<&T::Status>, after: &T::Status) -> Option<Event> {
-    let (was, is) = (before.and_then(T::step), T::step(after));
+/// What there is to tell of a status that comes after another: a new step, or that what it waits for is something else. `progress`
+/// is the step that its pod says, for kinds whose status has none.
+pub fn steps<T: Task>(
+    before: Option<&T::Status>,
+    after: &T::Status,
+    progress: Option<&str>,
+) -> Option<Event> {
     let ready = |status: &T::Status| find(status.conditions(), READY).cloned();
-    let now = ready(after)?;
-    // Another word of the step, or of why it is not ready while that is well: what ends or is wrong is told by its condition.
+    let (was, now) = (before.and_then(ready), ready(after)?);
+    // What has ended or is wrong is told by its condition.
     find(after.conditions(), RECONCILING)?;
-    let is_news = before.and_then(ready).is_none_or(|before| before.reason != now.reason);
-    let reason = match is {
-        Some(step) if was != Some(step) => step.to_owned(),
-        _ if is_news => now.reason,
+    let is_other = |of: fn(&Condition) -> &str| was.as_ref().is_none_or(|was| of(was) != of(&now));
+    let reason = match (T::step(after), progress) {
+        (Some(step), _) if before.and_then(T::step) != Some(step) => step.to_owned(),
+        (None, Some(step)) if is_other(|c| &c.message) => step_word(step),
+        _ if is_other(|c| &c.reason) => now.reason,
         _ => return None,
     };
     Some(Event {

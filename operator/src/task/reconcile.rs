@@ -329,8 +329,13 @@ async fn tell<T: Task>(
     };
     let conditions = report.states.iter().map(render).collect();
     let after = T::with_conditions(report.status, conditions, generation);
-    let is_record = matches!(stage, Stage::Record(_));
-    let step = events::steps::<T>(task.status(), &after).filter(|_| !is_record);
+    let step = match stage {
+        Stage::Record(_) => None,
+        Stage::Running { progress: Some(progress), .. } => {
+            events::steps::<T>(task.status(), &after, Some(&progress.step))
+        }
+        _ => events::steps::<T>(task.status(), &after, None),
+    };
     patch_status(&context.client, &context.reporter, task, &report.states, &after)
         .await
         .map_err(Error::Status)?;

@@ -158,7 +158,7 @@ async fn a_backup_is_made_once_and_told_at_each_step() {
     );
     assert_eq!(status["verification"]["verified"], "True");
     assert!(status["finishedTime"].is_string());
-    assert_eq!(tasks.events(), ["Running", "Succeeded"]);
+    assert_eq!(tasks.events(), ["Running", "Dump", "Succeeded"]);
     assert_eq!(writes(&tasks).await, Vec::<String>::new());
 
     // Nothing is done for it again, whatever becomes of the Job.
