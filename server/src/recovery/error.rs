@@ -299,6 +299,11 @@ fn of_rows(error: &StoreError) -> String {
 }
 
 impl RecoveryError {
+    /// Whether a restore in place has switched before it failed: what it restored is live.
+    pub fn has_switched(&self) -> bool {
+        matches!(self, Self::InPlace(InPlaceError::AfterSwitch { .. }))
+    }
+
     /// Whether a retry may succeed.
     pub fn is_transient(&self) -> bool {
         match self {

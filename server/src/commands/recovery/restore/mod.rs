@@ -12,7 +12,7 @@ mod undo;
 
 use std::process::ExitCode;
 
-use agentfs_contract::termination::AlreadyDone;
+use agentfs_contract::termination::{AlreadyDone, UnfinishedRestore};
 
 pub use self::arguments::RestoreArgs;
 use self::arguments::What;
@@ -22,7 +22,9 @@ use super::requested::Requested;
 use crate::commands::in_runtime;
 use crate::recovery::RecoveryError;
 use crate::recovery::request::RequestError;
-use crate::runtime::exit::{failed, failed_for_all_to_see, write_termination_message};
+use crate::runtime::exit::{
+    after_failure, failed, failed_for_all_to_see, write_termination_message,
+};
 use crate::runtime::logging;
 use crate::settings::DatabaseUrl;
 
@@ -31,6 +33,8 @@ use crate::settings::DatabaseUrl;
 struct Failure {
     sentence: String,
     is_transient: bool,
+    /// Whether it failed after a restore in place had switched: what that restored is live.
+    has_switched: bool,
     /// Where there was nothing left to do, how that had come out before.
     already_done: Option<Box<AlreadyDone>>,
 }
@@ -38,18 +42,20 @@ struct Failure {
 impl From<RecoveryError> for Failure {
     fn from(error: RecoveryError) -> Self {
         let (sentence, is_transient) = (error.to_string(), error.is_transient());
+        let has_switched = error.has_switched();
         let already_done = match error {
             RecoveryError::Request(RequestError::AlreadyDone(done)) => Some(done),
             _ => None,
         };
-        Self { sentence, is_transient, already_done }
+        Self { sentence, is_transient, has_switched, already_done }
     }
 }
 
 impl Failure {
     /// One that somebody has to mend.
     fn said(sentence: impl Into<String>) -> Self {
-        Self { sentence: sentence.into(), is_transient: false, already_done: None }
+        let sentence = sentence.into();
+        Self { sentence, is_transient: false, has_switched: false, already_done: None }
     }
 
     /// What was done stands, but it could not be printed.
@@ -98,6 +104,13 @@ async fn execute(args: RestoreArgs) -> ExitCode {
             eprintln!("agentfs-server: {sentence}");
             ExitCode::SUCCESS
         }
+        Err(Failure { sentence, is_transient, has_switched: true, .. }) => {
+            let (message, transient) = (sentence.clone(), is_transient);
+            let report = UnfinishedRestore { message, transient, has_switched: true };
+            write_termination_message(&report.write());
+            failed(sentence);
+            after_failure(is_transient)
+        }
         Err(Failure { sentence, is_transient, .. }) => {
             failed_for_all_to_see(&sentence, is_transient)
         }
@@ -123,7 +136,8 @@ async fn once(
     };
     let noted = requested.end(came_out).await;
     let done = done?;
-    noted?;
+    let is_in_place = matches!(done, Done::InPlace(..));
+    noted.map_err(|error| Failure { has_switched: is_in_place, ..error.into() })?;
     done.tell(args).await
 }
 
@@ -150,5 +164,20 @@ impl Done {
             Self::InPlace(printed, url) => printed.tell(args, url).await,
             Self::New(printed) => printed.tell(args),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recovery::restore::in_place::InPlaceError;
+
+    #[test]
+    fn what_fails_after_the_switch_says_that_it_has_switched() {
+        let error = || Box::new(RecoveryError::Flawed("it is cut".into()));
+        let after = RecoveryError::from(InPlaceError::AfterSwitch { error: error() });
+        assert!(Failure::from(after).has_switched);
+        let before = RecoveryError::from(InPlaceError::Unchanged { error: error() });
+        assert!(!Failure::from(before).has_switched);
     }
 }
