@@ -94,12 +94,12 @@ fn each_source_and_target_has_its_arguments() {
         (
             json!({"source": {"backup": "nightly"}, "target": {"inPlace": {"strategy": "RenameDatabase", "keepPrevious": "2d"}},
                    "security": "FromBackup", "allowForeign": true}),
-            "restore --in-place --yes --backup=agentfs_20261123_020000 --strategy=rename-database --security=from-backup \
+            "restore --in-place --yes --backup=1-2/agentfs_20261123_020000 --strategy=rename-database --security=from-backup \
              --keep-previous=2d --allow-foreign",
         ),
         (
             json!({"source": {"backup": "bucket"}, "target": {"newDatabase": {"name": "look"}}}),
-            "restore --into-database=look --backup=agentfs_20261122_020000 --from=s3://old/memory",
+            "restore --into-database=look --backup=1-2/agentfs_20261122_020000 --from=s3://old/memory",
         ),
         (
             json!({"source": {"id": "1-2/agentfs_20261122_020000", "location": "s3://dr/memory"}, "target": {"newDatabase": {"name": "look"}}}),

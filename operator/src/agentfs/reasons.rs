@@ -4,7 +4,9 @@
 
 use agentfs_contract::health::NotReadyReason;
 
-pub use crate::kit::reasons::{AWAITING_RECONCILE, AWAITING_SPEC, INVALID_SPEC, READY};
+pub use crate::kit::reasons::{
+    AWAITING_RECONCILE, AWAITING_SPEC, INVALID_SPEC, READY, SCRATCH_TOO_SMALL,
+};
 use crate::kit::reasons::{Reason, reasons};
 
 reasons! {
@@ -100,8 +102,6 @@ reasons! {
     VERIFICATION_NOT_DONE = "VerificationNotDone",
     /// The newest verified backup is too old.
     VERIFICATION_OVERDUE = "VerificationOverdue",
-    /// The volume that backups are restored into is too small.
-    SCRATCH_TOO_SMALL = "ScratchTooSmall",
     /// The last drill did not pass, or could not be carried out.
     DRILL_FAILED = "DrillFailed",
     /// The newest drill is too old.

@@ -250,6 +250,7 @@ fn unschedulable(pod: &Pod) -> Option<Failure> {
 fn waits_for_volume(said: &str) -> bool {
     let is_away = ["not found", "is being deleted"].iter().any(|away| said.contains(away));
     said.contains("unbound immediate PersistentVolumeClaims")
+        || said.contains("waiting for ephemeral volume controller")
         || (said.contains("persistentvolumeclaim \"") && is_away)
 }
 
@@ -414,6 +415,7 @@ mod tests {
             "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. preemption: 0/1",
             "running PreBind plugin: persistentvolumeclaim \"data-memory-postgres-0\" not found",
             "0/3 nodes are available: persistentvolumeclaim \"memory-backups\" is being deleted.",
+            "0/1 nodes are available: waiting for ephemeral volume controller to create the persistentvolumeclaim \"a-tmp\".",
         ] {
             let waits = pod(json!({"conditions": [{"type": "PodScheduled", "status": "False",
                 "reason": "Unschedulable", "message": said}]}));

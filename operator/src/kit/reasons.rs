@@ -65,6 +65,8 @@ reasons! {
     VOLUME_CANNOT_GROW = "VolumeCannotGrow",
     /// A volume claim that holds data is being deleted.
     VOLUME_BEING_DELETED = "VolumeBeingDeleted",
+    /// The volume that backups are restored into is full.
+    SCRATCH_TOO_SMALL = "ScratchTooSmall",
     /// No node takes a pod.
     UNSCHEDULABLE = "Unschedulable",
     /// A node does not start a pod.

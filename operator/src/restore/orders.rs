@@ -1,5 +1,7 @@
 //! What the Job of a restore does, and what it waits for.
 
+use std::borrow::Cow;
+
 use kube::ResourceExt as _;
 
 use super::reasons::{AWAITING_BACKUP, AWAITING_SCHEMA, NO_SUCH_BACKUP};
@@ -132,7 +134,7 @@ fn security(security: Security) -> &'static str {
 
 /// A backup as `restore` is told of it.
 struct Selected<'a> {
-    selector: &'a str,
+    selector: Cow<'a, str>,
     location: Option<&'a str>,
 }
 
@@ -142,9 +144,9 @@ fn selected<'a>(source: &'a Source, seen: &'a Seen) -> Result<Selected<'a>, Orde
         return of_record(name, location, seen);
     }
     let selector = match &source.id {
-        Some(id) => id.as_str(),
-        None if source.latest_verified => "latest-verified",
-        None => "latest",
+        Some(id) => id.as_str().into(),
+        None if source.latest_verified => "latest-verified".into(),
+        None => "latest".into(),
     };
     Ok(Selected { selector, location })
 }
@@ -178,7 +180,12 @@ fn of_record<'a>(
     };
     // The bucket may have been another one when it was made. A volume is always seen in the same folder.
     let bucket = Some(backup.location.as_str()).filter(|location| location.starts_with("s3://"));
-    Ok(Selected { selector: &backup.id, location: location.or(bucket) })
+    // Backups of two instances that were made in one second have one id. Releases before 0.2 had no folders, and instances with a slash.
+    let selector = match backup.instance.contains('/') {
+        true => backup.id.as_str().into(),
+        false => format!("{}/{}", backup.instance, backup.id).into(),
+    };
+    Ok(Selected { selector, location: location.or(bucket) })
 }
 
 /// What is to be said of an AgentFSBackup without a backup: it is waited for, unless it has ended.

@@ -1,6 +1,7 @@
 //! The reasons of the conditions of what is carried out once, besides those that objects of any kind can give.
 
 pub use crate::agentfs::reasons::SUSPENDED;
+pub use crate::kit::reasons::SCRATCH_TOO_SMALL;
 use crate::kit::reasons::{AWAITING_RECONCILE, reasons};
 
 /// Whether a task whose Job does not run would begin at once, were it its turn, given the reason of its Ready. The others wait
@@ -29,8 +30,6 @@ reasons! {
     BACKUPS_OFF = "BackupsOff",
     /// It was carried out, and failed.
     FAILED = "Failed",
-    /// The volume that a backup is restored into is full.
-    SCRATCH_TOO_SMALL = "ScratchTooSmall",
     /// Another pod has a volume that one pod may have at a time.
     VOLUME_IN_USE = "VolumeInUse",
     /// A backup is gone from its destination.

@@ -145,7 +145,7 @@ impl Server {
 
 /// How it ended. One that waits for ever fails its test rather than hold up all.
 async fn ended(output: impl Future<Output = std::io::Result<Output>>) -> Ran {
-    let output = tokio::time::timeout(Duration::from_secs(120), output).await;
+    let output = tokio::time::timeout(Duration::from_mins(2), output).await;
     Ran::of(output.unwrap().unwrap())
 }
 

@@ -5,7 +5,7 @@ use kube::ResourceExt as _;
 use crate::agentfs::reasons;
 use crate::agentfs::status_inputs::StatusInputs;
 use crate::crd::AgentFSRestore;
-use crate::kit::conditions::State;
+use crate::kit::conditions::{STALLED, State};
 use crate::kit::reads::Reader;
 
 /// A restore is under way. It is there while that is so, and counts for nothing else.
@@ -38,6 +38,12 @@ pub fn running(restores: &[AgentFSRestore]) -> Option<RunningRestore> {
         |restore| {
             let status = restore.status.as_ref().filter(|status| status.finished_time.is_none())?;
             let step = status.step.clone().filter(|step| step != WAITING)?;
+            // What a migration may mend, such as an image, must not keep it waiting.
+            let is_stalled =
+                status.conditions.iter().any(|c| c.type_ == STALLED && c.status == "True");
+            if is_stalled && status.switched_time.is_none() {
+                return None;
+            }
             Some(RunningRestore {
                 name: restore.name_any(),
                 step,

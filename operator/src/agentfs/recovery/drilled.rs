@@ -2,7 +2,6 @@
 
 use jiff::Timestamp;
 
-use super::durations::brief;
 use super::records::Drilled;
 use super::runs::{Work, is_active, made, succeeded};
 use super::times::{MAY_BE_LATE, Timing};
@@ -43,15 +42,8 @@ impl StatusInputs<'_> {
             return Some(State::unknown(reasons::NOT_DRILLED_YET, self.not_drilled_yet(&timing)));
         };
         let drill = drills.newest_passed().filter(|drill| drill.finished >= passed);
-        let rpo = drill
-            .and_then(|drill| drill.rpo_seconds)
-            .map(|s| format!("recovery point {}", brief(s)));
-        let rto = drill
-            .and_then(|drill| drill.rto_seconds)
-            .map(|s| format!("recovery time {}", brief(s)));
-        let measured: Vec<_> = rpo.into_iter().chain(rto).collect();
-        let measured =
-            if measured.is_empty() { String::new() } else { format!(": {}", measured.join(", ")) };
+        let measured = drill.and_then(Drilled::measured).map(|of| format!(": {of}"));
+        let measured = measured.unwrap_or_default();
         Some(State::true_because(
             reasons::DRILLED,
             format!("The last drill passed at {}{measured}.", clock(passed)),

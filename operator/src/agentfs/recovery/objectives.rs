@@ -26,22 +26,22 @@ impl StatusInputs<'_> {
     /// Whether what is declared is met. Nothing is held to it while nothing is to run.
     pub fn objectives_met(&self) -> Option<State> {
         let objectives = self.plan.parts.backup.wanted.enabled()?.spec.objectives.as_ref()?;
-        let (rpo, rto) = (declared(objectives.rpo.as_ref()), declared(objectives.rto.as_ref()));
-        if self.plan.suspended || (rpo.is_none() && rto.is_none()) {
+        let [point, time] = [&objectives.rpo, &objectives.rto].map(|text| declared(text.as_ref()));
+        if self.plan.suspended || (point.is_none() && time.is_none()) {
             return None;
         }
         let drill = self.measured();
         let newest = self.newest_recoverable();
         let mut found = Found::default();
-        if let Some((text, rpo)) = rpo {
-            found.age(text, rpo, newest, self.observed.now);
+        if let Some((text, wanted)) = point {
+            found.age(text, wanted, newest, self.observed.now);
             if let Some(seconds) = drill.as_ref().and_then(|drill| drill.rpo_seconds) {
-                found.measured("point", ("rpo", text, rpo), seconds);
+                found.measured("point", ("rpo", text, wanted), seconds);
             }
         }
-        if let Some((text, rto)) = rto {
+        if let Some((text, wanted)) = time {
             match drill.as_ref().and_then(|drill| drill.rto_seconds) {
-                Some(seconds) => found.measured("time", ("rto", text, rto), seconds),
+                Some(seconds) => found.measured("time", ("rto", text, wanted), seconds),
                 None => found.open.push("No drill has measured a recovery time yet".into()),
             }
         }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
+use super::durations::brief;
 use crate::crd::agentfs::Level;
 use crate::crd::backup::{BackupFacts, VerificationFacts};
 use crate::crd::{AgentFSBackup, AgentFSDrill};
@@ -157,6 +158,14 @@ impl Drilled<'_> {
     /// The name of its record.
     pub fn name(&self) -> String {
         self.record.name_any()
+    }
+
+    /// What it measured, in words.
+    pub fn measured(&self) -> Option<String> {
+        let point = self.rpo_seconds.map(|of| format!("recovery point {}", brief(of)));
+        let time = self.rto_seconds.map(|of| format!("recovery time {}", brief(of)));
+        let measured: Vec<_> = point.into_iter().chain(time).collect();
+        (!measured.is_empty()).then(|| measured.join(", "))
     }
 
     /// How it ended, as a sentence.

@@ -137,7 +137,8 @@ pub fn sealed(verb: &str) -> State {
     State::unknown(
         reasons::NOT_VERIFIABLE,
         format!(
-            "The backups are encrypted, and nothing here can decrypt one to {verb} it: name an age identity in              spec.backup.encryption.identitySecretRef, or verify them where you keep it (agentfs-server verify)."
+            "The backups are encrypted, and nothing here can decrypt one to {verb} it: name an age identity in \
+             spec.backup.encryption.identitySecretRef, or verify them where you keep it (agentfs-server verify)."
         ),
     )
 }

@@ -104,8 +104,7 @@ async fn execute(args: DrillArgs) -> ExitCode {
         Ok(report) => report.failure.as_ref().is_some_and(DrillError::is_transient),
         Err(error) => error.is_transient(),
     };
-    let printed =
-        report.map(|report| (report.begun_at, Printed::of(report, args.objectives())));
+    let printed = report.map(|report| (report.begun_at, Printed::of(report, args.objectives())));
     let came_out = match &printed {
         Ok((_, printed)) => {
             let sentence = printed.sentence();

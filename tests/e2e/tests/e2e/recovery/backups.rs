@@ -163,8 +163,10 @@ async fn its_pods_may_write_records_and_nothing_else() -> Result<(), Failure> {
     let namespace = Namespace::with_memory(SPEC).await?;
     let account = format!("--as=system:serviceaccount:{}:memory-recovery", namespace.name());
     let may = async |verb: &str, resource: &str| {
-        // It ends with 1 where the answer is no.
-        let ask = ["auth", "can-i", verb, resource, &account];
+        // It ends with 1 where the answer is no. What follows a slash would be a name.
+        let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+        let subresource = format!("--subresource={subresource}");
+        let ask = ["auth", "can-i", verb, resource, &subresource, &account];
         match namespace.kubectl(&ask).await {
             Ok(answer) => answer.trim() == "yes",
             Err(error) => panic!("{verb} {resource}: {error}"),

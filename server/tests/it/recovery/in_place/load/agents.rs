@@ -206,7 +206,8 @@ impl Agent {
             Trade::Search => {
                 let query = format!("notes on turn {turn}");
                 // Among all that was filled in, a search that is exact for want of an index would take a processor for itself.
-                let body = json!({"agent_id": "ada", "query": query, "path_prefix": "/work", "limit": 5});
+                let body =
+                    json!({"agent_id": "ada", "query": query, "path_prefix": "/work", "limit": 5});
                 let answer = self.ask("/v1/search", body, None).await;
                 self.expect(answer["results"].is_array(), || format!("a search: {answer}"));
             }
