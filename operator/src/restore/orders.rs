@@ -181,9 +181,10 @@ fn of_record<'a>(
     // The bucket may have been another one when it was made. A volume is always seen in the same folder.
     let bucket = Some(backup.location.as_str()).filter(|location| location.starts_with("s3://"));
     // Backups of two instances that were made in one second have one id. Releases before 0.2 had no folders, and instances with a slash.
-    let selector = match backup.instance.contains('/') {
-        true => backup.id.as_str().into(),
-        false => format!("{}/{}", backup.instance, backup.id).into(),
+    let selector = if backup.instance.contains('/') {
+        backup.id.as_str().into()
+    } else {
+        format!("{}/{}", backup.instance, backup.id).into()
     };
     Ok(Selected { selector, location: location.or(bucket) })
 }

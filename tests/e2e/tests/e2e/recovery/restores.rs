@@ -11,21 +11,13 @@ use agentfs_e2e::recovery::{Kind, Task, Watched};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{LUNCH, SPEC, fill, has, is_sound, put, served};
+use super::{LUNCH, SPEC, has, is_sound, put, served};
 
-/// The longest for which a client may wait around the switch, in milliseconds.
-const LONGEST_GAP: i64 = 250;
 const CLIENTS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(20);
 /// The steps of a restore, in their order.
-const STEPS: [&str; 8] =
+pub(super) const STEPS: [&str; 8] =
     ["Waiting", "Starting", "Loading", "Verifying", "Switching", "Switched", "Indexing", "Done"];
-
-/// Behind a pool, with two APIs, as it is run.
-fn pooled() -> String {
-    SPEC.replace("api: {replicas: 1}", "api: {replicas: 2}")
-        .replace("pooler: {enabled: false}", "pooler: {replicas: 1}")
-}
 
 /// What clients saw of a restore, and how it ended.
 struct Seen {
@@ -56,8 +48,9 @@ async fn under_load(namespace: &Namespace, name: &str, spec: Value) -> Result<Se
     Ok(Seen { counts, restore, pod })
 }
 
-/// No request failed, nobody waited for long, and what is gone is what the restore says.
-fn nobody_noticed(seen: &Seen) -> Result<(), Failure> {
+/// No request failed, and what is gone is what the restore says. Returns the longest that a client waited around the switch, in
+/// milliseconds.
+fn nobody_noticed(seen: &Seen) -> Result<i64, Failure> {
     let Seen { counts, restore, .. } = seen;
     let status = &restore["status"];
     let switched: Timestamp = status["switchedTime"].as_str().ok_or("no switchedTime")?.parse()?;
@@ -67,7 +60,6 @@ fn nobody_noticed(seen: &Seen) -> Result<(), Failure> {
         counts.requests, status["downtime"], counts.lost, status["steps"]
     );
     assert_eq!(counts.failed, 0, "{counts:?}");
-    assert!(gap <= LONGEST_GAP, "a client waited for {gap} ms");
     assert_eq!(status["result"], "Succeeded", "{status}");
     assert_eq!(status["step"], "Done", "{status}");
     assert!(status["downtime"].is_string(), "{status}");
@@ -75,18 +67,22 @@ fn nobody_noticed(seen: &Seen) -> Result<(), Failure> {
     // Each acknowledged write is live, or in the list of the lost.
     assert!(counts.lost > 0, "the clients wrote nothing before the switch: {counts:?}");
     assert!(counts.lost < counts.acknowledged, "and nothing after it: {counts:?}");
-    Ok(())
+    Ok(gap)
 }
 
-/// Backs up and verifies, restores that in place, and undoes it, all of it under load.
-async fn there_and_back(namespace: &Namespace, agent: &mut Agent) -> Result<(), Failure> {
+/// Backs up and verifies, restores that in place, and undoes it, all of it under load. Returns the longest that a client waited around
+/// each switch, in milliseconds.
+pub(super) async fn there_and_back(
+    namespace: &Namespace,
+    agent: &mut Agent,
+) -> Result<[i64; 2], Failure> {
     let backup = Task::done(namespace, Kind::Backup, "first", json!({"verify": "Restore"})).await?;
     assert_eq!(backup["status"]["verification"]["verified"], "True", "{backup}");
     put(agent, "walnuts").await?;
 
     let latest = json!({"source": {"latestVerified": true}, "target": {"inPlace": {}}});
     let restored = under_load(namespace, "back", latest).await?;
-    nobody_noticed(&restored)?;
+    let there_gap = nobody_noticed(&restored)?;
     has(agent, "peanuts").await?;
     let status = &restored.restore["status"];
     assert_eq!(status["source"], "first", "{status}");
@@ -95,7 +91,7 @@ async fn there_and_back(namespace: &Namespace, agent: &mut Agent) -> Result<(), 
     is_sound(namespace).await?;
 
     let undone = under_load(namespace, "undo", json!({"undo": "back"})).await?;
-    nobody_noticed(&undone)?;
+    let back_gap = nobody_noticed(&undone)?;
     has(agent, "walnuts").await?;
     // What the restore had taken away is there again, and what was written after it is not.
     let pod = &restored.pod;
@@ -103,30 +99,15 @@ async fn there_and_back(namespace: &Namespace, agent: &mut Agent) -> Result<(), 
     let there = namespace.sql("memory", "agentfs", &there).await?;
     assert_eq!(there, restored.counts.lost.to_string());
     is_sound(namespace).await?;
-    namespace.ready("memory").await.map(drop)
+    namespace.ready("memory").await?;
+    Ok([there_gap, back_gap])
 }
 
 #[tokio::test]
 #[ignore = "needs a cluster: make test-cluster"]
 async fn smoke_of_a_backup_a_restore_in_place_and_its_undoing() -> Result<(), Failure> {
     let (namespace, mut agent) = served(SPEC).await?;
-    there_and_back(&namespace, &mut agent).await
-}
-
-#[tokio::test]
-#[ignore = "needs a cluster: make test-recovery"]
-async fn a_large_memory_is_restored_and_undone_behind_a_pool() -> Result<(), Failure> {
-    let (namespace, mut agent) = served(&pooled()).await?;
-    fill(&namespace, 200_000).await?;
-    let watched = Watched::start(&namespace, "afsr")?;
-    there_and_back(&namespace, &mut agent).await?;
-    // It takes long enough for these to be shown.
-    let steps = watched.seen("back", &STEPS);
-    for step in ["Loading", "Done"] {
-        assert!(steps.contains(&step), "{step} is not among {steps:?}");
-    }
-    assert!(steps.contains(&"Switched") || steps.contains(&"Indexing"), "{steps:?}");
-    Ok(())
+    there_and_back(&namespace, &mut agent).await.map(drop)
 }
 
 #[tokio::test]
