@@ -109,7 +109,7 @@ pub struct Source {
 
     /// The id of a backup in the catalogue, as `kubectl get afsb -o wide` shows it; perhaps with its instance before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256), regex(pattern = "^[A-Za-z0-9][A-Za-z0-9_./-]*$"))]
+    #[schemars(length(min = 1, max = 256), regex(pattern = "^[A-Za-z0-9][A-Za-z0-9_./~-]*$"))]
     pub id: Option<String>,
 
     /// The newest backup.

@@ -58,12 +58,12 @@ async fn a_restore_that_is_deleted_before_the_switch_changes_nothing() -> Result
     put(&mut agent, "walnuts").await?;
     let steps = Steps::open().await?;
     let restore = Task::create(&namespace, Kind::Restore, "cancelled", in_place()).await?;
+    let standing = steps.reached(&restore, |standing| standing.step() == "load").await?;
+    assert!(standing.is_some(), "it never loads");
     // Two that wait for their turn: a backup and a restore.
     let backup = Task::create(&namespace, Kind::Backup, "second", json!({})).await?;
     let other = json!({"source": {"backup": "first"}, "target": {"inPlace": {}}});
     let next = Task::create(&namespace, Kind::Restore, "next", other).await?;
-    let standing = steps.reached(&restore, |standing| standing.step() == "load").await?;
-    assert!(standing.is_some(), "it never loads");
     let waiting = async || next.get().await;
     let waits = |object: &Value| {
         let (_, sentence) = ready(object);
