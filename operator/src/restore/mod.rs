@@ -55,9 +55,10 @@ impl Task for AgentFSRestore {
         status.step.as_deref()
     }
 
-    fn wants_backups(&self, progress: &Progress) -> bool {
+    fn wants_backups(&self, progress: Option<&Progress>) -> bool {
         let is_named = self.status.as_ref().is_some_and(|status| status.source.is_some());
-        progress.backup.is_some() && !is_named
+        // One that has ended may have been too quick to be asked.
+        !is_named && progress.is_none_or(|progress| progress.backup.is_some())
     }
 
     fn orders(&self, seen: &Seen) -> Orders {

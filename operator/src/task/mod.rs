@@ -129,8 +129,9 @@ pub trait Task:
         None
     }
 
-    /// Whether the AgentFSBackups are to be read although its Job works, which says this of itself: to name the backup.
-    fn wants_backups(&self, _progress: &Progress) -> bool {
+    /// Whether the AgentFSBackups are to be read although it has a Job, to name the backup. The Job says this of itself; `None` once it has
+    /// ended.
+    fn wants_backups(&self, _progress: Option<&Progress>) -> bool {
         false
     }
 

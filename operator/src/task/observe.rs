@@ -100,13 +100,16 @@ pub async fn observe<T: Task>(
     seen.pods = reader.labelled().await?;
     seen.pods.retain(|pod| pods::is_of_job(pod, &name));
     seen.pods.sort_by_key(ResourceExt::name_any);
-    if seen.job.as_ref().is_some_and(outcome::is_unfinished) {
+    let wants_backups = if seen.job.as_ref().is_some_and(outcome::is_unfinished) {
         seen.warnings = Box::pin(warnings(reader, &stuck(&seen, &name))).await?;
         seen.progress = asked.progress(owner, &seen.pods).await;
-        if seen.progress.as_ref().is_some_and(|progress| task.wants_backups(progress)) {
-            seen.backups = reader.all().await?;
-            seen.backups.retain(|backup| backup.spec.agent_fs == task.agentfs());
-        }
+        seen.progress.as_ref().is_some_and(|progress| task.wants_backups(Some(progress)))
+    } else {
+        task.wants_backups(None)
+    };
+    if wants_backups {
+        seen.backups = reader.all().await?;
+        seen.backups.retain(|backup| backup.spec.agent_fs == task.agentfs());
     }
     Ok(seen)
 }
