@@ -1,33 +1,18 @@
-//! The controller of the kind `AgentFSBackup`: backups that somebody asks for, and the records of the others.
-
-use std::future::Future;
-use std::sync::Arc;
+//! The kind `AgentFSBackup`: backups that somebody asks for, and the records of the others.
 
 use agentfs_contract::setting;
 use agentfs_contract::termination::BackupReport;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::ResourceExt as _;
-use tokio::sync::Mutex;
 
 use crate::crd::AgentFSBackup;
 use crate::crd::backup::{AgentFSBackupStatus, BackupFacts, Scope, Verify};
 use crate::kit::conditions::{Failure, READY, State, clock};
-use crate::kit::pod_client::PodClient;
 use crate::kit::sentences::without_full_stop;
-use crate::process::run::Shared;
 use crate::task::observe::Seen;
 use crate::task::outcome::Stage;
-use crate::task::{Like, Orders, Report, Task, Work, controller, reasons, same, scratch};
-
-/// Begins to watch, and gives the work that follows; see [`controller::start`].
-pub fn start(
-    shared: &Shared,
-    turns: Arc<Mutex<()>>,
-    pods: PodClient,
-) -> impl Future<Output = ()> + use<> {
-    controller::start::<AgentFSBackup>(shared, turns, pods)
-}
+use crate::task::{Like, Orders, Report, Task, Work, reasons, same, scratch};
 
 impl Task for AgentFSBackup {
     const WHAT: &'static str = "backup";

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::fields::Conditions;
 use super::fields::conditions::conditions;
-use super::task::{agentfs_name, date_time, immutable, short_name};
+use super::fields::moment::date_time;
+use super::task::{agentfs_name, immutable, short_name};
 
 /// What is to be backed up. It cannot be changed: a backup is made once. For another one create another AgentFSBackup.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]

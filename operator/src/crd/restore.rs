@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::drill::TimedStep;
 use super::fields::Conditions;
 use super::fields::conditions::conditions;
+use super::fields::moment::date_time;
 use super::fields::names::object_name;
-use super::task::{agentfs_name, date_time, immutable, short_name};
+use super::task::{agentfs_name, immutable, short_name};
 
 /// What is to be restored. It cannot be changed, and is carried out once for ever: for another one create another AgentFSRestore, with
 /// another name.

@@ -8,11 +8,6 @@ pub(super) fn agentfs_name(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "minLength": 1, "maxLength": 40, "pattern": "^[a-z]([-a-z0-9]*[a-z0-9])?$"})
 }
 
-/// The schema of a moment.
-pub(super) fn date_time(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "format": "date-time"})
-}
-
 /// The rule by which a spec stays as it is.
 pub(super) fn immutable() -> Rule {
     Rule::new("self == oldSelf").message(

@@ -1,7 +1,4 @@
-//! The controller of the kind `AgentFSDrill`: drills that somebody asks for, and the records of the others.
-
-use std::future::Future;
-use std::sync::Arc;
+//! The kind `AgentFSDrill`: drills that somebody asks for, and the records of the others.
 
 use agentfs_contract::drill_record::DrillRecord;
 use agentfs_contract::setting;
@@ -9,30 +6,16 @@ use agentfs_contract::termination::DrillReport;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::ResourceExt as _;
-use tokio::sync::Mutex;
 
 use crate::agentfs::names::Names;
 use crate::crd::AgentFSDrill;
 use crate::crd::agentfs::Objectives;
 use crate::crd::drill::AgentFSDrillStatus;
 use crate::kit::conditions::{Failure, READY, State};
-use crate::kit::pod_client::PodClient;
 use crate::kit::sentences::without_full_stop;
-use crate::process::run::Shared;
 use crate::task::observe::Seen;
 use crate::task::outcome::Stage;
-use crate::task::{
-    Like, Orders, Report, Task, Work, controller, reasons, same, scratch, step_word,
-};
-
-/// Begins to watch, and gives the work that follows; see [`controller::start`].
-pub fn start(
-    shared: &Shared,
-    turns: Arc<Mutex<()>>,
-    pods: PodClient,
-) -> impl Future<Output = ()> + use<> {
-    controller::start::<AgentFSDrill>(shared, turns, pods)
-}
+use crate::task::{Like, Orders, Report, Task, Work, reasons, same, scratch, step_word};
 
 impl Task for AgentFSDrill {
     const WHAT: &'static str = "drill";

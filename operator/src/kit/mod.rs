@@ -21,6 +21,7 @@ pub mod reasons;
 pub mod reconcile;
 pub mod rollout;
 pub mod schedule;
+pub mod scratch;
 pub mod secrets;
 pub mod sentences;
 pub mod validation;

@@ -15,9 +15,11 @@ use super::leader::Election;
 use super::metrics::Metrics;
 use super::probes::Probes;
 use super::settings::RunSettings;
+use crate::agentfs;
+use crate::crd::{AgentFSBackup, AgentFSDrill, AgentFSRestore};
 use crate::kit::labels::MANAGER;
 use crate::kit::pod_client::PodClient;
-use crate::{agentfs, backup, drill, restore};
+use crate::task::controller;
 
 /// Runs the operator until SIGTERM or until the leadership is lost, which is an error: the process
 /// is then started anew.
@@ -108,9 +110,9 @@ fn controllers(
     let turns = Arc::default();
     let all = [
         agentfs::controller::start(shared, settings.images(), pods.clone()).boxed_local(),
-        backup::start(shared, Arc::clone(&turns), pods.clone()).boxed_local(),
-        drill::start(shared, Arc::clone(&turns), pods.clone()).boxed_local(),
-        restore::start(shared, Arc::clone(&turns), pods.clone()).boxed_local(),
+        controller::start::<AgentFSBackup>(shared, Arc::clone(&turns), pods.clone()).boxed_local(),
+        controller::start::<AgentFSDrill>(shared, Arc::clone(&turns), pods.clone()).boxed_local(),
+        controller::start::<AgentFSRestore>(shared, Arc::clone(&turns), pods.clone()).boxed_local(),
     ];
     Ok(join_all(all).map(drop))
 }

@@ -9,32 +9,16 @@ pub mod report;
 mod step;
 mod undo;
 
-use std::future::Future;
-use std::sync::Arc;
-
 use agentfs_contract::progress::Progress;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use tokio::sync::Mutex;
-
 use crate::crd::AgentFSRestore;
 use crate::crd::restore::AgentFSRestoreStatus;
 use crate::kit::conditions::Failure;
-use crate::kit::pod_client::PodClient;
-use crate::process::run::Shared;
 use crate::task::observe::Seen;
 use crate::task::outcome::Stage;
-use crate::task::{Orders, Report, Task, controller, scratch};
-
-/// Begins to watch, and gives the work that follows; see [`controller::start`].
-pub fn start(
-    shared: &Shared,
-    turns: Arc<Mutex<()>>,
-    pods: PodClient,
-) -> impl Future<Output = ()> + use<> {
-    controller::start::<AgentFSRestore>(shared, turns, pods)
-}
+use crate::task::{Orders, Report, Task, scratch};
 
 impl Task for AgentFSRestore {
     const WHAT: &'static str = "restore";

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{Client, ResourceExt};
 
 use super::progress::Asked;
-use super::{Like, Task, job, outcome, scratch};
+use super::{Like, Task, job, outcome};
 use crate::crd::{AgentFS, AgentFSBackup, AgentFSRestore};
 use crate::kit::blockers::{Blocker, OwnershipFilter};
 use crate::kit::conditions::READY;
@@ -134,6 +134,6 @@ fn stuck(seen: &Seen, name: &str) -> Vec<String> {
         return vec![name.to_owned()];
     }
     let pods = seen.pods.iter().filter(|pod| pods::is_stuck(pod, seen.now));
-    let claims = seen.pods.iter().flat_map(scratch::claims);
+    let claims = seen.pods.iter().flat_map(pods::claims);
     pods.map(ResourceExt::name_any).chain(claims).collect()
 }

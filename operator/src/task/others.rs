@@ -2,15 +2,13 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Api, ListParams, Patch, PatchParams};
-use kube::core::object::HasStatus;
-use kube::{Client, Resource, ResourceExt as _};
+use kube::{Client, ResourceExt as _};
 use serde_json::json;
 
 use super::observe::Seen;
-use super::outcome;
 use super::turn::{Contender, claim, holder};
+use super::{Task, outcome};
 use crate::crd::fields::Conditions;
 use crate::crd::{AgentFSBackup, AgentFSDrill, AgentFSRestore};
 use crate::kit::labels::{MANAGED_BY, MANAGER};
@@ -46,18 +44,11 @@ pub(super) async fn read_tasks(
     restores.retain(|restore| restore.spec.agent_fs == agentfs);
     drills.retain(|drill| drill.spec.agent_fs == agentfs);
     let mut contenders = Vec::new();
-    for backup in backups.iter().filter(|backup| backup.spec.record_of.is_none()) {
-        let finished = backup.status.as_ref().and_then(|status| status.finished_time.as_ref());
-        contenders.extend(contender(backup, finished, &jobs, owner));
-    }
-    for restore in &restores {
-        let finished = restore.status.as_ref().and_then(|status| status.finished_time.as_ref());
-        contenders.extend(contender(restore, finished, &jobs, owner));
-    }
-    for drill in drills.iter().filter(|drill| drill.spec.record_of.is_none()) {
-        let finished = drill.status.as_ref().and_then(|status| status.finished_time.as_ref());
-        contenders.extend(contender(drill, finished, &jobs, owner));
-    }
+    let asked_for = backups.iter().filter(|backup| backup.spec.record_of.is_none());
+    contenders.extend(asked_for.filter_map(|backup| contender(backup, &jobs, owner)));
+    contenders.extend(restores.iter().filter_map(|restore| contender(restore, &jobs, owner)));
+    let asked_for = drills.iter().filter(|drill| drill.spec.record_of.is_none());
+    contenders.extend(asked_for.filter_map(|drill| contender(drill, &jobs, owner)));
     let is_other =
         |contender: &&Contender| (&contender.kind, &contender.name) != (&owner.kind, &owner.name);
     seen.turn_of = holder(&contenders).filter(is_other).map(ToString::to_string);
@@ -70,17 +61,9 @@ pub(super) async fn read_tasks(
 }
 
 /// A task as a contender, unless it has ended or goes away; `asking` is the one for which it is looked whose turn it is.
-fn contender<K>(
-    task: &K,
-    finished: Option<&Time>,
-    jobs: &[Job],
-    asking: &Owner,
-) -> Option<Contender>
-where
-    K: Resource<DynamicType = ()> + HasStatus<Status: Conditions>,
-{
+fn contender<T: Task>(task: &T, jobs: &[Job], asking: &Owner) -> Option<Contender> {
     let metadata = task.meta();
-    if finished.is_some() || metadata.deletion_timestamp.is_some() {
+    if task.ended_at().is_some() || metadata.deletion_timestamp.is_some() {
         return None;
     }
     let owner = Owner::of(task)?;

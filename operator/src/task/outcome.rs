@@ -9,6 +9,7 @@ use kube::ResourceExt as _;
 
 use super::observe::Seen;
 use super::{Task, reasons, scratch};
+use crate::kit;
 use crate::kit::conditions::{Failure, State, clock};
 use crate::kit::pods::{self, PodsOf};
 use crate::kit::sentences::without_full_stop;
@@ -18,6 +19,9 @@ const PODS: PodsOf = PodsOf {
     part: "its Job",
     resources: "spec.backup.resources or spec.backup.verify.resources of the AgentFS",
 };
+
+/// The field that describes the volume which backups are restored into, in words for a condition.
+const SCRATCH: &str = "spec.backup.verify.storage of the AgentFS";
 
 /// How far a task is.
 #[derive(Clone, Debug, PartialEq)]
@@ -188,7 +192,8 @@ fn stuck(job: &Job, pods: &[&Pod], seen: &Seen) -> Option<Failure> {
         Some(pods::refusal(said, PODS))
     };
     let failure = || pods::failure(pods, &seen.warnings).map(scratch::or_in_use);
-    scratch::missing(pods, &seen.warnings).or_else(failure).or_else(refused)
+    let missing = kit::scratch::missing(pods, &seen.warnings, SCRATCH);
+    missing.or_else(failure).or_else(refused)
 }
 
 /// That the last try failed and the next one is on its way, where none is under way.

@@ -1,23 +1,18 @@
 //! The volumes of a Job's pods: the one that a backup is restored into for a look, and those that others use.
 
-use std::collections::BTreeMap;
-
 use agentfs_contract::termination::Report;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Pod, PodSpec, Volume};
-use kube::ResourceExt as _;
+use k8s_openapi::api::core::v1::{PodSpec, Volume};
 
 use super::reasons;
 use crate::crd::fields::Quantity;
 use crate::kit::conditions::Failure;
-use crate::kit::reasons::{POD_NOT_STARTED, UNSCHEDULABLE, VOLUME_PENDING};
-use crate::kit::sentences::without_full_stop;
+use crate::kit::reasons::{POD_NOT_STARTED, UNSCHEDULABLE};
+use crate::kit::scratch::is_full;
 
 /// The field of the AgentFS that says how large the volume is.
 const FIELD: &str = "spec.backup.verify.storage.size";
 
-/// What a program says that finds no space left.
-const FULL: [&str; 2] = ["No space left on device", "Disk quota exceeded"];
 /// What the server says where that was the location of the backups and not its own scratch.
 const OF_LOCATION: &str = "no space is left in ";
 
@@ -27,25 +22,6 @@ const IN_USE: [&str; 3] = ["Multi-Attach", "ReadWriteOncePod", "already in-use"]
 fn ephemeral(spec: Option<&PodSpec>) -> impl Iterator<Item = &Volume> {
     let volumes = spec.and_then(|spec| spec.volumes.as_ref());
     volumes.into_iter().flatten().filter(|volume| volume.ephemeral.is_some())
-}
-
-/// The claims that are made for a pod and go with it, while it has no node.
-pub fn claims(pod: &Pod) -> Vec<String> {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    let waits = matches!(phase, None | Some("Pending"));
-    let volumes = ephemeral(pod.spec.as_ref()).filter(|_| waits);
-    volumes.map(|volume| format!("{}-{}", pod.name_any(), volume.name)).collect()
-}
-
-/// Why the volume of its own that a pod waits for does not come, where that is `said`.
-pub fn missing(pods: &[&Pod], said: &BTreeMap<String, String>) -> Option<Failure> {
-    let mut claims = pods.iter().flat_map(|pod| claims(pod));
-    let said = claims.find_map(|claim| said.get(&claim))?;
-    Some(Failure::new(
-        VOLUME_PENDING,
-        format!("The volume to restore into does not come: {}", without_full_stop(said)),
-        "Mend what the sentence names, or set spec.backup.verify.storage of the AgentFS; it goes on by itself.",
-    ))
 }
 
 /// A failure to start a pod, told as a volume in use where it is one.
@@ -68,7 +44,7 @@ pub fn too_small(left: &str, job: Option<&Job>) -> Option<Failure> {
     let volume = ephemeral(spec).next()?;
     let report = Report::read(left).map(|report| report.message);
     let words = report.as_deref().unwrap_or(left);
-    if words.contains(OF_LOCATION) || !FULL.iter().any(|full| words.contains(full)) {
+    if words.contains(OF_LOCATION) || !is_full(words) {
         return None;
     }
     let claim = &volume.ephemeral.as_ref()?.volume_claim_template.as_ref()?.spec;

@@ -2,7 +2,6 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::{CronJob, CronJobStatus};
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::agentfs::parts::backup::objects::PODS;
@@ -13,11 +12,9 @@ use crate::crd::fields::Quantity;
 use crate::kit::conditions::{Failure, clock};
 use crate::kit::labels::Component;
 use crate::kit::pods::{self, PodsOf};
-use crate::kit::reasons::{Reason, VOLUME_PENDING};
+use crate::kit::reasons::Reason;
+use crate::kit::scratch;
 use crate::kit::sentences::without_full_stop;
-
-/// What PostgreSQL and the system say where a volume is full. Of the location of the backups the server has words of its own.
-const FULL: [&str; 2] = ["No space left on device", "Disk quota exceeded"];
 
 /// What a CronJob of an AgentFS does by a schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,18 +98,9 @@ impl StatusInputs<'_> {
         let said = || active(cronjob).find_map(|job| self.observed.warnings.get(job));
         let refused = || Some(pods::refusal(said().filter(|_| pods.is_empty())?, work.pods()));
         let failure = self.observed.pod_failure(work.component());
-        failure.or_else(|| self.scratch_is_missing(&pods)).or_else(refused)
-    }
-
-    /// Why the volume that a backup is restored into does not come, where that is known.
-    fn scratch_is_missing(&self, pods: &[&Pod]) -> Option<Failure> {
-        let mut claims = pods.iter().flat_map(|pod| pods::claims(pod));
-        let said = claims.find_map(|claim| self.observed.warnings.get(&claim))?;
-        Some(Failure::new(
-            VOLUME_PENDING,
-            format!("The volume to restore into does not come: {}", without_full_stop(said)),
-            "Mend what the sentence names, or set spec.backup.verify.storage; it goes on by itself.",
-        ))
+        let missing =
+            || scratch::missing(&pods, &self.observed.warnings, "spec.backup.verify.storage");
+        failure.or_else(missing).or_else(refused)
     }
 
     /// Why the last run of `work` failed, where it did and nobody did the work since.
@@ -162,9 +150,7 @@ impl StatusInputs<'_> {
     fn scratch_to_set(&self, work: Work, words: &str) -> Option<Quantity> {
         let backup = self.plan.parts.backup.wanted.enabled()?;
         let bytes = backup.scratch.size.bytes().filter(|_| work != Work::Backup)?;
-        FULL.iter()
-            .any(|full| words.contains(full))
-            .then(|| Quantity::of_bytes(bytes.saturating_mul(2)))
+        scratch::is_full(words).then(|| Quantity::of_bytes(bytes.saturating_mul(2)))
     }
 }
 

@@ -2,10 +2,10 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
-use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::crd::fields::conditions::conditions;
+use crate::crd::fields::moment::date_time;
 use crate::crd::fields::{Conditions, Quantity};
 
 /// How the AgentFS is, as the operator last saw it.
@@ -219,8 +219,4 @@ impl Conditions for AgentFSStatus {
     fn conditions(&self) -> &[Condition] {
         &self.conditions
     }
-}
-
-fn date_time(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "format": "date-time"})
 }

@@ -1,6 +1,7 @@
 //! Field types that kinds share: amounts, volumes, schedules, what pods are told, names of objects, conditions.
 
 pub(super) mod conditions;
+pub(super) mod moment;
 pub(super) mod names;
 mod pods;
 mod quantity;
