@@ -8,7 +8,6 @@ pub mod facts;
 mod kubernetes;
 mod writing;
 
-use std::env;
 use std::time::Duration;
 
 use agentfs_contract::record::PLURAL;
@@ -24,6 +23,7 @@ pub use self::writing::Written;
 use crate::recovery::catalogue::Catalogue;
 use crate::recovery::storage::Storage;
 use crate::recovery::{Instance, Location, Retention};
+use crate::settings::setting;
 
 /// How long records may take at the end of a command: Kubernetes does not wait for ever.
 const WITHIN: Duration = Duration::from_mins(1);
@@ -113,11 +113,6 @@ fn ours(
         Some(copy) => Some(all.filter(|instance| instance.is_of(copy)).collect()),
         None => (all.len() <= 1).then(|| all.collect()),
     }
-}
-
-/// A variable of the environment; empty counts as absent.
-fn setting(name: &str) -> Option<String> {
-    env::var(name).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! A client of HTTP that waits for no answer for ever, and reads none without an end.
 
-use std::error::Error;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::time::Duration;
@@ -13,6 +12,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio::time::timeout;
+
+use super::innermost::innermost;
 
 /// A client. Requests may be made at the same time.
 #[derive(Debug)]
@@ -55,13 +56,4 @@ impl HttpClient {
         }
         Ok(bytes.into())
     }
-}
-
-/// The system's word for why something failed.
-fn innermost(error: &dyn Error) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
 }

@@ -8,6 +8,7 @@ pub mod fair_semaphore;
 pub mod health;
 pub mod http_client;
 pub mod https;
+pub mod innermost;
 pub(crate) mod jitter;
 pub mod logging;
 pub mod memory_limit;

@@ -24,7 +24,7 @@ pub use limits::LimitSettings;
 pub use listen::{ListenSettings, MONITORING_ON_PORT, MetricsAccess};
 pub use logs::{LogFormat, LogSettings};
 pub use memory::MemorySettings;
-pub use reader::{Described, SettingsError};
+pub use reader::{Described, SettingsError, setting};
 pub use requests::UnknownFields;
 
 use reader::Reader;

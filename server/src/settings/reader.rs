@@ -11,6 +11,12 @@ pub struct Described {
     pub about: &'static str,
 }
 
+/// A setting of the environment, for a command that needs no other; empty counts as absent, since compose passes unset variables as
+/// empty.
+pub fn setting(name: &str) -> Option<String> {
+    std::env::var(name).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
 /// All problems of the settings, one a line.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct SettingsError(Vec<String>);

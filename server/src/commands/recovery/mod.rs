@@ -25,11 +25,7 @@ use jiff::SignedDuration;
 
 use crate::recovery::{Location, RecoveryError};
 use crate::runtime::signals::shutdown;
-
-/// A setting of the environment; empty counts as absent, since compose passes unset variables as empty.
-fn setting(name: &str) -> Option<String> {
-    std::env::var(name).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
-}
+use crate::settings::setting;
 
 /// The location that was given by an option, or by the setting.
 fn location(given: Option<&str>, option: &str) -> Result<Location, RecoveryError> {

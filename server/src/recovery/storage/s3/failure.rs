@@ -10,6 +10,7 @@ use super::Bucket;
 use super::connection::{NoAnswer, NotEncrypted, Refusal, is_passing};
 use super::credentials::NoKeys;
 use crate::recovery::storage::StorageError;
+use crate::runtime::innermost::innermost;
 
 /// What is done with an object, and the right for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -260,15 +261,6 @@ pub(super) fn cause<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) ->
         next = error.source();
     }
     None
-}
-
-/// The last cause. It holds no URL: object_store and reqwest name theirs in the outer ones.
-fn innermost(error: &(dyn Error + 'static)) -> String {
-    let mut last = error;
-    while let Some(next) = last.source() {
-        last = next;
-    }
-    last.to_string()
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use url::Url;
 use super::connection::{Clock, Connector};
 use super::credentials::Credentials;
 use crate::recovery::storage::StorageError;
+use crate::runtime::innermost::innermost;
 
 /// The same for the tools of AWS.
 const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
@@ -223,11 +224,6 @@ fn retry(max_retries: usize) -> RetryConfig {
 
 fn wrong(name: &'static str, problem: impl Into<String>) -> StorageError {
     StorageError::Setting { name, problem: problem.into() }
-}
-
-/// What is wrong, without what it is part of.
-fn innermost(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), innermost)
 }
 
 #[cfg(test)]
