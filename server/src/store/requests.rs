@@ -192,6 +192,15 @@ pub async fn note_restore(
     Ok(())
 }
 
+/// Whether a request is the restore `restore`.
+pub async fn has_restore(connection: &mut PgConnection, restore: Uuid) -> Result<bool, StoreError> {
+    if !are_noted(&mut *connection).await? {
+        return Ok(false);
+    }
+    let found = "SELECT EXISTS (SELECT FROM agentfs_meta.requests WHERE restore = $1)";
+    Ok(sqlx::query_scalar(found).bind(restore).fetch_one(connection).await?)
+}
+
 /// Notes that a restore has switched, as a part of the transaction that does it. Fine where it is of no request.
 pub(super) async fn note_switched(
     connection: &mut PgConnection,

@@ -16,6 +16,7 @@ use futures::FutureExt as _;
 use jiff::{SignedDuration, SignedDurationRound, Timestamp, Unit};
 use serde::Serialize;
 
+use super::abandoned::end_abandoned;
 use super::requested::{Live, begin, first_line, not_done};
 use super::retention::{RetentionArgs, told};
 use super::{duration, ended, location, recorded, setting};
@@ -117,11 +118,13 @@ async fn execute(args: BackupArgs) -> ExitCode {
     match made.and_then(|made| noted.map(|()| made)) {
         Ok((printed, report)) => {
             write_termination_message(&report.write());
-            match (args.output.print(&printed), printed.flaw()) {
+            let code = match (args.output.print(&printed), printed.flaw()) {
                 (Err(error), _) => failed(error),
                 (Ok(()), None) => ExitCode::SUCCESS,
                 (Ok(()), Some(sentence)) => failed(sentence),
-            }
+            };
+            end_abandoned().await;
+            code
         }
         Err(error) => not_done(&error),
     }

@@ -15,6 +15,7 @@ use jiff::SignedDuration;
 use secrecy::SecretString;
 use serde::Serialize;
 
+use super::abandoned::end_abandoned;
 use super::requested::{Live, begin, first_line};
 use super::{duration, ended, identities, location, setting};
 use crate::commands::in_runtime;
@@ -123,13 +124,15 @@ async fn execute(args: DrillArgs) -> ExitCode {
     if let Err(error) = args.output.print(&printed) {
         return failed(error);
     }
-    match printed.sentence() {
+    let code = match printed.sentence() {
         None => ExitCode::SUCCESS,
         Some(sentence) => {
             failed(sentence);
             after_failure(is_transient)
         }
-    }
+    };
+    end_abandoned().await;
+    code
 }
 
 async fn drill_as_asked(

@@ -1,5 +1,6 @@
 //! Backups by command: the arguments, and what is printed.
 
+mod abandoned;
 pub mod backup;
 pub mod backups;
 pub mod catalog;

@@ -12,6 +12,7 @@ use agentfs_contract::verification::{Level, Verification};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
+use super::abandoned::end_abandoned;
 use super::requested::{Live, begin, first_line, not_done};
 use super::{duration, ended, identities, location, setting};
 use crate::commands::in_runtime;
@@ -83,11 +84,13 @@ async fn execute(args: VerifyArgs) -> ExitCode {
     match verified.and_then(|verified| noted.map(|()| verified)) {
         Ok(printed) => {
             let failure = printed.failure();
-            match (args.output.print(&printed), failure) {
+            let code = match (args.output.print(&printed), failure) {
                 (Err(error), _) => failed(error),
                 (Ok(()), None) => ExitCode::SUCCESS,
                 (Ok(()), Some(sentence)) => failed_for_all_to_see(&sentence, false),
-            }
+            };
+            end_abandoned().await;
+            code
         }
         Err(error) => not_done(&error),
     }

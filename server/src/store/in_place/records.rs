@@ -10,8 +10,8 @@ use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
 use super::{MOVING, PREVIOUS, meta};
-use crate::store::StoreError;
 use crate::store::time::from_sql;
+use crate::store::{StoreError, requests};
 
 /// What was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,6 +166,16 @@ const UNFINISHED: &str =
 /// The unfinished one, if there is any; none where nothing was ever restored in place.
 pub async fn unfinished(connection: &mut PgConnection) -> Result<Option<Record>, StoreError> {
     look(connection, UNFINISHED).await
+}
+
+/// The unfinished one that has switched for a request, if there is any. The request knows that it has, whatever becomes of the record.
+pub async fn switched_for_a_request(
+    connection: &mut PgConnection,
+) -> Result<Option<Record>, StoreError> {
+    let Some(record) = unfinished(&mut *connection).await? else { return Ok(None) };
+    let is_one =
+        record.phase == Phase::Switched && requests::has_restore(connection, record.id).await?;
+    Ok(is_one.then_some(record))
 }
 
 /// A schema of another OID is another one, whatever its name.

@@ -18,6 +18,16 @@ const RESTORE: &str = "AgentFSRestore/agents/monday/0f3a";
 const BEGUN: &str = "SELECT count(*) FROM agentfs_meta.requests WHERE ended_at IS NULL";
 const SWITCHED: &str = "SELECT count(*) FROM agentfs_meta.restores WHERE switched_at IS NOT NULL";
 
+const UNFINISHED: &str =
+    "SELECT count(*) FROM agentfs_meta.restores WHERE phase IN ('staging', 'switched')";
+/// As where a run that switched was killed, and a model has to be indexed yet.
+const UNINDEXED: &str = "
+INSERT INTO embedding_models (name, dimensions, state) VALUES ('small', 3, 'filling') ON CONFLICT DO NOTHING;
+UPDATE agentfs_meta.restores SET models = (SELECT array_agg(id) FROM embedding_models) WHERE phase = 'switched'";
+const INDEXED: &str = "
+SELECT count(*) FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid JOIN pg_am a ON a.oid = c.relam
+ WHERE a.amname = 'hnsw' AND x.indisvalid AND c.relnamespace = 'public'::regnamespace";
+
 /// A live database with its API, backups of it, and what a command leaves for Kubernetes.
 struct Site {
     api: Api,
@@ -211,6 +221,34 @@ async fn what_has_switched_is_not_switched_again_whoever_brought_it_to_its_end()
     assert_eq!(killed.code, None, "{killed:?}");
     let done = site.undo("AgentFSRestore/agents/undo/1", &[], &[]).await.json();
     assert_eq!((&done["had_switched"], site.kept().await), (&json!(true), live));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_switched_is_brought_to_its_end_by_the_next_command() {
+    let site = Site::backed_up().await;
+    for (request, command) in [
+        ("AgentFSRestore/agents/first/1", &["backup"][..]),
+        ("AgentFSRestore/agents/second/1", &["verify", "--level", "archive"]),
+    ] {
+        let killed = site.restore(request, &[], &killed_at("switched")).await;
+        assert_eq!((killed.code, site.kept().await), (None, json!(1)), "{killed:?}");
+        site.database.execute(UNINDEXED).await;
+        assert_eq!(
+            (site.database.number(UNFINISHED).await, site.database.number(INDEXED).await),
+            (1, 0)
+        );
+        site.run(&format!("{request}-next"), command, &[]).await.text();
+        assert_eq!(
+            (site.database.number(UNFINISHED).await, site.database.number(INDEXED).await),
+            (0, 1),
+            "{command:?}"
+        );
+        // What it did is known as before, also what was lost.
+        site.api.client.put("/kept", json!(3)).await;
+        let done = site.restore(request, &[], &[]).await.json();
+        assert_eq!((&done["had_switched"], site.kept().await), (&json!(true), json!(3)), "{done}");
+        assert_ne!(done["lost"], json!([]), "{done}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -72,10 +72,10 @@ async fn try_to_end(
     session.remove_rest(record).await?;
     let mut indexed_at = record.models.is_empty().then(Instant::now);
     if let (Some(indexing), None) = (indexing, indexed_at) {
-        let building = Box::pin(build(session, record, indexing, progress, stop));
+        let building = Box::pin(build_indexes(session, record, indexing, progress, stop));
         match steps.time("index", building).await? {
-            Built::All => indexed_at = Some(Instant::now()),
-            Built::NoRoom(note) => notes.push(note),
+            None => indexed_at = Some(Instant::now()),
+            Some(note) => notes.push(note),
         }
     }
     reach(FaultPoint::VectorsIndexed);
@@ -83,22 +83,15 @@ async fn try_to_end(
     Ok(Ended { lost, indexed_at, notes })
 }
 
-/// What became of vector indexes.
-enum Built {
-    /// All are there.
-    All,
-    /// Some are not, for which there is no room, as a sentence.
-    NoRoom(String),
-}
-
-/// Builds vector indexes as long as there is room: without them, the database serves.
-async fn build(
+/// Builds vector indexes as long as there is room: without them, the database serves. Returns a sentence where some are not built, for
+/// which there is none.
+pub(super) async fn build_indexes(
     session: &mut Session<'_>,
     record: &Record,
     Indexing { memory, room }: Indexing<'_>,
     progress: Progress<'_>,
     stop: &mut Pin<&mut impl Future<Output = RecoveryError>>,
-) -> Result<Built, RecoveryError> {
+) -> Result<Option<String>, RecoveryError> {
     let url = session.url;
     let within_room = async {
         let runs_out = async {
@@ -117,11 +110,11 @@ async fn build(
         }
     };
     let Some(why) = session.beside(stop, Box::pin(within_room)).await? else {
-        return Ok(Built::All);
+        return Ok(None);
     };
     drop_remains(&mut session.holder, &record.models).await;
     let advice = advice(&unindexed(&mut session.holder, &record.models).await?).unwrap_or_default();
-    Ok(Built::NoRoom(format!(
+    Ok(Some(format!(
         "There is too little room for the vector indexes ({why}): make the volume larger, or free some of it by \
          `agentfs-server restore --drop-previous`. {advice}"
     )))
@@ -144,7 +137,11 @@ pub(super) async fn end_at_once(
     Ok(())
 }
 
-async fn finish(session: &mut Session<'_>, record: &Record) -> Result<(), RecoveryError> {
+/// Notes that it is at its end.
+pub(super) async fn finish(
+    session: &mut Session<'_>,
+    record: &Record,
+) -> Result<(), RecoveryError> {
     let connection = session.holder.connection();
     if !records::end(connection, record.id, Phase::Switched, Phase::Finished).await? {
         return Err(InPlaceError::NotHolder.into());

@@ -1,6 +1,7 @@
 //! Restores a backup in place, while the API serves: it is loaded into a schema of its own, and one transaction swaps that with the
 //! live one. The tables of before stay for a while, so that it can be undone.
 
+mod abandoned;
 mod ending;
 mod error;
 mod indexing;
@@ -21,6 +22,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
+pub use self::abandoned::end_abandoned;
 pub use self::error::InPlaceError;
 pub use self::previous::{Dropped, drop_expired, drop_previous};
 pub use self::restoring::restore;

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::abandoned::end_unless_unindexed;
 use super::ending::end_at_once;
 use super::error::InPlaceError;
 use super::session::Session;
@@ -50,14 +51,19 @@ async fn drop_in(session: &mut Session<'_>) -> Result<Dropped, RecoveryError> {
 /// what cannot be dropped now is dropped by the next.
 pub async fn drop_expired(url: &DatabaseUrl) {
     Box::pin(rename::drop_expired(url)).await;
-    match Box::pin(try_to_drop_expired(url)).await {
-        // Whoever is at work drops it.
+    tell_of_failure(Box::pin(try_to_drop_expired(url)).await);
+}
+
+/// Tells what kept that from being done which a restore has left; none of what the caller says itself, or somebody else does.
+pub(super) fn tell_of_failure(done: Result<(), RecoveryError>) {
+    match done {
+        // Whoever is at work does it.
         Ok(()) | Err(RecoveryError::InPlace(InPlaceError::Busy { .. })) => {}
         // Whoever calls it needs the database as well, and says it.
         Err(RecoveryError::Store(error) | RecoveryError::InPlace(InPlaceError::Store(error)))
             if is_unreachable(&error) => {}
         Err(error) => tracing::warn!(
-            "what a restore has left could not be dropped, which the next run tries again: {error}"
+            "what a restore has left is not at its end, which the next run tries again: {error}"
         ),
     }
 }
@@ -93,6 +99,7 @@ pub(super) async fn drop_expired_in(session: &mut Session<'_>) -> Result<(), Rec
         } else {
             // Whoever repeats it brings it to its end, and is told what it did; copies of keys wait for nobody.
             session.remove_rest(&switched).await?;
+            end_unless_unindexed(session).await?;
         }
     }
     let connection = session.holder.connection();

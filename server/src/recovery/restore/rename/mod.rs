@@ -35,6 +35,7 @@ use crate::store::databases::exchange::{self, Busy, Held, Names, Note, Previous}
 use crate::store::databases::lost;
 use crate::store::in_place::lost::is_known as are_known;
 use crate::store::in_place::security::{Carried, Keys, Security};
+use crate::store::requests;
 use crate::store::schema::{self, SCHEMA_VERSION};
 
 /// Why what was asked for has to end.
@@ -245,6 +246,30 @@ pub async fn drop_expired(url: &DatabaseUrl) {
     if let Err(error) = expired.await {
         tracing::debug!("the previous database was not looked at: {error}");
     }
+}
+
+/// Brings an exchange for a request to its end whose run is gone.
+pub(super) async fn end_abandoned(url: &DatabaseUrl, stop: Stop<'_>) -> Result<(), RecoveryError> {
+    // Where nobody can connect beside, no database was renamed.
+    let Ok(mut server) = Server::connect_beside(url).await else { return Ok(()) };
+    match server.previous(&Names::of(url.database())).await? {
+        Previous::Kept(note) if !note.is_finished => {
+            let mut live = address(url).connect_unlimited().await?;
+            if !requests::has_restore(&mut live, note.id).await? {
+                return Ok(());
+            }
+        }
+        _ => return Ok(()),
+    }
+    drop(server);
+    let mut site = match Site::open(url, &|_| ()).await {
+        // Its own run is at work.
+        Err(RecoveryError::Restore(RestoreError::UnderWay(_))) => return Ok(()),
+        site => site?,
+    };
+    let Some(note) = site.unfinished_note().await? else { return Ok(()) };
+    let indexing = Indexing { now: true, memory: None };
+    site.end(note, indexing, Steps::default(), stop).await.map(drop)
 }
 
 /// How the databases are exchanged.
