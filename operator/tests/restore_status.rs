@@ -289,10 +289,23 @@ fn one_that_was_carried_out_before_says_when() {
     for (succeeded, step) in [(true, "Done"), (false, "Failed")] {
         let mut watched = Watched::in_place();
         let already_done = at("2026-11-20T10:00:00Z");
-        let done = AlreadyDone { already_done, succeeded, message: "it is as it was".into() };
+        let switched_at = succeeded.then(|| at("2026-11-20T09:59:00Z"));
+        let done = AlreadyDone {
+            already_done,
+            succeeded,
+            message: "it is as it was".into(),
+            restore: Some("0199-a".into()),
+            switched_at,
+            previous_until: switched_at,
+        };
         watched.told(&Stage::AlreadyDone { done, at: at("2026-11-28T14:09:00Z") });
         let status = watched.status();
         assert_eq!((&status["step"], &status["result"]), (&json!(step), &json!("AlreadyDone")));
+        assert_eq!(status["id"], "0199-a", "it could not be undone");
+        let moment = succeeded.then_some("2026-11-20T09:59:00Z");
+        for field in ["switchedTime", "previousUntil"] {
+            assert_eq!(status[field].as_str(), moment, "{field}");
+        }
         let (status, reason, message) = watched.ready();
         assert_eq!((status == "True", reason.as_str()), (succeeded, "AlreadyDone"));
         assert!(

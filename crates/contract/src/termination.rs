@@ -84,6 +84,15 @@ pub struct AlreadyDone {
     pub succeeded: bool,
     /// How it ended, as a sentence.
     pub message: String,
+    /// The restore that it was, where it was one that began: its id in the database's records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<String>,
+    /// Since when what that restored is there, where it came so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switched_at: Option<Timestamp>,
+    /// Until when that can be undone, where it is a restore in place of which that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_until: Option<Timestamp>,
 }
 
 impl AlreadyDone {

@@ -1,7 +1,7 @@
 //! How a restore stands, as its status says it.
 
 use agentfs_contract::progress::Progress;
-use agentfs_contract::termination::{RestoreReport, UnfinishedRestore};
+use agentfs_contract::termination::{AlreadyDone, RestoreReport, UnfinishedRestore};
 use agentfs_contract::verification::Step as Timed;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -41,6 +41,7 @@ pub fn report(
         Stage::Succeeded { left, at } => told.succeeded(left, *at),
         Stage::AlreadyDone { done, at } => {
             let step = if done.succeeded { Step::Done } else { Step::Failed };
+            told.was_done(done);
             told.ended(step, DONE_BEFORE, *at);
         }
         Stage::Failed { failure, left, at } => told.failed(failure, left, *at),
@@ -136,6 +137,16 @@ impl Told<'_> {
         status.lost_versions = Some(report.lost_versions);
         status.switched_time = Some(Time(report.switched_at));
         status.previous_until = Some(Time(report.previous_until));
+    }
+
+    /// It was carried out before: what is known of that is what another one needs that takes it back.
+    fn was_done(&mut self, done: &AlreadyDone) {
+        self.status.id = done.restore.clone().or(self.status.id.take());
+        if self.restore.spec.new_database().is_none() {
+            let status = &mut self.status;
+            status.switched_time = done.switched_at.map(Time).or(status.switched_time.take());
+            status.previous_until = done.previous_until.map(Time).or(status.previous_until.take());
+        }
     }
 
     /// It came to its end, with a new database of this name.

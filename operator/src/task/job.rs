@@ -30,6 +30,7 @@ pub fn request<T: Task>(task: &T, owner: &Owner) -> Result<Request, serde_json::
         namespace: owner.namespace.clone(),
         name: owner.name.clone(),
         spec: digest::hash([spec.as_str()]),
+        uid: Some(owner.uid.clone()),
     })
 }
 
@@ -44,7 +45,7 @@ pub fn job<T: Task>(
         return Ok(None);
     };
     let component = Component::new(T::WHAT);
-    let request = request(task, owner)?.to_string();
+    let request = request(task, owner)?.write();
     let mut labels = owner.labels(component);
     labels.insert(record::OF.into(), task.agentfs().into());
 

@@ -210,8 +210,12 @@ async fn a_backup_that_cannot_be_relied_on_is_a_failure() {
 #[tokio::test]
 async fn one_that_is_deleted_and_created_again_is_not_carried_out_again() {
     let tasks = running(&json!({})).await;
-    let request = tasks.job(JOB)["spec"]["template"]["spec"]["containers"][0]["env"].clone();
-    let old = tasks.job(JOB);
+    let request = |tasks: &Tasks| -> Request {
+        let env = tasks.job(JOB)["spec"]["template"]["spec"]["containers"][0]["env"].clone();
+        let set = env.as_array().unwrap().iter().find(|of| of["name"] == "AGENTFS_REQUEST");
+        set.unwrap()["value"].as_str().unwrap().parse().unwrap()
+    };
+    let (first, old) = (request(&tasks), tasks.job(JOB));
     tasks.server.remove(&path::<AgentFSBackup>("before"));
     create(&tasks, &json!({}));
     reconcile(&tasks).await;
@@ -220,12 +224,16 @@ async fn one_that_is_deleted_and_created_again_is_not_carried_out_again() {
 
     tasks.job_goes(JOB);
     reconcile(&tasks).await;
-    let again = tasks.job(JOB)["spec"]["template"]["spec"]["containers"][0]["env"].clone();
-    assert_eq!(again, request, "the database would not know it again");
+    let again = request(&tasks);
+    assert_eq!(again.to_string(), first.to_string(), "the database would not know it again");
+    assert!(again.uid.is_some() && again.uid != first.uid, "{again:?}");
     let done = AlreadyDone {
         already_done: "2026-11-23T14:02:11Z".parse().unwrap(),
         succeeded: true,
         message: "the backup agentfs_20261123_140211 is complete.".into(),
+        restore: None,
+        switched_at: None,
+        previous_until: None,
     };
     tasks.ends(JOB, 0, &done.write());
     reconcile(&tasks).await;

@@ -95,7 +95,11 @@ impl Running {
             }
             noted => noted?,
         };
-        unless_ended(noted)?;
+        let noted = unless_ended(noted)?;
+        if let Some(given_up) = is_given_up(&noted, &request) {
+            unless_ended(hold.give_up(&request, &given_up).await?)?;
+        }
+        hold.see(&request).await?;
         Ok(Self { url: url.clone(), request, hold: Some(Mutex::new(hold)) })
     }
 
@@ -148,9 +152,23 @@ impl Running {
     /// Leaves it begun, so that the next run goes on with it.
     pub async fn release(self) {
         if let Some(hold) = self.hold {
-            hold.into_inner().release().await;
+            let mut hold = hold.into_inner();
+            // A session that is lost has nothing to say of it.
+            hold.see(&self.request).await.ok();
+            hold.release().await;
         }
     }
+}
+
+/// Why nobody goes on with a request that was begun, as a sentence: the resource that began it is gone, so that whoever applies the same
+/// again asks for what was cancelled or had its last try long ago. What has switched is brought to its end even so.
+fn is_given_up(noted: &Noted, request: &Request) -> Option<String> {
+    let (by, now) = noted.uid.as_ref().zip(request.uid.as_ref())?;
+    if by == now || noted.switched_at.is_some() {
+        return None;
+    }
+    let at = noted.seen_at.map(|at| format!(" at {at:.0}")).unwrap_or_default();
+    Some(format!("it was cancelled or gave up{at}, before it was done"))
 }
 
 /// What is known of a request that has not ended.
@@ -192,7 +210,14 @@ mod tests {
             let already_done = "2026-11-28T14:08:00Z".parse().unwrap();
             let message = "the restore was undone".to_owned();
             Noted {
-                ended: Some(AlreadyDone { already_done, succeeded, message }),
+                ended: Some(AlreadyDone {
+                    already_done,
+                    succeeded,
+                    message,
+                    restore: None,
+                    switched_at: None,
+                    previous_until: None,
+                }),
                 ..Noted::default()
             }
         };

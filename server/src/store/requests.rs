@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::StoreError;
 use super::connection::address::DatabaseAddress;
 use super::connection::patient;
-use super::in_place::meta;
+use super::in_place::{meta, records};
 use super::time::from_sql;
 use crate::settings::DatabaseUrl;
 
@@ -27,6 +27,9 @@ CREATE TABLE IF NOT EXISTS agentfs_meta.requests (
     -- A hash of the resource's spec.
     spec        text NOT NULL,
     begun_at    timestamptz NOT NULL DEFAULT now(),
+    -- The uid of the resource that began it, and when a run of it was seen last.
+    uid         text,
+    seen_at     timestamptz NOT NULL DEFAULT now(),
     -- The backup that it made or chose, with its folder.
     backup      text,
     -- The restore that it is, and since when what was restored is there.
@@ -52,6 +55,10 @@ macro_rules! is_it {
 pub struct Noted {
     /// Whether it was begun.
     pub is_begun: bool,
+    /// The uid of the resource that began it.
+    pub uid: Option<String>,
+    /// When a run of it was seen last.
+    pub seen_at: Option<Timestamp>,
     /// The backup that it made or chose, with its folder.
     pub backup: Option<String>,
     /// The restore that it is, once that has begun.
@@ -111,9 +118,27 @@ impl Hold {
     /// Notes a request as begun, unless it was before. What is known of it.
     pub async fn begin(&mut self, request: &Request) -> Result<Noted, StoreError> {
         meta::make(&mut self.connection, &[TABLE], MAKE).await?;
-        let begin = "INSERT INTO agentfs_meta.requests (kind, namespace, name, spec)
-                     VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
-        of(begin, request).execute(&mut self.connection).await?;
+        let begin = "INSERT INTO agentfs_meta.requests (kind, namespace, name, spec, uid)
+                     VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
+        of(begin, request).bind(&request.uid).execute(&mut self.connection).await?;
+        look(&mut self.connection, request).await
+    }
+
+    /// Notes that a run of the request is at work.
+    pub async fn see(&mut self, request: &Request) -> Result<(), StoreError> {
+        let see = concat!("UPDATE agentfs_meta.requests SET seen_at = now() WHERE ", is_it!());
+        of(see, request).execute(&mut self.connection).await?;
+        Ok(())
+    }
+
+    /// Ends a request that nobody goes on with.
+    pub async fn give_up(&mut self, request: &Request, message: &str) -> Result<Noted, StoreError> {
+        let end = concat!(
+            "UPDATE agentfs_meta.requests SET ended_at = seen_at, succeeded = false, message = $5
+              WHERE ended_at IS NULL AND ",
+            is_it!()
+        );
+        of(end, request).bind(message).execute(&mut self.connection).await?;
         look(&mut self.connection, request).await
     }
 
@@ -131,7 +156,7 @@ impl Hold {
 }
 
 fn of<'q>(sql: &'static str, request: &'q Request) -> Query<'q, Postgres, PgArguments> {
-    let Request { kind, namespace, name, spec } = request;
+    let Request { kind, namespace, name, spec, uid: _ } = request;
     sqlx::query(sql).bind(kind).bind(namespace).bind(name).bind(spec)
 }
 
@@ -146,8 +171,15 @@ pub async fn look(connection: &mut PgConnection, request: &Request) -> Result<No
         return Ok(Noted::default());
     }
     let look = concat!("SELECT r.* FROM agentfs_meta.requests r WHERE ", is_it!());
-    let row = of(look, request).fetch_optional(connection).await?;
-    Ok(row.map(|row| read(&row)).transpose()?.unwrap_or_default())
+    let row = of(look, request).fetch_optional(&mut *connection).await?;
+    let mut noted = row.map(|row| read(&row)).transpose()?.unwrap_or_default();
+    if let Some((ended, id)) = noted.ended.as_mut().zip(noted.restore) {
+        ended.restore = Some(id.to_string());
+        ended.switched_at = noted.switched_at;
+        let record = records::find(connection, id).await?;
+        ended.previous_until = record.and_then(|record| record.previous_until);
+    }
+    Ok(noted)
 }
 
 fn read(row: &PgRow) -> Result<Noted, sqlx::Error> {
@@ -157,11 +189,16 @@ fn read(row: &PgRow) -> Result<Noted, sqlx::Error> {
             already_done,
             succeeded: row.try_get::<Option<_>, _>("succeeded")?.unwrap_or_default(),
             message: row.try_get::<Option<_>, _>("message")?.unwrap_or_default(),
+            restore: None,
+            switched_at: None,
+            previous_until: None,
         }),
         None => None,
     };
     Ok(Noted {
         is_begun: true,
+        uid: row.try_get("uid")?,
+        seen_at: moment("seen_at")?,
         backup: row.try_get("backup")?,
         restore: row.try_get("restore")?,
         switched_at: moment("switched_at")?,

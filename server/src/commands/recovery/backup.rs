@@ -17,7 +17,7 @@ use jiff::{SignedDuration, SignedDurationRound, Timestamp, Unit};
 use serde::Serialize;
 
 use super::abandoned::end_abandoned;
-use super::requested::{Live, begin, first_line, not_done};
+use super::requested::{begin, first_line, not_done};
 use super::retention::{RetentionArgs, told};
 use super::{duration, ended, location, recorded, setting};
 use crate::commands::in_runtime;
@@ -101,7 +101,7 @@ async fn execute(args: BackupArgs) -> ExitCode {
         Ok(ended) => ended,
         Err(sentence) => return failed(sentence),
     };
-    let (board, requested) = match begin(Live::Needed).await {
+    let (board, requested) = match begin().await {
         Ok(begun) => begun,
         Err(code) => return code,
     };

@@ -16,7 +16,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 
 use super::abandoned::end_abandoned;
-use super::requested::{Live, begin, first_line};
+use super::requested::{begin, first_line};
 use super::{duration, ended, identities, location, setting};
 use crate::commands::in_runtime;
 use crate::commands::output::{Output, Seconds};
@@ -95,7 +95,7 @@ async fn execute(args: DrillArgs) -> ExitCode {
         Ok(ended) => ended,
         Err(sentence) => return failed(sentence),
     };
-    let (board, requested) = match begin(Live::Needed).await {
+    let (board, requested) = match begin().await {
         Ok(begun) => begun,
         Err(code) => return code,
     };

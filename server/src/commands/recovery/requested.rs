@@ -86,10 +86,19 @@ impl Requested {
     }
 }
 
-/// Begins what a command works for, where it can be followed. Fails where there is nothing to do, or nothing can be done.
-pub(super) async fn begin(live: Live) -> Result<(Board, Requested), ExitCode> {
+/// Begins what a command works for that takes nothing out of the live memory, where it can be followed. Fails where there is nothing to
+/// do, or nothing can be done. That our role may not note it is no reason not to do it.
+pub(super) async fn begin() -> Result<(Board, Requested), ExitCode> {
     let board = board().map_err(|sentence| failed_for_all_to_see(&sentence, false))?;
-    let requested = Requested::begin(live).await.map_err(|error| not_done(&error))?;
+    let requested = match Requested::begin(Live::Needed).await {
+        Err(RecoveryError::Request(error @ RequestError::NotAllowed { .. })) => {
+            tracing::warn!(
+                "{error}. It is done now, and would be done again when it is asked for again"
+            );
+            Requested(None)
+        }
+        requested => requested.map_err(|error| not_done(&error))?,
+    };
     Ok((board, requested))
 }
 

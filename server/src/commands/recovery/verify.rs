@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
 use super::abandoned::end_abandoned;
-use super::requested::{Live, begin, first_line, not_done};
+use super::requested::{begin, first_line, not_done};
 use super::{duration, ended, identities, location, setting};
 use crate::commands::in_runtime;
 use crate::commands::output::Output;
@@ -69,7 +69,7 @@ async fn execute(args: VerifyArgs) -> ExitCode {
         Ok(ended) => ended,
         Err(sentence) => return failed(sentence),
     };
-    let (board, requested) = match begin(Live::Needed).await {
+    let (board, requested) = match begin().await {
         Ok(begun) => begun,
         Err(code) => return code,
     };

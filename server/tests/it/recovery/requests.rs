@@ -158,6 +158,46 @@ async fn a_failure_is_an_end_unless_it_may_go_better_next_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_later_resource_does_not_go_on_with_what_was_cancelled() {
+    let site = Site::backed_up().await;
+    let by = |name: &str, uid: &str| format!("AgentFSRestore/agents/{name}/0f3a/{uid}");
+    let killed = site.restore(&by("monday", "a"), &[], &killed_at("loaded")).await;
+    assert_eq!(killed.code, None, "{killed:?}");
+    let done = site.already_done(&site.restore(&by("monday", "b"), &[], &[]).await);
+    assert!(!done.succeeded && done.message.contains("was cancelled or gave up at"), "{done:?}");
+    assert!(done.restore.is_some() && done.switched_at.is_none(), "{done:?}");
+    assert_eq!((site.kept().await, switches(&site.database).await), (json!(2), 0));
+
+    // Its own next pod does; and what has switched is brought to its end, whoever comes.
+    let killed = site.restore(&by("tuesday", "a"), &[], &killed_at("loaded")).await;
+    assert_eq!(killed.code, None, "{killed:?}");
+    let killed = site.restore(&by("tuesday", "a"), &[], &killed_at("switched")).await;
+    assert_eq!((killed.code, site.kept().await), (None, json!(1)), "{killed:?}");
+    site.api.client.put("/kept", json!(3)).await;
+    let restored = site.restore(&by("tuesday", "b"), &[], &[]).await.json();
+    assert_eq!((&restored["had_switched"], site.kept().await), (&json!(true), json!(3)));
+    let done = site.already_done(&site.restore(&by("tuesday", "c"), &[], &[]).await);
+    assert!(done.succeeded && done.switched_at < done.previous_until, "{done:?}");
+    assert_eq!(json!(done.restore), restored["id"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_may_note_nothing_backs_up_and_does_not_restore() {
+    let site = Site::backed_up().await;
+    let mut superuser = sqlx::PgConnection::connect(&site.database.superuser_url).await.unwrap();
+    let taken = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I OWNER TO %I', current_database(), current_user); END $$";
+    sqlx::Executor::execute(&mut superuser, taken).await.unwrap();
+    let url = [("DATABASE_URL", site.database.url.as_str())];
+    let said = site.run("AgentFSBackup/agents/b/1", &["backup"], &url).await;
+    assert!(said.code == Some(0) && said.err.contains("GRANT CREATE ON DATABASE"), "{said:?}");
+    let said = site.run("AgentFSBackup/agents/v/1", &["verify", "--level", "archive"], &url).await;
+    assert!(said.code == Some(0) && said.err.contains("GRANT CREATE ON DATABASE"), "{said:?}");
+    let said = site.restore(RESTORE, &[], &url).await;
+    assert!(said.code == Some(1) && said.err.contains("GRANT CREATE ON DATABASE"), "{said:?}");
+    assert_eq!(site.kept().await, json!(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_runs_of_a_request_do_not_work_at_once() {
     let site = Site::backed_up().await;
     let mut other = site.database.connect().await;
