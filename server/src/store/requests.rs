@@ -300,6 +300,15 @@ pub enum Carry {
     Ends,
 }
 
+/// Brings the requests of the live database into one that is about to have its name.
+pub async fn carry_into(live: &DatabaseUrl, new: &DatabaseUrl) -> Result<(), StoreError> {
+    let mut live = DatabaseAddress::of(live).connect_unlimited().await?;
+    let mut new = DatabaseAddress::of(new).connect_unlimited().await?;
+    carry(&mut live, &mut new, Carry::AllAsLive).await?;
+    // A database is renamed only without sessions.
+    Ok(new.close().await?)
+}
+
 /// Brings the requests of the database that is live, or was, into the one that takes its place, or did.
 pub async fn carry(
     live: &mut PgConnection,

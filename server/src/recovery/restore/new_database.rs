@@ -281,6 +281,9 @@ async fn make_named(
     // Not to be ended halfway: afterwards it is one or the other.
     let naming = async {
         let (manifest, models) = made?;
+        if server.has_database {
+            carry_requests(options, unfinished).await;
+        }
         if let Some(request) = &options.request {
             let url = options.url.with_database(unfinished);
             let made = Made { restore: id, backup: backup.as_deref(), models: &models };
@@ -294,6 +297,18 @@ async fn make_named(
     match naming.await {
         Ok(named) => Ok(named),
         Err(error) => Err(remove(server, unfinished.to_owned(), error).await),
+    }
+}
+
+/// Brings what the live database knows of requests into the one that is made, in case that this is to be the live one: what was carried
+/// out stays so. A live database that cannot be read keeps nothing from being restored.
+async fn carry_requests(options: &RestoreOptions, unfinished: &str) {
+    let url = options.url.with_database(unfinished);
+    if let Err(error) = requests::carry_into(&options.url, &url).await {
+        tracing::warn!(
+            "what was carried out for resources before is not known in {}: {error}",
+            options.name
+        );
     }
 }
 

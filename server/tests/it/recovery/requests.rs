@@ -388,6 +388,8 @@ async fn a_verification_and_a_drill_are_carried_out_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_database_is_made_once_even_if_its_run_is_killed_once_it_has_its_name() {
     let site = Site::backed_up().await;
+    let backup = "AgentFSBackup/agents/before/1";
+    site.run(backup, &["backup"], &[]).await.text();
     let name = format!("look_{}", Uuid::new_v4().simple());
     let how = ["--into-database", name.as_str()];
     let killed = site.restore(RESTORE, &how, &killed_at("switched")).await;
@@ -403,6 +405,10 @@ async fn a_new_database_is_made_once_even_if_its_run_is_killed_once_it_has_its_n
     let done = site.already_done(&site.restore(RESTORE, &how, &[]).await);
     assert_eq!(done.message.rsplit_once(' ').unwrap().1, name);
     assert_eq!(site.kept().await, json!(2));
+    // Should it become the live one, what was carried out before stays so.
+    let (server, _) = site.database.superuser_url.rsplit_once('/').unwrap();
+    let url = format!("{server}/{name}");
+    site.already_done(&site.run(backup, &["backup"], &[("DATABASE_URL", &url)]).await);
     let mut superuser = sqlx::PgConnection::connect(&site.database.superuser_url).await.unwrap();
     let drop = sqlx::AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"));
     sqlx::Executor::execute(&mut superuser, drop).await.unwrap();
