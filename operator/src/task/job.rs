@@ -16,6 +16,9 @@ use crate::kit::{digest, jobs, pod};
 /// How often its pods try again what may go better next time, such as when another command has the database.
 const TRIES: i32 = 6;
 
+/// How much earlier than its pod is ended a command ends by itself, in seconds: then it says so, leaves nothing, and is not tried again.
+const ENDS_BEFORE_SECONDS: i64 = 300;
+
 /// The name of the Job of `task`.
 pub fn name<T: Task>(task: &T) -> String {
     format!("{}-{}", task.name_any(), T::WHAT)
@@ -52,8 +55,12 @@ pub fn job<T: Task>(
     let metadata = spec.template.metadata.get_or_insert_default();
     // Those of the CronJob's pods are the AgentFS's, which must not take these for its own.
     metadata.labels.get_or_insert_default().extend(labels.clone());
+    // How long a pod may take. The Job itself may wait for a node, a volume or a quota for as long as it takes.
+    let deadline = spec.active_deadline_seconds.take();
     let Some(container) = container(&mut spec) else { return Ok(None) };
-    container.args = Some(work.arguments.clone());
+    let ends = deadline.map(|deadline| deadline - ENDS_BEFORE_SECONDS).filter(|ends| *ends > 0);
+    let ends = ends.map(|seconds| format!("--deadline={seconds}"));
+    container.args = Some(work.arguments.iter().cloned().chain(ends).collect());
     let mut set = |name: &str, value: &str| {
         let variables = container.env.get_or_insert_default();
         variables.retain(|variable| variable.name != name);
@@ -69,8 +76,6 @@ pub fn job<T: Task>(
     ports.push(pod::port(PORT, port::PROGRESS));
     let policy = jobs::failure_policy(&container.name);
 
-    // How long a pod may take. The Job itself may wait for a node, a volume or a quota for as long as it takes.
-    let deadline = spec.active_deadline_seconds.take();
     if let Some(pod) = spec.template.spec.as_mut() {
         pod.active_deadline_seconds = deadline;
     }

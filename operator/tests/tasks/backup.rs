@@ -94,12 +94,12 @@ async fn a_backup_is_made_once_and_told_at_each_step() {
     let pod = &job["spec"]["template"]["spec"];
     assert_eq!(
         pod["containers"][0]["args"],
-        json!(["backup", "--scope=full", "--prune=false", "--verify=restore"])
+        json!(["backup", "--scope=full", "--prune=false", "--verify=restore", "--deadline=21300"])
     );
     assert!(pod["volumes"].to_string().contains("ephemeral"), "it has nowhere to restore into");
     assert_eq!(pod["serviceAccountName"], "memory-recovery");
     assert_eq!(job["spec"]["backoffLimit"], 6);
-    // A wait for a node or a quota does not count.
+    // A wait for a node or a quota does not count. What takes too long ends by itself, and is not tried again.
     assert_eq!(
         (&job["spec"]["activeDeadlineSeconds"], &pod["activeDeadlineSeconds"]),
         (&Value::Null, &json!(21600))
@@ -179,7 +179,7 @@ async fn what_its_pod_has_written_is_left_as_it_is() {
     let tasks = running(&json!({})).await;
     assert_eq!(
         tasks.job(JOB)["spec"]["template"]["spec"]["containers"][0]["args"],
-        json!(["backup", "--scope=full", "--prune=false"])
+        json!(["backup", "--scope=full", "--prune=false", "--deadline=21300"])
     );
     let mut written = serde_json::to_value(made()).unwrap();
     written["size"] = json!("2Gi");

@@ -45,7 +45,10 @@ async fn a_drill_tells_each_step_and_what_it_measured() {
     drill(&tasks);
     reconcile(&tasks).await;
     let pod = tasks.job(JOB)["spec"]["template"]["spec"].clone();
-    assert_eq!(pod["containers"][0]["args"], json!(["drill", "--rpo=26h", "--rto=15m"]));
+    assert_eq!(
+        pod["containers"][0]["args"],
+        json!(["drill", "--rpo=26h", "--rto=15m", "--deadline=21300"])
+    );
     assert_eq!(status(&tasks)["step"], "Starting");
     tasks.runs(JOB);
     tasks.says.set("load", 3);
@@ -99,7 +102,7 @@ async fn without_a_schedule_of_drills_one_is_like_a_verification() {
     drill(&tasks);
     reconcile(&tasks).await;
     let pod = tasks.job(JOB)["spec"]["template"]["spec"].clone();
-    assert_eq!(pod["containers"][0]["args"], json!(["drill"]));
+    assert_eq!(pod["containers"][0]["args"], json!(["drill", "--deadline=21300"]));
     assert_eq!(pod["containers"][0]["name"], "verify");
     assert!(pod["volumes"].to_string().contains("ephemeral"));
     let variables = pod["containers"][0]["env"].as_array().unwrap();

@@ -118,7 +118,13 @@ async fn a_restore_in_place_tells_its_steps_and_can_be_undone() {
     reconcile(&tasks, "undo").await;
     assert_eq!(
         arguments(&tasks, "undo-restore"),
-        json!(["restore", "--undo", "--yes", "--restore=0199aaaa-0000-7000-8000-000000000001"])
+        json!([
+            "restore",
+            "--undo",
+            "--yes",
+            "--restore=0199aaaa-0000-7000-8000-000000000001",
+            "--deadline=21300"
+        ])
     );
 }
 

@@ -230,6 +230,8 @@ pub enum RecoveryError {
         what: &'static str,
         /// How long it may take.
         seconds: u64,
+        /// Whether it is not tried again, as where a resource asked for it once.
+        is_final: bool,
     },
     /// Interrupted by a signal.
     #[error("the {0} was ended by a signal; nothing of it is left")]
@@ -327,8 +329,8 @@ impl RecoveryError {
             Self::TableHeld { .. }
             | Self::Migration(MigrationError::NoSchema(_))
             | Self::Interrupted(_)
-            | Self::Leased { .. }
-            | Self::Deadline { .. } => true,
+            | Self::Leased { .. } => true,
+            Self::Deadline { is_final, .. } => !is_final,
             _ => false,
         }
     }

@@ -21,7 +21,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use agentfs_contract::setting::{BACKUP_IDENTITY_FILE, BACKUP_LOCATION};
+use agentfs_contract::setting::{BACKUP_IDENTITY_FILE, BACKUP_LOCATION, REQUEST};
 use jiff::SignedDuration;
 
 use crate::recovery::{Location, RecoveryError};
@@ -83,13 +83,15 @@ fn memory(text: &str) -> Result<String, String> {
     }
 }
 
-/// Resolves with why a command has to end: a signal has come, or `what` has taken longer than it may.
+/// Resolves with why a command has to end: a signal has come, or `what` has taken longer than it may. What a resource asks for is not
+/// tried again then: it would take as long each time.
 fn ended(
     what: &'static str,
     deadline: Option<Duration>,
 ) -> Result<impl Future<Output = RecoveryError> + Send, String> {
     let shutdown = shutdown()?;
     let begun = tokio::time::Instant::now();
+    let is_final = setting(REQUEST).is_some();
     Ok(async move {
         let overdue = async {
             match deadline {
@@ -100,7 +102,8 @@ fn ended(
         tokio::select! {
             () = shutdown => RecoveryError::Interrupted(what),
             () = overdue => {
-                RecoveryError::Deadline { what, seconds: deadline.unwrap_or_default().as_secs() }
+                let seconds = deadline.unwrap_or_default().as_secs();
+                RecoveryError::Deadline { what, seconds, is_final }
             }
         }
     })

@@ -153,6 +153,13 @@ async fn a_failure_is_an_end_unless_it_may_go_better_next_time() {
     let done = site.already_done(&site.run("AgentFSRestore/agents/none/1", &none, &[]).await);
     assert!(!done.succeeded && done.message.contains("there is no backup"), "{done:?}");
 
+    // It would take as long each time.
+    let late = ["restore", "--in-place", "--yes", "--backup", "latest", "--deadline", "1ms"];
+    let said = site.run("AgentFSRestore/agents/late/1", &late, &[]).await;
+    assert!(said.code == Some(1) && said.err.contains("--deadline"), "{said:?}");
+    let done = site.already_done(&site.run("AgentFSRestore/agents/late/1", &late, &[]).await);
+    assert!(!done.succeeded && done.message.contains("--deadline"), "{done:?}");
+
     let said = site.run("undo", &none, &[]).await;
     assert!(said.code == Some(1) && said.err.contains("AGENTFS_REQUEST"), "{said:?}");
 }

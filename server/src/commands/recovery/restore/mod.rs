@@ -132,6 +132,10 @@ async fn once(
     };
     let came_out = match &done {
         Ok(done) => Ok(done.sentence()),
+        // What was restored is live, and what is left to do belongs to the database.
+        Err(Failure { sentence, has_switched: true, is_transient: false, .. }) => {
+            Ok(sentence.clone())
+        }
         Err(Failure { sentence, is_transient, .. }) => Err((sentence.clone(), *is_transient)),
     };
     let noted = requested.end(came_out).await;
