@@ -205,11 +205,9 @@ impl<'a> Known<'a> {
             // Of releases before 0.2.
             (_, None) => path == id,
         };
-        let has_expired = |facts: &BackupRecord| {
+        let would_have_expired = |retention: &Retention, facts: &BackupRecord| {
             let gone = facts::backup(facts, status.verification.as_ref());
-            self.retention.is_some_and(|retention| {
-                retention.would_have_expired(&gone, self.catalogue, self.now)
-            })
+            retention.would_have_expired(&gone, self.catalogue, self.now)
         };
         let location = self.location.to_string();
         if facts.is_some_and(|facts| facts.location != location) {
@@ -219,8 +217,18 @@ impl<'a> Known<'a> {
         if let Some(unusable) = self.catalogue.unusable_named(&path) {
             return self.unreadable(seen, &unusable.error);
         }
-        if self.removed.iter().any(is_it) || facts.is_some_and(has_expired) {
+        let has_expired = self
+            .retention
+            .zip(facts)
+            .is_some_and(|(retention, facts)| would_have_expired(retention, facts));
+        if self.removed.iter().any(is_it) || has_expired {
             return Some(Change::Delete { name: name.clone(), uid: uid.clone() });
+        }
+        // Who does not know the rules leaves what some rules may have removed to those who do.
+        if self.retention.is_none()
+            && facts.is_none_or(|facts| would_have_expired(&Retention::LEAST, facts))
+        {
+            return None;
         }
         status.vanished_time.is_none().then(|| {
             let vanished_time = Some(facts::to_the_second(self.now));

@@ -35,6 +35,12 @@ impl Default for Retention {
     }
 }
 
+impl Retention {
+    /// The policy that keeps least: what this one keeps, no other one removes.
+    pub const LEAST: Self =
+        Self { days: 0, keep_last: 1, keep_daily: 0, keep_weekly: 0, keep_monthly: 0 };
+}
+
 impl fmt::Display for Retention {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} days, the last {}", self.days, self.keep_last.max(1))?;
@@ -146,6 +152,8 @@ impl Retention {
         let others = catalogue.kept().filter(|backup| {
             backup.manifest.instance == gone.manifest.instance
                 && backup.manifest.scope == gone.manifest.scope
+                // Its manifest may be there without its dump.
+                && backup.path() != gone.path()
         });
         let decisions = self.decide(others.chain([gone]), now);
         let of_gone = |decision: &&Decision<'_>| std::ptr::eq(decision.backup, gone);

@@ -230,6 +230,7 @@ fn what_this_run_removed_goes_and_what_is_gone_otherwise_has_vanished() {
     let (removed, lost) = (all[0].path(), name(&all[1]));
     let mut case = Case::of(all).with_records();
     case.removed = vec![removed];
+    case.retention = Some(Retention::default());
     case.catalogue.backups.drain(..2);
     let changes = case.run();
     assert_eq!(deleted(&changes), ["memory-20261127-060000"]);
@@ -258,9 +259,8 @@ fn what_a_killed_run_removed_had_its_time() {
     let (old, young) = (name(&all[0]), name(&all[1]));
     let mut case = Case::of(all).with_records();
     case.catalogue.backups.drain(..2);
-    // By a command that does not know the policy.
-    case.run();
-    assert!(case.named(&old).status.vanished_time.is_some());
+    // A command that does not know the policy cannot tell.
+    assert_eq!(case.changes(), []);
     case.retention = Some(Retention { days: 30, keep_last: 1, ..Retention::default() });
     assert_eq!(deleted(&case.run()), [&*old]);
     assert!(case.named(&young).status.vanished_time.is_some(), "nothing would have removed it");
@@ -271,6 +271,17 @@ fn what_a_killed_run_removed_had_its_time() {
         Some(Retention { days: 30, keep_last: 1, keep_monthly: 3, ..Retention::default() });
     assert_eq!(deleted(&case.run()), [""; 0]);
     assert!(case.named(&old).status.vanished_time.is_some());
+}
+
+#[test]
+fn that_the_newest_is_gone_is_seen_without_the_policy() {
+    let all = vec![backup(OURS, 20), backup(OURS, 6)];
+    let (older, newest) = (name(&all[0]), name(&all[1]));
+    let mut case = Case::of(all).with_records();
+    case.catalogue.backups.pop();
+    case.run();
+    assert_eq!(case.named(&newest).status.vanished_time, Some(now()), "no rules remove it");
+    assert_eq!(case.named(&older).status.vanished_time, None);
 }
 
 #[test]
@@ -404,7 +415,9 @@ proptest! {
             let path = format!("{OURS}/{}", facts.id);
             prop_assert!(!case.removed.contains(&path));
             let is_there = after.iter().any(|backup| backup.path() == path);
-            prop_assert_eq!(seen.status.vanished_time.is_none(), is_there);
+            let has_vanished = seen.status.vanished_time.is_some();
+            prop_assert!(!(is_there && has_vanished));
+            prop_assert!(is_there || has_vanished || !has_policy);
         }
         case.removed.clear();
         prop_assert_eq!(case.changes(), []);
