@@ -13,7 +13,11 @@ use super::facts::to_the_second;
 use super::kubernetes::{Kubernetes, KubernetesError};
 use super::{WITHIN, setting};
 
-/// Makes the AgentFSDrill of a drill that began then, where this process is to. A failure is logged.
+/// Most records of drills that an AgentFS has: five years of one a quarter.
+const KEPT: usize = 20;
+
+/// Makes the AgentFSDrill of a drill that began then, where this process is to, and deletes the oldest ones of too many. A failure
+/// is logged.
 pub async fn keep_drill(begun_at: Timestamp, report: &DrillReport) {
     let (Some(agentfs), None) = (setting(RECORDS_OF), setting(REQUEST)) else { return };
     let failure = match timeout(WITHIN, Box::pin(make(&agentfs, begun_at, report))).await {
@@ -21,7 +25,9 @@ pub async fn keep_drill(begun_at: Timestamp, report: &DrillReport) {
         Ok(Err(error)) => error.to_string(),
         Err(_) => format!("it took longer than {} s", WITHIN.as_secs()),
     };
-    tracing::warn!("there is no AgentFSDrill of this drill of {agentfs}: {failure}");
+    tracing::warn!(
+        "the AgentFSDrills of {agentfs} do not say what this drill came to, or are too many: {failure}"
+    );
 }
 
 async fn make(
@@ -44,7 +50,31 @@ async fn make(
         created => created?,
     }
     let status = status(report, to_the_second(Timestamp::now()));
-    kubernetes.apply_status((KIND, PLURAL), &name, &status).await
+    kubernetes.apply_status((KIND, PLURAL), &name, &status).await?;
+    for (name, uid) in oldest(&kubernetes.list(PLURAL).await?, agentfs) {
+        match kubernetes.delete(PLURAL, name, uid).await {
+            // Somebody else has deleted it, and may have made another one.
+            Err(error) if matches!(error.status(), Some(404 | 409)) => {}
+            deleted => deleted?,
+        }
+    }
+    Ok(())
+}
+
+/// The records of an AgentFS that are one too many, by name and uid: the oldest. What somebody asked for is no record.
+fn oldest<'a>(objects: &'a [Value], agentfs: &str) -> Vec<(&'a str, &'a str)> {
+    let mut records: Vec<(&str, &str, &str)> = objects
+        .iter()
+        .filter(|object| object["spec"]["agentFS"] == agentfs)
+        .filter_map(|object| {
+            let (metadata, stamp) = (&object["metadata"], object["spec"]["recordOf"].as_str()?);
+            Some((stamp, metadata["name"].as_str()?, metadata["uid"].as_str()?))
+        })
+        .collect();
+    // By their moments, which is what they are records of.
+    records.sort_unstable();
+    let too_many = records.len().saturating_sub(KEPT);
+    records.into_iter().take(too_many).map(|(_, name, uid)| (name, uid)).collect()
 }
 
 /// The status, with the sentence of a failure as the condition that has it for each drill.
@@ -61,4 +91,31 @@ fn status(report: &DrillReport, now: Timestamp) -> Value {
         "lastTransitionTime": now,
     }]);
     status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_records_go_and_nothing_that_was_asked_for() {
+        let object = |agentfs: &str, name: &str, stamp: Option<String>| {
+            json!({"metadata": {"name": name, "uid": format!("uid-{name}")},
+                   "spec": {"agentFS": agentfs, "recordOf": stamp}})
+        };
+        let stamp = |year: usize| Some(format!("{year}0101_040000"));
+        let mut objects: Vec<Value> = (2000..2000 + KEPT)
+            .rev()
+            .map(|year| object("memory", &format!("memory-{year}"), stamp(year)))
+            .collect();
+        objects.push(object("memory", "by-hand", None));
+        objects.push(object("other", "other-1990", stamp(1990)));
+        assert_eq!(oldest(&objects, "memory"), []);
+        objects.push(object("memory", "memory-1999", stamp(1999)));
+        objects.push(object("memory", "memory-2030", stamp(2030)));
+        assert_eq!(
+            oldest(&objects, "memory"),
+            [("memory-1999", "uid-memory-1999"), ("memory-2000", "uid-memory-2000")]
+        );
+    }
 }

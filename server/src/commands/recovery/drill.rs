@@ -120,7 +120,10 @@ async fn execute(args: DrillArgs) -> ExitCode {
     };
     let told = printed.for_kubernetes(is_transient);
     write_termination_message(&told.write());
-    records::keep_drill(begun_at, &told).await;
+    // One that is carried out again by itself is not over.
+    if !is_transient {
+        records::keep_drill(begun_at, &told).await;
+    }
     if let Err(error) = args.output.print(&printed) {
         return failed(error);
     }

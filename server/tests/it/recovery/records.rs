@@ -270,9 +270,21 @@ async fn a_drill_of_the_schedule_has_a_record_and_one_that_was_asked_for_has_its
     live.run(&["backup"], &[]).text();
     let own = kubernetes.variables();
     let pod: Vec<(&str, &str)> = own.iter().map(|(name, value)| (*name, &**value)).collect();
+    // What may go better is not over.
+    let said = live.drill_with(&["--deadline", "1ms"], &pod);
+    assert_eq!((said.code, kubernetes.objects("agentfsdrills").len()), (Some(75), 0), "{said:?}");
+    let stamps: Vec<String> = (0..20).map(|n| format!("202101{:02}_040000", n + 1)).collect();
+    for stamp in &stamps {
+        let object = json!({"kind": "AgentFSDrill", "metadata": {"name": record::name("memory", stamp)},
+                            "spec": {"agentFS": "memory", "recordOf": stamp}});
+        let created = kubernetes.cluster().create("agentfsdrills", object);
+        assert_eq!(created.status(), StatusCode::CREATED);
+    }
     let said = live.drill_with(&["--rpo", "26h", "--rto", "1ms"], &pod);
     assert_eq!(said.code, Some(1), "{said:?}");
-    let drill = kubernetes.objects("agentfsdrills").remove(0);
+    let mut drills = kubernetes.objects("agentfsdrills");
+    assert_eq!((drills.len(), &drills[0]["spec"]["recordOf"]), (20, &json!(stamps[1])));
+    let drill = drills.pop().unwrap();
     let (spec, status) = (&drill["spec"], &drill["status"]);
     let stamp = spec["recordOf"].as_str().unwrap();
     assert_eq!(drill["metadata"]["name"], record::name("memory", stamp));
@@ -286,7 +298,7 @@ async fn a_drill_of_the_schedule_has_a_record_and_one_that_was_asked_for_has_its
 
     let requested = [&pod[..], &[("AGENTFS_REQUEST", "AgentFSDrill/agents/now/0f3a")]].concat();
     assert_eq!(live.drill_with(&[], &requested).code, Some(0));
-    assert_eq!(kubernetes.objects("agentfsdrills").len(), 1);
+    assert_eq!(kubernetes.objects("agentfsdrills").len(), 20);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -159,7 +159,7 @@ impl Cluster {
             .into_response()
     }
 
-    fn create(&mut self, plural: &str, mut object: Value) -> Response {
+    pub fn create(&mut self, plural: &str, mut object: Value) -> Response {
         let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         let is_named = (1..=52).contains(&name.len())
             && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');

@@ -1,5 +1,5 @@
 //! The ServiceAccount of the pods that make and try backups. They record what they did, also while the operator is away: its Role
-//! lets them keep AgentFSBackups and add AgentFSDrills, and nothing else. A restore they cannot ask for.
+//! lets them keep AgentFSBackups and AgentFSDrills, and nothing else. A restore they cannot ask for.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ const COMPONENT: Component = Component::new("recovery");
 const RULES: [(&str, &[&str]); 4] = [
     ("agentfsbackups", &["get", "list", "create", "patch", "delete"]),
     ("agentfsbackups/status", &["patch"]),
-    ("agentfsdrills", &["get", "list", "create"]),
+    ("agentfsdrills", &["get", "list", "create", "delete"]),
     ("agentfsdrills/status", &["patch"]),
 ];
 

@@ -182,6 +182,7 @@ async fn its_pods_may_write_records_and_nothing_else() -> Result<(), Failure> {
     for (verb, resource) in [
         ("patch", "agentfsbackups/status"),
         ("create", "agentfsdrills"),
+        ("delete", "agentfsdrills"),
         ("patch", "agentfsdrills/status"),
     ] {
         assert!(may(verb, resource).await, "{verb} {resource}");
