@@ -214,7 +214,7 @@ async fn the_three_differ_in_what_they_run_and_have_one_frame() {
         // Of the runs that were missed in three days the newest is no older than this, whatever the schedule.
         assert!(spec["startingDeadlineSeconds"].as_i64().unwrap() >= 3 * 24 * 3600, "{run}");
         let (job, pod) = (job_of(&world, run), pod_of(&world, run));
-        assert_eq!(job["backoffLimit"], 6);
+        assert_eq!(job["backoffLimit"], 12);
         assert!(job["activeDeadlineSeconds"].as_i64().unwrap() >= 6 * 3600);
         let rules = &job["podFailurePolicy"]["rules"];
         assert_eq!(rules[1]["onExitCodes"]["containerName"], pod["containers"][0]["name"]);

@@ -1,10 +1,14 @@
-//! The pod failure policy of Jobs: when a pod that failed is tried again.
+//! When a pod of a Job that failed is tried again.
 
 use agentfs_contract::exit_code::TRY_AGAIN;
 use k8s_openapi::api::batch::v1::{
     PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
     PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
 };
+
+/// How often a pod that says "try again" is tried again, where it may be that another command has the database. The pauses grow to
+/// minutes, so that it is for about an hour.
+pub const TRIES: i32 = 12;
 
 /// A pod that a node lost does not count; one that says "try again" counts as one of the few tries of
 /// its Job; any other failure of `container` ends the Job at once.

@@ -13,9 +13,6 @@ use crate::kit::labels::Component;
 use crate::kit::ownership::Owner;
 use crate::kit::{digest, jobs, pod};
 
-/// How often its pods try again what may go better next time, such as when another command has the database.
-const TRIES: i32 = 6;
-
 /// How much earlier than its pod is ended a command ends by itself, in seconds: then it says so, leaves nothing, and is not tried again.
 const ENDS_BEFORE_SECONDS: i64 = 300;
 
@@ -84,7 +81,7 @@ pub fn job<T: Task>(
     Ok(Some(Job {
         metadata,
         spec: Some(JobSpec {
-            backoff_limit: Some(TRIES),
+            backoff_limit: Some(jobs::TRIES),
             pod_failure_policy: Some(policy),
             // It is deleted once its report was read, and not before.
             ttl_seconds_after_finished: None,

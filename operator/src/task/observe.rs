@@ -25,7 +25,7 @@ pub struct Seen {
     pub now: Timestamp,
     /// Its AgentFS, where there is one.
     pub agentfs: Option<AgentFS>,
-    /// The CronJobs of that AgentFS by name, as far as they are there and the AgentFS's. Not read once the Job is there.
+    /// The CronJobs of that AgentFS by name, as far as they are there and the AgentFS's. Not read while the Job works.
     pub cronjobs: BTreeMap<String, CronJob>,
     /// The Job of the task.
     pub job: Option<Job>,
@@ -37,7 +37,8 @@ pub struct Seen {
     pub progress: Option<Progress>,
     /// What Kubernetes says of objects that are stuck, by the object's name.
     pub warnings: BTreeMap<String, String>,
-    /// Who has the turn, if somebody else has: kind and name, as `AgentFSRestore undo`. Not read while the Job works.
+    /// Who has the turn, if somebody else has, in words: `AgentFSRestore undo`, or a Job of one of the CronJobs. Not read while the
+    /// Job works.
     pub turn_of: Option<String>,
     /// The AgentFSBackups of that AgentFS. Not read while the Job works, unless the task wants them.
     pub backups: Vec<AgentFSBackup>,
@@ -115,7 +116,7 @@ pub async fn observe<T: Task>(
 }
 
 /// The CronJobs of an AgentFS that Jobs can be like.
-async fn cronjobs(
+pub(super) async fn cronjobs(
     reader: Reader<'_>,
     agentfs: Option<&AgentFS>,
 ) -> Result<BTreeMap<String, CronJob>, kube::Error> {

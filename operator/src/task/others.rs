@@ -6,8 +6,8 @@ use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::{Client, ResourceExt as _};
 use serde_json::json;
 
-use super::observe::Seen;
-use super::turn::{Contender, claim, holder};
+use super::observe::{self, Seen};
+use super::turn::{Contender, claim, holder, runs, scheduled};
 use super::{Task, outcome};
 use crate::crd::fields::Conditions;
 use crate::crd::{AgentFSBackup, AgentFSDrill, AgentFSRestore};
@@ -52,6 +52,14 @@ pub(super) async fn read_tasks(
     let is_other =
         |contender: &&Contender| (&contender.kind, &contender.name) != (&owner.kind, &owner.name);
     seen.turn_of = holder(&contenders).filter(is_other).map(ToString::to_string);
+    if seen.turn_of.is_none() {
+        if seen.cronjobs.is_empty() {
+            seen.cronjobs = observe::cronjobs(reader, seen.agentfs.as_ref()).await?;
+        }
+        let active = seen.cronjobs.values().flat_map(runs);
+        let of_schedules = reader.get_all(active.map(|(job, _)| job)).await?;
+        seen.turn_of = scheduled(&seen.cronjobs, &of_schedules);
+    }
     (seen.backups, seen.restores) = (backups, restores);
     let active = |job: &Job| {
         let is_others = ownership(job, owner) != Ownership::Owned;

@@ -1,12 +1,14 @@
 //! Whose turn it is: one task at a time for each AgentFS.
 //!
 //! The eldest goes first, except that one whose Job works keeps its turn, and that one which waits for something else, or whose
-//! Job is stuck, lets all others go first. The Job of one that is stuck is suspended meanwhile.
+//! Job is stuck, lets all others go first. The Job of one that is stuck is suspended meanwhile. What the schedules of the AgentFS have
+//! begun comes before all of them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::outcome;
@@ -70,6 +72,25 @@ pub fn claim(job: Option<&Job>, conditions: &[Condition], asks: bool) -> Claim {
         None if would => Claim::Wants,
         _ => Claim::None,
     }
+}
+
+/// The names of the Jobs of a CronJob that have not ended, each with that of the CronJob.
+pub(super) fn runs(cronjob: &CronJob) -> impl Iterator<Item = (&str, &str)> {
+    let name = cronjob.metadata.name.as_deref().unwrap_or_default();
+    let active = cronjob.status.as_ref().and_then(|status| status.active.as_ref());
+    active.into_iter().flatten().filter_map(move |job| Some((job.name.as_deref()?, name)))
+}
+
+/// The one of these Jobs of `cronjobs` that is at work, in words: it has the database, so that a task would try in vain. One whose
+/// pod does not start has nothing, and may stay so for long.
+pub(super) fn scheduled(
+    cronjobs: &BTreeMap<String, CronJob>,
+    jobs: &BTreeMap<String, Job>,
+) -> Option<String> {
+    let works = |job: &Job| job.status.as_ref().and_then(|status| status.ready) > Some(0);
+    let mut runs = cronjobs.values().flat_map(runs);
+    let (job, cronjob) = runs.find(|(job, _)| jobs.get(*job).is_some_and(works))?;
+    Some(format!("the Job {job} of CronJob {cronjob}"))
 }
 
 #[cfg(test)]

@@ -98,7 +98,7 @@ async fn a_backup_is_made_once_and_told_at_each_step() {
     );
     assert!(pod["volumes"].to_string().contains("ephemeral"), "it has nowhere to restore into");
     assert_eq!(pod["serviceAccountName"], "memory-recovery");
-    assert_eq!(job["spec"]["backoffLimit"], 6);
+    assert_eq!(job["spec"]["backoffLimit"], 12);
     // A wait for a node or a quota does not count. What takes too long ends by itself, and is not tried again.
     assert_eq!(
         (&job["spec"]["activeDeadlineSeconds"], &pod["activeDeadlineSeconds"]),

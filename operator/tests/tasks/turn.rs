@@ -138,3 +138,51 @@ async fn one_that_runs_waits_while_its_agentfs_is_suspended() {
     assert_eq!(jobs(&tasks), ["first-backup"]);
     assert_eq!(tasks.ready::<AgentFSBackup>("first").1, "Running");
 }
+
+/// The CronJob of the backups has this Job, which has not ended, with so many pods that are at work.
+fn schedule_runs(tasks: &Tasks, ready: u8) {
+    let active = json!([{"kind": "Job", "name": "memory-backup-29"}]);
+    tasks.server.change("batch/v1/cronjobs/memory-backup", &json!({"status": {"active": active}}));
+    let job = json!({"metadata": {"name": "memory-backup-29", "namespace": "agents", "uid": "29"},
+                     "status": {"active": 1, "ready": ready}});
+    tasks.server.put("batch/v1/jobs/memory-backup-29", job);
+}
+
+#[tokio::test]
+async fn what_a_schedule_has_begun_comes_first() {
+    let tasks = Tasks::new();
+    schedule_runs(&tasks, 1);
+    tasks.create::<AgentFSBackup>("first", &json!({"agentFS": "memory"}), 1);
+    tasks.reconcile::<AgentFSBackup>("first").await;
+    let [_, reason, message] = tasks.said::<AgentFSBackup>("first", "Ready");
+    assert_eq!(reason, "AwaitingTurn");
+    assert!(message.contains("the Job memory-backup-29 of CronJob memory-backup"), "{message}");
+    assert!(!tasks.has_job("first-backup"), "it would find the database taken until its tries end");
+
+    tasks.server.change("batch/v1/cronjobs/memory-backup", &json!({"status": {"active": []}}));
+    tasks.reconcile::<AgentFSBackup>("first").await;
+    assert!(tasks.has_job("first-backup"));
+}
+
+#[tokio::test]
+async fn one_that_was_held_back_goes_on_after_what_a_schedule_has_begun() {
+    let tasks = Tasks::new();
+    tasks.create::<AgentFSBackup>("first", &json!({"agentFS": "memory"}), 1);
+    tasks.reconcile::<AgentFSBackup>("first").await;
+    tasks.server.change("batch/v1/jobs/first-backup", &json!({"spec": {"suspend": true}}));
+    schedule_runs(&tasks, 1);
+    tasks.reconcile::<AgentFSBackup>("first").await;
+    assert_eq!(tasks.job("first-backup")["spec"]["suspend"], true);
+    schedule_runs(&tasks, 0);
+    tasks.reconcile::<AgentFSBackup>("first").await;
+    assert_eq!(tasks.job("first-backup")["spec"]["suspend"], false);
+}
+
+#[tokio::test]
+async fn a_run_of_a_schedule_whose_pod_does_not_start_holds_up_nobody() {
+    let tasks = Tasks::new();
+    schedule_runs(&tasks, 0);
+    tasks.create::<AgentFSBackup>("first", &json!({"agentFS": "memory"}), 1);
+    tasks.reconcile::<AgentFSBackup>("first").await;
+    assert!(tasks.has_job("first-backup"));
+}

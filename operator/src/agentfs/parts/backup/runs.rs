@@ -33,8 +33,6 @@ pub const COMPONENTS: [Component; 3] = [BACKUP, VERIFY, DRILL];
 /// How late a run may begin. Of several that were missed Kubernetes makes up for the newest alone, as long as it is no older than
 /// this: a week, so that whoever mends a cluster has a backup at once, however rare the schedule.
 const MAY_BE_LATE_SECONDS: i64 = 7 * 24 * 3600;
-/// How often a run is tried again that found the database away, or somebody else at work: over ten minutes.
-const TRIES_AGAIN: i32 = 6;
 /// How long a backup may take before it is ended.
 const LONGEST_BACKUP_SECONDS: i64 = 6 * 3600;
 /// How long a restore to try a backup may take before it is ended.
@@ -137,7 +135,7 @@ fn cronjob(plan: &Plan, backup: &BackupPlan, access: &Access, run: Run<'_>) -> O
                 metadata: None,
                 spec: Some(JobSpec {
                     active_deadline_seconds: Some(run.longest_seconds),
-                    backoff_limit: Some(TRIES_AGAIN),
+                    backoff_limit: Some(jobs::TRIES),
                     pod_failure_policy: Some(jobs::failure_policy(component.as_str())),
                     template: template(plan, backup, access, run, shared),
                     ..JobSpec::default()
