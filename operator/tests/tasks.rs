@@ -2,6 +2,7 @@
 
 mod backup;
 mod drill;
+mod request;
 mod restore;
 mod turn;
 pub(crate) mod world;

@@ -5,6 +5,9 @@ use agentfs_contract::{port, record, setting};
 use k8s_openapi::api::batch::v1::{CronJob, Job, JobSpec};
 use k8s_openapi::api::core::v1::Container;
 use kube::ResourceExt as _;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::progress::PORT;
 use super::{Task, Work};
@@ -23,8 +26,7 @@ pub fn name<T: Task>(task: &T) -> String {
 
 /// What the database remembers of `task`, so that it is carried out once for ever.
 pub fn request<T: Task>(task: &T, owner: &Owner) -> Result<Request, serde_json::Error> {
-    // As a value, whose keys are in order: what is hashed does not change with the order of fields here.
-    let spec = serde_json::to_value(task.spec())?.to_string();
+    let spec = essence(task.spec())?.to_string();
     Ok(Request {
         kind: owner.kind.clone(),
         namespace: owner.namespace.clone(),
@@ -32,6 +34,39 @@ pub fn request<T: Task>(task: &T, owner: &Owner) -> Result<Request, serde_json::
         spec: digest::hash([spec.as_str()]),
         uid: Some(owner.uid.clone()),
     })
+}
+
+/// What a spec asks for, as JSON whose keys are in order: without what equals its default, so that it stays the same when a later
+/// release adds a field, and without the time after which the resource is deleted, which is nothing that is carried out.
+fn essence<S>(spec: &S) -> Result<Value, serde_json::Error>
+where
+    S: Serialize + DeserializeOwned + PartialEq,
+{
+    let mut value = serde_json::to_value(spec)?;
+    if let Some(fields) = value.as_object_mut() {
+        fields.remove("ttlSecondsAfterFinished");
+    }
+    let meant = S::deserialize(&value)?;
+    for (parent, field) in fields(&value, "") {
+        let whole = value.clone();
+        let fields = value.pointer_mut(&parent).and_then(Value::as_object_mut);
+        let is_default = fields.is_some_and(|fields| fields.remove(&field).is_some())
+            && S::deserialize(&value).is_ok_and(|spec| spec == meant);
+        if !is_default {
+            value = whole;
+        }
+    }
+    Ok(value)
+}
+
+/// All fields of an object, those within others first: the pointer of what has it, and its name.
+fn fields(value: &Value, at: &str) -> Vec<(String, String)> {
+    let of = value.as_object().into_iter().flatten().flat_map(|(name, value)| {
+        let mut all = fields(value, &format!("{at}/{name}"));
+        all.push((at.to_owned(), name.clone()));
+        all
+    });
+    of.collect()
 }
 
 /// The Job that does the `work` of `task`, which is `owner`, like those of `cronjob`; `None` where that has no container.

@@ -92,7 +92,7 @@ pub struct Report<S> {
 /// A kind that is carried out once.
 pub trait Task:
     Resource<DynamicType = (), Scope = NamespaceResourceScope>
-    + HasSpec<Spec: Serialize>
+    + HasSpec<Spec: DeserializeOwned + PartialEq + Serialize>
     + HasStatus<Status: Conditions + Clone + Default + PartialEq + Serialize + Send + Sync>
     + Clone
     + Debug

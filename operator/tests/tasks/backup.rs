@@ -492,10 +492,28 @@ async fn what_has_ended_is_cleared_up_in_time() {
 }
 
 #[tokio::test]
-async fn what_a_spec_is_hashed_to_stays() {
-    // A manifest that is applied again after the operator was upgraded would be carried out again.
-    let tasks = running(&json!({})).await;
-    let pod = tasks.job(JOB)["spec"]["template"]["spec"].to_string();
-    let request = "AgentFSBackup/agents/before/38873db6f7e9ef0d3e2c1f0453b8b276";
-    assert!(pod.contains(request), "{pod}");
+async fn what_pods_write_is_theirs_alone() {
+    let tasks = asked(&json!({"recordOf": "agentfs_20261123_140211"}));
+    let path = path::<AgentFSBackup>("before");
+    let status = json!({"backup": made(), "vanishedTime": "2026-11-24T02:00:00Z"});
+    tasks.server.change(&path, &json!({"metadata": {"resourceVersion": "7"}, "status": status}));
+    let stale = tasks.task::<AgentFSBackup>("before");
+    reconcile(&tasks).await;
+    assert_eq!(ready(&tasks).1, "Vanished");
+    let patch = tasks.server.patch(&path);
+    assert_eq!(patch["metadata"], json!({"resourceVersion": "7"}));
+    let written: Vec<_> = patch["status"].as_object().unwrap().keys().cloned().collect();
+    assert_eq!(written, ["conditions", "observedGeneration"]);
+
+    // It is there again, which a pod says while a copy of before is looked at.
+    let there = json!({"metadata": {"resourceVersion": "8"}, "status": {"vanishedTime": null}});
+    tasks.server.change(&path, &there);
+    let after = AgentFSBackupStatus { conditions: Vec::new(), ..stale.status.clone().unwrap() };
+    let after = AgentFSBackupStatus { observed_generation: Some(9), ..after };
+    let written = patch_status(&tasks.server.client(), &"test".into(), &stale, &[], &after).await;
+    let Err(kube::Error::Api(refusal)) = written else { panic!("{written:?}") };
+    assert_eq!(refusal.code, 409);
+    reconcile(&tasks).await;
+    assert_eq!(ready(&tasks), is("True", "Succeeded", "at rest"));
+    assert!(tasks.status::<AgentFSBackup>("before").get("vanishedTime").is_none());
 }
