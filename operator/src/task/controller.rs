@@ -11,12 +11,12 @@ use kube::runtime::controller::Controller;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{Predicate as _, predicates};
 use kube::{Resource, ResourceExt as _};
-use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::Task;
 use super::progress::Asked;
 use super::reconcile::{Context, error_policy, reconcile};
+use super::turns::Turns;
 use crate::crd::AgentFS;
 use crate::kit::labels::INSTANCE;
 use crate::kit::ownership::is_of;
@@ -29,7 +29,7 @@ use crate::process::run::Shared;
 /// are carried out once share `turns`.
 pub fn start<T: Task>(
     shared: &Shared,
-    turns: Arc<Mutex<()>>,
+    turns: Arc<Turns>,
     pods: PodClient,
 ) -> impl Future<Output = ()> + use<T> {
     let scope = Scope { client: &shared.client, namespace: &shared.namespace };

@@ -16,6 +16,7 @@ pub mod reasons;
 pub mod reconcile;
 pub mod scratch;
 pub mod turn;
+pub mod turns;
 mod waiting;
 
 use std::fmt::Debug;

@@ -9,11 +9,11 @@ use kube::api::{Api, DeleteParams, Preconditions};
 use kube::runtime::controller::Action;
 use kube::runtime::events::Reporter;
 use kube::{Client, ResourceExt as _};
-use tokio::sync::Mutex;
 
 use super::observe::{Seen, observe};
 use super::outcome::{self, Stage};
 use super::progress::{self, Asked};
+use super::turns::Turns;
 use super::{Orders, Task, Work, events, job, others, waiting};
 use crate::crd::fields::Conditions as _;
 use crate::kit::conditions::{READY, RECONCILING, State, condition};
@@ -40,7 +40,7 @@ pub struct Context {
     /// What pods said of how far they are.
     pub asked: Asked,
     /// Held by whoever looks whose turn it is until that one's Job is there. All kinds share it.
-    pub turns: Arc<Mutex<()>>,
+    pub turns: Arc<Turns>,
     /// Who Events come from.
     pub reporter: Reporter,
     /// Counts reconciles.
@@ -174,7 +174,7 @@ async fn carry_out<T: Task>(
     if stage.ended_at().is_some() || (!is_suspended && suspended.is_none()) {
         return Ok(stage);
     }
-    let _turn = context.turns.lock().await;
+    let _turn = context.turns.of(&owner.namespace, task.agentfs()).await;
     let others = others::read_tasks(&context.client, owner, task.agentfs(), seen).await;
     let others = others.map_err(Error::Observe)?;
     let waits = suspended.or_else(|| seen.turn_of.as_deref().map(waiting::for_turn::<T>));
@@ -203,7 +203,7 @@ async fn begin<T: Task>(
     if let Some(state) = waiting::for_agentfs(task, seen) {
         return Ok(Stage::Waiting(state));
     }
-    let _turn = context.turns.lock().await;
+    let _turn = context.turns.of(&owner.namespace, task.agentfs()).await;
     let others = others::read_tasks(&context.client, owner, task.agentfs(), seen).await;
     let others = others.map_err(Error::Observe)?;
     let work = match task.orders(seen) {
