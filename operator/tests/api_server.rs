@@ -25,6 +25,8 @@ struct State {
     objects: BTreeMap<String, Value>,
     /// What was last applied to each.
     applied: BTreeMap<String, Value>,
+    /// The last patch of each.
+    patches: BTreeMap<String, Value>,
     writes: Vec<String>,
     posted: Vec<Value>,
     refusals: BTreeMap<String, Value>,
@@ -108,6 +110,11 @@ impl ApiServer {
     /// The writes since the last call, as `METHOD path`.
     pub(crate) fn writes(&self) -> Vec<String> {
         std::mem::take(&mut self.state.lock().unwrap().writes)
+    }
+
+    /// The last patch of the object at `path`, or of its status.
+    pub(crate) fn patch(&self, path: &str) -> Value {
+        self.state.lock().unwrap().patches[path].clone()
     }
 
     /// All that was ever posted: Events.
@@ -252,14 +259,18 @@ impl ApiServer {
                 let before =
                     if is_apply { state.applied.insert(path.into(), body.clone()) } else { None };
                 let object = state.objects.get_mut(path).unwrap();
-                let wanted = body["metadata"].get("uid").cloned();
-                if wanted.is_some_and(|uid| uid != object["metadata"]["uid"]) {
-                    return (
-                        StatusCode::CONFLICT,
-                        json!({"kind": "Status", "apiVersion": "v1",
-                        "status": "Failure", "code": 409, "reason": "Conflict", "message": "uid"}),
-                    );
+                for key in ["uid", "resourceVersion"] {
+                    let wanted = body["metadata"].get(key);
+                    if wanted.is_some_and(|wanted| *wanted != object["metadata"][key]) {
+                        return (
+                            StatusCode::CONFLICT,
+                            json!({"kind": "Status", "apiVersion": "v1",
+                            "status": "Failure", "code": 409, "reason": "Conflict", "message": key}),
+                        );
+                    }
                 }
+                state.patches.insert(path.into(), body.clone());
+                let object = state.objects.get_mut(path).unwrap();
                 if let Some(before) = before {
                     withdraw(object, &before, body);
                 }

@@ -182,6 +182,8 @@ pub struct VerificationFacts {
 }
 
 impl Conditions for AgentFSBackupStatus {
+    const IS_SHARED: bool = true;
+
     fn conditions(&self) -> &[Condition] {
         &self.conditions
     }

@@ -119,6 +119,8 @@ pub struct TimedStep {
 }
 
 impl Conditions for AgentFSDrillStatus {
+    const IS_SHARED: bool = true;
+
     fn conditions(&self) -> &[Condition] {
         &self.conditions
     }

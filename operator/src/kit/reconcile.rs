@@ -16,7 +16,7 @@ use kube::runtime::events::{Event, Recorder, Reporter};
 use kube::{Client, Resource, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::conditions::State;
 use super::events;
@@ -79,8 +79,10 @@ fn key<K: Resource<DynamicType = ()>>(resource: &K) -> String {
     format!("{}/{namespace}/{}", K::kind(&()), resource.name_any())
 }
 
-/// Writes the status `after` where it differs from that of `resource`, then the Events that tell of the
-/// change; `states` are those that its conditions were made from.
+/// Writes what of the status `after` differs from that of `resource`, then the Events that tell of the
+/// change; `states` are those that its conditions were made from. What stays as it is, is left out: it may be somebody else's, who
+/// could not take it away any more had it been written here. Where others write the status as well, one that has changed since
+/// `resource` was read is a conflict, and left to the next reconcile.
 pub async fn patch_status<K>(
     client: &Client,
     reporter: &Reporter,
@@ -103,7 +105,14 @@ where
     let namespace = resource.namespace().unwrap_or_default();
     let api: Api<K> = Api::namespaced(client.clone(), &namespace);
     let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
-    let patch = Patch::Merge(json!({ "status": after }));
+    let changed = difference(before, after).map_err(kube::Error::SerdeError)?;
+    let mut patch = json!({ "status": changed });
+    if let Some(version) =
+        resource.resource_version().filter(|_| <K::Status as Conditions>::IS_SHARED)
+    {
+        patch["metadata"] = json!({ "resourceVersion": version });
+    }
+    let patch = Patch::Merge(patch);
     match api.patch_status(&resource.name_any(), &params, &patch).await {
         Ok(_) => {}
         // It was deleted meanwhile.
@@ -113,6 +122,27 @@ where
     let former = before.map(Conditions::conditions).unwrap_or_default();
     publish(client, reporter, resource, events::changes(states, former, after.conditions())).await;
     Ok(())
+}
+
+/// What a merge patch has to say so that `before` becomes `after`.
+fn difference<S: Serialize>(before: Option<&S>, after: &S) -> Result<Value, serde_json::Error> {
+    let before = before.map(serde_json::to_value).transpose()?.unwrap_or_else(|| json!({}));
+    Ok(changes(&before, serde_json::to_value(after)?))
+}
+
+fn changes(before: &Value, after: Value) -> Value {
+    let (Value::Object(before), Value::Object(after)) = (before, after.clone()) else {
+        return after;
+    };
+    let gone = before.keys().filter(|key| !after.contains_key(*key));
+    let mut patch: Map<_, _> = gone.map(|key| (key.clone(), Value::Null)).collect();
+    for (key, value) in after {
+        match before.get(&key) {
+            Some(former) if *former == value => {}
+            former => drop(patch.insert(key, changes(former.unwrap_or(&Value::Null), value))),
+        }
+    }
+    Value::Object(patch)
 }
 
 /// Writes Events of `resource`.

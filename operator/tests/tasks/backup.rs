@@ -4,6 +4,8 @@ use agentfs_contract::record::{BackupRecord, VerificationRecord};
 use agentfs_contract::request::Request;
 use agentfs_contract::termination::{AlreadyDone, BackupReport, Report};
 use agentfs_operator::crd::AgentFSBackup;
+use agentfs_operator::crd::backup::AgentFSBackupStatus;
+use agentfs_operator::kit::reconcile::patch_status;
 use kube::runtime::controller::Action;
 use serde_json::{Value, json};
 

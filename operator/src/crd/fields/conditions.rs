@@ -5,6 +5,9 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 
 /// A status that has conditions.
 pub trait Conditions {
+    /// Whether others than the operator write the status as well: what it makes of a copy that is older than theirs is not written.
+    const IS_SHARED: bool = false;
+
     /// Its conditions.
     fn conditions(&self) -> &[Condition];
 }
