@@ -8,13 +8,7 @@ use super::reasons;
 use crate::crd::fields::Quantity;
 use crate::kit::conditions::Failure;
 use crate::kit::reasons::{POD_NOT_STARTED, UNSCHEDULABLE};
-use crate::kit::scratch::is_full;
-
-/// The field of the AgentFS that says how large the volume is.
-const FIELD: &str = "spec.backup.verify.storage.size";
-
-/// What the server says where that was the location of the backups and not its own scratch.
-const OF_LOCATION: &str = "no space is left in ";
+use crate::kit::scratch;
 
 /// What Kubernetes says of a volume that another pod has, which may have one at a time.
 const IN_USE: [&str; 3] = ["Multi-Attach", "ReadWriteOncePod", "already in-use"];
@@ -44,17 +38,16 @@ pub fn too_small(left: &str, job: Option<&Job>) -> Option<Failure> {
     let volume = ephemeral(spec).next()?;
     let report = Report::read(left).map(|report| report.message);
     let words = report.as_deref().unwrap_or(left);
-    if words.contains(OF_LOCATION) || !is_full(words) {
-        return None;
-    }
     let claim = &volume.ephemeral.as_ref()?.volume_claim_template.as_ref()?.spec;
     let size = claim.resources.as_ref()?.requests.as_ref()?.get("storage")?;
-    let wanted = Quantity::new(&*size.0).bytes()?.saturating_mul(2).div_ceil(1 << 30);
+    let wanted = scratch::to_set(words, &Quantity::new(&*size.0))?;
     Some(Failure::new(
         reasons::SCRATCH_TOO_SMALL,
         format!("The volume of {} that the backup is restored into is full", size.0),
         format!(
-            "Set {FIELD} of the AgentFS to {wanted}Gi or more, then create another one, with another name: one is carried out once.",
+            "Set {} of the AgentFS to {} or more, then create another one, with another name: one is carried out once.",
+            scratch::FIELD,
+            wanted.as_str()
         ),
     ))
 }

@@ -121,7 +121,7 @@ impl StatusInputs<'_> {
         let (reason, remedy) = match self.scratch_to_set(work, &words) {
             Some(size) => (
                 reasons::SCRATCH_TOO_SMALL,
-                format!("Set spec.backup.verify.storage.size to {} or more. ", size.as_str()),
+                format!("Set {} to {} or more. ", scratch::FIELD, size.as_str()),
             ),
             None => (work.failed(), String::new()),
         };
@@ -149,8 +149,7 @@ impl StatusInputs<'_> {
     /// How large the volume has to be that backups are restored into, where a run failed since it is too small.
     fn scratch_to_set(&self, work: Work, words: &str) -> Option<Quantity> {
         let backup = self.plan.parts.backup.wanted.enabled()?;
-        let bytes = backup.scratch.size.bytes().filter(|_| work != Work::Backup)?;
-        scratch::is_full(words).then(|| Quantity::of_bytes(bytes.saturating_mul(2)))
+        scratch::to_set(words, &backup.scratch.size).filter(|_| work != Work::Backup)
     }
 }
 
