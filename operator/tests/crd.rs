@@ -17,9 +17,9 @@ fn schema_of(definition: &Value) -> Value {
     definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
 }
 
-/// The schema of the kind AgentFS.
-pub(crate) fn schema() -> Value {
-    schema_of(&definition("AgentFS"))
+/// The schema of a kind.
+pub(crate) fn schema(kind: &str) -> Value {
+    schema_of(&definition(kind))
 }
 
 #[test]

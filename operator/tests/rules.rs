@@ -7,7 +7,11 @@ use crate::crd::schema;
 
 /// The sentences with which the CEL rules refuse `new` (in place of `old`, for a change).
 pub(crate) fn refusals(new: &Value, old: Option<&Value>) -> Vec<String> {
-    match Validator::new().validate(&schema(), new, old) {
+    refusals_of("AgentFS", new, old)
+}
+
+fn refusals_of(kind: &str, new: &Value, old: Option<&Value>) -> Vec<String> {
+    match Validator::new().validate(&schema(kind), new, old) {
         Ok(()) => Vec::new(),
         Err(errors) => errors.as_slice().iter().map(|error| error.message.clone()).collect(),
     }
@@ -327,4 +331,64 @@ fn the_pool_and_the_embedded_database() {
     taken(&with(&embedded, false, 2, 61));
     taken(&with(&external, true, 10, 1000));
     refused(&with(&embedded, true, 2, 61), None, "at most 180");
+}
+
+/// What a restore with this spec is refused with. Defaults are what the API server fills in before.
+fn of_restore(spec: &Value) -> Vec<String> {
+    let mut whole = json!({"agentFS": "memory", "security": "Live", "allowForeign": false});
+    whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+    if let Some(Value::Object(source)) = whole.get_mut("source") {
+        for field in ["latest", "latestVerified"] {
+            source.entry(field).or_insert(json!(false));
+        }
+    }
+    let restore = json!({"metadata": {"name": "back"}, "spec": whole});
+    refusals_of("AgentFSRestore", &restore, None)
+}
+
+#[test]
+fn restores_that_nobody_means() {
+    let (in_place, look) = (json!({"inPlace": {}}), json!({"newDatabase": {"name": "look"}}));
+    let latest = json!({"latest": true});
+    for spec in [
+        json!({"source": latest, "target": in_place, "security": "FromBackup", "allowForeign": true}),
+        json!({"source": latest, "target": look, "allowForeign": true}),
+        json!({"undo": "other", "target": in_place}),
+        json!({"source": {"latest": true, "location": "/backups/a..b"}, "target": in_place}),
+    ] {
+        assert_eq!(of_restore(&spec), Vec::<String>::new(), "{spec}");
+    }
+    for (spec, part) in [
+        (json!({"undo": "back"}), "name the AgentFSRestore that is taken back, not this one"),
+        (json!({"undo": "other", "security": "FromBackup"}), "security is for source"),
+        (
+            json!({"source": latest, "target": look, "security": "FromBackup"}),
+            "security is for source",
+        ),
+        (json!({"undo": "other", "allowForeign": true}), "allowForeign is for a backup"),
+        (
+            json!({"source": {"latest": true, "location": "/backups/../x"}, "target": in_place}),
+            "without '..'",
+        ),
+    ] {
+        let refusals = of_restore(&spec);
+        assert!(refusals.len() == 1 && refusals[0].contains(part), "{spec}: {refusals:?}");
+    }
+}
+
+#[test]
+fn a_location_is_a_bucket_or_a_folder_of_the_volume() {
+    let location = &schema("AgentFSRestore")["properties"]["spec"]["properties"]["source"]["properties"]
+        ["location"];
+    let rule = format!("self.location.matches('{}')", location["pattern"].as_str().unwrap());
+    let schema = json!({"type": "object", "properties": {"location": {"type": "string"}},
+                        "x-kubernetes-validations": [{"rule": rule, "message": "no"}]});
+    let is_taken =
+        |text: &str| Validator::new().validate(&schema, &json!({"location": text}), None).is_ok();
+    for right in ["s3://bucket/prefix", "/backups", "/backups/old"] {
+        assert!(is_taken(right), "{right}");
+    }
+    for wrong in ["/backups-x", "s3://", "/backups/a b", "/etc"] {
+        assert!(!is_taken(wrong), "{wrong}");
+    }
 }

@@ -49,7 +49,7 @@ fn samples_are_taken() {
                 continue;
             }
             count += 1;
-            let strange = unknown("spec", &value["spec"], &schema()["properties"]["spec"]);
+            let strange = unknown("spec", &value["spec"], &schema("AgentFS")["properties"]["spec"]);
             assert_eq!(strange, Vec::<String>::new(), "{name}");
             let resource: AgentFS = serde_json::from_value(value).unwrap();
             for affinity in [&resource.spec.api.pods.affinity, &resource.spec.worker.pods.affinity]
@@ -74,7 +74,7 @@ fn every_field_is_shown() {
         }
     }
     let mut names = Vec::new();
-    walk(&schema()["properties"]["spec"], &mut names);
+    walk(&schema("AgentFS")["properties"]["spec"], &mut names);
     let shown: String = samples().into_iter().map(|(_, text)| text).collect();
     names.retain(|name| !shown.contains(&format!("{name}:")));
     assert_eq!(names, Vec::<String>::new(), "no sample shows these");

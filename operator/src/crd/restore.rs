@@ -35,7 +35,10 @@ use super::task::{agentfs_name, immutable, short_name};
     printcolumn(name = "Lost", type_ = "integer", description = "Versions that are not live any more.", json_path = ".status.lostVersions", priority = 1),
     printcolumn(name = "Message", type_ = "string", description = "How it stands, as a sentence.", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = short_name()
+    validation = short_name(),
+    validation = Rule::new("!has(self.spec.undo) || self.spec.undo != self.metadata.name").message(
+        "spec.undo: name the AgentFSRestore that is taken back, not this one"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -48,6 +51,12 @@ use super::task::{agentfs_name, immutable, short_name};
     ),
     validation = Rule::new("!has(self.undo) || !has(self.target) || !has(self.target.newDatabase)").message(
         "undo takes a restore in place back: leave target.newDatabase out"
+    ),
+    validation = Rule::new("self.security == 'Live' || (has(self.source) && (!has(self.target) || has(self.target.inPlace)))").message(
+        "security is for source with target.inPlace: leave it out with target.newDatabase, which takes all from the backup, and with undo"
+    ),
+    validation = Rule::new("!self.allowForeign || has(self.source)").message(
+        "allowForeign is for a backup: leave it out with undo"
     )
 )]
 pub struct AgentFSRestoreSpec {
@@ -100,6 +109,9 @@ impl AgentFSRestoreSpec {
 #[x_kube(
     validation = Rule::new("[has(self.backup), has(self.id), self.latest, self.latestVerified].filter(set, set).size() == 1").message(
         "set exactly one of backup, id, latest, latestVerified"
+    ),
+    validation = Rule::new("!has(self.location) || !self.location.matches('(^|/)[.][.](/|$)')").message(
+        "location: name the folder itself, without '..'"
     )
 )]
 pub struct Source {
@@ -123,7 +135,7 @@ pub struct Source {
 
     /// Where it is, if not at the destination of the AgentFS: `s3://bucket/prefix`, or a folder in its volume of backups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 2048), regex(pattern = "^(s3://|/backups)[^ ]*$"))]
+    #[schemars(length(min = 1, max = 2048), regex(pattern = "^(s3://[^ ]+|/backups(/[^ ]*)?)$"))]
     pub location: Option<String>,
 }
 
