@@ -106,6 +106,9 @@ async fn lived() -> BTreeSet<Asked> {
     world.server.change(claim, &json!({"status": {"phase": "Bound"}}));
     spec(&json!({"database": {"embedded": {"storage": {"size": "60Gi"}}}}));
     world.reconcile().await.unwrap();
+    // A backup is made before an upgrade.
+    spec(&json!({"image": "agentfs/server:2.0.0"}));
+    world.reconcile().await.unwrap();
     spec(&json!({"suspend": true}));
     world.reconcile().await.unwrap();
     spec(&json!({"suspend": false, "api": {"autoscaling": null, "replicas": 1, "extraEnv": []},

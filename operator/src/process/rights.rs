@@ -36,8 +36,9 @@ pub const RIGHTS: &[Right] = &[
         group: "agentfs.io",
         resources: &["agentfsbackups"],
         verbs: &["get", "list", "watch", "create", "patch", "delete"],
-        why: "What is carried out once is deleted when its ttl is over. The pods of backups keep the records of what \
-              they did, for which the operator grants them create and patch: nobody may grant what they do not have.",
+        why: "What is carried out once is deleted when its ttl is over, and the operator applies the backup before an upgrade. \
+              The pods of backups keep the records of what they did, for which it grants them some of these: nobody may grant \
+              what they do not have.",
     },
     Right {
         group: "agentfs.io",

@@ -14,9 +14,9 @@ const COMPONENT: Component = Component::new("recovery");
 
 /// What the pods may do with which resources. The operator has to have these rights itself: nobody may grant what they do not have.
 const RULES: [(&str, &[&str]); 4] = [
-    ("agentfsbackups", &["get", "list", "create", "patch", "delete"]),
+    ("agentfsbackups", &["get", "list", "create", "delete"]),
     ("agentfsbackups/status", &["patch"]),
-    ("agentfsdrills", &["get", "list", "create", "delete"]),
+    ("agentfsdrills", &["list", "create", "delete"]),
     ("agentfsdrills/status", &["patch"]),
 ];
 

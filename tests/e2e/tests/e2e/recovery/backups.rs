@@ -176,11 +176,16 @@ async fn its_pods_may_write_records_and_nothing_else() -> Result<(), Failure> {
         let ask = ["auth", "can-i", verb, resource, &account];
         namespace.kubectl(&ask).await.is_err()
     };
-    for verb in ["get", "list", "create", "patch", "delete"] {
+    for verb in ["get", "list", "create", "delete"] {
         assert!(may(verb, "agentfsbackups").await, "{verb}");
+    }
+    // What is asked for is not theirs to change.
+    for (verb, resource) in [("patch", "agentfsbackups"), ("patch", "agentfsdrills")] {
+        assert!(may_not(verb, resource).await, "{verb} {resource}");
     }
     for (verb, resource) in [
         ("patch", "agentfsbackups/status"),
+        ("list", "agentfsdrills"),
         ("create", "agentfsdrills"),
         ("delete", "agentfsdrills"),
         ("patch", "agentfsdrills/status"),
