@@ -55,6 +55,8 @@ async fn pods_get_the_port_with_an_image_that_has_it_and_keep_it() {
     for path in [DEPLOYMENT, WORKERS] {
         assert_eq!(probed(&world, path), alone(), "{path}");
     }
+    let cronjob = || world.server.get("batch/v1/cronjobs/memory-verify").unwrap();
+    assert_eq!(cronjob()["metadata"]["annotations"]["agentfs.io/requests"], "true");
     // Nobody keeps the pods of Jobs for ever.
     for pod in world.server.names("v1/pods") {
         world.server.remove(&format!("v1/pods/{pod}"));
@@ -64,6 +66,8 @@ async fn pods_get_the_port_with_an_image_that_has_it_and_keep_it() {
     world.upgrade_at_once("agentfs/server:1.0.0");
     world.reconcile().await.unwrap();
     assert_eq!(probed(&world, DEPLOYMENT), alone());
+    let requests = cronjob()["metadata"]["annotations"].get("agentfs.io/requests").cloned();
+    assert_eq!(requests, None, "it would restore each time");
     world.end_job("Complete", "2026-11-23T15:00:00Z");
     world.reconcile().await.unwrap();
     for path in [DEPLOYMENT, WORKERS] {

@@ -55,9 +55,10 @@ fn drill(world: &World, name: &str, hours: i64, result: &str, measured: &Value) 
     world.server.change(&path, &json!({"status": measured}));
 }
 
-/// Lets the CronJob of verifications or drills be made so many hours ago, with this status.
+/// Lets a CronJob have its schedule since so many hours, with this status.
 fn scheduled(world: &World, path: &str, hours: i64, status: &Value) {
-    let metadata = json!({"creationTimestamp": hours_ago(hours)});
+    let since = json!({"agentfs.io/scheduled-since": hours_ago(hours)});
+    let metadata = json!({"creationTimestamp": hours_ago(hours), "annotations": since});
     world.server.change(path, &json!({"metadata": metadata, "status": status}));
 }
 
@@ -319,6 +320,7 @@ async fn drills_are_current_failed_or_overdue_and_remembered() {
     has(&message, &["the next one is due at 20"]);
     // The first was due and nothing came of it, though nothing is too old yet.
     change_spec(&world, &json!({"drill": {"schedule": "0 */2 * * *"}}));
+    world.reconcile().await.unwrap();
     scheduled(&world, DRILL, 6, &json!({}));
     let (is, reason_, message) = said(&world, "DrillCurrent").await;
     assert_eq!((is.as_str(), reason_.as_str()), ("False", "DrillOverdue"));
@@ -419,6 +421,7 @@ async fn alerts_know_what_was_done_what_is_due_and_nothing_of_what_is_gone() {
     change_spec(&world, &json!({"schedule": minutes}));
     // The schedule of verifications began after its last time.
     change_spec(&world, &json!({"verify": {"schedule": "0 0 29 2 *"}}));
+    world.reconcile().await.unwrap();
     scheduled(&world, BACKUP, 2, &json!({"lastScheduleTime": hours_ago(1)}));
     scheduled(&world, VERIFY, 1, &json!({}));
     world.reconcile().await.unwrap();
@@ -436,15 +439,13 @@ async fn alerts_know_what_was_done_what_is_due_and_nothing_of_what_is_gone() {
         "{previous} {now} {next}"
     );
     // The operator changes the CronJob and leaves its schedule: what was due stays due.
-    let applied = |hours| json!([{"manager": "agentfs-operator", "operation": "Apply", "time": hours_ago(hours)}]);
-    world.server.change(BACKUP, &json!({"metadata": {"managedFields": applied(-1)}}));
-    world.reconcile().await.unwrap();
+    change_spec(&world, &json!({"resources": {"requests": {"cpu": "200m"}}}));
+    assert!(world.writes().await.iter().any(|of| of.ends_with(BACKUP)));
     assert!(value("previous_due_timestamp_seconds", "backup").is_some());
     // With another one nothing was due before.
     change_spec(&world, &json!({"schedule": "*/3 * * * *"}));
     world.reconcile().await.unwrap();
     assert_eq!(value("previous_due_timestamp_seconds", "backup"), None);
-    world.server.change(BACKUP, &json!({"metadata": {"managedFields": null}}));
 
     // A verification by hand counts, and so does what it found.
     backup(&world, "memory-a", 3, &found("False", "Restore", 1));

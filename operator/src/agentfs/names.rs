@@ -12,6 +12,9 @@ pub const DATABASE: &str = "agentfs.io/database";
 /// The annotation of a pod template whose pods have a port for probes and metrics alone: that port.
 pub const OPERATIONS_ANNOTATION: &str = "agentfs.io/operations-port";
 
+/// The annotation of a CronJob whose image carries a request out once: `true`.
+pub const REQUESTS: &str = "agentfs.io/requests";
+
 /// The port of the API.
 pub const API_PORT: u16 = agentfs_contract::port::API;
 /// The port of the API's pods and the workers' where there are only probes and metrics.

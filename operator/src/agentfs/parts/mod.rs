@@ -23,6 +23,7 @@ pub mod backup {
     pub mod objects;
     pub mod plan;
     pub mod runs;
+    pub mod scheduled;
     pub mod scratch;
     pub mod secrets;
 }

@@ -1,11 +1,10 @@
 //! When the works of a schedule are due, and when they were done: what alerts go by.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::batch::v1::CronJob;
 
-use super::runs::{Work, begun, is_active, made, succeeded};
+use super::runs::{Work, begun, is_active, succeeded};
+use crate::agentfs::parts::backup::scheduled::since;
 use crate::agentfs::status_inputs::StatusInputs;
-use crate::kit::labels::MANAGER;
 use crate::kit::schedule::Schedule;
 
 /// How long after it was due the first drill counts as missed.
@@ -46,17 +45,6 @@ pub struct RunTimes {
 }
 
 impl RunTimes {
-    /// The same, as it follows what was known `before`. A CronJob may be changed while its schedule stays, and then it is due as before.
-    #[must_use]
-    pub fn after(self, before: &[Self]) -> Self {
-        let is_same = |of: &&Self| {
-            (of.task, &of.schedule, of.due.is_some())
-                == (self.task, &self.schedule, self.due.is_some())
-        };
-        let since = before.iter().find(is_same).map_or(self.since, |before| before.since);
-        Self { since, ..self }
-    }
-
     /// When it was due last, where that was since it has been due by this schedule.
     pub fn previous(&self) -> Option<Timestamp> {
         let previous = self.due.as_ref()?.previous?;
@@ -91,7 +79,7 @@ impl StatusInputs<'_> {
             schedule: Schedule::parse(schedule, &spec.time_zone).ok()?,
             text: format!("{schedule} {}", spec.time_zone),
             max_age,
-            since: self.cronjob(work).and_then(changed),
+            since: self.cronjob(work).and_then(since),
         })
     }
 
@@ -148,13 +136,4 @@ impl StatusInputs<'_> {
         let failed = refuted || self.run_failed(work, success.max(tried)).is_some();
         (success, tried, failed)
     }
-}
-
-/// When the operator last changed a CronJob: made it, let it go on, or gave it another schedule.
-fn changed(cronjob: &CronJob) -> Option<Timestamp> {
-    let entries = cronjob.metadata.managed_fields.iter().flatten();
-    let ours = entries
-        .filter(|entry| entry.manager.as_deref() == Some(MANAGER) && entry.subresource.is_none());
-    let applied = ours.filter_map(|entry| Some(entry.time.as_ref()?.0)).max();
-    applied.max(made(cronjob))
 }

@@ -2,6 +2,7 @@
 
 use agentfs_contract::setting;
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
+use k8s_openapi::api::batch::v1::CronJob;
 use kube::ResourceExt as _;
 
 use super::attachments::Attachments;
@@ -46,6 +47,8 @@ pub struct BackupPlan {
     pub attachments: Option<Attachments>,
     /// The volume that one is restored into to try it.
     pub scratch: ScratchPlan,
+    /// The CronJobs that are there.
+    pub former: Vec<CronJob>,
     /// When the next one is due.
     pub next: Option<Timestamp>,
     /// Where their pods run, and what they carry.
@@ -117,6 +120,7 @@ pub fn plan(
         destination,
         attachments,
         scratch: ScratchPlan::of(&spec.verify.storage, &inputs.observed.recovery.backups)?,
+        former: seen.cronjobs().map(|(_, cronjob)| cronjob.clone()).collect(),
         next: schedule.next(inputs.observed.now).filter(|_| !is_paused),
         pods,
     }))))

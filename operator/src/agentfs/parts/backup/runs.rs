@@ -6,13 +6,15 @@ use std::iter;
 use agentfs_contract::setting;
 use k8s_openapi::api::batch::v1::{CronJob, CronJobSpec, JobSpec, JobTemplateSpec};
 use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec, ResourceRequirements};
+use kube::ResourceExt as _;
 
 use super::attachments::Attachments;
 use super::plan::BackupPlan;
+use super::scheduled;
 use crate::agentfs::database::access::Access;
 use crate::agentfs::database::trust;
 use crate::agentfs::database::url::TlsMode;
-use crate::agentfs::names::PUBLIC_AUTHORITIES;
+use crate::agentfs::names::{PUBLIC_AUTHORITIES, REQUESTS};
 use crate::agentfs::plan::Plan;
 use crate::crd::agentfs::{Keep, Level};
 use crate::kit::env::{env, secret_env};
@@ -121,8 +123,10 @@ fn cronjob(plan: &Plan, backup: &BackupPlan, access: &Access, run: Run<'_>) -> O
     let records = Attachments::variables([(setting::RECORDS_OF, plan.owner.name.clone())]);
     let shared = of_database(access).and(backup.attachments.clone()?).and(records);
     let component = run.component;
-    Some(CronJob {
-        metadata: plan.owner.owned(plan.names.of(component), component),
+    let name = plan.names.of(component);
+    let former = backup.former.iter().find(|cronjob| cronjob.name_any() == name);
+    let mut cronjob = CronJob {
+        metadata: plan.owner.owned(name, component),
         spec: Some(CronJobSpec {
             schedule: run.schedule.to_owned(),
             time_zone: Some(backup.spec.time_zone.clone()),
@@ -143,7 +147,13 @@ fn cronjob(plan: &Plan, backup: &BackupPlan, access: &Access, run: Run<'_>) -> O
             },
         }),
         status: None,
-    })
+    };
+    scheduled::note(&mut cronjob, former, plan.parts.migration.now);
+    // What carries a request out once, and a port of probes and metrics alone, came with one release.
+    if plan.has_operations_port(&plan.images.server) {
+        cronjob.annotations_mut().insert(REQUESTS.into(), "true".into());
+    }
+    Some(cronjob)
 }
 
 fn template(
