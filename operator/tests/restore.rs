@@ -4,6 +4,7 @@ use agentfs_operator::crd::AgentFSRestore;
 use agentfs_operator::kit::conditions::{Failure, State};
 use agentfs_operator::task::observe::Seen;
 use agentfs_operator::task::{Like, Orders, Task as _};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
 use crate::fixtures::{agentfs, now};
@@ -123,7 +124,8 @@ fn its_job_is_like_a_verification_where_there_are_any() {
         other => panic!("{other:?}"),
     };
     assert_eq!(like(&seen), Like::Backup);
-    let cronjob = json!({"metadata": {"name": "memory-verify"}});
+    let requests = json!({"agentfs.io/requests": "true"});
+    let cronjob = json!({"metadata": {"name": "memory-verify", "annotations": requests}});
     seen.cronjobs.insert("memory-verify".into(), serde_json::from_value(cronjob).unwrap());
     assert_eq!(like(&seen), Like::Verify);
 }
@@ -151,17 +153,36 @@ fn a_backup_that_is_not_there_is_asked_for_waited_for_or_refused() {
             "NoSuchBackup",
             "has ended without a backup: The bucket is not there. Create another",
         ),
-        (
-            "gone",
-            "refuses",
-            "NoSuchBackup",
-            "was found to be gone from its destination at 2026-11-22 02:00:00 UTC. Create",
-        ),
     ] {
         let (is, because, message) = said(&of(name), &seen);
         assert_eq!((is, because.as_str()), (how, reason), "{name}: {message}");
         assert!(message.contains(words), "{name}: {message}");
     }
+}
+
+/// It may have been carried out before, when the backup was there: the database knows.
+#[test]
+fn a_backup_that_is_gone_is_left_to_the_command() {
+    let mut seen = with_backups();
+    let of = |name: &str| json!({"source": {"backup": name}, "target": {"newDatabase": {"name": "look"}}});
+    let gone = "restore --into-database=look --backup=1-2/agentfs_20261101_020000";
+    assert_eq!(arguments(&of("gone"), &seen), gone);
+
+    let unknown = "restore --into-database=look --backup=AgentFSBackup/again";
+    let mut restore = restore("back", &of("again"), &json!({}));
+    let mut run = |seconds_ago: i64, seen: &Seen| {
+        let created = seen.now - jiff::SignedDuration::from_secs(seconds_ago);
+        restore.metadata.creation_timestamp = Some(Time(created));
+        match restore.orders(seen) {
+            Orders::Run(work) => Some(work.arguments.join(" ")),
+            _ => None,
+        }
+    };
+    assert_eq!((run(599, &seen), run(600, &seen).as_deref()), (None, Some(unknown)));
+    let done = json!({"finishedTime": "2026-11-23T02:00:00Z", "conditions": [{"type": "Ready", "status": "True",
+        "reason": "AlreadyDone", "message": "x", "lastTransitionTime": "2026-11-23T02:00:00Z"}]});
+    seen.backups.push(backup("again", &done));
+    assert_eq!(run(1, &seen).as_deref(), Some(unknown));
 }
 
 #[test]
@@ -173,10 +194,16 @@ fn it_waits_for_a_migration_and_not_for_one_that_failed() {
         status.conditions[0].reason = reason.into();
         restore("undo", &spec, &json!({})).orders(&seen)
     };
-    for reason in ["Migrating", "AwaitingDatabase", "AwaitingCredentials", "AwaitingReconcile"] {
+    for reason in [
+        "Migrating",
+        "AwaitingDatabase",
+        "AwaitingCredentials",
+        "AwaitingReconcile",
+        "AwaitingBackup",
+    ] {
         assert!(matches!(at(reason), Orders::Wait(State::Progressing { .. })), "{reason}");
     }
-    for reason in ["Migrated", "MigrationFailed", "AwaitingBackup", "BackupBeforeFailed"] {
+    for reason in ["Migrated", "MigrationFailed", "BackupBeforeFailed"] {
         assert!(matches!(at(reason), Orders::Run(_)), "{reason}");
     }
     let mut unseen = seen();
@@ -272,6 +299,28 @@ fn what_cannot_be_undone_is_said() {
         assert_eq!((is, because.as_str()), (how, reason), "{message}");
         assert!(message.contains(words), "{message}");
     }
+}
+
+/// Its status knows of no switch, and perhaps this very undoing was carried out before as well.
+#[test]
+fn the_undoing_of_one_that_was_carried_out_before_is_left_to_the_command() {
+    let mut status = json!({"step": "Done", "result": "AlreadyDone", "finishedTime": SWITCHED, "id": "0199aaaa"});
+    let with = |status: &Value| Seen { restores: vec![in_place("it", status)], ..seen() };
+    let undo = json!({"undo": "it"});
+    assert_eq!(arguments(&undo, &with(&status)), "restore --undo --yes --restore=0199aaaa");
+    status["id"].take();
+    let (is, _, message) = said(&undo, &with(&status));
+    assert_eq!(is, "refuses");
+    assert!(message.contains("is not known, since it was carried out before"), "{message}");
+
+    // What it takes back is deleted.
+    let mut again = restore("undo", &undo, &json!({}));
+    again.metadata.creation_timestamp = Some(Time(now() - jiff::SignedDuration::from_mins(10)));
+    let Orders::Run(work) = again.orders(&Seen { restores: Vec::new(), ..seen() }) else {
+        panic!("it is refused");
+    };
+    let none = "--restore=00000000-0000-0000-0000-000000000000";
+    assert_eq!(work.arguments, ["restore", "--undo", "--yes", none]);
 }
 
 #[test]

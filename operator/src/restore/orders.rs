@@ -2,19 +2,25 @@
 
 use std::borrow::Cow;
 
+use jiff::SignedDuration;
 use kube::ResourceExt as _;
 
-use super::reasons::{AWAITING_BACKUP, AWAITING_SCHEMA, NO_SUCH_BACKUP};
+use super::reasons::{AWAITING_BACKUP, AWAITING_SCHEMA, IMAGE_TOO_OLD, NO_SUCH_BACKUP};
 use super::undo::undone;
+use crate::agentfs::names::REQUESTS;
 use crate::agentfs::parts::migration::condition::SCHEMA_READY;
 use crate::agentfs::reasons as of_agentfs;
 use crate::crd::restore::{AgentFSRestoreSpec, InPlace, Security, Source, Strategy};
 use crate::crd::{AgentFS, AgentFSBackup, AgentFSRestore};
-use crate::kit::conditions::{Failure, READY, State, clock};
+use crate::kit::conditions::{Failure, READY, State};
 use crate::kit::reasons::Reason;
 use crate::kit::sentences::without_full_stop;
 use crate::task::observe::Seen;
+use crate::task::reasons::ALREADY_DONE;
 use crate::task::{Like, Orders, Work};
+
+/// How long an AgentFSBackup or AgentFSRestore that is not there is waited for.
+const MAY_COME: SignedDuration = SignedDuration::from_mins(10);
 
 /// What to do where the backup of a restore cannot be had. A restore is immutable.
 const ANOTHER: &str = "Create another AgentFSRestore with a backup that `kubectl get afsb` lists.";
@@ -32,7 +38,7 @@ fn work(restore: &AgentFSRestore, seen: &Seen) -> Result<Work, Orders> {
     let spec = &restore.spec;
     let arguments = match (&spec.undo, &spec.source) {
         (Some(of), _) => undo(spec, &undone(restore, of, seen)?),
-        (None, Some(source)) => source_and_target(spec, source, seen)?,
+        (None, Some(source)) => source_and_target(restore, source, seen)?,
         // The API server takes neither without the other.
         (None, None) => {
             return Err(refuse(
@@ -42,12 +48,20 @@ fn work(restore: &AgentFSRestore, seen: &Seen) -> Result<Work, Orders> {
             ));
         }
     };
-    if is_migrating(seen.agentfs.as_ref()) {
+    let schema = schema(seen.agentfs.as_ref());
+    if is_migrating(schema) {
         return Err(wait(AWAITING_SCHEMA, "The restore waits for the migration of the schema"));
     }
     // A dump that is encrypted or in a bucket is fetched into the folder that a verification restores into.
     let has_room = seen.cronjob(Like::Verify, &spec.agent_fs).is_some();
     let like = if has_room { Like::Verify } else { Like::Backup };
+    // Of an image whose migration failed nothing is known, and to go back may be what helps.
+    if schema == Some(of_agentfs::MIGRATED.as_str())
+        && let Some(cronjob) = seen.cronjob(like, &spec.agent_fs)
+        && !cronjob.annotations().contains_key(REQUESTS)
+    {
+        return Err(image_is_too_old(restore));
+    }
     Ok(Work { like, arguments, variables: Vec::new() })
 }
 
@@ -66,19 +80,38 @@ pub(super) fn refuse(reason: Reason, what: impl Into<String>, remedy: impl Into<
     Orders::Refuse(Failure::new(reason, what, remedy))
 }
 
-/// Whether the schema is about to be migrated, or waits for what that needs. One whose migration failed is no reason to wait: to go
-/// back may be what helps.
-fn is_migrating(agentfs: Option<&AgentFS>) -> bool {
+/// Whether the schema is about to be migrated, or waits for what that needs: a restore by the next image, before the backup that an
+/// upgrade begins with, would migrate it. One whose migration or backup failed is no reason to wait: to go back may be what helps.
+fn is_migrating(schema: Option<&str>) -> bool {
     let before = [
         of_agentfs::MIGRATING,
         of_agentfs::AWAITING_DATABASE,
         of_agentfs::AWAITING_CREDENTIALS,
         of_agentfs::AWAITING_RECONCILE,
+        of_agentfs::AWAITING_BACKUP,
     ];
-    let conditions =
-        agentfs.iter().flat_map(|agentfs| &agentfs.status).flat_map(|status| &status.conditions);
-    let schema = conditions.filter(|c| c.type_ == SCHEMA_READY).map(|c| c.reason.as_str()).next();
     schema.is_none_or(|reason| before.iter().any(|of| of.as_str() == reason))
+}
+
+/// The reason of the condition of the schema.
+fn schema(agentfs: Option<&AgentFS>) -> Option<&str> {
+    let mut conditions = agentfs?.status.as_ref()?.conditions.iter();
+    conditions.find(|c| c.type_ == SCHEMA_READY).map(|c| c.reason.as_str())
+}
+
+/// That the image may know nothing of requests, and would restore each time that the manifest is applied.
+fn image_is_too_old(restore: &AgentFSRestore) -> Orders {
+    let (name, namespace) = (&restore.spec.agent_fs, restore.namespace().unwrap_or_default());
+    ask(
+        IMAGE_TOO_OLD,
+        format!(
+            "The migration by the image of AgentFS {name} did not say that the image carries a restore out once, which older ones do not"
+        ),
+        format!(
+            "Set spec.image of the AgentFS to a release that does. If it is one, let its migration say so, which changes nothing else: \
+             kubectl delete job -n {namespace} -l app.kubernetes.io/instance={name},app.kubernetes.io/component=migration"
+        ),
+    )
 }
 
 fn undo(spec: &AgentFSRestoreSpec, id: &str) -> Vec<String> {
@@ -90,11 +123,12 @@ fn undo(spec: &AgentFSRestoreSpec, id: &str) -> Vec<String> {
 }
 
 fn source_and_target(
-    spec: &AgentFSRestoreSpec,
+    restore: &AgentFSRestore,
     source: &Source,
     seen: &Seen,
 ) -> Result<Vec<String>, Orders> {
-    let backup = selected(source, seen)?;
+    let spec = &restore.spec;
+    let backup = selected(restore, source, seen)?;
     let mut arguments = vec!["restore".to_owned()];
     let target = spec.target.as_ref();
     match target.and_then(|target| target.new_database.as_ref()) {
@@ -133,15 +167,22 @@ fn security(security: Security) -> &'static str {
 }
 
 /// A backup as `restore` is told of it.
+///
+/// One that is gone, or that nothing is known of here, is named as well, by what no backup is called: the restore may have been carried out
+/// before, when it was there. The database knows that, and else the command says that there is no such backup.
 struct Selected<'a> {
     selector: Cow<'a, str>,
     location: Option<&'a str>,
 }
 
-fn selected<'a>(source: &'a Source, seen: &'a Seen) -> Result<Selected<'a>, Orders> {
+fn selected<'a>(
+    restore: &AgentFSRestore,
+    source: &'a Source,
+    seen: &'a Seen,
+) -> Result<Selected<'a>, Orders> {
     let location = source.location.as_deref();
     if let Some(name) = &source.backup {
-        return of_record(name, location, seen);
+        return of_record(restore, name, location, seen);
     }
     let selector = match &source.id {
         Some(id) => id.as_str().into(),
@@ -153,30 +194,33 @@ fn selected<'a>(source: &'a Source, seen: &'a Seen) -> Result<Selected<'a>, Orde
 
 /// The backup of the AgentFSBackup `name`.
 fn of_record<'a>(
+    restore: &AgentFSRestore,
     name: &str,
     location: Option<&'a str>,
     seen: &'a Seen,
 ) -> Result<Selected<'a>, Orders> {
+    let unknown = || Selected { selector: format!("AgentFSBackup/{name}").into(), location };
     let Some(record) = seen.backups.iter().find(|backup| backup.name_any() == name) else {
+        if has_waited(restore, seen) {
+            return Ok(unknown());
+        }
         return Err(ask(
             NO_SUCH_BACKUP,
             format!("There is no AgentFSBackup {name} of this AgentFS"),
             format!(
-                "The restore begins by itself when it is there. If the name is wrong, delete this one. {ANOTHER}"
+                "The restore begins by itself when it is there, and fails where it does not come within ten minutes. If the name is \
+                 wrong, delete this one. {ANOTHER}"
             ),
         ));
     };
     let status = record.status.as_ref();
-    if let Some(gone) = status.and_then(|status| status.vanished_time.as_ref()) {
-        let gone = clock(gone.0);
-        let what = format!(
-            "The backup of the AgentFSBackup {name} was found to be gone from its destination at {gone}"
-        );
-        return Err(refuse(NO_SUCH_BACKUP, what, ANOTHER));
-    }
     let backup = status.and_then(|status| status.backup.as_ref());
     let Some(backup) = backup else {
-        return Err(without_backup(name, record));
+        return if was_done_before(record) {
+            Ok(unknown())
+        } else {
+            Err(without_backup(name, record))
+        };
     };
     // The bucket may have been another one when it was made. A volume is always seen in the same folder.
     let bucket = Some(backup.location.as_str()).filter(|location| location.starts_with("s3://"));
@@ -187,6 +231,18 @@ fn of_record<'a>(
         format!("{}/{}", backup.instance, backup.id).into()
     };
     Ok(Selected { selector, location: location.or(bucket) })
+}
+
+/// Whether what `restore` names has been waited for for long enough, where it is not there.
+pub(super) fn has_waited(restore: &AgentFSRestore, seen: &Seen) -> bool {
+    let created = restore.metadata.creation_timestamp.as_ref();
+    created.is_some_and(|at| seen.now.duration_since(at.0) >= MAY_COME)
+}
+
+/// Whether a backup was made for an AgentFSBackup of that name and spec before, of which nothing is known here.
+fn was_done_before(record: &AgentFSBackup) -> bool {
+    let mut conditions = record.status.iter().flat_map(|status| &status.conditions);
+    conditions.any(|c| c.type_ == READY && c.status == "True" && c.reason == ALREADY_DONE.as_str())
 }
 
 /// What is to be said of an AgentFSBackup without a backup: it is waited for, unless it has ended.

@@ -6,6 +6,8 @@ use crate::kit::reasons::reasons;
 reasons! {
     /// The AgentFSBackup that is to be restored is not there, or holds no backup.
     NO_SUCH_BACKUP = "NoSuchBackup",
+    /// The image of the AgentFS may be older than what carries a restore out once.
+    IMAGE_TOO_OLD = "ImageTooOld",
     /// The AgentFSRestore that is to be undone is not there.
     NO_SUCH_RESTORE = "NoSuchRestore",
     /// The AgentFSRestore that is to be undone cannot be.

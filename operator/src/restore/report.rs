@@ -22,7 +22,8 @@ use crate::task::reasons::{RUNNING, SUCCEEDED};
 /// Results, as people see them.
 const OK: &str = "Succeeded";
 const NOT_OK: &str = "Failed";
-const DONE_BEFORE: &str = "AlreadyDone";
+/// That of one that was carried out before.
+pub(super) const DONE_BEFORE: &str = "AlreadyDone";
 
 /// How `restore` stands at `stage`.
 pub fn report(

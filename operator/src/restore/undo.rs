@@ -3,21 +3,28 @@
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
-use super::orders::{ask, refuse, wait};
+use super::orders::{ask, has_waited, refuse, wait};
 use super::reasons::{AWAITING_RESTORE, CANNOT_BE_UNDONE, NO_SUCH_RESTORE};
+use super::report::DONE_BEFORE;
 use crate::crd::AgentFSRestore;
 use crate::crd::restore::AgentFSRestoreStatus;
 use crate::kit::conditions::clock;
 use crate::task::Orders;
 use crate::task::observe::Seen;
 
+/// The id of no restore. The command is asked by it whether this undoing was carried out before, when what it names was there.
+const NONE: &str = "00000000-0000-0000-0000-000000000000";
+
 /// The id of the restore `of` in the database's records, which `restore` takes back; or why it cannot, or waits.
 pub(super) fn undone(restore: &AgentFSRestore, of: &str, seen: &Seen) -> Result<String, Orders> {
     let Some(target) = seen.restores.iter().find(|other| other.name_any() == of) else {
+        if has_waited(restore, seen) {
+            return Ok(NONE.into());
+        }
         return Err(ask(
             NO_SUCH_RESTORE,
             format!("There is no AgentFSRestore {of} of this AgentFS"),
-            "Delete this one, and name in another one a restore in place that `kubectl get afsr` lists.",
+            "The undoing fails where it does not come within ten minutes. Delete this one, and name in another one a restore in place that `kubectl get afsr` lists.",
         ));
     };
     let cannot = |what: String, remedy: String| Err(refuse(CANNOT_BE_UNDONE, what, remedy));
@@ -36,6 +43,10 @@ pub(super) fn undone(restore: &AgentFSRestore, of: &str, seen: &Seen) -> Result<
             AWAITING_RESTORE,
             format!("The undoing waits for the end of the AgentFSRestore {of}"),
         ));
+    }
+    if status.result.as_deref() == Some(DONE_BEFORE) {
+        // What it did, and whether that can be undone, or was undone by this one before, the database knows.
+        return status.id.clone().ok_or_else(|| id_unknown(of, "it was carried out before"));
     }
     let Some(switched) = status.switched_time.as_ref() else {
         let result = status.result.as_deref().unwrap_or_default();
@@ -61,13 +72,15 @@ pub(super) fn undone(restore: &AgentFSRestore, of: &str, seen: &Seen) -> Result<
             "Create an AgentFSRestore with the backup that is wanted: `kubectl get afsb` lists what there is.".into(),
         );
     }
-    status.id.clone().ok_or_else(|| {
-        refuse(
-            CANNOT_BE_UNDONE,
-            format!("The id of the AgentFSRestore {of} is not known, since its Job did not come to its end"),
-            "Run `agentfs-server restore --undo` with the DATABASE_URL of the AgentFS: it takes back the last restore in place.",
-        )
-    })
+    status.id.clone().ok_or_else(|| id_unknown(of, "its Job did not come to its end"))
+}
+
+fn id_unknown(of: &str, why: &str) -> Orders {
+    refuse(
+        CANNOT_BE_UNDONE,
+        format!("The id of the AgentFSRestore {of} is not known, since {why}"),
+        "Run `agentfs-server restore --undo` with the DATABASE_URL of the AgentFS: it takes back the last restore in place.",
+    )
 }
 
 /// A restore in place, or an undoing, that came after the restore `of`.

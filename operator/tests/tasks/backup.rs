@@ -493,6 +493,7 @@ async fn what_has_ended_is_cleared_up_in_time() {
     assert_eq!(writes(&tasks).await, [format!("DELETE batch/v1/jobs/{JOB}")]);
 }
 
+/// What pods write, nobody could take away any more had the operator written it as well.
 #[tokio::test]
 async fn what_pods_write_is_theirs_alone() {
     let tasks = asked(&json!({"recordOf": "agentfs_20261123_140211"}));

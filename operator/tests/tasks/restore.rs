@@ -6,7 +6,7 @@ use agentfs_contract::termination::RestoreReport;
 use agentfs_operator::crd::{AgentFSBackup, AgentFSRestore};
 use serde_json::{Value, json};
 
-use super::world::{Tasks, path};
+use super::world::{Tasks, now, path};
 use crate::restore::made;
 use crate::world::RESOURCE;
 
@@ -144,10 +144,40 @@ async fn a_restore_begins_once_the_schema_is_migrated() {
 }
 
 #[tokio::test]
+async fn one_waits_where_the_image_may_be_older_than_requests() {
+    let tasks = cluster("Migrated");
+    let cronjob = "batch/v1/cronjobs/memory-verify";
+    let says = |value: Value| {
+        let requests = json!({"metadata": {"annotations": {"agentfs.io/requests": value}}});
+        tasks.server.change(cronjob, &requests);
+    };
+    says(Value::Null);
+    create(&tasks, "back", &json!({"source": {"latest": true}, "target": {"inPlace": {}}}));
+    reconcile(&tasks, "back").await;
+    assert_eq!(
+        tasks.ready::<AgentFSRestore>("back"),
+        ("False".into(), "ImageTooOld".into(), "stalled")
+    );
+    assert!(!tasks.has_job(JOB), "it would be carried out each time");
+    says(json!("true"));
+    reconcile(&tasks, "back").await;
+    assert!(tasks.has_job(JOB));
+
+    // Nothing is known of an image whose migration failed, and to go back may be what helps.
+    says(Value::Null);
+    says_of_schema(&tasks, "MigrationFailed");
+    tasks.job_goes(JOB);
+    reconcile(&tasks, "back").await;
+    assert!(tasks.has_job(JOB));
+}
+
+#[tokio::test]
 async fn an_undoing_that_cannot_be_ends_and_one_that_asks_is_stalled() {
     let tasks = cluster("Migrated");
     let undo = json!({"undo": "back"});
     create(&tasks, "undo", &undo);
+    let just_created = json!({"metadata": {"creationTimestamp": now()}});
+    tasks.server.change(&path::<AgentFSRestore>("undo"), &just_created);
     let status = reconcile(&tasks, "undo").await;
     assert_eq!((&status["step"], &status["source"]), (&json!("Waiting"), &json!("back")));
     assert_eq!(

@@ -249,6 +249,7 @@ fn cronjob(what: &str) -> Value {
     let pod = json!({"metadata": {"labels": labels}, "spec": {"restartPolicy": "Never",
         "serviceAccountName": "memory-recovery", "containers": [container], "volumes": volumes}});
     json!({"metadata": {"name": format!("memory-{what}"), "namespace": "agents", "labels": labels,
+            "annotations": {"agentfs.io/requests": "true"},
             "ownerReferences": [{"apiVersion": "agentfs.io/v1alpha1", "kind": "AgentFS",
                                  "name": "memory", "uid": owner, "controller": true}]},
         "spec": {"schedule": "0 2 * * *", "jobTemplate": {"spec": {"activeDeadlineSeconds": 21600,

@@ -111,6 +111,7 @@ async fn a_restore_is_carried_out_once_for_ever() {
     site.api.client.put("/kept", json!(3)).await;
     let done = site.already_done(&site.restore(RESTORE, &[], &[]).await);
     assert!(done.succeeded && done.message.starts_with("Restored agentfs_"), "{done:?}");
+    assert_eq!(done.restore.as_deref(), restored["id"].as_str(), "nobody could undo it");
     assert_eq!(site.kept().await, json!(3));
 
     // The tables that were live then are live again; what was done stays done.
