@@ -46,7 +46,9 @@ impl MigrateError {
             Self::Settings(_) => false,
             Self::Migration { error, .. } => match error {
                 MigrationError::Store(error) => error.is_transient(),
-                MigrationError::Locked { .. } | MigrationError::LockTimeout { .. } => true,
+                MigrationError::Locked { .. }
+                | MigrationError::LockTimeout { .. }
+                | MigrationError::Emptied(_) => true,
                 MigrationError::Blocker(_)
                 | MigrationError::NoSchema(_)
                 | MigrationError::NoExtension

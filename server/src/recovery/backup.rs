@@ -21,6 +21,7 @@ use super::location::Location;
 use super::programs::{Programs, environment};
 use super::progress;
 use super::request;
+use super::restore::in_place::clean::refuse_emptied;
 use super::restore::in_place::drop_expired;
 use super::retention::Retention;
 use super::steps::Steps;
@@ -158,6 +159,7 @@ impl<'a> Maker<'a> {
         let snapshot = steps.time("snapshot", Snapshot::take(&address)).await?;
         reach(FaultPoint::SnapshotTaken);
         if snapshot.schema.version == 0 {
+            refuse_emptied(&options.url).await?;
             return Err(RecoveryError::NoSchema(options.url.endpoint()));
         }
         let instance = Instance::of(&snapshot.identity, options.copy.as_deref());

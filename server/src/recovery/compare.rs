@@ -8,25 +8,31 @@ use super::error::RecoveryError;
 use crate::settings::DatabaseUrl;
 use crate::store::connection::address::DatabaseAddress;
 use crate::store::in_place::rows;
-use crate::store::{fingerprint, restored, schema};
+use crate::store::restored::Seen;
 
 /// Fails with all that is not as the manifest says.
 pub(super) async fn compare(manifest: &Manifest, url: &DatabaseUrl) -> Result<(), RecoveryError> {
     let mut connection = rows::connect_patiently(&DatabaseAddress::of(url)).await?;
-    let names: Vec<&str> = manifest.tables.keys().map(String::as_str).collect();
-    let tables = fingerprint::tables(&mut connection, Some(&names)).await?;
-    let found = fingerprint::contents(&mut connection, &tables).await?;
-    let mut flaws = differences(&manifest.tables, &found);
-    flaws.extend(restored::flaws(&mut connection).await?);
+    check(manifest, &Seen::by(&mut connection, &names(manifest)).await?)
+}
+
+/// The tables that a manifest says something of.
+pub(super) fn names(manifest: &Manifest) -> Vec<&str> {
+    manifest.tables.keys().map(String::as_str).collect()
+}
+
+/// Fails with all that was seen and is not as the manifest says.
+pub(super) fn check(manifest: &Manifest, seen: &Seen) -> Result<(), RecoveryError> {
+    let mut flaws = differences(&manifest.tables, &seen.tables);
+    flaws.extend(seen.flaws.iter().cloned());
     if manifest.scope == Scope::Full {
-        let version = schema::read(&mut connection).await?.version;
-        if version != manifest.schema_version {
+        if seen.version != manifest.schema_version {
             flaws.push(format!(
-                "the schema is version {version}, the manifest says {}",
-                manifest.schema_version
+                "the schema is version {}, the manifest says {}",
+                seen.version, manifest.schema_version
             ));
         }
-        if !restored::has_extension(&mut connection).await? {
+        if !seen.has_extension {
             flaws.push("the extension vector is not there".to_owned());
         }
     }

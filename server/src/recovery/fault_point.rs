@@ -101,6 +101,12 @@ fault_points! {
     PropertiesCarried = "properties-carried",
     /// Autovacuum keeps off the live tables.
     AutovacuumOff = "autovacuum-off",
+    /// Servers are kept off the live tables, which are not emptied yet.
+    Closed = "closed",
+    /// The live tables are empty.
+    Emptied = "emptied",
+    /// The live tables are filled again, and that is not committed.
+    Filled = "filled",
     /// The transaction of the switch has its locks, and is not committed.
     SwitchLocked = "switch-locked",
     /// The switch is committed, and nobody told.

@@ -23,7 +23,7 @@ pub struct TableName {
     pub name: String,
     /// The same with its schema, quoted for SQL.
     pub quoted: String,
-    /// Whether its rows survive a crash. A backup holds none of one whose rows do not.
+    /// Whether it is not an UNLOGGED one, of which a backup holds no rows.
     pub is_logged: bool,
     /// Whether our role may read it.
     pub is_readable: bool,
@@ -32,7 +32,7 @@ pub struct TableName {
 macro_rules! columns_of_table {
     () => {
         "SELECT t.relname::text AS name, format('%I.%I', s.nspname, t.relname) AS quoted,
-                t.relpersistence = 'p' AS is_logged, has_table_privilege(t.oid, 'SELECT') AS is_readable
+                t.relpersistence <> 'u' AS is_logged, has_table_privilege(t.oid, 'SELECT') AS is_readable
            FROM pg_class t JOIN pg_namespace s ON s.oid = t.relnamespace "
     };
 }

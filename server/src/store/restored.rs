@@ -5,7 +5,8 @@ use sqlx::postgres::PgConnection;
 use sqlx::{PgExecutor, Row as _};
 use uuid::Uuid;
 
-use super::StoreError;
+use super::fingerprint::{self, Contents};
+use super::{StoreError, schema};
 use crate::domain::access::api_key::ApiKey;
 use crate::domain::access::scope::Scope;
 
@@ -55,6 +56,32 @@ pub async fn flaws(connection: &mut PgConnection) -> Result<Vec<String>, StoreEr
     let invalid: Vec<String> = sqlx::query_scalar(INVALID).fetch_all(connection).await?;
     flaws.extend(invalid.iter().map(|what| format!("{what} is not valid")));
     Ok(flaws)
+}
+
+/// What there is to compare with a manifest.
+#[derive(Debug)]
+pub struct Seen {
+    /// What the tables hold, by name.
+    pub tables: Contents,
+    /// What is wrong beside the rows themselves, for people.
+    pub flaws: Vec<String>,
+    /// The schema's version.
+    pub version: i32,
+    /// Whether the database has the extension of vectors.
+    pub has_extension: bool,
+}
+
+impl Seen {
+    /// By the statements of a session, which find temporary tables before others of the same name.
+    pub async fn by(connection: &mut PgConnection, names: &[&str]) -> Result<Self, StoreError> {
+        let tables = fingerprint::tables(&mut *connection, Some(names)).await?;
+        Ok(Self {
+            tables: fingerprint::contents(&mut *connection, &tables).await?,
+            flaws: flaws(&mut *connection).await?,
+            version: schema::read(&mut *connection).await?.version,
+            has_extension: has_extension(connection).await?,
+        })
+    }
 }
 
 /// An entry with its value, as the database holds it.

@@ -11,7 +11,8 @@ use std::path::Path;
 use std::thread::available_parallelism;
 
 use agentfs_contract::manifest::Manifest;
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use bytes::Bytes;
+use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 
 pub(super) use self::contents::{Contents, Entry, RESERVED};
 use self::pace::Pace;
@@ -27,6 +28,7 @@ use super::steps::Steps;
 use crate::settings::DatabaseUrl;
 use crate::store::StoreError;
 use crate::store::connection::address::DatabaseAddress;
+use crate::store::in_place::holder::Holder;
 use crate::store::in_place::indexes::{self, Build, TakenOff};
 use crate::store::in_place::rows::{self as tables, Target};
 use crate::store::schema::migrate_within;
@@ -180,31 +182,69 @@ impl Loading<'_> {
         Ok(tables::continue_sequences(&mut connection, self.schema).await?)
     }
 
+    /// Loads all rows into `made`, one table after the other, within the transaction of a session: those that others refer to come
+    /// first in it. Where it fails, the session is of no use any more.
+    pub(super) async fn load_within(
+        &self,
+        holder: &mut Holder,
+        made: Vec<Target>,
+    ) -> Result<(), RecoveryError> {
+        self.check_version().await?;
+        let mut wanted = self.wanted(made.clone())?;
+        let place = |target: &Target| made.iter().position(|made| made.name == target.name);
+        wanted.sort_by_key(place);
+        let weights = weights(&self.manifest.tables);
+        let total = wanted.iter().map(|target| weight(&weights, &target.name)).sum();
+        let told = Told::of(self.progress, "load", total);
+        let pace = Pace::of(self.max_rate);
+        for target in &wanted {
+            let loading = async {
+                let (columns, pieces) = self.rows(target, &told, &pace).await?;
+                tables::copy(holder.connection(), target, &columns, pieces).await
+            };
+            let what = format!("the rows of {}", target.name);
+            Box::pin(loading).await.map_err(|error| error.of_loading(&what))?;
+        }
+        Ok(())
+    }
+
     async fn load_table(
         &self,
         target: &Target,
         told: &Told<'_>,
         pace: &Pace,
     ) -> Result<(), RecoveryError> {
-        let name = &target.name;
-        let rows = Rows::begin(self.programs, self.path, &self.contents.schema, name).await?;
-        let columns = rows.columns.clone();
-        check_columns(&columns, &target.columns)?;
-        let mut share = Share::of(self.manifest.tables.get(name));
-        let pieces = rows.into_pieces().map_ok(|piece| {
-            told.add(name, share.rows(piece.rows));
-            stream::iter(pace.portions(piece.bytes)).map(Ok::<_, RecoveryError>)
-        });
-        let pieces = pieces.try_flatten().and_then(|portion| async move {
-            pace.wait(portion.len()).await;
-            Ok(portion)
-        });
+        let (columns, pieces) = self.rows(target, told, pace).await?;
         let mut connection = tables::connect(self.address).await?;
         if tables::load(&mut connection, target, &columns, pieces).await? {
             Ok(())
         } else {
             Err(InPlaceError::NotHolder.into())
         }
+    }
+
+    /// The rows of a table, with the columns of their fields.
+    async fn rows<'a>(
+        &'a self,
+        target: &'a Target,
+        told: &'a Told<'_>,
+        pace: &'a Pace,
+    ) -> Result<(Vec<String>, impl Stream<Item = Result<Bytes, RecoveryError>> + 'a), RecoveryError>
+    {
+        let name = &target.name;
+        let rows = Rows::begin(self.programs, self.path, &self.contents.schema, name).await?;
+        let columns = rows.columns.clone();
+        check_columns(&columns, &target.columns)?;
+        let mut share = Share::of(self.manifest.tables.get(name));
+        let pieces = rows.into_pieces().map_ok(move |piece| {
+            told.add(name, share.rows(piece.rows));
+            stream::iter(pace.portions(piece.bytes)).map(Ok::<_, RecoveryError>)
+        });
+        let pieces = pieces.try_flatten().and_then(move |portion| async move {
+            pace.wait(portion.len()).await;
+            Ok(portion)
+        });
+        Ok((columns, pieces))
     }
 
     /// Builds indexes and keys anew.

@@ -1,5 +1,6 @@
 //! Errors of restores in place that go another way than by a swap of schemas.
 
+use crate::recovery::error::RecoveryError;
 use crate::store::StoreError;
 
 /// Why a restore in place was not done by its strategy. Nothing has changed.
@@ -31,6 +32,72 @@ pub enum StrategyError {
         live: i32,
         /// The one of what is restored.
         restored: i32,
+    },
+    /// The backup has another schema than the live database.
+    #[error(
+        "nothing was changed: the backup's schema is version {backup}, that of the live tables is {live}, and --strategy clean migrates \
+         nothing: restore by --strategy swap-schema or rename-database, or a backup of version {live}"
+    )]
+    OtherSchema {
+        /// The live one.
+        live: i32,
+        /// The backup's.
+        backup: i32,
+    },
+    /// No restore has proven the backup.
+    #[error(
+        "nothing was changed: no restore has proven the backup {0}, and --strategy clean cannot be undone: run `agentfs-server verify \
+         --backup {0} --level restore` first, or add --force to go without"
+    )]
+    NotVerified(String),
+    /// The backup is encrypted, and the one of what is live would not be.
+    #[error(
+        "nothing was changed: the backup {0} is encrypted, and the backup of what is live, which is made before, would not be: set \
+         BACKUP_RECIPIENTS, or add --force to go without"
+    )]
+    InClear(String),
+    /// Our role may not make what restores are noted in.
+    #[error(
+        "our role may not note in the database how far the restore is ({0}): as a superuser, run CREATE SCHEMA IF NOT EXISTS agentfs_meta \
+         AUTHORIZATION the owner of AgentFS' tables, then run this again as that"
+    )]
+    NothingNoted(StoreError),
+    /// What is live could not be backed up before.
+    #[error(
+        "nothing was changed: the backup of what is live could not be made, and --strategy clean cannot be undone ({error}): mend that, or \
+         add --force to go without"
+    )]
+    NoSafety {
+        /// Why not.
+        #[source]
+        error: Box<RecoveryError>,
+    },
+    /// The live tables are emptied and not filled again.
+    #[error(
+        "the live tables are empty, and requests are answered with 503: the restore of {backup} by --strategy clean did not come to its end \
+         ({error}); run it again, or restore another backup by --strategy clean{}",
+        .safety.as_deref().map(|id| format!("; {id} is of what was live")).unwrap_or_default()
+    )]
+    NotFilled {
+        /// The backup.
+        backup: String,
+        /// The backup of what was live.
+        safety: Option<String>,
+        /// What went wrong.
+        #[source]
+        error: Box<RecoveryError>,
+    },
+    /// The live tables are empty, since a run that was to fill them was interrupted.
+    #[error(
+        "nothing was done: the restore of {backup} by --strategy clean was interrupted, the live tables are empty, and requests are answered \
+         with 503: run that again, or restore another backup by --strategy clean{}",
+        .safety.as_deref().map(|id| format!("; {id} is of what was live")).unwrap_or_default()
+    )]
+    Emptied {
+        /// The backup.
+        backup: String,
+        /// The backup of what was live.
+        safety: Option<String>,
     },
     /// Something else has the name of the previous database.
     #[error(
@@ -97,6 +164,7 @@ impl StrategyError {
         match self {
             Self::Crowded { .. } | Self::Lost(_) => true,
             Self::Unreadable { error, .. } => error.is_transient(),
+            Self::NoSafety { error } | Self::NotFilled { error, .. } => error.is_transient(),
             _ => false,
         }
     }

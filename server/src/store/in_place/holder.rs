@@ -99,6 +99,12 @@ impl Holder {
         }
     }
 
+    /// Lets others have the locks, for as long as this run needs none of them.
+    pub async fn let_go(&mut self) -> Result<(), StoreError> {
+        sqlx::query("SELECT pg_advisory_unlock_all()").execute(&mut self.connection).await?;
+        Ok(())
+    }
+
     /// Ends a transaction that was given up halfway.
     pub async fn roll_back(&mut self) -> Result<(), StoreError> {
         sqlx::query("ROLLBACK").execute(&mut self.connection).await?;

@@ -4,7 +4,7 @@
 use futures::{Stream, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 use jiff_sqlx::ToSqlx as _;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row as _};
@@ -15,7 +15,7 @@ use crate::store::StoreError;
 use crate::store::names::quoted;
 
 /// What a tenant lost.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lost {
     /// The tenant.
     pub tenant: Uuid,
@@ -62,6 +62,33 @@ pub async fn estimate(connection: &mut PgConnection, since: Timestamp) -> Result
     Ok(asked.fetch_one(connection).await?)
 }
 
+/// The same by tenant: what goes with tables of the schema `live` that are about to be emptied, by the moments of versions.
+pub(super) async fn since(
+    connection: &mut PgConnection,
+    live: &str,
+    since: Timestamp,
+) -> Result<Vec<Lost>, StoreError> {
+    let by_tenant = AssertSqlSafe(format!(
+        "SELECT v.tenant_id, count(*), min(v.created_at), max(v.created_at) FROM {}.entry_versions v
+          WHERE v.id >= $1 AND v.created_at > $2 GROUP BY 1 ORDER BY 1",
+        quoted(live)
+    ));
+    let asked = sqlx::query(by_tenant).bind(first_id(since - CLOCKS)).bind(since.to_sqlx());
+    of_rows(&asked.fetch_all(connection).await?)
+}
+
+fn of_rows(rows: &[PgRow]) -> Result<Vec<Lost>, StoreError> {
+    let lost = rows.iter().map(|row| {
+        Ok(Lost {
+            tenant: row.try_get(0)?,
+            versions: row.try_get(1)?,
+            from: moment(row, 2)?,
+            to: moment(row, 3)?,
+        })
+    });
+    Ok(lost.collect::<Result<_, sqlx::Error>>()?)
+}
+
 /// How many live versions of the schema `live` the previous tables do not have: what an undoing would take out.
 pub async fn by_undoing(connection: &mut PgConnection, live: &str) -> Result<i64, StoreError> {
     let count = AssertSqlSafe(format!("SELECT count(*) {}", only_in(live, PREVIOUS)));
@@ -80,16 +107,7 @@ pub async fn by_tenant(connection: &mut PgConnection, live: &str) -> Result<Vec<
         "SELECT v.tenant_id, count(*), min(v.created_at), max(v.created_at) {} GROUP BY 1 ORDER BY 1",
         only_in(PREVIOUS, live)
     ));
-    let rows = sqlx::query(by_tenant).fetch_all(connection).await?;
-    let lost = rows.iter().map(|row| {
-        Ok(Lost {
-            tenant: row.try_get(0)?,
-            versions: row.try_get(1)?,
-            from: moment(row, 2)?,
-            to: moment(row, 3)?,
-        })
-    });
-    Ok(lost.collect::<Result<_, sqlx::Error>>()?)
+    of_rows(&sqlx::query(by_tenant).fetch_all(connection).await?)
 }
 
 /// Each of these versions, by tenant, agent, path and number.

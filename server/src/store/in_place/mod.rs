@@ -10,6 +10,7 @@ pub(in crate::store) mod meta;
 pub mod previous;
 pub mod properties;
 pub mod records;
+pub mod refill;
 pub mod rows;
 mod schemas;
 mod search_path;

@@ -9,6 +9,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
+use super::refill::Emptied;
 use super::{MOVING, PREVIOUS, meta};
 use crate::store::time::from_sql;
 use crate::store::{StoreError, requests};
@@ -40,6 +41,10 @@ impl Kind {
 pub enum Phase {
     /// Something is loaded beside the live tables; nothing has changed.
     Staging,
+    /// Servers are kept off the live tables, which are about to be emptied; nothing else has changed.
+    Closed,
+    /// The live tables are empty, or half filled in a transaction that is not committed. Servers are kept off them.
+    Emptied,
     /// It is live; what follows is under way.
     Switched,
     /// It came to its end.
@@ -49,9 +54,11 @@ pub enum Phase {
 }
 
 impl Phase {
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Staging => "staging",
+            Self::Closed => "closed",
+            Self::Emptied => "emptied",
             Self::Switched => "switched",
             Self::Finished => "finished",
             Self::GivenUp => "given up",
@@ -59,7 +66,9 @@ impl Phase {
     }
 
     fn from_column(text: &str) -> Option<Self> {
-        [Self::Staging, Self::Switched, Self::Finished, Self::GivenUp]
+        use Phase::{Closed, Emptied, Finished, GivenUp, Staging, Switched};
+
+        [Staging, Closed, Emptied, Switched, Finished, GivenUp]
             .into_iter()
             .find(|phase| phase.as_str() == text)
     }
@@ -94,6 +103,8 @@ pub struct Record {
     pub previous_schema: Option<u32>,
     /// The OIDs of the previous tables.
     pub previous: Vec<u32>,
+    /// Of one that empties the live tables and fills them again: what is known of before.
+    pub emptied: Option<Emptied>,
 }
 
 /// Each fine where it was executed before. A release that keeps more appends what it needs (ADD COLUMN IF NOT EXISTS); one that does
@@ -114,7 +125,8 @@ CREATE TABLE IF NOT EXISTS agentfs_meta.restores (
     previous_schema oid,
     previous        oid[] NOT NULL DEFAULT '{}'
 );
-CREATE UNIQUE INDEX IF NOT EXISTS restores_unfinished ON agentfs_meta.restores ((true)) WHERE phase IN ('staging', 'switched');
+ALTER TABLE agentfs_meta.restores ADD COLUMN IF NOT EXISTS emptied text;
+CREATE UNIQUE INDEX IF NOT EXISTS restores_one_unfinished ON agentfs_meta.restores ((true)) WHERE phase NOT IN ('finished', 'given up');
 CREATE TABLE IF NOT EXISTS agentfs_meta.autovacuum_off (
     -- A table that autovacuum is kept off, in whatever schema it is.
     relation oid PRIMARY KEY,
@@ -161,7 +173,7 @@ pub async fn find(connection: &mut PgConnection, id: Uuid) -> Result<Option<Reco
 }
 
 const UNFINISHED: &str =
-    "SELECT r.* FROM agentfs_meta.restores r WHERE phase IN ('staging', 'switched')";
+    "SELECT r.* FROM agentfs_meta.restores r WHERE phase NOT IN ('finished', 'given up')";
 
 /// The unfinished one, if there is any; none where nothing was ever restored in place.
 pub async fn unfinished(connection: &mut PgConnection) -> Result<Option<Record>, StoreError> {
@@ -189,6 +201,20 @@ SELECT r.*
 /// The one whose previous tables are there, if any are.
 pub async fn with_previous(connection: &mut PgConnection) -> Result<Option<Record>, StoreError> {
     look(connection, WITH_PREVIOUS).await
+}
+
+/// The one that has emptied the live tables and has not filled them again, if there is one, with what is known of before.
+pub async fn emptied(
+    connection: &mut PgConnection,
+) -> Result<Option<(Record, Emptied)>, StoreError> {
+    let found = unfinished(connection).await?.filter(|record| record.phase == Phase::Emptied);
+    Ok(found.and_then(|record| record.emptied.clone().map(|emptied| (record, emptied))))
+}
+
+/// The last one that has switched.
+pub async fn last_switched(connection: &mut PgConnection) -> Result<Option<Record>, StoreError> {
+    let last = "SELECT r.* FROM agentfs_meta.restores r WHERE switched_at IS NOT NULL ORDER BY switched_at DESC LIMIT 1";
+    look(connection, last).await
 }
 
 async fn look(
@@ -234,8 +260,22 @@ impl FromRow<'_, PgRow> for Record {
                 .into_iter()
                 .map(|oid| oid.0)
                 .collect(),
+            emptied: parsed(row)?,
         })
     }
+}
+
+/// The column is missing where no release that knows it has begun a restore.
+fn parsed(row: &PgRow) -> Result<Option<Emptied>, sqlx::Error> {
+    let text = match row.try_get::<Option<&str>, _>("emptied") {
+        Err(sqlx::Error::ColumnNotFound(_)) => None,
+        text => text?,
+    };
+    let parsed = text.map(serde_json::from_str).transpose();
+    parsed.map_err(|error| sqlx::Error::ColumnDecode {
+        index: "emptied".to_owned(),
+        source: error.into(),
+    })
 }
 
 /// Locks the row of `id` until the transaction ends. False where it is not in `phase` any more: another run has taken over.

@@ -46,14 +46,14 @@ pub struct Target {
     quoted: String,
     /// Which table of that name: another run may make it anew.
     oid: Oid,
-    /// Whether its rows survive a crash. Those of one whose rows do not are not loaded.
+    /// Whether it is not an UNLOGGED one, of which no backup has rows.
     pub is_logged: bool,
     /// The columns that rows have, in order.
     pub columns: Vec<String>,
 }
 
 const TARGETS: &str = "
-SELECT t.relname::text, format('%I.%I', s.nspname, t.relname), t.oid, t.relpersistence = 'p',
+SELECT t.relname::text, format('%I.%I', s.nspname, t.relname), t.oid, t.relpersistence <> 'u',
        array_agg(a.attname::text ORDER BY a.attnum) FILTER (WHERE a.attgenerated = '')
   FROM pg_class t
   JOIN pg_namespace s ON s.oid = t.relnamespace
@@ -89,7 +89,6 @@ pub async fn load<E: From<StoreError>>(
     pieces: impl Stream<Item = Result<Bytes, E>>,
 ) -> Result<bool, E> {
     let quoted = &target.quoted;
-    let columns: Vec<String> = columns.iter().map(|column| names::quoted(column)).collect();
     // Frozen rows are never written again by a read or a vacuum. They may be where the transaction has emptied the table itself.
     let begin = AssertSqlSafe(format!("BEGIN; TRUNCATE {quoted}"));
     connection.execute(begin).await.map_err(StoreError::from)?;
@@ -98,6 +97,20 @@ pub async fn load<E: From<StoreError>>(
     if !is_ours.fetch_one(&mut *connection).await.map_err(StoreError::from)? {
         return Ok(false);
     }
+    copy(connection, target, columns, pieces).await?;
+    connection.execute("COMMIT").await.map_err(StoreError::from)?;
+    Ok(true)
+}
+
+/// Puts rows into a table that this transaction has made or emptied. Where it fails, `connection` is of no use any more.
+pub async fn copy<E: From<StoreError>>(
+    connection: &mut PgConnection,
+    target: &Target,
+    columns: &[String],
+    pieces: impl Stream<Item = Result<Bytes, E>>,
+) -> Result<(), E> {
+    let quoted = &target.quoted;
+    let columns: Vec<String> = columns.iter().map(|column| names::quoted(column)).collect();
     let copy = format!("COPY {quoted} ({}) FROM STDIN (FREEZE)", columns.join(", "));
     let mut copy = connection.copy_in_raw(&copy).await.map_err(StoreError::from)?;
     let mut pieces = pin!(pieces);
@@ -105,8 +118,7 @@ pub async fn load<E: From<StoreError>>(
         copy.send(piece).await.map_err(StoreError::from)?;
     }
     copy.finish().await.map_err(StoreError::from)?;
-    connection.execute("COMMIT").await.map_err(StoreError::from)?;
-    Ok(true)
+    Ok(())
 }
 
 /// Statements that let the identity columns of the schema `$1` go on behind the greatest value that there is.

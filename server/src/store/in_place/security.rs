@@ -3,7 +3,6 @@
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor as _};
 
-use super::NEW;
 use crate::store::StoreError;
 use crate::store::names::qualified;
 
@@ -37,17 +36,19 @@ pub struct Carried {
     pub left_out: u64,
 }
 
-/// Brings tenants and keys of the schema `NEW` into the live one `live`; part of the transaction of the switch. Usage of days that
+/// Brings tenants and keys of the schema `staged` into the live one `live`; part of the transaction of the switch. Usage of days that
 /// only the backup has comes as well, so that no day's quota is refilled.
 pub async fn carry(
     connection: &mut PgConnection,
+    staged: &str,
     live: &str,
     security: Security,
     keys: Keys,
 ) -> Result<Carried, StoreError> {
-    let tenants = Table::of(&mut *connection, live, "tenants", &["id"]).await?;
-    let api_keys = Table::of(&mut *connection, live, "api_keys", &["id"]).await?;
-    let days = Table::of(&mut *connection, live, "quota_usage", &["tenant_id", "day"]).await?;
+    let tenants = Table::of(&mut *connection, staged, live, "tenants", &["id"]).await?;
+    let api_keys = Table::of(&mut *connection, staged, live, "api_keys", &["id"]).await?;
+    let days =
+        Table::of(&mut *connection, staged, live, "quota_usage", &["tenant_id", "day"]).await?;
     let mut carried = Carried::default();
     // Tenants before the keys that refer to them.
     match security {
@@ -96,11 +97,12 @@ SELECT quote_ident(attname)
 impl Table {
     async fn of(
         connection: &mut PgConnection,
+        staged: &str,
         live: &str,
         name: &str,
         key: &'static [&'static str],
     ) -> Result<Self, StoreError> {
-        let (live, staged) = (qualified(live, name), qualified(NEW, name));
+        let (live, staged) = (qualified(live, name), qualified(staged, name));
         let columns = sqlx::query_scalar(COLUMNS).bind(&live).fetch_all(connection).await?;
         Ok(Self { live, staged, columns, key })
     }

@@ -4,15 +4,16 @@
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
-use super::NEW;
 use crate::domain::memory::usage::{IDEMPOTENCY_ROW, VERSION_ROW};
 use crate::store::StoreError;
+use crate::store::names::qualified;
 
 const QUOTED: &str = "SELECT quote_ident($1), quote_ident($2)";
 
-/// Days that come with a backup say nothing of what is stored: that is counted.
-pub async fn forget_days(connection: &mut PgConnection) -> Result<(), StoreError> {
-    let forget = AssertSqlSafe(format!("UPDATE {NEW}.quota_usage SET stored_bytes = 0"));
+/// Days that come with a backup, in the schema `staged`, say nothing of what is stored: that is counted.
+pub async fn forget_days(connection: &mut PgConnection, staged: &str) -> Result<(), StoreError> {
+    let days = qualified(staged, "quota_usage");
+    let forget = AssertSqlSafe(format!("UPDATE {days} SET stored_bytes = 0"));
     sqlx::query(forget).execute(connection).await?;
     Ok(())
 }

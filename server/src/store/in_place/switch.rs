@@ -64,7 +64,7 @@ pub async fn live_schema(connection: &mut PgConnection) -> Result<String, StoreE
 
 /// Others wait behind who waits for a table: for all of them together, so the statement that takes the live ones is bounded as a whole.
 const IMPATIENT: &str = "SET LOCAL lock_timeout = '150ms'";
-const IMPATIENT_STATEMENT: &str = "SET LOCAL statement_timeout = '150ms'";
+pub(super) const IMPATIENT_STATEMENT: &str = "SET LOCAL statement_timeout = '150ms'";
 /// With the locks, what is left waits for nobody, and only for the processor: cut short on a busy machine, it would be so at each try.
 const MOVES: &str = "SET LOCAL statement_timeout = '2s'";
 /// Nobody waits behind who waits for what is not live. Longer than autovacuum takes to give way.
@@ -72,7 +72,7 @@ const PATIENT: &str = "SET LOCAL lock_timeout = '3s'";
 /// Everybody waits behind a COMMIT that waits for a standby. Writes that follow wait for that themselves, and so for all before them.
 const LOCAL: &str = "SET LOCAL synchronous_commit = 'local'";
 /// A COMMIT that is on its way to the disk is not to be cut short.
-const PATIENT_STATEMENTS: &str = "SET LOCAL statement_timeout = 0";
+pub(super) const PATIENT_STATEMENTS: &str = "SET LOCAL statement_timeout = 0";
 
 /// Tries once. The record `id` is noted as switched in the same transaction, and a restore drops the previous tables in it. `locked` is called once it has all its locks.
 ///
@@ -111,7 +111,7 @@ pub async fn attempt(
 }
 
 /// Whether a retry may succeed: a lock or a statement timed out, or a deadlock was broken.
-fn stepped_back(error: &StoreError) -> bool {
+pub(super) fn stepped_back(error: &StoreError) -> bool {
     let code = error.cause().driver().as_database_error().and_then(DatabaseError::code);
     code.is_some_and(|code| ["57014", "55P03", "40P01"].contains(&&*code))
 }
@@ -238,7 +238,7 @@ impl Attempt<'_> {
         let Switch::Restore { security, .. } = self.switch else { return Ok(Carried::default()) };
         let tables = STAYING.map(|table| qualified(self.live, table)).to_vec();
         self.wanted.next(self.connection, tables).await?;
-        security::carry(self.connection, self.live, security, keys).await
+        security::carry(self.connection, NEW, self.live, security, keys).await
     }
 
     /// Makes the schemas that it needs, and returns the statements that move the tables, with their indexes, sequences and extended
@@ -288,7 +288,7 @@ impl Attempt<'_> {
 }
 
 /// The statement that locks tables, in this order.
-fn lock(tables: &[String]) -> String {
+pub(super) fn lock(tables: &[String]) -> String {
     format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", tables.join(", "))
 }
 
@@ -331,14 +331,14 @@ SELECT string_agg(session, ', ')
 
 /// What is waited for.
 #[derive(Default)]
-struct Wanted {
+pub(super) struct Wanted {
     tables: Vec<String>,
     /// Since when, by the server's clock.
     since: Option<jiff_sqlx::Timestamp>,
 }
 
 impl Wanted {
-    async fn next(
+    pub(super) async fn next(
         &mut self,
         connection: &mut PgConnection,
         tables: Vec<String>,
@@ -349,7 +349,10 @@ impl Wanted {
     }
 
     /// Who has had it all the time, for people.
-    async fn holders(&self, connection: &mut PgConnection) -> Result<String, StoreError> {
+    pub(super) async fn holders(
+        &self,
+        connection: &mut PgConnection,
+    ) -> Result<String, StoreError> {
         let holders: Option<String> = sqlx::query_scalar(HOLDERS)
             .bind(&self.tables)
             .bind(self.since)

@@ -16,6 +16,9 @@ use crate::store::StoreError;
 use crate::store::connection::address::DatabaseAddress;
 use crate::store::connection::advisory_lock::AdvisoryLock;
 use crate::store::error::is_of_data;
+use crate::store::in_place::records::{self, Phase};
+use crate::store::in_place::refill;
+use crate::store::in_place::switch::live_schema;
 
 /// What others see as the session that migrates.
 const PROGRAM: &str = "agentfs-server migrate";
@@ -59,6 +62,12 @@ pub enum MigrationError {
     /// Something that the database's administrator has to install or allow.
     #[error(transparent)]
     Blocker(#[from] Blocker),
+    /// The live tables are empty, since a restore that was to fill them again was interrupted.
+    #[error(
+        "the live tables are empty, since the restore of {0} by --strategy clean is under way or was interrupted: wait for its end, or run \
+         it again, then migrate"
+    )]
+    Emptied(String),
     /// The schema that was to be migrated is not there.
     #[error(
         "the schema {0} is not there: another run has taken over, or somebody has dropped it; run this again"
@@ -98,6 +107,7 @@ impl MigrationError {
             Self::Locked { .. }
             | Self::LockTimeout { .. }
             | Self::Blocker(_)
+            | Self::Emptied(_)
             | Self::NoSchema(_)
             | Self::NoExtension
             | Self::Strayed { .. } => false,
@@ -166,9 +176,11 @@ async fn apply_in(
         return Err(blocker.into());
     }
     // The turn ends with the connection, whatever happens. Who changes nothing needs none: a backup may take hours.
-    if turn == Turn::Own && lacks_any(migrations, &mut connection).await? {
+    let has_turn = turn == Turn::Own && lacks_any(migrations, &mut connection).await?;
+    if has_turn {
         take_turn(&mut connection).await?;
     }
+    refuse_emptied(&mut connection, has_turn).await?;
     let before = applied(&mut connection).await?;
     keep_utc(&mut connection).await?;
     invalid_indexes::drop_all(&mut connection).await.map_err(StoreError::from)?;
@@ -185,6 +197,24 @@ async fn apply_in(
     let after = applied(&mut connection).await?;
     let schema = read(&mut connection).await?;
     Ok(MigrationReport { applied: after - before, version: schema.version })
+}
+
+/// Fails where the live tables are empty. Where an interrupted restore has only kept servers off them, and no other can be under way,
+/// these come again: the version of the schema is there to be migrated.
+async fn refuse_emptied(
+    connection: &mut PgConnection,
+    has_turn: bool,
+) -> Result<(), MigrationError> {
+    let Some(record) = records::unfinished(connection).await? else { return Ok(()) };
+    match (record.phase, record.emptied) {
+        (Phase::Emptied, _) => Err(MigrationError::Emptied(record.backup)),
+        (Phase::Closed, Some(before)) if has_turn => {
+            let live = live_schema(connection).await?;
+            refill::reopen(connection, record.id, &live, &before).await?;
+            Ok(())
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn take_turn(connection: &mut PgConnection) -> Result<(), MigrationError> {

@@ -7,16 +7,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use agentfs_contract::request::Request;
-use agentfs_contract::setting::BACKUP_INSTANCE;
+use agentfs_contract::setting::{BACKUP_INSTANCE, BACKUP_RECIPIENTS};
 use uuid::Uuid;
 
 use super::super::requested::Live;
 use super::super::{duration, identities, location, memory, setting, size};
 use crate::commands::output::Output;
-use crate::recovery::RecoveryError;
 use crate::recovery::catalogue::Selector;
 use crate::recovery::restore::in_place::{InPlaceOptions, UndoOptions};
 use crate::recovery::restore::{RestoreOptions, Source, default_jobs};
+use crate::recovery::{BackupOptions, Recipients, RecoveryError};
 use crate::settings::DatabaseSettings;
 use crate::store::in_place::security::Security;
 
@@ -72,7 +72,8 @@ pub struct RestoreArgs {
     /// Also a backup of another database than that of DATABASE_URL, or of another history of it
     #[arg(long)]
     allow_foreign: bool,
-    /// Also a backup whose last verification failed
+    /// Also a backup whose last verification failed; with --strategy clean also one that no restore has proven, and without a backup of
+    /// what is live before
     #[arg(long)]
     force: bool,
     /// The file of age identities that decrypt the backup. Defaults to BACKUP_IDENTITY_FILE
@@ -190,6 +191,8 @@ pub(super) enum Strategy {
     SwapSchema,
     // A new database gets the name of the live one.
     RenameDatabase,
+    // The live tables are emptied and filled again; the API answers 503 meanwhile.
+    Clean,
 }
 
 /// Whose tenants and keys are valid afterwards.
@@ -253,7 +256,7 @@ impl RestoreArgs {
         }
         if self.template.is_some()
             && what == What::InPlace
-            && self.strategy() == Strategy::SwapSchema
+            && self.strategy() != Strategy::RenameDatabase
         {
             return Err(NO_DATABASE_MADE.to_owned());
         }
@@ -327,8 +330,10 @@ impl RestoreArgs {
         &self,
         request: Option<Request>,
     ) -> Result<InPlaceOptions, RecoveryError> {
+        let of = self.options(request)?;
         Ok(InPlaceOptions {
-            of: self.options(request)?,
+            safety: self.safety(&of)?,
+            of,
             security: match self.security.unwrap_or_default() {
                 Tenants::Live => Security::Live,
                 Tenants::FromBackup => Security::FromBackup,
@@ -339,6 +344,23 @@ impl RestoreArgs {
             max_rate: self.max_rate,
             free_space: self.free_space,
         })
+    }
+
+    /// How what is live is backed up before it is emptied: to where the backup is.
+    fn safety(&self, of: &RestoreOptions) -> Result<Option<BackupOptions>, RecoveryError> {
+        match &of.source {
+            Source::Backup { location, .. }
+                if self.strategy() == Strategy::Clean && !self.force =>
+            {
+                Ok(Some(BackupOptions {
+                    copy: of.copy.clone(),
+                    recipients: Recipients::parse(setting(BACKUP_RECIPIENTS).as_slice())?,
+                    pg_bin: of.pg_bin.clone(),
+                    ..BackupOptions::new(of.url.clone(), location.clone())
+                }))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// How a restore in place is undone.

@@ -116,6 +116,10 @@ impl fmt::Display for Restoring<'_> {
         };
         writeln!(f, "Restoring {backup} in place, as of {snapshot_at:.0}; {verified}.")?;
         writeln!(f, "  lost   {}", lost(self.0.lost_versions, "the backup"))?;
+        if *needed_bytes == 0 {
+            write!(f, "  room   that of what is live")?;
+            return notes(f, &self.0.notes);
+        }
         write!(f, "  room   about {} needed, ", size(*needed_bytes))?;
         match free_bytes {
             Some(bytes) => write!(f, "{} free", size(*bytes))?,
@@ -233,6 +237,12 @@ mod tests {
         }
         assert!(told.contains("Undoing") && told.contains("were not before"), "{told}");
         assert!(!told.contains("room"), "{told}");
+    }
+
+    #[test]
+    fn what_takes_the_room_of_what_is_live_asks_for_none() {
+        let told = Restoring(&Plan { needed_bytes: 0, free_bytes: None, ..plan() }).to_string();
+        assert!(told.contains("room   that of what is live") && !told.contains("--free-space"));
     }
 
     #[test]

@@ -17,6 +17,9 @@ use crate::settings::DatabaseUrl;
 /// Most tenants of those that lost versions that are shown to people; JSON has all.
 const MAX_TENANTS: usize = 20;
 
+/// Seconds from which on requests did not wait, but were refused.
+const AWAY: f64 = 5.0;
+
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -47,6 +50,11 @@ impl Printed {
             Act::Restored => format!("Restored {backup} in place"),
             Act::Undone => format!("Undone: the restore of {backup}"),
         };
+        if *switch_seconds >= AWAY {
+            return format!(
+                "{done}; live since {switched_at:.0}, and requests were not served for {switch_seconds:.0} s before"
+            );
+        }
         let waited = switch_seconds * 1000.0;
         format!("{done}; live since {switched_at:.0}, and requests waited {waited:.0} ms at most")
     }

@@ -6,7 +6,9 @@ use super::asking::{Asking, Restoring, Undoing};
 use super::progress::Shown;
 use crate::recovery::RecoveryError;
 use crate::recovery::progress;
-use crate::recovery::restore::in_place::{self, Dropped, InPlaceOptions, Switched, UndoOptions};
+use crate::recovery::restore::in_place::{
+    self, Dropped, InPlaceOptions, Switched, UndoOptions, clean,
+};
 use crate::recovery::restore::{kept, rename};
 use crate::settings::DatabaseUrl;
 
@@ -29,6 +31,7 @@ pub(super) async fn restore(
     let restored = match strategy {
         Strategy::SwapSchema => Box::pin(in_place::restore(options, agrees, &show, stop)).await,
         Strategy::RenameDatabase => Box::pin(rename::restore(options, agrees, &show, stop)).await,
+        Strategy::Clean => Box::pin(clean::restore(options, agrees, &show, stop)).await,
     };
     restored.map_err(|error| asking.explain(error))
 }
@@ -41,6 +44,7 @@ pub(super) async fn undo(
     stop: impl Future<Output = RecoveryError> + Send,
 ) -> Result<Switched, Failure> {
     let shown = Shown::new();
+    clean::refuse_undo(&options.url).await?;
     let kept = kept(&options.url).await?;
     let agrees = |plan: &_| {
         shown.clear();

@@ -63,7 +63,9 @@ async fn try_to_end(
     let connection = session.holder.connection();
     let mut notes = Vec::new();
     let mut lost = Vec::new();
-    if lost::is_kept(connection, record.previous_schema).await? {
+    if let Some(emptied) = &record.emptied {
+        lost.clone_from(&emptied.lost);
+    } else if lost::is_kept(connection, record.previous_schema).await? {
         lost = steps.time("lost", lost::by_tenant(connection, &live)).await?;
     } else {
         notes.push(NOT_KNOWN.to_owned());

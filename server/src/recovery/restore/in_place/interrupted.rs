@@ -35,6 +35,7 @@ pub(super) async fn take_over(
     stop: &mut Pin<&mut impl Future<Output = RecoveryError>>,
 ) -> Result<Interrupted, RecoveryError> {
     let begun = Instant::now();
+    session.refuse_emptied().await?;
     if let Some(Record { kind, backup, .. }) = session.remove_staged().await? {
         let note = match kind {
             Kind::Restore => {

@@ -2,6 +2,7 @@
 //! live one. The tables of before stay for a while, so that it can be undone.
 
 mod abandoned;
+pub mod clean;
 mod ending;
 mod error;
 mod indexing;
@@ -29,6 +30,7 @@ pub use self::restoring::restore;
 #[cfg(feature = "dev")]
 pub use self::stage::stage_backup;
 pub use self::undo::{UndoOptions, undo};
+use crate::recovery::backup::BackupOptions;
 use crate::recovery::restore::RestoreOptions;
 use crate::store::in_place::lost::Lost;
 use crate::store::in_place::security::Security;
@@ -50,6 +52,8 @@ pub struct InPlaceOptions {
     pub max_rate: Option<u64>,
     /// Bytes that are free for the database, where nothing else tells it.
     pub free_space: Option<u64>,
+    /// How what is live is backed up before it is emptied, by the strategy that does that; `None` to go without.
+    pub safety: Option<BackupOptions>,
 }
 
 /// What a restore in place is about to do, for whoever has to agree to it.

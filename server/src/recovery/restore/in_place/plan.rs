@@ -11,7 +11,7 @@ use crate::recovery::error::RecoveryError;
 use crate::recovery::instance::Instance;
 use crate::recovery::restore::source::Found;
 use crate::store::in_place::security::{Keys, Security};
-use crate::store::in_place::{MOVING, live, lost, properties, records};
+use crate::store::in_place::{live, lost, records};
 use crate::store::schema::{self, SCHEMA_VERSION};
 
 /// The live side, as far as it decides.
@@ -67,11 +67,6 @@ pub(super) async fn of_restore(
             "Not in the backup, and made anew by the API and the workers: {}.",
             manifest.left_out.join(", ")
         ));
-    }
-    if live.version > 0 {
-        let name = session.live().await?;
-        let connection = session.holder.connection();
-        notes.extend(properties::foresee(connection, &name, &MOVING).await??);
     }
     let connection = session.holder.connection();
     if let Some(previous) = records::with_previous(connection).await? {

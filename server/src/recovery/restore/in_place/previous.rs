@@ -35,6 +35,7 @@ pub async fn drop_previous(url: &DatabaseUrl) -> Result<Dropped, RecoveryError> 
 
 async fn drop_in(session: &mut Session<'_>) -> Result<Dropped, RecoveryError> {
     session.remove_staged().await?;
+    session.refuse_emptied().await?;
     let connection = session.holder.connection();
     if let Some(switched) = records::unfinished(connection).await? {
         Box::pin(end_at_once(session, &switched)).await?;
@@ -93,6 +94,7 @@ async fn try_to_drop_expired(url: &DatabaseUrl) -> Result<(), RecoveryError> {
 pub(super) async fn drop_expired_in(session: &mut Session<'_>) -> Result<(), RecoveryError> {
     session.let_autovacuum_on().await?;
     session.remove_staged().await?;
+    session.refuse_emptied().await?;
     if let Some(switched) = records::unfinished(session.holder.connection()).await? {
         if live::is_over(session.holder.connection(), &switched).await? {
             Box::pin(end_at_once(session, &switched)).await?;

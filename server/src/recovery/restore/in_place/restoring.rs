@@ -177,7 +177,12 @@ impl Restoring<'_> {
             previous::look(connection, &record).await??;
         }
         let room = space::look(session.url, &found.manifest, options.free_space).await?;
-        let plan = plan::of_restore(session, options, found, instance, live, &room).await?;
+        let mut plan = plan::of_restore(session, options, found, instance, live, &room).await?;
+        if live.version > 0 {
+            let name = session.live().await?;
+            let connection = session.holder.connection();
+            plan.notes.extend(properties::foresee(connection, &name, &MOVING).await??);
+        }
         Ok((plan, live, room))
     }
 
@@ -240,6 +245,19 @@ async fn begin(
     models: &[i32],
     request: Option<&Request>,
 ) -> Result<(Uuid, String), RecoveryError> {
+    let (id, live) = note(session, manifest, models, request).await?;
+    staging::make(session.holder.connection(), id).await??;
+    reach(FaultPoint::StagingMade);
+    Ok((id, live))
+}
+
+/// Makes the live schema this program's, and notes the restore.
+pub(super) async fn note(
+    session: &mut Session<'_>,
+    manifest: &Manifest,
+    models: &[i32],
+    request: Option<&Request>,
+) -> Result<(Uuid, String), RecoveryError> {
     if schema::read(session.holder.connection()).await?.version < SCHEMA_VERSION {
         schema::migrate_in_turn(&DatabaseAddress::of(session.url)).await?;
     }
@@ -252,8 +270,6 @@ async fn begin(
         requests::note_restore(connection, request, id).await?;
     }
     reach(FaultPoint::InPlaceBegun);
-    staging::make(connection, id).await??;
-    reach(FaultPoint::StagingMade);
     Ok((id, live))
 }
 
@@ -261,7 +277,7 @@ async fn begin(
 /// write. Returns what could not be given, as sentences.
 async fn complete(session: &mut Session<'_>, live: &str) -> Result<Vec<String>, RecoveryError> {
     let connection = session.holder.connection();
-    stored_bytes::forget_days(connection).await?;
+    stored_bytes::forget_days(connection, NEW).await?;
     stored_bytes::balance(connection, NEW, live).await?;
     let notes = properties::carry_over(connection, live, NEW, &MOVING).await??;
     reach(FaultPoint::PropertiesCarried);
@@ -269,7 +285,7 @@ async fn complete(session: &mut Session<'_>, live: &str) -> Result<Vec<String>, 
 }
 
 /// Whether an unfinished restore that has switched is the one that is asked for: of `latest`, what was the newest when it began.
-fn is_wanted(source: &Source, file: Option<&Found>, record: &Record) -> bool {
+pub(super) fn is_wanted(source: &Source, file: Option<&Found>, record: &Record) -> bool {
     let Record { kind: Kind::Restore, backup, instance, .. } = record else { return false };
     match (source, file) {
         (Source::Backup { backup: Selector::Id(id), .. }, _) => {
@@ -281,7 +297,7 @@ fn is_wanted(source: &Source, file: Option<&Found>, record: &Record) -> bool {
 }
 
 /// What became of tenants and keys, as sentences.
-fn told(carried: &Carried) -> Vec<String> {
+pub(super) fn told(carried: &Carried) -> Vec<String> {
     let Carried { tenants, keys, left_out } = carried;
     let mut told = Vec::new();
     if tenants + keys > 0 {

@@ -10,12 +10,14 @@ use super::error::InPlaceError;
 use crate::recovery::error::RecoveryError;
 use crate::recovery::fault_point::{FaultPoint, reach};
 use crate::recovery::request::unless_ended;
+use crate::recovery::restore::strategy_error::StrategyError;
 use crate::settings::DatabaseUrl;
 use crate::store::StoreError;
 use crate::store::in_place::autovacuum::keep_autovacuum_off;
 use crate::store::in_place::dependents::dependents;
 use crate::store::in_place::holder::{Holder, HolderError};
 use crate::store::in_place::records::{self, Phase, Record};
+use crate::store::in_place::refill::{self, Emptied};
 use crate::store::in_place::{MOVING, PREVIOUS, live, staging, switch};
 use crate::store::requests::{self, Noted};
 
@@ -94,6 +96,12 @@ impl<'a> Session<'a> {
     pub(super) async fn remove_staged(&mut self) -> Result<Option<Record>, RecoveryError> {
         let connection = self.holder.connection();
         let Some(record) = records::unfinished(connection).await? else { return Ok(None) };
+        if let (Phase::Closed, Some(before)) = (record.phase, &record.emptied) {
+            // Nothing is emptied yet.
+            let live = self.live().await?;
+            refill::reopen(self.holder.connection(), record.id, &live, before).await?;
+            return Ok(Some(record));
+        }
         if record.phase != Phase::Staging {
             return Ok(None);
         }
@@ -105,6 +113,21 @@ impl<'a> Session<'a> {
         }
         records::end(connection, record.id, Phase::Staging, Phase::GivenUp).await?;
         Ok(Some(record))
+    }
+
+    /// The run that has emptied the live tables and was interrupted, if there is one.
+    pub(super) async fn emptied(&mut self) -> Result<Option<(Record, Emptied)>, StoreError> {
+        records::emptied(self.holder.connection()).await
+    }
+
+    /// Fails where a run was interrupted that has emptied the live tables: only one like it brings that to its end.
+    pub(super) async fn refuse_emptied(&mut self) -> Result<(), RecoveryError> {
+        match self.emptied().await? {
+            None => Ok(()),
+            Some((Record { backup, .. }, Emptied { safety, .. })) => {
+                Err(StrategyError::Emptied { backup, safety }.into())
+            }
+        }
     }
 
     /// Removes what a switch has left: what did not move, and what kept autovacuum off.

@@ -43,6 +43,13 @@ pub(in crate::recovery::restore) struct Room {
     watched: Watched,
 }
 
+impl Room {
+    /// Of what takes the room of what is live.
+    pub(super) fn of_live() -> Self {
+        Self { needed: 0, free: None, notes: Vec::new(), watched: Watched::Nothing }
+    }
+}
+
 /// What is watched while something is loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Watched {

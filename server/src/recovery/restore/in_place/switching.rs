@@ -19,7 +19,7 @@ use crate::store::in_place::security::Carried;
 use crate::store::in_place::switch::{Switch, Try, attempt};
 
 /// Pause between two tries, in which requests go on.
-const PAUSE: Duration = Duration::from_secs(1);
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
 
 /// How the switch is tried.
 #[derive(Debug, Clone, Copy)]
@@ -74,7 +74,7 @@ pub(super) async fn switch(
 }
 
 /// What a try came to that failed with `error`, which may have hit the answer to its COMMIT.
-async fn came_to(
+pub(super) async fn came_to(
     session: &mut Session<'_>,
     id: Uuid,
     error: StoreError,
@@ -92,7 +92,7 @@ async fn came_to(
     }
 }
 
-async fn switched(session: &mut Session<'_>, id: Uuid) -> Result<Record, RecoveryError> {
+pub(super) async fn switched(session: &mut Session<'_>, id: Uuid) -> Result<Record, RecoveryError> {
     let found = records::unfinished(session.holder.connection()).await?;
     let ours = found.filter(|record| record.id == id && record.phase == Phase::Switched);
     ours.ok_or_else(|| InPlaceError::NotHolder.into())

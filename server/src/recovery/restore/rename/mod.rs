@@ -34,8 +34,11 @@ use crate::store::databases::Server;
 use crate::store::databases::exchange::{self, Busy, Held, Names, Note, Previous};
 use crate::store::databases::lost;
 use crate::store::in_place::lost::is_known as are_known;
+use crate::store::in_place::records::{self, Phase};
+use crate::store::in_place::refill::{Emptied, reopen};
 use crate::store::in_place::security::{Carried, Keys, Security};
 use crate::store::requests;
+use crate::store::in_place::switch::live_schema;
 use crate::store::schema::{self, SCHEMA_VERSION};
 
 /// Why what was asked for has to end.
@@ -392,7 +395,10 @@ impl<'a> Site<'a> {
                 Err(StrategyError::NewerLive { live: held.version, restored: SCHEMA_VERSION }
                     .into())
             }
-            Ok(Ok(held)) => Ok(Some(held)),
+            Ok(Ok(mut held)) => {
+                refuse_emptied(&mut held).await?;
+                Ok(Some(held))
+            }
             Ok(Err(Busy { what, holder })) => Err(InPlaceError::Busy { what, holder }.into()),
             Err(error) if security == Security::Live => {
                 let database = self.names.live.clone();
@@ -400,6 +406,24 @@ impl<'a> Site<'a> {
             }
             Err(_) => Ok(None),
         }
+    }
+}
+
+/// Fails where an interrupted run has emptied the live tables. Servers that it only kept off come again.
+async fn refuse_emptied(held: &mut Held) -> Result<(), RecoveryError> {
+    let connection = &mut held.connection;
+    let Some(record) = records::unfinished(connection).await? else { return Ok(()) };
+    match (record.phase, record.emptied) {
+        (Phase::Emptied, Some(Emptied { safety, .. })) => {
+            Err(StrategyError::Emptied { backup: record.backup, safety }.into())
+        }
+        (Phase::Closed, Some(before)) => {
+            let live = live_schema(connection).await?;
+            reopen(connection, record.id, &live, &before).await?;
+            (held.version, held.has_memory) = (before.version, before.had_memory);
+            Ok(())
+        }
+        _ => Ok(()),
     }
 }
 

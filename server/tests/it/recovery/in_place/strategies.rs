@@ -4,109 +4,22 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use agentfs_server::store::databases::{carried, exchange::Names};
+use agentfs_server::store::databases::carried;
 use agentfs_server::store::in_place::security::{Keys, Security};
 use reqwest::Url;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use uuid::Uuid;
 
+use super::site::{Site, WRITES, lost, new_key, status};
 use crate::support::api::{Api, Client};
-use crate::support::cli::{Said, admin, admin_json, agentfs};
-use crate::support::database::{Database, shared};
+use crate::support::cli::{Said, admin, admin_json};
+use crate::support::database::Database;
 use crate::support::eventually::eventually;
 
 const BY_NAME: [&str; 2] = ["--strategy", "rename-database"];
-
-/// A live database with a location of its backups.
-struct Site {
-    database: Database,
-    folder: TempDir,
-}
-
-impl Site {
-    fn of(database: &Database) -> Self {
-        Self { database: database.clone(), folder: TempDir::new().unwrap() }
-    }
-
-    fn names(&self) -> Names {
-        Names::of(self.database.url.rsplit_once('/').unwrap().1)
-    }
-
-    /// Another database of the server.
-    fn beside(&self, name: &str) -> Database {
-        let superuser_url =
-            format!("{}/{name}", self.database.superuser_url.rsplit_once('/').unwrap().0);
-        Database { url: superuser_url.clone(), superuser_url }
-    }
-
-    /// Databases whose names begin with that of the live one.
-    async fn databases(&self) -> Vec<String> {
-        let names =
-            "SELECT datname::text FROM pg_database WHERE starts_with(datname, $1) ORDER BY 1";
-        let mut connection = self.beside("postgres").connect().await;
-        let live = self.names().live;
-        sqlx::query_scalar(names).bind(live).fetch_all(&mut connection).await.unwrap()
-    }
-
-    fn run(url: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Said {
-        let variables = [&[("DATABASE_URL", url)], variables].concat();
-        agentfs(&[arguments, &["--output", "json"]].concat(), &variables)
-    }
-
-    fn location(&self) -> [&str; 4] {
-        let programs = shared().programs().to_str().unwrap();
-        ["--dir", self.folder.path().to_str().unwrap(), "--pg-bin", programs]
-    }
-
-    fn back_up(&self) {
-        let backup = [&["backup"][..], &self.location()].concat();
-        Self::run(&self.database.url, &backup, &[]).json();
-    }
-
-    fn restore_as(&self, url: &str, how: &[&str], variables: &[(&str, &str)]) -> Said {
-        let fixed = ["restore", "--in-place", "--backup", "latest", "--yes"];
-        Self::run(url, &[&fixed, how, &self.location()].concat(), variables)
-    }
-
-    /// The same after one that was killed, whose sessions the server may not have noticed the end of yet.
-    async fn restore_after(&self, url: &str, how: &[&str], variables: &[(&str, &str)]) -> Said {
-        let restore = async || self.restore_as(url, how, variables);
-        let has_turn = |said: &Said| said.code != Some(75) || !said.err.contains("under way");
-        eventually("the sessions of a killed restore end", restore, has_turn).await
-    }
-
-    fn restore(&self, how: &[&str]) -> Said {
-        self.restore_as(&self.database.superuser_url, how, &[])
-    }
-
-    fn undo(&self) -> Said {
-        Self::run(&self.database.superuser_url, &["restore", "--undo", "--yes"], &[])
-    }
-}
-
-fn new_key(database: &Database) -> (String, String) {
-    let made = admin_json(database, &["create-key", "--label", "x"]);
-    let text = |field: &str| made[field].as_str().unwrap().to_owned();
-    (text("key_id"), text("api_key"))
-}
-
-/// How a key is answered, by an API that has never seen it.
-async fn status(api: &Api, database: &Database, key: &str) -> u16 {
-    let replica = api.replica(database, &[]).await;
-    let get = json!({"agent_id": "ada", "path": "/none"});
-    replica.until_served().await;
-    replica.client.with_key(key).post("/v1/get", get).await.0.as_u16()
-}
-
-fn lost(said: &Value) -> i64 {
-    said["lost"].as_array().unwrap().iter().map(|lost| lost["versions"].as_i64().unwrap()).sum()
-}
-
-const WRITES: &str = "SELECT coalesce(sum(writes), 0)::bigint FROM quota_usage";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_takes_the_place_of_the_live_one_and_gives_it_back() {

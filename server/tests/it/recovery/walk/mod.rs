@@ -21,10 +21,11 @@ enum Walked {
     Drill,
     InPlace,
     Undo,
+    Clean,
 }
 
 impl Walked {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Backup,
         Self::Forget,
         Self::Verify,
@@ -32,6 +33,7 @@ impl Walked {
         Self::Drill,
         Self::InPlace,
         Self::Undo,
+        Self::Clean,
     ];
 
     /// The points that the command comes past, in their order.
@@ -43,7 +45,7 @@ impl Walked {
 /// The commands that come past a point. The walk proves each line: it fails where a command ends without having been killed.
 fn commands(point: FaultPoint) -> &'static [Walked] {
     use FaultPoint as P;
-    use Walked::{Backup, Drill, Forget, InPlace, Restore, Undo, Verify};
+    use Walked::{Backup, Clean, Drill, Forget, InPlace, Restore, Undo, Verify};
 
     match point {
         P::PrunedBefore
@@ -54,8 +56,9 @@ fn commands(point: FaultPoint) -> &'static [Walked] {
         | P::DumpFinished
         | P::ManifestWritten => &[Backup, Drill],
         P::Locked | P::ManifestRemoved | P::DumpRemoved => &[Backup, Forget, Drill],
-        P::LeaseWritten | P::LeaseRemoved => &[Verify, Restore, InPlace],
-        P::Fetched | P::Loaded | P::Compared | P::Migrated => &[Verify, Restore, Drill, InPlace],
+        P::LeaseWritten | P::LeaseRemoved => &[Verify, Restore, InPlace, Clean],
+        P::Fetched | P::Loaded | P::Compared => &[Verify, Restore, Drill, InPlace, Clean],
+        P::Migrated => &[Verify, Restore, Drill, InPlace],
         P::DatabaseMade => &[Verify, Restore, Drill],
         P::ScratchStarted | P::Served => &[Verify, Drill],
         P::VerificationWritten => &[Verify],
@@ -69,15 +72,14 @@ fn commands(point: FaultPoint) -> &'static [Walked] {
         | P::DrillBackupRemoved
         | P::DrillTenantRemoved => &[Drill],
         P::StagingMade | P::StagingTablesMade | P::StagingIndexed | P::StagingDropped => &[InPlace],
+        P::PropertiesCarried | P::AutovacuumOff | P::SwitchLocked => &[InPlace, Undo],
+        P::Closed | P::Emptied | P::Filled => &[Clean],
         P::InPlaceLocked
         | P::InPlaceBegun
-        | P::PropertiesCarried
-        | P::AutovacuumOff
-        | P::SwitchLocked
         | P::Switched
         | P::LostListed
         | P::VectorsIndexed
-        | P::InPlaceFinished => &[InPlace, Undo],
+        | P::InPlaceFinished => &[InPlace, Undo, Clean],
     }
 }
 

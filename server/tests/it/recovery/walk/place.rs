@@ -63,7 +63,7 @@ impl Place {
         settle(&database.address().pool(1)).await.unwrap();
         let folder = TempDir::new().unwrap();
         let api = match walked {
-            Walked::Drill | Walked::InPlace | Walked::Undo => {
+            Walked::Drill | Walked::InPlace | Walked::Undo | Walked::Clean => {
                 Some(Process::start(&[("DATABASE_URL", &database.url)]))
             }
             _ => None,
@@ -91,7 +91,7 @@ impl Place {
 
     /// Makes what the command needs, and tells how all is before it.
     pub(super) async fn prepare(&self) -> State {
-        if !matches!(self.walked, Walked::Drill | Walked::InPlace | Walked::Undo) {
+        if !matches!(self.walked, Walked::Drill | Walked::InPlace | Walked::Undo | Walked::Clean) {
             self.backup().await;
         }
         // One that expires or is to be removed, with a record beside it.
@@ -120,19 +120,22 @@ impl Place {
                 ("restore", "--from", &["--backup", "latest", "--into-database", RESTORED])
             }
             Walked::Drill => ("drill", "--to", &["--api", &api]),
-            Walked::InPlace => return self.restore_in_place(fault_point),
+            Walked::InPlace => return self.restore_in_place(&[], fault_point),
+            Walked::Clean => {
+                return self.restore_in_place(&["--strategy", "clean", "--force"], fault_point);
+            }
             Walked::Undo => return self.restore(&["--undo", "--yes"], fault_point),
         };
         self.spawn(name, location, more, fault_point)
     }
 
     /// Starts a restore in place of the newest backup.
-    pub(super) fn restore_in_place(&self, fault_point: Option<&str>) -> Running {
+    pub(super) fn restore_in_place(&self, how: &[&str], fault_point: Option<&str>) -> Running {
         let location = self.location();
         let programs = self.postgres.programs().to_str().unwrap();
         let options = ["--in-place", "--yes", "--backup", "latest", "--pg-bin", programs];
         let from = ["--from", location.to_str().unwrap()];
-        self.restore(&[&options[..], &from].concat(), fault_point)
+        self.restore(&[&options[..], &from, how].concat(), fault_point)
     }
 
     /// Starts `restore` with these arguments, as the owner of the tables.

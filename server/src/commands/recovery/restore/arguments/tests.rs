@@ -28,6 +28,7 @@ fn each_form_is_known() {
         ("--file b.dump --in-place --jobs 4 --max-rate 50MB --free-space 2TB", What::InPlace),
         ("--file b.dump --into-database look", What::IntoDatabase),
         ("--backup b --in-place --strategy rename-database --template t", What::InPlace),
+        ("--backup b --in-place --strategy clean --force", What::InPlace),
         ("--undo --restore 0199aaaa-0000-7000-8000-000000000000", What::Undo),
         ("--undo --keep-previous 2d --switch-patience 30s -y", What::Undo),
         ("--drop-previous --yes --output json", What::DropPrevious),
@@ -81,6 +82,10 @@ fn what_does_not_go_together_is_told_with_what_to_do() {
         ("--in-place --backup b --index-memory lots", "such as 512MB or 2GB"),
         ("--in-place --backup b --max-rate 50", "such as 512MB or 2GB"),
         ("--in-place --backup b --max-rate 1023kB", "give 1MB at least"),
+        (
+            "--in-place --backup b --strategy clean --template t",
+            "--template does not go with --in-place",
+        ),
         (
             "--in-place --backup b --strategy rename-database --lost-to l",
             "--lost-to lists what the tables of before have, which only --strategy swap-schema keeps",

@@ -2,6 +2,7 @@
 //! database, of PostgreSQL as a whole; and with the end of the one session that holds the lock. What is live is all of before or all
 //! of after, the API serves, it is switched once, and after the next run nothing of the killed one is left.
 
+mod clean;
 mod live;
 mod swapping;
 

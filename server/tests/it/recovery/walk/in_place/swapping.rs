@@ -36,8 +36,8 @@ pub(super) struct Swapping {
 
 /// What is live before the command, and what after it.
 pub(super) struct Sides {
-    before: Memory,
-    after: Memory,
+    pub(super) before: Memory,
+    pub(super) after: Memory,
 }
 
 impl Swapping {
@@ -64,13 +64,13 @@ impl Swapping {
         if self.walked != Walked::Undo {
             return Sides { before: later, after: backed_up };
         }
-        succeeds("the restore", || self.place.restore_in_place(None)).await;
+        succeeds("the restore", || self.place.restore_in_place(&[], None)).await;
         assert_eq!(self.memory().await, backed_up);
         self.write("/after").await;
         Sides { before: self.memory().await, after: later }
     }
 
-    async fn memory(&self) -> Memory {
+    pub(super) async fn memory(&self) -> Memory {
         live::memory(&self.place.database).await
     }
 
@@ -80,7 +80,7 @@ impl Swapping {
     }
 
     /// Puts something once, by a request that is repeated as an agent repeats it, and reads it.
-    async fn write(&self, path: &str) {
+    pub(super) async fn write(&self, path: &str) {
         let (key, value) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
         let body = json!({"agent_id": "ada", "path": path, "value": value, "searchable": true});
         let put = async || self.client.post_once(&key, "/v1/put", body.clone()).await;

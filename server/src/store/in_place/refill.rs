@@ -1,0 +1,342 @@
+//! Empties the live tables and fills them again, with servers kept off them meanwhile: by a schema without a version, which no program
+//! works on. The tables stay, and with them their owner, rights, policies and whatever refers to them.
+
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx as _;
+use serde::{Deserialize, Serialize};
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
+use uuid::Uuid;
+
+use super::lost::{self, Lost};
+use super::records::{self, Phase};
+use super::rows::{self, Target};
+use super::schemas::NotOurs;
+use super::switch::{IMPATIENT_STATEMENT, PATIENT_STATEMENTS, Wanted, lock, stepped_back};
+use super::{MOVING, live, previous};
+use crate::store::StoreError;
+use crate::store::names::qualified;
+use crate::store::requests;
+
+/// Tables that say which schema the others have. They are not filled again.
+const OF_SCHEMA: [&str; 2] = ["schema_version", "_sqlx_migrations"];
+/// Tables that stay, and that a backup has.
+const COMPARED: [&str; 3] = ["tenants", "api_keys", "quota_usage"];
+/// The schema of a session's temporary tables.
+pub const ASIDE: &str = "pg_temp";
+
+/// What is known of what was live before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Emptied {
+    /// The version of the live schema.
+    pub version: i32,
+    /// The oldest schema that a program may have been built for and still work on it.
+    pub min_compatible: i32,
+    /// Since when servers are kept off.
+    pub closed_at: Timestamp,
+    /// Whether there was any memory.
+    pub had_memory: bool,
+    /// The versions that were written since the backup, once the tables are emptied.
+    pub lost: Vec<Lost>,
+    /// The backup of what was live, where one was made.
+    pub safety: Option<String>,
+}
+
+impl Emptied {
+    fn text(&self) -> String {
+        // Its fields are all such that JSON has.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// What came of a step.
+#[derive(Debug)]
+pub enum Done {
+    /// It is done.
+    All,
+    /// Others hold tables: the sessions, for people. Nothing has changed.
+    Held(String),
+    /// Another run has taken over. Nothing has changed.
+    NotHolder,
+    /// The previous tables are not as a record has them. Nothing has changed.
+    NotOurs(NotOurs),
+}
+
+/// The tables that are filled again, in the order in which writers lock them.
+fn refilled() -> Vec<&'static str> {
+    MOVING.into_iter().filter(|table| !OF_SCHEMA.contains(table)).collect()
+}
+
+fn quoted(live: &str) -> Vec<String> {
+    refilled().into_iter().map(|table| qualified(live, table)).collect()
+}
+
+/// Keeps servers off the live tables of the schema `live`: within a second or two, each says that it is not ready. False where another
+/// run has taken over.
+pub async fn close(
+    connection: &mut PgConnection,
+    id: Uuid,
+    live: &str,
+    safety: Option<&str>,
+) -> Result<bool, StoreError> {
+    let mut transaction = connection.begin().await?;
+    if !records::hold(&mut transaction, id, Phase::Staging).await? {
+        transaction.rollback().await?;
+        return Ok(false);
+    }
+    let had_memory = live::has_memory(&mut transaction).await?;
+    let close =
+        format!("DELETE FROM {} RETURNING version, min_compatible", qualified(live, OF_SCHEMA[0]));
+    let (version, min_compatible) =
+        sqlx::query_as(AssertSqlSafe(close)).fetch_one(&mut *transaction).await?;
+    let now = sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&mut *transaction).await?;
+    let closed_at = jiff_sqlx::Timestamp::to_jiff(now);
+    let safety = safety.map(str::to_owned);
+    let lost = Vec::new();
+    let emptied = Emptied { version, min_compatible, closed_at, had_memory, lost, safety };
+    note(&mut transaction, id, Phase::Closed, &emptied).await?;
+    transaction.commit().await?;
+    Ok(true)
+}
+
+/// Lets servers on the live tables again, which were not emptied, and gives the record up. False where it is in another phase.
+pub async fn reopen(
+    connection: &mut PgConnection,
+    id: Uuid,
+    live: &str,
+    before: &Emptied,
+) -> Result<bool, StoreError> {
+    let mut transaction = connection.begin().await?;
+    let is_ours = records::hold(&mut transaction, id, Phase::Closed).await?;
+    if is_ours {
+        open(&mut transaction, live, before).await?;
+        records::end(&mut transaction, id, Phase::Closed, Phase::GivenUp).await?;
+    }
+    transaction.commit().await?;
+    Ok(is_ours)
+}
+
+async fn open(
+    connection: &mut PgConnection,
+    live: &str,
+    before: &Emptied,
+) -> Result<(), StoreError> {
+    let open = format!(
+        "INSERT INTO {} (version, min_compatible) VALUES ($1, $2)",
+        qualified(live, OF_SCHEMA[0])
+    );
+    let open = sqlx::query(AssertSqlSafe(open)).bind(before.version).bind(before.min_compatible);
+    open.execute(connection).await?;
+    Ok(())
+}
+
+/// Vector indexes of the schema `$1` that our role may drop and make again.
+const VECTOR_INDEXES: &str = "
+SELECT format('%I.%I', n.nspname, c.relname)
+  FROM pg_index i
+  JOIN pg_class t ON t.oid = i.indrelid
+  JOIN pg_namespace n ON n.oid = t.relnamespace
+  JOIN pg_class c ON c.oid = i.indexrelid
+  JOIN pg_am m ON m.oid = c.relam
+ WHERE n.nspname = $1 AND t.relname = 'embeddings' AND m.amname = 'hnsw'
+   AND pg_has_role(c.relowner, 'USAGE') AND has_schema_privilege(n.oid, 'CREATE')";
+
+/// Tries once to empty the live tables, which gives their room back, and notes what goes with them: versions that were written after
+/// `since`. The previous tables of an earlier restore go as well, since what they would come back to is not there any more.
+pub async fn empty(
+    connection: &mut PgConnection,
+    id: Uuid,
+    live: &str,
+    since: Timestamp,
+    before: &Emptied,
+) -> Result<Done, StoreError> {
+    let mut transaction = connection.begin().await?;
+    let mut wanted = Wanted::default();
+    let tried = try_to_empty(&mut transaction, &mut wanted, id, live, since, before).await;
+    match tried {
+        Ok(Done::All) => {
+            transaction.commit().await?;
+            Ok(Done::All)
+        }
+        Ok(other) => {
+            transaction.rollback().await?;
+            Ok(other)
+        }
+        Err(error) if stepped_back(&error) => {
+            transaction.rollback().await?;
+            Ok(Done::Held(wanted.holders(connection).await?))
+        }
+        Err(error) => {
+            transaction.rollback().await.ok();
+            Err(error)
+        }
+    }
+}
+
+async fn try_to_empty(
+    connection: &mut PgConnection,
+    wanted: &mut Wanted,
+    id: Uuid,
+    live: &str,
+    since: Timestamp,
+    before: &Emptied,
+) -> Result<Done, StoreError> {
+    if !records::hold(&mut *connection, id, Phase::Closed).await? {
+        return Ok(Done::NotHolder);
+    }
+    lock_all(connection, wanted, live).await?;
+    if let Some(record) = records::with_previous(&mut *connection).await?
+        && let Err(not_ours) = previous::drop_in(&mut *connection, &record).await?
+    {
+        return Ok(Done::NotOurs(not_ours));
+    }
+    let lost = lost::since(&mut *connection, live, since).await?;
+    // To keep a graph up to date row by row takes far longer than to build it.
+    let indexes: Vec<String> =
+        sqlx::query_scalar(VECTOR_INDEXES).bind(live).fetch_all(&mut *connection).await?;
+    for index in indexes {
+        connection.execute(AssertSqlSafe(format!("DROP INDEX {index}"))).await?;
+    }
+    truncate(connection, live).await?;
+    note(connection, id, Phase::Emptied, &Emptied { lost, ..before.clone() }).await?;
+    Ok(Done::All)
+}
+
+async fn lock_all(
+    connection: &mut PgConnection,
+    wanted: &mut Wanted,
+    live: &str,
+) -> Result<(), StoreError> {
+    wanted.next(&mut *connection, quoted(live)).await?;
+    let lock = lock(&quoted(live));
+    connection
+        .execute(AssertSqlSafe(format!("{IMPATIENT_STATEMENT}; {lock}; {PATIENT_STATEMENTS}")))
+        .await?;
+    Ok(())
+}
+
+/// What others refer to by a foreign key cannot be emptied, and is named by PostgreSQL.
+async fn truncate(connection: &mut PgConnection, live: &str) -> Result<(), StoreError> {
+    let truncate = format!("TRUNCATE {}", quoted(live).join(", "));
+    connection.execute(AssertSqlSafe(truncate)).await?;
+    Ok(())
+}
+
+/// Takes an interrupted run of another backup over: what it has emptied is filled by `id`, whose record is one that has just begun.
+pub async fn inherit(
+    connection: &mut PgConnection,
+    from: Uuid,
+    backup: &str,
+    instance: &str,
+    models: &[i32],
+) -> Result<Option<Uuid>, StoreError> {
+    let mut transaction = connection.begin().await?;
+    if !records::end(&mut transaction, from, Phase::Emptied, Phase::GivenUp).await? {
+        transaction.rollback().await?;
+        return Ok(None);
+    }
+    let id =
+        records::begin(&mut transaction, records::Kind::Restore, backup, instance, models).await?;
+    let inherit = "UPDATE agentfs_meta.restores SET phase = 'emptied', emptied = (SELECT emptied FROM agentfs_meta.restores WHERE id = $2)
+                    WHERE id = $1";
+    sqlx::query(inherit).bind(id).bind(from).execute(&mut *transaction).await?;
+    transaction.commit().await?;
+    Ok(Some(id))
+}
+
+async fn note(
+    connection: &mut PgConnection,
+    id: Uuid,
+    phase: Phase,
+    emptied: &Emptied,
+) -> Result<(), StoreError> {
+    let note = "UPDATE agentfs_meta.restores SET phase = $2, emptied = $3 WHERE id = $1";
+    let note = sqlx::query(note).bind(id).bind(phase.as_str()).bind(emptied.text());
+    note.execute(connection).await?;
+    Ok(())
+}
+
+const TEMPORARY: &str = "SELECT nspname::text FROM pg_namespace WHERE oid = pg_my_temp_schema()";
+
+/// Begins the transaction that fills the tables, and returns all that rows of a backup can be put into: the live tables that are
+/// empty, and temporary ones in place of those that stay, which this session finds first from now on. On [`Done::All`] the transaction
+/// is open, with all its locks: nobody reads or writes what is half filled.
+pub async fn begin(
+    connection: &mut PgConnection,
+    id: Uuid,
+    live: &str,
+) -> Result<(Done, Vec<Target>), StoreError> {
+    connection.execute("BEGIN").await?;
+    if !records::hold(&mut *connection, id, Phase::Emptied).await? {
+        connection.execute("ROLLBACK").await?;
+        return Ok((Done::NotHolder, Vec::new()));
+    }
+    let mut wanted = Wanted::default();
+    match lock_all(connection, &mut wanted, live).await {
+        Err(error) if stepped_back(&error) => {
+            connection.execute("ROLLBACK").await?;
+            return Ok((Done::Held(wanted.holders(connection).await?), Vec::new()));
+        }
+        locked => locked?,
+    }
+    // Whoever had not heard yet that servers are to keep off may have written something.
+    truncate(connection, live).await?;
+    for table in COMPARED.into_iter().chain(OF_SCHEMA) {
+        let (aside, live) = (qualified(ASIDE, table), qualified(live, table));
+        let make =
+            format!("CREATE TEMP TABLE {aside} (LIKE {live} INCLUDING DEFAULTS) ON COMMIT DROP");
+        connection.execute(AssertSqlSafe(make)).await?;
+    }
+    let temporary: String = sqlx::query_scalar(TEMPORARY).fetch_one(&mut *connection).await?;
+    let mut targets = rows::targets(&mut *connection, live).await?;
+    let is_aside =
+        |target: &Target| COMPARED.into_iter().chain(OF_SCHEMA).any(|table| table == target.name);
+    targets.retain(|target| !is_aside(target));
+    targets.extend(rows::targets(connection, &temporary).await?);
+    // Those first that others refer to.
+    targets.sort_by_key(|target| target.name != "embedding_models");
+    Ok((Done::All, targets))
+}
+
+/// Statements by which the identity columns of the schema `$1` go on behind the greatest value that there is, or was.
+const SEQUENCES: &str = "
+SELECT format('SELECT setval(%L::regclass, max(%3$I)) FROM %2$s HAVING max(%3$I) > (SELECT last_value FROM %1$s)',
+              pg_get_serial_sequence(t.quoted, t.attname), t.quoted, t.attname)
+  FROM (SELECT format('%I.%I', s.nspname, t.relname) AS quoted, a.attname::text
+          FROM pg_attribute a
+          JOIN pg_class t ON t.oid = a.attrelid
+          JOIN pg_namespace s ON s.oid = t.relnamespace
+         WHERE s.nspname = $1 AND t.relkind = 'r' AND a.attidentity <> '' AND t.relname = ANY ($2)) AS t";
+
+/// Nothing of before is kept: its time is over at once.
+const SWITCHED: &str = "
+UPDATE agentfs_meta.restores
+   SET phase = 'switched', switched_at = at, previous_until = at, switch_seconds = extract(epoch FROM at - $2::timestamptz)
+  FROM (SELECT clock_timestamp() AS at) AS now
+ WHERE id = $1";
+
+/// Ends what [`begin`] has begun: what was filled is live, and servers may come again. Where the connection is lost at COMMIT, only the
+/// record tells whether it is.
+pub async fn commit(
+    connection: &mut PgConnection,
+    id: Uuid,
+    live: &str,
+    before: &Emptied,
+) -> Result<(), StoreError> {
+    let sequences: Vec<String> = sqlx::query_scalar(SEQUENCES)
+        .bind(live)
+        .bind(refilled())
+        .fetch_all(&mut *connection)
+        .await?;
+    for statement in sequences {
+        connection.execute(AssertSqlSafe(statement)).await?;
+    }
+    let analyse = format!("ANALYZE {}", quoted(live).join(", "));
+    connection.execute(AssertSqlSafe(analyse)).await?;
+    open(&mut *connection, live, before).await?;
+    let switched = sqlx::query(SWITCHED).bind(id).bind(before.closed_at.to_sqlx());
+    switched.execute(&mut *connection).await?;
+    requests::note_switched(&mut *connection, id).await?;
+    connection.execute("COMMIT").await?;
+    Ok(())
+}
