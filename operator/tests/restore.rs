@@ -99,6 +99,10 @@ fn each_source_and_target_has_its_arguments() {
              --keep-previous=2d --allow-foreign",
         ),
         (
+            json!({"source": {"latestVerified": true}, "target": {"inPlace": {"strategy": "Clean"}}}),
+            "restore --in-place --yes --backup=latest-verified --strategy=clean --security=live --keep-previous=24h",
+        ),
+        (
             json!({"source": {"backup": "bucket"}, "target": {"newDatabase": {"name": "look"}}}),
             "restore --into-database=look --backup=1-2/agentfs_20261122_020000 --from=s3://old/memory",
         ),

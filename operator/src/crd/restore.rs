@@ -160,7 +160,9 @@ pub struct Target {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct InPlace {
-    /// By what it takes the place of what is live.
+    /// By what it takes the place of what is live. SwapSchema exchanges the tables, and no request fails. RenameDatabase is for a database that
+    /// is broken as a whole. Clean is for where there is no room for both: the live tables are emptied and filled again, requests are answered
+    /// by 503 meanwhile, and it cannot be undone.
     #[serde(default)]
     pub strategy: Strategy,
 
@@ -184,6 +186,9 @@ pub enum Strategy {
     SwapSchema,
     /// A new database gets the name of the live one: for a database that is broken as a whole.
     RenameDatabase,
+    /// The live tables are emptied and filled from the backup, with requests answered by 503 meanwhile, where there is no room for both. It
+    /// takes a verified backup, backs up what is live before, and cannot be undone by spec.undo.
+    Clean,
 }
 
 /// A new database.

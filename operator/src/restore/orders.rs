@@ -156,6 +156,7 @@ fn strategy(strategy: Strategy) -> &'static str {
     match strategy {
         Strategy::SwapSchema => "swap-schema",
         Strategy::RenameDatabase => "rename-database",
+        Strategy::Clean => "clean",
     }
 }
 

@@ -220,6 +220,9 @@ impl Told<'_> {
     }
 }
 
+/// Seconds from which on requests did not wait, but were refused.
+const AWAY: f64 = 5.0;
+
 /// What a restore in place that came to its end has done; `name` is its own, `undone` that of the restore that it took back.
 fn switched_in_words(report: &RestoreReport, name: &str, undone: Option<&str>) -> String {
     let (since, waited) = (clock(report.switched_at), brief(report.switch_seconds));
@@ -254,7 +257,12 @@ fn switched_in_words(report: &RestoreReport, name: &str, undone: Option<&str>) -
     } else {
         " It cannot be undone, since nothing of what was live before is kept.".to_owned()
     };
-    format!("{what} since {since}; requests waited {waited} at most.{lost}{indexed}{back}")
+    let cost = if report.switch_seconds < AWAY {
+        format!("requests waited {waited} at most")
+    } else {
+        format!("requests were not served for {waited} before")
+    };
+    format!("{what} since {since}; {cost}.{lost}{indexed}{back}")
 }
 
 fn timed(steps: &[Timed]) -> Vec<TimedStep> {

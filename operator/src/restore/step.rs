@@ -38,7 +38,9 @@ impl Step {
         match progress.step.as_str() {
             "index" => Self::Indexing,
             _ if has_switched => Self::Switched,
-            "fetch" | "archive" | "create" | "tables" | "load" | "build" => Self::Loading,
+            "fetch" | "archive" | "create" | "tables" | "backup" | "close" | "load" | "build" => {
+                Self::Loading
+            }
             "compare" | "migrate" | "analyse" | "complete" | "prepare" => Self::Verifying,
             "switch" => Self::Switching,
             _ => Self::Starting,
@@ -65,6 +67,7 @@ mod tests {
             ("fetch", "Loading"),
             ("load", "Loading"),
             ("build", "Loading"),
+            ("close", "Loading"),
             ("compare", "Verifying"),
             ("complete", "Verifying"),
             ("switch", "Switching"),

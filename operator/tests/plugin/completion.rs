@@ -43,7 +43,7 @@ fn install_writes_beside_the_plugin_what_kubectl_runs() {
     assert_eq!(completer.metadata().unwrap().permissions().mode() & 0o777, 0o755);
     let answer = run(completer.to_str().unwrap(), &["restore", "memory", "--strategy", ""]);
     let words: Vec<_> = answer.lines().map(|line| line.split('\t').next().unwrap()).collect();
-    assert_eq!(words, ["swap-schema", "rename-database", ":4"]);
+    assert_eq!(words, ["swap-schema", "rename-database", "clean", ":4"]);
 
     let elsewhere = TempDir::new().unwrap();
     let said =

@@ -70,6 +70,9 @@ enum StrategyFlag {
     /// A new database gets the name of the live one: for a database that is broken as a whole
     #[value(alias = "RenameDatabase")]
     RenameDatabase,
+    /// The live tables are emptied and filled again, where there is no room for both: the API answers 503 meanwhile, and it cannot be undone
+    #[value(alias = "Clean")]
+    Clean,
 }
 
 /// Whose tenants and keys are valid.
@@ -137,6 +140,7 @@ impl RestoreArgs {
         let strategy = match self.strategy {
             None | Some(StrategyFlag::SwapSchema) => Strategy::SwapSchema,
             Some(StrategyFlag::RenameDatabase) => Strategy::RenameDatabase,
+            Some(StrategyFlag::Clean) => Strategy::Clean,
         };
         let keep_previous = self.keep_previous.clone().unwrap_or_else(|| "24h".into());
         Target { in_place: Some(InPlace { strategy, keep_previous }), new_database: None }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::crd::AgentFSRestore;
-use crate::crd::restore::{InPlace, NewDatabase, Source, Target};
+use crate::crd::restore::{InPlace, NewDatabase, Source, Strategy, Target};
 use crate::plugin::choose::Made;
 use crate::plugin::follow::{Now, end, waits_for};
 use crate::plugin::words::{age, grouped, moment, took};
@@ -44,6 +44,12 @@ pub(super) fn what_is_lost(made: Option<&Made<'_>>, in_place: &InPlace, now: Tim
         ),
         None => "All versions written since that backup will be lost".into(),
     };
+    if in_place.strategy == Strategy::Clean {
+        return format!(
+            "{since}, and requests are answered by 503 while it is loaded. It cannot be undone: what is live now is backed up before, and \
+             not kept."
+        );
+    }
     let kept = &in_place.keep_previous;
     if kept.bytes().all(|byte| b"0dhms".contains(&byte)) {
         return format!("{since}. It cannot be undone (--keep-previous {kept}).");
@@ -62,7 +68,10 @@ pub(super) fn closing(restore: &AgentFSRestore, flags: &str) -> Vec<String> {
             lost => format!("{} versions are not live any more", grouped(lost)),
         });
     }
-    if let (Some(name), Some(until)) = (&restore.metadata.name, &status.previous_until) {
+    // What keeps nothing says the moment of its switch.
+    let until = status.previous_until.as_ref();
+    let until = until.filter(|until| status.switched_time.as_ref() != Some(*until));
+    if let (Some(name), Some(until)) = (&restore.metadata.name, until) {
         let until = moment(until);
         lines.push(format!(
             "undo with: kubectl agentfs restore --undo {name}{flags}   (until {until})"
@@ -107,6 +116,7 @@ fn line_of(step: &str, milliseconds: i64, downtime: Option<&str>, entries: Optio
         "analyse" => ("analysed", ""),
         "complete" => ("completed", "owners, rights, settings"),
         "prepare" => ("prepared", ""),
+        "backup" => ("backed up", "what is live"),
         "switch" => ("switched", ""),
         "lost" => ("listed", "what was lost"),
         "index" => ("indexed", "the vectors"),
@@ -152,6 +162,9 @@ mod tests {
             said,
             "All versions written since that backup will be lost. It cannot be undone (--keep-previous 0h)."
         );
+        let clean = InPlace { strategy: Strategy::Clean, ..keeping("24h") };
+        let said = what_is_lost(None, &clean, now);
+        assert!(said.contains("503") && said.contains("cannot be undone"), "{said}");
     }
 
     fn restore(status: &Value) -> AgentFSRestore {
