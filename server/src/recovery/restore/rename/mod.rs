@@ -37,8 +37,8 @@ use crate::store::in_place::lost::is_known as are_known;
 use crate::store::in_place::records::{self, Phase};
 use crate::store::in_place::refill::{Emptied, reopen};
 use crate::store::in_place::security::{Carried, Keys, Security};
-use crate::store::requests;
 use crate::store::in_place::switch::live_schema;
+use crate::store::requests;
 use crate::store::schema::{self, SCHEMA_VERSION};
 
 /// Why what was asked for has to end.

@@ -177,8 +177,12 @@ fn interrupted_at_terminal(database: &Database, arguments: &[&str]) -> Said {
         assert_ne!(read, 0, "{}", String::from_utf8_lossy(&shown));
         shown.extend_from_slice(&more[..read]);
     }
-    shell.stdin.as_ref().unwrap().write_all(b"\x03").unwrap();
-    ended(shell)
+    // Held until it has ended: the end of what is typed is an answer as well.
+    let mut typed = shell.stdin.take().unwrap();
+    typed.write_all(b"\x03").unwrap();
+    let said = ended(shell);
+    drop(typed);
+    said
 }
 
 fn terminal(database: &Database, arguments: &[&str]) -> Child {
