@@ -4,5 +4,6 @@ mod backup;
 mod drill;
 mod request;
 mod restore;
+mod states;
 mod turn;
 pub(crate) mod world;

@@ -1,6 +1,6 @@
-// Package kstatus asks the libraries of generic tools what they make of an AgentFS in each of its states: kstatus, by which Helm
+// Package kstatus asks the libraries of generic tools what they make of each kind in each of its states: kstatus, by which Helm
 // and Flux wait, and the health checks of docs/INSTALL.md for Argo CD (Lua) and Flux (CEL). The states are golden files of what
-// the operator writes (operator/tests/states.rs).
+// the operator writes (operator/tests/states.rs, operator/tests/tasks/states.rs).
 package kstatus
 
 import (
@@ -50,6 +50,18 @@ var verdicts = map[string]verdict{
 	"stopping":               onItsWay,
 	"suspended":              suspended,
 	"scaled-to-zero":         suspended,
+	"backup-waiting":         onItsWay,
+	"backup-running":         onItsWay,
+	"backup-succeeded":       settled,
+	"backup-failed":          failed,
+	"restore-waiting":        onItsWay,
+	"restore-running":        onItsWay,
+	"restore-succeeded":      settled,
+	"restore-failed":         failed,
+	"drill-waiting":          onItsWay,
+	"drill-running":          onItsWay,
+	"drill-succeeded":        settled,
+	"drill-failed":           failed,
 }
 
 // states reads the golden files of all states, by name.

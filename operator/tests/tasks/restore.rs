@@ -23,7 +23,7 @@ fn cluster(schema: &str) -> Tasks {
     tasks
 }
 
-fn says_of_schema(tasks: &Tasks, reason: &str) {
+pub(super) fn says_of_schema(tasks: &Tasks, reason: &str) {
     let schema = json!({"type": "SchemaReady", "status": "True", "reason": reason, "message": "x",
                         "lastTransitionTime": "2026-11-23T14:00:00Z"});
     tasks.server.change(RESOURCE, &json!({"status": {"conditions": [schema]}}));
