@@ -10,7 +10,7 @@ use k8s_openapi::api::batch::v1::{
 /// minutes, so that it is for about an hour.
 pub const TRIES: i32 = 12;
 
-/// A pod that a node lost does not count; one that says "try again" counts as one of the few tries of
+/// A pod that a node lost does not count; one that says "try again" counts as one of the tries of
 /// its Job; any other failure of `container` ends the Job at once.
 pub fn failure_policy(container: &str) -> PodFailurePolicy {
     PodFailurePolicy {

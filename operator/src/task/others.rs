@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::observe::{self, Seen};
 use super::turn::{Contender, claim, holder, runs, scheduled};
-use super::{Task, outcome};
+use super::{Like, Task, outcome};
 use crate::crd::fields::Conditions;
 use crate::crd::{AgentFSBackup, AgentFSDrill, AgentFSRestore};
 use crate::kit::labels::{MANAGED_BY, MANAGER};
@@ -56,7 +56,10 @@ pub(super) async fn read_tasks(
         if seen.cronjobs.is_empty() {
             seen.cronjobs = observe::cronjobs(reader, seen.agentfs.as_ref()).await?;
         }
-        let active = seen.cronjobs.values().flat_map(runs);
+        // A verification restores into a PostgreSQL of its own, for hours, and keeps nobody from the database.
+        let verify = Like::Verify.cronjob(agentfs);
+        let of_database = seen.cronjobs.iter().filter(|(name, _)| **name != verify);
+        let active = of_database.flat_map(|(_, cronjob)| runs(cronjob));
         let of_schedules = reader.get_all(active.map(|(job, _)| job)).await?;
         seen.turn_of = scheduled(&seen.cronjobs, &of_schedules);
     }

@@ -1,8 +1,8 @@
 //! Whose turn it is: one task at a time for each AgentFS.
 //!
 //! The eldest goes first, except that one whose Job works keeps its turn, and that one which waits for something else, or whose
-//! Job is stuck, lets all others go first. The Job of one that is stuck is suspended meanwhile. What the schedules of the AgentFS have
-//! begun comes before all of them.
+//! Job is stuck, lets all others go first. The Job of one that is stuck is suspended meanwhile. The backup or drill that a schedule of
+//! the AgentFS has begun comes before all of them.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -139,13 +139,19 @@ async fn one_that_runs_waits_while_its_agentfs_is_suspended() {
     assert_eq!(tasks.ready::<AgentFSBackup>("first").1, "Running");
 }
 
-/// The CronJob of the backups has this Job, which has not ended, with so many pods that are at work.
+/// The CronJob of the backups has a Job, which has not ended, with so many pods that are at work.
 fn schedule_runs(tasks: &Tasks, ready: u8) {
-    let active = json!([{"kind": "Job", "name": "memory-backup-29"}]);
-    tasks.server.change("batch/v1/cronjobs/memory-backup", &json!({"status": {"active": active}}));
-    let job = json!({"metadata": {"name": "memory-backup-29", "namespace": "agents", "uid": "29"},
+    runs_of(tasks, "memory-backup", ready);
+}
+
+fn runs_of(tasks: &Tasks, cronjob: &str, ready: u8) {
+    let name = format!("{cronjob}-29");
+    let active = json!([{"kind": "Job", "name": name}]);
+    let of_schedule = format!("batch/v1/cronjobs/{cronjob}");
+    tasks.server.change(&of_schedule, &json!({"status": {"active": active}}));
+    let job = json!({"metadata": {"name": name, "namespace": "agents", "uid": "29"},
                      "status": {"active": 1, "ready": ready}});
-    tasks.server.put("batch/v1/jobs/memory-backup-29", job);
+    tasks.server.put(&format!("batch/v1/jobs/{name}"), job);
 }
 
 #[tokio::test]
@@ -185,4 +191,19 @@ async fn a_run_of_a_schedule_whose_pod_does_not_start_holds_up_nobody() {
     tasks.create::<AgentFSBackup>("first", &json!({"agentFS": "memory"}), 1);
     tasks.reconcile::<AgentFSBackup>("first").await;
     assert!(tasks.has_job("first-backup"));
+}
+
+#[tokio::test]
+async fn a_verification_of_the_schedule_holds_up_nobody() {
+    let tasks = Tasks::new();
+    runs_of(&tasks, "memory-verify", 1);
+    tasks.create::<AgentFSBackup>("first", &json!({"agentFS": "memory"}), 1);
+    tasks.reconcile::<AgentFSBackup>("first").await;
+    assert!(tasks.has_job("first-backup"), "it has a PostgreSQL of its own, and takes hours");
+    runs_of(&tasks, "memory-drill", 1);
+    tasks.create::<AgentFSBackup>("second", &json!({"agentFS": "memory"}), 2);
+    tasks.ends("first-backup", 0, "");
+    tasks.reconcile::<AgentFSBackup>("first").await;
+    tasks.reconcile::<AgentFSBackup>("second").await;
+    assert!(!tasks.has_job("second-backup"), "a drill makes a backup");
 }
