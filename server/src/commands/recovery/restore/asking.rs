@@ -11,7 +11,7 @@ use super::Failure;
 use crate::recovery::restore::Kept;
 use crate::recovery::restore::in_place::{InPlaceError, Plan};
 use crate::recovery::{RecoveryError, size};
-use crate::runtime::signals::shutdown;
+use crate::runtime::signals::{Shutdown, shutdown};
 
 /// Who may agree.
 #[derive(Debug)]
@@ -49,9 +49,14 @@ impl Asking {
             self.answer.set(Answer::Nobody);
             return false;
         }
+        // From before the question on: a signal that comes while it is shown ends it as well.
+        let ended = shutdown();
         eprint!("Continue? [y/N] ");
         io::stderr().flush().ok();
-        let answer = block_in_place(|| Handle::current().block_on(answer()));
+        let answer = match ended {
+            Ok(ended) => block_in_place(|| Handle::current().block_on(answer(ended))),
+            Err(_) => Answer::No,
+        };
         if answer == Answer::Ended {
             // The line of the question has no end yet.
             eprintln!();
@@ -83,13 +88,12 @@ impl Asking {
     }
 }
 
-/// Reads an answer.
-async fn answer() -> Answer {
+/// Reads an answer, unless it has `ended` before.
+async fn answer(ended: Shutdown) -> Answer {
     let line = spawn_blocking(|| {
         let mut line = String::new();
         io::stdin().read_line(&mut line).map(|_| line)
     });
-    let Ok(ended) = shutdown() else { return Answer::No };
     tokio::select! {
         line = line => match line {
             Ok(Ok(line)) if is_yes(&line) => Answer::Yes,
