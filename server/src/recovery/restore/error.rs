@@ -43,7 +43,7 @@ pub enum RestoreError {
     },
     /// The backup is of another instance.
     #[error(
-        "the backup {id} is of the instance {of}, and DATABASE_URL leads to {instance}: add --allow-foreign if you mean it, as after \
+        "the backup {id} is of the instance {of}, and DATABASE_URL leads to {instance}: add --allow-foreign (spec.allowForeign of an AgentFSRestore) if you mean it, as after \
          the loss of a database or to look at another one's"
     )]
     Foreign {
