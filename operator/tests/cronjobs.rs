@@ -218,6 +218,8 @@ async fn the_three_differ_in_what_they_run_and_have_one_frame() {
         assert!(job["activeDeadlineSeconds"].as_i64().unwrap() >= 6 * 3600);
         let rules = &job["podFailurePolicy"]["rules"];
         assert_eq!(rules[1]["onExitCodes"]["containerName"], pod["containers"][0]["name"]);
+        // A pod that was killed goes on by itself as well.
+        assert_eq!(rules[1]["onExitCodes"]["values"], json!([75, 137, 143, 255]));
         assert_eq!(pod["restartPolicy"], "Never");
         let account = (&pod["serviceAccountName"], &pod["automountServiceAccountToken"]);
         assert_eq!(account, (&json!("memory-recovery"), &json!(true)));

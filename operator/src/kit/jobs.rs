@@ -6,11 +6,15 @@ use k8s_openapi::api::batch::v1::{
     PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
 };
 
-/// How often a pod that says "try again" is tried again, where it may be that another command has the database. The pauses grow to
+/// How often a pod that says "try again" or was killed is tried again, where it may be that another command has the database. The pauses grow to
 /// minutes, so that it is for about an hour.
 pub const TRIES: i32 = 12;
 
-/// A pod that a node lost does not count; one that says "try again" counts as one of the tries of
+/// What a container ends with that was killed: 128 and SIGKILL or SIGTERM, or 255 where a node that was started anew did not see
+/// how. The program had no say, and goes on with what it finds.
+const KILLED: [i32; 3] = [137, 143, 255];
+
+/// A pod that a node lost does not count; one that says "try again", or was killed, counts as one of the tries of
 /// its Job; any other failure of `container` ends the Job at once.
 pub fn failure_policy(container: &str) -> PodFailurePolicy {
     PodFailurePolicy {
@@ -28,7 +32,7 @@ pub fn failure_policy(container: &str) -> PodFailurePolicy {
                 on_exit_codes: Some(PodFailurePolicyOnExitCodesRequirement {
                     container_name: Some(container.into()),
                     operator: "NotIn".into(),
-                    values: vec![TRY_AGAIN.into()],
+                    values: std::iter::once(TRY_AGAIN.into()).chain(KILLED).collect(),
                 }),
                 on_pod_conditions: None,
             },

@@ -32,6 +32,11 @@ const MAY_START: SignedDuration = SignedDuration::from_secs(10);
 /// How long a node may take to start the containers of a pod before the pod's Events are asked why.
 const MAY_BE_CREATED: SignedDuration = SignedDuration::from_mins(2);
 
+/// What a container ends with that was killed (128 and SIGKILL).
+const KILLED: i32 = 137;
+/// Why the kernel kills a container.
+const OUT_OF_MEMORY: &str = "it used more memory than its limit allows";
+
 /// Whether a pod is of `component`.
 pub fn is_of(pod: &Pod, component: Component) -> bool {
     pod.labels().get(COMPONENT).map(String::as_str) == Some(component.as_str())
@@ -155,10 +160,14 @@ pub fn refusal(said: &str, of: PodsOf) -> Failure {
 pub fn termination_message(pods: &[&Pod]) -> Option<String> {
     let newest = newest_end(pods, |ended| ended.exit_code != 0)?;
     let words = newest.message.as_deref().map(sentence).filter(|words| !words.is_empty());
-    Some(words.unwrap_or_else(|| match newest.reason.as_deref() {
-        Some("OOMKilled") => "it used more memory than its limit allows".into(),
-        _ => format!("it ended with code {}", newest.exit_code),
-    }))
+    Some(match (newest.reason.as_deref(), newest.exit_code, words) {
+        // What it said last is not why.
+        (Some("OOMKilled"), ..) => OUT_OF_MEMORY.into(),
+        (_, KILLED, Some(words)) => format!("it was killed, after it said: {words}"),
+        (_, KILLED, None) => "it was killed".into(),
+        (.., Some(words)) => words,
+        (_, code, None) => format!("it ended with code {code}"),
+    })
 }
 
 /// What the container that was the last to succeed left behind.
@@ -297,7 +306,7 @@ fn container_failure(status: &ContainerStatus) -> Option<Failure> {
     let words = crashed.message.as_deref().map(sentence).filter(|words| !words.is_empty());
     let why = match (words, crashed.reason.as_deref()) {
         (Some(words), _) => without_full_stop(&words),
-        (None, Some("OOMKilled")) => "it used more memory than its limit allows".into(),
+        (None, Some("OOMKilled")) => OUT_OF_MEMORY.into(),
         (None, _) => format!("it ended with code {}", crashed.exit_code),
     };
     Some(Failure::new(

@@ -3,6 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::events::{Event, EventType};
 
+use super::reasons::TRYING_AGAIN;
 use super::{Task, step_word};
 use crate::crd::fields::Conditions as _;
 use crate::kit::conditions::{READY, RECONCILING};
@@ -25,8 +26,10 @@ pub fn steps<T: Task>(
         _ if is_other(|c| &c.reason) => now.reason,
         _ => return None,
     };
+    // It goes on by itself, but somebody may have to mend what the try failed for.
+    let has_failed = reason == TRYING_AGAIN.as_str();
     Some(Event {
-        type_: EventType::Normal,
+        type_: if has_failed { EventType::Warning } else { EventType::Normal },
         reason,
         note: Some(now.message.chars().take(1000).collect()),
         action: READY.into(),

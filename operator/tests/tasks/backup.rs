@@ -379,6 +379,16 @@ async fn a_secret_that_is_missing_and_a_volume_in_use_are_told_and_mended() {
 }
 
 #[tokio::test]
+async fn one_that_was_killed_is_tried_again_and_says_so() {
+    let tasks = running(&json!({})).await;
+    tasks.try_ends(JOB, 137, "load: 37% of 54.3 MiB\n");
+    reconcile(&tasks).await;
+    assert_eq!(ready(&tasks), is("False", "TryingAgain", "on its way"));
+    let said = "it was killed, after it said: load: 37% of 54.3 MiB";
+    assert!(message(&tasks).contains(said), "{}", message(&tasks));
+}
+
+#[tokio::test]
 async fn a_try_that_may_go_better_is_no_failure() {
     let tasks = running(&json!({})).await;
     let report = Report { message: "another backup is under way".into(), transient: true };
@@ -386,6 +396,7 @@ async fn a_try_that_may_go_better_is_no_failure() {
     reconcile(&tasks).await;
     assert_eq!(ready(&tasks), is("False", "TryingAgain", "on its way"));
     assert!(message(&tasks).contains("another backup is under way"), "{}", message(&tasks));
+    assert_eq!(tasks.warnings(), ["TryingAgain"]);
     // The next pod runs beside the one that failed.
     tasks.pod(JOB, "b", &json!({"phase": "Running", "podIP": "10.0.0.9"}));
     reconcile(&tasks).await;

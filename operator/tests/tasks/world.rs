@@ -202,9 +202,18 @@ impl Tasks {
 
     /// The reasons of all Events that there were, in order.
     pub(crate) fn events(&self) -> Vec<String> {
-        let reason = |event: &Value| event["reason"].as_str().unwrap().to_owned();
         self.server.posted().iter().map(reason).collect()
     }
+
+    /// Those of the Events that warn.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let posted = self.server.posted();
+        posted.iter().filter(|event| event["type"] == "Warning").map(reason).collect()
+    }
+}
+
+fn reason(event: &Value) -> String {
+    event["reason"].as_str().unwrap().to_owned()
 }
 
 fn context(server: &ApiServer, says: Says) -> Context {

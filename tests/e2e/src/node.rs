@@ -27,35 +27,47 @@ pub fn kill_program(name: &str) -> Result<bool, Failure> {
     let namespace = |process: &Path| std::fs::read_link(process.join("ns/pid")).ok();
     let node = PathBuf::from(format!("/proc/{}", first_process()?));
     let of_node = namespace(&node).ok_or("the node is dead")?;
-    kill_those(|process| is_called(process, name) && namespace(process).as_ref() == Some(&of_node))
+    let is_meant =
+        |process: &Path| is_called(process, name) && namespace(process).as_ref() == Some(&of_node);
+    signal_those(Signal::SIGKILL, is_meant)
 }
 
 /// kill -9 for the processes of this name in the pods with these uids; without a name for all of them. Whether there was one.
 pub fn kill_in_pods(uids: &[String], name: Option<&str>) -> Result<bool, Failure> {
+    signal_those(Signal::SIGKILL, in_pods(uids, name))
+}
+
+/// Stops them where they are, until they are killed. Whether there was one.
+pub fn freeze_in_pods(uids: &[String], name: Option<&str>) -> Result<bool, Failure> {
+    signal_those(Signal::SIGSTOP, in_pods(uids, name))
+}
+
+fn in_pods(uids: &[String], name: Option<&str>) -> impl Fn(&Path) -> bool {
     // Their cgroup is named after the pod.
     let pods: Vec<_> = uids.iter().map(|uid| format!("/pod{uid}/")).collect();
-    kill_those(|process| {
+    move |process| {
         let cgroup = std::fs::read_to_string(process.join("cgroup")).unwrap_or_default();
         pods.iter().any(|pod| cgroup.contains(pod))
             && name.is_none_or(|name| is_called(process, name))
-    })
+    }
 }
 
 fn is_called(process: &Path, name: &str) -> bool {
     std::fs::read_to_string(process.join("comm")).is_ok_and(|comm| comm.trim() == name)
 }
 
-/// kill -9 for the processes of this machine that are meant, by their folders in `/proc`. What ends meanwhile is not there to be read.
-fn kill_those(is_meant: impl Fn(&Path) -> bool) -> Result<bool, Failure> {
-    let mut killed = false;
+/// Sends `signal` to the processes of this machine that are meant, by their folders in `/proc`. What ends meanwhile is not there to be
+/// read.
+fn signal_those(signal: Signal, is_meant: impl Fn(&Path) -> bool) -> Result<bool, Failure> {
+    let mut found = false;
     for process in std::fs::read_dir("/proc")? {
         let process = process?.path();
         let id = process.file_name().and_then(|id| id.to_str()).and_then(|id| id.parse().ok());
         if let Some(id) = id.filter(|_| is_meant(&process)) {
-            killed |= kill(Pid::from_raw(id), Signal::SIGKILL).is_ok();
+            found |= kill(Pid::from_raw(id), signal).is_ok();
         }
     }
-    Ok(killed)
+    Ok(found)
 }
 
 /// A folder of the node that holds no more than it was made for; gone when this is dropped.
@@ -87,8 +99,9 @@ impl SmallFolder {
 
     fn in_node(&self, command: &[&str]) -> Result<(), Failure> {
         let node = self.node.to_string();
-        let output =
-            Command::new("nsenter").args(["-t", &node, "-m", "--"]).args(command).output()?;
+        // With its processes: umount and remount read /proc.
+        let node = ["-t", &node, "-m", "-p", "--"];
+        let output = Command::new("nsenter").args(node).args(command).output()?;
         if output.status.success() {
             return Ok(());
         }

@@ -8,7 +8,7 @@ use agentfs_e2e::Failure;
 use agentfs_e2e::agent::Agent;
 use agentfs_e2e::kubectl::{eventually, kubectl};
 use agentfs_e2e::namespace::Namespace;
-use agentfs_e2e::node::{kill_in_pods, kill_program};
+use agentfs_e2e::node::{freeze_in_pods, kill_in_pods, kill_program};
 use agentfs_e2e::recovery::{Kind, Task};
 use agentfs_e2e::s3;
 use agentfs_e2e::step::{Standing, Steps};
@@ -258,7 +258,9 @@ async fn a_namespace_deleted_in_the_middle_and_made_anew_ends_what_it_began() ->
     let steps = Steps::open().await?;
     let restore = Task::create(&namespace, Kind::Restore, "back", spec.clone()).await?;
     let loading = steps.reached(&restore, |at| at.step() == "load").await?;
-    assert!(loading.is_some(), "it never loads");
+    let loading = loading.ok_or("it never loads")?;
+    // Else it may switch before Kubernetes comes to its pod. Kubernetes kills it at the end of its grace period.
+    freeze_in_pods(std::slice::from_ref(&loading.uid), Some("agentfs-server"))?;
 
     namespace.make_anew().await?;
     with_external_database(&store, &namespace).await?;
