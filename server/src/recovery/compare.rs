@@ -5,14 +5,17 @@ use std::collections::BTreeMap;
 use agentfs_contract::manifest::{Manifest, Scope, Table};
 
 use super::error::RecoveryError;
-use crate::settings::DatabaseUrl;
 use crate::store::connection::address::DatabaseAddress;
-use crate::store::in_place::rows;
+use crate::store::in_place::rows::{self, Company};
 use crate::store::restored::Seen;
 
-/// Fails with all that is not as the manifest says.
-pub(super) async fn compare(manifest: &Manifest, url: &DatabaseUrl) -> Result<(), RecoveryError> {
-    let mut connection = rows::connect_patiently(&DatabaseAddress::of(url)).await?;
+/// Fails with all that is not as the manifest says, in the database of `address` and in that `company`.
+pub(super) async fn compare(
+    manifest: &Manifest,
+    address: &DatabaseAddress,
+    company: Company,
+) -> Result<(), RecoveryError> {
+    let mut connection = rows::connect_in(address, company).await?;
     check(manifest, &Seen::by(&mut connection, &names(manifest)).await?)
 }
 

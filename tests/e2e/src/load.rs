@@ -48,10 +48,21 @@ impl Counts {
     /// The longest pause of a client that touches the two seconds before or after `moment`, in milliseconds; 0 where none was
     /// longer than 100.
     pub fn longest_gap_around(&self, moment: Timestamp) -> i64 {
+        self.gaps_around(moment).map(|gap| gap.took).max().unwrap_or_default()
+    }
+
+    /// When those pauses began and how long they took, in milliseconds: `-320+457` began 320 ms before the moment.
+    pub fn told_around(&self, moment: Timestamp) -> String {
+        let told = |gap: &Gap| {
+            format!("{:+}+{}", gap.ended - gap.took - moment.as_millisecond(), gap.took)
+        };
+        self.gaps_around(moment).map(told).collect::<Vec<_>>().join(" ")
+    }
+
+    fn gaps_around(&self, moment: Timestamp) -> impl Iterator<Item = &Gap> {
         const AROUND: i64 = 2000;
         let (first, last) = (moment.as_millisecond() - AROUND, moment.as_millisecond() + AROUND);
-        let touches = |gap: &&Gap| gap.ended >= first && gap.ended - gap.took <= last;
-        self.gaps.iter().filter(touches).map(|gap| gap.took).max().unwrap_or_default()
+        self.gaps.iter().filter(move |gap| gap.ended >= first && gap.ended - gap.took <= last)
     }
 }
 

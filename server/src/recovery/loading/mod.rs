@@ -30,7 +30,7 @@ use crate::store::StoreError;
 use crate::store::connection::address::DatabaseAddress;
 use crate::store::in_place::holder::Holder;
 use crate::store::in_place::indexes::{self, Build, TakenOff};
-use crate::store::in_place::rows::{self as tables, Target};
+use crate::store::in_place::rows::{self as tables, Company, Target};
 use crate::store::schema::migrate_within;
 
 /// Most connections that load at once by themselves: one loads a table, and the greatest holds most of the bytes.
@@ -72,7 +72,7 @@ pub(super) async fn load_alone(
     };
     steps.time("load", Box::pin(load)).await?;
     reach(FaultPoint::Loaded);
-    steps.time("compare", compare(manifest, url)).await
+    steps.time("compare", compare(manifest, address, Company::Alone)).await
 }
 
 /// A backup that is loaded.

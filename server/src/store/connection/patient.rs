@@ -13,6 +13,16 @@ SET row_security = off";
 /// The session ends soon after a program that was killed in the middle of a statement. PostgreSQL on Windows refuses it.
 const NOTICE_OUR_END: &str = "SET client_connection_check_interval = '1s'";
 
+/// A statement of the session takes one processor.
+const ONE_PROCESS: &str = "SET max_parallel_workers_per_gather = 0";
+
+/// Leaves the other processors to agents, who ask meanwhile.
+pub(in crate::store) async fn leave_processors(
+    connection: &mut PgConnection,
+) -> Result<(), sqlx::Error> {
+    connection.execute(ONE_PROCESS).await.map(drop)
+}
+
 /// Sets a session up so that nothing ends it but its program.
 pub(in crate::store) async fn set_up(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     connection.execute(PATIENT).await?;

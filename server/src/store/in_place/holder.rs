@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
-use sqlx::{Connection as _, Executor as _};
 
 use crate::settings::DatabaseUrl;
 use crate::store::StoreError;
@@ -21,8 +21,6 @@ const LOCKS: [(AdvisoryLock, &str); 2] = [
     (AdvisoryLock::Backup, "a backup, or another restore,"),
     (AdvisoryLock::SchemaChange, "a migration, or a backup,"),
 ];
-/// Versions are compared while agents ask, who need the other processors.
-const ALONE: &str = "SET max_parallel_workers_per_gather = 0";
 /// How often it is asked whether the locks are still held.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -60,7 +58,7 @@ impl Holder {
     pub async fn take(url: &DatabaseUrl) -> Result<Self, HolderError> {
         let mut connection = DatabaseAddress::of(url).connect_unlimited().await?;
         patient::set_up(&mut connection).await.map_err(StoreError::from)?;
-        connection.execute(ALONE).await.map_err(StoreError::from)?;
+        patient::leave_processors(&mut connection).await.map_err(StoreError::from)?;
         for (lock, what) in LOCKS {
             if !lock.take(&mut connection, PROGRAM).await.map_err(StoreError::from)? {
                 let holder = lock.holder(&mut connection).await.map_err(StoreError::from)?;

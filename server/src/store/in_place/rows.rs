@@ -32,6 +32,27 @@ pub async fn connect_patiently(address: &DatabaseAddress) -> Result<PgConnection
     Ok(connection)
 }
 
+/// Who else asks a database meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Company {
+    /// Nobody.
+    Alone,
+    /// Agents, who need the other processors.
+    Agents,
+}
+
+/// The same in that company: among agents a statement takes one processor.
+pub async fn connect_in(
+    address: &DatabaseAddress,
+    company: Company,
+) -> Result<PgConnection, StoreError> {
+    let mut connection = connect_patiently(address).await?;
+    if company == Company::Agents {
+        patient::leave_processors(&mut connection).await?;
+    }
+    Ok(connection)
+}
+
 /// The schema that the connection searches first, where it is there.
 pub async fn schema(connection: &mut PgConnection) -> Result<Option<String>, StoreError> {
     Ok(sqlx::query_scalar("SELECT current_schema()::text").fetch_one(connection).await?)

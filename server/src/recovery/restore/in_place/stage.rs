@@ -14,8 +14,9 @@ use crate::recovery::steps::Steps;
 use crate::settings::DatabaseUrl;
 use crate::store::connection::address::DatabaseAddress;
 use crate::store::databases::analyse;
+use crate::store::in_place::NEW;
 use crate::store::in_place::autovacuum::keep_off_staged;
-use crate::store::in_place::{NEW, rows};
+use crate::store::in_place::rows::{self, Company};
 use crate::store::schema::{SCHEMA_VERSION, migrate_within};
 
 /// How a backup is staged.
@@ -89,7 +90,7 @@ async fn stage_within(
     reach(FaultPoint::Loaded);
     steps.time("build", loading.build(&tables)).await?;
     reach(FaultPoint::StagingIndexed);
-    steps.time("compare", compare(manifest, url)).await?;
+    steps.time("compare", compare(manifest, address, Company::Agents)).await?;
     reach(FaultPoint::Compared);
     let migrating = async {
         // Its commits wait for the disk, and so for all that was written before them.

@@ -56,8 +56,12 @@ fn nobody_noticed(seen: &Seen) -> Result<i64, Failure> {
     let switched: Timestamp = status["switchedTime"].as_str().ok_or("no switchedTime")?.parse()?;
     let gap = counts.longest_gap_around(switched);
     eprintln!(
-        "{} requests, longest gap around the switch {gap} ms, downtime {}, {} lost; steps {}",
-        counts.requests, status["downtime"], counts.lost, status["steps"]
+        "{} requests, longest gap around the switch {gap} ms ({}), downtime {}, {} lost; steps {}",
+        counts.requests,
+        counts.told_around(switched),
+        status["downtime"],
+        counts.lost,
+        status["steps"]
     );
     assert_eq!(counts.failed, 0, "{counts:?}");
     assert_eq!(status["result"], "Succeeded", "{status}");
