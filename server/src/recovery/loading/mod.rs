@@ -191,8 +191,8 @@ impl Loading<'_> {
     ) -> Result<(), RecoveryError> {
         self.check_version().await?;
         let mut wanted = self.wanted(made.clone())?;
-        let place = |target: &Target| made.iter().position(|made| made.name == target.name);
-        wanted.sort_by_key(place);
+        let order = |target: &Target| made.iter().position(|made| made.name == target.name);
+        wanted.sort_by_key(order);
         let weights = weights(&self.manifest.tables);
         let total = wanted.iter().map(|target| weight(&weights, &target.name)).sum();
         let told = Told::of(self.progress, "load", total);
