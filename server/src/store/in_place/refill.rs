@@ -12,8 +12,8 @@ use super::lost::{self, Lost};
 use super::records::{self, Phase};
 use super::rows::{self, Target};
 use super::schemas::NotOurs;
-use super::switch::{IMPATIENT_STATEMENT, PATIENT_STATEMENTS, Wanted, lock, stepped_back};
-use super::{MOVING, live, previous};
+use super::switch::{PATIENT, Wanted, lock, stepped_back};
+use super::{MOVING, PREVIOUS, live, moving, previous};
 use crate::store::StoreError;
 use crate::store::names::qualified;
 use crate::store::requests;
@@ -185,6 +185,7 @@ async fn try_to_empty(
         return Ok(Done::NotHolder);
     }
     lock_all(connection, wanted, live).await?;
+    wanted.next(&mut *connection, moving(PREVIOUS)).await?;
     if let Some(record) = records::with_previous(&mut *connection).await?
         && let Err(not_ours) = previous::drop_in(&mut *connection, &record).await?
     {
@@ -202,6 +203,7 @@ async fn try_to_empty(
     Ok(Done::All)
 }
 
+/// Servers keep off, so nobody waits behind who waits for these.
 async fn lock_all(
     connection: &mut PgConnection,
     wanted: &mut Wanted,
@@ -209,9 +211,7 @@ async fn lock_all(
 ) -> Result<(), StoreError> {
     wanted.next(&mut *connection, quoted(live)).await?;
     let lock = lock(&quoted(live));
-    connection
-        .execute(AssertSqlSafe(format!("{IMPATIENT_STATEMENT}; {lock}; {PATIENT_STATEMENTS}")))
-        .await?;
+    connection.execute(AssertSqlSafe(format!("{PATIENT}; {lock}"))).await?;
     Ok(())
 }
 
@@ -279,6 +279,7 @@ pub async fn begin(
         }
         locked => locked?,
     }
+    connection.execute("SET LOCAL lock_timeout = 0").await?;
     // Whoever had not heard yet that servers are to keep off may have written something.
     truncate(connection, live).await?;
     for table in COMPARED.into_iter().chain(OF_SCHEMA) {
@@ -300,7 +301,7 @@ pub async fn begin(
 
 /// Statements by which the identity columns of the schema `$1` go on behind the greatest value that there is, or was.
 const SEQUENCES: &str = "
-SELECT format('SELECT setval(%L::regclass, max(%3$I)) FROM %2$s HAVING max(%3$I) > (SELECT last_value FROM %1$s)',
+SELECT format('SELECT setval(%L::regclass, max(%3$I)) FROM %2$s HAVING max(%3$I) >= (SELECT last_value FROM %1$s)',
               pg_get_serial_sequence(t.quoted, t.attname), t.quoted, t.attname)
   FROM (SELECT format('%I.%I', s.nspname, t.relname) AS quoted, a.attname::text
           FROM pg_attribute a

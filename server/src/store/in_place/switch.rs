@@ -64,15 +64,15 @@ pub async fn live_schema(connection: &mut PgConnection) -> Result<String, StoreE
 
 /// Others wait behind who waits for a table: for all of them together, so the statement that takes the live ones is bounded as a whole.
 const IMPATIENT: &str = "SET LOCAL lock_timeout = '150ms'";
-pub(super) const IMPATIENT_STATEMENT: &str = "SET LOCAL statement_timeout = '150ms'";
+const IMPATIENT_STATEMENT: &str = "SET LOCAL statement_timeout = '150ms'";
 /// With the locks, what is left waits for nobody, and only for the processor: cut short on a busy machine, it would be so at each try.
 const MOVES: &str = "SET LOCAL statement_timeout = '2s'";
 /// Nobody waits behind who waits for what is not live. Longer than autovacuum takes to give way.
-const PATIENT: &str = "SET LOCAL lock_timeout = '3s'";
+pub(super) const PATIENT: &str = "SET LOCAL lock_timeout = '3s'";
 /// Everybody waits behind a COMMIT that waits for a standby. Writes that follow wait for that themselves, and so for all before them.
 const LOCAL: &str = "SET LOCAL synchronous_commit = 'local'";
 /// A COMMIT that is on its way to the disk is not to be cut short.
-pub(super) const PATIENT_STATEMENTS: &str = "SET LOCAL statement_timeout = 0";
+const PATIENT_STATEMENTS: &str = "SET LOCAL statement_timeout = 0";
 
 /// Tries once. The record `id` is noted as switched in the same transaction, and a restore drops the previous tables in it. `locked` is called once it has all its locks.
 ///

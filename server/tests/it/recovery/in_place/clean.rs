@@ -1,5 +1,7 @@
 //! `restore --in-place --strategy clean`: what it brings back, keeps, refuses, and what is there wherever it is killed.
 
+mod emptied;
+
 use agentfs_contract::manifest::Manifest;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
@@ -18,9 +20,12 @@ const UNFINISHED: &str =
 
 impl Site {
     fn clean_as(&self, url: &str, variables: &[(&str, &str)]) -> Said {
+        self.clean_with(url, &CLEAN, variables)
+    }
+
+    fn clean_with(&self, url: &str, how: &[&str], variables: &[(&str, &str)]) -> Said {
         let fixed = ["restore", "--in-place", "--yes"];
-        let arguments = [&fixed[..], &CLEAN, &self.location()].concat();
-        Self::run(url, &arguments, variables)
+        Self::run(url, &[&fixed[..], how, &self.location()].concat(), variables)
     }
 
     /// The same until it has the turn: the server may not have noticed yet that the sessions of a killed one have ended, and the names of
