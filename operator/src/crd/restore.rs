@@ -25,7 +25,7 @@ use super::task::{agentfs_name, immutable, short_name};
     namespaced,
     status = "AgentFSRestoreStatus",
     derive = "PartialEq",
-    doc = "AgentFSRestore restores a backup of an AgentFS: in place, while the API serves, or into a new database for a look. A restore in place can be undone by another AgentFSRestore with spec.undo. Each is carried out once for ever, also where the same manifest is applied again after it was deleted. Deleting it before the switch cancels it.",
+    doc = "AgentFSRestore restores a backup of an AgentFS: in place, while the API serves, or into a new database for a look. A restore in place can be undone by another AgentFSRestore with spec.undo. Each is carried out once for ever, also where the same manifest is applied again after it was deleted. Deleting it before the switch cancels it, unless it has emptied the live tables (strategy Clean): then they stay empty until the same, or another backup, is restored by Clean.",
     printcolumn(name = "AgentFS", type_ = "string", description = "What is restored.", json_path = ".spec.agentFS"),
     printcolumn(name = "Source", type_ = "string", description = "The backup, or the restore that is undone.", json_path = ".status.source"),
     printcolumn(name = "Step", type_ = "string", description = "The step that is under way.", json_path = ".status.step"),

@@ -161,10 +161,11 @@ impl Running {
 }
 
 /// Why nobody goes on with a request that was begun, as a sentence: the resource that began it is gone, so that whoever applies the same
-/// again asks for what was cancelled or had its last try long ago. What has switched is brought to its end even so.
+/// again asks for what was cancelled or had its last try long ago. What has switched, or has emptied the live tables, is brought to
+/// its end even so.
 fn is_given_up(noted: &Noted, request: &Request) -> Option<String> {
     let (by, now) = noted.uid.as_ref().zip(request.uid.as_ref())?;
-    if by == now || noted.switched_at.is_some() {
+    if by == now || noted.switched_at.is_some() || noted.has_emptied {
         return None;
     }
     let at = noted.seen_at.map(|at| format!(" at {at:.0}")).unwrap_or_default();

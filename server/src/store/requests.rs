@@ -12,7 +12,8 @@ use uuid::Uuid;
 use super::StoreError;
 use super::connection::address::DatabaseAddress;
 use super::connection::patient;
-use super::in_place::{meta, records};
+use super::in_place::meta;
+use super::in_place::records::{self, Phase};
 use super::time::from_sql;
 use crate::settings::DatabaseUrl;
 
@@ -65,6 +66,8 @@ pub struct Noted {
     pub restore: Option<Uuid>,
     /// Since when what was restored is there.
     pub switched_at: Option<Timestamp>,
+    /// Whether it has emptied the live tables and not filled them again.
+    pub has_emptied: bool,
     /// Embedding models whose vector index is built after that, where nothing else says it.
     pub models: Vec<i32>,
     /// How it ended.
@@ -173,11 +176,14 @@ pub async fn look(connection: &mut PgConnection, request: &Request) -> Result<No
     let look = concat!("SELECT r.* FROM agentfs_meta.requests r WHERE ", is_it!());
     let row = of(look, request).fetch_optional(&mut *connection).await?;
     let mut noted = row.map(|row| read(&row)).transpose()?.unwrap_or_default();
-    if let Some((ended, id)) = noted.ended.as_mut().zip(noted.restore) {
-        ended.restore = Some(id.to_string());
-        ended.switched_at = noted.switched_at;
+    if let Some(id) = noted.restore {
         let record = records::find(connection, id).await?;
-        ended.previous_until = record.and_then(|record| record.previous_until);
+        noted.has_emptied = record.as_ref().is_some_and(|record| record.phase == Phase::Emptied);
+        if let Some(ended) = &mut noted.ended {
+            ended.restore = Some(id.to_string());
+            ended.switched_at = noted.switched_at;
+            ended.previous_until = record.and_then(|record| record.previous_until);
+        }
     }
     Ok(noted)
 }
@@ -202,6 +208,7 @@ fn read(row: &PgRow) -> Result<Noted, sqlx::Error> {
         backup: row.try_get("backup")?,
         restore: row.try_get("restore")?,
         switched_at: moment("switched_at")?,
+        has_emptied: false,
         models: row.try_get::<Option<_>, _>("models")?.unwrap_or_default(),
         ended,
     })

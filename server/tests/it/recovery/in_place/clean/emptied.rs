@@ -1,13 +1,29 @@
 //! What becomes of live tables that are empty, since the run that was to fill them has ended.
 
-use crate::recovery::in_place::site::Site;
+use agentfs_contract::termination::AlreadyDone;
+use serde_json::{Value, json};
+use tempfile::NamedTempFile;
+
+use super::UNFINISHED;
+use crate::recovery::in_place::site::{Site, lost};
 use crate::support::api::Api;
 use crate::support::cli::Said;
+use crate::support::database::Database;
 use crate::support::eventually::eventually;
 
 const PROVEN: [&str; 4] = ["--strategy", "clean", "--backup", "latest-verified"];
 
 impl Site {
+    /// A verified backup in which `/notes/lunch` is peanuts, and crackers in the memory.
+    async fn proven() -> (Api, Database, Self) {
+        let (api, database) = Api::start().await;
+        let site = Self::of(&database);
+        api.client.put("/notes/lunch", json!("peanuts")).await;
+        site.verified_backup();
+        api.client.put("/notes/lunch", json!("crackers")).await;
+        (api, database, site)
+    }
+
     /// Restores once the sessions of a killed run have ended, and its second is over.
     async fn fill(&self, how: &[&str], variables: &[(&str, &str)]) -> Said {
         let restore = async || self.clean_with(&self.database.superuser_url, how, variables);
@@ -17,6 +33,38 @@ impl Site {
         };
         eventually("it has the turn", restore, has_turn).await
     }
+
+    async fn empty(&self, how: &[&str], request: Option<&str>) {
+        let request = request.map(|request| ("AGENTFS_REQUEST", request));
+        let variables: Vec<_> =
+            request.into_iter().chain([("AGENTFS_FAULT_POINT", "emptied")]).collect();
+        let killed = self.fill(how, &variables).await;
+        assert_eq!(killed.code, None, "{killed:?}");
+    }
+}
+
+async fn lunch(api: &Api) -> Value {
+    api.until_served().await;
+    api.client.get("/notes/lunch").await["value"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_asked_for_by_another_resource_fills_them() {
+    let (api, database, site) = Site::proven().await;
+    let by = |uid: &str| format!("AgentFSRestore/agents/monday/0f3a/{uid}");
+    site.empty(&PROVEN, Some(&by("a"))).await;
+    let restored = site.fill(&PROVEN, &[("AGENTFS_REQUEST", &by("b"))]).await.json();
+    assert_eq!((&restored["had_switched"], lost(&restored)), (&json!(false), 1), "{restored}");
+    assert_eq!((lunch(&api).await, database.number(UNFINISHED).await), (json!("peanuts"), 0));
+    let left = NamedTempFile::new().unwrap();
+    let third = by("c");
+    let third = [
+        ("AGENTFS_REQUEST", third.as_str()),
+        ("AGENTFS_TERMINATION_LOG", left.path().to_str().unwrap()),
+    ];
+    site.fill(&PROVEN, &third).await.text();
+    let left = std::fs::read_to_string(left.path()).unwrap();
+    assert!(AlreadyDone::read(&left).is_some_and(|done| done.succeeded), "{left}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
