@@ -98,7 +98,8 @@ pub(super) async fn ended_since(
     if unfinished.is_some_and(|record| record.id == id) {
         return Ok(None);
     }
-    let last = records::with_previous(connection).await?.is_some_and(|record| record.id == id);
+    let kept = records::with_previous(connection).await?;
+    let last = records::last_switched(connection).await?;
     let record = records::find(connection, id).await?;
     let mut ended = Switched::past(id, at, noted.backup.as_deref());
     let Some(record) = record else { return Ok(Some(ended)) };
@@ -108,9 +109,19 @@ pub(super) async fn ended_since(
     ended.switch_seconds = record.switch_seconds.unwrap_or_default();
     ended.serving_seconds = switched_at.duration_since(record.begun_at).as_secs_f64();
     ended.indexed_seconds = Some(ended.serving_seconds);
-    if last {
-        let live = session.live().await?;
-        ended.lost = lost::by_tenant(session.holder.connection(), &live).await?;
+    let is_last = match &record.emptied {
+        Some(emptied) => {
+            ended.lost.clone_from(&emptied.lost);
+            ended.notes.clear();
+            last.is_some_and(|last| last.id == id)
+        }
+        None => kept.is_some_and(|kept| kept.id == id),
+    };
+    if is_last {
+        if record.emptied.is_none() {
+            let live = session.live().await?;
+            ended.lost = lost::by_tenant(session.holder.connection(), &live).await?;
+        }
         ended.previous_until = record.previous_until.unwrap_or(switched_at);
         let missing = unindexed(&mut session.holder, &record.models).await?;
         ended.indexed_seconds = ended.indexed_seconds.filter(|_| missing.is_empty());

@@ -96,7 +96,9 @@ pub(super) async fn drop_expired_in(session: &mut Session<'_>) -> Result<(), Rec
     session.remove_staged().await?;
     session.refuse_emptied().await?;
     if let Some(switched) = records::unfinished(session.holder.connection()).await? {
-        if live::is_over(session.holder.connection(), &switched).await? {
+        // One that keeps nothing of before has nothing whose time could be over.
+        let keeps = switched.emptied.is_none();
+        if keeps && live::is_over(session.holder.connection(), &switched).await? {
             Box::pin(end_at_once(session, &switched)).await?;
         } else {
             // Whoever repeats it brings it to its end, and is told what it did; copies of keys wait for nobody.

@@ -12,6 +12,13 @@ use crate::support::database::Database;
 use crate::support::eventually::eventually;
 
 const PROVEN: [&str; 4] = ["--strategy", "clean", "--backup", "latest-verified"];
+/// As where a model has to be indexed yet.
+const UNINDEXED: &str = "
+INSERT INTO embedding_models (name, dimensions, state) VALUES ('small', 3, 'filling');
+UPDATE agentfs_meta.restores SET models = (SELECT array_agg(id) FROM embedding_models) WHERE phase = 'switched'";
+const INDEXED: &str = "
+SELECT count(*) FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid JOIN pg_am a ON a.oid = c.relam
+ WHERE a.amname = 'hnsw' AND x.indisvalid AND c.relnamespace = 'public'::regnamespace";
 
 impl Site {
     /// A verified backup in which `/notes/lunch` is peanuts, and crackers in the memory.
@@ -65,6 +72,25 @@ async fn the_same_asked_for_by_another_resource_fills_them() {
     site.fill(&PROVEN, &third).await.text();
     let left = std::fs::read_to_string(left.path()).unwrap();
     assert!(AlreadyDone::read(&left).is_some_and(|done| done.succeeded), "{left}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_filled_is_indexed_by_the_next_command_and_told_by_the_request() {
+    let (api, database, site) = Site::proven().await;
+    let request = ("AGENTFS_REQUEST", "AgentFSRestore/agents/monday/0f3a/a");
+    let killed = site.fill(&PROVEN, &[request, ("AGENTFS_FAULT_POINT", "switched")]).await;
+    assert_eq!((killed.code, lunch(&api).await), (None, json!("peanuts")), "{killed:?}");
+    database.execute(UNINDEXED).await;
+    assert_eq!((database.number(UNFINISHED).await, database.number(INDEXED).await), (1, 0));
+    let arguments = [&["backup"][..], &site.location()].concat();
+    let backing_up = async || Site::run(&database.superuser_url, &arguments, &[]);
+    eventually("it has the turn", backing_up, |said| said.code == Some(0)).await;
+    assert_eq!((database.number(UNFINISHED).await, database.number(INDEXED).await), (0, 1));
+
+    api.client.put("/notes/lunch", json!("toast")).await;
+    let ended = site.fill(&PROVEN, &[request]).await.json();
+    assert_eq!((&ended["had_switched"], lost(&ended)), (&json!(true), 1), "{ended}");
+    assert_eq!((&ended["notes"], lunch(&api).await), (&json!([]), json!("toast")), "{ended}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
