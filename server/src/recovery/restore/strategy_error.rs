@@ -2,6 +2,7 @@
 
 use crate::recovery::error::RecoveryError;
 use crate::store::StoreError;
+use crate::store::schema::SCHEMA_VERSION;
 
 /// Why a restore in place was not done by its strategy. Nothing has changed.
 #[derive(Debug, thiserror::Error)]
@@ -36,14 +37,23 @@ pub enum StrategyError {
     /// The backup has another schema than the live database.
     #[error(
         "nothing was changed: the backup's schema is version {backup}, that of the live tables is {live}, and --strategy clean migrates \
-         nothing: restore by --strategy swap-schema or rename-database, or a backup of version {live}"
+         nothing: restore a backup of version {live}{}",
+        if *is_emptied { "" } else { ", or by --strategy swap-schema or rename-database" }
     )]
     OtherSchema {
         /// The live one.
         live: i32,
         /// The backup's.
         backup: i32,
+        /// Whether the live tables are empty already, so that no other strategy takes them.
+        is_emptied: bool,
     },
+    /// Another release has emptied the live tables.
+    #[error(
+        "nothing was done: the live tables are empty, and requests are answered with 503; they are of schema version {0}, and this program \
+         fills those of version {SCHEMA_VERSION}: restore by --strategy clean with the agentfs-server of the release that has emptied them"
+    )]
+    OtherEmptied(i32),
     /// No restore has proven the backup.
     #[error(
         "nothing was changed: no restore has proven the backup {0}, and --strategy clean cannot be undone: run `agentfs-server verify \

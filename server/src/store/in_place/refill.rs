@@ -17,6 +17,7 @@ use super::{MOVING, PREVIOUS, live, moving, previous};
 use crate::store::StoreError;
 use crate::store::names::qualified;
 use crate::store::requests;
+use crate::store::schema::SCHEMA_VERSION;
 
 /// Tables that say which schema the others have. They are not filled again.
 const OF_SCHEMA: [&str; 2] = ["schema_version", "_sqlx_migrations"];
@@ -49,6 +50,17 @@ impl Emptied {
     }
 }
 
+/// What came of keeping servers off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closing {
+    /// They keep off.
+    Done,
+    /// Another run has taken over. Nothing has changed.
+    NotHolder,
+    /// The live schema has this version, which is not this program's. Nothing has changed.
+    OtherVersion(i32),
+}
+
 /// What came of a step.
 #[derive(Debug)]
 pub enum Done {
@@ -71,24 +83,27 @@ fn quoted(live: &str) -> Vec<String> {
     refilled().into_iter().map(|table| qualified(live, table)).collect()
 }
 
-/// Keeps servers off the live tables of the schema `live`: within a second or two, each says that it is not ready. False where another
-/// run has taken over.
+/// Keeps servers off the live tables of the schema `live`: within a second or two, each says that it is not ready.
 pub async fn close(
     connection: &mut PgConnection,
     id: Uuid,
     live: &str,
     safety: Option<&str>,
-) -> Result<bool, StoreError> {
+) -> Result<Closing, StoreError> {
     let mut transaction = connection.begin().await?;
     if !records::hold(&mut transaction, id, Phase::Staging).await? {
         transaction.rollback().await?;
-        return Ok(false);
+        return Ok(Closing::NotHolder);
     }
     let had_memory = live::has_memory(&mut transaction).await?;
     let close =
         format!("DELETE FROM {} RETURNING version, min_compatible", qualified(live, OF_SCHEMA[0]));
     let (version, min_compatible) =
         sqlx::query_as(AssertSqlSafe(close)).fetch_one(&mut *transaction).await?;
+    if version != SCHEMA_VERSION {
+        transaction.rollback().await?;
+        return Ok(Closing::OtherVersion(version));
+    }
     let now = sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&mut *transaction).await?;
     let closed_at = jiff_sqlx::Timestamp::to_jiff(now);
     let safety = safety.map(str::to_owned);
@@ -96,7 +111,7 @@ pub async fn close(
     let emptied = Emptied { version, min_compatible, closed_at, had_memory, lost, safety };
     note(&mut transaction, id, Phase::Closed, &emptied).await?;
     transaction.commit().await?;
-    Ok(true)
+    Ok(Closing::Done)
 }
 
 /// Lets servers on the live tables again, which were not emptied, and gives the record up. False where it is in another phase.

@@ -1,6 +1,7 @@
 //! `restore --in-place --strategy clean`: what it brings back, keeps, refuses, and what is there wherever it is killed.
 
 mod emptied;
+mod versions;
 
 use agentfs_contract::manifest::Manifest;
 use serde_json::{Value, json};

@@ -17,6 +17,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use super::site::stopped;
 use crate::support::api::{Api, Client, tenants_key};
 use crate::support::backups::Backups;
 use crate::support::cli::agentfs;
@@ -132,16 +133,6 @@ async fn ended(mut command: Command) -> String {
 fn said(Output { status, stdout, stderr }: Output) -> String {
     let text = |bytes| String::from_utf8(bytes).unwrap();
     format!("{}:{}{}", status.code().unwrap_or(-1), text(stdout), text(stderr))
-}
-
-/// Waits until a process has stopped itself.
-async fn stopped(process: u32) {
-    let state = async || {
-        let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-        stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next())
-    };
-    let state = eventually("it stops", state, |s| matches!(s, Some('T' | 'Z') | None)).await;
-    assert_eq!(state, Some('T'), "it does not come to the point");
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! A live database with a location of its backups, and what tests of strategies do with it.
 
+use std::fs;
+
 use agentfs_server::store::databases::exchange::Names;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -100,3 +102,13 @@ pub(super) fn lost(said: &Value) -> i64 {
 }
 
 pub(super) const WRITES: &str = "SELECT coalesce(sum(writes), 0)::bigint FROM quota_usage";
+
+/// Waits until a process has stopped itself.
+pub(super) async fn stopped(process: u32) {
+    let state = async || {
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next())
+    };
+    let state = eventually("it stops", state, |s| matches!(s, Some('T' | 'Z') | None)).await;
+    assert_eq!(state, Some('T'), "it does not come to the point");
+}

@@ -19,7 +19,8 @@ use crate::recovery::restore::source::Dump;
 use crate::recovery::restore::strategy_error::StrategyError;
 use crate::recovery::unless::unless;
 use crate::store::in_place::records;
-use crate::store::in_place::refill::{self, Done};
+use crate::store::in_place::refill::{self, Closing, Done};
+use crate::store::schema::SCHEMA_VERSION;
 
 /// Servers look at the schema each second, and a look takes 3 s at most: by then all know that they are to keep off.
 const NOTICED_WITHIN: Duration = Duration::from_secs(5);
@@ -41,9 +42,12 @@ impl Cleaning<'_> {
         self.session.holder.let_go().await?;
         let backing_up = self.steps.time("backup", back_up(safety, &mut *stop));
         let made = Box::pin(backing_up).await;
-        self.session.renew().await?;
+        let renewed = self.session.renew().await;
         let made = made.map_err(|error| StrategyError::NoSafety { error: Box::new(error) })?;
-        if records::unfinished(self.session.holder.connection()).await?.is_some() {
+        renewed?;
+        // Whoever had the locks meanwhile may have begun a restore, or migrated.
+        let begun = records::unfinished(self.session.holder.connection()).await?;
+        if begun.is_some() || Live::look(&mut self.session).await?.version != version {
             return Err(InPlaceError::NotHolder.into());
         }
         Ok(Some(made.manifest.id().to_owned()))
@@ -68,8 +72,14 @@ impl Cleaning<'_> {
         };
         (self.progress)(&Update::begun("close"));
         let connection = self.session.holder.connection();
-        if !refill::close(connection, id, &live, safety.as_deref()).await? {
-            return Err(InPlaceError::NotHolder.into());
+        match refill::close(connection, id, &live, safety.as_deref()).await? {
+            Closing::Done => {}
+            Closing::OtherVersion(version) if version > SCHEMA_VERSION => {
+                return Err(InPlaceError::NewerLive(version).into());
+            }
+            Closing::OtherVersion(_) | Closing::NotHolder => {
+                return Err(InPlaceError::NotHolder.into());
+            }
         }
         reach(FaultPoint::Closed);
         unless(stop, pause(NOTICED_WITHIN)).await?;

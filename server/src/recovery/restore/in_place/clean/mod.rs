@@ -116,20 +116,23 @@ impl Cleaning<'_> {
         if let Some(ended) = ended_since(&mut self.session, &known).await? {
             return Ok(ended);
         }
+        let emptied = self.session.emptied().await?;
+        let before = emptied.as_ref().map(|(_, before)| before);
         let options = &self.options.of.of_noted(&known);
         let indexing = options
             .builds_indexes
             .then_some(Indexing { memory: options.index_memory.as_deref(), room: None });
         let instance = Instance::of(&self.session.holder.identity, options.copy.as_deref());
         let file = match &options.source {
-            Source::File(_) => Some(unless(stop, Box::pin(self.find(options, &instance))).await?),
+            Source::File(_) => {
+                Some(unless(stop, Box::pin(self.find(options, &instance, before))).await?)
+            }
             Source::Backup { .. } => None,
         };
         let is_wanted = |record: &Record| match request {
             Some(_) => known.restore == Some(record.id),
             None => is_wanted(&options.source, file.as_ref(), record),
         };
-        let emptied = self.session.emptied().await?;
         // Who has agreed to the same has agreed to its end.
         let goes_on = emptied.as_ref().is_some_and(|(record, _)| is_wanted(record));
         let mut notes = Vec::new();
@@ -151,15 +154,14 @@ impl Cleaning<'_> {
         }
         let found = match file {
             Some(found) => found,
-            None => unless(stop, Box::pin(self.find(&chosen, &instance))).await?,
+            None => unless(stop, Box::pin(self.find(&chosen, &instance, before))).await?,
         };
         if let Some((request, chosen)) = request.zip(found.path()) {
             requests::note_backup(self.session.holder.connection(), request, &chosen).await?;
         }
         let is_own = instance.is(&found.manifest.instance);
-        let had_memory = emptied.as_ref().map(|(_, before)| before.had_memory);
-        let live = match had_memory {
-            Some(has_memory) => Live { version: SCHEMA_VERSION, has_memory },
+        let live = match before {
+            Some(before) => Live { version: before.version, has_memory: before.had_memory },
             None => Live::look(&mut self.session).await?,
         };
         if !goes_on {
@@ -191,17 +193,25 @@ impl Cleaning<'_> {
         Ok(switched(&record, ended, steps, serving, self.begun, notes))
     }
 
-    /// Finds what is to be restored, and refuses what cannot be.
+    /// Finds what is to be restored, and refuses what cannot be. What is known of before, where the live tables are `emptied`.
     async fn find(
         &self,
         options: &RestoreOptions,
         instance: &Instance,
+        emptied: Option<&Emptied>,
     ) -> Result<Found, RecoveryError> {
+        let is_emptied = emptied.is_some();
+        if let Some(&Emptied { version, .. }) = emptied
+            && version != SCHEMA_VERSION
+        {
+            return Err(StrategyError::OtherEmptied(version).into());
+        }
         let found = Found::find(options, instance, self.session.holder.major).await?;
         plan::must_be_known(&found.manifest)?;
         let (backup, id) = (found.manifest.schema_version, found.manifest.id());
         if backup != SCHEMA_VERSION {
-            return Err(StrategyError::OtherSchema { live: SCHEMA_VERSION, backup }.into());
+            let live = SCHEMA_VERSION;
+            return Err(StrategyError::OtherSchema { live, backup, is_emptied }.into());
         }
         if !found.was_verified && !options.force {
             return Err(StrategyError::NotVerified(id.to_owned()).into());
