@@ -54,6 +54,12 @@ pub enum StrategyError {
          fills those of version {SCHEMA_VERSION}: restore by --strategy clean with the agentfs-server of the release that has emptied them"
     )]
     OtherEmptied(i32),
+    /// Our role may not make temporary tables.
+    #[error(
+        "our role may make no temporary tables in the database, and the live tables cannot be filled without: as the owner of the database \
+         or a superuser, run {0}, then run this again"
+    )]
+    NoTemporary(String),
     /// No restore has proven the backup.
     #[error(
         "nothing was changed: no restore has proven the backup {0}, and --strategy clean cannot be undone: run `agentfs-server verify \

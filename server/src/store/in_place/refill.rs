@@ -83,6 +83,14 @@ fn quoted(live: &str) -> Vec<String> {
     refilled().into_iter().map(|table| qualified(live, table)).collect()
 }
 
+/// The statement by which somebody else gives our role what it lacks to fill the tables; `None` where it lacks nothing.
+pub async fn lacking(connection: &mut PgConnection) -> Result<Option<String>, StoreError> {
+    let lacking =
+        "SELECT format('GRANT TEMPORARY ON DATABASE %I TO %I', current_database(), current_user)
+                    WHERE NOT has_database_privilege(current_database(), 'TEMPORARY')";
+    Ok(sqlx::query_scalar(lacking).fetch_optional(connection).await?)
+}
+
 /// Keeps servers off the live tables of the schema `live`: within a second or two, each says that it is not ready.
 pub async fn close(
     connection: &mut PgConnection,

@@ -84,11 +84,19 @@ async fn an_owner_that_may_make_neither_schema_nor_database_fills_the_live_table
     let make = format!(
         "CREATE ROLE {role} LOGIN PASSWORD 'secret' IN ROLE agentfs NOCREATEDB;
          REVOKE CREATE ON DATABASE {live} FROM PUBLIC; ALTER DATABASE {live} OWNER TO CURRENT_USER;
-         REVOKE CREATE ON DATABASE {live} FROM agentfs",
+         REVOKE CREATE ON DATABASE {live} FROM agentfs;
+         REVOKE TEMPORARY ON DATABASE {live} FROM PUBLIC, agentfs",
         live = site.names().live
     );
     superuser.execute(AssertSqlSafe(make)).await.unwrap();
     let url = format!("postgres://{role}:secret@{}", database.url.rsplit_once('@').unwrap().1);
+    let before = site.manifests();
+    let said = site.clean_in_turn(&url, &[]).await;
+    let grant = format!("GRANT TEMPORARY ON DATABASE {} TO {role}", site.names().live);
+    assert!(said.code == Some(1) && said.err.contains(&grant), "{said:?}");
+    assert_eq!(site.manifests(), before, "it is known before anything is done");
+    assert_eq!(api.client.get("/notes/dinner").await["value"], json!("soup"));
+    superuser.execute(AssertSqlSafe(grant)).await.unwrap();
     let said = site.clean_in_turn(&url, &[]).await;
     assert!(said.code == Some(1) && said.err.contains("CREATE SCHEMA IF NOT EXISTS"), "{said:?}");
     assert_eq!(api.client.get("/notes/dinner").await["value"], json!("soup"));

@@ -156,6 +156,9 @@ impl Cleaning<'_> {
             Some(found) => found,
             None => unless(stop, Box::pin(self.find(&chosen, &instance, before))).await?,
         };
+        if let Some(grant) = refill::lacking(self.session.holder.connection()).await? {
+            return Err(StrategyError::NoTemporary(grant).into());
+        }
         if let Some((request, chosen)) = request.zip(found.path()) {
             requests::note_backup(self.session.holder.connection(), request, &chosen).await?;
         }
