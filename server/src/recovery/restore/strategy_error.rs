@@ -180,7 +180,11 @@ impl StrategyError {
         match self {
             Self::Crowded { .. } | Self::Lost(_) => true,
             Self::Unreadable { error, .. } => error.is_transient(),
-            Self::NoSafety { error } | Self::NotFilled { error, .. } => error.is_transient(),
+            Self::NoSafety { error } => error.is_transient(),
+            // While the tables are empty, a deadline is no reason to give up.
+            Self::NotFilled { error, .. } => {
+                error.is_transient() || matches!(**error, RecoveryError::Deadline { .. })
+            }
             _ => false,
         }
     }

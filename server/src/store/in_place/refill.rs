@@ -1,6 +1,7 @@
 //! Empties the live tables and fills them again, with servers kept off them meanwhile: by a schema without a version, which no program
 //! works on. The tables stay, and with them their owner, rights, policies and whatever refers to them.
 
+use agentfs_contract::request::Request;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx as _;
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,13 @@ pub struct Emptied {
 }
 
 impl Emptied {
+    /// The same for a backup of the moment `since`: who has written nothing later has lost nothing by it.
+    #[must_use]
+    pub fn since(&self, since: Timestamp) -> Self {
+        let lost = self.lost.iter().filter(|lost| lost.to > since).cloned().collect();
+        Self { lost, ..self.clone() }
+    }
+
     fn text(&self) -> String {
         // Its fields are all such that JSON has.
         serde_json::to_string(self).unwrap_or_default()
@@ -245,13 +253,17 @@ async fn truncate(connection: &mut PgConnection, live: &str) -> Result<(), Store
     Ok(())
 }
 
-/// Takes an interrupted run of another backup over: what it has emptied is filled by `id`, whose record is one that has just begun.
+/// Takes an interrupted run of another backup over: what it has emptied is filled by the one that begins now, whose id is returned.
+/// `before` is what is known of before for this backup. `request` knows from then on that it is its restore. `None` where another run has
+/// taken over.
 pub async fn inherit(
     connection: &mut PgConnection,
     from: Uuid,
+    before: &Emptied,
     backup: &str,
     instance: &str,
     models: &[i32],
+    request: Option<&Request>,
 ) -> Result<Option<Uuid>, StoreError> {
     let mut transaction = connection.begin().await?;
     if !records::end(&mut transaction, from, Phase::Emptied, Phase::GivenUp).await? {
@@ -260,9 +272,10 @@ pub async fn inherit(
     }
     let id =
         records::begin(&mut transaction, records::Kind::Restore, backup, instance, models).await?;
-    let inherit = "UPDATE agentfs_meta.restores SET phase = 'emptied', emptied = (SELECT emptied FROM agentfs_meta.restores WHERE id = $2)
-                    WHERE id = $1";
-    sqlx::query(inherit).bind(id).bind(from).execute(&mut *transaction).await?;
+    note(&mut transaction, id, Phase::Emptied, before).await?;
+    if let Some(request) = request {
+        requests::note_restore(&mut transaction, request, id).await?;
+    }
     transaction.commit().await?;
     Ok(Some(id))
 }

@@ -239,38 +239,3 @@ async fn clean_changes_nothing_where_it_cannot_come_to_its_end() {
     change(&|manifest| manifest.schema_version = 13);
     refused(site.restore(&forced), 1, &["migrates nothing", "version 13"]).await;
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_filled_is_filled_by_another_backup() {
-    let (api, database) = Api::start().await;
-    let site = Site::of(&database);
-    api.client.put("/notes/lunch", json!("peanuts")).await;
-    site.verified_backup();
-    api.client.put("/notes/lunch", json!("crackers")).await;
-    let killed = site.clean_after(&[("AGENTFS_FAULT_POINT", "emptied")]).await;
-    assert_eq!(killed.code, None, "{killed:?}");
-    // The backup of what was live is another one than that of the run that was killed.
-    let listed = Site::run(
-        &database.superuser_url,
-        &[&["backups"][..], &site.location()[..2]].concat(),
-        &[],
-    );
-    let newest = listed.json()["backups"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|backup| backup["id"].as_str().unwrap().to_owned())
-        .max()
-        .unwrap();
-    let arguments =
-        ["restore", "--in-place", "--yes", "--strategy", "clean", "--force", "--backup"];
-    let arguments = [&arguments[..], &[newest.as_str()], &site.location()].concat();
-    let restore = async || Site::run(&database.superuser_url, &arguments, &[]);
-    let has_turn = |said: &Said| said.code != Some(75) || !said.err.contains("under way");
-    let said = eventually("sessions end", restore, has_turn).await;
-    let restored = said.json();
-    assert_eq!(restored["backup"], json!(newest), "{restored}");
-    api.until_served().await;
-    assert_eq!(api.client.get("/notes/lunch").await["value"], json!("crackers"));
-    assert_eq!(database.number(UNFINISHED).await, 0);
-}

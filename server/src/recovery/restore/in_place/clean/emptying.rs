@@ -107,8 +107,7 @@ impl Cleaning<'_> {
         }
         reach(FaultPoint::Emptied);
         let emptied = self.session.emptied().await?.filter(|(record, _)| record.id == id);
-        let Some((_, before)) = emptied else { return Err(InPlaceError::NotHolder.into()) };
-        Ok(Empty { id, before })
+        emptied.map(Empty::from).ok_or_else(|| InPlaceError::NotHolder.into())
     }
 }
 

@@ -55,8 +55,10 @@ pub async fn restore(
     let mut stop = pin!(stop);
     let begun = Instant::now();
     let session = Session::begin(&options.of.url).await?;
-    let mut run = Cleaning { options, progress, begun, steps: Steps::default(), session };
+    let steps = Steps::default();
+    let mut run = Cleaning { options, progress, begun, steps, session, empty: None };
     let restored = Box::pin(run.run(agrees, &mut stop)).await;
+    let restored = restored.map_err(|error| run.not_filled(error));
     run.session.holder.release().await;
     restored
 }
@@ -97,12 +99,23 @@ struct Cleaning<'a> {
     begun: Instant,
     steps: Steps,
     session: Session<'a>,
+    /// What it fills, once that is empty.
+    empty: Option<Empty>,
 }
 
 /// Live tables that are empty.
+#[derive(Clone)]
 struct Empty {
     id: Uuid,
+    /// The backup that they are filled with.
+    backup: String,
     before: Emptied,
+}
+
+impl From<(Record, Emptied)> for Empty {
+    fn from((record, before): (Record, Emptied)) -> Self {
+        Self { id: record.id, backup: record.backup, before }
+    }
 }
 
 impl Cleaning<'_> {
@@ -134,7 +147,8 @@ impl Cleaning<'_> {
             None => is_wanted(&options.source, file.as_ref(), record),
         };
         // Who has agreed to the same has agreed to its end.
-        let goes_on = emptied.as_ref().is_some_and(|(record, _)| is_wanted(record));
+        self.empty = emptied.clone().filter(|(record, _)| is_wanted(record)).map(Empty::from);
+        let goes_on = self.empty.is_some();
         let mut notes = Vec::new();
         if emptied.is_none() {
             let taking_over =
@@ -179,7 +193,7 @@ impl Cleaning<'_> {
         }
 
         let lease = unless(stop, found.lease()).await?;
-        let restored = Box::pin(self.read_and_fill(found, is_own, emptied, goes_on, stop)).await;
+        let restored = Box::pin(self.read_and_fill(found, is_own, emptied, stop)).await;
         if let Some(lease) = lease {
             lease.release().await;
             reach(FaultPoint::LeaseRemoved);
@@ -196,7 +210,8 @@ impl Cleaning<'_> {
         Ok(switched(&record, ended, steps, serving, self.begun, notes))
     }
 
-    /// Finds what is to be restored, and refuses what cannot be. What is known of before, where the live tables are `emptied`.
+    /// Finds what is to be restored, and refuses what cannot be. Where the live tables are `emptied`, there is nothing left to be lost, and
+    /// the filling compares all of the backup before it is served: it needs no proof.
     async fn find(
         &self,
         options: &RestoreOptions,
@@ -215,6 +230,9 @@ impl Cleaning<'_> {
         if backup != SCHEMA_VERSION {
             let live = SCHEMA_VERSION;
             return Err(StrategyError::OtherSchema { live, backup, is_emptied }.into());
+        }
+        if is_emptied {
+            return Ok(found);
         }
         if !found.was_verified && !options.force {
             return Err(StrategyError::NotVerified(id.to_owned()).into());
@@ -263,7 +281,6 @@ impl Cleaning<'_> {
         found: Found,
         is_own: bool,
         emptied: Option<(Record, Emptied)>,
-        goes_on: bool,
         stop: &mut Pin<&mut impl Future<Output = RecoveryError>>,
     ) -> Result<(Record, Vec<String>), RecoveryError> {
         let (major, since) = (self.session.holder.major, found.manifest.snapshot_at);
@@ -273,13 +290,18 @@ impl Cleaning<'_> {
         let reading = found.read(&self.options.of, major, Foreign::Named, &mut self.steps);
         let dump = self.session.beside(stop, Box::pin(reading)).await?;
         let models = unless(stop, indexes::of_dump(&dump.programs, &dump.fetched)).await?;
-        let empty = match emptied {
-            Some((record, before)) if goes_on => Empty { id: record.id, before },
-            Some((record, before)) => {
-                let id = self.inherit(&record, &dump, &models).await?;
-                Empty { id, before }
+        let mut notes = Vec::new();
+        let empty = match (self.empty.take(), emptied) {
+            (Some(empty), _) => empty,
+            (None, Some((record, before))) => {
+                let before = before.since(since);
+                let is_of_live = before.safety.as_deref() == Some(dump.manifest.id());
+                if !is_of_live || !before.lost.is_empty() {
+                    notes.push(counted_since(&record.backup));
+                }
+                self.inherit(record.id, before, &dump, &models).await?
             }
-            None => {
+            (None, None) => {
                 let safety = Box::pin(self.back_up(stop)).await?;
                 let emptying = Box::pin(self.empty(&dump, &models, since, safety, stop)).await;
                 match emptying {
@@ -288,23 +310,11 @@ impl Cleaning<'_> {
                 }
             }
         };
+        self.empty = Some(empty.clone());
         let Self { options, progress, session, steps, .. } = self;
         let filling = Filling { options, progress: *progress, dump: &dump, is_own, empty: &empty };
-        let filled = Box::pin(filling.fill(session, steps, stop)).await;
-        let (record, carried) = filled.map_err(|error| match error {
-            error @ RecoveryError::InPlace(
-                InPlaceError::Unknown { .. }
-                | InPlaceError::NotHolder
-                | InPlaceError::AfterSwitch { .. },
-            ) => error,
-            error => StrategyError::NotFilled {
-                backup: dump.manifest.id().to_owned(),
-                safety: empty.before.safety.clone(),
-                error: Box::new(error),
-            }
-            .into(),
-        })?;
-        let mut notes: Vec<String> = carried.iter().flat_map(told).collect();
+        let (record, carried) = Box::pin(filling.fill(session, steps, stop)).await?;
+        notes.extend(carried.iter().flat_map(told));
         notes.extend(
             empty.before.safety.iter().map(|id| format!("What was live is the backup {id}.")),
         );
@@ -319,29 +329,55 @@ impl Cleaning<'_> {
     async fn give_up(&mut self, error: RecoveryError) -> RecoveryError {
         let error = self.session.give_up(error).await;
         match (self.session.emptied().await, error) {
-            (
-                Ok(Some((record, before))),
-                RecoveryError::InPlace(InPlaceError::Unchanged { error }),
-            ) => StrategyError::NotFilled { backup: record.backup, safety: before.safety, error }
-                .into(),
+            (Ok(Some(emptied)), RecoveryError::InPlace(InPlaceError::Unchanged { error })) => {
+                self.empty = Some(Empty::from(emptied));
+                *error
+            }
             (_, error) => error,
         }
     }
 
-    /// Takes over what an interrupted run of another backup has emptied.
+    /// What to report of `error`, which has ended this run.
+    fn not_filled(&self, error: RecoveryError) -> RecoveryError {
+        match (&self.empty, error) {
+            (
+                _,
+                error @ RecoveryError::InPlace(
+                    InPlaceError::Unknown { .. }
+                    | InPlaceError::NotHolder
+                    | InPlaceError::AfterSwitch { .. },
+                ),
+            )
+            | (None, error) => error,
+            (Some(Empty { backup, before, .. }), error) => {
+                let (backup, safety) = (backup.clone(), before.safety.clone());
+                StrategyError::NotFilled { backup, safety, error: Box::new(error) }.into()
+            }
+        }
+    }
+
+    /// Takes over what an interrupted run of another backup, that of the record `from`, has emptied.
     async fn inherit(
         &mut self,
-        record: &Record,
+        from: Uuid,
+        before: Emptied,
         dump: &Dump,
         models: &[i32],
-    ) -> Result<Uuid, RecoveryError> {
+    ) -> Result<Empty, RecoveryError> {
         let connection = self.session.holder.connection();
         let (backup, instance) = (dump.manifest.id(), &dump.manifest.instance);
-        let inherited = refill::inherit(connection, record.id, backup, instance, models).await?;
+        let request = self.options.of.request.as_ref();
+        let inherited =
+            refill::inherit(connection, from, &before, backup, instance, models, request).await?;
         let Some(id) = inherited else { return Err(InPlaceError::NotHolder.into()) };
-        if let Some(request) = &self.options.of.request {
-            requests::note_restore(connection, request, id).await?;
-        }
-        Ok(id)
+        Ok(Empty { id, backup: backup.to_owned(), before })
     }
+}
+
+/// What is known of the lost where the restore of another backup has emptied the tables.
+fn counted_since(backup: &str) -> String {
+    format!(
+        "The restore of {backup} had emptied the live tables, so what was lost is counted since that backup: it may be less, or more where \
+         this backup is older."
+    )
 }

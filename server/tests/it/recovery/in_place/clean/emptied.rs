@@ -2,6 +2,7 @@
 
 use agentfs_contract::termination::AlreadyDone;
 use serde_json::{Value, json};
+use sqlx::{Connection as _, Executor as _};
 use tempfile::NamedTempFile;
 
 use super::UNFINISHED;
@@ -11,6 +12,7 @@ use crate::support::cli::Said;
 use crate::support::database::Database;
 use crate::support::eventually::eventually;
 
+const BEGUN: &str = "SELECT count(*) FROM agentfs_meta.requests WHERE ended_at IS NULL";
 const PROVEN: [&str; 4] = ["--strategy", "clean", "--backup", "latest-verified"];
 /// As where a model has to be indexed yet.
 const UNINDEXED: &str = "
@@ -48,6 +50,16 @@ impl Site {
         let killed = self.fill(how, &variables).await;
         assert_eq!(killed.code, None, "{killed:?}");
     }
+
+    /// Ids of backups, in the order in which they were made.
+    fn backups(&self) -> Vec<String> {
+        let arguments = [&["backups"][..], &self.location()[..2]].concat();
+        let listed = Self::run(&self.database.superuser_url, &arguments, &[]).json();
+        let ids = listed["backups"].as_array().unwrap().iter();
+        let mut ids: Vec<_> = ids.map(|backup| backup["id"].as_str().unwrap().to_owned()).collect();
+        ids.sort_unstable();
+        ids
+    }
 }
 
 async fn lunch(api: &Api) -> Value {
@@ -72,6 +84,50 @@ async fn the_same_asked_for_by_another_resource_fills_them() {
     site.fill(&PROVEN, &third).await.text();
     let left = std::fs::read_to_string(left.path()).unwrap();
     assert!(AlreadyDone::read(&left).is_some_and(|done| done.succeeded), "{left}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadline_is_no_end_while_they_are_empty() {
+    let (api, database, site) = Site::proven().await;
+    let request = [("AGENTFS_REQUEST", "AgentFSRestore/agents/monday/0f3a/a")];
+    site.empty(&PROVEN, Some(request[0].1)).await;
+    let mut other = database.connect().await;
+    other.execute("BEGIN; LOCK TABLE entries IN ACCESS SHARE MODE").await.unwrap();
+    // On the way to the tables, and while they are waited for.
+    for deadline in ["1ms", "3s"] {
+        let late = [&PROVEN[..], &["--deadline", deadline]].concat();
+        let said = site.fill(&late, &request).await;
+        assert!(said.code == Some(75) && said.err.contains("--deadline"), "{said:?}");
+        assert!(said.err.contains("the live tables are empty"), "{said:?}");
+        assert_eq!(database.number(BEGUN).await, 1);
+    }
+    other.close().await.unwrap();
+    site.fill(&PROVEN, &request).await.json();
+    assert_eq!((lunch(&api).await, database.number(BEGUN).await), (json!("peanuts"), 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_backup_fills_them_without_a_proof_and_tells_what_it_knows_of_the_lost() {
+    let (api, database, site) = Site::proven().await;
+    let first = site.backups();
+    site.empty(&PROVEN, None).await;
+    // That of what was live was made by the run that was killed.
+    let newest = site.backups().pop().unwrap();
+    assert_ne!(Some(&newest), first.last());
+    let by_safety = ["--strategy", "clean", "--backup", newest.as_str()];
+    let restored = site.fill(&by_safety, &[]).await.json();
+    assert_eq!((&restored["backup"], lost(&restored)), (&json!(newest), 0), "{restored}");
+    assert_eq!((lunch(&api).await, database.number(UNFINISHED).await), (json!("crackers"), 0));
+
+    // What was written since the other one is lost, and nobody knows how much of what is counted that is.
+    api.client.put("/notes/lunch", json!("toast")).await;
+    let forced = [&PROVEN[..], &["--force"]].concat();
+    site.empty(&forced, None).await;
+    let restored = site.fill(&by_safety, &[]).await.json();
+    assert_eq!(lost(&restored), 2, "{restored}");
+    let notes = restored["notes"].to_string();
+    assert!(notes.contains(&first[0]) && notes.contains("is counted"), "{restored}");
+    assert_eq!(lunch(&api).await, json!("crackers"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
