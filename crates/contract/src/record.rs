@@ -17,8 +17,8 @@ pub const PLURAL: &str = "agentfsbackups";
 pub const MANAGER: &str = "agentfs-backup";
 /// The label of each record with the name of its AgentFS.
 pub const OF: &str = "agentfs.io/agentfs";
-/// Longest name of a record: those of Jobs and pods are made from it.
-const MAX_NAME: usize = 52;
+/// Longest name of a record, and of any AgentFSBackup: those of Jobs and pods are made from it.
+pub const MAX_NAME: usize = 52;
 
 /// `status.backup`: the backup itself, as its manifest says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,5 +1,7 @@
 //! Names, ports and annotations of everything that belongs to one AgentFS.
 
+use agentfs_contract::record;
+
 use crate::kit::labels::Component;
 
 /// The annotation of a pod template that holds the hash of the Secret keys its pods use.
@@ -130,12 +132,14 @@ impl Names {
 
     /// The AgentFSBackup of one try of the backup before one upgrade. Its own name and those of its Job and pods are made from it.
     pub fn backup_before(&self, upgrade: &str, attempt: u32) -> String {
-        // With a try of three digits, 52 characters, which names of AgentFSBackups have at most.
-        let name = self.name.get(..32).unwrap_or(&self.name).trim_end_matches('-');
-        match attempt {
-            0 | 1 => format!("{name}-before-{upgrade}"),
-            again => format!("{name}-before-{upgrade}-{again}"),
-        }
+        let end = match attempt {
+            0 | 1 => format!("-before-{upgrade}"),
+            again => format!("-before-{upgrade}-{again}"),
+        };
+        // Up to try 999 it is cut at the same place.
+        let room = record::MAX_NAME.saturating_sub(end.len()).min(32);
+        let name = self.name.get(..room).unwrap_or(&self.name).trim_end_matches('-');
+        format!("{name}{end}")
     }
 
     /// The Job of one try of one migration.
@@ -145,5 +149,29 @@ impl Names {
             0 | 1 => format!("{}-migrate-{short}", self.name),
             again => format!("{}-migrate-{short}-{again}", self.name),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backup_before_an_upgrade_has_a_name_that_kubernetes_takes_at_each_try() {
+        for name in
+            ["memory".to_owned(), "m".repeat(40), format!("{}-{}", "m".repeat(31), "n".repeat(8))]
+        {
+            let names = Names::new(&name);
+            for attempt in [1, 2, 999, 1000, 100_000, u32::MAX] {
+                let backup = names.backup_before("0123abcd", attempt);
+                assert!(backup.len() <= record::MAX_NAME, "{backup}");
+                assert!(!backup.contains("--") && backup.contains("-before-0123abcd"), "{backup}");
+            }
+            assert_ne!(
+                names.backup_before("0123abcd", 1000),
+                names.backup_before("0123abcd", 1001)
+            );
+        }
+        assert_eq!(Names::new("memory").backup_before("0123abcd", 2), "memory-before-0123abcd-2");
     }
 }
