@@ -51,6 +51,12 @@ pub struct BackupReport {
     /// What a verification that followed found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verification: Option<VerificationRecord>,
+    /// Where one that was to follow found nothing, what a [`Report`] has: why, as a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// And whether the same command may verify it later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transient: Option<bool>,
 }
 
 impl BackupReport {
@@ -62,7 +68,8 @@ impl BackupReport {
             return whole;
         }
         let mut cut = self.clone();
-        if let Some(message) = cut.verification.as_mut().and_then(|found| found.message.as_mut()) {
+        let found = cut.verification.as_mut().and_then(|found| found.message.as_mut());
+        for message in found.into_iter().chain(&mut cut.message) {
             message.truncate(message.floor_char_boundary(MAX_BYTES / 6 - 350));
             message.push('…');
         }
@@ -301,11 +308,25 @@ mod tests {
         assert!(read.message.ends_with('…') && read.message.starts_with("\u{1}ä"));
     }
 
+    fn report_of_backup(message: Option<&str>) -> BackupReport {
+        BackupReport {
+            database_bytes: 8_000_000,
+            backup: None,
+            verification: None,
+            message: message.map(Into::into),
+            transient: message.map(|_| true),
+        }
+    }
+
     #[test]
     fn reports_of_success_and_of_failure_are_told_apart() {
-        let made = BackupReport { database_bytes: 8_000_000, backup: None, verification: None };
+        let made = report_of_backup(None);
         assert_eq!(BackupReport::read(&made.write()), Some(made.clone()));
         assert_eq!(Report::read(&made.write()), None);
+        // One that could not be verified is both.
+        let not_verified = report_of_backup(Some("no room"));
+        assert_eq!(BackupReport::read(&not_verified.write()), Some(not_verified.clone()));
+        assert_eq!(Report::read(&not_verified.write()).unwrap().message, "no room");
         let migrated = MigrationReport::write();
         assert!(MigrationReport::read(&migrated).unwrap().operations_port);
         assert_eq!((Report::read(&migrated), BackupReport::read(&migrated)), (None, None));
@@ -324,10 +345,11 @@ mod tests {
             seconds: 3,
             message: Some("\u{1}ä".repeat(5000)),
         };
-        let report =
-            BackupReport { database_bytes: 1, backup: None, verification: Some(found.clone()) };
+        let report = BackupReport { verification: Some(found.clone()), ..report_of_backup(None) };
         let written = report.write();
         assert!(written.len() <= MAX_BYTES, "{}", written.len());
+        let long = report_of_backup(Some(&"\u{1}ä".repeat(5000))).write();
+        assert!(long.len() <= MAX_BYTES && Report::read(&long).unwrap().message.ends_with('…'));
         let read = BackupReport::read(&written).unwrap().verification.unwrap();
         let message = read.message.clone().unwrap();
         assert!(message.starts_with("\u{1}ä") && message.ends_with('…'), "{message}");

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::ResourceExt as _;
 
 use crate::crd::AgentFSBackup;
-use crate::crd::backup::{AgentFSBackupStatus, BackupFacts, Scope, Verify};
+use crate::crd::backup::{AgentFSBackupStatus, BackupFacts, Scope, UPGRADE, Verify};
 use crate::kit::conditions::{Failure, READY, State, clock};
 use crate::kit::sentences::without_full_stop;
 use crate::task::observe::Seen;
@@ -53,9 +53,17 @@ impl Task for AgentFSBackup {
         serde_json::to_string(&written).unwrap_or_default()
     }
 
+    fn afterwards(&self) -> String {
+        if self.annotations().contains_key(UPGRADE) {
+            return format!("then AgentFS {} makes another one by itself", self.agentfs());
+        }
+        "then create another AgentFSBackup, with another name: one is carried out once".to_owned()
+    }
+
     fn orders(&self, seen: &Seen) -> Orders {
         let verify = match self.spec.verify {
             Verify::None => None,
+            Verify::Restore if self.annotations().contains_key(UPGRADE) => Some("--rehearse"),
             Verify::Archive => Some("--verify=archive"),
             Verify::Restore => Some("--verify=restore"),
         };
@@ -76,18 +84,25 @@ impl Task for AgentFSBackup {
     }
 
     fn failure(&self, left: &str, seen: &Seen) -> Option<Failure> {
-        if let Some(full) = scratch::too_small(left, seen.job.as_ref()) {
+        if let Some(full) = scratch::too_small(self, left, seen.job.as_ref()) {
             return Some(full);
         }
         let report = BackupReport::read(left)?;
-        let (id, found) = (report.backup?.id, report.verification?.message.unwrap_or_default());
+        let id = report.backup?.id;
+        let what = match (report.message, report.verification) {
+            (Some(why), _) => {
+                format!("The backup {id} is made and was not verified: {}", without_full_stop(&why))
+            }
+            (None, found) => {
+                let found = found.and_then(|found| found.message).unwrap_or_default();
+                let found = without_full_stop(&found);
+                format!("The backup {id} is made and cannot be relied on: {found}")
+            }
+        };
         Some(Failure::new(
             reasons::FAILED,
-            format!(
-                "The backup {id} is made and cannot be relied on: {}",
-                without_full_stop(&found)
-            ),
-            "Mend what the sentence names, then create another AgentFSBackup, with another name.",
+            what,
+            format!("Mend what the sentence names, {}.", self.afterwards()),
         ))
     }
 

@@ -10,6 +10,9 @@ use super::fields::conditions::conditions;
 use super::fields::moment::date_time;
 use super::task::{agentfs_name, immutable, short_name};
 
+/// The annotation of an AgentFSBackup that is made before an upgrade: which one. What verifies it rehearses that.
+pub const UPGRADE: &str = "agentfs.io/migration";
+
 /// What is to be backed up. It cannot be changed: a backup is made once. For another one create another AgentFSBackup.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(

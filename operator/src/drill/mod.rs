@@ -78,7 +78,7 @@ impl Task for AgentFSDrill {
     }
 
     fn failure(&self, left: &str, seen: &Seen) -> Option<Failure> {
-        scratch::too_small(left, seen.job.as_ref())
+        scratch::too_small(self, left, seen.job.as_ref())
     }
 
     fn report(&self, stage: &Stage, _seen: &Seen) -> Report<AgentFSDrillStatus> {

@@ -52,7 +52,7 @@ impl Task for AgentFSRestore {
     fn failure(&self, left: &str, seen: &Seen) -> Option<Failure> {
         // PostgreSQL says the same where the disk of the database is full, without the system's number.
         let is_ours = left.contains("(os error ");
-        scratch::too_small(left, seen.job.as_ref()).filter(|_| is_ours)
+        scratch::too_small(self, left, seen.job.as_ref()).filter(|_| is_ours)
     }
 
     fn report(&self, stage: &Stage, seen: &Seen) -> Report<AgentFSRestoreStatus> {

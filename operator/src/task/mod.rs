@@ -136,6 +136,14 @@ pub trait Task:
         false
     }
 
+    /// What comes once it is mended what this one failed of, as the end of a sentence.
+    fn afterwards(&self) -> String {
+        format!(
+            "then create another {}, with another name: one is carried out once",
+            Self::kind(&())
+        )
+    }
+
     /// What is to be done, given what was `seen`. Without I/O.
     fn orders(&self, seen: &Seen) -> Orders;
 

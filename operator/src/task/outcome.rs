@@ -174,14 +174,11 @@ fn failure<T: Task>(task: &T, end: &JobCondition, pods: &[&Pod]) -> Failure {
 }
 
 /// That `task` failed for the reason that `words` say.
-pub fn failed<T: Task>(_task: &T, words: &str) -> Failure {
-    let (what, kind) = (T::WHAT, T::kind(&()));
+pub fn failed<T: Task>(task: &T, words: &str) -> Failure {
     Failure::new(
         reasons::FAILED,
-        format!("The {what} failed: {}", without_full_stop(words)),
-        format!(
-            "Mend what the sentence names, then create another {kind}, with another name: one is carried out once."
-        ),
+        format!("The {} failed: {}", T::WHAT, without_full_stop(words)),
+        format!("Mend what the sentence names, {}.", task.afterwards()),
     )
 }
 

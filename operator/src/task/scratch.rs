@@ -4,7 +4,7 @@ use agentfs_contract::termination::Report;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PodSpec, Volume};
 
-use super::reasons;
+use super::{Task, reasons};
 use crate::crd::fields::Quantity;
 use crate::kit::conditions::Failure;
 use crate::kit::reasons::{POD_NOT_STARTED, UNSCHEDULABLE};
@@ -32,8 +32,8 @@ pub fn or_in_use(failure: Failure) -> Failure {
     )
 }
 
-/// That the volume which a backup is restored into is full, where the pod of `job` `left` that.
-pub fn too_small(left: &str, job: Option<&Job>) -> Option<Failure> {
+/// That the volume which a backup is restored into is full, where the pod of the `job` of `task` `left` that.
+pub fn too_small<T: Task>(task: &T, left: &str, job: Option<&Job>) -> Option<Failure> {
     let spec = job.and_then(|job| job.spec.as_ref()?.template.spec.as_ref());
     let volume = ephemeral(spec).next()?;
     let report = Report::read(left).map(|report| report.message);
@@ -45,9 +45,10 @@ pub fn too_small(left: &str, job: Option<&Job>) -> Option<Failure> {
         reasons::SCRATCH_TOO_SMALL,
         format!("The volume of {} that the backup is restored into is full", size.0),
         format!(
-            "Set {} of the AgentFS to {} or more, then create another one, with another name: one is carried out once.",
+            "Set {} of the AgentFS to {} or more, {}.",
             scratch::FIELD,
-            wanted.as_str()
+            wanted.as_str(),
+            task.afterwards()
         ),
     ))
 }

@@ -83,8 +83,22 @@ fn report(verified: Option<&str>) -> String {
         seconds: 12,
         message: (verified == "False").then(|| "9 of 1048576 entries differ.".to_owned()),
     });
-    let report = BackupReport { database_bytes: 3_000_000_000, backup: Some(made()), verification };
-    report.write()
+    BackupReport { verification, ..bare() }.write()
+}
+
+fn bare() -> BackupReport {
+    BackupReport {
+        database_bytes: 3_000_000_000,
+        backup: Some(made()),
+        verification: None,
+        message: None,
+        transient: None,
+    }
+}
+
+/// What is left where the verification could not be carried out.
+fn not_verified(why: &str, transient: bool) -> String {
+    BackupReport { message: Some(why.into()), transient: Some(transient), ..bare() }.write()
 }
 
 #[tokio::test]
@@ -207,6 +221,68 @@ async fn a_backup_that_cannot_be_relied_on_is_a_failure() {
     );
     assert_eq!(tasks.status::<AgentFSBackup>("before")["verification"]["verified"], "False");
     assert_eq!(writes(&tasks).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_backup_that_is_made_and_was_not_verified_is_told_as_such() {
+    let tasks = running(&json!({"verify": "Restore"})).await;
+    tasks.try_ends(JOB, 75, &not_verified("the bucket is away.", true));
+    reconcile(&tasks).await;
+    assert_eq!(ready(&tasks), is("False", "TryingAgain", "on its way"));
+    assert!(
+        message(&tasks).contains("made again by itself: the bucket is away"),
+        "{}",
+        message(&tasks)
+    );
+
+    tasks.ends(JOB, 1, &not_verified("it cannot be brought to schema version 14.", false));
+    reconcile(&tasks).await;
+    assert_eq!(ready(&tasks), is("False", "Failed", "stalled"));
+    let begins = "The backup agentfs_20261123_140211 is made and was not verified: it cannot be brought to schema version 14 (since ";
+    assert!(message(&tasks).starts_with(begins), "{}", message(&tasks));
+    assert!(message(&tasks).contains("then create another AgentFSBackup"), "{}", message(&tasks));
+    let status = tasks.status::<AgentFSBackup>("before");
+    assert_eq!(status["backup"], serde_json::to_value(made()).unwrap(), "it is there");
+    assert!(status["verification"].is_null(), "{status}");
+    assert_eq!(writes(&tasks).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn one_before_an_upgrade_rehearses_it_and_needs_nobody_to_ask_again() {
+    let tasks = asked(&json!({"verify": "Restore"}));
+    let upgrade = json!({"metadata": {"annotations": {"agentfs.io/migration": "0123abcd"}}});
+    tasks.server.change(&path::<AgentFSBackup>("before"), &upgrade);
+    reconcile(&tasks).await;
+    let job = tasks.job(JOB);
+    let pod = &job["spec"]["template"]["spec"];
+    let arguments = ["backup", "--scope=full", "--prune=false", "--rehearse", "--deadline=21300"];
+    assert_eq!(pod["containers"][0]["args"], json!(arguments));
+    tasks.runs(JOB);
+    let full = "could not extend file: No space left on device";
+    for (left, reason, remedy) in [
+        (
+            "no database",
+            "Failed",
+            "Mend what the sentence names, then AgentFS memory makes another",
+        ),
+        (
+            &*not_verified("no server", false),
+            "Failed",
+            "then AgentFS memory makes another one by itself",
+        ),
+        (
+            &*not_verified(full, false),
+            "ScratchTooSmall",
+            "or more, then AgentFS memory makes another",
+        ),
+    ] {
+        tasks.ends(JOB, 1, left);
+        reconcile(&tasks).await;
+        assert_eq!(ready(&tasks), is("False", reason, "stalled"), "{left}");
+        assert!(message(&tasks).contains(remedy), "{}", message(&tasks));
+        let again = json!({"status": {"finishedTime": null}});
+        tasks.server.change(&path::<AgentFSBackup>("before"), &again);
+    }
 }
 
 #[tokio::test]

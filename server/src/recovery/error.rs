@@ -208,6 +208,17 @@ pub enum RecoveryError {
         /// The program that made it.
         program: String,
     },
+    /// What was restored is as it should be, and this program cannot work with it. That says nothing of the backup.
+    #[error(
+        "what was restored is whole, and cannot be brought from schema version {from} to {SCHEMA_VERSION}: {why}. An agentfs-server of \
+         the former restores it"
+    )]
+    NotUpgraded {
+        /// The schema of the backup.
+        from: i32,
+        /// Why not.
+        why: String,
+    },
     /// What was restored could not be migrated.
     #[error("what was restored cannot be migrated: {0}")]
     Migration(#[from] MigrationError),
@@ -292,12 +303,12 @@ const OF_SERVER: &str = "ERROR:";
 
 /// What a server says of rows; where a value is none of its type, its words hold that, which is somebody's memory.
 fn of_rows(error: &StoreError) -> String {
-    match error.code() {
-        code if code.starts_with("22") => {
-            format!("a value is not valid for its column (SQLSTATE {code})")
-        }
-        _ => error.cause().to_string(),
-    }
+    not_valid(&error.code()).unwrap_or_else(|| error.cause().to_string())
+}
+
+fn not_valid(code: &str) -> Option<String> {
+    let is_of_value = code.starts_with("22");
+    is_of_value.then(|| format!("a value is not valid for its column (SQLSTATE {code})"))
 }
 
 impl RecoveryError {
@@ -357,6 +368,21 @@ impl RecoveryError {
             }
             Self::Flawed(flaw) => Self::Flawed(format!("{what}: {flaw}")),
             other => other,
+        }
+    }
+
+    /// The same of what comes once all of a backup of the schema `from` was restored, and is as it should be: where that is older than
+    /// this program's, the backup is not at fault.
+    pub(super) fn of_upgrade(self, from: i32) -> Self {
+        match self.flaw() {
+            Some(flaw) if from < SCHEMA_VERSION => {
+                let of_value = match &self {
+                    Self::Migration(error) => not_valid(&error.code()),
+                    _ => None,
+                };
+                Self::NotUpgraded { from, why: of_value.unwrap_or(flaw) }
+            }
+            _ => self,
         }
     }
 

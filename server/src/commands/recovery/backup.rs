@@ -17,14 +17,15 @@ use jiff::{SignedDuration, SignedDurationRound, Timestamp, Unit};
 use serde::Serialize;
 
 use super::abandoned::end_abandoned;
+use super::recorded::{self, Made, Trial};
 use super::requested::{begin, first_line, not_done};
 use super::retention::{RetentionArgs, told};
-use super::{duration, ended, location, recorded, setting};
+use super::{duration, ended, location, setting};
 use crate::commands::in_runtime;
 use crate::commands::output::Output;
 use crate::recovery::forget::{Forgotten, Protected};
 use crate::recovery::{BackupOptions, Recipients, RecoveryError, Report, newer_than};
-use crate::runtime::exit::{failed, write_termination_message};
+use crate::runtime::exit::{after_failure, failed, write_termination_message};
 use crate::runtime::logging;
 use crate::settings::DatabaseSettings;
 
@@ -34,7 +35,7 @@ Settings (environment variables; default in parentheses):
   BACKUP_LOCATION    where backups are kept: a folder, or s3://bucket/prefix (none)
   BACKUP_INSTANCE    what tells the database from copies with the same history, such as the uid of its volume's claim (none)
   BACKUP_RECIPIENTS  the age recipients that backups are encrypted to, with commas between them (none)
-With --verify also:
+With --verify and --rehearse also:
   BACKUP_IDENTITY_FILE  the file of the age identities that decrypt the backup (none)
   BACKUP_SCRATCH_URL    a server to restore into (a throwaway one on this machine)
   TMPDIR                a folder with room for what is restored (/tmp)";
@@ -68,6 +69,11 @@ pub struct BackupArgs {
     /// Verify the backup once it is made, at this level, as `verify` does; where it is not good it stays, and the command fails
     #[arg(long, value_enum, value_name = "LEVEL")]
     verify: Option<Level>,
+    /// Rehearse the upgrade to this program once the backup is made: restore it, bring that copy to this program's schema as
+    /// `migrate` would the database, and serve from it; where that fails, the backup stays, and the command fails. Nothing is
+    /// rehearsed where the database has a newer schema than this program
+    #[arg(long, conflicts_with_all = ["verify", "unless_newer_than"])]
+    rehearse: bool,
     /// Whether expired backups are removed, before the new one is made and after it
     #[arg(long, action = ArgAction::Set, default_value_t = true)]
     prune: bool,
@@ -108,16 +114,22 @@ async fn execute(args: BackupArgs) -> ExitCode {
     let (request, ended) = (requested.request(), requested.ended(ended));
     let made = Box::pin(board.of(back_up_unless_newer(&args, request, ended))).await;
     let came_out = match &made {
-        Ok((printed, _)) => match printed.flaw() {
+        Ok(Done { not_verified: Some(error), .. }) | Err(error) => {
+            Err((error.to_string(), error.is_transient()))
+        }
+        Ok(Done { printed, .. }) => match printed.flaw() {
             None => Ok(first_line(printed)),
             Some(sentence) => Err((sentence, false)),
         },
-        Err(error) => Err((error.to_string(), error.is_transient())),
     };
     let noted = requested.end(came_out).await;
     match made.and_then(|made| noted.map(|()| made)) {
-        Ok((printed, report)) => {
+        Ok(Done { printed, report, not_verified }) => {
             write_termination_message(&report.write());
+            if let Some(error) = not_verified {
+                failed(&error);
+                return after_failure(error.is_transient());
+            }
             let code = match (args.output.print(&printed), printed.flaw()) {
                 (Err(error), _) => failed(error),
                 (Ok(()), None) => ExitCode::SUCCESS,
@@ -130,12 +142,20 @@ async fn execute(args: BackupArgs) -> ExitCode {
     }
 }
 
-/// What became of the backup, and what Kubernetes is told of it.
+/// What became of the backup.
+struct Done {
+    printed: Printed,
+    /// What Kubernetes is told of it.
+    report: BackupReport,
+    /// Why it could not be verified, where that was wanted.
+    not_verified: Option<RecoveryError>,
+}
+
 async fn back_up_unless_newer(
     args: &BackupArgs,
     request: Option<Request>,
     ended: impl Future<Output = RecoveryError>,
-) -> Result<(Printed, BackupReport), RecoveryError> {
+) -> Result<Done, RecoveryError> {
     let options = BackupOptions { request, ..options(args)? };
     let mut ended = pin!(ended.fuse());
     if let Some(age) = args.unless_newer_than {
@@ -145,12 +165,27 @@ async fn back_up_unless_newer(
         };
         if let Some(newer) = newer {
             let report = recorded::skipped(&options, &newer).await;
-            return Ok((Printed::skipped(&newer), report));
+            return Ok(Done { printed: Printed::skipped(&newer), report, not_verified: None });
         }
     }
-    let made = recorded::back_up(&options, args.verify, ended).await?;
+    let made = recorded::back_up(&options, trial(args), ended).await?;
     let report = made.report(&options);
-    Ok((Printed::made(made.backup, made.verification), report))
+    let Made { backup, verified } = made;
+    let path = backup.path.clone();
+    let not_verified = |error| RecoveryError::NotVerified { made: path, error: Box::new(error) };
+    let (verification, error) = match verified {
+        Ok(found) => (found, None),
+        Err(error) => (None, Some(not_verified(error))),
+    };
+    Ok(Done { printed: Printed::made(backup, verification), report, not_verified: error })
+}
+
+fn trial(args: &BackupArgs) -> Trial {
+    match args.verify {
+        _ if args.rehearse => Trial::Rehearse,
+        Some(level) => Trial::Verify(level),
+        None => Trial::None,
+    }
 }
 
 fn options(args: &BackupArgs) -> Result<BackupOptions, RecoveryError> {

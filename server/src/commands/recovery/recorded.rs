@@ -16,12 +16,42 @@ use crate::recovery::{
     self, BackupOptions, Instance, RecoveryError, Report, VerifyOptions, verify,
 };
 use crate::settings::DatabaseUrl;
+use crate::store::schema::SCHEMA_VERSION;
+
+/// How a backup is tried once it is made.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Trial {
+    /// Not at all.
+    None,
+    /// As a verification of this level does.
+    Verify(Level),
+    /// As before an upgrade: a copy is brought to this program's schema and served from, where that is not older than the database's.
+    Rehearse,
+}
+
+impl Trial {
+    /// The level of the verification that follows a backup.
+    fn level(self, made: &Manifest) -> Option<Level> {
+        let schema = made.schema_version;
+        match self {
+            Self::None => None,
+            Self::Verify(level) => Some(level),
+            Self::Rehearse if schema > SCHEMA_VERSION => {
+                tracing::info!(
+                    "there is no upgrade to rehearse: the database has schema version {schema}, and this program is of {SCHEMA_VERSION}"
+                );
+                None
+            }
+            Self::Rehearse => Some(Level::Restore),
+        }
+    }
+}
 
 /// A backup that was made.
 pub(super) struct Made {
     pub(super) backup: Report,
-    /// What a verification found.
-    pub(super) verification: Option<Verification>,
+    /// What a verification found, or why it could not be carried out.
+    pub(super) verified: Result<Option<Verification>, RecoveryError>,
 }
 
 impl Made {
@@ -30,16 +60,21 @@ impl Made {
         BackupReport {
             database_bytes: self.backup.manifest.database_bytes,
             backup: Some(facts::of_manifest(&self.backup.manifest, &options.location)),
-            verification: self.verification.as_ref().map(facts::of_verification),
+            verification: self.verification().map(facts::of_verification),
+            message: self.verified.as_ref().err().map(ToString::to_string),
+            transient: self.verified.as_ref().err().map(RecoveryError::is_transient),
         }
+    }
+
+    fn verification(&self) -> Option<&Verification> {
+        self.verified.as_ref().ok()?.as_ref()
     }
 }
 
-/// Makes a backup, verifies it at a level, and brings the records in line with the catalogue. One that cannot be verified, or is
-/// not good, stays.
+/// Makes a backup, tries it, and brings the records in line with the catalogue. One that cannot be verified, or is not good, stays.
 pub(super) async fn back_up(
     options: &BackupOptions,
-    level: Option<Level>,
+    trial: Trial,
     mut ended: Pin<&mut impl FusedFuture<Output = RecoveryError>>,
 ) -> Result<Made, RecoveryError> {
     let backup = match recovery::back_up(options, ended.as_mut()).await {
@@ -52,21 +87,28 @@ pub(super) async fn back_up(
             return Err(error);
         }
     };
-    let verified = match level {
+    let verified = match trial.level(&backup.manifest) {
         Some(level) => {
+            // It takes long, and may be killed: the backup is there even so.
+            keep_made(options, &backup, ended.as_mut()).await;
             Box::pin(verify_made(options, &backup, level, ended.as_mut())).await.map(Some)
         }
         None => Ok(None),
     };
+    keep_made(options, &backup, ended).await;
+    Ok(Made { backup, verified })
+}
+
+async fn keep_made(
+    options: &BackupOptions,
+    backup: &Report,
+    ended: Pin<&mut impl FusedFuture<Output = RecoveryError>>,
+) {
     tokio::select! {
         () = keep(options, Some(&backup.manifest), &backup.expired.removed) => {}
         // The next run mends it.
         _ = ended => {}
     }
-    let not_verified =
-        |error| RecoveryError::NotVerified { made: backup.path.clone(), error: Box::new(error) };
-    let verification = verified.map_err(not_verified)?;
-    Ok(Made { backup, verification })
 }
 
 /// What Kubernetes is told where a younger backup does. Records that are missing are made even so.
@@ -75,7 +117,13 @@ pub(super) async fn skipped(options: &BackupOptions, newer: &Manifest) -> Backup
     let retention = options.retention.as_ref();
     let run = Run { instance: Some(&instance), retention, ..Run::at(&options.location) };
     records::keep(run).await;
-    BackupReport { database_bytes: newer.database_bytes, backup: None, verification: None }
+    BackupReport {
+        database_bytes: newer.database_bytes,
+        backup: None,
+        verification: None,
+        message: None,
+        transient: None,
+    }
 }
 
 async fn keep(options: &BackupOptions, made: Option<&Manifest>, removed: &[String]) {

@@ -195,24 +195,32 @@ impl<'a> Run<'a> {
         self.scratch = Some(self.steps.time("start", starting).await?);
         reach(FaultPoint::ScratchStarted);
         let restored = Box::pin(self.restore(&programs, &fetched, &archive)).await;
-        if let (Err(error), Some(scratch)) = (&restored, &mut self.scratch)
+        let Some(url) = self.unless_gone(restored).await? else { return Ok(()) };
+        let upgraded = Box::pin(self.upgrade(&url)).await;
+        let upgraded = self.unless_gone(upgraded).await;
+        upgraded.map_err(|error| error.of_upgrade(manifest.schema_version))
+    }
+
+    /// The same, unless it failed since the server is gone that was restored into.
+    async fn unless_gone<T>(&mut self, done: Result<T, RecoveryError>) -> Result<T, RecoveryError> {
+        if let (Err(error), Some(scratch)) = (&done, &mut self.scratch)
             && error.flaw().is_some()
         {
             scratch.check().await?;
         }
-        restored
+        done
     }
 
-    /// Restores, compares, migrates and serves.
+    /// Restores into a database, and compares it.
     async fn restore(
         &mut self,
         programs: &Programs,
         fetched: &Fetched,
         archive: &Archive,
-    ) -> Result<(), RecoveryError> {
+    ) -> Result<Option<DatabaseUrl>, RecoveryError> {
         let manifest = &self.backup.manifest;
-        let Self { steps, scratch: Some(scratch), postgres, served, indexes, .. } = self else {
-            return Ok(());
+        let Self { steps, scratch: Some(scratch), postgres, indexes, .. } = self else {
+            return Ok(None);
         };
         let url = scratch.database(&archive.schema).await?;
         let mut connection = DatabaseAddress::of(&url).connect_unlimited().await?;
@@ -223,10 +231,15 @@ impl<'a> Run<'a> {
         let comparing = schema::compare(programs, fetched, &url, &archive.schema, manifest);
         *indexes = steps.time("schema", comparing).await?;
         reach(FaultPoint::Compared);
-        let address = DatabaseAddress::of(&url);
-        steps.time("migrate", migrate(&address)).await?;
+        Ok(Some(url))
+    }
+
+    /// Migrates the database to this program's schema, and serves from it.
+    async fn upgrade(&mut self, url: &DatabaseUrl) -> Result<(), RecoveryError> {
+        let address = DatabaseAddress::of(url);
+        self.steps.time("migrate", migrate(&address)).await?;
         reach(FaultPoint::Migrated);
-        *served = steps.time("serve", sample::serve(&url)).await?;
+        self.served = self.steps.time("serve", sample::serve(url)).await?;
         reach(FaultPoint::Served);
         Ok(())
     }

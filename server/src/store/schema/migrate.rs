@@ -113,6 +113,15 @@ impl MigrationError {
             | Self::Strayed { .. } => false,
         }
     }
+
+    /// The SQLSTATE of what PostgreSQL said; empty where it said nothing.
+    pub fn code(&self) -> String {
+        match self {
+            Self::Store(error) => error.code().into_owned(),
+            Self::Failed(error) => sqlstate(error).unwrap_or_default(),
+            _ => String::new(),
+        }
+    }
 }
 
 /// The result of a run of migrations.
@@ -439,6 +448,7 @@ mod tests {
                 MigrationError::Failed(MigrateError::ExecuteMigration(of_server(code), 1)),
             ] {
                 assert_eq!(error.is_of_data(), is_of_data, "{code}: {error:?}");
+                assert_eq!(error.code(), code);
             }
         }
         for (error, is_of_data) in [

@@ -16,6 +16,7 @@ mod one_at_a_time;
 mod progress;
 mod pruning;
 mod records;
+mod rehearse;
 mod requests;
 mod restore;
 mod s3;

@@ -198,6 +198,15 @@ async fn a_backup_that_somebody_asked_for_is_verified_at_once_and_has_one_record
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_recorded_before_it_is_verified() {
+    let pod = Pod::start().await;
+    let killed = pod.back_up(&["--verify", "restore"], &[("AGENTFS_FAULT_POINT", "fetched")]);
+    assert_eq!(killed.code, None, "{killed:?}");
+    let record = pod.only();
+    assert_eq!((&*facts(&record).id, found(&record)), (pod.backups.manifest().id(), None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_backup_that_does_not_restore_fails_and_stays() {
     let pod = Pod::start().await;
     // A pg_restore that cannot read it, as it would a dump that was damaged on its way.
