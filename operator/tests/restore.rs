@@ -207,7 +207,7 @@ fn it_waits_for_a_migration_and_not_for_one_that_failed() {
     ] {
         assert!(matches!(at(reason), Orders::Wait(State::Progressing { .. })), "{reason}");
     }
-    for reason in ["Migrated", "MigrationFailed", "BackupBeforeFailed"] {
+    for reason in ["Migrated", "MigrationFailed", "BackupBeforeFailed", "RehearsalFailed"] {
         assert!(matches!(at(reason), Orders::Run(_)), "{reason}");
     }
     let mut unseen = seen();

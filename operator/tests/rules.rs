@@ -63,6 +63,31 @@ fn names() {
 }
 
 #[test]
+fn what_a_rehearsal_needs() {
+    let upgrades = |upgrades: Value, backup: Value| {
+        let mut resource = with("upgrades", upgrades);
+        resource["spec"]["backup"] = backup;
+        resource
+    };
+    let rehearse = || json!({"rehearse": true});
+    taken(&upgrades(rehearse(), json!({})));
+    let both = "set upgrades.backupBefore and backup.enabled to true, or rehearse to false";
+    refused(&upgrades(rehearse(), json!({"enabled": false})), None, both);
+    let without = json!({"rehearse": true, "backupBefore": false});
+    refused(&upgrades(without, json!({})), None, both);
+    taken(&upgrades(json!({"backupBefore": false}), json!({"enabled": false})));
+    let encryption = |more: &Value| {
+        let mut encryption = json!({"recipients": ["age1qqqq"]});
+        encryption.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"encryption": encryption})
+    };
+    let identity = json!({"identitySecretRef": {"name": "age", "key": "identity"}});
+    taken(&upgrades(rehearse(), encryption(&identity)));
+    refused(&upgrades(rehearse(), encryption(&json!({}))), None, "nothing here decrypts it");
+    taken(&upgrades(json!({}), encryption(&json!({}))));
+}
+
+#[test]
 fn databases() {
     let database =
         |kinds: Value| json!({"metadata": {"name": "memory"}, "spec": {"database": kinds}});

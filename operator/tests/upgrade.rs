@@ -129,6 +129,154 @@ async fn a_backup_that_fails_stops_the_upgrade_and_is_made_again() {
     assert_ne!(world.job(), migrated);
 }
 
+/// A world at rest whose upgrades are rehearsed.
+async fn rehearsing() -> World {
+    let world = World::settled("minimal").await;
+    world.server.change(RESOURCE, &json!({"spec": {"upgrades": {"rehearse": true}}}));
+    world.reconcile().await.unwrap();
+    world
+}
+
+/// Lets a backup be made, and its rehearsal fail.
+fn end_rehearsal(world: &World, path: &str, at: &str) {
+    end_backup(world, path, false, at);
+    let why = "The backup b is made and was not verified: migration 14 failed";
+    let ready = json!({"type": "Ready", "status": "False", "reason": "Failed", "message": why, "lastTransitionTime": at});
+    let made = json!({"id": "b", "location": "/backups", "instance": "i", "scope": "Full", "snapshotTime": at, "finishedTime": at,
+                      "duration": "1s", "size": "1Ki", "bytes": 1, "entries": 1, "databaseBytes": 1, "postgres": "18.0",
+                      "encrypted": false});
+    world.server.change(path, &json!({"status": {"backup": made, "conditions": [ready]}}));
+}
+
+#[tokio::test]
+async fn an_upgrade_is_rehearsed_by_its_own_image() {
+    let world = rehearsing().await;
+    let migrated = world.job();
+    wants(&world, "agentfs/server:2.0.0").await;
+    // What it would be made like has the image of before, as far as was seen.
+    assert_eq!(world.server.names(BACKUPS), Vec::<String>::new());
+    assert_eq!(world.said("SchemaReady").1, "AwaitingBackup");
+    world.reconcile().await.unwrap();
+    let first = backup(&world);
+    assert_eq!(world.server.get(&first).unwrap()["spec"]["verify"], "Restore");
+    for cronjob in ["backup", "verify", "drill"] {
+        let cronjob = world.server.get(&format!("batch/v1/cronjobs/memory-{cronjob}")).unwrap();
+        let pod = &cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"];
+        assert_eq!(pod["containers"][0]["image"], "agentfs/server:2.0.0");
+    }
+    world.reconcile().await.unwrap();
+    let (_, reason, message) = world.said("SchemaReady");
+    assert_eq!(reason, "AwaitingBackup");
+    assert!(message.contains("which is made and tried on a restored copy first"), "{message}");
+    assert_eq!((world.job(), image(&world)), (migrated.clone(), json!("agentfs/server:1.0.0")));
+    assert_eq!(world.writes().await, Vec::<String>::new());
+
+    end_backup(&world, &first, true, DONE);
+    world.reconcile().await.unwrap();
+    assert_eq!(world.said("SchemaReady").1, "Migrating");
+    assert_ne!(world.job(), migrated);
+}
+
+#[tokio::test]
+async fn a_rehearsal_that_fails_stops_the_upgrade_and_is_no_failed_backup() {
+    let world = rehearsing().await;
+    let migrated = world.job();
+    wants(&world, "agentfs/server:2.0.0").await;
+    world.reconcile().await.unwrap();
+    let first = backup(&world);
+    let ago = |hours: i64| (Timestamp::now() - jiff::SignedDuration::from_hours(hours)).to_string();
+    end_rehearsal(&world, &first, &Timestamp::now().to_string());
+    let writes = world.writes().await;
+    assert!(writes.contains(&"POST events.k8s.io/v1/events".to_owned()), "{writes:?}");
+    let (status, reason, message) = world.said("Ready");
+    assert_eq!((status.as_str(), reason.as_str()), ("False", "RehearsalFailed"));
+    let begins = "The rehearsal of the upgrade to agentfs/server:2.0.0 failed: The backup b is made and was not verified: migration 14 failed (since ";
+    assert!(message.starts_with(begins), "{message}");
+    assert!(message.ends_with("set spec.upgrades.rehearse to false."), "{message}");
+    assert_eq!((world.said("Available").0.as_str(), world.job()), ("True", migrated.clone()));
+    assert_eq!(image(&world), "agentfs/server:1.0.0");
+    assert_eq!(world.writes().await, Vec::<String>::new());
+
+    // Each try leaves a backup, so the next one is not made at once.
+    end_rehearsal(
+        &world,
+        &first,
+        &(Timestamp::now() - jiff::SignedDuration::from_mins(50)).to_string(),
+    );
+    world.reconcile().await.unwrap();
+    assert_eq!(backup(&world), first);
+    end_rehearsal(&world, &first, &ago(2));
+    world.reconcile().await.unwrap();
+    let second = format!("{first}-2");
+    assert!(world.server.get(&second).is_some() && world.server.get(&first).is_some());
+    assert_eq!(world.said("SchemaReady").1, "RehearsalFailed", "the try before it has failed");
+    end_rehearsal(&world, &second, &Timestamp::now().to_string());
+    world.reconcile().await.unwrap();
+
+    // Another image is another rehearsal.
+    wants(&world, "agentfs/server:2.0.1").await;
+    world.reconcile().await.unwrap();
+    let other = backup(&world);
+    assert!(!other.starts_with(&first), "{other}");
+    assert_eq!(world.said("SchemaReady").1, "AwaitingBackup");
+    end_rehearsal(&world, &other, &Timestamp::now().to_string());
+    world.reconcile().await.unwrap();
+    assert_eq!(world.said("SchemaReady").1, "RehearsalFailed");
+
+    // So is one with more room.
+    let room = json!({"backup": {"verify": {"storage": {"size": "20Gi"}}}});
+    world.server.change(RESOURCE, &json!({"spec": room}));
+    world.reconcile().await.unwrap();
+    world.reconcile().await.unwrap();
+    let roomy = backup(&world);
+    assert_ne!(roomy, other);
+    end_rehearsal(&world, &roomy, &Timestamp::now().to_string());
+    world.reconcile().await.unwrap();
+
+    // Without one the backup alone is made.
+    world.server.change(RESOURCE, &json!({"spec": {"upgrades": {"rehearse": false}}}));
+    world.reconcile().await.unwrap();
+    let plain = backup(&world);
+    assert_eq!(world.server.get(&plain).unwrap()["spec"]["verify"], "None");
+    end_backup(&world, &plain, true, DONE);
+    world.reconcile().await.unwrap();
+    assert_eq!(world.said("SchemaReady").1, "Migrating");
+    assert_ne!(world.job(), migrated);
+}
+
+#[tokio::test]
+async fn a_backup_that_fails_before_its_rehearsal_is_told_as_that() {
+    let world = rehearsing().await;
+    wants(&world, "agentfs/server:2.0.0").await;
+    world.reconcile().await.unwrap();
+    let first = backup(&world);
+    end_backup(&world, &first, false, &Timestamp::now().to_string());
+    world.reconcile().await.unwrap();
+    let (_, reason, message) = world.said("SchemaReady");
+    assert_eq!(reason, "BackupBeforeFailed");
+    let ends = "set spec.upgrades.backupBefore and spec.upgrades.rehearse to false.";
+    assert!(message.ends_with(ends), "{message}");
+    end_backup(&world, &first, false, "2020-01-01T00:00:00Z");
+    world.reconcile().await.unwrap();
+    assert!(world.server.get(&format!("{first}-2")).is_some());
+}
+
+#[tokio::test]
+async fn a_rehearsal_waits_while_no_backups_are_to_be_made() {
+    let world = rehearsing().await;
+    let migrated = world.job();
+    world.server.change(RESOURCE, &json!({"spec": {"backup": {"suspend": true}}}));
+    wants(&world, "agentfs/server:2.0.0").await;
+    world.reconcile().await.unwrap();
+    let (_, reason, message) = world.said("SchemaReady");
+    assert_eq!(reason, "AwaitingBackup");
+    assert!(message.contains("waits until spec.backup.suspend is false"), "{message}");
+    assert_eq!((world.server.names(BACKUPS), world.job()), (Vec::new(), migrated));
+    world.server.change(RESOURCE, &json!({"spec": {"backup": {"suspend": false}}}));
+    world.reconcile().await.unwrap();
+    backup(&world);
+}
+
 #[tokio::test]
 async fn a_backup_that_cannot_go_on_is_told() {
     let world = upgraded("agentfs/server:2.0.0").await;

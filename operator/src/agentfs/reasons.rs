@@ -90,6 +90,8 @@ reasons! {
     DATABASE_NOT_UTF8 = "DatabaseNotUtf8",
     /// The backup before the migration of the schema failed.
     BACKUP_BEFORE_FAILED = "BackupBeforeFailed",
+    /// The rehearsal of an upgrade on a restored copy failed.
+    REHEARSAL_FAILED = "RehearsalFailed",
     /// The last backup failed.
     BACKUP_FAILED = "BackupFailed",
     /// The newest backup is too old.

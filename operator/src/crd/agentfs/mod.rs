@@ -150,6 +150,12 @@ use super::fields::storage::never_shrinks;
 #[x_kube(
     validation = Rule::new("!has(self.database.embedded) || !self.pooler.enabled || (self.pooler.replicas + 1) * self.pooler.poolSize <= 180").message(
         "pooler: (replicas + 1) * poolSize must be at most 180, since the embedded PostgreSQL takes 200 connections and an update adds a pod"
+    ),
+    validation = Rule::new("!self.upgrades.rehearse || (self.upgrades.backupBefore && self.backup.enabled)").message(
+        "upgrades: rehearse tries an upgrade on the backup that is made before it; set upgrades.backupBefore and backup.enabled to true, or rehearse to false"
+    ),
+    validation = Rule::new("!self.upgrades.rehearse || !has(self.backup.encryption) || has(self.backup.encryption.identitySecretRef)").message(
+        "upgrades: rehearse restores a backup, and nothing here decrypts it; name a Secret with an age identity in backup.encryption.identitySecretRef, or set rehearse to false"
     )
 )]
 pub struct AgentFSSpec {

@@ -11,6 +11,12 @@ pub struct Upgrades {
     /// makes backups. Where it fails, the schema stays as it is and the API of the image before goes on; the backup is tried again.
     #[serde(default = "Upgrades::default_backup_before")]
     pub backup_before: bool,
+
+    /// Whether an upgrade is rehearsed first: that backup is restored into a PostgreSQL of its own, migrated by the new image and served
+    /// from. Where that fails, the schema stays as it is and the API of the image before goes on. It takes as long, and as much room, as a
+    /// verification (spec.backup.verify).
+    #[serde(default)]
+    pub rehearse: bool,
 }
 
 impl Upgrades {
@@ -21,6 +27,6 @@ impl Upgrades {
 
 impl Default for Upgrades {
     fn default() -> Self {
-        Self { backup_before: Self::default_backup_before() }
+        Self { backup_before: Self::default_backup_before(), rehearse: false }
     }
 }

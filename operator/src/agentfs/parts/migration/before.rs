@@ -1,17 +1,18 @@
-//! What comes before a migration: the end of a restore in place, and the backup before an upgrade.
+//! What comes before a migration: the end of a restore in place, and the backup before an upgrade, which that may be rehearsed on.
 
 use agentfs_contract::record;
+use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt as _;
 
 use super::objects::COMPONENT;
 use super::plan as tries;
-use super::plan::{ATTEMPT, Attempt, AttemptState, MIGRATION, Next, SchemaFacts};
+use super::plan::{ATTEMPT, Attempt, AttemptState, Next, SchemaFacts};
 use crate::agentfs::plan::Plan;
 use crate::agentfs::reasons;
 use crate::agentfs::status_inputs::StatusInputs;
 use crate::crd::AgentFSBackup;
-use crate::crd::backup::{AgentFSBackupSpec, Scope, Verify};
+use crate::crd::backup::{AgentFSBackupSpec, Scope, UPGRADE, Verify};
 use crate::kit;
 use crate::kit::conditions::{Failure, READY, STALLED, State};
 use crate::kit::desired::Desired;
@@ -19,9 +20,10 @@ use crate::kit::digest;
 use crate::kit::reasons::Reason;
 use crate::kit::sentences::without_full_stop;
 
-/// What to do where the backup before an upgrade is not made.
-const REMEDY: &str = "It is tried again by itself, and the API of the image before goes on. To upgrade without it, set \
-                      spec.upgrades.backupBefore to false.";
+/// What to do where a rehearsal fails.
+const REMEDY_OF_REHEARSAL: &str = "The schema is as it was, and the API of the image before goes on. Set spec.image to one that is mended; \
+                                   or mend what the sentence names, and it is rehearsed again by itself, after pauses of an hour to a day. \
+                                   To upgrade without that, set spec.upgrades.rehearse to false.";
 
 /// What comes before a migration.
 #[derive(Clone, Debug)]
@@ -56,14 +58,16 @@ pub fn before(plan: &Plan, hash: &str, next: Next) -> Before {
 }
 
 /// The upgrade that the migration `hash` is, where it is one that a backup is to be made before: an API of another image works on
-/// this database. The same one again, after going back, is another upgrade.
+/// this database. The same one again, after going back, is another upgrade, and so is one that is rehearsed with other room.
 fn upgrade(plan: &Plan, hash: &str) -> Option<String> {
     let facts = &plan.parts.migration;
     let live = plan.parts.api.live.as_ref().filter(|_| facts.backs_up && !plan.is_elsewhere())?;
     let (from, to) = (live.image.as_deref()?, plan.images.server.as_str());
     let former = |of: &&Attempt| of.hash != hash && of.state == AttemptState::Succeeded;
     let former = facts.attempts.iter().find(former).map_or("", |of| of.uid.as_str());
-    (from != to).then(|| digest::hash([from, to, former]).chars().take(8).collect())
+    let room = facts.rehearsal.as_ref().map(|rehearsal| rehearsal.room.as_str());
+    let parts = [from, to, former].into_iter().chain(room);
+    (from != to).then(|| digest::hash(parts).chars().take(8).collect())
 }
 
 /// The backup before `upgrade`, after which comes what is `after` it.
@@ -75,7 +79,7 @@ fn backed_up(plan: &Plan, upgrade: &str, after: Next) -> Before {
     let current = next.attempt();
     let name = current.map(|attempt| plan.names.backup_before(upgrade, attempt));
     let is_there = backups.iter().any(|of| Some(&of.name) == name.as_ref());
-    let is_wanted = !is_there && !plan.suspended;
+    let is_wanted = !is_there && !plan.suspended && can_rehearse(plan);
     let backup = current.filter(|_| is_wanted).map(|attempt| backup(plan, upgrade, attempt));
     Before {
         next: if matches!(next, Next::Done { .. }) { after } else { Next::AwaitBackup },
@@ -83,6 +87,19 @@ fn backed_up(plan: &Plan, upgrade: &str, after: Next) -> Before {
         current: name,
         obsolete,
     }
+}
+
+/// Whether the upgrade can be rehearsed, where it is to be: by the image of the upgrade, which the CronJobs have to have that the Job is
+/// made like.
+fn can_rehearse(plan: &Plan) -> bool {
+    let Some(rehearsal) = &plan.parts.migration.rehearsal else { return true };
+    let cronjobs = plan.parts.backup.wanted.enabled().map(|backup| &backup.former);
+    let has_image = |cronjob: &CronJob| {
+        let pod = || cronjob.spec.as_ref()?.job_template.spec.as_ref()?.template.spec.as_ref();
+        let mut images = pod().into_iter().flat_map(|pod| &pod.containers).map(|of| &of.image);
+        images.all(|image| image.as_ref() == Some(&plan.images.server))
+    };
+    !rehearsal.waits && cronjobs.is_some_and(|all| !all.is_empty() && all.iter().all(has_image))
 }
 
 /// The names of those that were not made.
@@ -93,17 +110,18 @@ fn unmade(backups: &[Attempt]) -> Vec<String> {
 
 fn backup(plan: &Plan, upgrade: &str, attempt: u32) -> AgentFSBackup {
     let name = plan.names.backup_before(upgrade, attempt);
+    let is_rehearsed = plan.parts.migration.rehearsal.is_some();
     let spec = AgentFSBackupSpec {
         agent_fs: plan.owner.name.clone(),
         scope: Scope::Full,
-        verify: Verify::None,
+        verify: if is_rehearsed { Verify::Restore } else { Verify::None },
         record_of: None,
         ttl_seconds_after_finished: None,
     };
     let mut backup = AgentFSBackup::new(&name, spec);
     backup.metadata = plan.owner.unowned(name, COMPONENT);
     backup.labels_mut().insert(record::OF.into(), plan.owner.name.clone());
-    backup.annotations_mut().insert(MIGRATION.into(), upgrade.to_owned());
+    backup.annotations_mut().insert(UPGRADE.into(), upgrade.to_owned());
     backup.annotations_mut().insert(ATTEMPT.into(), attempt.to_string());
     backup
 }
@@ -118,10 +136,16 @@ fn attempt(backup: &AgentFSBackup) -> Option<Attempt> {
     Some(Attempt {
         name: backup.name_any(),
         uid: backup.uid().unwrap_or_default(),
-        hash: annotation(MIGRATION)?.to_owned(),
+        hash: annotation(UPGRADE)?.to_owned(),
         number: annotation(ATTEMPT)?.parse().ok()?,
         state: state(backup),
+        left_a_backup: is_made(backup),
     })
+}
+
+/// Whether the backup is made, whatever came of its verification.
+fn is_made(backup: &AgentFSBackup) -> bool {
+    backup.status.as_ref().is_some_and(|status| status.backup.is_some())
 }
 
 fn state(backup: &AgentFSBackup) -> AttemptState {
@@ -143,7 +167,14 @@ impl StatusInputs<'_> {
     pub fn backup_before(&self) -> State {
         let image = &self.plan.images.server;
         let Some(backup) = self.children.migration.backup.as_ref() else {
-            let what = format!("A backup is made before the upgrade to {image}");
+            let waits = self.plan.parts.migration.rehearsal.as_ref().is_some_and(|of| of.waits);
+            let what = if waits {
+                format!(
+                    "The upgrade to {image} waits until spec.backup.suspend is false, since spec.upgrades.rehearse has it tried on a backup first"
+                )
+            } else {
+                format!("A backup is made before the upgrade to {image}")
+            };
             return State::progressing(reasons::AWAITING_BACKUP, what);
         };
         if is_stalled(backup) && state(backup) == AttemptState::Running {
@@ -153,27 +184,42 @@ impl StatusInputs<'_> {
                     "The backup that is made before the upgrade to {image} does not go on{}",
                     said(backup)
                 ),
-                REMEDY,
+                self.remedy(),
             ));
         }
         // Until one succeeds, there is to say what the try before it failed for.
         let mut tries = std::iter::once(backup).chain(self.tried_before(backup));
         if let Some(failed) = tries.find(|of| matches!(state(of), AttemptState::Failed(_))) {
-            return State::Failed(Failure::new(
-                reasons::BACKUP_BEFORE_FAILED,
-                format!(
-                    "The backup that is made before the upgrade to {image} failed{}",
-                    said(failed)
-                ),
-                REMEDY,
-            ));
+            let said = said(failed);
+            return State::Failed(if is_made(failed) {
+                let what = format!("The rehearsal of the upgrade to {image} failed{said}");
+                Failure::new(reasons::REHEARSAL_FAILED, what, REMEDY_OF_REHEARSAL)
+            } else {
+                let what =
+                    format!("The backup that is made before the upgrade to {image} failed{said}");
+                Failure::new(reasons::BACKUP_BEFORE_FAILED, what, self.remedy())
+            });
         }
         let (name, said) = (backup.name_any(), said(backup));
+        let what = match backup.spec.verify {
+            Verify::None => "is made",
+            Verify::Archive | Verify::Restore => "is made and tried on a restored copy",
+        };
         State::progressing(
             reasons::AWAITING_BACKUP,
             format!(
-                "The upgrade to {image} waits for the AgentFSBackup {name}, which is made first{said}"
+                "The upgrade to {image} waits for the AgentFSBackup {name}, which {what} first{said}"
             ),
+        )
+    }
+
+    /// What to do where the backup before an upgrade is not made.
+    fn remedy(&self) -> String {
+        let is_rehearsed = self.plan.parts.migration.rehearsal.is_some();
+        let too = if is_rehearsed { " and spec.upgrades.rehearse" } else { "" };
+        format!(
+            "It is tried again by itself, and the API of the image before goes on. To upgrade without it, set spec.upgrades.backupBefore{too} to \
+             false."
         )
     }
 

@@ -13,10 +13,12 @@ use crate::agentfs::validate::PlanInputs;
 use crate::crd::fields::Resources;
 use crate::kit::validation::{Invalid, resources_are_valid};
 
-/// The pause after the first failed try; it doubles with each further one.
-const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(10);
-/// The longest pause between two tries.
-const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(5);
+/// The pause after the first failed try, which doubles with each further one, and the longest.
+const PAUSES: (SignedDuration, SignedDuration) =
+    (SignedDuration::from_secs(10), SignedDuration::from_mins(5));
+/// The same where each try leaves a backup: they would fill any volume.
+const DEAR_PAUSES: (SignedDuration, SignedDuration) =
+    (SignedDuration::from_hours(1), SignedDuration::from_hours(24));
 
 /// The annotation of a migration Job that says what it migrates and with what.
 pub const MIGRATION: &str = "agentfs.io/migration";
@@ -36,6 +38,8 @@ pub struct SchemaFacts {
     pub backups: Vec<Attempt>,
     /// Whether a backup is to be made before an upgrade.
     pub backs_up: bool,
+    /// How an upgrade is rehearsed on that, where it is to be.
+    pub rehearsal: Option<Rehearsal>,
     /// The moment that pauses are counted to.
     pub now: Timestamp,
 }
@@ -50,9 +54,26 @@ pub fn facts(inputs: &PlanInputs<'_>, database_ready: bool) -> Result<SchemaFact
         resources: own.or(spec.api.resources.as_ref()).cloned(),
         attempts: attempts(&observed.parts.migration.jobs),
         backups: before::attempts(&observed.parts.migration.backups),
-        backs_up: spec.upgrades.backup_before && spec.backup.enabled && !spec.backup.suspend,
+        backs_up: spec.upgrades.backup_before
+            && spec.backup.enabled
+            && (spec.upgrades.rehearse || !spec.backup.suspend),
+        rehearsal: spec.upgrades.rehearse.then(|| {
+            let verify = &spec.backup.verify;
+            let room = (verify.enabled, &verify.storage, &verify.resources);
+            let room = serde_json::to_string(&room).unwrap_or_default();
+            Rehearsal { room, waits: spec.backup.suspend }
+        }),
         now: observed.now,
     })
+}
+
+/// How an upgrade is rehearsed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rehearsal {
+    /// The volume and the resources that the spec gives it, as JSON: with others it is another one, which begins at once.
+    pub room: String,
+    /// Whether it waits, since no backups are to be made for now.
+    pub waits: bool,
 }
 
 /// One try of a migration, as its Job tells; or of the backup before one, as its AgentFSBackup tells.
@@ -68,6 +89,8 @@ pub struct Attempt {
     pub number: u32,
     /// How it stands.
     pub state: AttemptState,
+    /// Whether it has left a backup: then another try makes one more, and is not made so soon.
+    pub left_a_backup: bool,
 }
 
 /// How a try stands.
@@ -138,6 +161,7 @@ pub fn attempts<'a>(jobs: impl IntoIterator<Item = &'a Job>) -> Vec<Attempt> {
                 hash: annotation(MIGRATION).unwrap_or_default().to_owned(),
                 number: annotation(ATTEMPT).and_then(|n| n.parse().ok()).unwrap_or(1),
                 state: state(job),
+                left_a_backup: false,
             }
         })
         .collect()
@@ -165,7 +189,7 @@ pub fn next(attempts: &[Attempt], hash: &str, database_ready: bool, now: Timesta
         AttemptState::Running => Next::Run { attempt },
         AttemptState::Succeeded => Next::Done { attempt },
         AttemptState::Failed(at) => {
-            let until = at.saturating_add(pause(attempt)).unwrap_or(Timestamp::MAX);
+            let until = at.saturating_add(pause(latest)).unwrap_or(Timestamp::MAX);
             if now < until || !database_ready {
                 Next::Pause { attempt, until: until.max(now) }
             } else {
@@ -196,9 +220,10 @@ pub fn obsolete(attempts: &[Attempt], hash: &str, next: Next) -> Vec<String> {
         .collect()
 }
 
-fn pause(attempt: u32) -> SignedDuration {
-    let doublings = attempt.saturating_sub(1).min(10);
-    FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE)
+fn pause(failed: &Attempt) -> SignedDuration {
+    let (first, longest) = if failed.left_a_backup { DEAR_PAUSES } else { PAUSES };
+    let doublings = failed.number.saturating_sub(1).min(10);
+    first.saturating_mul(1 << doublings).min(longest)
 }
 
 fn state(job: &Job) -> AttemptState {
@@ -231,6 +256,7 @@ mod tests {
             hash: "h".into(),
             number,
             state,
+            left_a_backup: false,
         }
     }
 
@@ -255,6 +281,19 @@ mod tests {
         assert_eq!(next(&third, "h", true, at(39)), Next::Pause { attempt: 3, until: at(40) });
         let many = [tried(900, AttemptState::Failed(at(0)))];
         assert_eq!(next(&many, "h", true, at(300)), Next::Run { attempt: 901 });
+    }
+
+    #[test]
+    fn a_failed_try_that_left_a_backup_is_not_repeated_so_soon() {
+        let failed =
+            |number| Attempt { left_a_backup: true, ..tried(number, AttemptState::Failed(at(0))) };
+        let hour = 3600;
+        for (number, pause) in [(1, hour), (2, 2 * hour), (6, 24 * hour), (900, 24 * hour)] {
+            let waits = Next::Pause { attempt: number, until: at(pause) };
+            assert_eq!(next(&[failed(number)], "h", true, at(pause - 1)), waits);
+            let again = Next::Run { attempt: number + 1 };
+            assert_eq!(next(&[failed(number)], "h", true, at(pause)), again);
+        }
     }
 
     #[test]
