@@ -382,6 +382,16 @@ async fn objectives_are_held_against_the_newest_backup_and_the_newest_drill() {
         ],
     );
 
+    // A drill of a backup that somebody chose measures the age of that, and how long a restore takes.
+    drill(&world, "memory-2", 8, "Succeeded", &json!({"rpoSeconds": 9_000_000, "rtoSeconds": 57}));
+    let chosen = json!({"spec": {"backup": "memory-a"}});
+    world.server.change("agentfs.io/v1alpha1/agentfsdrills/memory-2", &chosen);
+    let (is, _, message) = said(&world, "ObjectivesMet").await;
+    assert!(is == "True" && !message.contains("recovery point"), "{message}");
+    has(&message, &[&clock(&hours_ago(20)), "a recovery time of 57s (rto 15m)."]);
+    assert_eq!(told(&world)["drill"], json!({"lastTime": hours_ago(8), "rtoSeconds": 57}));
+    world.server.remove("agentfs.io/v1alpha1/agentfsdrills/memory-2");
+
     change_spec(&world, &json!({"objectives": {"rto": "30s"}}));
     let (is, reason_, message) = said(&world, "ObjectivesMet").await;
     assert_eq!((is.as_str(), reason_.as_str()), ("False", "ObjectivesMissed"));

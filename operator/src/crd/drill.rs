@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::fields::Conditions;
 use super::fields::conditions::conditions;
 use super::fields::moment::date_time;
+use super::fields::names::object_name;
 use super::task::{agentfs_name, immutable, short_name};
 
 /// What is to be drilled. It cannot be changed: a drill is carried out once. For another one create another AgentFSDrill.
@@ -21,12 +22,13 @@ use super::task::{agentfs_name, immutable, short_name};
     namespaced,
     status = "AgentFSDrillStatus",
     derive = "PartialEq",
-    doc = "AgentFSDrill is a disaster recovery drill of an AgentFS: an entry is written by its API, backed up, restored into a PostgreSQL of its own and found there again. It measures the recovery point and the recovery time, and touches nothing that serves.",
+    doc = "AgentFSDrill is a disaster recovery drill of an AgentFS: an entry is written by its API, backed up, restored into a PostgreSQL of its own and found there again; or, with spec.backup, a backup that is there already is restored there. It measures the recovery point and the recovery time, and touches nothing that serves.",
     printcolumn(name = "AgentFS", type_ = "string", description = "Whose drill it is.", json_path = ".spec.agentFS"),
     printcolumn(name = "Result", type_ = "string", description = "How it ended.", json_path = ".status.result"),
     printcolumn(name = "RPO", type_ = "string", description = "The most time whose writes a disaster would have lost.", json_path = ".status.rpo"),
     printcolumn(name = "RTO", type_ = "string", description = "How long the restore took until the API served.", json_path = ".status.rto"),
     printcolumn(name = "Objectives", type_ = "string", description = "Whether both are within spec.backup.objectives of the AgentFS.", json_path = ".status.objectives"),
+    printcolumn(name = "Backup", type_ = "string", description = "The backup that was to be restored, where it is not one of its own.", json_path = ".spec.backup", priority = 1),
     printcolumn(name = "Message", type_ = "string", description = "How it stands, as a sentence.", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = short_name()
@@ -38,6 +40,16 @@ pub struct AgentFSDrillSpec {
     #[serde(rename = "agentFS")]
     #[schemars(schema_with = "agentfs_name", description = "The AgentFS, in this namespace.")]
     pub agent_fs: String,
+
+    /// The AgentFSBackup that is restored, and served from there; no entry is written, and no backup made. The recovery point is then the age
+    /// of its snapshot as the drill begins, and not held to the AgentFS's objective: the backup may be any. Left out, the drill writes an
+    /// entry and makes a backup of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        schema_with = "object_name",
+        description = "The AgentFSBackup that is restored, and served from there; no entry is written, and no backup made. The recovery point is then the age of its snapshot as the drill begins, and not held to the AgentFS's objective: the backup may be any. Left out, the drill writes an entry and makes a backup of its own."
+    )]
+    pub backup: Option<String>,
 
     /// The moment of a drill that was carried out by the schedule: this resource is its record, and nothing is done for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -73,7 +85,7 @@ pub struct AgentFSDrillStatus {
     #[schemars(length(max = 64))]
     pub step: Option<String>,
 
-    /// The most time whose writes a disaster would have lost, for example `21h52m`.
+    /// The most time whose writes a disaster would have lost, for example `21h52m`. With spec.backup, the age of that backup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub rpo: Option<String>,

@@ -13,6 +13,7 @@ use crate::crd::agentfs::Objectives;
 use crate::crd::drill::AgentFSDrillStatus;
 use crate::kit::conditions::{Failure, READY, State};
 use crate::kit::sentences::without_full_stop;
+use crate::task::named::{self, Named};
 use crate::task::observe::Seen;
 use crate::task::outcome::Stage;
 use crate::task::{Like, Orders, Report, Task, Work, reasons, same, scratch, step_word};
@@ -36,7 +37,7 @@ impl Task for AgentFSDrill {
         let at = self.spec.record_of.as_ref()?;
         let status = self.status.as_ref();
         Some(match status.and_then(|status| status.result.as_deref()) {
-            Some("Succeeded") => passed(status),
+            Some("Succeeded") => passed(self, status),
             Some("Failed") => State::Failed(Failure::new(
                 reasons::FAILED,
                 status
@@ -64,7 +65,17 @@ impl Task for AgentFSDrill {
         let mut arguments = vec!["drill".to_owned()];
         let declared =
             seen.agentfs.as_ref().and_then(|agentfs| agentfs.spec.backup.objectives.clone());
-        let Objectives { rpo, rto } = declared.unwrap_or_default();
+        let Objectives { mut rpo, rto } = declared.unwrap_or_default();
+        if let Some(name) = &self.spec.backup {
+            let Named { selector, bucket } = match named::backup(self, name, seen) {
+                Ok(named) => named,
+                Err(orders) => return orders,
+            };
+            arguments.push(format!("--backup={selector}"));
+            arguments.extend(bucket.map(|bucket| format!("--to={bucket}")));
+            // How old the newest backup may be says nothing of the one that somebody has chosen.
+            rpo = None;
+        }
         for (option, wanted) in [("--rpo", rpo), ("--rto", rto)] {
             arguments.extend(wanted.map(|wanted| format!("{option}={wanted}")));
         }
@@ -108,7 +119,7 @@ impl Task for AgentFSDrill {
         status.result = result.map(str::to_owned).or(status.result);
         status.finished_time = status.finished_time.or(stage.ended_at().map(Time));
         let ready = match stage {
-            Stage::Succeeded { .. } => passed(Some(&status)),
+            Stage::Succeeded { .. } => passed(self, Some(&status)),
             _ => stage.ready(self),
         };
         Report { states: vec![(READY, ready)], status }
@@ -131,10 +142,14 @@ fn what_its_pod_said(status: &AgentFSDrillStatus) -> Option<String> {
 }
 
 /// That a drill passed.
-fn passed(status: Option<&AgentFSDrillStatus>) -> State {
+fn passed(drill: &AgentFSDrill, status: Option<&AgentFSDrillStatus>) -> State {
     let measured = status.and_then(|status| status.rpo.as_ref().zip(status.rto.as_ref()));
     let measured = measured.map(|(rpo, rto)| {
-        format!(": a disaster would have lost {rpo} at most, and the API served again after {rto}")
+        let lost = match &drill.spec.backup {
+            Some(name) => format!("the AgentFSBackup {name}, {rpo} old, was restored"),
+            None => format!("a disaster would have lost {rpo} at most"),
+        };
+        format!(": {lost}, and the API served again after {rto}")
     });
     let message = format!("The drill passed{}.", measured.unwrap_or_default());
     State::true_because(reasons::SUCCEEDED, message)

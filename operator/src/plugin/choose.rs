@@ -93,7 +93,10 @@ pub(super) fn source(
         // The records tell of the destination of the AgentFS alone.
         (Wanted::Latest, Some(_)) => Ok(Source { latest: true, ..source }),
         (Wanted::LatestVerified, Some(_)) => Ok(Source { latest_verified: true, ..source }),
-        (Wanted::Backup(name), _) => fit(name, agentfs, records).map(|made| named(made.record)),
+        (Wanted::Backup(name), _) => {
+            let made = fit(name, agentfs, records, ". The id of a backup is given with --id")?;
+            Ok(named(made.record))
+        }
         (Wanted::Latest, None) => match Made::all(records.iter().copied()).first() {
             Some(newest) => Ok(named(newest.record)),
             None => Err(Error::NotThere(format!(
@@ -118,11 +121,12 @@ pub(super) fn source(
     }
 }
 
-/// The backup of the record `name`, if it can be restored.
+/// The backup of the record `name`, if it can be restored. `or` is what else can be typed.
 pub(super) fn fit<'a>(
     name: &str,
     agentfs: &str,
     records: &[&'a AgentFSBackup],
+    or: &str,
 ) -> Result<Made<'a>, Error> {
     let Some(record) = records.iter().find(|record| record.metadata.name.as_deref() == Some(name))
     else {
@@ -133,8 +137,7 @@ pub(super) fn fit<'a>(
             newest => format!("The newest are {}", newest.join(", ")),
         };
         return Err(Error::NotThere(format!(
-            "there is no AgentFSBackup {name} of {agentfs}. {hint}; kubectl agentfs backups {agentfs} lists all. The id of a backup is \
-             given with --id"
+            "there is no AgentFSBackup {name} of {agentfs}. {hint}; kubectl agentfs backups {agentfs} lists all{or}"
         )));
     };
     if let Some(made) = Made::of(record) {

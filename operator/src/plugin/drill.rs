@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+use super::backups;
+use super::choose::fit;
 use super::cli::{ActionFlags, NameArg};
 use super::cluster::Cluster;
 use super::error::Error;
@@ -15,6 +17,9 @@ use crate::crd::drill::{AgentFSDrillSpec, AgentFSDrillStatus};
 pub(super) struct DrillArgs {
     #[command(flatten)]
     agentfs: NameArg,
+    /// The AgentFSBackup that is restored, as kubectl agentfs backups lists it. Defaults to one that the drill makes and removes
+    #[arg(long, value_name = "BACKUP")]
+    backup: Option<String>,
     /// How it goes on.
     #[command(flatten)]
     pub(super) action: ActionFlags,
@@ -24,13 +29,22 @@ pub(super) struct DrillArgs {
 pub(super) async fn run(args: &DrillArgs, cluster: &Cluster) -> Result<(), Error> {
     let agentfs = &args.agentfs.name;
     cluster.agentfs(agentfs).await?;
+    if let Some(backup) = &args.backup {
+        let found = backups::of(cluster, agentfs).await?;
+        let records: Vec<_> = found.iter().map(|found| &found.it).collect();
+        fit(backup, agentfs, &records, "")?;
+    }
     let spec = AgentFSDrillSpec {
         agent_fs: agentfs.clone(),
+        backup: args.backup.clone(),
         record_of: None,
         ttl_seconds_after_finished: None,
     };
     let drill = (AgentFSDrill::new("", spec), &*format!("{agentfs}-"));
-    let begin = |name: &str| format!("{agentfs}: drilling as {name}");
+    let begin = |name: &str| match &args.backup {
+        Some(backup) => format!("{agentfs}: drilling {backup} as {name}"),
+        None => format!("{agentfs}: drilling as {name}"),
+    };
     carry_out(cluster, &mut args.action.screen(), args.action, drill, begin, now).await.map(drop)
 }
 
@@ -63,6 +77,7 @@ fn line_of(step: &str, milliseconds: i64) -> String {
         "migrate" => ("migrated", ""),
         "serve" => ("served", "by an API there"),
         "marker" => ("found", "the marker, byte for byte"),
+        "sample" => ("compared", "entries, as the API answers them"),
         "index" => ("indexed", "the vectors"),
         "clean" => ("cleaned", "all of it"),
         other => (other, ""),

@@ -2,28 +2,19 @@
 
 use std::borrow::Cow;
 
-use jiff::SignedDuration;
 use kube::ResourceExt as _;
 
-use super::reasons::{AWAITING_BACKUP, AWAITING_SCHEMA, IMAGE_TOO_OLD, NO_SUCH_BACKUP};
+use super::reasons::{AWAITING_SCHEMA, IMAGE_TOO_OLD};
 use super::undo::undone;
 use crate::agentfs::names::REQUESTS;
 use crate::agentfs::parts::migration::condition::SCHEMA_READY;
 use crate::agentfs::reasons as of_agentfs;
 use crate::crd::restore::{AgentFSRestoreSpec, InPlace, Security, Source, Strategy};
-use crate::crd::{AgentFS, AgentFSBackup, AgentFSRestore};
-use crate::kit::conditions::{Failure, READY, State};
-use crate::kit::reasons::Reason;
-use crate::kit::sentences::without_full_stop;
+use crate::crd::{AgentFS, AgentFSRestore};
+use crate::task::named::{self, Named};
 use crate::task::observe::Seen;
-use crate::task::reasons::ALREADY_DONE;
+use crate::task::reasons::NO_SUCH_BACKUP;
 use crate::task::{Like, Orders, Work};
-
-/// How long an AgentFSBackup or AgentFSRestore that is not there is waited for.
-const MAY_COME: SignedDuration = SignedDuration::from_mins(10);
-
-/// What to do where the backup of a restore cannot be had. A restore is immutable.
-const ANOTHER: &str = "Create another AgentFSRestore with a backup that `kubectl get afsb` lists.";
 
 /// What is to be done for `restore`.
 pub fn orders(restore: &AgentFSRestore, seen: &Seen) -> Orders {
@@ -41,7 +32,7 @@ fn work(restore: &AgentFSRestore, seen: &Seen) -> Result<Work, Orders> {
         (None, Some(source)) => source_and_target(restore, source, seen)?,
         // The API server takes neither without the other.
         (None, None) => {
-            return Err(refuse(
+            return Err(Orders::refuse(
                 NO_SUCH_BACKUP,
                 "It names no backup",
                 "Create another one with spec.source.",
@@ -50,7 +41,10 @@ fn work(restore: &AgentFSRestore, seen: &Seen) -> Result<Work, Orders> {
     };
     let schema = schema(seen.agentfs.as_ref());
     if is_migrating(schema) {
-        return Err(wait(AWAITING_SCHEMA, "The restore waits for the migration of the schema"));
+        return Err(Orders::wait(
+            AWAITING_SCHEMA,
+            "The restore waits for the migration of the schema",
+        ));
     }
     // A dump that is encrypted or in a bucket is fetched into the folder that a verification restores into.
     let has_room = seen.cronjob(Like::Verify, &spec.agent_fs).is_some();
@@ -63,21 +57,6 @@ fn work(restore: &AgentFSRestore, seen: &Seen) -> Result<Work, Orders> {
         return Err(image_is_too_old(restore));
     }
     Ok(Work { like, arguments, variables: Vec::new() })
-}
-
-/// It waits for something that comes by itself.
-pub(super) fn wait(reason: Reason, sentence: impl Into<String>) -> Orders {
-    Orders::Wait(State::progressing(reason, sentence))
-}
-
-/// It waits for somebody to do something.
-pub(super) fn ask(reason: Reason, what: impl Into<String>, remedy: impl Into<String>) -> Orders {
-    Orders::Wait(State::Failed(Failure::new(reason, what, remedy)))
-}
-
-/// It can never be carried out.
-pub(super) fn refuse(reason: Reason, what: impl Into<String>, remedy: impl Into<String>) -> Orders {
-    Orders::Refuse(Failure::new(reason, what, remedy))
 }
 
 /// Whether the schema is about to be migrated, or waits for what that needs: a restore by the next image, before the backup that an
@@ -102,7 +81,7 @@ fn schema(agentfs: Option<&AgentFS>) -> Option<&str> {
 /// That the image may know nothing of requests, and would restore each time that the manifest is applied.
 fn image_is_too_old(restore: &AgentFSRestore) -> Orders {
     let (name, namespace) = (&restore.spec.agent_fs, restore.namespace().unwrap_or_default());
-    ask(
+    Orders::ask(
         IMAGE_TOO_OLD,
         format!(
             "The migration by the image of AgentFS {name} did not say that the image carries a restore out once, which older ones do not"
@@ -167,10 +146,7 @@ fn security(security: Security) -> &'static str {
     }
 }
 
-/// A backup as `restore` is told of it.
-///
-/// One that is gone, or that nothing is known of here, is named as well, by what no backup is called: the restore may have been carried out
-/// before, when it was there. The database knows that, and else the command says that there is no such backup.
+/// A backup as the command is told of it, and where it is, where that is not the destination of the AgentFS.
 struct Selected<'a> {
     selector: Cow<'a, str>,
     location: Option<&'a str>,
@@ -183,7 +159,8 @@ fn selected<'a>(
 ) -> Result<Selected<'a>, Orders> {
     let location = source.location.as_deref();
     if let Some(name) = &source.backup {
-        return of_record(restore, name, location, seen);
+        let Named { selector, bucket } = named::backup(restore, name, seen)?;
+        return Ok(Selected { selector: selector.into(), location: location.or(bucket) });
     }
     let selector = match &source.id {
         Some(id) => id.as_str().into(),
@@ -191,75 +168,4 @@ fn selected<'a>(
         None => "latest".into(),
     };
     Ok(Selected { selector, location })
-}
-
-/// The backup of the AgentFSBackup `name`.
-fn of_record<'a>(
-    restore: &AgentFSRestore,
-    name: &str,
-    location: Option<&'a str>,
-    seen: &'a Seen,
-) -> Result<Selected<'a>, Orders> {
-    let unknown = || Selected { selector: format!("AgentFSBackup/{name}").into(), location };
-    let Some(record) = seen.backups.iter().find(|backup| backup.name_any() == name) else {
-        if has_waited(restore, seen) {
-            return Ok(unknown());
-        }
-        return Err(ask(
-            NO_SUCH_BACKUP,
-            format!("There is no AgentFSBackup {name} of this AgentFS"),
-            format!(
-                "The restore begins by itself when it is there, and fails where it does not come within ten minutes. If the name is \
-                 wrong, delete this one. {ANOTHER}"
-            ),
-        ));
-    };
-    let status = record.status.as_ref();
-    let backup = status.and_then(|status| status.backup.as_ref());
-    let Some(backup) = backup else {
-        return if was_done_before(record) {
-            Ok(unknown())
-        } else {
-            Err(without_backup(name, record))
-        };
-    };
-    // The bucket may have been another one when it was made. A volume is always seen in the same folder.
-    let bucket = Some(backup.location.as_str()).filter(|location| location.starts_with("s3://"));
-    // Backups of two instances that were made in one second have one id. Releases before 0.2 had no folders, and instances with a slash.
-    let selector = if backup.instance.contains('/') {
-        backup.id.as_str().into()
-    } else {
-        format!("{}/{}", backup.instance, backup.id).into()
-    };
-    Ok(Selected { selector, location: location.or(bucket) })
-}
-
-/// Whether what `restore` names has been waited for for long enough, where it is not there.
-pub(super) fn has_waited(restore: &AgentFSRestore, seen: &Seen) -> bool {
-    let created = restore.metadata.creation_timestamp.as_ref();
-    created.is_some_and(|at| seen.now.duration_since(at.0) >= MAY_COME)
-}
-
-/// Whether a backup was made for an AgentFSBackup of that name and spec before, of which nothing is known here.
-fn was_done_before(record: &AgentFSBackup) -> bool {
-    let mut conditions = record.status.iter().flat_map(|status| &status.conditions);
-    conditions.any(|c| c.type_ == READY && c.status == "True" && c.reason == ALREADY_DONE.as_str())
-}
-
-/// What is to be said of an AgentFSBackup without a backup: it is waited for, unless it has ended.
-fn without_backup(name: &str, record: &AgentFSBackup) -> Orders {
-    let status = record.status.as_ref();
-    if status.is_none_or(|status| status.finished_time.is_none()) {
-        let what = format!("The restore waits for the AgentFSBackup {name}, which is not made yet");
-        return wait(AWAITING_BACKUP, what);
-    }
-    let conditions = status.iter().flat_map(|status| &status.conditions);
-    let said =
-        conditions.filter(|c| c.type_ == READY).map(|c| without_full_stop(&c.message)).next();
-    let why = said.map(|said| format!(": {said}")).unwrap_or_default();
-    refuse(
-        NO_SUCH_BACKUP,
-        format!("The AgentFSBackup {name} has ended without a backup{why}"),
-        ANOTHER,
-    )
 }

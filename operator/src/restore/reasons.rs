@@ -1,11 +1,9 @@
 //! The reasons of the conditions of an AgentFSRestore, besides those of tasks of any kind.
 
-pub use crate::agentfs::reasons::{AWAITING_BACKUP, AWAITING_RESTORE, AWAITING_SCHEMA};
+pub use crate::agentfs::reasons::{AWAITING_RESTORE, AWAITING_SCHEMA};
 use crate::kit::reasons::reasons;
 
 reasons! {
-    /// The AgentFSBackup that is to be restored is not there, or holds no backup.
-    NO_SUCH_BACKUP = "NoSuchBackup",
     /// The image of the AgentFS may be older than what carries a restore out once.
     IMAGE_TOO_OLD = "ImageTooOld",
     /// The AgentFSRestore that is to be undone is not there.

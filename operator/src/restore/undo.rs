@@ -3,13 +3,13 @@
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
-use super::orders::{ask, has_waited, refuse, wait};
 use super::reasons::{AWAITING_RESTORE, CANNOT_BE_UNDONE, NO_SUCH_RESTORE};
 use super::report::DONE_BEFORE;
 use crate::crd::AgentFSRestore;
 use crate::crd::restore::AgentFSRestoreStatus;
 use crate::kit::conditions::clock;
 use crate::task::Orders;
+use crate::task::named::has_waited;
 use crate::task::observe::Seen;
 
 /// The id of no restore. The command is asked by it whether this undoing was carried out before, when what it names was there.
@@ -21,13 +21,13 @@ pub(super) fn undone(restore: &AgentFSRestore, of: &str, seen: &Seen) -> Result<
         if has_waited(restore, seen) {
             return Ok(NONE.into());
         }
-        return Err(ask(
+        return Err(Orders::ask(
             NO_SUCH_RESTORE,
             format!("There is no AgentFSRestore {of} of this AgentFS"),
             "The undoing fails where it does not come within ten minutes. Delete this one, and name in another one a restore in place that `kubectl get afsr` lists.",
         ));
     };
-    let cannot = |what: String, remedy: String| Err(refuse(CANNOT_BE_UNDONE, what, remedy));
+    let cannot = |what: String, remedy: String| Err(Orders::refuse(CANNOT_BE_UNDONE, what, remedy));
     if target.spec.new_database().is_some() {
         return cannot(
             format!(
@@ -39,7 +39,7 @@ pub(super) fn undone(restore: &AgentFSRestore, of: &str, seen: &Seen) -> Result<
     let unknown = AgentFSRestoreStatus::default();
     let status = target.status.as_ref().unwrap_or(&unknown);
     if status.finished_time.is_none() {
-        return Err(wait(
+        return Err(Orders::wait(
             AWAITING_RESTORE,
             format!("The undoing waits for the end of the AgentFSRestore {of}"),
         ));
@@ -76,7 +76,7 @@ pub(super) fn undone(restore: &AgentFSRestore, of: &str, seen: &Seen) -> Result<
 }
 
 fn id_unknown(of: &str, why: &str) -> Orders {
-    refuse(
+    Orders::refuse(
         CANNOT_BE_UNDONE,
         format!("The id of the AgentFSRestore {of} is not known, since {why}"),
         "Run `agentfs-server restore --undo` with the DATABASE_URL of the AgentFS: it takes back the last restore in place.",

@@ -8,6 +8,7 @@
 pub mod controller;
 pub mod events;
 pub mod job;
+pub mod named;
 pub mod observe;
 mod others;
 pub mod outcome;
@@ -35,6 +36,7 @@ use self::outcome::Stage;
 use crate::agentfs::names::Names;
 use crate::crd::fields::Conditions;
 use crate::kit::conditions::{Failure, State};
+use crate::kit::reasons::Reason;
 
 /// The CronJob of the AgentFS whose Jobs a task's is like: image, account, volumes, access to the database and to the backups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +81,23 @@ pub enum Orders {
     Refuse(Failure),
     /// This Job.
     Run(Work),
+}
+
+impl Orders {
+    /// It waits for something that comes by itself.
+    pub fn wait(reason: Reason, sentence: impl Into<String>) -> Self {
+        Self::Wait(State::progressing(reason, sentence))
+    }
+
+    /// It waits for somebody to do something.
+    pub fn ask(reason: Reason, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Wait(State::Failed(Failure::new(reason, what, remedy)))
+    }
+
+    /// It can never be carried out.
+    pub fn refuse(reason: Reason, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Refuse(Failure::new(reason, what, remedy))
+    }
 }
 
 /// How a task stands, as its status says it.

@@ -1,6 +1,6 @@
 //! The reasons of the conditions of what is carried out once, besides those that objects of any kind can give.
 
-pub use crate::agentfs::reasons::SUSPENDED;
+pub use crate::agentfs::reasons::{AWAITING_BACKUP, SUSPENDED};
 pub use crate::kit::reasons::SCRATCH_TOO_SMALL;
 use crate::kit::reasons::{AWAITING_RECONCILE, reasons};
 
@@ -28,6 +28,8 @@ reasons! {
     AWAITING_AGENTFS = "AwaitingAgentFS",
     /// The AgentFS has no backups, since they are turned off.
     BACKUPS_OFF = "BackupsOff",
+    /// The AgentFSBackup that is to be restored is not there, or holds no backup.
+    NO_SUCH_BACKUP = "NoSuchBackup",
     /// It was carried out, and failed.
     FAILED = "Failed",
     /// Another pod has a volume that one pod may have at a time.

@@ -108,6 +108,23 @@ async fn what_is_not_waited_for_is_named_and_a_format_has_the_output_for_itself(
 }
 
 #[tokio::test]
+async fn a_backup_that_is_drilled_is_there_and_named() {
+    let server = Server::start().await;
+    server.put("agentfsbackups", "memory-b", record(27, true));
+    let ran = server.run("drill memory --backup memory-c --wait=false").await;
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let why = "there is no AgentFSBackup memory-c of memory. The newest are memory-b; kubectl agentfs backups memory lists all";
+    assert!(ran.stderr.contains(why) && !ran.stderr.contains("--id"), "{ran:?}");
+    assert_eq!(server.created(), Vec::<Value>::new());
+    let ran = server.run("drill memory --backup memory-b --wait=false").await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let spec = server.created().remove(0)["spec"].clone();
+    assert_eq!(spec, json!({"agentFS": "memory", "backup": "memory-b"}));
+    assert_eq!(server.run("drill memory --wait=false").await.code, Some(0));
+    assert_eq!(server.created().pop().unwrap()["spec"], json!({"agentFS": "memory"}));
+}
+
+#[tokio::test]
 async fn a_drill_that_does_not_pass_ends_with_1() {
     let server = Server::start().await;
     server.then(

@@ -2,10 +2,11 @@
 
 use agentfs_contract::termination::{DrillReport, Objectives};
 use agentfs_contract::verification::Step;
-use agentfs_operator::crd::AgentFSDrill;
+use agentfs_operator::crd::{AgentFSBackup, AgentFSDrill};
 use serde_json::{Value, json};
 
-use super::world::{Tasks, path};
+use super::world::{Tasks, now, path};
+use crate::restore::made;
 use crate::world::RESOURCE;
 
 const JOB: &str = "autumn-drill";
@@ -108,6 +109,76 @@ async fn without_a_schedule_of_drills_one_is_like_a_verification() {
     let variables = pod["containers"][0]["env"].as_array().unwrap();
     let url = json!({"name": "AGENTFS_URL", "value": "http://memory-api.agents.svc:8787"});
     assert!(variables.contains(&url), "{variables:?}");
+}
+
+#[tokio::test]
+async fn a_drill_of_a_backup_restores_that_and_is_not_held_to_the_recovery_point() {
+    let tasks = Tasks::new();
+    let objectives = json!({"rpo": "1h", "rto": "15m"});
+    tasks.server.change(RESOURCE, &json!({"spec": {"backup": {"objectives": objectives}}}));
+    let spec = json!({"agentFS": "memory", "backup": "nightly"});
+    tasks.create::<AgentFSDrill>("autumn", &spec, 0);
+    tasks.server.change(
+        &path::<AgentFSDrill>("autumn"),
+        &json!({"metadata": {"creationTimestamp": now()}}),
+    );
+    reconcile(&tasks).await;
+    let stands = || tasks.ready::<AgentFSDrill>("autumn");
+    assert_eq!(stands(), ("False".into(), "NoSuchBackup".into(), "stalled"));
+    let [_, _, message] = tasks.said::<AgentFSDrill>("autumn", "Ready");
+    assert!(message.contains("The drill begins by itself when it is there"), "{message}");
+    assert!(message.contains("Create another AgentFSDrill"), "{message}");
+
+    let record = |status: &Value| {
+        let metadata = json!({"name": "nightly", "namespace": "agents"});
+        let record = json!({"metadata": metadata, "spec": {"agentFS": "memory"}, "status": status});
+        tasks.server.put(&path::<AgentFSBackup>("nightly"), record);
+    };
+    record(&json!({}));
+    reconcile(&tasks).await;
+    assert_eq!(stands(), ("False".into(), "AwaitingBackup".into(), "on its way"));
+    assert!(!tasks.has_job(JOB));
+    record(&made("agentfs_20260901_020000", "s3://old/memory"));
+    reconcile(&tasks).await;
+    let pod = tasks.job(JOB)["spec"]["template"]["spec"].clone();
+    assert_eq!(
+        pod["containers"][0]["args"],
+        json!([
+            "drill",
+            "--backup=1-2/agentfs_20260901_020000",
+            "--to=s3://old/memory",
+            "--rto=15m",
+            "--deadline=21300"
+        ])
+    );
+    tasks.ends(JOB, 0, &report(true, Some(Objectives::Met)));
+    reconcile(&tasks).await;
+    assert_eq!((&status(&tasks)["rpo"], &status(&tasks)["rto"]), (&json!("21h52m"), &json!("58s")));
+    let [_, _, message] = tasks.said::<AgentFSDrill>("autumn", "Ready");
+    assert_eq!(
+        message,
+        "The drill passed: the AgentFSBackup nightly, 21h52m old, was restored, and the API served again after 58s."
+    );
+}
+
+#[tokio::test]
+async fn a_drill_of_a_backup_that_failed_fails() {
+    let tasks = Tasks::new();
+    let failed = json!({"finishedTime": now(), "conditions": [{"type": "Ready", "status": "False", "reason": "Failed",
+        "message": "The bucket is full.", "lastTransitionTime": now()}]});
+    let record = json!({"metadata": {"name": "nightly", "namespace": "agents"}, "spec": {"agentFS": "memory"},
+        "status": failed});
+    tasks.server.put(&path::<AgentFSBackup>("nightly"), record);
+    tasks.create::<AgentFSDrill>("autumn", &json!({"agentFS": "memory", "backup": "nightly"}), 0);
+    reconcile(&tasks).await;
+    assert_eq!(status(&tasks)["result"], "Failed");
+    let [_, reason, message] = tasks.said::<AgentFSDrill>("autumn", "Ready");
+    assert_eq!(reason, "NoSuchBackup");
+    assert!(
+        message.contains("nightly has ended without a backup: The bucket is full"),
+        "{message}"
+    );
+    assert!(!tasks.has_job(JOB));
 }
 
 #[tokio::test]

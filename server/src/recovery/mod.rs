@@ -28,6 +28,7 @@ pub mod record;
 pub mod request;
 pub mod restore;
 pub mod retention;
+mod sample;
 mod scratch;
 mod serve;
 mod size;

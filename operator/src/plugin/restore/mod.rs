@@ -63,7 +63,7 @@ fn of_source<'a>(
     records: &[&'a AgentFSBackup],
 ) -> Result<Option<Made<'a>>, Error> {
     match (&source.backup, &source.id) {
-        (Some(name), _) => fit(name, agentfs, records).map(Some),
+        (Some(name), _) => fit(name, agentfs, records, "").map(Some),
         (None, Some(id)) => {
             // An id may have its instance before it.
             let id = id.rsplit('/').next().unwrap_or(id);

@@ -21,6 +21,7 @@ use super::{duration, ended, identities, location, setting};
 use crate::commands::in_runtime;
 use crate::commands::output::{Output, Seconds};
 use crate::records;
+use crate::recovery::catalogue::Selector;
 use crate::recovery::drill::{
     DrillError, DrillOptions, Objectives, RecoveryPoint, Report, brief, drill,
 };
@@ -49,8 +50,12 @@ Settings (environment variables; default in parentheses):
 #[derive(Debug, clap::Args)]
 #[command(after_help = SETTINGS)]
 pub struct DrillArgs {
+    /// Restore this backup, and put and back up nothing: its id, `latest` or `latest-verified`. The recovery point is then the age of
+    /// its snapshot
+    #[arg(long, value_name = "ID", conflicts_with_all = ["api", "rpo_days"])]
+    backup: Option<String>,
     /// Where the backups are kept: a folder, or s3://bucket/prefix. Defaults to BACKUP_LOCATION
-    #[arg(long, visible_alias = "dir", value_name = "LOCATION")]
+    #[arg(long, visible_aliases = ["dir", "from"], value_name = "LOCATION")]
     to: Option<String>,
     /// The API that serves the database of DATABASE_URL. Defaults to AGENTFS_URL, else to http://127.0.0.1:$PORT
     #[arg(long, value_name = "URL")]
@@ -149,6 +154,7 @@ async fn drill_as_asked(
     let options = DrillOptions {
         url,
         copy: setting(BACKUP_INSTANCE),
+        backup: args.backup.as_deref().map(Selector::from),
         api: args.api(),
         location: location(args.to.as_deref(), "--to")?,
         recipients: Recipients::parse(setting(BACKUP_RECIPIENTS).as_slice())
@@ -179,15 +185,19 @@ impl DrillArgs {
 /// A drill as it is printed.
 #[derive(Debug, Serialize)]
 struct Printed {
-    /// Whether the marker came back, all objectives are met and nothing is left.
+    /// Whether the marker came back, or the entries of a given backup, all objectives are met and nothing is left.
     passed: bool,
     instance: String,
     begun_at: String,
     backup: Option<String>,
+    /// Whether that was given, and is not the drill's own.
+    backup_given: bool,
+    /// Entries of a given backup that the API has answered as it holds them.
+    served: Option<usize>,
     dump_bytes: Option<u64>,
     rows: Option<i64>,
     steps: Vec<Step>,
-    /// What a disaster would have lost: the greater of the next two.
+    /// What a disaster would have lost: the greater of the next two. Of a given backup, its age.
     rpo_seconds: Option<f64>,
     greatest_gap_seconds: Option<f64>,
     newest_backup_age_seconds: Option<f64>,
@@ -218,6 +228,8 @@ impl Printed {
             instance: report.instance,
             begun_at: report.begun_at.to_string(),
             backup: report.manifest.as_ref().map(|manifest| manifest.id().to_owned()),
+            backup_given: report.is_given,
+            served: report.served,
             dump_bytes: report.manifest.as_ref().map(|manifest| manifest.bytes),
             rows: report.manifest.as_ref().map(Manifest::rows),
             steps: report.steps,
@@ -270,10 +282,17 @@ impl Printed {
 
 impl fmt::Display for Printed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let came_back = match self.served {
+            None => "the marker came back".to_owned(),
+            Some(served) => {
+                let backup = self.backup.as_deref().unwrap_or_default();
+                format!("the backup {backup} came back and served {served} of {served} entries")
+            }
+        };
         let outcome = match (&self.failure, self.passed) {
-            (Some(_), _) => "failed",
-            (None, true) => "passed: the marker came back",
-            (None, false) => "did not pass, though the marker came back",
+            (Some(_), _) => "failed".to_owned(),
+            (None, true) => format!("passed: {came_back}"),
+            (None, false) => format!("did not pass, though {came_back}"),
         };
         writeln!(f, "The drill of {} at {} {outcome}", self.instance, self.begun_at)?;
         writeln!(f, "{}", Seconds(&self.steps))?;
@@ -285,6 +304,13 @@ impl fmt::Display for Printed {
             }
         };
         match (self.rpo_seconds, self.newest_backup_age_seconds) {
+            (Some(rpo), _) if self.backup_given => write!(
+                f,
+                "  RPO  {}{}: the age of the backup {}",
+                of_seconds(rpo),
+                wanted(self.rpo_objective_seconds, Some(rpo)),
+                self.backup.as_deref().unwrap_or_default()
+            )?,
             (Some(rpo), Some(age)) => write!(
                 f,
                 "  RPO  {}{}: the newest of {} restorable backups is {} old{}",

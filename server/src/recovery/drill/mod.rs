@@ -1,5 +1,7 @@
 //! A disaster recovery drill: a marker is put through the API, backed up, restored into a throwaway PostgreSQL and got from the
 //! API there. All of it is removed afterwards, whatever happens; what a killed drill has left, by the next one.
+//!
+//! A drill of a backup that is there already restores that one: nothing is put, and an API there has to answer a sample of its entries.
 
 mod cleaning;
 mod error;
@@ -20,16 +22,18 @@ pub use self::objectives::{Missed, Objectives, RecoveryPoint, RecoveryTime, brie
 use super::api::Api;
 use super::archive::Foreign;
 use super::backup::{BackupOptions, back_up};
-use super::catalogue::{Catalogue, Selector};
+use super::catalogue::{Backup, Catalogue, Selector};
 use super::encryption::{Identities, Recipients};
 use super::error::RecoveryError;
 use super::fault_point::{FaultPoint, reach};
 use super::fetch::fetch;
 use super::indexes;
 use super::instance::Instance;
+use super::lease::Lease;
 use super::location::Location;
 use super::programs::Programs;
-use super::restore::{fill, read};
+use super::restore::{check, fill, read};
+use super::sample;
 use super::scratch::Scratch;
 use super::serve::Served;
 use super::steps::Steps;
@@ -49,7 +53,9 @@ pub struct DrillOptions {
     pub url: DatabaseUrl,
     /// What tells it from copies with the same history.
     pub copy: Option<String>,
-    /// The API that serves it: `http://host:port`.
+    /// The backup that is restored, in place of one that the drill makes.
+    pub backup: Option<Selector>,
+    /// The API that serves it: `http://host:port`. Not asked where a backup is given.
     pub api: String,
     /// Where the backups are.
     pub location: Location,
@@ -72,8 +78,12 @@ pub struct Report {
     pub instance: String,
     /// When it began.
     pub begun_at: Timestamp,
-    /// The manifest of the backup that was made and removed.
+    /// The manifest of the backup that was made and removed, or that was given.
     pub manifest: Option<Manifest>,
+    /// Whether it was given.
+    pub is_given: bool,
+    /// Entries of a given backup that the API has answered as it holds them.
+    pub served: Option<usize>,
     /// How long each step took.
     pub steps: Vec<Step>,
     /// How much a disaster would have lost.
@@ -98,10 +108,16 @@ pub async fn drill(
     let begun_at = Timestamp::now();
     let identities = options.identities.as_deref().map(Identities::load).transpose();
     let identities = identities.map_err(RecoveryError::from)?;
-    if options.recipients.is_some() && identities.is_none() {
+    let is_given = options.backup.is_some();
+    if !is_given && options.recipients.is_some() && identities.is_none() {
         return Err(DrillError::IdentityNeeded);
     }
-    let storage = Storage::create(&options.location).await.map_err(RecoveryError::from)?;
+    let storage = if is_given {
+        Storage::open(&options.location).await
+    } else {
+        Storage::create(&options.location).await
+    };
+    let storage = storage.map_err(RecoveryError::from)?;
     // Its connection holds the lock.
     let mut server = Server::connect(&options.url).await?;
     if !server.has_database {
@@ -112,7 +128,12 @@ pub async fn drill(
     }
     let instance = Instance::of(&server.identity, options.copy.as_deref());
     let catalogue = Catalogue::read(&storage).await?;
-    let point = RecoveryPoint::of(&catalogue, &instance, begun_at, options.objectives.rpo_days);
+    let given = options.backup.as_ref().map(|wanted| catalogue.select(wanted, Some(&instance)));
+    let given = given.transpose()?;
+    let point = match given {
+        Some(backup) => RecoveryPoint::of_backup(backup, begun_at),
+        None => RecoveryPoint::of(&catalogue, &instance, begun_at, options.objectives.rpo_days),
+    };
     let tenancy = Tenancy::direct(DatabaseAddress::of(&options.url));
     let cleaning = Cleaning { storage: &storage, instance: &instance, tenancy: &tenancy };
     cleaning.of_killed_drill().await?;
@@ -124,12 +145,20 @@ pub async fn drill(
         major: server.major,
         identities,
         steps: Steps::default(),
-        manifest: None,
+        manifest: given.map(|backup| backup.manifest.clone()),
+        served: None,
         key: None,
         scratch: None,
     };
-    let done = Box::pin(drill.run(pin!(stop))).await;
-    let Drill { mut steps, manifest, key, scratch, .. } = drill;
+    let lease = match given {
+        Some(backup) => Some(Lease::take(&storage, backup, "drill").await?),
+        None => None,
+    };
+    let done = Box::pin(drill.run(given, pin!(stop))).await;
+    let Drill { mut steps, manifest, served, key, scratch, .. } = drill;
+    if let Some(lease) = lease {
+        lease.release().await;
+    }
     let cleaned = steps.time("clean", Box::pin(cleaning.all(scratch, key.as_deref()))).await;
     let steps = steps.into_vec();
     let time = RecoveryTime::of(&steps).filter(|_| done.is_ok());
@@ -137,6 +166,8 @@ pub async fn drill(
         instance: instance.name().to_owned(),
         begun_at,
         manifest,
+        is_given,
+        served,
         missed: options.objectives.missed(&point, time),
         steps,
         point,
@@ -157,6 +188,8 @@ struct Drill<'a> {
     identities: Option<Identities>,
     steps: Steps,
     manifest: Option<Manifest>,
+    /// Entries that were compared with what a given backup holds.
+    served: Option<usize>,
     /// The id of the key.
     key: Option<String>,
     scratch: Option<Scratch>,
@@ -165,13 +198,18 @@ struct Drill<'a> {
 impl Drill<'_> {
     async fn run(
         &mut self,
+        given: Option<&Backup>,
         mut stop: Pin<&mut impl Future<Output = RecoveryError>>,
     ) -> Result<(), DrillError> {
-        // To its end, since what is given up halfway may be done after it was cleaned up.
-        let marker = self.put().await?;
-        let backup = self.back_up(stop.as_mut()).await?;
+        let (id, marker) = if let Some(backup) = given {
+            (backup.path(), None)
+        } else {
+            // To its end, since what is given up halfway may be done after it was cleaned up.
+            let marker = self.put().await?;
+            (self.back_up(stop.as_mut()).await?, Some(marker))
+        };
         tokio::select! {
-            restored = Box::pin(self.restore(&backup, &marker)) => restored,
+            restored = Box::pin(self.restore(&id, marker.as_ref())) => restored,
             error = stop => Err(error.into()),
         }
     }
@@ -211,12 +249,13 @@ impl Drill<'_> {
         Ok(id)
     }
 
-    /// Restores the backup into a throwaway server, serves from it, and gets the marker.
-    async fn restore(&mut self, id: &str, marker: &Marker) -> Result<(), DrillError> {
+    /// Restores the backup into a throwaway server, serves from it, and gets the marker, or else a sample of entries.
+    async fn restore(&mut self, id: &str, marker: Option<&Marker>) -> Result<(), DrillError> {
         let Self { options, storage, major, identities, steps, scratch, .. } = self;
         let catalogue = Catalogue::read(storage).await?;
         let backup = catalogue.select(&Selector::Id(id.to_owned()), None)?;
         let manifest = &backup.manifest;
+        check(manifest, *major)?;
         let folder = std::env::temp_dir();
         let fetching = fetch(storage, backup, identities.as_ref(), &folder);
         let fetched = steps.time("fetch", fetching).await?;
@@ -237,11 +276,16 @@ impl Drill<'_> {
         scratch.check().await?;
         let served = steps.time("serve", Box::pin(Served::start(&url))).await?;
         reach(FaultPoint::Served);
-        // The key of the live database may have ended since.
-        let restored = Tenancy::direct(DatabaseAddress::of(&url));
-        let (secret, _) = restored.create_drill_key(Administrator::command(), false).await?;
-        steps.time("marker", marker.get(&served, &secret, id)).await?;
-        reach(FaultPoint::DrillMarkerFound);
+        if let Some(marker) = marker {
+            // The key of the live database may have ended since.
+            let restored = Tenancy::direct(DatabaseAddress::of(&url));
+            let (secret, _) = restored.create_drill_key(Administrator::command(), false).await?;
+            steps.time("marker", marker.get(&served, &secret, id)).await?;
+            reach(FaultPoint::DrillMarkerFound);
+        } else {
+            let compared = steps.time("sample", sample::compare(&served, &url)).await?;
+            self.served = Some(compared);
+        }
         served.end().await;
         let models = indexes::of_dump(&programs, &fetched).await?;
         steps.time("index", indexes::build(&url, &models, None)).await?;

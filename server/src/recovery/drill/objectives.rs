@@ -28,7 +28,7 @@ pub struct Objectives {
 /// How much would have been lost.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecoveryPoint {
-    /// Restorable backups that count.
+    /// Backups that count: those that are restorable, or the one that was asked for.
     pub backups: usize,
     /// The greatest gap between their snapshots; `None` without two of them.
     pub greatest_gap: Option<SignedDuration>,
@@ -47,6 +47,12 @@ impl RecoveryPoint {
         let restorable = catalogue.of(instance).filter(|backup| is_restorable(backup));
         let at = restorable.map(|backup| backup.manifest.snapshot_at).collect();
         Self::between(at, now, days)
+    }
+
+    /// Where `backup` is the one that is restored: all that was written since its snapshot is lost.
+    pub(super) fn of_backup(backup: &Backup, now: Timestamp) -> Self {
+        let age = now.duration_since(backup.manifest.snapshot_at);
+        Self { backups: 1, greatest_gap: None, newest_age: Some(age) }
     }
 
     /// Of snapshots at these moments, the oldest first.

@@ -15,6 +15,6 @@ pub use self::kept::{Kept, kept};
 pub(super) use self::new_database::fill;
 pub use self::new_database::{RestoreOptions, Restored, restore};
 pub use self::source::Source;
-pub(super) use self::source::read;
+pub(super) use self::source::{check, read};
 pub use self::strategy_error::StrategyError;
 pub use super::loading::default_jobs;

@@ -222,7 +222,7 @@ fn choose<'a>(
 }
 
 /// Refuses what a server of this major version, or this program, cannot have.
-fn check(manifest: &Manifest, server: u32) -> Result<(), RecoveryError> {
+pub(in crate::recovery) fn check(manifest: &Manifest, server: u32) -> Result<(), RecoveryError> {
     let id = manifest.id().to_owned();
     let dump = manifest.postgres_major().unwrap_or_default();
     if dump > server {

@@ -1,6 +1,5 @@
 //! Proves that a backup restores, or says why not, and writes that beside it.
 
-mod sample;
 mod schema;
 
 use std::env;
@@ -25,6 +24,7 @@ use super::programs::Programs;
 use super::progress;
 use super::record;
 use super::request;
+use super::sample;
 use super::scratch::Scratch;
 use super::steps::Steps;
 use super::storage::Storage;

@@ -2,8 +2,10 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
 use agentfs_contract::termination::DrillReport;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _};
 use tempfile::TempDir;
@@ -42,12 +44,37 @@ impl Live {
         agentfs(&[arguments, &fixed].concat(), &[&ours, variables].concat())
     }
 
+    /// Makes a backup, in a second of its own.
+    fn back_up(&self) -> Said {
+        loop {
+            let said = self.run(&["backup", "--output", "json"], &[]);
+            if !said.err.contains("try again in a second") {
+                return said;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+    }
+
     fn drill(&self, arguments: &[&str]) -> Said {
         self.drill_with(arguments, &[])
     }
 
     pub fn drill_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Said {
         self.run(&[&["drill", "--output", "json"], arguments].concat(), variables)
+    }
+
+    /// All objects at the location.
+    fn objects(&self) -> Vec<String> {
+        let names = |folder: &Path| -> Vec<_> {
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+        };
+        let folders = names(self.folder.path()).into_iter().filter(|path| path.is_dir());
+        let objects = folders.flat_map(|folder| names(&folder));
+        let name = |path: PathBuf| path.strip_prefix(self.folder.path()).unwrap().to_owned();
+        let mut objects: Vec<_> =
+            objects.map(|path| name(path).to_str().unwrap().to_owned()).collect();
+        objects.sort();
+        objects
     }
 
     /// What a drill must not leave: its tenant with its rows, objects at the location, and the server that it restores into.
@@ -130,6 +157,81 @@ async fn objectives_that_are_missed_say_by_how_much() {
     assert!(said.err.contains("--rpo 26h is missed: there is no restorable backup"), "{said:?}");
     assert!(said.err.contains("--rto") && said.err.contains("is missed by"), "{said:?}");
     assert_eq!(live.left().await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_is_there_is_drilled_and_nothing_is_put_or_made() {
+    let live = Live::start().await;
+    let id = |said: &Said| report(said)["id"].as_str().unwrap().to_owned();
+    let older = id(&live.back_up());
+    live.api.client.put("/notes/dinner", json!("soup")).await;
+    let newer = live.back_up();
+    let at: Timestamp =
+        report(&newer)["manifest"]["snapshot_at"].as_str().unwrap().parse().unwrap();
+    let before = live.objects();
+
+    // The API is not asked.
+    let nobody = format!("http://127.0.0.1:{}", free_port());
+    let away = [("AGENTFS_URL", nobody.as_str())];
+    let age = |of: &Value| of["rpo_seconds"].as_f64().unwrap();
+    let least = Timestamp::now().duration_since(at).as_secs_f64();
+    let said = live.drill_with(&["--backup", "latest", "--rpo", "26h"], &away);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let latest = report(&said);
+    assert_eq!(
+        (&latest["backup"], &latest["backup_given"], &latest["served"]),
+        (&json!(id(&newer)), &json!(true), &json!(2))
+    );
+    let steps = latest["steps"].as_array().unwrap().iter();
+    let steps: Vec<_> = steps.map(|step| step["name"].as_str().unwrap()).collect();
+    assert!(
+        ["fetch", "load", "compare", "migrate", "serve", "sample", "index"]
+            .iter()
+            .all(|of| steps.contains(of)),
+        "{steps:?}"
+    );
+    assert!(!["put", "backup", "marker"].iter().any(|of| steps.contains(of)), "{steps:?}");
+    assert!(latest["serving_seconds"].is_f64(), "{latest}");
+    // What was written since its snapshot would have been lost, however young other backups are.
+    assert!(age(&latest) >= least, "{latest}");
+    let said = live.drill_with(&["--backup", &older, "--rpo", "1ms"], &away);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    let of_older = report(&said);
+    assert_eq!((&of_older["backup"], &of_older["served"]), (&json!(older), &json!(1)));
+    assert!(age(&of_older) > age(&latest) && said.err.contains("--rpo"), "{said:?}");
+
+    assert_eq!(live.left().await, [""; 0]);
+    assert_eq!(live.objects(), before, "no backup, and no lease, is left");
+    let text = live.run(&["drill", "--backup", &older], &away).text();
+    let came_back = format!("passed: the backup {older} came back and served 1 of 1 entries");
+    assert!(text.contains(&came_back), "{text}");
+    assert!(text.contains(&format!(": the age of the backup {older}")), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_is_not_there_or_does_not_restore_fails_the_drill() {
+    let live = Live::start().await;
+    live.run(&["backup"], &[]).text();
+    let before = live.objects();
+    for (backup, why) in [
+        ("agentfs_20200101_000000", "there is no backup agentfs_20200101_000000"),
+        ("latest-verified", "no backup is verified"),
+    ] {
+        let said = live.drill(&["--backup", backup]);
+        assert_eq!((said.code, said.out.as_str()), (Some(1), ""), "{said:?}");
+        assert!(said.err.contains(why), "{said:?}");
+    }
+    let dump = before.iter().find(|name| name.contains(".dump")).unwrap();
+    let dump = live.folder.path().join(dump);
+    let mut bytes = fs::read(&dump).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&dump, bytes).unwrap();
+    let said = live.drill(&["--backup", "latest"]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    let failed = report(&said);
+    assert!(failed["failure"].is_string() && failed["served"].is_null(), "{failed}");
+    assert_eq!((live.left().await, live.objects()), (Vec::new(), before));
 }
 
 #[tokio::test(flavor = "multi_thread")]

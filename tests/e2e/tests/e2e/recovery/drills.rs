@@ -35,6 +35,15 @@ async fn a_drill_measures_the_recovery_point_and_the_recovery_time() -> Result<(
         assert!(columns.contains(column), "{columns}");
     }
 
+    // Of the nightly backup: what the drill measures is how old that is, and how long it takes to restore.
+    let nightly = all(&namespace, "afsb").await?.remove(0);
+    let backup = json!({"backup": nightly["metadata"]["name"]});
+    let drill = Task::done(&namespace, Kind::Drill, "of-nightly", backup).await?;
+    let steps = drill["status"]["steps"].to_string();
+    assert!(steps.contains("sample") && !steps.contains("marker"), "{steps}");
+    assert!(drill["status"]["rpoSeconds"].as_i64() >= Some(1), "{drill}");
+    assert_eq!(drill["status"]["objectives"], "met", "{drill}");
+
     // By the schedule: its pod writes the record itself.
     run_now(&namespace, "drill", "quarterly").await?;
     let records = async || {

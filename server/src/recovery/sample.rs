@@ -31,6 +31,14 @@ struct Got<'a> {
 
 /// Gets a sample of entries and searches once by `serve` on the database of `url`; returns how many entries were compared.
 pub(super) async fn serve(url: &DatabaseUrl) -> Result<usize, RecoveryError> {
+    let served = Served::start(url).await?;
+    let compared = compare(&served, url).await;
+    served.end().await;
+    compared
+}
+
+/// Does that by what serves from the database of `url` already.
+pub(super) async fn compare(served: &Served, url: &DatabaseUrl) -> Result<usize, RecoveryError> {
     let mut connection = DatabaseAddress::of(url).connect_unlimited().await?;
     let sample = restored::sample(&mut connection, MOST).await?;
     let mut keys: BTreeMap<Uuid, SecretString> = BTreeMap::new();
@@ -41,13 +49,11 @@ pub(super) async fn serve(url: &DatabaseUrl) -> Result<usize, RecoveryError> {
         }
     }
     drop(connection);
-    let served = Served::start(url).await?;
-    let compared = compare(&served, &sample, &keys).await;
-    served.end().await;
-    compared.map(|()| sample.len())
+    answers(served, &sample, &keys).await?;
+    Ok(sample.len())
 }
 
-async fn compare(
+async fn answers(
     served: &Served,
     sample: &[Sample],
     keys: &BTreeMap<Uuid, SecretString>,
