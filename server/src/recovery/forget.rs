@@ -26,6 +26,13 @@ pub struct Forgotten {
     pub protected: Vec<Protected>,
 }
 
+impl Forgotten {
+    /// Those that are still there.
+    pub fn stay(&self) -> impl Iterator<Item = &Protected> {
+        self.protected.iter().filter(|protected| !self.removed.contains(&protected.backup))
+    }
+}
+
 /// A backup that the location protects, by object lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Protected {
@@ -40,6 +47,8 @@ pub struct Protected {
 pub enum Which {
     /// Backups by their ids, or by folder and id.
     Ids(Vec<String>),
+    /// The same, as far as they are there.
+    Present(Vec<String>),
     /// All of an instance, by its name.
     All(String),
 }
@@ -159,15 +168,14 @@ impl<'a> Doomed<'a> {
 /// The backups that are meant.
 fn chosen<'a>(catalogue: &'a Catalogue, which: &Which) -> Result<Vec<Doomed<'a>>, RecoveryError> {
     match which {
-        Which::Ids(ids) => {
-            let one = |id: &String| match catalogue.unusable_named(id) {
-                Some(unusable) => Ok(Doomed::unusable(unusable)),
-                None => catalogue.select(&Selector::Id(id.clone()), None).map(Doomed::of),
+        Which::Ids(ids) => named(catalogue, ids),
+        Which::Present(ids) => {
+            let is_there = |id: &String| {
+                let mut backups = catalogue.backups.iter();
+                catalogue.unusable_named(id).is_some()
+                    || backups.any(|backup| backup.id() == id || backup.path() == *id)
             };
-            let mut chosen = ids.iter().map(one).collect::<Result<Vec<_>, _>>()?;
-            chosen.sort_by(|a, b| a.path.cmp(&b.path));
-            chosen.dedup_by(|a, b| a.path == b.path);
-            Ok(chosen)
+            named(catalogue, ids.iter().filter(|id| is_there(id)))
         }
         Which::All(instance) => {
             let theirs = |backup: &&Backup| backup.manifest.instance == *instance;
@@ -182,6 +190,21 @@ fn chosen<'a>(catalogue: &'a Catalogue, which: &Which) -> Result<Vec<Doomed<'a>>
             Ok(chosen)
         }
     }
+}
+
+/// The backups with these ids, each once.
+fn named<'a, 'i>(
+    catalogue: &'a Catalogue,
+    ids: impl IntoIterator<Item = &'i String>,
+) -> Result<Vec<Doomed<'a>>, RecoveryError> {
+    let one = |id: &String| match catalogue.unusable_named(id) {
+        Some(unusable) => Ok(Doomed::unusable(unusable)),
+        None => catalogue.select(&Selector::Id(id.clone()), None).map(Doomed::of),
+    };
+    let mut chosen = ids.into_iter().map(one).collect::<Result<Vec<_>, _>>()?;
+    chosen.sort_by(|a, b| a.path.cmp(&b.path));
+    chosen.dedup_by(|a, b| a.path == b.path);
+    Ok(chosen)
 }
 
 /// Why these must stay, for each that must.
@@ -387,6 +410,38 @@ mod tests {
         assert!(!place.names().await.iter().any(|name| name.starts_with(&damaged)));
         let unknown = forget(&place.storage, &Which::All("9-1-agentfs".into()), true).await;
         assert!(unknown.unwrap_err().to_string().contains("7-1-agentfs, 8-1-agentfs"));
+    }
+
+    #[tokio::test]
+    async fn what_is_gone_already_is_passed_over_where_that_is_asked_for() {
+        let place = Place::new().await;
+        let (old, new) =
+            (place.add(manifest(hours_ago(9))).await, place.add(manifest(hours_ago(1))).await);
+        let present = |ids: &[&str]| Which::Present(ids.iter().map(ToString::to_string).collect());
+        let none = forget(&place.storage, &present(&["agentfs_20200101_000000"]), false).await;
+        assert_eq!(none.unwrap().removed, [""; 0]);
+        let both = present(&["agentfs_20200101_000000", &old.path()]);
+        let gone = forget(&place.storage, &both, false).await.unwrap();
+        assert_eq!(gone.removed, [old.path()]);
+        // The rules hold for what is there.
+        let refused = forget(&place.storage, &present(&[&new.path()]), false).await.unwrap_err();
+        assert!(refused.to_string().contains("would be left"), "{refused}");
+        let id = new.id().to_owned();
+        let mut twice = new.manifest.clone();
+        twice.instance = "8-1-agentfs".into();
+        place.add(twice).await;
+        let refused = forget(&place.storage, &present(&[&id]), false).await.unwrap_err();
+        assert!(refused.to_string().contains("two instances"), "{refused}");
+    }
+
+    #[test]
+    fn one_whose_dump_alone_is_protected_is_gone() {
+        let protected = |backup: &str| Protected { backup: backup.into(), until: None };
+        let forgotten = Forgotten {
+            removed: vec!["i/a".into()],
+            protected: vec![protected("i/a"), protected("i/b")],
+        };
+        assert_eq!(forgotten.stay().collect::<Vec<_>>(), [&protected("i/b")]);
     }
 
     #[tokio::test]

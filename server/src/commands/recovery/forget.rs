@@ -30,6 +30,9 @@ pub struct ForgetArgs {
     /// Remove all backups of the instance
     #[arg(long, requires = "instance", conflicts_with = "backup")]
     all: bool,
+    /// It is well where a backup of --backup is not there, or its bucket is not
+    #[arg(long, requires = "backup")]
+    if_present: bool,
     /// Also remove the newest verified backup, the last one of an instance, and those whose manifest cannot be used
     #[arg(long)]
     force: bool,
@@ -46,14 +49,25 @@ pub fn run(args: ForgetArgs) -> ExitCode {
 
 async fn forget_as_asked(args: ForgetArgs) -> Result<(Printed, bool), RecoveryError> {
     let location = location(args.from.as_deref(), "--from")?;
-    let storage = Storage::open(&location).await?;
     let which = match args.instance {
         Some(instance) => Which::All(instance),
+        None if args.if_present => Which::Present(args.backup),
         None => Which::Ids(args.backup),
     };
-    let forgotten = forget(&storage, &which, args.force).await?;
+    let forgetting = async {
+        let storage = Storage::open(&location).await?;
+        forget(&storage, &which, args.force).await
+    };
+    let forgotten = match forgetting.await {
+        Err(RecoveryError::Storage(error)) if args.if_present && error.is_no_bucket() => {
+            tracing::warn!("{error}");
+            Forgotten::default()
+        }
+        forgotten => forgotten?,
+    };
     records::keep(Run { removed: &forgotten.removed, ..Run::at(&location) }).await;
-    Ok((Printed(forgotten), true))
+    let is_well = forgotten.stay().next().is_none();
+    Ok((Printed(forgotten), is_well))
 }
 
 #[derive(Debug, Serialize)]

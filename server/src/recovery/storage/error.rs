@@ -66,6 +66,11 @@ impl StorageError {
         }
     }
 
+    /// Whether there is no such bucket.
+    pub fn is_no_bucket(&self) -> bool {
+        matches!(self, Self::Bucket(error) if matches!(error.problem, Problem::NoBucket { .. }))
+    }
+
     /// Whether no space is left.
     pub fn is_out_of_space(&self) -> bool {
         match self {

@@ -173,6 +173,11 @@ fn what_is_forgotten_is_named_and_the_last_one_stays() {
         left.iter().filter(|file| !file.file_name().to_str().unwrap().starts_with('.')).count(),
         2
     );
+    let gone = ["forget", "--if-present", "--backup", &old];
+    assert_eq!(place.run(&gone).text(), "Nothing was removed");
+    place.run(&["forget", "--backup", &old]).failure();
+    let last = place.run(&["forget", "--if-present", "--backup", &new]).failure();
+    assert!(last.contains("no whole backup of 7-1-agentfs would be left"), "{last}");
     // Not by a slip of the hand.
     for wrong in
         [&["forget"][..], &["forget", "--instance", "x"], &["forget", "--all", "--backup", "x"]]
