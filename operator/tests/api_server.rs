@@ -228,8 +228,13 @@ impl ApiServer {
                 state.posted.push(body.clone());
                 (StatusCode::CREATED, body.clone())
             }
-            Method::DELETE => match state.objects.remove(path) {
-                Some(object) => (StatusCode::OK, object),
+            Method::DELETE => match state.objects.get_mut(path) {
+                Some(object) if is_held(object) => {
+                    let at = jiff::Timestamp::now().to_string();
+                    merge(object, &json!({"metadata": {"deletionTimestamp": at}}));
+                    (StatusCode::OK, object.clone())
+                }
+                Some(_) => (StatusCode::OK, state.objects.remove(path).unwrap()),
                 None => not_found(path),
             },
             _ if path.ends_with("/scale") => {
@@ -275,10 +280,19 @@ impl ApiServer {
                     withdraw(object, &before, body);
                 }
                 merge(object, body);
-                (StatusCode::OK, object.clone())
+                let object = object.clone();
+                if object["metadata"].get("deletionTimestamp").is_some() && !is_held(&object) {
+                    state.objects.remove(path);
+                }
+                (StatusCode::OK, object)
             }
         }
     }
+}
+
+/// Whether an object has finalizers, so that it stays for now when it is deleted.
+fn is_held(object: &Value) -> bool {
+    object["metadata"]["finalizers"].as_array().is_some_and(|finalizers| !finalizers.is_empty())
 }
 
 fn refusal(mut status: Value) -> Value {

@@ -166,6 +166,15 @@ async fn the_role_grants_what_is_used() {
     let schema = json!({"type": "SchemaReady", "status": "True", "reason": "Migrated", "message": "x",
                         "lastTransitionTime": "2026-11-23T14:00:00Z"});
     tasks.server.change(RESOURCE, &json!({"status": {"conditions": [schema]}}));
+    let deleted = json!({"agentFS": "memory", "deletionPolicy": "Delete"});
+    tasks.create::<AgentFSBackup>("d", &deleted, 0);
+    tasks.reconcile::<AgentFSBackup>("d").await;
+    let going = json!({"metadata": {"deletionTimestamp": hours_ago(0)}});
+    tasks.server.change(&path::<AgentFSBackup>("d"), &going);
+    for _ in ["it is cancelled", "it goes"] {
+        tasks.reconcile::<AgentFSBackup>("d").await;
+    }
+    assert!(tasks.server.get(&path::<AgentFSBackup>("d")).is_none());
     let latest = json!({"source": {"latest": true}, "target": {"inPlace": {}}});
     carried_out::<AgentFSRestore>(&tasks, "c", &latest).await;
     used.extend(tasks.server.asked());

@@ -1,6 +1,7 @@
 //! What is carried out once: whole lives of AgentFSBackups and AgentFSDrills, against an API server in memory.
 
 mod backup;
+mod deletion;
 mod drill;
 mod request;
 mod restore;

@@ -1,5 +1,7 @@
 //! The kind `AgentFSBackup`: backups that somebody asks for, and the records of the others.
 
+mod deletion;
+
 use agentfs_contract::setting;
 use agentfs_contract::termination::BackupReport;
 use jiff::Timestamp;
@@ -7,9 +9,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::ResourceExt as _;
 
 use crate::crd::AgentFSBackup;
-use crate::crd::backup::{AgentFSBackupStatus, BackupFacts, Scope, UPGRADE, Verify};
+use crate::crd::backup::{
+    AgentFSBackupStatus, BackupFacts, DeletionPolicy, Scope, UPGRADE, Verify,
+};
 use crate::kit::conditions::{Failure, READY, State, clock};
 use crate::kit::sentences::without_full_stop;
+use crate::task::deletion::Deletion;
 use crate::task::observe::Seen;
 use crate::task::outcome::Stage;
 use crate::task::{Like, Orders, Report, Task, Work, reasons, same, scratch};
@@ -81,6 +86,14 @@ impl Task for AgentFSBackup {
             arguments: arguments.map(str::to_owned).collect(),
             variables: vec![(setting::RECORD, self.name_any())],
         })
+    }
+
+    fn deletes_more(&self) -> bool {
+        self.spec.deletion_policy == DeletionPolicy::Delete
+    }
+
+    fn deletion(&self, seen: &Seen) -> Deletion {
+        deletion::deletion(self, seen)
     }
 
     fn failure(&self, left: &str, seen: &Seen) -> Option<Failure> {

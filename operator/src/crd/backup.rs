@@ -25,7 +25,7 @@ pub const UPGRADE: &str = "agentfs.io/migration";
     namespaced,
     status = "AgentFSBackupStatus",
     derive = "PartialEq",
-    doc = "AgentFSBackup is a backup of an AgentFS. Create one to have a backup made now; those of the schedule appear by themselves. Deleting it does not delete the backup, which stays at its destination for as long as spec.backup of the AgentFS says.",
+    doc = "AgentFSBackup is a backup of an AgentFS. Create one to have a backup made now; those of the schedule appear by themselves. Deleting it does not delete the backup, which stays at its destination for as long as spec.backup of the AgentFS says, unless spec.deletionPolicy is Delete.",
     printcolumn(name = "AgentFS", type_ = "string", description = "Whose backup it is.", json_path = ".spec.agentFS"),
     printcolumn(name = "Scope", type_ = "string", description = "How much of the database.", json_path = ".spec.scope"),
     printcolumn(name = "Size", type_ = "string", description = "The size of the dump.", json_path = ".status.backup.size"),
@@ -59,7 +59,11 @@ pub struct AgentFSBackupSpec {
     #[schemars(length(min = 1, max = 128), regex(pattern = "^[A-Za-z0-9][A-Za-z0-9_.-]*$"))]
     pub record_of: Option<String>,
 
-    /// How many seconds after its end the resource is deleted; the backup stays. Left out, it stays as well.
+    /// Whether the backup stays at its destination when the resource is deleted, by hand or by ttlSecondsAfterFinished.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+
+    /// How many seconds after its end the resource is deleted, and by its deletionPolicy the backup. Left out, both stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 2_147_483_647))]
     pub ttl_seconds_after_finished: Option<i64>,
@@ -85,6 +89,17 @@ pub enum Verify {
     Archive,
     /// It is restored into a PostgreSQL of its own, compared, and served from.
     Restore,
+}
+
+/// What becomes of a backup when its resource is deleted.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum DeletionPolicy {
+    /// It stays, for as long as spec.backup of the AgentFS says.
+    #[default]
+    Retain,
+    /// It is deleted as well, and the resource goes once that is done. The newest verified backup and the last one are not deleted: the
+    /// resource then waits for others. Where the AgentFS or the namespace is gone, the backup stays.
+    Delete,
 }
 
 /// How the backup stands.

@@ -8,7 +8,7 @@ use super::error::Error;
 use super::follow::{Followed, Now, carry_out, end, step, waits_for};
 use super::words::{grouped, moment};
 use crate::crd::AgentFSBackup;
-use crate::crd::backup::{AgentFSBackupSpec, Scope, Verify};
+use crate::crd::backup::{AgentFSBackupSpec, DeletionPolicy, Scope, Verify};
 
 /// Arguments of `kubectl agentfs backup`.
 #[derive(Args, Debug)]
@@ -61,6 +61,7 @@ impl BackupArgs {
                 VerifyFlag::Restore => Verify::Restore,
             },
             record_of: None,
+            deletion_policy: DeletionPolicy::default(),
             ttl_seconds_after_finished: None,
         }
     }

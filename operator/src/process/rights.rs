@@ -36,7 +36,8 @@ pub const RIGHTS: &[Right] = &[
         group: "agentfs.io",
         resources: &["agentfsbackups"],
         verbs: &["get", "list", "watch", "create", "patch", "delete"],
-        why: "What is carried out once is deleted when its ttl is over, and the operator applies the backup before an upgrade. \
+        why: "What is carried out once is deleted when its ttl is over, and the operator applies the backup before an upgrade, and sets the \
+              finalizer of a resource whose backup is deleted with it. \
               The pods of backups keep the records of what they did, for which it grants them some of these: nobody may grant \
               what they do not have.",
     },

@@ -72,15 +72,18 @@ pub fn watches<T: Task>(
         // Its own Job, and those of others after which it may be its turn.
         .watches(scope.api::<PartialObjectMeta<Job>>(), of_ours(), move |job| {
             let name = job.labels().get(agentfs_contract::record::OF);
-            name.map(|name| waiting(&of_job, &job, name)).unwrap_or_default()
+            let mut woken = name.map(|name| waiting(&of_job, &job, name)).unwrap_or_default();
+            woken.extend(by_label(&job));
+            woken
         })
         .watches(scope.api::<PartialObjectMeta<Pod>>(), of_ours(), |pod| by_label(&pod))
         .graceful_shutdown_on(stop.cancelled_owned())
 }
 
-/// The tasks beside `object` that are to do something with the AgentFS `agentfs`.
+/// The tasks beside `object` that are to do something with the AgentFS `agentfs`, or are deleted.
 fn waiting<T: Task>(store: &Store<T>, object: &impl Resource, agentfs: &str) -> Vec<ObjectRef<T>> {
     naming(store, object.meta(), |task, _| {
-        task.agentfs() == agentfs && task.ended_at().is_none() && task.record().is_none()
+        let is_open = task.ended_at().is_none() && task.record().is_none();
+        task.agentfs() == agentfs && (is_open || task.meta().deletion_timestamp.is_some())
     })
 }

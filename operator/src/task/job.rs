@@ -37,7 +37,7 @@ pub fn request<T: Task>(task: &T, owner: &Owner) -> Result<Request, serde_json::
 }
 
 /// What a spec asks for, as JSON whose keys are in order: without what equals its default, so that it stays the same when a later
-/// release adds a field, and without the time after which the resource is deleted, which is nothing that is carried out.
+/// release adds a field, and without when the resource is deleted and what with it, which is nothing that is carried out.
 fn essence<S>(spec: &S) -> Result<Value, serde_json::Error>
 where
     S: Serialize + DeserializeOwned + PartialEq,
@@ -45,6 +45,7 @@ where
     let mut value = serde_json::to_value(spec)?;
     if let Some(fields) = value.as_object_mut() {
         fields.remove("ttlSecondsAfterFinished");
+        fields.remove("deletionPolicy");
     }
     let meant = S::deserialize(&value)?;
     for (parent, field) in fields(&value, "") {
@@ -76,45 +77,54 @@ pub fn job<T: Task>(
     work: &Work,
     cronjob: &CronJob,
 ) -> Result<Option<Job>, serde_json::Error> {
-    let Some(mut spec) = cronjob.spec.clone().and_then(|spec| spec.job_template.spec) else {
+    let request = request(task, owner)?.write();
+    let Some(mut job) = like(owner, name(task), Component::new(T::WHAT), work, cronjob) else {
         return Ok(None);
     };
-    let component = Component::new(T::WHAT);
-    let request = request(task, owner)?.write();
-    let mut labels = owner.labels(component);
-    labels.insert(record::OF.into(), task.agentfs().into());
-
-    let metadata = spec.template.metadata.get_or_insert_default();
-    // Those of the CronJob's pods are the AgentFS's, which must not take these for its own.
-    metadata.labels.get_or_insert_default().extend(labels.clone());
-    // How long a pod may take. The Job itself may wait for a node, a volume or a quota for as long as it takes.
-    let deadline = spec.active_deadline_seconds.take();
-    let Some(container) = container(&mut spec) else { return Ok(None) };
+    let Some(spec) = job.spec.as_mut() else { return Ok(None) };
+    for metadata in [&mut job.metadata, spec.template.metadata.get_or_insert_default()] {
+        let labels = metadata.labels.get_or_insert_default();
+        labels.insert(record::OF.into(), task.agentfs().into());
+    }
+    let deadline = spec.template.spec.as_ref().and_then(|pod| pod.active_deadline_seconds);
+    let Some(container) = container(spec) else { return Ok(None) };
     let ends = deadline.map(|deadline| deadline - ENDS_BEFORE_SECONDS).filter(|ends| *ends > 0);
     let ends = ends.map(|seconds| format!("--deadline={seconds}"));
-    container.args = Some(work.arguments.iter().cloned().chain(ends).collect());
-    let mut set = |name: &str, value: &str| {
-        let variables = container.env.get_or_insert_default();
-        variables.retain(|variable| variable.name != name);
-        variables.push(env(name, value));
-    };
-    set(setting::REQUEST, &request);
-    set(setting::PROGRESS_PORT, &port::PROGRESS.to_string());
-    for (name, value) in &work.variables {
-        set(name, value);
-    }
+    container.args.get_or_insert_default().extend(ends);
+    set(container, setting::REQUEST, &request);
+    set(container, setting::PROGRESS_PORT, &port::PROGRESS.to_string());
     let ports = container.ports.get_or_insert_default();
     ports.retain(|port| port.name.as_deref() != Some(PORT));
     ports.push(pod::port(PORT, port::PROGRESS));
-    let policy = jobs::failure_policy(&container.name);
+    Ok(Some(job))
+}
 
+/// A Job of `owner` that does this `work` once, like those of `cronjob`; `None` where that has no container.
+pub(super) fn like(
+    owner: &Owner,
+    name: String,
+    component: Component,
+    work: &Work,
+    cronjob: &CronJob,
+) -> Option<Job> {
+    let mut spec = cronjob.spec.clone()?.job_template.spec?;
+    let labels = owner.labels(component);
+    let metadata = spec.template.metadata.get_or_insert_default();
+    // Those of the CronJob's pods are the AgentFS's, which must not take these for its own.
+    metadata.labels.get_or_insert_default().extend(labels);
+    // How long a pod may take. The Job itself may wait for a node, a volume or a quota for as long as it takes.
+    let deadline = spec.active_deadline_seconds.take();
+    let container = container(&mut spec)?;
+    container.args = Some(work.arguments.clone());
+    for (name, value) in &work.variables {
+        set(container, name, value);
+    }
+    let policy = jobs::failure_policy(&container.name);
     if let Some(pod) = spec.template.spec.as_mut() {
         pod.active_deadline_seconds = deadline;
     }
-    let mut metadata = owner.owned(name(task), component);
-    metadata.labels = Some(labels);
-    Ok(Some(Job {
-        metadata,
+    Some(Job {
+        metadata: owner.owned(name, component),
         spec: Some(JobSpec {
             backoff_limit: Some(jobs::TRIES),
             pod_failure_policy: Some(policy),
@@ -123,7 +133,14 @@ pub fn job<T: Task>(
             ..spec
         }),
         status: None,
-    }))
+    })
+}
+
+/// Sets an environment variable.
+fn set(container: &mut Container, name: &str, value: &str) {
+    let variables = container.env.get_or_insert_default();
+    variables.retain(|variable| variable.name != name);
+    variables.push(env(name, value));
 }
 
 /// The container of the server.

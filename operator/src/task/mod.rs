@@ -6,6 +6,7 @@
 //! one at a time for each AgentFS.
 
 pub mod controller;
+pub mod deletion;
 pub mod events;
 pub mod job;
 pub mod named;
@@ -31,6 +32,7 @@ use kube::core::object::{HasSpec, HasStatus};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use self::deletion::Deletion;
 use self::observe::Seen;
 use self::outcome::Stage;
 use crate::agentfs::names::Names;
@@ -161,6 +163,16 @@ pub trait Task:
             "then create another {}, with another name: one is carried out once",
             Self::kind(&())
         )
+    }
+
+    /// Whether deleting it deletes more than the resource, by [`Task::deletion`].
+    fn deletes_more(&self) -> bool {
+        false
+    }
+
+    /// What is to be deleted with it, given what was `seen`. Without I/O.
+    fn deletion(&self, _seen: &Seen) -> Deletion {
+        Deletion::Nothing(format!("Nothing else goes with the {}", Self::WHAT))
     }
 
     /// What is to be done, given what was `seen`. Without I/O.

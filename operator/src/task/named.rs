@@ -7,6 +7,7 @@ use super::observe::Seen;
 use super::reasons::{ALREADY_DONE, AWAITING_BACKUP, NO_SUCH_BACKUP};
 use super::{Orders, Task};
 use crate::crd::AgentFSBackup;
+use crate::crd::backup::BackupFacts;
 use crate::kit::conditions::READY;
 use crate::kit::sentences::without_full_stop;
 
@@ -50,6 +51,11 @@ pub fn backup<'a, T: Task>(task: &T, name: &str, seen: &'a Seen) -> Result<Named
             Err(without_backup::<T>(name, record))
         };
     };
+    Ok(made(backup))
+}
+
+/// A backup that was made.
+pub fn made(backup: &BackupFacts) -> Named<'_> {
     // Backups of two instances that were made in one second have one id. Releases before 0.2 had no folders, and instances with a slash.
     let selector = if backup.instance.contains('/') {
         backup.id.clone()
@@ -58,7 +64,7 @@ pub fn backup<'a, T: Task>(task: &T, name: &str, seen: &'a Seen) -> Result<Named
     };
     // It may have been another one when the backup was made.
     let bucket = Some(backup.location.as_str()).filter(|location| location.starts_with("s3://"));
-    Ok(Named { selector, bucket })
+    Named { selector, bucket }
 }
 
 /// Whether what `task` names has been waited for for long enough, where it is not there.

@@ -83,11 +83,21 @@ pub async fn observe<T: Task>(
     task: &T,
     owner: &Owner,
 ) -> Result<Box<Seen>, kube::Error> {
+    observe_job(client, asked, task, owner, &job::name(task)).await
+}
+
+/// The same, where the Job of `task` is that of this name.
+pub(super) async fn observe_job<T: Task>(
+    client: &Client,
+    asked: &Asked,
+    task: &T,
+    owner: &Owner,
+    name: &str,
+) -> Result<Box<Seen>, kube::Error> {
     let reader = Reader::new(client, owner);
-    let name = job::name(task);
     let Read { agentfs, job } = read!(Read {
         agentfs: reader.get(task.agentfs().to_owned()),
-        job: reader.get(name.clone()),
+        job: reader.get(name.to_owned()),
     });
     let mut filter = OwnershipFilter::new(owner);
     let job = filter.owned(READY, job);
@@ -99,10 +109,10 @@ pub async fn observe<T: Task>(
     }
     // After the Job: a pod that was read before may have ended since, and its last words are read once.
     seen.pods = reader.labelled().await?;
-    seen.pods.retain(|pod| pods::is_of_job(pod, &name));
+    seen.pods.retain(|pod| pods::is_of_job(pod, name));
     seen.pods.sort_by_key(ResourceExt::name_any);
     let wants_backups = if seen.job.as_ref().is_some_and(outcome::is_unfinished) {
-        seen.warnings = Box::pin(warnings(reader, &stuck(&seen, &name))).await?;
+        seen.warnings = Box::pin(warnings(reader, &stuck(&seen, name))).await?;
         seen.progress = asked.progress(owner, &seen.pods).await;
         seen.progress.as_ref().is_some_and(|progress| task.wants_backups(Some(progress)))
     } else {

@@ -162,15 +162,15 @@ pub fn stage<T: Task>(task: &T, job: &Job, seen: &Seen) -> Stage {
         };
     }
     let left = pods::left_by_the_newest_failure(&pods).unwrap_or_default();
-    let failure = task.failure(&left, seen).unwrap_or_else(|| failure(task, end, &pods));
+    let failure = task.failure(&left, seen).unwrap_or_else(|| failed(task, &said(job, &pods)));
     Stage::Failed { failure, left, at }
 }
 
-/// Why the Job of `task` failed, as its last pod says, or else Kubernetes.
-fn failure<T: Task>(task: &T, end: &JobCondition, pods: &[&Pod]) -> Failure {
-    let words = pods::termination_message(pods).or_else(|| end.message.clone());
-    let words = words.unwrap_or_else(|| "its pod is gone without a word".into());
-    failed(task, &words)
+/// Why a Job failed, as the last of its `pods` says, or else Kubernetes.
+pub(super) fn said(job: &Job, pods: &[&Pod]) -> String {
+    let words = pods::termination_message(pods);
+    let words = words.or_else(|| end(job).and_then(|end| end.message.clone()));
+    words.unwrap_or_else(|| "its pod is gone without a word".into())
 }
 
 /// That `task` failed for the reason that `words` say.

@@ -34,6 +34,10 @@ reasons! {
     FAILED = "Failed",
     /// Another pod has a volume that one pod may have at a time.
     VOLUME_IN_USE = "VolumeInUse",
+    /// It is deleted, and its backup before it.
+    DELETING = "Deleting",
+    /// Its backup could not be deleted.
+    DELETION_FAILED = "DeletionFailed",
     /// A backup is gone from its destination.
     VANISHED = "Vanished",
 }

@@ -14,7 +14,7 @@ use super::observe::{Seen, observe};
 use super::outcome::{self, Stage};
 use super::progress::{self, Asked};
 use super::turns::Turns;
-use super::{Orders, Task, Work, events, job, others, waiting};
+use super::{Orders, Task, Work, deletion, events, job, others, waiting};
 use crate::crd::fields::Conditions as _;
 use crate::kit::conditions::{READY, RECONCILING, State, condition};
 use crate::kit::desired::Desired;
@@ -25,7 +25,7 @@ use crate::kit::writer::{self, Writer};
 use crate::process::metrics::Metrics;
 
 /// How soon one that waits is looked at again, besides the watches.
-const LOOK_AGAIN: Duration = Duration::from_secs(10);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// How soon what a person has to mend is looked at again.
 const AFTER_REFUSAL: Duration = Duration::from_secs(30);
 /// How long a Job that succeeded is kept, so that its log can be read. Its volume is kept as well.
@@ -73,6 +73,9 @@ pub enum Error {
     /// The status could not be written.
     #[error("cannot write the status: {0}")]
     Status(#[source] kube::Error),
+    /// Its finalizer could not be set, or taken away.
+    #[error("cannot set its finalizers: {0}")]
+    Finalizer(#[source] kube::Error),
     /// It could not be deleted at the end of its time.
     #[error("cannot delete it at the end of ttlSecondsAfterFinished: {0}")]
     Delete(#[source] kube::Error),
@@ -86,6 +89,7 @@ impl Error {
             Self::Build(_) => "build",
             Self::Apply(_) | Self::Suspend { .. } => "apply",
             Self::Status(_) => "status",
+            Self::Finalizer(_) => "finalizer",
             Self::Delete(_) => "delete",
         }
     }
@@ -116,12 +120,14 @@ async fn attempt<T: Task>(cached: &T, context: &Context) -> Result<(Action, Reco
     let api: Api<T> = Api::namespaced(context.client.clone(), &namespace);
     // The copy of the watch may be older than the status that was written last.
     let task = api.get_opt(&cached.name_any()).await.map_err(Error::Observe)?;
-    let task = task.filter(|task| task.meta().deletion_timestamp.is_none());
     let Some((owner, task)) = task.and_then(|task| Some((Owner::of(&task)?, task))) else {
-        // Its Job is deleted with it, which cancels what that has not done.
         context.asked.forget(&cached.uid().unwrap_or_default());
         return Ok((Action::await_change(), Reconciled::Settled));
     };
+    if task.meta().deletion_timestamp.is_some() {
+        return Box::pin(deletion::part(&task, context, &owner)).await;
+    }
+    let task = deletion::hold(task, context).await?;
     let recorded = match task.record() {
         Some(state) => {
             let seen = Seen::nothing(Timestamp::now());
@@ -164,7 +170,8 @@ async fn carry_out<T: Task>(
     owner: &Owner,
     seen: &mut Seen,
 ) -> Result<Stage, Error> {
-    let suspended = waiting::is_suspended(seen).then(|| waiting::suspended::<T>(task.agentfs()));
+    let suspended = waiting::is_suspended(seen);
+    let suspended = suspended.then(|| waiting::suspended(T::WHAT, task.agentfs()));
     let Some(job) = seen.job.clone() else {
         return Box::pin(begin(task, context, owner, seen)).await;
     };
@@ -215,7 +222,8 @@ async fn begin<T: Task>(
         Orders::Run(work) => work,
     };
     let Some(job) = job_of(task, owner, &work, seen).map_err(Error::Build)? else {
-        return Ok(Stage::Waiting(waiting::for_cronjob(task, work.like, seen)));
+        let state = waiting::for_cronjob(T::WHAT, task.agentfs(), work.like, seen);
+        return Ok(Stage::Waiting(state));
     };
     if let Some(other) = &seen.turn_of {
         return Ok(Stage::Waiting(waiting::for_turn::<T>(other)));
@@ -305,7 +313,7 @@ async fn delete<T: Task>(task: &T, context: &Context, owner: &Owner) -> Result<(
 }
 
 /// Writes the status where it changed, then the Events that tell of the change. It gives the state of `Ready`.
-async fn tell<T: Task>(
+pub(super) async fn tell<T: Task>(
     task: &T,
     context: &Context,
     stage: &Stage,
@@ -344,7 +352,7 @@ async fn tell<T: Task>(
 }
 
 /// When to look again, besides the watches.
-fn again(stage: &Stage, ready: &State) -> Duration {
+pub(super) fn again(stage: &Stage, ready: &State) -> Duration {
     match stage {
         Stage::Running { .. } if stage.works() => progress::PAUSE,
         _ if ready.is_failed() => AFTER_REFUSAL,
@@ -353,7 +361,7 @@ fn again(stage: &Stage, ready: &State) -> Duration {
 }
 
 /// What a reconcile counts as that found this state of `Ready`.
-fn counted(ready: &State) -> Reconciled {
+pub(super) fn counted(ready: &State) -> Reconciled {
     match ready {
         State::Failed(_) => Reconciled::NeedsAttention,
         ready if ready.is_at_rest() => Reconciled::Settled,

@@ -2,15 +2,14 @@
 
 use super::observe::Seen;
 use super::{Like, Task, reasons};
+use crate::crd::AgentFS;
 use crate::crd::agentfs::Backup;
 use crate::kit::conditions::{Failure, State};
 
 /// What of its AgentFS `task` waits for before it begins.
 pub(super) fn for_agentfs<T: Task>(task: &T, seen: &Seen) -> Option<State> {
     let (what, name) = (T::WHAT, task.agentfs());
-    let agentfs =
-        seen.agentfs.as_ref().filter(|agentfs| agentfs.metadata.deletion_timestamp.is_none());
-    if agentfs.is_none() {
+    if agentfs(seen).is_none() {
         return Some(State::Failed(Failure::new(
             reasons::AGENTFS_MISSING,
             format!("There is no AgentFS {name} in this namespace"),
@@ -19,7 +18,12 @@ pub(super) fn for_agentfs<T: Task>(task: &T, seen: &Seen) -> Option<State> {
             ),
         )));
     }
-    is_suspended(seen).then(|| suspended::<T>(name))
+    is_suspended(seen).then(|| suspended(what, name))
+}
+
+/// The AgentFS, where it is there and is to stay.
+pub(super) fn agentfs(seen: &Seen) -> Option<&AgentFS> {
+    seen.agentfs.as_ref().filter(|agentfs| agentfs.metadata.deletion_timestamp.is_none())
 }
 
 /// Whether the AgentFS is suspended.
@@ -27,17 +31,16 @@ pub(super) fn is_suspended(seen: &Seen) -> bool {
     seen.agentfs.as_ref().is_some_and(|agentfs| agentfs.spec.suspend)
 }
 
-/// That a task waits until its AgentFS `name` is not suspended.
-pub(super) fn suspended<T: Task>(name: &str) -> State {
+/// That `what` waits until its AgentFS `name` is not suspended.
+pub(super) fn suspended(what: &str, name: &str) -> State {
     State::progressing(
         reasons::SUSPENDED,
-        format!("The {} waits until spec.suspend of AgentFS {name} is false", T::WHAT),
+        format!("The {what} waits until spec.suspend of AgentFS {name} is false"),
     )
 }
 
-/// That there is no CronJob which the Job of `task` can be `like`.
-pub(super) fn for_cronjob<T: Task>(task: &T, like: Like, seen: &Seen) -> State {
-    let (what, name) = (T::WHAT, task.agentfs());
+/// That the AgentFS `name` has no CronJob which the Job of `what` can be `like`.
+pub(super) fn for_cronjob(what: &str, name: &str, like: Like, seen: &Seen) -> State {
     let cronjob = like.cronjob(name);
     let backup = seen.agentfs.as_ref().map(|agentfs| &agentfs.spec.backup);
     if let Some((why, remedy)) = backup.and_then(|backup| turned_off(like, backup)) {

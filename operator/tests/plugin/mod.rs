@@ -75,7 +75,7 @@ async fn a_backup_is_created_and_followed_to_its_end() {
     assert_eq!(created["metadata"], json!({"generateName": "memory-"}));
     assert_eq!(
         created["spec"],
-        json!({"agentFS": "memory", "scope": "Entries", "verify": "Restore"})
+        json!({"agentFS": "memory", "scope": "Entries", "verify": "Restore", "deletionPolicy": "Retain"})
     );
     let lines: Vec<&str> = ran.stdout.lines().collect();
     assert_eq!(lines[0], "memory: backing up as memory-7d2kq");

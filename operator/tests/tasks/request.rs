@@ -46,6 +46,8 @@ fn defaults_and_the_time_to_live_make_no_other_request() {
     }
     let full = json!({"scope": "Full", "verify": "None"});
     assert_eq!(hash::<AgentFSBackup>(json!({})), hash::<AgentFSBackup>(full));
+    let deleted = json!({"deletionPolicy": "Delete"});
+    assert_eq!(hash::<AgentFSBackup>(json!({})), hash::<AgentFSBackup>(deleted));
     assert_ne!(
         hash::<AgentFSBackup>(json!({})),
         hash::<AgentFSBackup>(json!({"verify": "Archive"}))

@@ -12,7 +12,7 @@ use crate::agentfs::plan::Plan;
 use crate::agentfs::reasons;
 use crate::agentfs::status_inputs::StatusInputs;
 use crate::crd::AgentFSBackup;
-use crate::crd::backup::{AgentFSBackupSpec, Scope, UPGRADE, Verify};
+use crate::crd::backup::{AgentFSBackupSpec, DeletionPolicy, Scope, UPGRADE, Verify};
 use crate::kit;
 use crate::kit::conditions::{Failure, READY, STALLED, State};
 use crate::kit::desired::Desired;
@@ -116,6 +116,7 @@ fn backup(plan: &Plan, upgrade: &str, attempt: u32) -> AgentFSBackup {
         scope: Scope::Full,
         verify: if is_rehearsed { Verify::Restore } else { Verify::None },
         record_of: None,
+        deletion_policy: DeletionPolicy::Retain,
         ttl_seconds_after_finished: None,
     };
     let mut backup = AgentFSBackup::new(&name, spec);

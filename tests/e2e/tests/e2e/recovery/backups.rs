@@ -159,6 +159,24 @@ fn text(value: &Value) -> String {
 
 #[tokio::test]
 #[ignore = "needs a cluster: make test-recovery"]
+async fn one_is_deleted_with_its_resource_where_that_says_so() -> Result<(), Failure> {
+    let namespace = Namespace::with_memory(SPEC).await?;
+    let policy = json!({"deletionPolicy": "Delete"});
+    Task::done(&namespace, Kind::Backup, "deleted", policy.clone()).await?;
+    Task::done(&namespace, Kind::Backup, "kept", json!({})).await?;
+    for name in ["deleted", "kept"] {
+        namespace.kubectl(&["delete", "afsb", name, "--timeout=300s"]).await?;
+    }
+    run_now(&namespace, "backup", "anew").await?;
+    // Its own, and that of the one that was kept.
+    has_records(&namespace, 2).await?;
+    // A namespace that ends waits for nothing.
+    Task::done(&namespace, Kind::Backup, "last", policy).await?;
+    kubectl(&["delete", "namespace", namespace.name(), "--timeout=300s"]).await.map(drop)
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: make test-recovery"]
 async fn its_pods_may_write_records_and_nothing_else() -> Result<(), Failure> {
     let namespace = Namespace::with_memory(SPEC).await?;
     let account = format!("--as=system:serviceaccount:{}:memory-recovery", namespace.name());
