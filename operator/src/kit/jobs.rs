@@ -14,6 +14,11 @@ pub const TRIES: i32 = 12;
 /// how. The program had no say, and goes on with what it finds.
 const KILLED: [i32; 3] = [137, 143, 255];
 
+/// Whether a container that ended with `code` is tried again.
+pub fn is_tried_again(code: i32) -> bool {
+    code == i32::from(TRY_AGAIN) || KILLED.contains(&code)
+}
+
 /// A pod that a node lost does not count; one that says "try again", or was killed, counts as one of the tries of
 /// its Job; any other failure of `container` ends the Job at once.
 pub fn failure_policy(container: &str) -> PodFailurePolicy {

@@ -180,6 +180,11 @@ pub fn left_by_the_newest_failure(pods: &[&Pod]) -> Option<String> {
     newest_end(pods, |ended| ended.exit_code != 0)?.message.clone()
 }
 
+/// The code that it ended with.
+pub fn code_of_the_newest_failure(pods: &[&Pod]) -> Option<i32> {
+    newest_end(pods, |ended| ended.exit_code != 0).map(|ended| ended.exit_code)
+}
+
 /// Whether a pod is of the Job `name`.
 pub fn is_of_job(pod: &Pod, name: &str) -> bool {
     pod.labels().get("batch.kubernetes.io/job-name").map(String::as_str) == Some(name)

@@ -11,6 +11,7 @@ use super::observe::Seen;
 use super::{Task, reasons, scratch};
 use crate::kit;
 use crate::kit::conditions::{Failure, State, clock};
+use crate::kit::jobs;
 use crate::kit::pods::{self, PodsOf};
 use crate::kit::sentences::without_full_stop;
 
@@ -203,6 +204,11 @@ fn tries_again<T: Task>(pods: &[&Pod]) -> Option<State> {
         return None;
     }
     let words = without_full_stop(&pods::termination_message(pods)?);
+    if !pods::code_of_the_newest_failure(pods).is_some_and(jobs::is_tried_again) {
+        // Its Job is about to fail.
+        let what = format!("The {} ends: {words}", T::WHAT);
+        return Some(State::progressing(reasons::RUNNING, what));
+    }
     Some(State::progressing(
         reasons::TRYING_AGAIN,
         format!("A try of the {} failed and is made again by itself: {words}", T::WHAT),

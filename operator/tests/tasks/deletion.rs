@@ -67,7 +67,13 @@ async fn the_backup_goes_before_its_resource() {
     reconcile(&tasks).await;
     assert_eq!(tasks.server.get(&record()).unwrap()["metadata"]["finalizers"], json!([FINALIZER]));
     let backup = serde_json::from_value(made(ID, "/backups")["backup"].clone()).unwrap();
-    let report = BackupReport { database_bytes: 1, backup: Some(backup), verification: None };
+    let report = BackupReport {
+        database_bytes: 1,
+        backup: Some(backup),
+        verification: None,
+        message: None,
+        transient: None,
+    };
     tasks.ends("before-backup", 0, &report.write());
     // Before the operator has read what its pod left.
     delete(&tasks);

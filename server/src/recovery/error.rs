@@ -340,7 +340,9 @@ impl RecoveryError {
             Self::TableHeld { .. }
             | Self::Migration(MigrationError::NoSchema(_))
             | Self::Interrupted(_)
-            | Self::Leased { .. } => true,
+            | Self::Leased { .. }
+            // Once somebody has made room, it goes on by itself.
+            | Self::Full { .. } => true,
             Self::Deadline { is_final, .. } => !is_final,
             _ => false,
         }

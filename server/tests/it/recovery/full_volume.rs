@@ -70,7 +70,7 @@ async fn a_volume_that_stays_full_says_what_to_do_and_loses_none_of_the_last_bac
     let database = Database::migrated().await;
     let script = r#"three_old; backup --retention-days 1 --keep-last 3 || echo "code $?"; ls -R"#;
     let Some(said) = in_small_volume(&database, script) else { return };
-    assert!(said.contains("code 1") && said.contains("no space is left in ."), "{said}");
+    assert!(said.contains("code 75") && said.contains("no space is left in ."), "{said}");
     assert!(said.contains("make the volume larger") && said.contains("the last 3"), "{said}");
     assert_eq!(said.matches("_000000.manifest.json").count(), 3, "{said}");
     assert!(!said.contains("partial"), "{said}");
