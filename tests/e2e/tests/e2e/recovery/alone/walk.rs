@@ -266,14 +266,18 @@ async fn a_namespace_deleted_in_the_middle_and_made_anew_ends_what_it_began() ->
     with_external_database(&store, &namespace).await?;
     let mut agent = Agent::of(&namespace, "memory").await?;
     has(&mut agent, "walnuts").await?;
-    Task::done(&namespace, Kind::Restore, "back", spec.clone()).await?;
+    // What was cancelled with the namespace stays so; what is asked for by another name is done.
+    let again = Task::create(&namespace, Kind::Restore, "back", spec.clone()).await?;
+    again.failed(&["it was cancelled or gave up"]).await?;
+    has(&mut agent, "walnuts").await?;
+    Task::done(&namespace, Kind::Restore, "back-again", spec.clone()).await?;
     has(&mut agent, "peanuts").await?;
     put(&mut agent, "almonds").await?;
 
     // Once it has ended, neither a new resource nor a new namespace begins it again.
     namespace.make_anew().await?;
     with_external_database(&store, &namespace).await?;
-    let again = Task::done(&namespace, Kind::Restore, "back", spec).await?;
+    let again = Task::done(&namespace, Kind::Restore, "back-again", spec).await?;
     assert_eq!(again["status"]["result"], "AlreadyDone", "{again}");
     let mut agent = Agent::of(&namespace, "memory").await?;
     has(&mut agent, "almonds").await?;
