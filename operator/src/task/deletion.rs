@@ -109,11 +109,10 @@ pub(super) async fn part<T: Task>(
     let all = cronjobs(reader, seen.agentfs.as_ref()).await;
     seen.cronjobs = all.map_err(Error::Observe)?;
     seen.backups = reader.all().await.map_err(Error::Observe)?;
-    let state = match Box::pin(carry_out(task, context, owner, &seen)).await? {
+    let stage = match Box::pin(carry_out(task, context, owner, &seen)).await? {
         Outcome::Goes(event) => return let_go(task, context, owner, event).await,
-        Outcome::Stands(state) => state,
+        Outcome::Stands(state) => Stage::Waiting(state),
     };
-    let stage = Stage::Waiting(state);
     let ready = tell(task, context, &stage, &seen).await?;
     Ok((Action::requeue(again(&stage, &ready)), counted(&ready)))
 }

@@ -590,9 +590,9 @@ async fn what_pods_write_is_theirs_alone() {
     let stale = tasks.task::<AgentFSBackup>("before");
     reconcile(&tasks).await;
     assert_eq!(ready(&tasks).1, "Vanished");
-    let patch = tasks.server.patch(&path);
-    assert_eq!(patch["metadata"], json!({"resourceVersion": "7"}));
-    let written: Vec<_> = patch["status"].as_object().unwrap().keys().cloned().collect();
+    let sent = tasks.server.patch(&path);
+    assert_eq!(sent["metadata"], json!({"resourceVersion": "7"}));
+    let written: Vec<_> = sent["status"].as_object().unwrap().keys().cloned().collect();
     assert_eq!(written, ["conditions", "observedGeneration"]);
 
     // It is there again, which a pod says while a copy of before is looked at.

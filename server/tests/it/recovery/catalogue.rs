@@ -176,8 +176,8 @@ fn what_is_forgotten_is_named_and_the_last_one_stays() {
     let gone = ["forget", "--if-present", "--backup", &old];
     assert_eq!(place.run(&gone).text(), "Nothing was removed");
     place.run(&["forget", "--backup", &old]).failure();
-    let last = place.run(&["forget", "--if-present", "--backup", &new]).failure();
-    assert!(last.contains("no whole backup of 7-1-agentfs would be left"), "{last}");
+    let said = place.run(&["forget", "--if-present", "--backup", &new]).failure();
+    assert!(said.contains("no whole backup of 7-1-agentfs would be left"), "{said}");
     // Not by a slip of the hand.
     for wrong in
         [&["forget"][..], &["forget", "--instance", "x"], &["forget", "--all", "--backup", "x"]]

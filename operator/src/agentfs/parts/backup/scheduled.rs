@@ -33,7 +33,7 @@ mod tests {
 
     use super::*;
 
-    fn cronjob(schedule: &str, suspend: bool, more: Value) -> CronJob {
+    fn cronjob(schedule: &str, suspend: bool, more: &Value) -> CronJob {
         let mut cronjob: CronJob = serde_json::from_value(json!({"metadata": {"creationTimestamp": "2026-11-01T00:00:00Z"},
             "spec": {"schedule": schedule, "suspend": suspend, "timeZone": "Etc/UTC", "jobTemplate": more}}))
         .unwrap();
@@ -45,7 +45,7 @@ mod tests {
     fn only_another_schedule_and_an_end_of_a_pause_begin_anew() {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let (then, now) = (at("2026-11-20T00:00:00Z"), at("2026-11-23T00:00:00.5Z"));
-        let mut former = cronjob("0 2 * * *", false, json!({}));
+        let mut former = cronjob("0 2 * * *", false, &json!({}));
         assert_eq!(since(&former), Some(at("2026-11-01T00:00:00Z")));
         note(&mut former, None, then);
         let noted = |mut wanted: CronJob, former: &CronJob| {
@@ -53,9 +53,9 @@ mod tests {
             since(&wanted).unwrap()
         };
         let other_pods = json!({"spec": {"backoffLimit": 9, "template": {}}});
-        assert_eq!(noted(cronjob("0 2 * * *", false, other_pods), &former), then);
+        assert_eq!(noted(cronjob("0 2 * * *", false, &other_pods), &former), then);
         let now = at("2026-11-23T00:00:00Z");
-        assert_eq!(noted(cronjob("0 3 * * *", false, json!({})), &former), now);
-        assert_eq!(noted(cronjob("0 2 * * *", true, json!({})), &former), now);
+        assert_eq!(noted(cronjob("0 3 * * *", false, &json!({})), &former), now);
+        assert_eq!(noted(cronjob("0 2 * * *", true, &json!({})), &former), now);
     }
 }
