@@ -188,6 +188,19 @@ async fn what_is_encrypted_is_tried_only_where_something_decrypts_it() {
     }
 }
 
+/// Kubernetes gives a Job without labels those of its pods.
+#[tokio::test]
+async fn a_job_that_somebody_made_of_one_is_left_alone() {
+    let world = World::settled("minimal").await;
+    let mut job = job_of(&world, VERIFY);
+    let labels = job["template"]["metadata"]["labels"].take();
+    let path = "batch/v1/jobs/memory-verify-fllcc";
+    let metadata = json!({"name": "memory-verify-fllcc", "namespace": "agents", "uid": "29", "labels": labels});
+    world.server.put(path, json!({"metadata": metadata, "spec": job}));
+    world.reconcile().await.unwrap();
+    assert!(world.server.get(path).is_some());
+}
+
 #[tokio::test]
 async fn the_three_differ_in_what_they_run_and_have_one_frame() {
     let world = World::settled("minimal").await;

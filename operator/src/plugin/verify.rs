@@ -93,6 +93,8 @@ fn job_of(cronjob: &CronJob, id: Option<&str>) -> Result<Job, Error> {
         kind: "CronJob".into(),
         name: name.clone(),
         uid,
+        // Else the labels that Kubernetes takes over from its pods make it the AgentFS's.
+        controller: Some(true),
         ..OwnerReference::default()
     });
     let metadata = ObjectMeta {
@@ -248,7 +250,8 @@ mod tests {
                     "generateName": "memory-verify-",
                     "labels": {"app.kubernetes.io/component": "verify"},
                     "annotations": {"cronjob.kubernetes.io/instantiate": "manual"},
-                    "ownerReferences": [{"apiVersion": "batch/v1", "kind": "CronJob", "name": "memory-verify", "uid": "u-1"}],
+                    "ownerReferences": [{"apiVersion": "batch/v1", "kind": "CronJob", "name": "memory-verify", "uid": "u-1",
+                                         "controller": true}],
                 },
                 "spec": {"backoffLimit": 6, "template": {"spec": {"containers": [
                     {"name": "verify", "args": ["verify", "--backup", "agentfs_20261127_020000"]}]}}},

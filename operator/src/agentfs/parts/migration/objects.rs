@@ -18,7 +18,7 @@ use crate::agentfs::plan::Plan;
 use crate::crd::AgentFSBackup;
 use crate::kit::desired::{Applied, Desired, Prepared, Stage};
 use crate::kit::env::secret_env;
-use crate::kit::labels::Component;
+use crate::kit::labels::{COMPONENT as LABEL, Component};
 use crate::kit::ownership::{Owner, Ownership, ownership};
 use crate::kit::pods::{self, PodsOf};
 use crate::kit::reads::{Reader, read};
@@ -58,7 +58,11 @@ impl Seen {
     /// Those of them that are ours.
     #[must_use]
     pub fn owned(self, owner: &Owner) -> Self {
-        let is_ours = |job: &Job| ownership(job, owner) == Ownership::Owned;
+        // One that somebody made with the labels of another part is theirs.
+        let is_migration = |job: &Job| {
+            job.labels().get(LABEL).is_none_or(|component| component == COMPONENT.as_str())
+        };
+        let is_ours = |job: &Job| is_migration(job) && ownership(job, owner) == Ownership::Owned;
         Self { jobs: self.jobs.into_iter().filter(is_ours).collect(), backups: self.backups }
     }
 }
