@@ -229,9 +229,18 @@ impl<'a> Writer<'a> {
         name: &str,
         preconditions: Option<Preconditions>,
     ) -> Result<(), Error> {
+        let params = DeleteParams { preconditions, ..DeleteParams::background() };
+        self.delete_by::<K>(name, params).await
+    }
+
+    /// The same in the way of `params`.
+    pub async fn delete_by<K: Writable>(
+        &self,
+        name: &str,
+        params: DeleteParams,
+    ) -> Result<(), Error> {
         let kind = K::kind(&());
         tracing::info!(%kind, name, namespace = self.namespace, "deleting what is no longer wanted");
-        let params = DeleteParams { preconditions, ..DeleteParams::background() };
         match self.api::<K>().delete(name, &params).await {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),

@@ -269,14 +269,8 @@ async fn delete(
     job: &Job,
     how: DeleteParams,
 ) -> Result<(), Error> {
-    let api: Api<Job> = Api::namespaced(context.client.clone(), &owner.namespace);
     let only = Preconditions { uid: job.uid(), resource_version: None };
-    match api.delete(&job.name_any(), &DeleteParams { preconditions: Some(only), ..how }).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(refusal)) if refusal.code == 404 => Ok(()),
-        Err(source) => {
-            let (kind, name) = ("Job".to_owned(), job.name_any());
-            Err(writer::Error::Unavailable { kind, name, source }.into())
-        }
-    }
+    let writer = Writer::new(&context.client, &owner.namespace, Vec::new());
+    let params = DeleteParams { preconditions: Some(only), ..how };
+    Ok(writer.delete_by::<Job>(&job.name_any(), params).await?)
 }

@@ -46,6 +46,12 @@ pub(super) enum Foreign {
 }
 
 impl Archive {
+    /// What of the dump is left out, as a sentence, where only rows are taken.
+    pub(super) fn left_out(&self) -> Option<String> {
+        let foreign = (!self.foreign.is_empty()).then(|| self.foreign.join(", "))?;
+        Some(format!("Left out, since AgentFS does not have it: {foreign}."))
+    }
+
     /// Reads all of a dump.
     pub(super) async fn read(
         programs: &Programs,

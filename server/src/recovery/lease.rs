@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::catalogue::{Backup, Kind, MANIFEST, Name};
 use super::error::RecoveryError;
+use super::fault_point::{FaultPoint, reach};
 use super::process::Process;
 use super::record::write_once;
 use super::storage::{Object, Storage, StorageError};
@@ -98,6 +99,14 @@ impl Lease {
             )));
         }
         Ok(lease)
+    }
+
+    /// Ends the lease on a backup that was read, where there is one.
+    pub async fn release_read(lease: Option<Self>) {
+        if let Some(lease) = lease {
+            lease.release().await;
+            reach(FaultPoint::LeaseRemoved);
+        }
     }
 
     /// Ends the lease.

@@ -24,6 +24,7 @@ use crate::recovery::fault_point::{FaultPoint, reach};
 use crate::recovery::fetch::Fetched;
 use crate::recovery::indexes;
 use crate::recovery::instance::Instance;
+use crate::recovery::lease::Lease;
 use crate::recovery::loading::load_alone;
 use crate::recovery::programs::Programs;
 use crate::recovery::request;
@@ -274,10 +275,7 @@ async fn make_named(
     let (id, backup) = (Uuid::now_v7(), found.path());
     let making = make(options, found, unfinished, server, steps);
     let made = unless(stop, Box::pin(making)).await;
-    if let Some(lease) = lease {
-        lease.release().await;
-        reach(FaultPoint::LeaseRemoved);
-    }
+    Lease::release_read(lease).await;
     // Not to be ended halfway: afterwards it is one or the other.
     let naming = async {
         let (manifest, models) = made?;

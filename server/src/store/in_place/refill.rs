@@ -13,7 +13,7 @@ use super::lost::{self, Lost};
 use super::records::{self, Phase};
 use super::rows::{self, Target};
 use super::schemas::NotOurs;
-use super::switch::{PATIENT, Wanted, lock, stepped_back};
+use super::switch::{PATIENT, Wanted, live_schema, lock, stepped_back};
 use super::{MOVING, PREVIOUS, live, moving, previous};
 use crate::store::StoreError;
 use crate::store::names::qualified;
@@ -134,13 +134,13 @@ pub async fn close(
 pub async fn reopen(
     connection: &mut PgConnection,
     id: Uuid,
-    live: &str,
     before: &Emptied,
 ) -> Result<bool, StoreError> {
+    let live = live_schema(&mut *connection).await?;
     let mut transaction = connection.begin().await?;
     let is_ours = records::hold(&mut transaction, id, Phase::Closed).await?;
     if is_ours {
-        open(&mut transaction, live, before).await?;
+        open(&mut transaction, &live, before).await?;
         records::end(&mut transaction, id, Phase::Closed, Phase::GivenUp).await?;
     }
     transaction.commit().await?;
@@ -335,15 +335,8 @@ pub async fn begin(
     Ok((Done::All, targets))
 }
 
-/// Statements by which the identity columns of the schema `$1` go on behind the greatest value that there is, or was.
-const SEQUENCES: &str = "
-SELECT format('SELECT setval(%L::regclass, max(%3$I)) FROM %2$s HAVING max(%3$I) >= (SELECT last_value FROM %1$s)',
-              pg_get_serial_sequence(t.quoted, t.attname), t.quoted, t.attname)
-  FROM (SELECT format('%I.%I', s.nspname, t.relname) AS quoted, a.attname::text
-          FROM pg_attribute a
-          JOIN pg_class t ON t.oid = a.attrelid
-          JOIN pg_namespace s ON s.oid = t.relnamespace
-         WHERE s.nspname = $1 AND t.relkind = 'r' AND a.attidentity <> '' AND t.relname = ANY ($2)) AS t";
+/// Lets an identity column go on behind the greatest value that there is, or was.
+const CONTINUE: &str = "SELECT setval(%L::regclass, max(%3$I)) FROM %2$s HAVING max(%3$I) >= (SELECT last_value FROM %1$s)";
 
 /// Nothing of before is kept: its time is over at once.
 const SWITCHED: &str = "
@@ -360,14 +353,7 @@ pub async fn commit(
     live: &str,
     before: &Emptied,
 ) -> Result<(), StoreError> {
-    let sequences: Vec<String> = sqlx::query_scalar(SEQUENCES)
-        .bind(live)
-        .bind(refilled())
-        .fetch_all(&mut *connection)
-        .await?;
-    for statement in sequences {
-        connection.execute(AssertSqlSafe(statement)).await?;
-    }
+    rows::set_sequences(&mut *connection, CONTINUE, live, Some(&refilled())).await?;
     let analyse = format!("ANALYZE {}", quoted(live).join(", "));
     connection.execute(AssertSqlSafe(analyse)).await?;
     open(&mut *connection, live, before).await?;

@@ -142,23 +142,39 @@ pub async fn copy<E: From<StoreError>>(
     Ok(())
 }
 
-/// Statements that let the identity columns of the schema `$1` go on behind the greatest value that there is.
-const SEQUENCES: &str = "
-SELECT format('SELECT setval(%L::regclass, greatest(max(%3$I), 1), max(%3$I) IS NOT NULL) FROM %2$s',
-              pg_get_serial_sequence(t.quoted, t.attname), t.quoted, t.attname)
-  FROM (SELECT format('%I.%I', s.nspname, t.relname) AS quoted, a.attname::text
-          FROM pg_attribute a
-          JOIN pg_class t ON t.oid = a.attrelid
-          JOIN pg_namespace s ON s.oid = t.relnamespace
-         WHERE s.nspname = $1 AND t.relkind = 'r' AND a.attidentity <> '') AS t";
+/// Identity columns of the schema `$1`: of all its tables, or of those of `$2`.
+const IDENTITIES: &str = "
+SELECT format('%I.%I', s.nspname, t.relname) AS quoted, a.attname::text
+  FROM pg_attribute a
+  JOIN pg_class t ON t.oid = a.attrelid
+  JOIN pg_namespace s ON s.oid = t.relnamespace
+ WHERE s.nspname = $1 AND t.relkind = 'r' AND a.attidentity <> '' AND ($2::text[] IS NULL OR t.relname = ANY ($2))";
 
 /// Lets identity columns of the schema `schema` go on behind the greatest value that there is.
 pub async fn continue_sequences(
     connection: &mut PgConnection,
     schema: &str,
 ) -> Result<(), StoreError> {
-    let statements: Vec<String> =
-        sqlx::query_scalar(SEQUENCES).bind(schema).fetch_all(&mut *connection).await?;
+    let set =
+        "SELECT setval(%L::regclass, greatest(max(%3$I), 1), max(%3$I) IS NOT NULL) FROM %2$s";
+    set_sequences(connection, set, schema, None).await
+}
+
+/// Runs the statement `set` for each identity column of the schema: `%1$L` is its sequence, `%2$s` its table and `%3$I` its name.
+pub(super) async fn set_sequences(
+    connection: &mut PgConnection,
+    set: &str,
+    schema: &str,
+    tables: Option<&[&str]>,
+) -> Result<(), StoreError> {
+    let statements = format!(
+        "SELECT format('{set}', pg_get_serial_sequence(t.quoted, t.attname), t.quoted, t.attname) FROM ({IDENTITIES}) AS t"
+    );
+    let statements: Vec<String> = sqlx::query_scalar(AssertSqlSafe(statements))
+        .bind(schema)
+        .bind(tables)
+        .fetch_all(&mut *connection)
+        .await?;
     for statement in statements {
         connection.execute(AssertSqlSafe(statement)).await?;
     }

@@ -18,7 +18,6 @@ use crate::store::connection::advisory_lock::AdvisoryLock;
 use crate::store::error::is_of_data;
 use crate::store::in_place::records::{self, Phase};
 use crate::store::in_place::refill;
-use crate::store::in_place::switch::live_schema;
 
 /// What others see as the session that migrates.
 const PROGRAM: &str = "agentfs-server migrate";
@@ -218,8 +217,7 @@ async fn refuse_emptied(
     match (record.phase, record.emptied) {
         (Phase::Emptied, _) => Err(MigrationError::Emptied(record.backup)),
         (Phase::Closed, Some(before)) if has_turn => {
-            let live = live_schema(connection).await?;
-            refill::reopen(connection, record.id, &live, &before).await?;
+            refill::reopen(connection, record.id, &before).await?;
             Ok(())
         }
         _ => Ok(()),

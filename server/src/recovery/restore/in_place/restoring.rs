@@ -23,6 +23,7 @@ use crate::recovery::error::RecoveryError;
 use crate::recovery::fault_point::{FaultPoint, reach};
 use crate::recovery::indexes;
 use crate::recovery::instance::Instance;
+use crate::recovery::lease::Lease;
 use crate::recovery::progress::{self, Progress, Update};
 use crate::recovery::restore::RestoreOptions;
 use crate::recovery::restore::source::{Dump, Found, Source};
@@ -120,10 +121,7 @@ impl Restoring<'_> {
 
         let lease = unless(stop, found.lease()).await?;
         let staged = Box::pin(self.stage(found, &room, stop)).await;
-        if let Some(lease) = lease {
-            lease.release().await;
-            reach(FaultPoint::LeaseRemoved);
-        }
+        Lease::release_read(lease).await;
         let made = match staged {
             Ok(staged) => {
                 let switched = Box::pin(self.switch(&staged, is_own, stop)).await;
@@ -213,10 +211,7 @@ impl Restoring<'_> {
 
         let completing = space::within(address, room, Box::pin(complete(session, &live)));
         let mut notes = unless(stop, steps.time("complete", Box::pin(completing))).await?;
-        if !archive.foreign.is_empty() {
-            let foreign = archive.foreign.join(", ");
-            notes.push(format!("Left out, since AgentFS does not have it: {foreign}."));
-        }
+        notes.extend(archive.left_out());
         Ok(Staged { id, live, notes })
     }
 

@@ -98,8 +98,7 @@ impl<'a> Session<'a> {
         let Some(record) = records::unfinished(connection).await? else { return Ok(None) };
         if let (Phase::Closed, Some(before)) = (record.phase, &record.emptied) {
             // Nothing is emptied yet.
-            let live = self.live().await?;
-            refill::reopen(self.holder.connection(), record.id, &live, before).await?;
+            refill::reopen(connection, record.id, before).await?;
             return Ok(Some(record));
         }
         if record.phase != Phase::Staging {

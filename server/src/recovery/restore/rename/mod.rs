@@ -37,7 +37,6 @@ use crate::store::in_place::lost::is_known as are_known;
 use crate::store::in_place::records::{self, Phase};
 use crate::store::in_place::refill::{Emptied, reopen};
 use crate::store::in_place::security::{Carried, Keys, Security};
-use crate::store::in_place::switch::live_schema;
 use crate::store::requests;
 use crate::store::schema::{self, SCHEMA_VERSION};
 
@@ -418,8 +417,7 @@ async fn refuse_emptied(held: &mut Held) -> Result<(), RecoveryError> {
             Err(StrategyError::Emptied { backup: record.backup, safety }.into())
         }
         (Phase::Closed, Some(before)) => {
-            let live = live_schema(connection).await?;
-            reopen(connection, record.id, &live, &before).await?;
+            reopen(connection, record.id, &before).await?;
             (held.version, held.has_memory) = (before.version, before.had_memory);
             Ok(())
         }

@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use super::{SESSIONS_END, Site, address};
 use crate::recovery::error::RecoveryError;
-use crate::recovery::fault_point::{FaultPoint, reach};
 use crate::recovery::instance::Instance;
+use crate::recovery::lease::Lease;
 use crate::recovery::restore::RestoreOptions;
 use crate::recovery::restore::in_place::space::room;
 use crate::recovery::restore::in_place::{InPlaceOptions, Plan};
@@ -118,10 +118,7 @@ impl Site<'_> {
         let lease = found.lease().await?;
         let making = make(options, found, &unfinished, &mut self.server, steps);
         let made = Box::pin(making).await;
-        if let Some(lease) = lease {
-            lease.release().await;
-            reach(FaultPoint::LeaseRemoved);
-        }
+        Lease::release_read(lease).await;
         let (manifest, models) = made?;
         // First, since the owner of tables needs rights that the owner of the database has.
         self.server.give_owner(&live, &unfinished).await?;

@@ -23,9 +23,9 @@ use super::{InPlaceOptions, Plan, Switched};
 use crate::recovery::archive::Foreign;
 use crate::recovery::catalogue::Selector;
 use crate::recovery::error::RecoveryError;
-use crate::recovery::fault_point::{FaultPoint, reach};
 use crate::recovery::indexes;
 use crate::recovery::instance::Instance;
+use crate::recovery::lease::Lease;
 use crate::recovery::progress::{self, Progress, Update};
 use crate::recovery::restore::RestoreOptions;
 use crate::recovery::restore::source::{Dump, Found, Source};
@@ -194,10 +194,7 @@ impl Cleaning<'_> {
 
         let lease = unless(stop, found.lease()).await?;
         let restored = Box::pin(self.read_and_fill(found, is_own, emptied, stop)).await;
-        if let Some(lease) = lease {
-            lease.release().await;
-            reach(FaultPoint::LeaseRemoved);
-        }
+        Lease::release_read(lease).await;
         let (record, of_filling) = restored?;
         tell(&record);
         let serving = self.begun.elapsed().as_secs_f64();
@@ -318,10 +315,7 @@ impl Cleaning<'_> {
         notes.extend(
             empty.before.safety.iter().map(|id| format!("What was live is the backup {id}.")),
         );
-        if !dump.archive.foreign.is_empty() {
-            let foreign = dump.archive.foreign.join(", ");
-            notes.push(format!("Left out, since AgentFS does not have it: {foreign}."));
-        }
+        notes.extend(dump.archive.left_out());
         Ok((record, notes))
     }
 
