@@ -124,7 +124,7 @@ impl Server {
             "--quiet",
             "--return",
             "--command",
-            &format!("{PROGRAM} {words}"),
+            &format!("exec {PROGRAM} {words}"),
             "/dev/null",
         ]);
         command.env("KUBECONFIG", self.home.path().join("config")).env("COLUMNS", "80");

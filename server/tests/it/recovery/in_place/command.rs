@@ -190,7 +190,9 @@ fn terminal(database: &Database, arguments: &[&str]) -> Child {
     let words = [program, "restore"].into_iter().chain(arguments.iter().copied());
     let line: Vec<String> = words.map(|word| format!("'{word}'")).collect();
     Command::new("script")
-        .args(["--quiet", "--return", "--flush", "--command", &line.join(" "), "/dev/null"])
+        // Without exec some shells stay beside the program, and Ctrl-C ends them.
+        .args(["--quiet", "--return", "--flush", "--command"])
+        .args([&format!("exec {}", line.join(" ")), "/dev/null"])
         .env("DATABASE_URL", &database.url)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
