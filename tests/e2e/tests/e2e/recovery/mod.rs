@@ -7,6 +7,7 @@ mod gitops;
 mod once;
 mod restores;
 mod troubles;
+mod upgrades;
 
 use agentfs_e2e::Failure;
 use agentfs_e2e::agent::Agent;

@@ -148,3 +148,25 @@ async fn a_broken_database_is_replaced_by_renaming() -> Result<(), Failure> {
     has(&mut agent, "walnuts").await?;
     namespace.ready("memory").await.map(drop)
 }
+
+#[tokio::test]
+#[ignore = "needs a cluster: make test-recovery"]
+async fn a_memory_is_restored_in_the_room_that_it_has() -> Result<(), Failure> {
+    let (namespace, mut agent) = served(SPEC).await?;
+    Task::done(&namespace, Kind::Backup, "first", json!({"verify": "Restore"})).await?;
+    put(&mut agent, "walnuts").await?;
+    let clean =
+        json!({"source": {"backup": "first"}, "target": {"inPlace": {"strategy": "Clean"}}});
+    let restore = Task::done(&namespace, Kind::Restore, "back", clean).await?;
+    has(&mut agent, "peanuts").await?;
+    let status = &restore["status"];
+    assert_eq!((&status["step"], &status["lostVersions"]), (&json!("Done"), &json!(1)), "{status}");
+    is_sound(&namespace).await?;
+
+    // What was live is in no place that it could come back from.
+    assert!(status["previousUntil"].is_null(), "{status}");
+    let undo = Task::create(&namespace, Kind::Restore, "undo", json!({"undo": "back"})).await?;
+    undo.failed(&["undo"]).await?;
+    put(&mut agent, "almonds").await?;
+    namespace.ready("memory").await.map(drop)
+}
