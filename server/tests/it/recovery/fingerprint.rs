@@ -5,16 +5,16 @@ use agentfs_server::store::fingerprint::{Contents, contents, tables};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
-use crate::support::api::{Api, tenants_key};
+use crate::support::api::tenants_key;
 use crate::support::backups::Backups;
 use crate::support::database::Database;
 use crate::support::semantic::{put, start};
 use crate::support::shell::Shell;
 use crate::support::worker::{EMBEDDED, Worker, until};
 
-/// An API whose database has rows in each table.
-async fn with_rows() -> (Api, Database) {
-    let (api, database, provider) = start(&[]).await;
+/// A database with rows in each table, which nobody works on any more: an API that runs counts what tenants have stored.
+async fn with_rows() -> Database {
+    let (mut api, database, provider) = start(&[]).await;
     tenants_key(&database).await;
     let worker = Worker::start(&database, &provider, &[]);
     put(&api.client, "/a", "Ada is allergic to peanuts").await;
@@ -26,7 +26,9 @@ async fn with_rows() -> (Api, Database) {
     let booked = "INSERT INTO storage_usage (tenant_id, bytes, counted_for)
                   SELECT id, 1, xmin FROM tenants ON CONFLICT DO NOTHING";
     database.execute(booked).await;
-    (api, database)
+    api.announce_end();
+    api.ended().await;
+    database
 }
 
 async fn all(connection: &mut PgConnection) -> Contents {
@@ -36,7 +38,7 @@ async fn all(connection: &mut PgConnection) -> Contents {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_has_the_fingerprints_of_its_source() {
-    let (_api, database) = with_rows().await;
+    let database = with_rows().await;
     let backups = Backups::new();
     backups.make(&database, &[]);
     let manifest = backups.manifest();
@@ -56,7 +58,7 @@ async fn a_restore_has_the_fingerprints_of_its_source() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fingerprints_depend_on_no_setting_and_on_no_schema_of_the_extension() {
-    let (_api, database) = with_rows().await;
+    let database = with_rows().await;
     let before = all(&mut database.connect().await).await;
     let settings = "SET timezone = 'Pacific/Kiritimati'; SET datestyle = 'German'; SET extra_float_digits = -15;
                     SET bytea_output = 'escape'; SET intervalstyle = 'sql_standard'; SET search_path = pg_catalog, public;
@@ -96,7 +98,7 @@ fn another(of_type: &str) -> &'static str {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_change_of_a_row_changes_the_fingerprint_of_its_table() {
-    let (_api, database) = with_rows().await;
+    let database = with_rows().await;
     let mut connection = database.connect().await;
     let columns: Vec<(String, String, String)> = sqlx::query_as(
         "SELECT c.relname::text, quote_ident(a.attname), format_type(a.atttypid, NULL)
