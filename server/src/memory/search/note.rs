@@ -1,4 +1,4 @@
-//! Notes on search results: fallbacks, missing embeddings, stop words.
+//! Notes on search results: fallbacks, missing embeddings, stop words, an agent without searchable entries.
 
 use crate::store::search::{Matches, RankBy};
 
@@ -12,7 +12,7 @@ pub(super) fn note(by: RankBy<'_>, instead: Option<String>, found: &Matches) -> 
     let only_stop_words = "the query contains only stop words (like \"the\", \"is\", \"and\") or punctuation; use more specific terms";
     let cut = "the values of more results would make the answer too large; narrow path_prefix or tags_any to see them";
     let waiting = match (by, found.unembedded) {
-        (RankBy::FullText | RankBy::Hybrid(_), _) | (_, 0) => None,
+        (RankBy::FullText, _) | (_, 0) => None,
         (RankBy::Semantic(_), 1) => {
             Some("1 entry has no embedding yet and is not found".to_owned())
         }
@@ -24,7 +24,10 @@ pub(super) fn note(by: RankBy<'_>, instead: Option<String>, found: &Matches) -> 
     };
     let has_only_stop_words =
         matches!(by, RankBy::FullText | RankBy::Hybrid(_)) && !found.has_terms;
+    let none_searchable =
+        "none of this agent's entries is searchable; put them with \"searchable\":true";
     let notes = [
+        found.none_searchable.then(|| none_searchable.to_owned()),
         instead,
         waiting,
         has_only_stop_words.then(|| only_stop_words.to_owned()),

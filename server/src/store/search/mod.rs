@@ -73,8 +73,10 @@ pub struct Matches {
     pub cut: bool,
     /// The query has words besides stop words ("the", "is", "and"); without any, full text search finds nothing.
     pub has_terms: bool,
-    /// Entries in the range that have no embedding yet; counted only by semantic search.
+    /// Entries in the range that have no embedding yet; not counted by full text search alone.
     pub unembedded: i64,
+    /// Nothing is found, and the agent has entries, but none that was put as searchable.
+    pub none_searchable: bool,
     /// False if searches have switched to another model: this one does not find what was written since.
     pub is_current: bool,
 }
@@ -98,6 +100,7 @@ pub async fn find(
         let began = Instant::now();
         let (ranked, mut found) = rank(&mut moment, search, by, began).await?;
         keep_within(&mut moment, began).await?;
+        found.none_searchable = ranked.is_empty() && none_searchable(&mut moment, search).await?;
         let ids: Vec<Uuid> = ranked.iter().take(search.limit).map(|(id, _)| *id).collect();
         let similarities: HashMap<Uuid, f64> = ranked.into_iter().collect();
         let read = versions::read(&mut *moment, search.tenant, &ids, max_bytes).await?;
@@ -134,11 +137,10 @@ async fn rank(
         RankBy::Semantic(query) | RankBy::SemanticOrFullText(query) => {
             let near = semantic::nearest(moment, search, query).await?;
             keep_within(moment, began).await?;
-            let unembedded = Candidates::Unembedded(&query.model);
-            // By meaning alone, what waits is only counted: without words none of it is found.
-            let none = LexicalText::of_query("");
-            let words = if matches!(by, RankBy::Semantic(_)) { &none } else { search.words };
-            let words = full_text::find(moment, &Search { words, ..*search }, unembedded).await?;
+            let words = match by {
+                RankBy::Semantic(_) => waiting(moment, search, &query.model).await?,
+                _ => full_text::find(moment, search, Candidates::Unembedded(&query.model)).await?,
+            };
             let found = matches(&words);
             // Their likenesses are of different kinds, so only their ranks are compared; but shown as they are.
             let order = fuse(&near, &words.ranked);
@@ -150,10 +152,57 @@ async fn rank(
             let near = semantic::nearest(moment, &deep, query).await?;
             keep_within(moment, began).await?;
             let words = full_text::find(moment, &deep, Candidates::All).await?;
-            let found = matches(&words);
+            keep_within(moment, began).await?;
+            let FullTextMatches { unembedded, is_current, .. } =
+                waiting(moment, search, &query.model).await?;
+            let found = Matches { unembedded, is_current, ..matches(&words) };
             (fuse(&near, &words.ranked), found)
         }
     })
+}
+
+/// Counts what has no embedding of `model` yet, and finds none of it: the search has no words.
+async fn waiting(
+    moment: &mut PgConnection,
+    search: &Search<'_>,
+    model: &Serving,
+) -> Result<FullTextMatches, StoreError> {
+    let words = &LexicalText::of_query("");
+    full_text::find(moment, &Search { words, ..*search }, Candidates::Unembedded(model)).await
+}
+
+/// Whether the agent has live entries, none of them searchable. Versions are looked at besides documents, which a part of a restore
+/// lacks for a while; the first ones will do.
+const NONE_SEARCHABLE: &str = concat!(
+    "
+SELECT coalesce(bool_and(NOT v.searchable), false)
+       AND NOT EXISTS (SELECT FROM search_documents d",
+    is_live!("d"),
+    " AND d.tenant_id = $1 AND d.agent_id = $2)
+  FROM (SELECT e.latest_version_id, ",
+    live!("e"),
+    " AS is_live
+          FROM entries e
+         WHERE e.tenant_id = $1 AND e.agent_id = $2
+         ORDER BY e.tenant_id, e.agent_id, e.path
+         LIMIT 100) e
+ CROSS JOIN LATERAL (
+       SELECT v.searchable
+         FROM entry_versions v
+        WHERE e.is_live AND v.tenant_id = $1 AND v.id = e.latest_version_id
+        LIMIT 1) v"
+);
+
+async fn none_searchable(
+    moment: &mut PgConnection,
+    search: &Search<'_>,
+) -> Result<bool, StoreError> {
+    sqlx::query_scalar(NONE_SEARCHABLE)
+        .bind(search.tenant.0)
+        .bind(search.agent.as_str())
+        .fetch_one(moment)
+        .await
+        .map_err(Into::into)
 }
 
 fn fuse(first: &Ranked, second: &Ranked) -> Ranked {

@@ -138,6 +138,25 @@ async fn what_cannot_find_anything_says_why() {
 }
 
 #[tokio::test]
+async fn an_agent_without_searchable_entries_is_told_how_to_put_them() {
+    let (api, _db) = Api::start().await;
+    let client = &api.client;
+    let said = async || search(client, "peanuts").await["note"].to_string();
+    let none = "none of this agent's entries is searchable";
+    assert!(!said().await.contains(none), "there is no entry");
+    client.put("/lunch", json!("peanuts")).await;
+    let note = said().await;
+    assert!(note.contains(none) && note.contains("searchable\\\":true"), "{note}");
+    put(client, "/dinner", "walnuts").await;
+    assert!(!said().await.contains(none), "one is searchable, and does not match");
+    client.put("/dinner", json!("walnuts")).await;
+    assert!(said().await.contains(none), "its latest version is not searchable any more");
+    client.delete("/dinner").await;
+    client.delete("/lunch").await;
+    assert!(!said().await.contains(none), "no entry is left");
+}
+
+#[tokio::test]
 async fn without_embeddings_words_are_searched_and_it_is_said() {
     let (api, _db) = Api::start().await;
     put(&api.client, "/x", "peanuts").await;
