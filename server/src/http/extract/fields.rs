@@ -10,6 +10,7 @@ use serde::forward_to_deserialize_any;
 use serde_json::error::Category;
 use url::form_urlencoded;
 
+use super::json_error;
 use crate::http::error::{ApiError, Code};
 use crate::http::middleware::observe::RequestContext;
 use crate::settings::UnknownFields;
@@ -128,7 +129,7 @@ fn no_list(json: &[u8], what: &str) -> Result<(), ApiError> {
 }
 
 fn wrong(what: &str, error: &serde_json::Error) -> ApiError {
-    invalid(format!("{what}: {error}"))
+    invalid(format!("{what}: {}", json_error::sentence(error)))
 }
 
 fn invalid(sentence: String) -> ApiError {

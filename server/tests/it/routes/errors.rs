@@ -21,9 +21,9 @@ async fn wrong_fields_are_named() {
         (json!({"ttl_seconds": 0}), 400, "VALIDATION_ERROR", "ttl_seconds is 0"),
         (json!({"importance": 2}), 400, "VALIDATION_ERROR", "importance is 2"),
         (json!({"tags": vec!["x"; 21]}), 400, "VALIDATION_ERROR", "tags has 21 items"),
-        (json!({"tags": "x"}), 400, "VALIDATION_ERROR", "expected a sequence"),
+        (json!({"tags": "x"}), 400, "VALIDATION_ERROR", "expected a list"),
         (json!({"value": "a\0b"}), 400, "VALIDATION_ERROR", "\\u0000"),
-        (json!({"tags": {}}), 400, "VALIDATION_ERROR", "expected a sequence"),
+        (json!({"tags": {}}), 400, "VALIDATION_ERROR", "expected a list"),
         (
             json!({"agent_id": 7}),
             400,
