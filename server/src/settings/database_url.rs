@@ -136,7 +136,7 @@ impl TargetSession {
 }
 
 const UNREADABLE: InvalidDatabaseUrl = InvalidDatabaseUrl(
-    "it cannot be taken apart (special characters in the password must be percent-encoded)",
+    "it cannot be taken apart (special characters in the password must be percent-encoded, such as %23 for #, %2F for / and %40 for @)",
 );
 const WRONG_PARAMETER: InvalidDatabaseUrl = InvalidDatabaseUrl(
     "one of its parameters is wrong (sslmode is disable, allow, prefer, require, verify-ca or verify-full), or a percent code \
@@ -228,6 +228,10 @@ impl<'a> Parts<'a> {
             .ok_or(InvalidDatabaseUrl("it does not start with postgres://"))?;
         let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        // Of a password with one of these, a part would be taken for a host, and be shown.
+        if url.contains('#') || path.contains('@') {
+            return Err(UNREADABLE);
+        }
         let (login, listed) = match authority.rsplit_once('@') {
             Some((login, hosts)) => (Some(login), hosts),
             None => (None, authority),
@@ -354,6 +358,8 @@ mod tests {
             ("mysql://u:hunter2@h/d", "does not start with postgres://"),
             ("hunter2", "does not start with postgres://"),
             ("postgres://u:hun#ter2@h/d", "must be percent-encoded"),
+            ("postgres://u:p@hun/w#ter2@h/d", "such as %23 for #"),
+            ("postgres://u:hun/ter2@h/d", "such as %23 for #, %2F for /"),
             ("postgres://u:hunter2@h:x/d", "no number up to 65535"),
             ("postgres://u:hunter2@a,b:1,c/d?port=1,2", "one port for all hosts, or one for each"),
             ("postgres://u:hunter2@a,,c/d", "one of its hosts has no name"),
