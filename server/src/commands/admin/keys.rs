@@ -7,6 +7,7 @@ use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::tenants::tenant_id;
 use super::{AdminError, all_pages};
 use crate::commands::output::Table;
 use crate::domain::access::api_key::{ApiKey, KeyState};
@@ -23,7 +24,7 @@ pub struct CreateKey {
     #[arg(long, default_value = "")]
     pub label: String,
     /// The tenant whose key it is; without it the default tenant
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = tenant_id)]
     pub tenant: Option<Uuid>,
     /// A scope of the key (memory:read, memory:write, search:read, admin); may be repeated. Without it the first three
     #[arg(long = "scope", value_name = "SCOPE")]
@@ -84,7 +85,7 @@ pub async fn create_key(
 #[derive(Debug, clap::Args)]
 pub(crate) struct ListKeys {
     /// The tenant whose keys are listed; without it those of all
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = tenant_id)]
     tenant: Option<Uuid>,
 }
 

@@ -6,6 +6,7 @@ use jiff::civil::Date;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::tenants::tenant_id;
 use super::{AdminError, all_pages};
 use crate::commands::output::Table;
 use crate::domain::TenantId;
@@ -29,7 +30,7 @@ pub(crate) enum QuotaCommand {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Show {
     /// The tenant; without it all that have used anything
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = tenant_id)]
     tenant: Option<Uuid>,
     /// The day in UTC, such as 2026-01-28; without it today
     #[arg(long, value_name = "DAY")]
@@ -95,7 +96,7 @@ impl Show {
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of the command")]
 pub(crate) struct Reset {
     /// The tenant
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = tenant_id)]
     tenant: Uuid,
     /// The count of writes
     #[arg(long)]
@@ -167,7 +168,7 @@ impl Reset {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Recount {
     /// The tenant; without it all of them
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = tenant_id)]
     tenant: Option<Uuid>,
 }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::AdminError;
+use super::tenants::tenant_id;
 use crate::domain::TenantId;
 use crate::tenancy::{Administrator, Tenancy};
 
@@ -19,7 +20,7 @@ pub(crate) struct Requeue {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
     limit: Option<i64>,
     /// The tenant whose jobs they are; without it those of all
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = tenant_id)]
     tenant: Option<Uuid>,
 }
 

@@ -60,6 +60,13 @@ impl fmt::Display for Tenants {
     }
 }
 
+/// The id of a tenant, as an option names it.
+pub(super) fn tenant_id(text: &str) -> Result<Uuid, &'static str> {
+    text.parse().map_err(|_| {
+        "a tenant's id is a UUID; agentfs-server admin list-tenants shows the ids of all tenants"
+    })
+}
+
 /// All tenants.
 pub(crate) async fn list(tenancy: &Tenancy) -> Result<Tenants, AdminError> {
     let page = async |page: PageRequest| tenancy.tenants(Administrator::command(), &page).await;

@@ -190,6 +190,16 @@ async fn mistakes_are_told_with_what_to_do() {
         assert!(!sentence.contains(whole.split_once('.').unwrap().1), "{sentence}");
     }
     for usage in [
+        &["create-key", "--tenant", "12"] as &[&str],
+        &["quota", "reset", "--tenant", "default"],
+        &["requeue", "--status", "failed", "--tenant", "default"],
+    ] {
+        let said = admin(&database, usage);
+        assert_eq!(said.code, Some(2), "{said:?}");
+        let remedy = "a tenant's id is a UUID; agentfs-server admin list-tenants shows";
+        assert!(said.err.contains(remedy), "{said:?}");
+    }
+    for usage in [
         &["requeue", "--status", "done"] as &[&str],
         &["requeue", "--status", "failed", "--limit", "0"],
         &["quota", "show", "--day", "yesterday"],
