@@ -117,7 +117,8 @@ impl DatabaseAddress {
             .after_release(move |connection, held| {
                 let is_outdated = invalidation.outdates(held.age);
                 Box::pin(async move {
-                    within(RELEASE_TIMEOUT, connection.ping()).await.map(|()| !is_outdated)
+                    // sqlx would log an error of this with words of its own; who uses the next connection hears of it.
+                    Ok(within(RELEASE_TIMEOUT, connection.ping()).await.is_ok() && !is_outdated)
                 })
             })
             .after_connect(|connection, _| Box::pin(set_up(connection, session::SERVING)))
