@@ -16,6 +16,12 @@ pub enum PostgresError {
         /// The operating system's answer.
         source: io::Error,
     },
+    /// What the data is to be kept in is a file.
+    #[error("{0} is a file, not a folder: give a folder by --data-dir.")]
+    NoFolder(
+        /// The file.
+        PathBuf,
+    ),
     /// The folder given by `--pg-bin` cannot be used.
     #[error(
         "--pg-bin {path}: {reason}. Give the folder that holds initdb and postgres of PostgreSQL 16 to 18 with pgvector."

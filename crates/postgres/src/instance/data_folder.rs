@@ -218,6 +218,9 @@ fn absolute(path: &Path) -> Result<PathBuf, PostgresError> {
 
 /// The user that PostgreSQL runs as in a folder, who has to be able to reach it.
 fn account_for(path: &Path, remedy: &'static str) -> Result<Account, PostgresError> {
+    if let Some(file) = path.ancestors().find(|step| step.exists()).filter(|step| !step.is_dir()) {
+        return Err(PostgresError::NoFolder(file.to_owned()));
+    }
     let cluster = cluster_in(path);
     let account = if cluster.exists() {
         Account::for_existing_data(&cluster)?
@@ -301,6 +304,20 @@ mod tests {
         drop(first);
         assert!(is_abandoned(&path));
         DataFolder::take(Some(&path)).unwrap();
+    }
+
+    #[test]
+    fn a_file_is_no_folder() {
+        let top = tempfile::tempdir().unwrap();
+        let file = top.path().join("file");
+        fs::write(&file, "").unwrap();
+        for path in [file.clone(), file.join("data")] {
+            let error = DataFolder::take(Some(&path)).unwrap_err().to_string();
+            assert!(
+                error.ends_with("file is a file, not a folder: give a folder by --data-dir."),
+                "{error}"
+            );
+        }
     }
 
     #[test]
