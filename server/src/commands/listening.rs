@@ -1,5 +1,6 @@
 //! Runs a command that listens: reads all settings, starts logging, binds its ports, and ends at a signal.
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
@@ -12,7 +13,7 @@ use crate::runtime::exit::{failed, finish};
 use crate::runtime::logging;
 use crate::runtime::memory_limit::memory_limit;
 use crate::runtime::signals::{Shutdown, shutdown};
-use crate::settings::{Limits, ListenSettings, Settings};
+use crate::settings::{Limits, ListenSettings, Settings, unknown_settings};
 
 /// Runs `program` with settings from the environment, on what `bind` listens on, until SIGTERM or SIGINT.
 pub(super) async fn run_listening<L, F, E>(
@@ -31,6 +32,7 @@ where
         Ok(guard) => guard,
         Err(sentence) => return failed(sentence),
     };
+    warn_of_unknown_settings();
     let connections = settings.connections.limits.connections;
     listen::allow_open_files(connections.saturating_add(Limits::operations().connections));
     let listeners = match bind(&settings.listen) {
@@ -41,6 +43,16 @@ where
     match shutdown() {
         Ok(shutdown) => finish(program(settings, listeners, shutdown).await),
         Err(sentence) => failed(sentence),
+    }
+}
+
+/// Names variables of the environment that look like settings and are none.
+pub(super) fn warn_of_unknown_settings() {
+    let pair = |(name, value): (OsString, OsString)| {
+        Some((name.into_string().ok()?, value.into_string().unwrap_or_default()))
+    };
+    for sentence in unknown_settings(std::env::vars_os().filter_map(pair)) {
+        tracing::warn!("{sentence}");
     }
 }
 

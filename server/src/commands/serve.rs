@@ -75,6 +75,7 @@ pub async fn serve(
         limits.connections,
         settings.memory.budget >> 20
     );
+    tracing::info!("limits: {}", settings.limits_in_words());
     let watched = backups_of(&settings).map_err(io::Error::other)?;
     let Serving { app, upkeep } = app(settings).map_err(io::Error::other)?;
     let backups = backups::watch(watched, app.metrics.clone());

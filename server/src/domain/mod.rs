@@ -5,6 +5,7 @@ pub mod access;
 pub mod at_most;
 pub mod cursor;
 pub mod memory;
+pub mod nearest_name;
 pub mod page_size;
 pub mod search;
 

@@ -42,6 +42,17 @@ impl LimitSettings {
     /// The rate limits that the dev command and benchmarks do without. Those of tenants follow them.
     pub const RATE_LIMITS: [&'static str; 3] = [REQUESTS, SEARCHES, FAILURES];
 
+    /// The settings of limits that hold by default, which the dev command does without. Rate limits of tenants follow those of keys.
+    pub const WITH_DEFAULTS: [&'static str; 7] = [
+        REQUESTS,
+        SEARCHES,
+        FAILURES,
+        WRITES,
+        IDEMPOTENCY_KEYS,
+        setting::EMBED_TOKENS_QUOTA_PER_DAY,
+        KEYS,
+    ];
+
     pub(super) const DESCRIBED: &'static [Described] = &[
         Described {
             name: WRITES,
@@ -106,6 +117,39 @@ impl LimitSettings {
             failures_per_minute: failures_per_minute?,
             keys_per_tenant: keys_per_tenant?,
         })
+    }
+
+    /// Each limit that holds, for people, with that of embedding tokens a day.
+    pub(super) fn in_words(&self, tokens_per_day: Option<i64>) -> Vec<String> {
+        let per_minute = |limit: Option<PerMinute>| limit.map(|limit| limit.get().into());
+        let mib = |bytes: Option<i64>| bytes.map(|bytes| bytes / MIB);
+        let (requests, searches) = (self.requests_per_minute, self.searches_per_minute);
+        let but_default = |limits: TenantLimits| {
+            if limits.of_default == limits.of_others { "" } else { " but the default one" }
+        };
+        let of_requests =
+            format!("requests a minute and tenant{}", but_default(requests.of_tenants));
+        let of_searches =
+            format!("searches a minute and tenant{}", but_default(searches.of_tenants));
+        let limits: [(Option<i64>, &str); 12] = [
+            (per_minute(requests.of_key), "requests a minute and key"),
+            (per_minute(searches.of_key), "searches a minute and key"),
+            (per_minute(requests.of_tenants.of_others), &of_requests),
+            (per_minute(searches.of_tenants.of_others), &of_searches),
+            (
+                per_minute(self.failures_per_minute),
+                "requests without a valid key a minute and client",
+            ),
+            (self.writes.writes, "writes a day and tenant"),
+            (mib(self.writes.bytes), "MiB written a day and tenant"),
+            (self.writes.idempotency_keys, "Idempotency-Keys a day and tenant"),
+            (self.searches_per_day, "searches a day and tenant"),
+            (tokens_per_day, "embedding tokens a day and tenant"),
+            (mib(self.writes.stored_bytes), "MiB stored by a tenant"),
+            (self.keys_per_tenant, "keys a tenant"),
+        ];
+        let holds = |(limit, what): (Option<i64>, &str)| Some(format!("{} {what}", limit?));
+        limits.into_iter().filter_map(holds).collect()
     }
 
     /// The keys of a tenant alone, from the process' environment: for commands.

@@ -12,6 +12,7 @@ mod logs;
 mod memory;
 mod reader;
 mod requests;
+mod unknown;
 
 pub use backups::BackupSettings;
 pub use connection_limits::{Limits, Times};
@@ -26,6 +27,7 @@ pub use logs::{LogFormat, LogSettings};
 pub use memory::MemorySettings;
 pub use reader::{Described, SettingsError, setting};
 pub use requests::UnknownFields;
+pub use unknown::unknown_settings;
 
 use reader::Reader;
 
@@ -91,6 +93,12 @@ impl Settings {
         whole().ok_or_else(SettingsError::default)
     }
 
+    /// The limits that hold, for people.
+    pub fn limits_in_words(&self) -> String {
+        let limits = self.limits.in_words(self.embeddings.tokens_per_day);
+        if limits.is_empty() { "none".to_owned() } else { limits.join(", ") }
+    }
+
     /// All settings, for `serve --help`.
     pub fn described() -> impl Iterator<Item = Described> {
         let concerns = [
@@ -126,6 +134,32 @@ mod tests {
         for name in agentfs_contract::setting::OF_SERVING {
             assert!(Settings::described().any(|setting| setting.name == name), "{name}");
         }
+    }
+
+    #[test]
+    fn the_limits_that_hold_are_said() {
+        let said = |pairs: &[(&str, &str)]| {
+            read(&[&[DATABASE], pairs].concat()).unwrap().limits_in_words()
+        };
+        assert_eq!(
+            said(&[]),
+            "120 requests a minute and key, 120 searches a minute and key, 960 requests a minute and tenant but the default one, \
+             960 searches a minute and tenant but the default one, 600 requests without a valid key a minute and client, \
+             5000 writes a day and tenant, 100000 Idempotency-Keys a day and tenant, 2000000 embedding tokens a day and tenant, \
+             1000 keys a tenant"
+        );
+        let none = LimitSettings::WITH_DEFAULTS.map(|name| (name, "0"));
+        assert_eq!(said(&none), "none");
+        let set = [
+            ("TENANT_RATE_LIMIT_REQUESTS_PER_MINUTE", "7"),
+            ("WRITE_MIB_QUOTA_PER_DAY", "3"),
+            ("STORED_MIB_QUOTA", "5"),
+            ("SEARCH_QUOTA_PER_DAY", "9"),
+        ];
+        assert_eq!(
+            said(&[&none[..], &set].concat()),
+            "7 requests a minute and tenant, 3 MiB written a day and tenant, 9 searches a day and tenant, 5 MiB stored by a tenant"
+        );
     }
 
     #[test]

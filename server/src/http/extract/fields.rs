@@ -11,6 +11,7 @@ use serde_json::error::Category;
 use url::form_urlencoded;
 
 use super::json_error;
+use crate::domain::nearest_name::nearest;
 use crate::http::error::{ApiError, Code};
 use crate::http::middleware::observe::RequestContext;
 use crate::settings::UnknownFields;
@@ -18,8 +19,6 @@ use crate::settings::UnknownFields;
 /// Most unknown fields that are named, and their longest names in characters.
 const MAX_NAMES: usize = 8;
 const MAX_CHARS: usize = 64;
-/// How like two names are where one may be meant by the other, from 0 to 1.
-const ALIKE: f64 = 0.8;
 
 /// Parses the parts of one request.
 #[derive(Debug, Clone)]
@@ -156,21 +155,6 @@ fn unknown_fields(names: &[String], known: &[&str]) -> String {
     format!("the {fields} {} {are} not known; {advice}", listed(names))
 }
 
-/// The known name that may be meant by `name`.
-fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    let plain = |name: &str| name.replace(['_', '-'], "").to_lowercase();
-    let name = plain(name);
-    let likeness = |known: &&str| {
-        let known = plain(known);
-        let is_part = name.len() > 2 && (known.contains(&name) || name.contains(&known));
-        let likeness = strsim::jaro_winkler(&name, &known);
-        if is_part { likeness.max(ALIKE) } else { likeness }
-    };
-    let alike = known.iter().map(|known| (likeness(known), *known));
-    let nearest = alike.filter(|(likeness, _)| *likeness >= ALIKE);
-    nearest.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, known)| known)
-}
-
 /// The names of the fields of `T`, and of `others`.
 fn known<'a, T: DeserializeOwned>(others: &[&'a str]) -> Vec<&'a str> {
     let mut names: &[&str] = &[];
@@ -202,32 +186,5 @@ impl<'de> Deserializer<'de> for Names<'_> {
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
         newtype_struct seq tuple tuple_struct map enum identifier ignored_any
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_meant_is_found_by_its_likeness() {
-        let known =
-            ["agent_id", "path", "value", "ttl_seconds", "tags", "if_version", "path_prefix"];
-        for (name, meant) in [
-            ("ttl", Some("ttl_seconds")),
-            ("TTL", Some("ttl_seconds")),
-            ("agentId", Some("agent_id")),
-            ("agent", Some("agent_id")),
-            ("tag", Some("tags")),
-            ("vlaue", Some("value")),
-            ("path_prefx", Some("path_prefix")),
-            ("prefix", Some("path_prefix")),
-            ("version", Some("if_version")),
-            ("colour", None),
-            ("", None),
-            ("a", None),
-        ] {
-            assert_eq!(nearest(name, &known), meant, "{name}");
-        }
     }
 }

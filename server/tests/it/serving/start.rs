@@ -113,6 +113,19 @@ async fn until_it_logs(server: &Process, sentence: &str) {
     eventually(sentence, async || server.log(), |log| log.contains(sentence)).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn its_first_lines_say_which_settings_hold() {
+    let misspelt = ("RATE_LIMIT_PER_MINUTE", "5");
+    let limit = ("SEARCH_RATE_LIMIT_PER_MINUTE", "7");
+    let server = Process::start(&[DATABASE, misspelt, limit]);
+    for line in [
+        "limits: 7 searches a minute and key, 56 searches a minute and tenant but the default one",
+        "RATE_LIMIT_PER_MINUTE is not a setting, so it changes nothing; did you mean RATE_LIMIT_REQUESTS_PER_MINUTE?",
+    ] {
+        until_it_logs(&server, line).await;
+    }
+}
+
 #[tokio::test]
 async fn while_the_database_is_away_it_says_so_and_waits() {
     let server = Process::start(&[DATABASE]);
