@@ -8,7 +8,7 @@ use agentfs_server::commands::recovery::{
 };
 use agentfs_server::commands::{admin, migrate, openapi, postgres_exec, serve, worker};
 use agentfs_server::runtime::exit::finish;
-use agentfs_server::settings::Settings;
+use agentfs_server::settings::{Described, Settings};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 /// AgentFS: durable memory with the shape of a file system for AI agents.
@@ -23,7 +23,7 @@ struct Cli {
 enum Command {
     /// Serve the API
     Serve,
-    /// Embed what was written, for search by meaning; takes the settings that `serve` takes
+    /// Embed what was written, for search by meaning
     Worker,
     /// Bring the database of DATABASE_URL to this program's schema; with AGENTFS_ADMIN_KEY also make that admin key valid
     Migrate,
@@ -77,15 +77,17 @@ fn main() -> ExitCode {
 
 /// Parses the command line; the help of `serve` and `worker` lists their settings.
 fn command_line() -> Cli {
-    let width = Settings::described().map(|s| s.name.len()).max().unwrap_or_default();
-    let settings: Vec<String> =
-        Settings::described().map(|s| format!("  {:<width$}  {}", s.name, s.about)).collect();
-    let help = format!(
-        "Settings (environment variables; default in parentheses):\n{}",
-        settings.join("\n")
-    );
+    let of_serve = help(&Settings::described().collect::<Vec<_>>());
+    let of_worker = help(&Settings::described_for_workers().collect::<Vec<_>>());
     let command = Cli::command()
-        .mut_subcommand("serve", |serve| serve.after_help(help.clone()))
-        .mut_subcommand("worker", |worker| worker.after_help(help));
+        .mut_subcommand("serve", |serve| serve.after_help(of_serve))
+        .mut_subcommand("worker", |worker| worker.after_help(of_worker));
     Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|e| e.exit())
+}
+
+fn help(settings: &[Described]) -> String {
+    let width = settings.iter().map(|s| s.name.len()).max().unwrap_or_default();
+    let lines: Vec<String> =
+        settings.iter().map(|s| format!("  {:<width$}  {}", s.name, s.about)).collect();
+    format!("Settings (environment variables; default in parentheses):\n{}", lines.join("\n"))
 }

@@ -56,12 +56,12 @@ pub(super) fn warn_of_unknown_settings() {
     }
 }
 
-/// Listens on PORT.
-pub(super) fn port(settings: &ListenSettings) -> Result<TcpListener, String> {
+/// Listens on PORT, for `purpose`.
+pub(super) fn port(settings: &ListenSettings, purpose: &str) -> Result<TcpListener, String> {
     let address = settings.address;
     let remedy = "set PORT to a free port (another agentfs-server takes its PORT + 1 as well, unless its PORT_OPERATIONS says otherwise)";
     let listener = listen_on(address, "", remedy)?;
-    tracing::info!("serving on {address}");
+    tracing::info!("{purpose} on {address}");
     Ok(listener)
 }
 

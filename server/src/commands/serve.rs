@@ -50,7 +50,7 @@ pub struct Listeners {
 
 impl Listeners {
     fn bind(settings: &ListenSettings) -> Result<Self, String> {
-        let api = listening::port(settings)?;
+        let api = listening::port(settings, "serving")?;
         Ok(Self { api, operations: Some(listening::operations(settings)?) })
     }
 }

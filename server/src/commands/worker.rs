@@ -47,8 +47,8 @@ struct Listeners {
 impl Listeners {
     fn bind(settings: &ListenSettings) -> Result<Self, String> {
         let operations = listening::operations(settings)?;
-        let port =
-            if settings.monitoring_on_port { Some(listening::port(settings)?) } else { None };
+        let port = settings.monitoring_on_port;
+        let port = port.then(|| listening::port(settings, "probes and metrics")).transpose()?;
         Ok(Self { operations, port })
     }
 }

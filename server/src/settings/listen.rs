@@ -1,6 +1,6 @@
 //! Settings of the ports, /metrics and the bootstrap token.
 
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use agentfs_contract::{port, setting};
 use secrecy::SecretString;
@@ -48,6 +48,9 @@ pub struct ListenSettings {
     pub bootstrap_token: Option<SecretString>,
 }
 
+/// The address of both ports.
+pub const LISTEN: &str = "LISTEN";
+
 /// Whether the API's port shows what operators look at, without a token.
 pub const MONITORING_ON_PORT: &str = "MONITORING_ON_PORT";
 
@@ -58,10 +61,14 @@ const A_PORT: &str = "a number from 1 to 65535";
 
 impl ListenSettings {
     pub(super) const DESCRIBED: &'static [Described] = &[
-        Described { name: setting::PORT, about: "port of the API, on all addresses (8787)" },
+        Described {
+            name: LISTEN,
+            about: "IP address that PORT and PORT_OPERATIONS are on, such as 127.0.0.1 (all)",
+        },
+        Described { name: setting::PORT, about: "port of the API (8787)" },
         Described {
             name: setting::PORT_OPERATIONS,
-            about: "port of /livez, /readyz, /healthz and /metrics alone, on all addresses (PORT + 1)",
+            about: "port of /livez, /readyz, /healthz and /metrics alone (PORT + 1)",
         },
         Described {
             name: MONITORING_ON_PORT,
@@ -82,6 +89,9 @@ impl ListenSettings {
     ];
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let all = IpAddr::from(Ipv6Addr::UNSPECIFIED);
+        let must = "an IP address, such as 127.0.0.1 (the port is that of PORT)";
+        let ip = reader.parsed(LISTEN, all, must, |text| text.parse().ok());
         let port = reader.parsed(setting::PORT, port::API, A_PORT, number);
         let operations = port.and_then(|port| operations(reader, port));
         let truth = |text: &str| text.parse().ok();
@@ -90,8 +100,8 @@ impl ListenSettings {
         let metrics_token = token(reader, "METRICS_TOKEN");
         let bootstrap_token = token(reader, "ADMIN_BOOTSTRAP_TOKEN");
         Some(Self {
-            address: (Ipv6Addr::UNSPECIFIED, port?).into(),
-            operations: (Ipv6Addr::UNSPECIFIED, operations?).into(),
+            address: (ip?, port?).into(),
+            operations: (ip?, operations?).into(),
             monitoring_on_port: monitoring_on_port?,
             metrics: match (enabled?, metrics_token) {
                 (false, _) => MetricsAccess::Off,

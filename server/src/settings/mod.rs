@@ -22,13 +22,14 @@ pub(crate) use database_url::endpoint;
 pub use database_url::{DatabaseUrl, InvalidDatabaseUrl, TargetSession};
 pub use embeddings::{EmbeddingSettings, OpenAiSettings, Provider};
 pub use limits::LimitSettings;
-pub use listen::{ListenSettings, MONITORING_ON_PORT, MetricsAccess};
+pub use listen::{LISTEN, ListenSettings, MONITORING_ON_PORT, MetricsAccess};
 pub use logs::{LogFormat, LogSettings};
 pub use memory::MemorySettings;
 pub use reader::{Described, SettingsError, setting};
 pub use requests::UnknownFields;
 pub use unknown::unknown_settings;
 
+use agentfs_contract::setting;
 use reader::Reader;
 
 /// All settings of `agentfs-server serve` and `agentfs-server worker`.
@@ -114,7 +115,38 @@ impl Settings {
         ];
         concerns.into_iter().flatten().copied()
     }
+
+    /// The settings that matter to a worker, for `worker --help`.
+    pub fn described_for_workers() -> impl Iterator<Item = Described> {
+        Self::described().filter(|setting| !OF_THE_API_ALONE.contains(&setting.name))
+    }
 }
+
+/// Settings of what a worker does not do. It reads them all the same, and refuses what is wrong.
+const OF_THE_API_ALONE: [&str; 22] = [
+    "DATABASE_WRITERS",
+    "DATABASE_READERS",
+    "DATABASE_READ_URL",
+    "DATABASE_READ_MAX_LAG_SECONDS",
+    "ADMIN_BOOTSTRAP_TOKEN",
+    "MAX_CONNECTIONS",
+    "KEEP_ALIVE_SECONDS",
+    "MEMORY_BUDGET_MIB",
+    setting::WRITE_QUOTA_PER_DAY,
+    setting::WRITE_MIB_QUOTA_PER_DAY,
+    setting::IDEMPOTENCY_KEYS_QUOTA_PER_DAY,
+    setting::STORED_MIB_QUOTA,
+    setting::SEARCH_QUOTA_PER_DAY,
+    setting::RATE_LIMIT_REQUESTS_PER_MINUTE,
+    setting::SEARCH_RATE_LIMIT_PER_MINUTE,
+    setting::TENANT_RATE_LIMIT_REQUESTS_PER_MINUTE,
+    setting::TENANT_SEARCH_RATE_LIMIT_PER_MINUTE,
+    setting::MAX_KEYS_PER_TENANT,
+    "UNKNOWN_FIELDS",
+    "EMBED_QUERY_TIMEOUT_SECONDS",
+    setting::BACKUP_LOCATION,
+    setting::BACKUP_INSTANCE,
+];
 
 #[cfg(test)]
 mod tests {
@@ -131,7 +163,7 @@ mod tests {
 
     #[test]
     fn what_the_operator_sets_is_a_setting() {
-        for name in agentfs_contract::setting::OF_SERVING {
+        for name in setting::OF_SERVING.into_iter().chain(OF_THE_API_ALONE) {
             assert!(Settings::described().any(|setting| setting.name == name), "{name}");
         }
     }
@@ -160,6 +192,30 @@ mod tests {
             said(&[&none[..], &set].concat()),
             "7 requests a minute and tenant, 3 MiB written a day and tenant, 9 searches a day and tenant, 5 MiB stored by a tenant"
         );
+    }
+
+    #[test]
+    fn one_address_is_listened_on_where_it_is_set() {
+        let listening = |address: &str| read(&[DATABASE, ("LISTEN", address)]);
+        let listen = listening("127.0.0.1").unwrap().listen;
+        assert_eq!(
+            [listen.address, listen.operations].map(|at| at.to_string()),
+            ["127.0.0.1:8787", "127.0.0.1:8788"]
+        );
+        assert_eq!(listening("::1").unwrap().listen.address.to_string(), "[::1]:8787");
+        assert_eq!(
+            listening("127.0.0.1:80").unwrap_err(),
+            "LISTEN is \"127.0.0.1:80\"; it must be an IP address, such as 127.0.0.1 (the port is that of PORT)"
+        );
+    }
+
+    #[test]
+    fn the_help_of_a_worker_names_what_it_reads() {
+        let named = |name: &str| Settings::described_for_workers().any(|s| s.name == name);
+        for name in ["DATABASE_URL", "PORT_OPERATIONS", "EMBEDDING_MODEL_DIR", "TRUST_PROXY"] {
+            assert!(named(name), "{name}");
+        }
+        assert!(!named("RATE_LIMIT_REQUESTS_PER_MINUTE") && !named("ADMIN_BOOTSTRAP_TOKEN"));
     }
 
     #[test]

@@ -117,13 +117,19 @@ async fn until_it_logs(server: &Process, sentence: &str) {
 async fn its_first_lines_say_which_settings_hold() {
     let misspelt = ("RATE_LIMIT_PER_MINUTE", "5");
     let limit = ("SEARCH_RATE_LIMIT_PER_MINUTE", "7");
-    let server = Process::start(&[DATABASE, misspelt, limit]);
+    let server = Process::start(&[DATABASE, ("LISTEN", "127.0.0.1"), misspelt, limit]);
     for line in [
         "limits: 7 searches a minute and key, 56 searches a minute and tenant but the default one",
         "RATE_LIMIT_PER_MINUTE is not a setting, so it changes nothing; did you mean RATE_LIMIT_REQUESTS_PER_MINUTE?",
+        "serving on 127.0.0.1:",
+        "probes and metrics on 127.0.0.1:",
     ] {
         until_it_logs(&server, line).await;
     }
+    let worker = Process::start_command("worker", free_port(), &[DATABASE]);
+    until_it_logs(&worker, "probes and metrics on [::]:").await;
+    until_it_logs(&worker, "no embedding").await;
+    assert!(!worker.log().contains("serving on"), "{}", worker.log());
 }
 
 #[tokio::test]
