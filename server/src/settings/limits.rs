@@ -39,9 +39,6 @@ const KEYS: &str = setting::MAX_KEYS_PER_TENANT;
 const MOST_KEYS: Option<i64> = Some(1000);
 
 impl LimitSettings {
-    /// The rate limits that the dev command and benchmarks do without. Those of tenants follow them.
-    pub const RATE_LIMITS: [&'static str; 3] = [REQUESTS, SEARCHES, FAILURES];
-
     /// The settings of limits that hold by default, which the dev command does without. Rate limits of tenants follow those of keys.
     pub const WITH_DEFAULTS: [&'static str; 7] = [
         REQUESTS,

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -22,14 +22,16 @@ use tokio::time::{sleep, timeout};
 use super::env_file::{self, Keys};
 use super::error::DevError;
 use crate::commands::worker::WorkerError;
-use crate::commands::{migrate, serve};
+use crate::commands::{listening, migrate, serve};
 use crate::domain::access::scope::DEFAULT_SCOPES;
 use crate::embedding;
 use crate::runtime::logging;
 use crate::runtime::memory_limit::memory_limit;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::signals::Shutdown;
-use crate::settings::{LimitSettings, LogFormat, LogSettings, MONITORING_ON_PORT, Settings};
+use crate::settings::{
+    LISTEN, LimitSettings, LogFormat, LogSettings, MONITORING_ON_PORT, Settings,
+};
 use crate::store::connection::address::DatabaseAddress;
 use crate::tenancy::Tenancy;
 use crate::worker;
@@ -41,6 +43,9 @@ const MANAGER: &str = "dev";
 /// How long the API may take to reach its database, which runs already.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
+/// What holds where the environment sets no limit.
+const NO_LIMITS: &str = "none; settings such as WRITE_QUOTA_PER_DAY make some";
+
 /// Arguments of `agentfs-server dev`.
 #[derive(Debug, clap::Args)]
 pub struct DevArgs {
@@ -48,8 +53,8 @@ pub struct DevArgs {
     /// else one in /var/lib/agentfs-dev)
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Where the API listens
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8787")]
+    /// Where the API listens: an address with a port, or a port of 127.0.0.1
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8787", value_parser = address)]
     listen: SocketAddr,
     /// The folder of PostgreSQL's programs (16 to 18, with pgvector); without it those of scripts/pgserver, else what is installed
     #[arg(long, value_name = "DIR")]
@@ -101,13 +106,17 @@ async fn serve_on(
 ) -> Result<(), DevError> {
     let mut told_to_end = pin!(told_to_end);
     let listening = listener.local_addr().map_err(DevError::Serve)?;
+    listening::warn_of_unknown_settings();
     let settings = settings(instance, listening)?;
+    let limits = settings.limits_in_words();
+    let limits = if limits == "none" { NO_LIMITS } else { &limits };
     let address = DatabaseAddress::of(&settings.database.url);
     let keys = tokio::select! {
         prepared = prepare(instance, &address) => prepared?,
         () = &mut told_to_end => return Ok(()),
     };
     let worker = Background::start(&settings)?;
+    say(&format!("{:<50} {limits}", "limits"));
     let (end, ended) = oneshot::channel::<()>();
     // Resolves when the sender is dropped.
     let shutdown: Shutdown = Box::pin(async move { ended.await.unwrap_or_default() });
@@ -161,18 +170,18 @@ impl Background {
     }
 }
 
-/// What the environment says, with the database and the address of this command, and without limits of the minute unless
-/// it says otherwise.
+/// What the environment says, with the database and the address of this command, and without limits unless it sets them.
 fn settings(instance: &Instance, listening: SocketAddr) -> Result<Settings, DevError> {
     let database_url = instance.database_url();
     let variable = |name: &str| match name {
         setting::DATABASE_URL => Some(database_url.expose_secret().to_owned()),
-        setting::PORT | setting::PORT_OPERATIONS => None,
+        LISTEN | setting::PORT | setting::PORT_OPERATIONS => None,
         // Its one port is for everything.
         MONITORING_ON_PORT => Some("true".to_owned()),
         "EMBEDDING_MODEL_DIR" => std::env::var(name).ok().or_else(cached_model),
-        limit if LimitSettings::RATE_LIMITS.contains(&limit) => {
-            Some(std::env::var(limit).unwrap_or_else(|_| "0".to_owned()))
+        limit if LimitSettings::WITH_DEFAULTS.contains(&limit) => {
+            let set = std::env::var(limit).ok().filter(|text| !text.trim().is_empty());
+            Some(set.unwrap_or_else(|| "0".to_owned()))
         }
         other => std::env::var(other).ok(),
     };
@@ -218,7 +227,7 @@ async fn announce_and_supervise(
     say(&format!(
         "Try:  . {}; curl -s \"$AGENTFS_URL/v1/put\" -H \"Authorization: Bearer $AGENTFS_API_KEY\" \
          -H 'Content-Type: application/json' \
-         -d '{{\"agent_id\":\"ada\",\"path\":\"/notes/lunch\",\"value\":\"Ada is allergic to peanuts\"}}'",
+         -d '{{\"agent_id\":\"ada\",\"path\":\"/notes/lunch\",\"value\":\"Ada is allergic to peanuts\",\"searchable\":true}}'",
         env_file::quoted(&from_here(&file))
     ));
     loop {
@@ -245,6 +254,18 @@ async fn is_ready(at: SocketAddr) {
             return;
         }
     }
+}
+
+/// What `--listen` says.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(port) = text.parse() {
+        return Ok((Ipv4Addr::LOCALHOST, port).into());
+    }
+    let found = text.to_socket_addrs().into_iter().flatten();
+    // Names often lead to both kinds of addresses.
+    found.min_by_key(SocketAddr::is_ipv6).ok_or_else(|| {
+        "it is no address to listen on; write 127.0.0.1:8787, localhost:8787, or 8787".to_owned()
+    })
 }
 
 fn result_of(api: Result<io::Result<()>, JoinError>) -> Result<(), DevError> {
@@ -287,6 +308,22 @@ fn say(line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_written_as_people_write_it() {
+        let at = |text: &str| address(text).map(|address| address.to_string());
+        for (text, is) in [
+            ("8787", "127.0.0.1:8787"),
+            ("localhost:8787", "127.0.0.1:8787"),
+            ("0.0.0.0:80", "0.0.0.0:80"),
+            ("[::1]:8787", "[::1]:8787"),
+        ] {
+            assert_eq!(at(text).as_deref(), Ok(is));
+        }
+        for wrong in ["localhost", "127.0.0.1", "87870", ":8787"] {
+            assert!(at(wrong).unwrap_err().contains("localhost:8787, or 8787"), "{wrong}");
+        }
+    }
 
     #[test]
     fn all_addresses_are_reached_by_the_loopback() {

@@ -15,6 +15,9 @@ use self::stage::StageArgs;
 #[derive(Debug, clap::Subcommand)]
 pub enum DevCommand {
     /// PostgreSQL, its schema, the API and the worker in one command, for one machine
+    ///
+    /// Requests, writes and tokens are without limit unless the environment sets one, such as WRITE_QUOTA_PER_DAY=5000. All other
+    /// settings of `serve` count as well.
     Dev(DevArgs),
     /// A PostgreSQL alone, for tests and benchmarks
     #[command(hide = true)]

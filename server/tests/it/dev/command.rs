@@ -21,7 +21,7 @@ struct Dev {
 
 impl Dev {
     fn start(folder: &Path) -> Self {
-        let mut command = server(&["dev", "--data-dir", "data", "--listen", "127.0.0.1:0"]);
+        let mut command = server(&["dev", "--data-dir", "data", "--listen", "0"]);
         let child = command.current_dir(folder).stderr(Stdio::inherit()).spawn().unwrap();
         let mut dev = Self { child, said: Vec::new() };
         for line in BufReader::new(dev.child.stdout.as_mut().unwrap()).lines() {
@@ -69,8 +69,12 @@ fn dev_prints_a_line_that_works_and_keeps_what_it_wrote() {
         "{:?}",
         dev.said
     );
+    assert!(dev.line("limits").contains("none; settings such as"), "{:?}", dev.said);
     let put = shell(top.path(), dev.line("Try:").trim_start_matches("Try:"));
     assert_eq!(put["ok"], true, "{put}");
+    let found = r#". data/dev.env; curl -s "$AGENTFS_URL/v1/search" -H "Authorization: Bearer $AGENTFS_API_KEY" \
+        -H 'Content-Type: application/json' -d '{"agent_id":"ada","query":"peanuts"}'"#;
+    assert_eq!(shell(top.path(), found)["results"][0]["path"], "/notes/lunch");
     let file = top.path().join("data/dev.env");
     assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
     let keys = || {
