@@ -12,6 +12,7 @@ use crate::version::{SUPPORTED, Version};
 pub struct Installation {
     bin: PathBuf,
     version: Version,
+    control: PathBuf,
 }
 
 impl Installation {
@@ -59,6 +60,11 @@ impl Installation {
         self.bin.join(name)
     }
 
+    /// The control file of the extension vector.
+    pub(super) fn control_file(&self) -> &Path {
+        &self.control
+    }
+
     /// The version of the server.
     pub fn version(&self) -> &Version {
         &self.version
@@ -81,15 +87,16 @@ impl Installation {
                 SUPPORTED.end()
             )));
         }
-        let extension = "extension/vector.control";
-        let shared = shared_folders(bin, version.major());
-        if !shared.iter().any(|folder| folder.join(extension).is_file()) {
+        let mut controls = shared_folders(bin, version.major())
+            .into_iter()
+            .map(|folder| folder.join("extension/vector.control"));
+        let Some(control) = controls.find(|control| control.is_file()) else {
             return Err(Refusal(format!(
                 "its PostgreSQL {version} lacks the extension pgvector (Debian: apt-get install postgresql-{}-pgvector)",
                 version.major()
             )));
-        }
-        Ok(Self { bin: bin.to_owned(), version })
+        };
+        Ok(Self { bin: bin.to_owned(), version, control })
     }
 }
 

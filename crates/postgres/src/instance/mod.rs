@@ -18,6 +18,7 @@ mod setting;
 mod standalone;
 mod temporary;
 mod throwaway;
+mod trusted;
 
 pub use crate::error::PostgresError;
 pub use account::Account;

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -20,6 +20,7 @@ use super::log_tail::LogTail;
 use super::program;
 use super::role::{OWNER, SUPERUSER};
 use super::setting::{SETTINGS, Setting};
+use super::trusted;
 use crate::error::PostgresError;
 use crate::process::{Process, describe};
 use crate::version::Version;
@@ -39,6 +40,8 @@ pub struct InstanceOptions {
     pub settings: Vec<Setting>,
     /// Whether the data is thrown away at the end, so that stopping it need not be careful.
     pub throwaway: bool,
+    /// Whether the owner may create databases and, from PostgreSQL 18 on, the extension in them, as the role of the image may.
+    pub creates_databases: bool,
 }
 
 /// A PostgreSQL that runs as a child of this process and ends with it.
@@ -54,11 +57,14 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// The role that AgentFS uses, and the name of its database.
+    pub const OWNER: &'static str = OWNER;
+
     /// Starts PostgreSQL on the folder's data, which is made where it is missing, and returns when it can be used.
     pub async fn start(
         installation: &Installation,
         folder: DataFolder,
-        options: InstanceOptions,
+        mut options: InstanceOptions,
     ) -> Result<Self, PostgresError> {
         folder.account().must_reach(&installation.program("postgres"), REACHABLE_PROGRAMS)?;
         leftover::stop(&folder.cluster()).await?;
@@ -68,6 +74,9 @@ impl Instance {
             cluster::make(installation, &folder, options.throwaway).await?;
         }
         folder.check_version(installation)?;
+        if options.creates_databases {
+            options.settings.extend(trusted::extension(installation, folder.path())?);
+        }
 
         let wanted = folder.last_port();
         let (process, port) =
@@ -104,6 +113,22 @@ impl Instance {
     /// The URL of the maintenance database for the superuser. It holds the password.
     pub fn superuser_url(&self) -> SecretString {
         self.superuser_url_of("postgres")
+    }
+
+    /// Writes a password file of libpq, for both roles and their owner's eyes only, and returns where it is.
+    pub fn write_password_file(&self) -> Result<PathBuf, PostgresError> {
+        let path = self.folder.path().join("pgpass");
+        let line = |role: &str, password: &SecretString| {
+            format!("127.0.0.1:{}:*:{role}:{}\n", self.port, password.expose_secret())
+        };
+        let lines = [line(OWNER, &self.password), line(SUPERUSER, &self.superuser_password)];
+        self.folder.write_secret(&path, &lines.concat())?;
+        Ok(path)
+    }
+
+    /// The port that it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The URL of a database for the owner.
@@ -178,7 +203,8 @@ impl Instance {
         // The password is drawn from letters, digits, - and _: nothing to escape.
         let verb = if role { "ALTER" } else { "CREATE" };
         let password = self.password.expose_secret();
-        run(&mut maintenance, format!("{verb} ROLE {OWNER} LOGIN PASSWORD '{password}'"))
+        let creates = if self.options.creates_databases { "CREATEDB " } else { "" };
+        run(&mut maintenance, format!("{verb} ROLE {OWNER} LOGIN {creates}PASSWORD '{password}'"))
             .await
             .map_err(self.failed("set the password of the role agentfs"))?;
         let database: bool = sqlx::query_scalar(AssertSqlSafe(exists("pg_database", "datname")))

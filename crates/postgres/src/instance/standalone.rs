@@ -53,7 +53,11 @@ pub fn run_standalone(args: &StandaloneArgs) -> Result<(), PostgresError> {
 async fn run(args: &StandaloneArgs) -> Result<(), PostgresError> {
     let told_to_end = told_to_end()?;
     let installation = Installation::find(args.pg_bin.as_deref())?;
-    let options = InstanceOptions { settings: args.set.clone(), throwaway: args.throwaway };
+    let options = InstanceOptions {
+        settings: args.set.clone(),
+        throwaway: args.throwaway,
+        ..InstanceOptions::default()
+    };
     if let Some(path) = &args.data_dir {
         let folder = DataFolder::take(Some(path))?;
         return serve(&installation, folder, options, args.restart, told_to_end).await;

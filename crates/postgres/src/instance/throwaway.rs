@@ -33,7 +33,11 @@ impl Throwaway {
     ) -> Result<Self, PostgresError> {
         let (temporary, folder) = Temporary::make(parent).await?;
         let fast = THROWAWAY.iter().map(|(name, value)| Setting::new(name, value));
-        let options = InstanceOptions { settings: fast.chain(settings).collect(), throwaway: true };
+        let options = InstanceOptions {
+            settings: fast.chain(settings).collect(),
+            throwaway: true,
+            ..InstanceOptions::default()
+        };
         let instance = Instance::start(installation, folder, options).await;
         let instance = instance.map_err(PostgresError::without_log)?;
         Ok(Self { instance, temporary })

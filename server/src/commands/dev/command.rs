@@ -81,8 +81,9 @@ async fn start_and_serve(args: &DevArgs) -> Result<(), DevError> {
     let cluster = folder.cluster();
 
     let begun = Instant::now();
+    let options = InstanceOptions { creates_databases: true, ..InstanceOptions::default() };
     let mut instance = tokio::select! {
-        started = Instance::start(&installation, folder, InstanceOptions::default()) => started?,
+        started = Instance::start(&installation, folder, options) => started?,
         () = &mut told_to_end => {
             leftover::stop(&cluster).await?;
             return Ok(());
@@ -222,7 +223,7 @@ async fn announce_and_supervise(
         .await
         .map_err(|_| DevError::ApiNotReady { address: at, seconds: READY_WITHIN.as_secs() })?;
     let url = format!("http://{at}");
-    let file = env_file::write(instance.folder(), &url, keys, &instance.database_url())?;
+    let file = env_file::write(instance, &url, keys)?;
     say(&format!("{:<50} ready", format!("AgentFS on {url}")));
     say(&format!(
         "Try:  . {}; curl -s \"$AGENTFS_URL/v1/put\" -H \"Authorization: Bearer $AGENTFS_API_KEY\" \

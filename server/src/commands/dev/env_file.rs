@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use agentfs_contract::setting;
-use agentfs_postgres::instance::{DataFolder, PostgresError};
-use secrecy::{ExposeSecret, SecretString};
+use agentfs_postgres::instance::{DataFolder, Instance, PostgresError};
+use secrecy::ExposeSecret;
 
 use super::error::DevError;
 use crate::domain::access::api_key::ApiKey;
@@ -42,22 +42,31 @@ impl Keys {
     }
 }
 
-/// Writes the file, for its owner only, and says where it is.
-pub(super) fn write(
-    folder: &DataFolder,
-    url: &str,
-    keys: &Keys,
-    database_url: &SecretString,
-) -> Result<PathBuf, DevError> {
-    let path = path_in(folder);
-    // None of the values holds a character that a shell would take for its own.
-    let text = format!(
-        "export AGENTFS_URL={url}\nexport {API_KEY}={}\nexport {ADMIN_KEY}={}\nexport DATABASE_URL={}\n",
-        keys.api.reveal().expose_secret(),
-        keys.admin.reveal().expose_secret(),
-        database_url.expose_secret(),
-    );
-    folder.write_secret(&path, &text)?;
+/// Writes the file, for its owner only, and says where it is. A shell finds this program and PostgreSQL's by it, and those the
+/// database and the passwords of both roles.
+pub(super) fn write(instance: &Instance, url: &str, keys: &Keys) -> Result<PathBuf, DevError> {
+    let path = path_in(instance.folder());
+    let passwords = instance.write_password_file()?;
+    let database_url = instance.database_url();
+    let this = std::env::current_exe().ok();
+    let folders = [this.as_deref().and_then(Path::parent), Some(instance.bin())];
+    let programs: Vec<String> =
+        folders.into_iter().flatten().map(|folder| format!("{}:", quoted(folder))).collect();
+    // None of the values but paths holds a character that a shell would take for its own.
+    let variables = [
+        ("AGENTFS_URL", url.to_owned()),
+        (API_KEY, keys.api.reveal().expose_secret().to_owned()),
+        (ADMIN_KEY, keys.admin.reveal().expose_secret().to_owned()),
+        (setting::DATABASE_URL, database_url.expose_secret().to_owned()),
+        ("PGHOST", "127.0.0.1".to_owned()),
+        ("PGPORT", instance.port().to_string()),
+        ("PGUSER", Instance::OWNER.to_owned()),
+        ("PGDATABASE", Instance::OWNER.to_owned()),
+        ("PGPASSFILE", quoted(&passwords)),
+        ("PATH", format!("{}\"$PATH\"", programs.concat())),
+    ];
+    let lines = variables.map(|(name, value)| format!("export {name}={value}\n"));
+    instance.folder().write_secret(&path, &lines.concat())?;
     Ok(path)
 }
 

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{folder, server};
 
@@ -83,6 +83,13 @@ fn dev_prints_a_line_that_works_and_keeps_what_it_wrote() {
     };
     let before = keys();
     assert_eq!(before.len(), 2);
+    // The passwords of both roles, PostgreSQL's programs, and this one: what the runbook takes.
+    let ours = "set -e; . data/dev.env; createdb made; DATABASE_URL=${DATABASE_URL%/*}/made agentfs-server migrate >&2; \
+        psql -U postgres -d made -Atc 'SELECT json_build_array(current_user, (SELECT rolname FROM pg_roles WHERE oid = datdba))
+            FROM pg_database WHERE datname = current_database()'; dropdb made";
+    assert_eq!(shell(top.path(), ours), json!(["postgres", "agentfs"]));
+    let passwords = fs::metadata(top.path().join("data/pgpass")).unwrap();
+    assert_eq!(passwords.mode() & 0o777, 0o600);
     dev.stop();
 
     let dev = Dev::start(top.path());

@@ -79,6 +79,8 @@ async fn the_commands_of_the_operations_page_do_what_it_says() {
         .env("DATABASE_URL", &database.url)
         .env("AGENTFS_URL", api.url())
         .env("AGENTFS_API_KEY", &key)
+        // As after `. dev.env`: `migrate` makes it valid in other databases too.
+        .env("AGENTFS_ADMIN_KEY", &key)
         .env("AGENTFS_LOG", place.join("log"))
         .env("BACKUPS", home.join("backups"))
         .env("WAL_ARCHIVE", &archive)
