@@ -1,8 +1,9 @@
 //! A queue that is fair among the tenants: each has its own line, and the lines take turns.
 //!
-//! The order within a line stays. While several tenants wait, none gets more than half of a batch.
+//! The order within a line stays. While several tenants wait, none gets more than half of a batch. What is large is a batch
+//! without other tenants' requests, and one worker is kept free of it.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,8 +18,22 @@ use crate::domain::TenantId;
 /// Most requests that stay in a queue when their clients leave. Further ones wait in their connections: they leave with them.
 const CAPACITY: usize = 4096;
 
+/// What batches are made of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules {
+    /// How many workers take batches.
+    pub(super) workers: usize,
+    /// The bounds of a batch.
+    pub(super) bounds: Bounds,
+    /// Closer ones while several tenants wait. A batch that exceeds these is large.
+    pub(super) shared: Bounds,
+    /// Whether a tenant's requests are with one worker at a time.
+    pub(super) one_worker_per_tenant: bool,
+}
+
 /// A queue of `T`. Workers share it.
 pub(super) struct FairQueue<T> {
+    rules: Rules,
     state: Mutex<State<T>>,
     arrived: Notify,
 }
@@ -33,11 +48,34 @@ pub(super) struct Place<'a, T> {
     number: u64,
 }
 
+/// A batch that a worker has taken.
+pub(super) struct Batch<'a, T> {
+    pub(super) requests: Vec<T>,
+    /// Kept until they are done.
+    pub(super) hold: Hold<'a, T>,
+}
+
+/// What a worker keeps from the others until it is dropped.
+pub(super) struct Hold<'a, T> {
+    queue: &'a FairQueue<T>,
+    kept: Kept,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Kept {
+    tenants: Vec<TenantId>,
+    is_large: bool,
+}
+
 struct State<T> {
     /// A tenant of which nothing waits has no line.
     lines: HashMap<TenantId, Line<T>>,
-    /// The tenants that wait. Who was served the longest ago comes first.
+    /// The tenants that wait for a worker. Who was served the longest ago comes first.
     turns: VecDeque<TenantId>,
+    /// The tenants that a worker keeps from the others. They have no turn.
+    kept: HashSet<TenantId>,
+    /// The large batches that are under way.
+    large: usize,
     /// Requests in [`Line::queued`], of all tenants.
     queued: usize,
     /// The last [`Place::number`].
@@ -63,34 +101,45 @@ struct Waiting<T> {
 }
 
 impl<T> FairQueue<T> {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(rules: Rules) -> Self {
         let state = State {
             lines: HashMap::new(),
             turns: VecDeque::new(),
+            kept: HashSet::new(),
+            large: 0,
             queued: 0,
             places: 0,
             batch: 0,
             spare: VecDeque::new(),
             closed: false,
         };
-        Self { state: Mutex::new(state), arrived: Notify::new() }
+        Self { rules, state: Mutex::new(state), arrived: Notify::new() }
     }
 
     /// Queues a request of `tenant`. Where the tenant has no room, the request waits as long as its place is kept.
     pub(super) fn push(&self, tenant: TenantId, request: T, size: Bounds) -> Option<Place<'_, T>> {
-        let number = self.state().push(tenant, Waiting { request, size });
-        self.arrived.notify_one();
+        let (number, is_kept) = {
+            let mut state = self.state();
+            (state.push(tenant, Waiting { request, size }), state.kept.contains(&tenant))
+        };
+        if !is_kept {
+            self.arrived.notify_one();
+        }
         number.map(|number| Place { queue: self, tenant, number })
     }
 
-    /// Waits for a request, then takes all that wait, up to `bounds`. `None` when the queue is closed and empty.
-    pub(super) async fn next(&self, bounds: Bounds) -> Option<Vec<T>> {
+    /// Waits for a request, then takes all that wait and may be taken, up to the bounds. `None` when the queue is closed and
+    /// the others that work on it take what is left.
+    pub(super) async fn next(&self) -> Option<Batch<'_, T>> {
         loop {
             {
                 let mut state = self.state();
-                let batch = state.take(bounds);
-                if !batch.is_empty() {
-                    return Some(batch);
+                let (requests, kept) = state.take(&self.rules);
+                if !requests.is_empty() {
+                    if !state.turns.is_empty() {
+                        self.arrived.notify_one();
+                    }
+                    return Some(Batch { requests, hold: Hold { queue: self, kept } });
                 }
                 if state.closed {
                     // Each worker that ends wakes the next one.
@@ -137,11 +186,20 @@ impl<T> Drop for Place<'_, T> {
     }
 }
 
+/// Whoever drops it is the next to take what it frees.
+impl<T> Drop for Hold<'_, T> {
+    fn drop(&mut self) {
+        self.queue.state().give_back(mem::take(&mut self.kept));
+    }
+}
+
 impl<T> State<T> {
     /// A tenant may have as many requests in the queue as there is room left, so that there is always some for others.
     fn push(&mut self, tenant: TenantId, waiting: Waiting<T>) -> Option<u64> {
         let line = self.lines.entry(tenant).or_insert_with(|| {
-            self.turns.push_back(tenant);
+            if !self.kept.contains(&tenant) {
+                self.turns.push_back(tenant);
+            }
             let queued = mem::take(&mut self.spare);
             Line { queued, outside: BTreeMap::new(), taken: (0, Bounds::NONE) }
         });
@@ -155,12 +213,17 @@ impl<T> State<T> {
         Some(self.places)
     }
 
-    /// Fills a batch: one request of each tenant in turn. The first one fits whatever its size.
-    fn take(&mut self, bounds: Bounds) -> Vec<T> {
+    /// Fills a batch: one request of each tenant in turn. The first one fits whatever its size, unless too much that is large
+    /// is under way.
+    fn take(&mut self, rules: &Rules) -> (Vec<T>, Kept) {
         self.batch += 1;
         let several = self.turns.len() > 1;
+        let may_be_large = self.large < rules.workers.saturating_sub(1).max(1);
+        let is_shared = several || !may_be_large;
+        let bounds = if is_shared { rules.bounds.least(rules.shared) } else { rules.bounds };
         let share = if several { bounds.half() } else { bounds };
         let (mut batch, mut size) = (Vec::new(), Bounds::NONE);
+        let mut kept = Kept::default();
         // Tenants whose next request does not fit; they come first in the next batch.
         let mut put_off = Vec::new();
         while size.rows < bounds.rows
@@ -168,15 +231,23 @@ impl<T> State<T> {
         {
             let Some(line) = self.lines.get_mut(&tenant) else { continue };
             let Some(next) = line.first().map(|first| first.size) else { continue };
-            let own = if line.taken.0 == self.batch { line.taken.1 } else { Bounds::NONE };
+            let is_new = line.taken.0 != self.batch;
+            let own = if is_new { Bounds::NONE } else { line.taken.1 };
             let (with_next, own) = (size.plus(next), own.plus(next));
-            let fits = bounds.hold(with_next) && share.hold(own);
-            if !fits && !batch.is_empty() {
+            let fits = if batch.is_empty() {
+                may_be_large || rules.shared.hold(next)
+            } else {
+                bounds.hold(with_next) && share.hold(own)
+            };
+            if !fits {
                 put_off.push(tenant);
                 continue;
             }
             line.taken = (self.batch, own);
             size = with_next;
+            if rules.one_worker_per_tenant && is_new {
+                kept.tenants.push(tenant);
+            }
             if let Some(queued) = line.queued.pop_front() {
                 self.queued -= 1;
                 batch.push(queued.request);
@@ -190,7 +261,27 @@ impl<T> State<T> {
             }
         }
         put_off.into_iter().rev().for_each(|tenant| self.turns.push_front(tenant));
-        batch
+        kept.is_large = !rules.shared.hold(size);
+        self.keep(&kept);
+        (batch, kept)
+    }
+
+    fn keep(&mut self, kept: &Kept) {
+        self.large += usize::from(kept.is_large);
+        if !kept.tenants.is_empty() {
+            self.kept.extend(&kept.tenants);
+            self.turns.retain(|tenant| !self.kept.contains(tenant));
+        }
+    }
+
+    fn give_back(&mut self, Kept { tenants, is_large }: Kept) {
+        self.large -= usize::from(is_large);
+        for tenant in tenants {
+            self.kept.remove(&tenant);
+            if self.lines.contains_key(&tenant) {
+                self.turns.push_back(tenant);
+            }
+        }
     }
 
     /// Takes out a request that waits in its connection, if it is still there.
@@ -214,5 +305,123 @@ impl<T> State<T> {
 impl<T> Line<T> {
     fn first(&self) -> Option<&Waiting<T>> {
         self.queued.front().or_else(|| self.outside.first_key_value().map(|(_, first)| first))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+    use uuid::Uuid;
+
+    use super::*;
+
+    const RULES: Rules = Rules {
+        workers: 2,
+        bounds: Bounds { rows: 9, bytes: 100 },
+        shared: Bounds { rows: 9, bytes: 20 },
+        one_worker_per_tenant: true,
+    };
+
+    /// Queues requests: the number of the tenant, and bytes.
+    fn push(queue: &FairQueue<(u128, usize)>, requests: &[(u128, usize)]) {
+        for &(tenant, bytes) in requests {
+            let size = Bounds { rows: 1, bytes };
+            let place = queue.push(TenantId(Uuid::from_u128(tenant)), (tenant, bytes), size);
+            assert!(place.is_none(), "there is room");
+        }
+    }
+
+    /// What a worker would take now; empty where it would wait.
+    fn next<T>(queue: &FairQueue<T>) -> (Vec<T>, Option<Hold<'_, T>>) {
+        match queue.next().now_or_never() {
+            Some(batch) => {
+                let Batch { requests, hold } = batch.expect("it is open");
+                (requests, Some(hold))
+            }
+            None => (Vec::new(), None),
+        }
+    }
+
+    #[test]
+    fn a_tenants_requests_are_with_one_worker_at_a_time() {
+        let queue = FairQueue::new(RULES);
+        push(&queue, &[(1, 0)]);
+        let (batch, first) = next(&queue);
+        assert_eq!(batch, [(1, 0)]);
+        push(&queue, &[(1, 1), (2, 0), (1, 2)]);
+        let (batch, second) = next(&queue);
+        assert_eq!(batch, [(2, 0)]);
+        assert_eq!(next(&queue).0, []);
+        drop(second);
+        assert_eq!(next(&queue).0, []);
+        drop(first);
+        assert_eq!(next(&queue).0, [(1, 1), (1, 2)]);
+    }
+
+    #[test]
+    fn a_tenants_requests_are_with_several_workers_where_their_order_does_not_matter() {
+        let queue = FairQueue::new(Rules { one_worker_per_tenant: false, ..RULES });
+        push(&queue, &[(1, 0)]);
+        let (_, _first) = next(&queue);
+        push(&queue, &[(1, 1)]);
+        assert_eq!(next(&queue).0, [(1, 1)]);
+    }
+
+    #[test]
+    fn what_is_large_shares_no_batch() {
+        let queue = FairQueue::new(RULES);
+        push(&queue, &[(1, 30), (2, 1), (1, 30), (3, 1)]);
+        let (batch, large) = next(&queue);
+        assert_eq!(batch, [(1, 30)]);
+        let (batch, _small) = next(&queue);
+        assert_eq!(batch, [(2, 1), (3, 1)]);
+        drop(large);
+        push(&queue, &[(1, 40)]);
+        assert_eq!(next(&queue).0, [(1, 30), (1, 40)], "alone, a tenant has whole batches");
+    }
+
+    #[test]
+    fn one_worker_is_kept_free_of_what_is_large() {
+        for workers in 2..4 {
+            let queue = FairQueue::new(Rules { workers, ..RULES });
+            let large: Vec<_> = (1..workers as u128)
+                .map(|tenant| {
+                    push(&queue, &[(tenant, 90)]);
+                    let (batch, hold) = next(&queue);
+                    assert_eq!(batch, [(tenant, 90)]);
+                    hold
+                })
+                .collect();
+            push(&queue, &[(8, 90)]);
+            assert_eq!(next(&queue).0, []);
+            push(&queue, &[(9, 1), (7, 15), (7, 15)]);
+            let (batch, _small) = next(&queue);
+            assert_eq!(batch, [(9, 1)], "what was put off has kept its turn, and half of a batch");
+            drop(large);
+            assert_eq!(next(&queue).0, [(8, 90)]);
+        }
+    }
+
+    #[test]
+    fn a_lone_worker_takes_what_is_large() {
+        let queue = FairQueue::new(Rules { workers: 1, ..RULES });
+        push(&queue, &[(1, 90)]);
+        assert_eq!(next(&queue).0, [(1, 90)]);
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_waits_is_woken_by_what_another_one_leaves() {
+        let queue = FairQueue::new(RULES);
+        push(&queue, &[(1, 1), (2, 1)]);
+        let (_, both) = next(&queue);
+        let mut waiting = std::pin::pin!(queue.next());
+        assert!(futures::poll!(&mut waiting).is_pending());
+        push(&queue, &[(1, 30), (2, 1)]);
+        assert!(futures::poll!(&mut waiting).is_pending());
+        drop(both);
+        let (batch, _large) = next(&queue);
+        assert_eq!(batch, [(1, 30)]);
+        let woken = waiting.now_or_never().expect("it is woken");
+        assert_eq!(woken.map(|batch| batch.requests), Some(vec![(2, 1)]));
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::fair_queue::{Entrance, FairQueue};
+use super::fair_queue::{Batch, Entrance, FairQueue, Rules};
 use super::{Backlog, BatchError};
 use crate::domain::TenantId;
 
@@ -22,6 +22,13 @@ pub struct Bounds {
 impl Bounds {
     /// The size of nothing.
     pub(super) const NONE: Self = Self { rows: 0, bytes: 0 };
+    /// No bounds.
+    pub(super) const ANY: Self = Self { rows: usize::MAX, bytes: usize::MAX };
+
+    /// The lesser of both, of rows and of bytes.
+    pub(super) fn least(self, other: Self) -> Self {
+        Self { rows: self.rows.min(other.rows), bytes: self.bytes.min(other.bytes) }
+    }
 
     /// The sum of two sizes.
     pub(super) fn plus(self, other: Self) -> Self {
@@ -75,6 +82,12 @@ pub trait BatchHandler: Send + 'static {
     /// An answer.
     type Answer: Send + 'static;
 
+    /// Closer bounds of a batch while several tenants wait. One that exceeds these is of one tenant, and of several workers one
+    /// at least is always free of such.
+    const SHARED: Bounds = Bounds::ANY;
+    /// Whether a tenant's requests are with one worker at a time.
+    const ONE_WORKER_PER_TENANT: bool = false;
+
     /// The tenant whose request it is: tenants take turns.
     fn tenant(request: &Self::Request) -> TenantId;
 
@@ -116,9 +129,14 @@ impl<H: BatchHandler> Queue<H> {
         bounds: Bounds,
         make: impl Fn() -> H + Send + Clone + 'static,
     ) -> Self {
-        let queue = Arc::new(FairQueue::new());
+        let queue = Arc::new(FairQueue::new(Rules {
+            workers,
+            bounds,
+            shared: H::SHARED,
+            one_worker_per_tenant: H::ONE_WORKER_PER_TENANT,
+        }));
         for _ in 0..workers {
-            tokio::spawn(supervise(name, queue.clone(), bounds, make.clone()));
+            tokio::spawn(supervise(name, queue.clone(), make.clone()));
         }
         Self { name, entrance: Arc::new(Entrance(queue)) }
     }
@@ -148,11 +166,10 @@ impl<H: BatchHandler> Queue<H> {
 async fn supervise<H: BatchHandler>(
     name: &'static str,
     queue: Arc<FairQueue<Waiting<H>>>,
-    bounds: Bounds,
     make: impl Fn() -> H,
 ) {
     loop {
-        match tokio::spawn(work(queue.clone(), bounds, make())).await {
+        match tokio::spawn(work(queue.clone(), make())).await {
             Err(end) if end.is_panic() => {
                 tracing::error!(queue = name, "a worker panicked; it is replaced");
             }
@@ -161,9 +178,10 @@ async fn supervise<H: BatchHandler>(
     }
 }
 
-async fn work<H: BatchHandler>(queue: Arc<FairQueue<Waiting<H>>>, bounds: Bounds, mut handler: H) {
-    while let Some(batch) = queue.next(bounds).await {
-        handler.process(batch).await;
+async fn work<H: BatchHandler>(queue: Arc<FairQueue<Waiting<H>>>, mut handler: H) {
+    while let Some(Batch { requests, hold }) = queue.next().await {
+        handler.process(requests).await;
+        drop(hold);
     }
 }
 
@@ -204,6 +222,8 @@ mod tests {
     impl BatchHandler for Counting {
         type Request = Request;
         type Answer = (usize, usize);
+
+        const ONE_WORKER_PER_TENANT: bool = true;
 
         fn tenant((tenant, _): &Request) -> TenantId {
             TenantId(Uuid::from_u128(*tenant))

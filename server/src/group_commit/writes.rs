@@ -28,6 +28,8 @@ use crate::store::entries::{commit_lookup, locked_write};
 
 /// Bounds of one batch of writes.
 pub const BOUNDS: Bounds = Bounds { rows: 128, bytes: 4 << 20 };
+/// The same while several tenants wait: searchable text of this size takes PostgreSQL about 20 ms.
+const SHARED: Bounds = Bounds { bytes: 128 << 10, ..BOUNDS };
 
 /// Longest time for one batch; then the connection is dropped.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -299,6 +301,10 @@ fn as_fast_put(change: &Change) -> Option<Put<'_>> {
 impl BatchHandler for Writer {
     type Request = Submission;
     type Answer = Vec<ChangeResult>;
+
+    const SHARED: Bounds = SHARED;
+    /// A second one would only wait for the first one's lock of the tenant's quota row, with whatever else is in its batch.
+    const ONE_WORKER_PER_TENANT: bool = true;
 
     fn tenant(submission: &Submission) -> TenantId {
         submission.changes.first().map_or(DEFAULT_TENANT, |change| change.key.tenant)

@@ -42,7 +42,7 @@ impl DatabaseSettings {
             name: "DATABASE_POOL_SIZE",
             about: "connections for reads other than gets; 8 more are for what must not wait for them (5)",
         },
-        Described { name: "DATABASE_WRITERS", about: "connections that commit writes (1)" },
+        Described { name: "DATABASE_WRITERS", about: "connections that commit writes (2)" },
         Described { name: "DATABASE_READERS", about: "connections that answer gets (1)" },
         Described {
             name: "DATABASE_READ_URL",
@@ -57,7 +57,7 @@ impl DatabaseSettings {
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let url = required_url(reader);
         let pool_size = connections(reader, "DATABASE_POOL_SIZE", 5);
-        let writers = connections(reader, "DATABASE_WRITERS", 1);
+        let writers = connections(reader, "DATABASE_WRITERS", 2);
         let readers = connections(reader, "DATABASE_READERS", 1);
         let replica = replica(reader);
         Some(Self {
