@@ -45,7 +45,8 @@ impl Memory {
         reserved: Reservation,
     ) -> Result<NewVersion, MemoryError> {
         let bytes = request.value.get().len();
-        let change = compute(bytes, || Ok::<_, MemoryError>(once(request.change(tenant)?, key)))?;
+        let change = || Ok::<_, MemoryError>(once(request.change(tenant)?, key));
+        let change = compute(Some(tenant), bytes, change).await?;
         NewVersion::of_put(self.write(change, reserved).await?)
     }
 }

@@ -17,13 +17,18 @@ const MAX_BODY: usize = 1 << 20;
 /// A byte order mark, which some programs put before a text.
 const MARK: &[u8] = "\u{feff}".as_bytes();
 
+/// Whose request it is.
+pub(super) fn owner(request: &Request) -> Owner {
+    request.extensions().get::<RequestContext>().and_then(RequestContext::owner)
+}
+
 /// The whole body of a request, with its bytes of the budget.
 pub(super) async fn body(
     request: Request,
     budget: &ByteBudget,
 ) -> Result<(Bytes, Reservation), ApiError> {
     let within = Connection::times(request.extensions()).body;
-    let owner = request.extensions().get::<RequestContext>().and_then(RequestContext::owner);
+    let owner = owner(&request);
     received(request.into_body(), MAX_BODY, within, budget, owner).await
 }
 

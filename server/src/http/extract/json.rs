@@ -6,7 +6,7 @@ use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde::de::DeserializeOwned;
 
-use super::body::body;
+use super::body::{body, owner};
 use super::fields::{Fields, Part};
 use crate::http::error::{ApiError, Code};
 use crate::runtime::byte_budget::{ByteBudget, Reservation};
@@ -32,8 +32,9 @@ where
         let fields = Fields::of(request.extensions(), state);
         fields.query(request.uri())?;
         announced(request.headers())?;
+        let owner = owner(&request);
         let (body, reserved) = body(request, &ByteBudget::from_ref(state)).await?;
-        let request = compute(body.len(), || fields.parse(&body, WHOLE))?;
+        let request = compute(owner, body.len(), || fields.parse(&body, WHOLE)).await?;
         Ok(Self(request, reserved))
     }
 }
@@ -66,12 +67,15 @@ where
         if request.body().size_hint().lower() > 0 {
             announced.clone()?;
         }
+        let owner = owner(&request);
         let (body, _reserved) = body(request, &ByteBudget::from_ref(state)).await?;
         if body.is_empty() {
             return Ok(None);
         }
         announced?;
-        compute(body.len(), || fields.parse(&body, WHOLE)).map(|request| Some(Self(request)))
+        compute(owner, body.len(), || fields.parse(&body, WHOLE))
+            .await
+            .map(|request| Some(Self(request)))
     }
 }
 

@@ -66,15 +66,17 @@ pub(crate) async fn batch(
     KeptJson(request, reserved): KeptJson<Request>,
 ) -> Result<Response, ApiError> {
     let Request { operations: given, atomic } = request;
-    let operations = operations(&bearer, &fields, given)?;
+    let tenant = bearer.0.tenant;
+    let operations = operations(&bearer, &fields, given).await?;
     let BatchAnswer { answers: answered, reserved } =
-        app.memory.batch(bearer.0.tenant, operations, atomic, reserved).await?;
+        app.memory.batch(tenant, operations, atomic, reserved).await?;
     let bytes = answered.iter().filter_map(|answered| Some(answered.as_ref().ok()?.bytes())).sum();
-    Ok(raw_json::answer(compute(bytes, || answers(answered)), reserved))
+    let answers = compute(Some(tenant), bytes, || answers(answered)).await;
+    Ok(raw_json::answer(answers, reserved))
 }
 
 /// The operations, all checked before any is done.
-fn operations(
+async fn operations(
     bearer: &Bearer,
     fields: &Fields,
     given: AtMost<Box<RawValue>, MAX_OPERATIONS>,
@@ -90,7 +92,7 @@ fn operations(
             .and_then(|operation| bearer.with(operation.scope()).map(|_| operation))
             .map_err(|error| error.of_operation(index))
     });
-    compute(bytes, || operations.collect())
+    compute(Some(tenant), bytes, || operations.collect()).await
 }
 
 fn operation(

@@ -96,7 +96,7 @@ pub(crate) async fn dump(
         raw_json::value(json, version.value.as_deref().unwrap_or("null"), &fields(version))
     };
     let list = || raw_json::list("entries", page.entries, write, &rest);
-    let json = compute(bytes, list)?;
+    let json = compute(Some(tenant), bytes, list).await?;
     Ok(raw_json::answer(json, page.reserved))
 }
 

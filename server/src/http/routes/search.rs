@@ -122,7 +122,8 @@ pub(crate) async fn search(
         let fields = fields(*similarity, version);
         raw_json::value(json, version.value.as_deref().unwrap_or("null"), &fields)
     };
-    let json = compute(bytes, || raw_json::list("results", results, write, &rest))?;
+    let list = || raw_json::list("results", results, write, &rest);
+    let json = compute(Some(tenant), bytes, list).await?;
     Ok(raw_json::answer(json, reserved))
 }
 
