@@ -24,10 +24,11 @@ impl LexicalText {
         let mut words = Self(String::new());
         for text in value.texts() {
             for word in each(&text) {
-                if words.0.len() + word.len() >= MAX_BYTES {
+                let before = words.0.len();
+                if words.push(word) + before >= MAX_BYTES {
+                    words.0.truncate(before);
                     return words;
                 }
-                words.push(&word);
             }
         }
         words
@@ -37,8 +38,8 @@ impl LexicalText {
     pub fn of_query(query: &str) -> Self {
         let mut seen = HashSet::new();
         let mut words = Self(String::new());
-        for word in each(query).filter(|word| seen.insert(word.clone())).take(MAX_OF_QUERY) {
-            words.push(&word);
+        for word in each(query).filter(|word| seen.insert(lower_case(word))).take(MAX_OF_QUERY) {
+            words.push(word);
         }
         words
     }
@@ -48,18 +49,35 @@ impl LexicalText {
         &self.0
     }
 
-    fn push(&mut self, word: &str) {
+    /// Adds a word in lower case and returns its bytes.
+    fn push(&mut self, word: &str) -> usize {
         if !self.0.is_empty() {
             self.0.push(' ');
         }
-        self.0.push_str(word);
+        let begin = self.0.len();
+        push_lower_case(&mut self.0, word);
+        self.0.len() - begin
     }
 }
 
-fn each(text: &str) -> impl Iterator<Item = String> {
-    text.split(|c: char| !c.is_alphanumeric())
-        .flat_map(pieces)
-        .map(|word| word.chars().take(MAX_CHARS).flat_map(char::to_lowercase).collect())
+fn each(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_alphanumeric()).flat_map(pieces)
+}
+
+fn lower_case(word: &str) -> String {
+    let mut text = String::new();
+    push_lower_case(&mut text, word);
+    text
+}
+
+fn push_lower_case(text: &mut String, word: &str) {
+    if word.is_ascii() {
+        let begin = text.len();
+        text.push_str(&word[..word.len().min(MAX_CHARS)]);
+        text[begin..].make_ascii_lowercase();
+    } else {
+        text.extend(word.chars().take(MAX_CHARS).flat_map(char::to_lowercase));
+    }
 }
 
 /// Splits a run of letters and digits: into one word, or for scripts without spaces into single characters.
@@ -108,6 +126,13 @@ mod tests {
         assert_eq!(of_value(r#""one\ntwo\\three\/""#), "one two three");
         assert_eq!(of_value("[true,false,null,[],{}]"), "");
         assert_eq!(of_value("1e3"), "1e3");
+    }
+
+    #[test]
+    fn words_are_in_lower_case() {
+        assert_eq!(of_value(r#""ABC Àé9 \u0130""#), "abc àé9 i\u{307}");
+        let long = format!("{}B", "A".repeat(MAX_CHARS));
+        assert_eq!(of_value(&format!("\"{long}\"")), "a".repeat(MAX_CHARS));
     }
 
     #[test]
