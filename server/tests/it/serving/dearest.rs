@@ -1,15 +1,18 @@
 //! Every route is asked the dearest question that it accepts, over and over, while another tenant puts and gets, and while
 //! somebody looks whether the process lives.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use serde_json::{Value, json};
 use sqlx::Executor as _;
+use tokio::runtime::Runtime;
 
-use crate::support::api::{Api, Client};
+use crate::support::api::Client;
 use crate::support::cli::admin_json;
 use crate::support::database::Database;
+use crate::support::process::Process;
 
 /// Longer than anything takes that does not hang.
 const HANGS: Duration = Duration::from_secs(10);
@@ -137,18 +140,19 @@ async fn ask_all(keys: &[Client]) -> Times {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_question_stops_the_others() {
     let database = Database::migrated().await;
-    let api = Api::start_with(&database, &[], &[]).await;
-    api.until_served().await;
+    // In a process of its own, so that what clients compute holds up no answer.
+    let server = Process::start(&[("DATABASE_URL", &database.url)]);
+    server.wait_until_ready().await;
     database.connect().await.execute(MUCH).await.unwrap();
     let key = |arguments: &[&str]| {
         let made = admin_json(&database, &[&["create-key"], arguments].concat());
-        api.client.with_key(made["api_key"].as_str().unwrap())
+        Client::new(server.url(), made["api_key"].as_str().unwrap().to_owned())
     };
     let tenant = admin_json(&database, &["create-tenant", "other"]);
     let other = key(&["--tenant", tenant["tenant_id"].as_str().unwrap()]);
     let keys: Vec<Client> = (0..10).map(|_| key(&[])).collect();
     watch(&other, "quiet", |n| n == ROUNDS).await;
-    let asking = tokio::spawn(async move { ask_all(&keys).await });
+    let asking = thread::spawn(move || Runtime::new().unwrap().block_on(ask_all(&keys)));
     watch(&other, "beside the dearest questions", |_| asking.is_finished()).await;
-    asking.await.unwrap().print("the dearest questions");
+    asking.join().unwrap().print("the dearest questions");
 }
