@@ -163,8 +163,8 @@ async fn a_memory_is_restored_in_the_room_that_it_has() -> Result<(), Failure> {
     assert_eq!((&status["step"], &status["lostVersions"]), (&json!("Done"), &json!(1)), "{status}");
     is_sound(&namespace).await?;
 
-    // What was live is in no place that it could come back from.
-    assert!(status["previousUntil"].is_null(), "{status}");
+    // What was live is kept for no time at all.
+    assert_eq!(status["previousUntil"], status["switchedTime"], "{status}");
     let undo = Task::create(&namespace, Kind::Restore, "undo", json!({"undo": "back"})).await?;
     undo.failed(&["undo"]).await?;
     put(&mut agent, "almonds").await?;
