@@ -66,6 +66,7 @@ pub enum RankBy<'a> {
 
 /// The result of a search.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own that is told")]
 pub struct Matches {
     /// The entries with their similarity from 0 to 1, the best first.
     pub hits: Vec<(f64, Version)>,
