@@ -142,18 +142,18 @@ async fn an_agent_without_searchable_entries_is_told_how_to_put_them() {
     let (api, _db) = Api::start().await;
     let client = &api.client;
     let note = async || search(client, "peanuts").await["note"].to_string();
-    let none = "none of this agent's entries is searchable";
-    assert!(!note().await.contains(none), "there is no entry");
+    let unfindable = "none of this agent's entries is searchable";
+    assert!(!note().await.contains(unfindable), "there is no entry");
     client.put("/lunch", json!("peanuts")).await;
     let told = note().await;
-    assert!(told.contains(none) && told.contains("searchable\\\":true"), "{told}");
+    assert!(told.contains(unfindable) && told.contains("searchable\\\":true"), "{told}");
     put(client, "/dinner", "walnuts").await;
-    assert!(!note().await.contains(none), "one is searchable, and does not match");
+    assert!(!note().await.contains(unfindable), "one is searchable, and does not match");
     client.put("/dinner", json!("walnuts")).await;
-    assert!(note().await.contains(none), "its latest version is not searchable any more");
+    assert!(note().await.contains(unfindable), "its latest version is not searchable any more");
     client.delete("/dinner").await;
     client.delete("/lunch").await;
-    assert!(!note().await.contains(none), "no entry is left");
+    assert!(!note().await.contains(unfindable), "no entry is left");
 }
 
 #[tokio::test]

@@ -166,7 +166,7 @@ async fn a_memory_is_restored_in_the_room_that_it_has() -> Result<(), Failure> {
     // What was live is kept for no time at all.
     assert_eq!(status["previousUntil"], status["switchedTime"], "{status}");
     let undo = Task::create(&namespace, Kind::Restore, "undo", json!({"undo": "back"})).await?;
-    undo.failed(&["undo"]).await?;
+    undo.failed(&["AgentFSRestore back", "with the backup that is wanted"]).await?;
     put(&mut agent, "almonds").await?;
     namespace.ready("memory").await.map(drop)
 }
