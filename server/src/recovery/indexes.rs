@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use super::ddl;
 use super::error::RecoveryError;
 use super::fetch::Fetched;
+use super::loading::default_jobs;
 use super::programs::Programs;
 use crate::settings::DatabaseUrl;
 use crate::store::connection::address::DatabaseAddress;
@@ -34,11 +35,12 @@ pub(super) async fn build(
     if models.is_empty() {
         return Ok(());
     }
+    let jobs = default_jobs();
     let mut connection = DatabaseAddress::of(url).connect_unlimited().await?;
     for model in index::models(&mut connection, models).await? {
         let needed = format!("{}MB", model.megabytes);
         let memory = memory.unwrap_or(&needed);
-        index::build(&mut connection, model.id, model.dimensions, Some(memory)).await?;
+        index::build(&mut connection, model.id, model.dimensions, Some(memory), jobs).await?;
     }
     Ok(())
 }

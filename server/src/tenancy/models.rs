@@ -68,7 +68,8 @@ impl Tenancy {
             IndexState::Building => Err(NotPossible::IndexIsBuilt.into()),
             IndexState::None => {
                 let act = by.begin("build_index", name, None);
-                index::build(&mut connection, id, dimensions, memory).await?;
+                // Nobody waits for it, and the other processors serve.
+                index::build(&mut connection, id, dimensions, memory, 1).await?;
                 act.done("");
                 Ok(true)
             }

@@ -40,22 +40,43 @@ pub async fn state(connection: &mut PgConnection, model: i32) -> Result<IndexSta
 }
 
 /// Builds the index of a model, while searches and writes go on. It must not exist, nor be under construction. `memory`,
-/// such as "1GB", is the build's maintenance_work_mem; without it, the database's. Needs a direct connection.
+/// such as "1GB", is the build's maintenance_work_mem; without it, the database's. At most `jobs` processes of PostgreSQL build;
+/// one, where there is no shared memory for more. Needs a direct connection.
 pub async fn build(
     connection: &mut PgConnection,
     model: i32,
     dimensions: i32,
     memory: Option<&str>,
+    jobs: usize,
 ) -> Result<(), StoreError> {
-    drop(&mut *connection, model).await?;
-    // A graph built by several processes lies in /dev/shm, of which containers have 64 MB.
-    connection.execute("SET max_parallel_maintenance_workers = 0").await?;
     if let Some(memory) = memory {
         sqlx::query("SELECT set_config('maintenance_work_mem', $1, false)")
             .bind(memory)
             .execute(&mut *connection)
             .await?;
     }
+    if jobs > 1 {
+        // Processes that build together have their graph in /dev/shm, of which containers have 64 MB.
+        match build_with(connection, model, dimensions, jobs - 1).await {
+            Err(StoreError::Exhausted(cause)) => {
+                tracing::debug!("one process builds the vector index, not {jobs}: {cause}");
+            }
+            built => return built,
+        }
+    }
+    build_with(connection, model, dimensions, 0).await
+}
+
+/// Builds it by the process of the connection and `workers` beside that.
+async fn build_with(
+    connection: &mut PgConnection,
+    model: i32,
+    dimensions: i32,
+    workers: usize,
+) -> Result<(), StoreError> {
+    drop(&mut *connection, model).await?;
+    let workers = format!("SET max_parallel_maintenance_workers = {workers}");
+    connection.execute(AssertSqlSafe(workers)).await?;
     let statement = format!(
         "CREATE INDEX CONCURRENTLY {} ON embeddings
              USING hnsw ((embedding::halfvec({dimensions})) halfvec_cosine_ops) WITH (m = 16, ef_construction = 100)

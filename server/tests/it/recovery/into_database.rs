@@ -158,6 +158,12 @@ async fn a_backup_becomes_a_database_that_serves_beside_the_live_one() {
     assert_eq!(beside(&database, &later).number(index).await, 0);
     let said = backups.restore(&new_name(), &["--indexes", "later"]).text();
     assert!(said.contains("Serving after") && said.contains(model), "{said}");
+
+    // More than there is in shared memory for processes that build together: one builds.
+    let (single, eager) = (new_name(), "?options=-c%20min_parallel_table_scan_size%3D0");
+    let url = format!("{}{eager}", backups.url);
+    backups.restore_as(&url, &single, &["--index-memory", "1TB"]).text();
+    assert_eq!(beside(&database, &single).number(index).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -50,7 +50,7 @@ async fn index_and_end(
         "building the vector indexes of the restore of {}, whose own run ended before that",
         record.backup
     );
-    let how = Indexing { memory: None, room: None };
+    let how = Indexing { memory: None, jobs: 1, room: None };
     let note = Box::pin(build_indexes(session, &record, how, &|_| (), stop)).await?;
     if let Some(note) = note {
         tracing::warn!("{note}");

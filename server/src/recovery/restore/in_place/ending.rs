@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::time::Instant;
 
+use super::InPlaceOptions;
 use super::error::InPlaceError;
 use super::indexing::{advice, drop_remains, index, unindexed};
 use super::session::Session;
@@ -19,8 +20,18 @@ use crate::store::in_place::records::{self, Phase, Record};
 pub(super) struct Indexing<'a> {
     /// The maintenance_work_mem; what they need where it is not given.
     pub(super) memory: Option<&'a str>,
+    /// Processes of PostgreSQL that build one.
+    pub(super) jobs: usize,
     /// What is known of the room on the volume.
     pub(super) room: Option<&'a Room>,
+}
+
+impl<'a> Indexing<'a> {
+    /// As a restore says. Half of its jobs build: the API serves meanwhile.
+    pub(super) fn of(options: &'a InPlaceOptions) -> Self {
+        let jobs = options.jobs.div_ceil(2);
+        Self { memory: options.of.index_memory.as_deref(), jobs, room: None }
+    }
 }
 
 /// What is said where the previous tables were dropped, or renamed, by somebody else.
@@ -90,7 +101,7 @@ async fn try_to_end(
 pub(super) async fn build_indexes(
     session: &mut Session<'_>,
     record: &Record,
-    Indexing { memory, room }: Indexing<'_>,
+    Indexing { memory, jobs, room }: Indexing<'_>,
     progress: Progress<'_>,
     stop: &mut Pin<&mut impl Future<Output = RecoveryError>>,
 ) -> Result<Option<String>, RecoveryError> {
@@ -103,7 +114,7 @@ pub(super) async fn build_indexes(
             }
         };
         tokio::select! {
-            built = index(url, &record.models, memory, progress) => match built {
+            built = index(url, &record.models, memory, jobs, progress) => match built {
                 Ok(()) => Ok(None),
                 Err(RecoveryError::Store(error)) if error.is_disk_full() => Ok(Some(error.cause().to_string())),
                 Err(error) => Err(error),

@@ -13,11 +13,13 @@ use crate::store::in_place::holder::Holder;
 /// Pause between two looks at how far a build is.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Builds the vector indexes (HNSW) of `models`, each CONCURRENTLY; those that are there already stay.
+/// Builds the vector indexes (HNSW) of `models`, each CONCURRENTLY and by at most `jobs` processes; those that are
+/// there already stay.
 pub(super) async fn index(
     url: &DatabaseUrl,
     models: &[i32],
     memory: Option<&str>,
+    jobs: usize,
     progress: Progress<'_>,
 ) -> Result<(), RecoveryError> {
     let address = DatabaseAddress::of(url);
@@ -35,7 +37,7 @@ pub(super) async fn index(
         let needed = format!("{megabytes}MB");
         let memory = memory.unwrap_or(&needed);
         tokio::select! {
-            built = index::build(&mut connection, id, dimensions, Some(memory)) => built?,
+            built = index::build(&mut connection, id, dimensions, Some(memory), jobs) => built?,
             () = watch(&address, &model, progress) => {}
         }
     }

@@ -82,9 +82,7 @@ impl Restoring<'_> {
             return Ok(ended);
         }
         let options = &self.options.of.of_noted(&known);
-        let indexing = options
-            .builds_indexes
-            .then_some(Indexing { memory: options.index_memory.as_deref(), room: None });
+        let indexing = options.builds_indexes.then(|| Indexing::of(self.options));
         let instance = Instance::of(&self.session.holder.identity, options.copy.as_deref());
         // What a file is tells only the file; a backup may be gone by now that was restored.
         let file = match &options.source {

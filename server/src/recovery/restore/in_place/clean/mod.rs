@@ -132,9 +132,7 @@ impl Cleaning<'_> {
         let emptied = self.session.emptied().await?;
         let before = emptied.as_ref().map(|(_, before)| before);
         let options = &self.options.of.of_noted(&known);
-        let indexing = options
-            .builds_indexes
-            .then_some(Indexing { memory: options.index_memory.as_deref(), room: None });
+        let indexing = options.builds_indexes.then(|| Indexing::of(self.options));
         let instance = Instance::of(&self.session.holder.identity, options.copy.as_deref());
         let file = match &options.source {
             Source::File(_) => {
