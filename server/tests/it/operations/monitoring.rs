@@ -175,5 +175,7 @@ fn every_alert_says_what_to_do_and_leads_to_its_chapter() {
         assert!(chapters.iter().any(|chapter| chapter == link), "no chapter {link}: {alert}");
         assert_eq!(found(r"severity: (critical|warning)\}", alert).len(), 1, "{alert}");
         assert_eq!(found(r"(?m)^ +description: (.+)$", alert).len(), 1, "{alert}");
+        let name = alert.lines().next().unwrap();
+        assert!(DOCUMENT.contains(&format!("`{name}`")), "{name} is not documented");
     }
 }
