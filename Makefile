@@ -26,7 +26,7 @@ help: ## Show this list
 ##@ Try it
 .PHONY: dev
 dev: pgserver ## PostgreSQL, migrations, the API and the worker on this machine; ARGS="--listen 127.0.0.1:9000" passes options
-	@scripts/model >/dev/null || echo "make dev goes on without an embedding model: search goes by words alone." >&2
+	@scripts/model >/dev/null || echo "make dev goes on without an embedding model: search is full-text only." >&2
 	@$(CARGO) build $(PROFILE) -p agentfs-server --bin agentfs-server
 	@exec $(BIN)/agentfs-server dev $(ARGS)
 

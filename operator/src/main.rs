@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-/// Runs AgentFS on Kubernetes: one AgentFS resource becomes a running service.
+/// The Kubernetes operator of AgentFS.
 #[derive(Parser)]
 #[command(name = "agentfs-operator", version, about)]
 struct Cli {
@@ -19,15 +19,15 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Watch AgentFS resources and keep what they ask for, until SIGTERM.
+    /// Run the controllers until SIGTERM.
     Run(Box<RunSettings>),
     /// Print the custom resource definitions as YAML.
     Crds {
-        /// Print a page for people instead.
+        /// Print a Markdown page instead.
         #[arg(long)]
         docs: bool,
     },
-    /// Print the rights that the operator needs, as the rules of a role.
+    /// Print the RBAC rules that the operator needs.
     Rbac,
 }
 

@@ -73,7 +73,7 @@ async fn a_bucket_takes_the_place_of_the_volume_once_its_keys_are_there() {
     let (status, reason, message) = world.said("BackupsScheduled");
     assert_eq!((status.as_str(), reason.as_str()), ("False", "SecretMissing"));
     for part in [
-        "Secret memory-s3, which spec.backup.destination.s3.secretRef names, is not there",
+        "Secret memory-s3, which spec.backup.destination.s3.secretRef names, does not exist",
         "kubectl create secret generic memory-s3 -n agents --from-literal=AWS_ACCESS_KEY_ID=example \
          --from-literal=AWS_SECRET_ACCESS_KEY=example",
     ] {
@@ -86,7 +86,7 @@ async fn a_bucket_takes_the_place_of_the_volume_once_its_keys_are_there() {
     world.reconcile().await.unwrap();
     let (_, reason, message) = world.said("BackupsScheduled");
     assert_eq!(reason, "CredentialsUnusable");
-    assert!(message.contains("memory-s3 lacks the entry AWS_SECRET_ACCESS_KEY"), "{message}");
+    assert!(message.contains("memory-s3 lacks the key AWS_SECRET_ACCESS_KEY"), "{message}");
 
     keys(&world);
     world.reconcile().await.unwrap();
@@ -156,7 +156,10 @@ async fn a_bucket_has_the_settings_that_the_spec_names_and_no_others() {
     world.reconcile().await.unwrap();
     let (_, reason, message) = world.said("BackupsScheduled");
     assert_eq!(reason, "CredentialsUnusable");
-    assert!(message.contains("Secret storage holds in its entry ca.crt what is not"), "{message}");
+    assert!(
+        message.contains("Secret storage holds in its key ca.crt something that is not"),
+        "{message}"
+    );
 }
 
 #[tokio::test]

@@ -45,7 +45,7 @@ async fn a_missing_secret_is_told_and_its_coming_mends_it() {
     assert_eq!((status.as_str(), reason.as_str()), ("False", "SecretMissing"));
     assert!(
         message.starts_with(
-            "Secret memory-db, which spec.database.external.secretRef names, is not there (since "
+            "Secret memory-db, which spec.database.external.secretRef names, does not exist (since "
         ) && message.ends_with(
             "kubectl create secret generic memory-db -n agents \
              --from-literal=uri=postgres://user:password@host:5432/database"
@@ -68,7 +68,7 @@ async fn a_secret_that_cannot_be_used_leaves_the_api_alone() {
     let world = settled().await;
     let api = world.server.get(DEPLOYMENT);
     for (secret, sentence) in [
-        (json!({"metadata": {"name": "memory-db"}}), "Secret memory-db lacks the entry uri"),
+        (json!({"metadata": {"name": "memory-db"}}), "Secret memory-db lacks the key uri"),
         (url_secret("mysql://app:hunter2@db/memory"), "it does not start with postgres://"),
     ] {
         world.server.put(SECRET, secret);
@@ -109,7 +109,7 @@ async fn a_private_authority_is_a_file_in_the_pods_that_connect() {
     world.server.change(RESOURCE, &json!({"spec": {"database": external}}));
     world.server.put(SECRET, url_secret(url));
     world.reconcile().await.unwrap();
-    assert!(world.said("CredentialsReady").2.contains("lacks the entry ca.crt"));
+    assert!(world.said("CredentialsReady").2.contains("lacks the key ca.crt"));
     world.server.put(SECRET, with("certainly"));
     world.reconcile().await.unwrap();
     assert!(world.said("CredentialsReady").2.contains("not certificates in PEM form"));

@@ -38,7 +38,7 @@ async fn the_api_goes_through_it_and_migrations_past_it() {
     );
     let (status, reason, message) = world.said("PoolerReady");
     assert_eq!((status.as_str(), reason.as_str()), ("True", "Serving"));
-    assert_eq!(message, "2 of 2 pods of the connection pool take connections.");
+    assert_eq!(message, "2 of 2 pods of the connection pool accept connections.");
 }
 
 #[tokio::test]

@@ -151,8 +151,7 @@ async fn foreign_objects_are_not_touched() {
     let (status, reason, message) = world.said("Ready");
     assert_eq!((status.as_str(), reason.as_str()), ("False", "NameTaken"));
     assert!(
-        message
-            .starts_with("Service memory-api is there already and belongs to Shop till (since 20"),
+        message.starts_with("Service memory-api already exists and belongs to Shop till (since 20"),
         "{message}"
     );
     assert_eq!(world.said("APIReady").1, "NameTaken");
@@ -216,7 +215,7 @@ async fn a_broken_secret_leaves_what_runs_alone_and_holds_up_nothing_else() {
     let (status, reason, message) = world.said("CredentialsReady");
     assert_eq!((status.as_str(), reason.as_str()), ("False", "CredentialsUnusable"));
     assert!(
-        message.starts_with("Secret memory-credentials lacks the entry password (since "),
+        message.starts_with("Secret memory-credentials lacks the key password (since "),
         "{message}"
     );
     assert_eq!(world.said("APIReady").0, "True", "the API serves on");

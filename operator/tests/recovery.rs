@@ -234,7 +234,7 @@ async fn a_backup_that_was_read_is_not_said_to_restore() {
     assert_eq!((is.as_str(), reason_.as_str()), ("Unknown", "ArchiveVerified"));
     has(
         &message,
-        &["memory-a of ", "was read as a whole at 20", "spec.backup.verify.level: Restore"],
+        &["memory-a of ", "was read completely at 20", "spec.backup.verify.level: Restore"],
     );
     assert!(told(&world).get("latestVerifiedTime").is_none());
     backup(&world, "memory-a", 3, &found("True", "Restore", 1));

@@ -315,7 +315,7 @@ fn the_undoing_of_one_that_was_carried_out_before_is_left_to_the_command() {
     status["id"].take();
     let (is, _, message) = said(&undo, &with(&status));
     assert_eq!(is, "refuses");
-    assert!(message.contains("is not known, since it was carried out before"), "{message}");
+    assert!(message.contains("is not known, since it ran before"), "{message}");
 
     // What it takes back is deleted.
     let mut again = restore("undo", &undo, &json!({}));

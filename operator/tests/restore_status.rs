@@ -215,8 +215,9 @@ fn nothing_kept_and_nothing_indexed_is_said() {
     let (_, _, message) = watched.ready();
     assert_eq!(
         message,
-        "agentfs_20261127_020000 is live since 2026-11-28 14:08:00 UTC; requests waited 1.3s at most. Some vector indexes are not built, so \
-         that searches by meaning are slower; `agentfs-server admin embeddings index` builds them. It cannot be undone, since nothing of \
+        "agentfs_20261127_020000 is live since 2026-11-28 14:08:00 UTC; requests waited 1.3s at most. Some vector indexes are \
+         not built, so semantic search is slower; `agentfs-server admin embeddings index` builds them. It cannot be undone, \
+         since nothing of \
          what was live before is kept."
     );
 }

@@ -83,7 +83,11 @@ fn what_a_rehearsal_needs() {
     };
     let identity = json!({"identitySecretRef": {"name": "age", "key": "identity"}});
     taken(&upgrades(rehearse(), encryption(&identity)));
-    refused(&upgrades(rehearse(), encryption(&json!({}))), None, "nothing here decrypts it");
+    refused(
+        &upgrades(rehearse(), encryption(&json!({}))),
+        None,
+        "rehearse must decrypt the backup",
+    );
     taken(&upgrades(json!({}), encryption(&json!({}))));
 }
 
@@ -124,9 +128,9 @@ fn a_size_goes_back_to_what_the_volume_has_and_no_further() {
         assert_eq!(refusals(&back, Some(&raised)), Vec::<String>::new(), "{back}");
     }
     let sentence =
-        "leave spec.database.embedded.storage.size as it was, or set it to what the volume has";
+        "raise spec.database.embedded.storage.size, or set it back to the volume's actual size";
     refused(&with("9Gi", "8Gi", &real), Some(&raised), sentence);
-    refused(&with("20Gi", "4Gi", &real), Some(&raised), "leave spec.backup.volume.size as it was");
+    refused(&with("20Gi", "4Gi", &real), Some(&raised), "raise spec.backup.volume.size");
     // What the volume has is not known.
     for volumes in [json!({}), json!({"database": {}, "backup": {}})] {
         refused(&with("10Gi", "8Gi", &volumes), Some(&raised), sentence);
@@ -136,8 +140,8 @@ fn a_size_goes_back_to_what_the_volume_has_and_no_further() {
 #[test]
 fn amounts() {
     let cpu = |amount: Value| with("api", json!({"resources": {"requests": {"cpu": amount}}}));
-    refused(&cpu(json!("lots")), None, "every entry must be an amount");
-    refused(&cpu(json!(-1)), None, "every entry must be an amount");
+    refused(&cpu(json!("lots")), None, "every value must be a quantity");
+    refused(&cpu(json!(-1)), None, "every value must be a quantity");
     taken(&cpu(json!(2)));
     taken(&cpu(json!("0.5")));
 }
@@ -256,11 +260,7 @@ fn embeddings() {
         None,
         "set openAI or local, not both",
     );
-    refused(
-        &open_ai(json!({"model": model})),
-        None,
-        "set secretRef, the key of api.openai.com, or",
-    );
+    refused(&open_ai(json!({"model": model})), None, "set secretRef for api.openai.com, or");
     refused(
         &open_ai(json!({"secretRef": key, "model": "nomic"})),
         None,
@@ -384,13 +384,16 @@ fn restores_that_nobody_means() {
         assert_eq!(of_restore(&spec), Vec::<String>::new(), "{spec}");
     }
     for (spec, part) in [
-        (json!({"undo": "back"}), "name the AgentFSRestore that is taken back, not this one"),
-        (json!({"undo": "other", "security": "FromBackup"}), "security is for source"),
+        (json!({"undo": "back"}), "must name another AgentFSRestore"),
+        (
+            json!({"undo": "other", "security": "FromBackup"}),
+            "security applies to a restore in place",
+        ),
         (
             json!({"source": latest, "target": look, "security": "FromBackup"}),
-            "security is for source",
+            "security applies to a restore in place",
         ),
-        (json!({"undo": "other", "allowForeign": true}), "allowForeign is for a backup"),
+        (json!({"undo": "other", "allowForeign": true}), "allowForeign applies to source"),
         (
             json!({"source": {"latest": true, "location": "/backups/../x"}, "target": in_place}),
             "without '..'",

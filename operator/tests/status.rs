@@ -46,7 +46,7 @@ fn a_secret_that_cannot_be_used_is_named() {
     let plan = validate(&agentfs("minimal"), owner(), &observed, &images()).unwrap();
     assert!(plan.parts.database.access.is_none() && plan.parts.admin_key.is_some());
     let told: Vec<_> = plan.blockers.iter().map(|o| o.problem.to_string()).collect();
-    assert_eq!(told, ["Secret memory-credentials lacks the entry password"]);
+    assert_eq!(told, ["Secret memory-credentials lacks the key password"]);
 }
 
 #[test]

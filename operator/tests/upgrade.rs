@@ -167,7 +167,7 @@ async fn an_upgrade_is_rehearsed_by_its_own_image() {
     world.reconcile().await.unwrap();
     let (_, reason, message) = world.said("SchemaReady");
     assert_eq!(reason, "AwaitingBackup");
-    assert!(message.contains("which is made and tried on a restored copy first"), "{message}");
+    assert!(message.contains("which is made and rehearsed on a restored copy first"), "{message}");
     assert_eq!((world.job(), image(&world)), (migrated.clone(), json!("agentfs/server:1.0.0")));
     assert_eq!(world.writes().await, Vec::<String>::new());
 

@@ -11,7 +11,7 @@ use agentfs_server::runtime::exit::finish;
 use agentfs_server::settings::{Described, Settings};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-/// AgentFS: durable memory with the shape of a file system for AI agents.
+/// AgentFS: durable memory for AI agents, with the shape of a file system.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli {
@@ -23,30 +23,32 @@ struct Cli {
 enum Command {
     /// Serve the API
     Serve,
-    /// Embed what was written, for search by meaning
+    /// Run a worker, which computes embeddings for semantic search
     Worker,
-    /// Bring the database of DATABASE_URL to this program's schema; with AGENTFS_ADMIN_KEY also make that admin key valid
+    /// Migrate the schema of the database of DATABASE_URL; with AGENTFS_ADMIN_KEY, also create that admin key
     Migrate,
-    /// Dump the database of DATABASE_URL to a location, with a manifest of what is in it, and remove old backups
+    /// Back up the database of DATABASE_URL to a location, as a dump with a manifest, and remove old backups
     Backup(backup::BackupArgs),
-    /// List the backups at a location, whether a restore has proven each, and why it is kept
+    /// List the backups at a location, whether each is verified, and why it is kept
     Backups(backups::BackupsArgs),
-    /// Prove that a backup restores: compare it with its manifest, restore it into a PostgreSQL of its own, and serve from that
+    /// Verify that a backup restores: compare it with its manifest, restore it into a throwaway PostgreSQL, and serve
+    /// from that
     Verify(verify::VerifyArgs),
     /// The API on a restored database, for `verify`
     #[command(hide = true, name = scratch_serve::SUBCOMMAND)]
     ScratchServe,
-    /// Remove backups by their ids, or all of a lost instance
+    /// Remove backups by id, or all backups of a lost instance
     Forget(forget::ForgetArgs),
-    /// Look after the catalogue of a location of backups
+    /// Check the catalogue of a backup location, or sync it to Kubernetes
     Catalog(catalog::CatalogArgs),
-    /// Restore a backup in place while the API serves, undo that, or restore into a new database beside what is live
+    /// Restore a backup in place while the API serves, undo that, or restore into a new database
     Restore(restore::RestoreArgs),
-    /// Show that a backup of the database of DATABASE_URL restores, and how long that takes; all of it is removed afterwards
+    /// Run a disaster recovery drill on the database of DATABASE_URL: measure the recovery point and time, then clean
+    /// up
     Drill(drill::DrillArgs),
-    /// What operators do by command, on the database of DATABASE_URL
+    /// Administer the database of DATABASE_URL: tenants, keys, quotas, embedding models, jobs
     Admin(admin::AdminArgs),
-    /// Print the description of the API (OpenAPI 3.1), as a running server answers it at /openapi.json
+    /// Print the OpenAPI 3.1 document of the API, which a running server has at /openapi.json
     Openapi,
     /// The step between this program and one of PostgreSQL's
     #[command(hide = true, name = postgres_exec::SUBCOMMAND)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The codes that clients tell errors apart by.
+/// The error codes, by which clients tell errors apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -2,17 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The answer of a health route.
+/// The response of a health route.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Health))]
 pub struct Answer {
-    /// Whether all is well.
+    /// Whether everything works.
     ok: bool,
-    /// A word for programs, where it is not: Draining, DatabaseUnreachable, DatabaseReadOnly, SchemaTooOld, SchemaTooNew or
-    /// DatabaseNotUtf8.
+    /// If not, the reason in one word for programs: Draining, DatabaseUnreachable, DatabaseReadOnly, SchemaTooOld,
+    /// SchemaTooNew or DatabaseNotUtf8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    /// What is wrong, for people.
+    /// If not, a message for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     message: Option<String>,
 }

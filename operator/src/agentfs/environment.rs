@@ -75,7 +75,7 @@ fn key_problem(key: &KeyRef, owner: &Owner, observed: &Observed) -> Option<Probl
             secret: name.clone(),
             field: SECRET_REF,
             remedy: format!(
-                "Make it, and the operator goes on by itself: kubectl create secret generic {name} -n \
+                "Create it, and the operator continues by itself: kubectl create secret generic {name} -n \
                  {} --from-literal={key}=sk-example",
                 owner.namespace
             ),
@@ -85,8 +85,7 @@ fn key_problem(key: &KeyRef, owner: &Owner, observed: &Observed) -> Option<Probl
     Some(Problem::SecretUnusable {
         secret: name.clone(),
         unusable,
-        remedy: "Correct the Secret, or name another in spec.embeddings.openAI.secretRef; the operator \
-                 goes on by itself.",
+        remedy: "Correct the Secret, or name another in spec.embeddings.openAI.secretRef; the operator then continues by itself.",
     })
 }
 

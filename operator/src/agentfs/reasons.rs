@@ -14,7 +14,7 @@ reasons! {
     UP_TO_DATE = "UpToDate",
     /// The Secrets are there and can be used.
     PRESENT = "Present",
-    /// PostgreSQL takes connections.
+    /// PostgreSQL accepts connections.
     RUNNING = "Running",
     /// The external database is in use.
     REACHABLE = "Reachable",
@@ -32,7 +32,7 @@ reasons! {
     BACKING_UP = "BackingUp",
     /// A backup that is young enough was restored and compared.
     VERIFIED = "Verified",
-    /// A backup that is young enough was read as a whole, and nobody knows whether it restores.
+    /// A backup that is young enough was read completely, and nobody knows whether it restores.
     ARCHIVE_VERIFIED = "ArchiveVerified",
     /// No backup was verified yet, and none has to be.
     NOT_VERIFIED_YET = "NotVerifiedYet",
@@ -40,7 +40,7 @@ reasons! {
     NOT_VERIFIABLE = "NotVerifiable",
     /// A drill passed that is young enough.
     DRILLED = "Drilled",
-    /// No drill was carried out yet, and none has to be.
+    /// No drill has run yet, and none has to be.
     NOT_DRILLED_YET = "NotDrilledYet",
     /// The objectives are met.
     MET = "Met",

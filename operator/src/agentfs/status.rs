@@ -159,7 +159,7 @@ pub fn render(
         let kept = former.iter().find(|c| c.type_ == part.kind).cloned();
         let waits = State::unknown(
             reasons::AWAITING_SPEC,
-            "It is looked at once the spec is correct; Ready says what is wrong with it.",
+            "Not checked until the spec is valid; the condition Ready says what is wrong with it.",
         );
         let waits = || condition(part.kind, &waits, former, generation, now);
         kept.or_else(|| (!part.optional).then(waits)).filter(|_| !report.is_complete())

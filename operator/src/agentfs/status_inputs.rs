@@ -57,8 +57,7 @@ impl StatusInputs<'_> {
     pub fn ask_the_pooler(&self) -> String {
         match self.plan.parts.pooler.enabled() {
             Some(_) => format!(
-                " The API connects through the connection pool, whose log tells what PostgreSQL \
-                 answers: kubectl logs -n {} deployment/{}.",
+                " The API connects through the connection pool, whose log shows what PostgreSQL answers: kubectl logs -n {} deployment/{}.",
                 self.plan.owner.namespace,
                 self.plan.names.pooler()
             ),
@@ -76,7 +75,7 @@ impl StatusInputs<'_> {
             }
             Some(wrong) => (*wrong).clone(),
             None => self.rollouts().unwrap_or_else(|| {
-                State::false_because(reasons::UP_TO_DATE, "Everything is as the spec asks.")
+                State::false_because(reasons::UP_TO_DATE, "Everything matches the spec.")
             }),
         }
     }

@@ -62,7 +62,7 @@ impl Task for AgentFSBackup {
         if self.annotations().contains_key(UPGRADE) {
             return format!("then AgentFS {} makes another one by itself", self.agentfs());
         }
-        "then create another AgentFSBackup, with another name: one is carried out once".to_owned()
+        "then create another AgentFSBackup, with another name, since each runs only once".to_owned()
     }
 
     fn orders(&self, seen: &Seen) -> Orders {
@@ -115,7 +115,7 @@ impl Task for AgentFSBackup {
         Some(Failure::new(
             reasons::FAILED,
             what,
-            format!("Mend what the sentence names, {}.", self.afterwards()),
+            format!("Fix what the message names, {}.", self.afterwards()),
         ))
     }
 

@@ -9,9 +9,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 /// The page.
 pub fn page() -> String {
     let mut page = "# Resources\n\n\
-        Every field that there is, with its default and its bounds. Generated from the types in \
-        `operator/src/crd` by `make generate`; do not edit. `kubectl explain agentfs.spec` tells the \
-        same on the command line.\n"
+        All fields, with their defaults and bounds. Generated from the types in `operator/src/crd` by \
+        `make generate`; do not edit. `kubectl explain agentfs.spec` shows the same on the command line.\n"
         .to_owned();
     for definition in super::all() {
         write_definition(&mut page, &definition);
@@ -34,7 +33,7 @@ fn write_definition(page: &mut String, definition: &CustomResourceDefinition) {
             .fold(String::new(), |all, name| format!("{all} and `{name}`"));
         let _ = writeln!(
             page,
-            "\n## {}\n\n`apiVersion: {}/{}`, `kind: {}`; for kubectl also `{}`{}.\n\n{}",
+            "\n## {}\n\n`apiVersion: {}/{}`, `kind: {}`; names for kubectl: `{}`{}.\n\n{}",
             names.kind,
             definition.spec.group,
             version.name,
@@ -52,7 +51,7 @@ fn write_definition(page: &mut String, definition: &CustomResourceDefinition) {
             };
             let _ = writeln!(
                 page,
-                "\n### {part}\n\n{}\n\n| field | type | default | what it is |\n|---|---|---|---|",
+                "\n### {part}\n\n{}\n\n| field | type | default | description |\n|---|---|---|---|",
                 schema.description.as_deref().unwrap_or_default()
             );
             write_rules(page, part, schema);
@@ -83,17 +82,17 @@ fn write_fields(page: &mut String, path: &str, schema: &JSONSchemaProps) {
     }
 }
 
-/// What the API server checks besides, a row each.
+/// The rules that the API server validates besides, one per row.
 fn write_rules(page: &mut String, path: &str, schema: &JSONSchemaProps) {
     for rule in schema.x_kubernetes_validations.iter().flatten() {
         let message = rule.message.as_deref().unwrap_or(&rule.rule);
-        let _ = writeln!(page, "| `{path}` | | | Otherwise refused: {}. |", cell(message));
+        let _ = writeln!(page, "| `{path}` | | | Validation: {}. |", cell(message));
     }
 }
 
 fn kind(schema: &JSONSchemaProps) -> String {
     if schema.x_kubernetes_int_or_string == Some(true) {
-        return "number or text".into();
+        return "integer or string".into();
     }
     match schema.type_.as_deref() {
         Some("array") => match &schema.items {
@@ -101,12 +100,9 @@ fn kind(schema: &JSONSchemaProps) -> String {
             _ => "list".into(),
         },
         Some("object") => match &schema.additional_properties {
-            Some(JSONSchemaPropsOrBool::Schema(values)) => format!("map to {}", kind(values)),
+            Some(JSONSchemaPropsOrBool::Schema(values)) => format!("map of {}", kind(values)),
             _ => "object".into(),
         },
-        Some("string") => "text".into(),
-        Some("integer") => "whole number".into(),
-        Some("boolean") => "true or false".into(),
         other => other.unwrap_or_default().into(),
     }
 }

@@ -10,7 +10,7 @@ use super::fields::moment::date_time;
 use super::fields::names::object_name;
 use super::task::{agentfs_name, immutable, short_name};
 
-/// What is to be drilled. It cannot be changed: a drill is carried out once. For another one create another AgentFSDrill.
+/// What to drill. Immutable, since a drill runs once; create another AgentFSDrill to run another drill.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "agentfs.io",
@@ -22,14 +22,14 @@ use super::task::{agentfs_name, immutable, short_name};
     namespaced,
     status = "AgentFSDrillStatus",
     derive = "PartialEq",
-    doc = "AgentFSDrill is a disaster recovery drill of an AgentFS: an entry is written by its API, backed up, restored into a PostgreSQL of its own and found there again; or, with spec.backup, a backup that is there already is restored there. It measures the recovery point and the recovery time, and touches nothing that serves.",
-    printcolumn(name = "AgentFS", type_ = "string", description = "Whose drill it is.", json_path = ".spec.agentFS"),
-    printcolumn(name = "Result", type_ = "string", description = "How it ended.", json_path = ".status.result"),
-    printcolumn(name = "RPO", type_ = "string", description = "The most time whose writes a disaster would have lost.", json_path = ".status.rpo"),
-    printcolumn(name = "RTO", type_ = "string", description = "How long the restore took until the API served.", json_path = ".status.rto"),
-    printcolumn(name = "Objectives", type_ = "string", description = "Whether both are within spec.backup.objectives of the AgentFS.", json_path = ".status.objectives"),
-    printcolumn(name = "Backup", type_ = "string", description = "The backup that was to be restored, where it is not one of its own.", json_path = ".spec.backup", priority = 1),
-    printcolumn(name = "Message", type_ = "string", description = "How it stands, as a sentence.", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1),
+    doc = "AgentFSDrill is a disaster recovery drill of an AgentFS. It writes an entry through the API, makes a backup, restores it into a throwaway PostgreSQL and finds the entry there; with spec.backup it restores an existing backup instead. It measures the recovery point and the recovery time, and does not affect what is live.",
+    printcolumn(name = "AgentFS", type_ = "string", description = "The AgentFS that is drilled.", json_path = ".spec.agentFS"),
+    printcolumn(name = "Result", type_ = "string", description = "The result of the drill.", json_path = ".status.result"),
+    printcolumn(name = "RPO", type_ = "string", description = "The measured recovery point: the longest span of writes that a disaster would have lost.", json_path = ".status.rpo"),
+    printcolumn(name = "RTO", type_ = "string", description = "The measured recovery time: how long the restore took until the API served.", json_path = ".status.rto"),
+    printcolumn(name = "Objectives", type_ = "string", description = "Whether both meet spec.backup.objectives of the AgentFS.", json_path = ".status.objectives"),
+    printcolumn(name = "Backup", type_ = "string", description = "The existing backup that the drill restores, if it makes none of its own.", json_path = ".spec.backup", priority = 1),
+    printcolumn(name = "Message", type_ = "string", description = "The message of the condition Ready.", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = short_name()
 )]
@@ -41,69 +41,70 @@ pub struct AgentFSDrillSpec {
     #[schemars(schema_with = "agentfs_name", description = "The AgentFS, in this namespace.")]
     pub agent_fs: String,
 
-    /// The AgentFSBackup that is restored, and served from there; no entry is written, and no backup made. The recovery point is then the age
-    /// of its snapshot as the drill begins, and not held to the AgentFS's objective: the backup may be any. Left out, the drill writes an
-    /// entry and makes a backup of its own.
+    /// An existing AgentFSBackup to restore and serve from. The drill then writes no entry and makes no backup, and the
+    /// recovery point is the age of that backup's snapshot when the drill begins; it is not compared with the
+    /// objective. Without it, the drill writes an entry and makes its own backup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         schema_with = "object_name",
-        description = "The AgentFSBackup that is restored, and served from there; no entry is written, and no backup made. The recovery point is then the age of its snapshot as the drill begins, and not held to the AgentFS's objective: the backup may be any. Left out, the drill writes an entry and makes a backup of its own."
+        description = "An existing AgentFSBackup to restore and serve from. The drill then writes no entry and makes no backup, and the recovery point is the age of that backup's snapshot when the drill begins; it is not compared with the objective. Without it, the drill writes an entry and makes its own backup."
     )]
     pub backup: Option<String>,
 
-    /// The moment of a drill that was carried out by the schedule: this resource is its record, and nothing is done for it.
+    /// The time of a scheduled drill, of which this resource is only a record. The operator then runs no drill.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128), regex(pattern = "^[A-Za-z0-9][A-Za-z0-9_.-]*$"))]
     pub record_of: Option<String>,
 
-    /// How many seconds after its end the resource is deleted. Left out, it stays.
+    /// How many seconds after it finished the resource is deleted. Without it, the resource stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 2_147_483_647))]
     pub ttl_seconds_after_finished: Option<i64>,
 }
 
-/// How the drill stands.
+/// The observed state of the drill.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct AgentFSDrillStatus {
-    /// The generation of the spec that this status speaks of.
+    /// The generation of the spec that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Ready: whether the drill passed; Reconciling while it is under way, Stalled where it did not pass.
+    /// Ready: whether the drill passed. Reconciling while it runs, Stalled if it did not pass.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
 
-    /// `Running`, `Succeeded`, `Failed`, or `AlreadyDone` where a resource of this name and spec was carried out before.
+    /// `Running`, `Succeeded`, `Failed`, or `AlreadyDone` if a resource with this name and spec ran before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub result: Option<String>,
 
-    /// The step that is under way.
+    /// The current step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub step: Option<String>,
 
-    /// The most time whose writes a disaster would have lost, for example `21h52m`. With spec.backup, the age of that backup.
+    /// The measured recovery point: the longest span of writes that a disaster would have lost, for example `21h52m`.
+    /// With spec.backup, the age of that backup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub rpo: Option<String>,
 
-    /// How long the restore took until the API served, for example `58s`.
+    /// The measured recovery time: how long the restore took until the API served, for example `58s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub rto: Option<String>,
 
-    /// The recovery point in whole seconds.
+    /// The measured recovery point in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rpo_seconds: Option<i64>,
 
-    /// The recovery time in whole seconds.
+    /// The measured recovery time in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rto_seconds: Option<i64>,
 
-    /// `met` or `missed`; left out where the AgentFS declares none.
+    /// `met` or `missed`. Not set if the AgentFS declares no objectives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub objectives: Option<String>,
@@ -113,9 +114,9 @@ pub struct AgentFSDrillStatus {
     #[schemars(length(max = 32))]
     pub steps: Vec<TimedStep>,
 
-    /// When it ended, well or not.
+    /// When it finished, successfully or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "date_time", description = "When it ended, well or not.")]
+    #[schemars(schema_with = "date_time", description = "When it finished, successfully or not.")]
     pub finished_time: Option<Time>,
 }
 
@@ -123,10 +124,10 @@ pub struct AgentFSDrillStatus {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct TimedStep {
-    /// What was done.
+    /// The name of the step.
     #[schemars(length(max = 64))]
     pub name: String,
-    /// How long it took, in milliseconds.
+    /// How long the step took, in milliseconds.
     pub milliseconds: i64,
 }
 

@@ -12,8 +12,8 @@ use super::fields::moment::date_time;
 use super::fields::names::object_name;
 use super::task::{agentfs_name, immutable, short_name};
 
-/// What is to be restored. It cannot be changed, and is carried out once for ever: for another one create another AgentFSRestore, with
-/// another name.
+/// What to restore. Immutable, since a restore runs only once; create another AgentFSRestore with another name to
+/// restore again.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "agentfs.io",
@@ -25,38 +25,38 @@ use super::task::{agentfs_name, immutable, short_name};
     namespaced,
     status = "AgentFSRestoreStatus",
     derive = "PartialEq",
-    doc = "AgentFSRestore restores a backup of an AgentFS: in place, while the API serves, or into a new database for a look. A restore in place can be undone by another AgentFSRestore with spec.undo. Each is carried out once for ever, also where the same manifest is applied again after it was deleted. Deleting it before the switch cancels it, unless it has emptied the live tables (strategy Clean): then they stay empty until the same, or another backup, is restored by Clean.",
-    printcolumn(name = "AgentFS", type_ = "string", description = "What is restored.", json_path = ".spec.agentFS"),
-    printcolumn(name = "Source", type_ = "string", description = "The backup, or the restore that is undone.", json_path = ".status.source"),
-    printcolumn(name = "Step", type_ = "string", description = "The step that is under way.", json_path = ".status.step"),
-    printcolumn(name = "Progress", type_ = "string", description = "How much of the step is done.", json_path = ".status.progress"),
-    printcolumn(name = "Downtime", type_ = "string", description = "How long requests waited for the switch at most.", json_path = ".status.downtime"),
-    printcolumn(name = "Result", type_ = "string", description = "How it ended.", json_path = ".status.result"),
-    printcolumn(name = "Lost", type_ = "integer", description = "Versions that are not live any more.", json_path = ".status.lostVersions", priority = 1),
-    printcolumn(name = "Message", type_ = "string", description = "How it stands, as a sentence.", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1),
+    doc = "AgentFSRestore restores a backup of an AgentFS: in place, while the API serves, or into a new database for inspection. Another AgentFSRestore with spec.undo undoes a restore in place. Each runs only once, even if the same manifest is deleted and applied again. Deleting it before the switch cancels it, unless it has already emptied the live tables (strategy Clean): then they stay empty until a backup is restored with Clean.",
+    printcolumn(name = "AgentFS", type_ = "string", description = "The AgentFS that is restored.", json_path = ".spec.agentFS"),
+    printcolumn(name = "Source", type_ = "string", description = "The backup that is restored, or the restore that is undone.", json_path = ".status.source"),
+    printcolumn(name = "Step", type_ = "string", description = "The current step.", json_path = ".status.step"),
+    printcolumn(name = "Progress", type_ = "string", description = "Progress of the current step.", json_path = ".status.progress"),
+    printcolumn(name = "Downtime", type_ = "string", description = "How long requests waited at most during the switch.", json_path = ".status.downtime"),
+    printcolumn(name = "Result", type_ = "string", description = "The result of the restore.", json_path = ".status.result"),
+    printcolumn(name = "Lost", type_ = "integer", description = "The number of versions that are no longer live.", json_path = ".status.lostVersions", priority = 1),
+    printcolumn(name = "Message", type_ = "string", description = "The message of the condition Ready.", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = short_name(),
     validation = Rule::new("!has(self.spec.undo) || self.spec.undo != self.metadata.name").message(
-        "spec.undo: name the AgentFSRestore that is taken back, not this one"
+        "spec.undo must name another AgentFSRestore, the one to undo"
     )
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = immutable(),
     validation = Rule::new("has(self.undo) != has(self.source)").message(
-        "set exactly one of source (to restore a backup) and undo (to take a restore in place back)"
+        "set exactly one of source (to restore a backup) and undo (to undo a restore in place)"
     ),
     validation = Rule::new("!has(self.source) || has(self.target)").message(
-        "target: say where the backup is restored to: inPlace: {} or newDatabase: {name: …}"
+        "target: set where to restore to: inPlace: {} or newDatabase: {name: …}"
     ),
     validation = Rule::new("!has(self.undo) || !has(self.target) || !has(self.target.newDatabase)").message(
-        "undo takes a restore in place back: leave target.newDatabase out"
+        "undo is always in place: leave target.newDatabase out"
     ),
     validation = Rule::new("self.security == 'Live' || (has(self.source) && (!has(self.target) || has(self.target.inPlace)))").message(
-        "security is for source with target.inPlace: leave it out with target.newDatabase, which takes all from the backup, and with undo"
+        "security applies to a restore in place: leave it out with undo, and with target.newDatabase, which takes everything from the backup"
     ),
     validation = Rule::new("!self.allowForeign || has(self.source)").message(
-        "allowForeign is for a backup: leave it out with undo"
+        "allowForeign applies to source: leave it out with undo"
     )
 )]
 pub struct AgentFSRestoreSpec {
@@ -65,31 +65,32 @@ pub struct AgentFSRestoreSpec {
     #[schemars(schema_with = "agentfs_name", description = "The AgentFS, in this namespace.")]
     pub agent_fs: String,
 
-    /// Which backup is restored.
+    /// The backup to restore.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
 
-    /// The AgentFSRestore that is taken back: what was live before it is live again. It must be the last one in place.
+    /// The AgentFSRestore to undo: what was live before it becomes live again. It must be the last restore in place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         schema_with = "object_name",
-        description = "The AgentFSRestore that is taken back: what was live before it is live again. It must be the last one in place."
+        description = "The AgentFSRestore to undo: what was live before it becomes live again. It must be the last restore in place."
     )]
     pub undo: Option<String>,
 
-    /// Where it is restored to.
+    /// Where to restore to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
 
-    /// Whose tenants and keys are valid after a restore in place.
+    /// Which tenants and keys are valid after a restore in place.
     #[serde(default)]
     pub security: Security,
 
-    /// Also a backup of another database, or of another history of this one.
+    /// Whether to accept a backup of another database, or of another history of this one.
     #[serde(default)]
     pub allow_foreign: bool,
 
-    /// How many seconds after its end the resource is deleted. Left out, it stays. Deleted or not, it is not carried out again.
+    /// How many seconds after it finished the resource is deleted. Without it, the resource stays. Either way it does
+    /// not run again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 2_147_483_647))]
     pub ttl_seconds_after_finished: Option<i64>,
@@ -103,7 +104,7 @@ impl AgentFSRestoreSpec {
     }
 }
 
-/// Which backup is restored.
+/// The backup to restore.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -115,31 +116,33 @@ impl AgentFSRestoreSpec {
     )
 )]
 pub struct Source {
-    /// The AgentFSBackup.
+    /// The name of the AgentFSBackup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "object_name", description = "The AgentFSBackup.")]
+    #[schemars(schema_with = "object_name", description = "The name of the AgentFSBackup.")]
     pub backup: Option<String>,
 
-    /// The id of a backup in the catalogue, as `kubectl get afsb -o wide` shows it; perhaps with its instance before it.
+    /// The id of a backup in the catalogue, as `kubectl get afsb -o wide` shows it; optionally after its instance and a
+    /// `/`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256), regex(pattern = "^[A-Za-z0-9][A-Za-z0-9_./~-]*$"))]
     pub id: Option<String>,
 
-    /// The newest backup.
+    /// Restore the newest backup.
     #[serde(default)]
     pub latest: bool,
 
-    /// The newest backup that was proven by a restore.
+    /// Restore the newest backup that a restore has verified.
     #[serde(default)]
     pub latest_verified: bool,
 
-    /// Where it is, if not at the destination of the AgentFS: `s3://bucket/prefix`, or a folder in its volume of backups.
+    /// Where the backup is stored, if not at the destination of the AgentFS: `s3://bucket/prefix`, or a folder of its
+    /// backup volume.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048), regex(pattern = "^(s3://[^ ]+|/backups(/[^ ]*)?)$"))]
     pub location: Option<String>,
 }
 
-/// Where a backup is restored to.
+/// Where to restore to.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -147,26 +150,27 @@ pub struct Source {
         .message("set exactly one of inPlace, newDatabase")
 )]
 pub struct Target {
-    /// It takes the place of what is live, while the API serves.
+    /// Replace what is live, while the API serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_place: Option<InPlace>,
 
-    /// A new database on the same server. Nothing that is live is changed.
+    /// Restore into a new database on the same server. Nothing that is live changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new_database: Option<NewDatabase>,
 }
 
-/// How a backup takes the place of what is live.
+/// How a backup replaces what is live.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct InPlace {
-    /// By what it takes the place of what is live. SwapSchema exchanges the tables, and no request fails. RenameDatabase is for a database that
-    /// is broken as a whole. Clean is for where there is no room for both: the live tables are emptied and filled again, requests are answered
-    /// by 503 meanwhile, and it cannot be undone.
+    /// How the backup replaces what is live. SwapSchema exchanges the tables, and no request fails. RenameDatabase
+    /// replaces the whole database, if it is broken beyond its tables. Clean is for servers without space for both
+    /// copies: it empties the live tables and fills them again, the API answers 503 meanwhile, and it cannot be undone.
     #[serde(default)]
     pub strategy: Strategy,
 
-    /// How long what was live before stays, so that the restore can be undone: seconds, or such as 30m, 24h or 2d.
+    /// How long the previous data is kept, so that the restore can be undone: seconds, or a duration such as 30m, 24h
+    /// or 2d.
     #[serde(default = "InPlace::default_keep_previous")]
     #[schemars(length(min = 1, max = 32), regex(pattern = "^([0-9]+|([0-9]+[dhms])+)$"))]
     pub keep_previous: String,
@@ -178,16 +182,17 @@ impl InPlace {
     }
 }
 
-/// How a restore takes the place of what is live.
+/// How a restore replaces what is live.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Strategy {
     /// One transaction exchanges the tables; no request fails.
     #[default]
     SwapSchema,
-    /// A new database gets the name of the live one: for a database that is broken as a whole.
+    /// A new database takes the name of the live one, which may be broken beyond its tables.
     RenameDatabase,
-    /// The live tables are emptied and filled from the backup, with requests answered by 503 meanwhile, where there is no room for both. It
-    /// takes a verified backup, backs up what is live before, and cannot be undone by spec.undo.
+    /// The live tables are emptied and filled from the backup, for servers without space for both copies. The API
+    /// answers 503 meanwhile. It takes a verified backup, first backs up what is live, and cannot be undone by
+    /// spec.undo.
     Clean,
 }
 
@@ -195,35 +200,36 @@ pub enum Strategy {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct NewDatabase {
-    /// The name of the database, which is made.
+    /// The name of the database to create.
     #[schemars(length(min = 1, max = 50), regex(pattern = "^[a-z_][a-z0-9_]*$"))]
     pub name: String,
 }
 
-/// Whose tenants and keys are valid afterwards.
+/// Which tenants and keys are valid after a restore in place.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Security {
-    /// Those of now, so that no revoked key comes back.
+    /// Those of the live database, so that no revoked key becomes valid again.
     #[default]
     Live,
-    /// The backup's alone, revoked ones included.
+    /// Only those of the backup, including keys that were revoked since.
     FromBackup,
 }
 
-/// How the restore stands.
+/// The observed state of the restore.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct AgentFSRestoreStatus {
-    /// The generation of the spec that this status speaks of.
+    /// The generation of the spec that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Ready: whether it is done; Reconciling while it is under way, Stalled where it failed.
+    /// Ready: whether the restore is done. Reconciling while it runs, Stalled if it failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
 
-    /// The AgentFSBackup, or the id of a backup that has none here; of an undoing, the AgentFSRestore that it takes back.
+    /// The AgentFSBackup that is restored, or the id of a backup without one; with spec.undo, the AgentFSRestore that
+    /// is undone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub source: Option<String>,
@@ -233,39 +239,39 @@ pub struct AgentFSRestoreStatus {
     #[schemars(length(max = 32))]
     pub step: Option<String>,
 
-    /// How much of the step is done, for example `37%`.
+    /// Progress of the current step, for example `37%`.
     // Written as null where there is none: in the patch of a status that takes it away.
     #[serde(default)]
     #[schemars(length(max = 8))]
     pub progress: Option<String>,
 
-    /// How long requests waited for the switch at most, for example `11ms`.
+    /// How long requests waited at most during the switch, for example `11ms`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub downtime: Option<String>,
 
-    /// `Succeeded`, `Failed`, or `AlreadyDone` where a resource of this name and spec was carried out before.
+    /// `Succeeded`, `Failed`, or `AlreadyDone` if a resource with this name and spec ran before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub result: Option<String>,
 
-    /// Its id in the database's records of restores.
+    /// The id of the restore in the database's record of restores.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub id: Option<String>,
 
-    /// Versions that are not live any more; before the switch an estimate.
+    /// The number of versions that are no longer live; an estimate before the switch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost_versions: Option<i64>,
 
-    /// Since when what was restored is live.
+    /// When the restored data became live.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "date_time", description = "Since when what was restored is live.")]
+    #[schemars(schema_with = "date_time", description = "When the restored data became live.")]
     pub switched_time: Option<Time>,
 
-    /// Until when it can be undone.
+    /// Until when the restore can be undone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "date_time", description = "Until when it can be undone.")]
+    #[schemars(schema_with = "date_time", description = "Until when the restore can be undone.")]
     pub previous_until: Option<Time>,
 
     /// How long each step took.
@@ -273,9 +279,9 @@ pub struct AgentFSRestoreStatus {
     #[schemars(length(max = 32))]
     pub steps: Vec<TimedStep>,
 
-    /// When it ended, well or not.
+    /// When it finished, successfully or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "date_time", description = "When it ended, well or not.")]
+    #[schemars(schema_with = "date_time", description = "When it finished, successfully or not.")]
     pub finished_time: Option<Time>,
 }
 

@@ -11,7 +11,7 @@ pub(super) fn agentfs_name(_: &mut SchemaGenerator) -> Schema {
 /// The rule by which a spec stays as it is.
 pub(super) fn immutable() -> Rule {
     Rule::new("self == oldSelf").message(
-        "the spec cannot be changed, since it is carried out once; create another one, with another name",
+        "the spec is immutable, since it is carried out only once; create another resource with another name",
     )
 }
 

@@ -43,7 +43,7 @@ impl Task for AgentFSDrill {
                 status
                     .and_then(what_its_pod_said)
                     .unwrap_or_else(|| format!("The drill of {at} failed")),
-                "Mend what the sentence names; the next drill of the schedule shows whether it is, or create an AgentFSDrill.",
+                "Fix what the message names; the next drill of the schedule shows whether it is, or create an AgentFSDrill.",
             )),
             _ => {
                 State::progressing(reasons::RUNNING, format!("The drill of {at} is being recorded"))

@@ -23,7 +23,7 @@ pub struct Blocker {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// An object of the name is there and belongs to somebody else.
-    #[error("{kind} {name} is there already and belongs to {whose}")]
+    #[error("{kind} {name} already exists and belongs to {whose}")]
     NameTaken {
         /// The object's kind.
         kind: String,
@@ -45,7 +45,7 @@ pub enum Problem {
         loss: Option<Box<Failure>>,
     },
     /// A Secret that the spec names is not there.
-    #[error("Secret {secret}, which {field} names, is not there")]
+    #[error("Secret {secret}, which {field} names, does not exist")]
     SecretMissing {
         /// The Secret's name.
         secret: String,
@@ -122,7 +122,7 @@ impl Blocker {
             Problem::Terminating { loss: Some(loss), .. } => State::Failed((**loss).clone()),
             Problem::Terminating { .. } => State::progressing(
                 reasons::AWAITING_DELETION,
-                format!("{}; it is made again when it is gone", self.problem),
+                format!("{}; it is created again once it is gone", self.problem),
             ),
             Problem::SecretMissing { remedy, .. } => wrong(reasons::SECRET_MISSING, remedy.clone()),
             Problem::SecretUnusable { remedy, .. } => {
@@ -140,9 +140,8 @@ impl Blocker {
                 } else {
                     ""
                 };
-                let remedy = format!(
-                    "Change what the sentence names{or}; the operator tries again by itself."
-                );
+                let remedy =
+                    format!("Change what the message names{or}; the operator retries by itself.");
                 wrong(reason, remedy)
             }
         }

@@ -63,7 +63,7 @@ impl PodPlan {
         let affinity = settings.affinity.as_ref().map(AffinityField::parsed).transpose();
         let affinity = affinity.map_err(|problem| Invalid {
             field,
-            problem: format!("{problem}; kubectl explain pod.spec.affinity tells what there is"),
+            problem: format!("{problem}; kubectl explain pod.spec.affinity lists its fields"),
         })?;
         Ok(Self { settings: settings.clone(), affinity })
     }

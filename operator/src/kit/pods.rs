@@ -148,7 +148,7 @@ pub fn refusal(said: &str, of: PodsOf) -> Failure {
     } else {
         format!(
             "Set what the sentence asks for in {resources}, or change what refuses them (a quota, a \
-             LimitRange, an admission policy); the operator goes on by itself."
+             LimitRange, an admission policy); the operator then continues by itself."
         )
     };
     let what = format!("Kubernetes refuses the pods of {part}: {}", without_full_stop(why));
@@ -166,7 +166,7 @@ pub fn termination_message(pods: &[&Pod]) -> Option<String> {
         (_, KILLED, Some(words)) => format!("it was killed, after it said: {words}"),
         (_, KILLED, None) => "it was killed".into(),
         (.., Some(words)) => words,
-        (_, code, None) => format!("it ended with code {code}"),
+        (_, code, None) => format!("it exited with code {code}"),
     })
 }
 
@@ -254,7 +254,7 @@ fn unschedulable(pod: &Pod) -> Option<Failure> {
     }
     Some(Failure::new(
         reasons::UNSCHEDULABLE,
-        format!("A pod finds no node: {}", without_full_stop(said)),
+        format!("A pod cannot be scheduled: {}", without_full_stop(said)),
         "Add a node, free one, or ask for less in the spec's resources.",
     ))
 }
@@ -272,7 +272,7 @@ fn not_started(said: &str) -> Failure {
     Failure::new(
         reasons::POD_NOT_STARTED,
         format!("A node does not start its pod: {}", without_full_stop(said)),
-        "Mend what the sentence names (kubectl describe pod has all of its Events); the node tries again by itself.",
+        "Fix what the message names (kubectl describe pod has all of its Events); the node retries by itself.",
     )
 }
 
@@ -283,7 +283,7 @@ fn container_failure(status: &ContainerStatus) -> Option<Failure> {
         Some("ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull") => {
             return Some(Failure::new(
                 reasons::IMAGE_PULL_FAILED,
-                format!("The image {image} cannot be had"),
+                format!("The image {image} cannot be pulled"),
                 "Check its name and tag and that the nodes may pull it (kubectl describe pod shows \
                  the registry's answer).",
             ));
@@ -299,7 +299,7 @@ fn container_failure(status: &ContainerStatus) -> Option<Failure> {
                     status.name,
                     without_full_stop(said)
                 ),
-                "Mend what the sentence names; the pod is tried again by itself.",
+                "Fix what the message names; the pod is retried by itself.",
             ));
         }
         _ => {}
@@ -312,11 +312,11 @@ fn container_failure(status: &ContainerStatus) -> Option<Failure> {
     let why = match (words, crashed.reason.as_deref()) {
         (Some(words), _) => without_full_stop(&words),
         (None, Some("OOMKilled")) => OUT_OF_MEMORY.into(),
-        (None, _) => format!("it ended with code {}", crashed.exit_code),
+        (None, _) => format!("it exited with code {}", crashed.exit_code),
     };
     Some(Failure::new(
         reasons::CRASHING,
-        format!("The container {} ends again and again: {why}", status.name),
+        format!("The container {} keeps exiting: {why}", status.name),
         format!(
             "kubectl logs --previous of the pod, container {}, tells more; it is started again by itself.",
             status.name
@@ -388,7 +388,7 @@ mod tests {
         };
         let failure = crashed(3);
         assert_eq!(failure.reason, reasons::CRASHING);
-        assert_eq!(failure.what, "The container api ends again and again: PORT 99999 is no port");
+        assert_eq!(failure.what, "The container api keeps exiting: PORT 99999 is no port");
         assert_eq!(failure, crashed(4));
     }
 
@@ -419,7 +419,7 @@ mod tests {
             "message": "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are"}]}));
         assert_eq!(
             failure.what,
-            "A pod finds no node: 0/1 nodes are available: 1 Insufficient cpu"
+            "A pod cannot be scheduled: 0/1 nodes are available: 1 Insufficient cpu"
         );
     }
 

@@ -77,6 +77,6 @@ reasons! {
     IMAGE_PULL_FAILED = "ImagePullFailed",
     /// A container cannot be started.
     CONTAINER_REFUSED = "ContainerRefused",
-    /// A container ends again and again.
+    /// A container keeps exiting.
     CRASHING = "Crashing",
 }

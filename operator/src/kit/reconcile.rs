@@ -29,7 +29,7 @@ const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 /// How a reconcile ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reconciled {
-    /// Everything is as the spec asks.
+    /// Everything matches the spec.
     Settled,
     /// Something is on its way.
     InProgress,

@@ -32,8 +32,8 @@ pub fn missing(pods: &[&Pod], said: &BTreeMap<String, String>, field: &str) -> O
     let said = claims.find_map(|claim| said.get(&claim))?;
     Some(Failure::new(
         VOLUME_PENDING,
-        format!("The volume to restore into does not come: {}", without_full_stop(said)),
-        format!("Mend what the sentence names, or set {field}; it goes on by itself."),
+        format!("The volume to restore into is not available: {}", without_full_stop(said)),
+        format!("Fix what the message names, or set {field}; it continues by itself."),
     ))
 }
 

@@ -7,10 +7,10 @@ use k8s_openapi::api::core::v1::Secret;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
     /// An entry is missing or empty.
-    #[error("lacks the entry {0}")]
+    #[error("lacks the key {0}")]
     Missing(String),
     /// An entry holds what cannot be right.
-    #[error("holds in its entry {0} what is not {1}")]
+    #[error("holds in its key {0} something that is not {1}")]
     Malformed(String, String),
 }
 

@@ -31,7 +31,7 @@ pub fn resources_are_valid(
             let text = amount.as_str();
             if !amount.is_valid() {
                 return invalid(format!(
-                    "{of}.{name} {text:?} is not an amount; examples: 250m, 512Mi"
+                    "{of}.{name} {text:?} is not a quantity; examples: 250m, 512Mi"
                 ));
             }
         }

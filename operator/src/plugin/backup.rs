@@ -15,29 +15,29 @@ use crate::crd::backup::{AgentFSBackupSpec, DeletionPolicy, Scope, Verify};
 pub(super) struct BackupArgs {
     #[command(flatten)]
     agentfs: NameArg,
-    /// How the backup is tried once it is made
+    /// How to verify the backup right after it is made
     #[arg(long, value_enum, ignore_case = true, default_value_t)]
     verify: VerifyFlag,
-    /// How much of the database
+    /// How much of the database to back up
     #[arg(long, value_enum, ignore_case = true, default_value_t)]
     scope: ScopeFlag,
     #[command(flatten)]
     action: ActionFlags,
 }
 
-/// How the backup is tried.
+/// How to verify the backup.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum VerifyFlag {
-    /// Not at once; the schedule tries the newest one
+    /// Not now; the schedule verifies the newest backup
     #[default]
     None,
     /// All of it is read and compared with its manifest
     Archive,
-    /// It is restored into a PostgreSQL of its own, compared, and served from
+    /// It is restored into a throwaway PostgreSQL, compared with its manifest, and served from
     Restore,
 }
 
-/// How much of the database.
+/// How much of the database to back up.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum ScopeFlag {
     /// All of it

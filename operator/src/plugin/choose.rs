@@ -71,7 +71,9 @@ impl<'a> Made<'a> {
             (Some(found), None) if found.verified == "False" => {
                 format!("FOUND BROKEN {}", moment(&found.time))
             }
-            (Some(found), None) => format!("read {}, not tried by a restore", moment(&found.time)),
+            (Some(found), None) => {
+                format!("read {}, not verified by a restore", moment(&found.time))
+            }
             (None, None) => "not verified".to_owned(),
         };
         format!("{at}{scope}, {verified}")
@@ -108,8 +110,8 @@ pub(super) fn source(
             match (made.iter().find(|made| made.proven().is_some()), made.first()) {
                 (Some(proven), _) => Ok(named(proven.record)),
                 (None, Some(newest)) => Err(Error::NotThere(format!(
-                    "no backup of {agentfs} is proven by a restore. Prove the newest, {} of {}: kubectl agentfs verify {agentfs}; or \
-                     restore it unproven with --latest",
+                    "no backup of {agentfs} is verified by a restore. Verify the newest, {} of {}: kubectl agentfs verify \
+                     {agentfs}; or restore it unverified with --latest",
                     newest.record,
                     moment(&newest.facts.snapshot_time)
                 ))),

@@ -7,16 +7,16 @@ use super::output::OutputFlag;
 use super::screen::Screen;
 use super::{backup, backups, completion, drill, restore, status, verify};
 
-/// Backs up, verifies, restores and drills the memory of agents, and shows what is proven.
+/// Backs up, verifies, restores and drills AgentFS, and shows what is verified.
 ///
-/// What each command does can be done with kubectl create -f as well: it creates an AgentFSBackup, AgentFSRestore or AgentFSDrill
-/// and follows it. Ctrl-C ends the following, not the work.
+/// Each command creates an AgentFSBackup, AgentFSRestore, AgentFSDrill or Job and follows it, as you could do with
+/// kubectl create -f. Ctrl-C stops following it; the work goes on.
 ///
-/// Exit codes: 0 succeeded; 1 failed, or the answer was no; 2 called wrongly; 130 Ctrl-C while waiting.
+/// Exit codes: 0 succeeded; 1 failed, or you answered no; 2 wrong usage; 130 Ctrl-C while waiting.
 #[derive(Debug, Parser)]
 #[command(name = "kubectl-agentfs", bin_name = "kubectl agentfs", version)]
 pub(super) struct Cli {
-    /// What is to be done.
+    /// The command.
     #[command(subcommand)]
     pub(super) command: Command,
     /// Where.
@@ -27,26 +27,26 @@ pub(super) struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Whether it is well, its backups, and what is proven since when
+    /// Show the conditions of an AgentFS, its backups, and what is verified since when
     Status(status::StatusArgs),
     /// Make a backup now
     Backup(backup::BackupArgs),
-    /// The backups that there are, the newest first
+    /// List backups, newest first
     Backups(backups::BackupsArgs),
-    /// Prove that a backup restores
+    /// Verify that a backup restores
     Verify(verify::VerifyArgs),
-    /// Restore a backup, in place while the API serves or into a new database; or take a restore in place back
+    /// Restore a backup in place or into a new database, or undo a restore in place
     Restore(restore::RestoreArgs),
-    /// Carry out a disaster recovery drill, which touches nothing that serves
+    /// Run a disaster recovery drill, which does not affect what is live
     Drill(drill::DrillArgs),
-    /// Let the shell complete commands and names
+    /// Set up shell completion of commands and names
     Completion(completion::CompletionArgs),
 }
 
-/// The AgentFS.
+/// The name of the AgentFS.
 #[derive(Args, Clone, Debug)]
 pub(super) struct NameArg {
-    /// The AgentFS
+    /// The name of the AgentFS
     #[arg(value_name = "NAME")]
     pub(super) name: String,
 }
@@ -54,7 +54,7 @@ pub(super) struct NameArg {
 /// How a command goes on once it has created a resource.
 #[derive(Args, Clone, Copy, Debug)]
 pub(super) struct ActionFlags {
-    /// Wait until it has ended; --wait=false only creates the resource
+    /// Wait until it has finished; --wait=false only creates the resource
     #[arg(
         long,
         value_name = "BOOL",
@@ -65,7 +65,7 @@ pub(super) struct ActionFlags {
         default_missing_value = "true"
     )]
     pub(super) wait: bool,
-    /// How the resource is printed at the end; how it goes is then told on standard error
+    /// The output format of the resource at the end; progress then goes to standard error
     #[command(flatten)]
     pub(super) output: OutputFlag,
 }

@@ -21,11 +21,11 @@ const COMPLETER: &str = "kubectl_complete-agentfs";
 /// Arguments of `kubectl agentfs completion`.
 #[derive(Args, Debug)]
 pub(super) struct CompletionArgs {
-    /// `install` writes what kubectl's own completion runs for this plugin; the name of a shell prints a script for kubectl-agentfs
-    /// where it is typed without kubectl
+    /// `install` writes the program that kubectl's own completion runs for this plugin; the name of a shell prints a
+    /// completion script for kubectl-agentfs, typed without kubectl
     #[arg(value_enum, value_name = "install|SHELL")]
     what: What,
-    /// Where `install` writes to, a folder on PATH. Defaults to that of kubectl-agentfs
+    /// The folder on PATH that `install` writes to. Defaults to that of kubectl-agentfs
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }

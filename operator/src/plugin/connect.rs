@@ -12,15 +12,15 @@ use super::error::Error;
 
 /// The flags by which kubectl finds a cluster. They follow `kubectl agentfs`: kubectl hands none on that stands before it.
 #[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Which cluster, as for kubectl")]
+#[command(next_help_heading = "Cluster options, as in kubectl")]
 pub(super) struct KubeFlags {
     /// The namespace. Defaults to that of the context
     #[arg(long, short, global = true, value_name = "NAME")]
     pub(super) namespace: Option<String>,
-    /// The context of the kubeconfig. Defaults to its current one
+    /// The context of the kubeconfig. Defaults to the current context
     #[arg(long, global = true, value_name = "NAME")]
     pub(super) context: Option<String>,
-    /// The kubeconfig. Defaults to KUBECONFIG, and then to ~/.kube/config
+    /// The kubeconfig file. Defaults to KUBECONFIG, then to ~/.kube/config
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) kubeconfig: Option<PathBuf>,
     /// The cluster of the kubeconfig. Defaults to that of the context
@@ -32,10 +32,10 @@ pub(super) struct KubeFlags {
     /// Act as this user
     #[arg(long = "as", global = true, value_name = "NAME")]
     pub(super) as_user: Option<String>,
-    /// Act as a member of this group; may be given more than once
+    /// Act as a member of this group; may be repeated
     #[arg(long, global = true, value_name = "NAME", requires = "as_user")]
     pub(super) as_group: Vec<String>,
-    /// How long a request may take, such as 30s or 2m; 0: any time
+    /// The timeout of each request, such as 30s or 2m; 0 for none
     #[arg(long, global = true, value_name = "TIME", default_value = "30s", value_parser = timeout)]
     pub(super) request_timeout: Timeout,
 }

@@ -17,7 +17,8 @@ use crate::crd::drill::{AgentFSDrillSpec, AgentFSDrillStatus};
 pub(super) struct DrillArgs {
     #[command(flatten)]
     agentfs: NameArg,
-    /// The AgentFSBackup that is restored, as kubectl agentfs backups lists it. Defaults to one that the drill makes and removes
+    /// The AgentFSBackup to restore, as `kubectl agentfs backups` lists it. Defaults to a backup that the drill makes
+    /// and removes
     #[arg(long, value_name = "BACKUP")]
     backup: Option<String>,
     /// How it goes on.

@@ -18,7 +18,7 @@ pub(super) enum Error {
 
     /// The API server does not answer.
     #[error(
-        "cannot reach the cluster at {url}: {cause}. See whether kubectl cluster-info reaches it"
+        "cannot reach the cluster at {url}: {cause}. Check whether kubectl cluster-info reaches it"
     )]
     Unreachable {
         /// Where it should be.

@@ -154,7 +154,7 @@ fn tens(far: &str) -> String {
 }
 
 fn deleted(what: &str) -> Error {
-    Error::Failed { what: what.into(), message: "it was deleted before it ended".into() }
+    Error::Failed { what: what.into(), message: "it was deleted before it finished".into() }
 }
 
 /// How a task ended, where it has: by its condition Ready, once it says that it is finished.
@@ -247,7 +247,7 @@ mod tests {
         let (end, _) = told([Ok(Some(at("Loading", ""))), Ok(None)]).await;
         assert_eq!(
             end.unwrap_err(),
-            "AgentFSRestore agents/undo failed: it was deleted before it ended"
+            "AgentFSRestore agents/undo failed: it was deleted before it finished"
         );
     }
 }

@@ -14,23 +14,23 @@ use super::table::{Row, table};
 /// The flag `-o`.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub(super) struct OutputFlag {
-    /// How the result is printed
+    /// The output format
     #[arg(long, short, value_enum, value_name = "FORMAT")]
     pub(super) output: Option<Format>,
 }
 
-/// How results are printed.
+/// Output formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
-    /// A line an object.
+    /// One line per object.
     Table,
-    /// The same with more columns.
+    /// One line per object, with more columns.
     Wide,
     /// The objects themselves.
     Json,
     /// The objects themselves.
     Yaml,
-    /// Kinds and names, for another kubectl.
+    /// Kinds and names, as input of another kubectl.
     Name,
 }
 

@@ -25,7 +25,7 @@ const NEITHER_GOOD_NOR_BAD: [&str; 4] =
 /// Arguments of `kubectl agentfs status`.
 #[derive(Args, Debug)]
 pub(super) struct StatusArgs {
-    /// The AgentFS. Left out, all of the namespace are listed
+    /// The name of the AgentFS. Defaults to a list of all in the namespace
     #[arg(value_name = "NAME")]
     name: Option<String>,
     #[command(flatten)]
@@ -122,12 +122,12 @@ impl Seen {
         let proven = made.iter().find_map(|made| Some((made, made.proven()?)));
         let proven = match proven {
             Some((made, when)) => format!(
-                "the moment {}, by a trial restore of {} {}",
+                "the state of {}, by a restore of {} at {}",
                 ago(&made.facts.snapshot_time),
                 made.record,
                 ago(when)
             ),
-            None => "nothing yet: kubectl agentfs verify proves the newest backup".into(),
+            None => "nothing yet: kubectl agentfs verify verifies the newest backup".into(),
         };
         let broken: Vec<_> =
             made.iter().filter(|made| made.broken().is_some()).map(|made| made.record).collect();
@@ -135,7 +135,7 @@ impl Seen {
         let recoverable = match (whole.last(), whole.first()) {
             (Some(first), Some(last)) => format!(
                 "{} from {} to {}",
-                counted(whole.len(), "moment"),
+                counted(whole.len(), "backup"),
                 moment(&first.facts.snapshot_time),
                 ago(&last.facts.snapshot_time)
             ),
@@ -157,13 +157,13 @@ impl Seen {
         let status = self.agentfs.it.status.as_ref().and_then(|status| status.backup.as_ref());
         let next = status.and_then(|backup| backup.next_time.as_ref());
         let row = |what: &str, text: String| vec![what.to_owned(), text];
-        let mut rows = vec![row("Proven", proven), row("Recoverable", recoverable)];
+        let mut rows = vec![row("Verified", proven), row("Recoverable", recoverable)];
         if !broken.is_empty() {
             rows.push(row("Broken", format!("{}: it does not restore", broken.join(", "))));
         }
         rows.push(row(
             "Last drill",
-            drill.unwrap_or_else(|| "none: kubectl agentfs drill carries one out".into()),
+            drill.unwrap_or_else(|| "none: kubectl agentfs drill runs one".into()),
         ));
         rows.extend(next.map(|next| row("Next backup", moment(next))));
         rows
@@ -235,7 +235,7 @@ fn condition_lines(conditions: &[Condition], all: bool, now: Timestamp) -> Strin
             "Ready".into(),
             "Unknown".into(),
             "-".into(),
-            "The operator has said nothing yet.".into(),
+            "The operator has not reconciled it yet.".into(),
         ]);
     }
     aligned(rows)
@@ -313,8 +313,8 @@ WorkersReady   False    35h     No worker is ready.
 BackupFresh    True     35h     The newest is of 02:00.
 Stalled        True     35h     See WorkersReady.
 
-Proven        the moment 2026-11-27 02:00 UTC (36h ago), by a trial restore of memory-b 2026-11-27 02:04 UTC (35h ago)
-Recoverable   2 moments from 2026-11-27 02:00 UTC to 2026-11-28 02:00 UTC (12h ago)
+Verified      the state of 2026-11-27 02:00 UTC (36h ago), by a restore of memory-b at 2026-11-27 02:04 UTC (35h ago)
+Recoverable   2 backups from 2026-11-27 02:00 UTC to 2026-11-28 02:00 UTC (12h ago)
 Broken        memory-a: it does not restore
 Last drill    Succeeded 2026-10-01 04:01 UTC (58d ago)   RPO 21h52m   RTO 58s   objectives met
 Next backup   2026-11-29 02:00 UTC
@@ -340,7 +340,7 @@ AgentFSRestore   restore-7d2kq   Loading 37%
         seen.agentfs.it.status = None;
         let page = seen.page(false, "", "2026-11-28T14:00:00Z".parse().unwrap());
         for text in [
-            "The operator has said nothing yet.",
+            "The operator has not reconciled it yet.",
             "nothing: there is no backup",
             "kubectl agentfs verify",
             "kubectl agentfs drill",

@@ -40,8 +40,8 @@ pub(super) async fn run(args: &VerifyArgs, cluster: &Cluster) -> Result<(), Erro
     let cronjob = format!("{agentfs}-verify");
     let Some(cronjob) = cluster.get::<CronJob>(&cronjob).await? else {
         return Err(Error::NotThere(format!(
-            "{agentfs} has no CronJob {cronjob}, which a verification is made from: spec.backup.enabled or spec.backup.verify.enabled of \
-             it is false, or the operator is of an older release"
+            "{agentfs} has no CronJob {cronjob}, from which a verification is made: its spec.backup.enabled or \
+             spec.backup.verify.enabled is false, or the operator is of an older release"
         )));
     };
     let job = job_of(&cronjob.it, id)?;

@@ -53,29 +53,27 @@ impl Metrics {
         let reconciles = IntCounterVec::new(
             Opts::new(
                 "agentfs_operator_reconciles_total",
-                "Reconciles that ended: settled, in_progress, needs_attention (a condition says why), or error.",
+                "Reconciles by result: settled, in_progress, needs_attention (a condition says why) or error.",
             ),
             &["kind", "result"],
         )?;
         let errors = IntCounterVec::new(
             Opts::new(
                 "agentfs_operator_reconcile_errors_total",
-                "Reconciles that ended with an error and are tried again, by the call that failed.",
+                "Reconciles that failed and are retried, by the call that failed.",
             ),
             &["kind", "step"],
         )?;
         let duration = HistogramVec::new(
             HistogramOpts::new(
                 "agentfs_operator_reconcile_duration_seconds",
-                "How long a reconcile takes.",
+                "Duration of reconciles, in seconds.",
             )
             .buckets(vec![0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]),
             &["kind"],
         )?;
-        let leader = Gauge::new(
-            "agentfs_operator_leader",
-            "1 while this process holds the Lease and works, else 0.",
-        )?;
+        let leader =
+            Gauge::new("agentfs_operator_leader", "1 while this process is the leader, else 0.")?;
         let conditions = GaugeVec::new(
             Opts::new(
                 "agentfs_operator_condition",
@@ -194,37 +192,37 @@ impl Recovery {
         Ok(Self {
             last_success: gauge(
                 "agentfs_operator_recovery_last_success_timestamp_seconds",
-                "When the task (backup, verify, drill) was done last; 0 where it never was.",
+                "When the task (backup, verify, drill) last succeeded, in seconds since 1970; 0 if never.",
                 &["namespace", "name", "task"],
             )?,
             last_attempt: gauge(
                 "agentfs_operator_recovery_last_attempt_timestamp_seconds",
-                "When the newest run of the task was due that was begun; 0 where none was.",
+                "When the newest run of the task that was started had been due, in seconds since 1970; 0 if none.",
                 &["namespace", "name", "task"],
             )?,
             failed: gauge(
                 "agentfs_operator_recovery_failed",
-                "1 while the newest attempt of the task that has ended failed, else 0.",
+                "1 if the newest finished attempt of the task failed, else 0.",
                 &["namespace", "name", "task"],
             )?,
             running: gauge(
                 "agentfs_operator_recovery_running",
-                "1 while a run of the task is under way, else 0.",
+                "1 while a run of the task is in progress, else 0.",
                 &["namespace", "name", "task"],
             )?,
             previous_due: gauge(
                 "agentfs_operator_recovery_previous_due_timestamp_seconds",
-                "When the task was due last by its schedule; not there before its first time and while it is suspended.",
+                "When the task was last due by its schedule, in seconds since 1970; absent before its first time and while it is suspended.",
                 &["namespace", "name", "task"],
             )?,
             next_due: gauge(
                 "agentfs_operator_recovery_next_due_timestamp_seconds",
-                "When the task is due next by its schedule; not there while it is suspended.",
+                "When the task is next due by its schedule, in seconds since 1970; absent while it is suspended.",
                 &["namespace", "name", "task"],
             )?,
             max_age: gauge(
                 "agentfs_operator_recovery_max_age_seconds",
-                "How old the newest of the task may be by the spec; not there while it is suspended.",
+                "How old the newest success of the task may be by the spec, in seconds; absent while it is suspended.",
                 &["namespace", "name", "task"],
             )?,
         })

@@ -7,7 +7,7 @@ use clap::Args;
 /// The settings of `agentfs-operator run`. The chart sets them by the environment.
 #[derive(Args, Clone, Debug)]
 pub struct RunSettings {
-    /// The image of the AgentFS server, where a resource names none.
+    /// The image of the AgentFS server, for resources without spec.image.
     #[arg(long, env = "AGENTFS_SERVER_IMAGE", value_parser = not_empty)]
     pub server_image: String,
 
@@ -19,29 +19,28 @@ pub struct RunSettings {
     #[arg(long, env = "AGENTFS_PGBOUNCER_IMAGE", value_parser = not_empty)]
     pub pgbouncer_image: String,
 
-    /// The namespace to watch; empty: all namespaces.
+    /// The namespace to watch. Empty for all namespaces.
     #[arg(long, env = "WATCH_NAMESPACE", default_value = "")]
     pub watch_namespace: String,
 
-    /// The operator's own namespace, where the Lease of the leader election is kept. Left out, it is
-    /// the namespace of the kubeconfig.
+    /// The namespace of the operator, with the Lease of leader election. Defaults to the namespace of the kubeconfig.
     #[arg(long, env = "POD_NAMESPACE")]
     pub namespace: Option<String>,
 
-    /// The name of this process in the leader election. Left out, a random one is made.
+    /// The identity of this process in leader election. Defaults to a random one.
     #[arg(long, env = "POD_NAME")]
     pub identity: Option<String>,
 
-    /// Where /livez, /readyz and /metrics are served.
+    /// The address that serves /livez, /readyz and /metrics.
     #[arg(long, env = "AGENTFS_OPERATOR_LISTEN", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
 
-    /// How many resources are worked on at once.
+    /// How many resources are reconciled concurrently.
     #[arg(long, env = "AGENTFS_OPERATOR_CONCURRENCY", default_value_t = 16,
           value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrency: u16,
 
-    /// Which log lines are written, for example `info` or `agentfs_operator=debug,info`.
+    /// The log filter, for example `info` or `agentfs_operator=debug,info`.
     #[arg(long, env = "AGENTFS_LOG", default_value = "info")]
     pub log: String,
 }

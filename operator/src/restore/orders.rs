@@ -84,7 +84,7 @@ fn image_is_too_old(restore: &AgentFSRestore) -> Orders {
     Orders::ask(
         IMAGE_TOO_OLD,
         format!(
-            "The migration by the image of AgentFS {name} did not say that the image carries a restore out once, which older ones do not"
+            "The migration by the image of AgentFS {name} did not say that the image runs a restore only once, which older images do not"
         ),
         format!(
             "Set spec.image of the AgentFS to a release that does. If it is one, let its migration say so, which changes nothing else: \

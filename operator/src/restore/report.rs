@@ -245,7 +245,7 @@ fn switched_in_words(report: &RestoreReport, name: &str, undone: Option<&str>) -
     let indexed = match report.indexed_seconds {
         Some(_) => "",
         None => {
-            " Some vector indexes are not built, so that searches by meaning are slower; `agentfs-server admin embeddings index` builds them."
+            " Some vector indexes are not built, so semantic search is slower; `agentfs-server admin embeddings index` builds them."
         }
     };
     // Both moments are of the switch, some microseconds apart.
@@ -253,7 +253,7 @@ fn switched_in_words(report: &RestoreReport, name: &str, undone: Option<&str>) -
         report.previous_until.duration_since(report.switched_at) >= SignedDuration::from_secs(1);
     let back = if kept {
         let until = clock(report.previous_until);
-        format!(" Until {until} another AgentFSRestore with spec.undo: {name} takes it back.")
+        format!(" Until {until} another AgentFSRestore with spec.undo: {name} undoes it.")
     } else {
         " It cannot be undone, since nothing of what was live before is kept.".to_owned()
     };

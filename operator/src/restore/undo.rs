@@ -24,7 +24,7 @@ pub(super) fn undone(restore: &AgentFSRestore, of: &str, seen: &Seen) -> Result<
         return Err(Orders::ask(
             NO_SUCH_RESTORE,
             format!("There is no AgentFSRestore {of} of this AgentFS"),
-            "The undoing fails where it does not come within ten minutes. Delete this one, and name in another one a restore in place that `kubectl get afsr` lists.",
+            "The undo fails if it does not appear within ten minutes. Delete this one, and name in another one a restore in place that `kubectl get afsr` lists.",
         ));
     };
     let cannot = |what: String, remedy: String| Err(Orders::refuse(CANNOT_BE_UNDONE, what, remedy));
@@ -41,12 +41,12 @@ pub(super) fn undone(restore: &AgentFSRestore, of: &str, seen: &Seen) -> Result<
     if status.finished_time.is_none() {
         return Err(Orders::wait(
             AWAITING_RESTORE,
-            format!("The undoing waits for the end of the AgentFSRestore {of}"),
+            format!("The undo waits for the end of the AgentFSRestore {of}"),
         ));
     }
     if status.result.as_deref() == Some(DONE_BEFORE) {
         // What it did, and whether that can be undone, or was undone by this one before, the database knows.
-        return status.id.clone().ok_or_else(|| id_unknown(of, "it was carried out before"));
+        return status.id.clone().ok_or_else(|| id_unknown(of, "it ran before"));
     }
     let Some(switched) = status.switched_time.as_ref() else {
         let result = status.result.as_deref().unwrap_or_default();
@@ -79,7 +79,7 @@ fn id_unknown(of: &str, why: &str) -> Orders {
     Orders::refuse(
         CANNOT_BE_UNDONE,
         format!("The id of the AgentFSRestore {of} is not known, since {why}"),
-        "Run `agentfs-server restore --undo` with the DATABASE_URL of the AgentFS: it takes back the last restore in place.",
+        "Run `agentfs-server restore --undo` with the DATABASE_URL of the AgentFS: it undoes the last restore in place.",
     )
 }
 

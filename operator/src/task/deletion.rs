@@ -176,9 +176,7 @@ async fn carry_out<T: Task>(
     let stays = |why: &str| goes(EventType::Warning, NOT_DELETED, format!("{what} stays: {why}."));
     let agentfs = task.agentfs();
     if waiting::agentfs(seen).is_none() {
-        return stays(&format!(
-            "there is no AgentFS {agentfs} any more, which knows how it is reached"
-        ));
+        return stays(&format!("AgentFS {agentfs}, which says how to reach it, no longer exists"));
     }
     if waiting::is_suspended(seen) {
         return Ok(Outcome::Stands(waiting::suspended(DELETION, agentfs)));

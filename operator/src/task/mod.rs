@@ -160,7 +160,7 @@ pub trait Task:
     /// What comes once it is mended what this one failed of, as the end of a sentence.
     fn afterwards(&self) -> String {
         format!(
-            "then create another {}, with another name: one is carried out once",
+            "then create another {}, with another name, since each runs only once",
             Self::kind(&())
         )
     }

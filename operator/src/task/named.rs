@@ -36,7 +36,7 @@ pub fn backup<'a, T: Task>(task: &T, name: &str, seen: &'a Seen) -> Result<Named
             NO_SUCH_BACKUP,
             format!("There is no AgentFSBackup {name} of this AgentFS"),
             format!(
-                "The {} begins by itself when it is there, and fails where it does not come within ten minutes. If the name is \
+                "The {} begins by itself once it exists, and fails if it does not appear within ten minutes. If the name is \
                  wrong, delete this one. {}",
                 T::WHAT,
                 another::<T>()

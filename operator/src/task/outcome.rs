@@ -106,7 +106,7 @@ impl Stage {
                     State::true_because(
                         reasons::ALREADY_DONE,
                         format!(
-                            "An {kind} {name} with this spec succeeded at {at}{said}. It was not carried out again. {another}"
+                            "An {kind} {name} with this spec succeeded at {at}{said}. It did not run again. {another}"
                         ),
                     )
                 } else {
@@ -171,7 +171,7 @@ pub fn stage<T: Task>(task: &T, job: &Job, seen: &Seen) -> Stage {
 pub(super) fn said(job: &Job, pods: &[&Pod]) -> String {
     let words = pods::termination_message(pods);
     let words = words.or_else(|| end(job).and_then(|end| end.message.clone()));
-    words.unwrap_or_else(|| "its pod is gone without a word".into())
+    words.unwrap_or_else(|| "its pod is gone and left no message".into())
 }
 
 /// That `task` failed for the reason that `words` say.
@@ -179,7 +179,7 @@ pub fn failed<T: Task>(task: &T, words: &str) -> Failure {
     Failure::new(
         reasons::FAILED,
         format!("The {} failed: {}", T::WHAT, without_full_stop(words)),
-        format!("Mend what the sentence names, {}.", task.afterwards()),
+        format!("Fix what the message names, {}.", task.afterwards()),
     )
 }
 
@@ -211,6 +211,6 @@ fn tries_again<T: Task>(pods: &[&Pod]) -> Option<State> {
     }
     Some(State::progressing(
         reasons::TRYING_AGAIN,
-        format!("A try of the {} failed and is made again by itself: {words}", T::WHAT),
+        format!("An attempt of the {} failed and is retried by itself: {words}", T::WHAT),
     ))
 }

@@ -14,7 +14,7 @@ pub(super) fn for_agentfs<T: Task>(task: &T, seen: &Seen) -> Option<State> {
             reasons::AGENTFS_MISSING,
             format!("There is no AgentFS {name} in this namespace"),
             format!(
-                "The {what} begins by itself when it is there. If the name is wrong, delete this one and create another."
+                "The {what} begins by itself once it exists. If the name is wrong, delete this one and create another."
             ),
         )));
     }
@@ -84,6 +84,6 @@ fn turned_off(like: Like, backup: &Backup) -> Option<(&'static str, &'static str
 pub(super) fn for_turn<T: Task>(other: &str) -> State {
     State::progressing(
         reasons::AWAITING_TURN,
-        format!("The {} waits for {other}, which is carried out first", T::WHAT),
+        format!("The {} waits for {other}, which runs first", T::WHAT),
     )
 }

@@ -87,7 +87,7 @@ async fn the_backup_that_was_agreed_to_is_restored_and_its_steps_are_told() {
     server.then("agentfsrestores", []);
     let ran = server.run("restore --undo restore-7d2kq --yes --wait=false").await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert!(ran.stdout.contains("memory: taking back restore-7d2kq"), "{ran:?}");
+    assert!(ran.stdout.contains("memory: undoing restore-7d2kq"), "{ran:?}");
     let created = server.created().remove(1);
     assert_eq!(created["metadata"], json!({"generateName": "undo-"}));
     assert_eq!(
@@ -167,6 +167,6 @@ async fn one_that_is_deleted_meanwhile_is_told() {
     child.stderr.take().unwrap().read_to_string(&mut said).await.unwrap();
     assert_eq!(
         said,
-        "error: AgentFSRestore agents/restore-7d2kq failed: it was deleted before it ended\n"
+        "error: AgentFSRestore agents/restore-7d2kq failed: it was deleted before it finished\n"
     );
 }

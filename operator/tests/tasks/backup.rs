@@ -260,11 +260,7 @@ async fn one_before_an_upgrade_rehearses_it_and_needs_nobody_to_ask_again() {
     tasks.runs(JOB);
     let full = "could not extend file: No space left on device";
     for (left, reason, remedy) in [
-        (
-            "no database",
-            "Failed",
-            "Mend what the sentence names, then AgentFS memory makes another",
-        ),
+        ("no database", "Failed", "Fix what the message names, then AgentFS memory makes another"),
         (
             &*not_verified("no server", false),
             "Failed",

@@ -31,7 +31,7 @@ const OVERHEAD: usize = 200;
 const BATCH_BYTES: usize = 256 << 10;
 
 const LOG_TEXT: LogText = LogText {
-    meanwhile: "searches go by words",
+    meanwhile: "searches are full-text",
     late: "no answer to a query within EMBED_QUERY_TIMEOUT_SECONDS",
 };
 

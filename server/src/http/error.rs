@@ -129,33 +129,33 @@ impl ApiError {
     }
 }
 
-/// What every answer that is no success looks like.
+/// The body of every response that is not a success.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Envelope<'a> {
     error: Inner<'a>,
 }
 
-/// What went wrong.
+/// The error.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Error)]
 struct Inner<'a> {
-    /// For programs.
+    /// The code, for programs.
     code: Code,
-    /// For people: what is wrong and what to do.
+    /// A message for people: what is wrong and what to do.
     message: &'a str,
-    /// The answer's X-Request-Id; not within a batch.
+    /// The X-Request-Id of the response; absent within a batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
-    /// Of VERSION_CONFLICT alone.
+    /// Only with VERSION_CONFLICT.
     #[serde(flatten)]
     #[schema(required = false)]
     conflict: Option<Conflict>,
 }
 
-/// What a write met that expected something else.
+/// The actual state that contradicts the expectation of a write.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 struct Conflict {
-    /// The live version there is, or null.
+    /// The current live version, or null.
     #[schema(required = false)]
     current_version_id: Option<Uuid>,
 }

@@ -13,7 +13,7 @@ use super::error::Envelope;
 #[openapi(
     info(
         title = "AgentFS",
-        description = "Durable memory with the shape of a file system for AI agents: JSON values at paths, every version kept."
+        description = "Durable memory for AI agents, with the shape of a file system: JSON values at paths, with every version kept."
     ),
     modifiers(&KeyScheme),
     components(schemas(Envelope)),
@@ -43,21 +43,21 @@ impl IntoResponses for Refusals {
 /// The refusals of every route, and a route's `own`, each by its status.
 fn refusals(own: &[(&str, &str)]) -> BTreeMap<String, RefOr<Response>> {
     let sentences = [
-        ("400", "The request is wrong; `code` and `message` say how."),
-        ("401", "No valid key."),
+        ("400", "The request is invalid; `code` and `message` say why."),
+        ("401", "The key is missing, invalid, expired or revoked."),
         ("403", "The key lacks the scope, or the path is reserved."),
         (
             "413",
-            "The body is larger than 1 MiB, or than 16 KiB of an administrator's request, or the answer would take too much; `code` says which.",
+            "The body is larger than 1 MiB (16 KiB for admin routes), or the response would be too large; `code` says which.",
         ),
-        ("415", "The body is not announced as JSON."),
+        ("415", "The Content-Type is not JSON."),
         (
             "429",
-            "A limit or quota is used up; Retry-After says until when. A quota of stored bytes has no Retry-After.",
+            "A rate limit or quota is exceeded; Retry-After says when to try again. The quota of stored bytes has no Retry-After.",
         ),
         (
             "503",
-            "The database is away or busy for the moment, or the server has no memory to spare; Retry-After says when to try again.",
+            "The database is unavailable or busy, or the server is out of memory for requests; Retry-After says when to try again.",
         ),
     ];
     let all = sentences.iter().chain(own);
@@ -77,7 +77,7 @@ pub(super) struct KeyRefusals;
 
 impl IntoResponses for KeyRefusals {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        refusals(&[("404", "There is no such key in a tenant that the caller administers.")])
+        refusals(&[("404", "The tenants that the caller administers have no such key.")])
     }
 }
 
@@ -90,9 +90,9 @@ impl IntoResponses for WriteRefusals {
         refusals(&[
             (
                 "409",
-                "The entry's latest version is not that of `if_version`; `current_version_id` is the one it has.",
+                "The latest version of the entry is not `if_version`; `current_version_id` is the latest.",
             ),
-            ("422", "The Idempotency-Key came before with another request."),
+            ("422", "The Idempotency-Key was already used with a different request."),
         ])
     }
 }
@@ -105,7 +105,7 @@ impl IntoResponses for ReadRefusals {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         refusals(&[(
             "409",
-            "The version of `min_version` is not in the database; a restore or a failover has lost it.",
+            "The version of `min_version` is not in the database; a restore or a failover lost it.",
         )])
     }
 }

@@ -67,7 +67,7 @@ pub enum MemoryError {
     )]
     AsOf(String),
     /// The moment to read at is in the future.
-    #[error("as_of is {}, which is still to come; give a moment up to now, {}", rfc3339(*.as_of), rfc3339(*.now))]
+    #[error("as_of is {}, which is in the future; give a time up to now, {}", rfc3339(*.as_of), rfc3339(*.now))]
     AsOfInFuture {
         /// The moment.
         as_of: Timestamp,
@@ -113,7 +113,7 @@ pub enum MemoryError {
     VersionUnknown(Uuid),
     /// The idempotency key belongs to another request.
     #[error(
-        "this Idempotency-Key came before with another request; give each request a key of its own"
+        "this Idempotency-Key was already used with a different request; give each request its own key"
     )]
     KeyReused,
     /// The request does not fit under a quota of the tenant.
@@ -121,12 +121,12 @@ pub enum MemoryError {
     QuotaUsedUp(Quota),
     /// A semantic search without an embedding provider.
     #[error(
-        "this server has no embeddings to search by meaning; leave mode out or send \"text\" to search by words, or have an operator configure a provider of embeddings"
+        "this server has no embeddings for semantic search; leave mode out or send \"text\" for full-text search, or have an operator configure an embedding provider"
     )]
     EmbeddingsNotConfigured,
     /// A semantic search whose query cannot be embedded now.
     #[error(
-        "a search by meaning is not possible now: {reason}; try again later, or leave mode out to search by words meanwhile"
+        "semantic search is not possible now: {reason}; try again later, or leave mode out for full-text search meanwhile"
     )]
     SemanticSearchUnavailable {
         /// The reason.

@@ -58,25 +58,25 @@ impl Metrics {
             requests: counters(
                 &registry,
                 "agentfs_http_requests_total",
-                "Requests answered.",
+                "HTTP requests answered.",
                 &["route", "method", "status"],
             )?,
             duration: histograms(
                 &registry,
                 "agentfs_http_request_duration_ms",
-                "Time to answer a request, in milliseconds.",
+                "Duration of HTTP requests, in milliseconds.",
                 &MILLISECONDS,
                 &["route", "method"],
             )?,
             connections: registered(
                 &registry,
-                IntGauge::new("agentfs_http_connections", "Connections of clients."),
+                IntGauge::new("agentfs_http_connections", "Open client connections."),
             )?,
             operations_connections: registered(
                 &registry,
                 IntGauge::new(
                     "agentfs_operations_connections",
-                    "Connections to the port of probes and metrics.",
+                    "Open connections to the port for probes and metrics.",
                 ),
             )?,
             quota_denials: counters(
@@ -88,58 +88,58 @@ impl Metrics {
             rate_limit_denials: counters(
                 &registry,
                 "agentfs_rate_limit_denials_total",
-                "Requests refused by a limit of the minute.",
+                "Requests refused by a rate limit.",
                 &["type"],
             )?,
             memory_budget: gauges(
                 &registry,
                 "agentfs_memory_budget_bytes",
-                "Bytes of the budget for bodies, queued writes and answers.",
+                "The memory budget for request bodies, queued writes and responses, in bytes.",
                 &["state"],
             )?,
             memory_budget_denials: counters(
                 &registry,
                 "agentfs_memory_budget_denials_total",
-                "Requests refused since the budget of bytes was spent.",
+                "Requests refused because the memory budget was spent.",
                 &["type"],
             )?,
             batch_rows: histograms(
                 &registry,
                 "agentfs_batch_rows",
-                "Requests that shared a statement.",
+                "Requests per batch, which share a database statement.",
                 &ROWS,
                 &["queue"],
             )?,
             batch_wait: histograms(
                 &registry,
                 "agentfs_batch_wait_ms",
-                "Time that the oldest request of a batch had waited for it, in milliseconds.",
+                "How long the oldest request of a batch waited for it, in milliseconds.",
                 &MILLISECONDS,
                 &["queue"],
             )?,
             queue_requests: gauges(
                 &registry,
                 "agentfs_queue_requests",
-                "Requests that wait for a batch.",
+                "Requests waiting for a batch.",
                 &["queue"],
             )?,
             queue_oldest: gauges(
                 &registry,
                 "agentfs_queue_oldest_seconds",
-                "Seconds that the oldest request in the queue has waited, at most.",
+                "How long the oldest request in the queue has waited at most, in seconds.",
                 &["queue"],
             )?,
             pool_connections: gauges(
                 &registry,
                 "agentfs_pool_connections",
-                "Connections of the pool to the database.",
+                "Connections of the database connection pool.",
                 &["state"],
             )?,
             pool_wait: registered(
                 &registry,
                 Gauge::new(
                     "agentfs_pool_wait_ms",
-                    "Time that a connection of the pool was waited for, in milliseconds; tried every 15 s.",
+                    "How long a request waits for a connection of the pool, in milliseconds; measured every 15 s.",
                 ),
             )?,
             read_replica_fresh: registered(
@@ -154,7 +154,7 @@ impl Metrics {
             embedding_jobs: gauges(
                 &registry,
                 "agentfs_embedding_jobs_total",
-                "Embedding jobs there are now, by status; looked at every 15 s.",
+                "Current embedding jobs, by status; read every 15 s.",
                 &["status"],
             )?,
             embedding_outcomes: counters(
@@ -166,7 +166,7 @@ impl Metrics {
             embedding_requests: histograms(
                 &registry,
                 "agentfs_embedding_request_duration_ms",
-                "Time that the embedding provider took for a batch, in milliseconds.",
+                "Duration of embedding requests, in milliseconds.",
                 &MILLISECONDS,
                 &["ok"],
             )?,
@@ -178,7 +178,7 @@ impl Metrics {
                 &registry,
                 IntCounter::new(
                     "agentfs_embedding_texts_cut_total",
-                    "Texts embedded without their end, since they were longer than the model takes.",
+                    "Texts truncated before embedding, because they were longer than the model accepts.",
                 ),
             )?,
             backups: BackupGauges::new(&registry)?,
@@ -211,7 +211,10 @@ impl Metrics {
         build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let started = registered(
             &self.0.registry,
-            Gauge::new("process_start_time_seconds", "When the process started, since 1970."),
+            Gauge::new(
+                "process_start_time_seconds",
+                "Start time of the process, in seconds since 1970.",
+            ),
         )?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         started.set(now.as_secs_f64());

@@ -17,11 +17,11 @@ impl BackupSettings {
     pub(super) const DESCRIBED: &'static [Described] = &[
         Described {
             name: BACKUP_LOCATION,
-            about: "where `backup` keeps backups, for gauges of them: a folder, or s3://bucket/prefix (none)",
+            about: "where `backup` stores backups, for metrics about them: a folder, or s3://bucket/prefix (none)",
         },
         Described {
             name: BACKUP_INSTANCE,
-            about: "what tells the database from copies with the same history; as `backup` has it (none)",
+            about: "tells the database apart from copies with the same history; the same as for `backup` (none)",
         },
     ];
 

@@ -21,15 +21,15 @@ impl ConnectionSettings {
     pub(super) const DESCRIBED: &'static [Described] = &[
         Described {
             name: "MAX_CONNECTIONS",
-            about: "connections open at once (as many as a third of the memory limit has room for, at most 10000)",
+            about: "maximum open connections (as many as fit into a third of the memory limit, at most 10000)",
         },
         Described {
             name: "KEEP_ALIVE_SECONDS",
-            about: "seconds that a connection may wait for its next request; more than a load balancer's (75)",
+            about: "seconds that an idle connection stays open; set it above the load balancer's (75)",
         },
         Described {
             name: TRUST_PROXY,
-            about: "CIDRs of proxies whose X-Forwarded-For is believed, with commas (none)",
+            about: "CIDRs of proxies whose X-Forwarded-For is trusted, separated by commas (none)",
         },
     ];
 

@@ -40,17 +40,17 @@ impl DatabaseSettings {
         },
         Described {
             name: "DATABASE_POOL_SIZE",
-            about: "connections for reads other than gets; 8 more are for what must not wait for them (5)",
+            about: "connections for reads other than gets; 8 more are reserved for what must not wait for them (5)",
         },
         Described { name: "DATABASE_WRITERS", about: "connections that commit writes (2)" },
         Described { name: "DATABASE_READERS", about: "connections that answer gets (1)" },
         Described {
             name: "DATABASE_READ_URL",
-            about: "a replica that get, list, glob and search may read from (none)",
+            about: "URL of a replica that get, list, glob and search may read from (none)",
         },
         Described {
             name: "DATABASE_READ_MAX_LAG_SECONDS",
-            about: "how far the replica may be behind; else the primary is read (5)",
+            about: "maximum lag of the replica; beyond it the primary is read (5)",
         },
     ];
 

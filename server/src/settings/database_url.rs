@@ -136,11 +136,10 @@ impl TargetSession {
 }
 
 const UNREADABLE: InvalidDatabaseUrl = InvalidDatabaseUrl(
-    "it cannot be taken apart (special characters in the password must be percent-encoded, such as %23 for #, %2F for / and %40 for @)",
+    "it cannot be parsed (special characters in the password must be percent-encoded, such as %23 for #, %2F for / and %40 for @)",
 );
 const WRONG_PARAMETER: InvalidDatabaseUrl = InvalidDatabaseUrl(
-    "one of its parameters is wrong (sslmode is disable, allow, prefer, require, verify-ca or verify-full), or a percent code \
-     is no UTF-8 text",
+    "one of its parameters is wrong (sslmode is disable, allow, prefer, require, verify-ca or verify-full), or a percent code is not UTF-8",
 );
 
 impl DatabaseUrl {
@@ -280,7 +279,7 @@ impl<'a> Parts<'a> {
             port => port
                 .parse()
                 .map(Some)
-                .map_err(|_| InvalidDatabaseUrl("a port in it is no number up to 65535")),
+                .map_err(|_| InvalidDatabaseUrl("a port in it is not a number up to 65535")),
         });
         let ports: Vec<Option<u16>> = ports.collect::<Result<_, _>>()?;
         Ok(self.hosts.iter().map(String::as_str).zip(ports.into_iter().cycle()).collect())

@@ -76,39 +76,42 @@ impl EmbeddingSettings {
     pub(super) const DESCRIBED: &'static [Described] = &[
         Described {
             name: KEY,
-            about: "key of an OpenAI-compatible endpoint, which then makes the embeddings (none)",
+            about: "API key of an OpenAI-compatible endpoint, which then computes the embeddings (none)",
         },
         Described {
             name: BASE_URL,
-            about: "where that endpoint is; set it alone where no key is needed (https://api.openai.com/v1)",
+            about: "base URL of that endpoint; set only this if it needs no key (https://api.openai.com/v1)",
         },
-        Described { name: MODEL, about: "its embedding model (text-embedding-3-small)" },
+        Described {
+            name: MODEL,
+            about: "embedding model of that endpoint (text-embedding-3-small)",
+        },
         Described {
             name: DIMENSIONS,
-            about: "length of its vectors, 1 to 4000; must be set for models that are not OpenAI's (the model's)",
+            about: "length of the model's vectors, 1 to 4000; required for models that are not OpenAI's (the model's)",
         },
         Described {
             name: MODEL_DIR,
-            about: "folder of the local model, as scripts/model prints it; used where no endpoint is set (none)",
+            about: "folder of the local model, as scripts/model prints it; used if no endpoint is set (none)",
         },
         Described {
             name: "NEXT_...",
-            about: "each of the settings above with NEXT_ before its name: the model to change to, which workers fill (none)",
+            about: "each of the settings above with the prefix NEXT_: the model to switch to, which workers fill (none)",
         },
         Described { name: TIMEOUT, about: "seconds to wait for the endpoint (30)" },
         Described {
             name: QUERY_TIMEOUT,
-            about: "seconds that a search waits for its query's embedding, 1 to 20; then it goes by words (3)",
+            about: "seconds that a search waits for the query's embedding, 1 to 20; then it is full-text (3)",
         },
-        Described { name: BATCH, about: "texts embedded together, 1 to 256 (64)" },
-        Described { name: CONCURRENCY, about: "batches a worker has under way at a time (4)" },
+        Described { name: BATCH, about: "texts per embedding batch, 1 to 256 (64)" },
+        Described { name: CONCURRENCY, about: "batches that a worker embeds concurrently (4)" },
         Described {
             name: LEASE,
             about: "seconds after which another worker may take a claimed job (120)",
         },
         Described {
             name: TOKENS,
-            about: "tokens a tenant may have embedded a day, 0 for unlimited (2000000)",
+            about: "tokens embedded per day and tenant, 0 for unlimited (2000000)",
         },
     ];
 

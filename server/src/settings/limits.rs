@@ -53,41 +53,41 @@ impl LimitSettings {
     pub(super) const DESCRIBED: &'static [Described] = &[
         Described {
             name: WRITES,
-            about: "versions a tenant may write a day, 0 for unlimited (5000)",
+            about: "versions written per day and tenant, 0 for unlimited (5000)",
         },
         Described {
             name: WRITE_MIB,
-            about: "MiB of values a tenant may write a day, 0 for unlimited (0)",
+            about: "MiB of values written per day and tenant, 0 for unlimited (0)",
         },
         Described {
             name: IDEMPOTENCY_KEYS,
-            about: "Idempotency-Keys a tenant may use a day, 0 for unlimited (100000)",
+            about: "Idempotency-Keys used per day and tenant, 0 for unlimited (100000)",
         },
         Described {
             name: STORED_MIB,
-            about: "MiB a tenant may have stored, its history included, 0 for unlimited (0)",
+            about: "MiB stored per tenant, including its history, 0 for unlimited (0)",
         },
         Described {
             name: SEARCHES_PER_DAY,
-            about: "searches a tenant may make a day, 0 for unlimited (0)",
+            about: "searches per day and tenant, 0 for unlimited (0)",
         },
-        Described { name: REQUESTS, about: "requests a minute and key, 0 for unlimited (120)" },
-        Described { name: SEARCHES, about: "searches a minute and key, 0 for unlimited (120)" },
+        Described { name: REQUESTS, about: "requests per minute and key, 0 for unlimited (120)" },
+        Described { name: SEARCHES, about: "searches per minute and key, 0 for unlimited (120)" },
         Described {
             name: OF_TENANT,
-            about: "requests a minute and tenant, 0 for unlimited (8 times a key's; the default tenant: 0)",
+            about: "requests per minute and tenant, 0 for unlimited (8 times a key's; 0 for the default tenant)",
         },
         Described {
             name: SEARCHES_OF_TENANT,
-            about: "searches a minute and tenant, 0 for unlimited (8 times a key's; the default tenant: 0)",
+            about: "searches per minute and tenant, 0 for unlimited (8 times a key's; 0 for the default tenant)",
         },
         Described {
             name: KEYS,
-            about: "keys that a tenant may have, without revoked and expired ones, 0 for unlimited (1000)",
+            about: "keys per tenant, not counting revoked and expired ones, 0 for unlimited (1000)",
         },
         Described {
             name: FAILURES,
-            about: "requests without a valid key a minute and client, 0 for unlimited (600)",
+            about: "requests without a valid key per minute and client, 0 for unlimited (600)",
         },
     ];
 
@@ -122,28 +122,28 @@ impl LimitSettings {
         let mib = |bytes: Option<i64>| bytes.map(|bytes| bytes / MIB);
         let (requests, searches) = (self.requests_per_minute, self.searches_per_minute);
         let but_default = |limits: TenantLimits| {
-            if limits.of_default == limits.of_others { "" } else { " but the default one" }
+            if limits.of_default == limits.of_others { "" } else { " except the default one" }
         };
         let of_requests =
-            format!("requests a minute and tenant{}", but_default(requests.of_tenants));
+            format!("requests per minute and tenant{}", but_default(requests.of_tenants));
         let of_searches =
-            format!("searches a minute and tenant{}", but_default(searches.of_tenants));
+            format!("searches per minute and tenant{}", but_default(searches.of_tenants));
         let limits: [(Option<i64>, &str); 12] = [
-            (per_minute(requests.of_key), "requests a minute and key"),
-            (per_minute(searches.of_key), "searches a minute and key"),
+            (per_minute(requests.of_key), "requests per minute and key"),
+            (per_minute(searches.of_key), "searches per minute and key"),
             (per_minute(requests.of_tenants.of_others), &of_requests),
             (per_minute(searches.of_tenants.of_others), &of_searches),
             (
                 per_minute(self.failures_per_minute),
-                "requests without a valid key a minute and client",
+                "requests without a valid key per minute and client",
             ),
-            (self.writes.writes, "writes a day and tenant"),
-            (mib(self.writes.bytes), "MiB written a day and tenant"),
-            (self.writes.idempotency_keys, "Idempotency-Keys a day and tenant"),
-            (self.searches_per_day, "searches a day and tenant"),
-            (tokens_per_day, "embedding tokens a day and tenant"),
-            (mib(self.writes.stored_bytes), "MiB stored by a tenant"),
-            (self.keys_per_tenant, "keys a tenant"),
+            (self.writes.writes, "writes per day and tenant"),
+            (mib(self.writes.bytes), "MiB written per day and tenant"),
+            (self.writes.idempotency_keys, "Idempotency-Keys per day and tenant"),
+            (self.searches_per_day, "searches per day and tenant"),
+            (tokens_per_day, "embedding tokens per day and tenant"),
+            (mib(self.writes.stored_bytes), "MiB stored per tenant"),
+            (self.keys_per_tenant, "keys per tenant"),
         ];
         let holds = |(limit, what): (Option<i64>, &str)| Some(format!("{} {what}", limit?));
         limits.into_iter().filter_map(holds).collect()

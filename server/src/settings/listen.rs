@@ -61,30 +61,27 @@ const A_PORT: &str = "a number from 1 to 65535";
 
 impl ListenSettings {
     pub(super) const DESCRIBED: &'static [Described] = &[
-        Described {
-            name: LISTEN,
-            about: "IP address that PORT and PORT_OPERATIONS are on, such as 127.0.0.1 (all)",
-        },
+        Described { name: LISTEN, about: "IP address to listen on, such as 127.0.0.1 (all)" },
         Described { name: setting::PORT, about: "port of the API (8787)" },
         Described {
             name: setting::PORT_OPERATIONS,
-            about: "port of /livez, /readyz, /healthz and /metrics alone (PORT + 1)",
+            about: "second port, with only /livez, /readyz, /healthz and /metrics (PORT + 1)",
         },
         Described {
             name: MONITORING_ON_PORT,
-            about: "true or false: whether PORT has /metrics even without METRICS_TOKEN, and a worker answers there (true)",
+            about: "true or false: whether PORT serves /metrics even without METRICS_TOKEN, and a worker listens on it (true)",
         },
         Described {
             name: "ENABLE_METRICS",
-            about: "true or false: whether there is /metrics (true)",
+            about: "true or false: whether to serve /metrics (true)",
         },
         Described {
             name: "METRICS_TOKEN",
-            about: "bearer that /metrics asks for, of 32 characters or more (none)",
+            about: "bearer token required for /metrics, of at least 32 characters (none)",
         },
         Described {
             name: "ADMIN_BOOTSTRAP_TOKEN",
-            about: "lets /v1/admin/create-key make the first keys; 32 characters or more (none)",
+            about: "token with which /v1/admin/create-key creates the first keys, of at least 32 characters (none)",
         },
     ];
 

@@ -26,7 +26,7 @@ pub struct MemorySettings {
 impl MemorySettings {
     pub(super) const DESCRIBED: &'static [Described] = &[Described {
         name: MEMORY_BUDGET_MIB,
-        about: "MiB of bodies, queued writes, and answers that are not taken yet (a third of the memory limit)",
+        about: "MiB for request bodies, queued writes, and responses not yet sent (a third of the memory limit)",
     }];
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {

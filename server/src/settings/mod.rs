@@ -175,10 +175,10 @@ mod tests {
         };
         assert_eq!(
             said(&[]),
-            "120 requests a minute and key, 120 searches a minute and key, 960 requests a minute and tenant but the default one, \
-             960 searches a minute and tenant but the default one, 600 requests without a valid key a minute and client, \
-             5000 writes a day and tenant, 100000 Idempotency-Keys a day and tenant, 2000000 embedding tokens a day and tenant, \
-             1000 keys a tenant"
+            "120 requests per minute and key, 120 searches per minute and key, 960 requests per minute and tenant except the default one, \
+             960 searches per minute and tenant except the default one, 600 requests without a valid key per minute and client, \
+             5000 writes per day and tenant, 100000 Idempotency-Keys per day and tenant, 2000000 embedding tokens per day and tenant, \
+             1000 keys per tenant"
         );
         let none = LimitSettings::WITH_DEFAULTS.map(|name| (name, "0"));
         assert_eq!(said(&none), "none");
@@ -190,7 +190,7 @@ mod tests {
         ];
         assert_eq!(
             said(&[&none[..], &set].concat()),
-            "7 requests a minute and tenant, 3 MiB written a day and tenant, 9 searches a day and tenant, 5 MiB stored by a tenant"
+            "7 requests per minute and tenant, 3 MiB written per day and tenant, 9 searches per day and tenant, 5 MiB stored per tenant"
         );
     }
 

@@ -16,7 +16,7 @@ const UNKNOWN_FIELDS: &str = "UNKNOWN_FIELDS";
 impl UnknownFields {
     pub(super) const DESCRIBED: &'static [Described] = &[Described {
         name: UNKNOWN_FIELDS,
-        about: "refuse or warn: whether a field that no route knows is a 400, or named in X-Ignored-Fields (refuse)",
+        about: "refuse or warn: whether an unknown field is refused with 400, or ignored and named in X-Ignored-Fields (refuse)",
     }];
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {

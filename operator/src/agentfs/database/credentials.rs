@@ -143,10 +143,13 @@ mod tests {
     #[test]
     fn a_missing_key_and_a_trailing_newline_are_named() {
         let missing = Credentials::from_secret(&secret(&[("username", "a"), ("database", "x")]));
-        assert_eq!(missing.unwrap_err().to_string(), "lacks the entry password");
+        assert_eq!(missing.unwrap_err().to_string(), "lacks the key password");
         let newline = Credentials::from_secret(&secret(&[("username", "a\n")]));
         assert!(
-            newline.unwrap_err().to_string().contains("in its entry username what is not one line")
+            newline
+                .unwrap_err()
+                .to_string()
+                .contains("in its key username something that is not one line")
         );
     }
 

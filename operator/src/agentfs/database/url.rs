@@ -78,7 +78,9 @@ impl DatabaseUrl {
             return Err(InvalidUrl("it does not start with postgres://"));
         }
         let url = Url::parse(text).map_err(|_| {
-            InvalidUrl("it cannot be taken apart (special characters in the password must be percent-encoded)")
+            InvalidUrl(
+                "it cannot be parsed (special characters in the password must be percent-encoded)",
+            )
         })?;
         let host = url.host_str().unwrap_or_default();
         let host = decoded(host.trim_start_matches('[').trim_end_matches(']'))?;
@@ -153,7 +155,7 @@ fn parameters(url: &Url) -> Result<(TlsMode, bool), InvalidUrl> {
 fn decoded(part: &str) -> Result<String, InvalidUrl> {
     let text = percent_decode_str(part)
         .decode_utf8()
-        .map_err(|_| InvalidUrl("one of its percent codes is no UTF-8 text"))?;
+        .map_err(|_| InvalidUrl("one of its percent codes is not UTF-8"))?;
     if text.chars().any(char::is_control) {
         return Err(InvalidUrl("one of its percent codes is a control character"));
     }

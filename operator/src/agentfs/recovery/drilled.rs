@@ -24,7 +24,7 @@ impl StatusInputs<'_> {
             let last = passed.map(|at| format!(" The last one passed at {}.", clock(at)));
             return Some(State::false_because(
                 reasons::SUSPENDED,
-                format!("{field} is true: no drills are carried out.{}", last.unwrap_or_default()),
+                format!("{field} is true: no drills run.{}", last.unwrap_or_default()),
             ));
         }
         let newest = drills.newest().map(|drill| drill.finished);
@@ -76,7 +76,7 @@ impl StatusInputs<'_> {
                 clock(newest.finished),
                 without_full_stop(newest.message().unwrap_or("it does not say why"))
             ),
-            format!("{before}. Mend what the sentence names; {}", self.how_to_run(Work::Drill)),
+            format!("{before}. Fix what the message names; {}", self.how_to_run(Work::Drill)),
         ))
     }
 
@@ -97,7 +97,7 @@ impl StatusInputs<'_> {
                 format!("No drill has passed, and the first was due at {}", clock(due))
             }
             _ => format!(
-                "No drill has passed after {}, and the newest is to be at most {} days old",
+                "No drill has passed after {}, and the newest may be at most {} days old",
                 clock(since),
                 timing.max_age.as_hours() / 24
             ),
@@ -108,7 +108,7 @@ impl StatusInputs<'_> {
             what,
             format!(
                 "Check that the CronJob runs (kubectl describe cronjob -n {namespace} {name}), and that \
-                 spec.backup.drill.maxAgeDays is more than the schedule's longest pause; {}",
+                 spec.backup.drill.maxAgeDays is more than the longest interval of the schedule; {}",
                 self.how_to_run(Work::Drill)
             ),
         ))
@@ -120,9 +120,9 @@ impl StatusInputs<'_> {
         }
         match timing.schedule.next(self.observed.now) {
             Some(next) => {
-                format!("No drill was carried out yet; the next one is due at {}.", clock(next))
+                format!("No drill has run yet; the next one is due at {}.", clock(next))
             }
-            None => "No drill was carried out yet.".into(),
+            None => "No drill has run yet.".into(),
         }
     }
 }

@@ -106,12 +106,12 @@ impl StatusInputs<'_> {
         Some(Failure::new(
             reasons::BACKUP_OVERDUE,
             format!(
-                "No backup has succeeded after {}, and the newest is to be at most {hours} hours old",
+                "No backup has succeeded after {}, and the newest may be at most {hours} hours old",
                 clock(since)
             ),
             format!(
                 "{}Check that the CronJob runs (kubectl describe cronjob -n {} {}), and that \
-                 spec.backup.maxAgeHours is more than the schedule's longest pause.",
+                 spec.backup.maxAgeHours is more than the longest interval of the schedule.",
                 unrecorded.unwrap_or_default(),
                 self.plan.owner.namespace,
                 self.plan.names.backup()

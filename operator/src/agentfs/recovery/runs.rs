@@ -112,7 +112,7 @@ impl StatusInputs<'_> {
             return None;
         }
         let words = pods::termination_message(&self.observed.pods_of(work.component()))
-            .unwrap_or_else(|| "its pod is gone without a word".into());
+            .unwrap_or_else(|| "its pod is gone and left no message".into());
         let noun = work.noun();
         let before = last.map_or_else(
             || format!("No {noun} has succeeded before"),

@@ -22,7 +22,7 @@ impl StatusInputs<'_> {
         if let Some(field) = self.paused() {
             let last = proven.map(|backup| {
                 format!(
-                    " The newest that is proven is {}, of {}.",
+                    " The newest verified one is {}, of {}.",
                     backup.name(),
                     clock(backup.snapshot())
                 )
@@ -65,19 +65,15 @@ impl StatusInputs<'_> {
         let found = backup.refutation()?;
         let why = found.message.as_deref().unwrap_or("it does not say why");
         let left = proven.map_or_else(
-            || "No other backup is proven".to_owned(),
+            || "No other backup is verified".to_owned(),
             |left| {
-                format!(
-                    "The newest that is proven is {}, of {}",
-                    left.name(),
-                    clock(left.snapshot())
-                )
+                format!("The newest verified one is {}, of {}", left.name(), clock(left.snapshot()))
             },
         );
         Some(Failure::new(
             reasons::VERIFICATION_FAILED,
             format!(
-                "The backup {} of {} was tried at {} and does not restore: {}",
+                "The backup {} of {} was verified at {} and does not restore: {}",
                 backup.name(),
                 clock(backup.snapshot()),
                 clock(found.time.0),
@@ -105,12 +101,12 @@ impl StatusInputs<'_> {
         Some(Failure::new(
             reasons::VERIFICATION_OVERDUE,
             format!(
-                "No backup after {} is verified, and the newest that is has to be at most {hours} hours old",
+                "No backup after {} is verified, and the newest verified one may be at most {hours} hours old",
                 clock(since)
             ),
             format!(
                 "Check that the CronJob runs (kubectl describe cronjob -n {namespace} {name}), and that \
-                 spec.backup.verify.maxAgeHours is more than the schedule's longest pause; {}",
+                 spec.backup.verify.maxAgeHours is more than the longest interval of the schedule; {}",
                 self.how_to_run(Work::Verify)
             ),
         ))
@@ -159,8 +155,8 @@ fn verified(backup: &Recorded<'_>, level: Level) -> State {
     State::unknown(
         reasons::ARCHIVE_VERIFIED,
         format!(
-            "The backup {name} of {of} was read as a whole{}. Whether it restores is not known: \
-             spec.backup.verify.level: Restore tries that.",
+            "The backup {name} of {of} was read completely{}. Whether it restores is not known; spec.backup.verify.level: \
+             Restore checks that.",
             read.unwrap_or_default()
         ),
     )

@@ -1,4 +1,4 @@
-//! `spec.api`: the API that agents talk to.
+//! `spec.api`: the API that agents use.
 
 use k8s_openapi::api::core::v1::EnvVar;
 use kube::KubeSchema;
@@ -8,46 +8,44 @@ use serde::{Deserialize, Serialize};
 use super::extra_env::extra_env;
 use crate::crd::fields::{PodSettings, Resources};
 
-/// The API that agents talk to.
+/// The API that agents use.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!has(self.autoscaling) || !has(self.resources) || (has(self.resources.requests) && 'cpu' in self.resources.requests) || (has(self.resources.limits) && 'cpu' in self.resources.limits)").message(
-        "autoscaling goes by the use of the CPU that is requested: set resources.requests.cpu, or leave resources out"
+        "autoscaling needs a CPU request: set resources.requests.cpu, or leave resources out"
     )
 )]
 pub struct Api {
-    /// How many API pods run. Two or more serve on while one is updated or lost. `kubectl scale
-    /// agentfs <name> --replicas=N` sets it too. 0 stops the API and keeps the data. With autoscaling
-    /// it is not looked at.
+    /// The number of API pods. With two or more, the API keeps serving while one is updated or lost. `kubectl scale
+    /// agentfs <name> --replicas=N` sets it too. 0 stops the API and keeps the data. Ignored with autoscaling.
     #[serde(default = "Api::default_replicas")]
     #[schemars(range(min = 0, max = 100))]
     pub replicas: i32,
 
-    /// Lets a HorizontalPodAutoscaler choose the number of pods by their CPU. It needs metrics-server
-    /// in the cluster. Taken out again, it leaves its number of pods in replicas, unless the same change
-    /// sets another. Where a manifest names replicas, set it in the same change, or leave the field out.
+    /// Lets a HorizontalPodAutoscaler choose the number of pods by their CPU utilization. It needs metrics-server in
+    /// the cluster. When you remove it, replicas keeps the current number of pods, unless the same change sets another;
+    /// a manifest that names replicas should set it in that change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<Autoscaling>,
 
-    /// CPU and memory of each API pod, and of the migration's where spec.migration.resources is left
-    /// out. Left out: requests of 100m CPU and 128Mi, a limit of 512Mi
-    /// memory and none on CPU.
+    /// CPU and memory of each API pod, and of the migration pod unless spec.migration.resources is set. Defaults to
+    /// requests of 100m CPU and 128Mi memory, and a limit of 512Mi memory; CPU has no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
 
-    /// Proxies before the API, as CIDRs, whose X-Forwarded-For is believed; for example `[10.0.0.0/8]`.
+    /// CIDRs of the proxies in front of the API whose X-Forwarded-For header is trusted; for example `[10.0.0.0/8]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "cidrs")]
     pub trust_proxy: Vec<String>,
 
-    /// More environment variables of the API and of the migrations: the server's settings, for example
-    /// `[{name: LOG_LEVEL, value: debug}]`.
+    /// Additional environment variables of the API and migration pods: settings of the server, for example `[{name:
+    /// LOG_LEVEL, value: debug}]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "extra_env")]
     pub extra_env: Vec<EnvVar>,
 
-    /// Where the pods of the API and of the migrations run, and what they carry.
+    /// Scheduling, labels and annotations of the API and migration pods.
     #[serde(flatten)]
     pub pods: PodSettings,
 }
@@ -61,16 +59,16 @@ pub struct Api {
     )
 )]
 pub struct Autoscaling {
-    /// The least number of pods. With two or more the API serves on while one is updated or lost.
+    /// The minimum number of pods. With two or more, the API keeps serving while one is updated or lost.
     #[serde(default = "Autoscaling::default_min")]
     #[schemars(range(min = 1, max = 100))]
     pub min_replicas: i32,
 
-    /// The greatest number of pods.
+    /// The maximum number of pods.
     #[schemars(range(min = 1, max = 100))]
     pub max_replicas: i32,
 
-    /// The CPU use at which pods are added, in percent of what each requests.
+    /// The target CPU utilization, in percent of what each pod requests. Pods are added above it.
     #[serde(default = "Autoscaling::default_target", rename = "targetCPUUtilizationPercentage")]
     #[schemars(range(min = 1, max = 1000))]
     pub target_cpu_utilization_percentage: i32,

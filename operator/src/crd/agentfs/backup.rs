@@ -1,4 +1,4 @@
-//! `spec.backup`: regular backups of the whole database.
+//! `spec.backup`: scheduled backups of the whole database.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
@@ -9,98 +9,98 @@ use crate::crd::fields::names::object_name;
 use crate::crd::fields::schedule::schedule;
 use crate::crd::fields::{PodSettings, Resources, Storage};
 
-/// Regular backups of the whole database into a volume or a bucket: a CronJob that makes a dump with a
-/// manifest, and removes old ones, and others that try what was made. They go on without the operator.
+/// Scheduled backups of the whole database, to a volume or a bucket. One CronJob makes a dump with a manifest and
+/// removes old ones; others verify backups and run drills. They keep running while the operator is down.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Backup {
-    /// Whether there are backups. Those that were made stay when it becomes false.
+    /// Whether to make backups. Existing backups stay when it becomes false.
     #[serde(default = "Backup::default_enabled")]
     pub enabled: bool,
 
-    /// Makes no backups while it is true, tries none and drills nothing, and keeps those that there are.
+    /// Pauses scheduled backups, verifications and drills while it is true. Existing backups are kept.
     #[serde(default)]
     pub suspend: bool,
 
-    /// When a backup is made: minute, hour, day of the month, month and day of the week, as in a CronJob.
-    /// Sunday is 0. One that was missed, since the cluster was down, is made up for once within a week.
+    /// When backups are made, as in a CronJob: minute, hour, day of the month, month and day of the week; Sunday is 0.
+    /// If the cluster was down at that time, one backup is made when it is back, within a week.
     #[serde(default = "Backup::default_schedule")]
     #[schemars(
         schema_with = "schedule",
-        description = "When a backup is made: minute, hour, day of the month, month and day of the week, as in a CronJob. Sunday is 0. One that was missed, since the cluster was down, is made up for once within a week."
+        description = "When backups are made, as in a CronJob: minute, hour, day of the month, month and day of the week; Sunday is 0. If the cluster was down at that time, one backup is made when it is back, within a week."
     )]
     pub schedule: String,
 
-    /// The time zone of the schedule, by its name in the tz database; for example `Europe/Berlin`.
+    /// The time zone of the schedules, as a name of the tz database; for example `Europe/Berlin`.
     #[serde(default = "Backup::default_time_zone")]
     #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9_+/-]+$"))]
     pub time_zone: String,
 
-    /// Backups that are older than this many days are removed, before a new one is made and after it.
+    /// How many days backups are kept. Older ones are removed before and after each new backup.
     #[serde(default = "Backup::default_retention_days")]
     #[schemars(range(min = 0, max = 36_500))]
     pub retention_days: i32,
 
-    /// This many of the newest backups are kept, however old they are.
+    /// How many of the newest backups are kept whatever their age.
     #[serde(default = "Backup::default_keep_last")]
     #[schemars(range(min = 1, max = 10_000))]
     pub keep_last: i32,
 
-    /// How many hours old the newest backup may be before the condition BackupFresh says that it is
-    /// overdue. It should be a little more than the schedule's longest pause.
+    /// The age in hours at which the newest backup is overdue, and the condition BackupFresh becomes False. Set it a
+    /// little above the longest interval of the schedule.
     #[serde(default = "Backup::default_max_age_hours")]
     #[schemars(range(min = 1, max = 9000))]
     pub max_age_hours: i32,
 
-    /// What becomes of the volume that holds the backups when the AgentFS is deleted, whatever
-    /// spec.deletionPolicy says of the data. A bucket, and a volume of yours, are never touched.
+    /// Whether the volume with the backups is deleted with the AgentFS. It is independent of spec.deletionPolicy. A
+    /// bucket, and the volume of existingClaim, are never deleted.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 
-    /// The volume that holds the backups. It stays when the AgentFS is deleted, unless
-    /// spec.backup.deletionPolicy is Delete, and an AgentFS of the same name uses it again.
+    /// The volume with the backups. It stays when the AgentFS is deleted, unless spec.backup.deletionPolicy is Delete,
+    /// and a new AgentFS of the same name uses it again.
     #[serde(default)]
     pub volume: Storage,
 
-    /// The claim of a volume of yours that holds the backups in place of one that the operator makes;
-    /// `volume` is then not looked at. Give each AgentFS its own.
+    /// The name of a PersistentVolumeClaim of yours for the backups. `volume` is then ignored. Give each AgentFS its
+    /// own claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         schema_with = "object_name",
-        description = "The claim of a volume of yours that holds the backups in place of one that the operator makes; `volume` is then not looked at. Give each AgentFS its own."
+        description = "The name of a PersistentVolumeClaim of yours for the backups. `volume` is then ignored. Give each AgentFS its own claim."
     )]
     pub existing_claim: Option<String>,
 
-    /// Where the backups are kept, if not in a volume: `volume` and `existingClaim` are then not looked at.
+    /// Where the backups are stored, if not in a volume. `volume` and `existingClaim` are then ignored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destination: Option<Destination>,
 
-    /// How the backups are encrypted. Left out, they are not.
+    /// How backups are encrypted. Without it, they are not encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption: Option<Encryption>,
 
-    /// Backups that are kept longer than retentionDays says.
+    /// Daily, weekly and monthly backups that are kept longer than retentionDays.
     #[serde(default)]
     pub keep: Keep,
 
-    /// How, and how often, the newest backup is tried.
+    /// Scheduled verification of the newest backup.
     #[serde(default)]
     pub verify: VerifySchedule,
 
-    /// How often a disaster recovery drill is carried out.
+    /// Scheduled disaster recovery drills.
     #[serde(default)]
     pub drill: DrillSchedule,
 
-    /// What backups and drills are held to. Left out, nothing is.
+    /// Recovery objectives, which the condition ObjectivesMet compares with the backups and the newest drill.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objectives: Option<Objectives>,
 
-    /// CPU and memory of the backup's pod. Left out: requests of 100m CPU and 128Mi, a limit of 512Mi
-    /// memory and none on CPU.
+    /// CPU and memory of the backup pod. Defaults to requests of 100m CPU and 128Mi memory, and a limit of 512Mi
+    /// memory; CPU has no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
 
-    /// Where the backup's pod runs, and what it carries.
+    /// Scheduling, labels and annotations of the backup pod.
     #[serde(flatten)]
     pub pods: PodSettings,
 }

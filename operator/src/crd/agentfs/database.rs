@@ -1,4 +1,4 @@
-//! `spec.database`: where the data is kept.
+//! `spec.database`: where the data is stored.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::crd::fields::names::{entry_name, object_name};
 use crate::crd::fields::{PodSettings, Resources, Storage};
 
-/// Where the data is kept: set exactly one kind of database.
+/// Where the data is stored: set exactly one kind of database.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -15,36 +15,35 @@ use crate::crd::fields::{PodSettings, Resources, Storage};
     )
 )]
 pub struct Database {
-    /// A PostgreSQL with pgvector that the operator runs as one pod with one volume: for development
-    /// and small teams. While its pod is replaced, requests are answered 503 with Retry-After.
+    /// A PostgreSQL with pgvector that the operator runs, as one pod with one volume: for development and small teams.
+    /// While its pod is replaced, the API answers 503 with Retry-After.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedded: Option<Embedded>,
 
-    /// A PostgreSQL (16 to 18, with the extension pgvector available) that somebody else runs. The
-    /// operator needs nothing of it but its URL; the role must own the database.
+    /// A PostgreSQL that you run yourself or as a managed service: version 16 to 18, with the extension pgvector
+    /// available. The operator needs only its URL; the role must own the database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external: Option<External>,
 }
 
-/// A PostgreSQL that somebody else runs.
+/// A PostgreSQL that the operator does not run.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct External {
-    /// The Secret that holds the database's URL. When it changes, the pods that use it are replaced.
+    /// The Secret with the URL of the database. When it changes, the pods that use it are replaced.
     pub secret_ref: SecretRef,
 
-    /// The entry of the same Secret that holds the certificates (PEM) of the authorities that may have
-    /// signed the database's, for sslmode verify-ca and verify-full; for example `ca.crt`. Left out,
-    /// public authorities are trusted.
+    /// The key of the same Secret with the CA certificates (PEM) that sslmode verify-ca and verify-full check the
+    /// database's certificate against; for example `ca.crt`. Defaults to the public certificate authorities.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         schema_with = "entry_name",
-        description = "The entry of the same Secret that holds the certificates (PEM) of the authorities that may have signed the database's, for sslmode verify-ca and verify-full; for example `ca.crt`. Left out, public authorities are trusted."
+        description = "The key of the same Secret with the CA certificates (PEM) that sslmode verify-ca and verify-full check the database's certificate against; for example `ca.crt`. Defaults to the public certificate authorities."
     )]
     pub ca_key: Option<String>,
 }
 
-/// An entry of a Secret in the namespace of the AgentFS.
+/// A key of a Secret in the namespace of the AgentFS.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretRef {
@@ -52,7 +51,7 @@ pub struct SecretRef {
     #[schemars(schema_with = "object_name")]
     pub name: String,
 
-    /// The entry that holds the URL, postgres://user:password@host:5432/database.
+    /// The key with the URL, postgres://user:password@host:5432/database.
     #[serde(default = "SecretRef::default_key")]
     #[schemars(schema_with = "entry_name")]
     pub key: String,
@@ -68,17 +67,17 @@ impl SecretRef {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct Embedded {
-    /// The volume that holds the data. It stays when the AgentFS is deleted, unless deletionPolicy is
-    /// Delete, and an AgentFS of the same name uses it again.
+    /// The volume with the data. It stays when the AgentFS is deleted, unless deletionPolicy is Delete, and a new
+    /// AgentFS of the same name uses it again.
     #[serde(default)]
     pub storage: Storage,
 
-    /// CPU and memory of the database pod. Left out: requests of 100m CPU and 256Mi, a limit of 1Gi
-    /// memory and none on CPU.
+    /// CPU and memory of the database pod. Defaults to requests of 100m CPU and 256Mi memory, and a limit of 1Gi
+    /// memory; CPU has no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
 
-    /// Where the database pod runs, and what it carries.
+    /// Scheduling, labels and annotations of the database pod.
     #[serde(flatten)]
     pub pods: PodSettings,
 }

@@ -18,11 +18,11 @@ pub(super) fn extra_env(_: &mut SchemaGenerator) -> Schema {
                 },
                 "key": {
                     "type": "string", "minLength": 1, "maxLength": 253, "pattern": ENTRY,
-                    "description": format!("The entry of the {of}."),
+                    "description": format!("The key in the {of}."),
                 },
                 "optional": {
                     "type": "boolean",
-                    "description": "Whether the pod may start without it.",
+                    "description": "Whether the pod may start without the {of}.",
                 },
             },
         })
@@ -39,7 +39,7 @@ pub(super) fn extra_env(_: &mut SchemaGenerator) -> Schema {
                 "name": {
                     "type": "string", "minLength": 1, "maxLength": 128,
                     "pattern": "^[-._a-zA-Z][-._a-zA-Z0-9]*$",
-                    "description": "The variable's name.",
+                    "description": "The name of the variable.",
                     "x-kubernetes-validations": [{
                         "rule": "!(self in ['DATABASE_URL', 'PORT', 'PORT_OPERATIONS', 'AGENTFS_ADMIN_KEY'])",
                         "message": "the operator sets DATABASE_URL, PORT, PORT_OPERATIONS and AGENTFS_ADMIN_KEY itself; leave them out",
@@ -47,14 +47,14 @@ pub(super) fn extra_env(_: &mut SchemaGenerator) -> Schema {
                 },
                 "value": {
                     "type": "string", "maxLength": 4096,
-                    "description": "The variable's value.",
+                    "description": "The value of the variable.",
                 },
                 "valueFrom": {
                     "type": "object",
-                    "description": "Where the value is taken from. The pods are replaced when it changes.",
+                    "description": "The source of the value. The pods are replaced when it changes.",
                     "properties": {
-                        "secretKeyRef": source("An entry of a Secret.", "Secret"),
-                        "configMapKeyRef": source("An entry of a ConfigMap.", "ConfigMap"),
+                        "secretKeyRef": source("A key of a Secret.", "Secret"),
+                        "configMapKeyRef": source("A key of a ConfigMap.", "ConfigMap"),
                     },
                     "x-kubernetes-validations": [{
                         "rule": "has(self.secretKeyRef) != has(self.configMapKeyRef)",

@@ -38,9 +38,9 @@ pub use worker::Worker;
 use super::fields::ImagePullSecret;
 use super::fields::storage::never_shrinks;
 
-/// What the AgentFS should be. The operator makes and keeps everything that is needed for it:
-/// a PostgreSQL database, the API and its Service, the schema migrations, the passwords and the
-/// first API key (Secret `<name>-admin-key`, key `key`).
+/// The desired state of the AgentFS. The operator creates and maintains everything that it needs: a PostgreSQL
+/// database, the API and its Service, schema migrations, passwords and the first API key (Secret `<name>-admin-key`,
+/// key `key`).
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "agentfs.io",
@@ -52,7 +52,7 @@ use super::fields::storage::never_shrinks;
     namespaced,
     status = "AgentFSStatus",
     derive = "PartialEq",
-    doc = "AgentFS is a durable memory for AI agents with the shape of a file system: JSON values at paths, every version kept. One resource becomes an API Service `<name>-api` on port 8787 with its database. Deleting it deletes no data unless spec.deletionPolicy says so: the volumes and the passwords stay, and an AgentFS of the same name finds them again.",
+    doc = "AgentFS is durable memory for AI agents with the shape of a file system: JSON values at paths, with every version kept. Each resource runs an API, behind the Service `<name>-api` on port 8787, and its database. Deleting the resource keeps the data unless spec.deletionPolicy is Delete: volumes and passwords stay, and a new AgentFS of the same name uses them again.",
     scale(
         spec_replicas_path = ".spec.api.replicas",
         status_replicas_path = ".status.api.replicas",
@@ -61,19 +61,19 @@ use super::fields::storage::never_shrinks;
     printcolumn(
         name = "Ready",
         type_ = "string",
-        description = "Whether everything is as it should be; `kubectl describe` says why not.",
+        description = "Whether everything works; `kubectl describe` says why not.",
         json_path = ".status.conditions[?(@.type==\"Ready\")].status"
     ),
     printcolumn(
         name = "API",
         type_ = "string",
-        description = "API pods that are ready, of those wanted.",
+        description = "Ready and desired API pods.",
         json_path = ".status.api.summary"
     ),
     printcolumn(
         name = "Workers",
         type_ = "string",
-        description = "Worker pods that are ready, of those wanted.",
+        description = "Ready and desired worker pods.",
         json_path = ".status.worker.summary"
     ),
     printcolumn(
@@ -85,13 +85,13 @@ use super::fields::storage::never_shrinks;
     printcolumn(
         name = "Last-Backup",
         type_ = "date",
-        description = "How long ago the last backup succeeded.",
+        description = "Age of the last successful backup.",
         json_path = ".status.backup.lastSuccessfulTime"
     ),
     printcolumn(
         name = "Verified",
         type_ = "date",
-        description = "How old the newest backup is that is proven to restore.",
+        description = "Age of the newest backup that a restore has verified.",
         json_path = ".status.backup.latestVerifiedTime"
     ),
     printcolumn(
@@ -104,14 +104,14 @@ use super::fields::storage::never_shrinks;
     printcolumn(
         name = "Message",
         type_ = "string",
-        description = "The same as a sentence, with what to do.",
+        description = "The reason as a sentence, and what to do.",
         json_path = ".status.conditions[?(@.type==\"Ready\")].message",
         priority = 1
     ),
     printcolumn(
         name = "URL",
         type_ = "string",
-        description = "Where the API answers inside the cluster.",
+        description = "The URL of the API inside the cluster.",
         json_path = ".status.api.url",
         priority = 1
     ),
@@ -125,7 +125,7 @@ use super::fields::storage::never_shrinks;
     printcolumn(
         name = "Size",
         type_ = "string",
-        description = "How large the database was when the last backup was made.",
+        description = "Size of the database at the last backup.",
         json_path = ".status.backup.databaseSize",
         priority = 1
     ),
@@ -149,19 +149,19 @@ use super::fields::storage::never_shrinks;
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!has(self.database.embedded) || !self.pooler.enabled || (self.pooler.replicas + 1) * self.pooler.poolSize <= 180").message(
-        "pooler: (replicas + 1) * poolSize must be at most 180, since the embedded PostgreSQL takes 200 connections and an update adds a pod"
+        "pooler: (replicas + 1) * poolSize must be at most 180, since the embedded PostgreSQL accepts 200 connections and a rollout adds a pod"
     ),
     validation = Rule::new("!self.upgrades.rehearse || (self.upgrades.backupBefore && self.backup.enabled)").message(
-        "upgrades: rehearse tries an upgrade on the backup that is made before it; set upgrades.backupBefore and backup.enabled to true, or rehearse to false"
+        "upgrades: rehearse restores the backup that is made before an upgrade; set upgrades.backupBefore and backup.enabled to true, or rehearse to false"
     ),
     validation = Rule::new("!self.upgrades.rehearse || !has(self.backup.encryption) || has(self.backup.encryption.identitySecretRef)").message(
-        "upgrades: rehearse restores a backup, and nothing here decrypts it; name a Secret with an age identity in backup.encryption.identitySecretRef, or set rehearse to false"
+        "upgrades: rehearse must decrypt the backup; name a Secret with an age identity in backup.encryption.identitySecretRef, or set rehearse to false"
     )
 )]
 pub struct AgentFSSpec {
-    /// The image of the AgentFS server, for example `registry.example/agentfs/server:1.4.0`. Left out,
-    /// it is the one that belongs to the operator, and is upgraded with it. A new image is rolled out
-    /// after its migrations have succeeded; until then the pods of the previous image keep serving.
+    /// The image of the AgentFS server, for example `registry.example/agentfs/server:1.4.0`. Defaults to the image of
+    /// the operator's release, and is then upgraded with the operator. A new image is rolled out after its migrations
+    /// have succeeded; until then the pods of the previous image keep serving.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(
@@ -170,18 +170,17 @@ pub struct AgentFSSpec {
     )]
     pub image: Option<String>,
 
-    /// Stops everything and keeps all data: the API, the worker, the pooler and an embedded database have
-    /// no pods while it is true. Set it to false, and they come back.
+    /// Scales the API, the workers, the pooler and an embedded database to zero while it is true. All data is kept. Set
+    /// it to false to start them again.
     #[serde(default)]
     pub suspend: bool,
 
-    /// What becomes of the data when the AgentFS is deleted: the volume of an embedded database, the credentials and the
-    /// first API key. Of the backups spec.backup.deletionPolicy says it.
+    /// Whether the data is deleted with the AgentFS: the volume of an embedded database, the credentials and the first
+    /// API key. For backups see spec.backup.deletionPolicy.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 
-    /// Secrets with the credentials of the registries that the images are pulled from, for all pods of
-    /// the AgentFS.
+    /// Secrets with registry credentials, for pulling the images of all pods of the AgentFS.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 8),
@@ -192,34 +191,34 @@ pub struct AgentFSSpec {
     )]
     pub image_pull_secrets: Vec<ImagePullSecret>,
 
-    /// Where the data is kept.
+    /// Where the data is stored.
     pub database: Database,
 
-    /// The API that agents talk to: stateless pods behind the Service `<name>-api`, port 8787.
+    /// The API that agents use: stateless pods behind the Service `<name>-api`, port 8787.
     #[serde(default)]
     pub api: Api,
 
-    /// The migrations of the schema, which run before a new image is rolled out.
+    /// Schema migrations. They run before a new image is rolled out.
     #[serde(default)]
     pub migration: Migration,
 
-    /// How a new image of the server takes over.
+    /// How a new server image is rolled out.
     #[serde(default)]
     pub upgrades: Upgrades,
 
-    /// Who turns texts into vectors, for search by meaning. Left out, search goes by words.
+    /// The model that computes embeddings, for semantic search. Without it, search is full-text only.
     #[serde(default)]
     pub embeddings: Embeddings,
 
-    /// The pods that embed what was written, where spec.embeddings says by whom.
+    /// The worker pods, which compute embeddings. There are none without spec.embeddings.
     #[serde(default)]
     pub worker: Worker,
 
-    /// What a tenant may have, and do in a day.
+    /// Quotas of each tenant.
     #[serde(default)]
     pub quotas: Quotas,
 
-    /// What a key, a tenant, or a client without a key may do in a minute.
+    /// Rate limits per minute, of keys, tenants and clients without a valid key.
     #[serde(default)]
     pub rate_limits: RateLimits,
 
@@ -227,17 +226,17 @@ pub struct AgentFSSpec {
     #[serde(default)]
     pub pooler: Pooler,
 
-    /// Regular backups of the whole database.
+    /// Scheduled backups of the whole database, their verification and drills.
     #[serde(default)]
     pub backup: Backup,
 }
 
-/// What becomes of data when the AgentFS is deleted.
+/// Whether data is deleted with the AgentFS.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum DeletionPolicy {
-    /// It stays, and an AgentFS of the same name finds it again.
+    /// It stays, and a new AgentFS of the same name uses it again.
     #[default]
     Retain,
-    /// It is deleted as well. What the operator did not make is never touched.
+    /// It is deleted too. What the operator did not create is never touched.
     Delete,
 }

@@ -5,38 +5,38 @@ use serde::{Deserialize, Serialize};
 
 use crate::crd::fields::{PodSettings, Resources};
 
-/// The connection pool between the API and PostgreSQL: PgBouncer in transaction mode. With it the
-/// number of API pods has no bearing on the number of connections that PostgreSQL holds, and a new
-/// password of the database replaces no API pod. Migrations go past it.
+/// The connection pool between the API and PostgreSQL: PgBouncer in transaction mode. It makes the number of
+/// connections to PostgreSQL independent of the number of API pods, and a new database password replaces no API pod.
+/// Migrations connect to PostgreSQL directly.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Pooler {
-    /// Whether there is one. Without it each API pod connects to PostgreSQL itself.
+    /// Whether to run a connection pool. Without it each API pod connects to PostgreSQL directly.
     #[serde(default = "Pooler::default_enabled")]
     pub enabled: bool,
 
-    /// How many pods. With two or more the API has a way to the database while one is updated or lost.
+    /// The number of pods. With two or more, the API still reaches the database while one is updated or lost.
     #[serde(default = "Pooler::default_replicas")]
     #[schemars(range(min = 1, max = 10))]
     pub replicas: i32,
 
-    /// How many connections each pod takes from API pods.
+    /// How many client connections each pod accepts.
     #[serde(default = "Pooler::default_max_client_connections")]
     #[schemars(range(min = 10, max = 10_000))]
     pub max_client_connections: i32,
 
-    /// How many connections each pod makes to PostgreSQL. Together they must stay below what
-    /// PostgreSQL allows (max_connections, 200 of the embedded one).
+    /// How many connections each pod opens to PostgreSQL. The sum over all pods must stay below its max_connections
+    /// (200 for the embedded one).
     #[serde(default = "Pooler::default_pool_size")]
     #[schemars(range(min = 1, max = 1000))]
     pub pool_size: i32,
 
-    /// CPU and memory of each pod. Left out: requests of 20m CPU and 32Mi, a limit of 128Mi memory and
-    /// none on CPU.
+    /// CPU and memory of each pod. Defaults to requests of 20m CPU and 32Mi memory, and a limit of 128Mi memory; CPU
+    /// has no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
 
-    /// Where the pods run, and what they carry.
+    /// Scheduling, labels and annotations of the pods.
     #[serde(flatten)]
     pub pods: PodSettings,
 }

@@ -1,4 +1,4 @@
-//! What belongs to `spec.backup`: where backups are kept, how they are encrypted and tried, and what they are held to.
+//! Parts of `spec.backup`: destination, encryption, retention, verification, drills and recovery objectives.
 
 use std::collections::BTreeMap;
 
@@ -10,23 +10,23 @@ use crate::crd::fields::names::{entry_name, object_name};
 use crate::crd::fields::schedule::schedule;
 use crate::crd::fields::{Resources, Scratch};
 
-/// Where the backups are kept.
+/// Where the backups are stored.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct Destination {
-    /// A bucket of a store that speaks S3. Give each AgentFS a prefix of its own.
+    /// A bucket of S3 or of a compatible object store. Give each AgentFS its own prefix.
     pub s3: S3,
 }
 
-/// A bucket of a store that speaks S3.
+/// A bucket of S3 or of a compatible object store.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct S3 {
-    /// The bucket, which has to be there.
+    /// The name of the bucket, which must exist.
     #[schemars(length(min = 3, max = 63), regex(pattern = "^[a-z0-9][a-z0-9.-]*[a-z0-9]$"))]
     pub bucket: String,
 
-    /// The prefix of all objects, for example `agents/memory`. Defaults to namespace and name of the AgentFS.
+    /// The prefix of all objects, for example `agents/memory`. Defaults to the namespace and name of the AgentFS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 512),
@@ -34,7 +34,7 @@ pub struct S3 {
     )]
     pub prefix: Option<String>,
 
-    /// The URL of the store, for example `https://minio.storage.svc:9000`. Left out, it is Amazon's in the region.
+    /// The URL of the object store, for example `https://minio.storage.svc:9000`. Defaults to Amazon S3 in the region.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 8, max = 512), regex(pattern = "^https?://[^ /?#@]+(/[^ ?#]*)?$"))]
     pub endpoint: Option<String>,
@@ -44,28 +44,28 @@ pub struct S3 {
     #[schemars(length(min = 1, max = 64), regex(pattern = "^[a-z0-9-]+$"))]
     pub region: Option<String>,
 
-    /// The Secret with the entries AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and perhaps AWS_SESSION_TOKEN. Left out, the pods use the
-    /// workload identity of their ServiceAccount.
+    /// The Secret with the keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and optionally AWS_SESSION_TOKEN. Defaults
+    /// to the workload identity of the pods' ServiceAccount.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         schema_with = "object_name",
-        description = "The Secret with the entries AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and perhaps AWS_SESSION_TOKEN. Left out, the pods use the workload identity of their ServiceAccount."
+        description = "The Secret with the keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and optionally AWS_SESSION_TOKEN. Defaults to the workload identity of the pods' ServiceAccount."
     )]
     pub secret_ref: Option<String>,
 
-    /// Annotations of the ServiceAccount of the pods of backups, for example `eks.amazonaws.com/role-arn`.
+    /// Annotations of the ServiceAccount of the backup pods, for example `eks.amazonaws.com/role-arn`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(
         schema_with = "annotations",
-        description = "Annotations of the ServiceAccount of the pods of backups, for example `eks.amazonaws.com/role-arn`."
+        description = "Annotations of the ServiceAccount of the backup pods, for example `eks.amazonaws.com/role-arn`."
     )]
     pub service_account_annotations: BTreeMap<String, String>,
 
-    /// The entry of a Secret with the certificates (PEM) of who signs the store's, besides the public authorities.
+    /// CA certificates (PEM) that are trusted for the object store, besides the public certificate authorities.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_secret_ref: Option<EntryRef>,
 
-    /// What the store encrypts objects with.
+    /// Server-side encryption by the object store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_side_encryption: Option<ServerSideEncryption>,
 }
@@ -78,7 +78,7 @@ fn annotations(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// What the store encrypts objects with.
+/// Server-side encryption by the object store.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -86,18 +86,18 @@ fn annotations(_: &mut SchemaGenerator) -> Schema {
         .message("kmsKeyId is the key of aws:kms; set algorithm to that, or leave the key out")
 )]
 pub struct ServerSideEncryption {
-    /// `AES256` or `aws:kms`.
+    /// The algorithm: `AES256` or `aws:kms`.
     pub algorithm: Algorithm,
-    /// The key of `aws:kms`. Left out, it is the account's.
+    /// The KMS key, with algorithm `aws:kms`. Defaults to the account's key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     pub kms_key_id: Option<String>,
 }
 
-/// How the store encrypts.
+/// How the object store encrypts.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Algorithm {
-    /// Keys of the store's.
+    /// Keys that the object store manages.
     #[default]
     AES256,
     /// Keys of a key management service.
@@ -105,19 +105,19 @@ pub enum Algorithm {
     Kms,
 }
 
-/// An entry of a Secret.
+/// A key of a Secret.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct EntryRef {
     /// The Secret's name, in this namespace.
     #[schemars(schema_with = "object_name", description = "The Secret's name, in this namespace.")]
     pub name: String,
-    /// The entry of the Secret.
-    #[schemars(schema_with = "entry_name", description = "The entry of the Secret.")]
+    /// The key in the Secret.
+    #[schemars(schema_with = "entry_name", description = "The key in the Secret.")]
     pub key: String,
 }
 
-/// How the backups are encrypted: by age, before they leave the pod.
+/// How backups are encrypted: with age, before they leave the pod.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct Encryption {
@@ -128,30 +128,31 @@ pub struct Encryption {
     )]
     pub recipients: Vec<String>,
 
-    /// The entry of a Secret with an age identity, without which backups are made and can be neither verified nor restored here.
+    /// The Secret with the age identity that decrypts backups. Without it backups are made, but cannot be verified or
+    /// restored in this cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity_secret_ref: Option<EntryRef>,
 }
 
-/// Backups that are kept longer than retentionDays says, by the calendar, in UTC.
+/// Backups that are kept longer than retentionDays, by calendar day, week and month in UTC.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct Keep {
-    /// The newest of each of so many days.
+    /// For how many days to keep the newest backup of each day.
     #[serde(default)]
     #[schemars(range(min = 0, max = 36_500))]
     pub daily: i32,
-    /// The newest of each of so many weeks, which begin on Monday.
+    /// For how many weeks to keep the newest backup of each week. Weeks begin on Monday.
     #[serde(default)]
     #[schemars(range(min = 0, max = 5200))]
     pub weekly: i32,
-    /// The newest of each of so many months.
+    /// For how many months to keep the newest backup of each month.
     #[serde(default)]
     #[schemars(range(min = 0, max = 1200))]
     pub monthly: i32,
 }
 
-/// How, and how often, the newest backup is tried.
+/// Scheduled verification of the newest backup.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct VerifySchedule {
@@ -159,44 +160,46 @@ pub struct VerifySchedule {
     #[serde(default = "yes")]
     pub enabled: bool,
 
-    /// `Restore` restores it into a PostgreSQL of its own in the pod, compares it and serves from it; `Archive` reads all of it.
+    /// `Restore` restores the backup into a throwaway PostgreSQL in the pod, compares it with its manifest and serves
+    /// from it. `Archive` reads all of it and compares it with its manifest.
     #[serde(default)]
     pub level: Level,
 
-    /// When, in the time zone of the backups. Defaults to once a week.
+    /// When the newest backup is verified, in spec.backup.timeZone. Defaults to once a week.
     #[serde(default = "VerifySchedule::default_schedule")]
     #[schemars(
         schema_with = "schedule",
-        description = "When, in the time zone of the backups. Defaults to once a week."
+        description = "When the newest backup is verified, in spec.backup.timeZone. Defaults to once a week."
     )]
     pub schedule: String,
 
-    /// How many hours old the newest verified backup may be before the condition RestoreVerified is False. Defaults to 8 days.
+    /// The age in hours at which the newest verified backup is too old, and the condition RestoreVerified becomes
+    /// False. Defaults to 8 days.
     #[serde(default = "VerifySchedule::default_max_age_hours")]
     #[schemars(range(min = 1, max = 90_000))]
     pub max_age_hours: i32,
 
-    /// The volume that a backup is restored into by verifications and drills. It lives as long as their pod.
+    /// The scratch volume that verifications and drills restore a backup into. It is deleted with their pod.
     #[serde(default)]
     pub storage: Scratch,
 
-    /// CPU and memory of the pods of verifications and drills. Left out: requests of 100m CPU and 256Mi, a limit of 1Gi memory and none
-    /// on CPU.
+    /// CPU and memory of the pods of verifications and drills. Defaults to requests of 100m CPU and 256Mi memory, and a
+    /// limit of 1Gi memory; CPU has no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
 }
 
-/// How much of a backup is tried.
+/// How thoroughly a backup is verified.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Level {
     /// All of it is read and compared with its manifest.
     Archive,
-    /// It is restored, compared and served from.
+    /// It is restored, compared with its manifest and served from.
     #[default]
     Restore,
 }
 
-/// How often a disaster recovery drill is carried out.
+/// Scheduled disaster recovery drills.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct DrillSchedule {
@@ -204,30 +207,30 @@ pub struct DrillSchedule {
     #[serde(default = "yes")]
     pub enabled: bool,
 
-    /// When, in the time zone of the backups. Defaults to once a quarter.
+    /// When a drill runs, in spec.backup.timeZone. Defaults to once a quarter.
     #[serde(default = "DrillSchedule::default_schedule")]
     #[schemars(
         schema_with = "schedule",
-        description = "When, in the time zone of the backups. Defaults to once a quarter."
+        description = "When a drill runs, in spec.backup.timeZone. Defaults to once a quarter."
     )]
     pub schedule: String,
 
-    /// How many days old the newest drill may be before the condition DrillCurrent is False.
+    /// The age in days at which the newest drill is too old, and the condition DrillCurrent becomes False.
     #[serde(default = "DrillSchedule::default_max_age_days")]
     #[schemars(range(min = 1, max = 3660))]
     pub max_age_days: i32,
 }
 
-/// What backups and drills are held to.
+/// Recovery objectives.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct Objectives {
-    /// The recovery point objective: the most time whose writes may be lost, for example `26h`.
+    /// The recovery point objective: the longest span of writes that may be lost, for example `26h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = "^([0-9]+[dhms])+$"))]
     pub rpo: Option<String>,
 
-    /// The recovery time objective: the most time until the API serves again, for example `15m`.
+    /// The recovery time objective: the longest time until the API serves again, for example `15m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = "^([0-9]+[dhms])+$"))]
     pub rto: Option<String>,

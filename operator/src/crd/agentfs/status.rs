@@ -1,4 +1,4 @@
-//! What the operator says of an `AgentFS`.
+//! The status of an `AgentFS`.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
@@ -8,33 +8,32 @@ use crate::crd::fields::conditions::conditions;
 use crate::crd::fields::moment::date_time;
 use crate::crd::fields::{Conditions, Quantity};
 
-/// How the AgentFS is, as the operator last saw it.
+/// The observed state of the AgentFS.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct AgentFSStatus {
-    /// The generation of the spec that this status speaks of. Smaller than metadata.generation, the
-    /// operator has not looked at the newest spec yet.
+    /// The generation of the spec that this status is about. While it is smaller than metadata.generation, the operator
+    /// has not reconciled the newest spec yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// What holds and what does not, each with one sentence: Ready, Available, Progressing, CredentialsReady,
-    /// DatabaseReady, PoolerReady, SchemaReady, APIReady, WorkersReady, BackupsScheduled, BackupFresh, RestoreVerified,
-    /// DrillCurrent, ObjectivesMet; and Reconciling or Stalled while they are True. `kubectl wait --for=condition=Ready agentfs/<name>`
-    /// waits until all is well.
+    /// Ready, Available, Progressing, CredentialsReady, DatabaseReady, PoolerReady, SchemaReady, APIReady,
+    /// WorkersReady, BackupsScheduled, BackupFresh, RestoreVerified, DrillCurrent, ObjectivesMet; and Reconciling or
+    /// Stalled while they are True. `kubectl wait --for=condition=Ready agentfs/<name>` waits until everything works.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
 
-    /// The API's pods.
+    /// The API pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<ApiStatus>,
 
-    /// The worker's pods, where there are any.
+    /// The worker pods, if there are any.
     // Written as null where there are none: in the patch of a status that takes it away.
     #[serde(default)]
     pub worker: Option<WorkerStatus>,
 
-    /// The backups, where there are to be any.
+    /// The backups, if they are enabled.
     #[serde(default)]
     pub backup: Option<BackupStatus>,
 
@@ -42,7 +41,7 @@ pub struct AgentFSStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<DatabaseStatus>,
 
-    /// The newest rotation of the first API key (annotation `agentfs.io/rotate-admin-key`), once its key is valid.
+    /// The latest rotation of the first API key (annotation `agentfs.io/rotate-admin-key`), once the new key is valid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin_key: Option<AdminKeyStatus>,
 }
@@ -51,54 +50,54 @@ pub struct AgentFSStatus {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct AdminKeyStatus {
-    /// The annotation's value that the key in the Secret `<name>-admin-key` was made for.
+    /// The value of the annotation that the key in the Secret `<name>-admin-key` was created for.
     #[schemars(length(max = 253))]
     pub rotation: String,
 
-    /// When that key became valid. The one before it ends within two minutes.
+    /// When that key became valid. The previous key expires within two minutes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         schema_with = "date_time",
-        description = "When that key became valid. The one before it ends within two minutes."
+        description = "When that key became valid. The previous key expires within two minutes."
     )]
     pub rotated_time: Option<Time>,
 }
 
-/// The API's pods, counted.
+/// Counts of the API pods.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct ApiStatus {
-    /// Pods that answer requests.
+    /// The number of pods that answer requests.
     pub ready: i32,
-    /// Pods that are wanted.
+    /// The desired number of pods.
     pub desired: i32,
-    /// Pods that exist, old and new; what the scale subresource reports.
+    /// The number of pods that exist, old and new, as the scale subresource reports it.
     pub replicas: i32,
-    /// Ready of wanted, for example `3/3`.
+    /// Ready and desired pods, for example `3/3`.
     #[schemars(length(max = 32))]
     pub summary: String,
-    /// The label selector of the API's pods, for the scale subresource.
+    /// The label selector of the API pods, for the scale subresource.
     #[schemars(length(max = 512))]
     pub selector: String,
-    /// The image of the API's pods; while it is replaced, the new one.
+    /// The image of the API pods; during a rollout, the new one.
     // Written as null where there is none, as above.
     #[serde(default)]
     #[schemars(length(max = 512))]
     pub image: Option<String>,
-    /// Where the API answers inside the cluster.
+    /// The URL of the API inside the cluster.
     #[schemars(length(max = 512))]
     pub url: String,
 }
 
-/// The worker's pods, counted.
+/// Counts of the worker pods.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkerStatus {
-    /// Pods that are ready to embed.
+    /// The number of pods that are ready.
     pub ready: i32,
-    /// Pods that are wanted.
+    /// The desired number of pods.
     pub desired: i32,
-    /// Ready of wanted, for example `1/1`.
+    /// Ready and desired pods, for example `1/1`.
     #[schemars(length(max = 32))]
     pub summary: String,
 }
@@ -107,55 +106,56 @@ pub struct WorkerStatus {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct BackupStatus {
-    /// When the newest backup was made that is there.
+    /// When the newest existing backup was made.
     // Written as null where there is none, as above.
     #[serde(default)]
     #[schemars(
         schema_with = "date_time",
-        description = "When the newest backup was made that is there."
+        description = "When the newest existing backup was made."
     )]
     pub last_successful_time: Option<Time>,
 
-    /// When the next backup is due, by spec.backup.schedule. Not there while backups are suspended.
+    /// When the next backup is due, by spec.backup.schedule. Not set while backups are suspended.
     // Written as null where there is none, as above.
     #[serde(default)]
     #[schemars(
         schema_with = "date_time",
-        description = "When the next backup is due, by spec.backup.schedule. Not there while backups are suspended."
+        description = "When the next backup is due, by spec.backup.schedule. Not set while backups are suspended."
     )]
     pub next_time: Option<Time>,
-    /// How large the volume is that the operator made for them. spec.backup.volume.size may be set back to it.
+    /// The actual size of the volume with the backups. spec.backup.volume.size may be set back to it.
     // Written as null where there is none, as below.
     #[serde(default)]
     #[schemars(
         schema_with = "Quantity::size_schema",
-        description = "How large the volume is that the operator made for them. spec.backup.volume.size may be set back to it."
+        description = "The actual size of the volume with the backups. spec.backup.volume.size may be set back to it."
     )]
     pub volume_size: Option<Quantity>,
-    /// How large the database was when the newest backup was made.
+    /// The size of the database at the newest backup.
     // Written as null where it is not known, as above.
     #[serde(default)]
     #[schemars(
         schema_with = "Quantity::size_schema",
-        description = "How large the database was when the newest backup was made."
+        description = "The size of the database at the newest backup."
     )]
     pub database_size: Option<Quantity>,
 
-    /// The moment that the oldest backup holds which is there and is not known to fail: how far back a restore can go.
+    /// The earliest point in time that can be restored: the snapshot time of the oldest existing backup that is not
+    /// known to be bad.
     // Written as null where there is none, as above.
     #[serde(default)]
     #[schemars(
         schema_with = "date_time",
-        description = "The moment that the oldest backup holds which is there and is not known to fail: how far back a restore can go."
+        description = "The earliest point in time that can be restored: the snapshot time of the oldest existing backup that is not known to be bad."
     )]
     pub first_recoverable_time: Option<Time>,
 
-    /// The moment that the newest backup holds which a restore has proven.
+    /// The snapshot time of the newest backup that a restore has verified.
     // Written as null where there is none, as above.
     #[serde(default)]
     #[schemars(
         schema_with = "date_time",
-        description = "The moment that the newest backup holds which a restore has proven."
+        description = "The snapshot time of the newest backup that a restore has verified."
     )]
     pub latest_verified_time: Option<Time>,
 
@@ -175,12 +175,12 @@ pub struct DrillStatus {
     #[schemars(schema_with = "date_time", description = "When it ended.")]
     pub last_time: Option<Time>,
 
-    /// The most time whose writes a disaster would have lost, in whole seconds.
+    /// The measured recovery point in seconds: the longest span of writes that a disaster would have lost.
     // Written as null where it is not known, as above.
     #[serde(default)]
     pub rpo_seconds: Option<i64>,
 
-    /// How long the restore took until the API served, in whole seconds.
+    /// The measured recovery time in seconds: how long the restore took until the API served.
     // Written as null where it is not known, as above.
     #[serde(default)]
     pub rto_seconds: Option<i64>,
@@ -195,22 +195,25 @@ pub struct DatabaseStatus {
     #[schemars(length(max = 32))]
     pub kind: String,
 
-    /// Which database it is. Of an external one it is a hash of where it is: an AgentFS does not touch a database that
-    /// another one works on. Of an embedded one it is known once that is migrated: no empty database takes its place by itself.
+    /// Identifies the database, so that two AgentFS never use the same external one, and an empty one never replaces an
+    /// embedded one by accident. It is a hash of an external database's address; an embedded database has it once it is
+    /// migrated.
     // Written as null where there is none, as above.
     #[serde(default)]
     #[schemars(length(max = 64))]
     pub identity: Option<String>,
 
-    /// Whether this AgentFS migrated the external database, once: then it has it before another one. Not there before that.
+    /// Whether this AgentFS has migrated the external database. If so, it takes precedence over another AgentFS that
+    /// names the same database.
     #[serde(default)]
     pub migrated: Option<bool>,
 
-    /// How large the volume of an embedded database is. spec.database.embedded.storage.size may be set back to it.
+    /// The actual size of the volume of an embedded database. spec.database.embedded.storage.size may be set back to
+    /// it.
     #[serde(default)]
     #[schemars(
         schema_with = "Quantity::size_schema",
-        description = "How large the volume of an embedded database is. spec.database.embedded.storage.size may be set back to it."
+        description = "The actual size of the volume of an embedded database. spec.database.embedded.storage.size may be set back to it."
     )]
     pub volume_size: Option<Quantity>,
 }

@@ -1,20 +1,21 @@
-//! `spec.upgrades`: how a new image of the server takes over.
+//! `spec.upgrades`: how a new server image is rolled out.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-/// How a new image of the server takes over. The API of the image before serves until the schema is migrated.
+/// How a new server image is rolled out. The API of the previous image serves until the schema is migrated.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Upgrades {
-    /// Whether a backup is made before the schema is migrated for a new image: an AgentFSBackup `<name>-before-…`, where spec.backup
-    /// makes backups. Where it fails, the schema stays as it is and the API of the image before goes on; the backup is tried again.
+    /// Whether to make a backup before the schema is migrated for a new image: an AgentFSBackup `<name>-before-…`, if
+    /// spec.backup is enabled. If the backup fails, it is retried; meanwhile the schema stays as it is and the API of
+    /// the previous image keeps serving.
     #[serde(default = "Upgrades::default_backup_before")]
     pub backup_before: bool,
 
-    /// Whether an upgrade is rehearsed first: that backup is restored into a PostgreSQL of its own, migrated by the new image and served
-    /// from. Where that fails, the schema stays as it is and the API of the image before goes on. It takes as long, and as much room, as a
-    /// verification (spec.backup.verify).
+    /// Whether to rehearse an upgrade first: the new image restores that backup into a throwaway PostgreSQL, migrates
+    /// it and serves from it. If the rehearsal fails, the schema stays as it is and the API of the previous image keeps
+    /// serving. It takes as much time and storage as a verification (spec.backup.verify).
     #[serde(default)]
     pub rehearse: bool,
 }

@@ -1,4 +1,4 @@
-//! `spec.worker`: the pods that make embeddings.
+//! `spec.worker`: the pods that compute embeddings.
 
 use k8s_openapi::api::core::v1::EnvVar;
 use kube::KubeSchema;
@@ -7,27 +7,26 @@ use serde::{Deserialize, Serialize};
 use super::extra_env::extra_env;
 use crate::crd::fields::{PodSettings, Resources};
 
-/// The pods that embed what was written. There are none without spec.embeddings.
+/// The worker pods, which compute embeddings. There are none without spec.embeddings.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Worker {
-    /// How many pods. They share the work; with 0 nothing is embedded, and what was written waits.
+    /// The number of pods. They share the work. With 0, nothing is embedded and jobs wait in the queue.
     #[serde(default = "Worker::default_replicas")]
     #[schemars(range(min = 0, max = 100))]
     pub replicas: i32,
 
-    /// CPU and memory of each pod. Left out: requests of 100m CPU and 128Mi, a limit of 512Mi memory
-    /// and none on CPU.
+    /// CPU and memory of each pod. Defaults to requests of 100m CPU and 128Mi memory, and a limit of 512Mi memory; CPU
+    /// has no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
 
-    /// More environment variables: the worker's settings, for example
-    /// `[{name: EMBED_CONCURRENCY, value: "4"}]`.
+    /// Additional environment variables: settings of the worker, for example `[{name: EMBED_CONCURRENCY, value: "4"}]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "extra_env")]
     pub extra_env: Vec<EnvVar>,
 
-    /// Where the pods run, and what they carry.
+    /// Scheduling, labels and annotations of the pods.
     #[serde(flatten)]
     pub pods: PodSettings,
 }

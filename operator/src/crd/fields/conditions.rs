@@ -25,19 +25,19 @@ pub(in crate::crd) fn conditions(_: &mut SchemaGenerator) -> Schema {
             "properties": {
                 "type": {
                     "type": "string", "maxLength": 316,
-                    "description": "What is spoken of, for example Ready.",
+                    "description": "The type of the condition, for example Ready.",
                 },
                 "status": {
                     "type": "string", "enum": ["True", "False", "Unknown"],
-                    "description": "Whether it holds.",
+                    "description": "True, False or Unknown.",
                 },
                 "reason": {
                     "type": "string", "minLength": 1, "maxLength": 1024,
-                    "description": "One word for programs: why the condition is as it is.",
+                    "description": "Why the condition has its status, in one word for programs.",
                 },
                 "message": {
                     "type": "string", "maxLength": 32768,
-                    "description": "A sentence for people: what is wrong, since when, and what to do.",
+                    "description": "The same in a sentence for people: what is wrong, since when, and what to do.",
                 },
                 "lastTransitionTime": {
                     "type": "string", "format": "date-time",
@@ -45,7 +45,7 @@ pub(in crate::crd) fn conditions(_: &mut SchemaGenerator) -> Schema {
                 },
                 "observedGeneration": {
                     "type": "integer", "format": "int64", "minimum": 0,
-                    "description": "The generation of the spec that the condition speaks of.",
+                    "description": "The generation of the spec that the condition is about.",
                 },
             },
         },

@@ -1,4 +1,4 @@
-//! Where pods run and what they carry: what every kind of pod of an AgentFS can be told.
+//! Scheduling, labels and annotations, which every kind of pod of an AgentFS takes.
 
 use std::collections::BTreeMap;
 
@@ -10,28 +10,27 @@ use serde_json::{Map, Value};
 
 use super::names::object_name;
 
-/// Where pods run and what they carry. The fields are those of a pod, by their names there.
+/// Scheduling, labels and annotations of pods. The fields have the names that they have in a pod.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct PodSettings {
-    /// Labels that a node must have, for example `{kubernetes.io/arch: amd64}`.
+    /// Labels that a node must have to run the pods, for example `{kubernetes.io/arch: amd64}`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "node_selector")]
     pub node_selector: BTreeMap<String, String>,
 
-    /// Taints of nodes that the pods tolerate.
+    /// Node taints that the pods tolerate.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "tolerations")]
     pub tolerations: Vec<core::Toleration>,
 
-    /// Nodes and neighbours that the pods are drawn to or kept from, written as in a pod (`kubectl
-    /// explain pod.spec.affinity`).
+    /// Node affinity, pod affinity and anti-affinity, as in a pod (`kubectl explain pod.spec.affinity`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "affinity")]
     pub affinity: Option<Affinity>,
 
-    /// How the pods are spread. Left out, they are spread over nodes and zones where that can be done.
-    /// The pods that are counted are those of this part, so no labelSelector is given.
+    /// How the pods are spread over nodes and zones. Defaults to a spread over both, as far as possible. It applies to
+    /// the pods of this component, so it takes no labelSelector.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "topology_spread_constraints")]
     pub topology_spread_constraints: Vec<core::TopologySpreadConstraint>,
@@ -41,12 +40,12 @@ pub struct PodSettings {
     #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub priority_class_name: Option<String>,
 
-    /// More labels of the pods. Those that begin with `app.kubernetes.io/` are the operator's.
+    /// Additional labels of the pods. The prefix `app.kubernetes.io/` is reserved for the operator.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "pod_labels")]
     pub pod_labels: BTreeMap<String, String>,
 
-    /// Annotations of the pods. Those that begin with `agentfs.io/` are the operator's.
+    /// Additional annotations of the pods. The prefix `agentfs.io/` is reserved for the operator.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "pod_annotations")]
     pub pod_annotations: BTreeMap<String, String>,
@@ -150,23 +149,23 @@ fn tolerations(_: &mut SchemaGenerator) -> Schema {
             "properties": {
                 "key": {
                     "type": "string", "maxLength": 316, "pattern": KEY,
-                    "description": "The taint's key. Left out with operator Exists, every taint is tolerated.",
+                    "description": "The key of the taint. Without it, operator Exists tolerates every taint.",
                 },
                 "operator": {
                     "type": "string", "enum": ["Exists", "Equal"],
-                    "description": "Whether the taint's value must be value (Equal, the default) or may be anything (Exists).",
+                    "description": "Equal compares the value of the taint with value; Exists accepts any value. Defaults to Equal.",
                 },
                 "value": {
                     "type": "string", "maxLength": 63, "pattern": VALUE,
-                    "description": "The taint's value, for operator Equal.",
+                    "description": "The value of the taint, with operator Equal.",
                 },
                 "effect": {
                     "type": "string", "enum": ["NoSchedule", "PreferNoSchedule", "NoExecute"],
-                    "description": "The taint's effect. Left out, every effect is tolerated.",
+                    "description": "The effect of the taint. Defaults to every effect.",
                 },
                 "tolerationSeconds": {
                     "type": "integer", "format": "int64", "minimum": 0, "maximum": 604_800,
-                    "description": "How long a taint NoExecute is tolerated. Left out, for ever.",
+                    "description": "How many seconds a NoExecute taint is tolerated. Defaults to forever.",
                 },
             },
             "x-kubernetes-validations": [
@@ -193,27 +192,27 @@ fn topology_spread_constraints(_: &mut SchemaGenerator) -> Schema {
             "properties": {
                 "maxSkew": {
                     "type": "integer", "format": "int32", "minimum": 1, "maximum": 100,
-                    "description": "By how many pods two places may differ.",
+                    "description": "By how many pods two topology domains may differ.",
                 },
                 "topologyKey": {
                     "type": "string", "minLength": 1, "maxLength": 316, "pattern": KEY,
-                    "description": "The label of nodes that tells places apart, for example topology.kubernetes.io/zone.",
+                    "description": "The node label that defines the topology domains, for example topology.kubernetes.io/zone.",
                 },
                 "whenUnsatisfiable": {
                     "type": "string", "enum": ["DoNotSchedule", "ScheduleAnyway"],
-                    "description": "What happens to a pod that would break the rule.",
+                    "description": "Whether a pod that would break the constraint is scheduled.",
                 },
                 "minDomains": {
                     "type": "integer", "format": "int32", "minimum": 1, "maximum": 100,
-                    "description": "In how many places there must be a pod at least; with DoNotSchedule only.",
+                    "description": "The minimum number of domains that must have a pod; only with DoNotSchedule.",
                 },
                 "nodeAffinityPolicy": {
                     "type": "string", "enum": ["Honor", "Ignore"],
-                    "description": "Whether nodes that affinity and nodeSelector rule out count as places.",
+                    "description": "Whether nodeAffinity and nodeSelector are honored when domains are counted.",
                 },
                 "nodeTaintsPolicy": {
                     "type": "string", "enum": ["Honor", "Ignore"],
-                    "description": "Whether nodes whose taints the pods do not tolerate count as places.",
+                    "description": "Whether node taints are honored when domains are counted.",
                 },
             },
         },
@@ -223,9 +222,9 @@ fn topology_spread_constraints(_: &mut SchemaGenerator) -> Schema {
 fn affinity(_: &mut SchemaGenerator) -> Schema {
     let mut kinds = Map::new();
     for (name, what) in [
-        ("nodeAffinity", "Which nodes the pods run on, by the nodes' labels."),
-        ("podAffinity", "Which pods they run beside."),
-        ("podAntiAffinity", "Which pods they do not run beside."),
+        ("nodeAffinity", "Nodes that the pods run on, chosen by the labels of nodes."),
+        ("podAffinity", "Pods that they run beside, on the same node or in the same zone."),
+        ("podAntiAffinity", "Pods that they stay away from."),
     ] {
         kinds.insert(
             name.into(),
@@ -240,7 +239,7 @@ fn affinity(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "object", "properties": kinds})
 }
 
-/// A Secret that holds the credentials of an image registry.
+/// A Secret with the credentials of an image registry.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ImagePullSecret {

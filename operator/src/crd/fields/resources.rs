@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Quantity;
 
-/// CPU and memory of a pod, in the words of a container's `resources`.
+/// CPU and memory of a pod, as in a container's `resources`.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -17,19 +17,19 @@ use super::Quantity;
     )
 )]
 pub struct Resources {
-    /// What is reserved on the node, for example `{cpu: 250m, memory: 256Mi}`.
+    /// Resources that are reserved on the node, for example `{cpu: 250m, memory: 256Mi}`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(
         schema_with = "requests",
-        description = "What is reserved on the node, for example `{cpu: 250m, memory: 256Mi}`."
+        description = "Resources that are reserved on the node, for example `{cpu: 250m, memory: 256Mi}`."
     )]
     pub requests: BTreeMap<String, Quantity>,
 
-    /// What is never exceeded. A container over its memory limit is killed and started again.
+    /// The most that a container may use. A container over its memory limit is killed and restarted.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(
         schema_with = "limits",
-        description = "What is never exceeded. A container over its memory limit is killed and started again."
+        description = "The most that a container may use. A container over its memory limit is killed and restarted."
     )]
     pub limits: BTreeMap<String, Quantity>,
 }
@@ -56,7 +56,7 @@ fn amounts(memory: &str, message: &str) -> Schema {
         "maxProperties": 16,
         "x-kubernetes-validations": [{
             "rule": "self.all(name, isQuantity(string(self[name])) && !quantity(string(self[name])).isLessThan(quantity('0')))",
-            "message": "every entry must be an amount; examples: cpu: 250m, memory: 512Mi",
+            "message": "every value must be a quantity; examples: cpu: 250m, memory: 512Mi",
         }, {
             "rule": format!("!('memory' in self) || !isQuantity(string(self['memory'])) || {memory}"),
             "message": message,

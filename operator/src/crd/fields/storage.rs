@@ -15,12 +15,12 @@ use super::Quantity;
     )
 )]
 pub struct Storage {
-    /// How large the volume is, at least 1Gi. It may grow, where the StorageClass allows expansion,
-    /// and never shrinks; where it could not grow, the size may be set back to what the volume has.
+    /// The size of the volume, at least 1Gi. It can be raised if the StorageClass allows expansion, and never lowered,
+    /// except back to the actual size after an expansion that failed.
     #[serde(default = "Storage::default_size")]
     #[schemars(
         schema_with = "Quantity::size_schema",
-        description = "How large the volume is, at least 1Gi. It may grow, where the StorageClass allows expansion, and never shrinks; where it could not grow, the size may be set back to what the volume has."
+        description = "The size of the volume, at least 1Gi. It can be raised if the StorageClass allows expansion, and never lowered, except back to the actual size after an expansion that failed."
     )]
     #[x_kube(
         validation = Rule::new("isQuantity(self) && quantity(self).compareTo(quantity('1Gi')) >= 0")
@@ -28,8 +28,7 @@ pub struct Storage {
     )]
     pub size: Quantity,
 
-    /// The StorageClass of the volume. Left out, it is the cluster's default class. It cannot be
-    /// changed later.
+    /// The StorageClass of the volume. Defaults to the default class of the cluster. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(
@@ -39,15 +38,16 @@ pub struct Storage {
     pub storage_class_name: Option<String>,
 }
 
-/// A volume that lives as long as a pod.
+/// A volume that is deleted with its pod.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct Scratch {
-    /// How large the volume is, at least 1Gi. Left out: three times the database at the last backup, at least 2Gi.
+    /// The size of the volume, at least 1Gi. Defaults to three times the size of the database at the last backup, and
+    /// at least 2Gi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         schema_with = "Quantity::size_schema",
-        description = "How large the volume is, at least 1Gi. Left out: three times the database at the last backup, at least 2Gi."
+        description = "The size of the volume, at least 1Gi. Defaults to three times the size of the database at the last backup, and at least 2Gi."
     )]
     #[x_kube(
         validation = Rule::new("isQuantity(self) && quantity(self).compareTo(quantity('1Gi')) >= 0")
@@ -55,7 +55,7 @@ pub struct Scratch {
     )]
     pub size: Option<Quantity>,
 
-    /// The StorageClass of the volume. Left out, it is the cluster's default class.
+    /// The StorageClass of the volume. Defaults to the default class of the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(
@@ -84,7 +84,7 @@ pub(in crate::crd) fn never_shrinks(spec: &str, status: &str) -> Rule {
         is_less(&real),
     ))
     .message(Message::Message(format!(
-        "a volume cannot shrink; leave {spec} as it was, or set it to what the volume has ({status}), or raise it"
+        "a volume cannot shrink; raise {spec}, or set it back to the volume's actual size ({status})"
     )))
     .field_path(format!(".{spec}"))
 }

@@ -12,11 +12,11 @@ use crate::plugin::error::Error;
 #[command(group = clap::ArgGroup::new("from").required(true), group = clap::ArgGroup::new("to"))]
 #[allow(clippy::struct_excessive_bools)] // each is a flag of its own
 pub(in crate::plugin) struct RestoreArgs {
-    /// The AgentFS. Not needed with --undo
+    /// The name of the AgentFS. Not needed with --undo
     #[arg(value_name = "NAME", required_unless_present = "undo")]
     pub(super) name: Option<String>,
 
-    /// The AgentFSBackup, as kubectl agentfs backups lists it
+    /// The AgentFSBackup to restore, as `kubectl agentfs backups` lists it
     #[arg(long, value_name = "BACKUP", group = "from", help_heading = "Which backup")]
     backup: Option<String>,
     /// The id of a backup in the catalogue
@@ -25,62 +25,65 @@ pub(in crate::plugin) struct RestoreArgs {
     /// The newest backup
     #[arg(long, group = "from", help_heading = "Which backup")]
     latest: bool,
-    /// The newest backup that was proven by a restore
+    /// The newest backup that a restore has verified
     #[arg(long, group = "from", help_heading = "Which backup")]
     latest_verified: bool,
-    /// Take this restore in place back: what was live before it is live again
+    /// Undo this restore in place: what was live before becomes live again
     #[arg(long, value_name = "RESTORE", group = "from", help_heading = "Which backup", conflicts_with_all = ["to", "strategy", "location", "allow_foreign", "security"])]
     pub(super) undo: Option<String>,
-    /// Where the backup is, if not at the destination of the AgentFS: s3://bucket/prefix, or a folder below /backups
+    /// Where the backup is stored, if not at the destination of the AgentFS: s3://bucket/prefix, or a folder below
+    /// /backups
     #[arg(long, value_name = "LOCATION", help_heading = "Which backup", conflicts_with = "backup")]
     pub(super) location: Option<String>,
-    /// Also a backup of another database, or of another history of this one
+    /// Accept a backup of another database, or of another history of this one
     #[arg(long, help_heading = "Which backup")]
     pub(super) allow_foreign: bool,
 
-    /// In the place of what is live, while the API serves. This is the default
+    /// Replace what is live, while the API serves. This is the default
     #[arg(long, group = "to", help_heading = "Where to")]
     in_place: bool,
-    /// Into a new database of that name on the same server; nothing that is live is changed
+    /// Restore into a new database of this name on the same server; nothing that is live changes
     #[arg(long, value_name = "DATABASE", group = "to", help_heading = "Where to", conflicts_with_all = ["strategy", "keep_previous", "security"])]
     new_database: Option<String>,
-    /// How it takes the place
+    /// How the backup replaces what is live. Defaults to swap-schema
     #[arg(long, value_enum, ignore_case = true, help_heading = "Where to")]
     strategy: Option<StrategyFlag>,
-    /// How long what was live before stays, so that it can be undone, such as 30m, 24h or 2d. Defaults to 24h
+    /// How long to keep what was live before, so that the restore can be undone, such as 30m, 24h or 2d. Defaults to
+    /// 24h
     #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Where to")]
     pub(super) keep_previous: Option<String>,
-    /// Whose tenants and keys are valid afterwards. Defaults to live
+    /// Which tenants and keys are valid afterwards. Defaults to live
     #[arg(long, value_enum, ignore_case = true, help_heading = "Where to")]
     security: Option<SecurityFlag>,
 
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long, short)]
     pub(super) yes: bool,
     #[command(flatten)]
     pub(super) action: ActionFlags,
 }
 
-/// How it takes the place.
+/// How the backup replaces what is live.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum StrategyFlag {
-    /// One transaction exchanges the tables; no request fails. This is the default
+    /// One transaction exchanges the tables; no request fails
     #[value(alias = "SwapSchema")]
     SwapSchema,
-    /// A new database gets the name of the live one: for a database that is broken as a whole
+    /// A new database takes the name of the live one, which may be broken beyond its tables
     #[value(alias = "RenameDatabase")]
     RenameDatabase,
-    /// The live tables are emptied and filled again, where there is no room for both: the API answers 503 meanwhile, and it cannot be undone
+    /// The live tables are emptied and filled again, for servers without space for both copies; the API answers 503
+    /// meanwhile, and it cannot be undone
     #[value(alias = "Clean")]
     Clean,
 }
 
-/// Whose tenants and keys are valid.
+/// Which tenants and keys are valid.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum SecurityFlag {
-    /// Those of now, so that no revoked key comes back
+    /// Those of the live database, so that no revoked key becomes valid again
     Live,
-    /// The backup's alone, revoked ones included
+    /// Only those of the backup, including keys that were revoked since
     #[value(alias = "FromBackup")]
     FromBackup,
 }

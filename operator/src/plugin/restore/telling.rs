@@ -17,7 +17,7 @@ pub(super) fn announcement(
 ) -> String {
     let backup = match (made, &source.id) {
         (Some(made), _) => format!("{} ({})", made.record, made.describe()),
-        (None, Some(id)) => format!("{id} (no record here tells of it)"),
+        (None, Some(id)) => format!("{id} (there is no AgentFSBackup of it)"),
         (None, None) => {
             let which = if source.latest_verified {
                 "the newest verified backup"
@@ -46,8 +46,8 @@ pub(super) fn what_is_lost(made: Option<&Made<'_>>, in_place: &InPlace, now: Tim
     };
     if in_place.strategy == Strategy::Clean {
         return format!(
-            "{since}, and requests are answered by 503 while it is loaded. It cannot be undone: what is live now is backed up before, and \
-             not kept."
+            "{since}, and requests are answered by 503 while it is loaded. It cannot be undone: what is live now is backed up \
+             first, and not kept."
         );
     }
     let kept = &in_place.keep_previous;

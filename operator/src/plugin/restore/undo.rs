@@ -72,8 +72,8 @@ fn cannot_be_undone(
     if let Some(made) = target.and_then(|target| target.new_database.as_ref()) {
         let database = &made.name;
         return Some(format!(
-            "{name} restored into the new database {database} and changed nothing that is live: there is nothing to undo. Drop that \
-             database where it is not needed any more"
+            "{name} restored into the new database {database} and changed nothing that is live: there is nothing to undo. Drop \
+             that database if you no longer need it"
         ));
     }
     let status = restore.status.clone().unwrap_or_default();
@@ -81,7 +81,7 @@ fn cannot_be_undone(
         let said =
             condition(&status.conditions, "Ready").map(|ready| format!(" ({})", ready.message));
         return Some(format!(
-            "{name} has not switched{}: what was live is live still, and there is nothing to undo",
+            "{name} has not switched{}: what was live is still live, and there is nothing to undo",
             said.unwrap_or_default()
         ));
     }
@@ -96,12 +96,12 @@ fn cannot_be_undone(
 fn announcement(name: &str, restore: &AgentFSRestore) -> String {
     let status = restore.status.clone().unwrap_or_default();
     let of = match (&status.source, &restore.spec.undo) {
-        (_, Some(undone)) => format!("the undoing of {undone}"),
+        (_, Some(undone)) => format!("the undo of {undone}"),
         (Some(backup), None) => format!("the restore of {backup}"),
         (None, None) => "a restore".into(),
     };
     let at = status.switched_time.as_ref().map(|at| format!(", which switched {}", moment(at)));
-    format!("{}: taking back {name}, {of}{}", restore.spec.agent_fs, at.unwrap_or_default())
+    format!("{}: undoing {name}, {of}{}", restore.spec.agent_fs, at.unwrap_or_default())
 }
 
 #[cfg(test)]

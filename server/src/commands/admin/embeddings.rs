@@ -13,23 +13,23 @@ use crate::tenancy::{Administrator, Tenancy};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum EmbeddingsCommand {
-    /// Show all models, how many entries have their embeddings, and how many wait
+    /// Show all models, with how many entries are embedded and how many wait
     Status,
-    /// Build the index of a model's vectors, for agents of more than 10,000 entries; searches and writes go on
+    /// Build the vector index of a model, for agents with more than 10,000 entries; searches and writes go on
     Index(Index),
-    /// Have searches use a model that workers have filled; the one they use now is retired
+    /// Switch searches to a model that workers have filled, and retire the current one
     Switch(Switch),
-    /// Remove a model that searches do not use, with its embeddings and its index
+    /// Drop a model that searches do not use, with its embeddings and index
     Drop(Drop),
 }
 
 /// Which index is to be built.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Index {
-    /// The model's name, as `status` shows it
+    /// The name of the model, as `status` shows it
     #[arg(value_name = "MODEL")]
     model: String,
-    /// Memory that the build may take of the database's machine, such as 1GB; without it, its maintenance_work_mem
+    /// Memory that the build may use on the database server, such as 1GB. Defaults to the server's maintenance_work_mem
     #[arg(long, value_name = "SIZE")]
     memory: Option<String>,
 }
@@ -37,10 +37,10 @@ pub(crate) struct Index {
 /// Which model is to serve.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Switch {
-    /// The model's name, as `status` shows it
+    /// The name of the model, as `status` shows it
     #[arg(value_name = "MODEL")]
     model: String,
-    /// Even though entries wait for its embeddings: meanwhile they are found by their words
+    /// Switch even if entries wait for embeddings: until then only full-text search finds them
     #[arg(long)]
     force: bool,
 }
@@ -48,7 +48,7 @@ pub(crate) struct Switch {
 /// Which model is to go.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Drop {
-    /// The model's name, as `status` shows it
+    /// The name of the model, as `status` shows it
     #[arg(value_name = "MODEL")]
     model: String,
 }

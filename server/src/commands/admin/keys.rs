@@ -20,16 +20,16 @@ use crate::tenancy::{Administrator, PageRequest, Tenancy};
 /// A key that is to be made.
 #[derive(Debug, Clone, clap::Args)]
 pub struct CreateKey {
-    /// What the key is for
+    /// A label that says what the key is for
     #[arg(long, default_value = "")]
     pub label: String,
-    /// The tenant whose key it is; without it the default tenant
+    /// The tenant of the key. Defaults to the default tenant
     #[arg(long, value_name = "ID", value_parser = tenant_id)]
     pub tenant: Option<Uuid>,
-    /// A scope of the key (memory:read, memory:write, search:read, admin); may be repeated. Without it the first three
+    /// A scope of the key (memory:read, memory:write, search:read, admin); may be repeated. Defaults to the first three
     #[arg(long = "scope", value_name = "SCOPE")]
     pub scopes: Vec<String>,
-    /// When the key ends by itself; without it never
+    /// How many seconds until the key expires. Defaults to never
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     pub expires_in_seconds: Option<i64>,
 }
@@ -84,7 +84,7 @@ pub async fn create_key(
 /// Which keys are to be listed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ListKeys {
-    /// The tenant whose keys are listed; without it those of all
+    /// The tenant of the keys. Defaults to all tenants
     #[arg(long, value_name = "ID", value_parser = tenant_id)]
     tenant: Option<Uuid>,
 }
@@ -160,9 +160,9 @@ impl ListKeys {
 /// A key that is to be ended.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RevokeKey {
-    /// The key's id, which is its part before the dot
+    /// The id of the key, which is its part before the dot
     key_id: String,
-    /// Also the keys that were made with it, and those that were made with these
+    /// Also revoke the keys that were created with it, directly or indirectly
     #[arg(long)]
     descendants: bool,
 }

@@ -24,7 +24,7 @@ use crate::tenancy::{Page, PageRequest, Tenancy, TenancyError};
 /// Arguments of `agentfs-server admin`.
 #[derive(Debug, clap::Args)]
 pub struct AdminArgs {
-    /// How the result is printed: for people, or as one JSON object
+    /// The output format: text for people, or one JSON object
     #[arg(long, global = true, value_enum, default_value_t)]
     output: Output,
     #[command(subcommand)]
@@ -33,24 +33,24 @@ pub struct AdminArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum AdminCommand {
-    /// Make a tenant and print its id
+    /// Create a tenant and print its id
     CreateTenant(tenants::CreateTenant),
     /// List all tenants
     ListTenants,
-    /// Make an API key and print it; it is shown this once
+    /// Create an API key and print it; it is shown only once
     CreateKey(CreateKey),
     /// List API keys, without their secrets
     ListKeys(keys::ListKeys),
-    /// End an API key; it stops working within 10 s on every replica
+    /// Revoke an API key; it stops working within 10 s on every replica
     RevokeKey(keys::RevokeKey),
-    /// Show what tenants have used on a day, as `quota show` does
+    /// Show what tenants used on a day (same as `quota show`)
     Usage(quota::Show),
-    /// Show or reset what tenants have used of their quotas
+    /// Show or reset what tenants used of their quotas
     Quota {
         #[command(subcommand)]
         command: quota::QuotaCommand,
     },
-    /// Show the embedding models, and change from one to another without a stop
+    /// Show embedding models, and switch from one to another without interrupting search
     Embeddings {
         #[command(subcommand)]
         command: embeddings::EmbeddingsCommand,
@@ -166,7 +166,7 @@ fn remedy(error: &TenancyError) -> &'static str {
             }
             NotPossible::NotLookedAt { .. } => "; wait for it",
             NotPossible::NotFilled { .. } => {
-                "; wait, requeue what failed, or have them found by their words with --force"
+                "; wait, requeue what failed, or switch with --force: until then only full-text search finds them"
             }
             NotPossible::Changed(_) => "; look again",
             NotPossible::Serving(_) => {

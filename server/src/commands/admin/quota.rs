@@ -18,21 +18,21 @@ use crate::tenancy::{Administrator, PageRequest, Tenancy};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum QuotaCommand {
-    /// Show what tenants have used on a day, and what they had stored at its end
+    /// Show what tenants used on a day, and what they stored at its end
     Show(Show),
-    /// Set a tenant's counts of today to 0, which takes effect at once; without an option all of them
+    /// Reset today's counts of a tenant to 0, effective at once: those that options name, else all
     Reset(Reset),
-    /// Count anew what tenants have stored, which a part of a restore or an earlier release may have left wrong
+    /// Recount the stored bytes of tenants, which a partial restore or an older release may have left wrong
     Recount(Recount),
 }
 
 /// Whose use is to be shown.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Show {
-    /// The tenant; without it all that have used anything
+    /// The tenant. Defaults to all that used anything
     #[arg(long, value_name = "ID", value_parser = tenant_id)]
     tenant: Option<Uuid>,
-    /// The day in UTC, such as 2026-01-28; without it today
+    /// The day in UTC, such as 2026-01-28. Defaults to today
     #[arg(long, value_name = "DAY")]
     day: Option<Date>,
 }
@@ -98,19 +98,19 @@ pub(crate) struct Reset {
     /// The tenant
     #[arg(long, value_name = "ID", value_parser = tenant_id)]
     tenant: Uuid,
-    /// The count of writes
+    /// Reset the count of writes
     #[arg(long)]
     writes: bool,
-    /// The count of bytes written
+    /// Reset the count of bytes written
     #[arg(long)]
     bytes: bool,
-    /// The count of idempotency keys
+    /// Reset the count of idempotency keys
     #[arg(long)]
     idempotency_keys: bool,
-    /// The count of searches
+    /// Reset the count of searches
     #[arg(long)]
     searches: bool,
-    /// The count of embedded tokens
+    /// Reset the count of embedded tokens
     #[arg(long)]
     embed_tokens: bool,
 }
@@ -167,7 +167,7 @@ impl Reset {
 /// Whose stored bytes are to be counted.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Recount {
-    /// The tenant; without it all of them
+    /// The tenant. Defaults to all
     #[arg(long, value_name = "ID", value_parser = tenant_id)]
     tenant: Option<Uuid>,
 }

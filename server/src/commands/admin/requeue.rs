@@ -13,13 +13,13 @@ use crate::tenancy::{Administrator, Tenancy};
 /// Which jobs are to be tried again.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Requeue {
-    /// The jobs' present status
+    /// The current status of the jobs
     #[arg(long, value_enum)]
     status: Status,
-    /// At most so many, the oldest first; without it all
+    /// Requeue at most this many, the oldest first. Defaults to all
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
     limit: Option<i64>,
-    /// The tenant whose jobs they are; without it those of all
+    /// The tenant of the jobs. Defaults to all tenants
     #[arg(long, value_name = "ID", value_parser = tenant_id)]
     tenant: Option<Uuid>,
 }

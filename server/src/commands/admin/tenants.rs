@@ -15,7 +15,7 @@ use crate::tenancy::{Administrator, PageRequest, Tenancy};
 /// A tenant that is to be made.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CreateTenant {
-    /// The tenant's name, for people; two tenants may have the same
+    /// The name of the tenant, which need not be unique
     name: String,
 }
 

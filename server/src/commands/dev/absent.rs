@@ -5,7 +5,7 @@ use std::ffi::OsString;
 /// The command in name alone.
 #[derive(Debug, clap::Subcommand)]
 pub enum DevCommand {
-    /// Not in this program
+    /// Not included in this build
     #[command(hide = true)]
     Dev {
         /// Whatever else is said.

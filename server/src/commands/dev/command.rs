@@ -37,26 +37,27 @@ use crate::tenancy::Tenancy;
 use crate::worker;
 
 /// What to do where there is no embedding model.
-const NO_MODEL: &str = "none, so search goes by words alone: run scripts/model, then start again";
+const NO_MODEL: &str = "none, so search is full-text only: run scripts/model, then start again";
 /// Who keeps the API key of dev.env.
 const MANAGER: &str = "dev";
 /// How long the API may take to reach its database, which runs already.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
 /// What holds where the environment sets no limit.
-const NO_LIMITS: &str = "none; settings such as WRITE_QUOTA_PER_DAY make some";
+const NO_LIMITS: &str = "none; settings such as WRITE_QUOTA_PER_DAY set them";
 
 /// Arguments of `agentfs-server dev`.
 #[derive(Debug, clap::Args)]
 pub struct DevArgs {
-    /// Where the data lives; without it .agentfs-dev in this folder (for root, whose folders other users may not enter,
-    /// else one in /var/lib/agentfs-dev)
+    /// Where the data is stored. Defaults to .agentfs-dev in this folder; as root, whose folders other users may not
+    /// enter, to one in /var/lib/agentfs-dev
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Where the API listens: an address with a port, or a port of 127.0.0.1
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8787", value_parser = address)]
     listen: SocketAddr,
-    /// The folder of PostgreSQL's programs (16 to 18, with pgvector); without it those of scripts/pgserver, else what is installed
+    /// The folder of PostgreSQL's programs (16 to 18, with pgvector). Defaults to those of scripts/pgserver, else to
+    /// what is installed
     #[arg(long, value_name = "DIR")]
     pg_bin: Option<PathBuf>,
 }
@@ -265,7 +266,8 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     let found = text.to_socket_addrs().into_iter().flatten();
     // Names often lead to both kinds of addresses.
     found.min_by_key(SocketAddr::is_ipv6).ok_or_else(|| {
-        "it is no address to listen on; write 127.0.0.1:8787, localhost:8787, or 8787".to_owned()
+        "it is not an address to listen on; write 127.0.0.1:8787, localhost:8787, or 8787"
+            .to_owned()
     })
 }
 

@@ -14,10 +14,10 @@ use self::stage::StageArgs;
 /// The command, and those that it and tests start.
 #[derive(Debug, clap::Subcommand)]
 pub enum DevCommand {
-    /// PostgreSQL, its schema, the API and the worker in one command, for one machine
+    /// Run PostgreSQL, migrations, the API and a worker in one process, for development on one machine
     ///
-    /// Requests, writes and tokens are without limit unless the environment sets one, such as WRITE_QUOTA_PER_DAY=5000. All other
-    /// settings of `serve` count as well.
+    /// There are no rate limits and quotas unless the environment sets them, such as WRITE_QUOTA_PER_DAY=5000. All
+    /// other settings of `serve` apply.
     Dev(DevArgs),
     /// A PostgreSQL alone, for tests and benchmarks
     #[command(hide = true)]

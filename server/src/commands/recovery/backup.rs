@@ -31,63 +31,66 @@ use crate::settings::DatabaseSettings;
 
 const SETTINGS: &str = "\
 Settings (environment variables; default in parentheses):
-  DATABASE_URL       postgres://user:password@host:5432/database, of PostgreSQL itself and not of a pool (required)
-  BACKUP_LOCATION    where backups are kept: a folder, or s3://bucket/prefix (none)
-  BACKUP_INSTANCE    what tells the database from copies with the same history, such as the uid of its volume's claim (none)
-  BACKUP_RECIPIENTS  the age recipients that backups are encrypted to, with commas between them (none)
+  DATABASE_URL       postgres://user:password@host:5432/database, of PostgreSQL itself, not of a connection pool (required)
+  BACKUP_LOCATION    where backups are stored: a folder, or s3://bucket/prefix (none)
+  BACKUP_INSTANCE    tells the database apart from copies with the same history, such as the UID of its PersistentVolumeClaim (none)
+  BACKUP_RECIPIENTS  age recipients that backups are encrypted to, separated by commas (none)
 With --verify and --rehearse also:
-  BACKUP_IDENTITY_FILE  the file of the age identities that decrypt the backup (none)
-  BACKUP_SCRATCH_URL    a server to restore into (a throwaway one on this machine)
-  TMPDIR                a folder with room for what is restored (/tmp)";
+  BACKUP_IDENTITY_FILE  the file with age identities that decrypt the backup (none)
+  BACKUP_SCRATCH_URL    a PostgreSQL server to restore into (a throwaway one on this machine)
+  TMPDIR                a folder with space for the restored database (/tmp)";
 
 /// Arguments of `agentfs-server backup`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = SETTINGS)]
 pub struct BackupArgs {
-    /// Where the backups are kept: a folder, which is made where it is missing, or s3://bucket/prefix. Defaults to BACKUP_LOCATION
+    /// Where backups are stored: a folder, which is created if it is missing, or s3://bucket/prefix. Defaults to
+    /// BACKUP_LOCATION
     #[arg(long, visible_alias = "dir", value_name = "LOCATION")]
     to: Option<String>,
-    /// How much of the database: all of it, or what nothing else can bring back (the tables tenants, api_keys, entries,
-    /// entry_versions)
+    /// How much of the database to back up: all of it, or only what cannot be computed again (the tables tenants,
+    /// api_keys, entries, entry_versions)
     #[arg(long, value_enum, default_value_t = Scope::Full)]
     scope: Scope,
-    /// Whether embeddings, search documents and embedding jobs are in the dump; they can be made anew from the entries
+    /// Whether the dump includes embeddings, search documents and embedding jobs, which can be computed again from the
+    /// entries
     #[arg(long, value_enum, default_value_t = Derived::Keep)]
     derived: Derived,
-    /// Encrypt the dump to this age recipient (age1…), and to each other one that is given so. Defaults to BACKUP_RECIPIENTS
+    /// Encrypt the dump to this age recipient (age1…); may be repeated. Defaults to BACKUP_RECIPIENTS
     #[arg(long, value_name = "RECIPIENT")]
     encrypt_to: Vec<String>,
-    /// Do nothing where a backup of this database and scope is younger, such as 20h: for the run of a machine that was off
+    /// Do nothing if there is a backup of this database and scope that is newer than this, such as 20h: for machines
+    /// that are off at times
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     unless_newer_than: Option<Duration>,
-    /// End the backup, and leave nothing of it, where it takes longer: seconds, or such as 30m or 6h. Defaults to none
+    /// The time limit, in seconds or such as 30m or 6h; then it stops and leaves no backup. Defaults to none
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     deadline: Option<Duration>,
-    /// How long to wait for a table that somebody else holds
+    /// How long to wait for a table that another session has locked
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "60s")]
     lock_wait: Duration,
-    /// Verify the backup once it is made, at this level, as `verify` does; where it is not good it stays, and the command fails
+    /// Verify the backup right after it is made, as `verify` does; if it is bad, it stays and the command fails
     #[arg(long, value_enum, value_name = "LEVEL")]
     verify: Option<Level>,
-    /// Rehearse the upgrade to this program once the backup is made: restore it, bring that copy to this program's schema as
-    /// `migrate` would the database, and serve from it; where that fails, the backup stays, and the command fails. Nothing is
-    /// rehearsed where the database has a newer schema than this program
+    /// Rehearse the upgrade to this program's version right after the backup is made: restore it into a copy, migrate
+    /// that as `migrate` would, and serve from it. If that fails, the backup stays and the command fails. Skipped if
+    /// the database's schema is newer than this program
     #[arg(long, conflicts_with_all = ["verify", "unless_newer_than"])]
     rehearse: bool,
-    /// Whether expired backups are removed, before the new one is made and after it
+    /// Whether to remove expired backups, before and after the new one is made
     #[arg(long, action = ArgAction::Set, default_value_t = true)]
     prune: bool,
     #[command(flatten)]
     retention: RetentionArgs,
-    /// The folder of PostgreSQL's programs, where they are not on PATH
+    /// The folder of PostgreSQL's programs, if they are not on PATH
     #[arg(long)]
     pg_bin: Option<PathBuf>,
-    /// How the result is printed
+    /// The output format
     #[arg(long, value_enum, default_value_t)]
     output: Output,
 }
 
-/// What is done with rows that can be made anew.
+/// What is done with rows that can be computed again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Derived {
     Keep,

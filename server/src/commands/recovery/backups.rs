@@ -25,12 +25,12 @@ const REASON: usize = 60;
 /// Arguments of `agentfs-server backups`.
 #[derive(Debug, clap::Args)]
 pub struct BackupsArgs {
-    /// Where the backups are kept: a folder, or s3://bucket/prefix. Defaults to BACKUP_LOCATION
+    /// Where backups are stored: a folder, or s3://bucket/prefix. Defaults to BACKUP_LOCATION
     #[arg(long, visible_alias = "dir", value_name = "LOCATION")]
     from: Option<String>,
     #[command(flatten)]
     retention: RetentionArgs,
-    /// How the result is printed
+    /// The output format
     #[arg(long, value_enum, default_value_t)]
     output: Output,
 }

@@ -22,23 +22,23 @@ pub struct CatalogArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum CatalogCommand {
-    /// Look whether each manifest can be read and each dump is there and whole, and whether anything was left; ends with 1 where
-    /// somebody has to mend something
+    /// Check that each manifest can be read and each dump is complete, and look for leftovers; exits with 1 if
+    /// something needs repair
     Check(CheckArgs),
-    /// In a pod of Kubernetes, have the AgentFSBackups of the AgentFS that AGENTFS_RECORDS_OF names say what the catalogue does: make
-    /// those that are missing, and tell which backups are gone
+    /// In a Kubernetes pod, sync the AgentFSBackups of the AgentFS in AGENTFS_RECORDS_OF with the catalogue: create
+    /// missing ones, and mark those whose backups are gone
     Sync(SyncArgs),
 }
 
 #[derive(Debug, clap::Args)]
 struct CheckArgs {
-    /// Where the backups are kept: a folder, or s3://bucket/prefix. Defaults to BACKUP_LOCATION
+    /// Where backups are stored: a folder, or s3://bucket/prefix. Defaults to BACKUP_LOCATION
     #[arg(long, visible_alias = "dir", value_name = "LOCATION")]
     from: Option<String>,
-    /// Also read each dump, and compare it with the SHA-256 in its manifest
+    /// Also read each dump and compare it with the SHA-256 in its manifest
     #[arg(long)]
     sums: bool,
-    /// How the result is printed
+    /// The output format
     #[arg(long, value_enum, default_value_t)]
     output: Output,
 }

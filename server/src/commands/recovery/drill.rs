@@ -37,52 +37,52 @@ const DEFAULT_PORT: &str = "8787";
 
 const SETTINGS: &str = "\
 Settings (environment variables; default in parentheses):
-  DATABASE_URL          postgres://user:password@host:5432/database, of PostgreSQL itself and not of a pool (required)
-  AGENTFS_URL           the API that serves it (http://127.0.0.1:$PORT, and PORT is 8787)
-  BACKUP_LOCATION       where backups are kept: a folder, or s3://bucket/prefix (none)
-  BACKUP_INSTANCE       what tells the database from copies with the same history (none)
-  BACKUP_RECIPIENTS     the age recipients that backups are encrypted to, with commas between them (none)
-  BACKUP_IDENTITY_FILE  the file of the age identities that decrypt backups (none)
-  BACKUP_SCRATCH_URL    a server to restore into (a throwaway one on this machine)
-  TMPDIR                a folder with room for the database that is restored (/tmp)";
+  DATABASE_URL          postgres://user:password@host:5432/database, of PostgreSQL itself, not of a connection pool (required)
+  AGENTFS_URL           the API that serves it (http://127.0.0.1:$PORT; PORT defaults to 8787)
+  BACKUP_LOCATION       where backups are stored: a folder, or s3://bucket/prefix (none)
+  BACKUP_INSTANCE       tells the database apart from copies with the same history (none)
+  BACKUP_RECIPIENTS     age recipients that backups are encrypted to, separated by commas (none)
+  BACKUP_IDENTITY_FILE  the file with age identities that decrypt backups (none)
+  BACKUP_SCRATCH_URL    a PostgreSQL server to restore into (a throwaway one on this machine)
+  TMPDIR                a folder with space for the restored database (/tmp)";
 
 /// Arguments of `agentfs-server drill`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = SETTINGS)]
 pub struct DrillArgs {
-    /// Restore this backup, and put and back up nothing: its id, `latest` or `latest-verified`. The recovery point is then the age of
-    /// its snapshot
+    /// Restore this existing backup instead of writing an entry and making a backup: its id, `latest` or
+    /// `latest-verified`. The recovery point is then the age of its snapshot
     #[arg(long, value_name = "ID", conflicts_with_all = ["api", "rpo_days"])]
     backup: Option<String>,
-    /// Where the backups are kept: a folder, or s3://bucket/prefix. Defaults to BACKUP_LOCATION
+    /// Where backups are stored: a folder, or s3://bucket/prefix. Defaults to BACKUP_LOCATION
     #[arg(long, visible_aliases = ["dir", "from"], value_name = "LOCATION")]
     to: Option<String>,
     /// The API that serves the database of DATABASE_URL. Defaults to AGENTFS_URL, else to http://127.0.0.1:$PORT
     #[arg(long, value_name = "URL")]
     api: Option<String>,
-    /// The recovery point objective: the most time whose writes may be lost, such as 26h
+    /// The recovery point objective: the longest span of writes that may be lost, such as 26h
     #[arg(long, value_name = "TIME", value_parser = duration)]
     rpo: Option<Duration>,
-    /// The recovery time objective: the most time until the API serves again, such as 15m
+    /// The recovery time objective: the longest time until the API serves again, such as 15m
     #[arg(long, value_name = "TIME", value_parser = duration)]
     rto: Option<Duration>,
-    /// For how many days back gaps between backups count for the recovery point: retention makes gaps among older ones
+    /// How many days back to measure gaps between backups for the recovery point; retention thins out older backups
     #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=36_500))]
     rpo_days: u32,
     /// A PostgreSQL server to restore into, as a superuser's postgres:// URL. Defaults to BACKUP_SCRATCH_URL, else
     /// to a throwaway one on this machine
     #[arg(long, value_name = "URL")]
     scratch_url: Option<SecretString>,
-    /// The file of age identities that decrypt the backup. Defaults to BACKUP_IDENTITY_FILE
+    /// The file with age identities that decrypt the backup. Defaults to BACKUP_IDENTITY_FILE
     #[arg(long, value_name = "FILE")]
     identity_file: Option<PathBuf>,
-    /// How long it may take, such as 2h. Defaults to any time
+    /// The time limit, such as 2h. Defaults to none
     #[arg(long, value_name = "TIME", value_parser = duration)]
     deadline: Option<Duration>,
-    /// The folder of PostgreSQL's programs, where they are not on PATH
+    /// The folder of PostgreSQL's programs, if they are not on PATH
     #[arg(long, value_name = "DIR")]
     pg_bin: Option<PathBuf>,
-    /// How the report is printed
+    /// The output format
     #[arg(long, value_enum, default_value_t)]
     output: Output,
 }

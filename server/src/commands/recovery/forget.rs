@@ -18,10 +18,10 @@ use crate::recovery::storage::Storage;
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("which").required(true).args(["backup", "instance"])))]
 pub struct ForgetArgs {
-    /// Where the backups are kept: a folder, or s3://bucket/prefix. Defaults to BACKUP_LOCATION
+    /// Where backups are stored: a folder, or s3://bucket/prefix. Defaults to BACKUP_LOCATION
     #[arg(long, visible_alias = "dir", value_name = "LOCATION")]
     from: Option<String>,
-    /// Remove the backup with this id; may be given more than once. `agentfs-server backups` shows the ids
+    /// Remove the backup with this id; may be repeated. `agentfs-server backups` shows the ids
     #[arg(long, value_name = "ID")]
     backup: Vec<String>,
     /// Remove the backups of this instance, such as one whose database is lost; needs --all
@@ -30,13 +30,13 @@ pub struct ForgetArgs {
     /// Remove all backups of the instance
     #[arg(long, requires = "instance", conflicts_with = "backup")]
     all: bool,
-    /// It is well where a backup of --backup is not there, or its bucket is not
+    /// Succeed even if a backup of --backup, or its bucket, does not exist
     #[arg(long, requires = "backup")]
     if_present: bool,
-    /// Also remove the newest verified backup, the last one of an instance, and those whose manifest cannot be used
+    /// Also remove the newest verified backup, the last one of an instance, and those with an unusable manifest
     #[arg(long)]
     force: bool,
-    /// How the result is printed
+    /// The output format
     #[arg(long, value_enum, default_value_t)]
     output: Output,
 }

@@ -6,20 +6,20 @@ use crate::recovery::forget::Protected;
 // Without docs, which clap would take for those of the commands. `backups` has these options too, to say what `backup` will keep.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(super) struct RetentionArgs {
-    /// Keep the backups of this many days
+    /// How many days to keep backups
     #[arg(long, default_value_t = 30, value_name = "DAYS",
           value_parser = clap::value_parser!(u32).range(0..=36_500))]
     retention_days: u32,
-    /// Keep this many of the newest backups, however old they are; never less than one
+    /// How many of the newest backups to keep whatever their age, at least one
     #[arg(long, default_value_t = 3, value_name = "COUNT")]
     keep_last: usize,
-    /// Keep the newest backup of each of this many days, in UTC
+    /// For how many days (UTC) to keep the newest backup of each day
     #[arg(long, default_value_t = 0, value_name = "COUNT")]
     keep_daily: usize,
-    /// Keep the newest backup of each of this many weeks, which begin on Monday
+    /// For how many weeks, from Monday, to keep the newest backup of each week
     #[arg(long, default_value_t = 0, value_name = "COUNT")]
     keep_weekly: usize,
-    /// Keep the newest backup of each of this many months
+    /// For how many months to keep the newest backup of each month
     #[arg(long, default_value_t = 0, value_name = "COUNT")]
     keep_monthly: usize,
 }

@@ -16,20 +16,20 @@ use crate::settings::DatabaseSettings;
 const SETTINGS: &str = "\
 Settings (environment variables; default in parentheses):
   AGENTFS_RECORDS_OF  the AgentFS, in the namespace of this pod (required)
-  DATABASE_URL        its database, to know which backups are its own (none: by BACKUP_INSTANCE, or there is one instance alone)
-  BACKUP_INSTANCE     what tells the database from copies with the same history (none)
-  BACKUP_LOCATION     where backups are kept: a folder, or s3://bucket/prefix (none)";
+  DATABASE_URL        its database, to know which backups are its own (none: by BACKUP_INSTANCE, or the only instance there)
+  BACKUP_INSTANCE     tells the database apart from copies with the same history (none)
+  BACKUP_LOCATION     where backups are stored: a folder, or s3://bucket/prefix (none)";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = SETTINGS)]
 pub(super) struct SyncArgs {
-    /// Where the backups are kept: a folder, or s3://bucket/prefix. Defaults to BACKUP_LOCATION
+    /// Where backups are stored: a folder, or s3://bucket/prefix. Defaults to BACKUP_LOCATION
     #[arg(long, value_name = "LOCATION")]
     from: Option<String>,
-    /// The instance whose backups are the AgentFS's, as `agentfs-server backups` shows it. Defaults to that of DATABASE_URL
+    /// The instance of the AgentFS, as `agentfs-server backups` shows it. Defaults to that of DATABASE_URL
     #[arg(long, value_name = "NAME")]
     instance: Option<String>,
-    /// How the result is printed
+    /// The output format
     #[arg(long, value_enum, default_value_t)]
     output: Output,
 }

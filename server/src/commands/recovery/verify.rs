@@ -28,30 +28,30 @@ use crate::settings::{DatabaseSettings, DatabaseUrl};
 /// Arguments of `agentfs-server verify`.
 #[derive(Debug, clap::Args)]
 pub struct VerifyArgs {
-    /// Where the backups are: a folder, or s3://bucket/prefix. Defaults to BACKUP_LOCATION
+    /// Where backups are stored: a folder, or s3://bucket/prefix. Defaults to BACKUP_LOCATION
     #[arg(long, visible_alias = "dir", value_name = "LOCATION")]
     from: Option<String>,
-    /// The backup: its id, or `latest`. With DATABASE_URL that is the latest of its database
+    /// The backup: its id, or `latest`. With DATABASE_URL, the latest of that database
     #[arg(long, value_name = "ID", default_value = "latest")]
     backup: String,
-    /// How much is tried: `archive` reads all of it and compares it with its manifest; `restore` restores it into a PostgreSQL of
-    /// its own as well, compares each row, and serves from that
+    /// How thoroughly to verify: `archive` reads all of it and compares it with its manifest; `restore` also restores
+    /// it into a throwaway PostgreSQL, compares each row, and serves from it
     #[arg(long, value_enum, default_value_t = Level::Restore)]
     level: Level,
-    /// The file of age identities that decrypt the backup. Defaults to BACKUP_IDENTITY_FILE
+    /// The file with age identities that decrypt the backup. Defaults to BACKUP_IDENTITY_FILE
     #[arg(long, value_name = "FILE")]
     identity_file: Option<PathBuf>,
-    /// A server to restore into, in databases of its own that are dropped at the end; its role has to be one that may make them.
-    /// Defaults to a throwaway PostgreSQL on this machine, whose data is in TMPDIR
+    /// A PostgreSQL server to restore into, as a role that may create databases; they are dropped at the end. Defaults
+    /// to a throwaway PostgreSQL on this machine, with its data in TMPDIR
     #[arg(long, value_name = "URL", env = BACKUP_SCRATCH_URL, hide_env_values = true)]
     scratch_url: Option<SecretString>,
-    /// How long it may take, such as 30m or 6h; then it ends, and nothing of it is left. Defaults to any time
+    /// The time limit, such as 30m or 6h; then it stops and cleans up. Defaults to none
     #[arg(long, value_name = "TIME", value_parser = duration)]
     deadline: Option<Duration>,
-    /// The folder of PostgreSQL's programs, where they are not on PATH
+    /// The folder of PostgreSQL's programs, if they are not on PATH
     #[arg(long, value_name = "DIR")]
     pg_bin: Option<PathBuf>,
-    /// How the result is printed
+    /// The output format
     #[arg(long, value_enum, default_value_t)]
     output: Output,
 }

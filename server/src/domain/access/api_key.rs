@@ -15,11 +15,11 @@ pub struct KeyId([u8; ID_CHARS]);
 pub enum MalformedKeyId {
     /// Does not repeat the text: it may hold a secret.
     #[error(
-        "that is a whole key, and its id is the part before the dot; treat the key as disclosed"
+        "that is a complete key; its id is the part before the dot; treat the key as disclosed"
     )]
     WholeKey,
     /// Anything else.
-    #[error("{0:?} is no key's id, which looks like agfs_live_<11 characters>")]
+    #[error("{0:?} is not the id of a key, which looks like agfs_live_<11 characters>")]
     Other(String),
 }
 

@@ -34,7 +34,7 @@ impl Scope {
 
 /// A text that names no scope.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{0:?} is no scope; scopes are memory:read, memory:write, search:read and admin")]
+#[error("{0:?} is not a scope; scopes are memory:read, memory:write, search:read and admin")]
 pub struct UnknownScope(String);
 
 impl FromStr for Scope {

@@ -15,19 +15,19 @@ use crate::memory::agents::AgentsRequest;
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[schema(as = AgentsRequest)]
 pub(crate) struct Request {
-    /// At most this many; 1000 without it.
+    /// The maximum number of results. Defaults to 1000.
     #[schema(minimum = 1, maximum = 1000)]
     limit: Option<i64>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AgentsAnswer)]
 pub(crate) struct Answer {
-    /// Sorted by id.
+    /// Agents, sorted by id.
     agents: Vec<Agent>,
-    /// Where the next page begins; absent on the last one.
+    /// The cursor of the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
@@ -35,11 +35,11 @@ pub(crate) struct Answer {
 #[derive(Debug, Serialize, ToSchema)]
 struct Agent {
     id: String,
-    /// Its live entries.
+    /// The number of its live entries.
     memory_count: i64,
 }
 
-/// The agents that have memories
+/// List the agents that have entries
 #[utoipa::path(post, path = "/v1/agents", tag = "memory", request_body = Option<Request>,
     responses((status = 200, description = "A page of agents.", body = Answer), Refusals))]
 pub(crate) async fn agents(

@@ -27,7 +27,7 @@ pub(crate) struct Request {
     /// What is done, in this order.
     #[schema(schema_with = described)]
     operations: AtMost<Box<RawValue>, MAX_OPERATIONS>,
-    /// Whether all of it is done at one moment, or nothing.
+    /// Whether to apply all operations atomically, or none.
     #[serde(default)]
     atomic: bool,
 }
@@ -36,7 +36,7 @@ pub(crate) struct Request {
 #[schema(as = BatchAnswer)]
 #[expect(dead_code, reason = "answers are spliced together; this describes them")]
 pub(crate) struct Answer {
-    /// For each operation the answer of its own route, or its error.
+    /// For each operation, the response of its own route, or its error.
     results: Vec<serde_json::Value>,
 }
 
@@ -55,9 +55,9 @@ enum Op {
     Delete,
 }
 
-/// Several gets, puts and deletes in one request
+/// Run several gets, puts and deletes in one request
 #[utoipa::path(post, path = "/v1/batch", tag = "memory", request_body = Request,
-    responses((status = 200, description = "Each operation's answer, in order.", body = Answer), WriteRefusals))]
+    responses((status = 200, description = "The results of the operations, in order.", body = Answer), WriteRefusals))]
 pub(crate) async fn batch(
     State(app): State<App>,
     bearer: Bearer,
@@ -139,7 +139,9 @@ fn operation_of<R: PartialSchema>(op: &str) -> RefOr<Schema> {
             let key = ObjectBuilder::new()
                 .schema_type(Type::String)
                 .pattern(Some("^[A-Za-z0-9_-]{1,128}$"))
-                .description(Some("As the header Idempotency-Key of the operation's own route"));
+                .description(Some(
+                    "The same as the header Idempotency-Key of the operation's own route.",
+                ));
             request.properties.insert("idempotency_key".to_owned(), key.into());
         }
     }

@@ -17,15 +17,15 @@ use crate::tenancy::keys::{CreateKeyRequest, NewKey};
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = CreateKeyRequest)]
 pub(crate) struct Request {
-    /// What it is for.
+    /// A label that says what the key is for.
     #[serde(default)]
     #[schema(max_length = 200)]
     label: String,
-    /// Whose key it is; without it the default tenant of the bootstrap token, the caller's own of an admin key.
+    /// The tenant of the key. Defaults to the caller's own, and for the bootstrap token to the default tenant.
     tenant_id: Option<Uuid>,
-    /// Out of memory:read, memory:write, search:read and admin; without it the first three.
+    /// Any of memory:read, memory:write, search:read and admin. Defaults to the first three.
     scopes: Option<Vec<String>>,
-    /// When it ends by itself: no later than the key that makes it. Without it, with that key, or never.
+    /// Seconds until the key expires, at most until the creating key expires. Defaults to that, or to never.
     #[schema(minimum = 1)]
     expires_in_seconds: Option<i64>,
 }
@@ -34,15 +34,15 @@ pub(crate) struct Request {
 #[schema(as = CreateKeyAnswer)]
 pub(crate) struct Response {
     ok: bool,
-    /// The key, shown this once.
+    /// The key. It is shown only once.
     api_key: String,
     key_id: String,
     tenant_id: Uuid,
-    /// When it ends by itself; null is never.
+    /// When the key expires; null if never.
     expires_at: Option<String>,
 }
 
-/// Make an API key
+/// Create an API key
 #[utoipa::path(post, path = "/v1/admin/create-key", tag = "admin", request_body = Request,
     responses((status = 200, description = "The key.", body = Response), Refusals))]
 pub(crate) async fn create_key(

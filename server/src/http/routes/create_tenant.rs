@@ -14,7 +14,7 @@ use crate::http::openapi::Refusals;
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = CreateTenantRequest)]
 pub(crate) struct Request {
-    /// For people; names need not differ.
+    /// A name for people, which need not be unique.
     #[schema(min_length = 1)]
     name: String,
 }
@@ -26,7 +26,7 @@ pub(crate) struct Response {
     tenant_id: Uuid,
 }
 
-/// Make a tenant
+/// Create a tenant
 #[utoipa::path(post, path = "/v1/admin/create-tenant", tag = "admin", request_body = Request,
     responses((status = 200, description = "The tenant.", body = Response), Refusals))]
 pub(crate) async fn create_tenant(

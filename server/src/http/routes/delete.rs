@@ -19,13 +19,13 @@ use crate::memory::delete::DeleteRequest;
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = DeleteRequest)]
 pub(crate) struct Request {
-    /// The agent whose memory it is.
+    /// The name of the agent.
     #[schema(min_length = 1, max_length = 128)]
     agent_id: String,
-    /// Where; repeated slashes collapse, a trailing one is dropped.
+    /// The path of the entry. Repeated slashes collapse, and a trailing slash is dropped.
     #[schema(min_length = 2, pattern = "^/", example = "/notes/lunch")]
     path: String,
-    /// Write only if this is the latest version, or with null, only if there is none.
+    /// Write only if this is the latest version; with null, only if there is no live version.
     #[serde(default, deserialize_with = "if_version")]
     #[schema(value_type = Option<Uuid>)]
     if_version: Option<Expected>,
@@ -35,19 +35,19 @@ pub(crate) struct Request {
 #[schema(as = DeleteAnswer)]
 pub(crate) struct Response {
     ok: bool,
-    /// False where there was no live value; then nothing was written.
+    /// False if there was no live value; then nothing was written.
     deleted: bool,
-    /// The tombstone's version.
+    /// The version of the tombstone.
     version_id: Option<Uuid>,
-    /// RFC 3339, UTC, six digits of a second.
+    /// RFC 3339 in UTC, with microseconds.
     #[schema(format = DateTime)]
     created_at: Option<String>,
 }
 
 /// Delete the value at a path
 #[utoipa::path(post, path = "/v1/delete", tag = "memory", request_body = Request,
-    params(("Idempotency-Key" = Option<String>, Header, description = "A repetition of the request within 24 hours is answered as the first time and writes nothing", pattern = "^[A-Za-z0-9_-]{1,128}$")),
-    responses((status = 200, description = "Committed, or nothing to delete.", body = Response), WriteRefusals))]
+    params(("Idempotency-Key" = Option<String>, Header, description = "A retry with the same key within 24 hours gets the first response again and writes nothing", pattern = "^[A-Za-z0-9_-]{1,128}$")),
+    responses((status = 200, description = "Committed, or there was nothing to delete.", body = Response), WriteRefusals))]
 pub(crate) async fn delete(
     State(app): State<App>,
     MemoryWriter(tenant): MemoryWriter,

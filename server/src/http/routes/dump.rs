@@ -19,15 +19,15 @@ use crate::store::entries::versions::Version;
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = DumpRequest)]
 pub(crate) struct Request {
-    /// The agent whose memory it is.
+    /// The name of the agent.
     #[schema(min_length = 1, max_length = 128)]
     agent_id: String,
-    /// At most this many; 200 without it.
+    /// The maximum number of results. Defaults to 200.
     #[schema(minimum = 1, maximum = 500)]
     limit: Option<i64>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
-    /// Read as it was at this moment (RFC 3339).
+    /// Read the memory as it was at this time (RFC 3339).
     #[schema(format = DateTime)]
     as_of: Option<String>,
 }
@@ -55,11 +55,11 @@ struct Rest {
 #[schema(as = DumpAnswer)]
 #[expect(dead_code, reason = "answers are spliced together; this describes them")]
 struct Answer {
-    /// Sorted by path. A page ends early when its values are large.
+    /// Entries, sorted by path. A page has fewer of them when values are large.
     entries: Vec<DumpedEntry>,
-    /// How many entries the page has.
+    /// The number of entries on the page.
     count: usize,
-    /// Where the next page begins; absent on the last one.
+    /// The cursor of the next page; absent on the last page.
     #[schema(required = false)]
     next_cursor: Option<String>,
 }
@@ -76,12 +76,12 @@ struct DumpedEntry {
     /// When the version was written.
     #[schema(format = DateTime)]
     created_at: String,
-    /// When it stops being served.
+    /// When it expires; null if never.
     #[schema(format = DateTime)]
     expires_at: Option<String>,
 }
 
-/// All entries of an agent
+/// Get all entries of an agent
 #[utoipa::path(post, path = "/v1/dump", tag = "memory", request_body = Request,
     responses((status = 200, description = "A page of entries.", body = Answer), Refusals))]
 pub(crate) async fn dump(

@@ -19,35 +19,35 @@ use crate::store::entries::get::Entry;
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = GetRequest)]
 pub(crate) struct Request {
-    /// The agent whose memory it is.
+    /// The name of the agent.
     #[schema(min_length = 1, max_length = 128)]
     agent_id: String,
-    /// Where; repeated slashes collapse, a trailing one is dropped.
+    /// The path of the entry. Repeated slashes collapse, and a trailing slash is dropped.
     #[schema(min_length = 2, pattern = "^/", example = "/notes/lunch")]
     path: String,
-    /// Read as it was at this moment (RFC 3339).
+    /// Read the memory as it was at this time (RFC 3339).
     #[schema(format = DateTime)]
     as_of: Option<String>,
-    /// See at least this version, and all that was committed before it: the `version_id` of a put or delete. It matters
-    /// where reads may go to a replica.
+    /// Read a state that includes this version and all that was committed before it: the `version_id` of a put or
+    /// delete. It matters if reads may go to a replica.
     min_version: Option<Uuid>,
 }
 
-/// An entry as it is answered; of one that is not there `found` is false and all else is absent.
+/// An entry. If it does not exist, `found` is false and all other fields are absent.
 #[derive(Debug, ToSchema)]
 #[schema(as = GetAnswer)]
 #[expect(dead_code, reason = "answers are spliced together; this describes them")]
 struct Answer {
     found: bool,
     path: Option<String>,
-    /// The bytes that were put.
+    /// The value, byte for byte as it was put.
     #[schema(required = false)]
     value: serde_json::Value,
     version_id: Option<Uuid>,
     /// When the version was written.
     #[schema(format = DateTime)]
     created_at: Option<String>,
-    /// When it stops being served.
+    /// When it expires; null if never.
     #[schema(format = DateTime)]
     expires_at: Option<String>,
     tags: Option<Vec<String>>,

@@ -16,38 +16,38 @@ use crate::memory::glob::{GlobPage, GlobRequest};
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = GlobRequest)]
 pub(crate) struct Request {
-    /// The agent whose memory it is.
+    /// The name of the agent.
     #[schema(min_length = 1, max_length = 128)]
     agent_id: String,
-    /// `*` and `?` stay within a segment, `**` crosses segments, `[a-z]` is a class, `\\` takes the next character as it is.
+    /// `*` and `?` stay within a segment, `**` crosses segments, `[a-z]` is a class, `\\` escapes the next character.
     #[schema(min_length = 1, max_length = 512, pattern = "^/", example = "/notes/**")]
     pattern: String,
-    /// At most this many; 1000 without it.
+    /// The maximum number of results. Defaults to 1000.
     #[schema(minimum = 1, maximum = 1000)]
     limit: Option<i64>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
-    /// Read as it was at this moment (RFC 3339).
+    /// Read the memory as it was at this time (RFC 3339).
     #[schema(format = DateTime)]
     as_of: Option<String>,
-    /// See at least this version, and all that was committed before it: the `version_id` of a put or delete. It matters
-    /// where reads may go to a replica.
+    /// Read a state that includes this version and all that was committed before it: the `version_id` of a put or
+    /// delete. It matters if reads may go to a replica.
     min_version: Option<Uuid>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = GlobAnswer)]
 pub(crate) struct Answer {
-    /// Sorted.
+    /// Paths, sorted.
     paths: Vec<String>,
-    /// Where the next page begins; absent on the last one.
+    /// The cursor of the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
 
-/// The paths that fit a pattern
+/// List the paths that match a pattern
 #[utoipa::path(post, path = "/v1/glob", tag = "memory", request_body = Request,
-    responses((status = 200, description = "A page of paths; it may be empty and not the last.", body = Answer), ReadRefusals))]
+    responses((status = 200, description = "A page of paths. It may be empty without being the last.", body = Answer), ReadRefusals))]
 pub(crate) async fn glob(
     State(app): State<App>,
     MemoryReader(tenant): MemoryReader,

@@ -15,19 +15,19 @@ impl FromRef<App> for Health {
 }
 
 /// The process alone.
-#[utoipa::path(get, path = "/livez", tag = "health", summary = "Whether the process lives", security(()), responses((status = 200, description = "Yes.", body = Answer)))]
+#[utoipa::path(get, path = "/livez", tag = "health", summary = "Whether the process is alive", security(()), responses((status = 200, description = "Yes.", body = Answer)))]
 pub(crate) async fn livez() -> Json<Answer> {
     Json(Answer::well())
 }
 
 /// Whether traffic should be sent here.
-#[utoipa::path(get, path = "/readyz", tag = "health", summary = "Whether requests should be sent here", security(()), responses((status = 200, description = "Yes.", body = Answer), (status = 503, description = "No; `reason` and `message` say why.", body = Answer)))]
+#[utoipa::path(get, path = "/readyz", tag = "health", summary = "Whether the server is ready for requests", security(()), responses((status = 200, description = "Yes.", body = Answer), (status = 503, description = "No; `reason` and `message` say why.", body = Answer)))]
 pub(crate) async fn readyz(State(health): State<Health>) -> (StatusCode, Json<Answer>) {
     answer(health.ready())
 }
 
-/// Whether a request would be served at this moment, by a look at the database once a second.
-#[utoipa::path(get, path = "/healthz", tag = "health", summary = "Whether a request would be served at this moment", security(()), responses((status = 200, description = "Yes.", body = Answer), (status = 503, description = "No; `reason` and `message` say why.", body = Answer)))]
+/// Whether a request would be served right now, by a look at the database once a second.
+#[utoipa::path(get, path = "/healthz", tag = "health", summary = "Whether a request would be served right now", security(()), responses((status = 200, description = "Yes.", body = Answer), (status = 503, description = "No; `reason` and `message` say why.", body = Answer)))]
 pub(crate) async fn healthz(State(health): State<Health>) -> (StatusCode, Json<Answer>) {
     answer(health.now())
 }

@@ -19,16 +19,16 @@ use crate::store::entries::versions::Version;
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = HistoryRequest)]
 pub(crate) struct Request {
-    /// The agent whose memory it is.
+    /// The name of the agent.
     #[schema(min_length = 1, max_length = 128)]
     agent_id: String,
-    /// Where; repeated slashes collapse, a trailing one is dropped.
+    /// The path of the entry. Repeated slashes collapse, and a trailing slash is dropped.
     #[schema(min_length = 2, pattern = "^/", example = "/notes/lunch")]
     path: String,
-    /// At most this many; 20 without it.
+    /// The maximum number of results. Defaults to 20.
     #[schema(minimum = 1, maximum = 100)]
     limit: Option<i64>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
@@ -54,9 +54,9 @@ struct Rest {
 #[schema(as = HistoryAnswer)]
 #[expect(dead_code, reason = "answers are spliced together; this describes them")]
 struct Answer {
-    /// The newest first.
+    /// Versions, the newest first.
     versions: Vec<DescribedVersion>,
-    /// Where the next page begins; absent on the last one.
+    /// The cursor of the next page; absent on the last page.
     #[schema(required = false)]
     next_cursor: Option<String>,
 }
@@ -66,24 +66,24 @@ struct Answer {
 #[expect(dead_code, reason = "answers are spliced together; this describes them")]
 struct DescribedVersion {
     version_id: Uuid,
-    /// When it was written.
+    /// When the version was written.
     #[schema(format = DateTime)]
     created_at: String,
-    /// Null of a tombstone and of what has expired.
+    /// Null for a tombstone and for an expired version.
     value: serde_json::Value,
-    /// When it stops being served.
+    /// When it expires; null if never.
     #[schema(format = DateTime)]
     expires_at: Option<String>,
-    /// When its value went: by a delete, or because it expired.
+    /// When the value was deleted or expired.
     #[schema(format = DateTime)]
     deleted_at: Option<String>,
-    /// Empty of a tombstone and of what has expired.
+    /// Empty for a tombstone and for an expired version.
     tags: Vec<String>,
     importance: f32,
     searchable: bool,
 }
 
-/// The versions of an entry
+/// List the versions of an entry
 #[utoipa::path(post, path = "/v1/history", tag = "memory", request_body = Request,
     responses((status = 200, description = "A page of versions.", body = Answer), Refusals))]
 pub(crate) async fn history(

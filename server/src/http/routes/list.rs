@@ -16,31 +16,31 @@ use crate::memory::list::{self as listed, ListRequest};
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = ListRequest)]
 pub(crate) struct Request {
-    /// The agent whose memory it is.
+    /// The name of the agent.
     #[schema(min_length = 1, max_length = 128)]
     agent_id: String,
     /// The directory; `/` is the root.
     #[schema(min_length = 1, pattern = "^/", example = "/notes")]
     prefix: String,
-    /// At most this many; 1000 without it.
+    /// The maximum number of results. Defaults to 1000.
     #[schema(minimum = 1, maximum = 1000)]
     limit: Option<i64>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
-    /// Read as it was at this moment (RFC 3339).
+    /// Read the memory as it was at this time (RFC 3339).
     #[schema(format = DateTime)]
     as_of: Option<String>,
-    /// See at least this version, and all that was committed before it: the `version_id` of a put or delete. It matters
-    /// where reads may go to a replica.
+    /// Read a state that includes this version and all that was committed before it: the `version_id` of a put or
+    /// delete. It matters if reads may go to a replica.
     min_version: Option<Uuid>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ListAnswer)]
 pub(crate) struct Answer {
-    /// Sorted by path; a path that is both has both.
+    /// Children, sorted by path. A path that is both an entry and a directory is listed as both.
     items: Vec<Item>,
-    /// Where the next page begins; absent on the last one.
+    /// The cursor of the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
@@ -60,7 +60,7 @@ enum Kind {
     Dir,
 }
 
-/// The direct children of a directory
+/// List the direct children of a directory
 #[utoipa::path(post, path = "/v1/list", tag = "memory", request_body = Request,
     responses((status = 200, description = "A page of children.", body = Answer), ReadRefusals))]
 pub(crate) async fn list(

@@ -19,21 +19,21 @@ use crate::tenancy::PageRequest;
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = ListKeysRequest)]
 pub(crate) struct Request {
-    /// Whose keys; without it those of all tenants that the caller administers.
+    /// The tenant of the keys. Defaults to all tenants that the caller administers.
     tenant_id: Option<Uuid>,
-    /// At most this many; 1000 without it.
+    /// The maximum number of results. Defaults to 1000.
     #[schema(minimum = 1, maximum = 1000)]
     limit: Option<i64>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ListKeysAnswer)]
 pub(crate) struct Response {
-    /// Tenant by tenant, the oldest first; revoked and expired ones too.
+    /// Grouped by tenant, the oldest first, including revoked and expired keys.
     keys: Vec<Row>,
-    /// Where the next page begins; absent on the last one.
+    /// The cursor of the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
@@ -48,13 +48,13 @@ struct Row {
     /// `active`, `expired` or `revoked`.
     state: &'static str,
     created_at: String,
-    /// When it expires or has expired.
+    /// When the key expires or expired.
     expires_at: Option<String>,
-    /// When it was revoked.
+    /// When the key was revoked.
     revoked_at: Option<String>,
-    /// The key that it was made with; null where that was none, or one of a tenant that the caller does not administer.
+    /// The key that created it; null if there is none, or if it is of a tenant that the caller does not administer.
     created_by: Option<String>,
-    /// What replaces it by itself: `deployment` for the admin key of a deployment.
+    /// What replaces the key automatically: `deployment` for the admin key of a deployment.
     managed_by: Option<String>,
 }
 
@@ -75,7 +75,7 @@ impl Row {
     }
 }
 
-/// The API keys, without their secrets
+/// List API keys, without their secrets
 #[utoipa::path(post, path = "/v1/admin/list-keys", tag = "admin", request_body = Request,
     responses((status = 200, description = "A page of keys.", body = Response), Refusals))]
 pub(crate) async fn list_keys(

@@ -17,19 +17,19 @@ use crate::tenancy::PageRequest;
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = ListTenantsRequest)]
 pub(crate) struct Request {
-    /// At most this many; 1000 without it.
+    /// The maximum number of results. Defaults to 1000.
     #[schema(minimum = 1, maximum = 1000)]
     limit: Option<i64>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ListTenantsAnswer)]
 pub(crate) struct Response {
-    /// The oldest first.
+    /// Tenants, the oldest first.
     tenants: Vec<ListedTenant>,
-    /// Where the next page begins; absent on the last one.
+    /// The cursor of the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
@@ -38,7 +38,7 @@ pub(crate) struct Response {
 pub(crate) struct ListedTenant {
     pub(crate) tenant_id: Uuid,
     pub(crate) name: String,
-    /// Its keys that are neither revoked nor expired.
+    /// The number of its keys that are neither revoked nor expired.
     pub(crate) active_keys: i64,
     pub(crate) created_at: String,
 }
@@ -54,7 +54,7 @@ impl From<Tenant> for ListedTenant {
     }
 }
 
-/// The tenants that the caller administers
+/// List the tenants that the caller administers
 #[utoipa::path(post, path = "/v1/admin/list-tenants", tag = "admin", request_body = Request,
     responses((status = 200, description = "A page of tenants.", body = Response), Refusals))]
 pub(crate) async fn list_tenants(

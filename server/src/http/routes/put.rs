@@ -21,30 +21,30 @@ use crate::memory::put::PutRequest;
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = PutRequest)]
 pub(crate) struct Request {
-    /// The agent whose memory it is.
+    /// The name of the agent.
     #[schema(min_length = 1, max_length = 128)]
     agent_id: String,
-    /// Where; repeated slashes collapse, a trailing one is dropped.
+    /// The path of the entry. Repeated slashes collapse, and a trailing slash is dropped.
     #[schema(min_length = 2, pattern = "^/", example = "/notes/lunch")]
     path: String,
-    /// Any JSON, null included; it comes back byte for byte.
+    /// Any JSON value, including null; it comes back byte for byte.
     #[schema(value_type = serde_json::Value)]
     value: Box<RawValue>,
-    /// Seconds until the value is no longer served; without it, for ever.
+    /// Seconds until the value expires. Defaults to never.
     #[schema(minimum = 1, maximum = 2_147_483_647)]
     ttl_seconds: Option<i64>,
-    /// At most 20, each of at most 64 characters.
+    /// At most 20 tags, each of at most 64 characters.
     #[serde(default)]
     #[schema(value_type = Vec<String>, max_items = 20)]
     tags: TagList,
-    /// From 0 to 1.
+    /// From 0 to 1. Defaults to 0.
     #[serde(default)]
     #[schema(minimum = 0, maximum = 1)]
     importance: f32,
-    /// Whether search may find it.
+    /// Whether search may find it. Defaults to false.
     #[serde(default)]
     searchable: bool,
-    /// Write only if this is the latest version, or with null, only if there is none.
+    /// Write only if this is the latest version; with null, only if there is no live version.
     #[serde(default, deserialize_with = "if_version")]
     #[schema(value_type = Option<Uuid>)]
     if_version: Option<Expected>,
@@ -55,14 +55,14 @@ pub(crate) struct Request {
 pub(crate) struct Response {
     ok: bool,
     version_id: Uuid,
-    /// RFC 3339, UTC, six digits of a second.
+    /// RFC 3339 in UTC, with microseconds.
     #[schema(format = DateTime)]
     created_at: String,
 }
 
 /// Put a value at a path
 #[utoipa::path(post, path = "/v1/put", tag = "memory", request_body = Request,
-    params(("Idempotency-Key" = Option<String>, Header, description = "A repetition of the request within 24 hours is answered as the first time and writes nothing", pattern = "^[A-Za-z0-9_-]{1,128}$")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "A retry with the same key within 24 hours gets the first response again and writes nothing", pattern = "^[A-Za-z0-9_-]{1,128}$")),
     responses((status = 200, description = "Committed.", body = Response), WriteRefusals))]
 pub(crate) async fn put(
     State(app): State<App>,

@@ -14,10 +14,10 @@ use crate::http::openapi::Refusals;
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = RequeueRequest)]
 pub(crate) struct Request {
-    /// Which jobs: `failed`.
+    /// The status of the jobs to requeue: `failed`.
     #[schema(pattern = "^failed$")]
     status: String,
-    /// At most this many, the oldest first; 1000 without it.
+    /// The maximum number of jobs, the oldest first. Defaults to 1000.
     #[schema(minimum = 1, maximum = 1000)]
     limit: Option<i64>,
 }
@@ -26,15 +26,15 @@ pub(crate) struct Request {
 #[schema(as = RequeueAnswer)]
 pub(crate) struct Response {
     ok: bool,
-    /// How many jobs are queued again.
+    /// How many jobs were requeued.
     requeued: u64,
 }
 
-/// Queue failed embedding jobs again
+/// Requeue failed embedding jobs
 ///
-/// A tenant's administrator reaches the tenant's own jobs.
+/// The administrator of a tenant requeues the jobs of that tenant.
 #[utoipa::path(post, path = "/v1/admin/embeddings/requeue", tag = "admin", request_body = Request,
-    responses((status = 200, description = "Done.", body = Response), Refusals))]
+    responses((status = 200, description = "The number of requeued jobs.", body = Response), Refusals))]
 pub(crate) async fn requeue(
     State(app): State<App>,
     AdminRequest { by, request }: AdminRequest<Request>,

@@ -15,10 +15,10 @@ use crate::http::openapi::KeyRefusals;
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = RevokeKeyRequest)]
 pub(crate) struct Request {
-    /// The part of the key before the dot.
+    /// The id of the key, which is its part before the dot.
     #[schema(pattern = "^agfs_live_[A-Za-z0-9_-]{11}$")]
     key_id: String,
-    /// Also the keys that were made with it, those that were made with these, and so on.
+    /// Also revoke the keys that were created with it, directly or indirectly.
     #[serde(default)]
     descendants: bool,
 }
@@ -30,13 +30,13 @@ pub(crate) struct Response {
     key_id: String,
     tenant_id: Uuid,
     revoked_at: String,
-    /// It had been revoked before, and keeps its moment.
+    /// Whether the key had already been revoked. Its time of revocation stays.
     already: bool,
-    /// What makes it valid again by itself, unless it is given another key first.
+    /// What would make the key valid again automatically, unless you give it another key first.
     managed_by: Option<String>,
     /// How many keys were revoked with it.
     revoked_descendants: usize,
-    /// How many keys that were made with it, directly or not, are valid still.
+    /// How many keys that were created with it, directly or indirectly, are still valid.
     live_descendants: i64,
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct Response {
 ///
 /// It stops working within 10 seconds on every replica. A key cannot revoke itself, neither alone nor as a descendant.
 #[utoipa::path(post, path = "/v1/admin/revoke-key", tag = "admin", request_body = Request,
-    responses((status = 200, description = "It is revoked.", body = Response), KeyRefusals))]
+    responses((status = 200, description = "The key is revoked.", body = Response), KeyRefusals))]
 pub(crate) async fn revoke_key(
     State(app): State<App>,
     AdminRequest { by, request }: AdminRequest<Request>,

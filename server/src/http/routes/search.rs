@@ -20,26 +20,27 @@ use crate::store::entries::versions::Version;
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = SearchRequest)]
 pub(crate) struct Request {
-    /// The agent whose memory it is.
+    /// The name of the agent.
     #[schema(min_length = 1, max_length = 128)]
     agent_id: String,
-    /// What is looked for, in plain words.
+    /// What to search for, in plain words.
     #[schema(min_length = 1, max_length = 2000)]
     query: String,
-    /// At most this many; 10 without it.
+    /// The maximum number of results. Defaults to 10.
     #[schema(minimum = 1, maximum = 50)]
     limit: Option<i64>,
-    /// Only what is at this path or below it.
+    /// Only entries at this path or below it.
     #[schema(pattern = "^/", max_length = 512)]
     path_prefix: Option<String>,
-    /// Only what has one of these tags.
+    /// Only entries with at least one of these tags.
     #[schema(value_type = Option<Vec<String>>, max_items = 20)]
     tags_any: Option<TagList>,
-    /// How it is found. Without it: by meaning where embeddings are configured, and by their words those that have no
-    /// embedding yet; by words alone where none are configured, or the provider gives none now. A note says which.
+    /// How to search. Defaults to `semantic` if embeddings are configured, and entries without an embedding yet are
+    /// found by full-text search; defaults to `text` if none are configured or the provider is unavailable. `note` says
+    /// which.
     mode: Option<Mode>,
-    /// See at least this version, and all that was committed before it: the `version_id` of a put or delete. It matters
-    /// where reads may go to a replica.
+    /// Read a state that includes this version and all that was committed before it: the `version_id` of a put or
+    /// delete. It matters if reads may go to a replica.
     min_version: Option<Uuid>,
 }
 
@@ -47,11 +48,11 @@ pub(crate) struct Request {
 #[schema(as = SearchMode)]
 #[serde(rename_all = "lowercase")]
 enum Mode {
-    /// By meaning alone; an error where that cannot be done now.
+    /// Semantic search only; an error if it is not available now.
     Semantic,
-    /// By words alone.
+    /// Full-text search only.
     Text,
-    /// By both, fused by their ranks; by words alone where the provider gives no embedding now.
+    /// Both, fused by rank; full-text only if the provider is unavailable.
     Hybrid,
 }
 
@@ -78,9 +79,9 @@ struct Rest {
 #[schema(as = SearchAnswer)]
 #[expect(dead_code, reason = "answers are spliced together; this describes them")]
 struct Answer {
-    /// The best first. As many as match, up to the limit; fewer where their values are large.
+    /// The best results first, up to the limit. There may be fewer when values are large.
     results: Vec<SearchResult>,
-    /// What is to be known about how they were found.
+    /// A remark on how the results were found, if there is one.
     #[schema(required = false)]
     note: Option<String>,
 }
@@ -91,24 +92,24 @@ struct SearchResult {
     path: String,
     value: serde_json::Value,
     tags: Vec<String>,
-    /// From 0 to 1. By meaning it is the cosine of the angle between the vectors of query and value; by words, the share of
-    /// the query's words that the value has; of both, a measure of the ranks alone.
+    /// From 0 to 1. With `semantic`, the cosine similarity of the embeddings of query and value; with `text`, the share
+    /// of the query's words that the value has; with `hybrid`, a score of the ranks.
     similarity: f64,
     version_id: Uuid,
     /// When the version was written.
     #[schema(format = DateTime)]
     created_at: String,
-    /// When it stops being served.
+    /// When it expires; null if never.
     #[schema(format = DateTime)]
     expires_at: Option<String>,
     importance: f32,
     searchable: bool,
 }
 
-/// Search what was put as searchable
+/// Search the searchable entries of an agent
 #[utoipa::path(post, path = "/v1/search", tag = "memory", request_body = Request,
-    responses((status = 200, description = "What was found.", body = Answer), ReadRefusals,
-        (status = 503, body = Envelope, description = "The database is away for the moment, or the server has no memory to spare (UNAVAILABLE); or a search by meaning was asked for, and there are no embeddings (EMBEDDINGS_NOT_CONFIGURED), or none now (UNAVAILABLE).")))]
+    responses((status = 200, description = "The results.", body = Answer), ReadRefusals,
+        (status = 503, body = Envelope, description = "The database is unavailable, or the server is out of memory for requests (UNAVAILABLE); or the mode is `semantic`, and embeddings are not configured (EMBEDDINGS_NOT_CONFIGURED) or not available now (UNAVAILABLE).")))]
 pub(crate) async fn search(
     State(app): State<App>,
     Searcher(tenant): Searcher,

@@ -18,15 +18,15 @@ use crate::tenancy::PageRequest;
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = UsageRequest)]
 pub(crate) struct Request {
-    /// The tenant, which may have used nothing; without it all that the caller administers and that have used something.
+    /// The tenant. Defaults to all tenants that the caller administers and that used something.
     tenant_id: Option<Uuid>,
-    /// The day in UTC, such as 2026-01-28; today without it.
+    /// The day in UTC, such as 2026-01-28. Defaults to today.
     #[schema(format = Date)]
     day: Option<String>,
-    /// At most this many; 1000 without it.
+    /// The maximum number of results. Defaults to 1000.
     #[schema(minimum = 1, maximum = 1000)]
     limit: Option<i64>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
@@ -35,9 +35,9 @@ pub(crate) struct Request {
 pub(crate) struct Response {
     /// The day in UTC.
     day: String,
-    /// Tenant by tenant, the oldest first.
+    /// Usage by tenant, the oldest tenant first.
     usage: Vec<Usage>,
-    /// Where the next page begins; absent on the last one.
+    /// The cursor of the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
@@ -48,11 +48,11 @@ pub(crate) struct Usage {
     pub(crate) name: String,
     /// Versions written.
     pub(crate) writes: i64,
-    /// Bytes of their values.
+    /// Bytes of the values written.
     pub(crate) bytes: i64,
-    /// Requests whose Idempotency-Key is kept.
+    /// Idempotency-Keys used.
     pub(crate) idempotency_keys: i64,
-    /// Bytes stored at the end of the day, the history included.
+    /// Bytes stored at the end of the day, including history.
     pub(crate) stored_bytes: i64,
     /// Tokens embedded.
     pub(crate) embed_tokens: i64,
@@ -74,7 +74,7 @@ impl From<UsageOfDay> for Usage {
     }
 }
 
-/// What tenants have used of the quotas of a day
+/// Show what tenants used of their quotas on a day
 #[utoipa::path(post, path = "/v1/admin/usage", tag = "admin", request_body = Request,
     responses((status = 200, description = "A page of tenants.", body = Response), Refusals))]
 pub(crate) async fn usage(

@@ -179,7 +179,7 @@ impl Memory {
                         return Err(FairPoolError::clone(&error).into());
                     }
                     Err(reason) if mode == Some(Mode::Semantic) => return Err(refused(reason)),
-                    Err(reason) => Err(Some(format!("found by its words: {reason}"))),
+                    Err(reason) => Err(Some(format!("full-text search: {reason}"))),
                 }
             }
         };

@@ -3,7 +3,7 @@
 use crate::store::search::{Matches, RankBy};
 
 pub(super) const NO_EMBEDDINGS: &str =
-    "found by its words: this server has no embeddings, with which it would search by meaning";
+    "full-text search: this server has no embeddings for semantic search";
 
 pub(super) const BLANK: &str = "the query is blank, so nothing is found; send what is looked for";
 
@@ -19,8 +19,10 @@ pub(super) fn note(by: RankBy<'_>, instead: Option<String>, found: &Matches) -> 
         (RankBy::Semantic(_), n) => {
             Some(format!("{n} entries have no embedding yet and are not found"))
         }
-        (_, 1) => Some("1 entry has no embedding yet and is found by its words".to_owned()),
-        (_, n) => Some(format!("{n} entries have no embedding yet and are found by their words")),
+        (_, 1) => Some("1 entry has no embedding yet and is found by full-text search".to_owned()),
+        (_, n) => {
+            Some(format!("{n} entries have no embedding yet and are found by full-text search"))
+        }
     };
     let has_only_stop_words =
         matches!(by, RankBy::FullText | RankBy::Hybrid(_)) && !found.has_terms;

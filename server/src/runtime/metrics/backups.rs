@@ -53,19 +53,19 @@ impl BackupGauges {
             last_success: gauges(
                 registry,
                 "agentfs_backup_last_success_timestamp_seconds",
-                "The moment that the newest whole backup holds, since 1970; 0 without one.",
+                "Snapshot time of the newest complete backup, in seconds since 1970; 0 without one.",
                 DATABASE,
             )?,
             last_verified: gauges(
                 registry,
                 "agentfs_backup_last_verified_timestamp_seconds",
-                "When a restore has proven the newest backup that one has proven, since 1970; 0 without one.",
+                "When the newest backup that a restore has verified was verified, in seconds since 1970; 0 without one.",
                 DATABASE,
             )?,
             last_size: gauges(
                 registry,
                 "agentfs_backup_last_size_bytes",
-                "The size of the newest whole backup.",
+                "Size of the newest complete backup, in bytes.",
                 DATABASE,
             )?,
             verification_failed: gauges(
@@ -77,7 +77,7 @@ impl BackupGauges {
             restore_seconds: gauges(
                 registry,
                 "agentfs_backup_restore_seconds",
-                "How long the newest verification by a restore took.",
+                "Duration of the newest verification by a restore, in seconds.",
                 DATABASE,
             )?,
             shown: Mutex::default(),

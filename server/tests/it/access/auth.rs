@@ -119,7 +119,7 @@ async fn keys_are_made_by_the_bootstrap_token_and_by_admins() {
         token.error("/v1/admin/create-key", json!({"tenant_id": uuid::Uuid::new_v4()})).await;
     assert_eq!((status, code.as_str()), (400, "TENANT_NOT_FOUND"));
     let (_, _, message) = token.error("/v1/admin/create-key", json!({"scopes": ["write"]})).await;
-    assert!(message.contains("\"write\" is no scope"), "{message}");
+    assert!(message.contains("\"write\" is not a scope"), "{message}");
     assert_eq!(
         admin.with_key("second light").error("/v1/admin/create-key", json!({})).await.0,
         401

@@ -176,12 +176,12 @@ async fn mistakes_are_told_with_what_to_do() {
     }
     let whole = admin(&database, &["create-key"]).text();
     let cases: [(&[&str], &str); 7] = [
-        (&["create-key", "--scope", "write"], "\"write\" is no scope"),
+        (&["create-key", "--scope", "write"], "\"write\" is not a scope"),
         (&["create-key", "--expires-in-seconds", "-5"], "cannot expire in -5 s"),
         (&["create-key", "--label", &"x".repeat(201)], "at most 200 characters"),
         (&["create-tenant", " "], "name must not be empty"),
         (&["revoke-key", "agfs_live_AAAAAAAAAAA"], "there is no key agfs_live_AAAAAAAAAAA"),
-        (&["revoke-key", "42"], "\"42\" is no key's id"),
+        (&["revoke-key", "42"], "\"42\" is not the id of a key"),
         (&["revoke-key", &whole], "the part before the dot"),
     ];
     for (arguments, part) in cases {

@@ -179,7 +179,7 @@ async fn moments_to_come_and_what_is_no_moment_are_refused_with_a_sentence() {
         for (moment, sentence) in [
             (
                 "2999-01-01T00:00:00Z",
-                "as_of is 2999-01-01T00:00:00.000000Z, which is still to come",
+                "as_of is 2999-01-01T00:00:00.000000Z, which is in the future",
             ),
             ("yesterday", "as_of is \"yesterday\"; it must be a moment with its offset"),
             ("2026-01-31T12:00:00", "such as 2026-01-31T12:00:00Z"),

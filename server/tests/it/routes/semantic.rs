@@ -93,7 +93,7 @@ async fn what_is_new_is_found_by_its_words_and_what_has_gone_is_not_found() {
         let mut found = paths(&answer);
         found.sort_unstable();
         assert_eq!(found, ["/c/e", "/new"], "{mode}: {answer}");
-        let waiting = "2 entries have no embedding yet and are found by their words";
+        let waiting = "2 entries have no embedding yet and are found by full-text search";
         assert!(note(&answer).contains(waiting), "{mode}: {answer}");
     }
     let none = search(client, "peanuts", json!({"path_prefix": "/a"})).await;
@@ -147,10 +147,7 @@ async fn without_the_provider_words_are_searched_and_it_is_said() {
         for more in [json!({}), json!({"mode": "hybrid"})] {
             let answer = search(&api.client, "bicycle", more).await;
             assert_eq!(paths(&answer), ["/b"], "{mood:?}");
-            assert!(
-                note(&answer).contains("found by its words: the embedding provider"),
-                "{answer}"
-            );
+            assert!(note(&answer).contains("full-text search: the embedding provider"), "{answer}");
         }
         let body = asked("bicycle", &json!({"mode": "semantic"}));
         let refused = api.client.request("/v1/search", &body.to_string()).send().await.unwrap();
@@ -302,7 +299,7 @@ async fn what_the_provider_puts_off_for_one_tenant_is_answered_for_others() {
     }
     embed_all(&database, &provider).await;
     let put_off = search(&api.client, "a torrent of words", json!({})).await;
-    assert!(note(&put_off).contains("found by its words"), "{put_off}");
+    assert!(note(&put_off).contains("full-text search: "), "{put_off}");
     let later = api.client.post("/v1/search", asked("quiet", &json!({"mode": "semantic"}))).await;
     assert_eq!(later.0, 503, "the tenant waits: {later:?}");
     let by_meaning = search(&other, "who may not eat nuts", json!({"mode": "semantic"})).await;

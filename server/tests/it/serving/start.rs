@@ -119,7 +119,7 @@ async fn its_first_lines_say_which_settings_hold() {
     let limit = ("SEARCH_RATE_LIMIT_PER_MINUTE", "7");
     let server = Process::start(&[DATABASE, ("LISTEN", "127.0.0.1"), misspelt, limit]);
     for line in [
-        "limits: 7 searches a minute and key, 56 searches a minute and tenant but the default one",
+        "limits: 7 searches per minute and key, 56 searches per minute and tenant except the default one",
         "RATE_LIMIT_PER_MINUTE is not a setting, so it changes nothing; did you mean RATE_LIMIT_REQUESTS_PER_MINUTE?",
         "serving on 127.0.0.1:",
         "probes and metrics on 127.0.0.1:",

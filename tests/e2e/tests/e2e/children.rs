@@ -213,7 +213,7 @@ async fn objects_of_others_under_our_names_are_told_of_and_never_touched() -> Re
                 let all = agentfs["status"]["conditions"].as_array().cloned().unwrap_or_default();
                 Ok(all.into_iter().find(|c| c["type"] == condition).unwrap_or_default())
             };
-            let sentence = format!("{called} is there already and belongs to somebody else");
+            let sentence = format!("{called} already exists and belongs to somebody else");
             let says = |condition: &Value| {
                 condition["reason"] == "NameTaken"
                     && condition["message"].as_str().is_some_and(|said| said.contains(&sentence))

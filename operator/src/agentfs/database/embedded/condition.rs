@@ -36,7 +36,8 @@ impl StatusInputs<'_> {
         if status.and_then(|status| status.ready_replicas).unwrap_or(0) >= 1 {
             let too_small =
                 self.plan.parts.database.embedded().and_then(|of| of.volume.too_small.clone());
-            let running = || State::true_because(reasons::RUNNING, "PostgreSQL takes connections.");
+            let running =
+                || State::true_because(reasons::RUNNING, "PostgreSQL accepts connections.");
             return too_small.map_or_else(running, State::Failed);
         }
         let pods = self.observed.pods_of(COMPONENT);

@@ -22,7 +22,7 @@ use crate::kit::volumes::keep_the_volume;
 /// (`EX_NOINPUT` of sysexits.h).
 pub const REFUSES_TO_START_EMPTY: i32 = 66;
 /// The chapter of `docs/OPERATIONS.md` that tells what to do.
-const CHAPTER: &str = "docs/OPERATIONS.md tells under \"After a lost volume\"";
+const CHAPTER: &str = "docs/OPERATIONS.md says under \"After a lost volume\"";
 
 /// Tells of a claim that is being deleted what is lost with it, where it holds a database that was migrated.
 pub fn warn(plan: &EmbeddedPlan, kept: &Kept, inputs: &PlanInputs<'_>, blockers: &mut [Blocker]) {
@@ -53,7 +53,7 @@ fn loss(claim: &PersistentVolumeClaim, plan: &EmbeddedPlan, inputs: &PlanInputs<
             claim.name_any()
         ),
         format!(
-            "Make a backup now: {backup}. {} {}The deletion cannot be taken back; {CHAPTER} how to go on.",
+            "Make a backup now: {backup}. {} {}The deletion cannot be undone; {CHAPTER} how to go on.",
             newest(inputs.newest_backup()),
             keep_the_volume(claim),
         ),
@@ -92,8 +92,8 @@ impl StatusInputs<'_> {
         Some(Failure::new(
             reasons::DATA_LOST,
             format!(
-                "The volume of PostgreSQL ({}) is empty: the data that it held is lost, and no empty database is made in its \
-                 place until somebody wants it",
+                "The volume of PostgreSQL ({}) is empty: the data that it held is lost, and no empty database replaces it unless \
+                 you ask for one",
                 names.volume()
             ),
             format!(

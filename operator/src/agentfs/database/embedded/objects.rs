@@ -281,7 +281,7 @@ fn probe(command: Vec<String>, period: i32, failures: i32) -> Probe {
     }
 }
 
-/// Whether PostgreSQL takes connections.
+/// Whether PostgreSQL accepts connections.
 fn accepts(credentials: &Credentials) -> Vec<String> {
     let words =
         ["pg_isready", "-q", "-h", "127.0.0.1", "-U", &credentials.username, "-d", "postgres"];

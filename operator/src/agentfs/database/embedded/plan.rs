@@ -102,7 +102,7 @@ pub fn access(plan: &EmbeddedPlan, kept: &Kept, inputs: &PlanInputs<'_>) -> Opti
     })
 }
 
-/// Whether PostgreSQL takes connections, as its pod's readiness says.
+/// Whether PostgreSQL accepts connections, as its pod's readiness says.
 pub fn is_ready(seen: &Seen) -> bool {
     let status = seen.postgres.as_ref().and_then(|set| set.status.as_ref());
     status.and_then(|s| s.ready_replicas).unwrap_or(0) >= 1

@@ -33,7 +33,7 @@ pub fn access(
             secret: secret.clone(),
             field: SECRET_REF,
             remedy: format!(
-                "Make it, and the operator goes on by itself: kubectl create secret generic {secret} \
+                "Create it, and the operator continues by itself: kubectl create secret generic {secret} \
                  -n {namespace} --from-literal={key}={EXAMPLE_URL}"
             ),
         }),
@@ -92,7 +92,7 @@ fn client_of(
                 key.to_owned(),
                 format!("a URL that the connection pool can use: {objection}"),
             ),
-            "Correct the Secret, or set spec.pooler.enabled to false; the operator goes on by itself.",
+            "Correct the Secret, or set spec.pooler.enabled to false; the operator then continues by itself.",
         )),
     }
 }

@@ -36,7 +36,7 @@ impl StatusInputs<'_> {
     pub fn api(&self) -> State {
         if self.plan.suspended {
             return if self.plan.parts.api.has_pods {
-                State::progressing(reasons::STOPPING, "The API answers its last requests")
+                State::progressing(reasons::STOPPING, "The API is finishing its last requests")
             } else {
                 State::false_because(reasons::SUSPENDED, "The API is stopped.")
             };
@@ -87,7 +87,7 @@ impl StatusInputs<'_> {
         Failure::new(
             reason,
             message,
-            format!("The {who} keeps trying, and goes on by itself when this is mended.{check}"),
+            format!("The {who} keeps trying, and recovers by itself once this is fixed.{check}"),
         )
     }
 
@@ -104,7 +104,10 @@ impl StatusInputs<'_> {
         let said = active.message.as_deref().unwrap_or("it does not say why");
         Some(Failure::new(
             reasons::AUTOSCALING_FAILED,
-            format!("The autoscaler does not know the pods' CPU use: {}", without_full_stop(said)),
+            format!(
+                "The autoscaler does not know the CPU utilization of the pods: {}",
+                without_full_stop(said)
+            ),
             "Check that metrics-server runs (kubectl top pods); until then the number of pods stays \
              as it is.",
         ))

@@ -153,7 +153,7 @@ fn objectives_are_valid(spec: &Backup) -> Result<(), Invalid> {
         let Some(text) = time else { continue };
         let problem = || {
             format!(
-                "{text:?} is no duration: give numbers with units from the greatest to the least (d, h, m, s), each once; \
+                "{text:?} is not a duration: give numbers with units from the largest to the smallest (d, h, m, s), each once; \
                  examples: 26h, 1d12h, 15m"
             )
         };
@@ -194,8 +194,8 @@ fn warn(inputs: &PlanInputs<'_>, blockers: &mut [Blocker]) {
             clock(newest)
         ),
         format!(
-            "{}Or copy them elsewhere now; docs/OPERATIONS.md tells under \"A backup every night\" how. The deletion cannot be \
-             taken back, and a new volume is made afterwards.",
+            "{}Or copy them elsewhere now; docs/OPERATIONS.md says under \"A backup every night\" how. The deletion cannot be \
+             undone, and a new volume is made afterwards.",
             keep_the_volume(claim)
         ),
     );

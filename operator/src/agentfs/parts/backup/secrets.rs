@@ -14,7 +14,7 @@ const KEYS: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
 
 /// What to do where one cannot be used.
 const REMEDY: &str =
-    "Correct the Secret, or name another in spec.backup; the operator goes on by itself.";
+    "Correct the Secret, or name another in spec.backup; the operator then continues by itself.";
 
 /// A Secret that is needed.
 pub struct Needed<'a> {
@@ -61,7 +61,7 @@ impl<'a> Needed<'a> {
         let problem = match inputs.observed.references.secrets.get(self.secret) {
             None => Problem::SecretMissing {
                 remedy: format!(
-                    "Make it, and the operator goes on by itself: kubectl create secret generic {secret} -n {} {}",
+                    "Create it, and the operator continues by itself: kubectl create secret generic {secret} -n {} {}",
                     inputs.owner.namespace,
                     self.content.example()
                 ),

@@ -21,8 +21,9 @@ use crate::kit::reasons::Reason;
 use crate::kit::sentences::without_full_stop;
 
 /// What to do where a rehearsal fails.
-const REMEDY_OF_REHEARSAL: &str = "The schema is as it was, and the API of the image before goes on. Set spec.image to one that is mended; \
-                                   or mend what the sentence names, and it is rehearsed again by itself, after pauses of an hour to a day. \
+const REMEDY_OF_REHEARSAL: &str = "The schema is as it was, and the API of the previous image keeps serving. Set spec.image to a \
+                                   fixed image; or fix what the message names, and it is rehearsed again by itself, after an \
+                                   hour to a day. \
                                    To upgrade without that, set spec.upgrades.rehearse to false.";
 
 /// What comes before a migration.
@@ -171,7 +172,7 @@ impl StatusInputs<'_> {
             let waits = self.plan.parts.migration.rehearsal.as_ref().is_some_and(|of| of.waits);
             let what = if waits {
                 format!(
-                    "The upgrade to {image} waits until spec.backup.suspend is false, since spec.upgrades.rehearse has it tried on a backup first"
+                    "The upgrade to {image} waits until spec.backup.suspend is false, since spec.upgrades.rehearse rehearses it on a backup first"
                 )
             } else {
                 format!("A backup is made before the upgrade to {image}")
@@ -204,7 +205,7 @@ impl StatusInputs<'_> {
         let (name, said) = (backup.name_any(), said(backup));
         let what = match backup.spec.verify {
             Verify::None => "is made",
-            Verify::Archive | Verify::Restore => "is made and tried on a restored copy",
+            Verify::Archive | Verify::Restore => "is made and rehearsed on a restored copy",
         };
         State::progressing(
             reasons::AWAITING_BACKUP,
@@ -219,7 +220,7 @@ impl StatusInputs<'_> {
         let is_rehearsed = self.plan.parts.migration.rehearsal.is_some();
         let too = if is_rehearsed { " and spec.upgrades.rehearse" } else { "" };
         format!(
-            "It is tried again by itself, and the API of the image before goes on. To upgrade without it, set spec.upgrades.backupBefore{too} to \
+            "It is retried by itself, and the API of the previous image keeps serving. To upgrade without it, set spec.upgrades.backupBefore{too} to \
              false."
         )
     }

@@ -35,7 +35,7 @@ impl StatusInputs<'_> {
                 let image = &self.plan.images.server;
                 return State::true_because(
                     reasons::MIGRATED,
-                    format!("The schema is what the image {image} needs."),
+                    format!("The schema matches the image {image}."),
                 );
             }
             Next::AwaitCredentials => {
@@ -76,13 +76,13 @@ impl StatusInputs<'_> {
         let failed = || {
             let words = pods::termination_message(&pods).or_else(|| {
                 matches!(migration.next, Next::Pause { .. })
-                    .then(|| "its pod is gone without a word".to_owned())
+                    .then(|| "its pod is gone and left no message".to_owned())
             })?;
             Some(Failure::new(
                 reasons::MIGRATION_FAILED,
                 format!("The migration of the schema failed: {}", without_full_stop(&words)),
                 format!(
-                    "It is tried again by itself; the API goes on with what it has.{}",
+                    "It is retried by itself; meanwhile the API keeps serving.{}",
                     self.check_the_secret()
                 ),
             ))

@@ -56,7 +56,7 @@ impl StatusInputs<'_> {
             let desired = deployment.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1);
             return Some(State::true_because(
                 reasons::SERVING,
-                format!("{ready} of {desired} pods of the connection pool take connections."),
+                format!("{ready} of {desired} pods of the connection pool accept connections."),
             ));
         }
         Some(match self.pooler_failure(deployment) {

@@ -45,11 +45,11 @@ impl StatusInputs<'_> {
         if desired == 0 {
             return Some(State::true_because(
                 reasons::SCALED_TO_ZERO,
-                "spec.worker.replicas is 0: nothing is embedded, and what is written waits.",
+                "spec.worker.replicas is 0: nothing is embedded, and jobs wait.",
             ));
         }
         if ready >= desired {
-            let sentence = format!("{desired} worker pods embed what is written.");
+            let sentence = format!("{desired} worker pods compute embeddings.");
             return Some(State::true_because(reasons::SERVING, sentence));
         }
         Some(match self.worker_failure(deployment) {

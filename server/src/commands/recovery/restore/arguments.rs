@@ -35,22 +35,22 @@ pub(super) const NOT_LISTED: &str = "--lost-to lists what the tables of before h
 const NO_DATABASE_MADE: &str = "--template does not go with --in-place, but with --into-database and --strategy rename-database, which make a database: leave it out";
 
 const SETTINGS: &str = "\
-One of four, and each of them refuses the options of the others:
-  restore --backup ID --in-place            the memory of before takes the place of what is live, while the API serves
-  restore --backup ID --into-database NAME  a new database beside what is live, which is not changed
-  restore --undo                            what was live before the last restore in place is live again
-  restore --drop-previous                   frees the room of what was live before, which --undo then cannot bring back
+There are four forms; each refuses the options of the others:
+  restore --backup ID --in-place            replaces what is live with the backup, while the API serves
+  restore --backup ID --into-database NAME  creates a new database beside what is live, which does not change
+  restore --undo                            brings back what was live before the last restore in place
+  restore --drop-previous                   frees the space of what was live before; --undo is then impossible
 
-It asks before it takes anything out of the live memory; where there is no terminal, --yes has to agree beforehand.
-Progress is printed on standard error, the result on standard output. It ends with 0; with 1 where somebody has to mend
-something; with 75 where the same may go well next time.
+It asks before it removes anything that is live. Without a terminal, --yes is required.
+Progress goes to standard error, the result to standard output. Exit codes: 0 succeeded; 1 failed, and something needs a
+fix; 75 failed, and a retry may succeed.
 
 Settings (environment variables; default in parentheses):
-  DATABASE_URL          postgres://user:password@host:5432/database, the live one, of PostgreSQL itself and not of a pool (required)
-  BACKUP_LOCATION       where backups are kept: a folder, or s3://bucket/prefix (none)
-  BACKUP_INSTANCE       what tells the database from copies with the same history (none)
-  BACKUP_IDENTITY_FILE  the file of the age identities that decrypt backups (none)
-  TMPDIR                a folder with room for a dump that is encrypted or not on this machine (/tmp)";
+  DATABASE_URL          postgres://user:password@host:5432/database, the live one, of PostgreSQL itself, not of a connection pool (required)
+  BACKUP_LOCATION       where backups are stored: a folder, or s3://bucket/prefix (none)
+  BACKUP_INSTANCE       tells the database apart from copies with the same history (none)
+  BACKUP_IDENTITY_FILE  the file with age identities that decrypt backups (none)
+  TMPDIR                a folder with space for a dump that is encrypted or not on this machine (/tmp)";
 
 /// Arguments of `agentfs-server restore`.
 #[derive(Debug, clap::Args)]
@@ -60,78 +60,81 @@ pub struct RestoreArgs {
     #[command(flatten)]
     form: Form,
 
-    /// Where the backups are: a folder, or s3://bucket/prefix. Defaults to BACKUP_LOCATION
+    /// Where backups are stored: a folder, or s3://bucket/prefix. Defaults to BACKUP_LOCATION
     #[arg(long, visible_alias = "dir", value_name = "LOCATION")]
     from: Option<String>,
-    /// The backup: its id, or `latest`, or `latest-verified`, the newest that a restore has proven
+    /// The backup: its id, `latest`, or `latest-verified`, the newest that a restore has verified
     #[arg(long, value_name = "ID")]
     backup: Option<String>,
-    /// In place of a backup, a file of `pg_dump -Fc`. It has no manifest, so that not all of it can be checked
+    /// A file of `pg_dump -Fc` instead of a backup. It has no manifest, so not everything can be checked
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Also a backup of another database than that of DATABASE_URL, or of another history of it
+    /// Accept a backup of another database than that of DATABASE_URL, or of another history of it
     #[arg(long)]
     allow_foreign: bool,
-    /// Also a backup whose last verification failed; with --strategy clean also one that no restore has proven, and without a backup of
-    /// what is live before
+    /// Accept a backup whose last verification failed; with --strategy clean also one that is not verified, and skip
+    /// the backup of what is live
     #[arg(long)]
     force: bool,
-    /// The file of age identities that decrypt the backup. Defaults to BACKUP_IDENTITY_FILE
+    /// The file with age identities that decrypt the backup. Defaults to BACKUP_IDENTITY_FILE
     #[arg(long, value_name = "FILE")]
     identity_file: Option<PathBuf>,
 
-    /// In place: how it takes the place of what is live (docs/OPERATIONS.md says when each is right). Defaults to swap-schema
+    /// In place: how the backup replaces what is live (docs/OPERATIONS.md says when to use which). Defaults to
+    /// swap-schema
     #[arg(long, value_enum)]
     strategy: Option<Strategy>,
-    /// In place: whose tenants and keys are valid afterwards. `live`: those of now, so that no revoked key comes back;
-    /// `from-backup`: the backup's alone. Defaults to live
+    /// In place: which tenants and keys are valid afterwards. `live`: those of the live database, so that no revoked
+    /// key becomes valid again; `from-backup`: only those of the backup. Defaults to live
     #[arg(long, value_enum)]
     security: Option<Tenants>,
-    /// In place, undo: how long what was live before stays, so that it can be undone. Defaults to 24h
+    /// In place, undo: how long to keep what was live before, so that the restore can be undone. Defaults to 24h
     #[arg(long, value_name = "TIME", value_parser = duration)]
     keep_previous: Option<Duration>,
-    /// In place, undo: how long it tries to get the tables while others hold them; nobody waits for it meanwhile. Defaults to 10m
+    /// In place, undo: how long to try to lock the tables while other sessions use them; requests do not wait
+    /// meanwhile. Defaults to 10m
     #[arg(long, value_name = "TIME", value_parser = duration)]
     switch_patience: Option<Duration>,
-    /// In place: connections that load at once. Defaults to the processors of this machine, from 2 to 8
+    /// In place: how many connections load in parallel. Defaults to the number of CPUs of this machine, from 2 to 8
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: Option<u16>,
-    /// In place: most bytes of rows a second, such as 50MB, so that the API feels less of it; 1MB at least. Defaults to as many as go
+    /// In place: the maximum rate of loading per second, such as 50MB, to spare the API; at least 1MB. Defaults to
+    /// unlimited
     #[arg(long, value_name = "SIZE", value_parser = rate)]
     max_rate: Option<u64>,
-    /// In place: what is free for the database, such as 40GB, where nothing else tells it
+    /// In place: the free space of the database server, such as 40GB, if it cannot be determined
     #[arg(long, value_name = "SIZE", value_parser = size)]
     free_space: Option<u64>,
 
-    /// Undo: the id of the restore that is to be taken back, as its result has it. Any other one is refused. Defaults to the last one
+    /// Undo: the id of the restore to undo, from its result; it must be the last one. Defaults to the last one
     #[arg(long, value_name = "ID")]
     restore: Option<Uuid>,
 
-    /// In place, undo: a file for the versions that are not live any more, one line of JSON each
+    /// In place, undo: a file to list the versions in that are no longer live, as lines of JSON
     #[arg(long, value_name = "FILE")]
     pub(super) lost_to: Option<PathBuf>,
 
-    /// Into a database, or in place by rename-database: the database that the new one begins as a copy of, where the role may not make
+    /// Into a database, or in place with rename-database: the template of the new database, if the role may not create
     /// the extension vector. Defaults to template0
     #[arg(long, value_name = "NAME")]
     template: Option<String>,
-    /// When vector indexes (HNSW) are built, without which searches by meaning are exact and slower. Defaults to now
+    /// When to build vector indexes (HNSW); without them semantic search is exact and slower. Defaults to now
     #[arg(long, value_enum)]
     indexes: Option<Indexes>,
-    /// The maintenance_work_mem that they are built with, such as 2GB. Defaults to what they need, up to 512 MB
+    /// The maintenance_work_mem for building indexes, such as 2GB. Defaults to what they need, up to 512 MB
     #[arg(long, value_name = "SIZE", value_parser = memory)]
     index_memory: Option<String>,
 
-    /// Agree beforehand to what would be asked
+    /// Answer yes to all questions
     #[arg(long, short)]
     pub(super) yes: bool,
-    /// How long it may take, such as 2h. Defaults to any time
+    /// The time limit, such as 2h. Defaults to none
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(super) deadline: Option<Duration>,
-    /// The folder of PostgreSQL's programs, where they are not on PATH
+    /// The folder of PostgreSQL's programs, if they are not on PATH
     #[arg(long, value_name = "DIR")]
     pg_bin: Option<PathBuf>,
-    /// How the result is printed
+    /// The output format
     #[arg(long, value_enum, default_value_t)]
     pub(super) output: Output,
 }
@@ -148,16 +151,16 @@ fn rate(text: &str) -> Result<u64, String> {
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct Form {
-    /// Put it in the place of what is live, while the API serves
+    /// Replace what is live, while the API serves
     #[arg(long)]
     in_place: bool,
-    /// Make a new database of it, on the server of DATABASE_URL. Nothing that is there is changed
+    /// Restore into a new database with this name, on the server of DATABASE_URL. Nothing existing changes
     #[arg(long, value_name = "NAME")]
     into_database: Option<String>,
-    /// Make live again what was live before the last restore in place
+    /// Undo the last restore in place: what was live before becomes live again
     #[arg(long)]
     undo: bool,
-    /// Drop what was live before the last restore in place, as happens by itself after --keep-previous
+    /// Drop what was live before the last restore in place, without waiting for --keep-previous
     #[arg(long)]
     drop_previous: bool,
 }

@@ -126,7 +126,7 @@ impl fmt::Display for Printed {
             Some(seconds) => write!(f, "indexed after {seconds:.1} s.")?,
             None => write!(
                 f,
-                "not indexed: searches by meaning are exact and slower until `agentfs-server admin embeddings index MODEL` has built \
+                "not indexed: semantic search is exact and slower until `agentfs-server admin embeddings index MODEL` has built \
                  the index of each model."
             )?,
         }

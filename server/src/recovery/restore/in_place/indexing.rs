@@ -86,7 +86,7 @@ pub(super) fn advice(unindexed: &[String]) -> Option<String> {
     let commands: Vec<String> = unindexed.iter().map(build).collect();
     let commands = commands.join(", ");
     (!unindexed.is_empty()).then(|| {
-        format!("Not indexed: searches by meaning are exact and slower until they have a vector index again: {commands}.")
+        format!("Not indexed: semantic search is exact and slower until they have a vector index again: {commands}.")
     })
 }
 
