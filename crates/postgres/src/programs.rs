@@ -48,6 +48,11 @@ impl ClientPrograms {
         })
     }
 
+    /// Their folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The path of a program.
     pub fn path(&self, program: &str) -> PathBuf {
         self.folder.join(program)

@@ -1,5 +1,6 @@
 //! Links of documents: to files of the checkout, and to headings in them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +15,7 @@ pub fn documents(folder: &Path) -> Vec<PathBuf> {
         }
         if path.is_dir() {
             found.extend(documents(&path));
-        } else if path.extension().is_some_and(|extension| extension == "md") {
+        } else if is_document(&path) {
             found.push(path);
         }
     }
@@ -24,26 +25,54 @@ pub fn documents(folder: &Path) -> Vec<PathBuf> {
 
 /// The links of the document at `path` that lead nowhere. Those to other sites are not looked at.
 pub fn broken(path: &Path) -> Vec<String> {
+    let mut links = links(path);
+    links.retain(|(_, file, anchor)| {
+        !file.exists() || !(anchor.is_empty() || anchors(file).contains(anchor))
+    });
+    links.into_iter().map(|(target, ..)| target).collect()
+}
+
+/// The documents that are found from the one at `path` by following links, itself included.
+pub fn reached(path: &Path) -> BTreeSet<PathBuf> {
+    let (mut found, mut ahead) = (BTreeSet::new(), vec![path.to_owned()]);
+    while let Some(page) = ahead.pop().and_then(|page| page.canonicalize().ok()) {
+        if found.contains(&page) {
+            continue;
+        }
+        let linked = links(&page).into_iter().map(|(_, file, _)| file);
+        ahead.extend(linked.filter(|file| is_document(file) && file.exists()));
+        found.insert(page);
+    }
+    found
+}
+
+/// The links of a document to files of the checkout: as they are written, the file, and the anchor in it.
+fn links(path: &Path) -> Vec<(String, PathBuf, String)> {
     let text = fs::read_to_string(path).unwrap_or_default();
     let folder = path.parent().unwrap_or(path);
     targets(&without_code(&prose(&text)))
         .into_iter()
         .filter(|target| !target.contains("://") && !target.starts_with("mailto:"))
-        .filter(|target| {
-            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+        .map(|target| {
+            let (file, anchor) = target.split_once('#').unwrap_or((&target, ""));
             let file = if file.is_empty() { path.to_owned() } else { folder.join(file) };
-            !file.exists() || !(anchor.is_empty() || anchors(&file).iter().any(|a| a == anchor))
+            let anchor = anchor.to_owned();
+            (target, file, anchor)
         })
         .collect()
 }
 
+fn is_document(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "md")
+}
+
 /// A document without its blocks of code.
-fn prose(text: &str) -> String {
+pub(crate) fn prose(text: &str) -> String {
     text.split("\n```").step_by(2).collect::<Vec<_>>().join("\n")
 }
 
 /// The lines of a text without what is in backticks.
-fn without_code(text: &str) -> String {
+pub(crate) fn without_code(text: &str) -> String {
     let line = |line: &str| line.split('`').step_by(2).collect::<String>();
     text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
@@ -62,7 +91,7 @@ pub fn anchors(path: &Path) -> Vec<String> {
     headings.map(|line| anchor(line.trim_start_matches('#').trim())).collect()
 }
 
-fn anchor(heading: &str) -> String {
+pub(crate) fn anchor(heading: &str) -> String {
     let lower = heading.to_lowercase();
     let kept = lower.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
     kept.map(|c| if c == ' ' { '-' } else { c }).collect()
@@ -87,7 +116,11 @@ mod tests {
         let text = "# One thing\n[a](#one-thing) [b](#another) [c](page.md#one-thing) [d](none.md) [e](https://x)\n";
         fs::write(&page, text).unwrap();
         assert_eq!(broken(&page), ["#another", "none.md"]);
-        assert_eq!(documents(&folder), [page]);
+        let other = folder.join("none.md");
+        fs::write(&other, "[back](page.md)").unwrap();
+        assert_eq!(documents(&folder), [other.clone(), page.clone()]);
+        let pages = [other, page.clone()].map(|page| page.canonicalize().unwrap());
+        assert_eq!(reached(&page), pages.into());
         fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -115,11 +115,12 @@ impl Instance {
         self.superuser_url_of("postgres")
     }
 
-    /// Writes a password file of libpq, for both roles and their owner's eyes only, and returns where it is.
+    /// Writes a password file of libpq, for both roles and their owner's eyes only, and returns where it is. It counts for each port of
+    /// this machine: a server that is made from a copy of this one has the same roles.
     pub fn write_password_file(&self) -> Result<PathBuf, PostgresError> {
         let path = self.folder.path().join("pgpass");
         let line = |role: &str, password: &SecretString| {
-            format!("127.0.0.1:{}:*:{role}:{}\n", self.port, password.expose_secret())
+            format!("127.0.0.1:*:*:{role}:{}\n", password.expose_secret())
         };
         let lines = [line(OWNER, &self.password), line(SUPERUSER, &self.superuser_password)];
         self.folder.write_secret(&path, &lines.concat())?;

@@ -224,7 +224,7 @@ async fn announce_and_supervise(
         .await
         .map_err(|_| DevError::ApiNotReady { address: at, seconds: READY_WITHIN.as_secs() })?;
     let url = format!("http://{at}");
-    let file = env_file::write(instance, &url, keys)?;
+    let file = env_file::write(instance, &url, keys).await?;
     say(&format!("{:<50} ready", format!("AgentFS on {url}")));
     say(&format!(
         "Try:  . {}; curl -s \"$AGENTFS_URL/v1/put\" -H \"Authorization: Bearer $AGENTFS_API_KEY\" \

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use agentfs_contract::setting;
+use agentfs_postgres::ClientPrograms;
 use agentfs_postgres::instance::{DataFolder, Instance, PostgresError};
 use secrecy::ExposeSecret;
 
@@ -44,12 +45,18 @@ impl Keys {
 
 /// Writes the file, for its owner only, and says where it is. A shell finds this program and PostgreSQL's by it, and those the
 /// database and the passwords of both roles.
-pub(super) fn write(instance: &Instance, url: &str, keys: &Keys) -> Result<PathBuf, DevError> {
+pub(super) async fn write(
+    instance: &Instance,
+    url: &str,
+    keys: &Keys,
+) -> Result<PathBuf, DevError> {
     let path = path_in(instance.folder());
     let passwords = instance.write_password_file()?;
     let database_url = instance.database_url();
     let this = std::env::current_exe().ok();
-    let folders = [this.as_deref().and_then(Path::parent), Some(instance.bin())];
+    let clients = client_programs(instance).await;
+    let folders =
+        [this.as_deref().and_then(Path::parent), clients.as_deref(), Some(instance.bin())];
     let programs: Vec<String> =
         folders.into_iter().flatten().map(|folder| format!("{}:", quoted(folder))).collect();
     // None of the values but paths holds a character that a shell would take for its own.
@@ -68,6 +75,17 @@ pub(super) fn write(instance: &Instance, url: &str, keys: &Keys) -> Result<PathB
     let lines = variables.map(|(name, value)| format!("export {name}={value}\n"));
     instance.folder().write_secret(&path, &lines.concat())?;
     Ok(path)
+}
+
+/// The folder of the client programs that `backup` takes, where it is neither PostgreSQL's own nor on PATH: what it compresses, the
+/// `pg_restore` of the server may be unable to read.
+async fn client_programs(instance: &Instance) -> Option<PathBuf> {
+    let major = instance.version().major();
+    let found = ClientPrograms::for_server(None, major).await?;
+    let folder = found.folder();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let there = folder == instance.bin() || std::env::split_paths(&path).any(|of| of == folder);
+    (!there && found.version().major() == major).then(|| folder.to_owned())
 }
 
 /// A path as a shell reads it.

@@ -3,5 +3,4 @@
 mod admin;
 mod backup_gauges;
 mod monitoring;
-mod runbook;
 mod runbook_sql;

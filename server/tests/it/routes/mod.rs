@@ -3,7 +3,6 @@
 mod agents;
 mod as_of;
 mod batch;
-mod docs;
 mod dump;
 mod entries;
 mod errors;

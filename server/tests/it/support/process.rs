@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -88,12 +88,7 @@ impl Process {
 
     /// All that it has said so far.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.log_path()).unwrap()
-    }
-
-    /// The file of its log.
-    pub fn log_path(&self) -> PathBuf {
-        self.folder.path().join("log")
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
     /// The most memory that it has used at once, in bytes.

@@ -9,6 +9,7 @@ mod moves;
 mod operations;
 mod operations_port;
 mod parts;
+mod recipes;
 mod recovery;
 mod refusals;
 mod rotation;
