@@ -59,7 +59,7 @@ krew: ## What a release publishes of kubectl agentfs, into target/krew: an archi
 	@scripts/krew $(BIN)/kubectl-agentfs
 
 .PHONY: generate
-generate: ## Write what is made from the code: api/openapi.json, crds/, docs/CRD.md, and the chart's definitions and rights
+generate: ## Write what is made from the code: api/openapi.json, crds/, docs/CRD.md, the chart's definitions and rights, and parts of the Python client
 	@scripts/generate
 
 .PHONY: fmt
@@ -112,6 +112,11 @@ test-restore: pgserver pgbouncer ## That nobody waits for a restore in place for
 test-contract: ## The API held against its own description, by thousands of generated requests
 	@tests/contract/run
 
+.PHONY: test-sdk
+test-sdk: pgserver ## The Python client: ruff, mypy, its tests on a server of their own, and the README's lines on its wheel
+	@$(CARGO) build $(PROFILE) -p agentfs-server --bin agentfs-server
+	@AGENTFS_SERVER=$(abspath $(BIN))/agentfs-server sdk/python/test $(ARGS)
+
 .PHONY: test-cluster
 test-cluster: ## The part of make test on a real Kubernetes; a cluster that was not there before is removed again
 	@tests/e2e/run smoke
@@ -129,7 +134,7 @@ test-compose: ## manifests/compose.yaml on this machine, with each command of th
 	@tests/compose/run
 
 .PHONY: test-all
-test-all: test-code test-kstatus test-models test-s3 test-flood test-walk test-restore test-contract test-upgrade test-compose ## make test and what is longer: upgrades, compose, all of the product on the cluster (test-recovery is part of that), with faults and at scale
+test-all: test-code test-kstatus test-models test-s3 test-flood test-walk test-restore test-contract test-sdk test-upgrade test-compose ## make test and what is longer: upgrades, compose, all of the product on the cluster (test-recovery is part of that), with faults and at scale
 	@AGENTFS_REST_SECONDS=600 tests/e2e/run
 
 .PHONY: lint

@@ -1,0 +1,102 @@
+"""The memory as text files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterable
+
+from .._core.bodies import Moment
+from .._core.files import TextFiles
+from .._core.memory import Memory
+from ..models import Match, Written
+from ..operations import UNCONDITIONAL, Condition, Put
+from .driver import AsyncDriver
+
+
+class AsyncFiles:
+    """The memory of an agent as text files. A file is an entry whose value is a string.
+
+    `edit` and `insert` are safe with concurrent writers: they write only if the version that they read is still the latest, and
+    start again otherwise (compare-and-set), up to 100 times. They keep tags, importance and searchable. If the entry has a time to
+    live, that starts anew.
+
+    Methods that read a file raise `NotFound` if there is no value at the path, and `NotText` if it is not a string.
+    """
+
+    def __init__(self, driver: AsyncDriver, memory: Memory) -> None:
+        self._driver = driver
+        self._files = TextFiles(memory)
+
+    async def read_text(
+        self, path: str, *, as_of: Moment | None = None, agent: str | None = None
+    ) -> str:
+        """Returns the text at `path`, now or as of a moment."""
+        return await self._driver.run(self._files.read(path, as_of=as_of, agent=agent))
+
+    async def write_text(
+        self,
+        path: str,
+        text: str,
+        *,
+        searchable: bool = False,
+        tags: Iterable[str] = (),
+        ttl_seconds: int | None = None,
+        if_version: Condition = UNCONDITIONAL,
+        agent: str | None = None,
+    ) -> Written:
+        """Writes a text. It replaces the whole entry at `path`, including tags and options.
+
+        With `if_version=None`, it only creates a file, and raises `VersionConflict` if there is one. See `AgentFS.put`.
+        """
+        put = Put(
+            path,
+            text,
+            searchable=searchable,
+            tags=tags,
+            ttl_seconds=ttl_seconds,
+            if_version=if_version,
+            agent=agent,
+        )
+        return await self._driver.run(self._files.write(put))
+
+    async def edit(
+        self, path: str, old: str, new: str, *, replace_all: bool = False, agent: str | None = None
+    ) -> Written:
+        """Replaces `old`, which must occur exactly once, with `new`. With `replace_all`, replaces all occurrences.
+
+        Raises `EditRefused` if `old` does not occur, or more than once; `lines` says where.
+        """
+        return await self._driver.run(
+            self._files.edit(path, old, new, every=replace_all, agent=agent)
+        )
+
+    async def insert(self, path: str, line: int, text: str, *, agent: str | None = None) -> Written:
+        """Inserts `text` as lines of its own after the line with the number `line`; 0 inserts at the beginning.
+
+        Raises `EditRefused` if the file has no such line.
+        """
+        return await self._driver.run(self._files.insert(path, line, text, agent=agent))
+
+    def grep(
+        self, pattern: str | re.Pattern[str], glob: str = "/**", *, agent: str | None = None
+    ) -> AsyncIterator[Match]:
+        """Iterates over the lines that contain a match of a regular expression (`re.search`), in the files that match `glob`.
+
+        It skips values that are not strings. It reads all of the files, 100 a request, so a narrower `glob` is faster.
+        """
+        return self._driver.each(self._files.grep(pattern, glob, agent=agent))
+
+    def glob(self, pattern: str, *, agent: str | None = None) -> AsyncIterator[str]:
+        """Iterates over the paths that match, sorted, including those of values that are not strings. See `AgentFS.glob`."""
+        return self._driver.each(self._files.glob(pattern, agent=agent))
+
+    async def tree(
+        self,
+        path: str = "/",
+        *,
+        depth: int | None = None,
+        as_of: Moment | None = None,
+        agent: str | None = None,
+    ) -> str:
+        """Draws a directory as the command `tree` does, `depth` levels deep. Defaults to all levels."""
+        return await self._driver.run(self._files.tree(path, depth=depth, as_of=as_of, agent=agent))

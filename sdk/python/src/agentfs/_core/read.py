@@ -1,0 +1,88 @@
+"""Answers of the API as the objects that a client returns."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, cast
+
+from ..models import (
+    Agent,
+    Deleted,
+    Entry,
+    ListItem,
+    SearchResult,
+    SearchResults,
+    Version,
+    Written,
+)
+
+if TYPE_CHECKING:
+    from . import wire
+
+
+def moment(text: str) -> datetime:
+    """A moment of RFC 3339; Python 3.10 knows no Z."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def moment_or_none(text: str | None) -> datetime | None:
+    """A moment, if there is one."""
+    return None if text is None else moment(text)
+
+
+def written(answer: wire.PutAnswer) -> Written:
+    """The answer to a put."""
+    return Written(answer["version_id"], moment(answer["created_at"]))
+
+
+def deleted(answer: wire.DeleteAnswer) -> Deleted:
+    """The answer to a delete."""
+    at = moment_or_none(answer.get("created_at"))
+    return Deleted(answer["deleted"], answer.get("version_id"), at)
+
+
+def found(answer: wire.GetAnswer) -> Entry | None:
+    """The answer to a get."""
+    return entry(cast("wire.DumpedEntry", answer)) if answer["found"] else None
+
+
+def entry(answer: wire.DumpedEntry) -> Entry:
+    """An entry of a dump."""
+    return Entry(path=answer["path"], **_shared(answer))
+
+
+def search_results(answer: wire.SearchAnswer) -> SearchResults:
+    """The answer to a search."""
+    results = SearchResults(
+        SearchResult(path=result["path"], similarity=result["similarity"], **_shared(result))
+        for result in answer["results"]
+    )
+    results.note = answer.get("note")
+    return results
+
+
+def version(answer: wire.Version) -> Version:
+    """A version of a history."""
+    return Version(deleted_at=moment_or_none(answer.get("deleted_at")), **_shared(answer))
+
+
+def list_item(answer: wire.ListItem) -> ListItem:
+    """A child of a directory."""
+    return ListItem(answer["path"], answer["type"])
+
+
+def agent(answer: wire.Agent) -> Agent:
+    """An agent of the tenant."""
+    return Agent(answer["id"], answer["memory_count"])
+
+
+def _shared(answer: wire.DumpedEntry | wire.SearchResult | wire.Version) -> dict[str, Any]:
+    return {
+        "value": answer["value"],
+        "version_id": answer["version_id"],
+        "created_at": moment(answer["created_at"]),
+        "expires_at": moment_or_none(answer.get("expires_at")),
+        "tags": tuple(answer["tags"]),
+        "importance": answer["importance"],
+        "searchable": answer["searchable"],
+    }

@@ -1,0 +1,203 @@
+"""Each call of the client, on a server."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from agentfs import (
+    Delete,
+    Deleted,
+    Entry,
+    Get,
+    ListItem,
+    NotFound,
+    Put,
+    TooLarge,
+    VersionConflict,
+    Written,
+)
+from both import Both
+
+
+def test_what_is_put_is_got_with_all_that_belongs_to_it(both: Both) -> None:
+    do, fs = both.do, both.fs
+    value = {"who": "Ada", "likes": ["tea", None, 1.5, True, 12345678901234567890, "é\n\u2028"]}
+    put = do(
+        fs.put("/a", value, searchable=True, tags=["x", "y"], importance=0.5, ttl_seconds=3600)
+    )
+    assert isinstance(put, Written)
+    got = do(fs.get("/a"))
+    assert got == Entry(
+        path="/a",
+        value=value,
+        version_id=put.version_id,
+        created_at=put.created_at,
+        expires_at=put.created_at + timedelta(seconds=3600),
+        tags=("x", "y"),
+        importance=0.5,
+        searchable=True,
+    )
+    assert got.created_at.tzinfo is not None
+    do(fs.put("/a", None))
+    bare = do(fs.get("/a"))
+    assert (bare.value, bare.tags, bare.searchable, bare.expires_at) == (None, (), False, None)
+
+
+def test_where_there_is_nothing_get_answers_none_and_delete_says_so(both: Both) -> None:
+    do, fs = both.do, both.fs
+    assert do(fs.get("/nothing")) is None
+    assert do(fs.delete("/nothing")) == Deleted(False, None, None)
+    do(fs.put("/a", 1))
+    deleted = do(fs.delete("/a"))
+    assert deleted.deleted
+    assert deleted.version_id
+    assert do(fs.get("/a")) is None
+
+
+def test_a_write_happens_only_to_the_version_that_it_expects(both: Both) -> None:
+    do, fs = both.do, both.fs
+    first = do(fs.put("/a", 1, if_version=None))
+    with pytest.raises(VersionConflict) as conflict:
+        do(fs.put("/a", 2, if_version=None))
+    assert conflict.value.current_version == first.version_id
+    assert not conflict.value.retryable
+    second = do(fs.put("/a", 2, if_version=first.version_id))
+    with pytest.raises(VersionConflict) as conflict:
+        do(fs.delete("/a", if_version=first.version_id))
+    assert conflict.value.current_version == second.version_id
+    assert do(fs.delete("/a", if_version=second.version_id)).deleted
+    with pytest.raises(VersionConflict) as conflict:
+        do(fs.put("/a", 3, if_version=second.version_id))
+    assert conflict.value.current_version is None
+
+
+def test_the_past_is_read_as_of_a_moment_and_from_history(both: Both) -> None:
+    do, fs = both.do, both.fs
+    first = do(fs.put("/d/a", "then", tags=["t"]))
+    do(fs.put("/d/a", "now"))
+    do(fs.put("/d/b", "new"))
+    do(fs.delete("/d/a"))
+    assert do(fs.get("/d/a", as_of=first.created_at)).value == "then"
+    assert do(fs.get("/d/a", as_of=first.created_at.isoformat())).value == "then"
+    assert do(fs.list("/d", as_of=first.created_at)) == [ListItem("/d/a", "file")]
+    assert do(fs.glob("/d/*", as_of=first.created_at)) == ["/d/a"]
+    assert [entry.value for entry in do(fs.dump(as_of=first.created_at))] == ["then"]
+    assert do(fs.glob("/d/*")) == ["/d/b"]
+    tombstone, now, then = do(fs.history("/d/a"))
+    assert tombstone.deleted_at == tombstone.created_at
+    assert (tombstone.value, now.value, then.value, then.tags) == (None, "now", "then", ("t",))
+    with pytest.raises(ValueError, match="time zone"):
+        do(fs.get("/d/a", as_of=datetime(2026, 1, 1)))
+
+
+def test_search_finds_what_was_put_for_it(both: Both) -> None:
+    do, fs = both.do, both.fs
+    do(fs.put("/wishes/1", {"wish": "a red bicycle"}, tags=["dear"], searchable=True))
+    do(fs.put("/wishes/2", "a bicycle bell", tags=["cheap"], searchable=True))
+    do(fs.put("/notes/1", "a bicycle", searchable=True))
+    found = do(fs.search("bicycles", path_prefix="/wishes", tags_any=["dear"], mode="text"))
+    assert [(each.path, each.value, each.tags) for each in found] == [
+        ("/wishes/1", {"wish": "a red bicycle"}, ("dear",))
+    ]
+    assert 0 < found[0].similarity <= 1
+    assert found.note is None
+    assert len(do(fs.search("bicycle", limit=2))) == 2
+    assert do(fs.search("  ")).note
+
+
+def test_pages_are_put_together(both: Both) -> None:
+    do, fs = both.do, both.fs
+    paths = [f"/p/{number:02}" for number in range(7)]
+    do(fs.batch(Put(path, path) for path in paths))
+    for version in range(6):
+        do(fs.put("/v", version))
+    assert [item.path for item in do(fs.list("/p", page_size=2))] == paths
+    assert do(fs.glob("/p/*", page_size=3)) == paths
+    assert do(fs.glob("/p/*", page_size=3, limit=5)) == paths[:5]
+    assert do(fs.glob("/p/*", limit=7)) == paths
+    assert do(fs.glob("/p/*", limit=0)) == []
+    assert [entry.path for entry in do(fs.dump(page_size=2))] == [*paths, "/v"]
+    assert [each.value for each in do(fs.history("/v", page_size=2))] == [5, 4, 3, 2, 1, 0]
+    assert [each.value for each in do(fs.history("/v", limit=4, page_size=3))] == [5, 4, 3, 2]
+    with pytest.raises(ValueError, match="limit"):
+        do(fs.dump(limit=-1))
+
+
+def test_the_agents_are_listed_page_by_page(both: Both, agent: str) -> None:
+    do, fs = both.do, both.fs
+    for name in ("x", "y"):
+        do(fs.put("/a", 1, agent=f"{agent}-{name}"))
+    counts = {each.id: each.memory_count for each in do(fs.agents(page_size=1))}
+    assert counts[f"{agent}-x"] == counts[f"{agent}-y"] == 1
+    assert agent not in counts
+
+
+def test_a_batch_answers_each_operation(both: Both, agent: str) -> None:
+    do, fs = both.do, both.fs
+    put, got, refused, deleted, other = do(
+        fs.batch(
+            [
+                Put("/a", {"n": 1}, tags=["t"]),
+                Get("/a"),
+                Put("/a", 2, if_version=None),
+                Delete("/nothing"),
+                Get("/a", agent=f"{agent}-other"),
+            ]
+        )
+    )
+    assert (got.value, got.version_id, got.tags) == ({"n": 1}, put.version_id, ("t",))
+    assert isinstance(refused, VersionConflict)
+    assert refused.current_version == put.version_id
+    assert deleted == Deleted(False, None, None)
+    assert other is None
+
+
+def test_an_atomic_batch_does_all_or_nothing(both: Both) -> None:
+    do, fs = both.do, both.fs
+    do(fs.put("/a", 1))
+    with pytest.raises(VersionConflict, match=r"operations\[1\]"):
+        do(fs.batch([Put("/b", 1), Put("/a", 2, if_version=None)], atomic=True))
+    assert do(fs.get("/b")) is None
+
+
+def test_an_agent_is_bound_or_named_by_the_call(both: Both, agent: str) -> None:
+    do, fs = both.do, both.fs
+    do(fs.put("/a", "own"))
+    do(fs.put("/a", "other", agent=f"{agent}-2"))
+    assert do(fs.get("/a")).value == "own"
+    assert do(fs.agent(f"{agent}-2").get("/a")).value == "other"
+    assert do(fs.agent(f"{agent}-2").files.read_text("/a")) == "other"
+    assert do(fs.files.read_text("/a")) == "own"
+
+
+def test_a_key_of_ones_own_keeps_a_write_from_happening_twice(both: Both, agent: str) -> None:
+    do, fs = both.do, both.fs
+    first = do(fs.put("/a", 1, idempotency_key=f"{agent}-1"))
+    assert do(fs.put("/a", 1, idempotency_key=f"{agent}-1")) == first
+    again = do(fs.batch([Put("/a", 1, idempotency_key=f"{agent}-1")]))
+    assert again == [first]
+    assert len(do(fs.history("/a"))) == 1
+
+
+def test_a_read_may_ask_for_a_version(both: Both) -> None:
+    do, fs = both.do, both.fs
+    put = do(fs.put("/a/b", 1))
+    assert do(fs.get("/a/b", min_version=put.version_id)).value == 1
+    assert do(fs.glob("/a/*", min_version=put.version_id)) == ["/a/b"]
+    assert do(fs.list("/a", min_version=put.version_id)) == [ListItem("/a/b", "file")]
+
+
+def test_what_is_no_json_is_refused_before_it_is_sent(both: Both) -> None:
+    do, fs = both.do, both.fs
+    with pytest.raises(TypeError, match="datetime"):
+        do(fs.put("/a", datetime.now(timezone.utc)))
+    with pytest.raises(ValueError, match="JSON"):
+        do(fs.put("/a", float("nan")))
+    with pytest.raises(TypeError, match=r"tags=\['food'\]"):
+        do(fs.put("/a", 1, tags="food"))
+    with pytest.raises(TooLarge):
+        do(fs.put("/a", "x" * (1 << 20)))
+    with pytest.raises(NotFound):
+        do(fs.files.read_text("/a"))
