@@ -22,7 +22,7 @@ pub(super) fn extra_env(_: &mut SchemaGenerator) -> Schema {
                 },
                 "optional": {
                     "type": "boolean",
-                    "description": "Whether the pod may start without the {of}.",
+                    "description": format!("Whether the pod may start without the {of}."),
                 },
             },
         })
