@@ -4,6 +4,8 @@
 pub mod access;
 pub mod at_most;
 pub mod cursor;
+pub mod json_error;
+pub mod json_object;
 pub mod memory;
 pub mod nearest_name;
 pub mod page_size;

@@ -6,7 +6,6 @@ mod body;
 mod fields;
 mod idempotency;
 mod json;
-mod json_error;
 mod refuse;
 mod scraper;
 

@@ -30,7 +30,7 @@ const REMEDIES: [(&str, &str); 4] = [
 ];
 
 /// A sentence about `error`.
-pub(super) fn sentence(error: &Error) -> String {
+pub fn sentence(error: &Error) -> String {
     let said = error.to_string();
     if error.is_data() {
         return expected(&said);
