@@ -16,4 +16,5 @@ pub mod runtime;
 pub mod settings;
 pub mod store;
 pub mod tenancy;
+pub mod transfer;
 pub mod worker;

@@ -6,7 +6,9 @@ use agentfs_server::commands::dev::DevCommand;
 use agentfs_server::commands::recovery::{
     backup, backups, catalog, drill, forget, restore, scratch_serve, verify,
 };
-use agentfs_server::commands::{admin, migrate, openapi, postgres_exec, serve, worker};
+use agentfs_server::commands::{
+    admin, export, import, migrate, openapi, postgres_exec, serve, worker,
+};
 use agentfs_server::runtime::exit::finish;
 use agentfs_server::settings::{Described, Settings};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -48,6 +50,10 @@ enum Command {
     Drill(drill::DrillArgs),
     /// Administer the database of DATABASE_URL: tenants, keys, quotas, embedding models, jobs
     Admin(admin::AdminArgs),
+    /// Import entries from a file of JSON lines, through a running API
+    Import(import::ImportArgs),
+    /// Export an agent's entries as JSON lines, through a running API
+    Export(export::ExportArgs),
     /// Print the OpenAPI 3.1 document of the API, which a running server has at /openapi.json
     Openapi,
     /// The step between this program and one of PostgreSQL's
@@ -71,6 +77,8 @@ fn main() -> ExitCode {
         Command::Restore(args) => restore::run(args),
         Command::Drill(args) => drill::run(args),
         Command::Admin(args) => admin::run(args),
+        Command::Import(args) => import::run(args),
+        Command::Export(args) => export::run(args),
         Command::Openapi => finish(openapi::print()),
         Command::PostgresExec(args) => postgres_exec::run(&args),
         Command::Dev(command) => finish(command.run()),

@@ -38,6 +38,8 @@ pub const PREAUTH_RATE_LIMIT_PER_MINUTE: &str = "PREAUTH_RATE_LIMIT_PER_MINUTE";
 
 /// The address of an API, for commands that call it.
 pub const AGENTFS_URL: &str = "AGENTFS_URL";
+/// The key that such commands send.
+pub const API_KEY: &str = "AGENTFS_API_KEY";
 /// Where backups are kept: a folder, or `s3://bucket/prefix`.
 pub const BACKUP_LOCATION: &str = "BACKUP_LOCATION";
 /// What tells the database from copies with the same history, such as the uid of its volume's claim.

@@ -3,11 +3,14 @@
 //! Each starts its runtime here, in the library: where the program did, it would be compiled with all of the server once more.
 
 pub mod admin;
+mod api_args;
 #[cfg(feature = "dev")]
 pub mod dev;
 #[cfg(not(feature = "dev"))]
 #[path = "dev/absent.rs"]
 pub mod dev;
+pub mod export;
+pub mod import;
 mod listening;
 pub mod migrate;
 pub mod openapi;

@@ -14,6 +14,9 @@ pub mod search;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+/// Largest body of a request in bytes.
+pub const MAX_BODY: usize = 1 << 20;
+
 /// The tenant that every database has, and that keys belong to by default.
 pub const DEFAULT_TENANT: TenantId = TenantId(Uuid::nil());
 

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use hyper::{Request, StatusCode, Uri};
+use hyper::{Request, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::runtime::http_client::HttpClient;
-use crate::runtime::https::connector;
+use crate::runtime::https::{connector, needs_tls};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -95,15 +95,7 @@ impl Api {
     /// A client; connects nothing yet.
     pub(super) fn new(url: &str, key: &SecretString) -> Result<Self, ApiFailure> {
         let url = url.trim_end_matches('/').to_owned();
-        let scheme = url.parse::<Uri>().ok().and_then(|uri| {
-            let is_whole = uri.host().is_some_and(|host| !host.is_empty()) && uri.query().is_none();
-            uri.scheme_str().filter(|_| is_whole).map(str::to_owned)
-        });
-        let tls = match scheme.as_deref() {
-            Some("http") => false,
-            Some("https") => true,
-            _ => return Err(ApiFailure::Address(url)),
-        };
+        let Some(tls) = needs_tls(&url) else { return Err(ApiFailure::Address(url)) };
         let connector = connector(tls).map_err(ApiFailure::Certificates)?;
         let mut bearer = HeaderValue::try_from(format!("Bearer {}", key.expose_secret()))
             .map_err(|_| ApiFailure::AnotherDatabase(url.clone()))?;

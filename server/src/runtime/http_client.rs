@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body as _, Incoming};
-use hyper::{Request, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -36,9 +36,16 @@ impl HttpClient {
 
     /// The status and the body of the answer, or why there is none, in the system's words.
     pub async fn ask(&self, request: Request<String>) -> Result<(StatusCode, Bytes), String> {
+        let answer = self.send(request).await?;
+        Ok((answer.status(), answer.into_body()))
+    }
+
+    /// The answer with its headers, or why there is none.
+    pub async fn send(&self, request: Request<String>) -> Result<Response<Bytes>, String> {
         let answer = async {
             let answer = self.client.request(request).await.map_err(|error| innermost(&error))?;
-            Ok((answer.status(), self.whole(answer.into_body()).await?))
+            let (head, body) = answer.into_parts();
+            Ok(Response::from_parts(head, self.whole(body).await?))
         };
         let late = |_| format!("no answer in {} s", self.patience.as_secs());
         timeout(self.patience, answer).await.map_err(late)?

@@ -4,11 +4,23 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use hyper::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
+
+/// Whether the address of an API is of `https://`; `None` of what is no such address.
+pub fn needs_tls(url: &str) -> Option<bool> {
+    let uri: Uri = url.parse().ok()?;
+    let is_whole = uri.host().is_some_and(|host| !host.is_empty()) && uri.query().is_none();
+    match uri.scheme_str().filter(|_| is_whole)? {
+        "http" => Some(false),
+        "https" => Some(true),
+        _ => None,
+    }
+}
 
 /// Connects to `http://`, and with `tls` to `https://` too, by the certificates that the system trusts. Slim images have none,
 /// and without TLS none are needed.

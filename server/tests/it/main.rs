@@ -10,4 +10,5 @@ mod recovery;
 mod routes;
 mod serving;
 mod support;
+mod transfer;
 mod worker;

@@ -14,7 +14,7 @@ use crate::domain::access::api_key::ApiKey;
 
 /// The file's name in the data folder.
 const NAME: &str = "dev.env";
-const API_KEY: &str = "AGENTFS_API_KEY";
+const API_KEY: &str = setting::API_KEY;
 const ADMIN_KEY: &str = setting::ADMIN_KEY;
 
 /// The two keys that the file holds, which stay the same from start to start.
@@ -61,7 +61,7 @@ pub(super) async fn write(
         folders.into_iter().flatten().map(|folder| format!("{}:", quoted(folder))).collect();
     // None of the values but paths holds a character that a shell would take for its own.
     let variables = [
-        ("AGENTFS_URL", url.to_owned()),
+        (setting::AGENTFS_URL, url.to_owned()),
         (API_KEY, keys.api.reveal().expose_secret().to_owned()),
         (ADMIN_KEY, keys.admin.reveal().expose_secret().to_owned()),
         (setting::DATABASE_URL, database_url.expose_secret().to_owned()),

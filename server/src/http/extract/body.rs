@@ -7,13 +7,12 @@ use axum::extract::Request;
 use futures::StreamExt as _;
 use tokio::time::timeout;
 
+use crate::domain::MAX_BODY;
 use crate::http::error::{ApiError, Code};
 use crate::http::middleware::observe::RequestContext;
 use crate::listen::Connection;
 use crate::runtime::byte_budget::{ByteBudget, Owner, Purpose, Reservation, UNCOUNTED};
 
-/// Largest request body in bytes.
-const MAX_BODY: usize = 1 << 20;
 /// A byte order mark, which some programs put before a text.
 const MARK: &[u8] = "\u{feff}".as_bytes();
 

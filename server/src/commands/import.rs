@@ -1,0 +1,56 @@
+//! `agentfs-server import`: puts the entries of a file of JSON lines.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::api_args::{ApiArgs, SETTINGS};
+use super::in_runtime;
+use crate::runtime::exit::{after_failure, failed};
+use crate::transfer::{Import, Imported};
+
+/// Arguments of `agentfs-server import`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = SETTINGS)]
+pub struct ImportArgs {
+    /// A file with one JSON object a line: path, value, and what else a put takes but if_version; expires_at in place of ttl_seconds, as
+    /// an export has it. FILE.import keeps how far the import is, so that the same command goes on after any end. `-` is standard input,
+    /// which cannot be gone on with
+    #[arg(long, value_name = "FILE")]
+    file: PathBuf,
+    /// Put everything below this path: /notes/a at PATH/notes/a
+    #[arg(long, value_name = "PATH", default_value = "/")]
+    prefix: String,
+    #[command(flatten)]
+    api: ApiArgs,
+}
+
+/// Runs the command.
+pub fn run(args: ImportArgs) -> ExitCode {
+    in_runtime(execute(args))
+}
+
+async fn execute(args: ImportArgs) -> ExitCode {
+    let client = match args.api.client() {
+        Ok(client) => client,
+        Err(sentence) => return failed(sentence),
+    };
+    let file = Some(args.file).filter(|file| file != Path::new("-"));
+    let import = Import { client, agent: args.api.agent, prefix: args.prefix, file };
+    match import.run().await {
+        Ok(imported) => {
+            println!("{}", sentence(imported));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            failed(&error);
+            after_failure(error.is_transient())
+        }
+    }
+}
+
+fn sentence(Imported { entries, expired }: Imported) -> String {
+    match expired {
+        0 => format!("{entries} entries imported"),
+        expired => format!("{entries} entries imported; {expired} had expired"),
+    }
+}
