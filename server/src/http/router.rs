@@ -5,7 +5,7 @@ use axum::body::Bytes;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse as _;
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
@@ -16,8 +16,8 @@ use super::error::{ApiError, Code};
 use super::middleware::observe::{self, Observer};
 use super::openapi;
 use super::routes::{
-    agents, batch, create_key, create_tenant, delete, dump, glob, health, history, list, list_keys,
-    list_tenants, metrics, put, requeue, revoke_key, search, usage,
+    agents, batch, create_key, create_tenant, delete, docs, dump, glob, health, history, list,
+    list_keys, list_tenants, metrics, put, requeue, revoke_key, root, search, usage,
 };
 use super::state::App;
 
@@ -55,16 +55,23 @@ fn described() -> (Router<App>, OpenApi) {
 /// All routes.
 pub fn router(app: App) -> Router {
     let (routes, description) = described();
-    // One text for all: an answer that is not taken costs no memory.
-    let description = description.to_json().map(Bytes::from).map_err(|_| ApiError::internal());
-    let described =
-        async move || description.clone().map(|json| ([(CONTENT_TYPE, "application/json")], json));
-    let mut routes = routes.route("/openapi.json", get(described));
+    let mut routes = routes
+        .route("/", fixed(root::answer(&description.info)))
+        .route("/docs", get(docs::docs))
+        .route("/openapi.json", fixed(description.to_json().map(Bytes::from)));
     if app.metrics_access.token().is_some() || app.metrics_access.is_on() && app.monitoring_on_port
     {
         routes = routes.route("/metrics", get(metrics::metrics));
     }
     with_stack(routes, app.observer.clone()).with_state(app)
+}
+
+/// A route with one JSON text for all: an answer that is not taken costs no memory.
+fn fixed<S: Clone + Send + Sync + 'static>(
+    json: Result<Bytes, serde_json::Error>,
+) -> MethodRouter<S> {
+    let json = json.map_err(|_| ApiError::internal());
+    get(async move || json.clone().map(|json| ([(CONTENT_TYPE, "application/json")], json)))
 }
 
 /// Wraps every route in the error envelope, request ids, logs and metrics. Benchmarks put their echo route into

@@ -20,7 +20,7 @@ pub(super) struct Place {
     pub(super) line: u64,
     /// Bytes before it.
     pub(super) offset: u64,
-    hash: Sha256,
+    pub(super) hash: Sha256,
 }
 
 impl Place {

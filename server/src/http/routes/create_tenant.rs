@@ -15,7 +15,7 @@ use crate::http::openapi::Refusals;
 #[schema(as = CreateTenantRequest)]
 pub(crate) struct Request {
     /// A name for people, which need not be unique.
-    #[schema(min_length = 1)]
+    #[schema(min_length = 1, example = "team blue")]
     name: String,
 }
 

@@ -20,7 +20,7 @@ use crate::memory::delete::DeleteRequest;
 #[schema(as = DeleteRequest)]
 pub(crate) struct Request {
     /// The name of the agent.
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(min_length = 1, max_length = 128, example = "ada")]
     agent_id: String,
     /// The path of the entry. Repeated slashes collapse, and a trailing slash is dropped.
     #[schema(min_length = 2, pattern = "^/", example = "/notes/lunch")]

@@ -20,7 +20,7 @@ use crate::store::entries::versions::Version;
 #[schema(as = DumpRequest)]
 pub(crate) struct Request {
     /// The name of the agent.
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(min_length = 1, max_length = 128, example = "ada")]
     agent_id: String,
     /// The maximum number of results. Defaults to 200.
     #[schema(minimum = 1, maximum = 500)]

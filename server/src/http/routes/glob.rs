@@ -17,7 +17,7 @@ use crate::memory::glob::{GlobPage, GlobRequest};
 #[schema(as = GlobRequest)]
 pub(crate) struct Request {
     /// The name of the agent.
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(min_length = 1, max_length = 128, example = "ada")]
     agent_id: String,
     /// `*` and `?` stay within a segment, `**` crosses segments, `[a-z]` is a class, `\\` escapes the next character.
     #[schema(min_length = 1, max_length = 512, pattern = "^/", example = "/notes/**")]

@@ -17,7 +17,7 @@ use crate::memory::list::{self as listed, ListRequest};
 #[schema(as = ListRequest)]
 pub(crate) struct Request {
     /// The name of the agent.
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(min_length = 1, max_length = 128, example = "ada")]
     agent_id: String,
     /// The directory; `/` is the root.
     #[schema(min_length = 1, pattern = "^/", example = "/notes")]

@@ -22,7 +22,7 @@ use crate::memory::put::PutRequest;
 #[schema(as = PutRequest)]
 pub(crate) struct Request {
     /// The name of the agent.
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(min_length = 1, max_length = 128, example = "ada")]
     agent_id: String,
     /// The path of the entry. Repeated slashes collapse, and a trailing slash is dropped.
     #[schema(min_length = 2, pattern = "^/", example = "/notes/lunch")]
@@ -43,6 +43,7 @@ pub(crate) struct Request {
     importance: f32,
     /// Whether search may find it. Defaults to false.
     #[serde(default)]
+    #[schema(example = true)]
     searchable: bool,
     /// Write only if this is the latest version; with null, only if there is no live version.
     #[serde(default, deserialize_with = "if_version")]

@@ -15,7 +15,7 @@ use crate::http::openapi::Refusals;
 #[schema(as = RequeueRequest)]
 pub(crate) struct Request {
     /// The status of the jobs to requeue: `failed`.
-    #[schema(pattern = "^failed$")]
+    #[schema(pattern = "^failed$", example = "failed")]
     status: String,
     /// The maximum number of jobs, the oldest first. Defaults to 1000.
     #[schema(minimum = 1, maximum = 1000)]

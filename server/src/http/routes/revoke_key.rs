@@ -16,7 +16,7 @@ use crate::http::openapi::KeyRefusals;
 #[schema(as = RevokeKeyRequest)]
 pub(crate) struct Request {
     /// The id of the key, which is its part before the dot.
-    #[schema(pattern = "^agfs_live_[A-Za-z0-9_-]{11}$")]
+    #[schema(pattern = "^agfs_live_[A-Za-z0-9_-]{11}$", example = "agfs_live_AAAAAAAAAAA")]
     key_id: String,
     /// Also revoke the keys that were created with it, directly or indirectly.
     #[serde(default)]

@@ -21,10 +21,10 @@ use crate::store::entries::versions::Version;
 #[schema(as = SearchRequest)]
 pub(crate) struct Request {
     /// The name of the agent.
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(min_length = 1, max_length = 128, example = "ada")]
     agent_id: String,
     /// What to search for, in plain words.
-    #[schema(min_length = 1, max_length = 2000)]
+    #[schema(min_length = 1, max_length = 2000, example = "food she must not eat")]
     query: String,
     /// The maximum number of results. Defaults to 10.
     #[schema(minimum = 1, maximum = 50)]

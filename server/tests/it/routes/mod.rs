@@ -7,6 +7,7 @@ mod dump;
 mod entries;
 mod errors;
 mod fields;
+mod front;
 mod glob;
 mod health;
 mod history;
