@@ -6,5 +6,5 @@ use crate::machine::{AFTER_MAKE_DEV, Machine, brought};
 async fn the_examples_of_the_api_page_print_what_it_says() {
     brought("model", &[]);
     let machine = Machine::new();
-    machine.run(&machine.page("docs/API.md"), AFTER_MAKE_DEV).await;
+    machine.run(&machine.page("docs/API.md"), 30, AFTER_MAKE_DEV).await;
 }

@@ -33,5 +33,5 @@ async fn the_commands_of_the_installation_on_one_machine_print_what_it_says() {
         machine.database_port(),
         machine.port(0),
     );
-    machine.run(&machine.page("docs/INSTALL.md"), &before).await;
+    machine.run(&machine.page("docs/INSTALL.md"), 6, &before).await;
 }

@@ -92,10 +92,11 @@ impl Machine {
             .replace("127.0.0.1:5432", &format!("127.0.0.1:{}", self.database_port()))
     }
 
-    /// Runs the commands of a page that have no mark, after `before`, and holds what they print against what the page says.
-    pub async fn run(&self, page: &str, before: &str) {
+    /// Runs the commands of a page that have no mark, `least` of them or more, after `before`, and holds what they print against what
+    /// the page says.
+    pub async fn run(&self, page: &str, least: usize, before: &str) {
         let examples = Examples::of(page, "");
-        assert!(!examples.is_empty(), "no examples were found");
+        assert!(examples.len() >= least, "only {} commands were found", examples.len());
         let make = MAKE.replace("PORT", &self.port.to_string());
         let output = self.shell(&[&make, "set -euo pipefail\n", before, examples.script()]).await;
         examples.check(&output);

@@ -29,5 +29,5 @@ async fn the_commands_of_the_operations_page_do_what_it_says() {
     brought("pgclient", &["18"]);
     let machine = Machine::new();
     let before = [AFTER_MAKE_DEV, SERVERS, &variables(&machine)].concat();
-    machine.run(&machine.page("docs/OPERATIONS.md"), &before).await;
+    machine.run(&machine.page("docs/OPERATIONS.md"), 90, &before).await;
 }

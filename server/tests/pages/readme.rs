@@ -7,5 +7,5 @@ async fn the_commands_of_the_readme_print_what_it_says() {
     // `make dev` fetches it.
     brought("model", &[]);
     let machine = Machine::new();
-    machine.run(&machine.page("README.md"), "").await;
+    machine.run(&machine.page("README.md"), 5, "").await;
 }

@@ -13,7 +13,7 @@ async fn the_commands_of_the_recipes_do_what_the_page_says() {
     brought("pgclient", &["18"]);
     let machine = Machine::new();
     let before = [AFTER_MAKE_DEV, &variables(&machine)].concat();
-    machine.run(&machine.page("docs/RECIPES.md"), &before).await;
+    machine.run(&machine.page("docs/RECIPES.md"), 25, &before).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -31,7 +31,7 @@ curl -sS "$AGENTFS_URL/readyz" --retry 60 --retry-delay 1 --retry-all-errors --f
 while [ "$(date +%-S)" -ge 30 ]; do sleep 0.5; done
 "#
     );
-    machine.run(chapter(&page, "## Write many entries by a shell loop"), &before).await;
+    machine.run(chapter(&page, "## Write many entries by a shell loop"), 2, &before).await;
     // It did meet the limit.
     let metrics = fs::read_to_string(machine.home().join("metrics")).unwrap();
     let put = metrics.lines().filter(|line| line.starts_with("agentfs_http_requests_total{"));

@@ -17,7 +17,7 @@ pub fn terms(document: &str) -> Vec<Term> {
     let prose = prose(document);
     for line in prose.lines() {
         match (line.starts_with('#'), chapters.last_mut()) {
-            (false, Some((_, text))) => *text += &format!("{line}\n"),
+            (false, Some((_, text))) => text.extend([line, "\n"]),
             _ => chapters.push((line.trim_start_matches('#').trim(), String::new())),
         }
     }

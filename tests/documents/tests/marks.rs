@@ -1,5 +1,7 @@
 //! Where the commands of a document are run.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::path::Path;
 
