@@ -229,7 +229,7 @@ pub(super) mod tests {
         let said = chosen(&Wanted::LatestVerified, &records).unwrap_err();
         assert!(
             said.contains(
-                "Prove the newest, good of 2026-11-27 02:00 UTC: kubectl agentfs verify memory;"
+                "Verify the newest, good of 2026-11-27 02:00 UTC: kubectl agentfs verify memory;"
             ),
             "{said}"
         );
@@ -254,7 +254,7 @@ pub(super) mod tests {
         );
         assert_eq!(
             said(Some(("True", "Archive"))),
-            "2026-11-27 02:00 UTC, read 2026-11-27 02:04 UTC, not tried by a restore"
+            "2026-11-27 02:00 UTC, read 2026-11-27 02:04 UTC, not verified by a restore"
         );
         assert_eq!(
             said(Some(("False", "Restore"))),

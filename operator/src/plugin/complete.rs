@@ -288,7 +288,7 @@ mod tests {
         let described = answer(&["dril"], &[]);
         assert_eq!(
             described,
-            "drill\tCarry out a disaster recovery drill, which touches nothing that serves\n:4\n"
+            "drill\tRun a disaster recovery drill, which does not affect what is live\n:4\n"
         );
     }
 

@@ -359,10 +359,10 @@ mod tests {
             ("postgres://u:hun#ter2@h/d", "must be percent-encoded"),
             ("postgres://u:p@hun/w#ter2@h/d", "such as %23 for #"),
             ("postgres://u:hun/ter2@h/d", "such as %23 for #, %2F for /"),
-            ("postgres://u:hunter2@h:x/d", "no number up to 65535"),
+            ("postgres://u:hunter2@h:x/d", "not a number up to 65535"),
             ("postgres://u:hunter2@a,b:1,c/d?port=1,2", "one port for all hosts, or one for each"),
             ("postgres://u:hunter2@a,,c/d", "one of its hosts has no name"),
-            ("postgres://u:hunter2@[::1/d", "cannot be taken apart"),
+            ("postgres://u:hunter2@[::1/d", "cannot be parsed"),
             (
                 "postgres://u:hunter2@a,b/d?target_session_attrs=writer",
                 "its target_session_attrs must be any, read-write",

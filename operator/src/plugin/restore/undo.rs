@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(wrong(Some("memory"), &kept), None);
         assert_eq!(
             announcement("restore-7d2kq", &kept),
-            "memory: taking back restore-7d2kq, the restore of agentfs_20261127_020000, which switched 2026-11-28 14:08 UTC"
+            "memory: undoing restore-7d2kq, the restore of agentfs_20261127_020000, which switched 2026-11-28 14:08 UTC"
         );
         let said = wrong(None, &in_place("2026-11-28T15:00:00Z")).unwrap();
         assert!(said.contains("was kept until 2026-11-28 15:00 UTC."), "{said}");
@@ -150,7 +150,7 @@ mod tests {
         let spec =
             json!({"agentFS": "memory", "source": {"latest": true}, "target": {"inPlace": {}}});
         let said = wrong(None, &restore(&spec, &json!({"step": "Loading"}))).unwrap();
-        assert!(said.contains("has not switched: what was live is live still"), "{said}");
+        assert!(said.contains("has not switched: what was live is still live"), "{said}");
         assert_eq!(
             wrong(Some("blue"), &in_place("2026-11-29T14:08:12Z")).unwrap(),
             "restore-7d2kq is a restore of memory, not of blue"

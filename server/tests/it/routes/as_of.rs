@@ -218,7 +218,7 @@ async fn a_clock_that_is_a_little_ahead_asks_for_now() {
         assert_eq!(api.client.ok(route, body.clone()).await[field], present[field], "{route}");
         body["as_of"] = json!(ahead(60_000));
         let (_, _, message) = api.client.error(route, body).await;
-        assert!(message.contains("still to come"), "{route}: {message}");
+        assert!(message.contains("in the future"), "{route}: {message}");
     }
 }
 

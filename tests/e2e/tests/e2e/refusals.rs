@@ -44,7 +44,7 @@ async fn nonsense_is_refused_with_a_sentence() -> Result<(), Failure> {
         (
             "memory",
             "{database: {embedded: {}}, embeddings: {openAI: {model: text-embedding-3-small}}}",
-            "set secretRef, the key of api.openai.com, or baseUrl",
+            "set secretRef for api.openai.com, or baseUrl",
         ),
         ("1memory", "database: {embedded: {}}", "name"),
         (

@@ -37,7 +37,7 @@ async fn the_same_resource_made_again_does_nothing_and_another_name_does() -> Re
         .kubectl(&refused)
         .await
         .map_or_else(|error| error.to_string(), |_| "taken".into());
-    assert!(refused.contains("create another one, with another name"), "{refused}");
+    assert!(refused.contains("create another resource with another name"), "{refused}");
 
     Task::done(&namespace, Kind::Restore, "back-again", in_place()).await?;
     has(&mut agent, "peanuts").await?;
