@@ -375,11 +375,11 @@ async fn what_is_wrong_is_named_by_its_field() {
         ),
         (
             json!({"drill": {"schedule": "0 4 1 1 *"}, "objectives": {"rpo": "30m1h"}}),
-            "spec.backup.objectives.rpo: \"30m1h\" is no duration",
+            "spec.backup.objectives.rpo: \"30m1h\" is not a duration",
         ),
         (
             json!({"objectives": {"rpo": "26h", "rto": "0s"}}),
-            "spec.backup.objectives.rto: \"0s\" is no duration",
+            "spec.backup.objectives.rto: \"0s\" is not a duration",
         ),
         (
             json!({"objectives": {"rto": "1h30m"}, "verify": {"storage": {"size": "10GB"}}}),

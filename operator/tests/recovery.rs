@@ -186,7 +186,7 @@ async fn a_restore_is_verified_once_a_young_backup_was_restored() {
         &[
             "memory-b of ",
             "does not restore: entries: 3 rows of 4 came back (since ",
-            "newest that is proven is memory-a, of ",
+            "newest verified one is memory-a, of ",
             "--from=cronjob/memory-verify",
         ],
     );

@@ -188,7 +188,7 @@ fn a_restore_that_came_to_its_end_tells_what_it_did_and_how_to_take_it_back() {
     assert_eq!(
         message,
         "agentfs_20261127_020000 is live since 2026-11-28 14:08:00 UTC; requests waited 11ms at most. 312 versions of 2 tenants that were \
-         written since are not live any more. Until 2026-11-29 14:08:00 UTC another AgentFSRestore with spec.undo: undo takes it back."
+         written since are not live any more. Until 2026-11-29 14:08:00 UTC another AgentFSRestore with spec.undo: undo undoes it."
     );
     let status = watched.status();
     assert_eq!(status["lostVersions"], 312);

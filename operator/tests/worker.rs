@@ -90,8 +90,7 @@ async fn a_missing_key_is_told_and_keeps_no_agent_from_its_memory() {
     let (status, reason, message) = world.said("CredentialsReady");
     assert_eq!((status.as_str(), reason.as_str()), ("False", "SecretMissing"));
     assert!(
-        message
-            .starts_with("Secret provider, which spec.embeddings.openAI.secretRef names, is not")
+        message.starts_with("Secret provider, which spec.embeddings.openAI.secretRef names, does")
             && message.ends_with(
                 "kubectl create secret generic provider -n agents --from-literal=token=sk-example"
             ),

@@ -230,7 +230,7 @@ async fn a_backup_that_is_made_and_was_not_verified_is_told_as_such() {
     reconcile(&tasks).await;
     assert_eq!(ready(&tasks), is("False", "TryingAgain", "on its way"));
     assert!(
-        message(&tasks).contains("made again by itself: the bucket is away"),
+        message(&tasks).contains("retried by itself: the bucket is away"),
         "{}",
         message(&tasks)
     );

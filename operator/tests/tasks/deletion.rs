@@ -166,8 +166,12 @@ async fn where_nothing_can_be_deleted_the_resource_goes_and_says_so() {
         tasks.server.refuse_as_its_namespace_ends("batch/v1/jobs/before-delete");
     };
     let cases: [Case<'_>; 6] = [
-        ("/backups", &gone, "stays: there is no AgentFS memory any more"),
-        ("/backups", &going, "stays: there is no AgentFS memory any more"),
+        ("/backups", &gone, "stays: AgentFS memory, which says how to reach it, no longer exists."),
+        (
+            "/backups",
+            &going,
+            "stays: AgentFS memory, which says how to reach it, no longer exists.",
+        ),
         ("/backups", &vanished, "was gone already."),
         ("/backups", &shared, "stays: it is that of AgentFSBackup other too."),
         ("/elsewhere", &|_| {}, "stays: AgentFS memory keeps its backups elsewhere now."),

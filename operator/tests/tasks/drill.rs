@@ -126,7 +126,7 @@ async fn a_drill_of_a_backup_restores_that_and_is_not_held_to_the_recovery_point
     let stands = || tasks.ready::<AgentFSDrill>("autumn");
     assert_eq!(stands(), ("False".into(), "NoSuchBackup".into(), "stalled"));
     let [_, _, message] = tasks.said::<AgentFSDrill>("autumn", "Ready");
-    assert!(message.contains("The drill begins by itself when it is there"), "{message}");
+    assert!(message.contains("The drill begins by itself once it exists"), "{message}");
     assert!(message.contains("Create another AgentFSDrill"), "{message}");
 
     let record = |status: &Value| {
