@@ -9,7 +9,7 @@ use crate::transfer::Client;
 /// What the help of such a command says of its environment.
 pub(super) const SETTINGS: &str = "\
 Settings (environment variables):
-  AGENTFS_API_KEY  the key that is sent (required)
+  AGENTFS_API_KEY  the API key (required)
   AGENTFS_URL      the URL of the API, unless --url is given";
 
 /// Arguments of commands that speak to an API.
@@ -26,11 +26,13 @@ pub(super) struct ApiArgs {
 impl ApiArgs {
     /// A client of that API, with the key of the environment.
     pub(super) fn client(&self) -> Result<Client, String> {
-        let url = self.url.clone().or_else(|| setting(AGENTFS_URL)).ok_or_else(|| {
-            format!("it is not said which API to speak to: give --url, or set {AGENTFS_URL}")
-        })?;
+        let url = self
+            .url
+            .clone()
+            .or_else(|| setting(AGENTFS_URL))
+            .ok_or_else(|| format!("no API is named: give --url, or set {AGENTFS_URL}"))?;
         let key = setting(API_KEY).map(SecretString::from).ok_or_else(|| {
-            format!("{API_KEY} is not set: it is the key that is sent, such as agfs_live_….…")
+            format!("{API_KEY} is not set; it takes the API key, such as agfs_live_….…")
         })?;
         Client::new(&url, &key).map_err(|error| error.to_string())
     }

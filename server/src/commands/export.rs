@@ -1,4 +1,4 @@
-//! `agentfs-server export`: writes an agent's entries as JSON lines.
+//! `agentfs-server export`: writes an agent's entries as JSON Lines.
 
 use std::io::{self, BufWriter, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
@@ -15,8 +15,8 @@ use crate::transfer::{Export, ExportError};
 #[derive(Debug, clap::Args)]
 #[command(after_help = SETTINGS)]
 pub struct ExportArgs {
-    /// Where the entries are written, one JSON object a line, as `import` takes them. The file is there once it is complete, readable
-    /// by you alone. Defaults to standard output
+    /// The file to write, one JSON object per line, as `import` takes it. It appears once it is complete, and only its owner can read it.
+    /// Defaults to standard output
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// Only entries at this path or below it

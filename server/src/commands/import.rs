@@ -1,4 +1,4 @@
-//! `agentfs-server import`: puts the entries of a file of JSON lines.
+//! `agentfs-server import`: puts the entries of a JSON Lines file.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,12 +12,12 @@ use crate::transfer::{Import, Imported};
 #[derive(Debug, clap::Args)]
 #[command(after_help = SETTINGS)]
 pub struct ImportArgs {
-    /// A file with one JSON object a line: path, value, and what else a put takes but if_version; expires_at in place of ttl_seconds, as
-    /// an export has it. FILE.import keeps how far the import is, so that the same command goes on after any end. `-` is standard input,
-    /// which cannot be gone on with
+    /// A JSON Lines file: one object per line, with path, value and the other fields of put except if_version. expires_at may replace
+    /// ttl_seconds, as in an export. FILE.import records the progress: after any interruption, the same command resumes. `-` is standard
+    /// input, which cannot be resumed
     #[arg(long, value_name = "FILE")]
     file: PathBuf,
-    /// Put everything below this path: /notes/a at PATH/notes/a
+    /// Put all entries below this path: /notes/a becomes PATH/notes/a
     #[arg(long, value_name = "PATH", default_value = "/")]
     prefix: String,
     #[command(flatten)]

@@ -22,7 +22,7 @@ pub(super) struct Operation {
     pub(super) json: String,
     /// Whether it is another one at another time.
     pub(super) is_of_now: bool,
-    /// The place behind its line.
+    /// The place after its line.
     pub(super) place: Place,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Batch {
 pub(super) struct Sent {
     /// How many puts are committed before the first that is not.
     pub(super) puts: u64,
-    /// The place behind them.
+    /// The place after them.
     pub(super) place: Option<Place>,
     /// The first that is not.
     pub(super) refused: Option<Refused>,
@@ -73,7 +73,7 @@ impl Batch {
     }
 
     pub(super) fn add(&mut self, operation: Operation) {
-        // With the comma behind it.
+        // With the comma after it.
         self.bytes += operation.json.len() + 1;
         self.operations.push(operation);
     }
@@ -99,7 +99,7 @@ impl Batch {
         let answer = client.post(ROUTE, body).await?;
         let Answer { results } = client.read(ROUTE, &answer).map_err(Trouble::Lasting)?;
         if results.len() != self.operations.len() {
-            let what = format!("of {} operations", results.len());
+            let what = format!("{} results", results.len());
             return Err(Trouble::Lasting(client.no_api(ROUTE, what)));
         }
         let outcomes: Vec<Option<Refusal>> = results.into_iter().map(|done| done.error).collect();

@@ -36,17 +36,17 @@ const DAILY: [ErrorCode; 5] = [
 /// Why requests have no success.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The address is none.
-    #[error("{0:?} is no address of an API: it looks like http://127.0.0.1:8787")]
+    /// The address is invalid.
+    #[error("{0:?} is not the URL of an API; it should look like http://127.0.0.1:8787")]
     Address(String),
-    /// The key is none.
-    #[error("AGENTFS_API_KEY is no API key: it looks like agfs_live_….…")]
+    /// The key cannot be sent.
+    #[error("AGENTFS_API_KEY is not an API key; it should look like agfs_live_….…")]
     Key,
     /// The client cannot be made.
     #[error("the certificates that this system trusts cannot be read: {0}")]
     Certificates(std::io::Error),
-    /// It was tried for long.
-    #[error("{why}; it was tried for {} s", PATIENCE.as_secs())]
+    /// There was no success for long.
+    #[error("{why}; gave up after {} s", PATIENCE.as_secs())]
     Away {
         /// What was in the way last.
         why: String,
@@ -55,7 +55,7 @@ pub enum ClientError {
     #[error("{0}")]
     Refused(Refusal),
     /// Something else answers.
-    #[error("what answers at {url} is no API of AgentFS: its answer to {route} is {what}")]
+    #[error("what answers at {url} is not an AgentFS API: it answered {route} with {what}")]
     NoApi {
         /// Its address.
         url: String,

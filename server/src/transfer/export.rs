@@ -26,17 +26,17 @@ pub struct Export {
     pub prefix: String,
 }
 
-/// Why an export has no end.
+/// Why an export is incomplete.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    /// The agent's name is none.
+    /// The agent's name is invalid.
     #[error("--agent: {0}")]
     Agent(#[from] InvalidAgentId),
-    /// The prefix is none.
+    /// The prefix is invalid.
     #[error("--prefix: {0}")]
     Prefix(#[from] InvalidPath),
     /// The entries cannot be read.
-    #[error("{0}; what was written is not all of it")]
+    #[error("{0}; the output is incomplete")]
     Client(#[from] ClientError),
     /// They cannot be written.
     #[error("the entries cannot be written: {0}")]

@@ -54,10 +54,10 @@ pub struct Wrong {
 /// Why a file is not imported, or not all of it.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// The agent's name is none.
+    /// The agent's name is invalid.
     #[error("--agent: {0}")]
     Agent(#[from] InvalidAgentId),
-    /// The prefix is none.
+    /// The prefix is invalid.
     #[error("--prefix: {0}")]
     Prefix(#[from] InvalidPath),
     /// The file cannot be read.
@@ -70,11 +70,11 @@ pub enum ImportError {
         error: io::Error,
     },
     /// It is being imported already.
-    #[error("{0} is being imported by another process; wait for its end")]
+    #[error("{0} is already being imported by another process; wait until that ends")]
     UnderWay(String),
-    /// How far it is cannot be kept.
+    /// Its progress cannot be recorded.
     #[error(
-        "{file}, which keeps how far the import is, cannot be read or written: {error}; import a copy of the file in a folder that you may write to"
+        "{file}, which records the progress of the import, cannot be read or written: {error}; import a copy of the file from a folder that you can write to"
     )]
     State {
         /// The file.
@@ -85,7 +85,7 @@ pub enum ImportError {
     },
     /// The import that has begun is another one.
     #[error(
-        "{file} is of an import with {difference}; go on with that one, or remove the file to import from the first line on"
+        "{file} belongs to an import with {difference}; finish that one, or remove the file to start over"
     )]
     AnotherImport {
         /// The file of its state.
@@ -95,7 +95,7 @@ pub enum ImportError {
     },
     /// What was imported is not what the file has now.
     #[error(
-        "the first {line} lines have changed since they were imported; put them back, or remove {file} to import from the first line on"
+        "the first {line} lines have changed since they were imported; restore them, or remove {file} to start over"
     )]
     Changed {
         /// The file of its state.
@@ -105,7 +105,7 @@ pub enum ImportError {
     },
     /// Lines are wrong, so that nothing was sent.
     #[error(
-        "nothing was imported now; correct or remove these lines, and import again:{}",
+        "nothing was imported in this run; fix or remove these lines, and run it again:{}",
         Listed(.lines, *.count)
     )]
     Wrong {
@@ -158,11 +158,11 @@ impl ImportError {
 impl fmt::Display for Done {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { entries, line, can_go_on } = self;
-        write!(f, "{entries} entries were imported, all of the first {line} lines; ")?;
+        write!(f, "imported so far: {entries} entries, up to line {line}; ")?;
         f.write_str(if *can_go_on {
-            "the same command goes on from there"
+            "run the same command again to resume"
         } else {
-            "what came from standard input cannot be gone on with: use --file"
+            "an import of standard input cannot be resumed, one of a file can"
         })
     }
 }
@@ -198,7 +198,7 @@ struct Source {
 }
 
 impl Import {
-    /// Puts all entries in order, from where an earlier run has ended. Nothing is sent while a line is wrong.
+    /// Puts all entries in order, from where an earlier run ended. Nothing is sent while a line is wrong.
     pub async fn run(&self) -> Result<Imported, ImportError> {
         AgentId::parse(&self.agent)?;
         let prefix = Prefix::parse(&self.prefix)?;
@@ -287,23 +287,21 @@ impl Running<'_> {
         let text = lines.next().map_err(self.source.unread())?;
         let Some(text) = text else { return Ok(None) };
         let Text::Whole(line) = text else {
-            return Ok(Some(Err(format!(
-                "it is longer than {MAX_BODY} bytes, the most of a request"
-            ))));
+            return Ok(Some(Err(format!("it is longer than a request may be ({MAX_BODY} bytes)"))));
         };
         let key = self.key(before, line);
         let todo = self.to.todo(line, &key, Timestamp::now());
         let todo = todo.and_then(|todo| match &todo {
             Todo::Put { json, .. } if json.len() > MAX_OPERATION => {
                 let bytes = json.len();
-                Err(format!("it makes a request of {bytes} bytes, and the most is {MAX_OPERATION}"))
+                Err(format!("it is too large: {bytes} bytes as a put, of at most {MAX_OPERATION}"))
             }
             _ => Ok(todo),
         });
         Ok(Some(todo))
     }
 
-    /// The idempotency key of a line behind so many: another one for each import, and for another line in its place.
+    /// The idempotency key of a line after so many: another one for each import, and for another line in its place.
     fn key(&self, before: u64, line: &[u8]) -> String {
         let hash = hex(&Sha256::digest(line)[..8]);
         format!("import-{}-{before}-{hash}", self.state.id.simple())
@@ -334,7 +332,7 @@ impl Source {
         Ok(Self { file, name, state: Some(StateFile::beside(path)) })
     }
 
-    /// The state of the import that was begun, or of the `new` one where none has done anything, and the place behind what is done.
+    /// The state of the import that was begun, or of the `new` one where none has done anything, and the place after what is done.
     fn begin(&self, new: State) -> Result<(State, Place), ImportError> {
         let Some(kept) = &self.state else { return Ok((new, Place::default())) };
         let file = || kept.path().display().to_string();
@@ -354,7 +352,7 @@ impl Source {
             return Err(ImportError::Changed { file: file(), line: begun.line });
         }
         if begun.line > 0 {
-            eprintln!("going on after line {} of {}", begun.line, self.name);
+            eprintln!("resuming after line {} of {}", begun.line, self.name);
         }
         Ok((begun, place))
     }

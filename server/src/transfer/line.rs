@@ -74,7 +74,7 @@ impl Destination {
         let expires_at = line.expires_at.as_deref().map(moment).transpose()?;
         let ttl_seconds = match (line.ttl_seconds, expires_at) {
             (Some(_), Some(_)) => {
-                return Err("it has ttl_seconds and expires_at; give one of them".to_owned());
+                return Err("it has both ttl_seconds and expires_at; give one of them".to_owned());
             }
             (_, Some(at)) if at <= now => return Ok(Todo::Expired),
             (ttl, None) => ttl,

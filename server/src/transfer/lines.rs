@@ -1,4 +1,4 @@
-//! Reads lines, and knows the place behind each.
+//! Reads lines, and knows the place after each.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom};
@@ -13,7 +13,7 @@ const MAX_LINE: usize = 2 * MAX_BODY;
 /// A byte order mark, which some programs put before a text.
 const MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// A place in a file: behind a line.
+/// A place in a file: after a line.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Place {
     /// Lines before it.
@@ -24,7 +24,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The place behind so many lines and bytes of a file.
+    /// The place after so many lines and bytes of a file.
     pub(super) fn find(file: &File, line: u64, offset: u64) -> io::Result<Self> {
         let mut place = Self { line, ..Self::default() };
         let mut reader = file;
@@ -75,7 +75,7 @@ impl<'a> Lines<'a> {
         Ok(Self { reader: BufReader::new(file), place, line: Vec::new() })
     }
 
-    /// The place behind the last line that was read.
+    /// The place after the last line that was read.
     pub(super) fn place(&self) -> &Place {
         &self.place
     }
@@ -142,18 +142,18 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_read_without_what_is_blank_and_gone_on_with_at_any_place() {
+    fn lines_are_read_without_what_is_blank_and_resumed_at_any_place() {
         let file = file("\u{feff}one\r\n\n  two \nthree".as_bytes());
         let mut lines = Lines::from(&file, Place::default()).unwrap();
         assert_eq!(lines.next().unwrap(), Some(Text::Whole(b"one")));
         assert_eq!(lines.place().line, 1);
         assert_eq!(lines.next().unwrap(), Some(Text::Whole(b"two")));
-        let behind_two = lines.place().clone();
+        let after_two = lines.place().clone();
         assert_eq!(lines.next().unwrap(), Some(Text::Whole(b"three")));
         assert_eq!((lines.place().line, lines.next().unwrap()), (4, None));
 
-        let found = Place::find(&file, behind_two.line, behind_two.offset).unwrap();
-        assert_eq!((found.line, found.digest()), (3, behind_two.digest()));
+        let found = Place::find(&file, after_two.line, after_two.offset).unwrap();
+        assert_eq!((found.line, found.digest()), (3, after_two.digest()));
         let mut rest = Lines::from(&file, found).unwrap();
         assert_eq!(rest.next().unwrap(), Some(Text::Whole(b"three")));
         assert_eq!(rest.place().digest(), lines.place().digest());

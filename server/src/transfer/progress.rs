@@ -27,7 +27,7 @@ impl Progress {
         }
         let share = share.map_or_else(String::new, |share| format!(" ({:.0} %)", share * 100.0));
         let rate = (entries - self.entries) as f64 / passed.as_secs_f64();
-        eprintln!("{done} {entries} entries{share}, {rate:.0} a second");
+        eprintln!("{done} {entries} entries{share}, {rate:.0} per second");
         (self.said, self.entries) = (Instant::now(), entries);
     }
 }

@@ -1,4 +1,4 @@
-//! How far an import is, in a file beside the one that is imported, so that it goes on after any end.
+//! The progress of an import, in a file beside the one that is imported, so that it can be resumed after any end.
 
 use std::ffi::OsString;
 use std::fs::{self, File};

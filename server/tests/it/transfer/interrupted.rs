@@ -56,7 +56,7 @@ async fn one_that_is_killed_goes_on_and_puts_every_line_once() {
 
     tokio::time::sleep(Duration::from_millis(1100)).await;
     let said = run(&door.client, &["import", "--agent", "ada", "--file", file.to_str().unwrap()]);
-    assert!(said.err.contains("going on after line 200"), "{said:?}");
+    assert!(said.err.contains("resuming after line 200"), "{said:?}");
     assert_eq!(said.text(), "350 entries imported");
     assert_eq!((db.number(VERSIONS).await, db.number(PATHS).await), (350, 350));
     assert!(!folder.path().join("notes.jsonl.import").exists());
@@ -97,11 +97,11 @@ async fn one_that_a_quota_stops_goes_on_where_it_stopped() {
     assert_eq!((stopped.code, stopped.out.as_str()), (Some(75), ""), "{stopped:?}");
     for said in [
         "line 151: this tenant has used up its writes of today",
-        "(QUOTA_WRITES_PER_DAY); 150 entries were imported, all of the first 150 lines; the same command goes on",
+        "(QUOTA_WRITES_PER_DAY); imported so far: 150 entries, up to line 150; run the same command again",
     ] {
         assert!(stopped.err.contains(said), "{stopped:?}");
     }
-    assert!(import("bob").failure().contains("is of an import with --agent \"ada\""));
+    assert!(import("bob").failure().contains("belongs to an import with --agent \"ada\""));
     let lines = fs::read_to_string(&file).unwrap();
     fs::write(&file, lines.replacen("/notes/1\"", "/notes/one\"", 1)).unwrap();
     assert!(import("ada").failure().contains("the first 150 lines have changed"));

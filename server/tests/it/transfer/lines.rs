@@ -96,7 +96,7 @@ async fn wrong_lines_are_all_told_and_nothing_is_sent_before_they_are_mended() {
         (r#"{"path":"/a","value":"#.to_owned(), "it ends where a value is expected at column 21"),
         (r#"{"path":"a","value":1}"#.to_owned(), "path must start with '/', got \"a\""),
         (r#"{"path":"/a","value":1,"serachable":true}"#.to_owned(), "did you mean `searchable`?"),
-        (large.to_string(), "it makes a request of 1048"),
+        (large.to_string(), "it is too large: 1048"),
     ];
     let lines: Vec<String> = (1..=150)
         .map(|number| note(number).to_string())
@@ -106,7 +106,7 @@ async fn wrong_lines_are_all_told_and_nothing_is_sent_before_they_are_mended() {
     let said = run(&api.client, &["import", "--agent", "ada", "--file", path]);
     assert_eq!((said.code, said.out.as_str()), (Some(1), ""), "{said:?}");
     assert!(
-        said.err.contains("nothing was imported now; correct or remove these lines"),
+        said.err.contains("nothing was imported in this run; fix or remove these lines"),
         "{said:?}"
     );
     for (index, (_, why)) in wrong.iter().enumerate() {
