@@ -162,8 +162,8 @@ mod tests {
         batch
     }
 
-    fn refusal(code: ErrorCode) -> Option<Refusal> {
-        Some(Refusal { code: code.as_str().to_owned(), message: "no".to_owned() })
+    fn refusal(code: ErrorCode) -> Refusal {
+        Refusal { code: code.as_str().to_owned(), message: "no".to_owned() }
     }
 
     #[test]
@@ -176,8 +176,8 @@ mod tests {
 
     #[test]
     fn the_place_is_that_before_the_first_refusal() {
-        let reused = || refusal(ErrorCode::IdempotencyKeyMismatch);
-        let quota = || refusal(ErrorCode::QuotaWritesPerDay);
+        let reused = || Some(refusal(ErrorCode::IdempotencyKeyMismatch));
+        let quota = || Some(refusal(ErrorCode::QuotaWritesPerDay));
         let sent = batch(4).sent(vec![None, reused(), quota(), None]);
         assert_eq!(sent.puts, 2, "of the second, only the time to live differs");
         assert_eq!(sent.place.unwrap().line, 2);

@@ -37,7 +37,7 @@ async fn one_that_is_killed_goes_on_and_puts_every_line_once() {
     // Some have less time to live when they are sent again.
     let line = |number: u32| -> Value {
         let mut line = note(number);
-        if number % 3 == 0 {
+        if number.is_multiple_of(3) {
             line["expires_at"] = json!(expires_at.to_string());
         }
         line
