@@ -64,6 +64,19 @@ impl AdvisoryLock {
         sqlx::query_scalar(take).bind(self.key()).fetch_one(connection).await
     }
 
+    /// Gives the lock back. The end of a session does that too, but a moment after its program has ended.
+    pub(in crate::store) async fn release(
+        self,
+        connection: &mut PgConnection,
+    ) -> Result<(), sqlx::Error> {
+        let release = match self {
+            Self::SchemaUse => "SELECT pg_advisory_unlock_shared($1)",
+            Self::SchemaChange | Self::Backup => "SELECT pg_advisory_unlock($1)",
+        };
+        sqlx::query(release).bind(self.key()).execute(connection).await?;
+        Ok(())
+    }
+
     /// Whether the session of `connection` still has the lock.
     pub(in crate::store) async fn is_held(
         self,

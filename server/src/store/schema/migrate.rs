@@ -183,7 +183,7 @@ async fn apply_in(
     if let Some(blocker) = Blocker::of_others(&mut connection).await.map_err(StoreError::from)? {
         return Err(blocker.into());
     }
-    // The turn ends with the connection, whatever happens. Who changes nothing needs none: a backup may take hours.
+    // The turn ends with the connection, if not before. Who changes nothing needs none: a backup may take hours.
     let has_turn = turn == Turn::Own && lacks_any(migrations, &mut connection).await?;
     if has_turn {
         take_turn(&mut connection).await?;
@@ -204,6 +204,10 @@ async fn apply_in(
     drop(guard);
     let after = applied(&mut connection).await?;
     let schema = read(&mut connection).await?;
+    if has_turn {
+        // Whoever comes next, as a restore after this program, finds nobody under way.
+        AdvisoryLock::SchemaChange.release(&mut connection).await.map_err(StoreError::from)?;
+    }
     Ok(MigrationReport { applied: after - before, version: schema.version })
 }
 
