@@ -1,7 +1,15 @@
 //! Advisory locks of a database, by which migrations and backups exclude each other, from whatever machine. A lock belongs to its
 //! session: it ends with that, and not with the program.
 
+use std::time::{Duration, Instant};
+
 use sqlx::postgres::PgConnection;
+use tokio::time::sleep;
+
+/// How long a session that is in the way is waited for: PostgreSQL ends one a moment after its program has ended.
+const MOMENT: Duration = Duration::from_secs(2);
+/// How often it is tried meanwhile.
+const POLL: Duration = Duration::from_millis(50);
 
 /// What a session locks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,8 +57,8 @@ impl AdvisoryLock {
         }
     }
 
-    /// Takes the lock for the session of `connection`; false where another session is in the way. `program` is what others see as
-    /// the holder.
+    /// Takes the lock for the session of `connection`; false where another session stays in the way. `program` is what others see
+    /// as the holder.
     pub(in crate::store) async fn take(
         self,
         connection: &mut PgConnection,
@@ -61,7 +69,15 @@ impl AdvisoryLock {
             Self::SchemaUse => "SELECT pg_try_advisory_lock_shared($1)",
             Self::SchemaChange | Self::Backup => "SELECT pg_try_advisory_lock($1)",
         };
-        sqlx::query_scalar(take).bind(self.key()).fetch_one(connection).await
+        let since = Instant::now();
+        loop {
+            let taken =
+                sqlx::query_scalar(take).bind(self.key()).fetch_one(&mut *connection).await?;
+            if taken || since.elapsed() > MOMENT {
+                return Ok(taken);
+            }
+            sleep(POLL).await;
+        }
     }
 
     /// Gives the lock back. The end of a session does that too, but a moment after its program has ended.
