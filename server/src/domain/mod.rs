@@ -17,6 +17,9 @@ use uuid::Uuid;
 /// Largest body of a request in bytes.
 pub const MAX_BODY: usize = 1 << 20;
 
+/// A byte order mark, which some programs put before a text.
+pub const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// The tenant that every database has, and that keys belong to by default.
 pub const DEFAULT_TENANT: TenantId = TenantId(Uuid::nil());
 

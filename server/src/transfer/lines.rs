@@ -6,12 +6,10 @@ use std::io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom};
 use agentfs_contract::manifest::hex;
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::MAX_BODY;
+use crate::domain::{BYTE_ORDER_MARK, MAX_BODY};
 
 /// Longest line that is kept. One that becomes a request is shorter, but for white space.
 const MAX_LINE: usize = 2 * MAX_BODY;
-/// A byte order mark, which some programs put before a text.
-const MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// A place in a file: after a line.
 #[derive(Debug, Clone, Default)]
@@ -99,7 +97,7 @@ impl<'a> Lines<'a> {
     fn text(&self) -> &[u8] {
         let line = self.line.as_slice();
         let is_first = self.place.line == 1;
-        line.strip_prefix(MARK).filter(|_| is_first).unwrap_or(line).trim_ascii()
+        line.strip_prefix(BYTE_ORDER_MARK).filter(|_| is_first).unwrap_or(line).trim_ascii()
     }
 
     /// Reads a line to its end, and says whether it was kept whole. None is kept at the end of the file.

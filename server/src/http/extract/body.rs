@@ -7,14 +7,11 @@ use axum::extract::Request;
 use futures::StreamExt as _;
 use tokio::time::timeout;
 
-use crate::domain::MAX_BODY;
+use crate::domain::{BYTE_ORDER_MARK, MAX_BODY};
 use crate::http::error::{ApiError, Code};
 use crate::http::middleware::observe::RequestContext;
 use crate::listen::Connection;
 use crate::runtime::byte_budget::{ByteBudget, Owner, Purpose, Reservation, UNCOUNTED};
-
-/// A byte order mark, which some programs put before a text.
-const MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Whose request it is.
 pub(super) fn owner(request: &Request) -> Owner {
@@ -42,7 +39,8 @@ pub(super) async fn received(
 ) -> Result<(Bytes, Reservation), ApiError> {
     let read = timeout(within, read(body, most, budget, owner)).await;
     let (body, reserved) = read.map_err(|_| too_slow(within))??;
-    let body = if body.starts_with(MARK) { body.slice(MARK.len()..) } else { body };
+    let body =
+        if body.starts_with(BYTE_ORDER_MARK) { body.slice(BYTE_ORDER_MARK.len()..) } else { body };
     Ok((body, reserved))
 }
 
