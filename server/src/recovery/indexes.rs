@@ -5,7 +5,6 @@ use std::ffi::{OsStr, OsString};
 use super::ddl;
 use super::error::RecoveryError;
 use super::fetch::Fetched;
-use super::loading::default_jobs;
 use super::programs::Programs;
 use crate::settings::DatabaseUrl;
 use crate::store::connection::address::DatabaseAddress;
@@ -26,16 +25,17 @@ pub(super) async fn of_dump(
     Ok(names.filter_map(|name| index::model_of(&name)).collect())
 }
 
-/// Builds the indexes of those of the models that there are, with `memory` as maintenance_work_mem or else with what they need.
+/// Builds the indexes of those of the models that there are, by `jobs` processes and with `memory` as maintenance_work_mem or else
+/// with what they need.
 pub(super) async fn build(
     url: &DatabaseUrl,
     models: &[i32],
     memory: Option<&str>,
+    jobs: usize,
 ) -> Result<(), RecoveryError> {
     if models.is_empty() {
         return Ok(());
     }
-    let jobs = default_jobs();
     let mut connection = DatabaseAddress::of(url).connect_unlimited().await?;
     for model in index::models(&mut connection, models).await? {
         let needed = format!("{}MB", model.megabytes);

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::DevError;
 use crate::recovery::catalogue::Selector;
 use crate::recovery::progress::Update;
+use crate::recovery::restore::LoadOptions;
 use crate::recovery::restore::in_place::stage_backup;
 use crate::recovery::{Location, RecoveryError};
 use crate::runtime::signals::shutdown;
@@ -50,8 +51,8 @@ async fn execute(args: &StageArgs) -> Result<(), DevError> {
     };
     let (pg_bin, latest) = (args.pg_bin.as_deref(), Selector::Latest);
     let shutdown = shutdown().map_err(DevError::Logging)?;
-    let staging =
-        stage_backup(&url, &location, &latest, pg_bin, args.jobs, args.max_rate, &progress);
+    let load = LoadOptions { jobs: args.jobs, max_rate: args.max_rate };
+    let staging = stage_backup(&url, &location, &latest, pg_bin, load, &progress);
     let left_out = tokio::select! {
         left_out = Box::pin(staging) => Some(left_out),
         () = shutdown => None,

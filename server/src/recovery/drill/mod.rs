@@ -32,7 +32,7 @@ use super::instance::Instance;
 use super::lease::Lease;
 use super::location::Location;
 use super::programs::Programs;
-use super::restore::{check, fill, read};
+use super::restore::{LoadOptions, check, fill, read};
 use super::sample;
 use super::scratch::Scratch;
 use super::serve::Served;
@@ -270,7 +270,8 @@ impl Drill<'_> {
         reach(FaultPoint::ScratchStarted);
         let url = scratch.database(&archive.schema).await?;
         reach(FaultPoint::DatabaseMade);
-        fill(&programs, &fetched, manifest, &url, steps).await?;
+        let load = LoadOptions::default();
+        fill(&programs, &fetched, manifest, &url, load, steps).await?;
         reach(FaultPoint::DrillRestored);
         // An API waits for a database that is gone, in the hope that it comes back.
         scratch.check().await?;
@@ -288,7 +289,7 @@ impl Drill<'_> {
         }
         served.end().await;
         let models = indexes::of_dump(&programs, &fetched).await?;
-        steps.time("index", indexes::build(&url, &models, None)).await?;
+        steps.time("index", indexes::build(&url, &models, None, load.jobs)).await?;
         Ok(())
     }
 }

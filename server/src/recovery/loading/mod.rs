@@ -40,8 +40,23 @@ const MOST_JOBS: usize = 8;
 const VERSION: (&str, &str) = ("schema_version", "version");
 
 /// Connections that load at once where nobody says how many.
-pub fn default_jobs() -> usize {
+fn default_jobs() -> usize {
     available_parallelism().map_or(1, usize::from).clamp(2, MOST_JOBS)
+}
+
+/// How fast a backup is loaded.
+#[derive(Debug, Clone, Copy)]
+pub struct LoadOptions {
+    /// Connections that load and build indexes at once.
+    pub jobs: usize,
+    /// Most bytes of rows a second, of all connections together and as the dump has them; as many as go where it is not given.
+    pub max_rate: Option<u64>,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self { jobs: default_jobs(), max_rate: None }
+    }
 }
 
 /// Loads a backup into an empty database that nobody serves from, and compares it with the manifest.
@@ -50,6 +65,7 @@ pub(super) async fn load_alone(
     path: &Path,
     manifest: &Manifest,
     url: &DatabaseUrl,
+    options: LoadOptions,
     steps: &mut Steps,
 ) -> Result<(), RecoveryError> {
     let address = &DatabaseAddress::of(url);
@@ -61,8 +77,7 @@ pub(super) async fn load_alone(
         manifest,
         address,
         schema: schema.as_deref().unwrap_or("public"),
-        jobs: default_jobs(),
-        max_rate: None,
+        options,
         progress: &progress::update,
     };
     let load = async {
@@ -89,10 +104,8 @@ pub(super) struct Loading<'a> {
     pub(super) address: &'a DatabaseAddress,
     /// The schema to load into, which sessions of `address` search first.
     pub(super) schema: &'a str,
-    /// Connections that load and build at once.
-    pub(super) jobs: usize,
-    /// Most bytes of rows a second, as the dump has them.
-    pub(super) max_rate: Option<u64>,
+    /// How fast.
+    pub(super) options: LoadOptions,
     /// Told on the way.
     pub(super) progress: Progress<'a>,
 }
@@ -168,7 +181,7 @@ impl Loading<'_> {
         let weights = weights(&self.manifest.tables);
         let total = tables.targets.iter().map(|target| weight(&weights, &target.name)).sum();
         let told = Told::of(self.progress, "load", total);
-        let pace = Pace::of(self.max_rate);
+        let pace = Pace::of(self.options.max_rate);
         let loads = tables.targets.iter().map(|target| {
             let loaded = self.load_table(target, &told, &pace);
             async {
@@ -176,7 +189,7 @@ impl Loading<'_> {
                 Box::pin(loaded).await.map_err(|error| error.of_loading(&what))
             }
         });
-        let loads = stream::iter(loads).buffer_unordered(self.jobs.max(1));
+        let loads = stream::iter(loads).buffer_unordered(self.options.jobs.max(1));
         loads.try_collect::<()>().await?;
         let mut connection = tables::connect(self.address).await?;
         Ok(tables::continue_sequences(&mut connection, self.schema).await?)
@@ -196,7 +209,7 @@ impl Loading<'_> {
         let weights = weights(&self.manifest.tables);
         let total = wanted.iter().map(|target| weight(&weights, &target.name)).sum();
         let told = Told::of(self.progress, "load", total);
-        let pace = Pace::of(self.max_rate);
+        let pace = Pace::of(self.options.max_rate);
         for target in &wanted {
             let loading = async {
                 let (columns, pieces) = self.rows(target, &told, &pace).await?;
@@ -270,7 +283,7 @@ impl Loading<'_> {
                 told.add(&build.name, weight(weights, &build.table));
                 Ok::<_, RecoveryError>(())
             });
-            let builds = stream::iter(builds).buffer_unordered(self.jobs.max(1));
+            let builds = stream::iter(builds).buffer_unordered(self.options.jobs.max(1));
             builds.try_collect::<()>().await?;
         }
         Ok(())

@@ -17,4 +17,4 @@ pub use self::new_database::{RestoreOptions, Restored, restore};
 pub use self::source::Source;
 pub(super) use self::source::{check, read};
 pub use self::strategy_error::StrategyError;
-pub use super::loading::default_jobs;
+pub use super::loading::LoadOptions;

@@ -25,7 +25,7 @@ use crate::recovery::fetch::Fetched;
 use crate::recovery::indexes;
 use crate::recovery::instance::Instance;
 use crate::recovery::lease::Lease;
-use crate::recovery::loading::load_alone;
+use crate::recovery::loading::{LoadOptions, load_alone};
 use crate::recovery::programs::Programs;
 use crate::recovery::request;
 use crate::recovery::steps::Steps;
@@ -59,6 +59,8 @@ pub struct RestoreOptions {
     pub builds_indexes: bool,
     /// The maintenance_work_mem that they are built with, such as `1GB`; what they need, up to 512 MB, where it is not given.
     pub index_memory: Option<String>,
+    /// How fast it is loaded.
+    pub load: LoadOptions,
     /// Whether a backup of another instance may be restored.
     pub allow_foreign: bool,
     /// Whether a backup may be restored whose last verification failed.
@@ -155,7 +157,8 @@ pub async fn restore(
     let url = options.url.with_database(&options.name);
     let indexing = async {
         if options.builds_indexes || models.is_empty() {
-            let built = indexes::build(&url, &models, options.index_memory.as_deref());
+            let memory = options.index_memory.as_deref();
+            let built = indexes::build(&url, &models, memory, options.load.jobs);
             return steps.time("index", built).await.map(|()| Vec::new());
         }
         indexes::names(&url, &models).await
@@ -336,7 +339,7 @@ pub(super) async fn make(
     if !databases::prepare(&url, &server.role, name, extension).await? {
         return Err(RestoreError::NoExtension { role: server.role.clone() }.into());
     }
-    fill(&programs, &fetched, &manifest, &url, steps).await?;
+    fill(&programs, &fetched, &manifest, &url, options.load, steps).await?;
     steps.time("analyse", databases::analyse(&url)).await?;
     let models = indexes::of_dump(&programs, &fetched).await?;
     Ok((manifest, models))
@@ -348,9 +351,10 @@ pub(in crate::recovery) async fn fill(
     fetched: &Fetched,
     manifest: &Manifest,
     url: &DatabaseUrl,
+    options: LoadOptions,
     steps: &mut Steps,
 ) -> Result<(), RecoveryError> {
-    load_alone(programs, fetched.path(), manifest, url, steps).await?;
+    load_alone(programs, fetched.path(), manifest, url, options, steps).await?;
     reach(FaultPoint::Compared);
     // Makes UTC the database's time zone as well.
     steps.time("migrate", schema::migrate(&DatabaseAddress::of(url))).await?;

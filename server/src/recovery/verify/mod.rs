@@ -18,7 +18,7 @@ use super::fault_point::{FaultPoint, reach};
 use super::fetch::{Fetched, fetch};
 use super::instance::Instance;
 use super::lease::Lease;
-use super::loading::load_alone;
+use super::loading::{LoadOptions, load_alone};
 use super::location::Location;
 use super::programs::Programs;
 use super::progress;
@@ -227,7 +227,8 @@ impl<'a> Run<'a> {
         *postgres = Some(restored::version(&mut connection).await?);
         drop(connection);
         reach(FaultPoint::DatabaseMade);
-        load_alone(programs, fetched.path(), manifest, &url, steps).await?;
+        let load = LoadOptions::default();
+        load_alone(programs, fetched.path(), manifest, &url, load, steps).await?;
         let comparing = schema::compare(programs, fetched, &url, &archive.schema, manifest);
         *indexes = steps.time("schema", comparing).await?;
         reach(FaultPoint::Compared);

@@ -15,7 +15,7 @@ use super::super::{duration, identities, location, memory, setting, size};
 use crate::commands::output::Output;
 use crate::recovery::catalogue::Selector;
 use crate::recovery::restore::in_place::{InPlaceOptions, UndoOptions};
-use crate::recovery::restore::{RestoreOptions, Source, default_jobs};
+use crate::recovery::restore::{LoadOptions, RestoreOptions, Source};
 use crate::recovery::{BackupOptions, Recipients, RecoveryError};
 use crate::settings::DatabaseSettings;
 use crate::store::in_place::security::Security;
@@ -95,10 +95,10 @@ pub struct RestoreArgs {
     /// meanwhile. Defaults to 10m
     #[arg(long, value_name = "TIME", value_parser = duration)]
     switch_patience: Option<Duration>,
-    /// In place: how many connections load in parallel. Defaults to the number of CPUs of this machine, from 2 to 8
+    /// How many connections load, and build indexes, in parallel. Defaults to the number of CPUs of this machine, from 2 to 8
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: Option<u16>,
-    /// In place: the maximum rate of loading per second, such as 50MB, to spare the API; at least 1MB. Defaults to
+    /// The maximum rate of loading per second, such as 50MB, to spare the API; at least 1MB. Defaults to
     /// unlimited
     #[arg(long, value_name = "SIZE", value_parser = rate)]
     max_rate: Option<u64>,
@@ -243,8 +243,8 @@ impl RestoreArgs {
             (self.lost_to.is_some(), "--lost-to", switches),
             (self.strategy.is_some(), "--strategy", in_place),
             (self.security.is_some(), "--security", in_place),
-            (self.jobs.is_some(), "--jobs", in_place),
-            (self.max_rate.is_some(), "--max-rate", in_place),
+            (self.jobs.is_some(), "--jobs", restores),
+            (self.max_rate.is_some(), "--max-rate", restores),
             (self.free_space.is_some(), "--free-space", in_place),
         ];
         let misplaced =
@@ -308,6 +308,10 @@ impl RestoreArgs {
             template: self.template.clone(),
             builds_indexes: self.indexes.unwrap_or_default() == Indexes::Now,
             index_memory: self.index_memory.clone(),
+            load: LoadOptions {
+                jobs: self.jobs.map_or(LoadOptions::default().jobs, usize::from),
+                max_rate: self.max_rate,
+            },
             allow_foreign: self.allow_foreign,
             force: self.force,
             identities: identities(self.identity_file.as_ref()),
@@ -343,8 +347,6 @@ impl RestoreArgs {
             },
             keep_previous: self.keep_previous.unwrap_or(KEEP_PREVIOUS),
             switch_patience: self.switch_patience.unwrap_or(SWITCH_PATIENCE),
-            jobs: self.jobs.map_or_else(default_jobs, usize::from),
-            max_rate: self.max_rate,
             free_space: self.free_space,
         })
     }

@@ -29,7 +29,7 @@ pub(super) struct Indexing<'a> {
 impl<'a> Indexing<'a> {
     /// As a restore says. Half of its jobs build: the API serves meanwhile.
     pub(super) fn of(options: &'a InPlaceOptions) -> Self {
-        let jobs = options.jobs.div_ceil(2);
+        let jobs = options.of.load.jobs.div_ceil(2);
         Self { memory: options.of.index_memory.as_deref(), jobs, room: None }
     }
 }

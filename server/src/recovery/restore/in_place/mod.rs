@@ -46,10 +46,6 @@ pub struct InPlaceOptions {
     pub keep_previous: Duration,
     /// How long the switch is tried for while others hold the tables.
     pub switch_patience: Duration,
-    /// Connections that load and build indexes at once.
-    pub jobs: usize,
-    /// Most bytes of rows a second that are loaded, of all connections together; as many as go where it is not given.
-    pub max_rate: Option<u64>,
     /// Bytes that are free for the database, where nothing else tells it.
     pub free_space: Option<u64>,
     /// How what is live is backed up before it is emptied, by the strategy that does that; `None` to go without.

@@ -14,7 +14,7 @@ use super::plan::{self, Live};
 use super::previous::drop_expired_in;
 use super::session::Session;
 use super::space::{self, Room};
-use super::stage::{StageOptions, stage};
+use super::stage::stage;
 use super::switching::{Patience, switch};
 use super::{InPlaceOptions, Plan, Switched};
 use crate::recovery::archive::Foreign;
@@ -201,8 +201,7 @@ impl Restoring<'_> {
         let beginning = Box::pin(begin(session, manifest, &models, request));
         let (id, live) = unless(stop, beginning).await?;
         let url = staging::url(session.url);
-        let how = StageOptions { jobs: options.jobs, max_rate: options.max_rate };
-        let staging = stage(programs, fetched, manifest, &url, how, *progress, steps);
+        let staging = stage(programs, fetched, manifest, &url, options.of.load, *progress, steps);
         let address = session.url;
         let staging = Box::pin(space::within(address, room, Box::pin(staging)));
         session.beside(stop, staging).await?;

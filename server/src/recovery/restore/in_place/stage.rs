@@ -7,7 +7,7 @@ use crate::recovery::compare::compare;
 use crate::recovery::error::RecoveryError;
 use crate::recovery::fault_point::{FaultPoint, reach};
 use crate::recovery::fetch::Fetched;
-use crate::recovery::loading::{Contents, Loading};
+use crate::recovery::loading::{Contents, LoadOptions, Loading};
 use crate::recovery::programs::Programs;
 use crate::recovery::progress::Progress;
 use crate::recovery::steps::Steps;
@@ -19,15 +19,6 @@ use crate::store::in_place::autovacuum::keep_off_staged;
 use crate::store::in_place::rows::{self, Company};
 use crate::store::schema::{SCHEMA_VERSION, migrate_within};
 
-/// How a backup is staged.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct StageOptions {
-    /// Connections that load at once.
-    pub(super) jobs: usize,
-    /// Most bytes of rows a second.
-    pub(super) max_rate: Option<u64>,
-}
-
 /// Fills the empty schema of `url` (see [`crate::store::in_place::staging::url`]) with a backup, compares it with the manifest,
 /// migrates it to the live schema's version, which is this program's, and gathers statistics. Vector indexes are left out. Nothing
 /// of the dump is executed.
@@ -38,7 +29,7 @@ pub(super) async fn stage(
     fetched: &Fetched,
     manifest: &Manifest,
     url: &DatabaseUrl,
-    options: StageOptions,
+    options: LoadOptions,
     progress: Progress<'_>,
     steps: &mut Steps,
 ) -> Result<(), RecoveryError> {
@@ -61,24 +52,15 @@ async fn stage_within(
     fetched: &Fetched,
     manifest: &Manifest,
     url: &DatabaseUrl,
-    StageOptions { jobs, max_rate }: StageOptions,
+    options: LoadOptions,
     progress: Progress<'_>,
     steps: &mut Steps,
 ) -> Result<(), RecoveryError> {
     let address = &DatabaseAddress::of(url);
     let contents = &Contents::read(programs, fetched.path()).await?;
     let path = fetched.path();
-    let loading = Loading {
-        programs,
-        path,
-        contents,
-        manifest,
-        address,
-        schema: NEW,
-        jobs,
-        max_rate,
-        progress,
-    };
+    let loading =
+        Loading { programs, path, contents, manifest, address, schema: NEW, options, progress };
     let making = async {
         let tables = loading.make_tables().await?;
         keep_off_staged(&mut address.connect_unlimited().await?).await?;
@@ -114,8 +96,7 @@ pub async fn stage_backup(
     location: &crate::recovery::Location,
     backup: &crate::recovery::catalogue::Selector,
     pg_bin: Option<&std::path::Path>,
-    jobs: usize,
-    max_rate: Option<u64>,
+    options: LoadOptions,
     progress: Progress<'_>,
 ) -> Result<Vec<String>, RecoveryError> {
     use crate::recovery::catalogue::Catalogue;
@@ -132,7 +113,7 @@ pub async fn stage_backup(
     let server = Server::connect(url).await?.major;
     let archive = manifest.pg_restore_major().unwrap_or(server);
     let programs = Programs::find_for_archive(pg_bin, archive, server).await?;
-    let (options, steps) = (StageOptions { jobs, max_rate }, &mut Steps::default());
+    let steps = &mut Steps::default();
     let url = staging::url(url);
     stage(&programs, &fetched, manifest, &url, options, progress, steps).await?;
     Ok(Contents::read(&programs, fetched.path()).await?.others)

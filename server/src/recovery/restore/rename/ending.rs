@@ -57,7 +57,7 @@ impl Site<'_> {
         let serving_seconds = self.begun.elapsed().as_secs_f64();
         self.tell("index");
         let without = if indexing.now {
-            let built = indexes::build(self.url, &note.models, indexing.memory);
+            let built = indexes::build(self.url, &note.models, indexing.memory, indexing.jobs);
             steps.time("index", built).await?;
             Vec::new()
         } else {

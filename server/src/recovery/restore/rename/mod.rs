@@ -17,13 +17,14 @@ use uuid::Uuid;
 use self::planning::Planned;
 use super::error::RestoreError;
 use super::in_place::{Dropped, InPlaceError, InPlaceOptions, Plan, Switched, UndoOptions};
-use super::new_database::remove;
+use super::new_database::{RestoreOptions, remove};
 use super::source::{Found, Source};
 use super::strategy_error::StrategyError;
 use crate::recovery::catalogue::Selector;
 use crate::recovery::error::RecoveryError;
 use crate::recovery::fault_point::{FaultPoint, reach};
 use crate::recovery::instance::Instance;
+use crate::recovery::loading::LoadOptions;
 use crate::recovery::progress::{self, Progress, Update};
 use crate::recovery::request;
 use crate::recovery::steps::Steps;
@@ -57,7 +58,7 @@ pub async fn restore(
     let request = of.request.as_ref();
     let known = site.noted(request, options.security).await?;
     let of = &of.of_noted(&known);
-    let indexing = Indexing { now: of.builds_indexes, memory: of.index_memory.as_deref() };
+    let indexing = Indexing::of(of);
     if let Some(switched) = site.go_on(&known, indexing, stop.as_mut()).await? {
         return Ok(switched);
     }
@@ -131,7 +132,7 @@ pub async fn undo(
 ) -> Result<Switched, RecoveryError> {
     let mut stop = pin!(stop);
     let mut site = Site::open(&options.url, progress).await?;
-    let indexing = Indexing { now: true, memory: None };
+    let indexing = Indexing::default();
     let request = options.request.as_ref();
     let known = site.noted(request, Security::Live).await?;
     if let Some(switched) = site.go_on(&known, indexing, stop.as_mut()).await? {
@@ -270,7 +271,7 @@ pub(super) async fn end_abandoned(url: &DatabaseUrl, stop: Stop<'_>) -> Result<(
         site => site?,
     };
     let Some(note) = site.unfinished_note().await? else { return Ok(()) };
-    let indexing = Indexing { now: true, memory: None };
+    let indexing = Indexing::default();
     site.end(note, indexing, Steps::default(), stop).await.map(drop)
 }
 
@@ -287,11 +288,29 @@ struct How<'a> {
     patience: Duration,
 }
 
-/// Whether vector indexes are built afterwards, and with what memory.
+/// Whether vector indexes are built afterwards, and how.
 #[derive(Debug, Clone, Copy)]
 struct Indexing<'a> {
     now: bool,
+    /// The maintenance_work_mem; what they need where it is not given.
     memory: Option<&'a str>,
+    /// Processes of PostgreSQL that build one.
+    jobs: usize,
+}
+
+impl<'a> Indexing<'a> {
+    /// As a restore says. Half of its jobs build: the API serves meanwhile.
+    fn of(options: &'a RestoreOptions) -> Self {
+        let jobs = options.load.jobs.div_ceil(2);
+        Self { now: options.builds_indexes, memory: options.index_memory.as_deref(), jobs }
+    }
+}
+
+impl Default for Indexing<'_> {
+    fn default() -> Self {
+        let jobs = LoadOptions::default().jobs.div_ceil(2);
+        Self { now: true, memory: None, jobs }
+    }
 }
 
 /// Databases that were exchanged.

@@ -26,7 +26,7 @@ fn each_form_is_known() {
         ("--from /b --backup latest-verified --in-place --yes", What::InPlace),
         ("--backup latest --into-database look --template t --indexes later", What::IntoDatabase),
         ("--file b.dump --in-place --jobs 4 --max-rate 50MB --free-space 2TB", What::InPlace),
-        ("--file b.dump --into-database look", What::IntoDatabase),
+        ("--file b.dump --into-database look --jobs 4 --max-rate 50MB", What::IntoDatabase),
         ("--backup b --in-place --strategy rename-database --template t", What::InPlace),
         ("--backup b --in-place --strategy clean --force", What::InPlace),
         ("--undo --restore 0199aaaa-0000-7000-8000-000000000000", What::Undo),

@@ -9,7 +9,7 @@ use super::emptying::pause;
 use crate::recovery::compare::{check, names};
 use crate::recovery::error::RecoveryError;
 use crate::recovery::fault_point::{FaultPoint, reach};
-use crate::recovery::loading::{Contents, Loading};
+use crate::recovery::loading::{Contents, LoadOptions, Loading};
 use crate::recovery::progress::{Progress, Update};
 use crate::recovery::restore::in_place::InPlaceOptions;
 use crate::recovery::restore::in_place::error::InPlaceError;
@@ -86,8 +86,7 @@ impl Filling<'_> {
             manifest,
             address: &DatabaseAddress::of(session.url),
             schema: live,
-            jobs: 1,
-            max_rate: self.options.max_rate,
+            options: LoadOptions { jobs: 1, ..self.options.of.load },
             progress: self.progress,
         };
         let loading = Box::pin(loading.load_within(&mut session.holder, made));
