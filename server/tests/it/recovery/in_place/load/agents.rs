@@ -15,8 +15,9 @@ use super::place::seed;
 use crate::support::api::Client;
 use crate::support::eventually::eventually;
 
-/// Between two requests of an agent.
-const PAUSE: Duration = Duration::from_millis(20);
+/// Between two requests of an agent. With less, 33 agents take all of two processors, and wait for one another rather than for
+/// the switch.
+const PAUSE: Duration = Duration::from_millis(60);
 
 /// What an agent does.
 #[derive(Debug, Clone, Copy)]
