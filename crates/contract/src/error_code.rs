@@ -31,12 +31,16 @@ pub enum ErrorCode {
     BodyTooLarge,
     /// What was asked for is too much for one answer.
     AnswerTooLarge,
+    /// What is moved or deleted together is too much for one transaction.
+    SubtreeTooLarge,
     /// The body is not announced as JSON.
     UnsupportedMediaType,
     /// The entry's latest version is not the one that the write was meant for.
     VersionConflict,
     /// The version that a read must see is not in the database.
     VersionGone,
+    /// An entry is where a subtree is to be moved to.
+    DestinationExists,
     /// The Idempotency-Key came before, with another request.
     IdempotencyKeyMismatch,
     /// The key has made too many requests within the minute.
@@ -67,7 +71,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::ValidationError,
         Self::InvalidPath,
         Self::InvalidGlob,
@@ -80,9 +84,11 @@ impl ErrorCode {
         Self::MethodNotAllowed,
         Self::BodyTooLarge,
         Self::AnswerTooLarge,
+        Self::SubtreeTooLarge,
         Self::UnsupportedMediaType,
         Self::VersionConflict,
         Self::VersionGone,
+        Self::DestinationExists,
         Self::IdempotencyKeyMismatch,
         Self::RateLimitExceeded,
         Self::PreauthRateLimitExceeded,
@@ -113,9 +119,11 @@ impl ErrorCode {
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Self::BodyTooLarge => "BODY_TOO_LARGE",
             Self::AnswerTooLarge => "ANSWER_TOO_LARGE",
+            Self::SubtreeTooLarge => "SUBTREE_TOO_LARGE",
             Self::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
             Self::VersionConflict => "VERSION_CONFLICT",
             Self::VersionGone => "VERSION_GONE",
+            Self::DestinationExists => "DESTINATION_EXISTS",
             Self::IdempotencyKeyMismatch => "IDEMPOTENCY_KEY_MISMATCH",
             Self::RateLimitExceeded => "RATE_LIMIT_EXCEEDED",
             Self::PreauthRateLimitExceeded => "PREAUTH_RATE_LIMIT_EXCEEDED",

@@ -130,6 +130,9 @@ const STRANGERS: u32 = 1;
 /// Connections for administrators, and the longest that a statement of theirs takes.
 const ADMINISTRATION: u32 = 2;
 const ACT: Duration = Duration::from_secs(15);
+/// Connections for writes that are committed by themselves, and the longest that one takes.
+const CHANGES: u32 = 3;
+const CHANGE: Duration = Duration::from_mins(1);
 /// Connections for the sweeper and gauges.
 const UPKEEP: u32 = 2;
 
@@ -146,6 +149,7 @@ fn app(settings: Settings) -> Result<Serving, AppError> {
         connections,
         memory,
         limits,
+        body_limit,
         unknown_fields,
         embeddings,
         backups: _,
@@ -162,6 +166,7 @@ fn app(settings: Settings) -> Result<Serving, AppError> {
     };
     let lookups = lookups_of(&address);
     let administration = FairPool::new(address.pool(ADMINISTRATION), ADMINISTRATION, ACT);
+    let changes = FairPool::new(address.pool(CHANGES), CHANGES, CHANGE);
     let upkeep = address.pool(UPKEEP);
     let gets = |name, address: DatabaseAddress| {
         let (budget, counted) = (budget.clone(), metrics.clone());
@@ -196,6 +201,7 @@ fn app(settings: Settings) -> Result<Serving, AppError> {
         observer: Observer::start(metrics.clone(), connections.limits.proxies),
         requests: limiter(Limited::Requests, limits.requests_per_minute),
         searches: limiter(Limited::Searches, limits.searches_per_minute),
+        body_limit,
         unknown_fields,
         health: Health::watch(&address),
         tenancy: Tenancy::pooled(administration).with_most_keys(limits.keys_per_tenant),
@@ -205,8 +211,11 @@ fn app(settings: Settings) -> Result<Serving, AppError> {
             reads,
             replica,
             writes,
+            changes,
+            write_limits: limits.writes,
             query_embeddings,
             budget: budget.clone(),
+            largest_value: body_limit.0,
             searches_per_day: limits.searches_per_day,
         },
         budget,

@@ -14,11 +14,14 @@ pub mod search;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-/// Largest body of a request in bytes.
+/// Largest body of a request in bytes, where MAX_BODY_BYTES does not say otherwise.
 pub const MAX_BODY: usize = 1 << 20;
 
 /// A byte order mark, which some programs put before a text.
 pub const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// Most bytes of a page of values besides its last value.
+pub const LARGEST_PAGE: u64 = 14 << 20;
 
 /// The tenant that every database has, and that keys belong to by default.
 pub const DEFAULT_TENANT: TenantId = TenantId(Uuid::nil());

@@ -34,9 +34,11 @@ fn status(code: Code) -> StatusCode {
         Code::Forbidden | Code::ReservedPath => StatusCode::FORBIDDEN,
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-        Code::BodyTooLarge | Code::AnswerTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Code::BodyTooLarge | Code::AnswerTooLarge | Code::SubtreeTooLarge => {
+            StatusCode::PAYLOAD_TOO_LARGE
+        }
         Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        Code::VersionConflict | Code::VersionGone => StatusCode::CONFLICT,
+        Code::VersionConflict | Code::VersionGone | Code::DestinationExists => StatusCode::CONFLICT,
         Code::IdempotencyKeyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
         Code::RateLimitExceeded
         | Code::PreauthRateLimitExceeded
@@ -200,7 +202,14 @@ impl From<MemoryError> for ApiError {
             | MemoryError::AsOf(_)
             | MemoryError::AsOfInFuture { .. }
             | MemoryError::AsOfInBatch
+            | MemoryError::Overlap(_)
+            | MemoryError::ConditionOfSubtree
             | MemoryError::Operations(_) => Code::ValidationError,
+            MemoryError::NothingToMove(_) => Code::NotFound,
+            MemoryError::DestinationExists(_) => Code::DestinationExists,
+            MemoryError::TooManyEntries { .. }
+            | MemoryError::TooManyBytes(_)
+            | MemoryError::TooSlow => Code::SubtreeTooLarge,
             MemoryError::BatchTooLarge | MemoryError::SearchTooDear => Code::AnswerTooLarge,
             MemoryError::VersionGone(_) => Code::VersionGone,
             MemoryError::KeyReused => Code::IdempotencyKeyMismatch,
@@ -217,7 +226,10 @@ impl From<MemoryError> for ApiError {
                     refused
                 };
             }
-            MemoryError::VersionUnknown(_) | MemoryError::Busy | MemoryError::TimedOut => {
+            MemoryError::VersionUnknown(_)
+            | MemoryError::Busy
+            | MemoryError::TooManyChanges
+            | MemoryError::TimedOut => {
                 return Self::new(Code::Unavailable, error.to_string()).retry_after(1);
             }
             MemoryError::SemanticSearchUnavailable { after, .. } => {

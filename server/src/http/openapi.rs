@@ -48,7 +48,7 @@ fn refusals(own: &[(&str, &str)]) -> BTreeMap<String, RefOr<Response>> {
         ("403", "The key lacks the scope, or the path is reserved."),
         (
             "413",
-            "The body is larger than 1 MiB (16 KiB for admin routes), or the response would be too large; `code` says which.",
+            "The body is larger than the server allows (MAX_BODY_BYTES, by default 1 MiB; 16 KiB for admin routes), or the response would be too large; `code` says which.",
         ),
         ("415", "The Content-Type is not JSON."),
         (
@@ -90,7 +90,25 @@ impl IntoResponses for WriteRefusals {
         refusals(&[
             (
                 "409",
-                "The latest version of the entry is not `if_version`; `current_version_id` is the latest.",
+                "The latest version of the entry is not the one of `if_version` or `if_sha256`; `current_version_id` is the latest.",
+            ),
+            ("422", "The Idempotency-Key was already used with a different request."),
+        ])
+    }
+}
+
+/// A move that cannot be made.
+#[derive(Debug)]
+pub(super) struct MoveRefusals;
+
+impl IntoResponses for MoveRefusals {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        refusals(&[
+            ("404", "No entry is at `from` or below it."),
+            ("409", "A live entry is at `to` or below it, and `overwrite` is false."),
+            (
+                "413",
+                "There are more than 10,000 entries, or more than 64 MiB of values, or the body is too large; `code` says which.",
             ),
             ("422", "The Idempotency-Key was already used with a different request."),
         ])

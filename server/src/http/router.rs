@@ -17,7 +17,8 @@ use super::middleware::observe::{self, Observer};
 use super::openapi;
 use super::routes::{
     agents, batch, create_key, create_tenant, delete, docs, dump, glob, health, history, list,
-    list_keys, list_tenants, metrics, put, requeue, revoke_key, root, search, usage,
+    list_keys, list_tenants, metrics, move_subtree, put, requeue, revoke_key, root, search, touch,
+    usage,
 };
 use super::state::App;
 
@@ -32,6 +33,8 @@ fn described() -> (Router<App>, OpenApi) {
         .routes(routes!(put::put))
         .routes(routes!(super::routes::get::get))
         .routes(routes!(delete::delete))
+        .routes(routes!(move_subtree::move_subtree))
+        .routes(routes!(touch::touch))
         .routes(routes!(batch::batch))
         .routes(routes!(history::history))
         .routes(routes!(list::list))

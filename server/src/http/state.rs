@@ -14,7 +14,7 @@ use crate::memory::Memory;
 use crate::runtime::byte_budget::ByteBudget;
 use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;
-use crate::settings::{MetricsAccess, UnknownFields};
+use crate::settings::{BodyLimit, MetricsAccess, UnknownFields};
 use crate::tenancy::Tenancy;
 
 /// The shared state of the routes, in an [`Arc`]: every request takes it several times.
@@ -36,6 +36,8 @@ pub struct AppState {
     pub requests: Option<RateLimiter>,
     /// Rate limits of searches per key and tenant; `None` is without limit.
     pub searches: Option<RateLimiter>,
+    /// Most bytes of a request's body.
+    pub body_limit: BodyLimit,
     /// What is done with fields that a route does not know.
     pub unknown_fields: UnknownFields,
     /// The budget of bytes.
@@ -55,6 +57,12 @@ pub struct AppState {
 impl FromRef<App> for UnknownFields {
     fn from_ref(app: &App) -> Self {
         app.unknown_fields
+    }
+}
+
+impl FromRef<App> for BodyLimit {
+    fn from_ref(app: &App) -> Self {
+        app.body_limit
     }
 }
 

@@ -5,10 +5,11 @@ use futures::future::join_all;
 use super::delete::DeleteRequest;
 use super::get::{GetAnswer, GetRequest};
 use super::put::PutRequest;
-use super::reserve::{MAX_SMALL, page_bytes};
+use super::reserve::MAX_SMALL;
 use super::write::{once, refusal};
 use super::{MAX_BYTES, Memory, MemoryError, NewVersion};
 use crate::domain::access::scope::Scope;
+use crate::domain::memory::by::By;
 use crate::domain::memory::change::{Action, Change, Outcome};
 use crate::domain::memory::idempotency::IdempotencyKey;
 use crate::domain::{EntryKey, TenantId};
@@ -81,13 +82,13 @@ impl Operation {
     }
 
     /// A put.
-    pub fn put(tenant: TenantId, request: PutRequest) -> Result<Self, MemoryError> {
-        request.change(tenant).map(Self)
+    pub fn put(by: impl Into<By>, request: PutRequest) -> Result<Self, MemoryError> {
+        request.change(by.into()).map(Self)
     }
 
     /// A delete.
-    pub fn delete(tenant: TenantId, request: DeleteRequest) -> Result<Self, MemoryError> {
-        request.change(tenant).map(Self)
+    pub fn delete(by: impl Into<By>, request: DeleteRequest) -> Result<Self, MemoryError> {
+        request.change(by.into()).map(Self)
     }
 
     /// Adds the idempotency key.
@@ -127,7 +128,7 @@ impl Memory {
         let asked: Vec<Asked> = operations.iter().map(Operation::asked).collect();
         let gets = asked.iter().filter(|asked| asked.op == Op::Get).count();
         // One by one, what is large takes its bytes when it is read.
-        let bytes = if atomic { page_bytes(gets) } else { gets * MAX_SMALL };
+        let bytes = if atomic { self.page_bytes(gets) } else { gets * MAX_SMALL };
         let mut reserved = self.reserve(tenant, bytes).await?;
         let changes = operations.into_iter().map(|Operation(change)| change).collect();
         let done = match (atomic, gets == asked.len()) {

@@ -2,7 +2,7 @@
 
 use super::write::once;
 use super::{Memory, MemoryError, NewVersion, entry_key};
-use crate::domain::TenantId;
+use crate::domain::memory::by::By;
 use crate::domain::memory::change::{Action, Change, Expected};
 use crate::domain::memory::idempotency::IdempotencyKey;
 use crate::runtime::byte_budget::Reservation;
@@ -23,19 +23,20 @@ impl Memory {
     /// idempotency key, a repetition writes nothing and gets the same answer.
     pub async fn delete(
         &self,
-        tenant: TenantId,
+        by: impl Into<By>,
         request: DeleteRequest,
         key: Option<IdempotencyKey>,
     ) -> Result<Option<NewVersion>, MemoryError> {
-        let change = once(request.change(tenant)?, key);
+        let change = once(request.change(by.into())?, key);
         NewVersion::of_delete(self.write(change, Reservation::default()).await?)
     }
 }
 
 impl DeleteRequest {
     /// Validates the request.
-    pub(super) fn change(self, tenant: TenantId) -> Result<Change, MemoryError> {
-        let key = entry_key(tenant, &self.agent_id, &self.path)?;
-        Ok(Change { expected: self.if_version, ..Change::new(key, Action::Delete) })
+    pub(super) fn change(self, by: By) -> Result<Change, MemoryError> {
+        let key = entry_key(by.tenant, &self.agent_id, &self.path)?;
+        let change = Change::new(key, Action::Delete);
+        Ok(Change { expected: self.if_version, author: by.key, ..change })
     }
 }

@@ -1,6 +1,5 @@
 //! Reads all entries of an agent.
 
-use super::reserve::page_bytes;
 use super::{MAX_BYTES, Memory, MemoryError};
 use crate::domain::TenantId;
 use crate::domain::cursor;
@@ -54,7 +53,7 @@ impl Memory {
         let range = &Range { tenant, agent: &agent, prefix: "", as_of };
         let after = after.as_ref().map(EntryPath::as_str);
         let read = |pool: Pool| async move { page(&pool, range, after, limit, MAX_BYTES).await };
-        let reserved = self.reserve(tenant, page_bytes(limit)).await?;
+        let reserved = self.reserve(tenant, self.page_bytes(limit)).await?;
         let page = self.pool.retrying(tenant, read).await?;
         let next_cursor = page.rest.as_deref().map(cursor::encode);
         Ok(DumpPage { entries: page.versions, next_cursor, reserved })

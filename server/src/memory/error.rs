@@ -10,10 +10,12 @@ use super::MAX_BYTES;
 use super::batch::MAX_OPERATIONS;
 use super::quota::Quota;
 use super::search::MAX_QUERY;
+use super::subtree::LONGEST;
 use crate::domain::cursor::InvalidCursor;
 use crate::domain::memory::agent_id::InvalidAgentId;
 use crate::domain::memory::glob::InvalidGlob;
 use crate::domain::memory::path::InvalidPath;
+use crate::domain::memory::subtree::{MAX_BYTES as MAX_MOVED, MAX_ENTRIES, Overlap};
 use crate::domain::memory::tags::InvalidTags;
 use crate::domain::memory::value::InvalidValue;
 use crate::domain::page_size::InvalidLimit;
@@ -101,6 +103,40 @@ pub enum MemoryError {
         /// The live version there is.
         current: Option<Uuid>,
     },
+    /// A move between paths of which one lies within the other.
+    #[error(transparent)]
+    Overlap(#[from] Overlap),
+    /// A move of nothing.
+    #[error("there is nothing to move: no entry is at {0:?} or below it")]
+    NothingToMove(String),
+    /// A live entry is where a subtree is to be moved to.
+    #[error(
+        "there is an entry at {0:?} already; nothing was moved; move to another path, or send \"overwrite\": true to replace the entries that are in the way"
+    )]
+    DestinationExists(String),
+    /// A subtree has too many entries to be moved or deleted at once.
+    #[error("{}", too_many(*.entries, *.or_more))]
+    TooManyEntries {
+        /// The entries.
+        entries: i64,
+        /// Whether there may be more.
+        or_more: bool,
+    },
+    /// A subtree has too large values to be moved at once.
+    #[error(
+        "the values at the path and below it have more than {} MiB; at most {} MiB are moved at once; nothing was moved; move the directories below it one by one",
+        bytes_over(*.0), MAX_MOVED >> 20
+    )]
+    TooManyBytes(i64),
+    /// A subtree takes too long.
+    #[error(
+        "this takes longer than {} s, as moves of very many searchable words do; nothing was done; take the directories below it one by one",
+        LONGEST.as_secs()
+    )]
+    TooSlow,
+    /// A precondition of one entry, for a subtree.
+    #[error("if_version and if_sha256 are of one entry; leave them out with \"recursive\": true")]
+    ConditionOfSubtree,
     /// The version that a read must see is nowhere.
     #[error(
         "min_version {0} is not there: a restore or a failover has lost that write, or it is another tenant's; write again what must not be lost, and read without it"
@@ -140,6 +176,11 @@ pub enum MemoryError {
         "too many reads of this tenant wait for the database; nothing was done; try again later, with fewer at once"
     )]
     Busy,
+    /// Too many writes of the tenant at once that are committed by themselves.
+    #[error(
+        "too many moves, deletes of subtrees and touches of this tenant wait for the database; nothing was done; try again later, with fewer at once"
+    )]
+    TooManyChanges,
     /// A read took too long, which may pass.
     #[error(
         "the database did not answer within {} s; ask for less at once by a lower limit or a longer prefix, or try again",
@@ -175,18 +216,48 @@ impl From<FairPoolError> for MemoryError {
     }
 }
 
+impl MemoryError {
+    /// The error of a write that is committed by itself.
+    pub(super) fn of_write(error: FairPoolError) -> Self {
+        match error {
+            FairPoolError::Busy => Self::TooManyChanges,
+            FairPoolError::Store(error) => {
+                let answer = BatchError::from(&*error);
+                if !matches!(answer, BatchError::Busy) {
+                    tracing::error!("a move, a delete of a subtree or a touch failed: {error}");
+                }
+                Self::GroupCommit(answer)
+            }
+        }
+    }
+}
+
 impl From<Arc<StoreError>> for MemoryError {
     fn from(error: Arc<StoreError>) -> Self {
         if matches!(*error, StoreError::TimedOut(_)) { Self::TimedOut } else { Self::Store(error) }
     }
 }
 
+fn too_many(entries: i64, or_more: bool) -> String {
+    let at_least = if or_more { "at least " } else { "" };
+    format!(
+        "{at_least}{entries} entries are at the path and below it; at most {MAX_ENTRIES} are moved or deleted at once; nothing was done; take the directories below it one by one"
+    )
+}
+
+/// Whole MiB that so many bytes are more than.
+fn bytes_over(bytes: i64) -> i64 {
+    (bytes - 1) >> 20
+}
+
 fn conflict(current: Option<Uuid>) -> String {
     match current {
         Some(id) => format!(
-            "the entry's latest version is {id}, not the one of if_version; nothing was written"
+            "the entry's latest version is {id}, not the one of if_version or if_sha256; nothing was written"
         ),
-        None => "the entry does not exist, and if_version expects a version; nothing was written"
-            .to_owned(),
+        None => {
+            "the entry does not exist, and if_version or if_sha256 expects one; nothing was written"
+                .to_owned()
+        }
     }
 }

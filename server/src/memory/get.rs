@@ -2,7 +2,6 @@
 
 use uuid::Uuid;
 
-use super::reserve::page_bytes;
 use super::{Memory, MemoryError, entry_key};
 use crate::domain::memory::path::EntryPath;
 use crate::domain::{EntryKey, TenantId};
@@ -48,7 +47,7 @@ impl Memory {
             let (entry, reserved) = found.map(|found| (found.entry, found.reserved)).unzip();
             return Ok(GetAnswer { path, entry, reserved: reserved.unwrap_or_default() });
         };
-        let reserved = self.reserve(tenant, page_bytes(1)).await?;
+        let reserved = self.reserve(tenant, self.page_bytes(1)).await?;
         let key = &key;
         let read = |pool: Pool| async move { entry_as_of(&pool, key, as_of).await };
         let entry = self.read_primary(tenant, request.min_version, read).await?;

@@ -1,6 +1,5 @@
 //! Lists the versions of an entry.
 
-use super::reserve::page_bytes;
 use super::{MAX_BYTES, Memory, MemoryError, entry_key};
 use crate::domain::TenantId;
 use crate::domain::cursor;
@@ -48,7 +47,7 @@ impl Memory {
         let before = cursor::decode(request.cursor.as_deref(), number)?;
         let key = &key;
         let read = |pool: Pool| async move { history(&pool, key, before, limit, MAX_BYTES).await };
-        let reserved = self.reserve(tenant, page_bytes(limit)).await?;
+        let reserved = self.reserve(tenant, self.page_bytes(limit)).await?;
         let read = self.pool.retrying(tenant, read).await?;
         let last = read.versions.last().filter(|_| read.cut);
         let next_cursor = last.map(|last| cursor::encode(&last.number.to_string()));

@@ -16,6 +16,8 @@ mod quota;
 mod reserve;
 mod routing;
 pub mod search;
+pub mod subtree;
+pub mod touch;
 mod write;
 
 pub use self::error::MemoryError;
@@ -26,6 +28,7 @@ pub use crate::store::entries::get::MAX_BYTES;
 
 use crate::domain::memory::agent_id::AgentId;
 use crate::domain::memory::path::EntryPath;
+use crate::domain::memory::usage::WriteLimits;
 use crate::domain::{EntryKey, TenantId};
 use crate::embedding::query_embeddings::{self, QueryEmbeddings};
 use crate::group_commit::Backlog;
@@ -49,10 +52,16 @@ pub struct Memory {
     pub replica: Option<Replica>,
     /// The queue of puts and deletes.
     pub writes: Queue<Writer>,
+    /// Connections to the primary for writes that are committed by themselves: moves, deletes of subtrees, and touches.
+    pub changes: FairPool,
+    /// The quotas of what is written by them.
+    pub write_limits: WriteLimits,
     /// Embeds queries for semantic search; `None` without an embedding provider.
     pub query_embeddings: Option<QueryEmbeddings>,
     /// The budget of bytes.
     pub budget: ByteBudget,
+    /// Most bytes of a value.
+    pub largest_value: usize,
     /// Searches of a day and tenant; `None` is without limit.
     pub searches_per_day: Option<i64>,
 }

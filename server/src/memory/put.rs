@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::write::once;
 use super::{Memory, MemoryError, NewVersion, entry_key};
-use crate::domain::TenantId;
+use crate::domain::memory::by::By;
 use crate::domain::memory::change::{Action, Change, Expected, NewValue};
 use crate::domain::memory::idempotency::IdempotencyKey;
 use crate::domain::memory::tags::{TagList, Tags};
@@ -39,22 +39,23 @@ impl Memory {
     /// `reserved` are the request's bytes of the budget.
     pub async fn put(
         &self,
-        tenant: TenantId,
+        by: impl Into<By>,
         request: PutRequest,
         key: Option<IdempotencyKey>,
         reserved: Reservation,
     ) -> Result<NewVersion, MemoryError> {
+        let by = by.into();
         let bytes = request.value.get().len();
-        let change = || Ok::<_, MemoryError>(once(request.change(tenant)?, key));
-        let change = compute(Some(tenant), bytes, change).await?;
+        let change = || Ok::<_, MemoryError>(once(request.change(by)?, key));
+        let change = compute(Some(by.tenant), bytes, change).await?;
         NewVersion::of_put(self.write(change, reserved).await?)
     }
 }
 
 impl PutRequest {
     /// Validates the request.
-    pub(super) fn change(self, tenant: TenantId) -> Result<Change, MemoryError> {
-        let key = entry_key(tenant, &self.agent_id, &self.path)?;
+    pub(super) fn change(self, by: By) -> Result<Change, MemoryError> {
+        let key = entry_key(by.tenant, &self.agent_id, &self.path)?;
         let value = JsonText::normalise(&self.value)?;
         let new = NewValue {
             words: self.searchable.then(|| LexicalText::of_value(&value)),
@@ -63,7 +64,8 @@ impl PutRequest {
             importance: importance(self.importance)?,
             ttl_seconds: self.ttl_seconds.map(ttl).transpose()?,
         };
-        Ok(Change { expected: self.if_version, ..Change::new(key, Action::Put(new)) })
+        let change = Change::new(key, Action::Put(new));
+        Ok(Change { expected: self.if_version, author: by.key, ..change })
     }
 }
 
@@ -72,6 +74,6 @@ fn importance(given: f32) -> Result<f32, MemoryError> {
     is_one.then_some(given).ok_or(MemoryError::Importance(given))
 }
 
-fn ttl(seconds: i64) -> Result<i32, MemoryError> {
+pub(super) fn ttl(seconds: i64) -> Result<i32, MemoryError> {
     i32::try_from(seconds).ok().filter(|s| *s > 0).ok_or(MemoryError::TtlSeconds(seconds))
 }

@@ -5,8 +5,6 @@ use super::{MAX_BYTES, Memory, MemoryError};
 use crate::domain::TenantId;
 use crate::runtime::byte_budget::{Purpose, Reservation, UNCOUNTED};
 
-/// Most bytes of a value: a body has no more.
-const VALUE: usize = 1 << 20;
 /// Most bytes that an answer says of an entry besides its value: its path and its tags, each character escaped.
 const AROUND_VALUE: usize = 12 << 10;
 /// Most bytes of an entry whose value is not counted by itself.
@@ -14,18 +12,20 @@ pub(super) const MAX_SMALL: usize = UNCOUNTED + AROUND_VALUE;
 /// Most bytes of a path in an answer, with its kind.
 const NAME: usize = 4 << 10;
 
-/// Most bytes of an answer with `items` values.
-pub(super) const fn page_bytes(items: usize) -> usize {
-    let values = if items > MAX_BYTES / VALUE { MAX_BYTES + VALUE } else { items * VALUE };
-    values + items * AROUND_VALUE
-}
-
 /// Most bytes of an answer with `items` names.
 pub(super) const fn names_bytes(items: usize) -> usize {
     items * NAME
 }
 
 impl Memory {
+    /// Most bytes of an answer with `items` values. A value has no more than a body; one that was put while bodies could be larger counts
+    /// as if it had no more either.
+    pub(super) fn page_bytes(&self, items: usize) -> usize {
+        let value = self.largest_value;
+        let values = if items > MAX_BYTES / value { MAX_BYTES + value } else { items * value };
+        values + items * AROUND_VALUE
+    }
+
     /// Takes `bytes` of the budget for what is read for `tenant`.
     pub(super) async fn reserve(
         &self,

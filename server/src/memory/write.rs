@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::{Memory, MemoryError, Quota};
 use crate::domain::memory::change::{Change, Outcome};
 use crate::domain::memory::idempotency::{Idempotency, IdempotencyKey};
+use crate::domain::memory::usage::WriteQuota;
 use crate::group_commit::writes::Submission;
 use crate::runtime::byte_budget::Reservation;
 
@@ -62,8 +63,13 @@ pub(super) fn refusal(outcome: Outcome) -> Option<MemoryError> {
         Outcome::Written { .. } | Outcome::NothingToDelete | Outcome::Read(_) => None,
         Outcome::Conflict { current } => Some(MemoryError::Conflict { current }),
         Outcome::KeyReused => Some(MemoryError::KeyReused),
-        Outcome::QuotaExceeded(quota) => Some(MemoryError::QuotaUsedUp(Quota::Write(quota))),
+        Outcome::QuotaExceeded(quota) => Some(refusal_by_quota(quota)),
         // Only ever beside the refusal that is its reason.
         Outcome::Undone => Some(MemoryError::Mismatched),
     }
+}
+
+/// The error of a write that does not fit under a quota.
+pub(super) fn refusal_by_quota(quota: WriteQuota) -> MemoryError {
+    MemoryError::QuotaUsedUp(Quota::Write(quota))
 }

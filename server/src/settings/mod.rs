@@ -26,7 +26,7 @@ pub use listen::{LISTEN, ListenSettings, MONITORING_ON_PORT, MetricsAccess};
 pub use logs::{LogFormat, LogSettings};
 pub use memory::MemorySettings;
 pub use reader::{Described, SettingsError, setting};
-pub use requests::UnknownFields;
+pub use requests::{BodyLimit, UnknownFields};
 pub use unknown::unknown_settings;
 
 use agentfs_contract::setting;
@@ -45,6 +45,8 @@ pub struct Settings {
     pub memory: MemorySettings,
     /// Quotas and rate limits.
     pub limits: LimitSettings,
+    /// Most bytes of a request's body.
+    pub body_limit: BodyLimit,
     /// What is done with fields that a route does not know.
     pub unknown_fields: UnknownFields,
     /// Embeddings.
@@ -72,6 +74,10 @@ impl Settings {
         let connections = ConnectionSettings::read(&mut reader);
         let memory = MemorySettings::read(&mut reader);
         let limits = LimitSettings::read(&mut reader);
+        let body_limit = BodyLimit::read(&mut reader);
+        if let (Some(limit), Some(memory)) = (body_limit, memory) {
+            limit.within(memory.budget, &mut reader);
+        }
         let unknown_fields = UnknownFields::read(&mut reader);
         let embeddings = EmbeddingSettings::read(&mut reader);
         let backups = BackupSettings::read(&reader);
@@ -85,6 +91,7 @@ impl Settings {
                 connections: connections?,
                 memory: memory?,
                 limits: limits?,
+                body_limit: body_limit?,
                 unknown_fields: unknown_fields?,
                 embeddings: embeddings?,
                 backups,
@@ -108,6 +115,7 @@ impl Settings {
             ConnectionSettings::DESCRIBED,
             MemorySettings::DESCRIBED,
             LimitSettings::DESCRIBED,
+            BodyLimit::DESCRIBED,
             UnknownFields::DESCRIBED,
             EmbeddingSettings::DESCRIBED,
             BackupSettings::DESCRIBED,
@@ -123,7 +131,7 @@ impl Settings {
 }
 
 /// Settings of what a worker does not do. It reads them all the same, and refuses what is wrong.
-const OF_THE_API_ALONE: [&str; 22] = [
+const OF_THE_API_ALONE: [&str; 23] = [
     "DATABASE_WRITERS",
     "DATABASE_READERS",
     "DATABASE_READ_URL",
@@ -142,6 +150,7 @@ const OF_THE_API_ALONE: [&str; 22] = [
     setting::TENANT_RATE_LIMIT_REQUESTS_PER_MINUTE,
     setting::TENANT_SEARCH_RATE_LIMIT_PER_MINUTE,
     setting::MAX_KEYS_PER_TENANT,
+    "MAX_BODY_BYTES",
     "UNKNOWN_FIELDS",
     "EMBED_QUERY_TIMEOUT_SECONDS",
     setting::BACKUP_LOCATION,
@@ -192,6 +201,25 @@ mod tests {
             said(&[&none[..], &set].concat()),
             "7 requests per minute and tenant, 3 MiB written per day and tenant, 9 searches per day and tenant, 5 MiB stored per tenant"
         );
+    }
+
+    #[test]
+    fn a_body_has_room_in_the_budget() {
+        let limit = |pairs: &[(&str, &str)]| {
+            read(&[&[DATABASE], pairs].concat()).map(|settings| settings.body_limit.0)
+        };
+        assert_eq!(limit(&[]), Ok(1 << 20));
+        assert_eq!(limit(&[("MAX_BODY_BYTES", "8388608")]), Ok(8 << 20));
+        assert_eq!(limit(&[("MEMORY_BUDGET_MIB", "32")]), Ok(1 << 20));
+        for wrong in ["8388609", "1024", "8M"] {
+            let error = limit(&[("MAX_BODY_BYTES", wrong)]).unwrap_err();
+            assert!(
+                error.contains("it must be a number of bytes from 65536 to 8388608"),
+                "{error}"
+            );
+        }
+        let error = limit(&[("MAX_BODY_BYTES", "8388608"), ("MEMORY_BUDGET_MIB", "59")]);
+        assert!(error.unwrap_err().contains("MEMORY_BUDGET_MIB of at least 60"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use agentfs_server::listen::{self, Limits};
 use agentfs_server::runtime::byte_budget::ByteBudget;
 use agentfs_server::runtime::logging;
 use agentfs_server::runtime::metrics::Metrics;
-use agentfs_server::settings::{LogSettings, UnknownFields};
+use agentfs_server::settings::{BodyLimit, LogSettings, UnknownFields};
 use anyhow::Context as _;
 use axum::Router;
 use axum::extract::FromRef;
@@ -34,6 +34,12 @@ struct State {
 impl FromRef<State> for ByteBudget {
     fn from_ref(state: &State) -> Self {
         state.budget.clone()
+    }
+}
+
+impl FromRef<State> for BodyLimit {
+    fn from_ref(_: &State) -> Self {
+        Self::default()
     }
 }
 

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::change::{Action, Change, Expected, Outcome};
 use super::idempotency::{Idempotency, IdempotencyKey, RequestHash};
+use super::sha256::Sha256Sum;
 use super::usage::{IDEMPOTENCY_ROW, Usage, WriteLimits};
 use crate::domain::{EntryKey, TenantId};
 
@@ -58,6 +59,8 @@ pub struct Answered {
 pub struct LockedState {
     /// Heads of the batch's entries; one that is absent was never written.
     pub heads: HashMap<EntryKey, Head>,
+    /// The SHA-256 of live values, by their version, of entries whose changes expect one.
+    pub sums: HashMap<Uuid, Sha256Sum>,
     /// What each tenant has used.
     pub used: HashMap<TenantId, Usage>,
     /// Answers that the batch's idempotency keys already have.
@@ -118,6 +121,7 @@ struct Application<'a> {
 #[derive(Clone, Default)]
 struct Delta<'a> {
     heads: HashMap<&'a EntryKey, Head>,
+    values: HashMap<Uuid, &'a Action>,
     answered: HashMap<(TenantId, &'a IdempotencyKey), Answered>,
     versions: Vec<NewVersion>,
     answers: Vec<(usize, Answered)>,
@@ -135,6 +139,9 @@ impl<'a> Application<'a> {
         match change.expected {
             Some(Expected::Absent) if live.is_some() => return Outcome::Conflict { current: live },
             Some(Expected::Version(id)) if live != Some(id) => {
+                return Outcome::Conflict { current: live };
+            }
+            Some(Expected::Sha256(sum)) if live.and_then(|id| self.sum(id)) != Some(sum) => {
                 return Outcome::Conflict { current: live };
             }
             _ => {}
@@ -156,6 +163,7 @@ impl<'a> Application<'a> {
         let written = makes_version.then(|| {
             let next = successor(head, change, self.now);
             self.delta.heads.insert(&change.key, next);
+            self.delta.values.insert(change.version_id, &change.action);
             self.delta.versions.push(NewVersion { change: index, head: next });
             (change.version_id, next.updated_at)
         });
@@ -178,6 +186,15 @@ impl<'a> Application<'a> {
         } else {
             Outcome::KeyReused
         })
+    }
+
+    /// The SHA-256 of the value of a live version, of this batch or of before.
+    fn sum(&self, version: Uuid) -> Option<Sha256Sum> {
+        match self.delta.values.get(&version) {
+            Some(Action::Put(new)) => Some(Sha256Sum::of(new.value.as_str())),
+            Some(Action::Delete | Action::Read) => None,
+            None => self.locked.sums.get(&version).copied(),
+        }
     }
 
     /// What a change uses that may or may not make a version. The answer of an idempotency key is kept in either case.
@@ -405,6 +422,39 @@ mod tests {
         assert_eq!(written(applied.outcomes[3]), batch[3].version_id);
         assert_eq!(applied.outcomes[4], Outcome::Conflict { current: Some(batch[3].version_id) });
         written(applied.outcomes[6]);
+    }
+
+    #[test]
+    fn a_value_is_expected_by_its_sum() {
+        let (stored, first) = (put("/x"), put("/y"));
+        let expecting = |path, text| Change {
+            expected: Some(Expected::Sha256(Sha256Sum::of(text))),
+            ..put(path)
+        };
+        let head = Head {
+            version_id: stored.version_id,
+            version: 1,
+            updated_at: at(1),
+            expires_at: None,
+            deleted: false,
+        };
+        let locked = LockedState {
+            heads: HashMap::from([(stored.key.clone(), head)]),
+            sums: HashMap::from([(stored.version_id, Sha256Sum::of("7"))]),
+            ..LockedState::default()
+        };
+        let batch =
+            [expecting("/x", "8"), expecting("/x", "7"), expecting("/x", "7"), first.clone()];
+        let more = [expecting("/x", "1"), expecting("/y", "1"), expecting("/z", "1")];
+        let batch: Vec<&Change> = batch.iter().chain(&more).collect();
+        let groups: Vec<&[&Change]> = batch.chunks(1).collect();
+        let outcomes = apply_changes(&groups, &locked, &WriteLimits::default(), at(100)).outcomes;
+        assert_eq!(outcomes[0], Outcome::Conflict { current: Some(stored.version_id) });
+        assert_eq!(written(outcomes[1]), batch[1].version_id);
+        assert_eq!(outcomes[2], Outcome::Conflict { current: Some(batch[1].version_id) });
+        assert_eq!(written(outcomes[4]), batch[4].version_id, "of a value of the same batch");
+        assert_eq!(written(outcomes[5]), batch[5].version_id);
+        assert_eq!(outcomes[6], Outcome::Conflict { current: None });
     }
 
     #[test]

@@ -4,10 +4,12 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::idempotency::Idempotency;
+use super::sha256::Sha256Sum;
 use super::tags::Tags;
 use super::usage::{VERSION_ROW, WriteQuota};
 use super::value::JsonText;
 use crate::domain::EntryKey;
+use crate::domain::access::api_key::KeyId;
 use crate::domain::search::lexical_text::LexicalText;
 
 /// An operation on one entry, with the id that its version will have if it makes one.
@@ -23,12 +25,20 @@ pub struct Change {
     pub expected: Option<Expected>,
     /// The idempotency key of the request, if it has one.
     pub idempotency: Option<Idempotency>,
+    /// The key that asks for it, where it is a key.
+    pub author: Option<KeyId>,
 }
 
 impl Change {
     /// A change without conditions.
     pub fn new(key: EntryKey, action: Action) -> Self {
-        Self { key, version_id: Uuid::now_v7(), action, expected: None, idempotency: None }
+        let version_id = Uuid::now_v7();
+        Self { key, version_id, action, expected: None, idempotency: None, author: None }
+    }
+
+    /// The id of the key that asks for it.
+    pub fn author(&self) -> Option<&str> {
+        self.author.as_ref().map(KeyId::as_str)
     }
 
     /// Bytes that the version takes in storage. The count of what is stored (`store/entries/stored_bytes.rs`) goes by the same
@@ -61,6 +71,8 @@ pub enum Expected {
     Absent,
     /// This version is the latest, and live.
     Version(Uuid),
+    /// The latest version is live, and its value has this SHA-256.
+    Sha256(Sha256Sum),
 }
 
 /// The value that a put writes.

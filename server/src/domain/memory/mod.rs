@@ -2,12 +2,15 @@
 
 pub mod agent_id;
 pub mod apply_changes;
+pub mod by;
 mod canonical;
 pub mod change;
 pub mod glob;
 pub mod idempotency;
 pub mod path;
 mod request_hash;
+pub mod sha256;
+pub mod subtree;
 pub mod tags;
 pub mod usage;
 pub mod value;

@@ -11,6 +11,7 @@ use crate::access::preauth::Guessed;
 use crate::access::rate_limit::{RateLimiter, Refused};
 use crate::domain::TenantId;
 use crate::domain::access::scope::Scope;
+use crate::domain::memory::by::By;
 use crate::http::App;
 use crate::http::error::{ApiError, Code};
 use crate::http::middleware::observe::RequestContext;
@@ -94,6 +95,11 @@ impl Bearer {
         Ok(Self(caller))
     }
 
+    /// The caller, as it writes memory.
+    pub fn by(self) -> By {
+        By { tenant: self.0.tenant, key: Some(self.0.key) }
+    }
+
     /// The caller, if its key has `scope`.
     pub fn with(self, scope: Scope) -> Result<Caller, ApiError> {
         if self.0.scopes.allow(scope) {
@@ -118,16 +124,17 @@ impl FromRequestParts<App> for MemoryReader {
     }
 }
 
-/// The tenant of a caller that may write memory.
+/// A caller that may write memory.
 #[derive(Debug, Clone, Copy)]
-pub struct MemoryWriter(pub TenantId);
+pub struct MemoryWriter(pub By);
 
 impl FromRequestParts<App> for MemoryWriter {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let bearer = Bearer::from_request_parts(parts, app).await?;
-        bearer.with(Scope::MemoryWrite).map(|caller| Self(caller.tenant))
+        bearer.with(Scope::MemoryWrite)?;
+        Ok(Self(bearer.by()))
     }
 }
 

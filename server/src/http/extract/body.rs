@@ -7,11 +7,12 @@ use axum::extract::Request;
 use futures::StreamExt as _;
 use tokio::time::timeout;
 
-use crate::domain::{BYTE_ORDER_MARK, MAX_BODY};
+use crate::domain::BYTE_ORDER_MARK;
 use crate::http::error::{ApiError, Code};
 use crate::http::middleware::observe::RequestContext;
 use crate::listen::Connection;
 use crate::runtime::byte_budget::{ByteBudget, Owner, Purpose, Reservation, UNCOUNTED};
+use crate::settings::BodyLimit;
 
 /// Whose request it is.
 pub(super) fn owner(request: &Request) -> Owner {
@@ -21,11 +22,12 @@ pub(super) fn owner(request: &Request) -> Owner {
 /// The whole body of a request, with its bytes of the budget.
 pub(super) async fn body(
     request: Request,
+    BodyLimit(most): BodyLimit,
     budget: &ByteBudget,
 ) -> Result<(Bytes, Reservation), ApiError> {
     let within = Connection::times(request.extensions()).body;
     let owner = owner(&request);
-    received(request.into_body(), MAX_BODY, within, budget, owner).await
+    received(request.into_body(), most, within, budget, owner).await
 }
 
 /// Receives a body of at most `most` bytes, without its byte order mark. Of one that is too large nothing is read where its
@@ -94,7 +96,11 @@ fn too_slow(within: Duration) -> ApiError {
 }
 
 fn too_large(most: usize) -> ApiError {
-    ApiError::new(Code::BodyTooLarge, format!("the body is larger than {} KiB", most >> 10))
+    let sentence = format!(
+        "the body is larger than {} KiB ({most} bytes), the most that is taken here",
+        most >> 10
+    );
+    ApiError::new(Code::BodyTooLarge, sentence)
 }
 
 fn not_whole() -> ApiError {

@@ -11,7 +11,7 @@ use super::fields::{Fields, Part};
 use crate::http::error::{ApiError, Code};
 use crate::runtime::byte_budget::{ByteBudget, Reservation};
 use crate::runtime::cpu::compute;
-use crate::settings::UnknownFields;
+use crate::settings::{BodyLimit, UnknownFields};
 
 /// A JSON body of type `T`, with a JSON content type.
 #[derive(Debug)]
@@ -24,6 +24,7 @@ pub struct KeptJson<T>(pub T, pub Reservation);
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for KeptJson<T>
 where
     UnknownFields: FromRef<S>,
+    BodyLimit: FromRef<S>,
     ByteBudget: FromRef<S>,
 {
     type Rejection = ApiError;
@@ -33,7 +34,8 @@ where
         fields.query(request.uri())?;
         announced(request.headers())?;
         let owner = owner(&request);
-        let (body, reserved) = body(request, &ByteBudget::from_ref(state)).await?;
+        let (body, reserved) =
+            body(request, BodyLimit::from_ref(state), &ByteBudget::from_ref(state)).await?;
         let request = compute(owner, body.len(), || fields.parse(&body, WHOLE)).await?;
         Ok(Self(request, reserved))
     }
@@ -42,6 +44,7 @@ where
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T>
 where
     UnknownFields: FromRef<S>,
+    BodyLimit: FromRef<S>,
     ByteBudget: FromRef<S>,
 {
     type Rejection = ApiError;
@@ -56,6 +59,7 @@ where
 impl<T: DeserializeOwned, S: Send + Sync> OptionalFromRequest<S> for Json<T>
 where
     UnknownFields: FromRef<S>,
+    BodyLimit: FromRef<S>,
     ByteBudget: FromRef<S>,
 {
     type Rejection = ApiError;
@@ -68,7 +72,8 @@ where
             announced.clone()?;
         }
         let owner = owner(&request);
-        let (body, _reserved) = body(request, &ByteBudget::from_ref(state)).await?;
+        let (body, _reserved) =
+            body(request, BodyLimit::from_ref(state), &ByteBudget::from_ref(state)).await?;
         if body.is_empty() {
             return Ok(None);
         }

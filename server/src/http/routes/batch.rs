@@ -9,11 +9,11 @@ use utoipa::openapi::schema::{Array, ArrayBuilder, ObjectBuilder, OneOfBuilder, 
 use utoipa::{PartialSchema, ToSchema};
 
 use super::{delete, get, put};
-use crate::domain::TenantId;
 use crate::domain::at_most::AtMost;
+use crate::domain::memory::by::By;
 use crate::domain::memory::idempotency::IdempotencyKey;
 use crate::http::App;
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, Code};
 use crate::http::extract::{Bearer, Fields, KeptJson, NoIdempotencyHeader, Part, object};
 use crate::http::openapi::WriteRefusals;
 use crate::http::response::raw_json;
@@ -53,6 +53,8 @@ enum Op {
     Get,
     Put,
     Delete,
+    Move,
+    Touch,
 }
 
 /// Run several gets, puts and deletes in one request
@@ -88,34 +90,44 @@ async fn operations(
     let tenant = bearer.0.tenant;
     let bytes = given.iter().map(|operation| operation.get().len()).sum();
     let operations = given.into_iter().enumerate().map(|(index, raw)| {
-        operation(tenant, fields, index, raw.get().as_bytes())
+        operation(bearer.by(), fields, index, raw.get().as_bytes())
             .and_then(|operation| bearer.with(operation.scope()).map(|_| operation))
             .map_err(|error| error.of_operation(index))
     });
     compute(Some(tenant), bytes, || operations.collect()).await
 }
 
-fn operation(
-    tenant: TenantId,
-    fields: &Fields,
-    index: usize,
-    json: &[u8],
-) -> Result<Operation, ApiError> {
+fn operation(by: By, fields: &Fields, index: usize, json: &[u8]) -> Result<Operation, ApiError> {
     const WRONG: &str = "not an operation";
     let Kind { op, idempotency_key } = object(json, WRONG)?;
     let part = Part { wrong: WRONG, operation: Some(index), others: &["op"] };
     let write = Part { others: &["op", "idempotency_key"], ..part };
     let operation = match op {
         Op::Get => {
-            return Ok(Operation::get(tenant, &fields.parse::<get::Request>(json, part)?.into())?);
+            return Ok(Operation::get(
+                by.tenant,
+                &fields.parse::<get::Request>(json, part)?.into(),
+            )?);
         }
-        Op::Put => Operation::put(tenant, fields.parse::<put::Request>(json, write)?.into())?,
+        Op::Put => Operation::put(by, fields.parse::<put::Request>(json, write)?.try_into()?)?,
         Op::Delete => {
-            Operation::delete(tenant, fields.parse::<delete::Request>(json, write)?.into())?
+            let request: delete::Request = fields.parse(json, write)?;
+            if request.recursive {
+                return Err(not_in_batch("a recursive delete", "/v1/delete"));
+            }
+            Operation::delete(by, request.try_into()?)?
         }
+        Op::Move => return Err(not_in_batch("a move", "/v1/move")),
+        Op::Touch => return Err(not_in_batch("a touch", "/v1/touch")),
     };
     let key = idempotency_key.map(|key| IdempotencyKey::parse(&key)).transpose()?;
     Ok(operation.once(key))
+}
+
+/// The refusal of what only its own route does.
+fn not_in_batch(what: &str, route: &str) -> ApiError {
+    let sentence = format!("{what} is no operation of a batch; send it to {route}");
+    ApiError::new(Code::ValidationError, sentence)
 }
 
 /// Operations as the description of the API says them: the request of the operation's own route, and what it is.
@@ -136,6 +148,7 @@ fn operation_of<R: PartialSchema>(op: &str) -> RefOr<Schema> {
         if op == "get" {
             request.properties.remove("as_of");
         } else {
+            request.properties.remove("recursive");
             let key = ObjectBuilder::new()
                 .schema_type(Type::String)
                 .pattern(Some("^[A-Za-z0-9_-]{1,128}$"))

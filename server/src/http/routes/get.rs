@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::domain::memory::path::EntryPath;
+use crate::domain::memory::sha256::Sha256Sum;
 use crate::domain::rfc3339;
 use crate::http::App;
 use crate::http::error::ApiError;
@@ -14,6 +15,7 @@ use crate::http::extract::{Json, MemoryReader};
 use crate::http::openapi::ReadRefusals;
 use crate::http::response::raw_json;
 use crate::memory::get::{GetAnswer, GetRequest};
+use crate::runtime::cpu::compute;
 use crate::store::entries::get::Entry;
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -53,6 +55,10 @@ struct Answer {
     tags: Option<Vec<String>>,
     importance: Option<f32>,
     searchable: Option<bool>,
+    /// The bytes of the value as JSON text.
+    size: Option<usize>,
+    /// The SHA-256 of the value as JSON text, in hexadecimal digits.
+    sha256: Option<String>,
 }
 
 /// Get the value at a path
@@ -64,7 +70,8 @@ pub(crate) async fn get(
     Json(request): Json<Request>,
 ) -> Result<Response, ApiError> {
     let found = app.memory.get(tenant, request.into()).await?;
-    let json = answer(&found)?;
+    let bytes = found.entry.as_ref().map_or(0, |entry| entry.value.len());
+    let json = compute(Some(tenant), bytes, || answer(&found)).await?;
     Ok(raw_json::answer(json, found.reserved))
 }
 
@@ -88,6 +95,8 @@ struct Rest<'a> {
     tags: &'a [String],
     importance: f32,
     searchable: bool,
+    size: usize,
+    sha256: Sha256Sum,
 }
 
 fn found(path: &EntryPath, entry: &Entry) -> Result<Vec<u8>, ApiError> {
@@ -99,8 +108,10 @@ fn found(path: &EntryPath, entry: &Entry) -> Result<Vec<u8>, ApiError> {
         tags: &entry.tags,
         importance: entry.importance,
         searchable: entry.searchable,
+        size: entry.value.len(),
+        sha256: Sha256Sum::of(&entry.value),
     };
-    let mut json = Vec::with_capacity(entry.value.len() + 256);
+    let mut json = Vec::with_capacity(entry.value.len() + 384);
     json.extend_from_slice(br#"{"found":true,"#);
     raw_json::value(&mut json, &entry.value, &rest)?;
     Ok(json)
@@ -124,7 +135,7 @@ mod tests {
         let json = found(&EntryPath::parse("/x").unwrap(), &entry).unwrap();
         assert_eq!(
             String::from_utf8(json).unwrap(),
-            r#"{"found":true,"value":[1.0,1e2],"path":"/x","version_id":"00000000-0000-0000-0000-000000000000","created_at":"1970-01-01T00:00:00.000000Z","expires_at":null,"tags":["a\"b"],"importance":0.1,"searchable":true}"#
+            r#"{"found":true,"value":[1.0,1e2],"path":"/x","version_id":"00000000-0000-0000-0000-000000000000","created_at":"1970-01-01T00:00:00.000000Z","expires_at":null,"tags":["a\"b"],"importance":0.1,"searchable":true,"size":9,"sha256":"8cc703472eb76e525972b704682c687ff338dd271d164198702ac9c4b446eb94"}"#
         );
     }
 }

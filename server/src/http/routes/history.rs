@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::domain::memory::sha256::Sha256Sum;
 use crate::domain::rfc3339;
 use crate::http::App;
 use crate::http::error::ApiError;
@@ -14,7 +15,7 @@ use crate::http::openapi::Refusals;
 use crate::http::response::raw_json;
 use crate::memory::history::HistoryRequest;
 use crate::runtime::cpu::compute;
-use crate::store::entries::versions::Version;
+use crate::store::entries::versions::{Author, Version};
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = HistoryRequest)]
@@ -42,6 +43,18 @@ struct Fields<'a> {
     tags: &'a [String],
     importance: f32,
     searchable: bool,
+    size: Option<usize>,
+    sha256: Option<Sha256Sum>,
+    author: Option<AuthorAnswer<'a>>,
+}
+
+/// The key that wrote a version.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Author)]
+struct AuthorAnswer<'a> {
+    key_id: &'a str,
+    /// The key's label; null if there is no such key any more.
+    label: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -81,6 +94,12 @@ struct DescribedVersion {
     tags: Vec<String>,
     importance: f32,
     searchable: bool,
+    /// The bytes of the value as JSON text; null where there is no value.
+    size: Option<usize>,
+    /// The SHA-256 of the value as JSON text, in hexadecimal digits; null where there is no value.
+    sha256: Option<String>,
+    /// The key that wrote it; null if it was written without one, or before keys were kept.
+    author: Option<AuthorAnswer<'static>>,
 }
 
 /// List the versions of an entry
@@ -118,5 +137,11 @@ fn fields(version: &Version) -> Fields<'_> {
         tags: if version.value.is_some() { &version.tags } else { &[] },
         importance: version.importance,
         searchable: version.searchable,
+        size: version.value.as_ref().map(String::len),
+        sha256: version.value.as_deref().map(Sha256Sum::of),
+        author: version
+            .author
+            .as_ref()
+            .map(|Author { key_id, label }| AuthorAnswer { key_id, label: label.as_deref() }),
     }
 }

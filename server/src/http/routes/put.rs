@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::if_version::if_version;
+use super::preconditions::{if_sha256, if_version, one_of};
 use crate::domain::memory::change::Expected;
 use crate::domain::memory::tags::TagList;
 use crate::domain::rfc3339;
@@ -49,6 +49,10 @@ pub(crate) struct Request {
     #[serde(default, deserialize_with = "if_version")]
     #[schema(value_type = Option<Uuid>)]
     if_version: Option<Expected>,
+    /// Write only if the latest value has this SHA-256, as get returns it; with null, only if there is no live version.
+    #[serde(default, deserialize_with = "if_sha256")]
+    #[schema(value_type = Option<String>, pattern = "^[0-9a-fA-F]{64}$")]
+    if_sha256: Option<Expected>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -67,16 +71,18 @@ pub(crate) struct Response {
     responses((status = 200, description = "Committed.", body = Response), WriteRefusals))]
 pub(crate) async fn put(
     State(app): State<App>,
-    MemoryWriter(tenant): MemoryWriter,
+    MemoryWriter(by): MemoryWriter,
     IdempotencyHeader(key): IdempotencyHeader,
     KeptJson(request, reserved): KeptJson<Request>,
 ) -> Result<Answer<Response>, ApiError> {
-    let version = app.memory.put(tenant, request.into(), key, reserved).await?;
+    let version = app.memory.put(by, request.try_into()?, key, reserved).await?;
     Ok(Answer(version.into()))
 }
 
-impl From<Request> for PutRequest {
-    fn from(request: Request) -> Self {
+impl TryFrom<Request> for PutRequest {
+    type Error = ApiError;
+
+    fn try_from(request: Request) -> Result<Self, ApiError> {
         let Request {
             agent_id,
             path,
@@ -86,8 +92,10 @@ impl From<Request> for PutRequest {
             importance,
             searchable,
             if_version,
+            if_sha256,
         } = request;
-        Self { agent_id, path, value, ttl_seconds, tags, importance, searchable, if_version }
+        let if_version = one_of(if_version, if_sha256)?;
+        Ok(Self { agent_id, path, value, ttl_seconds, tags, importance, searchable, if_version })
     }
 }
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use self::note::{BLANK, NO_EMBEDDINGS, note};
-use super::reserve::page_bytes;
 use super::{MAX_BYTES, Memory, MemoryError, Quota};
 use crate::domain::TenantId;
 use crate::domain::memory::agent_id::AgentId;
@@ -189,7 +188,7 @@ impl Memory {
             (Ok(embedded), Some(Mode::Hybrid)) => RankBy::Hybrid(embedded),
             (Ok(embedded), _) => RankBy::SemanticOrFullText(embedded),
         };
-        let reserved = self.reserve(search.tenant, page_bytes(search.limit)).await?;
+        let reserved = self.reserve(search.tenant, self.page_bytes(search.limit)).await?;
         let read = |pool: Pool| async move { find(&pool, search, by, MAX_BYTES).await };
         let found = self.read(search.tenant, request.min_version, read).await;
         let found = found.map_err(|error| match error {

@@ -52,13 +52,13 @@ WITH counted AS (
     RETURNING e.latest_version_id, e.version, e.updated_at
 ), versions AS (
     INSERT INTO entry_versions
-           (tenant_id, id, agent_id, path, version, value, tags, importance, searchable, created_at, expires_at)
+           (tenant_id, id, agent_id, path, version, value, tags, importance, searchable, created_at, expires_at, author)
     SELECT v.tenant_id, v.id, v.agent_id, v.path, h.version - v.back, v.value::json, v.tags::text[], v.importance,
            v.searchable, h.updated_at - v.back * interval '1 microsecond',
-           h.updated_at - v.back * interval '1 microsecond' + v.ttl * interval '1 second'
+           h.updated_at - v.back * interval '1 microsecond' + v.ttl * interval '1 second', v.author
       FROM unnest($14::uuid[], $15::uuid[], $16::text[], $17::text[], $18::uuid[], $19::bigint[], $20::text[],
-                  $21::text[], $22::real[], $23::bool[], $24::int[])
-           AS v (tenant_id, id, agent_id, path, last_id, back, value, tags, importance, searchable, ttl)
+                  $21::text[], $22::real[], $23::bool[], $24::int[], $25::text[])
+           AS v (tenant_id, id, agent_id, path, last_id, back, value, tags, importance, searchable, ttl, author)
       JOIN heads h ON h.latest_version_id = v.last_id
 )", $($searchable)*, "
 SELECT latest_version_id, updated_at FROM heads")
@@ -81,7 +81,7 @@ macro_rules! put_of {
 }
 
 const PUT: [&str; 2] = put_of!("");
-const PUT_SEARCHABLE: [&str; 2] = put_of!(made_searchable!("$8", "$9", "$10", "$11", "$25"));
+const PUT_SEARCHABLE: [&str; 2] = put_of!(made_searchable!("$8", "$9", "$10", "$11", "$26"));
 
 /// A put, taken out of its change.
 #[derive(Debug, Clone, Copy)]
@@ -129,7 +129,8 @@ pub async fn put(
         .bind(versions.iter().map(|v| array_literal(v.put.new.tags.as_slice())).collect::<Vec<_>>())
         .bind(versions.iter().map(|v| v.put.new.importance).collect::<Vec<_>>())
         .bind(versions.iter().map(|v| v.put.new.words.is_some()).collect::<Vec<_>>())
-        .bind(versions.iter().map(|v| v.put.new.ttl_seconds).collect::<Vec<_>>());
+        .bind(versions.iter().map(|v| v.put.new.ttl_seconds).collect::<Vec<_>>())
+        .bind(versions.iter().map(|v| v.put.change.author()).collect::<Vec<_>>());
     let query = if is_searchable { query.bind(words) } else { query };
     let rows = query.fetch_all(connection).await?;
     let moved: HashMap<Uuid, Timestamp> = rows

@@ -147,10 +147,10 @@ pub async fn children(
 /// The suffix of a path in tree order where its subtree begins.
 const BELOW: &str = "\x01\x01";
 /// The suffix of a path in tree order right after its subtree.
-const BEYOND: &str = "\x01\x02";
+pub(super) const BEYOND: &str = "\x01\x02";
 
 /// The key of a path in the index `entries_tree`.
-fn tree_key(path: &str) -> String {
+pub(super) fn tree_key(path: &str) -> String {
     path.replace('\x01', "\x01\x02").replace('/', "\x01\x01")
 }
 

@@ -14,8 +14,9 @@ use super::get::{Entry, MAX_BYTES};
 use super::stored_bytes::stored_without;
 use super::versions::{self, Version};
 use crate::domain::memory::apply_changes::{Answered, Applied, Head, LockedState, apply_changes};
-use crate::domain::memory::change::{Action, Change, NewValue, Outcome};
+use crate::domain::memory::change::{Action, Change, Expected, NewValue, Outcome};
 use crate::domain::memory::idempotency::{Idempotency, IdempotencyKey};
+use crate::domain::memory::sha256::Sha256Sum;
 use crate::domain::memory::usage::{Usage, WriteLimits};
 use crate::domain::search::lexical_text::LexicalText;
 use crate::domain::{EntryKey, TenantId};
@@ -106,18 +107,18 @@ WITH counted AS (
     RETURNING e.latest_version_id
 )", $($searchable)*, "
 INSERT INTO entry_versions
-       (tenant_id, id, agent_id, path, version, value, tags, importance, searchable, created_at, expires_at, deleted_at)
+       (tenant_id, id, agent_id, path, version, value, tags, importance, searchable, created_at, expires_at, deleted_at, author)
 SELECT v.tenant_id, v.id, v.agent_id, v.path, v.version, v.value::json, v.tags::text[], v.importance, v.searchable,
-       v.at, v.expires_at, CASE WHEN v.deleted THEN v.at END
+       v.at, v.expires_at, CASE WHEN v.deleted THEN v.at END, v.author
   FROM unnest($13::uuid[], $14::uuid[], $15::text[], $16::text[], $17::bigint[], $18::text[], $19::text[],
-              $20::real[], $21::bool[], $22::timestamptz[], $23::timestamptz[], $24::bool[])
-       AS v (tenant_id, id, agent_id, path, version, value, tags, importance, searchable, at, expires_at, deleted)")
+              $20::real[], $21::bool[], $22::timestamptz[], $23::timestamptz[], $24::bool[], $34::text[])
+       AS v (tenant_id, id, agent_id, path, version, value, tags, importance, searchable, at, expires_at, deleted, author)")
     };
 }
 
 const WRITE: &str = write_all!("");
 /// For batches with a searchable value. Others do not pay for it.
-const WRITE_SEARCHABLE: &str = write_all!(made_searchable!("$5", "$6", "$7", "$8", "$34"));
+const WRITE_SEARCHABLE: &str = write_all!(made_searchable!("$5", "$6", "$7", "$8", "$35"));
 
 /// The result of a locked write.
 #[derive(Debug, Default)]
@@ -157,7 +158,8 @@ pub async fn write(
 ) -> Result<GroupOutcomes, LockedWriteError> {
     let changes = groups.concat();
     let mut transaction = connection.begin().await?;
-    let (locked, moment) = lock(&mut transaction, &changes, limits).await?;
+    let (mut locked, moment) = lock(&mut transaction, &changes, limits).await?;
+    sum(&mut transaction, &changes, &mut locked).await?;
     let applied = apply_changes(groups, &locked, limits, moment.now);
     if !applied.versions.is_empty() || !applied.answers.is_empty() {
         store(&mut transaction, &changes, &applied, moment.day).await?;
@@ -172,12 +174,13 @@ pub async fn write(
 }
 
 /// The clock of the database while the locks are held.
-struct Moment {
-    day: jiff_sqlx::Date,
-    now: Timestamp,
+pub(super) struct Moment {
+    pub(super) day: jiff_sqlx::Date,
+    pub(super) now: Timestamp,
 }
 
-async fn lock(
+/// Locks what `changes` concern: their tenants' writers, idempotency keys and heads.
+pub(super) async fn lock(
     connection: &mut PgConnection,
     changes: &[&Change],
     limits: &WriteLimits,
@@ -236,6 +239,43 @@ async fn lock(
     Ok((locked, Moment { day: day.ok_or(sqlx::Error::RowNotFound)?, now }))
 }
 
+/// The sums of values, under the locks of their heads. Only changes that expect one pay for it.
+const SUMS: &str = "
+SELECT k.id, sha256(convert_to(v.value::text, 'UTF8'))
+  FROM unnest($1::uuid[], $2::uuid[]) AS k (tenant_id, id)
+ CROSS JOIN LATERAL (
+       SELECT v.value
+         FROM entry_versions v
+        WHERE v.tenant_id = k.tenant_id AND v.id = k.id AND v.value IS NOT NULL
+        LIMIT 1) v";
+
+/// Adds the sums of the live values that `changes` expect to have one.
+async fn sum(
+    connection: &mut PgConnection,
+    changes: &[&Change],
+    locked: &mut LockedState,
+) -> Result<(), StoreError> {
+    let expects = |change: &&&Change| matches!(change.expected, Some(Expected::Sha256(_)));
+    let heads: Vec<(Uuid, Uuid)> = changes
+        .iter()
+        .filter(expects)
+        .filter_map(|c| Some((c.key.tenant.0, locked.heads.get(&c.key)?.version_id)))
+        .collect();
+    if heads.is_empty() {
+        return Ok(());
+    }
+    let rows = sqlx::query(SUMS)
+        .bind(heads.iter().map(|(tenant, _)| *tenant).collect::<Vec<_>>())
+        .bind(heads.iter().map(|(_, id)| *id).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?;
+    for row in rows {
+        let sum = Sha256Sum::from_stored(row.try_get(1)?).ok_or(sqlx::Error::RowNotFound)?;
+        locked.sums.insert(row.try_get(0)?, sum);
+    }
+    Ok(())
+}
+
 /// The requests of `changes` with an idempotency key, one a key, sorted.
 fn idempotent<'a>(changes: &[&'a Change]) -> Vec<(TenantId, &'a Idempotency)> {
     let mut requests: Vec<(TenantId, &Idempotency)> =
@@ -255,7 +295,8 @@ fn answered(row: &PgRow) -> Result<Answered, sqlx::Error> {
     })
 }
 
-async fn store(
+/// Writes what was applied to the locked state.
+pub(super) async fn store(
     connection: &mut PgConnection,
     changes: &[&Change],
     applied: &Applied,
@@ -342,7 +383,8 @@ async fn store(
         .bind(unanswered.iter().map(|(tenant, _)| tenant.0).collect::<Vec<_>>())
         .bind(unanswered.iter().map(|(_, r)| r.key.as_str()).collect::<Vec<_>>())
         .bind(usage.iter().map(|(_, usage)| usage.idempotency_keys).collect::<Vec<_>>())
-        .bind(usage.iter().map(|(_, usage)| usage.stored_bytes).collect::<Vec<_>>());
+        .bind(usage.iter().map(|(_, usage)| usage.stored_bytes).collect::<Vec<_>>())
+        .bind(versions.iter().map(|(c, _)| c.author()).collect::<Vec<_>>());
     let query = if is_searchable { query.bind(words) } else { query };
     query.execute(connection).await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! Entries and their versions: reads of the present and the past, both ways of writing, and tombstones of
+//! Entries and their versions: reads of the present and the past, the ways of writing, and tombstones of
 //! expired versions.
 
 pub mod agents;
@@ -12,5 +12,7 @@ pub mod list_as_of;
 pub mod locked_write;
 pub mod scan;
 pub mod stored_bytes;
+pub mod subtree;
 pub mod sweep;
+pub mod touch;
 pub mod versions;

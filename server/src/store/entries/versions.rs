@@ -1,7 +1,9 @@
 //! Reads versions with their values: an entry's history, and any by their ids.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{PgExecutor, Row as _};
 use uuid::Uuid;
 
@@ -33,6 +35,17 @@ pub struct Version {
     pub expires_at: Option<Timestamp>,
     /// When its value was removed: by a delete, or because it expired.
     pub deleted_at: Option<Timestamp>,
+    /// The key that wrote it, where that is known.
+    pub author: Option<Author>,
+}
+
+/// The key that wrote a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Author {
+    /// Its id.
+    pub key_id: String,
+    /// Its label, as [`history`] looks it up; none where there is no such key any more.
+    pub label: Option<String>,
 }
 
 impl Version {
@@ -72,11 +85,13 @@ const READ: &str = concat!(
             LIMIT 1) v ON true
      WHERE s.ordinal < cardinality($2) AND s.bytes < $3
 )
-SELECT s.ordinal, v.path, v.version, v.id, v.value, v.tags, v.importance, v.searchable, v.created_at, v.expires_at, v.deleted_at
+SELECT s.ordinal, v.path, v.version, v.id, v.value, v.tags, v.importance, v.searchable, v.created_at, v.expires_at, v.deleted_at,
+       v.author
   FROM step s
  CROSS JOIN LATERAL (
        SELECT v.path, v.version, v.id, ", value!(), " AS value, v.tags, v.importance, v.searchable, v.created_at, v.expires_at,
-              coalesce(v.deleted_at, CASE WHEN v.expires_at <= now() THEN v.expires_at END) AS deleted_at
+              coalesce(v.deleted_at, CASE WHEN v.expires_at <= now() THEN v.expires_at END) AS deleted_at,
+              v.author
          FROM entry_versions v
         WHERE v.tenant_id = $1 AND v.id = s.id
         LIMIT 1) v
@@ -117,6 +132,7 @@ fn from_row(row: &PgRow) -> Result<(i32, Version), sqlx::Error> {
         created_at: row.try_get::<jiff_sqlx::Timestamp, _>(8)?.to_jiff(),
         expires_at: from_sql(row.try_get(9)?),
         deleted_at: from_sql(row.try_get(10)?),
+        author: row.try_get::<Option<_>, _>(11)?.map(|key_id| Author { key_id, label: None }),
     };
     Ok((row.try_get(0)?, version))
 }
@@ -150,9 +166,38 @@ pub async fn history(
             .await?;
         let more = ids.len() > limit;
         ids.truncate(limit);
-        let read = read(&mut *moment, key.tenant, &ids, max_bytes).await?;
+        let mut read = read(&mut *moment, key.tenant, &ids, max_bytes).await?;
+        label(&mut moment, key.tenant, &mut read.versions).await?;
         moment.commit().await?;
         Ok(Bounded { cut: more || read.cut, ..read })
     })
     .await
+}
+
+/// Adds the labels of the keys that wrote `versions`.
+async fn label(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    versions: &mut [Version],
+) -> Result<(), StoreError> {
+    let mut authors: Vec<&mut Author> =
+        versions.iter_mut().filter_map(|version| version.author.as_mut()).collect();
+    if authors.is_empty() {
+        return Ok(());
+    }
+    let mut ids: Vec<&str> = authors.iter().map(|author| author.key_id.as_str()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let labels: HashMap<String, String> =
+        sqlx::query_as("SELECT id, label FROM api_keys WHERE tenant_id = $1 AND id = ANY ($2)")
+            .bind(tenant.0)
+            .bind(ids)
+            .fetch_all(connection)
+            .await?
+            .into_iter()
+            .collect();
+    for author in &mut authors {
+        author.label = labels.get(&author.key_id).cloned();
+    }
+    Ok(())
 }

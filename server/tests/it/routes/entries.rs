@@ -69,7 +69,7 @@ async fn an_overwrite_makes_a_new_version_and_keeps_the_old() {
 #[tokio::test]
 async fn a_delete_is_a_version_and_a_delete_of_nothing_is_none() {
     let (api, db) = Api::start().await;
-    let nothing = json!({"ok": true, "deleted": false, "version_id": null, "created_at": null});
+    let nothing = json!({"ok": true, "deleted": false, "version_id": null, "created_at": null, "deleted_entries": 0});
     assert_eq!(api.client.delete("/x").await, nothing);
     api.client.put("/x", json!(1)).await;
     let deleted = api.client.delete("/x").await;

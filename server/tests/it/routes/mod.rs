@@ -2,7 +2,9 @@
 
 mod agents;
 mod as_of;
+mod authors;
 mod batch;
+mod body_limit;
 mod dump;
 mod entries;
 mod errors;
@@ -14,9 +16,12 @@ mod history;
 mod idempotency;
 mod list;
 mod metrics;
+mod move_subtree;
 mod nearest;
 mod openapi;
 mod pages;
 mod preconditions;
 mod search;
 mod semantic;
+mod subtree_delete;
+mod touch;

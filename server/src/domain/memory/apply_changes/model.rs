@@ -146,6 +146,7 @@ impl Model {
             None => true,
             Some(Expected::Absent) => live.is_none(),
             Some(Expected::Version(id)) => live == Some(id),
+            Some(Expected::Sha256(_)) => unreachable!("the model knows no values"),
         };
         if !as_expected {
             return Became::Conflict(live);
