@@ -60,10 +60,8 @@ class Types:
             return self.define(schema["$ref"].rpartition("/")[2])
         if "enum" in schema:
             return f"Literal[{', '.join(json.dumps(value) for value in schema['enum'])}]"
-        if "oneOf" in schema:
-            return union(self.refer(part) for part in schema["oneOf"])
-        if operation := schema.get("properties", {}).get("op"):
-            return self.define(f"{operation['enum'][0].title()}Operation", schema)
+        if any_of := schema.get("oneOf", schema.get("anyOf")):
+            return union(self.refer(part) for part in any_of)
         kinds = schema.get("type", "any")
         if isinstance(kinds, list):
             return union(self.refer({**schema, "type": kind}) for kind in kinds)
@@ -71,10 +69,10 @@ class Types:
             return f"list[{self.refer(schema['items'])}]"
         return SIMPLE.get(kinds, "Any")
 
-    def define(self, name: str, schema: dict[str, Any] | None = None) -> str:
+    def define(self, name: str) -> str:
         """Writes the definition of a name, once, after those that it needs; returns the name."""
         if name not in self.written:
-            schema = self.schemas[name] if schema is None else schema
+            schema = self.schemas[name]
             if "properties" in schema or "allOf" in schema:
                 self.written[name] = self.typed_dict(name, *self.members(schema))
             else:

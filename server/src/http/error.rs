@@ -134,31 +134,39 @@ impl ApiError {
 /// The body of every response that is not a success.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Envelope<'a> {
+    #[schema(value_type = DescribedError)]
     error: Inner<'a>,
 }
 
-/// The error.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Error)]
+#[derive(Debug, Serialize)]
 struct Inner<'a> {
-    /// The code, for programs.
     code: Code,
-    /// A message for people: what is wrong and what to do.
     message: &'a str,
-    /// The X-Request-Id of the response; absent within a batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
-    /// Only with VERSION_CONFLICT.
     #[serde(flatten)]
-    #[schema(required = false)]
     conflict: Option<Conflict>,
 }
 
 /// The actual state that contradicts the expectation of a write.
-#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Serialize)]
 struct Conflict {
     /// The current live version, or null.
-    #[schema(required = false)]
+    current_version_id: Option<Uuid>,
+}
+
+/// What is wrong, and what to do about it.
+#[derive(Debug, ToSchema)]
+#[schema(as = Error)]
+#[expect(dead_code, reason = "this describes what is flattened above")]
+struct DescribedError {
+    /// The code, for programs.
+    code: Code,
+    /// A message for people: what is wrong and what to do.
+    message: String,
+    /// The X-Request-Id of the response; absent within a batch.
+    request_id: Option<String>,
+    /// Only with VERSION_CONFLICT: the latest version, or null if the entry does not exist.
     current_version_id: Option<Uuid>,
 }
 
@@ -201,6 +209,10 @@ impl From<MemoryError> for ApiError {
             | MemoryError::Cursor(_)
             | MemoryError::AsOf(_)
             | MemoryError::AsOfInFuture { .. }
+            | MemoryError::Depth(_)
+            | MemoryError::DepthOfPast
+            | MemoryError::Filter(_)
+            | MemoryError::NewestOfPast
             | MemoryError::AsOfInBatch
             | MemoryError::Overlap(_)
             | MemoryError::ConditionOfSubtree
@@ -210,7 +222,9 @@ impl From<MemoryError> for ApiError {
             MemoryError::TooManyEntries { .. }
             | MemoryError::TooManyBytes(_)
             | MemoryError::TooSlow => Code::SubtreeTooLarge,
-            MemoryError::BatchTooLarge | MemoryError::SearchTooDear => Code::AnswerTooLarge,
+            MemoryError::BatchTooLarge
+            | MemoryError::SearchTooDear
+            | MemoryError::TooManyToOrder => Code::AnswerTooLarge,
             MemoryError::VersionGone(_) => Code::VersionGone,
             MemoryError::KeyReused => Code::IdempotencyKeyMismatch,
             MemoryError::EmbeddingsNotConfigured => Code::EmbeddingsNotConfigured,

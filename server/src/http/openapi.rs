@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoResponses, Modify, OpenApi};
@@ -27,6 +29,41 @@ impl Modify for KeyScheme {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
         let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
         openapi.components.get_or_insert_default().add_security_scheme("key", scheme);
+    }
+}
+
+/// A header of answers: its name, the statuses with which it comes, and what it says.
+type DescribedHeader = (&'static str, &'static [&'static str], &'static str);
+
+/// The headers that clients go by. All of them are whole numbers.
+const HEADERS: [DescribedHeader; 4] = [
+    ("Retry-After", &["429", "503"], "Seconds after which a retry may succeed."),
+    (
+        "X-RateLimit-Limit",
+        &["200", "429"],
+        "Requests a minute, by the limit that leaves fewer: the key's or its tenant's.",
+    ),
+    ("X-RateLimit-Remaining", &["200", "429"], "Requests that are left of this minute."),
+    ("X-RateLimit-Reset", &["200", "429"], "Seconds until the next minute begins."),
+];
+
+/// Adds the headers of answers to the description of all routes that take a key.
+pub(super) fn add_headers(description: &mut utoipa::openapi::OpenApi) {
+    let components = description.components.get_or_insert_default();
+    for (name, _, about) in HEADERS {
+        let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
+        let header = HeaderBuilder::new().schema(Some(number)).description(Some(about));
+        components.headers.insert(name.to_owned(), header.build().into());
+    }
+    let operations = description.paths.paths.values_mut().filter_map(|path| path.post.as_mut());
+    for (status, response) in operations.flat_map(|operation| &mut operation.responses.responses) {
+        let RefOr::T(response) = response else { continue };
+        for (name, statuses, _) in HEADERS {
+            if statuses.contains(&status.as_str()) {
+                let header = Ref::new(format!("#/components/headers/{name}"));
+                response.headers.insert(name.to_owned(), RefOr::Ref(header));
+            }
+        }
     }
 }
 

@@ -29,7 +29,7 @@ pub fn description() -> OpenApi {
 
 /// The routes that are described, and their description.
 fn described() -> (Router<App>, OpenApi) {
-    OpenApiRouter::with_openapi(openapi::Description::openapi())
+    let routes = OpenApiRouter::with_openapi(openapi::Description::openapi())
         .routes(routes!(put::put))
         .routes(routes!(super::routes::get::get))
         .routes(routes!(delete::delete))
@@ -51,8 +51,10 @@ fn described() -> (Router<App>, OpenApi) {
         .routes(routes!(requeue::requeue))
         .routes(routes!(health::healthz))
         .routes(routes!(health::livez))
-        .routes(routes!(health::readyz))
-        .split_for_parts()
+        .routes(routes!(health::readyz));
+    let (routes, mut description) = routes.split_for_parts();
+    openapi::add_headers(&mut description);
+    (routes, description)
 }
 
 /// All routes.

@@ -13,8 +13,9 @@ use super::search::MAX_QUERY;
 use super::subtree::LONGEST;
 use crate::domain::cursor::InvalidCursor;
 use crate::domain::memory::agent_id::InvalidAgentId;
+use crate::domain::memory::filter::InvalidFilter;
 use crate::domain::memory::glob::InvalidGlob;
-use crate::domain::memory::path::InvalidPath;
+use crate::domain::memory::path::{InvalidPath, MAX_SEGMENTS};
 use crate::domain::memory::subtree::{MAX_BYTES as MAX_MOVED, MAX_ENTRIES, Overlap};
 use crate::domain::memory::tags::InvalidTags;
 use crate::domain::memory::value::InvalidValue;
@@ -26,6 +27,7 @@ use crate::runtime::byte_budget::BudgetSpent;
 use crate::runtime::fair_pool::FairPoolError;
 use crate::store::StoreError;
 use crate::store::connection::pool::READ_TIMEOUT;
+use crate::store::entries::newest::MAX_HEADS;
 
 /// Why a use case failed. Says what is wrong, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +78,25 @@ pub enum MemoryError {
         /// The database's present.
         now: Timestamp,
     },
+    /// A list that is to be too deep, or not deep at all.
+    #[error("depth is {0}; it must be between 1 and {MAX_SEGMENTS}")]
+    Depth(i64),
+    /// A deep list of the past.
+    #[error(
+        "the past is listed one directory at a time; leave depth out, or give as_of to /v1/glob with a pattern such as /notes/**"
+    )]
+    DepthOfPast,
+    /// The filter is invalid.
+    #[error(transparent)]
+    Filter(#[from] InvalidFilter),
+    /// The newest entries of the past.
+    #[error("the past is dumped by path alone; leave order out, or as_of")]
+    NewestOfPast,
+    /// Too many entries to find the newest among.
+    #[error(
+        "the newest entries are looked for among at most {MAX_HEADS}, deleted ones included, and here are more; give a prefix that has fewer, or leave order out"
+    )]
+    TooManyToOrder,
     /// A get of the past within a batch.
     #[error("a batch reads what is there now; give as_of to /v1/get")]
     AsOfInBatch,

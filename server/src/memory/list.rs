@@ -1,17 +1,18 @@
-//! Lists the direct children of a directory.
+//! Lists what is in a directory: its direct children, or all down to a depth.
 
 use uuid::Uuid;
 
-use super::reserve::names_bytes;
+use super::reserve::{details_bytes, names_bytes};
 use super::{Memory, MemoryError};
 use crate::domain::TenantId;
 use crate::domain::cursor;
 use crate::domain::memory::agent_id::AgentId;
-use crate::domain::memory::path::Prefix;
+use crate::domain::memory::path::{MAX_SEGMENTS, Prefix};
 use crate::domain::page_size::NAMES;
 use crate::runtime::byte_budget::Reservation;
 use crate::store::connection::pool::Pool;
-use crate::store::entries::list::{After, Child, children};
+use crate::store::entries::details::Details;
+use crate::store::entries::list::{After, Child, Tree};
 use crate::store::entries::list_as_of::{Directory, Listed};
 
 /// An unvalidated request to list a directory.
@@ -29,12 +30,16 @@ pub struct ListRequest {
     pub as_of: Option<String>,
     /// A version that the read must see.
     pub min_version: Option<Uuid>,
+    /// How deep; 1, the default, is the direct children.
+    pub depth: Option<i64>,
+    /// Whether entries come with their details.
+    pub details: bool,
 }
 
 /// A page of children.
 #[derive(Debug)]
 pub struct ListPage {
-    /// Sorted by path; a path that is both has both.
+    /// Sorted by path, segment by segment; a path that is both has both.
     pub items: Vec<Item>,
     /// The cursor of the next page; none on the last one.
     pub next_cursor: Option<String>,
@@ -42,13 +47,15 @@ pub struct ListPage {
     pub reserved: Reservation,
 }
 
-/// A child of a directory.
-#[derive(Debug, PartialEq, Eq)]
+/// What is in a directory.
+#[derive(Debug, PartialEq)]
 pub struct Item {
     /// Its path.
     pub path: String,
     /// Its kind.
     pub kind: Kind,
+    /// The details of an entry, if they are asked for.
+    pub details: Option<Details>,
 }
 
 /// The kind of a directory's child.
@@ -61,7 +68,7 @@ pub enum Kind {
 }
 
 impl Memory {
-    /// Lists the direct children of a directory.
+    /// Lists what is in a directory.
     pub async fn list(
         &self,
         tenant: TenantId,
@@ -70,56 +77,68 @@ impl Memory {
         let agent = AgentId::parse(&request.agent_id)?;
         let prefix = Prefix::parse(&request.prefix)?;
         let limit = NAMES.limit(request.limit)?;
-        let from = cursor::decode(request.cursor.as_deref(), |place| after(place, &prefix))?;
+        let depth = depth(&request)?;
+        let details = request.details;
+        let from = cursor::decode(request.cursor.as_deref(), |place| after(place, &prefix, depth))?;
         let from = from.unwrap_or(After::Start);
         let as_of = self.past_moment(tenant, request.as_of.as_deref()).await?;
-        let reserved = self.reserve(tenant, names_bytes(limit)).await?;
+        let bytes = if details { details_bytes(limit) } else { names_bytes(limit) };
+        let reserved = self.reserve(tenant, bytes).await?;
         // One child more than fits tells whether there is more.
         let enough = limit + 1;
         let Listed { children, rest } = match as_of {
             None => {
-                let (agent, prefix, from) = (&agent, &prefix, &from);
-                let read = |pool: Pool| async move {
-                    children(&pool, tenant, agent, prefix, from, enough).await
-                };
+                let tree = Tree { tenant, agent: &agent, prefix: &prefix, depth, details };
+                let (tree, from) = (&tree, &from);
+                let read = |pool: Pool| async move { tree.children(&pool, from, enough).await };
                 let children = self.read(tenant, request.min_version, read).await?;
                 Listed { children, rest: None }
             }
             // The past is asked of the primary, whose clock dates the versions.
             Some(as_of) => {
-                let directory = Directory { tenant, agent: &agent, prefix: &prefix, as_of };
+                let directory =
+                    Directory { tenant, agent: &agent, prefix: &prefix, as_of, details };
                 let (directory, from) = (&directory, &from);
                 let read =
                     |pool: Pool| async move { directory.children(&pool, from, enough).await };
                 self.read_primary(tenant, request.min_version, read).await?
             }
         };
-        let (items, next) = paged(children, limit);
-        let next_cursor = next.or(rest.as_ref().map(encoded));
+        let has_more = children.len() > limit;
+        let items: Vec<Item> = children.into_iter().take(limit).map(Item::from).collect();
+        let next = items.last().filter(|_| has_more).map(|last| last.place(&prefix, depth));
+        let next_cursor = next.or(rest).as_ref().map(encoded);
         Ok(ListPage { items, next_cursor, reserved })
     }
 }
 
-/// At most `limit` items, and the cursor of more; a child that is both entry and directory yields two, which may lie on two pages.
-fn paged(children: Vec<Child>, limit: usize) -> (Vec<Item>, Option<String>) {
-    let mut items = children.into_iter().flat_map(|child| {
-        let file = child.is_entry.then(|| Item { path: child.path.clone(), kind: Kind::File });
-        let directory =
-            child.is_directory.then_some(Item { path: child.path, kind: Kind::Directory });
-        file.into_iter().chain(directory)
-    });
-    let page: Vec<Item> = items.by_ref().take(limit).collect();
-    let more = items.next().is_some();
-    let next_cursor = page.last().filter(|_| more).map(|last| encoded(&last.place()));
-    (page, next_cursor)
+/// The depth of a list.
+fn depth(request: &ListRequest) -> Result<usize, MemoryError> {
+    let given = request.depth.unwrap_or(1);
+    let depth = usize::try_from(given).ok().filter(|depth| (1..=MAX_SEGMENTS).contains(depth));
+    let depth = depth.ok_or(MemoryError::Depth(given))?;
+    if depth > 1 && request.as_of.is_some() {
+        return Err(MemoryError::DepthOfPast);
+    }
+    Ok(depth)
+}
+
+impl From<Child> for Item {
+    fn from(Child { path, version_id, details }: Child) -> Self {
+        let kind = if version_id.is_some() { Kind::File } else { Kind::Directory };
+        Self { path, kind, details }
+    }
 }
 
 impl Item {
-    /// The position after this item.
-    fn place(&self) -> After {
+    /// The position after this item in a list of `prefix`, which is `depth` deep.
+    fn place(&self, prefix: &Prefix, depth: usize) -> After {
+        let path = self.path.clone();
+        let own = path[prefix.as_str().len()..].matches('/').count();
         match self.kind {
-            Kind::File => After::Entry(self.path.clone()),
-            Kind::Directory => After::Subtree(self.path.clone()),
+            Kind::File => After::Entry(path),
+            Kind::Directory if own < depth => After::Below(path),
+            Kind::Directory => After::Subtree(path),
         }
     }
 }
@@ -128,27 +147,30 @@ fn encoded(place: &After) -> String {
     cursor::encode(&match place {
         After::Start => String::new(),
         After::Entry(child) => format!("f{child}"),
+        After::Below(directory) => format!("b{directory}"),
         After::Subtree(child) => format!("d{child}"),
         After::Within { path, .. } => format!("w{path}"),
     })
 }
 
-/// Decodes a cursor of a list of `prefix`.
-fn after(place: &str, prefix: &Prefix) -> Option<After> {
+/// Decodes a cursor of a list of `prefix`, which is `depth` deep.
+fn after(place: &str, prefix: &Prefix, depth: usize) -> Option<After> {
     if place.is_empty() {
         return Some(After::Start);
     }
     let path = place.get(1..)?;
     let below = path.strip_prefix(prefix.as_str())?.strip_prefix('/')?;
-    let (child, rest) = below.split_once('/').map_or((below, None), |(c, rest)| (c, Some(rest)));
-    if child.is_empty() || below.contains('\0') {
+    if below.contains('\0') || below.split('/').any(str::is_empty) {
         return None;
     }
-    match (place.as_bytes()[0], rest) {
-        (b'f', None) => Some(After::Entry(path.to_owned())),
-        (b'd', None) => Some(After::Subtree(path.to_owned())),
-        (b'w', Some(rest)) => {
-            let child = path.get(..path.len() - rest.len() - 1)?.to_owned();
+    let segments = below.split('/').count();
+    match place.as_bytes()[0] {
+        b'f' if segments <= depth => Some(After::Entry(path.to_owned())),
+        b'b' if segments < depth => Some(After::Below(path.to_owned())),
+        b'd' if segments == depth => Some(After::Subtree(path.to_owned())),
+        b'w' if depth == 1 => {
+            let (name, _) = below.split_once('/')?;
+            let child = format!("{}/{name}", prefix.as_str());
             Some(After::Within { child, path: path.to_owned() })
         }
         _ => None,
@@ -160,23 +182,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_child_of_both_kinds_may_be_cut_in_the_middle() {
-        let both = Child { path: "/a/b".into(), is_entry: true, is_directory: true };
-        let (items, next_cursor) = paged(vec![both], 1);
-        assert_eq!(items[0].kind, Kind::File);
+    fn a_list_goes_on_after_its_last_item() {
         let prefix = Prefix::parse("/a").unwrap();
-        let next = cursor::decode(next_cursor.as_deref(), |place| after(place, &prefix));
-        assert_eq!(next.unwrap().unwrap(), After::Entry("/a/b".into()));
+        let entry = Item::from(Child::entry("/a/b".into(), Uuid::nil()));
+        assert_eq!(entry.place(&prefix, 1), After::Entry("/a/b".into()));
+        for (path, depth, place) in [
+            ("/a/b", 1, After::Subtree("/a/b".into())),
+            ("/a/b", 2, After::Below("/a/b".into())),
+            ("/a/b/c", 2, After::Subtree("/a/b/c".into())),
+        ] {
+            let directory = Item::from(Child::directory(path.into()));
+            assert_eq!(directory.place(&prefix, depth), place);
+            let next = cursor::decode(Some(&encoded(&place)), |text| after(text, &prefix, depth));
+            assert_eq!(next.unwrap().unwrap(), place);
+        }
     }
 
     #[test]
     fn foreign_cursors_are_refused() {
         let prefix = Prefix::parse("/a").unwrap();
-        for text in ["f", "x/a/b", "w/a/b", "w/a//b", "f/b/c", "f/a/b/c", "f/a", "f/ab", "é/a/b"] {
-            assert_eq!(after(text, &prefix), None, "{text}");
+        for text in [
+            "f", "x/a/b", "w/a/b", "w/a//b", "f/b/c", "f/a/b/c", "f/a", "f/ab", "é/a/b", "b/a/b",
+            "d/a/b/c",
+        ] {
+            assert_eq!(after(text, &prefix, 1), None, "{text}");
         }
         let within = After::Within { child: "/a/b".into(), path: "/a/b/c/d".into() };
-        assert_eq!(after("w/a/b/c/d", &prefix), Some(within));
-        assert!(cursor::decode(Some("%%%"), |place| after(place, &prefix)).is_err());
+        assert_eq!(after("w/a/b/c/d", &prefix, 1), Some(within));
+        for text in ["w/a/b/c/d", "d/a/b", "b/a/b/c", "f/a/b/c/d", "f/a//b"] {
+            assert_eq!(after(text, &prefix, 2), None, "{text}");
+        }
+        assert!(cursor::decode(Some("%%%"), |place| after(place, &prefix, 1)).is_err());
     }
 }

@@ -17,6 +17,11 @@ pub(super) const fn names_bytes(items: usize) -> usize {
     items * NAME
 }
 
+/// Most bytes of an answer with `items` names and all else that is said of entries besides their values.
+pub(super) const fn details_bytes(items: usize) -> usize {
+    items * AROUND_VALUE
+}
+
 impl Memory {
     /// Most bytes of an answer with `items` values. A value has no more than a body; one that was put while bodies could be larger counts
     /// as if it had no more either.

@@ -5,6 +5,7 @@ pub mod apply_changes;
 pub mod by;
 mod canonical;
 pub mod change;
+pub mod filter;
 pub mod glob;
 pub mod idempotency;
 pub mod path;

@@ -67,6 +67,11 @@ impl Prefix {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether `path` is at the prefix or below it.
+    pub fn holds(&self, path: &EntryPath) -> bool {
+        path.0.strip_prefix(&self.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
 }
 
 fn normalise(text: &str) -> Result<String, InvalidPath> {
@@ -111,6 +116,15 @@ mod tests {
         assert_eq!(EntryPath::parse("//a///b/").unwrap().as_str(), "/a/b");
         assert_eq!(Prefix::parse("/").unwrap().as_str(), "");
         assert_eq!(Prefix::parse("/a/").unwrap().as_str(), "/a");
+    }
+
+    #[test]
+    fn a_prefix_holds_whole_segments() {
+        let holds = |prefix: &str, path: &str| {
+            Prefix::parse(prefix).unwrap().holds(&EntryPath::parse(path).unwrap())
+        };
+        assert!(holds("/", "/a") && holds("/a", "/a") && holds("/a", "/a/b"));
+        assert!(!holds("/a", "/ab") && !holds("/a/b", "/a") && !holds("/a_", "/ab/c"));
     }
 
     #[test]

@@ -40,7 +40,7 @@ struct Agent {
 }
 
 /// List the agents that have entries
-#[utoipa::path(post, path = "/v1/agents", tag = "memory", request_body = Option<Request>,
+#[utoipa::path(post, path = "/v1/agents", operation_id = "list_agents", tag = "memory", request_body = Option<Request>,
     responses((status = 200, description = "A page of agents.", body = Answer), Refusals))]
 pub(crate) async fn agents(
     State(app): State<App>,

@@ -1,13 +1,14 @@
 //! POST /v1/batch: several gets, puts and deletes, in order.
 
+mod description;
+
 use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{Array, ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
-use utoipa::{PartialSchema, ToSchema};
+use utoipa::ToSchema;
 
+use self::description::{Operation as DescribedOperation, OperationResult};
 use super::{delete, get, put};
 use crate::domain::at_most::AtMost;
 use crate::domain::memory::by::By;
@@ -25,7 +26,7 @@ use crate::runtime::cpu::compute;
 #[schema(as = BatchRequest)]
 pub(crate) struct Request {
     /// What is done, in this order.
-    #[schema(schema_with = described)]
+    #[schema(value_type = Vec<DescribedOperation>, min_items = 1, max_items = 100)]
     operations: AtMost<Box<RawValue>, MAX_OPERATIONS>,
     /// Whether to apply all operations atomically, or none.
     #[serde(default)]
@@ -37,7 +38,7 @@ pub(crate) struct Request {
 #[expect(dead_code, reason = "answers are spliced together; this describes them")]
 pub(crate) struct Answer {
     /// For each operation, the response of its own route, or its error.
-    results: Vec<serde_json::Value>,
+    results: Vec<OperationResult>,
 }
 
 /// What tells operations apart; the rest is the request of the route of that name.
@@ -58,7 +59,7 @@ enum Op {
 }
 
 /// Run several gets, puts and deletes in one request
-#[utoipa::path(post, path = "/v1/batch", tag = "memory", request_body = Request,
+#[utoipa::path(post, path = "/v1/batch", operation_id = "run_batch", tag = "memory", request_body = Request,
     responses((status = 200, description = "The results of the operations, in order.", body = Answer), WriteRefusals))]
 pub(crate) async fn batch(
     State(app): State<App>,
@@ -128,37 +129,6 @@ fn operation(by: By, fields: &Fields, index: usize, json: &[u8]) -> Result<Opera
 fn not_in_batch(what: &str, route: &str) -> ApiError {
     let sentence = format!("{what} is no operation of a batch; send it to {route}");
     ApiError::new(Code::ValidationError, sentence)
-}
-
-/// Operations as the description of the API says them: the request of the operation's own route, and what it is.
-fn described() -> Array {
-    let any = OneOfBuilder::new()
-        .item(operation_of::<get::Request>("get"))
-        .item(operation_of::<put::Request>("put"))
-        .item(operation_of::<delete::Request>("delete"));
-    ArrayBuilder::new().items(any).min_items(Some(1)).max_items(Some(MAX_OPERATIONS)).build()
-}
-
-fn operation_of<R: PartialSchema>(op: &str) -> RefOr<Schema> {
-    let mut schema = R::schema();
-    if let RefOr::T(Schema::Object(request)) = &mut schema {
-        let kind = ObjectBuilder::new().schema_type(Type::String).enum_values(Some([op]));
-        request.properties.insert("op".to_owned(), kind.into());
-        request.required.push("op".to_owned());
-        if op == "get" {
-            request.properties.remove("as_of");
-        } else {
-            request.properties.remove("recursive");
-            let key = ObjectBuilder::new()
-                .schema_type(Type::String)
-                .pattern(Some("^[A-Za-z0-9_-]{1,128}$"))
-                .description(Some(
-                    "The same as the header Idempotency-Key of the operation's own route.",
-                ));
-            request.properties.insert("idempotency_key".to_owned(), key.into());
-        }
-    }
-    schema
 }
 
 /// The answers of the operations' own routes, one after the other.

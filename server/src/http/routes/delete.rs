@@ -55,7 +55,7 @@ pub(crate) struct Response {
 }
 
 /// Delete the value at a path, or everything at and below it
-#[utoipa::path(post, path = "/v1/delete", tag = "memory", request_body = Request,
+#[utoipa::path(post, path = "/v1/delete", operation_id = "delete_entry", tag = "memory", request_body = Request,
     params(("Idempotency-Key" = Option<String>, Header, description = "A retry with the same key within 24 hours gets the first response again and writes nothing", pattern = "^[A-Za-z0-9_-]{1,128}$")),
     responses((status = 200, description = "Committed, or there was nothing to delete.", body = Response), WriteRefusals))]
 pub(crate) async fn delete(

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -14,6 +15,7 @@ use crate::http::openapi::Refusals;
 use crate::http::response::raw_json;
 use crate::memory::dump::DumpRequest;
 use crate::runtime::cpu::compute;
+use crate::store::entries::dump;
 use crate::store::entries::versions::Version;
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -30,6 +32,27 @@ pub(crate) struct Request {
     /// Read the memory as it was at this time (RFC 3339).
     #[schema(format = DateTime)]
     as_of: Option<String>,
+    /// Only entries at this path or below it. Defaults to all.
+    #[schema(min_length = 1, pattern = "^/", example = "/notes")]
+    prefix: Option<String>,
+    /// Only entries whose values meet these conditions: members, as `status` or `a.b`, with the value that they must equal, or with
+    /// an object of comparisons (`$eq`, `$ne`, `$gt`, `$gte`, `$lt`, `$lte`).
+    #[schema(value_type = Option<std::collections::BTreeMap<String, serde_json::Value>>)]
+    filter: Option<Box<RawValue>>,
+    /// The order. Defaults to `path`.
+    #[serde(default)]
+    order: Order,
+}
+
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(as = DumpOrder)]
+#[serde(rename_all = "lowercase")]
+enum Order {
+    /// By path.
+    #[default]
+    Path,
+    /// By the time when the latest version was written, the last one first.
+    Newest,
 }
 
 /// What surrounds the value of an entry.
@@ -55,7 +78,7 @@ struct Rest {
 #[schema(as = DumpAnswer)]
 #[expect(dead_code, reason = "answers are spliced together; this describes them")]
 struct Answer {
-    /// Entries, sorted by path. A page has fewer of them when values are large.
+    /// Entries, in order. A page has fewer of them when values are large, or when much was looked at for the filter.
     entries: Vec<DumpedEntry>,
     /// The number of entries on the page.
     count: usize,
@@ -81,8 +104,8 @@ struct DumpedEntry {
     expires_at: Option<String>,
 }
 
-/// Get all entries of an agent
-#[utoipa::path(post, path = "/v1/dump", tag = "memory", request_body = Request,
+/// Get the entries of an agent
+#[utoipa::path(post, path = "/v1/dump", operation_id = "dump_entries", tag = "memory", request_body = Request,
     responses((status = 200, description = "A page of entries.", body = Answer), Refusals))]
 pub(crate) async fn dump(
     State(app): State<App>,
@@ -101,8 +124,13 @@ pub(crate) async fn dump(
 }
 
 impl From<Request> for DumpRequest {
-    fn from(Request { agent_id, limit, cursor, as_of }: Request) -> Self {
-        Self { agent_id, limit, cursor, as_of }
+    fn from(request: Request) -> Self {
+        let Request { agent_id, limit, cursor, as_of, prefix, filter, order } = request;
+        let order = match order {
+            Order::Path => dump::Order::Path,
+            Order::Newest => dump::Order::Newest,
+        };
+        Self { agent_id, limit, cursor, as_of, prefix, filter, order }
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) struct Request {
 #[derive(Debug, ToSchema)]
 #[schema(as = GetAnswer)]
 #[expect(dead_code, reason = "answers are spliced together; this describes them")]
-struct Answer {
+pub(crate) struct Answer {
     found: bool,
     path: Option<String>,
     /// The value, byte for byte as it was put.
@@ -62,7 +62,7 @@ struct Answer {
 }
 
 /// Get the value at a path
-#[utoipa::path(post, path = "/v1/get", tag = "memory", request_body = Request,
+#[utoipa::path(post, path = "/v1/get", operation_id = "get_entry", tag = "memory", request_body = Request,
     responses((status = 200, description = "The entry, or `found: false`.", body = Answer), ReadRefusals))]
 pub(crate) async fn get(
     State(app): State<App>,

@@ -46,7 +46,7 @@ pub(crate) struct Answer {
 }
 
 /// List the paths that match a pattern
-#[utoipa::path(post, path = "/v1/glob", tag = "memory", request_body = Request,
+#[utoipa::path(post, path = "/v1/glob", operation_id = "glob_paths", tag = "memory", request_body = Request,
     responses((status = 200, description = "A page of paths. It may be empty without being the last.", body = Answer), ReadRefusals))]
 pub(crate) async fn glob(
     State(app): State<App>,

@@ -103,7 +103,7 @@ struct DescribedVersion {
 }
 
 /// List the versions of an entry
-#[utoipa::path(post, path = "/v1/history", tag = "memory", request_body = Request,
+#[utoipa::path(post, path = "/v1/history", operation_id = "get_history", tag = "memory", request_body = Request,
     responses((status = 200, description = "A page of versions.", body = Answer), Refusals))]
 pub(crate) async fn history(
     State(app): State<App>,

@@ -45,7 +45,7 @@ pub(crate) struct Response {
 }
 
 /// Move an entry and everything below it to another path
-#[utoipa::path(post, path = "/v1/move", tag = "memory", request_body = Request,
+#[utoipa::path(post, path = "/v1/move", operation_id = "move_subtree", tag = "memory", request_body = Request,
     params(("Idempotency-Key" = Option<String>, Header, description = "A retry with the same key within 24 hours gets the first response again and writes nothing", pattern = "^[A-Za-z0-9_-]{1,128}$")),
     responses((status = 200, description = "Committed.", body = Response), MoveRefusals))]
 pub(crate) async fn move_subtree(

@@ -66,7 +66,7 @@ pub(crate) struct Response {
 }
 
 /// Put a value at a path
-#[utoipa::path(post, path = "/v1/put", tag = "memory", request_body = Request,
+#[utoipa::path(post, path = "/v1/put", operation_id = "put_entry", tag = "memory", request_body = Request,
     params(("Idempotency-Key" = Option<String>, Header, description = "A retry with the same key within 24 hours gets the first response again and writes nothing", pattern = "^[A-Za-z0-9_-]{1,128}$")),
     responses((status = 200, description = "Committed.", body = Response), WriteRefusals))]
 pub(crate) async fn put(

@@ -33,7 +33,7 @@ pub(crate) struct Response {
 /// Requeue failed embedding jobs
 ///
 /// The administrator of a tenant requeues the jobs of that tenant.
-#[utoipa::path(post, path = "/v1/admin/embeddings/requeue", tag = "admin", request_body = Request,
+#[utoipa::path(post, path = "/v1/admin/embeddings/requeue", operation_id = "requeue_embeddings", tag = "admin", request_body = Request,
     responses((status = 200, description = "The number of requeued jobs.", body = Response), Refusals))]
 pub(crate) async fn requeue(
     State(app): State<App>,

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -29,6 +30,10 @@ pub(crate) struct Request {
     /// The maximum number of results. Defaults to 10.
     #[schema(minimum = 1, maximum = 50)]
     limit: Option<i64>,
+    /// Only entries whose values meet these conditions: members, as `status` or `a.b`, with the value that they must equal, or with
+    /// an object of comparisons (`$eq`, `$ne`, `$gt`, `$gte`, `$lt`, `$lte`).
+    #[schema(value_type = Option<std::collections::BTreeMap<String, serde_json::Value>>)]
+    filter: Option<Box<RawValue>>,
     /// Only entries at this path or below it.
     #[schema(pattern = "^/", max_length = 512)]
     path_prefix: Option<String>,
@@ -107,7 +112,7 @@ struct SearchResult {
 }
 
 /// Search the searchable entries of an agent
-#[utoipa::path(post, path = "/v1/search", tag = "memory", request_body = Request,
+#[utoipa::path(post, path = "/v1/search", operation_id = "search_entries", tag = "memory", request_body = Request,
     responses((status = 200, description = "The results.", body = Answer), ReadRefusals,
         (status = 503, body = Envelope, description = "The database is unavailable, or the server is out of memory for requests (UNAVAILABLE); or the mode is `semantic`, and embeddings are not configured (EMBEDDINGS_NOT_CONFIGURED) or not available now (UNAVAILABLE).")))]
 pub(crate) async fn search(
@@ -130,9 +135,10 @@ pub(crate) async fn search(
 
 impl From<Request> for SearchRequest {
     fn from(request: Request) -> Self {
-        let Request { agent_id, query, limit, path_prefix, tags_any, mode, min_version } = request;
+        let Request { agent_id, query, limit, filter, path_prefix, tags_any, mode, min_version } =
+            request;
         let mode = mode.map(searched::Mode::from);
-        Self { agent_id, query, limit, path_prefix, tags_any, mode, min_version }
+        Self { agent_id, query, limit, filter, path_prefix, tags_any, mode, min_version }
     }
 }
 

@@ -42,7 +42,7 @@ pub(crate) struct Response {
 }
 
 /// Set when an entry expires, without a new version
-#[utoipa::path(post, path = "/v1/touch", tag = "memory", request_body = Request,
+#[utoipa::path(post, path = "/v1/touch", operation_id = "touch_entry", tag = "memory", request_body = Request,
     responses((status = 200, description = "Committed, or there is no live entry.", body = Response), Refusals))]
 pub(crate) async fn touch(
     State(app): State<App>,

@@ -75,7 +75,7 @@ impl From<UsageOfDay> for Usage {
 }
 
 /// Show what tenants used of their quotas on a day
-#[utoipa::path(post, path = "/v1/admin/usage", tag = "admin", request_body = Request,
+#[utoipa::path(post, path = "/v1/admin/usage", operation_id = "get_usage", tag = "admin", request_body = Request,
     responses((status = 200, description = "A page of tenants.", body = Response), Refusals))]
 pub(crate) async fn usage(
     State(app): State<App>,

@@ -4,12 +4,14 @@ mod note;
 
 use std::time::Duration;
 
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use self::note::{BLANK, NO_EMBEDDINGS, note};
 use super::{MAX_BYTES, Memory, MemoryError, Quota};
 use crate::domain::TenantId;
 use crate::domain::memory::agent_id::AgentId;
+use crate::domain::memory::filter::Filter;
 use crate::domain::memory::path::Prefix;
 use crate::domain::memory::tags::{TagList, Tags};
 use crate::domain::page_size::PageSize;
@@ -38,6 +40,8 @@ pub struct SearchRequest {
     pub query: String,
     /// Most results.
     pub limit: Option<i64>,
+    /// Only entries whose values meet these conditions.
+    pub filter: Option<Box<RawValue>>,
     /// Only entries at or below this path.
     pub path_prefix: Option<String>,
     /// Only entries with one of these tags.
@@ -76,6 +80,7 @@ struct Checked {
     agent: AgentId,
     prefix: Prefix,
     tags: Tags,
+    filter: Option<Filter>,
     limit: usize,
 }
 
@@ -97,7 +102,8 @@ impl SearchRequest {
         let prefix = Prefix::parse(self.path_prefix.as_deref().unwrap_or("/"))?;
         let tags = Tags::new(self.tags_any.take().unwrap_or_default());
         let tags = tags.map_err(MemoryError::TagsAny)?;
-        Ok(Checked { agent, prefix, tags, limit })
+        let filter = self.filter.as_deref().map(Filter::parse).transpose()?;
+        Ok(Checked { agent, prefix, tags, filter, limit })
     }
 }
 
@@ -108,7 +114,7 @@ impl Memory {
         tenant: TenantId,
         mut request: SearchRequest,
     ) -> Result<SearchAnswer, MemoryError> {
-        let Checked { agent, prefix, tags, limit } = request.check()?;
+        let Checked { agent, prefix, tags, filter, limit } = request.check()?;
         self.must_be_possible(request.mode)?;
         // Providers refuse blank texts, and no word is in them.
         if is_blank(&request.query) {
@@ -123,6 +129,7 @@ impl Memory {
             agent: &agent,
             prefix: &prefix,
             tags_any: tags.as_slice(),
+            filter: filter.as_ref(),
             words: &LexicalText::of_query(&request.query),
             limit,
         };

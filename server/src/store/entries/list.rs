@@ -1,23 +1,36 @@
-//! Lists the direct children of a directory, by jumping from child to child instead of reading everything
+//! Lists what is in a directory down to a depth, by jumping from child to child instead of reading everything
 //! below them.
 
-use sqlx::Row as _;
+use uuid::Uuid;
 
+use super::details::{self, Details};
 use crate::domain::TenantId;
 use crate::domain::memory::agent_id::AgentId;
 use crate::domain::memory::path::Prefix;
 use crate::store::StoreError;
 use crate::store::connection::pool::Pool;
 
-/// A child of a directory. Both may hold at once.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An entry or a directory that is in a directory. A path that is both has one of each.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Child {
-    /// The child's path.
+    /// Its path.
     pub path: String,
-    /// There is a live entry at the path.
-    pub is_entry: bool,
-    /// There are live entries below the path.
-    pub is_directory: bool,
+    /// The version that the entry shows; none of a directory.
+    pub version_id: Option<Uuid>,
+    /// The details of the entry, if they are asked for.
+    pub details: Option<Details>,
+}
+
+impl Child {
+    /// The entry at `path`.
+    pub fn entry(path: String, version_id: Uuid) -> Self {
+        Self { path, version_id: Some(version_id), details: None }
+    }
+
+    /// The directory at `path`.
+    pub fn directory(path: String) -> Self {
+        Self { path, version_id: None, details: None }
+    }
 }
 
 /// The position where a listing goes on.
@@ -27,6 +40,8 @@ pub enum After {
     Start,
     /// After the entry at this path, with everything below it.
     Entry(String),
+    /// After the directory at this path, with everything below it.
+    Below(String),
     /// After everything at and below this path.
     Subtree(String),
     /// Among the entries below this child: a listing of the past has found nothing up to `path` that makes it a
@@ -48,11 +63,13 @@ macro_rules! tree_order {
 
 pub(crate) use tree_order;
 
-/// SQL of the first live entry from `$from` on, in tree order.
+/// SQL of the first live entry from `$from` on, in tree order, and of its path cut to the depth `$7`.
 macro_rules! first_live {
     ($from:expr) => {
         concat!(
-            "SELECT e.path, $5::text || '/' || split_part(substr(e.path, char_length($5) + 2), '/', 1) AS child
+            "SELECT e.path, e.latest_version_id AS version_id,
+                    $5::text || '/' || array_to_string(
+                        (string_to_array(substr(e.path, char_length($5) + 2), '/'))[1:$7::int], '/') AS child
                FROM entries e
               WHERE e.tenant_id = $1 AND e.agent_id = $2 AND ", live!("e"), "
                 AND ", tree_order!("e.path"), " >= ", $from, "
@@ -63,85 +80,117 @@ macro_rules! first_live {
     };
 }
 
-/// Each step finds the first live entry from a bound on: it is the next child or below it, and the bound moves past
-/// everything below that child. Every look-up is ordered, so that only `entries_tree` suits it: without the order, and on
-/// a table that was never analysed, PostgreSQL reads all entries of the agent instead.
+/// Each step finds the first live entry from a bound on. After one that is not too deep, the bound moves to what is below it;
+/// after one that is, beyond the directory in which it is too deep. Every look-up is ordered, so that only `entries_tree` suits
+/// it: without the order, and on a table that was never analysed, PostgreSQL reads all entries of the agent instead.
 const LIST: &str = concat!(
     "WITH RECURSIVE step AS (
-    (SELECT first.path, first.child, 1 AS n FROM (",
+    (SELECT first.path, first.version_id, first.child, 1 AS n FROM (",
     first_live!("$3"),
     ") first)
     UNION ALL
-    SELECT next.path, next.child, s.n + 1
+    SELECT next.path, next.version_id, next.child, s.n + 1
       FROM step s
      CROSS JOIN LATERAL (",
-    first_live!(concat!(tree_order!("s.child"), r" || E'\x01\x02'")),
+    first_live!(concat!(
+        tree_order!("s.child"),
+        r" || CASE WHEN s.path = s.child THEN E'\x01\x01' ELSE E'\x01\x02' END"
+    )),
     ") next
      WHERE s.n < $6
 )
-SELECT s.child, s.path = s.child AS is_entry, s.path <> s.child OR (
-           SELECT true
-             FROM entries e
-            WHERE e.tenant_id = $1 AND e.agent_id = $2 AND ",
-    live!("e"),
-    "
-              AND ",
-    tree_order!("e.path"),
-    " >= ",
-    tree_order!("s.child"),
-    r" || E'\x01\x01'
-              AND ",
-    tree_order!("e.path"),
-    " < ",
-    tree_order!("s.child"),
-    r" || E'\x01\x02'
-            ORDER BY ",
-    tree_order!("e.path"),
-    "
-            LIMIT 1
-       ) IS NOT NULL AS is_directory
-  FROM step s
- ORDER BY s.n"
+SELECT s.path, s.version_id, s.child FROM step s ORDER BY s.n"
 );
 
-/// At most `limit` children of `prefix` from `after` on, sorted by path.
-pub async fn children(
-    pool: &Pool,
-    tenant: TenantId,
-    agent: &AgentId,
-    prefix: &Prefix,
-    after: &After,
-    limit: usize,
-) -> Result<Vec<Child>, StoreError> {
-    let from = match after {
-        After::Start => tree_key(prefix.as_str()) + BELOW,
-        After::Entry(child) | After::Within { child, .. } => tree_key(child) + BELOW,
-        After::Subtree(path) => tree_key(path) + BEYOND,
-    };
-    let query = sqlx::query(LIST)
-        .bind(tenant.0)
-        .bind(agent.as_str())
-        .bind(from)
-        .bind(tree_key(prefix.as_str()) + BEYOND)
-        .bind(prefix.as_str())
-        .bind(limit as i32);
-    let read = pool.noting(async {
-        let mut moment = pool.begin_read().await?;
-        let rows = query.fetch_all(&mut *moment).await?;
-        moment.commit().await?;
-        Ok(rows)
-    });
-    let rows = read.await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Child {
-                path: row.try_get(0)?,
-                is_entry: row.try_get(1)?,
-                is_directory: row.try_get(2)?,
-            })
+/// A live entry that a step has found.
+#[derive(Debug, sqlx::FromRow)]
+struct Found {
+    path: String,
+    version_id: Uuid,
+    /// The path cut to the depth: shorter where the entry is deeper.
+    child: String,
+}
+
+/// A directory as it is now, down to a depth.
+#[derive(Debug, Clone, Copy)]
+pub struct Tree<'a> {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The agent within the tenant.
+    pub agent: &'a AgentId,
+    /// The directory.
+    pub prefix: &'a Prefix,
+    /// The depth; 1 is that of its direct children.
+    pub depth: usize,
+    /// Whether entries come with their details.
+    pub details: bool,
+}
+
+impl Tree<'_> {
+    /// The children from `after` on, in tree order, of at most `limit` entries: each step tells one child at least.
+    pub async fn children(
+        &self,
+        pool: &Pool,
+        after: &After,
+        limit: usize,
+    ) -> Result<Vec<Child>, StoreError> {
+        let from = match after {
+            After::Start => tree_key(self.prefix.as_str()) + BELOW,
+            After::Entry(path) | After::Below(path) | After::Within { child: path, .. } => {
+                tree_key(path) + BELOW
+            }
+            After::Subtree(path) => tree_key(path) + BEYOND,
+        };
+        let query = sqlx::query_as(LIST)
+            .bind(self.tenant.0)
+            .bind(self.agent.as_str())
+            .bind(from)
+            .bind(tree_key(self.prefix.as_str()) + BEYOND)
+            .bind(self.prefix.as_str())
+            .bind(limit as i32)
+            .bind(self.depth as i32);
+        pool.noting(async {
+            let mut moment = pool.begin_read().await?;
+            let found: Vec<Found> = query.fetch_all(&mut *moment).await?;
+            let mut children = told(found, self.prefix, after);
+            if self.details {
+                details::add(&mut moment, self.tenant, &mut children).await?;
+            }
+            moment.commit().await?;
+            Ok(children)
         })
-        .collect::<Result<_, sqlx::Error>>()
-        .map_err(Into::into)
+        .await
+    }
+}
+
+/// The entries that were `found`, each behind the directories that it is in, unless those were told before: by an entry
+/// before it, or up to `after`.
+fn told(found: Vec<Found>, prefix: &Prefix, after: &After) -> Vec<Child> {
+    let mut open = match after {
+        After::Start => String::new(),
+        After::Entry(path) | After::Subtree(path) | After::Within { child: path, .. } => {
+            path.clone()
+        }
+        After::Below(path) => format!("{path}/"),
+    };
+    let below = prefix.as_str().len() + 1;
+    let mut children = Vec::with_capacity(found.len());
+    for Found { path, version_id, child } in found {
+        let is_entry = path == child;
+        let parents =
+            child.match_indices('/').map(|(slash, _)| slash).filter(|slash| *slash > below);
+        for end in parents.chain((!is_entry).then_some(child.len())) {
+            let directory = &child[..end];
+            if !open.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/')) {
+                children.push(Child::directory(directory.to_owned()));
+            }
+        }
+        if is_entry {
+            children.push(Child::entry(child, version_id));
+        }
+        open = path;
+    }
+    children
 }
 
 /// The suffix of a path in tree order where its subtree begins.
@@ -156,6 +205,8 @@ pub(super) fn tree_key(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use proptest::prelude::*;
 
@@ -170,6 +221,45 @@ mod tests {
             prop_assert_eq!(from <= key && key < to, below);
             let segments = |p: &str| p.split('/').map(str::to_owned).collect::<Vec<_>>();
             prop_assert_eq!(tree_key(&a).cmp(&key), segments(&a).cmp(&segments(&b)));
+        }
+    }
+
+    #[test]
+    fn directories_are_told_once_and_before_what_is_in_them() {
+        let prefix = Prefix::parse("/p").unwrap();
+        let depth = 2;
+        let paths = ["/p/a", "/p/a/b", "/p/a/b/c", "/p/d/e/f", "/p/d/g", "/p/h/i/j"];
+        let found = |paths: &[&str]| -> Vec<Found> {
+            let cut = |path: &str| path.split('/').take(2 + depth).collect::<Vec<_>>().join("/");
+            let found = |path: &&str| Found {
+                path: (*path).to_owned(),
+                version_id: Uuid::nil(),
+                child: cut(path),
+            };
+            paths.iter().map(found).collect()
+        };
+        let names = |children: Vec<Child>| -> Vec<String> {
+            let kind = |child: &Child| if child.version_id.is_none() { "d" } else { "f" };
+            children.iter().map(|child| format!("{}{}", kind(child), child.path)).collect()
+        };
+        let all = names(told(found(&paths), &prefix, &After::Start));
+        let expected = [
+            "f/p/a", "d/p/a", "f/p/a/b", "d/p/a/b", "d/p/d", "d/p/d/e", "f/p/d/g", "d/p/h",
+            "d/p/h/i",
+        ];
+        assert_eq!(all, expected);
+        assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
+        // Each place goes on with the rest: the entry at which a walk from there begins, and what is told.
+        for (after, from, rest) in [
+            (After::Entry("/p/a".into()), 1, 1),
+            (After::Below("/p/a".into()), 1, 2),
+            (After::Entry("/p/a/b".into()), 2, 3),
+            (After::Subtree("/p/a/b".into()), 3, 4),
+            (After::Below("/p/d".into()), 3, 5),
+            (After::Subtree("/p/d/e".into()), 4, 6),
+        ] {
+            let went_on = names(told(found(&paths[from..]), &prefix, &after));
+            assert_eq!(went_on, expected[rest..], "{after:?}");
         }
     }
 }

@@ -15,8 +15,10 @@ use std::time::Instant;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx as _;
 use sqlx::postgres::PgConnection;
+use uuid::Uuid;
 
 use super::as_of::version_shown;
+use super::details;
 use super::list::{After, Child};
 use super::scan::{Range, STEP, TIME};
 use crate::domain::TenantId;
@@ -88,7 +90,7 @@ SELECT s.child,
     "
           FROM entries e
          WHERE e.tenant_id = $1 AND e.agent_id = $2 AND e.path = s.child
-         LIMIT 1) IS NOT NULL AS is_entry,
+         LIMIT 1) AS version_id,
        CASE WHEN (
                 SELECT true
                   FROM (SELECT ",
@@ -113,7 +115,7 @@ SELECT s.child,
 #[derive(sqlx::FromRow)]
 struct Candidate {
     child: String,
-    is_entry: bool,
+    version_id: Option<Uuid>,
     is_directory: Option<bool>,
     /// The statement has looked at as many children as it may.
     has_more: bool,
@@ -122,7 +124,7 @@ struct Candidate {
 /// The result of one request.
 #[derive(Debug, Default)]
 pub struct Listed {
-    /// The children, sorted by path. One that is both entry and directory may come as two.
+    /// The children, sorted by path. One that is both entry and directory comes as two.
     pub children: Vec<Child>,
     /// Where the listing goes on; none at its end.
     pub rest: Option<After>,
@@ -139,6 +141,8 @@ pub struct Directory<'a> {
     pub prefix: &'a Prefix,
     /// The moment.
     pub as_of: Timestamp,
+    /// Whether entries come with their details.
+    pub details: bool,
 }
 
 impl Directory<'_> {
@@ -159,10 +163,17 @@ impl Directory<'_> {
                 let is_done = listed.children.len() >= enough || began.elapsed() >= TIME;
                 let Some(place) = listed.rest.take_if(|_| !is_done) else { break };
                 keep_within(&mut moment, began).await?;
-                let went = self.step(&mut moment, &place, asked, &mut listed.children).await;
+                let found = listed.children.len();
+                let mut went = self.step(&mut moment, &place, asked, &mut listed.children).await;
+                if went.is_ok() && self.details {
+                    let new = &mut listed.children[found..];
+                    let added = details::add(&mut moment, self.tenant, new).await;
+                    went = added.and(went);
+                }
                 listed.rest = match went {
                     // What was found is answered. The moment is of no more use.
                     Err(StoreError::TimedOut(_)) if place != *after => {
+                        listed.children.truncate(found);
                         return Ok(Listed { rest: Some(place), ..listed });
                     }
                     went => went?,
@@ -193,7 +204,8 @@ impl Directory<'_> {
                 self.go_on(connection, &from, asked, children).await
             }
             After::Subtree(child) => self.go_on(connection, child, asked, children).await,
-            After::Entry(child) => {
+            // Only a list that is deeper goes on below a directory, and there is none of the past.
+            After::Entry(child) | After::Below(child) => {
                 self.look_below(connection, child, None, children).await.map(Some)
             }
             After::Within { child, path } => {
@@ -221,10 +233,10 @@ impl Directory<'_> {
             .await?;
         let more = candidates.first().is_some_and(|candidate| candidate.has_more);
         let mut last = None;
-        for Candidate { child: path, is_entry, is_directory, .. } in candidates {
-            if is_entry || is_directory == Some(true) {
-                let is_directory = is_directory == Some(true);
-                children.push(Child { path: path.clone(), is_entry, is_directory });
+        for Candidate { child: path, version_id, is_directory, .. } in candidates {
+            children.extend(version_id.map(|id| Child::entry(path.clone(), id)));
+            if is_directory == Some(true) {
+                children.push(Child::directory(path.clone()));
             }
             if is_directory.is_none() {
                 return Ok(Some(After::Entry(path)));
@@ -246,7 +258,7 @@ impl Directory<'_> {
         let prefix = format!("{child}/");
         let heads = self.below(&prefix).step(connection, path, STEP).await?;
         if heads.iter().any(|head| head.version_id.is_some()) {
-            children.push(Child { path: child.clone(), is_entry: false, is_directory: true });
+            children.push(Child::directory(child.clone()));
             return Ok(After::Subtree(child));
         }
         Ok(match heads.into_iter().nth(STEP - 1) {

@@ -4,12 +4,15 @@
 pub mod agents;
 pub mod as_of;
 pub mod commit_lookup;
+pub mod details;
 pub mod dump;
 pub mod fast_put;
+pub mod filter;
 pub mod get;
 pub mod list;
 pub mod list_as_of;
 pub mod locked_write;
+pub mod newest;
 pub mod scan;
 pub mod stored_bytes;
 pub mod subtree;

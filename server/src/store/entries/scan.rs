@@ -78,13 +78,32 @@ impl Range<'_> {
         after: Option<&str>,
         count: usize,
     ) -> Result<Vec<Head>, StoreError> {
-        // No text lies between a path and the path with the least character behind it.
-        let from = after.map_or_else(|| self.prefix.to_owned(), |path| format!("{path}\u{1}"));
+        let from = after.map_or_else(|| self.prefix.to_owned(), behind);
+        self.heads(connection, &from, &beyond(self.prefix), count).await
+    }
+
+    /// The version that `path` shows.
+    pub async fn shown_at(
+        &self,
+        connection: &mut PgConnection,
+        path: &str,
+    ) -> Result<Option<Uuid>, StoreError> {
+        let head = self.heads(connection, path, &behind(path), 1).await?;
+        Ok(head.into_iter().find_map(|head| head.version_id))
+    }
+
+    async fn heads(
+        &self,
+        connection: &mut PgConnection,
+        from: &str,
+        to: &str,
+        count: usize,
+    ) -> Result<Vec<Head>, StoreError> {
         sqlx::query_as(HEADS)
             .bind(self.tenant.0)
             .bind(self.agent.as_str())
             .bind(from)
-            .bind(beyond(self.prefix))
+            .bind(to)
             .bind(count as i64)
             .bind(to_sql(self.as_of))
             .fetch_all(connection)
@@ -155,6 +174,11 @@ impl Range<'_> {
         }
         Ok(found)
     }
+}
+
+/// The least text after a path: none lies between a path and the same with the least character behind it.
+fn behind(path: &str) -> String {
+    format!("{path}\u{1}")
 }
 
 /// The least text above all that begin with `prefix`. Characters and their UTF-8 bytes sort alike.

@@ -1,5 +1,38 @@
 //! SQL conditions that all searches share: live, in range, tagged.
 
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgConnection;
+
+use super::Search;
+use crate::store::StoreError;
+use crate::store::entries::filter::conditions;
+
+/// Stands before the condition of a filter: without one it holds for all, which the planner sees at once.
+macro_rules! unfiltered {
+    () => {
+        "/* unfiltered */ true OR "
+    };
+}
+
+/// Sets the filter of `search`. It lasts for the rest of the transaction, as a pooler demands.
+pub(super) async fn set_filter(
+    moment: &mut PgConnection,
+    search: &Search<'_>,
+) -> Result<(), StoreError> {
+    let Some(filter) = search.filter else { return Ok(()) };
+    let set = sqlx::query("SELECT set_config('agentfs.filter', $1, true)");
+    set.bind(conditions(filter)).execute(moment).await?;
+    Ok(())
+}
+
+/// The statement with its condition on the filter, if `search` has one.
+pub(super) fn filtered(statement: &str, search: &Search<'_>) -> AssertSqlSafe<String> {
+    AssertSqlSafe(match search.filter {
+        Some(_) => statement.replace(unfiltered!(), ""),
+        None => statement.to_owned(),
+    })
+}
+
 /// The head of `$row`, looked up by its key alone, with the condition that the version of `$row` is the live one.
 macro_rules! is_live {
     ($row:literal) => {
@@ -46,7 +79,25 @@ macro_rules! is_in_range {
     };
 }
 
-/// The version of `$row` has one of the tags `$4`, if there are any.
+/// The value of the version of `$row` meets the filter of the search, in a statement that is [`filtered`]. Statements of several
+/// kinds, each with parameters of its own, ask for it, so it is a setting of their transaction.
+macro_rules! meets_filter {
+    ($row:literal) => {
+        concat!(
+            "(",
+            unfiltered!(),
+            "(SELECT ",
+            crate::store::entries::filter::meets!("v.value", "current_setting('agentfs.filter')"),
+            " FROM entry_versions v WHERE v.tenant_id = ",
+            $row,
+            ".tenant_id AND v.id = ",
+            $row,
+            ".version_id LIMIT 1))"
+        )
+    };
+}
+
+/// The version of `$row` has one of the tags `$4`, if there are any, and its value meets the filter, if there is one.
 macro_rules! has_tag {
     ($row:literal) => {
         concat!(
@@ -55,7 +106,8 @@ macro_rules! has_tag {
             $row,
             ".tenant_id AND v.id = ",
             $row,
-            ".version_id LIMIT 1))"
+            ".version_id LIMIT 1)) AND ",
+            meets_filter!($row)
         )
     };
 }

@@ -4,6 +4,7 @@
 use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 
+use super::conditions::filtered;
 use super::{Ranked, Search};
 use crate::store::StoreError;
 use crate::store::embeddings::models::Serving;
@@ -110,7 +111,7 @@ pub(super) async fn find(
         Candidates::All => AMONG_ALL,
         Candidates::Unembedded(_) => AMONG_UNEMBEDDED,
     };
-    let mut query = sqlx::query(statement)
+    let mut query = sqlx::query(filtered(statement, search))
         .bind(search.tenant.0)
         .bind(search.agent.as_str())
         .bind(search.prefix.as_str())

@@ -14,12 +14,14 @@ use std::time::Instant;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
+use self::conditions::set_filter;
 use self::full_text::{Candidates, FullTextMatches};
 use super::StoreError;
 use super::embeddings::models::Serving;
 use super::entries::versions::{self, Version};
 use crate::domain::TenantId;
 use crate::domain::memory::agent_id::AgentId;
+use crate::domain::memory::filter::Filter;
 use crate::domain::memory::path::Prefix;
 use crate::domain::search::fusion::fused;
 use crate::domain::search::lexical_text::LexicalText;
@@ -36,6 +38,8 @@ pub struct Search<'a> {
     pub prefix: &'a Prefix,
     /// Tags of which an entry must have one; if empty, all match.
     pub tags_any: &'a [String],
+    /// What values must meet.
+    pub filter: Option<&'a Filter>,
     /// The query's text.
     pub words: &'a LexicalText,
     /// Most entries.
@@ -99,6 +103,7 @@ pub async fn find(
         // What is found is read at the same moment: a version that is overwritten or expires in between would be missed.
         let mut moment = pool.begin_read().await?;
         let began = Instant::now();
+        set_filter(&mut moment, search).await?;
         let (ranked, mut found) = rank(&mut moment, search, by, began).await?;
         keep_within(&mut moment, began).await?;
         found.none_searchable = ranked.is_empty() && none_searchable(&mut moment, search).await?;

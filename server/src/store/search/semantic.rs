@@ -1,8 +1,9 @@
 //! Semantic search: finds the entries whose vectors are nearest to the query's, by cosine similarity.
 
+use sqlx::Row as _;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow, Postgres};
-use sqlx::{AssertSqlSafe, Row as _};
 
+use super::conditions::filtered;
 use super::{EmbeddedQuery, Ranked, Search};
 use crate::store::StoreError;
 use crate::store::embeddings::models::{Serving, has_index};
@@ -22,6 +23,7 @@ macro_rules! compare {
           FROM ", $candidates, "
          ORDER BY distance, m.path) near",
             is_live!("near"), "
+   AND ", meets_filter!("near"), "
  ORDER BY near.distance, near.path
  LIMIT $5"
         )
@@ -125,7 +127,7 @@ pub(super) async fn nearest(
     let model = &embedded.model;
     if model.has_index && count(moment, search, model.id).await? > COMPARED {
         sqlx::query(PREPARE_INDEX).execute(&mut *moment).await?;
-        let statement = AssertSqlSafe(by_index(model));
+        let statement = filtered(&by_index(model), search);
         let rows = bind(sqlx::query(statement), search, embedded).bind(MORE as i64);
         let mut near = ranked(&rows.fetch_all(&mut *moment).await?)?;
         sqlx::query(SORT_AGAIN).execute(&mut *moment).await?;
@@ -135,6 +137,7 @@ pub(super) async fn nearest(
         }
     }
     let compare = if search.tags_any.is_empty() { OF_ALL } else { OF_TAGGED };
+    let compare = filtered(compare, search);
     let rows = bind(sqlx::query(compare), search, embedded).bind(model.id).bind(&model.name);
     ranked(&rows.fetch_all(moment).await?)
 }

@@ -52,6 +52,14 @@ fn reads(then: &Value) -> Vec<(&'static str, Value)> {
     vec![
         ("/v1/history", json!({"agent_id": "ada", "path": "/shared/x"})),
         ("/v1/dump", json!({"agent_id": "ada"})),
+        ("/v1/dump", json!({"agent_id": "ada", "prefix": "/shared"})),
+        ("/v1/dump", json!({"agent_id": "ada", "order": "newest", "filter": {"a": {"$ne": 1}}})),
+        (
+            "/v1/search",
+            json!({"agent_id": "ada", "query": "almond beech", "filter": {"a": {"$ne": 1}}}),
+        ),
+        ("/v1/list", json!({"agent_id": "ada", "prefix": "/", "depth": 3, "details": true})),
+        ("/v1/list", json!({"agent_id": "ada", "prefix": "/own", "details": true, "as_of": then})),
         ("/v1/get", json!({"agent_id": "ada", "path": "/shared/x", "as_of": then})),
         ("/v1/list", json!({"agent_id": "ada", "prefix": "/own", "as_of": then})),
         ("/v1/glob", json!({"agent_id": "ada", "pattern": "/**", "as_of": then})),

@@ -339,7 +339,9 @@ async fn a_list_of_the_past_agrees_with_one_of_now() {
     let moment = api.client.put("/a", json!(0)).await["created_at"].clone();
     for (i, prefix) in paths.iter().map(String::as_str).chain(["/"]).enumerate() {
         let limit = [1, 3, 1000][i % 3];
-        let mut body = json!({"agent_id": "ada", "prefix": prefix, "limit": limit});
+        let details = i % 2 == 0;
+        let mut body =
+            json!({"agent_id": "ada", "prefix": prefix, "limit": limit, "details": details});
         let now = api.client.pages("/v1/list", body.clone(), "items").await;
         body["as_of"] = moment.clone();
         let then = api.client.pages("/v1/list", body, "items").await;

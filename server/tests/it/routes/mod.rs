@@ -9,6 +9,7 @@ mod dump;
 mod entries;
 mod errors;
 mod fields;
+mod filter;
 mod front;
 mod glob;
 mod health;

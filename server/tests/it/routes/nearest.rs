@@ -56,6 +56,12 @@ async fn fill(database: &Database) -> Vec<(String, &'static str, Vec<f32>)> {
         .execute(&mut connection)
         .await
         .unwrap();
+    connection
+        .execute(
+            "UPDATE entry_versions SET value = json_build_object('place', split_part(path, '/', 2))",
+        )
+        .await
+        .unwrap();
     all
 }
 
@@ -69,6 +75,8 @@ async fn recall(api: &Api, all: &[(String, &'static str, Vec<f32>)]) -> f64 {
         (json!({"tags_any": ["thousandth"]}), "thousandth"),
         (json!({"path_prefix": "/tenth"}), "/tenth/"),
         (json!({"path_prefix": "/thousandth"}), "/thousandth/"),
+        (json!({"filter": {"place": "tenth"}}), "/tenth/"),
+        (json!({"filter": {"place": "thousandth"}, "tags_any": ["tenth"]}), "/thousandth/"),
     ] {
         for query in ["alpha", "a longer question?", "ZZZ 42"] {
             let mut body = json!({"agent_id": "ada", "query": query, "limit": 10});

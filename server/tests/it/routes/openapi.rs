@@ -53,3 +53,70 @@ async fn the_description_names_every_route_and_what_it_refers_to_exists() {
         assert!(schemas.contains_key(name), "there is no schema {name}");
     }
 }
+
+/// The operations of routes that take a key.
+fn operations(description: &Value) -> Vec<&Value> {
+    let paths = description["paths"].as_object().unwrap().values();
+    paths.filter_map(|methods| methods.get("post")).collect()
+}
+
+#[test]
+fn generated_clients_get_names_that_they_can_use() {
+    let description: Value = serde_json::from_str(KEPT).unwrap();
+    let ids: Vec<&str> =
+        operations(&description).iter().map(|of| of["operationId"].as_str().unwrap()).collect();
+    // A verb with its object is no keyword of any language, which `delete` and `list` are.
+    assert!(ids.iter().all(|id| id.contains('_')), "{ids:?}");
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "{ids:?}");
+
+    let schemas = &description["components"]["schemas"];
+    let named = |name: &str| format!("#/components/schemas/{name}");
+    assert_eq!(
+        schemas["BatchRequest"]["properties"]["operations"]["items"]["$ref"],
+        named("Operation")
+    );
+    let mapping = schemas["Operation"]["discriminator"]["mapping"].as_object().unwrap();
+    let variants = schemas["Operation"]["oneOf"].as_array().unwrap();
+    for (op, operation) in
+        [("get", "GetOperation"), ("put", "PutOperation"), ("delete", "DeleteOperation")]
+    {
+        assert_eq!(mapping[op], named(operation));
+        assert!(variants.iter().any(|variant| variant["$ref"] == named(operation)), "{op}");
+        assert_eq!(schemas[operation]["properties"]["op"]["enum"][0], op);
+    }
+    assert_eq!(
+        schemas["BatchAnswer"]["properties"]["results"]["items"]["$ref"],
+        named("OperationResult")
+    );
+    let results = schemas["OperationResult"]["anyOf"].as_array().unwrap();
+    let results: Vec<_> = results.iter().map(|result| &result["$ref"]).collect();
+    assert_eq!(results, ["GetAnswer", "PutAnswer", "DeleteAnswer", "Envelope"].map(named));
+    assert_eq!(schemas["Error"]["properties"]["code"]["$ref"], named("ErrorCode"));
+}
+
+#[tokio::test]
+async fn headers_that_clients_go_by_are_described_and_come() {
+    let (api, db) = Api::start().await;
+    let description: Value = serde_json::from_str(KEPT).unwrap();
+    for operation in operations(&description) {
+        for (status, header) in [
+            ("200", "X-RateLimit-Limit"),
+            ("200", "X-RateLimit-Remaining"),
+            ("200", "X-RateLimit-Reset"),
+            ("429", "Retry-After"),
+            ("503", "Retry-After"),
+        ] {
+            let described = &operation["responses"][status]["headers"][header]["$ref"];
+            assert_eq!(*described, format!("#/components/headers/{header}"), "{operation}");
+        }
+    }
+    let limited = api.replica(&db, &[("RATE_LIMIT_REQUESTS_PER_MINUTE", "9")]).await;
+    let answer = limited.client.request("/v1/agents", "{}").send().await.unwrap();
+    for (header, described) in description["components"]["headers"].as_object().unwrap() {
+        assert_eq!(described["schema"]["type"], "integer");
+        if header != "Retry-After" {
+            let value = answer.headers()[header].to_str().unwrap();
+            assert!(value.parse::<u32>().is_ok(), "{header}: {value}");
+        }
+    }
+}

@@ -108,6 +108,10 @@ async fn what_is_there_all_the_time_appears_exactly_once_in_order() {
         };
         let dumped = pages("/v1/dump", json!({}), "entries").await;
         check("dump", &texts(&dumped, "path"), &stable);
+        let below: Vec<_> =
+            stable.iter().filter(|path| path.starts_with("/t/n/")).cloned().collect();
+        let dumped = pages("/v1/dump", json!({"prefix": "/t/n"}), "entries").await;
+        check("dump of a prefix", &texts(&dumped, "path"), &below);
         let globbed = pages("/v1/glob", json!({"pattern": "/**"}), "paths").await;
         let globbed: Vec<_> = globbed.iter().map(|p| p.as_str().unwrap().to_owned()).collect();
         check("glob", &globbed, &stable);
@@ -128,6 +132,17 @@ async fn what_is_there_all_the_time_appears_exactly_once_in_order() {
         children.sort();
         children.dedup();
         check("list", &listed, &children);
+        let deep = json!({"prefix": "/", "depth": 64, "details": true});
+        let listed = pages("/v1/list", deep, "items").await;
+        assert!(listed.iter().all(|item| item["size"].is_number() == (item["type"] == "file")));
+        let files: Vec<_> = listed.into_iter().filter(|item| item["type"] == "file").collect();
+        let by_segments = |path: &String| {
+            path.split('/').map(str::to_owned).collect::<Vec<String>>().join("\u{1}")
+        };
+        let mut entries: Vec<_> = stable.iter().map(by_segments).collect();
+        entries.sort();
+        let files: Vec<_> = texts(&files, "path").iter().map(by_segments).collect();
+        check("deep list", &files, &entries);
         let versions = pages("/v1/history", json!({"path": "/log"}), "versions").await;
         assert!(versions.len() >= history.len());
         assert_eq!(versions[versions.len() - history.len()..], history);

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sqlx::Executor as _;
 use tokio::runtime::Runtime;
 
@@ -58,9 +58,16 @@ fn questions() -> Vec<(&'static str, Value)> {
     };
     let stars = format!("/{}", "*-".repeat(250));
     let classes = format!("/**{}[!a-z]", "?".repeat(400));
+    // Of members that are not there, each of which must be looked for.
+    let deep = vec!["a"; 128].join(".");
+    let conditions: Value =
+        (0..16).map(|n| (format!("{deep}{n}"), json!({"$ne": n}))).collect::<Map<_, _>>().into();
     vec![
         ("/v1/list", json!({"agent_id": "ada", "prefix": "/", "limit": 1000})),
         ("/v1/list", json!({"agent_id": "ada", "prefix": "/", "limit": 1000, "as_of": past})),
+        ("/v1/list", json!({"agent_id": "ada", "prefix": "/", "depth": 64, "details": true})),
+        ("/v1/dump", json!({"agent_id": "ada", "filter": conditions})),
+        ("/v1/dump", json!({"agent_id": "ada", "filter": conditions, "order": "newest"})),
         ("/v1/glob", json!({"agent_id": "ada", "pattern": stars})),
         ("/v1/glob", json!({"agent_id": "ada", "pattern": classes, "as_of": past})),
         ("/v1/dump", json!({"agent_id": "ada", "limit": 500})),
