@@ -117,6 +117,10 @@ test-sdk: pgserver ## The Python client: ruff, mypy, its tests on a server of th
 	@$(CARGO) build $(PROFILE) -p agentfs-server --bin agentfs-server
 	@AGENTFS_SERVER=$(abspath $(BIN))/agentfs-server sdk/python/test $(ARGS)
 
+.PHONY: test-mcp
+test-mcp: ## MCP: the official conformance suite and the inspector's strict mode (needs npm, which brings them)
+	@tests/mcp/run
+
 .PHONY: test-cluster
 test-cluster: ## The part of make test on a real Kubernetes; a cluster that was not there before is removed again
 	@tests/e2e/run smoke

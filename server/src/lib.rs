@@ -14,6 +14,7 @@ pub mod records;
 pub mod recovery;
 pub mod runtime;
 pub mod settings;
+pub mod stdio;
 pub mod store;
 pub mod tenancy;
 pub mod transfer;

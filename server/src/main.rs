@@ -7,7 +7,7 @@ use agentfs_server::commands::recovery::{
     backup, backups, catalog, drill, forget, restore, scratch_serve, verify,
 };
 use agentfs_server::commands::{
-    admin, export, import, migrate, openapi, postgres_exec, serve, worker,
+    admin, export, import, mcp, migrate, openapi, postgres_exec, serve, worker,
 };
 use agentfs_server::runtime::exit::finish;
 use agentfs_server::settings::{Described, Settings};
@@ -54,6 +54,8 @@ enum Command {
     Import(import::ImportArgs),
     /// Export an agent's entries as JSON lines, through a running API
     Export(export::ExportArgs),
+    /// Serve MCP on standard input and output, for desktop clients, through a running API
+    Mcp(mcp::McpArgs),
     /// Print the OpenAPI 3.1 document of the API, which a running server has at /openapi.json
     Openapi,
     /// The step between this program and one of PostgreSQL's
@@ -79,6 +81,7 @@ fn main() -> ExitCode {
         Command::Admin(args) => admin::run(args),
         Command::Import(args) => import::run(args),
         Command::Export(args) => export::run(args),
+        Command::Mcp(args) => mcp::run(args),
         Command::Openapi => finish(openapi::print()),
         Command::PostgresExec(args) => postgres_exec::run(&args),
         Command::Dev(command) => finish(command.run()),

@@ -12,6 +12,7 @@ pub mod dev;
 pub mod export;
 pub mod import;
 mod listening;
+pub mod mcp;
 pub mod migrate;
 pub mod openapi;
 mod output;

@@ -151,6 +151,7 @@ fn app(settings: Settings) -> Result<Serving, AppError> {
         limits,
         body_limit,
         unknown_fields,
+        mcp,
         embeddings,
         backups: _,
         logs: _,
@@ -203,6 +204,7 @@ fn app(settings: Settings) -> Result<Serving, AppError> {
         searches: limiter(Limited::Searches, limits.searches_per_minute),
         body_limit,
         unknown_fields,
+        mcp,
         health: Health::watch(&address),
         tenancy: Tenancy::pooled(administration).with_most_keys(limits.keys_per_tenant),
         memory: Memory {

@@ -16,6 +16,7 @@ use crate::domain::memory::path::InvalidPath;
 use crate::domain::memory::usage::WriteQuota;
 use crate::domain::page_size::InvalidLimit;
 use crate::group_commit::BatchError;
+use crate::memory::edit::EditError;
 use crate::memory::{MemoryError, Quota};
 use crate::runtime::byte_budget::BudgetSpent;
 use crate::store::StoreError;
@@ -118,6 +119,15 @@ impl ApiError {
         self.code
     }
 
+    /// What is wrong and what to do, for a reader who sees neither status nor headers.
+    pub fn sentence(&self) -> String {
+        let code = self.code.as_str();
+        match self.retry_after_seconds {
+            Some(seconds) => format!("{code}: {} (try again after {seconds} s)", self.message),
+            None => format!("{code}: {}", self.message),
+        }
+    }
+
     /// The body with the request's id in it.
     pub fn body(&self, request_id: &str) -> Body {
         self.json(Some(request_id)).into()
@@ -198,7 +208,10 @@ impl From<MemoryError> for ApiError {
             MemoryError::Path(InvalidPath::Reserved(_)) => Code::ReservedPath,
             MemoryError::Path(_) => Code::InvalidPath,
             MemoryError::Glob(_) => Code::InvalidGlob,
+            MemoryError::Edit(EditError::NoEntry(_)) => Code::NotFound,
+            MemoryError::Edit(EditError::TooLarge) => Code::BodyTooLarge,
             MemoryError::AgentId(_)
+            | MemoryError::Edit(_)
             | MemoryError::Value(_)
             | MemoryError::Tags(_)
             | MemoryError::TagsAny(_)

@@ -2,6 +2,7 @@
 
 pub mod error;
 pub mod extract;
+mod mcp;
 pub mod middleware;
 mod openapi;
 mod operations;

@@ -5,7 +5,7 @@ use axum::body::Bytes;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse as _;
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
@@ -13,6 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::{ApiError, Code};
+use super::mcp;
 use super::middleware::observe::{self, Observer};
 use super::openapi;
 use super::routes::{
@@ -63,6 +64,8 @@ pub fn router(app: App) -> Router {
     let mut routes = routes
         .route("/", fixed(root::answer(&description.info)))
         .route("/docs", get(docs::docs))
+        .route("/mcp", post(mcp::of_any_agent))
+        .route("/mcp/{agent_id}", post(mcp::of_one_agent))
         .route("/openapi.json", fixed(description.to_json().map(Bytes::from)));
     if app.metrics_access.token().is_some() || app.metrics_access.is_on() && app.monitoring_on_port
     {

@@ -14,7 +14,7 @@ use crate::memory::Memory;
 use crate::runtime::byte_budget::ByteBudget;
 use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;
-use crate::settings::{BodyLimit, MetricsAccess, UnknownFields};
+use crate::settings::{BodyLimit, McpSettings, MetricsAccess, UnknownFields};
 use crate::tenancy::Tenancy;
 
 /// The shared state of the routes, in an [`Arc`]: every request takes it several times.
@@ -40,6 +40,8 @@ pub struct AppState {
     pub body_limit: BodyLimit,
     /// What is done with fields that a route does not know.
     pub unknown_fields: UnknownFields,
+    /// Whether MCP is served, and to whom.
+    pub mcp: McpSettings,
     /// The budget of bytes.
     pub budget: ByteBudget,
     /// The health of the process.

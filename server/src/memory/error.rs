@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::MAX_BYTES;
 use super::batch::MAX_OPERATIONS;
+use super::edit::EditError;
 use super::quota::Quota;
 use super::search::MAX_QUERY;
 use super::subtree::LONGEST;
@@ -158,6 +159,9 @@ pub enum MemoryError {
     /// A precondition of one entry, for a subtree.
     #[error("if_version and if_sha256 are of one entry; leave them out with \"recursive\": true")]
     ConditionOfSubtree,
+    /// The text cannot be edited so.
+    #[error(transparent)]
+    Edit(#[from] EditError),
     /// The version that a read must see is nowhere.
     #[error(
         "min_version {0} is not there: a restore or a failover has lost that write, or it is another tenant's; write again what must not be lost, and read without it"

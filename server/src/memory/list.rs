@@ -16,7 +16,7 @@ use crate::store::entries::list::{After, Child, Tree};
 use crate::store::entries::list_as_of::{Directory, Listed};
 
 /// An unvalidated request to list a directory.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ListRequest {
     /// The agent whose memory it is.
     pub agent_id: String,

@@ -6,6 +6,7 @@ mod as_of;
 pub mod batch;
 pub mod delete;
 pub mod dump;
+pub mod edit;
 mod error;
 pub mod get;
 pub mod glob;

@@ -28,6 +28,7 @@ struct Collectors {
     registry: Registry,
     requests: IntCounterVec,
     duration: HistogramVec,
+    mcp_calls: IntCounterVec,
     connections: IntGauge,
     operations_connections: IntGauge,
     quota_denials: IntCounterVec,
@@ -67,6 +68,12 @@ impl Metrics {
                 "Duration of HTTP requests, in milliseconds.",
                 &MILLISECONDS,
                 &["route", "method"],
+            )?,
+            mcp_calls: counters(
+                &registry,
+                "agentfs_mcp_calls_total",
+                "Calls of MCP tools, and reads of its resources and prompts.",
+                &["call", "outcome"],
             )?,
             connections: registered(
                 &registry,
@@ -225,6 +232,11 @@ impl Metrics {
     pub fn request(&self, route: &str, method: &str, status: &str, took: Duration) {
         self.0.requests.with_label_values(&[route, method, status]).inc();
         self.0.duration.with_label_values(&[route, method]).observe(milliseconds(took));
+    }
+
+    /// Counts a call of MCP; `outcome` is ok or the code of what went wrong.
+    pub fn mcp_call(&self, call: &str, outcome: &str) {
+        self.0.mcp_calls.with_label_values(&[call, outcome]).inc();
     }
 
     /// The gauge of open connections, for the listener.

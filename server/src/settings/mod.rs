@@ -9,6 +9,7 @@ mod embeddings;
 mod limits;
 mod listen;
 mod logs;
+mod mcp;
 mod memory;
 mod reader;
 mod requests;
@@ -24,6 +25,7 @@ pub use embeddings::{EmbeddingSettings, OpenAiSettings, Provider};
 pub use limits::LimitSettings;
 pub use listen::{LISTEN, ListenSettings, MONITORING_ON_PORT, MetricsAccess};
 pub use logs::{LogFormat, LogSettings};
+pub use mcp::McpSettings;
 pub use memory::MemorySettings;
 pub use reader::{Described, SettingsError, setting};
 pub use requests::{BodyLimit, UnknownFields};
@@ -49,6 +51,8 @@ pub struct Settings {
     pub body_limit: BodyLimit,
     /// What is done with fields that a route does not know.
     pub unknown_fields: UnknownFields,
+    /// MCP.
+    pub mcp: McpSettings,
     /// Embeddings.
     pub embeddings: EmbeddingSettings,
     /// Backups.
@@ -79,6 +83,7 @@ impl Settings {
             limit.within(memory.budget, &mut reader);
         }
         let unknown_fields = UnknownFields::read(&mut reader);
+        let mcp = McpSettings::read(&mut reader);
         let embeddings = EmbeddingSettings::read(&mut reader);
         let backups = BackupSettings::read(&reader);
         let logs = LogSettings::read(&mut reader, LogSettings::SERVING);
@@ -93,6 +98,7 @@ impl Settings {
                 limits: limits?,
                 body_limit: body_limit?,
                 unknown_fields: unknown_fields?,
+                mcp: mcp?,
                 embeddings: embeddings?,
                 backups,
                 logs: logs?,
@@ -117,6 +123,7 @@ impl Settings {
             LimitSettings::DESCRIBED,
             BodyLimit::DESCRIBED,
             UnknownFields::DESCRIBED,
+            McpSettings::DESCRIBED,
             EmbeddingSettings::DESCRIBED,
             BackupSettings::DESCRIBED,
             LogSettings::DESCRIBED,
@@ -131,7 +138,7 @@ impl Settings {
 }
 
 /// Settings of what a worker does not do. It reads them all the same, and refuses what is wrong.
-const OF_THE_API_ALONE: [&str; 23] = [
+const OF_THE_API_ALONE: [&str; 26] = [
     "DATABASE_WRITERS",
     "DATABASE_READERS",
     "DATABASE_READ_URL",
@@ -152,6 +159,9 @@ const OF_THE_API_ALONE: [&str; 23] = [
     setting::MAX_KEYS_PER_TENANT,
     "MAX_BODY_BYTES",
     "UNKNOWN_FIELDS",
+    "ENABLE_MCP",
+    "MCP_ALLOWED_HOSTS",
+    "MCP_ALLOWED_ORIGINS",
     "EMBED_QUERY_TIMEOUT_SECONDS",
     setting::BACKUP_LOCATION,
     setting::BACKUP_INSTANCE,

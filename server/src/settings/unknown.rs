@@ -4,10 +4,11 @@ use super::Settings;
 use crate::domain::nearest_name::nearest;
 
 /// Beginnings of settings' names that few other programs use.
-const BEGINNINGS: [&str; 11] = [
+const BEGINNINGS: [&str; 12] = [
     "DATABASE_",
     "EMBED",
     "IDEMPOTENCY_",
+    "MCP_ALLOWED_",
     "OPENAI_",
     "PREAUTH_",
     "RATE_LIMIT_",
@@ -80,6 +81,7 @@ mod tests {
             ("OPENAI_MODEL", "OPENAI_EMBED_MODEL"),
             ("NEXT_OPENAI_KEY", "NEXT_OPENAI_API_KEY"),
             ("EMBEDDINGS_MODEL_DIR", "EMBEDDING_MODEL_DIR"),
+            ("MCP_ALLOWED_HOST", "MCP_ALLOWED_HOSTS"),
             ("AGENTFS_WRITE_QUOTA_PER_DAY", "WRITE_QUOTA_PER_DAY"),
             ("AGENTFS_PORT", "PORT"),
         ] {

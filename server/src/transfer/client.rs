@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use agentfs_contract::error_code::ErrorCode;
 use bytes::Bytes;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use hyper::{Request, StatusCode};
+use hyper::{Request, Response, StatusCode, Uri};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
@@ -154,7 +154,9 @@ impl Client {
     /// A client; connects nothing yet.
     pub fn new(url: &str, key: &SecretString) -> Result<Self, ClientError> {
         let url = url.trim_end_matches('/').to_owned();
-        let Some(tls) = needs_tls(&url) else { return Err(ClientError::Address(url)) };
+        let Some(tls) = needs_tls(&url).filter(|_| url.parse::<Uri>().is_ok()) else {
+            return Err(ClientError::Address(url));
+        };
         let connector = connector(tls).map_err(ClientError::Certificates)?;
         let bearer = HeaderValue::try_from(format!("Bearer {}", key.expose_secret()));
         let mut bearer = bearer.map_err(|_| ClientError::Key)?;
@@ -167,14 +169,26 @@ impl Client {
         &self.url
     }
 
-    /// What a route answers, which must be a success.
-    pub(super) async fn post(&self, route: &'static str, body: &str) -> Result<Bytes, Trouble> {
-        let request = Request::post(format!("{}{route}", self.url))
+    /// What a route answers to a JSON body, whatever its status, or a sentence about why there is no answer.
+    pub async fn send(
+        &self,
+        route: &str,
+        headers: HeaderMap,
+        body: String,
+    ) -> Result<Response<Bytes>, String> {
+        let mut request = Request::post(format!("{}{route}", self.url))
             .header(CONTENT_TYPE, "application/json")
             .header(AUTHORIZATION, self.bearer.clone())
-            .body(body.to_owned())
-            .map_err(|_| Trouble::Lasting(ClientError::Address(self.url.clone())))?;
-        let answer = self.http.send(request).await.map_err(|why| self.unreachable(&why))?;
+            .body(body)
+            .map_err(|error| self.unreachable(&error.to_string()))?;
+        request.headers_mut().extend(headers);
+        self.http.send(request).await.map_err(|why| self.unreachable(&why))
+    }
+
+    /// What a route answers, which must be a success.
+    pub(super) async fn post(&self, route: &'static str, body: &str) -> Result<Bytes, Trouble> {
+        let passing = |why| Trouble::Passing { why, after: None, is_limit: false };
+        let answer = self.send(route, HeaderMap::new(), body.to_owned()).await.map_err(passing)?;
         let status = answer.status();
         if status == StatusCode::OK {
             return Ok(answer.into_body());
@@ -184,7 +198,7 @@ impl Client {
             Ok(Envelope { error }) => Err(Trouble::of(error, after)),
             // A proxy whose API is away, or that limits requests itself.
             Err(_) if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-                Err(self.unreachable(&status.to_string()))
+                Err(passing(self.unreachable(&status.to_string())))
             }
             Err(_) => Err(Trouble::Lasting(self.no_api(route, status.to_string()))),
         }
@@ -204,9 +218,8 @@ impl Client {
         ClientError::NoApi { url: self.url.clone(), route, what }
     }
 
-    fn unreachable(&self, why: &str) -> Trouble {
-        let why = format!("the API at {} cannot be reached ({why})", self.url);
-        Trouble::Passing { why, after: None, is_limit: false }
+    fn unreachable(&self, why: &str) -> String {
+        format!("the API at {} cannot be reached ({why})", self.url)
     }
 }
 

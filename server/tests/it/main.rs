@@ -5,6 +5,7 @@
 mod access;
 mod consistency;
 mod dev;
+mod mcp;
 mod operations;
 mod recovery;
 mod routes;

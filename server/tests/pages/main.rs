@@ -8,6 +8,7 @@
 mod api;
 mod install;
 mod machine;
+mod mcp;
 mod operations;
 mod readme;
 mod recipes;

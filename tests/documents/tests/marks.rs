@@ -8,8 +8,14 @@ use std::path::Path;
 use agentfs_documents::{unexplained, unknown_marks};
 
 /// The pages whose commands without a mark are run on one machine, by `server/tests/pages`.
-const RUN: [&str; 5] =
-    ["README.md", "docs/INSTALL.md", "docs/API.md", "docs/RECIPES.md", "docs/OPERATIONS.md"];
+const RUN: [&str; 6] = [
+    "README.md",
+    "docs/INSTALL.md",
+    "docs/API.md",
+    "docs/RECIPES.md",
+    "docs/OPERATIONS.md",
+    "docs/guides/mcp.md",
+];
 
 fn page(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(name)).unwrap()

@@ -43,7 +43,7 @@ where
 
 impl Fields {
     /// Those of the request with these extensions.
-    pub(super) fn of<S>(extensions: &Extensions, state: &S) -> Self
+    pub fn of<S>(extensions: &Extensions, state: &S) -> Self
     where
         UnknownFields: FromRef<S>,
     {

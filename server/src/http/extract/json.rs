@@ -1,14 +1,17 @@
 //! Extracts JSON bodies.
 
-use axum::body::HttpBody as _;
+use axum::body::{Bytes, HttpBody as _};
 use axum::extract::{FromRef, FromRequest, OptionalFromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use super::body::{body, owner};
+use super::body::{body, owner, received};
 use super::fields::{Fields, Part};
+use crate::domain::MAX_BODY;
 use crate::http::error::{ApiError, Code};
+use crate::listen::Connection;
 use crate::runtime::byte_budget::{ByteBudget, Reservation};
 use crate::runtime::cpu::compute;
 use crate::settings::{BodyLimit, UnknownFields};
@@ -52,6 +55,36 @@ where
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let KeptJson(request, _) = KeptJson::<T>::from_request(request, state).await?;
         Ok(Self(request))
+    }
+}
+
+/// The JSON body of a route that parses it itself, with the head of its request.
+#[derive(Debug)]
+pub struct UnparsedJson {
+    /// The head.
+    pub head: Parts,
+    /// The body.
+    pub body: Bytes,
+    /// The body's bytes of the budget.
+    pub reserved: Reservation,
+}
+
+impl<S: Send + Sync> FromRequest<S> for UnparsedJson
+where
+    UnknownFields: FromRef<S>,
+    ByteBudget: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        Fields::of(request.extensions(), state).query(request.uri())?;
+        announced(request.headers())?;
+        let owner = owner(&request);
+        let within = Connection::times(request.extensions()).body;
+        let (head, body) = request.into_parts();
+        let budget = ByteBudget::from_ref(state);
+        let (body, reserved) = received(body, MAX_BODY, within, &budget, owner).await?;
+        Ok(Self { head, body, reserved })
     }
 }
 

@@ -13,6 +13,6 @@ pub use administrator::AdminRequest;
 pub use bearer::{Bearer, MemoryReader, MemoryWriter, Searcher};
 pub use fields::{Fields, Part, object};
 pub use idempotency::{IdempotencyHeader, NoIdempotencyHeader};
-pub use json::{Json, KeptJson};
+pub use json::{Json, KeptJson, UnparsedJson};
 pub use refuse::Gatekeeper;
 pub use scraper::{Measured, Scraper};

@@ -82,6 +82,14 @@ struct Fields {
     rate_limit: Option<RateLimitStatus>,
     preauth: Option<RateLimitStatus>,
     ignored: Vec<String>,
+    tool: Option<Tool>,
+}
+
+/// What MCP was asked for, and the code of what went wrong, which its answer has in its body.
+#[derive(Debug)]
+struct Tool {
+    name: &'static str,
+    error: Option<Code>,
 }
 
 impl RequestContext {
@@ -135,6 +143,11 @@ impl RequestContext {
         self.fields().ignored.extend(names);
     }
 
+    /// Records what MCP was asked for, and what went wrong.
+    pub fn tool(&self, name: &'static str, error: Option<Code>) {
+        self.fields().tool = Some(Tool { name, error });
+    }
+
     fn fields(&self) -> MutexGuard<'_, Fields> {
         self.0.fields.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -165,7 +178,7 @@ pub async fn observe(
     let mut response = answer.unwrap_or_else(|_| too_late().into_response());
 
     // Moved out of there, where cloning it would cost an allocation.
-    let Fields { id: request_id, key, tenant, named, rate_limit, preauth, ignored } =
+    let Fields { id: request_id, key, tenant, named, rate_limit, preauth, ignored, tool } =
         take(&mut *context.fields());
     let request_id = request_id.unwrap_or_else(fresh);
     let id = request_id.to_str().unwrap_or_default();
@@ -179,6 +192,7 @@ pub async fn observe(
     }
     let took = start.elapsed();
     let code = error.map(|e| e.code());
+    let code = code.or(tool.as_ref().and_then(|tool| tool.error));
     if let Some(quota) = code.and_then(quota) {
         observer.metrics.quota_denial(quota);
     }
@@ -201,6 +215,7 @@ pub async fn observe(
         key = key.as_ref().map(KeyId::as_str),
         client = %client,
         route,
+        tool = tool.as_ref().map(|tool| tool.name),
         method = method.as_str(),
         status = response.status().as_u16(),
         code = code.map(Code::as_str),

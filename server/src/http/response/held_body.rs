@@ -6,7 +6,7 @@ use crate::runtime::byte_budget::Reservation;
 
 /// The bytes of an answer, with those of the budget. Both live until the last of them is written.
 struct Held {
-    bytes: Vec<u8>,
+    bytes: Bytes,
     _reserved: Reservation,
 }
 
@@ -17,7 +17,8 @@ impl AsRef<[u8]> for Held {
 }
 
 /// The body of `bytes`; what it does not need of `reserved` is given back at once.
-pub(crate) fn of(bytes: Vec<u8>, mut reserved: Reservation) -> Body {
+pub(crate) fn of(bytes: impl Into<Bytes>, mut reserved: Reservation) -> Body {
+    let bytes = bytes.into();
     reserved.shrink(bytes.len());
     if reserved.bytes() == 0 {
         return bytes.into();

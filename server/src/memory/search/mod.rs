@@ -32,7 +32,7 @@ const RETRY_SOON: Duration = Duration::from_secs(1);
 const RETRY_LATER: Duration = Duration::from_secs(30);
 
 /// An unvalidated search.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct SearchRequest {
     /// The agent whose memory it is.
     pub agent_id: String,

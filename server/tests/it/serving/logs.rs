@@ -36,6 +36,11 @@ async fn asked(format: &str) -> (Process, String) {
     let put = json!({"agent_id": "ada", "path": "/x", "value": SECRETS[0], "tags": [SECRETS[1]]});
     client.ok("/v1/put", put).await;
     client.get("/x").await;
+    let write = json!({"path": "/x", "text": SECRETS[0], "tags": [SECRETS[1]]});
+    let call = json!({"name": "memory_write", "arguments": write});
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call});
+    let call = client.request("/mcp/ada", &call.to_string());
+    call.header("accept", "application/json, text/event-stream").send().await.unwrap();
     client
         .post(
             "/v1/put",
@@ -100,6 +105,8 @@ async fn json_lines_say_what_was_answered_and_nothing_secret() {
     assert_eq!(last["trace_id"], "0af7651916cd43dd8448eb211c80319c");
     assert_eq!(last["span_id"], "b7ad6b7169203331");
     assert_eq!(of(200).get("trace_id"), None);
+    let call = lines.iter().find(|line| line["route"] == "/mcp/{agent_id}").unwrap();
+    assert_eq!((&call["tool"], &call["status"]), (&json!("memory_write"), &json!(200)), "{call}");
     let unknown = lines.iter().find(|line| line["route"] == "unknown").unwrap();
     assert_eq!(unknown["status"], 404);
 }

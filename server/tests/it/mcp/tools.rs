@@ -1,0 +1,166 @@
+//! What the tools do, and what they say where something is wrong.
+
+use serde_json::{Value, json};
+
+use super::{Mcp, OLD};
+use crate::support::api::Api;
+
+#[tokio::test]
+async fn an_entry_lives_through_all_tools() {
+    let (api, _db) = Api::start().await;
+    for (agent, version) in [("ada", super::NEW), ("bob", OLD)] {
+        let mcp = Mcp { version, ..Mcp::of(&api, agent) };
+        let lunch = json!({"path": "/notes/lunch", "text": "Allergic to peanuts\nLikes tea", "tags": ["food"]});
+        let first = mcp.ok("memory_write", lunch).await;
+        let read = mcp.texts("memory_read", json!({"path": "/notes/lunch"})).await;
+        assert_eq!(read[0], "Allergic to peanuts\nLikes tea");
+        let about: Value = serde_json::from_str(&read[1]).unwrap();
+        assert_eq!((&about["type"], &about["tags"]), (&json!("text"), &json!(["food"])));
+        assert_eq!(
+            (&about["version_id"], &about["searchable"]),
+            (&first["version_id"], &json!(true))
+        );
+
+        let edit = json!({"path": "/notes/lunch", "old_text": "tea", "new_text": "coffee"});
+        assert_eq!(mcp.ok("memory_edit", edit).await["replaced"], 1);
+        let read = mcp.texts("memory_read", json!({"path": "/notes/lunch"})).await;
+        assert_eq!(read[0], "Allergic to peanuts\nLikes coffee");
+        assert!(read[1].contains(r#""tags":["food"]"#), "they stay: {}", read[1]);
+        let created_at = &first["created_at"];
+        let past = json!({"path": "/notes/lunch", "as_of": created_at});
+        assert!(mcp.texts("memory_read", past).await[0].ends_with("tea"));
+
+        let listed = mcp.ok("memory_list", json!({})).await;
+        assert_eq!(listed, json!({"items": [{"path": "/notes", "type": "dir"}]}));
+        let listed = mcp.ok("memory_list", json!({"path": "/notes", "limit": 1})).await;
+        assert_eq!(listed["items"], json!([{"path": "/notes/lunch", "type": "file"}]));
+
+        let search = json!({"query": "peanut allergies", "tags_any": ["food"]});
+        let found = mcp.ok("memory_search", search).await;
+        assert_eq!(found["results"][0]["path"], "/notes/lunch", "{found}");
+        assert_eq!(found["results"][0]["value"], "Allergic to peanuts\nLikes coffee");
+
+        assert_eq!(mcp.ok("memory_delete", json!({"path": "/notes/lunch"})).await["deleted"], true);
+        assert_eq!(
+            mcp.ok("memory_delete", json!({"path": "/notes/lunch"})).await["deleted"],
+            false
+        );
+        let gone = mcp.error("memory_read", json!({"path": "/notes/lunch"})).await;
+        assert!(gone.starts_with("NOT_FOUND") && gone.contains("memory_history"), "{gone}");
+        let history = mcp.ok("memory_history", json!({"path": "/notes/lunch"})).await;
+        let versions = history["versions"].as_array().unwrap();
+        assert_eq!(versions.len(), 3, "{history}");
+        assert!(versions[0]["deleted_at"].is_string() && versions[0]["value"].is_null());
+        assert_eq!(versions[2]["value"], "Allergic to peanuts\nLikes tea");
+    }
+    // The routes see the same memory.
+    let listed = api.client.ok("/v1/agents", json!({})).await;
+    assert_eq!(listed["agents"], json!([]));
+}
+
+#[tokio::test]
+async fn other_values_than_texts_are_json_byte_for_byte() {
+    let (api, _db) = Api::start().await;
+    let mcp = Mcp::of(&api, "ada");
+    let json = r#"{"big":12345678901234567890123,"e":1.0e2}"#;
+    mcp.ok("memory_write", json!({"path": "/n", "json": json})).await;
+    let read = mcp.texts("memory_read", json!({"path": "/n"})).await;
+    assert_eq!(read[0], json);
+    assert!(read[1].contains(r#""type":"json""#), "{}", read[1]);
+    let got = api.client.request("/v1/get", r#"{"agent_id":"ada","path":"/n"}"#).send().await;
+    assert!(got.unwrap().text().await.unwrap().contains(json));
+    let edit = json!({"path": "/n", "old_text": "1", "new_text": "2"});
+    assert!(mcp.error("memory_edit", edit).await.contains("no text"));
+    // A text that is written by a route is a text here.
+    api.client.put("/t", json!("é \"x\"\n")).await;
+    assert_eq!(mcp.texts("memory_read", json!({"path": "/t"})).await[0], "é \"x\"\n");
+}
+
+#[tokio::test]
+async fn large_values_are_begun_among_others_and_read_whole() {
+    let (api, _db) = Api::start().await;
+    let mcp = Mcp::of(&api, "ada");
+    let large = "needle ".repeat(100_000);
+    mcp.ok("memory_write", json!({"path": "/large", "text": large})).await;
+    mcp.ok("memory_write", json!({"path": "/small", "text": "needle"})).await;
+    for found in [
+        mcp.ok("memory_search", json!({"query": "needle", "path_prefix": "/large"})).await["results"].take(),
+        mcp.ok("memory_history", json!({"path": "/large"})).await["versions"].take(),
+    ] {
+        assert_eq!(found[0]["value_cut"], true, "{found}");
+        let shown = found[0]["value"].as_str().unwrap();
+        assert!(large.starts_with(shown) && shown.len() <= 4096);
+    }
+    let small = mcp.ok("memory_history", json!({"path": "/small"})).await;
+    assert_eq!(small["versions"][0].get("value_cut"), None);
+    assert_eq!(mcp.texts("memory_read", json!({"path": "/large"})).await[0], large);
+}
+
+#[tokio::test]
+async fn errors_say_what_is_wrong_and_change_nothing() {
+    let (api, _db) = Api::start().await;
+    let mcp = Mcp::of(&api, "ada");
+    let first = mcp.ok("memory_write", json!({"path": "/a", "text": "x\ny x"})).await;
+    for (tool, arguments, said) in [
+        ("memory_write", json!({"path": "/a", "txt": "b"}), "did you mean `text`"),
+        ("memory_write", json!({"path": "/a"}), "either text or json"),
+        ("memory_write", json!({"path": "/a", "json": "{a}"}), "not valid JSON"),
+        ("memory_write", json!({"path": "a", "text": "b"}), "INVALID_PATH"),
+        ("memory_write", json!({"path": "/sys/a", "text": "b"}), "RESERVED_PATH"),
+        (
+            "memory_write",
+            json!({"path": "/a", "text": "b", "create_only": true}),
+            "VERSION_CONFLICT",
+        ),
+        (
+            "memory_write",
+            json!({"path": "/a", "text": "b", "agent_id": "bob"}),
+            "leave agent_id out",
+        ),
+        ("memory_write", json!({"path": "/a", "text": "b", "tags": vec!["t"; 21]}), "at most 20"),
+        (
+            "memory_edit",
+            json!({"path": "/a", "old_text": "x", "new_text": "z"}),
+            "occurs 2 times, in the lines 1, 2",
+        ),
+        ("memory_edit", json!({"path": "/a", "old_text": "q", "new_text": "z"}), "does not occur"),
+        ("memory_edit", json!({"path": "/b", "old_text": "q", "new_text": "z"}), "no entry at /b"),
+        ("memory_read", json!({"path": "/a", "as_of": "yesterday"}), "RFC 3339"),
+        ("memory_read", json!({}), "missing field `path`"),
+        ("memory_list", json!({"limit": 1001}), "between 1 and 1000"),
+        ("memory_search", json!({"query": ""}), "1 to 2000"),
+        ("memory_history", json!({"path": "/a", "cursor": "nonsense"}), "cursor"),
+    ] {
+        let sentence = mcp.error(tool, arguments.clone()).await;
+        assert!(sentence.contains(said), "{tool} {arguments}: {sentence}");
+    }
+    let stale = json!({"path": "/a", "if_version": "00000000-0000-7000-8000-000000000000"});
+    assert!(mcp.error("memory_delete", stale).await.starts_with("VERSION_CONFLICT"));
+    let history = mcp.ok("memory_history", json!({"path": "/a"})).await;
+    assert_eq!(history["versions"].as_array().unwrap().len(), 1);
+    let all = json!({"path": "/a", "old_text": "x", "new_text": "z", "replace_all": true});
+    assert_eq!(mcp.ok("memory_edit", all).await["replaced"], 2);
+    let once = json!({"path": "/a", "text": "b", "if_version": first["version_id"]});
+    assert!(mcp.error("memory_write", once).await.starts_with("VERSION_CONFLICT"));
+    // Models send null for what they leave out.
+    let nulls = json!({"path": "/c", "text": "c", "tags": null, "json": null, "if_version": null, "create_only": null});
+    mcp.ok("memory_write", nulls).await;
+}
+
+#[tokio::test]
+async fn without_an_agent_in_the_url_each_tool_is_told() {
+    let (api, _db) = Api::start().await;
+    let mcp = Mcp { route: "/mcp".to_owned(), ..Mcp::of(&api, "") };
+    let listed = mcp.result("tools/list", json!({})).await;
+    for tool in listed["tools"].as_array().unwrap() {
+        let required = tool["inputSchema"]["required"].as_array().unwrap();
+        assert!(required.contains(&json!("agent_id")), "{tool}");
+    }
+    let sentence = mcp.error("memory_list", json!({})).await;
+    assert!(sentence.contains("agent_id is missing"), "{sentence}");
+    mcp.ok("memory_write", json!({"agent_id": "a/é", "path": "/x", "text": "1"})).await;
+    let one = Mcp::of(&api, "a%2F%C3%A9");
+    assert_eq!(one.texts("memory_read", json!({"path": "/x"})).await[0], "1");
+    let named = json!({"path": "/x", "agent_id": "a/é"});
+    assert_eq!(one.texts("memory_read", named).await[0], "1");
+}
