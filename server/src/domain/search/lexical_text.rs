@@ -1,9 +1,16 @@
 //! Tokenises values and queries for full text search. PostgreSQL's parser is not used for that: it depends on
 //! the database's locale and takes a sentence without spaces for one word.
+//!
+//! Whoever changes what words a text has raises `form!` of `store/search/documents.rs`: documents of before are then made anew.
 
 use std::collections::HashSet;
 use std::iter;
+use std::ops::ControlFlow;
 
+use icu_properties::CodePointMapData;
+use icu_properties::props::GeneralCategory;
+
+use super::folding::folded;
 use crate::domain::memory::value::JsonText;
 
 /// Most bytes of indexed text of one value; the rest is not found. PostgreSQL refuses documents of more than 1 MiB, and
@@ -13,8 +20,10 @@ pub const MAX_BYTES: usize = 64 << 10;
 pub const MAX_OF_QUERY: usize = 64;
 /// Longest word in characters; the rest of it is ignored.
 const MAX_CHARS: usize = 128;
+/// Least bytes of a text that are folded together.
+const BLOCK: usize = 1 << 10;
 
-/// Lower-case words of letters and digits alone, separated by single spaces.
+/// Folded words of letters, digits and the marks on them, separated by single spaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LexicalText(String);
 
@@ -22,15 +31,18 @@ impl LexicalText {
     /// The words of a value: its strings, member names and numbers, in order.
     pub fn of_value(value: &JsonText) -> Self {
         let mut words = Self(String::new());
-        for text in value.texts() {
-            for word in each(&text) {
+        // Broken off where they are too many.
+        let _ = value.texts().try_for_each(|text| {
+            each(&text, |word| {
                 let before = words.0.len();
-                if words.push(word) + before >= MAX_BYTES {
-                    words.0.truncate(before);
-                    return words;
+                words.push(word);
+                if before + word.len() < MAX_BYTES {
+                    return ControlFlow::Continue(());
                 }
-            }
-        }
+                words.0.truncate(before);
+                ControlFlow::Break(())
+            })
+        });
         words
     }
 
@@ -38,9 +50,15 @@ impl LexicalText {
     pub fn of_query(query: &str) -> Self {
         let mut seen = HashSet::new();
         let mut words = Self(String::new());
-        for word in each(query).filter(|word| seen.insert(lower_case(word))).take(MAX_OF_QUERY) {
-            words.push(word);
-        }
+        let _ = each(query, |word| {
+            if seen.len() < MAX_OF_QUERY {
+                if seen.insert(word.to_owned()) {
+                    words.push(word);
+                }
+                return ControlFlow::Continue(());
+            }
+            ControlFlow::Break(())
+        });
         words
     }
 
@@ -49,40 +67,54 @@ impl LexicalText {
         &self.0
     }
 
-    /// Adds a word in lower case and returns its bytes.
-    fn push(&mut self, word: &str) -> usize {
+    fn push(&mut self, word: &str) {
         if !self.0.is_empty() {
             self.0.push(' ');
         }
-        let begin = self.0.len();
-        push_lower_case(&mut self.0, word);
-        self.0.len() - begin
+        self.0.push_str(word);
     }
 }
 
-fn each(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| !c.is_alphanumeric()).flat_map(pieces)
+/// Gives the words of a text to `take`, folded, until that breaks off.
+fn each(text: &str, mut take: impl FnMut(&str) -> ControlFlow<()>) -> ControlFlow<()> {
+    blocks(text).try_for_each(|block| {
+        // Before it is split: a decomposed accent would end a word.
+        let folded = folded(block);
+        folded.split(|c| !is_of_word(c)).flat_map(pieces).map(cut).try_for_each(&mut take)
+    })
 }
 
-fn lower_case(word: &str) -> String {
-    let mut text = String::new();
-    push_lower_case(&mut text, word);
-    text
+/// Splits a text at spaces into blocks that are folded by themselves, since most of it may be beyond the bounds.
+fn blocks(mut text: &str) -> impl Iterator<Item = &str> {
+    iter::from_fn(move || {
+        let least = text.floor_char_boundary(BLOCK);
+        let end = text[least..].find(char::is_whitespace).map_or(text.len(), |more| least + more);
+        let (block, rest) = text.split_at(end);
+        text = rest;
+        (!block.is_empty()).then(|| &block[..block.floor_char_boundary(MAX_BYTES)])
+    })
 }
 
-fn push_lower_case(text: &mut String, word: &str) {
-    if word.is_ascii() {
-        let begin = text.len();
-        text.push_str(&word[..word.len().min(MAX_CHARS)]);
-        text[begin..].make_ascii_lowercase();
-    } else {
-        text.extend(word.chars().take(MAX_CHARS).flat_map(char::to_lowercase));
-    }
+/// Whether a character belongs to a word. Marks belong to the letter before them.
+fn is_of_word(c: char) -> bool {
+    use GeneralCategory::{NonspacingMark, SpacingMark};
+    c.is_alphanumeric()
+        || !c.is_ascii()
+            && matches!(
+                CodePointMapData::<GeneralCategory>::new().get(c),
+                NonspacingMark | SpacingMark
+            )
 }
 
-/// Splits a run of letters and digits: into one word, or for scripts without spaces into single characters.
+fn cut(word: &str) -> &str {
+    word.char_indices().nth(MAX_CHARS).map_or(word, |(end, _)| &word[..end])
+}
+
+/// Splits a run of letters, digits and marks: into one word, or for scripts without spaces into single characters.
 fn pieces(mut run: &str) -> impl Iterator<Item = &str> {
     iter::from_fn(move || {
+        // Marks without a letter.
+        run = run.trim_start_matches(|c: char| !c.is_alphanumeric());
         let first = run.chars().next()?;
         let end = if is_unspaced(first) {
             first.len_utf8()
@@ -129,8 +161,12 @@ mod tests {
     }
 
     #[test]
-    fn words_are_in_lower_case() {
-        assert_eq!(of_value(r#""ABC Àé9 \u0130""#), "abc àé9 i\u{307}");
+    fn words_are_folded() {
+        assert_eq!(of_value(r#""ABC Àé9 \u0130""#), "abc àé9 i");
+        assert_eq!(
+            of_value(r#""Zu\u0308rich, Ｇｒｏßｅ Straße 12㎏""#),
+            "zürich grosse strasse 12kg"
+        );
         let long = format!("{}B", "A".repeat(MAX_CHARS));
         assert_eq!(of_value(&format!("\"{long}\"")), "a".repeat(MAX_CHARS));
     }
@@ -138,6 +174,18 @@ mod tests {
     #[test]
     fn scripts_without_spaces_are_taken_character_by_character() {
         assert_eq!(of_value(r#""東京にABC行く""#), "東 京 に abc 行 く");
+        assert_eq!(of_value(r#""ｶﾀｶﾅのﾃﾞ-ﾀ""#), "カ タ カ ナ の デ タ");
+        assert_eq!(of_value(r#""abcกขค""#), "abc ก ข ค");
+        // As always, without tone marks; what is composed is taken apart on both sides.
+        assert_eq!(of_value(r#""\u0e19\u0e49\u0e33""#), "\u{e19} \u{e4d} \u{e32}");
+    }
+
+    #[test]
+    fn marks_end_no_word_and_make_none() {
+        assert_eq!(of_value(r#""हिन्दी, नमस्ते""#), "हिन्दी नमस्ते");
+        assert_eq!(of_value(r#""\u0301a \u0301 东\u0301 1\ufe0f\u20e3""#), "a 东 1");
+        assert_eq!(of_value(r#""Zusammen\u00adarbeit""#), "zusammenarbeit");
+        assert_eq!(of_value(r#""Acme\u2122 2½""#), "acme 2 1 2");
     }
 
     #[test]
@@ -146,6 +194,10 @@ mod tests {
         assert!(many.len() <= MAX_BYTES && many.len() > MAX_BYTES - 4);
         let long = "é".repeat(5000);
         assert_eq!(of_value(&format!("\"{long}\"")), LexicalText::of_query(&long).0);
+        let blocks = "Stra\u{df}e Zu\u{308}rich\u{3000}".repeat(500);
+        assert_eq!(of_value(&format!("\"{blocks}\"")), ["strasse zürich"; 500].join(" "));
+        let unspaced = of_value(&format!("\"{}\"", "東".repeat(100_000)));
+        assert!(unspaced.len() <= MAX_BYTES && unspaced.len() > MAX_BYTES - 8);
         let query: Vec<String> = (0..500).map(|n| format!("w{}", n / 2)).collect();
         assert_eq!(LexicalText::of_query(&query.join(" ")).0.split(' ').count(), MAX_OF_QUERY);
     }

@@ -1,5 +1,6 @@
 //! Search: the text that is embedded, the text of full text search, and the fusion of rankings.
 
 pub mod embedding_text;
+mod folding;
 pub mod fusion;
 pub mod lexical_text;

@@ -3,9 +3,10 @@
 #[macro_use]
 mod conditions;
 
-pub mod documents;
+pub(super) mod documents;
 mod full_text;
 mod semantic;
+pub mod walks;
 
 use std::collections::HashMap;
 use std::sync::Arc;

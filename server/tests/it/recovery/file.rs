@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use agentfs_server::store::schema::SCHEMA_VERSION;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
@@ -142,7 +143,8 @@ async fn what_is_no_whole_dump_of_ours_is_refused_and_leaves_nothing() {
     refused("schema version 1000, and this program knows up to");
 
     // What AgentFS does not have would be executed.
-    database.execute("UPDATE schema_version SET version = 14").await;
+    let ours = format!("UPDATE schema_version SET version = {SCHEMA_VERSION}");
+    database.connect().await.execute(AssertSqlSafe(ours)).await.unwrap();
     database.execute("CREATE SEQUENCE counted").await;
     shell.line("pg_dump -Fc -f backup_1.dump").await;
     refused("foreign DDL");

@@ -26,3 +26,4 @@ mod search;
 mod semantic;
 mod subtree_delete;
 mod touch;
+mod words;

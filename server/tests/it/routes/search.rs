@@ -234,8 +234,8 @@ const MANY: &str = r"
         INSERT INTO entries (tenant_id, agent_id, path, latest_version_id, version, updated_at)
         SELECT '00000000-0000-0000-0000-000000000000', agent, path, id, 1, now() FROM many
     )
-    INSERT INTO search_documents (tenant_id, agent_id, path, version_id, document)
-    SELECT '00000000-0000-0000-0000-000000000000', agent, path, id, to_tsvector('pg_catalog.english', 'word number' || n)
+    INSERT INTO search_documents (tenant_id, agent_id, path, version_id, document, form, form_version_id)
+    SELECT '00000000-0000-0000-0000-000000000000', agent, path, id, to_tsvector('pg_catalog.english', 'word number' || n), 1, id
       FROM many";
 
 #[tokio::test]

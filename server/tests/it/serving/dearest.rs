@@ -33,8 +33,8 @@ const MUCH: &str = "
       FROM generate_series(1, 1000) i;
     INSERT INTO entries (tenant_id, agent_id, path, latest_version_id, version, updated_at)
     SELECT DISTINCT ON (path) tenant_id, agent_id, path, id, version, created_at FROM entry_versions ORDER BY path, version DESC;
-    INSERT INTO search_documents (tenant_id, agent_id, path, version_id, document)
-    SELECT tenant_id, agent_id, path, latest_version_id, words.document
+    INSERT INTO search_documents (tenant_id, agent_id, path, version_id, document, form, form_version_id)
+    SELECT tenant_id, agent_id, path, latest_version_id, words.document, 1, latest_version_id
       FROM entries
      CROSS JOIN (SELECT to_tsvector('english', string_agg('w' || i, ' ')) AS document FROM generate_series(1, 8000) i) words
      WHERE path <> '/hot'

@@ -16,8 +16,8 @@ WITH versions AS MATERIALIZED (
     INSERT INTO entries (tenant_id, agent_id, path, latest_version_id, version, updated_at)
     SELECT '00000000-0000-0000-0000-000000000000', agent_id, path, id, version, created_at FROM versions WHERE is_latest
 ), documents AS (
-    INSERT INTO search_documents (tenant_id, agent_id, path, version_id, document)
-    SELECT '00000000-0000-0000-0000-000000000000', agent_id, path, id, to_tsvector('pg_catalog.english', value::text)
+    INSERT INTO search_documents (tenant_id, agent_id, path, version_id, document, form, form_version_id)
+    SELECT '00000000-0000-0000-0000-000000000000', agent_id, path, id, to_tsvector('pg_catalog.english', value::text), 1, id
       FROM versions WHERE is_latest AND searchable
 )
 INSERT INTO embeddings (tenant_id, agent_id, path, model_id, version_id, embedding, created_at)

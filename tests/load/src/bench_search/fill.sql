@@ -8,8 +8,8 @@ WITH many AS (
     INSERT INTO entries (tenant_id, agent_id, path, latest_version_id, version, updated_at)
     SELECT '00000000-0000-0000-0000-000000000000', 'ada', path, id, 1, now() FROM many
 ), documents AS (
-    INSERT INTO search_documents (tenant_id, agent_id, path, version_id, document)
-    SELECT '00000000-0000-0000-0000-000000000000', 'ada', path, id, to_tsvector('pg_catalog.english', path) FROM many
+    INSERT INTO search_documents (tenant_id, agent_id, path, version_id, document, form, form_version_id)
+    SELECT '00000000-0000-0000-0000-000000000000', 'ada', path, id, to_tsvector('pg_catalog.english', path), 1, id FROM many
 )
 INSERT INTO embeddings (tenant_id, agent_id, path, model_id, version_id, embedding)
 SELECT '00000000-0000-0000-0000-000000000000', 'ada', path, $4, id, vector::halfvec FROM many

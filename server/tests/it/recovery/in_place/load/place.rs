@@ -56,8 +56,8 @@ WITH versions AS (
     INSERT INTO entries (tenant_id, agent_id, path, latest_version_id, version, updated_at)
     SELECT tenant_id, agent_id, path, id, version, created_at FROM versions
 ), documents AS (
-    INSERT INTO search_documents (tenant_id, agent_id, path, version_id, document)
-    SELECT tenant_id, agent_id, path, id, to_tsvector('pg_catalog.english', value::text) FROM versions WHERE searchable
+    INSERT INTO search_documents (tenant_id, agent_id, path, version_id, document, form, form_version_id)
+    SELECT tenant_id, agent_id, path, id, to_tsvector('pg_catalog.english', value::text), 1, id FROM versions WHERE searchable
 )
 INSERT INTO embeddings (tenant_id, agent_id, path, model_id, version_id, embedding)
 SELECT tenant_id, agent_id, path, 1, id, (SELECT array_agg(random()) FROM generate_series(1, 8) WHERE version > 0)::halfvec
