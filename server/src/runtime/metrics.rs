@@ -41,6 +41,7 @@ struct Collectors {
     queue_oldest: GaugeVec,
     pool_connections: IntGaugeVec,
     pool_wait: Gauge,
+    oldest_snapshot: Gauge,
     read_replica_fresh: IntGauge,
     embedding_jobs: IntGaugeVec,
     embedding_outcomes: IntCounterVec,
@@ -147,6 +148,13 @@ impl Metrics {
                 Gauge::new(
                     "agentfs_pool_wait_ms",
                     "How long a request waits for a connection of the pool, in milliseconds; measured every 15 s.",
+                ),
+            )?,
+            oldest_snapshot: registered(
+                &registry,
+                Gauge::new(
+                    "agentfs_oldest_snapshot_age_seconds",
+                    "Age of the oldest snapshot of the database, in seconds; measured every 15 s.",
                 ),
             )?,
             read_replica_fresh: registered(
@@ -294,6 +302,11 @@ impl Metrics {
     /// Records the wait for a connection of the pool.
     pub fn pool_wait(&self, waited: Duration) {
         self.0.pool_wait.set(milliseconds(waited));
+    }
+
+    /// Records the age of the database's oldest snapshot.
+    pub fn oldest_snapshot(&self, age: Duration) {
+        self.0.oldest_snapshot.set(age.as_secs_f64());
     }
 
     /// Records whether reads go to a replica.

@@ -9,6 +9,7 @@ pub mod advisory_lock;
 mod hosts;
 mod invalidation;
 mod liveness;
+pub mod oldest_snapshot;
 pub(in crate::store) mod patient;
 pub mod pool;
 pub mod read_only;

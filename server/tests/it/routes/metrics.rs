@@ -1,10 +1,13 @@
 //! What Prometheus sees, by the names of the runbook.
 
+use agentfs_server::store::connection::oldest_snapshot::oldest;
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::support::api::Api;
 use crate::support::database::Database;
+use crate::support::eventually::eventually;
 
 fn has(text: &str, line: &str) {
     assert!(text.lines().any(|l| l == line), "no {line} in:\n{text}");
@@ -44,6 +47,7 @@ async fn they_have_the_runbooks_names_and_bounded_labels() {
     for series in [
         "agentfs_pool_connections{state=\"idle\"}",
         "agentfs_pool_wait_ms ",
+        "agentfs_oldest_snapshot_age_seconds ",
         "process_start_time_seconds ",
     ] {
         assert!(text.contains(series), "no {series} in {text}");
@@ -70,6 +74,32 @@ async fn embedding_jobs_are_counted_by_status() {
     api.until_metric(&jobs("queued"), |count| count > 1.0).await;
     for (status, count) in [("queued", 2), ("running", 0), ("succeeded", 0), ("failed", 1)] {
         has(&api.metrics().await, &format!("{} {count}", jobs(status)));
+    }
+}
+
+#[tokio::test]
+async fn the_oldest_snapshots_age_is_told_whoever_holds_it() {
+    let database = Database::migrated().await;
+    let seen = async || oldest(&mut database.connect().await).await.unwrap();
+    for url in [&database.superuser_url, &database.url] {
+        let mut reader = PgConnection::connect(url).await.unwrap();
+        let snapshot = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM entries";
+        reader.execute(snapshot).await.unwrap();
+        database.execute("UPDATE tenants SET name = name").await;
+        let held = seen().await.expect("the reader's");
+        database.execute("UPDATE tenants SET name = name").await;
+        assert_eq!(seen().await.expect("still").xid, held.xid);
+        if url == &database.url {
+            let api = Api::start_with(&database, &[], &[]).await;
+            api.until_metric("agentfs_oldest_snapshot_age_seconds", |age| age > 0.5).await;
+        }
+        reader.close().await.unwrap();
+        eventually(
+            "no snapshot",
+            async || seen().await,
+            |seen| seen.as_ref().is_none_or(|seen| seen.xid != held.xid),
+        )
+        .await;
     }
 }
 
