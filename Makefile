@@ -163,6 +163,11 @@ bench-search: pgserver ## Searches by meaning among 10,000 and 100,000 vectors: 
 	@$(CARGO) build $(PROFILE) -p agentfs-server -p agentfs-load --bin agentfs-server --bin bench-search
 	@exec $(BIN)/bench-search $(ARGS)
 
+.PHONY: bench-find
+bench-find: pgserver ## How often each mode of search finds the right note of tests/search, with the local model or EMBEDDING_MODEL=...
+	@$(CARGO) build $(PROFILE) -p agentfs-server -p agentfs-load --bin agentfs-server --bin bench-find
+	@exec $(BIN)/bench-find --model "$$(scripts/model "$(EMBEDDING_MODEL)")" $(ARGS)
+
 .PHONY: bench-embed
 bench-embed: ## Texts a second of the local embedding model, or of EMBEDDING_MODEL=..., in single precision and in eight bits
 	@$(CARGO) build $(PROFILE) -p agentfs-load --bin bench-embed

@@ -128,7 +128,7 @@ fn pieces(mut run: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Whether a character belongs to a script that writes words without spaces.
-fn is_unspaced(c: char) -> bool {
+pub(super) fn is_unspaced(c: char) -> bool {
     matches!(c,
         '\u{0e00}'..='\u{0eff}' // Thai, Lao
         | '\u{1000}'..='\u{109f}' // Burmese

@@ -40,9 +40,9 @@ pub(crate) struct Request {
     /// Only entries with at least one of these tags.
     #[schema(value_type = Option<Vec<String>>, max_items = 20)]
     tags_any: Option<TagList>,
-    /// How to search. Defaults to `semantic` if embeddings are configured, and entries without an embedding yet are
-    /// found by full-text search; defaults to `text` if none are configured or the provider is unavailable. `note` says
-    /// which.
+    /// How to search. By default by meaning, where an entry that has a name of the query or most of its words goes first,
+    /// and entries without an embedding yet are found by full-text search; by `text` if no embeddings are configured or
+    /// the provider is unavailable. `note` says which.
     mode: Option<Mode>,
     /// Read a state that includes this version and all that was committed before it: the `version_id` of a put or
     /// delete. It matters if reads may go to a replica.
@@ -57,7 +57,7 @@ enum Mode {
     Semantic,
     /// Full-text search only.
     Text,
-    /// Both, fused by rank; full-text only if the provider is unavailable.
+    /// Both, of all entries, fused; full-text only if the provider is unavailable.
     Hybrid,
 }
 
@@ -98,7 +98,8 @@ struct SearchResult {
     value: serde_json::Value,
     tags: Vec<String>,
     /// From 0 to 1. With `semantic`, the cosine similarity of the embeddings of query and value; with `text`, the share
-    /// of the query's words that the value has; with `hybrid`, a score of the ranks.
+    /// of the query's words that the value has; by default the former, or the latter where only words have found it;
+    /// with `hybrid`, a score of both.
     similarity: f64,
     version_id: Uuid,
     /// When the version was written.

@@ -1,4 +1,5 @@
-//! Searches entries: semantic search, full text search or both (hybrid), with fallback to full text.
+//! Searches entries: by meaning and names (the default), by meaning alone, by words alone or by both (hybrid), with fallback
+//! to full text.
 
 mod note;
 
@@ -16,6 +17,7 @@ use crate::domain::memory::path::Prefix;
 use crate::domain::memory::tags::{TagList, Tags};
 use crate::domain::page_size::PageSize;
 use crate::domain::search::lexical_text::LexicalText;
+use crate::domain::search::names::names;
 use crate::embedding::query_embeddings::QueryEmbeddingError;
 use crate::runtime::byte_budget::Reservation;
 use crate::runtime::fair_pool::FairPoolError;
@@ -46,8 +48,8 @@ pub struct SearchRequest {
     pub path_prefix: Option<String>,
     /// Only entries with one of these tags.
     pub tags_any: Option<TagList>,
-    /// The mode. By default semantic search with full text search for entries that have no embedding yet; full text
-    /// search alone without an embedding provider, or while it fails.
+    /// The mode. By default semantic search, in which an entry with most of the query's words goes first, with full text
+    /// search for entries that have no embedding yet; full text search alone without an embedding provider, or while it fails.
     pub mode: Option<Mode>,
     /// A version that the read must see.
     pub min_version: Option<Uuid>,
@@ -60,14 +62,14 @@ pub enum Mode {
     Semantic,
     /// Full text search alone.
     Text,
-    /// Both, fused by their ranks; full text search alone if the query cannot be embedded now.
+    /// Both, of all entries; full text search alone if the query cannot be embedded now.
     Hybrid,
 }
 
 /// The result of a search.
 #[derive(Debug)]
 pub struct SearchAnswer {
-    /// The versions with their similarity from 0 to 1, the best first; fewer if their values are large.
+    /// The versions with their similarity from 0 to 1, the best first, which need not be the most similar; fewer if their values are large.
     pub results: Vec<(f64, Version)>,
     /// A note on how they were found.
     pub note: Option<String>,
@@ -131,6 +133,7 @@ impl Memory {
             tags_any: tags.as_slice(),
             filter: filter.as_ref(),
             words: &LexicalText::of_query(&request.query),
+            names: &names(&request.query),
             limit,
         };
         let mut looked = self.look(&search, &request, tokens_used).await?;
@@ -193,7 +196,7 @@ impl Memory {
             (Err(_), _) => RankBy::FullText,
             (Ok(embedded), Some(Mode::Semantic)) => RankBy::Semantic(embedded),
             (Ok(embedded), Some(Mode::Hybrid)) => RankBy::Hybrid(embedded),
-            (Ok(embedded), _) => RankBy::SemanticOrFullText(embedded),
+            (Ok(embedded), _) => RankBy::Meant(embedded),
         };
         let reserved = self.reserve(search.tenant, self.page_bytes(search.limit)).await?;
         let read = |pool: Pool| async move { find(&pool, search, by, MAX_BYTES).await };

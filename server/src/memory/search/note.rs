@@ -10,7 +10,11 @@ pub(super) const BLANK: &str = "the query is blank, so nothing is found; send wh
 /// The note on results ranked `by` a method; `instead` says why it is not the requested one.
 pub(super) fn note(by: RankBy<'_>, instead: Option<String>, found: &Matches) -> Option<String> {
     let only_stop_words = "the query contains only stop words (like \"the\", \"is\", \"and\") or punctuation; use more specific terms";
-    let cut = "the values of more results would make the answer too large; narrow path_prefix or tags_any to see them";
+    let cut = match found.cut {
+        0 => None,
+        1 => Some("1 more result is left out, since its value would make the answer too large; narrow path_prefix or tags_any to see it".to_owned()),
+        n => Some(format!("{n} more results are left out, since their values would make the answer too large; narrow path_prefix or tags_any to see them")),
+    };
     let waiting = match (by, found.unembedded) {
         (RankBy::FullText, _) | (_, 0) => None,
         (RankBy::Semantic(_), 1) => {
@@ -33,7 +37,7 @@ pub(super) fn note(by: RankBy<'_>, instead: Option<String>, found: &Matches) -> 
         instead,
         waiting,
         has_only_stop_words.then(|| only_stop_words.to_owned()),
-        found.cut.then(|| cut.to_owned()),
+        cut,
     ];
     let notes: Vec<String> = notes.into_iter().flatten().collect();
     (!notes.is_empty()).then(|| notes.join("; "))

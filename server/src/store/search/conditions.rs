@@ -1,4 +1,4 @@
-//! SQL conditions that all searches share: live, in range, tagged.
+//! SQL that searches share: conditions (live, in range, tagged) and the query of a name.
 
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
@@ -109,5 +109,12 @@ macro_rules! has_tag {
             ".version_id LIMIT 1)) AND ",
             meets_filter!($row)
         )
+    };
+}
+
+/// The query that finds the words `$words` of a name side by side. In quotes nothing is an operator, and words have none.
+macro_rules! name {
+    ($words:literal) => {
+        concat!("websearch_to_tsquery('pg_catalog.english', '\"' || ", $words, " || '\"')")
     };
 }

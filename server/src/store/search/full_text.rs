@@ -3,6 +3,7 @@
 
 use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
+use uuid::Uuid;
 
 use super::conditions::filtered;
 use super::{Ranked, Search};
@@ -14,6 +15,8 @@ use crate::store::embeddings::models::Serving;
 pub(super) enum Candidates<'a> {
     /// All.
     All,
+    /// Those whose latest version is one of these.
+    Among(&'a [Uuid]),
     /// Those without an embedding of this model yet.
     Unembedded(&'a Serving),
 }
@@ -31,11 +34,11 @@ pub(super) struct FullTextMatches {
     pub(super) is_current: bool,
 }
 
-/// Weighs every entry of the range that has one of the words. A word weighs the more, the fewer entries have it; the
-/// similarity is the weight of the words that an entry has, relative to that of all words of the query: 1 if it has them
-/// all. Without a hit, the one row of `asked` comes alone. A head is looked up by its key alone: with more conditions a
-/// table that was never analysed is looked up by an index that knows the agent alone. For many words a document is copied, so
-/// that it is taken out of storage once and not once a word; for few that would take longer.
+/// Weighs every candidate that has one of the words. A word weighs the more, the fewer candidates have it, and a name is a
+/// word besides those that it is made of; the similarity is the weight of the words that an entry has, relative to that of
+/// all words of the query: 1 if it has them all. Without a hit, the one row of `asked` comes alone. A head is looked up by its
+/// key alone: with more conditions a table that was never analysed is looked up by an index that knows the agent alone. For
+/// many words a document is copied, so that it is taken out of storage once and not once a word; for few that would take longer.
 macro_rules! find {
     ($first:expr, $documents:expr, $told:expr) => {
         concat!(
@@ -43,8 +46,13 @@ macro_rules! find {
 WITH ", $first, "lexemes AS (
     SELECT tsvector_to_array(to_tsvector('pg_catalog.english', $6)) AS all_of_them
 ), words AS MATERIALIZED (
-    SELECT l.n, quote_literal(l.lexeme)::tsquery AS query
+    SELECT l.n, 1::float8 AS weight, quote_literal(l.lexeme)::tsquery AS query
       FROM lexemes CROSS JOIN unnest(all_of_them) WITH ORDINALITY AS l (lexeme, n)
+     UNION ALL
+    SELECT 1000 + s.n, s.weight, name.query
+      FROM unnest($7::text[], $8::float8[]) WITH ORDINALITY AS s (words, weight, n)
+     CROSS JOIN LATERAL (SELECT ", name!("s.words"), " AS query) name
+     WHERE numnode(name.query) > 0
 ), asked AS MATERIALIZED (
     SELECT count(*) AS words, string_agg(query::text, ' | ')::tsquery AS any_of_them FROM words
 ), hits AS MATERIALIZED (
@@ -58,7 +66,7 @@ WITH ", $first, "lexemes AS (
                AND ", has_tag!("d"), "
             OFFSET 0) f
 ), weights AS MATERIALIZED (
-    SELECT w.n, 1 + ln(total.hits / greatest(found.hits, 1)) AS weight
+    SELECT w.n, w.weight * (1 + ln(total.hits / greatest(found.hits, 1))) AS weight
       FROM words w
      CROSS JOIN (SELECT count(*)::float8 AS hits FROM hits HAVING count(*) > 0) total
       LEFT JOIN (SELECT n, count(*) AS hits FROM hits CROSS JOIN unnest(present) AS n GROUP BY n) found USING (n)
@@ -78,6 +86,23 @@ SELECT a.words > 0 AS is_telling, w.version_id, w.similarity, ", $told, "
 
 const AMONG_ALL: &str = find!("", "search_documents d", "0::bigint AS waiting, true AS is_current");
 
+/// Each is looked up by its keys: a query has a few dozen of them, whatever else there is.
+const AMONG_GIVEN: &str = find!(
+    "",
+    "unnest($9::uuid[]) AS given (id)
+     CROSS JOIN LATERAL (
+           SELECT v.path
+             FROM entry_versions v
+            WHERE v.tenant_id = $1 AND v.id = given.id
+            LIMIT 1) v
+     CROSS JOIN LATERAL (
+           SELECT d.tenant_id, d.agent_id, d.path, d.version_id, d.document
+             FROM search_documents d
+            WHERE d.tenant_id = $1 AND d.agent_id = $2 AND d.path = v.path AND d.version_id = given.id
+            LIMIT 1) d",
+    "0::bigint AS waiting, true AS is_current"
+);
+
 /// Each live searchable entry has an embedding of a model that serves, or a job that has not made one. It may have both, where
 /// its document was made anew.
 const AMONG_UNEMBEDDED: &str = find!(
@@ -85,10 +110,10 @@ const AMONG_UNEMBEDDED: &str = find!(
     SELECT DISTINCT j.path, j.version_id
       FROM embedding_jobs j", is_live!("j"), "
        AND ", is_in_range!("j"), "
-       AND j.status <> 'succeeded' AND j.model_id = $7
+       AND j.status <> 'succeeded' AND j.model_id = $9
        AND (SELECT m.version_id
               FROM embeddings m
-             WHERE m.tenant_id = j.tenant_id AND m.agent_id = j.agent_id AND m.path = j.path AND m.model_id = $7
+             WHERE m.tenant_id = j.tenant_id AND m.agent_id = j.agent_id AND m.path = j.path AND m.model_id = $9
              LIMIT 1) IS DISTINCT FROM j.version_id
 ), "),
     "waiting
@@ -98,7 +123,7 @@ const AMONG_UNEMBEDDED: &str = find!(
             WHERE d.tenant_id = $1 AND d.agent_id = $2 AND d.path = waiting.path AND d.version_id = waiting.version_id
             LIMIT 1) d",
     "(SELECT count(*) FROM waiting) AS waiting,
-       EXISTS (SELECT FROM embedding_models m WHERE m.id = $7 AND m.name = $8 AND m.state = 'serving') AS is_current"
+       EXISTS (SELECT FROM embedding_models m WHERE m.id = $9 AND m.name = $10 AND m.state = 'serving') AS is_current"
 );
 
 /// Finds the candidates that have words of `search`.
@@ -109,6 +134,7 @@ pub(super) async fn find(
 ) -> Result<FullTextMatches, StoreError> {
     let statement = match candidates {
         Candidates::All => AMONG_ALL,
+        Candidates::Among(_) => AMONG_GIVEN,
         Candidates::Unembedded(_) => AMONG_UNEMBEDDED,
     };
     let mut query = sqlx::query(filtered(statement, search))
@@ -117,9 +143,13 @@ pub(super) async fn find(
         .bind(search.prefix.as_str())
         .bind(search.tags_any)
         .bind(search.limit as i64)
-        .bind(search.words.as_str());
-    if let Candidates::Unembedded(model) = candidates {
-        query = query.bind(model.id).bind(&model.name);
+        .bind(search.words.as_str())
+        .bind(search.names.iter().map(|name| name.words.as_str()).collect::<Vec<_>>())
+        .bind(search.names.iter().map(|name| name.weight).collect::<Vec<_>>());
+    match candidates {
+        Candidates::All => {}
+        Candidates::Among(versions) => query = query.bind(versions),
+        Candidates::Unembedded(model) => query = query.bind(model.id).bind(&model.name),
     }
     let mut found = FullTextMatches::default();
     for row in &query.fetch_all(moment).await? {

@@ -5,6 +5,7 @@ mod conditions;
 
 pub(super) mod documents;
 mod full_text;
+mod named;
 mod semantic;
 pub mod walks;
 
@@ -24,8 +25,9 @@ use crate::domain::TenantId;
 use crate::domain::memory::agent_id::AgentId;
 use crate::domain::memory::filter::Filter;
 use crate::domain::memory::path::Prefix;
-use crate::domain::search::fusion::fused;
+use crate::domain::search::fusion::{bring_forward, in_turns, weighed};
 use crate::domain::search::lexical_text::LexicalText;
+use crate::domain::search::names::Name;
 use crate::store::connection::pool::{Pool, keep_within};
 
 /// A search and its range.
@@ -43,6 +45,8 @@ pub struct Search<'a> {
     pub filter: Option<&'a Filter>,
     /// The query's text.
     pub words: &'a LexicalText,
+    /// The names in it.
+    pub names: &'a [Name],
     /// Most entries.
     pub limit: usize,
 }
@@ -63,20 +67,20 @@ pub enum RankBy<'a> {
     FullText,
     /// By semantic search; entries without an embedding are not found.
     Semantic(&'a EmbeddedQuery),
-    /// By semantic search, with full text search for entries that have no embedding yet.
-    SemanticOrFullText(&'a EmbeddedQuery),
-    /// By both, fused; entries that only one of them finds are included.
+    /// By meaning, and by the words of those that are near or have a name of the query; by words alone where an entry has no
+    /// embedding yet. Takes little longer than semantic search.
+    Meant(&'a EmbeddedQuery),
+    /// By meaning, and by the words of all entries.
     Hybrid(&'a EmbeddedQuery),
 }
 
 /// The result of a search.
 #[derive(Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own that is told")]
 pub struct Matches {
     /// The entries with their similarity from 0 to 1, the best first.
     pub hits: Vec<(f64, Version)>,
-    /// There are more within the limit, but their values are too large for one answer.
-    pub cut: bool,
+    /// How many more there are within the limit, whose values would make the answer too large.
+    pub cut: usize,
     /// The query has words besides stop words ("the", "is", "and"); without any, full text search finds nothing.
     pub has_terms: bool,
     /// Entries in the range that have no embedding yet; not counted by full text search alone.
@@ -90,8 +94,12 @@ pub struct Matches {
 /// Versions with their similarity, the best first.
 type Ranked = Vec<(Uuid, f64)>;
 
-/// Least depth of both rankings that are fused.
+/// How many of the nearest are looked at for words, at least.
+const NEAR: usize = 50;
+/// Least depth of both rankings of [`RankBy::Hybrid`].
 const DEPTH: usize = 100;
+/// Among how many results [`RankBy::Hybrid`] has the one that words alone put first: in a long query one word is little.
+const BEST_WITHIN: usize = 10;
 
 /// Finds the best matches of `search`, all in one snapshot, until `max_bytes` of values are reached.
 pub async fn find(
@@ -112,7 +120,7 @@ pub async fn find(
         let similarities: HashMap<Uuid, f64> = ranked.into_iter().collect();
         let read = versions::read(&mut *moment, search.tenant, &ids, max_bytes).await?;
         moment.commit().await?;
-        found.cut = read.cut;
+        found.cut = if read.cut { ids.len().saturating_sub(read.versions.len()) } else { 0 };
         found.hits = read
             .versions
             .into_iter()
@@ -137,35 +145,70 @@ async fn rank(
     };
     Ok(match by {
         RankBy::FullText => {
+            let search = &Search { names: &[], ..*search };
             let words = full_text::find(moment, search, Candidates::All).await?;
             let found = matches(&words);
             (words.ranked, found)
         }
-        RankBy::Semantic(query) | RankBy::SemanticOrFullText(query) => {
-            let near = semantic::nearest(moment, search, query).await?;
+        RankBy::Semantic(query) => {
+            let near = semantic::nearest(moment, search, search.limit, query).await?;
             keep_within(moment, began).await?;
-            let words = match by {
-                RankBy::Semantic(_) => waiting(moment, search, &query.model).await?,
-                _ => full_text::find(moment, search, Candidates::Unembedded(&query.model)).await?,
-            };
-            let found = matches(&words);
-            // Their likenesses are of different kinds, so only their ranks are compared; but shown as they are.
-            let order = fuse(&near, &words.ranked);
-            let own: HashMap<Uuid, f64> = words.ranked.into_iter().chain(near).collect();
-            (order.into_iter().filter_map(|(id, _)| Some((id, *own.get(&id)?))).collect(), found)
+            let found = matches(&waiting(moment, search, &query.model).await?);
+            (near, found)
+        }
+        RankBy::Meant(query) => {
+            let deep = Search { limit: search.limit.max(NEAR), ..*search };
+            let near = semantic::nearest(moment, &deep, search.limit, query).await?;
+            keep_within(moment, began).await?;
+            let words = telling(moment, search, &near).await?;
+            keep_within(moment, began).await?;
+            let waiting =
+                full_text::find(moment, search, Candidates::Unembedded(&query.model)).await?;
+            let found = matches(&waiting);
+            let order = with_waiting(&weighed(&near, &words), &waiting.ranked);
+            // Shown as they are, though they are of different kinds.
+            let own: HashMap<Uuid, f64> =
+                words.into_iter().chain(waiting.ranked).chain(near).collect();
+            (order.into_iter().filter_map(|id| Some((id, *own.get(&id)?))).collect(), found)
         }
         RankBy::Hybrid(query) => {
             let deep = Search { limit: search.limit.max(DEPTH), ..*search };
-            let near = semantic::nearest(moment, &deep, query).await?;
+            let near = semantic::nearest(moment, &deep, search.limit, query).await?;
             keep_within(moment, began).await?;
             let words = full_text::find(moment, &deep, Candidates::All).await?;
             keep_within(moment, began).await?;
-            let FullTextMatches { unembedded, is_current, .. } =
-                waiting(moment, search, &query.model).await?;
+            let waiting =
+                full_text::find(moment, search, Candidates::Unembedded(&query.model)).await?;
+            let FullTextMatches { unembedded, is_current, .. } = waiting;
             let found = Matches { unembedded, is_current, ..matches(&words) };
-            (fuse(&near, &words.ranked), found)
+            let mut scores = weighed(&near, &words.ranked);
+            if let Some((best, _)) = words.ranked.first() {
+                bring_forward(&mut scores, *best, BEST_WITHIN);
+            }
+            let order = with_waiting(&scores, &waiting.ranked);
+            (falling(&order, &waiting.ranked.into_iter().chain(scores).collect()), found)
         }
     })
+}
+
+/// The words of those that are near, and of those that have a name of the query.
+async fn telling(
+    moment: &mut PgConnection,
+    search: &Search<'_>,
+    near: &Ranked,
+) -> Result<Ranked, StoreError> {
+    if search.words.as_str().is_empty() {
+        return Ok(Ranked::new());
+    }
+    let mut looked_at = named::versions(moment, search).await?;
+    looked_at.extend(near.iter().map(|(id, _)| id));
+    looked_at.sort_unstable();
+    looked_at.dedup();
+    if looked_at.is_empty() {
+        return Ok(Ranked::new());
+    }
+    let search = &Search { limit: looked_at.len(), ..*search };
+    Ok(full_text::find(moment, search, Candidates::Among(&looked_at)).await?.ranked)
 }
 
 /// Counts what has no embedding of `model` yet, and finds none of it: the search has no words.
@@ -212,7 +255,18 @@ async fn none_searchable(
         .map_err(Into::into)
 }
 
-fn fuse(first: &Ranked, second: &Ranked) -> Ranked {
+/// What has an embedding and what has none yet take turns: their similarities are not comparable.
+fn with_waiting(ranked: &Ranked, waiting: &Ranked) -> Vec<Uuid> {
     let ids = |ranked: &Ranked| ranked.iter().map(|(id, _)| *id).collect::<Vec<_>>();
-    fused(&ids(first), &ids(second))
+    in_turns(&ids(ranked), &ids(waiting))
+}
+
+/// Gives each its score, or that of the one before where this is less.
+fn falling(order: &[Uuid], scores: &HashMap<Uuid, f64>) -> Ranked {
+    let mut least = 1.0_f64;
+    let falling = order.iter().map(|id| {
+        least = least.min(scores.get(id).copied().unwrap_or_default());
+        (*id, least)
+    });
+    falling.collect()
 }

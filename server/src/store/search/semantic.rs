@@ -118,10 +118,11 @@ const COUNT: &str = concat!(
 );
 
 /// Finds the entries of `search` nearest to `embedded`. With many, it uses the model's index, if there is one; if that
-/// yields too few, it compares them all.
+/// yields fewer than `enough`, it compares them all.
 pub(super) async fn nearest(
     moment: &mut PgConnection,
     search: &Search<'_>,
+    enough: usize,
     embedded: &EmbeddedQuery,
 ) -> Result<Ranked, StoreError> {
     let model = &embedded.model;
@@ -131,7 +132,7 @@ pub(super) async fn nearest(
         let rows = bind(sqlx::query(statement), search, embedded).bind(MORE as i64);
         let mut near = ranked(&rows.fetch_all(&mut *moment).await?)?;
         sqlx::query(SORT_AGAIN).execute(&mut *moment).await?;
-        if near.len() == search.limit + MORE {
+        if near.len() >= enough + MORE {
             near.truncate(search.limit);
             return Ok(near);
         }

@@ -3,16 +3,20 @@
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::api::{Client, tenants_key};
+use crate::support::api::{Api, Client, tenants_key};
 use crate::support::database::Database;
 use crate::support::eventually::eventually;
+use crate::support::model::folder_of;
 use crate::support::provider::{Mood, Provider, vector};
 use crate::support::semantic::{cosine, put, start};
 use crate::support::worker::{OPEN, Worker, until};
 
 /// Has a worker embed all that waits.
 async fn embed_all(database: &Database, provider: &Provider) {
-    let worker = Worker::start(database, provider, &[]);
+    embed_all_by(Worker::start(database, provider, &[]), database).await;
+}
+
+async fn embed_all_by(worker: Worker, database: &Database) {
     until(database, "SELECT count(*) FROM embedding_models WHERE state = 'serving'", 1).await;
     until(database, OPEN, 0).await;
     worker.stop().await;
@@ -109,13 +113,124 @@ async fn what_is_new_is_found_by_its_words_and_what_has_gone_is_not_found() {
     assert_eq!(paths(&search(client, "zeppelin", json!({})).await), [""; 0]);
 }
 
+/// Puts many notes that look like a question, and tickets that do not.
+async fn put_tickets(client: &Client) {
+    let operation = |path: String, value: String| json!({"op": "put", "agent_id": "ada", "path": path, "value": value, "searchable": true});
+    let like = (0..99).map(|n| operation(format!("/like/{n}"), format!("what was it about? {n}")));
+    client.ok("/v1/batch", json!({"operations": like.collect::<Vec<_>>()})).await;
+    for (path, text) in [
+        ("/right", "PROJ-1000 ~       ~       ~       ~       ~"),
+        ("/longer", "PROJ-10000 ~       ~       ~       ~       ~"),
+        ("/next", "PROJ-1001 ~       ~       ~       ~       ~"),
+        ("/other", "OPS-1000 ~       ~       ~       ~       ~"),
+        ("/apart", "1000 proj ~       ~       ~       ~       ~"),
+    ] {
+        put(client, path, text).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn rankings_are_fused_by_their_ranks() {
+async fn a_name_comes_first_however_far_its_note_is() {
+    let (api, database, provider) = start(&[]).await;
+    put_tickets(&api.client).await;
+    embed_all(&database, &provider).await;
+    let query = "what was PROJ-1000 about?";
+    let far = search(&api.client, query, json!({"mode": "semantic", "limit": 50})).await;
+    assert!(!paths(&far).contains(&"/right"), "by meaning alone it is not found: {far}");
+    for more in [json!({}), json!({"mode": "hybrid"}), json!({"path_prefix": "/right"})] {
+        let answer = search(&api.client, query, more.clone()).await;
+        assert_eq!(paths(&answer)[0], "/right", "{more}: {answer}");
+        assert_eq!(answer.get("note"), None, "{answer}");
+    }
+    let lower = search(&api.client, "is proj-1000, 2 days old, done?", json!({"limit": 1})).await;
+    assert_eq!(paths(&lower), ["/right"]);
+    let tagged = search(&api.client, query, json!({"tags_any": ["none"]})).await;
+    assert_eq!(paths(&tagged), [""; 0], "a name is bound by filters as well");
+    api.client.delete("/right").await;
+    let gone = search(&api.client, query, json!({})).await;
+    assert!(!paths(&gone).contains(&"/right"), "{gone}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hybrid_has_what_words_put_first_among_the_first_ten() {
+    let (api, database, provider) = start(&[]).await;
+    put_tickets(&api.client).await;
+    put(&api.client, "/word", "zeppelin ~       ~       ~       ~       ~").await;
+    embed_all(&database, &provider).await;
+    let query = "what was it about? a long story of yesterday evening, with a zeppelin";
+    let place = async |mode: Value| {
+        let answer = search(&api.client, query, json!({"mode": mode})).await;
+        assert_eq!(paths(&answer).len(), 10);
+        paths(&answer).iter().position(|path| *path == "/word")
+    };
+    assert_eq!(place(Value::Null).await, None);
+    assert_eq!(place(json!("hybrid")).await, Some(9));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chance_word_moves_nothing() {
+    let (api, database, provider) = start(&[]).await;
+    // The provider adds up every eighth byte, so these two are the same to it and have no word in common.
+    let (query, same) = ("aaaaaaa bbbbbbb zeppelin", "zaaaaaa abbbbbb beppelin");
+    assert_eq!(vector(query), vector(same));
+    put(&api.client, "/same", same).await;
+    put(&api.client, "/chance", "a zeppelin over the lake").await;
+    put(&api.client, "/other", "invoice 4711 was paid in May").await;
+    embed_all(&database, &provider).await;
+    for more in [json!({}), json!({"mode": "hybrid"})] {
+        let answer = search(&api.client, query, more.clone()).await;
+        assert_eq!(paths(&answer)[0], "/same", "{more}: {answer}");
+        assert_eq!(paths(&answer).len(), 3);
+    }
+    let words = search(&api.client, query, json!({"mode": "text"})).await;
+    assert_eq!(paths(&words), ["/chance"]);
+}
+
+/// The first result of each of `queries`, in the default mode with a local model, among what the documents put and tickets.
+async fn first_of<const N: usize>(model: &str, queries: [&str; N]) -> [String; N] {
+    let model = folder_of(model).into_os_string().into_string().unwrap();
+    let database = Database::migrated().await;
+    let api = Api::start_with(&database, &[], &[("EMBEDDING_MODEL_DIR", &model)]).await;
+    put(&api.client, "/notes/lunch", "Ada is allergic to peanuts").await;
+    put(&api.client, "/notes/car", "Her car is a blue Volvo from 1998").await;
+    for number in 990..1010 {
+        let text = format!("PROJ-{number}: the welcome tour starts over. Assigned to Ilse.");
+        put(&api.client, &format!("/tickets/{number}"), &text).await;
+    }
+    embed_all_by(Worker::local(&database, &model), &database).await;
+    until_semantic(&api.client, "peanuts").await;
+    let mut first = Vec::new();
+    for query in queries {
+        first.push(paths(&search(&api.client, query, json!({})).await)[0].to_owned());
+    }
+    first.try_into().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documents_questions_find_their_note_and_ids_their_ticket() {
+    let queries =
+        ["What must Ada not eat?", "which car does she drive?", "what was PROJ-1000 about?"];
+    let first = first_of("all-MiniLM-L6-v2", queries).await;
+    assert_eq!(first, ["/notes/lunch", "/notes/car", "/tickets/1000"]);
+}
+
+/// all-MiniLM-L6-v2 takes the car for nearer, by little.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "its model comes by Maven; make test-all runs it"]
+async fn bge_finds_a_note_that_has_no_word_and_no_name_of_the_question() {
+    let queries = ["food she must not eat", "what was PROJ-1000 about?"];
+    let first = first_of("bge-small-en-v1.5", queries).await;
+    assert_eq!(first, ["/notes/lunch", "/tickets/1000"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hybrid_similarities_fall() {
     let (api, database, provider) = start(&[]).await;
     for (path, text) in NOTES {
         put(&api.client, path, text).await;
     }
     embed_all(&database, &provider).await;
+    put(&api.client, "/new", "4712 is another number").await;
     // By words the invoice alone; by meaning, what looks like the query.
     let answer = search(&api.client, "4711 ~~~~~~~~~~~~~~~~~~~", json!({"mode": "hybrid"})).await;
     assert_eq!(paths(&answer)[0], "/c/d", "{answer}");

@@ -29,7 +29,11 @@ pub fn variables<'a>(
 }
 
 pub fn settings(provider: &Provider, more: &[(&str, &str)]) -> EmbeddingSettings {
-    let mut all: HashMap<&str, &str> = variables(provider, more).into_iter().collect();
+    settings_of(variables(provider, more))
+}
+
+fn settings_of(variables: Vec<(&str, &str)>) -> EmbeddingSettings {
+    let mut all: HashMap<&str, &str> = variables.into_iter().collect();
     all.insert("DATABASE_URL", "postgres://u:p@h/d");
     let settings = Settings::read(|name| all.get(name).map(ToString::to_string), 1 << 30);
     settings.expect("settings").embeddings
@@ -43,7 +47,15 @@ pub struct Worker {
 
 impl Worker {
     pub fn start(database: &Database, provider: &Provider, more: &[(&str, &str)]) -> Self {
-        let settings = settings(provider, more);
+        Self::with(database, settings(provider, more))
+    }
+
+    /// One with the local model of this folder.
+    pub fn local(database: &Database, model: &str) -> Self {
+        Self::with(database, settings_of(vec![("EMBEDDING_MODEL_DIR", model)]))
+    }
+
+    fn with(database: &Database, settings: EmbeddingSettings) -> Self {
         let embedders = embedders(&settings).unwrap();
         let (end, ended) = watch::channel(false);
         let pool = database.address().pool(6);
