@@ -19,7 +19,8 @@ ADMINISTRATION = "/v1/admin/"
 TO_SYNC = {
     r"\basync (def|for|with)\b": r"\1",
     r"\bawait ": "",
-    r"\bAsync(AgentFS|Files|Driver|Iterator|Client)\b": r"\1",
+    r"\bAsync(AgentFS|Files|Driver|Iterator|Client|MemoryTool)\b": r"\1",
+    r"\bBetaAsync": "Beta",
     r"\bimport asyncio\b": "import time",
     r"\basyncio\.sleep\b": "time.sleep",
     r"\baclose\b": "close",

@@ -6,7 +6,15 @@ import re
 
 import pytest
 
-from agentfs import EditRefused, Match, NotFound, NotText, Put, VersionConflict
+from agentfs import (
+    DestinationExists,
+    EditRefused,
+    Match,
+    NotFound,
+    NotText,
+    Put,
+    VersionConflict,
+)
 from both import Both
 
 
@@ -106,3 +114,23 @@ def test_tree_draws_what_is_below(both: Both) -> None:
     )
     assert do(files.tree("/a", depth=1)) == "/a\n├── [x]/\n├── b\n└── b/"
     assert do(files.tree("/a/[x]")) == "/a/[x]\n└── y"
+
+
+def test_a_directory_is_moved_and_deleted(both: Both) -> None:
+    do, files = both.do, both.fs.files
+    for path in ("/a", "/a/b", "/a/c/d", "/z"):
+        do(files.write_text(path, path, tags=["t"]))
+    moved = do(files.move("/a", "/new/a"))
+    assert moved.entries == 3
+    assert do(files.glob("/**")) == ["/new/a", "/new/a/b", "/new/a/c/d", "/z"]
+    entry = do(both.fs.get("/new/a/c/d", min_version=moved.version_id))
+    assert (entry.value, entry.tags) == ("/a/c/d", ("t",))
+    with pytest.raises(NotFound, match="nothing to move"):
+        do(files.move("/a", "/b"))
+    with pytest.raises(DestinationExists):
+        do(files.move("/z", "/new/a/b"))
+    assert do(files.move("/z", "/new/a/b", overwrite=True)).entries == 1
+    assert do(files.read_text("/new/a/b")) == "/z"
+    assert do(files.delete_tree("/new")) == 3
+    with pytest.raises(NotFound, match="/new"):
+        do(files.delete_tree("/new"))

@@ -9,12 +9,15 @@ import pytest
 from agentfs import (
     Delete,
     Deleted,
+    Details,
     Entry,
     Get,
+    InvalidRequest,
     ListItem,
     NotFound,
     Put,
     TooLarge,
+    Touched,
     VersionConflict,
     Written,
 )
@@ -201,3 +204,60 @@ def test_what_is_no_json_is_refused_before_it_is_sent(both: Both) -> None:
         do(fs.put("/a", "x" * (1 << 20)))
     with pytest.raises(NotFound):
         do(fs.files.read_text("/a"))
+
+
+def test_a_list_goes_deeper_and_says_more(both: Both) -> None:
+    do, fs = both.do, both.fs
+    put = do(fs.put("/a/b/c", "text", tags=["t"], importance=0.5, searchable=True, ttl_seconds=60))
+    do(fs.put("/a/d", [1, 2]))
+    assert do(fs.list("/a")) == [ListItem("/a/b", "dir"), ListItem("/a/d", "file")]
+    directory, entry, other = do(fs.list("/a", depth=2, details=True))
+    assert directory == ListItem("/a/b", "dir")
+    assert (entry.path, entry.type) == ("/a/b/c", "file")
+    assert entry.details == Details(
+        size=6,
+        version_id=put.version_id,
+        created_at=put.created_at,
+        updated_at=put.created_at,
+        expires_at=put.created_at + timedelta(seconds=60),
+        tags=("t",),
+        importance=0.5,
+        searchable=True,
+    )
+    assert (other.details.size, other.details.expires_at) == (5, None)
+    do(fs.put("/a/d", None))
+    (again,) = [item for item in do(fs.list("/a", details=True)) if item.details]
+    assert again.details.created_at == other.details.created_at < again.details.updated_at
+
+
+def test_a_dump_may_be_of_one_place(both: Both) -> None:
+    do, fs = both.do, both.fs
+    for path in ("/p", "/p/a", "/p/b/c", "/pq", "/q"):
+        do(fs.put(path, path))
+    assert [entry.path for entry in do(fs.dump("/p"))] == ["/p", "/p/a", "/p/b/c"]
+    assert [entry.value for entry in do(fs.dump("/p", limit=2, page_size=1))] == ["/p", "/p/a"]
+
+
+def test_a_touch_moves_the_time_and_writes_no_version(both: Both) -> None:
+    do, fs = both.do, both.fs
+    put = do(fs.put("/a", 1, ttl_seconds=60))
+    touched = do(fs.touch("/a", 3600))
+    assert (touched.touched, touched.version_id) == (True, put.version_id)
+    assert touched.expires_at > put.created_at + timedelta(seconds=3500)
+    assert do(fs.get("/a")).expires_at == touched.expires_at
+    assert do(fs.touch("/a", None)).expires_at is None
+    assert len(do(fs.history("/a"))) == 1
+    assert do(fs.touch("/none", 60)) == Touched(False, None, None)
+
+
+def test_a_subtree_is_deleted_at_once(both: Both) -> None:
+    do, fs = both.do, both.fs
+    for path in ("/t", "/t/a/b", "/ta"):
+        do(fs.put(path, 1))
+    deleted = do(fs.delete("/t", recursive=True))
+    assert (deleted.deleted, deleted.entries) == (True, 2)
+    assert do(fs.glob("/**")) == ["/ta"]
+    assert do(fs.delete("/ta")).entries == 1
+    assert do(fs.delete("/t", recursive=True)) == Deleted(False, None, None)
+    with pytest.raises(InvalidRequest, match="if_version"):
+        do(fs.delete("/t", recursive=True, if_version=None))

@@ -20,7 +20,7 @@ FOLDER = CHECKOUT / "sdk" / "python"
 def test_generated_files_are_current(tmp_path: Path) -> None:
     generate.main(tmp_path)
     made = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.py"))
-    assert len(made) == 5
+    assert len(made) == 6
     for path in made:
         current = (generate.SOURCES / path).read_text() == (tmp_path / path).read_text()
         assert current, f"{path} is not current: run `make generate` and commit it"
@@ -53,3 +53,7 @@ def test_the_wheel_runs_the_lines_of_the_readme(server: Server, tmp_path: Path) 
     for _ in range(2):
         printed = run(python, "-W", "error", "-c", lines, **environment)
         assert printed == "Ada is allergic to peanuts\n/notes/lunch\n- [x] call Bob\n\n"
+
+    for extra in ("anthropic", "deepagents", "fsspec", "langgraph", "openai"):
+        imported = f"try: import agentfs.{extra}\nexcept ImportError as error: print(error)"
+        assert f'install "agentfs[{extra}]"' in run(python, "-c", imported)

@@ -14,6 +14,7 @@ __all__ = [
     "APIError",
     "AgentFSError",
     "ConnectionFailed",
+    "DestinationExists",
     "EditRefused",
     "EmbeddingsNotConfigured",
     "Forbidden",
@@ -106,7 +107,7 @@ class NotFound(APIError):
 
 
 class TooLarge(APIError):
-    """The request exceeds 1 MiB, or its answer would exceed what the server returns at once."""
+    """The request exceeds 1 MiB, its answer what the server returns at once, or a subtree what it moves or deletes at once."""
 
 
 class VersionConflict(APIError):
@@ -114,6 +115,10 @@ class VersionConflict(APIError):
 
     current_version: str | None = None
     """The latest version, or None if the entry does not exist."""
+
+
+class DestinationExists(APIError):
+    """There is an entry where a move would put one. Move to another path, or pass `overwrite=True`."""
 
 
 class VersionGone(APIError):
@@ -172,8 +177,10 @@ KINDS: Mapping[ErrorCode, type[APIError]] = {
     "METHOD_NOT_ALLOWED": InvalidRequest,
     "BODY_TOO_LARGE": TooLarge,
     "ANSWER_TOO_LARGE": TooLarge,
+    "SUBTREE_TOO_LARGE": TooLarge,
     "UNSUPPORTED_MEDIA_TYPE": InvalidRequest,
     "VERSION_CONFLICT": VersionConflict,
+    "DESTINATION_EXISTS": DestinationExists,
     "VERSION_GONE": VersionGone,
     "IDEMPOTENCY_KEY_MISMATCH": IdempotencyMismatch,
     "RATE_LIMIT_EXCEEDED": RateLimited,
@@ -189,6 +196,9 @@ KINDS: Mapping[ErrorCode, type[APIError]] = {
     "INTERNAL": ServerFault,
     "UNAVAILABLE": Unavailable,
 }
+
+# Whoever sent the request can mend it: a model that gave a path or a text is told so.
+REFUSALS = (InvalidRequest, Forbidden, TooLarge)
 
 # For a newer server, whose codes are not known here, and for a proxy in front of it.
 _BY_STATUS = {

@@ -11,11 +11,14 @@ if TYPE_CHECKING:
 __all__ = [
     "Agent",
     "Deleted",
+    "Details",
     "Entry",
     "ListItem",
     "Match",
+    "Moved",
     "SearchResult",
     "SearchResults",
+    "Touched",
     "Version",
     "Written",
 ]
@@ -36,8 +39,32 @@ class Deleted:
 
     deleted: bool
     version_id: str | None
-    """The version of the tombstone."""
+    """The version of the tombstone; of the first one in path order, if the delete was recursive."""
     created_at: datetime | None
+    entries: int = 0
+    """The number of entries that were deleted: 0 or 1, unless the delete was recursive."""
+
+
+@dataclass(frozen=True)
+class Moved:
+    """The result of a move."""
+
+    entries: int
+    """The number of entries that were moved."""
+    version_id: str
+    """The new version of the first of them in path order. A read with it as `min_version` sees the whole move."""
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Touched:
+    """The result of a touch. If there is no entry, or it has expired, `touched` is false and nothing was changed."""
+
+    touched: bool
+    version_id: str | None
+    """The version of the entry, which stays the same."""
+    expires_at: datetime | None
+    """When the value expires now. None means never."""
 
 
 @dataclass(frozen=True)
@@ -90,11 +117,32 @@ class Version:
 
 
 @dataclass(frozen=True)
+class Details:
+    """What a list says of an entry, without its value."""
+
+    size: int
+    """The bytes of the value as JSON: of a text, with its quotes and escapes."""
+    version_id: str
+    """The latest version."""
+    created_at: datetime
+    """When the oldest version that is kept was written."""
+    updated_at: datetime
+    """When the latest version was written."""
+    expires_at: datetime | None
+    """When the value expires. None means never."""
+    tags: tuple[str, ...]
+    importance: float
+    searchable: bool
+
+
+@dataclass(frozen=True)
 class ListItem:
-    """A child of a directory. A path that has a value and is a directory is listed twice."""
+    """An entry or a directory. A path that has a value and is a directory is listed twice."""
 
     path: str
     type: Literal["file", "dir"]
+    details: Details | None = None
+    """What is known of an entry, if the list was asked for it."""
 
 
 @dataclass(frozen=True)

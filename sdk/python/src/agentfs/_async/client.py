@@ -11,7 +11,17 @@ import httpx2
 from .._core.bodies import Moment, Operation
 from .._core.memory import BatchResults, Memory, Mode
 from .._core.settings import Settings
-from ..models import Agent, Deleted, Entry, ListItem, SearchResults, Version, Written
+from ..models import (
+    Agent,
+    Deleted,
+    Entry,
+    ListItem,
+    Moved,
+    SearchResults,
+    Touched,
+    Version,
+    Written,
+)
 from ..operations import UNCONDITIONAL, Condition, Delete, Get, Put
 from ..retry import RetryPolicy
 from .driver import AsyncDriver
@@ -43,8 +53,9 @@ class AsyncAgentFS:
         these are not set either. `timeout` limits, in seconds, the waits of each attempt: for a connection (at most 5) and for
         the answer. A client given as `http_client` keeps its own timeouts, proxies and certificates, and is not closed.
         """
-        self._driver = AsyncDriver(Settings.of(url, api_key), timeout, http_client)
-        self._bind(Memory(agent, retry or RetryPolicy()))
+        settings = Settings.of(url, api_key)
+        self._driver = AsyncDriver(settings, timeout, http_client)
+        self._bind(Memory(agent, retry or RetryPolicy(), settings.url))
 
     def _bind(self, memory: Memory) -> None:
         self._memory = memory
@@ -112,13 +123,42 @@ class AsyncAgentFS:
         self,
         path: str,
         *,
+        recursive: bool = False,
         if_version: Condition = UNCONDITIONAL,
         idempotency_key: str | None = None,
         agent: str | None = None,
     ) -> Deleted:
-        """Deletes the value at `path` and keeps its history. For `if_version` and `idempotency_key`, see `put`."""
+        """Deletes the value at `path` and keeps its history. For `if_version` and `idempotency_key`, see `put`.
+
+        With `recursive`, it also deletes everything below `path`, in one transaction; `if_version` cannot be given then.
+        """
         delete = Delete(path, if_version=if_version, idempotency_key=idempotency_key, agent=agent)
-        return await self._driver.run(self._memory.delete(delete))
+        return await self._driver.run(self._memory.delete(delete, recursive=recursive))
+
+    async def move(
+        self,
+        path: str,
+        to: str,
+        *,
+        overwrite: bool = False,
+        idempotency_key: str | None = None,
+        agent: str | None = None,
+    ) -> Moved:
+        """Moves the entry at `path` and everything below it to `to`, in one transaction. The history stays at the old paths.
+
+        Raises `NotFound` if there is nothing at `path` or below it, and `DestinationExists` if there is an entry at `to` or
+        below it. With `overwrite`, entries that are moved replace those at their new paths.
+        """
+        moved = self._memory.move(
+            path, to, overwrite=overwrite, idempotency_key=idempotency_key, agent=agent
+        )
+        return await self._driver.run(moved)
+
+    async def touch(
+        self, path: str, ttl_seconds: int | None, *, agent: str | None = None
+    ) -> Touched:
+        """Sets when the value at `path` expires, in seconds from now; None means never. It writes no new version."""
+        return await self._driver.run(self._memory.touch(path, ttl_seconds, agent=agent))
 
     async def batch(
         self, operations: Iterable[Operation], *, atomic: bool = False, agent: str | None = None
@@ -161,19 +201,24 @@ class AsyncAgentFS:
         self,
         prefix: str = "/",
         *,
+        depth: int = 1,
+        details: bool = False,
         limit: int | None = None,
         page_size: int | None = None,
         as_of: Moment | None = None,
         min_version: str | None = None,
         agent: str | None = None,
     ) -> AsyncIterator[ListItem]:
-        """Iterates over the direct children of a directory, sorted.
+        """Iterates over the direct children of a directory, sorted; with `depth` also over what is in these, and so on.
 
-        `limit` is the most items to return and defaults to all. Pages are requested as the iteration needs them; `page_size` defaults
-        to 1000, which is also the most. What exists throughout the iteration is returned exactly once.
+        With `details`, entries come with their size, version, times, tags and options. `limit` is the most items to return and
+        defaults to all. Pages are requested as the iteration needs them; `page_size` defaults to 1000, which is also the most.
+        What exists throughout the iteration is returned exactly once.
         """
         items = self._memory.list(
             prefix,
+            depth=None if depth == 1 else depth,
+            details=details,
             limit=limit,
             page_size=page_size,
             as_of=as_of,
@@ -217,14 +262,20 @@ class AsyncAgentFS:
 
     def dump(
         self,
+        prefix: str | None = None,
         *,
         limit: int | None = None,
         page_size: int | None = None,
         as_of: Moment | None = None,
         agent: str | None = None,
     ) -> AsyncIterator[Entry]:
-        """Iterates over all entries of an agent, sorted by path. `page_size` defaults to 200; the most is 500."""
-        entries = self._memory.dump(limit=limit, page_size=page_size, as_of=as_of, agent=agent)
+        """Iterates over the entries of an agent, sorted by path: all, or those at `prefix` and below it.
+
+        `page_size` defaults to 200; the most is 500.
+        """
+        entries = self._memory.dump(
+            prefix=prefix, limit=limit, page_size=page_size, as_of=as_of, agent=agent
+        )
         return self._driver.each(entries)
 
     def agents(

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable
 from .._core.bodies import Moment
 from .._core.files import TextFiles
 from .._core.memory import Memory
-from ..models import Match, Written
+from ..models import Match, Moved, Written
 from ..operations import UNCONDITIONAL, Condition, Put
 from .driver import AsyncDriver
 
@@ -76,6 +76,22 @@ class AsyncFiles:
         Raises `EditRefused` if the file has no such line.
         """
         return await self._driver.run(self._files.insert(path, line, text, agent=agent))
+
+    async def move(
+        self, path: str, to: str, *, overwrite: bool = False, agent: str | None = None
+    ) -> Moved:
+        """Moves a file or directory, with everything below it, to `to`. See `AgentFS.move`."""
+        moved = self._files.memory.move(
+            path, to, overwrite=overwrite, idempotency_key=None, agent=agent
+        )
+        return await self._driver.run(moved)
+
+    async def delete_tree(self, path: str, *, agent: str | None = None) -> int:
+        """Deletes a file or directory with everything below it, in one transaction. Returns the number of entries deleted.
+
+        Raises `NotFound` if there is nothing at `path` or below it.
+        """
+        return await self._driver.run(self._files.delete_tree(path, agent=agent))
 
     def grep(
         self, pattern: str | re.Pattern[str], glob: str = "/**", *, agent: str | None = None

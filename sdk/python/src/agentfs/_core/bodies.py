@@ -43,9 +43,11 @@ def put(agent: str, op: Put) -> wire.PutRequest:
     return body
 
 
-def delete(agent: str, op: Delete) -> wire.DeleteRequest:
+def delete(agent: str, op: Delete, *, recursive: bool = False) -> wire.DeleteRequest:
     """Of a delete."""
     body: wire.DeleteRequest = {"agent_id": agent, "path": op.path}
+    if recursive:
+        body["recursive"] = True
     if not isinstance(op.if_version, Unconditional):
         body["if_version"] = op.if_version
     return body
@@ -65,13 +67,22 @@ def operation(
     if isinstance(op, Put):
         puts: wire.PutOperation = {"op": "put", **put(agent, op), "idempotency_key": key}
         return puts
-    deletes: wire.DeleteOperation = {"op": "delete", **delete(agent, op), "idempotency_key": key}
+    # A batch deletes no subtrees.
+    deletes: wire.DeleteOperation = {"op": "delete", "agent_id": agent, "path": op.path}
+    if not isinstance(op.if_version, Unconditional):
+        deletes["if_version"] = op.if_version
+    deletes["idempotency_key"] = key
     return deletes
 
 
 def idempotency_key(op: Put | Delete) -> str:
     """The write's own, or a new one."""
-    return op.idempotency_key or str(uuid.uuid4())
+    return new_key(op.idempotency_key)
+
+
+def new_key(given: str | None) -> str:
+    """The key that is given, or a new one."""
+    return given or str(uuid.uuid4())
 
 
 def as_of(at: Moment) -> str:

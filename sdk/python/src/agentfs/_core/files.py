@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ..errors import APIError, NotFound, NotText, TooLarge, VersionConflict
+from ..errors import NotFound, NotText, VersionConflict
 from ..models import Entry, Match, Written
-from ..operations import Get, Put
-from . import text, tree
+from ..operations import Delete, Get, Put
+from . import many, text, tree
 from .bodies import Moment
-from .flow import Flow, Page
+from .flow import Flow, Page, gathered
 from .memory import Memory
 
 # How often an edit meets another writer before it gives up. Each time, one of them has written.
 _MOST_CONFLICTS = 100
-# How many values a grep reads at once: the most that a batch takes.
-_AT_ONCE = 100
 
 
 @dataclass(frozen=True)
@@ -43,19 +41,17 @@ class TextFiles:
         self, path: str, old: str, new: str, *, every: bool, agent: str | None
     ) -> Flow[Written]:
         """Replaces a part of a text."""
-        return self._change(
-            path, lambda now: text.replaced(path, now, old, new, every=every), agent
-        )
+        return self.change(path, lambda now: text.replaced(path, now, old, new, every=every), agent)
 
     def insert(self, path: str, line: int, new: str, *, agent: str | None) -> Flow[Written]:
         """Puts lines behind a line of a text."""
-        return self._change(path, lambda now: text.inserted(path, now, line, new), agent)
+        return self.change(path, lambda now: text.inserted(path, now, line, new), agent)
 
     def grep(
         self, pattern: str | re.Pattern[str], glob: str, *, agent: str | None
     ) -> Flow[Page[Match]]:
         """The lines in which a pattern is found."""
-        paths = self.glob(glob, page_size=_AT_ONCE, agent=agent)
+        paths = self.glob(glob, page_size=many.AT_ONCE, agent=agent)
         return self._matches(paths, re.compile(pattern), agent)
 
     def glob(
@@ -75,18 +71,21 @@ class TextFiles:
         self, path: str, *, depth: int | None, as_of: Moment | None, agent: str | None
     ) -> Flow[str]:
         """A drawing of what is below a directory."""
-        paths: list[str] = []
-        rest: Flow[Page[str]] | None
-        rest = self.glob(tree.pattern_below(path), as_of=as_of, agent=agent)
-        while rest is not None:
-            page = yield from rest
-            paths.extend(page.items)
-            rest = page.rest
+        below = self.glob(tree.pattern_below(path), as_of=as_of, agent=agent)
+        paths = yield from gathered(below)
         if not paths and path.strip("/"):
             raise _missing(path)
         return tree.drawn(path, paths, depth)
 
-    def _change(self, path: str, change: Callable[[str], str], agent: str | None) -> Flow[Written]:
+    def delete_tree(self, path: str, *, agent: str | None) -> Flow[int]:
+        """Deletes a file and everything below it."""
+        deleted = yield from self.memory.delete(Delete(path, agent=agent), recursive=True)
+        if not deleted.deleted:
+            raise _missing(path)
+        return deleted.entries
+
+    def change(self, path: str, change: Callable[[str], str], agent: str | None) -> Flow[Written]:
+        """Writes what `change` makes of a text."""
         get, wait, conflicts = Get(path, agent=agent), 0.0, 0
         while True:
             entry = yield from self.memory.get(get, after=wait)
@@ -115,7 +114,7 @@ class TextFiles:
         self, paths: Flow[Page[str]], pattern: re.Pattern[str], agent: str | None
     ) -> Flow[Page[Match]]:
         page = yield from paths
-        entries = yield from self._entries(page.items, agent)
+        entries = yield from many.entries(self.memory, page.items, agent)
         found = [
             Match(entry.path, line, words)
             for entry in entries
@@ -124,22 +123,6 @@ class TextFiles:
         ]
         rest = page.rest
         return Page(found, None if rest is None else self._matches(rest, pattern, agent))
-
-    def _entries(self, paths: Sequence[str], agent: str | None) -> Flow[list[Entry]]:
-        gets, entries = [Get(path, agent=agent) for path in paths], []
-        while gets:
-            answers = yield from self.memory.batch(gets, atomic=False, agent=agent)
-            # A batch answers so many bytes; what it had no room for is asked for again, without the others.
-            left = []
-            for get, answer in zip(gets, answers, strict=True):
-                if isinstance(answer, TooLarge) and len(gets) > 1:
-                    left.append(get)
-                elif isinstance(answer, APIError):
-                    raise answer
-                elif isinstance(answer, Entry):
-                    entries.append(answer)
-            gets = left
-        return entries
 
 
 def _text(path: str, entry: Entry | None) -> tuple[str, Entry]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -17,6 +17,8 @@ class Send:
     body: bytes
     idempotency_key: str | None = None
     after: float = 0.0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Those of the trace that it is part of."""
 
 
 @dataclass(frozen=True)
@@ -45,3 +47,14 @@ class Page(Generic[T]):
 
     items: Sequence[T]
     rest: Flow[Page[T]] | None
+
+
+def gathered(pages: Flow[Page[T]]) -> Flow[list[T]]:
+    """The items of all pages."""
+    items: list[T] = []
+    rest: Flow[Page[T]] | None = pages
+    while rest is not None:
+        page = yield from rest
+        items.extend(page.items)
+        rest = page.rest
+    return items

@@ -7,13 +7,24 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from .. import errors
-from ..models import Agent, Deleted, Entry, ListItem, SearchResults, Version, Written
-from ..operations import Delete, Get, Put
+from ..models import (
+    Agent,
+    Deleted,
+    Entry,
+    ListItem,
+    Moved,
+    SearchResults,
+    Touched,
+    Version,
+    Written,
+)
+from ..operations import Delete, Get, Put, Unconditional
 from ..retry import RetryPolicy
 from . import bodies, read
 from .bodies import Moment
 from .exchange import encoded, exchange
 from .flow import Flow, Page, Send
+from .spans import Operation, call
 
 if TYPE_CHECKING:
     from . import wire
@@ -34,6 +45,8 @@ class Memory:
 
     agent: str | None
     retry: RetryPolicy
+    url: str = ""
+    """The server's, which spans name."""
 
     def of(self, agent: str) -> Memory:
         """The same for another agent."""
@@ -42,7 +55,12 @@ class Memory:
     def put(self, op: Put) -> Flow[Written]:
         """Writes a value."""
         body = bodies.put(self._agent(op.agent), op)
-        return self._call("/v1/put", body, read.written, key=bodies.idempotency_key(op))
+        kind = "upsert_memory"
+        if not isinstance(op.if_version, Unconditional):
+            kind = "create_memory" if op.if_version is None else "update_memory"
+        span = Operation(kind, body["agent_id"], op.path)
+        key = bodies.idempotency_key(op)
+        return self._call("/v1/put", body, read.written, key=key, span=span)
 
     def get(
         self, op: Get, *, as_of: Moment | None = None, after: float = 0.0
@@ -51,10 +69,32 @@ class Memory:
         body = bodies.get(self._agent(op.agent), op, as_of)
         return self._call("/v1/get", body, read.found, after=after)
 
-    def delete(self, op: Delete) -> Flow[Deleted]:
-        """Deletes a value."""
-        body = bodies.delete(self._agent(op.agent), op)
-        return self._call("/v1/delete", body, read.deleted, key=bodies.idempotency_key(op))
+    def delete(self, op: Delete, *, recursive: bool = False) -> Flow[Deleted]:
+        """Deletes a value, and everything below it."""
+        body = bodies.delete(self._agent(op.agent), op, recursive=recursive)
+        span = Operation("delete_memory", body["agent_id"], op.path)
+        key = bodies.idempotency_key(op)
+        return self._call("/v1/delete", body, read.deleted, key=key, span=span)
+
+    def move(
+        self,
+        path: str,
+        to: str,
+        *,
+        overwrite: bool,
+        idempotency_key: str | None,
+        agent: str | None,
+    ) -> Flow[Moved]:
+        """Moves a value and everything below it."""
+        body: dict[str, Any] = {"agent_id": self._agent(agent), "from": path, "to": to}
+        if overwrite:
+            body["overwrite"] = True
+        return self._call("/v1/move", body, read.moved, key=bodies.new_key(idempotency_key))
+
+    def touch(self, path: str, ttl_seconds: int | None, *, agent: str | None) -> Flow[Touched]:
+        """Sets when a value expires."""
+        body = {"agent_id": self._agent(agent), "path": path, "ttl_seconds": ttl_seconds}
+        return self._call("/v1/touch", body, read.touched)
 
     def batch(
         self, operations: Iterable[bodies.Operation], *, atomic: bool, agent: str | None
@@ -75,15 +115,15 @@ class Memory:
         self,
         query: str,
         *,
-        limit: int | None,
-        path_prefix: str | None,
-        tags_any: Iterable[str] | None,
-        mode: Mode | None,
-        min_version: str | None,
-        agent: str | None,
+        limit: int | None = None,
+        path_prefix: str | None = None,
+        tags_any: Iterable[str] | None = None,
+        mode: Mode | None = None,
+        min_version: str | None = None,
+        agent: str | None = None,
     ) -> Flow[SearchResults]:
         """Finds entries."""
-        body = {
+        body: dict[str, Any] = {
             "agent_id": self._agent(agent),
             "query": query,
             "limit": limit,
@@ -92,31 +132,35 @@ class Memory:
             "mode": mode,
             "min_version": min_version,
         }
-        return self._call("/v1/search", _given(body), read.search_results)
+        span = Operation("search_memory", body["agent_id"], query=query)
+        return self._call("/v1/search", _given(body), read.search_results, span=span)
 
     def list(
         self,
         prefix: str,
         *,
-        limit: int | None,
-        page_size: int | None,
-        as_of: Moment | None,
-        min_version: str | None,
-        agent: str | None,
+        depth: int | None = None,
+        details: bool = False,
+        limit: int | None = None,
+        page_size: int | None = None,
+        as_of: Moment | None = None,
+        min_version: str | None = None,
+        agent: str | None = None,
     ) -> Flow[Page[ListItem]]:
-        """The children of a directory."""
+        """What is in a directory."""
         body = self._read(agent, as_of, min_version) | {"prefix": prefix}
+        body |= _given({"depth": depth, "details": details or None})
         return self._pages("/v1/list", body, "items", read.list_item, limit, page_size, _LIST)
 
     def glob(
         self,
         pattern: str,
         *,
-        limit: int | None,
-        page_size: int | None,
-        as_of: Moment | None,
-        min_version: str | None,
-        agent: str | None,
+        limit: int | None = None,
+        page_size: int | None = None,
+        as_of: Moment | None = None,
+        min_version: str | None = None,
+        agent: str | None = None,
     ) -> Flow[Page[str]]:
         """The paths that match."""
         body = self._read(agent, as_of, min_version) | {"pattern": pattern}
@@ -125,13 +169,14 @@ class Memory:
     def dump(
         self,
         *,
-        limit: int | None,
-        page_size: int | None,
-        as_of: Moment | None,
-        agent: str | None,
+        prefix: str | None = None,
+        limit: int | None = None,
+        page_size: int | None = None,
+        as_of: Moment | None = None,
+        agent: str | None = None,
     ) -> Flow[Page[Entry]]:
-        """All entries."""
-        body = self._read(agent, as_of, None)
+        """All entries at or below a path."""
+        body = self._read(agent, as_of, None) | _given({"prefix": prefix})
         return self._pages("/v1/dump", body, "entries", read.entry, limit, page_size, _DUMP)
 
     def history(
@@ -167,12 +212,18 @@ class Memory:
         *,
         key: str | None = None,
         after: float = 0.0,
+        span: Operation | None = None,
     ) -> Flow[T]:
         # Encoded here, so that a wrong value raises in the call that has it, and not when its answer is waited for.
         send = Send(route, encoded(body), key, after)
 
         def flow() -> Flow[T]:
-            return reader((yield from exchange(send, self.retry)))
+            with call(span, self.url) as now:
+                traced = replace(send, headers=now.headers) if now.headers else send
+                result = reader((yield from exchange(traced, self.retry)))
+                if isinstance(result, SearchResults):
+                    now.found(len(result))
+                return result
 
         return flow()
 
@@ -195,7 +246,9 @@ class Memory:
             if limit == 0:
                 return Page((), None)
             asked = body | _given({"limit": page_size, "cursor": cursor})
-            answer = yield from exchange(Send(route, encoded(asked)), self.retry)
+            with call(None, self.url) as now:
+                send = Send(route, encoded(asked), headers=now.headers)
+                answer = yield from exchange(send, self.retry)
             got = [reader(item) for item in answer[items][:limit]]
             left = None if limit is None else limit - len(got)
             following = answer.get("next_cursor")

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any, cast
 from ..models import (
     Agent,
     Deleted,
+    Details,
     Entry,
     ListItem,
+    Moved,
     SearchResult,
     SearchResults,
+    Touched,
     Version,
     Written,
 )
@@ -38,7 +41,19 @@ def written(answer: wire.PutAnswer) -> Written:
 def deleted(answer: wire.DeleteAnswer) -> Deleted:
     """The answer to a delete."""
     at = moment_or_none(answer.get("created_at"))
-    return Deleted(answer["deleted"], answer.get("version_id"), at)
+    entries = answer.get("deleted_entries", int(answer["deleted"]))
+    return Deleted(answer["deleted"], answer.get("version_id"), at, entries)
+
+
+def moved(answer: wire.MoveAnswer) -> Moved:
+    """The answer to a move."""
+    return Moved(answer["moved"], answer["version_id"], moment(answer["created_at"]))
+
+
+def touched(answer: wire.TouchAnswer) -> Touched:
+    """The answer to a touch."""
+    until = moment_or_none(answer.get("expires_at"))
+    return Touched(answer["touched"], answer.get("version_id"), until)
 
 
 def found(answer: wire.GetAnswer) -> Entry | None:
@@ -67,13 +82,29 @@ def version(answer: wire.Version) -> Version:
 
 
 def list_item(answer: wire.ListItem) -> ListItem:
-    """A child of a directory."""
-    return ListItem(answer["path"], answer["type"])
+    """An entry or a directory."""
+    return ListItem(answer["path"], answer["type"], _details(answer))
 
 
 def agent(answer: wire.Agent) -> Agent:
     """An agent of the tenant."""
     return Agent(answer["id"], answer["memory_count"])
+
+
+def _details(answer: Any) -> Details | None:
+    """They come together, or not at all."""
+    if answer.get("version_id") is None:
+        return None
+    return Details(
+        size=answer["size"],
+        version_id=answer["version_id"],
+        created_at=moment(answer["created_at"]),
+        updated_at=moment(answer["updated_at"]),
+        expires_at=moment_or_none(answer.get("expires_at")),
+        tags=tuple(answer["tags"]),
+        importance=answer["importance"],
+        searchable=answer["searchable"],
+    )
 
 
 def _shared(answer: wire.DumpedEntry | wire.SearchResult | wire.Version) -> dict[str, Any]:

@@ -37,6 +37,7 @@ class Settings:
     def headers(self, send: Send) -> dict[str, str]:
         """The headers of a request."""
         headers = {
+            **send.headers,
             "Authorization": f"Bearer {self.api_key}",
             "Content-Type": "application/json",
             "User-Agent": f"agentfs-python/{__version__}",

@@ -9,7 +9,12 @@ from dataclasses import dataclass, field
 
 def pattern_below(path: str) -> str:
     """The glob of all paths below a directory."""
-    return re.sub(r"([*?\[\]\\])", r"\\\1", path.rstrip("/")) + "/**"
+    return literal(path.rstrip("/")) + "/**"
+
+
+def literal(path: str) -> str:
+    """The pattern that only this path matches."""
+    return re.sub(r"([*?\[\]\\])", r"\\\1", path)
 
 
 def drawn(path: str, paths: Iterable[str], depth: int | None) -> str:

@@ -1,0 +1,19 @@
+"""What only some need is installed by extras of the package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def needs(extra: str) -> Iterator[None]:
+    """Says which extra to install where an import of the block fails."""
+    try:
+        yield
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").startswith("agentfs"):
+            raise
+        raise ImportError(
+            f'agentfs.{extra} needs the package {missing.name}: install "agentfs[{extra}]"'
+        ) from missing
