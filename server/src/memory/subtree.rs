@@ -124,14 +124,14 @@ impl Memory {
                 }
                 Err(error) => MemoryError::of_write(error),
             };
-            // Others held its entries, or a restore has replaced the tables.
-            let passes = matches!(
-                error,
-                MemoryError::GroupCommit(
-                    BatchError::Busy | BatchError::Unavailable { unknown: false }
-                )
-            );
-            if !passes || tries == TRIES {
+            let most = match error {
+                // Others held its entries.
+                MemoryError::GroupCommit(BatchError::Busy) => TRIES,
+                // The connection was lost, or a restore has replaced the tables.
+                MemoryError::GroupCommit(BatchError::Unavailable { unknown: false }) => 2,
+                _ => 1,
+            };
+            if tries >= most {
                 return Err(error);
             }
             sleep(jittered(PAUSE * tries)).await;

@@ -131,6 +131,15 @@ async fn no_write_touches_anything_of_another_tenant() {
     let condition = json!({"agent_id": "ada", "path": "/shared/x", "value": 1, "if_version": kept["version_id"]});
     assert_eq!(one.client.error("/v1/put", condition).await.1, "VERSION_CONFLICT");
     assert_eq!(other.get("/shared/x").await, other.name);
+    let touch =
+        json!({"agent_id": "ada", "path": format!("/own/{}/z", other.name), "ttl_seconds": 1});
+    assert_eq!(one.client.ok("/v1/touch", touch).await["touched"], false);
+    let moved = json!({"agent_id": "ada", "from": "/shared", "to": "/moved"});
+    assert_eq!(one.client.ok("/v1/move", moved).await["moved"], 1);
+    let deleted = json!({"agent_id": "ada", "path": "/moved", "recursive": true});
+    assert_eq!(one.client.ok("/v1/delete", deleted).await["deleted_entries"], 1);
+    assert_eq!(other.get("/shared/x").await, other.name);
+    assert_eq!(other.get("/shared/y").await, other.name);
     let versions = "SELECT count(DISTINCT tenant_id) FROM entry_versions WHERE path = '/shared/x'";
     assert_eq!(database.number(versions).await, 2);
 }
