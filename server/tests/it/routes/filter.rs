@@ -278,11 +278,11 @@ async fn dumps_by_filter_stay_whole_while_others_write() {
     for n in 0..40 {
         api.client.put(&format!("/n/{n:02}"), json!({"stays": n % 2 == 0})).await;
     }
-    let writer = api.client.clone();
-    let writes = tokio::spawn(async move {
+    let other = api.client.clone();
+    let writing = tokio::spawn(async move {
         for round in 0.. {
             let n = round % 20 * 2 + 1;
-            writer.put(&format!("/n/{n:02}"), json!({"stays": false, "round": round})).await;
+            other.put(&format!("/n/{n:02}"), json!({"stays": false, "round": round})).await;
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     });
@@ -295,9 +295,10 @@ async fn dumps_by_filter_stay_whole_while_others_write() {
             if order == "newest" {
                 expected.reverse();
             }
-            let paths: Vec<_> = entries.iter().map(|entry| &entry["path"]).collect();
+            let paths: Vec<&str> =
+                entries.iter().map(|entry| entry["path"].as_str().unwrap()).collect();
             assert_eq!(paths, expected, "{order}, {limit}");
         }
     }
-    writes.abort();
+    writing.abort();
 }

@@ -89,7 +89,8 @@ fn generated_clients_get_names_that_they_can_use() {
         named("OperationResult")
     );
     let results = schemas["OperationResult"]["anyOf"].as_array().unwrap();
-    let results: Vec<_> = results.iter().map(|result| &result["$ref"]).collect();
+    let results: Vec<&str> =
+        results.iter().map(|result| result["$ref"].as_str().unwrap()).collect();
     assert_eq!(results, ["GetAnswer", "PutAnswer", "DeleteAnswer", "Envelope"].map(named));
     assert_eq!(schemas["Error"]["properties"]["code"]["$ref"], named("ErrorCode"));
 }
