@@ -7,6 +7,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
+use super::newest_day::newest_day;
 use super::stored_bytes::stored_without;
 use crate::domain::TenantId;
 use crate::domain::memory::change::{Change, NewValue};
@@ -15,24 +16,43 @@ use crate::domain::search::lexical_text::LexicalText;
 use crate::store::StoreError;
 use crate::store::search::documents::made_searchable;
 
-/// `counted` locks the tenants' quota rows, which also serialises the writers of a tenant; `heads` then moves the heads
-/// of the tenants that are within their limits; `versions` follows. All arrays come sorted, so locks are taken in one
-/// order. A head's moment is its last version's; earlier versions in the batch lie a microsecond apart. `$others` and
+/// `locked` locks the tenants' quota rows, which also serialises the writers of a tenant, and `counted` counts in them; `heads`
+/// then moves the heads of the tenants that are within their limits; `versions` follows. All arrays come sorted, so locks are taken
+/// in one order. A head's moment is its last version's; earlier versions in the batch lie a microsecond apart. `$others` and
 /// `$others_of_row` are what a tenant has stored besides the bytes in the day's row: before and once that is locked.
+///
+/// `found` updates the row where it is. It sees no row that is made or changed since the statement began; `upserted` does.
 macro_rules! put {
     ($others:expr, $others_of_row:expr, $($searchable:tt)*) => {
         concat!("
-WITH counted AS (
-    INSERT INTO quota_usage AS q (tenant_id, day, writes, bytes, stored_bytes)
-    SELECT t.tenant_id, (now() AT TIME ZONE 'UTC')::date, t.writes, t.bytes, t.stored_bytes
+WITH used AS (
+    SELECT tenant_id, writes, bytes, stored_bytes, (now() AT TIME ZONE 'UTC')::date AS day
       FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[]) AS t (tenant_id, writes, bytes, stored_bytes)
-     WHERE t.writes <= $5 AND t.bytes <= $6 AND t.stored_bytes <= $7 - ", $others, "
+), locked AS MATERIALIZED (
+    SELECT t.*, q.place
+      FROM used t", newest_day!("q.ctid AS place", "FOR NO KEY UPDATE"), "
+), found AS (
+    UPDATE quota_usage q
+       SET writes = q.writes + t.writes, bytes = q.bytes + t.bytes, stored_bytes = q.stored_bytes + t.stored_bytes
+      FROM locked t
+     WHERE q.ctid = t.place
+       AND q.writes + t.writes <= $5 AND q.bytes + t.bytes <= $6
+       AND q.stored_bytes + t.stored_bytes <= $7 - ", $others_of_row, "
+    RETURNING q.tenant_id
+), upserted AS (
+    INSERT INTO quota_usage AS q (tenant_id, day, writes, bytes, stored_bytes)
+    SELECT t.tenant_id, t.day, t.writes, t.bytes, t.stored_bytes
+      FROM used t
+     WHERE t.tenant_id <> ALL (ARRAY (SELECT tenant_id FROM found))
+       AND t.writes <= $5 AND t.bytes <= $6 AND t.stored_bytes <= $7 - ", $others, "
     ON CONFLICT (tenant_id, day) DO UPDATE
        SET writes = q.writes + excluded.writes, bytes = q.bytes + excluded.bytes,
            stored_bytes = q.stored_bytes + excluded.stored_bytes
      WHERE q.writes + excluded.writes <= $5 AND q.bytes + excluded.bytes <= $6
        AND q.stored_bytes + excluded.stored_bytes <= $7 - ", $others_of_row, "
     RETURNING q.tenant_id
+), counted AS (
+    SELECT tenant_id FROM found UNION ALL SELECT tenant_id FROM upserted
 ), heads AS (
     INSERT INTO entries AS e
            (tenant_id, agent_id, path, latest_version_id, version, updated_at, expires_at)
@@ -72,7 +92,7 @@ macro_rules! put_of {
         [
             put!("0", "0", $($searchable)*),
             put!(
-                stored_without!("(now() AT TIME ZONE 'UTC')::date", "t.tenant_id"),
+                stored_without!("t.day", "t.tenant_id"),
                 stored_without!("q.day", "q.tenant_id"),
                 $($searchable)*
             ),

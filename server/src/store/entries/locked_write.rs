@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::fast_put::array_literal;
 use super::get::{Entry, MAX_BYTES};
+use super::newest_day::newest_day;
 use super::stored_bytes::stored_without;
 use super::versions::{self, Version};
 use crate::domain::memory::apply_changes::{Answered, Applied, Head, LockedState, apply_changes};
@@ -24,19 +25,26 @@ use crate::store::StoreError;
 use crate::store::search::documents::made_searchable;
 use crate::store::time::{from_sql, to_sql};
 
-/// Locks the tenants' quota rows (made where missing), then the idempotency keys (likewise), then the heads, one by one
+/// Locks the tenants' quota rows (`made` where `found` has none), then the idempotency keys (likewise), then the heads, one by one
 /// in the given order. A head that another writer makes between this snapshot and our write is caught by the unique index
 /// of the history. A key that another writer has answered meanwhile is returned as it is now: an upsert sees the newest
 /// row. `$others` is what a tenant has stored besides the bytes in the day's row.
 macro_rules! lock {
     ($others:expr) => {
         concat!("
-WITH counted AS (
+WITH wanted AS (
+    SELECT tenant_id, (now() AT TIME ZONE 'UTC')::date AS day FROM unnest($1::uuid[]) AS t (tenant_id)
+), found AS MATERIALIZED (
+    SELECT q.*
+      FROM wanted t", newest_day!("q.tenant_id, q.day, q.writes, q.bytes, q.idempotency_keys, q.stored_bytes", "FOR NO KEY UPDATE"), "
+), made AS (
     INSERT INTO quota_usage AS q (tenant_id, day)
-    SELECT t.tenant_id, (now() AT TIME ZONE 'UTC')::date FROM unnest($1::uuid[]) AS t (tenant_id)
+    SELECT t.tenant_id, t.day FROM wanted t WHERE t.tenant_id <> ALL (ARRAY (SELECT tenant_id FROM found))
     ON CONFLICT (tenant_id, day) DO UPDATE SET writes = q.writes
-    RETURNING q.tenant_id, q.day, q.writes, q.bytes, q.idempotency_keys,
-              q.stored_bytes + ", $others, " AS stored_bytes
+    RETURNING q.tenant_id, q.day, q.writes, q.bytes, q.idempotency_keys, q.stored_bytes
+), counted AS MATERIALIZED (
+    SELECT q.tenant_id, q.day, q.writes, q.bytes, q.idempotency_keys, q.stored_bytes + ", $others, " AS stored_bytes
+      FROM (SELECT * FROM found UNION ALL SELECT * FROM made) q
 ), keyed AS (
     INSERT INTO idempotency_keys AS i (tenant_id, key, request_hash, created_at)
     SELECT k.tenant_id, k.key, k.request_hash, now()
@@ -77,12 +85,13 @@ macro_rules! write_all {
     ($($searchable:tt)*) => {
         concat!("
 WITH counted AS (
-    UPDATE quota_usage q
-       SET writes = q.writes + u.writes, bytes = q.bytes + u.bytes,
-           idempotency_keys = q.idempotency_keys + u.idempotency_keys, stored_bytes = q.stored_bytes + u.stored_bytes
-      FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $32::bigint[], $33::bigint[])
-           AS u (tenant_id, writes, bytes, idempotency_keys, stored_bytes)
-     WHERE q.tenant_id = u.tenant_id AND q.day = $4
+    UPDATE quota_usage d
+       SET writes = d.writes + t.writes, bytes = d.bytes + t.bytes,
+           idempotency_keys = d.idempotency_keys + t.idempotency_keys, stored_bytes = d.stored_bytes + t.stored_bytes
+      FROM (SELECT u.*, $4::date AS day
+              FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $32::bigint[], $33::bigint[])
+                   AS u (tenant_id, writes, bytes, idempotency_keys, stored_bytes)) t", newest_day!("q.ctid AS place", ""), "
+     WHERE d.ctid = q.place
 ), answers AS (
     UPDATE idempotency_keys i
        SET answered = true, created_at = now(),

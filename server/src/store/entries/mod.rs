@@ -13,6 +13,7 @@ pub mod list;
 pub mod list_as_of;
 pub mod locked_write;
 pub mod newest;
+pub mod newest_day;
 pub mod scan;
 pub mod stored_bytes;
 pub mod subtree;

@@ -11,4 +11,5 @@ mod linearizability;
 mod live_migration;
 mod migrate;
 mod odd_databases;
+mod old_snapshot;
 mod replica;
