@@ -16,7 +16,7 @@ from ._core import many
 from ._core.content import from_bytes, to_bytes
 from ._sync.client import AgentFS
 from .errors import InvalidRequest, TooLarge, VersionConflict
-from .models import Entry
+from .models import Entry, ListItem
 from .operations import UNCONDITIONAL
 
 if TYPE_CHECKING:
@@ -56,21 +56,10 @@ class AgentFSFileSystem(AbstractFileSystem):  # type: ignore[misc]
         agent, place = _split(path)
         if not agent:
             found = [_directory(each.id) for each in self._fs.agents()]
+        elif items := list(self._fs.list(place, agent=agent)):
+            found = self._infos(items, agent, detail)
         else:
-            items = list(self._fs.list(place, agent=agent))
-            if not items and place != "/":
-                found = [self._info_of_file(path)]
-            else:
-                files = [item.path for item in items if item.type == "file"]
-                sizes = self._entries(files, agent) if detail else {}
-                found = [
-                    _directory(agent + item.path)
-                    if item.type == "dir"
-                    else _file(agent + item.path, sizes.get(item.path))
-                    for item in items
-                    # What was deleted meanwhile is not there.
-                    if item.type == "dir" or not detail or item.path in sizes
-                ]
+            found = [] if place == "/" else [self._info_of_file(path)]
         return found if detail else [each["name"] for each in found]
 
     def find(
@@ -81,19 +70,19 @@ class AgentFSFileSystem(AbstractFileSystem):  # type: ignore[misc]
         detail: bool = False,
         **kwargs: Any,
     ) -> Any:
-        """Lists all files below a path; their names alone take one request for 1000 of them."""
+        """Lists all files below a path."""
         path = self._strip_protocol(path)
         agent, place = _split(path)
-        if detail or not agent or (maxdepth is not None and maxdepth < 1):
+        if not agent or (maxdepth is not None and maxdepth < 1):
             return super().find(path, maxdepth, withdirs, detail, **kwargs)
         depth = min(maxdepth or _ALL_LEVELS, _ALL_LEVELS)
         items = list(self._fs.list(place, depth=depth, agent=agent))
-        names = {agent + item.path for item in items if withdirs or item.type == "file"}
-        if items and withdirs:
-            names.add(path)
+        found = [_directory(path)] if items else []
+        found += self._infos(items, agent, detail)
         if not items and self.isfile(path):
-            names.add(path)
-        return sorted(names)
+            found = [self._info_of_file(path)]
+        named = {each["name"]: each for each in found if withdirs or each["type"] == "file"}
+        return dict(sorted(named.items())) if detail else sorted(named)
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
         """Describes a file or directory."""
@@ -252,9 +241,19 @@ class AgentFSFileSystem(AbstractFileSystem):  # type: ignore[misc]
             raise _not_found(path)
         return _file(path, entry)
 
-    def _entries(self, paths: list[str], agent: str) -> dict[str, Entry]:
-        read = many.entries(self._fs._memory, paths, agent)
-        return {entry.path: entry for entry in self._fs._driver.run(read)}
+    def _infos(self, items: list[ListItem], agent: str, detail: bool) -> list[dict[str, Any]]:
+        """What is said of each; the sizes of files are those of their contents, which are read for that."""
+        files = [item.path for item in items if item.type == "file"] if detail else []
+        read = self._fs._driver.run(many.entries(self._fs._memory, files, agent))
+        entries = {entry.path: entry for entry in read}
+        return [
+            _directory(agent + item.path)
+            if item.type == "dir"
+            else _file(agent + item.path, entries.get(item.path))
+            for item in items
+            # What was deleted meanwhile is not there.
+            if item.type == "dir" or not detail or item.path in entries
+        ]
 
 
 class AgentFSFile(AbstractBufferedFile):  # type: ignore[misc]
