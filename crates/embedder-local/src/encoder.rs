@@ -1,4 +1,4 @@
-//! The encoder of BERT: tokens into one vector a text.
+//! The encoder of BERT and of MPNet: tokens into one vector a text.
 //!
 //! The tokens of many texts lie one after another in one matrix. So the products, which are nearly all of the work, are of many
 //! rows, and nothing is spent on padding; only attention goes text by text.
@@ -8,6 +8,7 @@ use rten_simd::{SimdOp as _, SimdUnaryOp as _};
 use rten_tensor::NdTensorView;
 use rten_vecmath::{Gelu, Normalize, NormalizeOptions, Softmax, Sum, SumSquareSub};
 
+use super::distance::DistanceBias;
 use super::known::Pooling;
 use super::linear::{Kernels, Linear, Precision, Space};
 use super::weights::{Config, Weights};
@@ -19,6 +20,8 @@ pub(super) struct Encoder {
     words: Vec<f32>,
     /// With what marks the first sentence, which all of a text is.
     positions: Vec<f32>,
+    /// Of MPNet alone.
+    distances: Option<DistanceBias>,
     norm: Norm,
     layers: Vec<Layer>,
 }
@@ -40,16 +43,23 @@ impl Encoder {
         let table =
             |name: &str, rows| weights.read(&format!("embeddings.{name}.weight"), &[rows, size]);
         let mut positions = table("position_embeddings", config.max_position_embeddings)?;
-        let sentences = table("token_type_embeddings", config.type_vocab_size)?;
-        for position in positions.chunks_mut(size) {
-            add(position, &sentences[..size]);
-        }
+        positions.drain(..config.first_position() * size);
+        let distances = if config.is_mpnet() {
+            Some(DistanceBias::load(config, weights, positions.len() / size)?)
+        } else {
+            let sentences = table("token_type_embeddings", config.type_vocab_size)?;
+            for position in positions.chunks_mut(size) {
+                add(position, &sentences[..size]);
+            }
+            None
+        };
         Ok(Self {
             precision,
             pooling,
             size,
             words: table("word_embeddings", config.vocab_size)?,
             positions,
+            distances,
             norm: Norm::load(config, weights, "embeddings.LayerNorm")?,
             layers: (0..config.num_hidden_layers)
                 .map(|n| Layer::load(config, weights, &kernels, precision, n))
@@ -79,7 +89,7 @@ impl Encoder {
         let mut step = Step::default();
         let kernels = Kernels::new();
         for layer in &self.layers {
-            layer.apply(&kernels, &mut step, &mut hidden, &lengths)?;
+            layer.apply(&kernels, &mut step, self.distances.as_ref(), &mut hidden, &lengths)?;
         }
         let mut rest = hidden.as_slice();
         Ok(lengths
@@ -132,13 +142,18 @@ impl Layer {
             }
             Ok::<_, String>(Linear::new(kernels, precision, &all, biases, inputs))
         };
-        let [query, key, value] =
-            ["query", "key", "value"].map(|part| format!("attention.self.{part}"));
+        let ([query, key, value], attended, attended_norm) = if config.is_mpnet() {
+            let parts = ["attention.attn.q", "attention.attn.k", "attention.attn.v"];
+            (parts, "attention.attn.o", "attention.LayerNorm")
+        } else {
+            let parts = ["attention.self.query", "attention.self.key", "attention.self.value"];
+            (parts, "attention.output.dense", "attention.output.LayerNorm")
+        };
         Ok(Self {
             heads: config.num_attention_heads,
-            attention: linear(&[&query, &key, &value], size, size)?,
-            attended: linear(&["attention.output.dense"], size, size)?,
-            attended_norm: Norm::load(config, weights, &name("attention.output.LayerNorm"))?,
+            attention: linear(&[query, key, value], size, size)?,
+            attended: linear(&[attended], size, size)?,
+            attended_norm: Norm::load(config, weights, &name(attended_norm))?,
             inner: linear(&["intermediate.dense"], size, config.intermediate_size)?,
             outer: linear(&["output.dense"], config.intermediate_size, size)?,
             outer_norm: Norm::load(config, weights, &name("output.LayerNorm"))?,
@@ -149,6 +164,7 @@ impl Layer {
         &self,
         kernels: &Kernels,
         step: &mut Step,
+        distances: Option<&DistanceBias>,
         hidden: &mut [f32],
         lengths: &[usize],
     ) -> Result<(), GemmError> {
@@ -164,7 +180,7 @@ impl Layer {
         for length in lengths {
             let (of, after) = from.split_at(length * size * 3);
             let (into, rest) = to.split_at_mut(length * size);
-            self.attend(kernels, (scores, mixed), of, into)?;
+            self.attend(kernels, (scores, mixed), distances, of, into)?;
             (from, to) = (after, rest);
         }
         self.attended.apply(kernels, space, attended, change, |first, rows| {
@@ -181,6 +197,7 @@ impl Layer {
         &self,
         kernels: &Kernels,
         (scores, mixed): (&mut Vec<f32>, &mut Vec<f32>),
+        distances: Option<&DistanceBias>,
         projected: &[f32],
         attended: &mut [f32],
     ) -> Result<(), GemmError> {
@@ -202,7 +219,10 @@ impl Layer {
                 GemmInputB::Unpacked(key.transposed()),
                 GemmOptions { alpha, ..Default::default() },
             )?;
-            for row in scores.chunks_mut(length) {
+            for (token, row) in scores.chunks_mut(length).enumerate() {
+                if let Some(distances) = distances {
+                    add(row, distances.row(head, token, length));
+                }
                 Softmax::new_mut(row).dispatch();
             }
             kernels.single.gemm(

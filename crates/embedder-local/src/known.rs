@@ -24,7 +24,7 @@ pub(super) struct Known {
     pub(super) query_prompt: &'static str,
 }
 
-const KNOWN: [Known; 2] = [
+const KNOWN: [Known; 3] = [
     Known {
         name: "all-MiniLM-L6-v2",
         mark: [0.598_928_33, 0.583_594_8, 0.633_541_05],
@@ -38,6 +38,13 @@ const KNOWN: [Known; 2] = [
         pooling: Pooling::First,
         max_tokens: 512,
         query_prompt: "Represent this sentence for searching relevant passages: ",
+    },
+    Known {
+        name: "all-mpnet-base-v2",
+        mark: [0.304_769_07, 0.372_134_66, 0.289_998_92],
+        pooling: Pooling::Mean,
+        max_tokens: 384,
+        query_prompt: "",
     },
 ];
 

@@ -1,5 +1,6 @@
 //! An embedding model on this machine's processors, from a folder with config.json, tokenizer.json and model.safetensors.
 
+mod distance;
 mod encoder;
 mod known;
 mod linear;
@@ -92,7 +93,7 @@ impl std::fmt::Debug for Loaded {
 }
 
 impl LocalModel {
-    /// Reads the model of `folder`, 90 to 140 MB, and computes with what is best on this processor.
+    /// Reads the model of `folder`, 90 to 440 MB, and computes with what is best on this processor.
     pub fn load(folder: &Path) -> Result<Self, LoadError> {
         Self::load_with(folder, None)
     }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 /// What of the model's config.json matters here.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Config {
+    model_type: String,
     pub(super) hidden_size: usize,
     hidden_act: String,
     pub(super) intermediate_size: usize,
@@ -13,11 +14,25 @@ pub(super) struct Config {
     pub(super) max_position_embeddings: usize,
     pub(super) num_attention_heads: usize,
     pub(super) num_hidden_layers: usize,
+    #[serde(default)]
     pub(super) type_vocab_size: usize,
+    /// Of MPNet alone.
+    #[serde(default)]
+    pub(super) relative_attention_num_buckets: usize,
     pub(super) vocab_size: usize,
 }
 
 impl Config {
+    /// Whether it is of MPNet's shape, else of BERT's.
+    pub(super) fn is_mpnet(&self) -> bool {
+        self.model_type == "mpnet"
+    }
+
+    /// The position of a text's first token: MPNet counts from after the one that stands for padding.
+    pub(super) fn first_position(&self) -> usize {
+        if self.is_mpnet() { 2 } else { 0 }
+    }
+
     /// Says what this program cannot do.
     pub(super) fn check(&self, max_tokens: usize, vocabulary: usize) -> Result<(), String> {
         let Self { hidden_size, num_attention_heads: heads, .. } = self;
@@ -27,10 +42,20 @@ impl Config {
         if *hidden_size == 0 || *heads == 0 || !hidden_size.is_multiple_of(*heads) {
             return Err("hidden_size is no multiple of num_attention_heads".to_owned());
         }
-        if self.type_vocab_size == 0 || self.intermediate_size == 0 {
-            return Err("type_vocab_size or intermediate_size is 0".to_owned());
+        if self.intermediate_size == 0 {
+            return Err("intermediate_size is 0".to_owned());
         }
-        if self.max_position_embeddings < max_tokens {
+        match self.model_type.as_str() {
+            "bert" if self.type_vocab_size == 0 => {
+                return Err("type_vocab_size is 0".to_owned());
+            }
+            "mpnet" if self.relative_attention_num_buckets < 4 => {
+                return Err("relative_attention_num_buckets is less than 4".to_owned());
+            }
+            "bert" | "mpnet" => {}
+            other => return Err(format!("model_type is {other:?}, not bert or mpnet")),
+        }
+        if self.max_position_embeddings < max_tokens + self.first_position() {
             return Err(format!("it takes fewer than {max_tokens} tokens"));
         }
         if self.vocab_size < vocabulary {

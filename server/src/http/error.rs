@@ -208,8 +208,10 @@ impl From<MemoryError> for ApiError {
             MemoryError::Path(InvalidPath::Reserved(_)) => Code::ReservedPath,
             MemoryError::Path(_) => Code::InvalidPath,
             MemoryError::Glob(_) => Code::InvalidGlob,
-            MemoryError::Edit(EditError::NoEntry(_)) => Code::NotFound,
-            MemoryError::Edit(EditError::TooLarge) => Code::BodyTooLarge,
+            MemoryError::Edit(EditError::NoEntry(_)) | MemoryError::NothingToMove(_) => {
+                Code::NotFound
+            }
+            MemoryError::Edit(EditError::TooLarge(_)) => Code::BodyTooLarge,
             MemoryError::AgentId(_)
             | MemoryError::Edit(_)
             | MemoryError::Value(_)
@@ -230,7 +232,6 @@ impl From<MemoryError> for ApiError {
             | MemoryError::Overlap(_)
             | MemoryError::ConditionOfSubtree
             | MemoryError::Operations(_) => Code::ValidationError,
-            MemoryError::NothingToMove(_) => Code::NotFound,
             MemoryError::DestinationExists(_) => Code::DestinationExists,
             MemoryError::TooManyEntries { .. }
             | MemoryError::TooManyBytes(_)

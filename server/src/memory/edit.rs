@@ -5,8 +5,8 @@ use serde_json::value::RawValue;
 
 use super::put::PutRequest;
 use super::{Memory, MemoryError, NewVersion, entry_key};
+use crate::domain::memory::by::By;
 use crate::domain::memory::change::Expected;
-use crate::domain::{MAX_BODY, TenantId};
 use crate::group_commit::BatchError;
 use crate::runtime::cpu::compute;
 use crate::store::entries::get::Entry;
@@ -72,17 +72,19 @@ pub enum EditError {
         lines: Vec<usize>,
     },
     /// The new value would be larger than a put may send.
-    #[error("the text would become larger than {} KiB; split it into several entries", MAX_BODY >> 10)]
-    TooLarge,
+    #[error("the text would become larger than {} KiB; split it into several entries", .0 >> 10)]
+    TooLarge(usize),
 }
 
 impl Memory {
     /// Replaces a part of a text. Concurrent edits of it follow on one another: none is lost. Tags and all else stay as they are.
     pub async fn edit(
         &self,
-        tenant: TenantId,
+        by: impl Into<By>,
         request: EditRequest,
     ) -> Result<Edited, MemoryError> {
+        let by = by.into();
+        let tenant = by.tenant;
         let key = entry_key(tenant, &request.agent_id, &request.path)?;
         request.check()?;
         for _ in 0..TRIES {
@@ -91,11 +93,12 @@ impl Memory {
             let found = found.ok_or_else(|| EditError::NoEntry(key.path.as_str().to_owned()))?;
             let bytes = found.entry.value.len();
             // The text before and after, and the value that is written.
-            let reserved = self.reserve(tenant, 3 * (bytes + request.most_added())).await?;
-            let edit = || edited(&found.entry.value, &request);
+            let reserved =
+                self.reserve(tenant, 3 * (bytes + request.most_added(self.largest_value))).await?;
+            let edit = || edited(&found.entry.value, &request, self.largest_value);
             let (value, replaced) = compute(Some(tenant), bytes, edit).await?;
             let put = request.put(found.entry, value);
-            match self.put(tenant, put, None, reserved).await {
+            match self.put(by, put, None, reserved).await {
                 Err(MemoryError::Conflict { .. }) => {}
                 version => return Ok(Edited { version: version?, replaced }),
             }
@@ -116,8 +119,8 @@ impl EditRequest {
     }
 
     /// Most bytes that the text may grow by.
-    fn most_added(&self) -> usize {
-        if self.replace_all { MAX_BODY } else { self.new_text.len() }
+    fn most_added(&self, largest: usize) -> usize {
+        if self.replace_all { largest } else { self.new_text.len() }
     }
 
     /// The put of an edited value in the place of `entry`.
@@ -135,8 +138,13 @@ impl EditRequest {
     }
 }
 
-/// The JSON text of a value in which the occurrences of the old text are replaced, and how many there were.
-fn edited(value: &str, request: &EditRequest) -> Result<(Box<RawValue>, usize), EditError> {
+/// The JSON text of a value in which the occurrences of the old text are replaced, of at most `largest` bytes, and how many there
+/// were.
+fn edited(
+    value: &str,
+    request: &EditRequest,
+    largest: usize,
+) -> Result<(Box<RawValue>, usize), EditError> {
     let EditRequest { old_text: old, new_text: new, .. } = request;
     let text: String = serde_json::from_str(value).map_err(|_| EditError::NoText)?;
     let count = text.matches(old.as_str()).count();
@@ -148,12 +156,15 @@ fn edited(value: &str, request: &EditRequest) -> Result<(Box<RawValue>, usize), 
     }
     // Known before there is such a text.
     let grown = text.len() - count * old.len() + count * new.len();
-    if grown > MAX_BODY {
-        return Err(EditError::TooLarge);
+    if grown > largest {
+        return Err(EditError::TooLarge(largest));
     }
     let json = serde_json::value::to_raw_value(&text.replace(old.as_str(), new));
     let json = json.map_err(|_| EditError::NoText)?;
-    if json.get().len() > MAX_BODY { Err(EditError::TooLarge) } else { Ok((json, count)) }
+    if json.get().len() > largest {
+        return Err(EditError::TooLarge(largest));
+    }
+    Ok((json, count))
 }
 
 /// The lines in which the first occurrences begin.
@@ -177,6 +188,8 @@ fn seconds_until(then: Timestamp) -> i64 {
 mod tests {
     use super::*;
 
+    const LARGEST: usize = 1000;
+
     fn edit(value: &str, old: &str, new: &str, replace_all: bool) -> Result<String, EditError> {
         let request = EditRequest {
             agent_id: "ada".into(),
@@ -186,7 +199,7 @@ mod tests {
             replace_all,
         };
         request.check()?;
-        edited(value, &request).map(|(value, count)| format!("{count} {}", value.get()))
+        edited(value, &request, LARGEST).map(|(value, count)| format!("{count} {}", value.get()))
     }
 
     #[test]
@@ -204,11 +217,11 @@ mod tests {
         assert_eq!(edit(r#""a""#, "", "b", false), Err(EditError::NothingToFind));
         assert_eq!(edit(r#""a""#, "a", "a", false), Err(EditError::NothingToChange));
         assert_eq!(edit(r#"{"a":"a"}"#, "a", "b", false), Err(EditError::NoText));
-        let much = "x".repeat(MAX_BODY / 2);
-        assert_eq!(edit(r#""aaa""#, "a", &much, true), Err(EditError::TooLarge));
+        let much = "x".repeat(LARGEST / 2);
+        assert_eq!(edit(r#""aaa""#, "a", &much, true), Err(EditError::TooLarge(LARGEST)));
         // Control characters take six bytes each as JSON.
-        let controls = "\u{1}".repeat(MAX_BODY / 2);
-        assert_eq!(edit(r#""a""#, "a", &controls, false), Err(EditError::TooLarge));
+        let controls = "\u{1}".repeat(LARGEST / 2);
+        assert_eq!(edit(r#""a""#, "a", &controls, false), Err(EditError::TooLarge(LARGEST)));
     }
 
     #[test]

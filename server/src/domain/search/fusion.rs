@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
 /// What all of the query's words add, where the distance from the nearest item to the farthest is 1.
-const WORDS: f64 = 1.5;
+const WORDS: f64 = 1.2;
 /// The part of the query's words up to which they add nothing: so much in common is chance.
-const CHANCE: f64 = 1.0 / 3.0;
+const CHANCE: f64 = 0.4;
 
 /// Fuses what is `near` in meaning with what has the query's `words`, best first, each item with a score from 0 to 1. What has
 /// most of the words, the rare ones above all, goes before what is near; what has a few of them stays where its meaning puts
@@ -95,8 +95,8 @@ mod tests {
         // "what was PROJ-1000 about?": c alone has the number, x is not even near.
         assert_eq!(meant(&near, &[('c', 1.0)]), "cabd");
         assert_eq!(meant(&near, &[('x', 1.0), ('a', 0.3)]), "xabcd");
-        // A third of the words is chance, and half of them tells little.
-        assert_eq!(meant(&near, &[('d', 0.33), ('c', 0.5)]), "abcd");
+        // Less than half of the words is chance, and half of them tells little.
+        assert_eq!(meant(&near, &[('d', 0.4), ('c', 0.5)]), "abcd");
         // Nothing in common: the meaning's order, to the last one.
         assert_eq!(meant(&near, &[]), "abcd");
         assert_eq!(meant(&[], &[('x', 0.9), ('y', 0.2)]), "xy");
@@ -108,7 +108,7 @@ mod tests {
     fn a_model_with_narrow_similarities_is_fused_alike() {
         let narrow = [('a', 0.85), ('b', 0.848), ('c', 0.83), ('d', 0.81)];
         assert_eq!(meant(&narrow, &[('c', 1.0)]), "cabd");
-        assert_eq!(meant(&[('a', 0.2)], &[('x', 0.9)]), "xa");
+        assert_eq!(meant(&[('a', 0.2)], &[('x', 1.0)]), "xa");
         assert_eq!(meant(&[('a', 0.2)], &[('x', 0.6)]), "ax");
     }
 

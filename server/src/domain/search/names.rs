@@ -41,7 +41,7 @@ pub fn names(query: &str) -> Vec<Name> {
     let of_query = LexicalText::of_query(query).as_str().split(' ').count() as f64;
     let name = |(kind, name): &(Kind, String)| Name {
         words: words(name),
-        weight: if *kind == Kind::Capitalised { 1.0 } else { CODE * of_query },
+        weight: if kind.is_code() { CODE * of_query } else { 1.0 },
     };
     names.iter().map(name).take(MOST).collect()
 }
@@ -58,6 +58,8 @@ fn words(name: &str) -> String {
 enum Kind {
     Number,
     Capitalised,
+    /// `long-grain`: words that may well be written apart.
+    Hyphenated,
     Code,
     Plain,
 }
@@ -76,13 +78,19 @@ impl Kind {
             };
         }
         match (letters.next(), letters.next()) {
-            _ if chunk.contains(is_joint) => Self::Code,
+            _ if chunk.contains(|c: char| is_joint(c) && c != '-') => Self::Code,
+            _ if chunk.contains('-') => Self::Hyphenated,
             // Not "I".
             (Some(first), Some(_)) if first.is_uppercase() && !is_contracted(chunk) => {
                 Self::Capitalised
             }
             _ => Self::Plain,
         }
+    }
+
+    /// Whether it is an id or a number.
+    fn is_code(self) -> bool {
+        matches!(self, Self::Number | Self::Code)
     }
 
     /// Whether the next one of this kind belongs to the same name.
@@ -155,5 +163,6 @@ mod tests {
         let weights = |query| names(query).iter().map(|name| name.weight).collect::<Vec<_>>();
         // did ada pay 77 20418 in 2024
         assert_eq!(weights("did Ada pay 77-20418 in 2024"), [1.0, 7.0 * CODE, 7.0 * CODE]);
+        assert_eq!(weights("the off-road cycle, a.rs"), [1.0, 6.0 * CODE]);
     }
 }

@@ -9,7 +9,6 @@ use serde::de::DeserializeOwned;
 
 use super::body::{body, owner, received};
 use super::fields::{Fields, Part};
-use crate::domain::MAX_BODY;
 use crate::http::error::{ApiError, Code};
 use crate::listen::Connection;
 use crate::runtime::byte_budget::{ByteBudget, Reservation};
@@ -72,6 +71,7 @@ pub struct UnparsedJson {
 impl<S: Send + Sync> FromRequest<S> for UnparsedJson
 where
     UnknownFields: FromRef<S>,
+    BodyLimit: FromRef<S>,
     ByteBudget: FromRef<S>,
 {
     type Rejection = ApiError;
@@ -82,8 +82,8 @@ where
         let owner = owner(&request);
         let within = Connection::times(request.extensions()).body;
         let (head, body) = request.into_parts();
-        let budget = ByteBudget::from_ref(state);
-        let (body, reserved) = received(body, MAX_BODY, within, &budget, owner).await?;
+        let (BodyLimit(most), budget) = (BodyLimit::from_ref(state), ByteBudget::from_ref(state));
+        let (body, reserved) = received(body, most, within, &budget, owner).await?;
         Ok(Self { head, body, reserved })
     }
 }

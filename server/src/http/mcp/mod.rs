@@ -21,7 +21,6 @@ use rmcp::transport::streamable_http_server::session::never::NeverSessionManager
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 
 use self::server::Server;
-use crate::domain::MAX_BODY;
 use crate::domain::memory::agent_id::AgentId;
 use crate::http::App;
 use crate::http::error::{ApiError, Code};
@@ -29,7 +28,7 @@ use crate::http::extract::{Bearer, UnparsedJson};
 use crate::http::response::held_body;
 use crate::memory::MemoryError;
 use crate::runtime::byte_budget::{Purpose, Reservation};
-use crate::settings::McpSettings;
+use crate::settings::{BodyLimit, McpSettings};
 
 /// How many more times a message is in memory while it is parsed.
 const COPIES: usize = 3;
@@ -75,7 +74,7 @@ async fn answer(
     }
     let owner = Some(bearer.0.tenant);
     let _parsed = app.budget.reserve(owner, COPIES * body.len(), Purpose::Body).await?;
-    let config = config(&app.mcp);
+    let config = config(&app.mcp, app.body_limit);
     let kept = Kept::default();
     kept.hold(reserved);
     let server = Server::new(app, bearer, agent, head.clone(), kept.clone());
@@ -87,11 +86,11 @@ async fn answer(
     Ok(finished(head.status, head.headers, body, kept.take()))
 }
 
-fn config(settings: &McpSettings) -> StreamableHttpServerConfig {
+fn config(settings: &McpSettings, BodyLimit(most): BodyLimit) -> StreamableHttpServerConfig {
     StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)
         .with_json_response(true)
-        .with_max_request_body_bytes(MAX_BODY)
+        .with_max_request_body_bytes(most)
         .with_allowed_hosts(settings.hosts.clone())
         .with_allowed_origins(settings.origins.clone())
         .enforce_origin_validation()

@@ -18,6 +18,7 @@ use super::{Kept, prompt, resources};
 use crate::domain::TenantId;
 use crate::domain::access::scope::Scope;
 use crate::domain::memory::agent_id::AgentId;
+use crate::domain::memory::by::By;
 use crate::http::App;
 use crate::http::error::{ApiError, Code};
 use crate::http::extract::{Bearer, Fields, Part, Searcher};
@@ -55,7 +56,13 @@ impl Server {
         self.bearer.with(scope).map(|caller| caller.tenant)
     }
 
-    /// The same of a search, which takes a token of its rate limits.
+    /// Who writes, if the key may.
+    pub(super) fn may_write(&self) -> Result<By, ApiError> {
+        self.may(Scope::MemoryWrite)?;
+        Ok(self.bearer.by())
+    }
+
+    /// The tenant of a search, which takes a token of its rate limits.
     pub(super) async fn may_search(&self) -> Result<TenantId, ApiError> {
         let Searcher(tenant) = Searcher::admit(self.bearer, &self.head, &self.app).await?;
         Ok(tenant)

@@ -40,13 +40,14 @@ async fn a_key_is_offered_what_its_scopes_allow() {
         "memory_read",
         "memory_write",
         "memory_edit",
+        "memory_move",
         "memory_delete",
         "memory_history",
     ];
     assert_eq!(mcp.tools().await, all);
     for (scopes, offered) in [
         (vec!["memory:read"], vec!["memory_list", "memory_read", "memory_history"]),
-        (vec!["memory:write"], vec!["memory_write", "memory_delete"]),
+        (vec!["memory:write"], vec!["memory_write", "memory_move", "memory_delete"]),
         (vec!["search:read"], vec!["memory_search"]),
         (vec!["admin"], all.to_vec()),
     ] {
@@ -60,6 +61,7 @@ async fn a_key_is_offered_what_its_scopes_allow() {
     for (tool, arguments) in [
         ("memory_write", json!({"path": "/x", "text": "1"})),
         ("memory_edit", json!({"path": "/x", "old_text": "1", "new_text": "2"})),
+        ("memory_move", json!({"from": "/x", "to": "/y"})),
         ("memory_delete", json!({"path": "/x"})),
         ("memory_search", json!({"query": "x"})),
     ] {

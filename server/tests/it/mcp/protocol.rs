@@ -13,20 +13,20 @@ async fn older_clients_begin_with_a_handshake() {
     let begin = json!({
         "protocolVersion": OLD, "capabilities": {}, "clientInfo": {"name": "test", "version": "1"},
     });
-    let begun = mcp.result("initialize", begin).await;
-    assert_eq!(begun["protocolVersion"], OLD);
-    assert_eq!(begun["serverInfo"]["name"], "agentfs");
-    assert_eq!(begun["serverInfo"]["version"], env!("CARGO_PKG_VERSION"));
-    assert!(begun["instructions"].as_str().unwrap().contains("memory_search"));
+    let agreed = mcp.result("initialize", begin).await;
+    assert_eq!(agreed["protocolVersion"], OLD);
+    assert_eq!(agreed["serverInfo"]["name"], "agentfs");
+    assert_eq!(agreed["serverInfo"]["version"], env!("CARGO_PKG_VERSION"));
+    assert!(agreed["instructions"].as_str().unwrap().contains("memory_search"));
     for capability in ["tools", "resources", "prompts"] {
-        assert!(begun["capabilities"][capability].is_object(), "{begun}");
+        assert!(agreed["capabilities"][capability].is_object(), "{agreed}");
     }
     let ready = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
     let noted = mcp.request(&ready).send().await.unwrap();
     assert_eq!(noted.status(), 202);
     assert_eq!(noted.text().await.unwrap(), "");
     assert_eq!(mcp.result("ping", json!({})).await, json!({}));
-    assert_eq!(mcp.tools().await.len(), 7);
+    assert_eq!(mcp.tools().await.len(), 8);
     // An older version than ours is agreed on, and one that nobody knows is not.
     for (asked, agreed) in [("2025-03-26", "2025-03-26"), ("1999-01-01", OLD)] {
         let mcp = Mcp { version: asked, ..mcp.clone() };

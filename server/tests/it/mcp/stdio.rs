@@ -69,8 +69,8 @@ async fn clients_of_all_versions_have_the_same_tools_by_standard_input() {
         "protocolVersion": OLD, "capabilities": {}, "clientInfo": {"name": "test", "version": "1"},
     });
     desktop.send(&json!({"jsonrpc": "2.0", "id": "a", "method": "initialize", "params": begin}));
-    let begun = desktop.next();
-    assert_eq!((&begun["id"], &begun["result"]["protocolVersion"]), (&json!("a"), &json!(OLD)));
+    let agreed = desktop.next();
+    assert_eq!((&agreed["id"], &agreed["result"]["protocolVersion"]), (&json!("a"), &json!(OLD)));
     desktop.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
     let write = json!({"name": "memory_write", "arguments": {"path": "/é", "text": "line\nline"}});
     desktop.send(&json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": write}));

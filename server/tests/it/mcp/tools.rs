@@ -59,6 +59,35 @@ async fn an_entry_lives_through_all_tools() {
 }
 
 #[tokio::test]
+async fn subtrees_are_moved_and_versions_know_who_wrote_them() {
+    let (api, _db) = Api::start().await;
+    let mcp = Mcp::of(&api, "ada");
+    mcp.ok("memory_write", json!({"path": "/drafts/tea", "text": "green", "tags": ["list"]})).await;
+    mcp.ok("memory_write", json!({"path": "/drafts/tea/note", "text": "hot"})).await;
+    let move_it = json!({"from": "/drafts/tea", "to": "/lists/tea"});
+    assert_eq!(mcp.ok("memory_move", move_it.clone()).await["moved"], 2);
+    let read = mcp.texts("memory_read", json!({"path": "/lists/tea"})).await;
+    assert!(read[0] == "green" && read[1].contains(r#""tags":["list"]"#), "{read:?}");
+    assert_eq!(mcp.texts("memory_read", json!({"path": "/lists/tea/note"})).await[0], "hot");
+    assert!(mcp.error("memory_move", move_it.clone()).await.starts_with("NOT_FOUND"));
+    mcp.ok("memory_write", json!({"path": "/drafts/tea", "text": "black"})).await;
+    let in_the_way = mcp.error("memory_move", move_it.clone()).await;
+    assert!(in_the_way.starts_with("DESTINATION_EXISTS"), "{in_the_way}");
+    let mut replace = move_it;
+    replace["overwrite"] = json!(true);
+    assert_eq!(mcp.ok("memory_move", replace).await["moved"], 1);
+    let edit = json!({"path": "/lists/tea", "old_text": "black", "new_text": "red"});
+    mcp.ok("memory_edit", edit).await;
+    mcp.ok("memory_delete", json!({"path": "/lists/tea"})).await;
+    let history = json!({"agent_id": "ada", "path": "/lists/tea"});
+    let history = api.client.ok("/v1/history", history).await;
+    let versions = history["versions"].as_array().unwrap();
+    assert_eq!(versions.len(), 4, "{history}");
+    let (id, _) = api.client.key.split_once('.').unwrap();
+    assert!(versions.iter().all(|version| version["author"]["key_id"] == id), "{history}");
+}
+
+#[tokio::test]
 async fn other_values_than_texts_are_json_byte_for_byte() {
     let (api, _db) = Api::start().await;
     let mcp = Mcp::of(&api, "ada");

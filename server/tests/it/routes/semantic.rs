@@ -172,7 +172,7 @@ async fn a_chance_word_moves_nothing() {
     let (api, database, provider) = start(&[]).await;
     // The provider adds up every eighth byte, so these two are the same to it and have no word in common.
     let (query, same) = ("aaaaaaa bbbbbbb zeppelin", "zaaaaaa abbbbbb beppelin");
-    assert_eq!(vector(query), vector(same));
+    assert!(cosine(&vector(query), &vector(same)) > 0.9999);
     put(&api.client, "/same", same).await;
     put(&api.client, "/chance", "a zeppelin over the lake").await;
     put(&api.client, "/other", "invoice 4711 was paid in May").await;

@@ -71,7 +71,7 @@ async fn bench(args: &Args, servers: &mut Servers) -> anyhow::Result<bool> {
     let asker = Asker::new(&api.url, key.expose_secret())?;
     println!("{name}: questions whose note comes first, among the first three, the first ten");
     let mut table = Table::new();
-    println!("{}", table.heading());
+    println!("{}", Table::heading());
     for name in &args.set {
         if name == sets::WORDS {
             let cases = Cases::read(&args.sets)?;
@@ -84,12 +84,12 @@ async fn bench(args: &Args, servers: &mut Servers) -> anyhow::Result<bool> {
         asker.until_embedded(name).await?;
         for question in &set.questions {
             for mode in Mode::ALL {
-                let found = asker.ask(name, &question.question, mode).await?;
+                let found = asker.ask(name, &question.text, mode).await?;
                 let place = found.iter().position(|id| *id == question.note);
                 table.count(set.groups(question), mode, place);
                 if args.misses && place != Some(0) {
                     let first = found.first().map_or("nothing", |id| set.text(id));
-                    eprintln!("{name}, {mode}: {:?} gives {first:?}", question.question);
+                    eprintln!("{name}, {mode}: {:?} gives {first:?}", question.text);
                 }
             }
         }

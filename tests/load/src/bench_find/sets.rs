@@ -25,7 +25,8 @@ struct Note {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Question {
     pub(crate) note: String,
-    pub(crate) question: String,
+    #[serde(rename = "question")]
+    pub(crate) text: String,
     language: Option<String>,
     note_language: Option<String>,
 }

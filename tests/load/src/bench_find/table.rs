@@ -25,7 +25,7 @@ impl Table {
         Self { rows: Vec::new(), printed: 0 }
     }
 
-    pub(crate) fn heading(&self) -> String {
+    pub(crate) fn heading() -> String {
         let modes = Mode::ALL.map(|mode| format!("{mode:<14}")).concat();
         format!("{:<14}  {:>3}   {modes}", "set", "of")
     }

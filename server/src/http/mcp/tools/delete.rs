@@ -38,11 +38,11 @@ struct Deleted {
 }
 
 async fn call(server: &Server, arguments: &JsonObject) -> Answer {
-    let tenant = server.may(Scope::MemoryWrite)?;
+    let by = server.may_write()?;
     let Arguments { agent_id, path, if_version } = server.arguments(arguments)?;
     let agent_id = server.agent(agent_id)?;
     let if_version = if_version.map(Expected::Version);
     let delete = DeleteRequest { agent_id, path, if_version };
-    let tombstone = server.app.memory.delete(tenant, delete, None).await?;
+    let tombstone = server.app.memory.delete(by, delete, None).await?;
     json(&Deleted { deleted: tombstone.is_some(), version_id: tombstone.map(|version| version.id) })
 }

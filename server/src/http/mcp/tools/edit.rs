@@ -39,12 +39,12 @@ struct Arguments {
 }
 
 async fn call(server: &Server, arguments: &JsonObject) -> Answer {
-    let tenant = server.may(Scope::MemoryWrite)?;
+    let by = server.may_write()?;
     let Arguments { agent_id, path, old_text, new_text, replace_all } =
         server.arguments(arguments)?;
     let agent_id = server.agent(agent_id)?;
     let replace_all = replace_all.unwrap_or_default();
     let edit = EditRequest { agent_id, path, old_text, new_text, replace_all };
-    let edited = server.app.memory.edit(tenant, edit).await?;
+    let edited = server.app.memory.edit(by, edit).await?;
     json(&Written::of(edited.version, Some(edited.replaced)))
 }

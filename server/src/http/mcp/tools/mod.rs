@@ -6,6 +6,7 @@ mod delete;
 mod edit;
 mod history;
 mod list;
+mod move_entries;
 mod read;
 mod search;
 mod write;
@@ -24,8 +25,16 @@ use crate::http::error::ApiError;
 pub(super) type Answer = Result<Vec<String>, ApiError>;
 
 /// All tools, in the order in which they are listed.
-pub(super) const TOOLS: [Tool; 7] =
-    [search::TOOL, list::TOOL, read::TOOL, write::TOOL, edit::TOOL, delete::TOOL, history::TOOL];
+pub(super) const TOOLS: [Tool; 8] = [
+    search::TOOL,
+    list::TOOL,
+    read::TOOL,
+    write::TOOL,
+    edit::TOOL,
+    move_entries::TOOL,
+    delete::TOOL,
+    history::TOOL,
+];
 
 /// A tool.
 pub(super) struct Tool {

@@ -69,12 +69,12 @@ pub(super) struct Written {
 }
 
 async fn call(server: &Server, arguments: &JsonObject) -> Answer {
-    let tenant = server.may(Scope::MemoryWrite)?;
+    let by = server.may_write()?;
     let reserved = server.release();
     let arguments: Arguments = server.arguments(arguments)?;
     let bytes = [&arguments.text, &arguments.json].into_iter().flatten().map(String::len).sum();
     let (text, json_text) = (arguments.text, arguments.json);
-    let value = compute(Some(tenant), bytes, || value(text.as_deref(), json_text.as_deref()));
+    let value = compute(Some(by.tenant), bytes, || value(text.as_deref(), json_text.as_deref()));
     let put = PutRequest {
         agent_id: server.agent(arguments.agent_id)?,
         path: arguments.path,
@@ -85,7 +85,7 @@ async fn call(server: &Server, arguments: &JsonObject) -> Answer {
         searchable: arguments.searchable.unwrap_or(true),
         if_version: expected(arguments.if_version, arguments.create_only.unwrap_or_default())?,
     };
-    let version = server.app.memory.put(tenant, put, None, reserved).await?;
+    let version = server.app.memory.put(by, put, None, reserved).await?;
     json(&Written::of(version, None))
 }
 
