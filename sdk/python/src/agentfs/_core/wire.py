@@ -24,7 +24,7 @@ class AgentsAnswer(_AgentsAnswer, total=False):
     next_cursor: str | None
 
 
-ErrorCode: TypeAlias = Literal["VALIDATION_ERROR", "INVALID_PATH", "INVALID_GLOB", "INVALID_IDEMPOTENCY_KEY", "TENANT_NOT_FOUND", "UNAUTHORIZED", "FORBIDDEN", "RESERVED_PATH", "NOT_FOUND", "METHOD_NOT_ALLOWED", "BODY_TOO_LARGE", "ANSWER_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE", "VERSION_CONFLICT", "VERSION_GONE", "IDEMPOTENCY_KEY_MISMATCH", "RATE_LIMIT_EXCEEDED", "PREAUTH_RATE_LIMIT_EXCEEDED", "AUTH_LOCKOUT", "QUOTA_WRITES_PER_DAY", "QUOTA_WRITE_BYTES_PER_DAY", "QUOTA_IDEMPOTENCY_KEYS_PER_DAY", "QUOTA_STORED_BYTES", "QUOTA_SEARCHES", "QUOTA_EMBED_TOKENS_PER_DAY", "EMBEDDINGS_NOT_CONFIGURED", "INTERNAL", "UNAVAILABLE"]
+ErrorCode: TypeAlias = Literal["VALIDATION_ERROR", "INVALID_PATH", "INVALID_GLOB", "INVALID_IDEMPOTENCY_KEY", "TENANT_NOT_FOUND", "UNAUTHORIZED", "FORBIDDEN", "RESERVED_PATH", "NOT_FOUND", "METHOD_NOT_ALLOWED", "BODY_TOO_LARGE", "ANSWER_TOO_LARGE", "SUBTREE_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE", "VERSION_CONFLICT", "VERSION_GONE", "DESTINATION_EXISTS", "IDEMPOTENCY_KEY_MISMATCH", "RATE_LIMIT_EXCEEDED", "PREAUTH_RATE_LIMIT_EXCEEDED", "AUTH_LOCKOUT", "QUOTA_WRITES_PER_DAY", "QUOTA_WRITE_BYTES_PER_DAY", "QUOTA_IDEMPOTENCY_KEYS_PER_DAY", "QUOTA_STORED_BYTES", "QUOTA_SEARCHES", "QUOTA_EMBED_TOKENS_PER_DAY", "EMBEDDINGS_NOT_CONFIGURED", "INTERNAL", "UNAVAILABLE"]
 
 
 class _Error(TypedDict):
@@ -60,6 +60,7 @@ class _PutOperation(TypedDict):
 
 class PutOperation(_PutOperation, total=False):
     idempotency_key: str
+    if_sha256: str | None
     if_version: str | None
     importance: float
     searchable: bool
@@ -75,19 +76,60 @@ class _DeleteOperation(TypedDict):
 
 class DeleteOperation(_DeleteOperation, total=False):
     idempotency_key: str
+    if_sha256: str | None
     if_version: str | None
 
 
+Operation: TypeAlias = GetOperation | PutOperation | DeleteOperation
+
+
 class _BatchRequest(TypedDict):
-    operations: list[GetOperation | PutOperation | DeleteOperation]
+    operations: list[Operation]
 
 
 class BatchRequest(_BatchRequest, total=False):
     atomic: bool
 
 
+class _GetAnswer(TypedDict):
+    found: bool
+
+
+class GetAnswer(_GetAnswer, total=False):
+    created_at: str | None
+    expires_at: str | None
+    importance: float | None
+    path: str | None
+    searchable: bool | None
+    sha256: str | None
+    size: int | None
+    tags: list[str] | None
+    value: Any
+    version_id: str | None
+
+
+class PutAnswer(TypedDict):
+    created_at: str
+    ok: bool
+    version_id: str
+
+
+class _DeleteAnswer(TypedDict):
+    deleted: bool
+    deleted_entries: int
+    ok: bool
+
+
+class DeleteAnswer(_DeleteAnswer, total=False):
+    created_at: str | None
+    version_id: str | None
+
+
+OperationResult: TypeAlias = GetAnswer | PutAnswer | DeleteAnswer | Envelope
+
+
 class BatchAnswer(TypedDict):
-    results: list[Any]
+    results: list[OperationResult]
 
 
 class _DeleteRequest(TypedDict):
@@ -96,17 +138,12 @@ class _DeleteRequest(TypedDict):
 
 
 class DeleteRequest(_DeleteRequest, total=False):
+    if_sha256: str | None
     if_version: str | None
+    recursive: bool
 
 
-class _DeleteAnswer(TypedDict):
-    deleted: bool
-    ok: bool
-
-
-class DeleteAnswer(_DeleteAnswer, total=False):
-    created_at: str | None
-    version_id: str | None
+DumpOrder: TypeAlias = Literal["path", "newest"]
 
 
 class _DumpRequest(TypedDict):
@@ -116,7 +153,10 @@ class _DumpRequest(TypedDict):
 class DumpRequest(_DumpRequest, total=False):
     as_of: str | None
     cursor: str | None
+    filter: dict[str, Any] | None
     limit: int | None
+    order: DumpOrder
+    prefix: str | None
 
 
 class _DumpedEntry(TypedDict):
@@ -152,21 +192,6 @@ class GetRequest(_GetRequest, total=False):
     min_version: str | None
 
 
-class _GetAnswer(TypedDict):
-    found: bool
-
-
-class GetAnswer(_GetAnswer, total=False):
-    created_at: str | None
-    expires_at: str | None
-    importance: float | None
-    path: str | None
-    searchable: bool | None
-    tags: list[str] | None
-    value: Any
-    version_id: str | None
-
-
 class _GlobRequest(TypedDict):
     agent_id: str
     pattern: str
@@ -197,6 +222,14 @@ class HistoryRequest(_HistoryRequest, total=False):
     limit: int | None
 
 
+class _Author(TypedDict):
+    key_id: str
+
+
+class Author(_Author, total=False):
+    label: str | None
+
+
 class _Version(TypedDict):
     created_at: str
     importance: float
@@ -207,8 +240,11 @@ class _Version(TypedDict):
 
 
 class Version(_Version, total=False):
+    author: Author | None
     deleted_at: str | None
     expires_at: str | None
+    sha256: str | None
+    size: int | None
 
 
 class _HistoryAnswer(TypedDict):
@@ -227,6 +263,8 @@ class _ListRequest(TypedDict):
 class ListRequest(_ListRequest, total=False):
     as_of: str | None
     cursor: str | None
+    depth: int | None
+    details: bool
     limit: int | None
     min_version: str | None
 
@@ -234,9 +272,20 @@ class ListRequest(_ListRequest, total=False):
 ListItemType: TypeAlias = Literal["file", "dir"]
 
 
-class ListItem(TypedDict):
+class _ListItem(TypedDict):
     path: str
     type: ListItemType
+
+
+class ListItem(_ListItem, total=False):
+    created_at: str | None
+    expires_at: str | None
+    importance: float | None
+    searchable: bool | None
+    size: int | None
+    tags: list[str] | None
+    updated_at: str | None
+    version_id: str | None
 
 
 class _ListAnswer(TypedDict):
@@ -247,6 +296,26 @@ class ListAnswer(_ListAnswer, total=False):
     next_cursor: str | None
 
 
+class _MoveRequest(TypedDict):
+    agent_id: str
+    from: str
+    to: str
+
+
+class MoveRequest(_MoveRequest, total=False):
+    overwrite: bool
+
+
+class _MoveAnswer(TypedDict):
+    moved: int
+    ok: bool
+
+
+class MoveAnswer(_MoveAnswer, total=False):
+    created_at: str | None
+    version_id: str | None
+
+
 class _PutRequest(TypedDict):
     agent_id: str
     path: str
@@ -254,17 +323,12 @@ class _PutRequest(TypedDict):
 
 
 class PutRequest(_PutRequest, total=False):
+    if_sha256: str | None
     if_version: str | None
     importance: float
     searchable: bool
     tags: list[str]
     ttl_seconds: int | None
-
-
-class PutAnswer(TypedDict):
-    created_at: str
-    ok: bool
-    version_id: str
 
 
 SearchMode: TypeAlias = Literal["semantic", "text", "hybrid"]
@@ -276,6 +340,7 @@ class _SearchRequest(TypedDict):
 
 
 class SearchRequest(_SearchRequest, total=False):
+    filter: dict[str, Any] | None
     limit: int | None
     min_version: str | None
     mode: SearchMode | None
@@ -304,3 +369,19 @@ class _SearchAnswer(TypedDict):
 
 class SearchAnswer(_SearchAnswer, total=False):
     note: str | None
+
+
+class TouchRequest(TypedDict):
+    agent_id: str
+    path: str
+    ttl_seconds: int | None
+
+
+class _TouchAnswer(TypedDict):
+    ok: bool
+    touched: bool
+
+
+class TouchAnswer(_TouchAnswer, total=False):
+    expires_at: str | None
+    version_id: str | None
