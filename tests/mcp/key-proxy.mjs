@@ -1,7 +1,8 @@
-// Passes requests on to AGENTFS_URL with the key of AGENTFS_API_KEY, and all else as it came, the header Host included. Prints its own URL.
+// Passes requests that come to PORT on to AGENTFS_URL with the key of AGENTFS_API_KEY, and all else as it came, the header Host included.
+// Prints its own URL once it listens.
 import http from 'node:http';
 
-const { AGENTFS_URL, AGENTFS_API_KEY } = process.env;
+const { AGENTFS_URL, AGENTFS_API_KEY, PORT } = process.env;
 const { hostname, port } = new URL(AGENTFS_URL);
 
 const proxy = http.createServer((request, answer) => {
@@ -15,4 +16,4 @@ const proxy = http.createServer((request, answer) => {
   request.pipe(onward);
 });
 
-proxy.listen(0, '127.0.0.1', () => console.log(`http://127.0.0.1:${proxy.address().port}`));
+proxy.listen(PORT, '127.0.0.1', () => console.log(`http://127.0.0.1:${PORT}`));

@@ -12,6 +12,7 @@ use rmcp::model::{
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde::de::DeserializeOwned;
+use serde_json::json;
 
 use super::tools::{Answer, TOOLS, Tool};
 use super::{Kept, prompt, resources};
@@ -222,7 +223,9 @@ impl ServerHandler for Server {
     ) -> Result<ReadResourceResponse, ErrorData> {
         let read = resources::read(self, &request.uri).await;
         self.note("resources/read", read.as_ref().err().map(ApiError::code));
-        read.map(Into::into).map_err(|error| protocol_error(&error))
+        let data = json!({"uri": request.uri});
+        read.map(Into::into)
+            .map_err(|error| ErrorData { data: Some(data), ..protocol_error(&error) })
     }
 
     async fn list_prompts(

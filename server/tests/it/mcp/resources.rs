@@ -40,7 +40,9 @@ async fn entries_are_listed_page_by_page_and_read() {
     any.result("resources/read", json!({"uri": "agentfs://ada/many/007"})).await;
 
     let missing = json!({"uri": "agentfs://ada/none"});
-    assert_eq!(mcp.answer("resources/read", missing.clone()).await.1["error"]["code"], -32602);
+    let (_, refused) = mcp.answer("resources/read", missing.clone()).await;
+    assert_eq!(refused["error"]["code"], -32602);
+    assert_eq!(refused["error"]["data"], missing, "{refused}");
     let older = Mcp { version: OLD, ..mcp.clone() };
     assert_eq!(older.answer("resources/read", missing).await.1["error"]["code"], -32002);
     let others = json!({"uri": "agentfs://bob/x"});
