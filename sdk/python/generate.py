@@ -5,6 +5,7 @@ generate.py [FOLDER]: into the sources, or into a folder beside which they can b
 """
 
 import json
+import keyword
 import re
 import sys
 from pathlib import Path
@@ -109,9 +110,18 @@ class Types:
 
 
 def class_of(head: str, members: dict[str, str]) -> str:
-    """A class with annotations."""
+    """A class with annotations; a call, where a member has a name that is none in Python."""
+    if any(map(keyword.iskeyword, members)):
+        name, _, options = head.rstrip(")").partition("(TypedDict")
+        fields = ", ".join(f'"{member}": {quoted(of)}' for member, of in members.items())
+        return f'{name} = TypedDict("{name}", {{{fields}}}{options})\n'
     lines = [f"    {name}: {of}\n" for name, of in members.items()] or ["    pass\n"]
     return f"class {head}:\n{''.join(lines)}"
+
+
+def quoted(annotation: str) -> str:
+    """An annotation that is not looked at when it is read."""
+    return json.dumps(annotation)
 
 
 def union(types: Any) -> str:

@@ -46,7 +46,7 @@ def test_what_does_not_fit_is_said(files: AgentFSBackend) -> None:
     assert "traversal" in str(files.read("/../b").error)
     assert "at most 512" in str(files.write("/" + "x" * 600, "x").error)
     large = files.write("/large", "x" * 1_100_000)
-    assert large.error == "Error: the body is larger than 1024 KiB"
+    assert str(large.error).startswith("Error: the body is larger than 1024 KiB")
 
 
 def test_a_directory_is_listed_and_deleted(files: AgentFSBackend, fs: AgentFS) -> None:

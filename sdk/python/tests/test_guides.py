@@ -35,7 +35,8 @@ PRINTED = {
 
 
 def test_each_example_has_its_guide() -> None:
-    assert {path.stem for path in GUIDES.glob("*.md")} == PRINTED.keys()
+    guides = {path.stem for path in GUIDES.glob("*.md") if "```python\n" in path.read_text()}
+    assert guides == PRINTED.keys()
     examples = {example for example, _, _ in PRINTED.values()}
     assert {path.name for path in EXAMPLES.glob("*.py")} == examples
 

@@ -66,6 +66,10 @@ def test_items_are_found_by_their_words_unless_they_are_not_to_be(store: AgentFS
     store.put(("ada", "likes"), "1", {"text": "a red bicycle"})
     store.put(("ada", "likes"), "2", {"text": "a red car"}, index=False)
     store.put(("bob", "likes"), "1", {"text": "a red kite"})
+    store.put(("ada",), "likes", {"text": "red things"})
+    (found,) = store.search(("ada", "likes"), query="red")
+    assert found.key == "1"
+    store.delete(("ada",), "likes")
     (found,) = store.search(("ada",), query="red", filter={"text": {"$ne": "x"}})
     assert (found.key, found.namespace) == ("1", ("ada", "likes"))
     assert found.score is not None
@@ -175,6 +179,21 @@ def test_filters_compare_as_json_does(wanted: dict[str, object], fits: bool) -> 
     value = {"n": 9, "yes": True, "s": "b", "list": [1, "a"], "a.b": "dotted"}
     value["at"] = {"deep": {"x": 1, "z": 2}}
     assert filters.matches(value, filters.checked(wanted)) == fits
+
+
+def test_the_server_is_sent_what_means_the_same_to_it() -> None:
+    same = {"n": 9, "s": "x", "yes": True, "r": {"$gt": 1.5, "$ne": "y"}}
+    other = {
+        "a.b": 1,
+        "none": None,
+        "list": [1],
+        "at": {"deep": 1},
+        "big": {"$lt": float("inf")},
+        "nul": "\0",
+        "eq": {"$eq": None},
+    }
+    assert filters.of_server(same | other) == same
+    assert len(filters.of_server({str(n): n for n in range(20)})) == 16
 
 
 def test_filters_that_are_not_known_are_refused() -> None:

@@ -238,6 +238,20 @@ def test_a_dump_may_be_of_one_place(both: Both) -> None:
     assert [entry.value for entry in do(fs.dump("/p", limit=2, page_size=1))] == ["/p", "/p/a"]
 
 
+def test_a_dump_and_a_search_may_be_of_some_values(both: Both) -> None:
+    do, fs = both.do, both.fs
+    for number in (3, 1, 2):
+        value = {"text": "a task", "due": {"day": number}}
+        do(fs.put(f"/tasks/{number}", value, searchable=True))
+    late = {"due.day": {"$gte": 2}}
+    newest = do(fs.dump("/tasks", filter=late, order="newest", page_size=1))
+    assert [entry.path for entry in newest] == ["/tasks/2", "/tasks/3"]
+    found = do(fs.search("task", filter=late, mode="text"))
+    assert sorted(result.path for result in found) == ["/tasks/2", "/tasks/3"]
+    with pytest.raises(InvalidRequest, match="unknown operator"):
+        do(fs.dump(filter={"a": {"$in": [1]}}))
+
+
 def test_a_touch_moves_the_time_and_writes_no_version(both: Both) -> None:
     do, fs = both.do, both.fs
     put = do(fs.put("/a", 1, ttl_seconds=60))

@@ -17,7 +17,6 @@ with needs("openai"):
 
 from ._core import many, names, tree
 from ._core.flow import gathered
-from .errors import VersionConflict
 from .operations import Put
 
 if TYPE_CHECKING:
@@ -83,15 +82,10 @@ class AgentFSSession(SessionABC):
     def _pop(self) -> TResponseInputItem | None:
         while paths := self._paths():
             last = self._fs.get(paths[-1])
-            if last is None:
-                continue
-            try:
-                if self._fs.delete(last.path, if_version=last.version_id).deleted:
-                    item: TResponseInputItem = last.value
-                    return item
-            except VersionConflict:
-                # Someone else has popped it.
-                continue
+            # Whoever deletes it has popped it; another one goes on with the item before.
+            if last is not None and self._fs.delete(last.path).deleted:
+                item: TResponseInputItem = last.value
+                return item
         return None
 
     def _paths(self) -> list[str]:

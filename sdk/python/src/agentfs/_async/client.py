@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 
 from .._core.bodies import Moment, Operation
-from .._core.memory import BatchResults, Memory, Mode
+from .._core.memory import BatchResults, Filter, Memory, Mode, Order
 from .._core.settings import Settings
 from ..models import (
     Agent,
@@ -177,6 +177,7 @@ class AsyncAgentFS:
         limit: int | None = None,
         path_prefix: str | None = None,
         tags_any: Iterable[str] | None = None,
+        filter: Filter | None = None,
         mode: Mode | None = None,
         min_version: str | None = None,
         agent: str | None = None,
@@ -184,13 +185,15 @@ class AsyncAgentFS:
         """Finds searchable entries that answer a query in plain words, best first.
 
         `limit` is from 1 to 50 and defaults to 10. `path_prefix` and `tags_any` restrict the search to entries at or below that
-        path, and with at least one of these tags. `mode` is "semantic", "text" or "hybrid"; by default the server chooses.
+        path, and with at least one of these tags; `filter` to those whose values meet conditions, as in `dump`. `mode` is
+        "semantic", "text" or "hybrid"; by default the server chooses.
         """
         found = self._memory.search(
             query,
             limit=limit,
             path_prefix=path_prefix,
             tags_any=tags_any,
+            filter=filter,
             mode=mode,
             min_version=min_version,
             agent=agent,
@@ -264,17 +267,26 @@ class AsyncAgentFS:
         self,
         prefix: str | None = None,
         *,
+        filter: Filter | None = None,
+        order: Order | None = None,
         limit: int | None = None,
         page_size: int | None = None,
         as_of: Moment | None = None,
         agent: str | None = None,
     ) -> AsyncIterator[Entry]:
-        """Iterates over the entries of an agent, sorted by path: all, or those at `prefix` and below it.
+        """Iterates over the entries of an agent: all, or those at `prefix` and below it.
 
-        `page_size` defaults to 200; the most is 500.
+        `filter` selects by the values, such as `{"status": "open", "due.day": {"$gte": 10}}`; see docs/API.md#filters. `order`
+        is "path" or "newest" and defaults to "path". `page_size` defaults to 200; the most is 500.
         """
         entries = self._memory.dump(
-            prefix=prefix, limit=limit, page_size=page_size, as_of=as_of, agent=agent
+            prefix=prefix,
+            filter=filter,
+            order=order,
+            limit=limit,
+            page_size=page_size,
+            as_of=as_of,
+            agent=agent,
         )
         return self._driver.each(entries)
 

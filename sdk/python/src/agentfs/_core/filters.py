@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+# The most members that AgentFS takes.
+_MOST_OF_SERVER = 16
 _KEY = re.compile(r"[\w.\- ]+")
 _ORDER: dict[str, Callable[[Any, Any], bool]] = {
     "$gt": operator.gt,
@@ -25,6 +28,15 @@ def checked(filters: Mapping[str, Any] | None) -> Mapping[str, Any]:
             if name not in ("$eq", "$ne", *_ORDER):
                 raise ValueError(f"Unsupported operator: {name}")
     return filters or {}
+
+
+def of_server(filters: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Those of the filters that mean the same to AgentFS: it has not to send what does not fit them.
+
+    They differ where a member has a dot in its name, is null or is not there, and where an object is to be part of another one.
+    """
+    same = {key: wanted for key, wanted in filters.items() if "." not in key and _is_plain(wanted)}
+    return dict(list(same.items())[:_MOST_OF_SERVER])
 
 
 def matches(value: Mapping[str, Any], filters: Mapping[str, Any]) -> bool:
@@ -54,6 +66,18 @@ def _fits(has: Any, wanted: Any) -> bool:
             isinstance(has, Sequence) and len(has) == len(wanted) and all(map(_fits, has, wanted))
         )
     return _equal(has, wanted)
+
+
+def _is_plain(wanted: Any) -> bool:
+    if _has_operators(wanted):
+        return all(_is_scalar(than) for than in wanted.values())
+    return _is_scalar(wanted)
+
+
+def _is_scalar(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" not in value
+    return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _has_operators(wanted: Any) -> bool:

@@ -23,11 +23,11 @@ from langgraph.store.base import (
 from ..models import Entry, SearchResult
 from ..operations import Delete, Put
 from . import filters, many, names, tree
-from .flow import Flow, gathered
+from .flow import Flow, Page, gathered
 from .memory import Memory
 
 # What the API takes.
-_MOST_CHARACTERS, _MOST_SEGMENTS, _MOST_FOUND = 512, 64, 50
+_MOST_CHARACTERS, _MOST_SEGMENTS, _MOST_FOUND, _MOST_DUMPED = 512, 64, 50, 500
 # Keeps the time to live that an item was put with: that of the entry begins anew with each read.
 _TTL = "ttl:"
 
@@ -95,9 +95,12 @@ class Store:
         prefix, wanted = tuple(op.namespace_prefix), filters.checked(op.filter)
         last = op.offset + op.limit
         if op.query and op.query.strip():
-            most = _MOST_FOUND if wanted else max(1, min(_MOST_FOUND, last))
-            above = self._joined(prefix)
-            results = yield from self.memory.search(op.query, path_prefix=above, limit=most)
+            results = yield from self.memory.search(
+                op.query,
+                path_prefix=self._joined(prefix),
+                filter=filters.of_server(wanted),
+                limit=_MOST_FOUND if wanted else max(1, min(_MOST_FOUND, last)),
+            )
             found = list(self._matching(results, prefix, wanted))
         else:
             found = yield from self._latest(prefix, wanted, last)
@@ -119,23 +122,18 @@ class Store:
     def _latest(
         self, prefix: tuple[str, ...], wanted: Mapping[str, Any], last: int
     ) -> Flow[list[Found]]:
-        """The items below a namespace, the latest first, up to the `last` one: no more values are read than that takes."""
-        listed = self.memory.list(self._joined(prefix), depth=_MOST_SEGMENTS, details=True)
-        written = [
-            (item.details.updated_at, item.details.version_id, item.path)
-            for item in (yield from gathered(listed))
-            if item.details is not None
-        ]
-        paths = [path for _, _, path in sorted(written, reverse=True)]
+        """The items below a namespace, the latest first, up to the `last` one."""
         found: list[Found] = []
-        step = many.AT_ONCE if wanted else max(1, min(many.AT_ONCE, last))
-        for first in range(0, len(paths), step):
-            if len(found) >= last:
-                break
-            part = paths[first : first + step]
-            entries = yield from many.entries(self.memory, part, None)
-            entries.sort(key=lambda entry: part.index(entry.path))
-            found.extend(self._matching(entries, prefix, wanted))
+        rest: Flow[Page[Entry]] | None = self.memory.dump(
+            prefix=self._joined(prefix),
+            filter=filters.of_server(wanted),
+            order="newest",
+            page_size=max(1, min(_MOST_DUMPED, last)),
+        )
+        while rest is not None and len(found) < last:
+            page = yield from rest
+            found.extend(self._matching(page.items, prefix, wanted))
+            rest = page.rest
         return found
 
     def _matching(

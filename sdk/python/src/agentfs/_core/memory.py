@@ -34,6 +34,8 @@ T = TypeVar("T")
 BatchResult: TypeAlias = Entry | Written | Deleted | errors.APIError | None
 BatchResults: TypeAlias = list[BatchResult]
 Mode: TypeAlias = Literal["semantic", "text", "hybrid"]
+Order: TypeAlias = Literal["path", "newest"]
+Filter: TypeAlias = Mapping[str, Any]
 
 # Most items of a page.
 _LIST, _DUMP, _HISTORY = 1000, 500, 100
@@ -118,6 +120,7 @@ class Memory:
         limit: int | None = None,
         path_prefix: str | None = None,
         tags_any: Iterable[str] | None = None,
+        filter: Filter | None = None,
         mode: Mode | None = None,
         min_version: str | None = None,
         agent: str | None = None,
@@ -129,6 +132,7 @@ class Memory:
             "limit": limit,
             "path_prefix": path_prefix,
             "tags_any": None if tags_any is None else list(tags_any),
+            "filter": filter or None,
             "mode": mode,
             "min_version": min_version,
         }
@@ -170,13 +174,16 @@ class Memory:
         self,
         *,
         prefix: str | None = None,
+        filter: Filter | None = None,
+        order: Order | None = None,
         limit: int | None = None,
         page_size: int | None = None,
         as_of: Moment | None = None,
         agent: str | None = None,
     ) -> Flow[Page[Entry]]:
-        """All entries at or below a path."""
-        body = self._read(agent, as_of, None) | _given({"prefix": prefix})
+        """All entries at or below a path, or those whose values meet conditions."""
+        body = self._read(agent, as_of, None)
+        body |= _given({"prefix": prefix, "filter": filter or None, "order": order})
         return self._pages("/v1/dump", body, "entries", read.entry, limit, page_size, _DUMP)
 
     def history(

@@ -47,7 +47,9 @@ def deleted(answer: wire.DeleteAnswer) -> Deleted:
 
 def moved(answer: wire.MoveAnswer) -> Moved:
     """The answer to a move."""
-    return Moved(answer["moved"], answer["version_id"], moment(answer["created_at"]))
+    # A move that moved nothing is an error, so that both are always there.
+    version, at = cast("str", answer["version_id"]), cast("str", answer["created_at"])
+    return Moved(answer["moved"], version, moment(at))
 
 
 def touched(answer: wire.TouchAnswer) -> Touched:

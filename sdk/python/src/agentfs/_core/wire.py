@@ -296,10 +296,7 @@ class ListAnswer(_ListAnswer, total=False):
     next_cursor: str | None
 
 
-class _MoveRequest(TypedDict):
-    agent_id: str
-    from: str
-    to: str
+_MoveRequest = TypedDict("_MoveRequest", {"agent_id": "str", "from": "str", "to": "str"})
 
 
 class MoveRequest(_MoveRequest, total=False):
