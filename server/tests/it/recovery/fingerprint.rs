@@ -86,7 +86,7 @@ fn another(of_type: &str) -> &'static str {
         "bytea" => r"'\x00ff'::bytea",
         "json" => "'{\"another\": 1}'::json",
         "boolean" => "NOT coalesce(%, false)",
-        "integer" | "bigint" | "real" => "coalesce(%, 0) + 1",
+        "smallint" | "integer" | "bigint" | "real" => "coalesce(%, 0) + 1",
         "date" => "DATE '2001-02-03'",
         "timestamp with time zone" => "coalesce(%, now()) + INTERVAL '1 microsecond'",
         "tsvector" => "'another'::tsvector",
