@@ -4,16 +4,14 @@ use super::lexical_text::{LexicalText, is_unspaced};
 
 /// Most names of a query; each one is looked for by itself.
 const MOST: usize = 4;
-/// How many times all words of the query an id or a number counts for: who gives one means it, whatever else is said.
-const CODE: f64 = 2.0;
 
 /// A name, which is a word of the query besides those that it is made of.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name {
     /// Its words in order, which stand side by side where it is meant.
     pub words: String,
-    /// How many words it counts for.
-    pub weight: f64,
+    /// It is an id or a number: who gives one means it, whatever else the query says.
+    pub is_code: bool,
 }
 
 /// The names of a query. What is written without a space is one name if it has a digit, or words joined by something else
@@ -38,11 +36,7 @@ pub fn names(query: &str) -> Vec<Name> {
         }
         before = if chunk.ends_with(is_stop) { Kind::Plain } else { kind };
     }
-    let of_query = LexicalText::of_query(query).as_str().split(' ').count() as f64;
-    let name = |(kind, name): &(Kind, String)| Name {
-        words: words(name),
-        weight: if kind.is_code() { CODE * of_query } else { 1.0 },
-    };
+    let name = |(kind, name): &(Kind, String)| Name { words: words(name), is_code: kind.is_code() };
     names.iter().map(name).take(MOST).collect()
 }
 
@@ -159,10 +153,9 @@ mod tests {
     }
 
     #[test]
-    fn an_id_counts_for_more_than_all_words() {
-        let weights = |query| names(query).iter().map(|name| name.weight).collect::<Vec<_>>();
-        // did ada pay 77 20418 in 2024
-        assert_eq!(weights("did Ada pay 77-20418 in 2024"), [1.0, 7.0 * CODE, 7.0 * CODE]);
-        assert_eq!(weights("the off-road cycle, a.rs"), [1.0, 6.0 * CODE]);
+    fn ids_and_numbers_are_told_from_words_that_look_like_names() {
+        let codes = |query| names(query).iter().map(|name| name.is_code).collect::<Vec<_>>();
+        assert_eq!(codes("did Ada pay 77-20418 in 2024"), [false, true, true]);
+        assert_eq!(codes("the off-road cycle, a.rs"), [false, true]);
     }
 }

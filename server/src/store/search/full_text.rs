@@ -36,9 +36,10 @@ pub(super) struct FullTextMatches {
 
 /// Weighs every candidate that has one of the words. A word weighs the more, the fewer candidates have it, and a name is a
 /// word besides those that it is made of; the similarity is the weight of the words that an entry has, relative to that of
-/// all words of the query: 1 if it has them all. Without a hit, the one row of `asked` comes alone. A head is looked up by its
-/// key alone: with more conditions a table that was never analysed is looked up by an index that knows the agent alone. For
-/// many words a document is copied, so that it is taken out of storage once and not once a word; for few that would take longer.
+/// all words of the query: 1 if it has them all. It is no less than an id or a number tells: 1 if the entry alone has it, and
+/// nothing if 1000 have it. Without a hit, the one row of `asked` comes alone. A head is looked up by its key alone: with
+/// more conditions a table that was never analysed is looked up by an index that knows the agent alone. For many words a
+/// document is copied, so that it is taken out of storage once and not once a word; for few that would take longer.
 macro_rules! find {
     ($first:expr, $documents:expr, $told:expr) => {
         concat!(
@@ -46,11 +47,11 @@ macro_rules! find {
 WITH ", $first, "lexemes AS (
     SELECT tsvector_to_array(to_tsvector('pg_catalog.english', $6)) AS all_of_them
 ), words AS MATERIALIZED (
-    SELECT l.n, 1::float8 AS weight, quote_literal(l.lexeme)::tsquery AS query
+    SELECT l.n, false AS is_code, quote_literal(l.lexeme)::tsquery AS query
       FROM lexemes CROSS JOIN unnest(all_of_them) WITH ORDINALITY AS l (lexeme, n)
      UNION ALL
-    SELECT 1000 + s.n, s.weight, name.query
-      FROM unnest($7::text[], $8::float8[]) WITH ORDINALITY AS s (words, weight, n)
+    SELECT 1000 + s.n, s.is_code, name.query
+      FROM unnest($7::text[], $8::bool[]) WITH ORDINALITY AS s (words, is_code, n)
      CROSS JOIN LATERAL (SELECT ", name!("s.words"), " AS query) name
      WHERE numnode(name.query) > 0
 ), asked AS MATERIALIZED (
@@ -66,14 +67,17 @@ WITH ", $first, "lexemes AS (
                AND ", has_tag!("d"), "
             OFFSET 0) f
 ), weights AS MATERIALIZED (
-    SELECT w.n, w.weight * (1 + ln(total.hits / greatest(found.hits, 1))) AS weight
+    SELECT w.n, 1 + ln(total.hits / greatest(found.hits, 1)) AS weight,
+           CASE WHEN w.is_code THEN 1 - ln(greatest(found.hits, 1)::float8) / ln(1000::float8) END AS telling
       FROM words w
      CROSS JOIN (SELECT count(*)::float8 AS hits FROM hits HAVING count(*) > 0) total
       LEFT JOIN (SELECT n, count(*) AS hits FROM hits CROSS JOIN unnest(present) AS n GROUP BY n) found USING (n)
 ), weighed AS (
     SELECT h.path, h.version_id, h.rank,
-           (SELECT sum(w.weight ORDER BY w.n) FROM weights w WHERE w.n = ANY (h.present))
-           / (SELECT sum(w.weight ORDER BY w.n) FROM weights w) AS similarity
+           greatest(
+               (SELECT sum(w.weight ORDER BY w.n) FROM weights w WHERE w.n = ANY (h.present))
+               / (SELECT sum(w.weight ORDER BY w.n) FROM weights w),
+               (SELECT max(w.telling) FROM weights w WHERE w.n = ANY (h.present))) AS similarity
       FROM hits h
 )
 SELECT a.words > 0 AS is_telling, w.version_id, w.similarity, ", $told, "
@@ -145,7 +149,7 @@ pub(super) async fn find(
         .bind(search.limit as i64)
         .bind(search.words.as_str())
         .bind(search.names.iter().map(|name| name.words.as_str()).collect::<Vec<_>>())
-        .bind(search.names.iter().map(|name| name.weight).collect::<Vec<_>>());
+        .bind(search.names.iter().map(|name| name.is_code).collect::<Vec<_>>());
     match candidates {
         Candidates::All => {}
         Candidates::Among(versions) => query = query.bind(versions),

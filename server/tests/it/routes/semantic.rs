@@ -144,6 +144,13 @@ async fn a_name_comes_first_however_far_its_note_is() {
     }
     let lower = search(&api.client, "is proj-1000, 2 days old, done?", json!({"limit": 1})).await;
     assert_eq!(paths(&lower), ["/right"]);
+    // A year that no note has takes nothing from the id, and two ids find two notes.
+    let dated = search(&api.client, "what did PROJ-1000 cost us in 2024?", json!({})).await;
+    assert_eq!(paths(&dated)[0], "/right", "{dated}");
+    let both = search(&api.client, "compare PROJ-1000 with PROJ-1001", json!({})).await;
+    let mut first = paths(&both)[..2].to_vec();
+    first.sort_unstable();
+    assert_eq!(first, ["/next", "/right"], "{both}");
     let tagged = search(&api.client, query, json!({"tags_any": ["none"]})).await;
     assert_eq!(paths(&tagged), [""; 0], "a name is bound by filters as well");
     api.client.delete("/right").await;
