@@ -17,7 +17,7 @@ pub struct OldestSnapshot {
 }
 
 /// Everybody's sessions of this database, standbys, slots and prepared transactions. What is not older than the next
-/// transaction keeps nothing, and nobody waits for the snapshot of a VACUUM.
+/// transaction keeps nothing, and nobody waits for the snapshot of a VACUUM. A standby keeps nothing by itself.
 const OLDEST: &str = "
 SELECT h.xid::text, coalesce(extract(epoch FROM clock_timestamp() - h.since), 0)::float8
   FROM (SELECT xid, a.xact_start AS since
@@ -28,7 +28,7 @@ SELECT h.xid::text, coalesce(extract(epoch FROM clock_timestamp() - h.since), 0)
            AND a.pid NOT IN (SELECT pid FROM pg_stat_progress_vacuum)
         UNION ALL SELECT xmin, NULL FROM pg_replication_slots
         UNION ALL SELECT transaction, prepared FROM pg_prepared_xacts WHERE database = current_database()) h
- WHERE age(h.xid) > 0
+ WHERE age(h.xid) > 0 AND NOT pg_is_in_recovery()
  ORDER BY age(h.xid) DESC, h.since
  LIMIT 1";
 
