@@ -16,12 +16,18 @@ pub(super) fn folded(text: &str) -> Cow<'_, str> {
         let is_folded = !text.bytes().any(|byte| byte.is_ascii_uppercase());
         return if is_folded { text.into() } else { text.to_ascii_lowercase().into() };
     }
-    let nfkc = ComposingNormalizer::new_nfkc();
-    let visible = visible(text);
-    let mut folded = CaseMapper::new().fold_string(&nfkc.normalize(&visible)).into_owned();
+    let mut folded = CaseMapper::new().fold_string(&composed(text)).into_owned();
     undot(&mut folded);
     // Folding takes some characters apart.
-    nfkc.normalize(&folded).into_owned().into()
+    ComposingNormalizer::new_nfkc().normalize(&folded).into_owned().into()
+}
+
+/// The same with its capitals.
+pub(super) fn composed(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return text.into();
+    }
+    ComposingNormalizer::new_nfkc().normalize(&visible(text)).into_owned().into()
 }
 
 /// The text without invisible characters, such as soft hyphens and joiners. A fraction (½) stays apart from the number

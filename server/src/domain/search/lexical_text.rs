@@ -20,6 +20,8 @@ pub const MAX_BYTES: usize = 64 << 10;
 pub const MAX_OF_QUERY: usize = 64;
 /// Longest word in characters; the rest of it is ignored.
 const MAX_CHARS: usize = 128;
+/// Most bytes of a value that are folded: where few of them are letters, words do not bound the work. ASCII costs next to nothing.
+const MAX_FOLDED: usize = 4 * MAX_BYTES;
 /// Least bytes of a text that are folded together.
 const BLOCK: usize = 1 << 10;
 
@@ -31,9 +33,10 @@ impl LexicalText {
     /// The words of a value: its strings, member names and numbers, in order.
     pub fn of_value(value: &JsonText) -> Self {
         let mut words = Self(String::new());
+        let mut folded_bytes = 0;
         // Broken off where they are too many.
         let _ = value.texts().try_for_each(|text| {
-            each(&text, |word| {
+            each(&text, &mut folded_bytes, |word| {
                 let before = words.0.len();
                 words.push(word);
                 if before + word.len() < MAX_BYTES {
@@ -50,7 +53,7 @@ impl LexicalText {
     pub fn of_query(query: &str) -> Self {
         let mut seen = HashSet::new();
         let mut words = Self(String::new());
-        let _ = each(query, |word| {
+        let _ = each(query, &mut 0, |word| {
             if seen.len() < MAX_OF_QUERY {
                 if seen.insert(word.to_owned()) {
                     words.push(word);
@@ -75,9 +78,19 @@ impl LexicalText {
     }
 }
 
-/// Gives the words of a text to `take`, folded, until that breaks off.
-fn each(text: &str, mut take: impl FnMut(&str) -> ControlFlow<()>) -> ControlFlow<()> {
+/// Gives the words of a text to `take`, folded, until that breaks off or [`MAX_FOLDED`] bytes are folded.
+fn each(
+    text: &str,
+    folded_bytes: &mut usize,
+    mut take: impl FnMut(&str) -> ControlFlow<()>,
+) -> ControlFlow<()> {
     blocks(text).try_for_each(|block| {
+        if !block.is_ascii() {
+            *folded_bytes += block.len();
+        }
+        if *folded_bytes > MAX_FOLDED {
+            return ControlFlow::Break(());
+        }
         // Before it is split: a decomposed accent would end a word.
         let folded = folded(block);
         folded.split(|c| !is_of_word(c)).flat_map(pieces).map(cut).try_for_each(&mut take)
@@ -96,7 +109,7 @@ fn blocks(mut text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Whether a character belongs to a word. Marks belong to the letter before them.
-fn is_of_word(c: char) -> bool {
+pub(super) fn is_of_word(c: char) -> bool {
     use GeneralCategory::{NonspacingMark, SpacingMark};
     c.is_alphanumeric()
         || !c.is_ascii()
@@ -196,6 +209,10 @@ mod tests {
         assert_eq!(of_value(&format!("\"{long}\"")), LexicalText::of_query(&long).0);
         let blocks = "Stra\u{df}e Zu\u{308}rich\u{3000}".repeat(500);
         assert_eq!(of_value(&format!("\"{blocks}\"")), ["strasse zürich"; 500].join(" "));
+        let wordless = "… ".repeat(MAX_FOLDED / 4);
+        assert_eq!(of_value(&format!("[\"{wordless}\",\"{wordless}\",\"a\"]")), "");
+        let blank = " ".repeat(4 * MAX_FOLDED);
+        assert_eq!(of_value(&format!("[\"{blank}\",\"a\"]")), "a");
         let unspaced = of_value(&format!("\"{}\"", "東".repeat(100_000)));
         assert!(unspaced.len() <= MAX_BYTES && unspaced.len() > MAX_BYTES - 8);
         let query: Vec<String> = (0..500).map(|n| format!("w{}", n / 2)).collect();

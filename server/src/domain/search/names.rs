@@ -1,6 +1,7 @@
 //! Tells which words of a query are a name: an id, a number, a version, a file, a person.
 
-use super::lexical_text::{LexicalText, is_unspaced};
+use super::folding::composed;
+use super::lexical_text::{LexicalText, is_of_word, is_unspaced};
 
 /// Most names of a query; each one is looked for by itself.
 const MOST: usize = 4;
@@ -20,6 +21,7 @@ pub struct Name {
 pub fn names(query: &str) -> Vec<Name> {
     let mut names: Vec<(Kind, String)> = Vec::new();
     let mut before = Kind::Plain;
+    let query = composed(query);
     let chunks = query.split(|c: char| c.is_whitespace() || is_unspaced(c));
     for (index, chunk) in chunks.filter(|chunk| !chunk.is_empty()).enumerate() {
         let kind = match Kind::of(chunk) {
@@ -61,7 +63,7 @@ enum Kind {
 impl Kind {
     fn of(chunk: &str) -> Self {
         let chunk = stem(chunk);
-        let is_joint = |c: char| !c.is_alphanumeric() && !is_apostrophe(c);
+        let is_joint = |c: char| !is_of_word(c) && !is_apostrophe(c);
         let mut letters = chunk.chars().filter(|c| c.is_alphabetic());
         if chunk.contains(char::is_numeric) {
             return match letters.next() {
@@ -95,7 +97,7 @@ impl Kind {
 
 /// Without the punctuation around it, and without the ending of a genitive.
 fn stem(chunk: &str) -> &str {
-    let inner = chunk.trim_matches(|c: char| !c.is_alphanumeric());
+    let inner = chunk.trim_matches(|c: char| !is_of_word(c));
     inner.strip_suffix("'s").or_else(|| inner.strip_suffix("’s")).unwrap_or(inner)
 }
 
@@ -143,6 +145,14 @@ mod tests {
         assert_eq!(found("Where does O'Donnell sit, and where Li Wei"), ["o donnell", "li wei"]);
         assert_eq!(found("What must Ada not eat? Ask Eve"), ["ada", "ask eve"]);
         assert_eq!(found("Should I go? I'm ill, it's late"), [""; 0]);
+    }
+
+    #[test]
+    fn marks_join_nothing() {
+        assert_eq!(found("wo ist das cafe\u{301}, the hu\u{308}tte"), [""; 0]);
+        assert_eq!(found("आज हिन्दी में क्या लिखा"), [""; 0]);
+        assert_eq!(found("who is A\u{308}nne Mu\u{308}ller"), ["änne müller"]);
+        assert_eq!(found("what was ＰＲＯＪ－１０００ about"), ["proj 1000"]);
     }
 
     #[test]
