@@ -248,8 +248,15 @@ impl MemoryError {
             FairPoolError::Busy => Self::TooManyChanges,
             FairPoolError::Store(error) => {
                 let answer = BatchError::from(&*error);
-                if !matches!(answer, BatchError::Busy) {
-                    tracing::error!("a move, a delete of a subtree or a touch failed: {error}");
+                match answer {
+                    BatchError::Busy => {}
+                    // It may be tried once more.
+                    BatchError::Unavailable { .. } => {
+                        tracing::warn!("connection lost during a move, delete or touch: {error}");
+                    }
+                    _ => {
+                        tracing::error!("a move, a delete of a subtree or a touch failed: {error}")
+                    }
                 }
                 Self::GroupCommit(answer)
             }
