@@ -33,7 +33,7 @@ async fn every_version_is_there_newest_first_and_pages_join_without_seam() {
             let deleted_at = if deleted { &answer["created_at"] } else { &Value::Null };
             assert_eq!(version["deleted_at"], *deleted_at);
             assert_eq!(version["expires_at"].is_string(), *value == json!(7));
-            assert_eq!(version.as_object().unwrap().len(), 8);
+            assert_eq!(version.as_object().unwrap().len(), 11);
         }
     }
     assert_eq!(history(&api.client, "/never", 9).await, [Value::Null; 0]);
