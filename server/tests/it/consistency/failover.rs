@@ -12,7 +12,7 @@ use crate::support::proxy::Proxy;
 use crate::support::replica::Replica;
 
 const LIMITS: [(&str, &str); 2] =
-    [("RATE_LIMIT_REQUESTS_PER_MINUTE", "1000"), ("SEARCH_RATE_LIMIT_PER_MINUTE", "1000")];
+    [("RATE_LIMIT_REQUESTS_PER_MINUTE", "100000"), ("SEARCH_RATE_LIMIT_PER_MINUTE", "100000")];
 
 async fn ask(client: &Client, route: &str, body: Value) -> Response {
     client.request(route, &body.to_string()).send().await.unwrap()
@@ -58,7 +58,7 @@ async fn assert_reads_alone_are_served(client: &Client, fresh_key: &str) {
         ] {
             let answer = ask(client, route, body).await;
             assert_eq!(answer.status(), 200, "{route}: {answer:?}");
-            assert_eq!(answer.headers()["x-ratelimit-limit"], "1000");
+            assert_eq!(answer.headers()["x-ratelimit-limit"], "100000");
         }
     }
     // Nobody knows whether a version is lost that a standby has not.
