@@ -255,7 +255,7 @@ impl MemoryError {
                         tracing::warn!("connection lost during a move, delete or touch: {error}");
                     }
                     _ => {
-                        tracing::error!("a move, a delete of a subtree or a touch failed: {error}")
+                        tracing::error!("a move, a delete of a subtree or a touch failed: {error}");
                     }
                 }
                 Self::GroupCommit(answer)
