@@ -8,17 +8,13 @@ import pytest
 
 from server import Server
 from sources import Suite
-from stores import INTERNALS, VECTORS, Store, store_of
+from stores import EXPIRED, INTERNALS, VECTORS, Store, store_of
 
-EXPIRES = "it expires a row of PostgreSQL by hand"
 SUITE = Suite(
     "langgraph-checkpoint-postgres==3.2.0",
     "tests/test_store.py",
     {
-        "test_omit_expired_filters_read_paths": EXPIRES,
-        "test_omit_expired_disabled_preserves_expired_rows": EXPIRES,
-        "test_omit_expired_refresh_ttl_only_refreshes_live_rows": EXPIRES,
-        "test_omit_expired_search_pagination": EXPIRES,
+        **EXPIRED,
         "test_escape_like_literal": INTERNALS,
         "test_namespace_match_pattern": INTERNALS,
         "test_nonnull_migrations": INTERNALS,

@@ -8,17 +8,13 @@ import pytest
 
 from server import Server
 from sources import Suite
-from stores import INTERNALS, VECTORS, AsyncStore, async_store_of
+from stores import EXPIRED, INTERNALS, VECTORS, AsyncStore, async_store_of
 
-EXPIRES = "it expires a row of PostgreSQL by hand"
 SUITE = Suite(
     "langgraph-checkpoint-postgres==3.2.0",
     "tests/test_async_store.py",
     {
-        "test_omit_expired_filters_read_paths": EXPIRES,
-        "test_omit_expired_disabled_preserves_expired_rows": EXPIRES,
-        "test_omit_expired_refresh_ttl_only_refreshes_live_rows": EXPIRES,
-        "test_omit_expired_search_pagination": EXPIRES,
+        **EXPIRED,
         "test_abatch_uses_single_pool_checkout": INTERNALS,
         "test_vector_store_initialization": VECTORS,
         "test_vector_insert_with_auto_embedding": VECTORS,
