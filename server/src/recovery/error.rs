@@ -332,7 +332,7 @@ impl RecoveryError {
             Self::Strategy(error) => error.is_transient(),
             Self::Request(error) => error.is_transient(),
             Self::Snapshot(error) => {
-                matches!(error, SnapshotError::Busy { .. } | SnapshotError::Lost(_))
+                matches!(error, SnapshotError::Busy(_) | SnapshotError::Lost(_))
             }
             Self::ServeFailed { is_transient, .. } => *is_transient,
             Self::NotVerified { error, .. } => error.is_transient(),

@@ -1,15 +1,50 @@
 //! Advisory locks of a database, by which migrations and backups exclude each other, from whatever machine. A lock belongs to its
 //! session: it ends with that, and not with the program.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnection;
 use tokio::time::sleep;
 
-/// How long a session that is in the way is waited for: PostgreSQL ends one a moment after its program has ended.
+/// How long a session that is in the way is waited for where nobody has time: PostgreSQL ends one a moment after its program has ended.
 const MOMENT: Duration = Duration::from_secs(2);
 /// How often it is tried meanwhile.
 const POLL: Duration = Duration::from_millis(50);
+
+/// What is under way in a database, and by whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Busy {
+    /// What it does.
+    pub what: &'static str,
+    /// The session, for people; `None` where it has just ended.
+    pub holder: Option<String>,
+}
+
+impl fmt::Display for Busy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of this database is under way", self.what)?;
+        if let Some(holder) = &self.holder {
+            write!(f, " by {holder}")?;
+        }
+        f.write_str(": wait for its end, then run this again")
+    }
+}
+
+/// Takes each of `locks` for the session of `connection`, in order, or says what is under way by the word beside the one that another
+/// session keeps. `program` is what others see as the holder.
+pub(in crate::store) async fn take_all(
+    connection: &mut PgConnection,
+    program: &str,
+    locks: &[(AdvisoryLock, &'static str)],
+) -> Result<Result<(), Busy>, sqlx::Error> {
+    for &(lock, what) in locks {
+        if !lock.take(connection, program, MOMENT).await? {
+            return Ok(Err(Busy { what, holder: lock.holder(connection).await? }));
+        }
+    }
+    Ok(Ok(()))
+}
 
 /// What a session locks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,12 +92,13 @@ impl AdvisoryLock {
         }
     }
 
-    /// Takes the lock for the session of `connection`; false where another session stays in the way. `program` is what others see
-    /// as the holder.
+    /// Takes the lock for the session of `connection`; false where another session stays in the way for longer than `patience`.
+    /// `program` is what others see as the holder.
     pub(in crate::store) async fn take(
         self,
         connection: &mut PgConnection,
         program: &str,
+        patience: Duration,
     ) -> Result<bool, sqlx::Error> {
         sqlx::query(NAME).bind(program).execute(&mut *connection).await?;
         let take = match self {
@@ -73,24 +109,11 @@ impl AdvisoryLock {
         loop {
             let taken =
                 sqlx::query_scalar(take).bind(self.key()).fetch_one(&mut *connection).await?;
-            if taken || since.elapsed() > MOMENT {
+            if taken || since.elapsed() > patience {
                 return Ok(taken);
             }
             sleep(POLL).await;
         }
-    }
-
-    /// Gives the lock back. The end of a session does that too, but a moment after its program has ended.
-    pub(in crate::store) async fn release(
-        self,
-        connection: &mut PgConnection,
-    ) -> Result<(), sqlx::Error> {
-        let release = match self {
-            Self::SchemaUse => "SELECT pg_advisory_unlock_shared($1)",
-            Self::SchemaChange | Self::Backup => "SELECT pg_advisory_unlock($1)",
-        };
-        sqlx::query(release).bind(self.key()).execute(connection).await?;
-        Ok(())
     }
 
     /// Whether the session of `connection` still has the lock.

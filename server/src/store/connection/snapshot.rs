@@ -6,7 +6,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Executor as _, Row as _};
 
 use super::address::DatabaseAddress;
-use super::advisory_lock::AdvisoryLock;
+use super::advisory_lock::{AdvisoryLock, Busy, take_all};
 use super::patient;
 use crate::store::StoreError;
 use crate::store::fingerprint::{self, Contents, TableName};
@@ -33,13 +33,8 @@ pub enum SnapshotError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Another session backs the database up, or migrates it.
-    #[error("{what} of this database is under way{}: wait for its end, then run this again", by(.holder.as_deref()))]
-    Busy {
-        /// What it does.
-        what: &'static str,
-        /// The session, for people.
-        holder: Option<String>,
-    },
+    #[error("{0}")]
+    Busy(Busy),
     /// The session of the snapshot has ended, and with it the locks.
     #[error(
         "the session that kept migrations and other backups off has ended ({0}), so the dump may be of two moments; nothing of it is left: \
@@ -61,10 +56,6 @@ pub enum SnapshotError {
         "the role of DATABASE_URL may not read the table {0}: have its owner run GRANT SELECT ON {0} TO that role, or make that role the owner"
     )]
     Unreadable(String),
-}
-
-fn by(holder: Option<&str>) -> String {
-    holder.map(|holder| format!(" by {holder}")).unwrap_or_default()
 }
 
 /// A transaction with a snapshot that other sessions can share.
@@ -187,15 +178,9 @@ impl Snapshot {
 
 /// Keeps other backups and migrations off for as long as the session lasts.
 async fn lock(connection: &mut PgConnection) -> Result<(), SnapshotError> {
-    for (lock, what) in
-        [(AdvisoryLock::Backup, "another backup"), (AdvisoryLock::SchemaUse, "a migration")]
-    {
-        if !lock.take(connection, PROGRAM).await.map_err(StoreError::from)? {
-            let holder = lock.holder(connection).await.map_err(StoreError::from)?;
-            return Err(SnapshotError::Busy { what, holder });
-        }
-    }
-    Ok(())
+    let locks = [(AdvisoryLock::Backup, "another backup"), (AdvisoryLock::SchemaUse, "a migration")];
+    let taken = take_all(connection, PROGRAM, &locks).await.map_err(StoreError::from)?;
+    taken.map_err(SnapshotError::Busy)
 }
 
 /// Sessions that have a table so that nobody may read it, for people.

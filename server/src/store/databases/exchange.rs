@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::{MAX_NAME, Server, connect_beside, connect_never_idle};
 use crate::settings::DatabaseUrl;
 use crate::store::StoreError;
-use crate::store::connection::advisory_lock::AdvisoryLock;
+use crate::store::connection::advisory_lock::{AdvisoryLock, Busy, take_all};
 use crate::store::in_place::live;
 use crate::store::schema;
 
@@ -346,26 +346,15 @@ impl Held {
     }
 }
 
-/// What is under way in a database, and by whom.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Busy {
-    /// What it does.
-    pub what: &'static str,
-    /// The session, for people.
-    pub holder: Option<String>,
-}
-
 /// Connects to the live database and keeps migrations and backups off it, unless one is under way.
 pub async fn hold(url: &DatabaseUrl) -> Result<Result<Held, Busy>, StoreError> {
     let mut connection = connect_never_idle(url).await?;
-    for (lock, what) in [
+    let locks = [
         (AdvisoryLock::Backup, "a backup or another restore"),
         (AdvisoryLock::SchemaChange, "a migration or a backup"),
-    ] {
-        if !lock.take(&mut connection, PROGRAM).await? {
-            let holder = lock.holder(&mut connection).await?;
-            return Ok(Err(Busy { what, holder }));
-        }
+    ];
+    if let Err(busy) = take_all(&mut connection, PROGRAM, &locks).await? {
+        return Ok(Err(busy));
     }
     let version = schema::read(&mut connection).await?.version;
     let has_memory = version > 0 && live::has_memory(&mut connection).await?;

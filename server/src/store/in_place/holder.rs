@@ -9,7 +9,7 @@ use sqlx::postgres::PgConnection;
 use crate::settings::DatabaseUrl;
 use crate::store::StoreError;
 use crate::store::connection::address::DatabaseAddress;
-use crate::store::connection::advisory_lock::AdvisoryLock;
+use crate::store::connection::advisory_lock::{AdvisoryLock, Busy, take_all};
 use crate::store::connection::patient;
 use crate::store::connection::snapshot::Identity;
 use crate::store::restored;
@@ -31,13 +31,8 @@ pub enum HolderError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Another session has a lock.
-    #[error("{what} is under way")]
-    Busy {
-        /// What it does.
-        what: &'static str,
-        /// The session, for people.
-        holder: Option<String>,
-    },
+    #[error("{} is under way", .0.what)]
+    Busy(Busy),
     /// The session has other locks than it took.
     #[error("the locks are another session's")]
     Pooled,
@@ -59,12 +54,8 @@ impl Holder {
         let mut connection = DatabaseAddress::of(url).connect_unlimited().await?;
         patient::set_up(&mut connection).await.map_err(StoreError::from)?;
         patient::leave_processors(&mut connection).await.map_err(StoreError::from)?;
-        for (lock, what) in LOCKS {
-            if !lock.take(&mut connection, PROGRAM).await.map_err(StoreError::from)? {
-                let holder = lock.holder(&mut connection).await.map_err(StoreError::from)?;
-                return Err(HolderError::Busy { what, holder });
-            }
-        }
+        let taken = take_all(&mut connection, PROGRAM, &LOCKS).await.map_err(StoreError::from)?;
+        taken.map_err(HolderError::Busy)?;
         let major = restored::major(&mut connection).await?;
         let identity = Identity::on(&mut connection).await?;
         let mut holder = Self { connection, major, identity };

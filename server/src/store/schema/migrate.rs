@@ -21,7 +21,6 @@ use crate::store::in_place::refill;
 
 /// What others see as the session that migrates.
 const PROGRAM: &str = "agentfs-server migrate";
-const POLL: Duration = Duration::from_millis(500);
 /// Longest time that migrations are retried while others hold the locks they need.
 const PATIENCE: Duration = Duration::from_mins(10);
 /// Pauses between tries, in which the API goes on: each twice as long as the last.
@@ -204,10 +203,6 @@ async fn apply_in(
     drop(guard);
     let after = applied(&mut connection).await?;
     let schema = read(&mut connection).await?;
-    if has_turn {
-        // Whoever comes next, as a restore after this program, finds nobody under way.
-        AdvisoryLock::SchemaChange.release(&mut connection).await.map_err(StoreError::from)?;
-    }
     Ok(MigrationReport { applied: after - before, version: schema.version })
 }
 
@@ -229,16 +224,12 @@ async fn refuse_emptied(
 }
 
 async fn take_turn(connection: &mut PgConnection) -> Result<(), MigrationError> {
-    let deadline = Instant::now() + PATIENCE;
     let lock = AdvisoryLock::SchemaChange;
-    while !lock.take(connection, PROGRAM).await.map_err(StoreError::from)? {
-        if Instant::now() > deadline {
-            let holder = lock.holder(connection).await.map_err(StoreError::from)?;
-            return Err(MigrationError::Locked { holder });
-        }
-        tokio::time::sleep(POLL).await;
+    if lock.take(connection, PROGRAM, PATIENCE).await.map_err(StoreError::from)? {
+        return Ok(());
     }
-    Ok(())
+    let holder = lock.holder(connection).await.map_err(StoreError::from)?;
+    Err(MigrationError::Locked { holder })
 }
 
 async fn apply_one(

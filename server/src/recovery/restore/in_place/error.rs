@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::recovery::error::RecoveryError;
 use crate::store::StoreError;
+use crate::store::connection::advisory_lock::Busy;
 use crate::store::in_place::dependents::Dependent;
 use crate::store::in_place::holder::HolderError;
 use crate::store::in_place::properties::Unlike;
@@ -20,13 +21,8 @@ pub enum InPlaceError {
     #[error("nothing was changed: the answer was no")]
     NotAgreed,
     /// Another restore, backup or migration is under way.
-    #[error("{what} of this database is under way{}: wait for its end, then run this again", .holder.as_deref().map(|holder| format!(" by {holder}")).unwrap_or_default())]
-    Busy {
-        /// What it does.
-        what: &'static str,
-        /// The session, for people.
-        holder: Option<String>,
-    },
+    #[error("{0}")]
+    Busy(Busy),
     /// DATABASE_URL leads to a pool.
     #[error(
         "DATABASE_URL leads to a pool that shares sessions out, so nothing keeps backups and migrations off: it has to lead to \
@@ -144,7 +140,7 @@ impl InPlaceError {
     /// Whether a retry may succeed.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Busy { .. } | Self::NotHolder | Self::Held { .. } | Self::Unknown { .. } => true,
+            Self::Busy(_) | Self::NotHolder | Self::Held { .. } | Self::Unknown { .. } => true,
             Self::Unchanged { error } | Self::Left { error, .. } | Self::AfterSwitch { error } => {
                 error.is_transient()
             }
@@ -184,7 +180,7 @@ impl From<HolderError> for InPlaceError {
     fn from(error: HolderError) -> Self {
         match error {
             HolderError::Store(error) => Self::Store(error),
-            HolderError::Busy { what, holder } => Self::Busy { what, holder },
+            HolderError::Busy(busy) => Self::Busy(busy),
             HolderError::Pooled => Self::Pooled,
         }
     }

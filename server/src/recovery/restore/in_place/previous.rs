@@ -59,7 +59,7 @@ pub async fn drop_expired(url: &DatabaseUrl) {
 pub(super) fn tell_of_failure(done: Result<(), RecoveryError>) {
     match done {
         // Whoever is at work does it.
-        Ok(()) | Err(RecoveryError::InPlace(InPlaceError::Busy { .. })) => {}
+        Ok(()) | Err(RecoveryError::InPlace(InPlaceError::Busy(_))) => {}
         // Whoever calls it needs the database as well, and says it.
         Err(RecoveryError::Store(error) | RecoveryError::InPlace(InPlaceError::Store(error)))
             if is_unreachable(&error) => {}

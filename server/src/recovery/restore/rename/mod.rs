@@ -32,7 +32,7 @@ use crate::settings::DatabaseUrl;
 use crate::store::StoreError;
 use crate::store::connection::address::DatabaseAddress;
 use crate::store::databases::Server;
-use crate::store::databases::exchange::{self, Busy, Held, Names, Note, Previous};
+use crate::store::databases::exchange::{self, Held, Names, Note, Previous};
 use crate::store::databases::lost;
 use crate::store::in_place::lost::is_known as are_known;
 use crate::store::in_place::records::{self, Phase};
@@ -417,7 +417,7 @@ impl<'a> Site<'a> {
                 refuse_emptied(&mut held).await?;
                 Ok(Some(held))
             }
-            Ok(Err(Busy { what, holder })) => Err(InPlaceError::Busy { what, holder }.into()),
+            Ok(Err(busy)) => Err(InPlaceError::Busy(busy).into()),
             Err(error) if security == Security::Live => {
                 let database = self.names.live.clone();
                 Err(StrategyError::Unreadable { database, error }.into())
