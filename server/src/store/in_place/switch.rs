@@ -62,9 +62,6 @@ pub async fn live_schema(connection: &mut PgConnection) -> Result<String, StoreE
     Ok(sqlx::query_scalar(schema).fetch_one(connection).await?)
 }
 
-/// Others wait behind who waits for a table: for all of them together, so the statement that takes the live ones is bounded as a whole.
-const IMPATIENT: &str = "SET LOCAL lock_timeout = '150ms'";
-const IMPATIENT_STATEMENT: &str = "SET LOCAL statement_timeout = '150ms'";
 /// With the locks, what is left waits for nobody, and only for the processor: cut short on a busy machine, it would be so at each try.
 const MOVES: &str = "SET LOCAL statement_timeout = '2s'";
 /// Nobody waits behind who waits for what is not live. Longer than autovacuum takes to give way.
@@ -74,7 +71,8 @@ const LOCAL: &str = "SET LOCAL synchronous_commit = 'local'";
 /// A COMMIT that is on its way to the disk is not to be cut short.
 const PATIENT_STATEMENTS: &str = "SET LOCAL statement_timeout = 0";
 
-/// Tries once. The record `id` is noted as switched in the same transaction, and a restore drops the previous tables in it. `locked` is called once it has all its locks.
+/// Tries once, and steps back where it has not got its locks on the live tables within `locks_within`: others wait behind who waits for
+/// a table. The record `id` is noted as switched in the same transaction, and a restore drops the previous tables in it. `locked` is called once it has all its locks.
 ///
 /// Where the connection is lost at COMMIT, only the record tells whether it is switched.
 pub async fn attempt(
@@ -83,12 +81,13 @@ pub async fn attempt(
     live: &str,
     switch: Switch,
     keep_previous: Duration,
+    locks_within: Duration,
     locked: &(dyn Fn() + Sync),
 ) -> Result<Try, StoreError> {
     let mut transaction = connection.begin().await?;
     let mut wanted = Wanted::default();
     let mut attempt =
-        Attempt { connection: &mut transaction, wanted: &mut wanted, id, live, switch };
+        Attempt { connection: &mut transaction, wanted: &mut wanted, id, live, switch, locks_within };
     match attempt.make(keep_previous, locked).await {
         Ok(Ok(Switched { at, since, carried })) => {
             transaction.commit().await?;
@@ -130,6 +129,7 @@ struct Attempt<'a> {
     id: Uuid,
     live: &'a str,
     switch: Switch,
+    locks_within: Duration,
 }
 
 impl Attempt<'_> {
@@ -152,7 +152,9 @@ impl Attempt<'_> {
         }
         self.lock(moving(self.incoming())).await?;
         autovacuum::give(self.connection, self.live, self.incoming()).await?;
-        self.connection.execute(IMPATIENT).await?;
+        let within = self.locks_within.as_millis();
+        let lock_timeout = AssertSqlSafe(format!("SET LOCAL lock_timeout = {within}"));
+        self.connection.execute(lock_timeout).await?;
         let keys = self.keys().await?;
         let carried = self.carry(keys).await?;
         let moves = self.moves().await?;
@@ -164,7 +166,9 @@ impl Attempt<'_> {
         let lock = lock(&moving(self.live));
         self.wanted.next(self.connection, moving(self.live)).await?;
         let since = Instant::now();
-        self.connection.execute(AssertSqlSafe(format!("{IMPATIENT_STATEMENT}; {lock}"))).await?;
+        // A statement as a whole, since lock_timeout bounds the wait for each table by itself.
+        let lock = AssertSqlSafe(format!("SET LOCAL statement_timeout = {within}; {lock}"));
+        self.connection.execute(lock).await?;
         if keys == Keys::Added && self.keys().await? != keys {
             return Ok(Err(Try::Held("whoever has written the first memory just now".to_owned())));
         }

@@ -20,6 +20,10 @@ use crate::store::in_place::switch::{Switch, Try, attempt};
 
 /// Pause between two tries, in which requests go on.
 pub(super) const PAUSE: Duration = Duration::from_secs(1);
+/// How long the first try waits for the locks on the live tables, and by how much longer each next one does: all requests wait behind it.
+const LOCKS_WITHIN: Duration = Duration::from_millis(50);
+/// How long it waits at most.
+const LONGEST: Duration = Duration::from_millis(150);
 
 /// How the switch is tried.
 #[derive(Debug, Clone, Copy)]
@@ -47,10 +51,12 @@ pub(super) async fn switch(
     reach(FaultPoint::AutovacuumOff);
     let deadline = Instant::now() + patience.switch;
     let locked = || reach(FaultPoint::SwitchLocked);
+    let mut locks_within = LOCKS_WITHIN;
     loop {
         // A try is never cut short: whether it was committed would not be known.
         let connection = session.holder.connection();
-        let tried = attempt(connection, id, live, what, patience.keep_previous, &locked);
+        let keep_previous = patience.keep_previous;
+        let tried = attempt(connection, id, live, what, keep_previous, locks_within, &locked);
         match Box::pin(tried).await {
             Ok(Try::Made(made)) => {
                 reach(FaultPoint::Switched);
@@ -67,6 +73,7 @@ pub(super) async fn switch(
                     return Err(InPlaceError::Held { seconds, holders }.into());
                 }
                 unless(stop, pause()).await?;
+                locks_within = (locks_within + LOCKS_WITHIN).min(LONGEST);
             }
             Err(error) => return came_to(session, id, error).await.map(|record| (record, None)),
         }
