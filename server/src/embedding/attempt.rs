@@ -1,5 +1,6 @@
 //! Embeds a batch of texts; a batch that the provider rejects is split until only the rejected texts are left, and one that it
-//! puts off until only the tenants are left whose texts it puts off.
+//! puts off until only the tenants are left whose texts it puts off. A text may have several parts, with a vector each: it is embedded
+//! as a whole or not at all.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -20,15 +21,17 @@ const MAX_REJECTED: usize = 3;
 pub struct Text<'a> {
     /// The tenant.
     pub tenant: TenantId,
-    /// The text.
-    pub text: &'a str,
+    /// Its parts; at least one.
+    pub parts: &'a [&'a str],
+    /// There is more of it than these.
+    pub goes_on: bool,
 }
 
 /// The outcome of a text.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
-    /// It has a vector.
-    Embedded(Embedding),
+    /// Each of its parts has a vector.
+    Embedded(Vec<Embedding>),
     /// Rejected on its own, for this reason.
     Rejected(String),
     /// Not tried, or not on its own: the provider failed, or others of its tenant's texts.
@@ -66,12 +69,12 @@ pub async fn embed(
     // Tenant by tenant, so that a tenant's texts are a range.
     let mut order: Vec<usize> = (0..texts.len()).collect();
     order.sort_by_key(|&index| texts[index].tenant);
-    let asked: Vec<&str> = order.iter().map(|&index| texts[index].text).collect();
+    let asked: Vec<&[&str]> = order.iter().map(|&index| texts[index].parts).collect();
     let mut attempt = Attempt::new(order.iter().map(|&index| texts[index].tenant).collect());
     let mut failure = None;
     while let Some(range) = attempt.open.pop() {
         let began = Instant::now();
-        let answered = timeout_at(deadline, embedder.embed(&asked[range.clone()])).await;
+        let answered = timeout_at(deadline, embed_whole(embedder, &asked[range.clone()])).await;
         metrics.embedding_request(answered.as_ref().is_ok_and(Result::is_ok), began.elapsed());
         let answered = answered.unwrap_or_else(|_| Err(EmbedError::Down(late.to_owned())));
         if let Err(failed) = attempt.record(range, answered) {
@@ -84,6 +87,26 @@ pub async fn embed(
     verdicts.sort_by_key(|(index, _)| *index);
     let verdicts = verdicts.into_iter().map(|(_, verdict)| verdict).collect();
     BatchResult { verdicts, failure, of_tenants: attempt.failed }
+}
+
+/// Embeds all parts of `texts` in one request. Where a part is rejected, the error names its text.
+async fn embed_whole(
+    embedder: &dyn Embedder,
+    texts: &[&[&str]],
+) -> Result<Vec<Vec<Embedding>>, EmbedError> {
+    let mut embeddings = match embedder.embed(&texts.concat()).await {
+        Ok(embeddings) => embeddings.into_iter(),
+        Err(EmbedError::Refused { text: Some(part), reason }) => {
+            let mut seen = 0;
+            let text = texts.iter().position(|parts| {
+                seen += parts.len();
+                part < seen
+            });
+            return Err(EmbedError::Refused { text, reason });
+        }
+        Err(error) => return Err(error),
+    };
+    Ok(texts.iter().map(|parts| embeddings.by_ref().take(parts.len()).collect()).collect())
 }
 
 struct Attempt {
@@ -119,7 +142,7 @@ impl Attempt {
     fn record(
         &mut self,
         range: Range<usize>,
-        answered: Result<Vec<Embedding>, EmbedError>,
+        answered: Result<Vec<Vec<Embedding>>, EmbedError>,
     ) -> Result<(), Failure> {
         let (text, reason) = match answered {
             Ok(embeddings) => {
@@ -253,7 +276,7 @@ mod tests {
         while let Some(range) = attempt.open.pop() {
             requests += 1;
             let fails = range.clone().any(|n| bad.contains(&n));
-            let answer = if fails { Err(error()) } else { Ok(vec![good(); range.len()]) };
+            let answer = if fails { Err(error()) } else { Ok(vec![vec![good()]; range.len()]) };
             if let Err(failed) = attempt.record(range, answer) {
                 failure = Some(failed);
                 break;

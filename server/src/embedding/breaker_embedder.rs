@@ -71,8 +71,10 @@ impl BreakerEmbedder {
         let result = attempt::embed(&*self.embedder, texts, deadline, late, &self.metrics).await;
         let mut succeeded = BTreeSet::new();
         for (text, verdict) in texts.iter().zip(&result.verdicts) {
-            if let Verdict::Embedded(embedding) = verdict {
-                self.metrics.embedded(embedding.tokens, embedding.cut);
+            if let Verdict::Embedded(parts) = verdict {
+                let tokens = parts.iter().map(|part| part.tokens).sum();
+                let cut = text.goes_on || parts.iter().any(|part| part.cut);
+                self.metrics.embedded(tokens, cut);
                 succeeded.insert(text.tenant);
             }
         }

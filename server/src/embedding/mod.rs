@@ -3,6 +3,7 @@
 pub mod attempt;
 pub mod breaker;
 pub mod breaker_embedder;
+pub mod in_requests;
 pub mod local;
 pub mod openai;
 pub mod query_embeddings;

@@ -90,19 +90,23 @@ impl BatchHandler for QueryEmbedder {
         let prompt = self.embedder.model().query_prompt;
         let texts: Vec<String> =
             batch.iter().map(|query| format!("{prompt}{}", query.request.text)).collect();
+        let texts: Vec<[&str; 1]> = texts.iter().map(|text| [text.as_str()]).collect();
         let texts: Vec<Text<'_>> = batch
             .iter()
             .zip(&texts)
-            .map(|(query, text)| Text { tenant: query.request.tenant, text })
+            .map(|(query, parts)| Text { tenant: query.request.tenant, parts, goes_on: false })
             .collect();
         let verdicts = self.embedder.embed(&texts, deadline, probe).await.verdicts;
         let mut tokens: BTreeMap<TenantId, i64> = BTreeMap::new();
         for (query, verdict) in batch.into_iter().zip(verdicts) {
             let vector = match verdict {
-                Verdict::Embedded(embedding) => {
-                    *tokens.entry(query.request.tenant).or_default() += embedding.tokens;
-                    Ok(embedding.vector.into())
-                }
+                Verdict::Embedded(parts) => match parts.into_iter().next() {
+                    Some(embedding) => {
+                        *tokens.entry(query.request.tenant).or_default() += embedding.tokens;
+                        Ok(embedding.vector.into())
+                    }
+                    None => Err(NoVector { after: None }),
+                },
                 Verdict::Rejected(_) => Err(NoVector { after: None }),
                 Verdict::Skipped(failure) => Err(NoVector { after: failure.after }),
             };

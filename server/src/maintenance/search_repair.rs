@@ -59,7 +59,7 @@ pub struct Repaired {
     pub refolded: usize,
     /// Documents removed because their entries were deleted, have expired or are no longer searchable.
     pub removed: usize,
-    /// Embeddings removed for the same reason.
+    /// Embeddings removed for the same reason, those of further chunks included.
     pub embeddings: usize,
 }
 
@@ -68,7 +68,8 @@ pub async fn repair_search(pool: &Pool) -> Result<Repaired, StoreError> {
     let made = go(pool, Walk::MakeMissing, |_| ()).await?.changed;
     let Walked { changed: removed, older } = go(pool, Walk::RemoveLeftOver, |_| ()).await?;
     let refolded = if older == 0 { 0 } else { refold(pool, older).await? };
-    let embeddings = go(pool, Walk::RemoveEmbeddings, |_| ()).await?.changed;
+    let embeddings = go(pool, Walk::RemoveEmbeddings, |_| ()).await?.changed
+        + go(pool, Walk::RemoveChunks, |_| ()).await?.changed;
     Ok(Repaired { made, older, refolded, removed, embeddings })
 }
 

@@ -36,7 +36,7 @@ use crate::store::fingerprint::TableName;
 /// How long a dump waits for a table that somebody else holds, unless it is told otherwise.
 const LOCK_WAIT: Duration = Duration::from_mins(1);
 /// Tables that can be made anew from the others.
-const DERIVED: [&str; 3] = ["embedding_jobs", "embeddings", "search_documents"];
+const DERIVED: [&str; 4] = ["embedding_chunks", "embedding_jobs", "embeddings", "search_documents"];
 
 /// What to back up, and where to.
 #[derive(Debug, Clone)]

@@ -1,5 +1,6 @@
 //! Builds the vector indexes (HNSW) of what was restored: they take far longer than all else, and searches are exact without them.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 
 use super::ddl;
@@ -10,7 +11,7 @@ use crate::settings::DatabaseUrl;
 use crate::store::connection::address::DatabaseAddress;
 use crate::store::embeddings::index;
 
-/// The models whose index is in a dump, which a load leaves out.
+/// The models that have an index in a dump, which a load leaves out.
 pub(super) async fn of_dump(
     programs: &Programs,
     fetched: &Fetched,
@@ -22,7 +23,8 @@ pub(super) async fn of_dump(
     let sql =
         programs.run("pg_restore", &[], &arguments).await.map_err(RecoveryError::of_whole_dump)?;
     let names = ddl::of_script(&sql).into_iter().filter_map(|statement| ddl::hnsw(&statement));
-    Ok(names.filter_map(|name| index::model_of(&name)).collect())
+    let models: BTreeSet<i32> = names.filter_map(|name| index::model_of(&name)).collect();
+    Ok(models.into_iter().collect())
 }
 
 /// Builds the indexes of those of the models that there are, by `jobs` processes and with `memory` as maintenance_work_mem or else

@@ -193,7 +193,7 @@ impl Metrics {
                 &registry,
                 IntCounter::new(
                     "agentfs_embedding_texts_cut_total",
-                    "Texts truncated before embedding, because they were longer than the model accepts.",
+                    "Texts that were not embedded to their end: longer than their chunks, or a chunk longer than the model reads.",
                 ),
             )?,
             backups: BackupGauges::new(&registry)?,
@@ -336,7 +336,7 @@ impl Metrics {
         self.0.embedding_requests.with_label_values(&[ok]).observe(milliseconds(took));
     }
 
-    /// Counts an embedded text.
+    /// Counts an embedded text; `cut` tells whether there is more of it.
     pub fn embedded(&self, tokens: i64, cut: bool) {
         self.0.embedding_tokens.inc_by(tokens.unsigned_abs());
         self.0.embedding_cut.inc_by(u64::from(cut));

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant as TokioInstant;
 
 use super::Ending;
+use super::texts::{JobText, by_requests};
 use crate::domain::TenantId;
-use crate::domain::search::embedding_text;
 use crate::embedding::attempt::{Text, Verdict};
 use crate::embedding::breaker::Permit;
 use crate::embedding::breaker_embedder::BreakerEmbedder;
@@ -24,8 +24,8 @@ const MAX_ATTEMPTS: i32 = 5;
 const POLL: Duration = Duration::from_secs(1);
 /// The pause of a job after its first attempt; each further one doubles it.
 const FIRST_BACKOFF: Duration = Duration::from_secs(30);
-/// Bytes of a text; no model takes more.
-const MAX_TEXT: usize = 64 << 10;
+/// Why a job is claimed again that was not tried.
+const LATE: &str = "the long values that were claimed with it took the time";
 /// How often the outcome of a batch is written before it is given up.
 const FINISH_TRIES: u32 = 4;
 
@@ -81,35 +81,69 @@ impl EmbeddingWorker {
         round: &mut Round,
     ) -> Result<usize, StoreError> {
         let EmbeddingSettings { lease, tokens_per_day, .. } = self.settings;
-        // Time enough to write what was embedded.
+        // Time enough to write what was embedded; and to embed what was begun.
         let deadline = TokioInstant::now() + lease.mul_f64(0.9);
+        let begin_until = TokioInstant::now() + lease.mul_f64(0.5);
         let without = &self.embedder.paused_tenants();
         let name = self.model();
         let wanted = Wanted { model, name, limit, lease, tokens_per_day, without };
         let Some(claim) = jobs::claim(&self.pool, wanted, round).await? else { return Ok(0) };
-        let outcomes = self.embed(&claim, deadline, probe).await;
-        for outcome in &outcomes {
-            self.metrics.embedding_outcome(name_of(outcome));
+        let jobs = claim.jobs.len();
+        let mut left: Option<String> = None;
+        for part in by_requests(claim, self.settings.batch) {
+            let outcomes = match &left {
+                Some(reason) => part.jobs.iter().map(|_| not_tried(reason.clone())).collect(),
+                None => {
+                    let (outcomes, failure) = self.embed(&part, deadline, probe).await;
+                    let is_late = TokioInstant::now() > begin_until;
+                    left = failure.or_else(|| is_late.then(|| LATE.to_owned()));
+                    outcomes
+                }
+            };
+            self.finish(model, &part, &outcomes).await?;
         }
-        self.written(|| embeddings::count_tokens(&self.pool, &claim, &outcomes)).await?;
-        self.written(|| embeddings::finish(&self.pool, model, &claim, &outcomes)).await?;
-        Ok(claim.jobs.len())
+        Ok(jobs)
     }
 
-    async fn embed(&self, claim: &Claim, deadline: TokioInstant, probe: bool) -> Vec<JobOutcome> {
-        let mut outcomes: Vec<Option<JobOutcome>> = claim.jobs.iter().map(without_trying).collect();
-        let texts: Vec<(TenantId, String)> = claim
+    async fn finish(
+        &self,
+        model: i32,
+        claim: &Claim,
+        outcomes: &[JobOutcome],
+    ) -> Result<(), StoreError> {
+        for outcome in outcomes {
+            self.metrics.embedding_outcome(name_of(outcome));
+        }
+        self.written(|| embeddings::count_tokens(&self.pool, claim, outcomes)).await?;
+        self.written(|| embeddings::finish(&self.pool, model, claim, outcomes)).await
+    }
+
+    /// Embeds the texts of jobs. Returns their outcomes, and why the provider was given up, if it was.
+    async fn embed(
+        &self,
+        claim: &Claim,
+        deadline: TokioInstant,
+        probe: bool,
+    ) -> (Vec<JobOutcome>, Option<String>) {
+        let untried = |job| without_trying(job).or_else(|| self.of_paused(job));
+        let mut outcomes: Vec<Option<JobOutcome>> = claim.jobs.iter().map(untried).collect();
+        let tokens = self.embedder.model().max_tokens;
+        let texts: Vec<(TenantId, JobText)> = claim
             .jobs
             .iter()
             .zip(&outcomes)
             .filter(|(_, outcome)| outcome.is_none())
-            .map(|(job, _)| (job.tenant, text(job)))
+            .map(|(job, _)| (job.tenant, JobText::of(job, tokens)))
             .collect();
-        let texts: Vec<Text<'_>> =
-            texts.iter().map(|(tenant, text)| Text { tenant: *tenant, text }).collect();
+        let parts: Vec<Vec<&str>> = texts.iter().map(|(_, text)| text.parts()).collect();
+        let texts: Vec<Text<'_>> = texts
+            .iter()
+            .zip(&parts)
+            .map(|((tenant, text), parts)| Text { tenant: *tenant, parts, goes_on: text.is_cut() })
+            .collect();
         let result = self.embedder.embed(&texts, deadline, probe).await;
         let mut verdicts = result.verdicts.into_iter();
-        claim
+        let outcomes = claim
             .jobs
             .iter()
             .zip(&mut outcomes)
@@ -117,7 +151,14 @@ impl EmbeddingWorker {
                 Some(outcome) => outcome,
                 None => judged(job, verdicts.next()),
             })
-            .collect()
+            .collect();
+        (outcomes, result.failure.map(|failure| failure.reason))
+    }
+
+    /// The outcome of a job whose tenant's texts have failed since it was claimed.
+    fn of_paused(&self, job: &Job) -> Option<JobOutcome> {
+        self.embedder.pause_of(job.tenant)?;
+        Some(not_tried("others of its tenant's texts have failed".to_owned()))
     }
 
     /// Writes with retries. If the database never accepts it, the end of the lease brings the jobs back.
@@ -140,9 +181,10 @@ impl EmbeddingWorker {
 
 fn judged(job: &Job, verdict: Option<Verdict>) -> JobOutcome {
     match verdict {
-        Some(Verdict::Embedded(embedding)) => {
-            JobOutcome::Embedded { vector: embedding.vector, tokens: embedding.tokens }
-        }
+        Some(Verdict::Embedded(parts)) => JobOutcome::Embedded {
+            tokens: parts.iter().map(|part| part.tokens).sum(),
+            vectors: parts.into_iter().map(|part| part.vector).collect(),
+        },
         Some(Verdict::Rejected(reason)) if job.attempts >= MAX_ATTEMPTS => {
             tracing::warn!(job = job.id, tenant = %job.tenant, "an embedding job has failed {MAX_ATTEMPTS} times: {reason}");
             JobOutcome::Failed { reason }
@@ -150,12 +192,14 @@ fn judged(job: &Job, verdict: Option<Verdict>) -> JobOutcome {
         Some(Verdict::Rejected(reason)) => {
             JobOutcome::Again { counts: true, delay: backoff(job.attempts), reason }
         }
-        // Behind the others; the breakers decide when it is really tried.
-        Some(Verdict::Skipped(failure)) => {
-            JobOutcome::Again { counts: false, delay: Duration::ZERO, reason: failure.reason }
-        }
-        None => JobOutcome::Again { counts: false, delay: Duration::ZERO, reason: String::new() },
+        Some(Verdict::Skipped(failure)) => not_tried(failure.reason),
+        None => not_tried(String::new()),
     }
+}
+
+/// Behind the others; the breakers decide when it is really tried.
+fn not_tried(reason: String) -> JobOutcome {
+    JobOutcome::Again { counts: false, delay: Duration::ZERO, reason }
 }
 
 /// The outcome of a job that need not be tried.
@@ -166,13 +210,6 @@ fn without_trying(job: &Job) -> Option<JobOutcome> {
     (job.attempts > MAX_ATTEMPTS).then(|| JobOutcome::Failed {
         reason: format!("its worker ended {MAX_ATTEMPTS} times while it was being embedded"),
     })
-}
-
-/// The text to embed; never empty, since providers reject that.
-fn text(job: &Job) -> String {
-    let json = job.value.as_deref().unwrap_or_default();
-    let words = embedding_text::of_value(json, MAX_TEXT);
-    if words.trim().is_empty() { json.to_owned() } else { words }
 }
 
 fn backoff(attempts: i32) -> Duration {

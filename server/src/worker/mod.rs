@@ -1,6 +1,7 @@
 //! Does embedding jobs: embeds searchable entries for semantic search. Any number of workers share the jobs.
 
 mod jobs;
+mod texts;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use tokio::sync::watch;
 use self::jobs::EmbeddingWorker;
 use crate::embedding::Embedder;
 use crate::embedding::breaker_embedder::{BreakerEmbedder, LogText};
+use crate::embedding::in_requests::InRequests;
 use crate::runtime::jitter::jittered;
 use crate::runtime::metrics::Metrics;
 use crate::settings::EmbeddingSettings;
@@ -55,7 +57,11 @@ pub async fn work(
     let ending = Ending(ended);
     let worker = |embedder| EmbeddingWorker {
         pool: pool.clone(),
-        embedder: BreakerEmbedder::new(embedder, LOG_TEXT, metrics.clone()),
+        embedder: BreakerEmbedder::new(
+            Arc::new(InRequests::new(embedder, settings.batch)),
+            LOG_TEXT,
+            metrics.clone(),
+        ),
         settings: settings.clone(),
         metrics: metrics.clone(),
     };

@@ -66,6 +66,8 @@ struct Row {
     /// Live searchable entries.
     entries: i64,
     embedded: i64,
+    /// Vectors of long values besides their first ones.
+    chunks: i64,
     waiting: i64,
     failed: i64,
     not_queued: i64,
@@ -80,6 +82,7 @@ impl From<Progress> for Row {
             dimensions: model.dimensions,
             state: model.state,
             embedded: model.embedded,
+            chunks: model.chunks,
             waiting: model.waiting,
             failed: model.failed,
             not_queued: model.missing,
@@ -88,8 +91,8 @@ impl From<Progress> for Row {
     }
 }
 
-const HEADING: [&str; 8] =
-    ["MODEL", "STATE", "ENTRIES", "EMBEDDED", "WAITING", "FAILED", "NOT QUEUED", "INDEX"];
+const HEADING: [&str; 9] =
+    ["MODEL", "STATE", "ENTRIES", "EMBEDDED", "CHUNKS", "WAITING", "FAILED", "NOT QUEUED", "INDEX"];
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -104,6 +107,7 @@ impl fmt::Display for Status {
                 row.state.as_str().to_owned(),
                 row.entries.to_string(),
                 row.embedded.to_string(),
+                row.chunks.to_string(),
                 row.waiting.to_string(),
                 row.failed.to_string(),
                 row.not_queued.to_string(),

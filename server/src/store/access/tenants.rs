@@ -36,8 +36,9 @@ pub async fn insert(
 }
 
 /// Tables with rows of a tenant, keys before the tenant that they refer to.
-const OF_A_TENANT: [&str; 9] = [
+const OF_A_TENANT: [&str; 10] = [
     "api_keys",
+    "embedding_chunks",
     "embedding_jobs",
     "embeddings",
     "search_documents",

@@ -1,5 +1,6 @@
 //! Embeddings: writes the outcomes of claimed jobs.
 
+mod chunks;
 pub mod index;
 pub mod jobs;
 pub mod model_change;
@@ -16,15 +17,16 @@ use self::jobs::{Claim, Job};
 use super::StoreError;
 use super::access::quota;
 use crate::domain::TenantId;
+use crate::domain::search::chunks::CHUNK;
 use crate::store::connection::pool::Pool;
 
 /// The outcome of a job.
 #[derive(Debug, Clone, PartialEq)]
 pub enum JobOutcome {
-    /// It has a vector.
+    /// Its chunks have vectors.
     Embedded {
-        /// Of the model's dimensions.
-        vector: Vec<f32>,
+        /// One a chunk, each of the model's dimensions; at least one.
+        vectors: Vec<Vec<f32>>,
         /// Tokens used.
         tokens: i64,
     },
@@ -82,14 +84,21 @@ UPDATE embedding_jobs j
  WHERE j.id = o.id
 RETURNING j.id";
 
-/// Passes all vectors in one array, `$7` numbers each: as text they would cost more than everything else.
+/// Passes all vectors in one array, `$7` numbers each: as text they would cost more than everything else. Answers the versions of which
+/// there are further chunks, or may be some of an earlier version; mostly none.
 const WRITE: &str = "
-INSERT INTO embeddings AS m (tenant_id, agent_id, path, model_id, version_id, embedding)
-SELECT k.tenant_id, k.agent_id, k.path, $1, k.version_id, ($6::real[])[(k.n - 1) * $7 + 1 : k.n * $7]::halfvec
-  FROM unnest($2::uuid[], $3::text[], $4::text[], $5::uuid[])
-       WITH ORDINALITY AS k (tenant_id, agent_id, path, version_id, n)
-ON CONFLICT (tenant_id, agent_id, path, model_id) DO UPDATE
-   SET version_id = excluded.version_id, embedding = excluded.embedding, created_at = excluded.created_at";
+WITH written AS (
+    INSERT INTO embeddings AS m (tenant_id, agent_id, path, model_id, version_id, embedding, chunked_version_id)
+    SELECT k.tenant_id, k.agent_id, k.path, $1, k.version_id, ($6::real[])[(k.n - 1) * $7 + 1 : k.n * $7]::halfvec,
+           CASE WHEN k.is_long THEN k.version_id END
+      FROM unnest($2::uuid[], $3::text[], $4::text[], $5::uuid[], $8::bool[])
+           WITH ORDINALITY AS k (tenant_id, agent_id, path, version_id, is_long, n)
+    ON CONFLICT (tenant_id, agent_id, path, model_id) DO UPDATE
+       SET version_id = excluded.version_id, embedding = excluded.embedding, created_at = excluded.created_at,
+           chunked_version_id = coalesce(excluded.chunked_version_id, m.chunked_version_id)
+    RETURNING m.version_id, m.chunked_version_id
+)
+SELECT version_id FROM written WHERE chunked_version_id IS NOT NULL";
 
 /// Counts the tokens of `outcomes`, whatever becomes of them: the provider has charged them. In a transaction of its own,
 /// since a lock on a tenant's quota row blocks all its other batches and writes.
@@ -108,7 +117,7 @@ pub async fn count_tokens(
 }
 
 /// Writes the outcomes of a claim's jobs: embeddings of versions that are still the latest, and the jobs themselves.
-/// `outcomes` are in the order of the jobs. Locks in the order of everywhere: heads, jobs, embeddings.
+/// `outcomes` are in the order of the jobs. Locks in the order of everywhere: heads, jobs, embeddings, further chunks.
 pub async fn finish(
     pool: &Pool,
     model: i32,
@@ -118,10 +127,10 @@ pub async fn finish(
     pool.noting(async {
         let finished: Vec<(&Job, &JobOutcome)> = claim.jobs.iter().zip(outcomes).collect();
         let mut transaction = pool.begin_with(BEGIN).await?;
-        let mut embedded: Vec<(&Job, &[f32])> = finished
+        let mut embedded: Vec<Embedded<'_>> = finished
             .iter()
             .filter_map(|(job, outcome)| match outcome {
-                JobOutcome::Embedded { vector, .. } => Some((*job, vector.as_slice())),
+                JobOutcome::Embedded { vectors, .. } => Some((*job, vectors.as_slice())),
                 _ => None,
             })
             .collect();
@@ -138,9 +147,12 @@ pub async fn finish(
     .await
 }
 
+/// A job and the vectors of its chunks.
+type Embedded<'a> = (&'a Job, &'a [Vec<f32>]);
+
 async fn hold_heads(
     connection: &mut PgConnection,
-    embedded: &[(&Job, &[f32])],
+    embedded: &[Embedded<'_>],
 ) -> Result<Vec<Uuid>, StoreError> {
     if embedded.is_empty() {
         return Ok(Vec::new());
@@ -177,13 +189,16 @@ async fn finish_jobs(
 async fn write(
     connection: &mut PgConnection,
     model: i32,
-    embedded: &[(&Job, &[f32])],
+    embedded: &[Embedded<'_>],
 ) -> Result<(), StoreError> {
-    let Some((_, first)) = embedded.first() else { return Ok(()) };
+    let Some((_, [first, ..])) = embedded.first() else { return Ok(()) };
     let (tenants, agents, paths, versions) = keys(embedded);
-    let numbers: Vec<f32> =
-        embedded.iter().flat_map(|(_, vector)| vector.iter().copied()).collect();
-    sqlx::query(WRITE)
+    let firsts = embedded.iter().filter_map(|(_, vectors)| vectors.first());
+    let numbers: Vec<f32> = firsts.flatten().copied().collect();
+    let is_long = |(job, vectors): &Embedded<'_>| {
+        vectors.len() > 1 || job.value.as_ref().is_some_and(|value| value.len() > CHUNK)
+    };
+    let chunked: Vec<Uuid> = sqlx::query_scalar(WRITE)
         .bind(model)
         .bind(tenants)
         .bind(agents)
@@ -191,14 +206,17 @@ async fn write(
         .bind(versions)
         .bind(numbers)
         .bind(first.len() as i64)
-        .execute(connection)
+        .bind(embedded.iter().map(is_long).collect::<Vec<_>>())
+        .fetch_all(&mut *connection)
         .await?;
-    Ok(())
+    let of_chunked = |(job, _): &&Embedded<'_>| chunked.contains(&job.version);
+    let chunked: Vec<Embedded<'_>> = embedded.iter().filter(of_chunked).copied().collect();
+    chunks::replace(connection, model, &chunked).await
 }
 
 type Keys<'a> = (Vec<Uuid>, Vec<&'a str>, Vec<&'a str>, Vec<Uuid>);
 
-fn keys<'a>(embedded: &[(&'a Job, &[f32])]) -> Keys<'a> {
+fn keys<'a>(embedded: &[Embedded<'a>]) -> Keys<'a> {
     let jobs = || embedded.iter().map(|(job, _)| *job);
     (
         jobs().map(|job| job.tenant.0).collect(),

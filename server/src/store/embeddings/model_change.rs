@@ -21,6 +21,8 @@ pub struct Progress {
     pub state: ModelState,
     /// Live searchable entries that have its embedding.
     pub embedded: i64,
+    /// Vectors of long values besides their first ones.
+    pub chunks: i64,
     /// Those whose job waits or is running.
     pub waiting: i64,
     /// Those whose job has failed for good.
@@ -55,6 +57,7 @@ WITH live AS MATERIALIZED (
 SELECT m.id, m.name, m.dimensions, m.state,
        (SELECT count(*) FROM live) AS live,
        (SELECT count(*) FROM embedded x WHERE x.model_id = m.id) AS embedded,
+       (SELECT count(*) FROM embedding_chunks c WHERE c.model_id = m.id) AS chunks,
        (SELECT count(*) FROM jobs j WHERE j.model_id = m.id AND NOT j.failed) AS waiting,
        (SELECT count(*) FROM jobs j WHERE j.model_id = m.id AND j.failed) AS failed
   FROM embedding_models m
@@ -75,6 +78,7 @@ pub async fn progress(connection: &mut PgConnection) -> Result<Vec<Progress>, St
             dimensions: row.try_get("dimensions")?,
             state: ModelState::from_column(row.try_get("state")?),
             embedded,
+            chunks: row.try_get("chunks")?,
             waiting,
             failed,
             missing: live - embedded - waiting - failed,
@@ -116,17 +120,31 @@ pub async fn retire(connection: &mut PgConnection, model: i32) -> Result<bool, S
 /// Rows that are removed together.
 const PAGE: i64 = 2000;
 
-const REMOVE_EMBEDDINGS: &str = "
+/// SQL that removes a model's rows of a page of a table of vectors.
+macro_rules! remove_vectors {
+    ($table:literal) => {
+        concat!(
+            "
 WITH page AS MATERIALIZED (
     SELECT m.ctid, m.tenant_id, m.agent_id, m.path, m.model_id
-      FROM embeddings m
+      FROM ",
+            $table,
+            " m
      WHERE (m.tenant_id, m.agent_id, m.path) > ($2, $3, $4)
      ORDER BY m.tenant_id, m.agent_id, m.path
      FETCH FIRST $5 ROWS WITH TIES
 ), gone AS (
-    DELETE FROM embeddings WHERE ctid = ANY (ARRAY (SELECT ctid FROM page WHERE model_id = $1)) AND model_id = $1
+    DELETE FROM ",
+            $table,
+            " WHERE ctid = ANY (ARRAY (SELECT ctid FROM page WHERE model_id = $1)) AND model_id = $1
 )
-SELECT tenant_id, agent_id, path FROM page ORDER BY tenant_id DESC, agent_id DESC, path DESC LIMIT 1";
+SELECT tenant_id, agent_id, path FROM page ORDER BY tenant_id DESC, agent_id DESC, path DESC LIMIT 1"
+        )
+    };
+}
+
+const REMOVE_VECTORS: [&str; 2] =
+    [remove_vectors!("embeddings"), remove_vectors!("embedding_chunks")];
 
 const REMOVE_JOBS: &str = "
 DELETE FROM embedding_jobs
@@ -143,17 +161,19 @@ pub async fn remove(connection: &mut PgConnection, model: i32) -> Result<bool, S
         .rows_affected()
         > 0
     {}
-    let mut place = (Uuid::nil(), String::new(), String::new());
-    while let Some(last) = sqlx::query_as(REMOVE_EMBEDDINGS)
-        .bind(model)
-        .bind(place.0)
-        .bind(&place.1)
-        .bind(&place.2)
-        .bind(PAGE)
-        .fetch_optional(&mut *connection)
-        .await?
-    {
-        place = last;
+    for remove in REMOVE_VECTORS {
+        let mut place = (Uuid::nil(), String::new(), String::new());
+        while let Some(last) = sqlx::query_as(remove)
+            .bind(model)
+            .bind(place.0)
+            .bind(&place.1)
+            .bind(&place.2)
+            .bind(PAGE)
+            .fetch_optional(&mut *connection)
+            .await?
+        {
+            place = last;
+        }
     }
     let removed = "DELETE FROM embedding_models WHERE id = $1 AND state = 'retired'";
     let done = sqlx::query(removed).bind(model).execute(connection).await?;

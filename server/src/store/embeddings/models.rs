@@ -5,6 +5,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Connection as _, FromRow, PgExecutor, Row as _};
 use uuid::Uuid;
 
+use crate::domain::search::chunks::CHUNK;
 use crate::store::StoreError;
 
 /// A model's row.
@@ -83,12 +84,19 @@ pub struct Serving {
     pub has_index: bool,
 }
 
-/// SQL of whether the vectors of a model have an index.
+/// SQL of whether the vectors of a model have an index; those of `$table`, or first chunks.
 macro_rules! has_index {
     ($model:literal) => {
+        has_index!("embeddings", $model)
+    };
+    ($table:literal, $model:literal) => {
         concat!(
             "EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-                WHERE i.indrelid = 'embeddings'::regclass AND i.indisvalid AND c.relname = 'embeddings_hnsw_' || ",
+                WHERE i.indrelid = '",
+            $table,
+            "'::regclass AND i.indisvalid AND c.relname = '",
+            $table,
+            "_hnsw_' || ",
             $model,
             ")"
         )
@@ -181,7 +189,8 @@ pub struct Filled {
 const TAKE_TURNS: &str =
     "SELECT id FROM embedding_models WHERE id = $1 AND state <> 'retired' FOR NO KEY UPDATE";
 
-/// ON CONFLICT needs the table's index, which a restore builds after all data: nothing is written into the middle of it.
+/// ON CONFLICT needs the table's index, which a restore builds after all data: nothing is written into the middle of it. `$6`: bytes of the
+/// longest value that has no chunks. How long a value is tells its size, unless it is stored compressed.
 const FILL: &str = concat!(
     "
 WITH page AS MATERIALIZED (
@@ -201,7 +210,12 @@ WITH page AS MATERIALIZED (
        AND NOT EXISTS (
            SELECT 1 FROM embeddings m
             WHERE m.tenant_id = p.tenant_id AND m.agent_id = p.agent_id AND m.path = p.path AND m.model_id = $1
-              AND m.version_id = p.latest_version_id)
+              AND m.version_id = p.latest_version_id
+              AND (m.chunked_version_id IS NOT DISTINCT FROM m.version_id
+                   OR (SELECT CASE WHEN pg_column_compression(v.value) IS NULL THEN pg_column_size(v.value) - 4
+                                   ELSE octet_length(v.value::text) END <= $6
+                         FROM entry_versions v
+                        WHERE v.tenant_id = p.tenant_id AND v.id = p.latest_version_id)))
        AND NOT EXISTS (
            SELECT 1 FROM embedding_jobs j
             WHERE j.version_id = p.latest_version_id AND j.model_id = $1 AND j.status <> 'succeeded')
@@ -216,7 +230,7 @@ SELECT p.tenant_id, p.agent_id, p.path, (SELECT count(*) FROM made) AS made, (SE
 );
 
 /// Makes the missing jobs of a page of entries after `cursor`: of live searchable entries that have neither an embedding
-/// of the model nor a job for one, failed ones included.
+/// of the model nor a job for one, failed ones included, and of long ones that were embedded without chunks.
 pub async fn fill(
     connection: &mut PgConnection,
     model: i32,
@@ -233,6 +247,7 @@ pub async fn fill(
         .bind(&cursor.agent)
         .bind(&cursor.path)
         .bind(PAGE)
+        .bind(CHUNK as i32)
         .fetch_optional(&mut *transaction)
         .await?;
     transaction.commit().await?;

@@ -36,9 +36,9 @@ pub const STAYING: [&str; 4] = ["tenants", "api_keys", "quota_usage", "rate_limi
 ///
 /// It is the order of a statement that the session knows already, which locks the tables of its own level before those of its CTEs:
 /// `fast_put` (with a quota of stored bytes, `storage_usage` comes before the heads), `locked_write`, then a worker's claims and
-/// outcomes, in which `embedding_models` comes last, by its foreign keys. Rare ones have another order, such as sweeps, which end with
+/// outcomes, in which `embedding_models` comes late, by the foreign keys of `embeddings`. Rare ones have another order, such as sweeps, which end with
 /// `storage_usage`, and the first use of a statement on a connection: they cost a switch a try.
-pub const MOVING: [&str; 10] = [
+pub const MOVING: [&str; 11] = [
     "storage_usage",
     "idempotency_keys",
     "entries",
@@ -47,6 +47,7 @@ pub const MOVING: [&str; 10] = [
     "embedding_jobs",
     "embeddings",
     "embedding_models",
+    "embedding_chunks",
     "schema_version",
     "_sqlx_migrations",
 ];

@@ -169,7 +169,7 @@ SELECT format('%I.%I', n.nspname, c.relname)
   JOIN pg_namespace n ON n.oid = t.relnamespace
   JOIN pg_class c ON c.oid = i.indexrelid
   JOIN pg_am m ON m.oid = c.relam
- WHERE n.nspname = $1 AND t.relname = 'embeddings' AND m.amname = 'hnsw'
+ WHERE n.nspname = $1 AND t.relname IN ('embeddings', 'embedding_chunks') AND m.amname = 'hnsw'
    AND pg_has_role(c.relowner, 'USAGE') AND has_schema_privilege(n.oid, 'CREATE')";
 
 /// Tries once to empty the live tables, which gives their room back, and notes what goes with them: versions that were written after

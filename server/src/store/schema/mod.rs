@@ -19,11 +19,12 @@ use sqlx::{PgExecutor, Row as _};
 use super::StoreError;
 
 /// The schema that this program was built for.
-pub const SCHEMA_VERSION: i32 = 16;
+pub const SCHEMA_VERSION: i32 = 17;
 
 /// Our tables. Others may live in the same database.
-pub const TABLES: [&str; 13] = [
+pub const TABLES: [&str; 14] = [
     "api_keys",
+    "embedding_chunks",
     "embedding_jobs",
     "embedding_models",
     "embeddings",

@@ -3,6 +3,7 @@
 #[macro_use]
 mod conditions;
 
+mod chunks;
 pub(super) mod documents;
 mod full_text;
 mod named;

@@ -4,13 +4,13 @@ use sqlx::Row as _;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow, Postgres};
 
 use super::conditions::filtered;
-use super::{EmbeddedQuery, Ranked, Search};
+use super::{EmbeddedQuery, Ranked, Search, chunks};
 use crate::store::StoreError;
 use crate::store::embeddings::models::{Serving, has_index};
 
 /// Most vectors of a range that are compared one by one: that takes about 4 ms a thousand of 384 numbers, the index 10 to
 /// 30 ms whatever there is.
-const COMPARED: i64 = 10_000;
+pub(super) const COMPARED: i64 = 10_000;
 
 /// Compares every vector of `$candidates`. Looks heads up from the nearest on until there are enough; passes over what
 /// was overwritten, deleted or has expired.
@@ -95,17 +95,17 @@ SELECT version_id, distance FROM near ORDER BY distance + 0, path"
 
 /// Most vectors of the index that are visited. Far from the query it misses some; and if a filter keeps so little that
 /// more would be needed, comparing what it keeps is as fast.
-const FAR: usize = 500;
+pub(super) const FAR: usize = 500;
 
 /// How many more than asked for are taken from the index: few, since with a selective filter each one is expensive.
-const MORE: usize = 10;
+pub(super) const MORE: usize = 10;
 
 /// Lasts for the rest of the transaction, as a pooler demands. On a table that was never analysed, sorting looks cheaper.
-const PREPARE_INDEX: &str = "
+pub(super) const PREPARE_INDEX: &str = "
 SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', '200', true),
        set_config('enable_sort', 'off', true)";
 
-const SORT_AGAIN: &str = "SELECT set_config('enable_sort', 'on', true)";
+pub(super) const SORT_AGAIN: &str = "SELECT set_config('enable_sort', 'on', true)";
 
 /// Counts the vectors to compare, up to one more than [`COMPARED`]; none where the model's index is gone, as after a restore: then
 /// all are compared.
@@ -117,9 +117,21 @@ const COUNT: &str = concat!(
     " LIMIT $5) counted"
 );
 
-/// Finds the entries of `search` nearest to `embedded`. With many, it uses the model's index, if there is one; if that
-/// yields fewer than `enough`, it compares them all.
+/// Finds the entries of `search` nearest to `embedded`, each by the chunk that is nearest.
 pub(super) async fn nearest(
+    moment: &mut PgConnection,
+    search: &Search<'_>,
+    enough: usize,
+    embedded: &EmbeddedQuery,
+) -> Result<Ranked, StoreError> {
+    let firsts = nearest_firsts(moment, search, enough, embedded).await?;
+    let further = chunks::nearest(moment, search, enough, embedded).await?;
+    Ok(chunks::best_of(firsts, further, search.limit))
+}
+
+/// Finds them by their first chunks, which most have alone. With many, it uses the model's index, if there is one; if that yields fewer
+/// than `enough`, it compares them all.
+async fn nearest_firsts(
     moment: &mut PgConnection,
     search: &Search<'_>,
     enough: usize,
@@ -159,10 +171,14 @@ async fn count(
         .map_err(Into::into)
 }
 
-type Query<'a> = sqlx::query::Query<'a, Postgres, PgArguments>;
+pub(super) type Query<'a> = sqlx::query::Query<'a, Postgres, PgArguments>;
 
 /// Binds `$1` to `$6`. The vector is passed as numbers: the types of an extension have other ids in each database.
-fn bind<'a>(query: Query<'a>, search: &Search<'a>, embedded: &'a EmbeddedQuery) -> Query<'a> {
+pub(super) fn bind<'a>(
+    query: Query<'a>,
+    search: &Search<'a>,
+    embedded: &'a EmbeddedQuery,
+) -> Query<'a> {
     query
         .bind(search.tenant.0)
         .bind(search.agent.as_str())
@@ -172,7 +188,7 @@ fn bind<'a>(query: Query<'a>, search: &Search<'a>, embedded: &'a EmbeddedQuery) 
         .bind(&*embedded.vector)
 }
 
-fn ranked(rows: &[PgRow]) -> Result<Ranked, StoreError> {
+pub(super) fn ranked(rows: &[PgRow]) -> Result<Ranked, StoreError> {
     rows.iter()
         .map(|row| Ok((row.try_get("version_id")?, similarity(row.try_get("distance")?))))
         .collect()

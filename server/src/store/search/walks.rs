@@ -31,6 +31,8 @@ pub enum Walk {
     Refold,
     /// Removes embeddings that no longer count, of any model.
     RemoveEmbeddings,
+    /// Removes further chunks that no longer count, of any model.
+    RemoveChunks,
 }
 
 /// A step of a walk over all tenants' entries.
@@ -70,6 +72,7 @@ pub async fn step(pool: &Pool, walk: Walk, place: Option<&Place>) -> Result<Step
         Walk::MakeMissing => MISSING,
         Walk::RemoveLeftOver | Walk::Refold => DOCUMENTS,
         Walk::RemoveEmbeddings => EMBEDDINGS,
+        Walk::RemoveChunks => CHUNKS,
     };
     let mut seen: Vec<WalkedRow> = sqlx::query_as(look)
         .bind(place.map_or(Uuid::nil(), |place| place.tenant_id))
@@ -81,17 +84,20 @@ pub async fn step(pool: &Pool, walk: Walk, place: Option<&Place>) -> Result<Step
     let rest = seen.last().filter(|_| seen.len() >= BATCH).map(|last| last.place.clone());
     let older = seen.iter().filter(|seen| seen.is_older).count();
     seen.retain(|seen| if walk == Walk::Refold { seen.is_older } else { seen.is_wrong });
+    // A version has one row for each model and chunk.
+    seen.dedup_by(|a, b| a.place == b.place && a.version_id == b.version_id);
     let changed = match walk {
         _ if seen.is_empty() => 0,
         Walk::MakeMissing => make_all(pool, MAKE, &seen).await?,
         Walk::Refold => make_all(pool, REFOLD, &seen).await?,
         Walk::RemoveLeftOver => remove(pool, REMOVE_DOCUMENTS, &seen).await?,
         Walk::RemoveEmbeddings => remove(pool, REMOVE_EMBEDDINGS, &seen).await?,
+        Walk::RemoveChunks => remove(pool, REMOVE_CHUNKS, &seen).await?,
     };
     Ok(Step { changed, older, rest })
 }
 
-/// SQL that reads a batch of rows of a table that has one row or, for each model, several an entry. `$older` is the condition
+/// SQL that reads a batch of rows of a table that has one row an entry or, for each model, one or several. `$older` is the condition
 /// that a row `d` is of an older form.
 macro_rules! seen {
     ($table:literal, $older:expr) => {
@@ -123,6 +129,7 @@ SELECT d.tenant_id, d.agent_id, d.path, d.version_id, NOT is_live AS is_wrong, i
 
 const DOCUMENTS: &str = seen!("search_documents", is_of_older_form!("d"));
 const EMBEDDINGS: &str = seen!("embeddings", "false");
+const CHUNKS: &str = seen!("embedding_chunks", "false");
 
 /// SQL that removes rows of such a table. A version that is no longer the live one never is again. A row that was written
 /// again meanwhile is of another version.
@@ -146,6 +153,7 @@ DELETE FROM ", $table, "
 
 const REMOVE_DOCUMENTS: &str = remove!("search_documents");
 const REMOVE_EMBEDDINGS: &str = remove!("embeddings");
+const REMOVE_CHUNKS: &str = remove!("embedding_chunks");
 
 async fn remove(
     pool: &Pool,

@@ -30,6 +30,8 @@ const ROWS: &str = "
     INSERT INTO embedding_models (name, dimensions, state) VALUES ('model-marker6', 3, 'serving');
     INSERT INTO embeddings (tenant_id, agent_id, path, model_id, version_id, embedding)
     VALUES ('a0000000-0000-0000-0000-000000000001', 'ada', '/a', 1, 'a0000000-0000-0000-0000-000000000002', '[0.125,0.25,0.75]');
+    INSERT INTO embedding_chunks (tenant_id, agent_id, path, model_id, n, version_id, embedding)
+    VALUES ('a0000000-0000-0000-0000-000000000001', 'ada', '/a', 1, 1, 'a0000000-0000-0000-0000-000000000002', '[0.5,0.25,0.375]');
     INSERT INTO embedding_jobs (tenant_id, agent_id, path, version_id, model_id, status, last_error)
     VALUES ('a0000000-0000-0000-0000-000000000001', 'ada', '/a', 'a0000000-0000-0000-0000-000000000002', 1, 'failed', 'jobs-marker6');
     INSERT INTO search_documents (tenant_id, agent_id, path, version_id, document)
@@ -37,9 +39,10 @@ const ROWS: &str = "
     CREATE INDEX embeddings_hnsw_1 ON embeddings USING hnsw ((embedding::halfvec(3)) halfvec_cosine_ops) WHERE model_id = 1";
 
 /// What ends with a byte of a row of each table. That byte with its last bit flipped makes another row, which loads as well.
-const BYTES: [(&str, &str); 13] = [
+const BYTES: [(&str, &str); 14] = [
     ("_sqlx_migrations", "key makers"),
     ("api_keys", "keys-marker6"),
+    ("embedding_chunks", "[0.5,0.25,0.375"),
     ("embedding_jobs", "jobs-marker6"),
     ("embedding_models", "model-marker6"),
     ("embeddings", "[0.125,0.25,0.75"),

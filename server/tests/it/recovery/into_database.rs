@@ -135,8 +135,9 @@ async fn a_backup_becomes_a_database_that_serves_beside_the_live_one() {
         "{restored}"
     );
     let new = beside(&database, &name);
-    let index = "SELECT count(*) FROM pg_index WHERE indisvalid AND indexrelid = to_regclass('embeddings_hnsw_1')";
-    assert_eq!(new.number(index).await, 1);
+    let index = "SELECT count(*) FROM pg_index
+                  WHERE indisvalid AND indexrelid IN (to_regclass('embeddings_hnsw_1'), to_regclass('embedding_chunks_hnsw_1'))";
+    assert_eq!(new.number(index).await, 2);
     let zone =
         "SELECT count(*) FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
                  WHERE d.datname = current_database() AND 'TimeZone=UTC' = ANY (s.setconfig)";

@@ -65,8 +65,13 @@ async fn fill(database: &Database) -> Vec<(String, &'static str, Vec<f32>)> {
     all
 }
 
-/// Asks with each filter; says how many of the nearest there are among what was found, out of those asked for.
-async fn recall(api: &Api, all: &[(String, &'static str, Vec<f32>)]) -> f64 {
+/// Asks with each filter; says how many of the nearest there are among what was found, out of those asked for. `likeness` is that of an
+/// entry, by the cosine of its vector.
+async fn recall(
+    api: &Api,
+    all: &[(String, &'static str, Vec<f32>)],
+    likeness: fn(f64) -> f64,
+) -> f64 {
     let (mut right, mut wanted) = (0, 0);
     for (filter, keeps) in [
         (json!({}), ""),
@@ -92,15 +97,16 @@ async fn recall(api: &Api, all: &[(String, &'static str, Vec<f32>)]) -> f64 {
                 if keeps.starts_with('/') { path.starts_with(keeps) } else { tags.contains(keeps) }
             });
             let mut kept: Vec<(&str, f64)> = kept
-                .map(|(path, _, numbers)| (path.as_str(), cosine(numbers, &vector(query))))
+                .map(|(path, _, numbers)| {
+                    (path.as_str(), likeness(cosine(numbers, &vector(query))))
+                })
                 .collect();
             kept.sort_by(|a, b| b.1.total_cmp(&a.1));
             assert_eq!(found.len(), kept.len().min(10), "{filter} {query}");
             assert!(found.iter().all(|path| kept.iter().any(|(k, _)| k == path)), "{filter}");
             // Half precision makes equals of those that are nearly so.
             let least = kept[found.len() - 1].1 - 2e-3;
-            let near =
-                |path: &&&str| kept.iter().any(|(k, likeness)| k == *path && *likeness >= least);
+            let near = |path: &&&str| kept.iter().any(|(k, like)| k == *path && *like >= least);
             right += found.iter().filter(near).count();
             wanted += found.len();
             let similar = |result: &Value| result["similarity"].as_f64().unwrap();
@@ -118,7 +124,7 @@ const USES: &str =
 async fn filters_keep_what_they_should_by_comparison_and_by_the_index() {
     let (api, database, provider): (Api, Database, Provider) = start(&[]).await;
     let all = fill(&database).await;
-    assert!(recall(&api, &all).await >= 1.0, "by comparison");
+    assert!(recall(&api, &all, |cosine| cosine).await >= 1.0, "by comparison");
 
     let built = admin_json(&database, &["embeddings", "index", "fake/8"]);
     assert_eq!(built["ok"], true, "{built}");
@@ -131,7 +137,7 @@ async fn filters_keep_what_they_should_by_comparison_and_by_the_index() {
         if analysed {
             database.execute("ANALYZE").await;
         }
-        let recall = recall(&second, &all).await;
+        let recall = recall(&second, &all, |cosine| cosine).await;
         assert!(recall >= 0.98, "by the index: {recall}, analysed: {analysed}");
     }
     // What has gone is not found by the index either, and costs no results: here, the nearest 100 of all.
@@ -152,5 +158,35 @@ async fn filters_keep_what_they_should_by_comparison_and_by_the_index() {
     assert_eq!(found.len(), 50);
     assert!(found.iter().all(|path| !gone.contains(path)), "{found:?}");
     let uses = async || database.number(USES).await;
+    eventually("the index is used", uses, |uses| *uses > 0).await;
+}
+
+/// Each entry has two further chunks: the opposite of its vector, and one that is far from every query.
+const FURTHER: &str = "
+    INSERT INTO embedding_chunks (tenant_id, agent_id, path, model_id, n, version_id, embedding)
+    SELECT tenant_id, agent_id, path, model_id, 1, version_id, embedding * array_fill(-1, ARRAY[8])::halfvec FROM embeddings;
+    INSERT INTO embedding_chunks (tenant_id, agent_id, path, model_id, n, version_id, embedding)
+    SELECT tenant_id, agent_id, path, model_id, 2, version_id, array_fill(-1, ARRAY[8])::halfvec FROM embeddings";
+const USES_OF_FURTHER: &str =
+    "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'embedding_chunks_hnsw_1'";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_is_as_near_as_its_nearest_chunk_by_comparison_and_by_the_index() {
+    let (api, database, provider): (Api, Database, Provider) = start(&[]).await;
+    let all = fill(&database).await;
+    database.execute(FURTHER).await;
+    assert!(recall(&api, &all, f64::abs).await >= 1.0, "by comparison");
+
+    database.execute("DELETE FROM embedding_chunks WHERE n = 2").await;
+    admin_json(&database, &["embeddings", "index", "fake/8"]);
+    let second = api.replica(&database, &variables(&provider, &[])).await;
+    for analysed in [false, true] {
+        if analysed {
+            database.execute("ANALYZE").await;
+        }
+        let recall = recall(&second, &all, f64::abs).await;
+        assert!(recall >= 0.98, "by the index: {recall}, analysed: {analysed}");
+    }
+    let uses = async || database.number(USES_OF_FURTHER).await;
     eventually("the index is used", uses, |uses| *uses > 0).await;
 }

@@ -1,5 +1,6 @@
 //! Embedding: workers, their models and their jobs.
 
+mod chunks;
 mod endpoints;
 mod jobs;
 mod local_model;

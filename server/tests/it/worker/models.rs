@@ -52,7 +52,7 @@ async fn a_model_is_changed_without_a_stop() {
     let status = admin_json(&database, &["embeddings", "status"]);
     let model = |dimensions: i32, state: &str, waiting: i64| {
         json!({"name": format!("fake/{dimensions}"), "dimensions": dimensions, "state": state, "entries": 7,
-               "embedded": 7 - waiting, "waiting": waiting, "failed": 0, "not_queued": 0, "index": "none"})
+               "embedded": 7 - waiting, "chunks": 0, "waiting": waiting, "failed": 0, "not_queued": 0, "index": "none"})
     };
     assert_eq!(status["models"], json!([model(8, "serving", 1), model(4, "filling", 1)]));
     all_are_found(&api, 7).await;

@@ -81,7 +81,7 @@ const FILL: &str = include_str!("fill.sql");
 /// Makes the jobs, alone in the database; answers the model.
 async fn fill(connection: &mut PgConnection, jobs: i32) -> anyhow::Result<i32> {
     connection
-        .execute("TRUNCATE entries, entry_versions, search_documents, embeddings, embedding_jobs, quota_usage")
+        .execute("TRUNCATE entries, entry_versions, search_documents, embeddings, embedding_chunks, embedding_jobs, quota_usage")
         .await?;
     let model = "INSERT INTO embedding_models (name, dimensions, state) VALUES ('bench/384', 384, 'serving')
                  ON CONFLICT (name) DO UPDATE SET dimensions = 384 RETURNING id";

@@ -59,10 +59,7 @@ async fn drop_unfinished(holder: &mut Holder, model: i32) -> Result<(), StoreErr
     while index::state(&mut *connection, model).await? == IndexState::Building {
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    if index::state(&mut *connection, model).await? == IndexState::Ready {
-        return Ok(());
-    }
-    index::drop(connection, model).await
+    index::drop_remains(connection, model).await
 }
 
 /// The names of those of `models` that have no vector index.

@@ -206,7 +206,7 @@ fn bytes_on_disk(name: &str, table: &Table) -> Option<u64> {
         // 2.3 to 2.6; where each word is another one, the index of words alone takes 3.1.
         "search_documents" => 300,
         // 1.1 to 1.4: four vectors of 768 dimensions fill a page, five would not fit.
-        "embeddings" => 140,
+        "embeddings" | "embedding_chunks" => 140,
         // Jobs that wait are in seven indexes: 2.4. The others are small.
         _ => 250,
     };

@@ -26,7 +26,7 @@ pub(super) const INDEXES: &str = concat!(
       JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am am ON am.oid = c.relam
      WHERE c.oid NOT IN (SELECT live FROM relations)
        AND NOT EXISTS (SELECT FROM pg_constraint o WHERE o.conindid = c.oid AND o.contype IN ('p', 'u', 'x'))
-       AND c.relname !~ '^embeddings_hnsw_[0-9]+$'
+       AND c.relname !~ '^embedding(s|_chunks)_hnsw_[0-9]+$'
 )
 SELECT CASE WHEN amname NOT IN ('hnsw', 'ivfflat') THEN definition END AS statement, NULL AS role,
        format('the index %I of %s', relname, name) AS what, format('run %s once it is restored', full_definition) AS advice

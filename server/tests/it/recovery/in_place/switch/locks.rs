@@ -86,7 +86,7 @@ impl Worker {
     }
 
     async fn finish(&self, claim: &Claim) -> bool {
-        let outcomes = [JobOutcome::Embedded { vector: vec![1.0, 2.0, 3.0], tokens: 0 }];
+        let outcomes = [JobOutcome::Embedded { vectors: vec![vec![1.0, 2.0, 3.0]; 2], tokens: 0 }];
         finish(&self.0, 1, claim, &outcomes).await.is_ok()
     }
 }
@@ -179,5 +179,7 @@ async fn tables_are_locked_in_the_order_of_writers() {
     assert_eq!(of_put, put);
     assert_eq!(of_locked, [&["storage_usage", "idempotency_keys"], &put[1..]].concat());
     assert_eq!(of_claim, ["entries", "entry_versions", "embedding_jobs", "embedding_models"]);
-    assert_eq!(of_outcome, ["entries", "embedding_jobs", "embeddings", "embedding_models"]);
+    let outcome =
+        ["entries", "embedding_jobs", "embeddings", "embedding_models", "embedding_chunks"];
+    assert_eq!(of_outcome, outcome);
 }
