@@ -91,14 +91,13 @@ impl EmbeddingWorker {
         let jobs = claim.jobs.len();
         let mut left: Option<String> = None;
         for part in by_requests(claim, self.settings.batch) {
-            let outcomes = match &left {
-                Some(reason) => part.jobs.iter().map(|_| not_tried(reason.clone())).collect(),
-                None => {
-                    let (outcomes, failure) = self.embed(&part, deadline, probe).await;
-                    let is_late = TokioInstant::now() > begin_until;
-                    left = failure.or_else(|| is_late.then(|| LATE.to_owned()));
-                    outcomes
-                }
+            let outcomes = if let Some(reason) = &left {
+                part.jobs.iter().map(|_| not_tried(reason.clone())).collect()
+            } else {
+                let (outcomes, failure) = self.embed(&part, deadline, probe).await;
+                let is_late = TokioInstant::now() > begin_until;
+                left = failure.or_else(|| is_late.then(|| LATE.to_owned()));
+                outcomes
             };
             self.finish(model, &part, &outcomes).await?;
         }
