@@ -7,6 +7,7 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::Search;
+use super::conditions::filtered;
 use crate::store::StoreError;
 
 /// A name that more entries have tells nothing.
@@ -48,7 +49,7 @@ pub(super) async fn versions(
     let timeout = sqlx::query("SELECT set_config('statement_timeout', $1, true)");
     timeout.bind(WITHIN.as_millis().to_string()).execute(&mut *attempt).await?;
     for name in search.names {
-        let found = sqlx::query_scalar(NAMED)
+        let found = sqlx::query_scalar(filtered(NAMED, search))
             .bind(search.tenant.0)
             .bind(search.agent.as_str())
             .bind(search.prefix.as_str())

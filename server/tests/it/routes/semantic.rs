@@ -137,25 +137,52 @@ async fn a_name_comes_first_however_far_its_note_is() {
     let query = "what was PROJ-1000 about?";
     let far = search(&api.client, query, json!({"mode": "semantic", "limit": 50})).await;
     assert!(!paths(&far).contains(&"/right"), "by meaning alone it is not found: {far}");
+    // The look-up of a name gives up early, as it may on a machine that has much else to do.
+    let first = async |query: &str, more: Value, expected: &[&str]| {
+        let look = async || search(&api.client, query, more.clone()).await;
+        let is_expected = |answer: &Value| {
+            let mut first: Vec<&str> = paths(answer).into_iter().take(expected.len()).collect();
+            first.sort_unstable();
+            first == expected
+        };
+        eventually(&format!("{query} finds {expected:?}"), look, is_expected).await
+    };
     for more in [json!({}), json!({"mode": "hybrid"}), json!({"path_prefix": "/right"})] {
-        let answer = search(&api.client, query, more.clone()).await;
-        assert_eq!(paths(&answer)[0], "/right", "{more}: {answer}");
+        let answer = first(query, more, &["/right"]).await;
         assert_eq!(answer.get("note"), None, "{answer}");
     }
-    let lower = search(&api.client, "is proj-1000, 2 days old, done?", json!({"limit": 1})).await;
-    assert_eq!(paths(&lower), ["/right"]);
+    let lower = first("is proj-1000, 2 days old, done?", json!({"limit": 1}), &["/right"]).await;
+    assert_eq!(paths(&lower).len(), 1);
     // A year that no note has takes nothing from the id, and two ids find two notes.
-    let dated = search(&api.client, "what did PROJ-1000 cost us in 2024?", json!({})).await;
-    assert_eq!(paths(&dated)[0], "/right", "{dated}");
-    let both = search(&api.client, "compare PROJ-1000 with PROJ-1001", json!({})).await;
-    let mut first = paths(&both)[..2].to_vec();
-    first.sort_unstable();
-    assert_eq!(first, ["/next", "/right"], "{both}");
+    first("what did PROJ-1000 cost us in 2024?", json!({}), &["/right"]).await;
+    first("compare PROJ-1000 with PROJ-1001", json!({}), &["/next", "/right"]).await;
     let tagged = search(&api.client, query, json!({"tags_any": ["none"]})).await;
     assert_eq!(paths(&tagged), [""; 0], "a name is bound by filters as well");
     api.client.delete("/right").await;
     let gone = search(&api.client, query, json!({})).await;
     assert!(!paths(&gone).contains(&"/right"), "{gone}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_too_common_tells_where_the_filter_leaves_few() {
+    let (api, database, provider) = start(&[]).await;
+    let right = "PROJ-1000 ~       ~       ~       ~       ~".to_owned();
+    let values = (0..99).map(|n| (1, format!("what was it about? {n}")));
+    let values = values.chain((0..101).map(|n| (2, format!("PROJ-1000 {n}")))).chain([(1, right)]);
+    let operations: Vec<Value> = values
+        .enumerate()
+        .map(|(n, (state, text))| json!({"op": "put", "agent_id": "ada", "path": format!("/{n}"), "value": {"s": state, "t": text}, "searchable": true}))
+        .collect();
+    for operations in operations.chunks(100) {
+        api.client.ok("/v1/batch", json!({"operations": operations})).await;
+    }
+    embed_all(&database, &provider).await;
+    let query = "what was PROJ-1000 about?";
+    let kept = json!({"filter": {"s": 1}, "mode": "semantic", "limit": 50});
+    let far = search(&api.client, query, kept).await;
+    assert!(!paths(&far).contains(&"/200"), "by meaning alone it is not found: {far}");
+    let look = async || search(&api.client, query, json!({"filter": {"s": 1}})).await;
+    eventually("the name is found", look, |answer| paths(answer)[0] == "/200").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
