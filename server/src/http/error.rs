@@ -238,6 +238,7 @@ impl From<MemoryError> for ApiError {
             | MemoryError::TooSlow => Code::SubtreeTooLarge,
             MemoryError::BatchTooLarge
             | MemoryError::SearchTooDear
+            | MemoryError::TooMuchSince
             | MemoryError::TooManyToOrder => Code::AnswerTooLarge,
             MemoryError::VersionGone(_) => Code::VersionGone,
             MemoryError::KeyReused => Code::IdempotencyKeyMismatch,

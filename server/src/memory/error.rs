@@ -29,6 +29,7 @@ use crate::runtime::fair_pool::FairPoolError;
 use crate::store::StoreError;
 use crate::store::connection::pool::READ_TIMEOUT;
 use crate::store::entries::newest::MAX_HEADS;
+use crate::store::search::{MAX_WRITTEN, MAX_WRITTEN_BYTES};
 
 /// Why a use case failed. Says what is wrong, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +99,12 @@ pub enum MemoryError {
         "the newest entries are looked for among at most {MAX_HEADS}, deleted ones included, and here are more; give a prefix that has fewer, or leave order out"
     )]
     TooManyToOrder,
+    /// A search of the past after which too much was written.
+    #[error(
+        "a search of the past looks at no more than {MAX_WRITTEN} entries that were written or deleted after as_of, and at {} MiB of what they were, and here are more; give a path_prefix that has fewer, or a later as_of",
+        MAX_WRITTEN_BYTES >> 20
+    )]
+    TooMuchSince,
     /// A get of the past within a batch.
     #[error("a batch reads what is there now; give as_of to /v1/get")]
     AsOfInBatch,

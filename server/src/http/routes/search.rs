@@ -44,6 +44,10 @@ pub(crate) struct Request {
     /// and entries without an embedding yet are found by full-text search; by `text` if no embeddings are configured or
     /// the provider is unavailable. `note` says which.
     mode: Option<Mode>,
+    /// Search the memory as it was at this time (RFC 3339). Entries that were written or deleted since are found by full-text
+    /// search alone.
+    #[schema(format = DateTime)]
+    as_of: Option<String>,
     /// Read a state that includes this version and all that was committed before it: the `version_id` of a put or
     /// delete. It matters if reads may go to a replica.
     min_version: Option<Uuid>,
@@ -136,10 +140,19 @@ pub(crate) async fn search(
 
 impl From<Request> for SearchRequest {
     fn from(request: Request) -> Self {
-        let Request { agent_id, query, limit, filter, path_prefix, tags_any, mode, min_version } =
-            request;
+        let Request {
+            agent_id,
+            query,
+            limit,
+            filter,
+            path_prefix,
+            tags_any,
+            mode,
+            as_of,
+            min_version,
+        } = request;
         let mode = mode.map(searched::Mode::from);
-        Self { agent_id, query, limit, filter, path_prefix, tags_any, mode, min_version }
+        Self { agent_id, query, limit, filter, path_prefix, tags_any, mode, as_of, min_version }
     }
 }
 

@@ -24,7 +24,10 @@ use crate::runtime::fair_pool::FairPoolError;
 use crate::store::access::quota;
 use crate::store::connection::pool::Pool;
 use crate::store::entries::versions::Version;
-use crate::store::search::{Matches, RankBy, Search, find};
+use crate::store::search::{MAX_WRITTEN_BYTES, Matches, RankBy, Search, find};
+
+/// Most bytes that a search of the past keeps before it reads what it found: words, and what is sent to the database of them.
+const PAST_BYTES: usize = 2 * MAX_WRITTEN_BYTES;
 
 const SIZE: PageSize = PageSize { default: 10, max: 50 };
 /// Longest query in characters.
@@ -51,6 +54,8 @@ pub struct SearchRequest {
     /// The mode. By default semantic search, in which an entry with most of the query's words goes first, with full text
     /// search for entries that have no embedding yet; full text search alone without an embedding provider, or while it fails.
     pub mode: Option<Mode>,
+    /// The moment to search at; `None` is now.
+    pub as_of: Option<String>,
     /// A version that the read must see.
     pub min_version: Option<Uuid>,
 }
@@ -117,6 +122,7 @@ impl Memory {
         mut request: SearchRequest,
     ) -> Result<SearchAnswer, MemoryError> {
         let Checked { agent, prefix, tags, filter, limit } = request.check()?;
+        let as_of = self.past_moment(tenant, request.as_of.as_deref()).await?;
         self.must_be_possible(request.mode)?;
         // Providers refuse blank texts, and no word is in them.
         if is_blank(&request.query) {
@@ -132,6 +138,7 @@ impl Memory {
             prefix: &prefix,
             tags_any: tags.as_slice(),
             filter: filter.as_ref(),
+            as_of,
             words: &LexicalText::of_query(&request.query),
             names: &names(&request.query),
             limit,
@@ -198,13 +205,20 @@ impl Memory {
             (Ok(embedded), Some(Mode::Hybrid)) => RankBy::Hybrid(embedded),
             (Ok(embedded), _) => RankBy::Meant(embedded),
         };
-        let reserved = self.reserve(search.tenant, self.page_bytes(search.limit)).await?;
+        let page = self.page_bytes(search.limit);
+        let bytes = if search.as_of.is_some() { page.max(PAST_BYTES) } else { page };
+        let reserved = self.reserve(search.tenant, bytes).await?;
         let read = |pool: Pool| async move { find(&pool, search, by, MAX_BYTES).await };
-        let found = self.read(search.tenant, request.min_version, read).await;
+        let found = match search.as_of {
+            None => self.read(search.tenant, request.min_version, read).await,
+            // The past is asked of the primary, whose clock dates the versions.
+            Some(_) => self.read_primary(search.tenant, request.min_version, read).await,
+        };
         let found = found.map_err(|error| match error {
             MemoryError::TimedOut => MemoryError::SearchTooDear,
             error => error,
         })?;
+        let found = found.ok_or(MemoryError::TooMuchSince)?;
         let note = note(by, embedded.as_ref().err().cloned().flatten(), &found);
         Ok(Looked { found, note, reserved })
     }

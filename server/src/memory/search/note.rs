@@ -1,11 +1,14 @@
-//! Notes on search results: fallbacks, missing embeddings, stop words, an agent without searchable entries.
+//! Notes on search results: fallbacks, missing embeddings, stop words, an agent without searchable entries, the past.
 
-use crate::store::search::{Matches, RankBy};
+use crate::store::search::{Matches, NothingToFind, RankBy};
 
 pub(super) const NO_EMBEDDINGS: &str =
     "full-text search: this server has no embeddings for semantic search";
 
 pub(super) const BLANK: &str = "the query is blank, so nothing is found; send what is looked for";
+
+/// What is said of entries that have no embedding of a past moment.
+const BY_WORDS_ONLY: &str = "written or deleted after as_of can be found by full-text search only";
 
 /// The note on results ranked `by` a method; `instead` says why it is not the requested one.
 pub(super) fn note(by: RankBy<'_>, instead: Option<String>, found: &Matches) -> Option<String> {
@@ -28,14 +31,26 @@ pub(super) fn note(by: RankBy<'_>, instead: Option<String>, found: &Matches) -> 
             Some(format!("{n} entries have no embedding yet and are found by full-text search"))
         }
     };
+    let since = match (by, found.written_since) {
+        (RankBy::FullText, _) | (_, 0) => None,
+        (_, 1) => Some(format!("1 entry {BY_WORDS_ONLY}")),
+        (_, n) => Some(format!("{n} entries {BY_WORDS_ONLY}")),
+    };
+    let nothing = found.nothing_to_find.map(|nothing| match nothing {
+        NothingToFind::NoneSearchable => {
+            "none of this agent's entries is searchable; put them with \"searchable\":true"
+        }
+        NothingToFind::NoneThen => {
+            "at as_of there was no searchable entry that path_prefix, tags_any and filter let pass"
+        }
+    });
     let has_only_stop_words =
         matches!(by, RankBy::FullText | RankBy::Hybrid(_)) && !found.has_terms;
-    let none_searchable =
-        "none of this agent's entries is searchable; put them with \"searchable\":true";
     let notes = [
-        found.none_searchable.then(|| none_searchable.to_owned()),
+        nothing.map(str::to_owned),
         instead,
         waiting,
+        since,
         has_only_stop_words.then(|| only_stop_words.to_owned()),
         cut,
     ];

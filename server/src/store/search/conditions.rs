@@ -1,4 +1,4 @@
-//! SQL that searches share: conditions (live, in range, tagged) and the query of a name.
+//! SQL that searches share: conditions (live, in range, tagged, unchanged since a moment) and the query of a name.
 
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
@@ -14,32 +14,47 @@ macro_rules! unfiltered {
     };
 }
 
-/// Sets the filter of `search`. It lasts for the rest of the transaction, as a pooler demands.
-pub(super) async fn set_filter(
+/// Stands before the condition of a moment, in the same way.
+macro_rules! of_now {
+    () => {
+        "/* of now */ true OR "
+    };
+}
+
+/// Sets the filter and the moment of `search`. They last for the rest of the transaction, as a pooler demands.
+pub(super) async fn set_conditions(
     moment: &mut PgConnection,
     search: &Search<'_>,
 ) -> Result<(), StoreError> {
-    let Some(filter) = search.filter else { return Ok(()) };
-    let set = sqlx::query("SELECT set_config('agentfs.filter', $1, true)");
-    set.bind(conditions(filter)).execute(moment).await?;
+    let filter = search.filter.map(|filter| ("agentfs.filter", conditions(filter)));
+    let as_of = search.as_of.map(|as_of| ("agentfs.as_of", as_of.to_string()));
+    for (name, value) in filter.into_iter().chain(as_of) {
+        let set = sqlx::query("SELECT set_config($1, $2, true)");
+        set.bind(name).bind(value).execute(&mut *moment).await?;
+    }
     Ok(())
 }
 
-/// The statement with its condition on the filter, if `search` has one.
+/// The statement with its conditions on the filter and the moment, if `search` has them.
 pub(super) fn filtered(statement: &str, search: &Search<'_>) -> AssertSqlSafe<String> {
-    AssertSqlSafe(match search.filter {
-        Some(_) => statement.replace(unfiltered!(), ""),
-        None => statement.to_owned(),
-    })
+    let mut statement = statement.to_owned();
+    if search.filter.is_some() {
+        statement = statement.replace(unfiltered!(), "");
+    }
+    if search.as_of.is_some() {
+        statement = statement.replace(of_now!(), "");
+    }
+    AssertSqlSafe(statement)
 }
 
-/// The head of `$row`, looked up by its key alone, with the condition that the version of `$row` is the live one.
+/// The head of `$row`, looked up by its key alone, with the condition that the version of `$row` is the live one; in a search of
+/// the past, that it was so at that moment already.
 macro_rules! is_live {
     ($row:literal) => {
         concat!(
             "
      CROSS JOIN LATERAL (
-           SELECT e.latest_version_id, e.deleted_at, e.expires_at
+           SELECT e.latest_version_id, e.updated_at, e.deleted_at, e.expires_at
              FROM entries e
             WHERE e.tenant_id = ",
             $row,
@@ -53,7 +68,9 @@ macro_rules! is_live {
             $row,
             ".version_id AND ",
             live!("e"),
-            ""
+            " AND (",
+            of_now!(),
+            "e.updated_at <= (SELECT current_setting('agentfs.as_of')::timestamptz))"
         )
     };
 }

@@ -6,6 +6,7 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::conditions::filtered;
+use super::past::FormerDocument;
 use super::{Ranked, Search};
 use crate::store::StoreError;
 use crate::store::embeddings::models::Serving;
@@ -13,12 +14,12 @@ use crate::store::embeddings::models::Serving;
 /// The entries that full text search considers.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Candidates<'a> {
-    /// All.
-    All,
+    /// All, and these of before.
+    All(&'a [FormerDocument]),
     /// Those whose latest version is one of these.
     Among(&'a [Uuid]),
-    /// Those without an embedding of this model yet.
-    Unembedded(&'a Serving),
+    /// Those without an embedding of this model yet, and these of before, which have none.
+    Unembedded(&'a Serving, &'a [FormerDocument]),
 }
 
 /// The result of full text search.
@@ -28,7 +29,7 @@ pub(super) struct FullTextMatches {
     pub(super) ranked: Ranked,
     /// Whether the query has words besides stop words.
     pub(super) has_terms: bool,
-    /// How many live entries have no embedding yet, if only those are candidates.
+    /// How many live entries have no embedding yet, if only those are candidates; without those of before.
     pub(super) unembedded: i64,
     /// Whether searches still use the model of which they have none.
     pub(super) is_current: bool,
@@ -39,9 +40,10 @@ pub(super) struct FullTextMatches {
 /// all words of the query: 1 if it has them all. It is no less than an id or a number tells: 1 if the entry alone has it, and
 /// nothing if 1000 have it. Without a hit, the one row of `asked` comes alone. A head is looked up by its key alone: with
 /// more conditions a table that was never analysed is looked up by an index that knows the agent alone. For many words a
-/// document is copied, so that it is taken out of storage once and not once a word; for few that would take longer.
+/// document is copied, so that it is taken out of storage once and not once a word; for few that would take longer. `$former` adds
+/// more documents.
 macro_rules! find {
-    ($first:expr, $documents:expr, $told:expr) => {
+    ($first:expr, $documents:expr, $former:expr, $told:expr) => {
         concat!(
             "
 WITH ", $first, "lexemes AS (
@@ -64,7 +66,7 @@ WITH ", $first, "lexemes AS (
               FROM ", $documents, is_live!("d"), "
                AND ", is_in_range!("d"), "
                AND d.document @@ (SELECT any_of_them FROM asked)
-               AND ", has_tag!("d"), "
+               AND ", has_tag!("d"), $former, "
             OFFSET 0) f
 ), weights AS MATERIALIZED (
     SELECT w.n, 1 + ln(total.hits / greatest(found.hits, 1)) AS weight,
@@ -88,7 +90,29 @@ SELECT a.words > 0 AS is_telling, w.version_id, w.similarity, ", $told, "
     };
 }
 
-const AMONG_ALL: &str = find!("", "search_documents d", "0::bigint AS waiting, true AS is_current");
+/// The paths, versions and words of former documents. Each is made once, which the inner OFFSET is for.
+macro_rules! former {
+    ($paths:literal, $versions:literal, $words:literal) => {
+        concat!(
+            "
+             UNION ALL
+            SELECT o.path, o.version_id, o.document
+              FROM (SELECT g.path COLLATE \"C\" AS path, g.version_id, to_tsvector('pg_catalog.english', g.words) AS document
+                      FROM unnest(", $paths, "::text[], ", $versions, "::uuid[], ", $words, "::text[]) AS g (path, version_id, words)
+                    OFFSET 0) o
+             WHERE o.document @@ (SELECT any_of_them FROM asked)"
+        )
+    };
+}
+
+macro_rules! find_all {
+    ($former:expr) => {
+        find!("", "search_documents d", $former, "0::bigint AS waiting, true AS is_current")
+    };
+}
+
+const AMONG_ALL: &str = find_all!("");
+const AMONG_ALL_AND_FORMER: &str = find_all!(former!("$9", "$10", "$11"));
 
 /// Each is looked up by its keys: a query has a few dozen of them, whatever else there is.
 const AMONG_GIVEN: &str = find!(
@@ -104,13 +128,16 @@ const AMONG_GIVEN: &str = find!(
              FROM search_documents d
             WHERE d.tenant_id = $1 AND d.agent_id = $2 AND d.path = v.path AND d.version_id = given.id
             LIMIT 1) d",
+    "",
     "0::bigint AS waiting, true AS is_current"
 );
 
 /// Each live searchable entry has an embedding of a model that serves, or a job that has not made one. It may have both, where
 /// its document was made anew.
-const AMONG_UNEMBEDDED: &str = find!(
-    concat!("waiting AS MATERIALIZED (
+macro_rules! find_unembedded {
+    ($former:expr) => {
+        find!(
+            concat!("waiting AS MATERIALIZED (
     SELECT DISTINCT j.path, j.version_id
       FROM embedding_jobs j", is_live!("j"), "
        AND ", is_in_range!("j"), "
@@ -120,15 +147,21 @@ const AMONG_UNEMBEDDED: &str = find!(
              WHERE m.tenant_id = j.tenant_id AND m.agent_id = j.agent_id AND m.path = j.path AND m.model_id = $9
              LIMIT 1) IS DISTINCT FROM j.version_id
 ), "),
-    "waiting
+            "waiting
      CROSS JOIN LATERAL (
            SELECT d.tenant_id, d.agent_id, d.path, d.version_id, d.document
              FROM search_documents d
             WHERE d.tenant_id = $1 AND d.agent_id = $2 AND d.path = waiting.path AND d.version_id = waiting.version_id
             LIMIT 1) d",
-    "(SELECT count(*) FROM waiting) AS waiting,
+            $former,
+            "(SELECT count(*) FROM waiting) AS waiting,
        EXISTS (SELECT FROM embedding_models m WHERE m.id = $9 AND m.name = $10 AND m.state = 'serving') AS is_current"
-);
+        )
+    };
+}
+
+const AMONG_UNEMBEDDED: &str = find_unembedded!("");
+const AMONG_UNEMBEDDED_AND_FORMER: &str = find_unembedded!(former!("$11", "$12", "$13"));
 
 /// Finds the candidates that have words of `search`.
 pub(super) async fn find(
@@ -136,10 +169,13 @@ pub(super) async fn find(
     search: &Search<'_>,
     candidates: Candidates<'_>,
 ) -> Result<FullTextMatches, StoreError> {
-    let statement = match candidates {
-        Candidates::All => AMONG_ALL,
-        Candidates::Among(_) => AMONG_GIVEN,
-        Candidates::Unembedded(_) => AMONG_UNEMBEDDED,
+    let none: &[FormerDocument] = &[];
+    let (statement, former) = match candidates {
+        Candidates::All(former) if former.is_empty() => (AMONG_ALL, former),
+        Candidates::All(former) => (AMONG_ALL_AND_FORMER, former),
+        Candidates::Among(_) => (AMONG_GIVEN, none),
+        Candidates::Unembedded(_, former) if former.is_empty() => (AMONG_UNEMBEDDED, former),
+        Candidates::Unembedded(_, former) => (AMONG_UNEMBEDDED_AND_FORMER, former),
     };
     let mut query = sqlx::query(filtered(statement, search))
         .bind(search.tenant.0)
@@ -151,9 +187,15 @@ pub(super) async fn find(
         .bind(search.names.iter().map(|name| name.words.as_str()).collect::<Vec<_>>())
         .bind(search.names.iter().map(|name| name.is_code).collect::<Vec<_>>());
     match candidates {
-        Candidates::All => {}
+        Candidates::All(_) => {}
         Candidates::Among(versions) => query = query.bind(versions),
-        Candidates::Unembedded(model) => query = query.bind(model.id).bind(&model.name),
+        Candidates::Unembedded(model, _) => query = query.bind(model.id).bind(&model.name),
+    }
+    if !former.is_empty() {
+        query = query
+            .bind(former.iter().map(|document| document.path.as_str()).collect::<Vec<_>>())
+            .bind(former.iter().map(|document| document.version_id).collect::<Vec<_>>())
+            .bind(former.iter().map(|document| document.words.as_str()).collect::<Vec<_>>());
     }
     let mut found = FullTextMatches::default();
     for row in &query.fetch_all(moment).await? {

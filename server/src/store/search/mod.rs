@@ -1,4 +1,4 @@
-//! Search within an agent's range of paths: full text, semantic, or hybrid.
+//! Search within an agent's range of paths: full text, semantic, or hybrid; of now, or of a past moment.
 
 #[macro_use]
 mod conditions;
@@ -7,6 +7,7 @@ mod chunks;
 pub(super) mod documents;
 mod full_text;
 mod named;
+mod past;
 mod semantic;
 pub mod walks;
 
@@ -14,11 +15,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use self::conditions::set_filter;
+use self::conditions::{filtered, set_conditions};
 use self::full_text::{Candidates, FullTextMatches};
+use self::past::{FormerDocument, WrittenSince, written_since};
+pub use self::past::{MAX_WRITTEN, MAX_WRITTEN_BYTES};
 use super::StoreError;
 use super::embeddings::models::Serving;
 use super::entries::versions::{self, Version};
@@ -44,6 +48,8 @@ pub struct Search<'a> {
     pub tags_any: &'a [String],
     /// What values must meet.
     pub filter: Option<&'a Filter>,
+    /// The moment; `None` is now.
+    pub as_of: Option<Timestamp>,
     /// The query's text.
     pub words: &'a LexicalText,
     /// The names in it.
@@ -86,10 +92,21 @@ pub struct Matches {
     pub has_terms: bool,
     /// Entries in the range that have no embedding yet; not counted by full text search alone.
     pub unembedded: i64,
-    /// Nothing is found, and the agent has entries, but none that was put as searchable.
-    pub none_searchable: bool,
+    /// Why nothing could be found, whatever the query.
+    pub nothing_to_find: Option<NothingToFind>,
+    /// Entries that were written since the moment of the past, of which no embedding is left.
+    pub written_since: usize,
     /// False if searches have switched to another model: this one does not find what was written since.
     pub is_current: bool,
+}
+
+/// Why nothing can be found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NothingToFind {
+    /// The agent has entries, but none that was put as searchable.
+    NoneSearchable,
+    /// At the moment of the past no searchable entry was in the range and met the tags and the filter.
+    NoneThen,
 }
 
 /// Versions with their similarity, the best first.
@@ -102,21 +119,31 @@ const DEPTH: usize = 100;
 /// Among how many results [`RankBy::Hybrid`] has the one that words alone put first: in a long query one word is little.
 const BEST_WITHIN: usize = 10;
 
-/// Finds the best matches of `search`, all in one snapshot, until `max_bytes` of values are reached.
+/// Finds the best matches of `search`, all in one snapshot, until `max_bytes` of values are reached. None where more was written since
+/// its moment than one search looks at.
 pub async fn find(
     pool: &Pool,
     search: &Search<'_>,
     by: RankBy<'_>,
     max_bytes: usize,
-) -> Result<Matches, StoreError> {
+) -> Result<Option<Matches>, StoreError> {
     pool.noting(async {
         // What is found is read at the same moment: a version that is overwritten or expires in between would be missed.
         let mut moment = pool.begin_read().await?;
         let began = Instant::now();
-        set_filter(&mut moment, search).await?;
-        let (ranked, mut found) = rank(&mut moment, search, by, began).await?;
+        set_conditions(&mut moment, search).await?;
+        let Some(since) = written_since(&mut moment, search, by, began).await? else {
+            return Ok(None);
+        };
+        let WrittenSince { versions: written_since, documents } = since;
         keep_within(&mut moment, began).await?;
-        found.none_searchable = ranked.is_empty() && none_searchable(&mut moment, search).await?;
+        let (ranked, mut found) = rank(&mut moment, search, by, &documents, began).await?;
+        drop(documents);
+        keep_within(&mut moment, began).await?;
+        found.written_since = written_since;
+        if ranked.is_empty() {
+            found.nothing_to_find = nothing_to_find(&mut moment, search, written_since).await?;
+        }
         let ids: Vec<Uuid> = ranked.iter().take(search.limit).map(|(id, _)| *id).collect();
         let similarities: HashMap<Uuid, f64> = ranked.into_iter().collect();
         let read = versions::read(&mut *moment, search.tenant, &ids, max_bytes).await?;
@@ -127,7 +154,7 @@ pub async fn find(
             .into_iter()
             .filter_map(|version| Some((*similarities.get(&version.id)?, version)))
             .collect();
-        Ok(found)
+        Ok(Some(found))
     })
     .await
 }
@@ -136,6 +163,7 @@ async fn rank(
     moment: &mut PgConnection,
     search: &Search<'_>,
     by: RankBy<'_>,
+    former: &[FormerDocument],
     began: Instant,
 ) -> Result<(Ranked, Matches), StoreError> {
     let matches = |words: &FullTextMatches| Matches {
@@ -147,7 +175,7 @@ async fn rank(
     Ok(match by {
         RankBy::FullText => {
             let search = &Search { names: &[], ..*search };
-            let words = full_text::find(moment, search, Candidates::All).await?;
+            let words = full_text::find(moment, search, Candidates::All(former)).await?;
             let found = matches(&words);
             (words.ranked, found)
         }
@@ -163,8 +191,8 @@ async fn rank(
             keep_within(moment, began).await?;
             let words = telling(moment, search, &near).await?;
             keep_within(moment, began).await?;
-            let waiting =
-                full_text::find(moment, search, Candidates::Unembedded(&query.model)).await?;
+            let candidates = Candidates::Unembedded(&query.model, former);
+            let waiting = full_text::find(moment, search, candidates).await?;
             let found = matches(&waiting);
             let order = with_waiting(&weighed(&near, &words), &waiting.ranked);
             // Shown as they are, though they are of different kinds.
@@ -176,10 +204,10 @@ async fn rank(
             let deep = Search { limit: search.limit.max(DEPTH), ..*search };
             let near = semantic::nearest(moment, &deep, search.limit, query).await?;
             keep_within(moment, began).await?;
-            let words = full_text::find(moment, &deep, Candidates::All).await?;
+            let words = full_text::find(moment, &deep, Candidates::All(former)).await?;
             keep_within(moment, began).await?;
-            let waiting =
-                full_text::find(moment, search, Candidates::Unembedded(&query.model)).await?;
+            let candidates = Candidates::Unembedded(&query.model, former);
+            let waiting = full_text::find(moment, search, candidates).await?;
             let FullTextMatches { unembedded, is_current, .. } = waiting;
             let found = Matches { unembedded, is_current, ..matches(&words) };
             let mut scores = weighed(&near, &words.ranked);
@@ -219,7 +247,29 @@ async fn waiting(
     model: &Serving,
 ) -> Result<FullTextMatches, StoreError> {
     let words = &LexicalText::of_query("");
-    full_text::find(moment, &Search { words, ..*search }, Candidates::Unembedded(model)).await
+    let candidates = Candidates::Unembedded(model, &[]);
+    full_text::find(moment, &Search { words, ..*search }, candidates).await
+}
+
+/// Why a search that found nothing could not find anything, if it could not.
+async fn nothing_to_find(
+    moment: &mut PgConnection,
+    search: &Search<'_>,
+    written_since: usize,
+) -> Result<Option<NothingToFind>, StoreError> {
+    let (statement, nothing) = match search.as_of {
+        None => (NONE_SEARCHABLE, NothingToFind::NoneSearchable),
+        Some(_) if written_since > 0 => return Ok(None),
+        Some(_) => (NONE_UNCHANGED, NothingToFind::NoneThen),
+    };
+    let mut query = sqlx::query_scalar(filtered(statement, search))
+        .bind(search.tenant.0)
+        .bind(search.agent.as_str());
+    if nothing == NothingToFind::NoneThen {
+        query = query.bind(search.prefix.as_str()).bind(search.tags_any);
+    }
+    let is_nothing: bool = query.fetch_one(moment).await?;
+    Ok(is_nothing.then_some(nothing))
 }
 
 /// Whether the agent has live entries, none of them searchable. Versions are looked at besides documents, which a part of a restore
@@ -244,17 +294,16 @@ SELECT coalesce(bool_and(NOT v.searchable), false)
         LIMIT 1) v"
 );
 
-async fn none_searchable(
-    moment: &mut PgConnection,
-    search: &Search<'_>,
-) -> Result<bool, StoreError> {
-    sqlx::query_scalar(NONE_SEARCHABLE)
-        .bind(search.tenant.0)
-        .bind(search.agent.as_str())
-        .fetch_one(moment)
-        .await
-        .map_err(Into::into)
-}
+/// Whether none of the documents in range is of the moment of the search.
+const NONE_UNCHANGED: &str = concat!(
+    "SELECT NOT EXISTS (SELECT FROM search_documents d",
+    is_live!("d"),
+    " AND ",
+    is_in_range!("d"),
+    " AND ",
+    has_tag!("d"),
+    ")"
+);
 
 /// What has an embedding and what has none yet take turns: their similarities are not comparable.
 fn with_waiting(ranked: &Ranked, waiting: &Ranked) -> Vec<Uuid> {

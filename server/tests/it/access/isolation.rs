@@ -64,6 +64,7 @@ fn reads(then: &Value) -> Vec<(&'static str, Value)> {
         ("/v1/list", json!({"agent_id": "ada", "prefix": "/own", "as_of": then})),
         ("/v1/glob", json!({"agent_id": "ada", "pattern": "/**", "as_of": then})),
         ("/v1/dump", json!({"agent_id": "ada", "as_of": then})),
+        ("/v1/search", json!({"agent_id": "ada", "query": "almond beech", "as_of": then})),
         ("/v1/get", json!({"agent_id": "ada", "path": "/shared/x"})),
         ("/v1/list", json!({"agent_id": "ada", "prefix": "/own"})),
         ("/v1/glob", json!({"agent_id": "ada", "pattern": "/**"})),

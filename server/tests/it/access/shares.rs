@@ -204,6 +204,7 @@ async fn a_read_that_takes_too_long_is_ended_and_says_what_to_do() {
     let past = jiff::Timestamp::now().to_string();
     for (route, body, (status, code, sentence)) in [
         ("/v1/search", json!({"agent_id": "ada", "query": "words"}), too_dear),
+        ("/v1/search", json!({"agent_id": "ada", "query": "words", "as_of": past}), too_dear),
         ("/v1/list", json!({"agent_id": "ada", "prefix": "/n"}), too_slow),
         ("/v1/list", json!({"agent_id": "ada", "prefix": "/n", "as_of": past}), too_slow),
         ("/v1/glob", json!({"agent_id": "ada", "pattern": "/**"}), too_slow),

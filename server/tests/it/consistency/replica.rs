@@ -114,6 +114,7 @@ async fn a_version_that_nobody_has_is_gone() {
         ("/v1/glob", json!({"agent_id": "ada", "pattern": "/**"})),
         ("/v1/glob", json!({"agent_id": "ada", "pattern": "/**", "as_of": as_of})),
         ("/v1/search", json!({"agent_id": "ada", "query": "1"})),
+        ("/v1/search", json!({"agent_id": "ada", "query": "1", "as_of": as_of})),
     ];
     for (route, body) in &asked {
         let mut seeing = body.clone();

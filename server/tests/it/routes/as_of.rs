@@ -168,6 +168,8 @@ async fn moments_to_come_and_what_is_no_moment_are_refused_with_a_sentence() {
         ("/v1/list", json!({"prefix": "/"})),
         ("/v1/glob", json!({"pattern": "/*"})),
         ("/v1/dump", json!({})),
+        ("/v1/search", json!({"query": "x"})),
+        ("/v1/search", json!({"query": " "})),
     ];
     for (route, fields) in routes {
         let with = |moment: Value| {
@@ -203,13 +205,15 @@ async fn moments_to_come_and_what_is_no_moment_are_refused_with_a_sentence() {
 #[tokio::test]
 async fn a_clock_that_is_a_little_ahead_asks_for_now() {
     let (api, _db) = Api::start().await;
-    api.client.put("/x", json!(1)).await;
+    let body = json!({"agent_id": "ada", "path": "/x", "value": "peanuts", "searchable": true});
+    api.client.ok("/v1/put", body).await;
     let ahead = |ms: i64| rfc3339(Timestamp::now() + SignedDuration::from_millis(ms));
     for (route, fields, field) in [
         ("/v1/get", json!({"path": "/x"}), "value"),
         ("/v1/list", json!({"prefix": "/"}), "items"),
         ("/v1/glob", json!({"pattern": "/*"}), "paths"),
         ("/v1/dump", json!({}), "entries"),
+        ("/v1/search", json!({"query": "peanuts"}), "results"),
     ] {
         let mut body = fields.clone();
         body["agent_id"] = json!("ada");

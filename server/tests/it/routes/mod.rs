@@ -23,6 +23,7 @@ mod openapi;
 mod pages;
 mod preconditions;
 mod search;
+mod search_as_of;
 mod semantic;
 mod subtree_delete;
 mod touch;

@@ -1,5 +1,6 @@
 //! Filters never cost results, and the nearest are found: by comparison and by the index, on thousands of vectors.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Executor as _};
 
@@ -157,6 +158,21 @@ async fn filters_keep_what_they_should_by_comparison_and_by_the_index() {
         answer["results"].as_array().unwrap().iter().map(|r| r["path"].as_str().unwrap()).collect();
     assert_eq!(found.len(), 50);
     assert!(found.iter().all(|path| !gone.contains(path)), "{found:?}");
+    // What was written since a moment is not found by its vector in a search of that moment, and costs no results either.
+    let as_of = Timestamp::now().to_string();
+    let list = found.iter().map(|path| format!("'{path}'")).collect::<Vec<_>>().join(",");
+    let written = format!(
+        "UPDATE entries SET version = 2, updated_at = clock_timestamp() WHERE path IN ({list})"
+    );
+    database.connect().await.execute(AssertSqlSafe(written)).await.unwrap();
+    let body =
+        json!({"agent_id": "ada", "query": query, "limit": 50, "mode": "semantic", "as_of": as_of});
+    let answer = second.client.ok("/v1/search", body).await;
+    let results = answer["results"].as_array().unwrap();
+    assert_eq!(results.len(), 50);
+    let is_written = |result: &Value| found.contains(&result["path"].as_str().unwrap());
+    assert!(!results.iter().any(is_written), "{answer}");
+    assert!(answer["note"].as_str().unwrap().starts_with("50 entries written"), "{answer}");
     let uses = async || database.number(USES).await;
     eventually("the index is used", uses, |uses| *uses > 0).await;
 }
