@@ -124,7 +124,7 @@ fn depth(request: &ListRequest) -> Result<usize, MemoryError> {
 }
 
 impl From<Child> for Item {
-    fn from(Child { path, version_id, details }: Child) -> Self {
+    fn from(Child { path, version_id, details, .. }: Child) -> Self {
         let kind = if version_id.is_some() { Kind::File } else { Kind::Directory };
         Self { path, kind, details }
     }
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn a_list_goes_on_after_its_last_item() {
         let prefix = Prefix::parse("/a").unwrap();
-        let entry = Item::from(Child::entry("/a/b".into(), Uuid::nil()));
+        let entry = Item::from(Child::entry("/a/b".into(), Uuid::nil(), None));
         assert_eq!(entry.place(&prefix, 1), After::Entry("/a/b".into()));
         for (path, depth, place) in [
             ("/a/b", 1, After::Subtree("/a/b".into())),

@@ -125,7 +125,7 @@ class Details:
     version_id: str
     """The latest version."""
     created_at: datetime
-    """When the oldest version that is kept was written."""
+    """When the entry was first written."""
     updated_at: datetime
     """When the latest version was written."""
     expires_at: datetime | None

@@ -89,7 +89,7 @@ struct ListItem {
     size: Option<i32>,
     /// The latest version.
     version_id: Option<Uuid>,
-    /// When the oldest version that is kept was written, even if the entry was deleted since and put again.
+    /// When the entry was first written, even if it was deleted since and put again.
     #[schema(format = DateTime)]
     created_at: Option<String>,
     /// When the latest version was written.

@@ -55,10 +55,10 @@ WITH used AS (
     SELECT tenant_id FROM found UNION ALL SELECT tenant_id FROM upserted
 ), heads AS (
     INSERT INTO entries AS e
-           (tenant_id, agent_id, path, latest_version_id, version, updated_at, expires_at)
+           (tenant_id, agent_id, path, latest_version_id, version, updated_at, expires_at, created_at)
     SELECT k.tenant_id, k.agent_id, k.path, k.last_id, k.count,
            now() + (k.count - 1) * interval '1 microsecond',
-           now() + (k.count - 1) * interval '1 microsecond' + k.ttl * interval '1 second'
+           now() + (k.count - 1) * interval '1 microsecond' + k.ttl * interval '1 second', now()
       FROM unnest($8::uuid[], $9::text[], $10::text[], $11::uuid[], $12::bigint[], $13::int[])
            AS k (tenant_id, agent_id, path, last_id, count, ttl)
      WHERE k.tenant_id = ANY (ARRAY (SELECT tenant_id FROM counted))
@@ -72,10 +72,11 @@ WITH used AS (
     RETURNING e.latest_version_id, e.version, e.updated_at
 ), versions AS (
     INSERT INTO entry_versions
-           (tenant_id, id, agent_id, path, version, value, tags, importance, searchable, created_at, expires_at, author)
+           (tenant_id, id, agent_id, path, version, value, tags, importance, searchable, created_at, expires_at, author, bytes)
     SELECT v.tenant_id, v.id, v.agent_id, v.path, h.version - v.back, v.value::json, v.tags::text[], v.importance,
            v.searchable, h.updated_at - v.back * interval '1 microsecond',
-           h.updated_at - v.back * interval '1 microsecond' + v.ttl * interval '1 second', v.author
+           h.updated_at - v.back * interval '1 microsecond' + v.ttl * interval '1 second', v.author,
+           octet_length(v.value)
       FROM unnest($14::uuid[], $15::uuid[], $16::text[], $17::text[], $18::uuid[], $19::bigint[], $20::text[],
                   $21::text[], $22::real[], $23::bool[], $24::int[], $25::text[])
            AS v (tenant_id, id, agent_id, path, last_id, back, value, tags, importance, searchable, ttl, author)

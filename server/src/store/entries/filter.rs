@@ -4,6 +4,7 @@ use serde_json::json;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
+use super::size::size;
 use crate::domain::TenantId;
 use crate::domain::memory::filter::{Filter, Operator};
 use crate::store::StoreError;
@@ -84,7 +85,9 @@ const LOOK: &str = concat!(
     SELECT s.ordinal + 1, s.sum + coalesce(v.bytes, 0), coalesce(v.bytes, 0), coalesce(v.meets, false)
       FROM step s
       LEFT JOIN LATERAL (
-           SELECT octet_length(v.value::text)::bigint AS bytes, ",
+           SELECT (",
+    size!("v"),
+    ")::bigint AS bytes, ",
     meets!("v.value", "$4"),
     " AS meets
              FROM entry_versions v

@@ -1,6 +1,7 @@
 //! Lists what is in a directory down to a depth, by jumping from child to child instead of reading everything
 //! below them.
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::details::{self, Details};
@@ -9,6 +10,7 @@ use crate::domain::memory::agent_id::AgentId;
 use crate::domain::memory::path::Prefix;
 use crate::store::StoreError;
 use crate::store::connection::pool::Pool;
+use crate::store::time::from_sql;
 
 /// An entry or a directory that is in a directory. A path that is both has one of each.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,19 +19,21 @@ pub struct Child {
     pub path: String,
     /// The version that the entry shows; none of a directory.
     pub version_id: Option<Uuid>,
+    /// When the entry was first written; none of a directory, and of entries whose heads do not tell.
+    pub created_at: Option<Timestamp>,
     /// The details of the entry, if they are asked for.
     pub details: Option<Details>,
 }
 
 impl Child {
     /// The entry at `path`.
-    pub fn entry(path: String, version_id: Uuid) -> Self {
-        Self { path, version_id: Some(version_id), details: None }
+    pub fn entry(path: String, version_id: Uuid, created_at: Option<Timestamp>) -> Self {
+        Self { path, version_id: Some(version_id), created_at, details: None }
     }
 
     /// The directory at `path`.
     pub fn directory(path: String) -> Self {
-        Self { path, version_id: None, details: None }
+        Self { path, version_id: None, created_at: None, details: None }
     }
 }
 
@@ -67,7 +71,7 @@ pub(crate) use tree_order;
 macro_rules! first_live {
     ($from:expr) => {
         concat!(
-            "SELECT e.path, e.latest_version_id AS version_id,
+            "SELECT e.path, e.latest_version_id AS version_id, e.created_at,
                     $5::text || '/' || array_to_string(
                         (string_to_array(substr(e.path, char_length($5) + 2), '/'))[1:$7::int], '/') AS child
                FROM entries e
@@ -85,11 +89,11 @@ macro_rules! first_live {
 /// it: without the order, and on a table that was never analysed, PostgreSQL reads all entries of the agent instead.
 const LIST: &str = concat!(
     "WITH RECURSIVE step AS (
-    (SELECT first.path, first.version_id, first.child, 1 AS n FROM (",
+    (SELECT first.path, first.version_id, first.created_at, first.child, 1 AS n FROM (",
     first_live!("$3"),
     ") first)
     UNION ALL
-    SELECT next.path, next.version_id, next.child, s.n + 1
+    SELECT next.path, next.version_id, next.created_at, next.child, s.n + 1
       FROM step s
      CROSS JOIN LATERAL (",
     first_live!(concat!(
@@ -99,7 +103,7 @@ const LIST: &str = concat!(
     ") next
      WHERE s.n < $6
 )
-SELECT s.path, s.version_id, s.child FROM step s ORDER BY s.n"
+SELECT s.path, s.version_id, s.created_at, s.child FROM step s ORDER BY s.n"
 );
 
 /// A live entry that a step has found.
@@ -107,6 +111,7 @@ SELECT s.path, s.version_id, s.child FROM step s ORDER BY s.n"
 struct Found {
     path: String,
     version_id: Uuid,
+    created_at: Option<jiff_sqlx::Timestamp>,
     /// The path cut to the depth: shorter where the entry is deeper.
     child: String,
 }
@@ -175,7 +180,7 @@ fn told(found: Vec<Found>, prefix: &Prefix, after: &After) -> Vec<Child> {
     };
     let below = prefix.as_str().len() + 1;
     let mut children = Vec::with_capacity(found.len());
-    for Found { path, version_id, child } in found {
+    for Found { path, version_id, created_at, child } in found {
         let is_entry = path == child;
         let parents =
             child.match_indices('/').map(|(slash, _)| slash).filter(|slash| *slash > below);
@@ -186,7 +191,7 @@ fn told(found: Vec<Found>, prefix: &Prefix, after: &After) -> Vec<Child> {
             }
         }
         if is_entry {
-            children.push(Child::entry(child, version_id));
+            children.push(Child::entry(child, version_id, from_sql(created_at)));
         }
         open = path;
     }
@@ -234,6 +239,7 @@ mod tests {
             let found = |path: &&str| Found {
                 path: (*path).to_owned(),
                 version_id: Uuid::nil(),
+                created_at: None,
                 child: cut(path),
             };
             paths.iter().map(found).collect()

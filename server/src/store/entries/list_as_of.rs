@@ -26,6 +26,7 @@ use crate::domain::memory::agent_id::AgentId;
 use crate::domain::memory::path::Prefix;
 use crate::store::StoreError;
 use crate::store::connection::pool::{Pool, keep_within};
+use crate::store::time::from_sql;
 
 /// Most children that one statement looks at.
 const CHILDREN: usize = 200;
@@ -84,13 +85,7 @@ const CANDIDATES: &str = concat!(
     first_head!("e.path > left(last.child, i) || '/' AND e.path < left(last.child, i) || '0'"),
     ") IS NOT NULL
 )
-SELECT s.child,
-       (SELECT ",
-    version_shown!("$5"),
-    "
-          FROM entries e
-         WHERE e.tenant_id = $1 AND e.agent_id = $2 AND e.path = s.child
-         LIMIT 1) AS version_id,
+SELECT s.child, own.version_id, own.created_at,
        CASE WHEN (
                 SELECT true
                   FROM (SELECT ",
@@ -109,6 +104,13 @@ SELECT s.child,
        END AS is_directory,
        (SELECT last.found FROM last) >= $6 AS has_more
   FROM met s
+  LEFT JOIN LATERAL (
+       SELECT ",
+    version_shown!("$5"),
+    " AS version_id, e.created_at
+         FROM entries e
+        WHERE e.tenant_id = $1 AND e.agent_id = $2 AND e.path = s.child
+        LIMIT 1) own ON true
  ORDER BY s.child"
 );
 
@@ -116,6 +118,7 @@ SELECT s.child,
 struct Candidate {
     child: String,
     version_id: Option<Uuid>,
+    created_at: Option<jiff_sqlx::Timestamp>,
     is_directory: Option<bool>,
     /// The statement has looked at as many children as it may.
     has_more: bool,
@@ -233,8 +236,9 @@ impl Directory<'_> {
             .await?;
         let more = candidates.first().is_some_and(|candidate| candidate.has_more);
         let mut last = None;
-        for Candidate { child: path, version_id, is_directory, .. } in candidates {
-            children.extend(version_id.map(|id| Child::entry(path.clone(), id)));
+        for Candidate { child: path, version_id, created_at, is_directory, .. } in candidates {
+            let entry = |id| Child::entry(path.clone(), id, from_sql(created_at));
+            children.extend(version_id.map(entry));
             if is_directory == Some(true) {
                 children.push(Child::directory(path.clone()));
             }

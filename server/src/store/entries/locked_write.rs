@@ -80,7 +80,8 @@ SELECT k.tenant_id, NULL, NULL, NULL, NULL, NULL, clock_timestamp(), NULL, k.ver
 /// What a tenant has stored counts only where there is a quota.
 const LOCK: [&str; 2] = [lock!("0"), lock!(stored_without!("q.day", "q.tenant_id"))];
 
-/// Stores the answer of each locked idempotency key that has one; deletes the placeholder rows of the rest.
+/// Stores the answer of each locked idempotency key that has one; deletes the placeholder rows of the rest. An entry that is new has
+/// versions from 1 on, a microsecond apart.
 macro_rules! write_all {
     ($($searchable:tt)*) => {
         concat!("
@@ -105,8 +106,9 @@ WITH counted AS (
      WHERE i.tenant_id = u.tenant_id AND i.key = u.key AND NOT i.answered
 ), heads AS (
     INSERT INTO entries AS e
-           (tenant_id, agent_id, path, latest_version_id, version, updated_at, expires_at, deleted_at)
-    SELECT h.tenant_id, h.agent_id, h.path, h.id, h.version, h.at, h.expires_at, CASE WHEN h.deleted THEN h.at END
+           (tenant_id, agent_id, path, latest_version_id, version, updated_at, expires_at, deleted_at, created_at)
+    SELECT h.tenant_id, h.agent_id, h.path, h.id, h.version, h.at, h.expires_at, CASE WHEN h.deleted THEN h.at END,
+           h.at - (h.version - 1) * interval '1 microsecond'
       FROM unnest($5::uuid[], $6::text[], $7::text[], $8::uuid[], $9::bigint[], $10::timestamptz[],
                   $11::timestamptz[], $12::bool[])
            AS h (tenant_id, agent_id, path, id, version, at, expires_at, deleted)
@@ -116,9 +118,9 @@ WITH counted AS (
     RETURNING e.latest_version_id
 )", $($searchable)*, "
 INSERT INTO entry_versions
-       (tenant_id, id, agent_id, path, version, value, tags, importance, searchable, created_at, expires_at, deleted_at, author)
+       (tenant_id, id, agent_id, path, version, value, tags, importance, searchable, created_at, expires_at, deleted_at, author, bytes)
 SELECT v.tenant_id, v.id, v.agent_id, v.path, v.version, v.value::json, v.tags::text[], v.importance, v.searchable,
-       v.at, v.expires_at, CASE WHEN v.deleted THEN v.at END, v.author
+       v.at, v.expires_at, CASE WHEN v.deleted THEN v.at END, v.author, octet_length(v.value)
   FROM unnest($13::uuid[], $14::uuid[], $15::text[], $16::text[], $17::bigint[], $18::text[], $19::text[],
               $20::real[], $21::bool[], $22::timestamptz[], $23::timestamptz[], $24::bool[], $34::text[])
        AS v (tenant_id, id, agent_id, path, version, value, tags, importance, searchable, at, expires_at, deleted, author)")

@@ -15,6 +15,7 @@ pub mod locked_write;
 pub mod newest;
 pub mod newest_day;
 pub mod scan;
+pub mod size;
 pub mod stored_bytes;
 pub mod subtree;
 pub mod sweep;

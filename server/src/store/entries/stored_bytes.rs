@@ -5,6 +5,7 @@
 use sqlx::PgExecutor;
 use sqlx::postgres::PgTransaction;
 
+use super::size::size;
 use crate::domain::TenantId;
 use crate::domain::memory::usage::{IDEMPOTENCY_ROW, VERSION_ROW};
 use crate::store::StoreError;
@@ -41,13 +42,15 @@ pub(crate) use give_back;
 const COUNT_LOCK: i64 = 0x61_67_66_73_72_63_6e_74;
 
 /// Counts what there is and adds what is missing in the books. Both are of one snapshot; what was written or swept since is in
-/// both or in neither, so that nobody has to wait. Values are read whole: PostgreSQL tells their length in no other way.
+/// both or in neither, so that nobody has to wait.
 const COUNT: &str = concat!(
     "
 INSERT INTO storage_usage AS s (tenant_id, bytes, counted_for)
 SELECT t.id,
        coalesce((SELECT sum($2 + octet_length(v.agent_id) + octet_length(v.path) + octet_length(array_to_string(v.tags, ''))
-                            + coalesce(octet_length(v.value::text), 0))
+                            + coalesce(",
+    size!("v"),
+    ", 0))
                    FROM entry_versions v WHERE v.tenant_id = t.id), 0)::bigint
        + $3 * (SELECT count(*) FROM idempotency_keys i WHERE i.tenant_id = t.id)
        - ",

@@ -4,6 +4,7 @@
 
 use sqlx::{PgExecutor, Row as _};
 
+use super::size::size;
 use super::stored_bytes::give_back;
 use crate::domain::memory::usage::IDEMPOTENCY_ROW;
 use crate::store::StoreError;
@@ -52,9 +53,11 @@ const TOMBSTONE_HEADS: &str =
 const TOMBSTONE_VERSIONS: &str = concat!(
     "
 WITH freed AS (
-    SELECT tenant_id, octet_length(value::text) AS bytes FROM entry_versions WHERE ctid = ANY ($1::text[]::tid[])
+    SELECT v.tenant_id, ",
+    size!("v"),
+    " AS bytes FROM entry_versions v WHERE v.ctid = ANY ($1::text[]::tid[])
 ), tombstones AS (
-    UPDATE entry_versions SET value = NULL, deleted_at = expires_at WHERE ctid = ANY ($1::text[]::tid[])
+    UPDATE entry_versions SET value = NULL, bytes = NULL, deleted_at = expires_at WHERE ctid = ANY ($1::text[]::tid[])
 )",
     give_back!()
 );

@@ -7,6 +7,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{PgExecutor, Row as _};
 use uuid::Uuid;
 
+use super::size::size;
 use crate::domain::{EntryKey, TenantId};
 use crate::store::StoreError;
 use crate::store::connection::pool::Pool;
@@ -64,10 +65,10 @@ pub struct Bounded {
     pub cut: bool,
 }
 
-/// SQL of a version's value, which is null once it has expired, swept or not.
-macro_rules! value {
-    () => {
-        "CASE WHEN v.expires_at IS NULL OR v.expires_at > now() THEN v.value END"
+/// SQL of what a version has until it expires, swept or not: null from then on.
+macro_rules! until_expiry {
+    ($what:expr) => {
+        concat!("CASE WHEN v.expires_at IS NULL OR v.expires_at > now() THEN ", $what, " END")
     };
 }
 
@@ -79,7 +80,7 @@ const READ: &str = concat!(
     SELECT s.ordinal + 1, v.id, s.bytes + coalesce(v.bytes, 0)
       FROM step s
       LEFT JOIN LATERAL (
-           SELECT v.id, octet_length((", value!(), ")::text) AS bytes
+           SELECT v.id, ", until_expiry!(size!("v")), " AS bytes
              FROM entry_versions v
             WHERE v.tenant_id = $1 AND v.id = ($2::uuid[])[s.ordinal + 1]
             LIMIT 1) v ON true
@@ -89,7 +90,7 @@ SELECT s.ordinal, v.path, v.version, v.id, v.value, v.tags, v.importance, v.sear
        v.author
   FROM step s
  CROSS JOIN LATERAL (
-       SELECT v.path, v.version, v.id, ", value!(), " AS value, v.tags, v.importance, v.searchable, v.created_at, v.expires_at,
+       SELECT v.path, v.version, v.id, ", until_expiry!("v.value"), " AS value, v.tags, v.importance, v.searchable, v.created_at, v.expires_at,
               coalesce(v.deleted_at, CASE WHEN v.expires_at <= now() THEN v.expires_at END) AS deleted_at,
               v.author
          FROM entry_versions v

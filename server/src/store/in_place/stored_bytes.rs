@@ -6,6 +6,7 @@ use sqlx::postgres::PgConnection;
 
 use crate::domain::memory::usage::{IDEMPOTENCY_ROW, VERSION_ROW};
 use crate::store::StoreError;
+use crate::store::entries::size::size;
 use crate::store::names::qualified;
 
 const QUOTED: &str = "SELECT quote_ident($1), quote_ident($2)";
@@ -34,11 +35,12 @@ pub async fn balance(
 SELECT tenant_id, sum(bytes)::bigint
   FROM (SELECT v.tenant_id,
                $1 + octet_length(v.agent_id) + octet_length(v.path) + octet_length(array_to_string(v.tags, ''))
-               + coalesce(octet_length(v.value::text), 0) AS bytes
+               + coalesce({size}, 0) AS bytes
           FROM {moving}.entry_versions v
         UNION ALL SELECT tenant_id, $2 FROM {moving}.idempotency_keys
         UNION ALL SELECT tenant_id, -stored_bytes FROM {live}.quota_usage) AS stored
- GROUP BY tenant_id"
+ GROUP BY tenant_id",
+        size = size!("v")
     ));
     sqlx::query(count).bind(VERSION_ROW).bind(IDEMPOTENCY_ROW).execute(connection).await?;
     Ok(())

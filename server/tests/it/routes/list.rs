@@ -189,18 +189,76 @@ async fn details_of_entries_come_with_the_list_and_those_of_the_past_with_a_list
     assert_eq!(without["items"][0], json!({"path": "/d/anew", "type": "file"}));
 }
 
-#[tokio::test]
-async fn a_first_version_that_is_gone_leaves_the_oldest_one() {
-    let (api, db) = Api::start().await;
-    for value in 1..=3 {
-        api.client.put("/x", json!(value)).await;
-    }
-    db.execute("DELETE FROM entry_versions WHERE version = 1").await;
-    let history = api.client.ok("/v1/history", json!({"agent_id": "ada", "path": "/x"})).await;
+async fn with_details(client: &Client) -> Value {
     let body = json!({"agent_id": "ada", "prefix": "/", "details": true});
-    let item = &api.client.ok("/v1/list", body).await["items"][0];
-    assert_eq!(item["created_at"], history["versions"][1]["created_at"]);
-    assert_eq!(item["updated_at"], history["versions"][0]["created_at"]);
+    client.ok("/v1/list", body).await["items"].clone()
+}
+
+#[tokio::test]
+async fn every_write_stores_the_size_of_its_value_and_when_its_entry_began() {
+    let (api, db) = Api::start().await;
+    let client = &api.client;
+    client.put("/a", json!({"é": "€"})).await;
+    client.put("/a", json!("x".repeat(9000))).await;
+    let put = |path: &str, fields: Value| {
+        let mut body = json!({"op": "put", "agent_id": "ada", "path": path, "value": [1, "é"]});
+        body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        body
+    };
+    let absent = json!({"if_version": null});
+    let delete = json!({"op": "delete", "agent_id": "ada", "path": "/b"});
+    // An entry that begins with several versions: by one statement, and under locks.
+    let together = [put("/a/1", json!({})), put("/a/1", json!({"searchable": true}))];
+    client.ok("/v1/batch", json!({"operations": together})).await;
+    let locked = [put("/b", absent), put("/b", json!({})), delete, put("/b", json!({}))];
+    client.ok("/v1/batch", json!({"atomic": true, "operations": locked})).await;
+    client.put("/a", json!("again")).await;
+    let wrong = "SELECT count(*) FROM entry_versions WHERE bytes IS DISTINCT FROM octet_length(value::text)";
+    assert_eq!(db.number(wrong).await, 0);
+    let wrong = "SELECT count(*) FROM entries e WHERE created_at IS DISTINCT FROM
+                 (SELECT min(v.created_at) FROM entry_versions v WHERE (v.agent_id, v.path) = (e.agent_id, e.path))";
+    assert_eq!(db.number(wrong).await, 0);
+    assert_eq!(db.number("SELECT count(*) FROM entries").await, 3);
+
+    // As a program leaves them that knows neither: the same is told.
+    let told = with_details(client).await;
+    assert_eq!(told.as_array().unwrap().len(), 3, "{told}");
+    db.execute("UPDATE entry_versions SET bytes = NULL; UPDATE entries SET created_at = NULL")
+        .await;
+    assert_eq!(with_details(client).await, told);
+    // What is stored is told, and nothing else is looked at.
+    db.execute(
+        "UPDATE entry_versions SET bytes = 7; UPDATE entries SET created_at = '2001-02-03 00:00Z'",
+    )
+    .await;
+    for item in
+        with_details(client).await.as_array().unwrap().iter().filter(|item| item["type"] == "file")
+    {
+        assert_eq!(
+            (&item["size"], &item["created_at"]),
+            (&json!(7), &json!("2001-02-03T00:00:00.000000Z"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_entry_keeps_its_first_date_where_its_first_version_is_gone() {
+    let (api, db) = Api::start().await;
+    let first = api.client.put("/x", json!(1)).await;
+    let second = api.client.put("/x", json!(2)).await;
+    let third = api.client.put("/x", json!(3)).await;
+    db.execute("DELETE FROM entry_versions WHERE version = 1").await;
+    let item = with_details(&api.client).await[0].clone();
+    assert_eq!(item["created_at"], first["created_at"]);
+    assert_eq!(item["updated_at"], third["created_at"]);
+    let past =
+        json!({"agent_id": "ada", "prefix": "/", "details": true, "as_of": second["created_at"]});
+    let past = api.client.ok("/v1/list", past).await["items"][0].clone();
+    assert_eq!(past["created_at"], first["created_at"]);
+    // One whose head does not tell it has the date of the oldest version that is kept.
+    db.execute("UPDATE entries SET created_at = NULL").await;
+    let item = with_details(&api.client).await[0].clone();
+    assert_eq!(item["created_at"], second["created_at"]);
 }
 
 #[tokio::test]
