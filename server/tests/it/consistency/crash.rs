@@ -187,8 +187,7 @@ async fn of_a_session_before_its_commit_no_conditional_write_knows() {
     let client = api.client.clone();
     let put = json!({"agent_id": "ada", "path": "/x", "value": 1, "if_version": null});
     let writing = tokio::spawn(async move { client.post("/v1/put", put).await });
-    let at_gate = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
-    database.until(at_gate, 1).await;
+    database.until(Gate::WAITING, 1).await;
     database.end_sessions().await;
     gate.open().await;
     let (status, answer) = writing.await.unwrap();

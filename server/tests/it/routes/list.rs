@@ -213,12 +213,14 @@ async fn every_write_stores_the_size_of_its_value_and_when_its_entry_began() {
     let locked = [put("/b", absent), put("/b", json!({})), delete, put("/b", json!({}))];
     client.ok("/v1/batch", json!({"atomic": true, "operations": locked})).await;
     client.put("/a", json!("again")).await;
+    client.ok("/v1/move", json!({"agent_id": "ada", "from": "/a", "to": "/c"})).await;
+    client.put("/c", json!("moved and put")).await;
     let wrong = "SELECT count(*) FROM entry_versions WHERE bytes IS DISTINCT FROM octet_length(value::text)";
     assert_eq!(db.number(wrong).await, 0);
     let wrong = "SELECT count(*) FROM entries e WHERE created_at IS DISTINCT FROM
                  (SELECT min(v.created_at) FROM entry_versions v WHERE (v.agent_id, v.path) = (e.agent_id, e.path))";
     assert_eq!(db.number(wrong).await, 0);
-    assert_eq!(db.number("SELECT count(*) FROM entries").await, 3);
+    assert_eq!(db.number("SELECT count(*) FROM entries").await, 5);
 
     // As a program leaves them that knows neither: the same is told.
     let told = with_details(client).await;

@@ -207,15 +207,41 @@ impl Database {
 pub struct Gate(Database);
 
 impl Gate {
+    /// How many wait.
+    pub const WAITING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
+
+    /// Before versions are written.
     pub async fn close(database: &Database) -> Self {
-        let gate = "CREATE TABLE gate AS SELECT true AS closed;
+        let before = "CREATE TRIGGER gate BEFORE INSERT ON entry_versions";
+        Self::close_by(database, before, "true").await
+    }
+
+    /// While the COMMIT of what writes versions is carried out.
+    pub async fn close_at_commit(database: &Database) -> Self {
+        let deferred = "CREATE CONSTRAINT TRIGGER gate AFTER INSERT ON entry_versions DEFERRABLE INITIALLY DEFERRED FOR EACH ROW";
+        Self::close_by(database, deferred, "true").await
+    }
+
+    /// Behind the tombstones of a move or a delete of a subtree, whose numbers are ahead.
+    pub async fn close_behind_tombstones(database: &Database) -> Self {
+        let after = "CREATE TRIGGER gate AFTER INSERT ON entry_versions REFERENCING NEW TABLE AS added FOR EACH STATEMENT";
+        let waits = "EXISTS (SELECT FROM added WHERE deleted_at IS NOT NULL AND version > 1000000)";
+        Self::close_by(database, after, waits).await
+    }
+
+    async fn close_by(database: &Database, trigger: &str, waits: &str) -> Self {
+        let gate = format!(
+            "DROP TABLE IF EXISTS gate; DROP FUNCTION IF EXISTS wait_at_gate CASCADE;
+             CREATE TABLE gate AS SELECT true AS closed;
              CREATE FUNCTION wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS $$
              BEGIN
-                 WHILE EXISTS (SELECT FROM gate) LOOP PERFORM pg_sleep(0.02); END LOOP;
+                 WHILE EXISTS (SELECT FROM gate) AND {waits} LOOP PERFORM pg_sleep(0.02); END LOOP;
                  RETURN NULL;
              END $$;
-             CREATE TRIGGER gate BEFORE INSERT ON entry_versions EXECUTE FUNCTION wait_at_gate()";
-        database.connect().await.execute(gate).await.expect("a gate");
+             {trigger} EXECUTE FUNCTION wait_at_gate()"
+        );
+        let gate = sqlx::AssertSqlSafe(gate);
+        sqlx::raw_sql(gate).execute(&mut database.connect().await).await.expect("a gate");
         Self(database.clone())
     }
 

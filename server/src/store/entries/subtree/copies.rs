@@ -1,34 +1,51 @@
-//! Plans what becomes of entries, and copies those that are moved to their new paths.
+//! Plans what becomes of entries, and writes their versions, which no head names yet: tombstones, and copies of what is moved.
 
 use std::collections::{BTreeMap, HashMap};
 
-use jiff::Timestamp;
 use jiff_sqlx::ToSqlx as _;
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::plan::{Copied, Planned, Seen, new_paths};
+use super::plan::{Ahead, Copied, Planned, Seen, new_paths};
 use super::{SubtreeOutcome, Work, statements};
 use crate::domain::EntryKey;
 use crate::domain::access::api_key::KeyId;
-use crate::domain::memory::subtree::MAX_BYTES;
+use crate::domain::memory::subtree::{Destination, MAX_BYTES};
 use crate::store::StoreError;
 
 /// Bytes on the disk of values that one statement copies: how much more than allowed may be copied before it is known.
 const CHUNK: i64 = 1 << 20;
 
 impl Work<'_> {
-    /// Plans what becomes of `entries`, and copies those that are moved.
+    /// Plans what becomes of `entries`, and writes their versions.
     pub(super) async fn prepare(
         &mut self,
         entries: BTreeMap<String, Seen>,
-        now: Timestamp,
-    ) -> Result<Result<(), SubtreeOutcome>, StoreError> {
-        let Some(destination) = self.change.to else {
-            let planned = entries.into_iter().map(|(path, seen)| (path, Planned::new(seen, None)));
-            self.planned.extend(planned);
-            return Ok(Ok(()));
+        ahead: Ahead,
+    ) -> Result<Result<BTreeMap<String, Planned>, SubtreeOutcome>, StoreError> {
+        if entries.is_empty() {
+            return Ok(Ok(BTreeMap::new()));
+        }
+        let planned = match self.change.to {
+            Some(destination) => self.copy_all(destination, entries, ahead).await?,
+            None => {
+                let plan = |(path, seen)| (path, Planned::new(seen, None, ahead));
+                Ok(entries.into_iter().map(plan).collect())
+            }
         };
+        if let Ok(planned) = &planned {
+            self.write_tombstones(planned).await?;
+        }
+        Ok(planned.map(BTreeMap::from_iter))
+    }
+
+    /// Plans a move of `entries` to `destination`, and copies them.
+    async fn copy_all(
+        &mut self,
+        destination: &Destination,
+        entries: BTreeMap<String, Seen>,
+        ahead: Ahead,
+    ) -> Result<Result<Vec<(String, Planned)>, SubtreeOutcome>, StoreError> {
         let paths = match new_paths(destination, &entries) {
             Ok(paths) => paths,
             Err(error) => return Ok(Err(SubtreeOutcome::InvalidPath(error))),
@@ -37,8 +54,8 @@ impl Work<'_> {
         let mut planned: Vec<(String, Planned)> = Vec::with_capacity(entries.len());
         for ((from, seen), path) in entries.into_iter().zip(paths) {
             let latest = there.get(&path).copied();
-            let copy = Copied::new(path, latest.as_ref(), now);
-            planned.push((from, Planned::new(seen, Some(copy))));
+            let copy = Copied::new(path, latest, ahead);
+            planned.push((from, Planned::new(seen, Some(copy), ahead)));
         }
         let sizes = self.sizes(&planned).await?;
         let (mut begin, mut on_disk, mut bytes) = (0, 0, self.bytes());
@@ -58,8 +75,23 @@ impl Work<'_> {
             }
             (begin, on_disk) = (end, 0);
         }
-        self.planned.extend(planned);
-        Ok(Ok(()))
+        Ok(Ok(planned))
+    }
+
+    async fn write_tombstones(&mut self, planned: &[(String, Planned)]) -> Result<(), StoreError> {
+        let EntryKey { tenant, agent, .. } = self.change.root;
+        let tombstones = || planned.iter().map(|(_, p)| p.tombstone);
+        sqlx::query(statements::TOMBSTONES)
+            .bind(tenant.0)
+            .bind(agent.as_str())
+            .bind(self.change.author.map(KeyId::as_str))
+            .bind(planned.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>())
+            .bind(tombstones().map(|version| version.id).collect::<Vec<_>>())
+            .bind(tombstones().map(|version| version.number).collect::<Vec<_>>())
+            .bind(tombstones().map(|version| version.at.to_sqlx()).collect::<Vec<_>>())
+            .execute(&mut *self.connection)
+            .await?;
+        Ok(())
     }
 
     /// Bytes of the values that are copied already.
@@ -95,10 +127,10 @@ impl Work<'_> {
             .bind(agent.as_str())
             .bind(self.change.author.map(KeyId::as_str))
             .bind(copies().map(|(seen, _)| seen.version_id).collect::<Vec<_>>())
-            .bind(copies().map(|(_, copy)| copy.id).collect::<Vec<_>>())
+            .bind(copies().map(|(_, copy)| copy.version.id).collect::<Vec<_>>())
             .bind(copies().map(|(_, copy)| copy.path.as_str()).collect::<Vec<_>>())
-            .bind(copies().map(|(_, copy)| copy.version).collect::<Vec<_>>())
-            .bind(copies().map(|(_, copy)| copy.at.to_sqlx()).collect::<Vec<_>>())
+            .bind(copies().map(|(_, copy)| copy.version.number).collect::<Vec<_>>())
+            .bind(copies().map(|(_, copy)| copy.version.at.to_sqlx()).collect::<Vec<_>>())
             .fetch_all(&mut *self.connection)
             .await?;
         let mut bytes: HashMap<Uuid, (i64, i64)> = HashMap::with_capacity(rows.len());
@@ -106,7 +138,7 @@ impl Work<'_> {
             bytes.insert(row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?));
         }
         for copy in planned.iter_mut().filter_map(|(_, planned)| planned.copy.as_mut()) {
-            copy.bytes = bytes.get(&copy.id).copied().unwrap_or_default();
+            copy.bytes = bytes.get(&copy.version.id).copied().unwrap_or_default();
         }
         Ok(bytes.values().map(|(value, _)| value).sum())
     }
@@ -119,7 +151,7 @@ impl Work<'_> {
             .bind(tenant.0)
             .bind(agent.as_str())
             .bind(copies().map(|copy| copy.path.as_str()).collect::<Vec<_>>())
-            .bind(copies().map(|copy| copy.id).collect::<Vec<_>>())
+            .bind(copies().map(|copy| copy.version.id).collect::<Vec<_>>())
             .execute(&mut *self.connection)
             .await?;
         let to_replace: i64 = sqlx::query_scalar(statements::ADD_DOCUMENTS)
@@ -128,7 +160,7 @@ impl Work<'_> {
             .bind(planned.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>())
             .bind(planned.iter().map(|(_, p)| p.seen.version_id).collect::<Vec<_>>())
             .bind(copies().map(|copy| copy.path.as_str()).collect::<Vec<_>>())
-            .bind(copies().map(|copy| copy.id).collect::<Vec<_>>())
+            .bind(copies().map(|copy| copy.version.id).collect::<Vec<_>>())
             .fetch_one(&mut *self.connection)
             .await?;
         self.to_replace += to_replace;
@@ -146,7 +178,7 @@ impl Work<'_> {
             .bind(copies().map(|(path, ..)| path.as_str()).collect::<Vec<_>>())
             .bind(copies().map(|(_, seen, _)| seen.version_id).collect::<Vec<_>>())
             .bind(copies().map(|(.., copy)| copy.path.as_str()).collect::<Vec<_>>())
-            .bind(copies().map(|(.., copy)| copy.id).collect::<Vec<_>>())
+            .bind(copies().map(|(.., copy)| copy.version.id).collect::<Vec<_>>())
             .execute(&mut *self.connection)
             .await?;
         Ok(())

@@ -1,22 +1,24 @@
 //! Moves or deletes a subtree, in a transaction of its own.
 //!
-//! What takes long comes first and keeps nobody waiting: values are copied to their new paths, as versions that no head names yet. Then
-//! the tenant's writers are locked out, as by every write, what has changed meanwhile is planned anew, and the heads are moved on.
-//! That takes a fraction of a second for the largest subtree.
+//! What takes long comes first and keeps nobody waiting: values are copied to their new paths, and tombstones are written at the old
+//! ones, as versions that no head names yet. Then the tenant's writers are locked out, as by every write, and the heads are moved on,
+//! those first that are as they were seen; for the others, versions are written anew. That takes a fraction of a second for the largest
+//! subtree.
 
 mod copies;
 mod plan;
 mod statements;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx as _;
-use sqlx::Row as _;
-use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::postgres::{PgArguments, PgConnection, PgRow};
+use sqlx::query::Query;
+use sqlx::{Postgres, Row as _};
 use uuid::Uuid;
 
-use self::plan::{Latest, Planned, Seen, heads, usage};
+use self::plan::{Ahead, Copied, Latest, Planned, Seen, usage};
 use super::list::{BEYOND, tree_key};
 use super::locked_write::{self, Moment};
 use crate::domain::EntryKey;
@@ -24,7 +26,7 @@ use crate::domain::access::api_key::KeyId;
 use crate::domain::memory::apply_changes::{Answered, Applied, LockedState};
 use crate::domain::memory::change::{Action, Change};
 use crate::domain::memory::idempotency::Idempotency;
-use crate::domain::memory::path::InvalidPath;
+use crate::domain::memory::path::{EntryPath, InvalidPath};
 use crate::domain::memory::subtree::{Destination, MAX_ENTRIES};
 use crate::domain::memory::usage::{IDEMPOTENCY_ROW, WriteLimits, WriteQuota};
 use crate::store::StoreError;
@@ -136,11 +138,13 @@ impl Work<'_> {
         if let Some(refusal) = self.count(&seen).await? {
             return Ok(Run::End(refusal));
         }
+        let ahead = Ahead::at(now);
         // Whether it is so once all others are locked out remains to be seen.
-        if self.occupied().await?.is_none()
-            && let Err(refusal) = self.prepare(seen, now).await?
-        {
-            return Ok(Run::End(refusal));
+        if self.occupied().await?.is_none() {
+            match self.prepare(seen, ahead).await? {
+                Ok(planned) => self.planned = planned,
+                Err(refusal) => return Ok(Run::End(refusal)),
+            }
         }
 
         let SubtreeChange { root, idempotency, limits, .. } = self.change;
@@ -155,13 +159,13 @@ impl Work<'_> {
         {
             return Ok(Run::End(answered));
         }
-        if let Err(refusal) = self.catch_up(now).await? {
+        if let Err(refusal) = self.take_away(ahead).await? {
             return Ok(Run::End(refusal));
         }
         if self.planned.is_empty() && (idempotency.is_none() || self.change.to.is_some()) {
             return Ok(Run::End(SubtreeOutcome::Done(Changed { entries: 0, first: None })));
         }
-        self.apply(now, &marker, &locked, moment).await
+        self.complete(&marker, &locked, moment).await
     }
 
     /// The first answer to the same request.
@@ -192,58 +196,46 @@ impl Work<'_> {
         &mut self,
         statement: &'static str,
     ) -> Result<BTreeMap<String, Seen>, StoreError> {
-        let EntryKey { tenant, agent, path } = self.change.root;
-        let from = tree_key(path.as_str());
-        let rows = sqlx::query(statement)
-            .bind(tenant.0)
-            .bind(agent.as_str())
-            .bind(&from)
-            .bind(from.clone() + BEYOND)
+        let root = self.change.root;
+        let rows = of_subtree(statement, root, &root.path)
             .bind(MAX_ENTRIES as i64 + 1)
             .fetch_all(&mut *self.connection)
             .await?;
         rows.iter().map(seen).collect::<Result<_, sqlx::Error>>().map_err(Into::into)
     }
 
-    /// The refusal of a subtree that has too many entries.
+    /// The refusal of a subtree that has too many entries: those that were `seen`, and those that are taken away already.
     async fn count(
         &mut self,
         seen: &BTreeMap<String, Seen>,
     ) -> Result<Option<SubtreeOutcome>, StoreError> {
-        if seen.len() <= MAX_ENTRIES {
+        if self.planned.len() + seen.len() <= MAX_ENTRIES {
             return Ok(None);
         }
-        let EntryKey { tenant, agent, path } = self.change.root;
-        let from = tree_key(path.as_str());
-        let entries: i64 = sqlx::query_scalar(statements::COUNT)
-            .bind(tenant.0)
-            .bind(agent.as_str())
-            .bind(&from)
-            .bind(from.clone() + BEYOND)
+        let root = self.change.root;
+        let row = of_subtree(statements::COUNT, root, &root.path)
             .bind(COUNTED)
             .fetch_one(&mut *self.connection)
             .await?;
-        let or_more = entries >= COUNTED;
-        Ok(Some(SubtreeOutcome::TooManyEntries { entries, or_more }))
+        let left: i64 = row.try_get(0)?;
+        let entries = self.planned.len() as i64 + left;
+        Ok(Some(SubtreeOutcome::TooManyEntries { entries, or_more: left >= COUNTED }))
     }
 
     /// The first live entry where the subtree is to be moved to, unless it may stay there or be replaced.
     async fn occupied(&mut self) -> Result<Option<String>, StoreError> {
-        let EntryKey { tenant, agent, .. } = self.change.root;
         let Some(to) = self.change.to.filter(|to| !to.overwrite()) else { return Ok(None) };
-        let from = tree_key(to.to().as_str());
-        let first = sqlx::query_scalar(statements::FIRST)
-            .bind(tenant.0)
-            .bind(agent.as_str())
-            .bind(&from)
-            .bind(from.clone() + BEYOND)
+        let first = of_subtree(statements::FIRST, self.change.root, to.to())
             .fetch_optional(&mut *self.connection)
             .await?;
-        Ok(first)
+        Ok(first.map(|row| row.try_get(0)).transpose()?)
     }
 
     /// What is at `paths`.
     async fn latest_at(&mut self, paths: &[String]) -> Result<HashMap<String, Latest>, StoreError> {
+        if paths.is_empty() {
+            return Ok(HashMap::new());
+        }
         let EntryKey { tenant, agent, .. } = self.change.root;
         let rows = sqlx::query(statements::HEADS_AT)
             .bind(tenant.0)
@@ -258,24 +250,29 @@ impl Work<'_> {
         rows.iter().map(latest).collect::<Result<_, sqlx::Error>>().map_err(Into::into)
     }
 
-    /// Holds the entries, and plans anew what others have changed since they were seen.
-    async fn catch_up(&mut self, now: Timestamp) -> Result<Result<(), SubtreeOutcome>, StoreError> {
-        let mut seen = self.scan(statements::HOLD).await?;
-        if let Some(refusal) = self.count(&seen).await? {
+    /// Takes the entries away from their old paths; plans anew, and then takes away, what others have changed since it was seen.
+    async fn take_away(&mut self, ahead: Ahead) -> Result<Result<(), SubtreeOutcome>, StoreError> {
+        let mut planned = std::mem::take(&mut self.planned);
+        let copies = planned.values().filter_map(|planned| planned.copy.as_ref());
+        let there =
+            self.latest_at(&copies.map(|copy| copy.path.clone()).collect::<Vec<_>>()).await?;
+        let displaced = planned.extract_if(.., |_, planned| !planned.fits(&there));
+        let mut stale: Vec<Uuid> = displaced.flat_map(|(_, planned)| planned.into_ids()).collect();
+        let taken = self.take(&planned, ahead).await?;
+        let overtaken = planned.extract_if(.., |path, _| !taken.contains(path));
+        stale.extend(overtaken.flat_map(|(_, planned)| planned.into_ids()));
+        self.planned = planned;
+
+        let late = self.scan(statements::HOLD).await?;
+        if let Some(refusal) = self.count(&late).await? {
             return Ok(Err(refusal));
         }
-        if !seen.is_empty()
+        if !(self.planned.is_empty() && late.is_empty())
             && let Some(path) = self.occupied().await?
         {
             return Ok(Err(SubtreeOutcome::Occupied(path)));
         }
-        let copies = self.planned.values().filter_map(|planned| planned.copy.as_ref());
-        let paths: Vec<String> = copies.map(|copy| copy.path.clone()).collect();
-        let there = self.latest_at(&paths).await?;
-        let stale = self.planned.extract_if(.., |path, p| !p.holds(seen.get(path), &there));
-        let stale: Vec<Uuid> = stale.filter_map(|(_, p)| Some(p.copy?.id)).collect();
-        seen.retain(|path, _| !self.planned.contains_key(path));
-        if seen.len() > MAX_LATE {
+        if late.len() > MAX_LATE {
             return Ok(Err(SubtreeOutcome::Overtaken));
         }
         if !stale.is_empty() {
@@ -285,13 +282,66 @@ impl Work<'_> {
                 .execute(&mut *self.connection)
                 .await?;
         }
-        if seen.is_empty() { Ok(Ok(())) } else { self.prepare(seen, now).await }
+        let late = match self.prepare(late, ahead).await? {
+            Ok(late) => late,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if self.take(&late, ahead).await?.len() < late.len() {
+            return Ok(Err(SubtreeOutcome::Overtaken));
+        }
+        self.planned.extend(late);
+        Ok(Ok(()))
     }
 
-    /// Moves the heads on, and counts what was written.
-    async fn apply(
+    /// Has the heads of entries come to their tombstones; returns the paths of those that are still as they were seen.
+    async fn take(
+        &mut self,
+        planned: &BTreeMap<String, Planned>,
+        ahead: Ahead,
+    ) -> Result<HashSet<String>, StoreError> {
+        if planned.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let EntryKey { tenant, agent, .. } = self.change.root;
+        let tombstones = || planned.values().map(|planned| planned.tombstone);
+        let taken: Vec<String> = sqlx::query_scalar(statements::TAKE)
+            .bind(tenant.0)
+            .bind(agent.as_str())
+            .bind(planned.keys().map(String::as_str).collect::<Vec<_>>())
+            .bind(tombstones().map(|version| version.id).collect::<Vec<_>>())
+            .bind(tombstones().map(|version| version.number).collect::<Vec<_>>())
+            .bind(tombstones().map(|version| version.at.to_sqlx()).collect::<Vec<_>>())
+            .bind(planned.values().map(|p| to_sql(p.seen.expires_at)).collect::<Vec<_>>())
+            .bind(ahead.by)
+            .fetch_all(&mut *self.connection)
+            .await?;
+        Ok(taken.into_iter().collect())
+    }
+
+    /// Has the heads at the new paths come to the copies. False where something newer is there.
+    async fn give(&mut self) -> Result<bool, StoreError> {
+        let moved = self.planned.values().filter_map(|p| Some((p.copy.as_ref()?, p.seen)));
+        let copies: Vec<(&Copied, Seen)> = moved.collect();
+        if copies.is_empty() {
+            return Ok(true);
+        }
+        let EntryKey { tenant, agent, .. } = self.change.root;
+        let given = sqlx::query(statements::GIVE)
+            .bind(tenant.0)
+            .bind(agent.as_str())
+            .bind(copies.iter().map(|(copy, _)| copy.path.as_str()).collect::<Vec<_>>())
+            .bind(copies.iter().map(|(copy, _)| copy.version.id).collect::<Vec<_>>())
+            .bind(copies.iter().map(|(copy, _)| copy.version.number).collect::<Vec<_>>())
+            .bind(copies.iter().map(|(copy, _)| copy.version.at.to_sqlx()).collect::<Vec<_>>())
+            .bind(copies.iter().map(|(_, seen)| to_sql(seen.expires_at)).collect::<Vec<_>>())
+            .execute(&mut *self.connection)
+            .await?;
+        Ok(given.rows_affected() == copies.len() as u64)
+    }
+
+    /// Gives what was taken away to the new paths, and counts what was written.
+    async fn complete(
         mut self,
-        now: Timestamp,
         marker: &Change,
         locked: &LockedState,
         moment: Moment,
@@ -311,25 +361,11 @@ impl Work<'_> {
         if self.to_replace > 0 {
             self.replace_documents().await?;
         }
-        let heads = heads(&self.planned, now);
-        if !heads.is_empty() {
-            let moved: i64 = sqlx::query_scalar(statements::HEADS)
-                .bind(root.tenant.0)
-                .bind(root.agent.as_str())
-                .bind(self.change.author.map(KeyId::as_str))
-                .bind(heads.iter().map(|h| h.path).collect::<Vec<_>>())
-                .bind(heads.iter().map(|h| h.id).collect::<Vec<_>>())
-                .bind(heads.iter().map(|h| h.version).collect::<Vec<_>>())
-                .bind(heads.iter().map(|h| h.at.to_sqlx()).collect::<Vec<_>>())
-                .bind(heads.iter().map(|h| to_sql(h.expires_at)).collect::<Vec<_>>())
-                .bind(heads.iter().map(|h| h.deleted).collect::<Vec<_>>())
-                .fetch_one(&mut *self.connection)
-                .await?;
-            if moved != heads.len() as i64 {
-                return Ok(Run::End(SubtreeOutcome::Overtaken));
-            }
+        if !self.give().await? {
+            return Ok(Run::End(SubtreeOutcome::Overtaken));
         }
-        let first = self.first(&heads);
+        let first = self.planned.first_key_value().map(|(_, planned)| planned.version());
+        let first = first.map(|version| (version.id, version.at));
         let changed = Changed { entries: self.planned.len() as i64, first };
         let answered = idempotency
             .map(|request| Answered { request_hash: request.request_hash, version: first });
@@ -349,20 +385,26 @@ impl Work<'_> {
         }
         Ok(Run::Commit(changed))
     }
+}
 
-    /// The version of the first entry.
-    fn first(&self, heads: &[plan::NewHead<'_>]) -> Option<(Uuid, Timestamp)> {
-        let (_, first) = self.planned.first_key_value()?;
-        let id = first.copy.as_ref().map_or(first.tombstone, |copy| copy.id);
-        heads.iter().find(|head| head.id == id).map(|head| (id, head.at))
-    }
+/// A statement of the entries of `root`'s agent at `path` and below.
+fn of_subtree(
+    statement: &'static str,
+    root: &EntryKey,
+    path: &EntryPath,
+) -> Query<'static, Postgres, PgArguments> {
+    let from = tree_key(path.as_str());
+    let beyond = from.clone() + BEYOND;
+    sqlx::query(statement).bind(root.tenant.0).bind(root.agent.as_str()).bind(from).bind(beyond)
 }
 
 fn seen(row: &PgRow) -> Result<(String, Seen), sqlx::Error> {
     let seen = Seen {
         version_id: row.try_get(1)?,
-        version: row.try_get(2)?,
-        updated_at: row.try_get::<jiff_sqlx::Timestamp, _>(3)?.to_jiff(),
+        latest: Latest {
+            version: row.try_get(2)?,
+            updated_at: row.try_get::<jiff_sqlx::Timestamp, _>(3)?.to_jiff(),
+        },
         expires_at: from_sql(row.try_get(4)?),
     };
     Ok((row.try_get(0)?, seen))

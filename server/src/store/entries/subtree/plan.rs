@@ -9,16 +9,49 @@ use crate::domain::memory::path::InvalidPath;
 use crate::domain::memory::subtree::Destination;
 use crate::domain::memory::usage::{Usage, VERSION_ROW};
 
-/// By how much the number of a copy is ahead of the next one of its path. A copy is written before anything is locked: a put to its
-/// path takes the next number meanwhile, and does not wait for it.
+/// By how much the numbers of a change's versions are ahead at least, and by twice as much at most.
 const AHEAD: i64 = 1 << 20;
 
+/// The numbers and the moment of the versions of one change.
+///
+/// They are written before anything is locked, so their numbers are ahead of the next ones of their paths: a put takes the next number
+/// meanwhile, and does not wait for it. At random, so that another change of the same paths hardly ever waits either.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ahead {
+    pub(super) by: i64,
+    pub(super) now: Timestamp,
+}
+
+impl Ahead {
+    pub(super) fn at(now: Timestamp) -> Self {
+        Self { by: rand::random_range(AHEAD..2 * AHEAD), now }
+    }
+
+    /// A version that follows `latest`.
+    fn of(self, latest: Option<Latest>) -> NewVersion {
+        let after = latest
+            .and_then(|latest| latest.updated_at.checked_add(SignedDuration::from_micros(1)).ok());
+        NewVersion {
+            id: Uuid::now_v7(),
+            number: latest.map_or(0, |latest| latest.version) + self.by,
+            at: after.map_or(self.now, |after| after.max(self.now)),
+        }
+    }
+}
+
+/// A version that is written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NewVersion {
+    pub(super) id: Uuid,
+    pub(super) number: i64,
+    pub(super) at: Timestamp,
+}
+
 /// A live entry, as it was seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Seen {
     pub(super) version_id: Uuid,
-    pub(super) version: i64,
-    pub(super) updated_at: Timestamp,
+    pub(super) latest: Latest,
     /// A touch changes nothing else.
     pub(super) expires_at: Option<Timestamp>,
 }
@@ -34,7 +67,7 @@ pub(super) struct Latest {
 #[derive(Debug, Clone)]
 pub(super) struct Planned {
     pub(super) seen: Seen,
-    pub(super) tombstone: Uuid,
+    pub(super) tombstone: NewVersion,
     /// Of a move.
     pub(super) copy: Option<Copied>,
 }
@@ -43,37 +76,32 @@ pub(super) struct Planned {
 #[derive(Debug, Clone)]
 pub(super) struct Copied {
     pub(super) path: String,
-    pub(super) id: Uuid,
-    pub(super) version: i64,
-    pub(super) at: Timestamp,
+    pub(super) version: NewVersion,
     /// Bytes of its value, and of its tags.
     pub(super) bytes: (i64, i64),
 }
 
-/// A head as it will be.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct NewHead<'a> {
-    pub(super) path: &'a str,
-    pub(super) id: Uuid,
-    pub(super) version: i64,
-    pub(super) at: Timestamp,
-    pub(super) expires_at: Option<Timestamp>,
-    pub(super) deleted: bool,
-}
-
 impl Planned {
-    pub(super) fn new(seen: Seen, copy: Option<Copied>) -> Self {
-        Self { seen, tombstone: Uuid::now_v7(), copy }
+    pub(super) fn new(seen: Seen, copy: Option<Copied>, ahead: Ahead) -> Self {
+        Self { seen, tombstone: ahead.of(Some(seen.latest)), copy }
     }
 
-    /// Whether the entry, and what is at its new path, are still as it was planned.
-    pub(super) fn holds(&self, seen: Option<&Seen>, there: &HashMap<String, Latest>) -> bool {
-        let is_free = |copy: &Copied| {
-            there
-                .get(&copy.path)
-                .is_none_or(|latest| latest.version < copy.version && latest.updated_at < copy.at)
-        };
-        seen == Some(&self.seen) && self.copy.as_ref().is_none_or(is_free)
+    /// Whether what is at its new path is still older than the copy.
+    pub(super) fn fits(&self, there: &HashMap<String, Latest>) -> bool {
+        let Some(Copied { path, version, .. }) = &self.copy else { return true };
+        there
+            .get(path)
+            .is_none_or(|latest| latest.version < version.number && latest.updated_at < version.at)
+    }
+
+    /// The version that is answered.
+    pub(super) fn version(&self) -> NewVersion {
+        self.copy.as_ref().map_or(self.tombstone, |copy| copy.version)
+    }
+
+    /// The versions that are written.
+    pub(super) fn into_ids(self) -> impl Iterator<Item = Uuid> {
+        [Some(self.tombstone.id), self.copy.map(|copy| copy.version.id)].into_iter().flatten()
     }
 }
 
@@ -87,37 +115,9 @@ pub(super) fn new_paths(
 
 impl Copied {
     /// At `path`, where `latest` is.
-    pub(super) fn new(path: String, latest: Option<&Latest>, now: Timestamp) -> Self {
-        let version = latest.map_or(0, |latest| latest.version) + 1 + AHEAD;
-        let at = after(latest.map(|latest| latest.updated_at), now);
-        Self { path, id: Uuid::now_v7(), version, at, bytes: (0, 0) }
+    pub(super) fn new(path: String, latest: Option<Latest>, ahead: Ahead) -> Self {
+        Self { path, version: ahead.of(latest), bytes: (0, 0) }
     }
-}
-
-/// The heads that the plan makes, in the order in which they are locked.
-pub(super) fn heads(planned: &BTreeMap<String, Planned>, now: Timestamp) -> Vec<NewHead<'_>> {
-    let tombstones = planned.iter().map(|(path, planned)| NewHead {
-        path,
-        id: planned.tombstone,
-        version: planned.seen.version + 1,
-        at: after(Some(planned.seen.updated_at), now),
-        expires_at: None,
-        deleted: true,
-    });
-    let copies = planned.values().filter_map(|planned| {
-        let copy = planned.copy.as_ref()?;
-        Some(NewHead {
-            path: &copy.path,
-            id: copy.id,
-            version: copy.version,
-            at: copy.at,
-            expires_at: planned.seen.expires_at,
-            deleted: false,
-        })
-    });
-    let mut heads: Vec<NewHead<'_>> = tombstones.chain(copies).collect();
-    heads.sort_unstable_by_key(|head| head.path);
-    heads
 }
 
 /// What the plan uses of the tenant's quotas: an entry counts as one write, and each of its versions as stored.
@@ -135,12 +135,6 @@ pub(super) fn usage(agent: &str, planned: &BTreeMap<String, Planned>) -> Usage {
     usage
 }
 
-/// The moment of a version that follows one of the moment `before`.
-fn after(before: Option<Timestamp>, now: Timestamp) -> Timestamp {
-    let next = before.and_then(|at| at.checked_add(SignedDuration::from_micros(1)).ok());
-    next.map_or(now, |next| next.max(now))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,47 +143,54 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
+    fn latest(version: i64, second: i64) -> Latest {
+        Latest { version, updated_at: at(second) }
+    }
+
     fn seen(version: i64) -> Seen {
-        Seen { version_id: Uuid::now_v7(), version, updated_at: at(version), expires_at: None }
+        Seen { version_id: Uuid::now_v7(), latest: latest(version, version), expires_at: None }
     }
 
     #[test]
-    fn a_plan_holds_while_nothing_has_changed() {
-        let latest = Latest { version: 7, updated_at: at(50) };
-        let (source, copy) = (seen(1), Copied::new("/b".into(), Some(&latest), at(20)));
-        assert_eq!(copy.at, at(50) + SignedDuration::from_micros(1));
-        let planned = Planned::new(source, Some(copy.clone()));
-        let there = |version, updated_at| {
-            HashMap::from([("/b".to_owned(), Latest { version, updated_at })])
-        };
-        let holds = |seen: Option<Seen>, there| planned.holds(seen.as_ref(), &there);
-        assert!(holds(Some(source), there(7, at(50))));
-        assert!(holds(Some(source), HashMap::new()));
-        assert!(!holds(None, there(7, at(50))), "deleted");
-        assert!(!holds(Some(seen(2)), there(7, at(50))), "put");
-        let touched = Seen { expires_at: Some(at(90)), ..source };
-        assert!(!holds(Some(touched), there(7, at(50))), "touched");
-        assert!(!holds(Some(source), there(8, at(51))), "something newer is there");
-        assert!(!holds(Some(source), there(copy.version, at(50))), "something newer is there");
+    fn versions_are_ahead_of_what_a_put_writes_meanwhile_and_later() {
+        let ahead = Ahead::at(at(20));
+        assert!((AHEAD..2 * AHEAD).contains(&ahead.by));
+        let first = ahead.of(None);
+        assert_eq!((first.number, first.at), (ahead.by, at(20)));
+        let next = ahead.of(Some(latest(7, 50)));
+        assert_eq!((next.number, next.at), (7 + ahead.by, at(50) + SignedDuration::from_micros(1)));
+        let others = (0..20).map(|_| Ahead::at(at(20)).by);
+        assert!(others.into_iter().any(|by| by != ahead.by), "another change has others");
     }
 
     #[test]
-    fn heads_are_sorted_and_what_is_stored_is_counted() {
-        let mut copy = Copied::new("/0/é".into(), None, at(9));
+    fn a_copy_fits_while_nothing_newer_is_at_its_path() {
+        let ahead = Ahead { by: AHEAD, now: at(20) };
+        let copy = Copied::new("/b".into(), Some(latest(7, 50)), ahead);
+        let number = copy.version.number;
+        let moved = Planned::new(seen(1), Some(copy), ahead);
+        let there = |version, second| HashMap::from([("/b".to_owned(), latest(version, second))]);
+        assert!(moved.fits(&there(7, 50)));
+        assert!(moved.fits(&HashMap::new()));
+        assert!(!moved.fits(&there(8, 51)), "a later one");
+        assert!(!moved.fits(&there(number, 50)), "one of the same number");
+        assert!(Planned::new(seen(1), None, ahead).fits(&there(8, 51)), "a delete has no copy");
+    }
+
+    #[test]
+    fn what_is_written_and_stored_is_counted() {
+        let ahead = Ahead::at(at(9));
+        let mut copy = Copied::new("/0/é".into(), None, ahead);
         copy.bytes = (10, 3);
         let planned = BTreeMap::from([
-            ("/a/é".to_owned(), Planned::new(seen(2), Some(copy))),
-            ("/a".to_owned(), Planned::new(seen(12), None)),
+            ("/a/é".to_owned(), Planned::new(seen(2), Some(copy), ahead)),
+            ("/a".to_owned(), Planned::new(seen(12), None, ahead)),
         ]);
-        let heads = heads(&planned, at(9));
-        assert_eq!(
-            heads.iter().map(|h| (h.path, h.deleted)).collect::<Vec<_>>(),
-            [("/0/é", false), ("/a", true), ("/a/é", true)]
-        );
-        assert_eq!(heads[1].version, 13);
-        assert!(heads[1].at > at(12));
         let used = usage("ada", &planned);
         let stored_bytes = 3 * (VERSION_ROW + 3) + 5 + 2 + 5 + 13;
         assert_eq!(used, Usage { writes: 2, bytes: 10, idempotency_keys: 0, stored_bytes });
+        let ids = |path: &str| planned[path].clone().into_ids().collect::<Vec<_>>();
+        assert_eq!(ids("/a"), [planned["/a"].version().id]);
+        assert_eq!(ids("/a/é")[1..], [planned["/a/é"].version().id]);
     }
 }

@@ -2,6 +2,7 @@
 //! of one row, the only form that is planned well on a table that was never analysed.
 
 use crate::store::entries::list::tree_order;
+use crate::store::entries::size::size;
 
 /// Begins one. The statement's own time: it may copy more than a request does otherwise.
 pub(super) const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = '30s'";
@@ -33,7 +34,7 @@ pub(super) const SCAN: &str = concat!(
     " LIMIT $5"
 );
 
-/// The same, which holds them until the end: in the order in which all writers lock them.
+/// The same, which holds them until the end.
 pub(super) const HOLD: &str = concat!(
     live_entries!("e.path, e.latest_version_id, e.version, e.updated_at, e.expires_at"),
     " ORDER BY e.path LIMIT $5 FOR UPDATE"
@@ -67,17 +68,27 @@ SELECT k.ordinal, greatest(pg_column_size(v.value) - 4, 0)::bigint
         LIMIT 1) v";
 
 /// Copies versions to other paths. The values stay in the database.
-pub(super) const COPY: &str = "
+pub(super) const COPY: &str = concat!(
+    "
 INSERT INTO entry_versions
-       (tenant_id, id, agent_id, path, version, value, tags, importance, searchable, created_at, expires_at, author)
-SELECT $1::uuid, m.id, $2::text, m.path, m.version, v.value, v.tags, v.importance, v.searchable, m.at, v.expires_at, $3::text
+       (tenant_id, id, agent_id, path, version, value, tags, importance, searchable, created_at, expires_at, author, bytes)
+SELECT $1::uuid, m.id, $2::text, m.path, m.version, v.value, v.tags, v.importance, v.searchable, m.at, v.expires_at, $3::text, v.size
   FROM unnest($4::uuid[], $5::uuid[], $6::text[], $7::bigint[], $8::timestamptz[]) AS m (source, id, path, version, at)
  CROSS JOIN LATERAL (
-       SELECT v.value, v.tags, v.importance, v.searchable, v.expires_at
+       SELECT v.value, v.tags, v.importance, v.searchable, v.expires_at, ",
+    size!("v"),
+    " AS size
          FROM entry_versions v
         WHERE v.tenant_id = $1 AND v.id = m.source AND v.value IS NOT NULL
         LIMIT 1) v
-RETURNING id, octet_length(value::text)::bigint, octet_length(array_to_string(tags, ''))::bigint";
+RETURNING id, bytes::bigint, octet_length(array_to_string(tags, ''))::bigint"
+);
+
+pub(super) const TOMBSTONES: &str = "
+INSERT INTO entry_versions
+       (tenant_id, id, agent_id, path, version, tags, importance, searchable, created_at, deleted_at, author)
+SELECT $1::uuid, t.id, $2::text, t.path, t.version, '{}'::text[], 0, false, t.at, t.at, $3::text
+  FROM unnest($4::text[], $5::uuid[], $6::bigint[], $7::timestamptz[]) AS t (path, id, version, at)";
 
 pub(super) const JOBS: &str = "
 INSERT INTO embedding_jobs (tenant_id, agent_id, path, version_id, model_id)
@@ -131,36 +142,35 @@ SELECT $1::uuid, $2::text, c.path, c.id, c.document
 ON CONFLICT (tenant_id, agent_id, path) DO UPDATE SET version_id = excluded.version_id, document = excluded.document"
 );
 
-/// Forgets copies of versions that are no longer the latest. What search has of them counts for nothing, and is swept.
+/// Forgets versions that no head has come to. What search has of them counts for nothing, and is swept.
 pub(super) const FORGET: &str = "
 WITH jobs AS (
     DELETE FROM embedding_jobs WHERE version_id = ANY ($2) AND status <> 'succeeded'
 )
 DELETE FROM entry_versions WHERE tenant_id = $1 AND id = ANY ($2)";
 
-/// Moves heads on, and writes the tombstones among their versions; the other versions are there already. Returns how many heads: one
-/// that has moved on meanwhile is left.
-pub(super) const HEADS: &str = "
-WITH heads AS (
-    INSERT INTO entries AS e
-           (tenant_id, agent_id, path, latest_version_id, version, updated_at, expires_at, deleted_at)
-    SELECT $1::uuid, $2::text, h.path, h.id, h.version, h.at, h.expires_at, CASE WHEN h.deleted THEN h.at END
-      FROM unnest($4::text[], $5::uuid[], $6::bigint[], $7::timestamptz[], $8::timestamptz[], $9::bool[])
-           AS h (path, id, version, at, expires_at, deleted)
-    ON CONFLICT (tenant_id, agent_id, path) DO UPDATE
-       SET latest_version_id = excluded.latest_version_id, version = excluded.version,
-           updated_at = excluded.updated_at, expires_at = excluded.expires_at, deleted_at = excluded.deleted_at
-     WHERE e.version < excluded.version
-    RETURNING 1
-), tombstones AS (
-    INSERT INTO entry_versions
-           (tenant_id, id, agent_id, path, version, tags, importance, searchable, created_at, deleted_at, author)
-    SELECT $1::uuid, h.id, $2::text, h.path, h.version, '{}'::text[], 0, false, h.at, h.at, $3::text
-      FROM unnest($4::text[], $5::uuid[], $6::bigint[], $7::timestamptz[], $9::bool[])
-           AS h (path, id, version, at, deleted)
-     WHERE h.deleted
-)
-SELECT count(*) FROM heads";
+/// Has heads come to their tombstones, if they are as they were seen: at the number that is `$8` below the tombstone's, live, and with
+/// the same expiry, which comes in its place. Returns the paths of those that were. An upsert, since whatever an UPDATE joins may be
+/// planned as a walk through all heads.
+pub(super) const TAKE: &str = "
+INSERT INTO entries AS e (tenant_id, agent_id, path, latest_version_id, version, updated_at, expires_at, deleted_at)
+SELECT $1::uuid, $2::text, t.path, t.id, t.version, t.at, t.expires_at, t.at
+  FROM unnest($3::text[], $4::uuid[], $5::bigint[], $6::timestamptz[], $7::timestamptz[]) AS t (path, id, version, at, expires_at)
+ON CONFLICT (tenant_id, agent_id, path) DO UPDATE
+   SET latest_version_id = excluded.latest_version_id, version = excluded.version, updated_at = excluded.updated_at,
+       expires_at = NULL, deleted_at = excluded.deleted_at
+ WHERE e.version = excluded.version - $8::bigint AND e.deleted_at IS NULL AND e.expires_at IS NOT DISTINCT FROM excluded.expires_at
+RETURNING e.path";
+
+/// Has heads come to the copies at their paths, unless something newer is there.
+pub(super) const GIVE: &str = "
+INSERT INTO entries AS e (tenant_id, agent_id, path, latest_version_id, version, updated_at, expires_at, created_at)
+SELECT $1::uuid, $2::text, c.path, c.id, c.version, c.at, c.expires_at, c.at
+  FROM unnest($3::text[], $4::uuid[], $5::bigint[], $6::timestamptz[], $7::timestamptz[]) AS c (path, id, version, at, expires_at)
+ON CONFLICT (tenant_id, agent_id, path) DO UPDATE
+   SET latest_version_id = excluded.latest_version_id, version = excluded.version, updated_at = excluded.updated_at,
+       expires_at = excluded.expires_at, deleted_at = NULL
+ WHERE e.version < excluded.version";
 
 /// The first answer of an idempotency key, while it is kept.
 pub(super) const ANSWERED: &str = "
