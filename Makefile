@@ -150,7 +150,7 @@ audit: ## Licences, sources and known weaknesses of the dependencies (needs carg
 	@$(CARGO) deny check
 
 .PHONY: bench-quick
-bench-quick: ## Gets and puts over HTTP beside pgbench, embedding jobs, the local model, searches; the next three are its parts alone
+bench-quick: ## Gets and puts over HTTP beside pgbench, lists and moves, embedding jobs, the local model, searches; the next three are its parts alone
 	@tests/load/bench-quick
 
 .PHONY: bench-jobs
