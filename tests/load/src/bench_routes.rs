@@ -89,9 +89,9 @@ async fn bench(args: &Args, servers: &mut Servers) -> anyhow::Result<bool> {
             detailed[index].push(with);
         }
         touches.push(agent.touches().await?);
-        let (moved, wait) = agent.moves(round).await?;
-        moves.push(moved);
-        waits.push(wait);
+        let (took, longest) = agent.moves(round).await?;
+        moves.push(took);
+        waits.push(longest);
     }
     let mut is_kept = true;
     println!("list of 1,000 entries   without ms  with details ms  ratio   limit");
