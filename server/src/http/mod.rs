@@ -4,6 +4,7 @@ pub mod error;
 pub mod extract;
 mod mcp;
 pub mod middleware;
+mod observed;
 mod openapi;
 mod operations;
 mod response;
@@ -12,8 +13,9 @@ mod routes;
 pub mod state;
 
 pub use self::middleware::observe::Observer;
+pub use self::observed::Observed;
 pub use self::operations::{WorkerState, operations_router, worker_router};
-pub use self::router::{description, router, with_stack};
+pub use self::router::{description, router};
 pub(crate) use self::routes::list_tenants::ListedTenant;
 pub(crate) use self::routes::usage::Usage;
 pub use self::state::{App, AppState};

@@ -10,7 +10,7 @@ use super::extract::{Gatekeeper, Measured, Scraper};
 use super::middleware::observe::Observer;
 use super::routes::health;
 use super::routes::metrics::{self, rendered};
-use super::{App, with_stack};
+use super::{App, Observed};
 use crate::access::preauth::Preauth;
 use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;
@@ -54,21 +54,23 @@ impl FromRef<WorkerState> for Health {
 }
 
 /// The routes of operators at an API.
-pub fn operations_router(app: App) -> Router {
+pub fn operations_router(app: App) -> Observed {
     let mut routes = health_routes();
     if app.metrics_access.is_on() {
         routes = routes.route("/metrics", get(metrics::metrics));
     }
-    with_stack(routes, app.observer.clone()).with_state(app)
+    let observer = app.observer.clone();
+    Observed::new(routes.with_state(app), observer)
 }
 
 /// The routes of a worker.
-pub fn worker_router(worker: WorkerState) -> Router {
+pub fn worker_router(worker: WorkerState) -> Observed {
     let mut routes = health_routes();
     if worker.metrics_access.is_on() {
         routes = routes.route("/metrics", get(shown));
     }
-    with_stack(routes, worker.observer.clone()).with_state(worker)
+    let observer = worker.observer.clone();
+    Observed::new(routes.with_state(worker), observer)
 }
 
 fn health_routes<S>() -> Router<S>

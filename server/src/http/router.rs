@@ -1,20 +1,17 @@
-//! The router: all routes, and the middleware around them.
+//! The router: all routes.
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::header::CONTENT_TYPE;
-use axum::middleware::from_fn_with_state;
-use axum::response::IntoResponse as _;
 use axum::routing::{MethodRouter, get, post};
-use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::error::{ApiError, Code};
+use super::error::ApiError;
 use super::mcp;
-use super::middleware::observe::{self, Observer};
+use super::observed::Observed;
 use super::openapi;
 use super::routes::{
     agents, batch, create_key, create_tenant, delete, docs, dump, glob, health, history, list,
@@ -58,8 +55,8 @@ fn described() -> (Router<App>, OpenApi) {
     (routes, description)
 }
 
-/// All routes.
-pub fn router(app: App) -> Router {
+/// All routes, and what surrounds them.
+pub fn router(app: App) -> Observed {
     let (routes, description) = described();
     let mut routes = routes
         .route("/", fixed(root::answer(&description.info)))
@@ -71,7 +68,7 @@ pub fn router(app: App) -> Router {
     {
         routes = routes.route("/metrics", get(metrics::metrics));
     }
-    with_stack(routes, app.observer.clone()).with_state(app)
+    Observed::of_api(routes.with_state(app.clone()), app)
 }
 
 /// A route with one JSON text for all: an answer that is not taken costs no memory.
@@ -80,24 +77,4 @@ fn fixed<S: Clone + Send + Sync + 'static>(
 ) -> MethodRouter<S> {
     let json = json.map_err(|_| ApiError::internal());
     get(async move || json.clone().map(|json| ([(CONTENT_TYPE, "application/json")], json)))
-}
-
-/// Wraps every route in the error envelope, request ids, logs and metrics. Benchmarks put their echo route into
-/// the same stack.
-pub fn with_stack<S: Clone + Send + Sync + 'static>(
-    routes: Router<S>,
-    observer: impl Into<Observer>,
-) -> Router<S> {
-    routes
-        .fallback(async || ApiError::new(Code::NotFound, "no such route"))
-        .method_not_allowed_fallback(async || {
-            ApiError::new(
-                Code::MethodNotAllowed,
-                "this route does not take this method; see the Allow header",
-            )
-        })
-        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
-            ApiError::internal().into_response()
-        }))
-        .layer(from_fn_with_state(observer.into(), observe::observe))
 }

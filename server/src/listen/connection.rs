@@ -9,7 +9,6 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::Request;
 use axum::http::header::{CONNECTION, EXPECT};
@@ -21,10 +20,10 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tower::Service as _;
 
 use super::Times;
 use super::activity::UnderWay;
+use super::handler::RequestHandler;
 use super::registry::{Asked, Registry, Tracked};
 use super::timeout_stream::TimeoutStream;
 use super::unread_body::UnreadBody;
@@ -61,7 +60,7 @@ impl Connection {
 pub(super) async fn serve_requests(
     stream: TcpStream,
     peer: IpAddr,
-    router: Router,
+    handler: impl RequestHandler,
     registry: Arc<Registry>,
     tracked: Arc<Tracked>,
 ) {
@@ -76,7 +75,7 @@ pub(super) async fn serve_requests(
         let waits = request.headers().contains_key(EXPECT);
         let mut request = request.map(|body| Body::new(unread.of(body, waits)));
         request.extensions_mut().insert(connection.clone());
-        answer(router.clone(), request, unread.clone(), under_way, registry.clone())
+        answer(handler.clone(), request, unread.clone(), under_way, registry.clone())
     });
     let io = TokioIo::new(TimeoutStream::new(stream, activity.clone(), times));
     let serving = http1::Builder::new()
@@ -112,13 +111,13 @@ pub(super) async fn serve_requests(
 }
 
 async fn answer(
-    mut router: Router,
+    handler: impl RequestHandler,
     request: Request,
     unread: UnreadBody,
     under_way: UnderWay,
     registry: Arc<Registry>,
 ) -> Result<Response, Infallible> {
-    let mut response = router.call(request).await?;
+    let mut response = handler.handle(request).await;
     let patience =
         if registry.is_crowded() { Duration::ZERO } else { registry.limits.times.linger };
     let leftover = unread.discard(patience).await;

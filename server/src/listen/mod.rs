@@ -7,6 +7,7 @@
 mod activity;
 mod address;
 mod connection;
+mod handler;
 mod open_files;
 mod operations;
 mod registry;
@@ -15,6 +16,7 @@ mod unread_body;
 
 pub use address::bind;
 pub use connection::Connection;
+pub use handler::RequestHandler;
 pub use open_files::allow_open_files;
 pub use operations::serve_operations;
 
@@ -27,7 +29,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use axum::Router;
 use prometheus::IntGauge;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::OwnedSemaphorePermit;
@@ -43,16 +44,16 @@ const EVICTION_WAIT: Duration = Duration::from_millis(50);
 /// Pause after accepting failed for want of files or memory.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
-/// Serves `router` until `shutdown` resolves; then stops accepting, finishes requests in progress, and returns when all
+/// Serves `handler` until `shutdown` resolves; then stops accepting, finishes requests in progress, and returns when all
 /// connections have ended, or after [`Times::drain`]. `open` counts the open connections.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    handler: impl RequestHandler,
     limits: Limits,
     open: IntGauge,
     shutdown: impl Future<Output = ()>,
 ) {
-    let mut acceptor = Acceptor::new(router, limits, open);
+    let mut acceptor = Acceptor::new(handler, limits, open);
     let mut shutdown = pin!(shutdown);
     loop {
         let (stream, peer, slot) = tokio::select! {
@@ -64,8 +65,8 @@ pub async fn serve(
     acceptor.close(listener).await;
 }
 
-struct Acceptor {
-    router: Router,
+struct Acceptor<H> {
+    handler: H,
     registry: Arc<Registry>,
     /// Accepted, but waiting for a slot.
     pending: Option<(TcpStream, SocketAddr)>,
@@ -73,10 +74,10 @@ struct Acceptor {
     logged_full: Option<std::time::Instant>,
 }
 
-impl Acceptor {
-    fn new(router: Router, limits: Limits, open: IntGauge) -> Self {
+impl<H: RequestHandler> Acceptor<H> {
+    fn new(handler: H, limits: Limits, open: IntGauge) -> Self {
         let registry = Registry::new(limits, open);
-        Self { router, registry, pending: None, logged_full: None }
+        Self { handler, registry, pending: None, logged_full: None }
     }
 
     /// The next connection, once it has a slot. Cancel safe: dropping the future loses none.
@@ -138,9 +139,9 @@ impl Acceptor {
         // An IPv4 client of a listener for both kinds is told as ::ffff:192.0.2.1.
         let peer = peer.ip().to_canonical();
         let place = self.registry.open(peer, slot);
-        let (router, registry) = (self.router.clone(), self.registry.clone());
+        let (handler, registry) = (self.handler.clone(), self.registry.clone());
         tokio::spawn(async move {
-            serve_requests(stream, peer, router, registry, place.connection.clone()).await;
+            serve_requests(stream, peer, handler, registry, place.connection.clone()).await;
             drop(place);
         });
     }

@@ -3,21 +3,20 @@
 use std::convert::Infallible;
 use std::future::pending;
 
-use axum::Router;
 use prometheus::IntGauge;
 use tokio::net::TcpListener;
 
-use super::{Limits, serve};
+use super::{Limits, RequestHandler, serve};
 
-/// Serves `router` on `listener`, if there is one, until it is dropped: also while the API drains. `open` counts the open
+/// Serves `handler` on `listener`, if there is one, until it is dropped: also while the API drains. `open` counts the open
 /// connections.
 pub async fn serve_operations(
     listener: Option<TcpListener>,
-    router: Router,
+    handler: impl RequestHandler,
     open: IntGauge,
 ) -> Infallible {
     if let Some(listener) = listener {
-        serve(listener, router, Limits::operations(), open, pending()).await;
+        serve(listener, handler, Limits::operations(), open, pending()).await;
     }
     pending().await
 }

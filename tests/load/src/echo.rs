@@ -2,8 +2,8 @@
 
 use std::net::Ipv4Addr;
 
+use agentfs_server::http::Observed;
 use agentfs_server::http::extract::Json;
-use agentfs_server::http::with_stack;
 use agentfs_server::listen::{self, Limits};
 use agentfs_server::runtime::byte_budget::ByteBudget;
 use agentfs_server::runtime::logging;
@@ -72,7 +72,7 @@ async fn main() -> anyhow::Result<()> {
     let routes = Router::new().route("/echo", post(echo)).route("/readyz", get(async || "ready"));
     let metrics = Metrics::new()?;
     let budget = ByteBudget::new(u64::MAX >> 1, metrics.clone());
-    let routes = with_stack(routes, metrics.clone()).with_state(State { budget });
+    let routes = Observed::new(routes.with_state(State { budget }), metrics.clone());
     let open = metrics.connections();
     listen::serve(listener, routes, Limits::default(), open, std::future::pending()).await;
     Ok(())

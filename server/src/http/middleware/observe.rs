@@ -1,14 +1,16 @@
-//! Gives every request an id, a deadline, a log line and metrics; writes the bodies of errors.
+//! Gives every request an id, a deadline, a log line and metrics; writes the bodies of errors, and takes a panic for one.
 
 use std::mem::take;
 use std::net::{IpAddr, Ipv4Addr};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use futures::FutureExt as _;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::trace_context::TraceContext;
@@ -76,6 +78,7 @@ impl Default for RequestContext {
 #[derive(Debug, Default)]
 struct Fields {
     id: Option<HeaderValue>,
+    route: Option<MatchedPath>,
     key: Option<KeyId>,
     tenant: Option<TenantId>,
     named: Option<KeyId>,
@@ -113,6 +116,11 @@ impl RequestContext {
     /// Whose bytes are counted for the request: its tenant's, once that is known.
     pub fn owner(&self) -> Owner {
         self.fields().tenant
+    }
+
+    /// Records the route that the router has found.
+    pub(in crate::http) fn matched(&self, route: MatchedPath) {
+        self.fields().route = Some(route);
     }
 
     /// Records the valid key of the request, and its tenant.
@@ -153,17 +161,16 @@ impl RequestContext {
     }
 }
 
-/// Wraps a request.
-pub async fn observe(
-    State(observer): State<Observer>,
+/// Has `answer` answer a request. `route` is its route where that is known already.
+pub async fn observe<F: Future<Output = Response>>(
+    observer: &Observer,
+    route: Option<&'static str>,
     mut request: Request,
-    next: Next,
+    answer: impl FnOnce(Request) -> F,
 ) -> Response {
     let start = Instant::now();
     let request_id = request.headers().get(REQUEST_ID).filter(|id| acceptable(id)).cloned();
     let request_id = request_id.unwrap_or_else(fresh);
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let route = route.as_ref().map_or("unknown", MatchedPath::as_str);
     let method = request.method().clone();
     let trace = TraceContext::of(request.headers());
     // Served by another listener than ours, all come from one.
@@ -174,14 +181,29 @@ pub async fn observe(
     request.extensions_mut().insert(context.clone());
 
     let within = Connection::times(request.extensions()).request;
-    let answer = tokio::time::timeout(within, next.run(request)).await;
-    let mut response = answer.unwrap_or_else(|_| too_late().into_response());
+    // A future that has panicked is never polled again.
+    let answer = AssertUnwindSafe(async move { answer(request).await }).catch_unwind();
+    let mut response = match timeout(within, answer).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_panic)) => ApiError::internal().into_response(),
+        Err(_elapsed) => too_late().into_response(),
+    };
 
     // Moved out of there, where cloning it would cost an allocation.
-    let Fields { id: request_id, key, tenant, named, rate_limit, preauth, ignored, tool } =
-        take(&mut *context.fields());
+    let Fields {
+        id: request_id,
+        route: matched,
+        key,
+        tenant,
+        named,
+        rate_limit,
+        preauth,
+        ignored,
+        tool,
+    } = take(&mut *context.fields());
     let request_id = request_id.unwrap_or_else(fresh);
     let id = request_id.to_str().unwrap_or_default();
+    let route = route.or(matched.as_ref().map(MatchedPath::as_str)).unwrap_or("unknown");
     let error = response.extensions_mut().remove::<ApiError>();
     if let Some(error) = &error {
         *response.body_mut() = error.body(id);

@@ -1,0 +1,175 @@
+//! What answers requests: the routes, and what surrounds every one of them.
+
+use std::future::ready;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request};
+use axum::handler::Handler as _;
+use axum::http::Method;
+use axum::middleware::map_request;
+use axum::response::Response;
+use futures::future::BoxFuture;
+use tower::Service as _;
+
+use super::error::{ApiError, Code};
+use super::middleware::observe::{Observer, RequestContext, observe};
+use super::routes::{get, put};
+use super::state::App;
+use crate::listen::RequestHandler;
+
+/// Routes, each wrapped in the error envelope, request ids, a deadline, logs and metrics; a panic ends its request alone.
+/// Benchmarks wrap their echo route in the same. Clones share them.
+#[derive(Clone)]
+pub struct Observed(Arc<Inner>);
+
+struct Inner {
+    routes: Router,
+    /// With it, [`Frequent`] routes are served past the router.
+    app: Option<App>,
+    observer: Observer,
+}
+
+/// A route that most requests are for. It is found without the router, and its handler called without the layers by which the
+/// router calls one, which cost more than the handler does. All that surrounds it is the same.
+#[derive(Debug, Clone, Copy)]
+enum Frequent {
+    Get,
+    Put,
+}
+
+impl Observed {
+    /// Wraps `routes`.
+    pub fn new(routes: Router, observer: impl Into<Observer>) -> Self {
+        Self::wrap(routes, None, observer.into())
+    }
+
+    /// Wraps the routes of the API.
+    pub(super) fn of_api(routes: Router, app: App) -> Self {
+        let observer = app.observer.clone();
+        Self::wrap(routes, Some(app), observer)
+    }
+
+    fn wrap(routes: Router, app: Option<App>, observer: Observer) -> Self {
+        let routes = routes
+            .fallback(async || ApiError::new(Code::NotFound, "no such route"))
+            .method_not_allowed_fallback(async || {
+                ApiError::new(
+                    Code::MethodNotAllowed,
+                    "this route does not take this method; see the Allow header",
+                )
+            })
+            .layer(map_request(|request: Request| ready(matched(request))));
+        Self(Arc::new(Inner { routes, app, observer }))
+    }
+}
+
+impl RequestHandler for Observed {
+    async fn handle(&self, request: Request) -> Response {
+        let frequent = self.0.app.as_ref().and_then(|app| Some((Frequent::of(&request)?, app)));
+        let route = frequent.map(|(route, _)| route.path());
+        let answer = |request| match frequent {
+            Some((route, app)) => route.call(request, app.clone()),
+            None => routed(self.0.routes.clone(), request),
+        };
+        observe(&self.0.observer, route, request, answer).await
+    }
+}
+
+impl Frequent {
+    const ALL: [Self; 2] = [Self::Get, Self::Put];
+
+    fn of(request: &Request) -> Option<Self> {
+        let (method, path) = (request.method(), request.uri().path());
+        Self::ALL.into_iter().find(|route| method == Method::POST && path == route.path())
+    }
+
+    const fn path(self) -> &'static str {
+        match self {
+            Self::Get => "/v1/get",
+            Self::Put => "/v1/put",
+        }
+    }
+
+    fn call(self, request: Request, app: App) -> BoxFuture<'static, Response> {
+        match self {
+            Self::Get => get::get.call(request, app),
+            Self::Put => put::put.call(request, app),
+        }
+    }
+}
+
+/// The answer of the route that the router finds.
+fn routed(mut routes: Router, request: Request) -> BoxFuture<'static, Response> {
+    let answer = routes.call(request);
+    Box::pin(async move {
+        let Ok(response) = answer.await;
+        response
+    })
+}
+
+/// Tells the observer which route the router has found.
+fn matched(request: Request) -> Request {
+    let extensions = request.extensions();
+    if let (Some(route), Some(context)) =
+        (extensions.get::<MatchedPath>(), extensions.get::<RequestContext>())
+    {
+        context.matched(route.clone());
+    }
+    request
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use axum::http::StatusCode;
+    use axum::http::header::{ALLOW, CONTENT_LENGTH};
+    use axum::routing;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::http::description;
+    use crate::runtime::metrics::Metrics;
+
+    #[test]
+    fn frequent_routes_are_routes_of_the_router() {
+        let description = description();
+        for route in Frequent::ALL {
+            let path = description.paths.paths.get(route.path());
+            assert!(path.is_some_and(|path| path.post.is_some()), "{}", route.path());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_routed_is_surrounded_and_so_are_panics_and_what_is_no_route() {
+        for (method, path, status, code, route) in [
+            (Method::POST, "/panics/1", 500, "INTERNAL", "/panics/{id}"),
+            (Method::GET, "/panics/1", 405, "METHOD_NOT_ALLOWED", "/panics/{id}"),
+            (Method::POST, "/elsewhere", 404, "NOT_FOUND", "unknown"),
+            // Frequent at the API alone.
+            (Method::POST, "/v1/get", 404, "NOT_FOUND", "unknown"),
+        ] {
+            let metrics = Metrics::new().unwrap();
+            let panics = routing::post(async || -> StatusCode { panic!("of a route") });
+            let routes = Router::new().route("/panics/{id}", panics);
+            let routes = Observed::new(routes, metrics.clone());
+            let request = Request::builder().method(&method).uri(path);
+            let request = request.header("x-request-id", "mine").body(Body::empty()).unwrap();
+            let answer = routes.handle(request).await;
+            assert_eq!(answer.status(), status, "{path}");
+            assert_eq!(answer.headers()["x-request-id"], "mine");
+            assert_eq!(answer.headers().contains_key(ALLOW), status == 405);
+            // hyper announces the length of the body that it gets.
+            assert!(!answer.headers().contains_key(CONTENT_LENGTH));
+            let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(body["error"]["code"], code);
+            assert_eq!(body["error"]["request_id"], "mine");
+            let counted = format!(
+                r#"agentfs_http_requests_total{{method="{method}",route="{route}",status="{status}"}} 1"#
+            );
+            let metrics = metrics.render().unwrap();
+            assert!(metrics.contains(&counted), "{metrics}");
+        }
+    }
+}
