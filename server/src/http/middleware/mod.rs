@@ -1,4 +1,5 @@
 //! Middleware around every request.
 
 pub mod observe;
+mod request_log;
 mod trace_context;

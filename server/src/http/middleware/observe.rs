@@ -13,6 +13,7 @@ use futures::FutureExt as _;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::request_log::Answered;
 use super::trace_context::TraceContext;
 use crate::audit::{Refusal, Refusals, Refused};
 use crate::domain::TenantId;
@@ -228,21 +229,20 @@ pub async fn observe<F: Future<Output = Response>>(
         response.status().as_str(),
         took,
     );
-    tracing::info!(
-        target: "agentfs_server::request",
-        request_id = id,
-        trace_id = trace.as_ref().map(TraceContext::trace_id),
-        span_id = trace.as_ref().map(TraceContext::span_id),
-        tenant = tenant.map(tracing::field::display),
-        key = key.as_ref().map(KeyId::as_str),
-        client = %client,
+    Answered {
+        request_id: id,
+        trace: trace.as_ref(),
+        tenant,
+        key,
+        client,
         route,
-        tool = tool.as_ref().map(|tool| tool.name),
-        method = method.as_str(),
-        status = response.status().as_u16(),
-        code = code.map(Code::as_str),
-        responseTime = (took.as_secs_f64() * 1_000_000.0).round() / 1000.0,
-    );
+        tool: tool.as_ref().map(|tool| tool.name),
+        method: method.as_str(),
+        status: response.status(),
+        code,
+        took,
+    }
+    .log();
     response.headers_mut().insert(REQUEST_ID, request_id);
     if let Some(status) = rate_limit {
         rate_headers::insert(response.headers_mut(), &rate_headers::KEY, status);
