@@ -12,6 +12,11 @@ use agentfs_server::commands::{
 use agentfs_server::runtime::exit::finish;
 use agentfs_server::settings::{Described, Settings};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use mimalloc::MiMalloc;
+
+/// Requests allocate many small things, and free them on other threads.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// AgentFS: durable memory for AI agents, with the shape of a file system.
 #[derive(Debug, Parser)]
