@@ -149,6 +149,10 @@ lint: ## Formatting, clippy, shellcheck, alerts with their tests, and that gener
 audit: ## Licences, sources and known weaknesses of the dependencies (needs cargo-deny)
 	@$(CARGO) deny check
 
+.PHONY: bench
+bench: ## Gets and puts in full: peaks, latency at a fixed rate, beside a snapshot and a dump, sizes, tenants, processes, memory; half an hour and 25 GB
+	@tests/load/bench $(ARGS)
+
 .PHONY: bench-quick
 bench-quick: ## Gets and puts over HTTP beside pgbench, lists and moves, embedding jobs, the local model, searches; the next three are its parts alone
 	@tests/load/bench-quick

@@ -1,5 +1,11 @@
-//! What benchmarks start and end: a PostgreSQL of their own, the API, helpers.
+//! What benchmarks have in common: PostgreSQL and the API, the entries in it, and load by pgbench, by wrk and at a fixed rate.
 
+pub mod entries;
+pub mod machine;
+pub mod open_loop;
+pub mod pgbench;
 pub mod postgres;
 pub mod program;
+pub mod sample;
 pub mod servers;
+pub mod wrk;

@@ -7,16 +7,21 @@ use agentfs_server::store::connection::address::DatabaseAddress;
 use anyhow::{Context as _, bail};
 use secrecy::SecretString;
 use serde::Deserialize;
+use sqlx::{AssertSqlSafe, Executor as _};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 use url::Url;
 
 use crate::servers::{Servers, sibling};
 
-/// Room for the tables in memory, and no checkpoint in the middle of one measurement but not of another. All else is
-/// PostgreSQL's own, `fsync` and `synchronous_commit` above all.
-const SETTINGS: [&str; 3] =
-    ["shared_buffers=512MB", "max_wal_size=8GB", "checkpoint_timeout=30min"];
+/// Room for the tables in memory, no checkpoint in the middle of one measurement but not of another, and WAL to be used again. All
+/// else is PostgreSQL's own, `fsync` and `synchronous_commit` above all.
+const SETTINGS: [&str; 4] =
+    ["shared_buffers=512MB", "max_wal_size=8GB", "min_wal_size=1GB", "checkpoint_timeout=30min"];
+
+/// How many segments of WAL a checkpoint keeps to be used again.
+const SEGMENTS: &str = "
+SELECT pg_size_bytes(current_setting('min_wal_size')) / pg_size_bytes(current_setting('wal_segment_size'))";
 
 /// A running PostgreSQL.
 #[derive(Deserialize)]
@@ -59,6 +64,11 @@ impl Postgres {
         self.database_url.as_str()
     }
 
+    /// The same.
+    pub fn url(&self) -> &Url {
+        &self.database_url
+    }
+
     /// The database, for the server's library.
     pub fn database(&self) -> anyhow::Result<DatabaseAddress> {
         Ok(DatabaseAddress::parse(&SecretString::from(self.database_url.as_str()))?)
@@ -76,6 +86,50 @@ impl Postgres {
         url
     }
 
+    /// A database of the server: its URL, with the password.
+    pub fn url_of(&self, database: &str) -> Url {
+        let mut url = self.database_url.clone();
+        url.set_path(database);
+        url
+    }
+
+    /// Makes a database like the one that it has from the start, to which nobody may be connected.
+    pub async fn copy_database(&self, name: &str) -> anyhow::Result<Url> {
+        let template = self.database_url.path().trim_start_matches('/');
+        let owner = self.database_url.username();
+        let create = format!("CREATE DATABASE {name} TEMPLATE {template} OWNER {owner}");
+        let mut maintenance = self.maintenance()?.connect_unlimited().await?;
+        maintenance.execute(AssertSqlSafe(create)).await?;
+        Ok(self.url_of(name))
+    }
+
+    /// Drops a database, whoever is connected to it.
+    pub async fn drop_database(&self, name: &str) -> anyhow::Result<()> {
+        let drop = format!("DROP DATABASE {name} WITH (FORCE)");
+        self.maintenance()?.connect_unlimited().await?.execute(AssertSqlSafe(drop)).await?;
+        Ok(())
+    }
+
+    /// Fills as much WAL as a checkpoint keeps to be used again, and has it kept. On a server that has just been started, a commit
+    /// waits now and then while a new segment is filled with zeros, which is not so on one that has run for a while.
+    pub async fn recycle_wal(&self) -> anyhow::Result<()> {
+        let mut connection = self.maintenance()?.connect_unlimited().await?;
+        let segments: i64 = sqlx::query_scalar(SEGMENTS).fetch_one(&mut connection).await?;
+        for _ in 0..segments {
+            // A segment without any record is not left.
+            connection.execute("SELECT pg_logical_emit_message(false, 'bench', '')").await?;
+            connection.execute("SELECT pg_switch_wal()").await?;
+        }
+        connection.execute("CHECKPOINT").await?;
+        Ok(())
+    }
+
+    /// Its version.
+    pub async fn version(&self) -> anyhow::Result<String> {
+        let mut connection = self.maintenance()?.connect_unlimited().await?;
+        Ok(sqlx::query_scalar("SHOW server_version").fetch_one(&mut connection).await?)
+    }
+
     /// The postmaster's process id.
     pub fn pid(&self) -> i32 {
         self.pid
@@ -90,14 +144,9 @@ impl Postgres {
     pub fn program(&self, name: &str) -> PathBuf {
         self.bin.join(name)
     }
-
-    /// Tells libpq where the database is: not by arguments, which everybody sees.
-    pub fn environment(&self) -> [(&'static str, String); 5] {
-        environment(&self.database_url)
-    }
 }
 
-/// The variables that tell libpq what a URL says.
+/// The variables that tell libpq what a URL says: not by arguments, which everybody sees.
 pub fn environment(url: &Url) -> [(&'static str, String); 5] {
     [
         ("PGHOST", url.host_str().unwrap_or_default().to_owned()),

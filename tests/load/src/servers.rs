@@ -4,11 +4,11 @@ use std::fs::{File, OpenOptions};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, User};
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
@@ -16,6 +16,8 @@ use tokio::time::{sleep, timeout};
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// Longest time that a program may take to end when asked; the API drains for 20 s at most.
 const ENDS_WITHIN: Duration = Duration::from_secs(30);
+/// Pause between two questions whether a program is ready.
+const ASK_EVERY: Duration = Duration::from_millis(2);
 /// Bytes of a log that are shown of a program that failed.
 const LAST_WORDS: usize = 1500;
 
@@ -35,6 +37,10 @@ struct Server {
 pub struct Endpoint {
     /// `http://127.0.0.1:port`
     pub url: String,
+    /// The process.
+    pub pid: u32,
+    /// How long it took from its start until it was ready.
+    pub ready_after: Duration,
     log: PathBuf,
 }
 
@@ -65,6 +71,7 @@ impl Servers {
         let output = File::options().create(true).append(true).open(&log)?;
         let port = free_port()?;
         let operations = free_port()?;
+        let began = Instant::now();
         let mut child = tied(&sibling(name)?)
             .args(arguments)
             .envs(environment.iter().copied())
@@ -79,19 +86,19 @@ impl Servers {
             .stdout(output)
             .spawn()
             .context("setpriv (of util-linux) cannot be started")?;
-        let endpoint = Endpoint { url: format!("http://127.0.0.1:{port}"), log };
+        // setpriv becomes the program.
+        let pid = child.id().unwrap_or_default();
+        let url = format!("http://127.0.0.1:{port}");
         let ready = tokio::select! {
-            ready = timeout(READY_WITHIN, is_ready(&endpoint.url)) => ready.is_ok(),
+            ready = timeout(READY_WITHIN, is_ready(&url)) => ready.is_ok(),
             _ = child.wait() => false,
         };
+        let ready_after = began.elapsed();
         self.keep(name, child);
         if !ready {
-            bail!(
-                "{name} did not become ready; the end of its log:\n{}",
-                last_words(&endpoint.log)
-            );
+            bail!("{name} did not become ready; the end of its log:\n{}", last_words(&log));
         }
-        Ok(endpoint)
+        Ok(Endpoint { url, pid, ready_after, log })
     }
 
     /// Ends the program of this name and waits for its end.
@@ -125,8 +132,17 @@ impl Server {
 /// A command that ends when this program does, however that ends, and that no Ctrl-C of the terminal reaches: this
 /// program ends its children itself, in order.
 pub fn tied(program: &Path) -> Command {
+    tied_as(None, program)
+}
+
+/// The same as another user.
+pub fn tied_as(user: Option<&User>, program: &Path) -> Command {
     let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "TERM", "--"]).arg(program).process_group(0).kill_on_drop(true);
+    command.args(["--pdeathsig", "TERM"]);
+    if let Some(User { uid, gid, .. }) = user {
+        command.arg(format!("--reuid={uid}")).arg(format!("--regid={gid}")).arg("--clear-groups");
+    }
+    command.arg("--").arg(program).process_group(0).kill_on_drop(true);
     command
 }
 
@@ -143,7 +159,7 @@ pub fn sibling(name: &str) -> anyhow::Result<PathBuf> {
 }
 
 /// A port that is free now.
-fn free_port() -> anyhow::Result<u16> {
+pub fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port is free")?;
     Ok(listener.local_addr()?.port())
 }
@@ -152,7 +168,7 @@ async fn is_ready(url: &str) {
     let Ok(client) = reqwest::Client::builder().no_proxy().build() else { return };
     let asked = format!("{url}/readyz");
     while !client.get(&asked).send().await.is_ok_and(|answer| answer.status().is_success()) {
-        sleep(Duration::from_millis(50)).await;
+        sleep(ASK_EVERY).await;
     }
 }
 

@@ -1,10 +1,10 @@
--- Sends one POST again and again, each time with another of 100,000 keys, and prints what came of it as a line of JSON.
+-- Sends one POST again and again, each time with other numbers of entries, and prints what came of it as a line of JSON.
 --
--- BENCH_BODY     the body; its "000000" becomes the key
--- BENCH_API_KEY  the bearer
--- BENCH_EXPECT   when set, every answer is read and must contain this text (costs speed: for warming up)
+-- BENCH_BODY      the body; each "000000" becomes the number of an entry
+-- BENCH_FIRST     the first number, and BENCH_ENTRIES how many there are; all have the same length
+-- BENCH_API_KEYS  a file of bearers, one a line; entry n is asked for with bearer n modulo their number
+-- BENCH_EXPECT    when set, every answer is read and must contain this text, and tell of no error (costs speed: for warming up)
 
-local placeholder = "000000"
 local threads = {}
 
 function setup(thread)
@@ -12,30 +12,57 @@ function setup(thread)
   table.insert(threads, thread)
 end
 
-local before, after
+local first, last
+local keys = {}
+-- The request up to the bearer, from there up to the first number, and what follows each number.
+local lead, rest
+local after = {}
 
 function init()
   math.randomseed(os.time() * 31 + number)
-  local headers = {
-    ["Authorization"] = "Bearer " .. os.getenv("BENCH_API_KEY"),
-    ["Content-Type"] = "application/json",
-  }
-  -- Formatted once: all keys are equally long, so that nothing but the key differs.
-  local request = wrk.format("POST", nil, headers, os.getenv("BENCH_BODY"))
-  local from, to = request:find(placeholder, 1, true)
-  before, after = request:sub(1, from - 1), request:sub(to + 1)
+  first = tonumber(os.getenv("BENCH_FIRST"))
+  last = first + tonumber(os.getenv("BENCH_ENTRIES")) - 1
+  for key in io.lines(os.getenv("BENCH_API_KEYS")) do table.insert(keys, key) end
+
+  local bearer, entry = "THE-BEARER", "000000"
+  local headers = { ["Authorization"] = "Bearer " .. bearer, ["Content-Type"] = "application/json" }
+  -- Formatted once: all numbers are equally long, so that nothing but them differs.
+  local numbers = string.rep("0", #tostring(first))
+  local body = os.getenv("BENCH_BODY"):gsub(entry, numbers)
+  local request = wrk.format("POST", nil, headers, body)
+  local from, to = request:find(bearer, 1, true)
+  lead = request:sub(1, from - 1)
+  local parts, begin = {}, to + 1
+  while true do
+    from, to = request:find(numbers, begin, true)
+    if not from then break end
+    table.insert(parts, request:sub(begin, from - 1))
+    begin = to + 1
+  end
+  table.insert(parts, request:sub(begin))
+  rest = table.remove(parts, 1)
+  after = parts
 
   wrong = 0
   local expected = os.getenv("BENCH_EXPECT")
   if expected then
     function response(_, _, body)
-      if not body:find(expected, 1, true) then wrong = wrong + 1 end
+      if not body:find(expected, 1, true) or body:find('"error":{', 1, true) then wrong = wrong + 1 end
     end
   end
 end
 
 function request()
-  return before .. math.random(100000, 199999) .. after
+  local entry = math.random(first, last)
+  local key = keys[entry % #keys + 1]
+  if #after == 1 then return lead .. key .. rest .. entry .. after[1] end
+  local parts = { lead, key, rest }
+  for _, part in ipairs(after) do
+    table.insert(parts, entry)
+    table.insert(parts, part)
+    entry = math.random(first, last)
+  end
+  return table.concat(parts)
 end
 
 function done(summary, latency)

@@ -1,21 +1,16 @@
 //! `make bench-quick`: gets and puts over HTTP beside the single statements that the same PostgreSQL does for pgbench in the
 //! same run, and beside a route of the same HTTP stack that does nothing. Claims are ratios; README.md says how to read them.
 
-mod entries;
-mod machine;
-mod pgbench;
 mod rounds;
-mod sample;
 mod table;
-mod wrk;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::machine::Machine;
 use crate::rounds::Plan;
+use agentfs_load::machine::Machine;
 use agentfs_load::servers::Servers;
 
 /// The whole is ended by a signal.

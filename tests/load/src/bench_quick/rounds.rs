@@ -1,17 +1,13 @@
 //! The order of measurements: what is compared is measured side by side, several times.
 
-use agentfs_server::commands::admin;
-use agentfs_server::commands::admin::CreateKey;
+use agentfs_load::postgres::Postgres;
+use agentfs_load::sample::Sample;
+use agentfs_load::servers::{Endpoint, Servers};
+use agentfs_load::wrk::{Callers, Counted, Look, Requests};
+use agentfs_load::{entries, pgbench, wrk};
 use agentfs_server::commands::migrate;
 use anyhow::Context as _;
-use secrecy::ExposeSecret as _;
 use tempfile::TempDir;
-
-use crate::sample::Sample;
-use crate::wrk::{Counted, Look, Requests};
-use crate::{entries, pgbench, wrk};
-use agentfs_load::postgres::Postgres;
-use agentfs_load::servers::{Endpoint, Servers};
 
 const API: &str = "agentfs-server";
 const WARM_UP_SECONDS: u32 = 1;
@@ -54,7 +50,8 @@ pub(crate) async fn run(plan: Plan, servers: &mut Servers) -> anyhow::Result<Vec
     // Only then is every write that a client no longer waited for in the database, or will never be.
     servers.end(API).await;
     let in_flight = u64::from(wrk::PUT.connections) * u64::from(plan.rounds + 1);
-    entries::check(&bench.postgres, bench.acknowledged, in_flight).await?;
+    let database = bench.postgres.database()?;
+    entries::check(&database, entries::DEFAULT, bench.acknowledged, in_flight).await?;
     Ok(rounds)
 }
 
@@ -65,7 +62,7 @@ struct Bench {
     postgres: Postgres,
     api: Endpoint,
     echo: Endpoint,
-    api_key: String,
+    callers: Callers,
     /// Puts that were answered, so far.
     acknowledged: u64,
 }
@@ -76,14 +73,10 @@ impl Bench {
         let postgres = Postgres::start(servers).await?;
         let database = postgres.database()?;
         migrate::migrate(&database, None).await?;
-        let wanted = CreateKey {
-            label: "bench".into(),
-            tenant: None,
-            scopes: vec![],
-            expires_in_seconds: None,
-        };
-        let key = admin::create_key(&database, &wanted).await?;
-        entries::load(&postgres).await.context("the entries could not be loaded")?;
+        let population = entries::DEFAULT;
+        let keys = population.fill(&database).await.context("the entries could not be loaded")?;
+        entries::make_tables(&database).await?;
+        postgres.recycle_wal().await?;
         let environment = [
             ("DATABASE_URL", postgres.database_url()),
             ("WRITE_QUOTA_PER_DAY", "0"),
@@ -91,8 +84,8 @@ impl Bench {
         ];
         let api = servers.start_http(API, &["serve"], &environment, folder.path()).await?;
         let echo = servers.start_http("echo", &[], &[], folder.path()).await?;
-        let api_key = key.reveal().expose_secret().to_owned();
-        Ok(Self { folder, postgres, api, echo, api_key, acknowledged: 0 })
+        let callers = Callers { keys, population };
+        Ok(Self { folder, postgres, api, echo, callers, acknowledged: 0 })
     }
 
     async fn round(&mut self, seconds: u32, look: Look) -> anyhow::Result<Round> {
@@ -114,7 +107,8 @@ impl Bench {
     }
 
     async fn pgbench(&self, statement: pgbench::Statement, seconds: u32) -> anyhow::Result<Sample> {
-        pgbench::run(statement, &self.postgres, self.folder.path(), seconds).await
+        let database = self.postgres.url();
+        pgbench::run(statement, &self.postgres, database, self.folder.path(), seconds).await
     }
 
     async fn http(
@@ -124,6 +118,7 @@ impl Bench {
         seconds: u32,
         look: Look,
     ) -> anyhow::Result<Counted> {
-        wrk::run(requests, endpoint, &self.api_key, self.folder.path(), seconds, look).await
+        let endpoints = std::slice::from_ref(endpoint);
+        wrk::run(requests, endpoints, &self.callers, self.folder.path(), seconds, look).await
     }
 }

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use agentfs_load::sample::{Sample, median};
+use agentfs_load::{pgbench, wrk};
+
 use crate::rounds::Round;
-use crate::sample::{Sample, median};
-use crate::{pgbench, wrk};
 
 /// Least part of pgbench's gets a second that gets over HTTP must reach.
 const GET_LIMIT: f64 = 0.6;

@@ -4,37 +4,47 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context as _, bail};
+use url::Url;
 
-use crate::sample::Sample;
-use agentfs_load::postgres::Postgres;
-use agentfs_load::servers::tied;
+use crate::postgres::{Postgres, environment};
+use crate::sample::{Sample, percentile};
+use crate::servers::tied;
 
 /// Part of the transactions whose latency is written down; all would slow pgbench.
 const SAMPLED: &str = "0.05";
 
 /// A statement for pgbench to repeat.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Statement {
+pub struct Statement {
     /// The script's name.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// The script.
-    pub(crate) script: &'static str,
+    pub script: &'static str,
     /// Connections.
-    pub(crate) clients: u32,
+    pub clients: u32,
 }
 
 /// A get. More clients than ten give no more: the two cores are busy.
-pub(crate) const GET: Statement =
-    Statement { name: "get", script: include_str!("../../pgbench/get.sql"), clients: 10 };
+pub const GET: Statement =
+    Statement { name: "get", script: include_str!("../pgbench/get.sql"), clients: 10 };
 
 /// A put: head and version in one statement, without a quota, which would have all wait for one row.
-pub(crate) const PUT: Statement =
-    Statement { name: "put", script: include_str!("../../pgbench/put.sql"), clients: 32 };
+pub const PUT: Statement =
+    Statement { name: "put", script: include_str!("../pgbench/put.sql"), clients: 32 };
 
-/// Repeats `statement` for `seconds`. `folder` takes the files that pgbench reads and writes.
-pub(crate) async fn run(
+/// A hundred gets in one statement.
+pub const GETS: Statement =
+    Statement { name: "gets", script: include_str!("../pgbench/gets.sql"), clients: 4 };
+
+/// A hundred puts in one statement, of as many entries.
+pub const PUTS: Statement =
+    Statement { name: "puts", script: include_str!("../pgbench/puts.sql"), clients: 4 };
+
+/// Repeats `statement` on `database` for `seconds`. `folder` takes the files that pgbench reads and writes.
+pub async fn run(
     statement: Statement,
     postgres: &Postgres,
+    database: &Url,
     folder: &Path,
     seconds: u32,
 ) -> anyhow::Result<Sample> {
@@ -48,7 +58,7 @@ pub(crate) async fn run(
         .arg(format!("--sampling-rate={SAMPLED}"))
         .arg(format!("--log-prefix={}", log.display()))
         .arg(format!("--file={}", script.display()))
-        .envs(postgres.environment())
+        .envs(environment(database))
         .stdin(Stdio::null())
         .output()
         .await
@@ -98,11 +108,6 @@ fn logs(folder: &Path, name: &str) -> anyhow::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn percentile(sorted: &[f64], percent: usize) -> f64 {
-    let rank = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
-    sorted.get(rank).copied().unwrap_or(f64::NAN)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,10 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_are_of_the_latencies() {
+    fn latencies_are_read_in_milliseconds() {
         assert_eq!(latency_ms("0 199 2241 0 1175850568 995598"), Some(2.241));
-        let sorted: Vec<f64> = (1..=200).map(f64::from).collect();
-        assert_eq!((percentile(&sorted, 50), percentile(&sorted, 99)), (100.0, 198.0));
-        assert!(percentile(&[], 50).is_nan());
     }
 }

@@ -4,48 +4,82 @@ use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context as _, ensure};
+use futures::future::try_join_all;
 use serde::Deserialize;
 
+use crate::entries::Population;
 use crate::sample::Sample;
-use agentfs_load::servers::{Endpoint, tied};
+use crate::servers::{Endpoint, tied};
 
-const SCRIPT: &str = include_str!("../../wrk/requests.lua");
+const SCRIPT: &str = include_str!("../wrk/requests.lua");
+/// Threads of all wrks together, one each at least.
+const THREADS: usize = 2;
 
 /// Requests of one kind.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Requests {
+pub struct Requests {
     /// The route.
-    pub(crate) route: &'static str,
-    /// The body; "000000" becomes one of 100,000 keys.
-    pub(crate) body: &'static str,
+    pub route: &'static str,
+    /// The body; each "000000" becomes the number of an entry.
+    pub body: &'static str,
     /// What every right answer contains.
-    pub(crate) expect: &'static str,
+    pub expect: &'static str,
     /// Connections.
-    pub(crate) connections: u32,
+    pub connections: u32,
 }
 
 const GET_BODY: &str = r#"{"agent_id":"ada","path":"/notes/000000"}"#;
 const PUT_BODY: &str = r#"{"agent_id":"ada","path":"/notes/000000","value":{"text":"Ada is allergic to peanuts; she told me at lunch and asked me to remember it.","n":123456}}"#;
 
 /// A get.
-pub(crate) const GET: Requests =
+pub const GET: Requests =
     Requests { route: "/v1/get", body: GET_BODY, expect: r#""found":true"#, connections: 32 };
 
 /// A put.
-pub(crate) const PUT: Requests =
+pub const PUT: Requests =
     Requests { route: "/v1/put", body: PUT_BODY, expect: r#""version_id":"#, connections: 128 };
 
+/// Ten of a text, with commas between.
+macro_rules! ten {
+    ($($one:tt)*) => {
+        concat!(
+            $($one)*, ",", $($one)*, ",", $($one)*, ",", $($one)*, ",", $($one)*, ",",
+            $($one)*, ",", $($one)*, ",", $($one)*, ",", $($one)*, ",", $($one)*
+        )
+    };
+}
+
+const GETS_BODY: &str = concat!(
+    r#"{"operations":["#,
+    ten!(ten!(r#"{"op":"get","agent_id":"ada","path":"/notes/000000"}"#)),
+    "]}"
+);
+const PUTS_BODY: &str = concat!(
+    r#"{"operations":["#,
+    ten!(ten!(
+        r#"{"op":"put","agent_id":"ada","path":"/notes/000000","value":{"text":"Ada is allergic to peanuts; she told me at lunch and asked me to remember it.","n":123456}}"#
+    )),
+    "]}"
+);
+
+/// Operations of [`GETS`] and [`PUTS`].
+pub const OPERATIONS: u32 = 100;
+
+/// A batch of gets.
+pub const GETS: Requests = Requests { route: "/v1/batch", body: GETS_BODY, connections: 8, ..GET };
+
+/// A batch of puts.
+pub const PUTS: Requests = Requests { route: "/v1/batch", body: PUTS_BODY, connections: 8, ..PUT };
+
 /// A get's request that nothing is done for.
-pub(crate) const ECHO_GET: Requests =
-    Requests { route: "/echo", expect: r#""path":"/notes/"#, ..GET };
+pub const ECHO_GET: Requests = Requests { route: "/echo", expect: r#""path":"/notes/"#, ..GET };
 
 /// A put's request that nothing is done for.
-pub(crate) const ECHO_PUT: Requests =
-    Requests { route: "/echo", expect: r#""path":"/notes/"#, ..PUT };
+pub const ECHO_PUT: Requests = Requests { route: "/echo", expect: r#""path":"/notes/"#, ..PUT };
 
 /// How a measurement looks at the answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Look {
+pub enum Look {
     /// At their status.
     Status,
     /// At their bodies too, which costs speed.
@@ -54,33 +88,78 @@ pub(crate) enum Look {
 
 /// What wrk counted.
 #[derive(Debug)]
-pub(crate) struct Counted {
+pub struct Counted {
     /// Answers; all were good.
-    pub(crate) answers: u64,
+    pub answers: u64,
     /// Their speed.
-    pub(crate) sample: Sample,
+    pub sample: Sample,
 }
 
-/// Sends `requests` for `seconds`; fails unless every one is answered as it must.
-pub(crate) async fn run(
+/// Who asks, and for what.
+#[derive(Debug, Clone)]
+pub struct Callers {
+    /// The keys: of tenant 0, and so on.
+    pub keys: Vec<String>,
+    /// The entries.
+    pub population: Population,
+}
+
+/// Sends `requests` for `seconds`, to several endpoints at once; fails unless every one is answered as it must. Latencies are then
+/// those of the slowest endpoint.
+pub async fn run(
     requests: Requests,
-    endpoint: &Endpoint,
-    api_key: &str,
+    endpoints: &[Endpoint],
+    callers: &Callers,
     folder: &Path,
     seconds: u32,
     look: Look,
 ) -> anyhow::Result<Counted> {
+    let number = u32::try_from(endpoints.len())?;
+    let runs = endpoints.iter().zip(0..).map(|(endpoint, place)| {
+        // What does not divide goes to the first ones.
+        let connections =
+            requests.connections / number + u32::from(place < requests.connections % number);
+        let own = Requests { connections, ..requests };
+        let threads = (THREADS / endpoints.len()).max(1);
+        run_one(own, endpoint, callers, folder, seconds, look, threads)
+    });
+    let counted = try_join_all(runs).await?;
+    Ok(Counted {
+        answers: counted.iter().map(|one| one.answers).sum(),
+        sample: Sample {
+            per_second: counted.iter().map(|one| one.sample.per_second).sum(),
+            p50_ms: counted.iter().map(|one| one.sample.p50_ms).fold(0.0, f64::max),
+            p99_ms: counted.iter().map(|one| one.sample.p99_ms).fold(0.0, f64::max),
+        },
+    })
+}
+
+async fn run_one(
+    requests: Requests,
+    endpoint: &Endpoint,
+    callers: &Callers,
+    folder: &Path,
+    seconds: u32,
+    look: Look,
+    threads: usize,
+) -> anyhow::Result<Counted> {
     endpoint.forget_log()?;
-    let script = folder.join("requests.lua");
+    let folder = tempfile::tempdir_in(folder)?;
+    let script = folder.path().join("requests.lua");
     std::fs::write(&script, SCRIPT)?;
+    let keys = folder.path().join("keys");
+    std::fs::write(&keys, callers.keys.join("\n"))?;
     let mut command = tied(Path::new("wrk"));
     command
-        .args(["--threads=2", &format!("--connections={}", requests.connections)])
+        .arg(format!("--threads={threads}"))
+        .arg(format!("--connections={}", requests.connections))
         .arg(format!("--duration={seconds}s"))
         .arg(format!("--script={}", script.display()))
         .arg(format!("{}{}", endpoint.url, requests.route))
-        .env("BENCH_API_KEY", api_key)
+        .env("BENCH_API_KEYS", &keys)
         .env("BENCH_BODY", requests.body)
+        .env("BENCH_FIRST", callers.population.first().to_string())
+        .env("BENCH_ENTRIES", callers.population.entries.to_string())
         .stdin(Stdio::null());
     if look == Look::Bodies {
         command.env("BENCH_EXPECT", requests.expect);
@@ -150,6 +229,16 @@ mod tests {
         let counted = report(0, 0, 0).unwrap();
         assert_eq!(counted.answers, 8000);
         assert_eq!(counted.sample, Sample { per_second: 2000.0, p50_ms: 1.5, p99_ms: 9.0 });
+    }
+
+    #[test]
+    fn a_batch_is_of_a_hundred_operations() {
+        for requests in [GETS, PUTS] {
+            let body: serde_json::Value = serde_json::from_str(requests.body).unwrap();
+            let operations = body["operations"].as_array().unwrap();
+            assert_eq!(operations.len(), OPERATIONS as usize);
+            assert!(operations.iter().all(|operation| operation["path"] == "/notes/000000"));
+        }
     }
 
     #[test]

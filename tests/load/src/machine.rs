@@ -5,22 +5,41 @@ use std::fs::read_to_string;
 
 /// Processor time since the machine's start, in the kernel's ticks.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Ticks {
+struct Ticks {
     total: u64,
     /// What the host gave to other virtual machines while this one had work.
     stolen: u64,
 }
 
+/// What the machine is, in words: its processors, memory and kernel.
+pub fn name() -> String {
+    let read = |file: &str| read_to_string(file).unwrap_or_default();
+    let (processors, memory) = (read("/proc/cpuinfo"), read("/proc/meminfo"));
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let model = field(&processors, "model name").unwrap_or("unknown");
+    let kib: Option<f64> =
+        field(&memory, "MemTotal").and_then(|size| size.split(' ').next()?.parse().ok());
+    let gib = kib.map_or(f64::NAN, |kib| kib / f64::from(1 << 20));
+    let kernel = read("/proc/sys/kernel/osrelease");
+    format!("{cores} cores of {model}, {gib:.0} GiB of memory, Linux {}", kernel.trim_end())
+}
+
+/// A field of a file of `name : value` lines, the first of that name.
+fn field<'a>(file: &'a str, name: &str) -> Option<&'a str> {
+    let of_name = |line: &'a str| line.split_once(':').filter(|(own, _)| own.trim() == name);
+    file.lines().find_map(of_name).map(|(_, value)| value.trim())
+}
+
 /// How the machine was during the measurements.
 #[derive(Debug)]
-pub(crate) struct Machine {
+pub struct Machine {
     load_at_start: Option<f64>,
     start: Option<Ticks>,
 }
 
 impl Machine {
     /// From now on.
-    pub(crate) fn watch() -> Self {
+    pub fn watch() -> Self {
         let load = read_to_string("/proc/loadavg").unwrap_or_default();
         Self {
             load_at_start: load.split(' ').next().and_then(|minute| minute.parse().ok()),
@@ -29,7 +48,7 @@ impl Machine {
     }
 
     /// What was seen until now.
-    pub(crate) fn report(&self) -> Report {
+    pub fn report(&self) -> Report {
         let stolen = match (self.start, Ticks::now()) {
             (Some(start), Some(now)) => now.stolen_since(start),
             _ => None,
@@ -40,7 +59,7 @@ impl Machine {
 
 /// A line for the reader of the figures.
 #[derive(Debug)]
-pub(crate) struct Report {
+pub struct Report {
     load_at_start: Option<f64>,
     /// Part of the processor time, 0 to 1.
     stolen: Option<f64>,
@@ -80,6 +99,13 @@ impl Ticks {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fields_are_found_by_their_whole_name() {
+        let file = "processor\t: 0\nmodel\t\t: 17\nmodel name\t: EPYC: 7B13\nmodel name\t: other\n";
+        assert_eq!(field(file, "model name"), Some("EPYC: 7B13"));
+        assert_eq!(field(file, "name"), None);
+    }
 
     #[test]
     fn stolen_time_is_a_part_of_all() {

@@ -1,0 +1,193 @@
+//! A database with entries, the API's processes that serve it, and load on them.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use agentfs_load::entries::{self, Population};
+use agentfs_load::open_loop;
+use agentfs_load::pgbench::{self, Statement};
+use agentfs_load::postgres::Postgres;
+use agentfs_load::sample::Sample;
+use agentfs_load::servers::{Endpoint, Servers};
+use agentfs_load::wrk::{self, Callers, Counted, Look, Requests};
+use agentfs_server::commands::migrate;
+use agentfs_server::store::connection::address::DatabaseAddress;
+use anyhow::Context as _;
+use secrecy::SecretString;
+use tempfile::TempDir;
+use url::Url;
+
+use crate::plan::Plan;
+
+const API: &str = "agentfs-server";
+const WARM_UP_SECONDS: u32 = 1;
+/// WAL that is there to be used again: for minutes of puts.
+const SETTINGS: [&str; 4] =
+    ["shared_buffers=512MB", "max_wal_size=8GB", "min_wal_size=4GB", "checkpoint_timeout=30min"];
+
+/// What all measurements share.
+pub(crate) struct Bench<'s> {
+    pub(crate) servers: &'s mut Servers,
+    pub(crate) postgres: Postgres,
+    pub(crate) plan: Plan,
+    /// Logs and scripts.
+    pub(crate) folder: TempDir,
+}
+
+impl<'s> Bench<'s> {
+    /// Starts PostgreSQL. Its own database stays empty: the others are copies of it.
+    pub(crate) async fn start(servers: &'s mut Servers, plan: Plan) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("agentfs-bench-").tempdir()?;
+        let postgres = Postgres::start_with(servers, &SETTINGS).await?;
+        migrate::migrate(&postgres.database()?, None).await?;
+        Ok(Self { servers, postgres, plan, folder })
+    }
+
+    /// A database of this name with entries, which one process serves.
+    pub(crate) async fn deploy(
+        &mut self,
+        name: &'static str,
+        population: Population,
+    ) -> anyhow::Result<Deployment> {
+        let url = self.postgres.copy_database(name).await?;
+        let database = DatabaseAddress::parse(&SecretString::from(url.as_str()))?;
+        let keys = population.fill(&database).await?;
+        self.postgres.recycle_wal().await?;
+        let callers = Callers { keys, population };
+        let apis = vec![self.start_api(&url).await?];
+        let deployment = Deployment { name, url, database, callers, apis, written: Rc::default() };
+        for requests in [wrk::GET, wrk::PUT] {
+            deployment.warm_up(self, requests).await?;
+        }
+        Ok(deployment)
+    }
+
+    /// One more process that serves a database.
+    pub(crate) async fn start_api(&mut self, database: &Url) -> anyhow::Result<Endpoint> {
+        let environment = [
+            ("DATABASE_URL", database.as_str()),
+            ("WRITE_QUOTA_PER_DAY", "0"),
+            ("RATE_LIMIT_REQUESTS_PER_MINUTE", "0"),
+        ];
+        self.servers.start_http(API, &["serve"], &environment, self.folder.path()).await
+    }
+
+    /// Ends all processes of the API.
+    pub(crate) async fn end_apis(&mut self) {
+        self.servers.end(API).await;
+    }
+
+    /// Ends all processes of the API, checks what they have written, and drops the databases.
+    pub(crate) async fn end<const N: usize>(
+        &mut self,
+        deployments: [Deployment; N],
+    ) -> anyhow::Result<()> {
+        // Only then is every write that a client no longer waited for in the database, or will never be.
+        self.end_apis().await;
+        for Deployment { name, database, callers, written, .. } in deployments {
+            let (puts, in_flight) = (written.puts.get(), written.in_flight.get());
+            entries::check(&database, callers.population, puts, in_flight).await.context(name)?;
+            self.postgres.drop_database(name).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A database and who serves it.
+#[derive(Debug, Clone)]
+pub(crate) struct Deployment {
+    name: &'static str,
+    pub(crate) url: Url,
+    pub(crate) database: DatabaseAddress,
+    callers: Callers,
+    pub(crate) apis: Vec<Endpoint>,
+    written: Rc<Written>,
+}
+
+/// What the database must hold in the end.
+#[derive(Debug, Default)]
+struct Written {
+    /// Puts that were answered.
+    puts: Cell<u64>,
+    /// Most puts whose answers nobody waited for.
+    in_flight: Cell<u64>,
+}
+
+impl Deployment {
+    /// The same database, served by others.
+    pub(crate) fn served_by(&self, apis: Vec<Endpoint>) -> Self {
+        Self { apis, ..self.clone() }
+    }
+
+    /// Sends `requests` for a second, and looks into every answer's body.
+    pub(crate) async fn warm_up(
+        &self,
+        bench: &Bench<'_>,
+        requests: Requests,
+    ) -> anyhow::Result<()> {
+        let warm = self.load(bench, requests, WARM_UP_SECONDS, Look::Bodies).await;
+        warm.map(drop).context("warming up")
+    }
+
+    /// Sends `requests` in a closed loop for the seconds of the plan.
+    pub(crate) async fn closed(
+        &self,
+        bench: &Bench<'_>,
+        requests: Requests,
+    ) -> anyhow::Result<Sample> {
+        self.load(bench, requests, bench.plan.seconds, Look::Status).await
+    }
+
+    /// The same for so many seconds.
+    pub(crate) async fn closed_for(
+        &self,
+        bench: &Bench<'_>,
+        requests: Requests,
+        seconds: u32,
+    ) -> anyhow::Result<Sample> {
+        self.load(bench, requests, seconds, Look::Status).await
+    }
+
+    /// Sends so many `requests` a second in an open loop.
+    pub(crate) async fn open(
+        &self,
+        bench: &Bench<'_>,
+        requests: Requests,
+        per_second: f64,
+    ) -> anyhow::Result<Sample> {
+        let api = self.apis.first().context("nothing serves the database")?;
+        let seconds = bench.plan.open_seconds;
+        let counted = open_loop::run(requests, api, &self.callers, per_second, seconds).await?;
+        Ok(self.count(requests, counted))
+    }
+
+    /// Has pgbench repeat a statement.
+    pub(crate) async fn pgbench(
+        &self,
+        bench: &Bench<'_>,
+        statement: Statement,
+    ) -> anyhow::Result<Sample> {
+        let (folder, seconds) = (bench.folder.path(), bench.plan.seconds);
+        pgbench::run(statement, &bench.postgres, &self.url, folder, seconds).await
+    }
+
+    async fn load(
+        &self,
+        bench: &Bench<'_>,
+        requests: Requests,
+        seconds: u32,
+        look: Look,
+    ) -> anyhow::Result<Sample> {
+        let folder = bench.folder.path();
+        let counted = wrk::run(requests, &self.apis, &self.callers, folder, seconds, look).await?;
+        Ok(self.count(requests, counted))
+    }
+
+    fn count(&self, requests: Requests, counted: Counted) -> Sample {
+        let puts = requests.body.matches(r#""value":"#).count() as u64;
+        let Written { puts: answered, in_flight } = &*self.written;
+        answered.set(answered.get() + counted.answers * puts);
+        in_flight.set(in_flight.get() + u64::from(requests.connections) * puts);
+        counted.sample
+    }
+}
