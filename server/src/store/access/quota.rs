@@ -9,6 +9,7 @@ use sqlx::{PgExecutor, Row as _};
 
 use crate::domain::TenantId;
 use crate::store::StoreError;
+use crate::store::entries::newest_day::newest_day;
 
 /// A tenant's usage on a day.
 #[derive(Debug, Clone)]
@@ -113,6 +114,30 @@ pub async fn usage(
         .map_err(Into::into)
 }
 
+/// As in a put, `found` updates the row where it is, and `upserted` counts where that sees none. Both check the limit.
+const COUNT_SEARCH: &str = concat!(
+    "
+WITH used AS (
+    SELECT $1::uuid AS tenant_id, (now() AT TIME ZONE 'UTC')::date AS day
+), locked AS MATERIALIZED (
+    SELECT q.place
+      FROM used t",
+    newest_day!("q.ctid AS place", "FOR NO KEY UPDATE"),
+    "
+), found AS (
+    UPDATE quota_usage q SET searches = q.searches + 1
+      FROM locked t
+     WHERE q.ctid = t.place AND q.searches < $2
+    RETURNING q.embed_tokens
+), upserted AS (
+    INSERT INTO quota_usage AS q (tenant_id, day, searches)
+    SELECT t.tenant_id, t.day, 1 FROM used t WHERE NOT EXISTS (SELECT FROM found)
+    ON CONFLICT (tenant_id, day) DO UPDATE SET searches = q.searches + 1 WHERE q.searches < $2
+    RETURNING q.embed_tokens
+)
+SELECT embed_tokens FROM found UNION ALL SELECT embed_tokens FROM upserted"
+);
+
 /// Counts a search of `tenant`; `None` if it has made `daily_searches` of them today. Returns the tenant's embedded
 /// tokens of today. Commits on its own: inside a search it would block the tenant's writers, who count in the same row.
 pub async fn count_search(
@@ -120,18 +145,22 @@ pub async fn count_search(
     tenant: TenantId,
     daily_searches: Option<i64>,
 ) -> Result<Option<i64>, StoreError> {
-    sqlx::query_scalar(
-        "INSERT INTO quota_usage AS q (tenant_id, day, searches)
-         VALUES ($1, (now() AT TIME ZONE 'UTC')::date, 1)
-         ON CONFLICT (tenant_id, day) DO UPDATE SET searches = q.searches + 1 WHERE q.searches < $2
-         RETURNING q.embed_tokens",
-    )
-    .bind(tenant.0)
-    .bind(daily_searches.unwrap_or(i64::MAX))
-    .fetch_optional(executor)
-    .await
-    .map_err(Into::into)
+    sqlx::query_scalar(COUNT_SEARCH)
+        .bind(tenant.0)
+        .bind(daily_searches.unwrap_or(i64::MAX))
+        .fetch_optional(executor)
+        .await
+        .map_err(Into::into)
 }
+
+const MAY_SEARCH: &str = concat!(
+    "
+SELECT coalesce(max(q.embed_tokens), 0)
+  FROM (SELECT $1::uuid AS tenant_id, (now() AT TIME ZONE 'UTC')::date AS day) t",
+    newest_day!("q.embed_tokens, q.searches", ""),
+    "
+HAVING coalesce(max(q.searches), 0) < $2"
+);
 
 /// The same without counting.
 pub async fn may_search(
@@ -139,23 +168,32 @@ pub async fn may_search(
     tenant: TenantId,
     daily_searches: Option<i64>,
 ) -> Result<Option<i64>, StoreError> {
-    sqlx::query_scalar(
-        "SELECT coalesce(max(embed_tokens), 0) FROM quota_usage
-          WHERE tenant_id = $1 AND day = (now() AT TIME ZONE 'UTC')::date
-         HAVING coalesce(max(searches), 0) < $2",
-    )
-    .bind(tenant.0)
-    .bind(daily_searches.unwrap_or(i64::MAX))
-    .fetch_optional(executor)
-    .await
-    .map_err(Into::into)
+    sqlx::query_scalar(MAY_SEARCH)
+        .bind(tenant.0)
+        .bind(daily_searches.unwrap_or(i64::MAX))
+        .fetch_optional(executor)
+        .await
+        .map_err(Into::into)
 }
 
-const COUNT_TOKENS: &str = "
+const COUNT_TOKENS: &str = concat!(
+    "
+WITH used AS (
+    SELECT tenant_id, tokens, (now() AT TIME ZONE 'UTC')::date AS day
+      FROM unnest($1::uuid[], $2::bigint[]) AS t (tenant_id, tokens)
+), locked AS MATERIALIZED (
+    SELECT t.tokens, q.place
+      FROM used t", newest_day!("q.ctid AS place", "FOR NO KEY UPDATE"), "
+), found AS (
+    UPDATE quota_usage q SET embed_tokens = q.embed_tokens + t.tokens
+      FROM locked t
+     WHERE q.ctid = t.place
+    RETURNING q.tenant_id
+)
 INSERT INTO quota_usage AS q (tenant_id, day, embed_tokens)
-SELECT t.tenant_id, (now() AT TIME ZONE 'UTC')::date, t.tokens
-  FROM unnest($1::uuid[], $2::bigint[]) AS t (tenant_id, tokens)
-ON CONFLICT (tenant_id, day) DO UPDATE SET embed_tokens = q.embed_tokens + excluded.embed_tokens";
+SELECT t.tenant_id, t.day, t.tokens FROM used t WHERE t.tenant_id <> ALL (ARRAY (SELECT tenant_id FROM found))
+ON CONFLICT (tenant_id, day) DO UPDATE SET embed_tokens = q.embed_tokens + excluded.embed_tokens"
+);
 
 /// Counts embedded tokens of tenants, whatever becomes of the embeddings: the provider has charged them.
 pub async fn count_tokens(

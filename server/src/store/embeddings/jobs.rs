@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::domain::TenantId;
 use crate::store::StoreError;
+use crate::store::entries::newest_day::newest_day;
 
 /// Locks rows in the order of their ids, like everywhere. A job without attempts is due at once, whatever its times say.
 const REQUEUE: &str = "
@@ -153,8 +154,9 @@ WITH RECURSIVE by_hand AS (
      WHERE l.next_attempt_at <= now()
        AND l.tenant_id <> ALL ($6)
        AND coalesce((SELECT q.embed_tokens
-                       FROM quota_usage q
-                      WHERE q.tenant_id = l.tenant_id AND q.day = (now() AT TIME ZONE 'UTC')::date), 0) < $4
+                       FROM (SELECT l.tenant_id, (now() AT TIME ZONE 'UTC')::date AS day) t",
+    newest_day!("q.embed_tokens", ""),
+    "), 0) < $4
      ORDER BY l.n
      LIMIT $2
 ), turn AS MATERIALIZED (

@@ -1,6 +1,6 @@
 //! Finds the row of `quota_usage` that counts a tenant's day, however many versions of it there are.
 //!
-//! Each batch updates it. While a snapshot is open, none of its versions can be removed, and a look-up by its key, such as an
+//! Each batch and each search updates it. While a snapshot is open, none of its versions can be removed, and a look-up by its key, such as an
 //! upsert's, passes all of them: 100,000 take 10 ms. They lie in the index in the order of the table, so the newest is the last one.
 
 use sqlx::postgres::PgConnection;
@@ -22,7 +22,7 @@ macro_rules! newest_day {
         )
     };
 }
-pub(super) use newest_day;
+pub(in crate::store) use newest_day;
 
 /// Has PostgreSQL plan anew what uses `newest_day!`: while it has a page or two, the table is read as a whole, and the plan stays
 /// when it has grown. Does nothing where another session looks after the table.
