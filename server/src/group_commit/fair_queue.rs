@@ -116,16 +116,26 @@ impl<T> FairQueue<T> {
         Self { rules, state: Mutex::new(state), arrived: Notify::new() }
     }
 
-    /// Queues a request of `tenant`. Where the tenant has no room, the request waits as long as its place is kept.
-    pub(super) fn push(&self, tenant: TenantId, request: T, size: Bounds) -> Option<Place<'_, T>> {
-        let (number, is_kept) = {
+    /// Queues requests of `tenant`, all before a worker takes any. Those that the tenant has no room for wait as long as their places
+    /// are kept.
+    pub(super) fn push_all(
+        &self,
+        tenant: TenantId,
+        requests: impl IntoIterator<Item = (T, Bounds)>,
+    ) -> Vec<Place<'_, T>> {
+        let (places, is_kept) = {
             let mut state = self.state();
-            (state.push(tenant, Waiting { request, size }), state.kept.contains(&tenant))
+            let push = |(request, size)| {
+                let number = state.push(tenant, Waiting { request, size })?;
+                Some(Place { queue: self, tenant, number })
+            };
+            let places = requests.into_iter().filter_map(push).collect();
+            (places, state.kept.contains(&tenant))
         };
         if !is_kept {
             self.arrived.notify_one();
         }
-        number.map(|number| Place { queue: self, tenant, number })
+        places
     }
 
     /// Waits for a request, then takes all that wait and may be taken, up to the bounds. `None` when the queue is closed and
@@ -326,8 +336,9 @@ mod tests {
     fn push(queue: &FairQueue<(u128, usize)>, requests: &[(u128, usize)]) {
         for &(tenant, bytes) in requests {
             let size = Bounds { rows: 1, bytes };
-            let place = queue.push(TenantId(Uuid::from_u128(tenant)), (tenant, bytes), size);
-            assert!(place.is_none(), "there is room");
+            let tenant_id = TenantId(Uuid::from_u128(tenant));
+            let places = queue.push_all(tenant_id, [((tenant, bytes), size)]);
+            assert!(places.is_empty(), "there is room");
         }
     }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use tokio::sync::oneshot;
 
 use super::fair_queue::{Batch, Entrance, FairQueue, Rules};
@@ -153,14 +154,39 @@ impl<H: BatchHandler> Queue<H> {
 
     /// Queues a request and waits for its answer.
     pub async fn submit(&self, request: H::Request) -> Result<H::Answer, BatchError> {
-        let (reply, answer) = oneshot::channel();
         let tenant = H::tenant(&request);
-        let size = Bounds { rows: H::rows(&request), bytes: H::bytes(&request) };
-        let pending = Pending { request, since: Instant::now(), reply };
-        let _place = self.entrance.0.push(tenant, pending, size);
-        // The sender is dropped only where a worker panicked in the middle of this batch.
-        answer.await.unwrap_or(Err(BatchError::Unavailable { unknown: true }))
+        let (waiting, answer) = Self::waiting(request, Instant::now());
+        let _place = self.entrance.0.push_all(tenant, [waiting]).pop();
+        answered::<H>(answer.await)
     }
+
+    /// Queues requests of one tenant together, and waits for the answers to all of them.
+    pub async fn submit_all(
+        &self,
+        requests: Vec<H::Request>,
+    ) -> Vec<Result<H::Answer, BatchError>> {
+        let Some(tenant) = requests.first().map(H::tenant) else { return Vec::new() };
+        let since = Instant::now();
+        let waiting = |request| Self::waiting(request, since);
+        let (waiting, answers): (Vec<_>, Vec<_>) = requests.into_iter().map(waiting).unzip();
+        let _places = self.entrance.0.push_all(tenant, waiting);
+        join_all(answers).await.into_iter().map(answered::<H>).collect()
+    }
+
+    fn waiting(request: H::Request, since: Instant) -> ((Waiting<H>, Bounds), Reply<H>) {
+        let (reply, answer) = oneshot::channel();
+        let size = Bounds { rows: H::rows(&request), bytes: H::bytes(&request) };
+        ((Pending { request, since, reply }, size), answer)
+    }
+}
+
+type Reply<H> = oneshot::Receiver<Result<<H as BatchHandler>::Answer, BatchError>>;
+
+/// The sender is dropped only where a worker panicked in the middle of this batch.
+fn answered<H: BatchHandler>(
+    answer: Result<Result<H::Answer, BatchError>, oneshot::error::RecvError>,
+) -> Result<H::Answer, BatchError> {
+    answer.unwrap_or(Err(BatchError::Unavailable { unknown: true }))
 }
 
 async fn supervise<H: BatchHandler>(
@@ -190,7 +216,6 @@ mod tests {
     use super::*;
     use std::pin::pin;
 
-    use futures::future::join_all;
     use tokio::sync::Semaphore;
     use uuid::Uuid;
 
@@ -282,6 +307,19 @@ mod tests {
         assert_eq!(sizes(3, 100, &[0; 5]).await, [3, 3, 3, 2, 2]);
         assert_eq!(sizes(9, 100, &[60, 60, 500, 1]).await, [1, 1, 1, 1]);
         assert_eq!(sizes(9, 100, &[50, 50, 1]).await, [2, 2, 1]);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_submitted_together_is_taken_together_by_a_worker_that_waits() {
+        let gate = Gate::closed();
+        gate.open();
+        let queue = queue(&gate, 128, 1000);
+        for batch in 0..50 {
+            let answers = queue.submit_all(vec![(1, 1); 100]).await;
+            assert_eq!(answers.len(), 100);
+            assert!(answers.into_iter().all(|answer| answer.unwrap() == (batch, 100)));
+        }
+        assert!(queue.submit_all(Vec::new()).await.is_empty());
     }
 
     #[tokio::test]

@@ -14,15 +14,16 @@ use crate::domain::memory::change::{Action, Change, Outcome};
 use crate::domain::memory::idempotency::IdempotencyKey;
 use crate::domain::{EntryKey, TenantId};
 use crate::group_commit::BatchError;
+use crate::group_commit::reads::Get;
 use crate::group_commit::writes::{Done, Submission};
-use crate::runtime::byte_budget::Reservation;
+use crate::runtime::byte_budget::{Reservation, UNCOUNTED};
 use crate::store::connection::pool::Pool;
 use crate::store::entries::get::{SnapshotEntry, snapshot};
 
 /// Most operations of a batch.
 pub const MAX_OPERATIONS: usize = 100;
-/// Most gets that are submitted at once; their values are in memory together.
-const STRIDE: usize = 8;
+/// Gets that are submitted at once where nothing tells how large their values are; these are in memory together.
+const FIRST: usize = 8;
 
 /// One validated operation of a batch.
 #[derive(Debug)]
@@ -60,6 +61,27 @@ pub struct BatchAnswer {
 
 /// The outcome of an operation.
 pub type Answered = Result<Answer, MemoryError>;
+
+/// The values that a batch has read so far.
+#[derive(Debug, Default)]
+struct Seen {
+    bytes: usize,
+    /// The largest of them.
+    largest: Option<usize>,
+}
+
+impl Seen {
+    fn add(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        self.largest = self.largest.max(Some(bytes));
+    }
+
+    /// How many gets are submitted at once: as many as fit into the answer if their values are like those so far.
+    fn at_once(&self) -> usize {
+        let room = MAX_BYTES.saturating_sub(self.bytes);
+        self.largest.map_or(FIRST, |largest| (room / largest.max(UNCOUNTED)).max(FIRST))
+    }
+}
 
 /// The kind of an operation and its entry, for its answer.
 #[derive(Debug, Clone)]
@@ -151,12 +173,15 @@ impl Memory {
         reserved: &mut Reservation,
     ) -> Vec<Result<Done, MemoryError>> {
         let mut done = Vec::with_capacity(asked.len());
-        let mut bytes = 0;
+        let mut seen = Seen::default();
         for run in asked.chunk_by(|a, b| (a.op == Op::Get) == (b.op == Op::Get)) {
             let own: Vec<Change> = changes.drain(..run.len()).collect();
             if run[0].op == Op::Get {
-                for stride in run.chunks(STRIDE) {
-                    done.extend(self.gets(stride, &mut bytes, reserved).await);
+                let mut left = run;
+                while !left.is_empty() {
+                    let (now, later) = left.split_at(seen.at_once().min(left.len()));
+                    done.extend(self.gets(now, &mut seen, reserved).await);
+                    left = later;
                 }
             } else {
                 let bytes = own.iter().map(|change| change.action.bytes()).sum();
@@ -171,22 +196,26 @@ impl Memory {
         done
     }
 
+    /// Gets, in one statement unless other requests fill it.
     async fn gets(
         &self,
-        stride: &[Asked],
-        bytes: &mut usize,
+        asked: &[Asked],
+        seen: &mut Seen,
         reserved: &mut Reservation,
     ) -> Vec<Result<Done, MemoryError>> {
-        if *bytes > MAX_BYTES {
-            return stride.iter().map(|_| Err(MemoryError::BatchTooLarge)).collect();
+        if seen.bytes > MAX_BYTES {
+            return asked.iter().map(|_| Err(MemoryError::BatchTooLarge)).collect();
         }
-        let gets = stride.iter().map(|asked| self.get_by(&self.reads, asked.key.clone()));
-        let done = join_all(gets).await.into_iter().map(|found| {
+        let get = |asked: &Asked| Get { key: asked.key.clone(), reserved: Reservation::default() };
+        let answers = self.reads.submit_all(asked.iter().map(get).collect()).await;
+        let found =
+            answers.into_iter().map(|answer| async move { self.found(&self.reads, answer?).await });
+        let done = join_all(found).await.into_iter().map(|found| {
             let entry = found?.map(|found| {
                 reserved.merge(found.reserved);
                 found.entry
             });
-            *bytes += entry.as_ref().map_or(0, |entry| entry.value.len());
+            seen.add(entry.as_ref().map_or(0, |entry| entry.value.len()));
             Ok(Done { outcome: Outcome::Read(entry.as_ref().map(|e| e.version_id)), entry })
         });
         done.collect()
@@ -244,5 +273,25 @@ fn answer(Asked { op, key }: Asked, done: Done) -> Answered {
         }
         (Op::Put, done) => NewVersion::of_put(done.outcome).map(Answer::Put),
         (Op::Delete, done) => NewVersion::of_delete(done.outcome).map(Answer::Deleted),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at_once(seen: &[usize]) -> usize {
+        let mut all = Seen::default();
+        seen.iter().for_each(|bytes| all.add(*bytes));
+        all.at_once()
+    }
+
+    #[test]
+    fn as_many_gets_are_submitted_as_their_values_let_expect_to_fit() {
+        assert_eq!(at_once(&[]), FIRST, "values may have a mebibyte each");
+        assert!(at_once(&[100; FIRST]) > MAX_OPERATIONS);
+        assert!(at_once(&[0; FIRST]) > MAX_OPERATIONS, "nothing was there");
+        assert_eq!(at_once(&[100, 100 << 10, 100]), 80);
+        assert_eq!(at_once(&[1 << 20; 8]), FIRST, "what is too large is told so by the next");
     }
 }

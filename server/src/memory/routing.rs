@@ -31,20 +31,29 @@ impl Memory {
         self.get_by(&self.reads, key).await
     }
 
-    /// Gets an entry by a queue. A large value for which there is no room at once is read again when there is.
+    /// Gets an entry by a queue.
     pub(super) async fn get_by(
         &self,
         queue: &Queue<Reader>,
         key: EntryKey,
     ) -> Result<Option<Found>, MemoryError> {
-        let mut get = Get { key, reserved: Reservation::default() };
+        let answer = queue.submit(Get { key, reserved: Reservation::default() }).await?;
+        self.found(queue, answer).await
+    }
+
+    /// What a queue has answered. A large value for which there was no room at once is read again when there is.
+    pub(super) async fn found(
+        &self,
+        queue: &Queue<Reader>,
+        mut answer: Result<Option<Found>, NoRoom>,
+    ) -> Result<Option<Found>, MemoryError> {
         loop {
-            let NoRoom { key, bytes } = match queue.submit(get).await? {
+            let NoRoom { key, bytes } = match answer {
                 Ok(found) => return Ok(found),
                 Err(no_room) => no_room,
             };
             let reserved = self.budget.reserve(Some(key.tenant), bytes, Purpose::Answer).await?;
-            get = Get { key, reserved };
+            answer = queue.submit(Get { key, reserved }).await?;
         }
     }
 

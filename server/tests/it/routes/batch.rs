@@ -147,6 +147,27 @@ async fn scopes_hold_for_each_operation() {
     assert!(message.starts_with("operations[1]: this key lacks"), "{message}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn gets_of_a_batch_share_statements() {
+    let (api, _db) = Api::start().await;
+    let puts: Vec<Value> = (0..100).map(|n| put(&format!("/{n}"), n)).collect();
+    api.client.ok("/v1/batch", json!({"operations": puts})).await;
+    let gets: Vec<Value> = (0..100).map(|n| op("get", &format!("/{n}"))).collect();
+    let answer = api.client.ok("/v1/batch", json!({"operations": gets})).await;
+    for (n, result) in answer["results"].as_array().unwrap().iter().enumerate() {
+        assert_eq!(result["value"], n, "{answer}");
+    }
+    // The first ones show how large values are.
+    let metrics = api.metrics().await;
+    for series in [
+        r#"agentfs_batch_rows_count{queue="reads"} 2"#,
+        r#"agentfs_batch_rows_sum{queue="reads"} 100"#,
+        r#"agentfs_batch_rows_count{queue="writes"} 1"#,
+    ] {
+        assert!(metrics.lines().any(|line| line == series), "{series}: {metrics}");
+    }
+}
+
 #[tokio::test]
 async fn an_answer_that_would_be_too_large_says_so() {
     let (api, _db) = Api::start().await;
