@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -22,6 +23,7 @@ from agentfs import (
     Written,
 )
 from both import Both
+from server import Server
 
 
 def test_what_is_put_is_got_with_all_that_belongs_to_it(both: Both) -> None:
@@ -41,8 +43,14 @@ def test_what_is_put_is_got_with_all_that_belongs_to_it(both: Both) -> None:
         tags=("x", "y"),
         importance=0.5,
         searchable=True,
+        size=got.size,
+        sha256=got.sha256,
     )
     assert got.created_at.tzinfo is not None
+    do(fs.put("/text", '"é\n'))
+    text = do(fs.get("/text"))
+    as_json = '"\\"é\\n"'.encode()
+    assert (text.size, text.sha256) == (len(as_json), hashlib.sha256(as_json).hexdigest())
     do(fs.put("/a", None))
     bare = do(fs.get("/a"))
     assert (bare.value, bare.tags, bare.searchable, bare.expires_at) == (None, (), False, None)
@@ -74,6 +82,53 @@ def test_a_write_happens_only_to_the_version_that_it_expects(both: Both) -> None
     with pytest.raises(VersionConflict) as conflict:
         do(fs.put("/a", 3, if_version=second.version_id))
     assert conflict.value.current_version is None
+
+
+def test_a_write_happens_only_to_the_value_that_it_expects(both: Both) -> None:
+    do, fs = both.do, both.fs
+    do(fs.put("/a", {"n": 1}, if_sha256=None))
+    one = do(fs.get("/a")).sha256
+    with pytest.raises(VersionConflict):
+        do(fs.put("/a", {"n": 2}, if_sha256=None))
+    do(fs.put("/a", {"n": 2}, if_sha256=one))
+    do(fs.put("/a", {"n": 1}, tags=["again"]))
+    # The same value as at first, in another version.
+    assert do(fs.put("/a", {"n": 3}, if_sha256=one)).version_id
+    with pytest.raises(VersionConflict):
+        do(fs.delete("/a", if_sha256=one))
+    three = do(fs.get("/a")).sha256
+    refused, put, deleted = do(
+        fs.batch(
+            [
+                Put("/a", {"n": 4}, if_sha256=one),
+                Put("/a", {"n": 3}, if_sha256=three),
+                Delete("/a", if_sha256=three),
+            ]
+        )
+    )
+    assert isinstance(refused, VersionConflict)
+    assert isinstance(put, Written)
+    assert deleted.deleted
+    with pytest.raises(InvalidRequest, match="not both"):
+        do(fs.put("/a", 1, if_sha256=one, if_version=None))
+    do(fs.files.write_text("/text", "x"))
+    x = do(fs.get("/text")).sha256
+    do(fs.files.write_text("/text", "y", if_sha256=x))
+    with pytest.raises(VersionConflict):
+        do(fs.files.write_text("/text", "z", if_sha256=x))
+
+
+def test_a_version_says_who_wrote_it_and_what_it_holds(both: Both, server: Server) -> None:
+    do, fs = both.do, both.fs
+    do(fs.put("/a", "one"))
+    got = do(fs.get("/a"))
+    do(fs.delete("/a"))
+    tombstone, one = do(fs.history("/a"))
+    assert (one.size, one.sha256) == (got.size, got.sha256) == (5, got.sha256)
+    assert (tombstone.size, tombstone.sha256) == (None, None)
+    assert tombstone.author == one.author
+    assert one.author.key_id == server.api_key.partition(".")[0]
+    assert isinstance(one.author.label, str)
 
 
 def test_the_past_is_read_as_of_a_moment_and_from_history(both: Both) -> None:

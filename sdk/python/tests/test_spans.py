@@ -79,13 +79,16 @@ def test_a_span_covers_all_attempts_and_the_server_knows_it(server: Answers, fs:
 
 def test_writes_are_named_for_what_they_expect(server: Answers, fs: AgentFS) -> None:
     deleted = {"ok": True, "deleted": True, "deleted_entries": 1, "version_id": "v"}
-    server.answers = [(200, WRITTEN), (409, CONFLICT), (200, deleted)]
+    server.answers = [(200, WRITTEN)] * 3 + [(409, CONFLICT), (200, deleted)]
     fs.put("/a", 1, if_version=None)
+    fs.put("/b", 1, if_sha256=None)
+    fs.put("/a", 1, if_sha256="0" * 64)
     with pytest.raises(VersionConflict):
         fs.put("/a", 1, if_version="v")
     fs.delete("/a")
-    assert [span.name for span in spans()] == ["create_memory", "update_memory", "delete_memory"]
-    failed = spans()[1]
+    created, updated = ["create_memory"] * 2, ["update_memory"] * 2
+    assert [span.name for span in spans()] == [*created, *updated, "delete_memory"]
+    failed = spans()[3]
     assert failed.status.status_code is trace.StatusCode.ERROR
     assert (failed.attributes or {})["error.type"] == "VERSION_CONFLICT"
 

@@ -31,6 +31,7 @@ from .errors import (
 )
 from .models import (
     Agent,
+    Author,
     Deleted,
     Details,
     Entry,
@@ -54,6 +55,7 @@ __all__ = [
     "AgentFSError",
     "AsyncAgentFS",
     "AsyncFiles",
+    "Author",
     "ConnectionFailed",
     "Delete",
     "Deleted",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Agent",
+    "Author",
     "Deleted",
     "Details",
     "Entry",
@@ -76,7 +77,7 @@ class Entry:
     """Any JSON. Numbers become int or float, so decimal fractions keep about 17 digits."""
     version_id: str
     created_at: datetime
-    """When this version was written, in UTC."""
+    """When this version was written, in UTC. When the first one was, `list` with details says."""
     expires_at: datetime | None
     """When the value expires. None means never."""
     tags: tuple[str, ...]
@@ -84,6 +85,10 @@ class Entry:
     """From 0 to 1, for your own use."""
     searchable: bool
     """Whether search can find it."""
+    size: int | None = field(default=None, kw_only=True)
+    """The bytes of the value as JSON: of a text, with its quotes and escapes. None in a dump or search."""
+    sha256: str | None = field(default=None, kw_only=True)
+    """The SHA-256 of these bytes, for the `if_sha256` of a write. None in a dump or search."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,16 @@ class SearchResults(list[SearchResult]):
 
 
 @dataclass(frozen=True)
+class Author:
+    """The key that wrote a version."""
+
+    key_id: str
+    """The part of the key before the dot, which is no secret."""
+    label: str | None
+    """Its label now. None if there is no such key any more."""
+
+
+@dataclass(frozen=True)
 class Version:
     """One version of an entry. A tombstone or an expired version has the value None, and `deleted_at`."""
 
@@ -114,6 +129,12 @@ class Version:
     tags: tuple[str, ...]
     importance: float
     searchable: bool
+    size: int | None = None
+    """The bytes of the value as JSON. None where there is no value."""
+    sha256: str | None = None
+    """The SHA-256 of these bytes. None where there is no value."""
+    author: Author | None = None
+    """Who wrote it. None if it was written without a key, or before keys were kept."""
 
 
 @dataclass(frozen=True)

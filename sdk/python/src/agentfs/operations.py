@@ -22,7 +22,7 @@ UNCONDITIONAL = Unconditional()
 """Write, whatever the latest version is."""
 
 Condition: TypeAlias = "str | Unconditional | None"
-"""The version that a write expects: an id, None for no entry, or `UNCONDITIONAL`."""
+"""The version or SHA-256 that a write expects, None for no entry, or `UNCONDITIONAL`."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ class Put:
     """Seconds until the value expires, in history too. None means never."""
     if_version: Condition = UNCONDITIONAL
     """Write only if this is the latest version; None: only if there is no entry."""
+    if_sha256: Condition = UNCONDITIONAL
+    """Write only if the latest value has this `sha256`, in whatever version. Give this or `if_version`."""
     idempotency_key: str | None = None
     """Makes repetitions of the same request safe for 24 hours. Defaults to a new one for each call."""
     agent: str | None = None
@@ -66,6 +68,8 @@ class Delete:
     path: str
     if_version: Condition = UNCONDITIONAL
     """Delete only if this is the latest version."""
+    if_sha256: Condition = UNCONDITIONAL
+    """Delete only if the latest value has this `sha256`. Give this or `if_version`."""
     idempotency_key: str | None = None
     """As in `Put`."""
     agent: str | None = None

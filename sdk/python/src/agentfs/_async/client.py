@@ -79,6 +79,7 @@ class AsyncAgentFS:
         importance: float = 0.0,
         ttl_seconds: int | None = None,
         if_version: Condition = UNCONDITIONAL,
+        if_sha256: Condition = UNCONDITIONAL,
         idempotency_key: str | None = None,
         agent: str | None = None,
     ) -> Written:
@@ -88,7 +89,8 @@ class AsyncAgentFS:
         `ttl_seconds`, in history too. `importance` is a number from 0 to 1 for your own use.
 
         With `if_version`, it writes only if that is the latest version, or with None, only if there is no entry; otherwise it
-        raises `VersionConflict`. An `idempotency_key` of your own also makes repetitions by other processes safe, for 24 hours.
+        raises `VersionConflict`. `if_sha256` compares the value instead: it is the `sha256` of an `Entry` or `Version`. An
+        `idempotency_key` of your own also makes repetitions by other processes safe, for 24 hours.
         """
         put = Put(
             path,
@@ -98,6 +100,7 @@ class AsyncAgentFS:
             importance=importance,
             ttl_seconds=ttl_seconds,
             if_version=if_version,
+            if_sha256=if_sha256,
             idempotency_key=idempotency_key,
             agent=agent,
         )
@@ -125,14 +128,21 @@ class AsyncAgentFS:
         *,
         recursive: bool = False,
         if_version: Condition = UNCONDITIONAL,
+        if_sha256: Condition = UNCONDITIONAL,
         idempotency_key: str | None = None,
         agent: str | None = None,
     ) -> Deleted:
-        """Deletes the value at `path` and keeps its history. For `if_version` and `idempotency_key`, see `put`.
+        """Deletes the value at `path` and keeps its history. For `if_version`, `if_sha256` and `idempotency_key`, see `put`.
 
-        With `recursive`, it also deletes everything below `path`, in one transaction; `if_version` cannot be given then.
+        With `recursive`, it also deletes everything below `path`, in one transaction; a condition cannot be given then.
         """
-        delete = Delete(path, if_version=if_version, idempotency_key=idempotency_key, agent=agent)
+        delete = Delete(
+            path,
+            if_version=if_version,
+            if_sha256=if_sha256,
+            idempotency_key=idempotency_key,
+            agent=agent,
+        )
         return await self._driver.run(self._memory.delete(delete, recursive=recursive))
 
     async def move(

@@ -40,6 +40,8 @@ def put(agent: str, op: Put) -> wire.PutRequest:
         body["ttl_seconds"] = op.ttl_seconds
     if not isinstance(op.if_version, Unconditional):
         body["if_version"] = op.if_version
+    if not isinstance(op.if_sha256, Unconditional):
+        body["if_sha256"] = op.if_sha256
     return body
 
 
@@ -50,6 +52,8 @@ def delete(agent: str, op: Delete, *, recursive: bool = False) -> wire.DeleteReq
         body["recursive"] = True
     if not isinstance(op.if_version, Unconditional):
         body["if_version"] = op.if_version
+    if not isinstance(op.if_sha256, Unconditional):
+        body["if_sha256"] = op.if_sha256
     return body
 
 
@@ -71,6 +75,8 @@ def operation(
     deletes: wire.DeleteOperation = {"op": "delete", "agent_id": agent, "path": op.path}
     if not isinstance(op.if_version, Unconditional):
         deletes["if_version"] = op.if_version
+    if not isinstance(op.if_sha256, Unconditional):
+        deletes["if_sha256"] = op.if_sha256
     deletes["idempotency_key"] = key
     return deletes
 

@@ -97,6 +97,7 @@ class TextFiles:
                 tags=entry.tags,
                 importance=entry.importance,
                 ttl_seconds=_lifetime(entry),
+                # Not if_sha256: the put replaces tags and options too, which another writer may have changed.
                 if_version=entry.version_id,
                 agent=agent,
             )

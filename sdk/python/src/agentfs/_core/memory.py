@@ -57,10 +57,7 @@ class Memory:
     def put(self, op: Put) -> Flow[Written]:
         """Writes a value."""
         body = bodies.put(self._agent(op.agent), op)
-        kind = "upsert_memory"
-        if not isinstance(op.if_version, Unconditional):
-            kind = "create_memory" if op.if_version is None else "update_memory"
-        span = Operation(kind, body["agent_id"], op.path)
+        span = Operation(_kind(op), body["agent_id"], op.path)
         key = bodies.idempotency_key(op)
         return self._call("/v1/put", body, read.written, key=key, span=span)
 
@@ -262,6 +259,14 @@ class Memory:
             return Page(got, None if following is None or left == 0 else page(following, left))
 
         return page(None, limit)
+
+
+def _kind(put: Put) -> str:
+    """What a put does, as its span has it."""
+    conditions = (put.if_version, put.if_sha256)
+    if all(isinstance(condition, Unconditional) for condition in conditions):
+        return "upsert_memory"
+    return "create_memory" if None in conditions else "update_memory"
 
 
 def _given(fields: dict[str, Any]) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from ..models import (
     Agent,
+    Author,
     Deleted,
     Details,
     Entry,
@@ -60,7 +62,10 @@ def touched(answer: wire.TouchAnswer) -> Touched:
 
 def found(answer: wire.GetAnswer) -> Entry | None:
     """The answer to a get."""
-    return entry(cast("wire.DumpedEntry", answer)) if answer["found"] else None
+    if not answer["found"]:
+        return None
+    got = entry(cast("wire.DumpedEntry", answer))
+    return replace(got, size=answer.get("size"), sha256=answer.get("sha256"))
 
 
 def entry(answer: wire.DumpedEntry) -> Entry:
@@ -80,7 +85,14 @@ def search_results(answer: wire.SearchAnswer) -> SearchResults:
 
 def version(answer: wire.Version) -> Version:
     """A version of a history."""
-    return Version(deleted_at=moment_or_none(answer.get("deleted_at")), **_shared(answer))
+    author = answer.get("author")
+    return Version(
+        deleted_at=moment_or_none(answer.get("deleted_at")),
+        size=answer.get("size"),
+        sha256=answer.get("sha256"),
+        author=None if author is None else Author(author["key_id"], author.get("label")),
+        **_shared(answer),
+    )
 
 
 def list_item(answer: wire.ListItem) -> ListItem:
