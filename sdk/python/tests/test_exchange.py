@@ -10,6 +10,7 @@ import pytest
 
 import agentfs
 from agentfs import Delete, Get, Put, RetryPolicy
+from agentfs._core import many
 from agentfs._core.bodies import Operation
 from agentfs._core.flow import Flow, NoReply, Reply, Send
 from agentfs._core.memory import Memory
@@ -72,6 +73,17 @@ def test_the_writes_of_a_batch_have_a_key_each() -> None:
     assert len({first["idempotency_key"], deleted["idempotency_key"], "own"}) == 3
     assert own["idempotency_key"] == "own"
     assert sends[0].idempotency_key is None
+
+
+def test_writes_that_are_too_large_together_are_made_in_halves() -> None:
+    large = refusal(413, "BODY_TOO_LARGE")
+    done = reply(200, {"results": [WRITTEN]})
+    puts = [Put(f"/{number}", number) for number in range(2)]
+    sends, _ = tried(many.write(MEMORY, puts), large, done, done)
+    paths = [[op["path"] for op in json.loads(send.body)["operations"]] for send in sends]
+    assert paths == [["/0", "/1"], ["/0"], ["/1"]]
+    _, error = tried(many.write(MEMORY, puts[:1]), large)
+    assert isinstance(error, agentfs.TooLarge)
 
 
 def test_waits_double_and_hold_what_the_server_asks_for() -> None:

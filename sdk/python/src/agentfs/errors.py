@@ -107,7 +107,9 @@ class NotFound(APIError):
 
 
 class TooLarge(APIError):
-    """The request exceeds 1 MiB, its answer what the server returns at once, or a subtree what it moves or deletes at once."""
+    """The request exceeds what the server takes (MAX_BODY_BYTES, by default 1 MiB), its answer what it returns at once, or a
+    subtree what it moves or deletes at once.
+    """
 
 
 class VersionConflict(APIError):

@@ -54,7 +54,7 @@ class AgentFSSession(SessionABC):
         )
 
     async def add_items(self, items: list[TResponseInputItem]) -> None:
-        """Adds items at the end. Up to 100 are added all or not at all."""
+        """Adds items at the end. Up to 100 that fit one request are added all or not at all."""
         puts = [
             Put(f"{self._place}/{name}", item, if_version=None)
             for name, item in zip(self._names(), items, strict=False)

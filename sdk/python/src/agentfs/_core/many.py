@@ -12,7 +12,7 @@ from .exchange import encoded
 from .flow import Flow
 from .memory import Memory
 
-# The most that a batch takes, and how many bytes of its 1 MiB are used: keys and braces come to them.
+# The most that a batch takes, and how many bytes of the usual 1 MiB are used: keys and braces come to them.
 AT_ONCE = 100
 _BYTES = 1_000_000
 
@@ -40,7 +40,19 @@ def entries(memory: Memory, paths: Sequence[str], agent: str | None) -> Flow[lis
 def write(memory: Memory, writes: Iterable[Put | Delete]) -> Flow[None]:
     """Makes writes. Those of a request happen all or not at all."""
     for together in _requests(memory, writes):
+        yield from _write(memory, together)
+
+
+def _write(memory: Memory, together: list[Put | Delete]) -> Flow[None]:
+    """Makes writes in one request, or in several where the server takes less at once than is usual."""
+    try:
         yield from memory.batch(together, atomic=True, agent=None)
+    except TooLarge:
+        half = len(together) // 2
+        if half == 0:
+            raise
+        yield from _write(memory, together[:half])
+        yield from _write(memory, together[half:])
 
 
 def _requests(memory: Memory, writes: Iterable[Put | Delete]) -> Iterator[list[Put | Delete]]:
