@@ -42,7 +42,7 @@ def test_the_wheel_runs_the_lines_of_the_readme(server: Server, tmp_path: Path) 
         return done.stdout
 
     run(uv, "build", "--quiet", "--wheel", "--out-dir", tmp_path, FOLDER)
-    (wheel,) = tmp_path.glob("agentfs-*.whl")
+    (wheel,) = tmp_path.glob("agentfs_client-*.whl")
     python = tmp_path / "venv" / "bin" / "python"
     run(uv, "venv", "--quiet", "--python", sys.executable, tmp_path / "venv")
     run(uv, "pip", "install", "--quiet", "--python", python, wheel)
@@ -56,4 +56,32 @@ def test_the_wheel_runs_the_lines_of_the_readme(server: Server, tmp_path: Path) 
 
     for extra in ("anthropic", "deepagents", "fsspec", "langgraph", "openai"):
         imported = f"try: import agentfs.{extra}\nexcept ImportError as error: print(error)"
-        assert f'install "agentfs[{extra}]"' in run(python, "-c", imported)
+        assert f"pip install './sdk/python[{extra}]'" in run(python, "-c", imported)
+
+
+# By their own names on PyPI, packages of others would be installed: `agentfs` and `agentfs-sdk` are such.
+STRANGERS = re.compile(
+    r"(?:pip3?|pipx|uv|uvx|poetry|conda|rye|pdm)\b[^\n`]*?(?<![\w./-])(?<!-e )agentfs(?:[-_]\w+)*(?=[\s'\"`\[=<>~!@;,)]|$)",
+    re.MULTILINE,
+)
+
+
+def test_no_command_of_the_documents_installs_a_stranger_s_package() -> None:
+    for command in (
+        "pip install agentfs",
+        "pip install -U 'agentfs[anthropic]'",
+        'uv add "agentfs-client>=1"',
+        "python -m pip install httpx2 agentfs==0.1.0",
+        "uvx agentfs-sdk",
+        "uv pip install agentfs_client",
+    ):
+        assert STRANGERS.search(command), command
+    for command in ("pip install ./sdk/python", "pip install './sdk/python[anthropic]'"):
+        assert not STRANGERS.search(command), command
+    texts = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", FOLDER / "README.md"]
+    texts += (CHECKOUT / "docs").rglob("*.md")
+    texts += (path for folder in ("src", "examples") for path in (FOLDER / folder).rglob("*.py"))
+    assert len(texts) > 40
+    for path in texts:
+        found = STRANGERS.search(path.read_text())
+        assert found is None, f"{path.relative_to(CHECKOUT)}: {found and found[0]}"

@@ -15,5 +15,6 @@ def needs(extra: str) -> Iterator[None]:
         if (missing.name or "").startswith("agentfs"):
             raise
         raise ImportError(
-            f'agentfs.{extra} needs the package {missing.name}: install "agentfs[{extra}]"'
+            f"agentfs.{extra} needs the package {missing.name}, which the extra [{extra}] of agentfs-client brings: "
+            f"pip install './sdk/python[{extra}]' in a checkout of AgentFS"
         ) from missing
