@@ -113,7 +113,7 @@ test-contract: ## The API held against its own description, by thousands of gene
 	@tests/contract/run
 
 .PHONY: test-sdk
-test-sdk: pgserver ## The Python client: ruff, mypy, its tests on a server of their own, the README's lines on its wheel, and the tests of the frameworks that it adapts
+test-sdk: pgserver ## The Python client: ruff, mypy, its tests on a server of their own and on each Python that is here, the README's lines on its wheel, and the tests of the frameworks that it adapts
 	@$(CARGO) build $(PROFILE) -p agentfs-server --bin agentfs-server
 	@AGENTFS_SERVER=$(abspath $(BIN))/agentfs-server sdk/python/test $(ARGS)
 
