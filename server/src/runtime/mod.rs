@@ -1,5 +1,6 @@
 //! The process itself: health, logs, metrics, exit codes.
 
+pub mod api_client;
 pub mod byte_budget;
 pub mod cpu;
 pub mod exit;

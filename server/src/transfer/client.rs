@@ -4,20 +4,17 @@ use std::time::{Duration, Instant};
 
 use agentfs_contract::error_code::ErrorCode;
 use bytes::Bytes;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use hyper::{Request, Response, StatusCode, Uri};
-use secrecy::{ExposeSecret as _, SecretString};
+use hyper::header::{HeaderMap, RETRY_AFTER};
+use hyper::{Response, StatusCode};
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
-use crate::runtime::http_client::HttpClient;
-use crate::runtime::https::{connector, needs_tls};
+use crate::runtime::api_client::{ApiClient, InvalidApi};
 use crate::runtime::jitter::jittered;
 
 /// How long an answer may take.
 const ANSWERED_WITHIN: Duration = Duration::from_mins(1);
-/// Longest answer that is read: a page of a dump has 9 MiB of values and what is around them.
-const MAX_ANSWER: usize = 32 << 20;
 /// How long it is tried again without success.
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Pauses where the server names none.
@@ -36,15 +33,9 @@ const DAILY: [ErrorCode; 5] = [
 /// Why requests have no success.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The address is invalid.
-    #[error("{0:?} is not the URL of an API; it should look like http://127.0.0.1:8787")]
-    Address(String),
-    /// The key cannot be sent.
-    #[error("AGENTFS_API_KEY is not an API key; it should look like agfs_live_….…")]
-    Key,
-    /// The client cannot be made.
-    #[error("the certificates that this system trusts cannot be read: {0}")]
-    Certificates(std::io::Error),
+    /// There can be no client.
+    #[error(transparent)]
+    Invalid(#[from] InvalidApi),
     /// There was no success for long.
     #[error("{why}; gave up after {} s", PATIENCE.as_secs())]
     Away {
@@ -131,6 +122,11 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
+    /// No answer of an API, but of what is before it, or none at all.
+    fn passing(why: String, after: Option<Duration>) -> Self {
+        Self::Passing { why, after, is_limit: false }
+    }
+
     /// A refusal, after which the server has one wait so long.
     pub(super) fn of(refusal: Refusal, after: Option<Duration>) -> Self {
         if refusal.is_passing() {
@@ -144,29 +140,17 @@ impl Trouble {
 
 /// A client of one API, with one key.
 #[derive(Debug)]
-pub struct Client {
-    http: HttpClient,
-    url: String,
-    bearer: HeaderValue,
-}
+pub struct Client(ApiClient);
 
 impl Client {
     /// A client; connects nothing yet.
     pub fn new(url: &str, key: &SecretString) -> Result<Self, ClientError> {
-        let url = url.trim_end_matches('/').to_owned();
-        let Some(tls) = needs_tls(&url).filter(|_| url.parse::<Uri>().is_ok()) else {
-            return Err(ClientError::Address(url));
-        };
-        let connector = connector(tls).map_err(ClientError::Certificates)?;
-        let bearer = HeaderValue::try_from(format!("Bearer {}", key.expose_secret()));
-        let mut bearer = bearer.map_err(|_| ClientError::Key)?;
-        bearer.set_sensitive(true);
-        Ok(Self { http: HttpClient::new(connector, ANSWERED_WITHIN, MAX_ANSWER), url, bearer })
+        Ok(Self(ApiClient::new(url, key, ANSWERED_WITHIN)?))
     }
 
     /// Its address.
     pub(super) fn url(&self) -> &str {
-        &self.url
+        self.0.url()
     }
 
     /// What a route answers to a JSON body, whatever its status, or a sentence about why there is no answer.
@@ -176,19 +160,13 @@ impl Client {
         headers: HeaderMap,
         body: String,
     ) -> Result<Response<Bytes>, String> {
-        let mut request = Request::post(format!("{}{route}", self.url))
-            .header(CONTENT_TYPE, "application/json")
-            .header(AUTHORIZATION, self.bearer.clone())
-            .body(body)
-            .map_err(|error| self.unreachable(&error.to_string()))?;
-        request.headers_mut().extend(headers);
-        self.http.send(request).await.map_err(|why| self.unreachable(&why))
+        self.0.post(route, headers, body).await.map_err(|why| self.unreachable(&why))
     }
 
     /// What a route answers, which must be a success.
     pub(super) async fn post(&self, route: &'static str, body: &str) -> Result<Bytes, Trouble> {
-        let passing = |why| Trouble::Passing { why, after: None, is_limit: false };
-        let answer = self.send(route, HeaderMap::new(), body.to_owned()).await.map_err(passing)?;
+        let answer = self.send(route, HeaderMap::new(), body.to_owned()).await;
+        let answer = answer.map_err(|why| Trouble::passing(why, None))?;
         let status = answer.status();
         if status == StatusCode::OK {
             return Ok(answer.into_body());
@@ -197,8 +175,8 @@ impl Client {
         match serde_json::from_slice::<Envelope>(answer.body()) {
             Ok(Envelope { error }) => Err(Trouble::of(error, after)),
             // A proxy whose API is away, or that limits requests itself.
-            Err(_) if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-                Err(passing(self.unreachable(&status.to_string())))
+            Err(_) if may_pass(status) => {
+                Err(Trouble::passing(self.unreachable(&status.to_string()), None))
             }
             Err(_) => Err(Trouble::Lasting(self.no_api(route, status.to_string()))),
         }
@@ -215,11 +193,11 @@ impl Client {
 
     /// Something else answers than an API.
     pub(super) fn no_api(&self, route: &'static str, what: String) -> ClientError {
-        ClientError::NoApi { url: self.url.clone(), route, what }
+        ClientError::NoApi { url: self.url().to_owned(), route, what }
     }
 
     fn unreachable(&self, why: &str) -> String {
-        format!("the API at {} cannot be reached ({why})", self.url)
+        format!("the API at {} cannot be reached ({why})", self.url())
     }
 }
 
@@ -251,6 +229,11 @@ pub(super) async fn patiently<T>(
         eprintln!("{why}; trying again in {:.1} s", wait.as_secs_f64());
         sleep(wait).await;
     }
+}
+
+/// Whether a status that does not come of the API may be another one later.
+fn may_pass(status: StatusCode) -> bool {
+    status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {

@@ -250,7 +250,7 @@ async fn an_api_or_a_database_that_is_not_the_right_one_is_said() {
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(said.err.contains("serves another one"), "{said:?}");
     let said = live.drill(&["--api", "127.0.0.1:8787"]);
-    assert!(said.code == Some(1) && said.err.contains("is no address of an API"), "{said:?}");
+    assert!(said.code == Some(1) && said.err.contains("is not the URL of an API"), "{said:?}");
     assert_eq!(live.left().await, [""; 0]);
 
     let away = live.drill_with(&[], &[("DATABASE_URL", "postgres://u:hunter2@127.0.0.1:1/x")]);
