@@ -53,6 +53,8 @@ impl ExportError {
 #[derive(Serialize)]
 struct Request<'a> {
     agent_id: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    prefix: &'a str,
     limit: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<&'a str>,
@@ -89,18 +91,21 @@ impl Export {
         let mut progress = Progress::begin(0);
         let (mut entries, mut cursor) = (0, None);
         loop {
-            let request = Request { agent_id: &self.agent, limit: PAGE, cursor: cursor.as_deref() };
-            let request = client::body(&request);
+            let request = client::body(&Request {
+                agent_id: &self.agent,
+                prefix: prefix.as_str(),
+                limit: PAGE,
+                cursor: cursor.as_deref(),
+            });
             let answer = patiently(async || self.client.post(ROUTE, &request).await).await?;
             let page: Page<'_> = self.client.read(ROUTE, &answer)?;
-            for line in page.entries.iter().filter(|line| is_within(prefix.as_str(), &line.path)) {
+            for line in &page.entries {
                 serde_json::to_writer(&mut *out, line).map_err(io::Error::from)?;
                 out.write_all(b"\n")?;
                 entries += 1;
             }
             progress.show("exported", entries, None);
-            let is_past = page.entries.last().is_some_and(|l| is_past(prefix.as_str(), &l.path));
-            cursor = page.next_cursor.filter(|_| !is_past);
+            cursor = page.next_cursor;
             if cursor.is_none() {
                 out.flush()?;
                 return Ok(entries);
@@ -109,34 +114,9 @@ impl Export {
     }
 }
 
-/// Whether a path is at the prefix or below it.
-fn is_within(prefix: &str, path: &str) -> bool {
-    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// Whether all that is below the prefix comes before a path, in the order of a dump, which is that of bytes.
-fn is_past(prefix: &str, path: &str) -> bool {
-    !prefix.is_empty() && !is_within(prefix, path) && path > format!("{prefix}/").as_str()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_prefix_is_whole_segments_and_the_dump_is_read_to_their_end() {
-        for (path, within, past) in [
-            ("/a", false, false),
-            ("/b", true, false),
-            ("/b-c", false, false),
-            ("/b/c", true, false),
-            ("/b0", false, true),
-            ("/c", false, true),
-        ] {
-            assert_eq!((is_within("/b", path), is_past("/b", path)), (within, past), "{path}");
-            assert!(is_within("", path) && !is_past("", path));
-        }
-    }
 
     #[test]
     fn a_line_is_what_the_dump_has_without_its_version() {
