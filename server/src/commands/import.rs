@@ -12,7 +12,7 @@ use crate::transfer::{Import, Imported};
 #[derive(Debug, clap::Args)]
 #[command(after_help = SETTINGS)]
 pub struct ImportArgs {
-    /// A JSON Lines file: one object per line, with path, value and the other fields of put except if_version. expires_at may replace
+    /// A JSON Lines file: one object per line, with path, value and the other fields of put, without a condition. expires_at may replace
     /// ttl_seconds, as in an export. FILE.import records the progress: after any interruption, the same command resumes. `-` is standard
     /// input, which cannot be resumed
     #[arg(long, value_name = "FILE")]
@@ -39,7 +39,12 @@ async fn execute(args: ImportArgs) -> ExitCode {
     match import.run().await {
         Ok(imported) => {
             println!("{}", sentence(imported));
-            ExitCode::SUCCESS
+            match imported.too_large {
+                0 => ExitCode::SUCCESS,
+                left_out => failed(format!(
+                    "entries left out as larger than the server takes: {left_out}; once they fit, import their lines from a file of their own"
+                )),
+            }
         }
         Err(error) => {
             failed(&error);
@@ -48,7 +53,7 @@ async fn execute(args: ImportArgs) -> ExitCode {
     }
 }
 
-fn sentence(Imported { entries, expired }: Imported) -> String {
+fn sentence(Imported { entries, expired, too_large: _ }: Imported) -> String {
     match expired {
         0 => format!("{entries} entries imported"),
         expired => format!("{entries} entries imported; {expired} had expired"),

@@ -17,6 +17,9 @@ use uuid::Uuid;
 /// Largest body of a request in bytes, where MAX_BODY_BYTES does not say otherwise.
 pub const MAX_BODY: usize = 1 << 20;
 
+/// The largest that MAX_BODY_BYTES may be.
+pub const LARGEST_BODY: usize = 8 << 20;
+
 /// A byte order mark, which some programs put before a text.
 pub const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 

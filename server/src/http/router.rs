@@ -59,7 +59,7 @@ fn described() -> (Router<App>, OpenApi) {
 pub fn router(app: App) -> Observed {
     let (routes, description) = described();
     let mut routes = routes
-        .route("/", fixed(root::answer(&description.info)))
+        .route("/", fixed(root::answer(&description.info, app.body_limit.0)))
         .route("/docs", get(docs::docs))
         .route("/mcp", post(mcp::of_any_agent))
         .route("/mcp/{agent_id}", post(mcp::of_one_agent))

@@ -68,6 +68,12 @@ impl ApiClient {
         request.headers_mut().extend(headers);
         self.http.send(request).await
     }
+
+    /// What is answered at its address itself.
+    pub async fn root(&self) -> Result<Response<Bytes>, String> {
+        let request = Request::get(format!("{}/", self.url)).body(String::new());
+        self.http.send(request.map_err(|error| error.to_string())?).await
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Settings of what requests may contain.
 
 use super::reader::{Described, Reader};
-use crate::domain::{LARGEST_PAGE, MAX_BODY};
+use crate::domain::{LARGEST_BODY, LARGEST_PAGE, MAX_BODY};
 
 /// What is done with a request that has a field that its route does not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +18,6 @@ pub struct BodyLimit(pub usize);
 
 const MAX_BODY_BYTES: &str = "MAX_BODY_BYTES";
 const LEAST: usize = 64 << 10;
-const MOST: usize = 8 << 20;
 
 impl Default for BodyLimit {
     fn default() -> Self {
@@ -33,9 +32,9 @@ impl BodyLimit {
     }];
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let must = format!("a number of bytes from {LEAST} to {MOST}");
+        let must = format!("a number of bytes from {LEAST} to {LARGEST_BODY}");
         reader.parsed(MAX_BODY_BYTES, Self::default(), &must, |text| {
-            text.parse().ok().filter(|bytes| (LEAST..=MOST).contains(bytes)).map(Self)
+            text.parse().ok().filter(|bytes| (LEAST..=LARGEST_BODY).contains(bytes)).map(Self)
         })
     }
 

@@ -13,8 +13,8 @@ use crate::memory::batch::MAX_OPERATIONS;
 const ROUTE: &str = "/v1/batch";
 const BEGIN: &str = r#"{"operations":["#;
 const END: &str = "]}";
-/// Most bytes of an operation, which then is a request by itself.
-pub(super) const MAX_OPERATION: usize = MAX_BODY - BEGIN.len() - END.len();
+/// The bytes of a body besides its operations.
+pub(super) const AROUND: usize = BEGIN.len() + END.len();
 
 /// A put that is to be sent.
 #[derive(Debug)]
@@ -27,10 +27,11 @@ pub(super) struct Operation {
 }
 
 /// Puts that are sent together.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Batch {
     operations: Vec<Operation>,
     bytes: usize,
+    most: usize,
 }
 
 /// What became of a batch.
@@ -63,13 +64,23 @@ struct Outcome {
 }
 
 impl Batch {
+    /// An empty one for a server that takes bodies of so many bytes. No more than the usual are used for several operations, since
+    /// more would only cost the server memory; one alone may take all of them.
+    pub(super) fn new(max_body: usize) -> Self {
+        Self {
+            operations: Vec::new(),
+            bytes: 0,
+            most: max_body.min(MAX_BODY).saturating_sub(AROUND),
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.operations.is_empty()
     }
 
     /// Whether another operation of so many bytes still goes with these.
     pub(super) fn has_room(&self, bytes: usize) -> bool {
-        self.operations.len() < MAX_OPERATIONS && self.bytes + bytes <= MAX_OPERATION
+        self.operations.len() < MAX_OPERATIONS && self.bytes + bytes <= self.most
     }
 
     pub(super) fn add(&mut self, operation: Operation) {
@@ -154,7 +165,7 @@ mod tests {
     use super::*;
 
     fn batch(operations: u64) -> Batch {
-        let mut batch = Batch::default();
+        let mut batch = Batch::new(MAX_BODY);
         for line in 1..=operations {
             let place = Place { line, ..Place::default() };
             batch.add(Operation { json: "{}".to_owned(), is_of_now: line == 2, place });
@@ -172,6 +183,9 @@ mod tests {
         assert!(batch(99).has_room(2) && !batch(100).has_room(2));
         let room = MAX_BODY - batch(2).body().len() - 1;
         assert!(batch(2).has_room(room) && !batch(2).has_room(room + 1));
+        let small = Batch::new(100);
+        assert!(small.has_room(100 - AROUND) && !small.has_room(101 - AROUND));
+        assert!(!Batch::new(8 * MAX_BODY).has_room(MAX_BODY), "more than the usual go alone");
     }
 
     #[test]

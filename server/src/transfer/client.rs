@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
+use crate::domain::MAX_BODY;
 use crate::runtime::api_client::{ApiClient, InvalidApi};
 use crate::runtime::jitter::jittered;
 
@@ -138,6 +139,13 @@ impl Trouble {
     }
 }
 
+/// What GET / says of the server.
+#[derive(Deserialize)]
+struct Root {
+    /// Most bytes of a body; older servers do not say it.
+    max_body_bytes: Option<usize>,
+}
+
 /// A client of one API, with one key.
 #[derive(Debug)]
 pub struct Client(ApiClient);
@@ -151,6 +159,19 @@ impl Client {
     /// Its address.
     pub(super) fn url(&self) -> &str {
         self.0.url()
+    }
+
+    /// Most bytes of a body that the server takes: what it says, or else what is usual.
+    pub(super) async fn max_body(&self) -> Result<usize, Trouble> {
+        let passing = |why: &str, after| Trouble::passing(self.unreachable(why), after);
+        let answer = self.0.root().await.map_err(|why| passing(&why, None))?;
+        let status = answer.status();
+        if may_pass(status) {
+            return Err(passing(&status.to_string(), retry_after(answer.headers())));
+        }
+        // A gateway may pass on the routes of the API alone.
+        let root = serde_json::from_slice::<Root>(answer.body()).ok();
+        Ok(root.and_then(|root| root.max_body_bytes).unwrap_or(MAX_BODY))
     }
 
     /// What a route answers to a JSON body, whatever its status, or a sentence about why there is no answer.

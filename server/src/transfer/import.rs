@@ -1,6 +1,5 @@
 //! Puts the entries of a file.
 
-use std::fmt;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,15 +8,16 @@ use agentfs_contract::manifest::hex;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use super::batch::{Batch, MAX_OPERATION, Operation, Refused, Sent};
-use super::client::{Client, ClientError, Refusal};
+use super::batch::{AROUND, Batch, Operation, Refused, Sent};
+use super::client::{Client, ClientError, patiently};
+use super::import_error::{Done, ImportError, Wrong};
 use super::line::{Destination, Todo};
-use super::lines::{Lines, Place, Text};
+use super::lines::{Lines, MAX_LINE, Place, Text};
 use super::progress::Progress;
 use super::state::{State, StateFile};
-use crate::domain::MAX_BODY;
-use crate::domain::memory::agent_id::{AgentId, InvalidAgentId};
-use crate::domain::memory::path::{InvalidPath, Prefix};
+use crate::domain::LARGEST_BODY;
+use crate::domain::memory::agent_id::AgentId;
+use crate::domain::memory::path::Prefix;
 
 /// Most wrong lines that are listed.
 const MAX_LISTED: usize = 100;
@@ -42,143 +42,8 @@ pub struct Imported {
     pub entries: u64,
     /// Entries that had expired, in this run.
     pub expired: u64,
-}
-
-/// A line that is wrong.
-#[derive(Debug)]
-pub struct Wrong {
-    line: u64,
-    why: String,
-}
-
-/// Why a file is not imported, or not all of it.
-#[derive(Debug, thiserror::Error)]
-pub enum ImportError {
-    /// The agent's name is invalid.
-    #[error("--agent: {0}")]
-    Agent(#[from] InvalidAgentId),
-    /// The prefix is invalid.
-    #[error("--prefix: {0}")]
-    Prefix(#[from] InvalidPath),
-    /// The file cannot be read.
-    #[error("{file} cannot be read: {error}")]
-    Read {
-        /// The file.
-        file: String,
-        /// The error.
-        #[source]
-        error: io::Error,
-    },
-    /// It is being imported already.
-    #[error("{0} is already being imported by another process; wait until that ends")]
-    UnderWay(String),
-    /// Its progress cannot be recorded.
-    #[error(
-        "{file}, which records the progress of the import, cannot be read or written: {error}; import a copy of the file from a folder that you can write to"
-    )]
-    State {
-        /// The file.
-        file: String,
-        /// The error.
-        #[source]
-        error: io::Error,
-    },
-    /// The import that has begun is another one.
-    #[error(
-        "{file} belongs to an import with {difference}; finish that one, or remove the file to start over"
-    )]
-    AnotherImport {
-        /// The file of its state.
-        file: String,
-        /// What differs.
-        difference: String,
-    },
-    /// What was imported is not what the file has now.
-    #[error(
-        "the first {line} lines have changed since they were imported; restore them, or remove {file} to start over"
-    )]
-    Changed {
-        /// The file of its state.
-        file: String,
-        /// How many were imported.
-        line: u64,
-    },
-    /// Lines are wrong, so that nothing was sent.
-    #[error(
-        "nothing was imported in this run; fix or remove these lines, and run it again:{}",
-        Listed(.lines, *.count)
-    )]
-    Wrong {
-        /// The first of them.
-        lines: Vec<Wrong>,
-        /// How many there are.
-        count: u64,
-    },
-    /// The server refuses a line.
-    #[error("line {line}: {refusal}; {done}")]
-    Refused {
-        /// The line.
-        line: u64,
-        /// Why.
-        refusal: Refusal,
-        /// What was done before, and how to go on.
-        done: Done,
-    },
-    /// The server cannot be asked, or refuses whatever comes.
-    #[error("{error}; {done}")]
-    Stopped {
-        /// Why.
-        #[source]
-        error: ClientError,
-        /// What was done before, and how to go on.
-        done: Done,
-    },
-}
-
-/// What an import that stopped has done.
-#[derive(Debug)]
-pub struct Done {
-    entries: u64,
-    line: u64,
-    can_go_on: bool,
-}
-
-impl ImportError {
-    /// Whether the same command may succeed later.
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::UnderWay(_) => true,
-            Self::Refused { refusal, .. } => refusal.is_daily(),
-            Self::Stopped { error, .. } => error.is_transient(),
-            _ => false,
-        }
-    }
-}
-
-impl fmt::Display for Done {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { entries, line, can_go_on } = self;
-        write!(f, "imported so far: {entries} entries, up to line {line}; ")?;
-        f.write_str(if *can_go_on {
-            "run the same command again to resume"
-        } else {
-            "an import of standard input cannot be resumed, one of a file can"
-        })
-    }
-}
-
-/// Lines that are wrong, one a line.
-struct Listed<'a>(&'a [Wrong], u64);
-
-impl fmt::Display for Listed<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(lines, count) = self;
-        lines.iter().try_for_each(|Wrong { line, why }| write!(f, "\n  line {line}: {why}"))?;
-        match count - lines.len() as u64 {
-            0 => Ok(()),
-            more => write!(f, "\n  and {more} more"),
-        }
-    }
+    /// Entries that are larger than the server takes, in this run; they were named and left out.
+    pub too_large: u64,
 }
 
 /// An import that is under way.
@@ -188,6 +53,7 @@ struct Running<'a> {
     source: Source,
     state: State,
     expired: u64,
+    too_large: u64,
 }
 
 /// What is read, and where it is kept how far that is.
@@ -206,12 +72,13 @@ impl Import {
         let new = State::new(self.client.url(), &self.agent, prefix.as_str());
         let (state, place) = source.begin(new)?;
         let to = Destination { agent: self.agent.clone(), prefix };
-        let mut running = Running { import: self, to, source, state, expired: 0 };
+        let mut running = Running { import: self, to, source, state, expired: 0, too_large: 0 };
         running.check(place.clone())?;
         running.source.keep(&running.state)?;
         running.send(place).await?;
         running.source.end()?;
-        Ok(Imported { entries: running.state.puts, expired: running.expired })
+        let Running { state, expired, too_large, .. } = running;
+        Ok(Imported { entries: state.puts, expired, too_large })
     }
 }
 
@@ -219,9 +86,10 @@ impl Running<'_> {
     /// Looks at all lines before the first is sent.
     fn check(&self, from: Place) -> Result<(), ImportError> {
         let (mut lines, mut count) = (Vec::new(), 0);
-        let mut read = Lines::from(&self.source.file, from).map_err(self.source.unread())?;
-        while let Some(todo) = self.next(&mut read)? {
-            if let Err(why) = todo {
+        let read = Lines::from(&self.source.file, from).map_err(self.source.unread())?;
+        let mut read = read.unhashed();
+        while let Some(text) = read.next().map_err(self.source.unread())? {
+            if let Err(why) = self.todo(&text, "") {
                 count += 1;
                 if lines.len() < MAX_LISTED {
                     lines.push(Wrong { line: read.place().line, why });
@@ -235,9 +103,14 @@ impl Running<'_> {
         let bytes = self.source.file.metadata().map_err(self.source.unread())?.len();
         let file = self.source.file.try_clone().map_err(self.source.unread())?;
         let mut read = Lines::from(&file, from).map_err(self.source.unread())?;
+        let max_body = patiently(async || self.import.client.max_body().await).await;
+        let max_body = max_body.map_err(|error| self.stopped(error))?;
         let mut progress = Progress::begin(self.state.puts);
-        let mut batch = Batch::default();
-        while let Some(todo) = self.next(&mut read)? {
+        let mut batch = Batch::new(max_body);
+        loop {
+            let before = read.place().line;
+            let Some(text) = read.next().map_err(self.source.unread())? else { break };
+            let todo = self.todo(&text, &self.key(before, &text));
             let place = read.place().clone();
             match todo {
                 // The file has changed since it was looked at.
@@ -246,9 +119,13 @@ impl Running<'_> {
                     return Err(ImportError::Wrong { lines, count: 1 });
                 }
                 Ok(Todo::Expired) => self.expired += 1,
-                Ok(Todo::Put { json, is_of_now }) => {
+                Ok(Todo::TooLong) => self.leave_out(&place, &too_long()),
+                Ok(Todo::Put { path, json, .. }) if json.len() + AROUND > max_body => {
+                    self.leave_out(&place, &too_large(&path, json.len() + AROUND, max_body));
+                }
+                Ok(Todo::Put { json, is_of_now, .. }) => {
                     if !batch.has_room(json.len()) {
-                        self.put(std::mem::take(&mut batch)).await?;
+                        self.put(std::mem::replace(&mut batch, Batch::new(max_body))).await?;
                         let share = self.state.offset as f64 / bytes.max(1) as f64;
                         progress.show("imported", self.state.puts, Some(share));
                     }
@@ -266,7 +143,7 @@ impl Running<'_> {
         let sent = batch.send(&self.import.client).await;
         let Sent { puts, place, refused } = match sent {
             Ok(sent) => sent,
-            Err(error) => return Err(ImportError::Stopped { error, done: self.done() }),
+            Err(error) => return Err(self.stopped(error)),
         };
         self.state.puts += puts;
         if let Some(place) = place {
@@ -281,30 +158,29 @@ impl Running<'_> {
         }
     }
 
-    /// What is to be done for the next line, or what is wrong with it.
-    fn next(&self, lines: &mut Lines<'_>) -> Result<Option<Result<Todo, String>>, ImportError> {
-        let before = lines.place().line;
-        let text = lines.next().map_err(self.source.unread())?;
-        let Some(text) = text else { return Ok(None) };
-        let Text::Whole(line) = text else {
-            return Ok(Some(Err(format!("it is longer than a request may be ({MAX_BODY} bytes)"))));
-        };
-        let key = self.key(before, line);
-        let todo = self.to.todo(line, &key, Timestamp::now());
-        let todo = todo.and_then(|todo| match &todo {
-            Todo::Put { json, .. } if json.len() > MAX_OPERATION => {
-                let bytes = json.len();
-                Err(format!("it is too large: {bytes} bytes as a put, of at most {MAX_OPERATION}"))
-            }
-            _ => Ok(todo),
-        });
-        Ok(Some(todo))
+    /// What is to be done for a line, or what is wrong with it.
+    fn todo(&self, line: &Text<'_>, key: &str) -> Result<Todo, String> {
+        match line {
+            Text::Whole(line) => self.to.todo(line, key, Timestamp::now()),
+            Text::TooLong => Ok(Todo::TooLong),
+        }
+    }
+
+    /// Goes on without the line before a place.
+    fn leave_out(&mut self, place: &Place, why: &str) {
+        self.too_large += 1;
+        eprintln!("line {}: {why}", place.line);
     }
 
     /// The idempotency key of a line after so many: another one for each import, and for another line in its place.
-    fn key(&self, before: u64, line: &[u8]) -> String {
+    fn key(&self, before: u64, line: &Text<'_>) -> String {
+        let Text::Whole(line) = line else { return String::new() };
         let hash = hex(&Sha256::digest(line)[..8]);
         format!("import-{}-{before}-{hash}", self.state.id.simple())
+    }
+
+    fn stopped(&self, error: ClientError) -> ImportError {
+        ImportError::Stopped { error, done: self.done() }
     }
 
     fn done(&self) -> Done {
@@ -378,6 +254,24 @@ impl Source {
         let file = self.name.clone();
         move |error| ImportError::Read { file: file.clone(), error }
     }
+}
+
+/// Why an entry is left out whose put has so many bytes.
+fn too_large(path: &str, bytes: usize, max_body: usize) -> String {
+    let remedy = if bytes <= LARGEST_BODY {
+        format!("set its MAX_BODY_BYTES to at least {bytes}, or make the value smaller")
+    } else {
+        format!("make the value smaller, since no server takes more than {LARGEST_BODY}")
+    };
+    format!(
+        "{path:?} is left out: it has {bytes} bytes as a put, and the server takes {max_body}; {remedy}"
+    )
+}
+
+fn too_long() -> String {
+    format!(
+        "an entry of more than {MAX_LINE} bytes is left out; make it smaller, since no server takes more than {LARGEST_BODY}"
+    )
 }
 
 /// Standard input, in a file without a name: all of it is looked at before it is sent.

@@ -57,8 +57,11 @@ struct Put<'a> {
 pub(super) enum Todo {
     /// Nothing: the entry has expired.
     Expired,
+    /// Nothing: the line is longer than any request.
+    TooLong,
     /// This operation of a batch.
     Put {
+        path: String,
         json: String,
         /// Whether it is another one a moment later, since it has less time to live.
         is_of_now: bool,
@@ -96,7 +99,7 @@ impl Destination {
         // As the server would, so that what it would refuse is known before anything is sent.
         let request = PutRequest {
             agent_id: self.agent.clone(),
-            path,
+            path: path.clone(),
             value: line.value,
             ttl_seconds,
             tags: line.tags,
@@ -105,7 +108,7 @@ impl Destination {
             if_version: None,
         };
         Operation::put(DEFAULT_TENANT, request).map_err(|error| error.to_string())?;
-        Ok(Todo::Put { json, is_of_now: expires_at.is_some() })
+        Ok(Todo::Put { path, json, is_of_now: expires_at.is_some() })
     }
 }
 
@@ -147,7 +150,8 @@ mod tests {
     #[test]
     fn a_line_becomes_a_put_below_the_prefix_with_its_value_as_it_is() {
         let line = r#"{"path": "/notes//a", "value": {"b": 1.0, "a": 1e2}, "tags": ["x"], "importance": 0.1, "ttl_seconds": 9}"#;
-        let Ok(Todo::Put { json, is_of_now: false }) = todo(line) else { panic!("{line}") };
+        let Ok(Todo::Put { path, json, is_of_now: false }) = todo(line) else { panic!("{line}") };
+        assert_eq!(path, "/old/notes/a");
         assert!(json.contains(r#""value":{"b": 1.0, "a": 1e2}"#), "{json}");
         let mut put: Value = serde_json::from_str(&json).unwrap();
         put["value"].take();
@@ -162,7 +166,7 @@ mod tests {
     fn what_expires_has_the_rest_of_its_time_and_what_has_expired_is_left_out() {
         let of = |at: &str| todo(&format!(r#"{{"path":"/a","value":1,"expires_at":"{at}"}}"#));
         assert_eq!(of("2026-01-01T00:00:00Z"), Ok(Todo::Expired));
-        let Ok(Todo::Put { json, is_of_now: true }) = of("2026-01-01T00:01:00.5Z") else {
+        let Ok(Todo::Put { json, is_of_now: true, .. }) = of("2026-01-01T00:01:00.5Z") else {
             panic!()
         };
         assert!(json.contains(r#""ttl_seconds":61,"#), "{json}");

@@ -6,10 +6,10 @@ use std::io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom};
 use agentfs_contract::manifest::hex;
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::{BYTE_ORDER_MARK, MAX_BODY};
+use crate::domain::{BYTE_ORDER_MARK, LARGEST_BODY};
 
 /// Longest line that is kept. One that becomes a request is shorter, but for white space.
-const MAX_LINE: usize = 2 * MAX_BODY;
+pub(super) const MAX_LINE: usize = 2 * LARGEST_BODY;
 
 /// A place in a file: after a line.
 #[derive(Debug, Clone, Default)]
@@ -34,7 +34,8 @@ impl Place {
                 return Ok(place);
             }
             let read = bytes.len();
-            place.pass(bytes, 0);
+            place.hash.update(bytes);
+            place.pass(read, 0);
             before.consume(read);
         }
     }
@@ -44,9 +45,8 @@ impl Place {
         hex(&self.hash.clone().finalize())
     }
 
-    fn pass(&mut self, bytes: &[u8], lines: u64) {
-        self.hash.update(bytes);
-        self.offset += bytes.len() as u64;
+    fn pass(&mut self, bytes: usize, lines: u64) {
+        self.offset += bytes as u64;
         self.line += lines;
     }
 }
@@ -56,7 +56,7 @@ impl Place {
 pub(super) enum Text<'a> {
     /// All of it.
     Whole(&'a [u8]),
-    /// It is longer than any that could be imported.
+    /// It is longer than any that could be imported, and was not kept.
     TooLong,
 }
 
@@ -65,12 +65,19 @@ pub(super) struct Lines<'a> {
     reader: BufReader<&'a File>,
     place: Place,
     line: Vec<u8>,
+    /// Whether the hash of the place is kept current.
+    hashes: bool,
 }
 
 impl<'a> Lines<'a> {
     pub(super) fn from(mut file: &'a File, place: Place) -> io::Result<Self> {
         file.seek(SeekFrom::Start(place.offset))?;
-        Ok(Self { reader: BufReader::new(file), place, line: Vec::new() })
+        Ok(Self { reader: BufReader::new(file), place, line: Vec::new(), hashes: true })
+    }
+
+    /// For whoever only looks: places have no hash.
+    pub(super) fn unhashed(self) -> Self {
+        Self { hashes: false, ..self }
     }
 
     /// The place after the last line that was read.
@@ -110,14 +117,17 @@ impl<'a> Lines<'a> {
             let read = end.map_or(bytes.len(), |end| end + 1);
             if read == 0 {
                 let lines = u64::from(length > 0);
-                self.place.pass(&[], lines);
+                self.place.pass(0, lines);
                 break;
             }
             length += read;
             if length <= MAX_LINE {
                 self.line.extend_from_slice(&bytes[..read]);
             }
-            self.place.pass(&bytes[..read], u64::from(end.is_some()));
+            if self.hashes {
+                self.place.hash.update(&bytes[..read]);
+            }
+            self.place.pass(read, u64::from(end.is_some()));
             self.reader.consume(read);
             if end.is_some() {
                 break;
@@ -149,6 +159,11 @@ mod tests {
         let after_two = lines.place().clone();
         assert_eq!(lines.next().unwrap(), Some(Text::Whole(b"three")));
         assert_eq!((lines.place().line, lines.next().unwrap()), (4, None));
+
+        let mut looked = Lines::from(&file, Place::default()).unwrap().unhashed();
+        assert_eq!(looked.next().unwrap(), Some(Text::Whole(b"one")));
+        assert_eq!(looked.next().unwrap(), Some(Text::Whole(b"two")));
+        assert_eq!((looked.place().line, looked.place().offset), (3, after_two.offset));
 
         let found = Place::find(&file, after_two.line, after_two.offset).unwrap();
         assert_eq!((found.line, found.digest()), (3, after_two.digest()));

@@ -4,6 +4,7 @@ mod batch;
 mod client;
 mod export;
 mod import;
+mod import_error;
 mod line;
 mod lines;
 mod progress;
@@ -11,4 +12,5 @@ mod state;
 
 pub use client::{Client, ClientError, Refusal};
 pub use export::{Export, ExportError};
-pub use import::{Done, Import, ImportError, Imported, Wrong};
+pub use import::{Import, Imported};
+pub use import_error::{Done, ImportError, Wrong};

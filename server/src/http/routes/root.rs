@@ -14,10 +14,12 @@ struct Answer<'a> {
     /// Where the description is, for programs.
     openapi: &'static str,
     authentication: &'static str,
+    /// The most bytes of a request's body, which clients split batches by.
+    max_body_bytes: usize,
 }
 
 /// The answer, laid out for people.
-pub(crate) fn answer(info: &Info) -> Result<Bytes, serde_json::Error> {
+pub(crate) fn answer(info: &Info, max_body_bytes: usize) -> Result<Bytes, serde_json::Error> {
     let answer = Answer {
         name: &info.title,
         description: info.description.as_deref().unwrap_or_default(),
@@ -25,6 +27,7 @@ pub(crate) fn answer(info: &Info) -> Result<Bytes, serde_json::Error> {
         docs: "/docs",
         openapi: "/openapi.json",
         authentication: "send the header Authorization: Bearer <id>.<secret>; whoever runs this server makes keys by `agentfs-server admin create-key`",
+        max_body_bytes,
     };
     let mut json = serde_json::to_vec_pretty(&answer)?;
     json.push(b'\n');

@@ -32,6 +32,8 @@ async fn the_largest_body_is_a_setting() {
         assert!(message.contains(names), "{message}");
         let (status, answer) = api.client.post("/v1/put", put(bytes - 100)).await;
         assert_eq!(status, 200, "{answer}");
+        let root = api.client.http.get(format!("{}/", api.client.url)).send().await.unwrap();
+        assert_eq!(root.json::<Value>().await.unwrap()["max_body_bytes"], bytes);
     }
     let moved = json!({"agent_id": "ada", "from": "/large", "to": "/moved"});
     larger.client.ok("/v1/move", moved).await;

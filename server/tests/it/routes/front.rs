@@ -24,6 +24,7 @@ async fn the_root_says_what_answers_and_where_to_go_on() {
     let root: Value = answer.json().await.unwrap();
     assert_eq!(root["name"], "AgentFS");
     assert_eq!(root["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(root["max_body_bytes"], 1 << 20);
     assert!(
         root["authentication"].as_str().unwrap().contains("Authorization: Bearer <id>.<secret>")
     );

@@ -8,6 +8,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
 use tokio::net::TcpListener;
 
 use crate::support::api::Client;
@@ -40,7 +41,7 @@ struct Within {
 }
 
 impl Door {
-    /// Its first requests have these fates; all others pass.
+    /// Its first requests have these fates, but for those that ask what the API is; all others pass.
     pub async fn before(api: &Client, fates: &[Fate]) -> Self {
         let done = Arc::<AtomicUsize>::default();
         let within = Within {
@@ -51,7 +52,8 @@ impl Door {
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let router = Router::new().fallback(answer).with_state(Arc::new(within));
+        let router =
+            Router::new().route("/", get(root)).fallback(answer).with_state(Arc::new(within));
         tokio::spawn(axum::serve(listener, router).into_future());
         Self { client: Client { url, ..api.clone() }, done }
     }
@@ -60,6 +62,12 @@ impl Door {
     pub fn done(&self) -> usize {
         self.done.load(Ordering::SeqCst)
     }
+}
+
+async fn root(State(within): State<Arc<Within>>) -> Response {
+    let api = &within.api;
+    let answer = api.http.get(format!("{}/", api.url)).send().await.unwrap();
+    (answer.status(), answer.bytes().await.unwrap()).into_response()
 }
 
 async fn answer(State(within): State<Arc<Within>>, uri: Uri, body: Bytes) -> Response {

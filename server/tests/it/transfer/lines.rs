@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{PATHS, VERSIONS, note, run, write};
 use crate::support::api::Api;
+use crate::support::database::Database;
 
 /// Values whose tokens must stay as they are.
 const VALUES: [&str; 6] = [
@@ -91,16 +92,14 @@ async fn wrong_lines_are_all_told_and_nothing_is_sent_before_they_are_mended() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("notes.jsonl");
     let path = file.to_str().unwrap();
-    let large = json!({"path": "/large", "value": "x".repeat(1 << 20)});
     let wrong = [
-        (r#"{"path":"/a","value":"#.to_owned(), "it ends where a value is expected at column 21"),
-        (r#"{"path":"a","value":1}"#.to_owned(), "path must start with '/', got \"a\""),
-        (r#"{"path":"/a","value":1,"serachable":true}"#.to_owned(), "did you mean `searchable`?"),
-        (large.to_string(), "it is too large: 1048"),
+        (r#"{"path":"/a","value":"#, "it ends where a value is expected at column 21"),
+        (r#"{"path":"a","value":1}"#, "path must start with '/', got \"a\""),
+        (r#"{"path":"/a","value":1,"serachable":true}"#, "did you mean `searchable`?"),
     ];
     let lines: Vec<String> = (1..=150)
         .map(|number| note(number).to_string())
-        .chain(wrong.iter().map(|(line, _)| line.clone()))
+        .chain(wrong.iter().map(|(line, _)| (*line).to_owned()))
         .collect();
     fs::write(&file, lines.join("\n\n")).unwrap();
     let said = run(&api.client, &["import", "--agent", "ada", "--file", path]);
@@ -121,6 +120,57 @@ async fn wrong_lines_are_all_told_and_nothing_is_sent_before_they_are_mended() {
     let imported = run(&api.client, &["import", "--agent", "ada", "--file", path]).text();
     assert_eq!(imported, "150 entries imported; 1 had expired");
     assert_eq!((db.number(VERSIONS).await, db.number(PATHS).await), (150, 150));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_follows_the_largest_body_that_the_server_takes() {
+    let database = Database::migrated().await;
+    let larger = Api::start_with(&database, &[], &[("MAX_BODY_BYTES", "3000000")]).await;
+    let usual = larger.replica(&database, &[]).await;
+    let smaller = larger.replica(&database, &[("MAX_BODY_BYTES", "65536")]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("notes.jsonl");
+    let import = |api: &Api, agent: &str| {
+        run(&api.client, &["import", "--agent", agent, "--file", file.to_str().unwrap()])
+    };
+    // Each is small, and all of them are more than a body.
+    let note = |number: u32| json!({"path": format!("/n/{number}"), "value": "x".repeat(1000)});
+    write(&file, 1..=99, note);
+    assert_eq!(import(&smaller, "bob").text(), "99 entries imported");
+
+    let large = |path: &str, bytes: usize| json!({"path": path, "value": "x".repeat(bytes)});
+    let lines = [
+        note(1),
+        large("/huge", 3_000_000),
+        note(2),
+        large("/large", 2_000_000),
+        note(3),
+        large("/impossible", 8 << 20),
+    ];
+    fs::write(&file, lines.map(|line| line.to_string()).join("\n")).unwrap();
+    let said = import(&larger, "ada");
+    assert_eq!((said.code, said.out.as_str()), (Some(1), "4 entries imported\n"), "{said:?}");
+    for told in [
+        "line 2: \"/huge\" is left out: it has 30001",
+        "and the server takes 3000000; set its MAX_BODY_BYTES to at least 30001",
+        "line 6: \"/impossible\" is left out",
+        "make the value smaller, since no server takes more than 8388608",
+        "entries left out as larger than the server takes: 2;",
+    ] {
+        assert!(said.err.contains(told), "{told}: {said:?}");
+    }
+    let large = larger.client.get("/large").await;
+    assert_eq!(large["size"], 2_000_002);
+    assert_eq!(larger.client.get("/n/3").await["found"], true);
+    let said = import(&usual, "eve");
+    assert!(
+        said.code == Some(1) && said.err.contains("line 4: \"/large\" is left out"),
+        "{said:?}"
+    );
+    assert_eq!(said.out, "3 entries imported\n");
+    // What is stored can be exported, however large it is.
+    let out = run(&usual.client, &["export", "--agent", "ada"]).out;
+    assert_eq!(out.lines().count(), 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]
