@@ -5,6 +5,7 @@ mod note;
 
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -61,7 +62,8 @@ pub struct SearchRequest {
 }
 
 /// The mode of a search.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Semantic search alone; an error if that is not possible now.
     Semantic,

@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 use super::{Mcp, OLD};
 use crate::support::api::Api;
 
+/// Most bytes of all tools' descriptions. Whoever raises it makes every conversation dearer.
+const MOST_OF_TOOLS: usize = 9_000;
+
 #[tokio::test]
 async fn an_entry_lives_through_all_tools() {
     let (api, _db) = Api::start().await;
@@ -174,6 +177,132 @@ async fn errors_say_what_is_wrong_and_change_nothing() {
     // Models send null for what they leave out.
     let nulls = json!({"path": "/c", "text": "c", "tags": null, "json": null, "if_version": null, "create_only": null});
     mcp.ok("memory_write", nulls).await;
+}
+
+#[tokio::test]
+async fn a_list_goes_deeper_says_more_and_reads_the_past() {
+    let (api, _db) = Api::start().await;
+    let mcp = Mcp::of(&api, "ada");
+    let tea = json!({"path": "/lists/tea", "text": "green", "tags": ["list"], "importance": 0.5});
+    let tea = mcp.ok("memory_write", tea).await;
+    let note =
+        json!({"path": "/lists/tea/note", "json": "[1]", "searchable": false, "ttl_seconds": 60});
+    mcp.ok("memory_write", note).await;
+    let deep = json!({"depth": 3, "details": true});
+    let listed = mcp.ok("memory_list", deep).await;
+    let kinds: Vec<_> = listed["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| {
+            format!("{} {}", item["type"].as_str().unwrap(), item["path"].as_str().unwrap())
+        })
+        .collect();
+    assert_eq!(kinds, ["dir /lists", "file /lists/tea", "dir /lists/tea", "file /lists/tea/note"]);
+    assert_eq!(listed["items"][0], json!({"path": "/lists", "type": "dir"}));
+    let about = json!({
+        "path": "/lists/tea", "type": "file", "size": 7, "version_id": tea["version_id"],
+        "created_at": tea["created_at"], "updated_at": tea["created_at"], "tags": ["list"], "importance": 0.5,
+        "searchable": true,
+    });
+    assert_eq!(listed["items"][1], about);
+    let note = &listed["items"][3];
+    assert!(
+        note["size"] == 3 && note["expires_at"].is_string() && note["searchable"] == false,
+        "{note}"
+    );
+
+    mcp.ok("memory_delete", json!({"path": "/lists", "recursive": true})).await;
+    assert_eq!(mcp.ok("memory_list", json!({})).await["items"], json!([]));
+    let then = json!({"path": "/lists", "as_of": tea["created_at"], "details": true});
+    assert_eq!(mcp.ok("memory_list", then).await["items"], json!([about]));
+    let sentence = mcp.error("memory_list", json!({"depth": 2, "as_of": tea["created_at"]})).await;
+    assert!(sentence.starts_with("VALIDATION_ERROR") && sentence.contains("depth"), "{sentence}");
+}
+
+#[tokio::test]
+async fn a_subtree_is_deleted_where_that_is_asked_for() {
+    let (api, _db) = Api::start().await;
+    let mcp = Mcp::of(&api, "ada");
+    for path in ["/a", "/a/b", "/a/b/c", "/ab"] {
+        mcp.ok("memory_write", json!({"path": path, "text": path})).await;
+    }
+    let one = mcp.ok("memory_delete", json!({"path": "/a"})).await;
+    assert_eq!((&one["deleted"], &one["deleted_entries"]), (&json!(true), &json!(1)));
+    let below = mcp.ok("memory_delete", json!({"path": "/a", "recursive": true})).await;
+    assert_eq!((&below["deleted"], &below["deleted_entries"]), (&json!(true), &json!(2)));
+    let none = mcp.ok("memory_delete", json!({"path": "/a", "recursive": true})).await;
+    assert_eq!(none, json!({"deleted": false, "deleted_entries": 0}));
+    assert_eq!(mcp.texts("memory_read", json!({"path": "/ab"})).await[0], "/ab");
+    let id = "00000000-0000-7000-8000-000000000000";
+    let both = json!({"path": "/ab", "recursive": true, "if_version": id});
+    assert!(mcp.error("memory_delete", both).await.contains("if_version"));
+}
+
+#[tokio::test]
+async fn a_search_is_of_some_values_and_in_a_mode() {
+    let (api, _db) = Api::start().await;
+    let mcp = Mcp::of(&api, "ada");
+    for (number, status) in [(1, "open"), (2, "open"), (3, "done")] {
+        let task = json!({"text": "call the plumber", "status": status, "due": {"day": number}});
+        let task = json!({"path": format!("/tasks/{number}"), "json": task.to_string()});
+        mcp.ok("memory_write", task).await;
+    }
+    let filter = json!({"status": "open", "due.day": {"$gte": 2}});
+    // As a text, which is how it is described, and as an object, which some models send.
+    for filter in [json!(filter.to_string()), filter] {
+        let search = json!({"query": "plumber", "filter": filter, "mode": "text"});
+        let found = mcp.ok("memory_search", search).await;
+        let paths: Vec<_> =
+            found["results"].as_array().unwrap().iter().map(|hit| &hit["path"]).collect();
+        assert_eq!(paths, ["/tasks/2"], "{found}");
+    }
+    for (arguments, said) in [
+        (json!({"query": "x", "filter": "{open}"}), "filter is not valid JSON"),
+        (json!({"query": "x", "filter": "[1]"}), "filter must be an object"),
+        (json!({"query": "x", "filter": {"a": {"$in": [1]}}}), "unknown operator"),
+        (json!({"query": "x", "mode": "exact"}), "expected one of `semantic`, `text`, `hybrid`"),
+        (json!({"query": "x", "mode": "semantic"}), "EMBEDDINGS_NOT_CONFIGURED"),
+    ] {
+        let sentence = mcp.error("memory_search", arguments.clone()).await;
+        assert!(sentence.contains(said), "{arguments}: {sentence}");
+    }
+}
+
+#[tokio::test]
+async fn a_version_says_who_wrote_it_and_how_large_it_is() {
+    let (api, database) = Api::start().await;
+    let mcp = Mcp::of(&api, "ada");
+    mcp.ok("memory_write", json!({"path": "/a", "text": "one"})).await;
+    mcp.ok("memory_delete", json!({"path": "/a"})).await;
+    let history = mcp.ok("memory_history", json!({"path": "/a"})).await;
+    let (id, _) = api.client.key.split_once('.').unwrap();
+    for version in history["versions"].as_array().unwrap() {
+        assert_eq!(version["author"]["key_id"], id, "{history}");
+        assert!(version["author"]["label"].is_string(), "{history}");
+    }
+    assert_eq!(
+        (&history["versions"][0]["size"], &history["versions"][1]["size"]),
+        (&Value::Null, &json!(5))
+    );
+    database.execute("UPDATE entry_versions SET author = NULL").await;
+    let history = mcp.ok("memory_history", json!({"path": "/a"})).await;
+    assert!(history["versions"][0].get("author").is_none(), "{history}");
+    let read = mcp.texts("memory_history", json!({"path": "/a", "limit": 1})).await;
+    assert!(read[0].contains("next_cursor"), "{read:?}");
+}
+
+/// What each conversation pays for the tools before it begins: about a token for four bytes.
+#[tokio::test]
+async fn the_descriptions_stay_short() {
+    let (api, _db) = Api::start().await;
+    let listed = Mcp::of(&api, "ada").result("tools/list", json!({})).await;
+    let tools = listed["tools"].as_array().unwrap();
+    for tool in tools {
+        println!("{:6} bytes {}", tool.to_string().len(), tool["name"]);
+    }
+    let bytes: usize = tools.iter().map(|tool| tool.to_string().len()).sum();
+    assert!((4_000..=MOST_OF_TOOLS).contains(&bytes), "tools/list has {bytes} bytes");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use crate::domain::rfc3339;
 use crate::http::error::ApiError;
 use crate::memory::history::HistoryRequest;
 use crate::runtime::cpu::compute;
-use crate::store::entries::versions::Version;
+use crate::store::entries::versions::{Author, Version};
 
 /// Fewer than the route's, since a model reads them.
 const DEFAULT_LIMIT: i64 = 10;
@@ -22,8 +22,8 @@ const DEFAULT_LIMIT: i64 = 10;
 pub(super) const TOOL: Tool = Tool {
     name: "memory_history",
     title: "History of an entry",
-    description: "The versions of an entry, the newest first, deletions included. Of a value of more than 4 KiB the beginning is shown \
-                  (value_cut): memory_read with as_of, the version's created_at, has it whole.",
+    description: "The versions of an entry, the newest first, deletions included, each with the key that wrote it (author). Of a value of more \
+                  than 4 KiB the beginning is shown (value_cut): memory_read with as_of, the version's created_at, has it whole.",
     scopes: &[Scope::MemoryRead],
     effect: Effect::Reads,
     properties: || {
@@ -46,14 +46,14 @@ struct Arguments {
 }
 
 #[derive(Serialize)]
-struct History {
-    versions: Vec<Shown>,
+struct History<'a> {
+    versions: Vec<Shown<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
 
 #[derive(Serialize)]
-struct Shown {
+struct Shown<'a> {
     version_id: Uuid,
     created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,6 +63,19 @@ struct Shown {
     value: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     value_cut: bool,
+    /// The bytes of the value as JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    author: Option<By<'a>>,
+}
+
+/// The key that wrote a version.
+#[derive(Serialize)]
+struct By<'a> {
+    key_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<&'a str>,
 }
 
 async fn call(server: &Server, arguments: &JsonObject) -> Answer {
@@ -79,8 +92,8 @@ async fn call(server: &Server, arguments: &JsonObject) -> Answer {
     json(&History { versions, next_cursor: page.next_cursor })
 }
 
-impl Shown {
-    fn of(version: &Version) -> Result<Self, ApiError> {
+impl<'a> Shown<'a> {
+    fn of(version: &'a Version) -> Result<Self, ApiError> {
         let (value, cut) = version.value.as_deref().map(shown).transpose()?.unzip();
         Ok(Self {
             version_id: version.id,
@@ -88,6 +101,14 @@ impl Shown {
             deleted_at: version.deleted_at.map(rfc3339),
             value,
             value_cut: cut.unwrap_or_default(),
+            size: version.value.as_ref().map(String::len),
+            author: version.author.as_ref().map(By::from),
         })
+    }
+}
+
+impl<'a> From<&'a Author> for By<'a> {
+    fn from(author: &'a Author) -> Self {
+        Self { key_id: &author.key_id, label: author.label.as_deref() }
     }
 }

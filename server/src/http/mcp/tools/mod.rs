@@ -127,6 +127,12 @@ fn path() -> Value {
     string("The path of the entry, such as /notes/lunch.")
 }
 
+fn as_of() -> Value {
+    string(
+        "Read memory as it was at this moment (RFC 3339), such as the created_at of a version in memory_history.",
+    )
+}
+
 fn cursor() -> Value {
     string("The next_cursor of the previous page; leave it out for the first page.")
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::super::server::Server;
 use super::super::shown::text;
-use super::{Answer, Effect, Tool, min_version, path, string};
+use super::{Answer, Effect, Tool, as_of, min_version, path};
 use crate::domain::access::scope::Scope;
 use crate::domain::rfc3339;
 use crate::http::error::{ApiError, Code};
@@ -18,13 +18,13 @@ pub(super) const TOOL: Tool = Tool {
     name: "memory_read",
     title: "Read an entry",
     description: "Read the entry at a path. The first text of the answer is the value: a text as it is, other values as JSON. The second one says \
-                  which, with version_id, created_at and tags.",
+                  which, with version_id, created_at, size and tags.",
     scopes: &[Scope::MemoryRead],
     effect: Effect::Reads,
     properties: || {
         json!({
             "path": path(),
-            "as_of": string("Read the entry as it was at this moment (RFC 3339), such as the created_at of a version in memory_history."),
+            "as_of": as_of(),
             "min_version": min_version(),
         })
     },
@@ -49,6 +49,8 @@ struct About<'a> {
     created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<String>,
+    /// The bytes of the value as JSON.
+    size: usize,
     tags: &'a [String],
     importance: f32,
     searchable: bool,
@@ -77,6 +79,7 @@ async fn call(server: &Server, arguments: &JsonObject) -> Answer {
         version_id: entry.version_id,
         created_at: rfc3339(entry.created_at),
         expires_at: entry.expires_at.map(rfc3339),
+        size: entry.value.len(),
         tags: &entry.tags,
         importance: entry.importance,
         searchable: entry.searchable,

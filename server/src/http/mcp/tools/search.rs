@@ -6,14 +6,15 @@ use serde_json::json as schema;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::super::server::Server;
-use super::super::shown::shown;
+use super::super::server::{Server, invalid};
+use super::super::shown::{shown, text};
 use super::{Answer, Effect, Tool, integer, json, min_version, string, strings};
 use crate::domain::access::scope::Scope;
+use crate::domain::json_error;
 use crate::domain::memory::tags::TagList;
 use crate::domain::rfc3339;
 use crate::http::error::ApiError;
-use crate::memory::search::{SearchAnswer, SearchRequest};
+use crate::memory::search::{Mode, SearchAnswer, SearchRequest};
 use crate::runtime::cpu::compute;
 use crate::store::entries::versions::Version;
 
@@ -30,6 +31,12 @@ pub(super) const TOOL: Tool = Tool {
             "limit": integer("Most results. Defaults to 10.", 1, 50),
             "path_prefix": string("Only entries at this path or below it, such as /notes."),
             "tags_any": strings("Only entries with at least one of these tags."),
+            "filter": string("Only entries whose JSON values meet these conditions, as JSON text: {\"status\": \"open\", \"due.day\": {\"$gte\": 10}}. \
+                              Comparisons: $eq $ne $gt $gte $lt $lte."),
+            "mode": {
+                "type": "string", "enum": ["semantic", "text", "hybrid"],
+                "description": "By meaning alone, by words alone, or a score of both. Leave it out for the best of both.",
+            },
             "min_version": min_version(),
         })
     },
@@ -44,6 +51,8 @@ struct Arguments {
     limit: Option<i64>,
     path_prefix: Option<String>,
     tags_any: Option<TagList>,
+    filter: Option<Box<RawValue>>,
+    mode: Option<Mode>,
     min_version: Option<Uuid>,
 }
 
@@ -67,19 +76,27 @@ struct Hit {
 }
 
 async fn call(server: &Server, arguments: &JsonObject) -> Answer {
-    let Arguments { agent_id, query, limit, path_prefix, tags_any, min_version } =
-        server.arguments(arguments)?;
-    let agent_id = server.agent(agent_id)?;
+    let arguments: Arguments = server.arguments(arguments)?;
     let search = SearchRequest {
-        agent_id,
-        query,
-        limit,
-        path_prefix,
-        tags_any,
-        min_version,
+        agent_id: server.agent(arguments.agent_id)?,
+        query: arguments.query,
+        limit: arguments.limit,
+        filter: arguments.filter.map(filter).transpose()?,
+        path_prefix: arguments.path_prefix,
+        tags_any: arguments.tags_any,
+        mode: arguments.mode,
+        min_version: arguments.min_version,
         ..SearchRequest::default()
     };
     found(server, search).await
+}
+
+/// A filter: the JSON of a text, or the object itself, which some models send instead.
+fn filter(given: Box<RawValue>) -> Result<Box<RawValue>, ApiError> {
+    let Some(json) = text(given.get()) else { return Ok(given) };
+    RawValue::from_string(json).map_err(|error| {
+        invalid(format!("filter is not valid JSON: {}", json_error::sentence(&error)))
+    })
 }
 
 /// What a search finds.
