@@ -142,6 +142,10 @@ def test_the_past_is_read_as_of_a_moment_and_from_history(both: Both) -> None:
     assert do(fs.list("/d", as_of=first.created_at)) == [ListItem("/d/a", "file")]
     assert do(fs.glob("/d/*", as_of=first.created_at)) == ["/d/a"]
     assert [entry.value for entry in do(fs.dump(as_of=first.created_at))] == ["then"]
+    tea = do(fs.put("/s", "tea", searchable=True))
+    do(fs.put("/s", "coffee", searchable=True))
+    found = do(fs.search("tea", mode="text", as_of=tea.created_at))
+    assert [(each.value, each.version_id) for each in found] == [("tea", tea.version_id)]
     assert do(fs.glob("/d/*")) == ["/d/b"]
     tombstone, now, then = do(fs.history("/d/a"))
     assert tombstone.deleted_at == tombstone.created_at

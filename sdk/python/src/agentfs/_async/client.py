@@ -189,6 +189,7 @@ class AsyncAgentFS:
         tags_any: Iterable[str] | None = None,
         filter: Filter | None = None,
         mode: Mode | None = None,
+        as_of: Moment | None = None,
         min_version: str | None = None,
         agent: str | None = None,
     ) -> SearchResults:
@@ -196,7 +197,7 @@ class AsyncAgentFS:
 
         `limit` is from 1 to 50 and defaults to 10. `path_prefix` and `tags_any` restrict the search to entries at or below that
         path, and with at least one of these tags; `filter` to those whose values meet conditions, as in `dump`. `mode` is
-        "semantic", "text" or "hybrid"; by default the server chooses.
+        "semantic", "text" or "hybrid"; by default the server chooses. `as_of` searches what there was at a past moment, as in `get`.
         """
         found = self._memory.search(
             query,
@@ -205,6 +206,7 @@ class AsyncAgentFS:
             tags_any=tags_any,
             filter=filter,
             mode=mode,
+            as_of=as_of,
             min_version=min_version,
             agent=agent,
         )

@@ -119,19 +119,18 @@ class Memory:
         tags_any: Iterable[str] | None = None,
         filter: Filter | None = None,
         mode: Mode | None = None,
+        as_of: Moment | None = None,
         min_version: str | None = None,
         agent: str | None = None,
     ) -> Flow[SearchResults]:
         """Finds entries."""
-        body: dict[str, Any] = {
-            "agent_id": self._agent(agent),
+        body = self._read(agent, as_of, min_version) | {
             "query": query,
             "limit": limit,
             "path_prefix": path_prefix,
             "tags_any": None if tags_any is None else list(tags_any),
             "filter": filter or None,
             "mode": mode,
-            "min_version": min_version,
         }
         span = Operation("search_memory", body["agent_id"], query=query)
         return self._call("/v1/search", _given(body), read.search_results, span=span)
