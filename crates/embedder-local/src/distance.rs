@@ -13,11 +13,7 @@ pub(super) struct DistanceBias {
 
 impl DistanceBias {
     /// For texts of at most `tokens`.
-    pub(super) fn load(
-        config: &Config,
-        weights: &Weights<'_>,
-        tokens: usize,
-    ) -> Result<Self, String> {
+    pub(super) fn load(config: &Config, weights: &Weights, tokens: usize) -> Result<Self, String> {
         let (buckets, heads) = (config.relative_attention_num_buckets, config.num_attention_heads);
         let table = weights.read("encoder.relative_attention_bias.weight", &[buckets, heads])?;
         // From the last token to the first, over a token to itself, to the first one to the last.

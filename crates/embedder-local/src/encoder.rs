@@ -30,7 +30,7 @@ impl Encoder {
     /// `precision` is the best for this processor where none is given, and never one that it has no instructions for.
     pub(super) fn load(
         config: &Config,
-        weights: &Weights<'_>,
+        weights: &Weights,
         pooling: Pooling,
         precision: Option<Precision>,
     ) -> Result<Self, String> {
@@ -127,7 +127,7 @@ struct Layer {
 impl Layer {
     fn load(
         config: &Config,
-        weights: &Weights<'_>,
+        weights: &Weights,
         kernels: &Kernels,
         precision: Precision,
         number: usize,
@@ -259,7 +259,7 @@ struct Norm {
 }
 
 impl Norm {
-    fn load(config: &Config, weights: &Weights<'_>, name: &str) -> Result<Self, String> {
+    fn load(config: &Config, weights: &Weights, name: &str) -> Result<Self, String> {
         let read = |part: &str| weights.read(&format!("{name}.{part}"), &[config.hidden_size]);
         Ok(Self { scale: read("weight")?, bias: read("bias")?, epsilon: config.layer_norm_eps })
     }

@@ -2,11 +2,12 @@
 
 mod distance;
 mod encoder;
+mod folder;
 mod known;
 mod linear;
 mod weights;
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -17,7 +18,9 @@ use tokenizers::Tokenizer;
 use tokio::sync::oneshot;
 
 use self::encoder::Encoder;
-use self::known::{Known, recognise};
+pub use self::folder::{Found, models_in};
+use self::known::recognise;
+pub use self::known::{Known, names};
 pub use self::linear::Precision;
 use self::weights::{Config, Weights};
 
@@ -115,8 +118,10 @@ impl LocalModel {
         let config: Config =
             serde_json::from_slice(&content).map_err(|e| wrong(&path, e.to_string()))?;
         let vocabulary = tokenizer.get_vocab_size(true);
-        let (weights_path, weights) = read("model.safetensors")?;
-        let weights = Weights::new(&weights).map_err(|reason| wrong(&weights_path, reason))?;
+        let weights_path = folder.join(weights::FILE);
+        let weights = File::open(&weights_path)
+            .map_err(|source| LoadError::File { path: weights_path.clone(), source })?;
+        let weights = Weights::new(weights).map_err(|reason| wrong(&weights_path, reason))?;
         let known = recognise(&config, &weights).map_err(|reason| wrong(&weights_path, reason))?;
         config.check(known.max_tokens, vocabulary).map_err(|reason| wrong(&path, reason))?;
         let encoder = Encoder::load(&config, &weights, known.pooling, precision)
@@ -131,6 +136,11 @@ impl LocalModel {
         let max_tokens = known.max_tokens;
         let loaded = Arc::new(Loaded { tokenizer, max_tokens, encoder, threads });
         Ok(Self { known, dimensions: config.hidden_size, loaded })
+    }
+
+    /// What is known of it.
+    pub fn known(&self) -> &'static Known {
+        self.known
     }
 
     /// The model's name.
@@ -158,14 +168,16 @@ impl LocalModel {
         self.loaded.encoder.precision()
     }
 
-    /// One [`Embedding`] a text, in their order; all or none. It is computed on threads of the model's own.
+    /// One [`Embedding`] a text, in their order; all or none. It is computed on threads of the model's own, which leave it when nobody waits
+    /// for it any more.
     pub async fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, ComputeError> {
         let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
         let (sender, embedded) = oneshot::channel();
         let work = self.loaded.clone();
         self.loaded.threads.spawn(move || {
+            let embedded = work.embed(&texts, &|| sender.is_closed());
             // Nobody waits any more: then what was asked for is of no use.
-            let _ = sender.send(work.embed(&texts));
+            let _ = sender.send(embedded);
         });
         embedded.await.map_err(|_| ComputeError("it panicked".to_owned()))?.map_err(ComputeError)
     }
@@ -186,7 +198,11 @@ struct Tokens {
 }
 
 impl Loaded {
-    fn embed(&self, texts: &[String]) -> Result<Vec<Embedding>, String> {
+    fn embed(
+        &self,
+        texts: &[String],
+        is_left: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Vec<Embedding>, String> {
         let all: Vec<Tokens> =
             texts.par_iter().map(|text| self.tokens(text)).collect::<Result<_, _>>()?;
         let total: usize = all.iter().map(|tokens| tokens.ids.len()).sum();
@@ -195,6 +211,9 @@ impl Loaded {
             .par_iter()
             .with_max_len(1)
             .map(|group| {
+                if is_left() {
+                    return Err("nobody waits for it".to_owned());
+                }
                 let texts: Vec<&[u32]> = group.iter().map(|tokens| tokens.ids.as_slice()).collect();
                 self.encoder.embed(&texts).map_err(|error| error.to_string())
             })

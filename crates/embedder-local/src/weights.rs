@@ -1,7 +1,18 @@
 //! The model's files: config.json and model.safetensors.
 
-use safetensors::{Dtype, SafeTensors};
+use std::fmt::Display;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::fs::FileExt as _;
+
+use safetensors::Dtype;
+use safetensors::tensor::Metadata;
 use serde::Deserialize;
+
+/// The file of the model's numbers, which only a model's folder has.
+pub(super) const FILE: &str = "model.safetensors";
+/// Most bytes of the list of what is in the file: that of the largest model here has 25,000.
+const MAX_HEAD: u64 = 16 << 20;
 
 /// What of the model's config.json matters here.
 #[derive(Debug, Clone, Deserialize)]
@@ -65,21 +76,42 @@ impl Config {
     }
 }
 
-/// The model's numbers by name.
-pub(super) struct Weights<'a>(SafeTensors<'a>);
+/// The model's numbers by name. They are read from the file one table at a time: all of them together would take twice the memory
+/// that the model takes afterwards.
+pub(super) struct Weights {
+    file: File,
+    /// Where the first table begins.
+    start: u64,
+    tables: Metadata,
+}
 
-impl<'a> Weights<'a> {
-    pub(super) fn new(file: &'a [u8]) -> Result<Self, String> {
-        SafeTensors::deserialize(file).map(Self).map_err(|error| error.to_string())
+impl Weights {
+    pub(super) fn new(mut file: File) -> Result<Self, String> {
+        let wrong = |why: &dyn Display| format!("it is not in the format safetensors: {why}");
+        let mut size = [0; 8];
+        file.read_exact(&mut size).map_err(|error| wrong(&error))?;
+        let size = u64::from_le_bytes(size);
+        if size > MAX_HEAD {
+            return Err(wrong(&"it begins with too large a number"));
+        }
+        let mut head = vec![0; size as usize];
+        file.read_exact(&mut head).map_err(|error| wrong(&error))?;
+        let tables = serde_json::from_slice(&head).map_err(|error| wrong(&error))?;
+        Ok(Self { file, start: 8 + size, tables })
     }
 
     /// Row by row.
     pub(super) fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, String> {
-        let tensor = self.0.tensor(name).map_err(|error| error.to_string())?;
-        if tensor.dtype() != Dtype::F32 || tensor.shape() != shape {
+        let table = self.tables.info(name).ok_or_else(|| format!("it has no {name}"))?;
+        if table.dtype != Dtype::F32 || table.shape != shape {
             return Err(format!("{name} is not of single precision and of shape {shape:?}"));
         }
-        let (numbers, _) = tensor.data().as_chunks();
+        let (begin, end) = table.data_offsets;
+        let mut bytes = vec![0; end - begin];
+        self.file
+            .read_exact_at(&mut bytes, self.start + begin as u64)
+            .map_err(|error| format!("{name} cannot be read: {error}"))?;
+        let (numbers, _) = bytes.as_chunks();
         Ok(numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
     }
 }

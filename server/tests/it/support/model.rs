@@ -3,9 +3,21 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-/// The folder of the default model.
+/// The model that a new database gets.
+pub const DEFAULT: &str = "all-mpnet-base-v2";
+/// The one that tests take where any will do.
+pub const FAST: &str = "all-MiniLM-L6-v2";
+
+/// The folder of the fast model.
 pub fn folder() -> PathBuf {
-    folder_of("all-MiniLM-L6-v2")
+    folder_of(FAST)
+}
+
+/// The folder that has the default model and the fast one.
+pub fn models() -> PathBuf {
+    folder();
+    let of_version = folder_of(DEFAULT);
+    of_version.ancestors().nth(2).expect("models/NAME/VERSION").to_owned()
 }
 
 /// The folder of a model, which is fetched first where it is not there yet.
