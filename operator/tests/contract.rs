@@ -50,9 +50,11 @@ fn set(names: &[&str]) -> BTreeSet<String> {
 
 #[test]
 fn what_servers_and_workers_are_told_are_settings_of_theirs() {
-    // No fixture has the local model.
+    // No fixture has a local model.
     let mut settings = set(&setting::OF_SERVING);
-    settings.remove(setting::EMBEDDING_MODEL_DIR);
+    for of_local in [setting::EMBEDDING_MODEL_DIR, setting::EMBEDDING_MODEL] {
+        settings.remove(of_local);
+    }
     assert_eq!(told("serve"), settings);
     let of_worker = told("worker");
     assert!(of_worker.is_subset(&settings), "{of_worker:?}");

@@ -1,7 +1,7 @@
 //! The resource definition: its file, its bounds, and what its rules refuse.
 
 use agentfs_operator::crd;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The definitions of all kinds, each with the kind.
 fn definitions() -> Vec<(String, Value)> {
@@ -32,6 +32,18 @@ fn the_files_in_crds_are_what_the_types_say() {
         assert!(kept == generated, "{path} is not what the types say; run `make generate`");
         assert!(generated.len() < 200 * 1024, "{file} has {} bytes", generated.len());
     }
+}
+
+#[test]
+fn the_local_models_are_those_that_the_server_knows() {
+    let mut field = schema("AgentFS");
+    for name in ["spec", "embeddings", "local", "model"] {
+        field = field["properties"][name].clone();
+    }
+    let known = include_str!("../../crates/embedder-local/src/known.rs").lines();
+    let name = |line: &'static str| line.trim().strip_prefix("name: \"")?.strip_suffix("\",");
+    let known: Vec<&str> = known.filter_map(name).collect();
+    assert_eq!(field["enum"], json!(known));
 }
 
 #[test]

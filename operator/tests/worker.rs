@@ -53,7 +53,7 @@ async fn there_are_workers_where_somebody_embeds_and_none_elsewhere() {
 }
 
 #[tokio::test]
-async fn the_model_of_the_image_is_named_to_all_that_embed() {
+async fn the_models_of_the_image_are_named_to_all_that_embed_and_have_room() {
     let world = World::settled("minimal").await;
     change_spec(&world, &json!({"embeddings": {"local": {}}}));
     world.reconcile().await.unwrap();
@@ -64,7 +64,19 @@ async fn the_model_of_the_image_is_named_to_all_that_embed() {
             .contains(&format!("COPY target/images/model/ {folder}/\n"))
     );
     for path in [DEPLOYMENT, WORKERS] {
-        let variable = ("EMBEDDING_MODEL_DIR".to_owned(), json!(folder));
+        let variables = variables(&world, path);
+        assert!(variables.contains(&("EMBEDDING_MODEL_DIR".into(), json!(folder))), "{path}");
+        let named = variables.iter().any(|(name, _)| name == "EMBEDDING_MODEL");
+        assert!(!named, "the database decides: {path}");
+        let resources = json!({
+            "requests": {"cpu": "100m", "memory": "384Mi"}, "limits": {"memory": "1536Mi"}});
+        assert_eq!(template(&world, path)["spec"]["containers"][0]["resources"], resources);
+    }
+
+    change_spec(&world, &json!({"embeddings": {"local": {"model": "all-MiniLM-L6-v2"}}}));
+    world.reconcile().await.unwrap();
+    for path in [DEPLOYMENT, WORKERS] {
+        let variable = ("EMBEDDING_MODEL".to_owned(), json!("all-MiniLM-L6-v2"));
         assert!(variables(&world, path).contains(&variable), "{path}");
     }
 }

@@ -73,8 +73,10 @@ pub const RECORD: &str = "AGENTFS_RECORD";
 /// The port on which a command says how far it is (see [`crate::progress`]); left out, it does not.
 pub const PROGRESS_PORT: &str = "AGENTFS_PROGRESS_PORT";
 
-/// The folder of the local embedding model.
+/// The folder of the local embedding model, or of several.
 pub const EMBEDDING_MODEL_DIR: &str = "EMBEDDING_MODEL_DIR";
+/// Which of several local models it is.
+pub const EMBEDDING_MODEL: &str = "EMBEDDING_MODEL";
 /// The endpoint of embeddings.
 pub const OPENAI_BASE_URL: &str = "OPENAI_BASE_URL";
 /// The key for the endpoint of embeddings.
@@ -87,7 +89,7 @@ pub const OPENAI_EMBED_DIMENSIONS: &str = "OPENAI_EMBED_DIMENSIONS";
 pub const EMBED_TIMEOUT_SECONDS: &str = "EMBED_TIMEOUT_SECONDS";
 
 /// Settings of `serve` and `worker`.
-pub const OF_SERVING: [&str; 22] = [
+pub const OF_SERVING: [&str; 23] = [
     DATABASE_URL,
     PORT,
     PORT_OPERATIONS,
@@ -105,6 +107,7 @@ pub const OF_SERVING: [&str; 22] = [
     TENANT_SEARCH_RATE_LIMIT_PER_MINUTE,
     PREAUTH_RATE_LIMIT_PER_MINUTE,
     EMBEDDING_MODEL_DIR,
+    EMBEDDING_MODEL,
     OPENAI_BASE_URL,
     OPENAI_API_KEY,
     OPENAI_EMBED_MODEL,

@@ -8,7 +8,7 @@ use super::plan::Part;
 use super::references::References;
 use super::status_inputs::CREDENTIALS_READY;
 use super::validate::PlanInputs;
-use crate::crd::agentfs::{AgentFSSpec, KeyRef, OpenAi};
+use crate::crd::agentfs::{AgentFSSpec, KeyRef, Local, OpenAi};
 use crate::kit::blockers::{Blocker, Problem};
 use crate::kit::env::{env, secret_env};
 use crate::kit::ownership::Owner;
@@ -17,7 +17,7 @@ use crate::kit::secrets::{self, Unusable};
 /// The field that names the Secret of the provider of embeddings.
 const SECRET_REF: &str = "spec.embeddings.openAI.secretRef";
 
-/// Where the image server-local-embeddings has its model.
+/// Where the image server-local-embeddings has its models.
 const MODEL_DIR: &str = "/usr/share/agentfs/model";
 
 /// What the server's pods are told by variables, besides the way to the database.
@@ -55,8 +55,8 @@ pub type Embeddings = Part<Vec<EnvVar>>;
 pub fn embeddings(inputs: &PlanInputs<'_>, blockers: &mut Vec<Blocker>) -> Embeddings {
     let PlanInputs { spec, owner, observed, .. } = inputs;
     let Some(open_ai) = &spec.embeddings.open_ai else {
-        return match spec.embeddings.local {
-            Some(_) => Part::Enabled(Box::new(vec![env(setting::EMBEDDING_MODEL_DIR, MODEL_DIR)])),
+        return match &spec.embeddings.local {
+            Some(local) => Part::Enabled(Box::new(of_image(local))),
             None => Part::Disabled,
         };
     };
@@ -87,6 +87,12 @@ fn key_problem(key: &KeyRef, owner: &Owner, observed: &Observed) -> Option<Probl
         unusable,
         remedy: "Correct the Secret, or name another in spec.embeddings.openAI.secretRef; the operator then continues by itself.",
     })
+}
+
+/// Without a model the server takes the one that the database has.
+fn of_image(local: &Local) -> Vec<EnvVar> {
+    let model = local.model.as_ref().map(|model| env(setting::EMBEDDING_MODEL, model));
+    [env(setting::EMBEDDING_MODEL_DIR, MODEL_DIR)].into_iter().chain(model).collect()
 }
 
 fn endpoint(open_ai: &OpenAi) -> Vec<EnvVar> {

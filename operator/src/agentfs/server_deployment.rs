@@ -72,6 +72,8 @@ pub struct ServerPods<'a> {
     pub environment: &'a Environment,
     /// CPU and memory of a pod, where the spec says so.
     pub resources: Option<&'a Resources>,
+    /// Whether a pod has an embedding model in its memory.
+    pub has_model: bool,
     /// Where the pods run, and what they carry.
     pub pods: &'a PodPlan,
     /// How many more pods there may be while they are replaced.
@@ -137,7 +139,7 @@ fn container(plan: &Plan, pods: &ServerPods<'_>, route: &DatabaseRoute, image: &
         args: Some(vec![pods.command.into()]),
         ports: Some(ports),
         env: Some(environment(pods, route, has_operations)),
-        resources: Some(pod::resources(pods.resources, ["100m", "128Mi", "512Mi"])),
+        resources: Some(pod::resources(pods.resources, defaults(pods.has_model))),
         security_context: Some(pod::confined()),
         startup_probe: Some(probe(probed, "/livez", 1, 60)),
         readiness_probe: Some(probe(probed, "/readyz", 5, 2)),
@@ -147,6 +149,12 @@ fn container(plan: &Plan, pods: &ServerPods<'_>, route: &DatabaseRoute, image: &
         volume_mounts: Some(vec![pod::mount("tmp", "/tmp")]),
         ..Container::default()
     }
+}
+
+/// CPU, memory, and the limit of memory. all-mpnet-base-v2 takes 0.2 GB, and 0.5 GB on a processor without eight-bit products; a third
+/// of the limit is for it and all that the server does not bound.
+fn defaults(has_model: bool) -> [&'static str; 3] {
+    if has_model { ["100m", "384Mi", "1536Mi"] } else { ["100m", "128Mi", "512Mi"] }
 }
 
 fn environment(pods: &ServerPods<'_>, route: &DatabaseRoute, has_operations: bool) -> Vec<EnvVar> {

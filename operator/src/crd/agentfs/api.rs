@@ -30,7 +30,8 @@ pub struct Api {
     pub autoscaling: Option<Autoscaling>,
 
     /// CPU and memory of each API pod, and of the migration pod unless spec.migration.resources is set. Defaults to
-    /// requests of 100m CPU and 128Mi memory, and a limit of 512Mi memory; CPU has no limit.
+    /// requests of 100m CPU and 128Mi memory, and a limit of 512Mi memory; with spec.embeddings.local to 384Mi and
+    /// 1536Mi, but for the migration pod. CPU has no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
 

@@ -1,6 +1,7 @@
 //! `spec.embeddings`: the model that computes embeddings.
 
 use kube::KubeSchema;
+use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::crd::fields::names::{entry_name, object_name};
@@ -17,15 +18,34 @@ pub struct Embeddings {
     pub open_ai: Option<OpenAi>,
 
     /// A model that the API and worker pods run themselves: no text leaves them, and no account is needed. It needs the
-    /// server image with a model, `server-local-embeddings` (all-MiniLM-L6-v2, or the model that the image was built
-    /// with). With another image new pods do not start; running pods keep serving.
+    /// server image with models, `server-local-embeddings`. With another image new pods do not start; running pods keep
+    /// serving.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local: Option<Local>,
 }
 
-/// The model in the server image. It has no settings.
+/// A model in the server image.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
-pub struct Local {}
+#[serde(rename_all = "camelCase")]
+pub struct Local {
+    /// The model. Defaults to the one that the database has embeddings of, and in a new database to all-mpnet-base-v2,
+    /// which finds most. all-MiniLM-L6-v2 does an eighth of the work and takes a quarter of the memory.
+    /// bge-small-en-v1.5 is only in images that were built with it. To change the model without interrupting search,
+    /// first add NEXT_EMBEDDING_MODEL with the new model's name to api.extraEnv and worker.extraEnv. Workers then embed
+    /// all values with it. Afterwards run `agentfs-server admin embeddings switch`, set the new model here or nothing,
+    /// and remove the variables.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "local_model")]
+    pub model: Option<String>,
+}
+
+/// The names of the models that the server can run.
+fn local_model(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "enum": ["all-mpnet-base-v2", "all-MiniLM-L6-v2", "bge-small-en-v1.5"],
+    })
+}
 
 /// An OpenAI-compatible endpoint.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]

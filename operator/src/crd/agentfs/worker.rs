@@ -16,8 +16,8 @@ pub struct Worker {
     #[schemars(range(min = 0, max = 100))]
     pub replicas: i32,
 
-    /// CPU and memory of each pod. Defaults to requests of 100m CPU and 128Mi memory, and a limit of 512Mi memory; CPU
-    /// has no limit.
+    /// CPU and memory of each pod. Defaults to requests of 100m CPU and 128Mi memory, and a limit of 512Mi memory; with
+    /// spec.embeddings.local to 384Mi and 1536Mi. CPU has no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
 

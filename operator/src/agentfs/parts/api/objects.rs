@@ -174,6 +174,7 @@ fn deployment(plan: &Plan, route: &DatabaseRoute, image: &str) -> Deployment {
         command: "serve",
         environment: plan.parts.api.environment.known(),
         resources: plan.parts.api.resources.as_ref(),
+        has_model: plan.parts.api.has_model,
         pods: &plan.parts.api.pods,
         surge: IntOrString::String("25%".into()),
         is_served: true,

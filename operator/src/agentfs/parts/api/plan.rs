@@ -29,6 +29,8 @@ pub struct ApiPlan {
     pub left: Option<i32>,
     /// Their CPU and memory, where the spec says so.
     pub resources: Option<Resources>,
+    /// Whether they embed queries themselves.
+    pub has_model: bool,
     /// What they are told.
     pub environment: Env,
     /// What migrations are told.
@@ -95,6 +97,7 @@ pub fn plan(
         wanted: spec.api.replicas,
         left,
         resources: spec.api.resources.clone(),
+        has_model: spec.embeddings.local.is_some(),
         environment: environment::of_api(spec, embeddings, &observed.references),
         migration_environment: extra_env.map(environment::without_empty_value).collect(),
         pods: PodPlan::of("spec.api.affinity", &spec.api.pods)?,

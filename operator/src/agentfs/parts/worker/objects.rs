@@ -91,6 +91,7 @@ fn deployment(plan: &Plan, workers: &WorkerPlan, route: &DatabaseRoute, image: &
         command: "worker",
         environment: &workers.environment,
         resources: workers.resources.as_ref(),
+        has_model: workers.has_model,
         pods: &workers.pods,
         surge: IntOrString::Int(1),
         is_served: false,

@@ -25,6 +25,8 @@ pub struct WorkerPlan {
     pub replicas: i32,
     /// Their CPU and memory, where the spec says so.
     pub resources: Option<Resources>,
+    /// Whether they embed themselves.
+    pub has_model: bool,
     /// What they are told.
     pub environment: Environment,
     /// Where they run, and what they carry.
@@ -43,6 +45,7 @@ pub fn plan(inputs: &PlanInputs<'_>, embeddings: &Embeddings) -> Result<Workers,
         Part::Enabled(embeddings) => Part::Enabled(Box::new(WorkerPlan {
             replicas: if spec.suspend { 0 } else { worker.replicas },
             resources: worker.resources.clone(),
+            has_model: spec.embeddings.local.is_some(),
             environment: of_workers(spec, embeddings, &observed.references),
             pods,
         })),
