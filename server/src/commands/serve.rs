@@ -14,8 +14,8 @@ use crate::access::preauth::Preauth;
 use crate::access::rate_limit::RateLimiter;
 use crate::access::strangers::Strangers;
 use crate::domain::access::rate_limit::Limited;
+use crate::embedding::embedders::{Embedders, embedders};
 use crate::embedding::query_embeddings::QueryEmbeddings;
-use crate::embedding::{EmbedderError, embedders};
 use crate::group_commit::queue::Queue;
 use crate::group_commit::{leases, reads, writes};
 use crate::http::{App, AppState, Observer, operations_router, router};
@@ -68,6 +68,17 @@ pub async fn serve(
     listeners: impl Into<Listeners>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
+    let embedders = embedders(&settings.embeddings).map_err(io::Error::other)?;
+    serve_with(settings, embedders, listeners, shutdown).await
+}
+
+/// The same, with embedders that others may use as well.
+pub async fn serve_with(
+    settings: Settings,
+    embedders: Embedders,
+    listeners: impl Into<Listeners>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
     let Listeners { api, operations } = listeners.into();
     let limits = settings.connections.limits.clone();
     tracing::info!(
@@ -77,7 +88,7 @@ pub async fn serve(
     );
     tracing::info!("limits: {}", settings.limits_in_words());
     let watched = backups_of(&settings).map_err(io::Error::other)?;
-    let Serving { app, upkeep } = app(settings).map_err(io::Error::other)?;
+    let Serving { app, upkeep } = app(settings, &embedders).map_err(io::Error::other)?;
     let backups = backups::watch(watched, app.metrics.clone());
     let reads = app.memory.pool.clone();
     let watching = watch(upkeep.clone(), Some(reads), app.metrics.clone());
@@ -110,15 +121,6 @@ fn backups_of(settings: &Settings) -> Result<Option<backups::Watched>, RecoveryE
     Ok(Some(backups::Watched { location: Location::parse(&location)?, copy: instance, database }))
 }
 
-/// Why the API cannot start.
-#[derive(Debug, thiserror::Error)]
-enum AppError {
-    #[error(transparent)]
-    Metrics(#[from] prometheus::Error),
-    #[error(transparent)]
-    Embedder(#[from] EmbedderError),
-}
-
 /// Connections for look-ups of one row, and how many of them are for what depends on tenants: their quotas may wait for locks.
 /// One at least is always there for keys.
 const LOOKUPS: u32 = 3;
@@ -142,7 +144,7 @@ struct Serving {
     upkeep: Pool,
 }
 
-fn app(settings: Settings) -> Result<Serving, AppError> {
+fn app(settings: Settings, embedders: &Embedders) -> Result<Serving, prometheus::Error> {
     let Settings {
         database,
         listen,
@@ -191,9 +193,12 @@ fn app(settings: Settings) -> Result<Serving, AppError> {
     let leases = Queue::start("leases", 1, leases::BOUNDS, move || {
         leases::Leaser::new(Link::new(of_leases.clone()), counted.clone())
     });
-    let models = embedders(&embeddings)?;
+    let models = embedders.of_queries();
     let query_embeddings = (!models.is_empty())
         .then(|| QueryEmbeddings::new(models, &embeddings, lookups.clone(), &metrics));
+    if let Some(embeddings) = query_embeddings.clone().filter(|_| embedders.is_open()) {
+        tokio::spawn(embeddings.prepare());
+    }
     let limiter = |limited, limits| RateLimiter::new(limited, limits, leases.clone());
     let strangers = Strangers::new(address.pool(STRANGERS));
     let app = Arc::new(AppState {

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::listening::run_listening;
 use super::{in_runtime, listening};
 use crate::access::preauth::Preauth;
-use crate::embedding::{EmbedderError, embedders};
+use crate::embedding::embedders::{EmbedderError, embedders};
 use crate::http::{Observer, WorkerState, worker_router};
 use crate::listen;
 use crate::maintenance::gauges;

@@ -3,6 +3,7 @@
 pub mod attempt;
 pub mod breaker;
 pub mod breaker_embedder;
+pub mod embedders;
 pub mod in_requests;
 pub mod local;
 pub mod openai;
@@ -10,12 +11,11 @@ pub mod query_embeddings;
 mod tenant_breakers;
 
 use std::fmt::Debug;
-use std::sync::Arc;
+use std::future::ready;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
-
-use crate::settings::{EmbeddingSettings, Provider};
 
 /// An embedding model, as the database identifies it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,45 +73,14 @@ pub trait Embedder: Debug + Send + Sync {
     /// The model it uses.
     fn model(&self) -> &Model;
 
+    /// Does what takes long once, so that the first texts need not wait for it.
+    fn prepare(&self) -> BoxFuture<'_, Result<(), EmbedError>> {
+        ready(Ok(())).boxed()
+    }
+
     /// Embeds `texts`: one [`Embedding`] a text, in order; all or none.
     fn embed<'a>(
         &'a self,
         texts: &'a [&'a str],
     ) -> BoxFuture<'a, Result<Vec<Embedding>, EmbedError>>;
-}
-
-/// Why the configured embedder cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum EmbedderError {
-    /// The local model cannot be used.
-    #[error(transparent)]
-    Local(#[from] agentfs_embedder_local::LoadError),
-    /// There are no CA certificates to verify the endpoint with.
-    #[error(
-        "the endpoint of OPENAI_BASE_URL cannot be trusted: {0}; install the system's CA certificates (Debian: apt-get install ca-certificates), or set SSL_CERT_FILE to a file that holds them"
-    )]
-    OpenAi(std::io::Error),
-}
-
-/// The configured embedder, if any.
-pub fn embedder(provider: &Provider) -> Result<Option<Arc<dyn Embedder>>, EmbedderError> {
-    Ok(match provider {
-        Provider::None => None,
-        Provider::Local(folder) => Some(Arc::new(local::Local::load(folder)?)),
-        Provider::OpenAi(settings) => {
-            Some(Arc::new(openai::OpenAi::new(settings.clone()).map_err(EmbedderError::OpenAi)?))
-        }
-    })
-}
-
-/// The configured embedders, of different models: the current one, and the next one.
-pub fn embedders(settings: &EmbeddingSettings) -> Result<Vec<Arc<dyn Embedder>>, EmbedderError> {
-    let mut embedders: Vec<Arc<dyn Embedder>> = Vec::new();
-    for embedder in [embedder(&settings.provider)?, embedder(&settings.next)?].into_iter().flatten()
-    {
-        if embedders.iter().all(|other| other.model().name != embedder.model().name) {
-            embedders.push(embedder);
-        }
-    }
-    Ok(embedders)
 }

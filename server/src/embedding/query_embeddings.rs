@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::domain::TenantId;
 use crate::embedding::Embedder;
@@ -62,11 +62,18 @@ type Remembered = (TenantId, usize, Arc<str>);
 /// The name of the queues of queries, one a model.
 pub const QUEUE: &str = "queries";
 
+/// A model of this process, and the queue of the queries that it embeds.
+#[derive(Debug)]
+struct QueriedModel {
+    embedder: Arc<dyn Embedder>,
+    queue: Queue<QueryEmbedder>,
+}
+
 /// Embeds queries with the models of this process.
 #[derive(Debug, Clone)]
 pub struct QueryEmbeddings {
     lookups: FairPool,
-    models: Arc<[(String, Queue<QueryEmbedder>)]>,
+    models: Arc<[QueriedModel]>,
     serving: Cache<(), Option<Serving>>,
     vectors: Cache<Remembered, Vector>,
     patience: Duration,
@@ -83,15 +90,16 @@ impl QueryEmbeddings {
     ) -> Self {
         let bounds = Bounds { rows: settings.batch, bytes: BATCH_BYTES };
         let queue = |embedder: Arc<dyn Embedder>| {
-            let name = embedder.model().name.clone();
+            let behind_breaker = BreakerEmbedder::new(embedder.clone(), LOG_TEXT, metrics.clone());
             let worker = QueryEmbedder {
-                embedder: Arc::new(BreakerEmbedder::new(embedder, LOG_TEXT, metrics.clone())),
+                embedder: Arc::new(behind_breaker),
                 patience: settings.query_timeout,
                 lookups: lookups.clone(),
                 metrics: metrics.clone(),
             };
             let make = move || worker.clone();
-            (name, Queue::start(QUEUE, settings.concurrency, bounds, make))
+            let queue = Queue::start(QUEUE, settings.concurrency, bounds, make);
+            QueriedModel { embedder, queue }
         };
         let models = embedders.into_iter().map(queue).collect();
         let vectors = Cache::builder()
@@ -109,7 +117,32 @@ impl QueryEmbeddings {
 
     /// The queries that wait for a worker, of whatever model.
     pub fn backlog(&self) -> Backlog {
-        self.models.iter().map(|(_, queue)| queue.backlog()).fold(Backlog::NONE, Backlog::add)
+        self.models.iter().map(|model| model.queue.backlog()).fold(Backlog::NONE, Backlog::add)
+    }
+
+    /// Prepares the model that serves, as soon as one does: no query waits until it is read.
+    pub async fn prepare(self) {
+        loop {
+            if let Ok(Some(model)) = self.serving().await {
+                if let Some(place) = self.place_of(&model) {
+                    // A failure is told to the queries.
+                    let _ = self.models[place].embedder.prepare().await;
+                }
+                return;
+            }
+            sleep(SERVING_FOR).await;
+        }
+    }
+
+    async fn serving(&self) -> Result<Option<Serving>, Arc<FairPoolError>> {
+        let serving_now =
+            async |pool: Pool| pool.retrying(|pool| async move { serving(&pool).await }).await;
+        let look_up = self.lookups.for_all(|pool| Box::pin(serving_now(pool)));
+        self.serving.try_get_with((), look_up).await
+    }
+
+    fn place_of(&self, model: &Serving) -> Option<usize> {
+        self.models.iter().position(|of| of.embedder.model().name == model.name)
     }
 
     /// Forgets the cached model, since it has changed.
@@ -125,15 +158,10 @@ impl QueryEmbeddings {
         query: &str,
         tokens_used: i64,
     ) -> Result<EmbeddedQuery, QueryEmbeddingError> {
-        let serving_now =
-            async |pool: Pool| pool.retrying(|pool| async move { serving(&pool).await }).await;
-        let look_up = self.lookups.for_all(|pool| Box::pin(serving_now(pool)));
-        let model =
-            self.serving.try_get_with((), look_up).await.map_err(QueryEmbeddingError::LookUp)?;
+        let model = self.serving().await.map_err(QueryEmbeddingError::LookUp)?;
         let model = model.ok_or(QueryEmbeddingError::NotReady)?;
-        let place = self.models.iter().position(|(name, _)| *name == model.name);
-        let place = place.ok_or(QueryEmbeddingError::NotReady)?;
-        let queue = &self.models[place].1;
+        let place = self.place_of(&model).ok_or(QueryEmbeddingError::NotReady)?;
+        let queue = &self.models[place].queue;
         let key = (tenant, place, Arc::from(query));
         if let Some(vector) = self.vectors.get(&key).await {
             return Ok(EmbeddedQuery { model, vector });

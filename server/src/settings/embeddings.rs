@@ -14,10 +14,19 @@ use super::reader::{Described, Reader};
 pub enum Provider {
     /// None: search is full text only.
     None,
-    /// The model in this folder, on this machine's processors.
-    Local(PathBuf),
+    /// A model on this machine's processors.
+    Local(LocalSettings),
     /// An endpoint that speaks OpenAI's protocol.
     OpenAi(OpenAiSettings),
+}
+
+/// Where local models are, and which of them it is.
+#[derive(Debug, Clone)]
+pub struct LocalSettings {
+    /// The folder of one model, or of several with a folder each.
+    pub folder: PathBuf,
+    /// The model's name; `None` leaves the choice among several to the database.
+    pub model: Option<String>,
 }
 
 /// An endpoint that speaks OpenAI's protocol.
@@ -55,6 +64,7 @@ pub struct EmbeddingSettings {
 }
 
 const MODEL_DIR: &str = setting::EMBEDDING_MODEL_DIR;
+const LOCAL_MODEL: &str = setting::EMBEDDING_MODEL;
 const KEY: &str = setting::OPENAI_API_KEY;
 const BASE_URL: &str = setting::OPENAI_BASE_URL;
 const MODEL: &str = setting::OPENAI_EMBED_MODEL;
@@ -92,7 +102,11 @@ impl EmbeddingSettings {
         },
         Described {
             name: MODEL_DIR,
-            about: "folder of the local model, as scripts/model prints it; used if no endpoint is set (none)",
+            about: "folder of the local model, as scripts/model prints it, or of several; used if no endpoint is set (none)",
+        },
+        Described {
+            name: LOCAL_MODEL,
+            about: "local model of that folder (the one that the database has embeddings of; for a new database the first that is there of all-mpnet-base-v2, which finds most, all-MiniLM-L6-v2, which is fast, and bge-small-en-v1.5)",
         },
         Described {
             name: "NEXT_...",
@@ -116,7 +130,7 @@ impl EmbeddingSettings {
     ];
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let provider = provider(reader);
+        let provider = current(reader);
         let next = next(reader);
         let query_timeout = number(reader, QUERY_TIMEOUT, 3, 1, 20);
         let batch = number(reader, BATCH, 64, 1, 256);
@@ -141,8 +155,7 @@ impl EmbeddingSettings {
 fn provider(reader: &mut Reader<'_>) -> Option<Provider> {
     let key = reader.text(KEY);
     if key.is_none() && reader.text(BASE_URL).is_none() {
-        let folder = reader.text(MODEL_DIR);
-        return Some(folder.map_or(Provider::None, |folder| Provider::Local(folder.into())));
+        return Some(local(reader.text(MODEL_DIR), reader.text(LOCAL_MODEL)));
     }
     let endpoint = endpoint(reader);
     let model = reader.text(MODEL).unwrap_or_else(|| DEFAULT_MODEL.to_owned());
@@ -157,15 +170,42 @@ fn provider(reader: &mut Reader<'_>) -> Option<Provider> {
     }))
 }
 
-/// Reads the next model. It inherits nothing from the current one, which may be of another kind.
+/// Reads the current model.
+fn current(reader: &mut Reader<'_>) -> Option<Provider> {
+    let current = provider(reader)?;
+    if matches!(current, Provider::None) && reader.text(LOCAL_MODEL).is_some() {
+        reader
+            .problem(format!("{LOCAL_MODEL} is set, but not where it is; set {MODEL_DIR} as well"));
+    }
+    Some(current)
+}
+
+/// A local model needs a folder.
+fn local(folder: Option<String>, model: Option<String>) -> Provider {
+    folder.map_or(Provider::None, |folder| {
+        Provider::Local(LocalSettings { folder: folder.into(), model })
+    })
+}
+
+/// Reads the next model. It inherits nothing from the current one, which may be of another kind; but local models may lie in one folder.
 fn next(reader: &mut Reader<'_>) -> Option<Provider> {
     let next = reader.within(NEXT, provider)?;
-    if matches!(next, Provider::None) && reader.text(&format!("{NEXT}{MODEL}")).is_some() {
+    if !matches!(next, Provider::None) {
+        return Some(next);
+    }
+    if reader.text(&format!("{NEXT}{MODEL}")).is_some() {
         reader.problem(format!(
             "{NEXT}{MODEL} is set, but not where it is; set {NEXT}{KEY} or {NEXT}{BASE_URL} as well"
         ));
     }
-    Some(next)
+    let Some(model) = reader.text(&format!("{NEXT}{LOCAL_MODEL}")) else { return Some(next) };
+    let folder = reader.text(MODEL_DIR);
+    if folder.is_none() {
+        reader.problem(format!(
+            "{NEXT}{LOCAL_MODEL} is set, but not where it is; set {NEXT}{MODEL_DIR} as well"
+        ));
+    }
+    Some(local(folder, Some(model)))
 }
 
 /// Does not repeat the text: it may hold a password.
@@ -228,7 +268,8 @@ mod tests {
     fn the_provider_is_what_is_set() {
         assert!(matches!(read(&[]).unwrap().provider, Provider::None));
         let local = read(&[("EMBEDDING_MODEL_DIR", "/m")]).unwrap().provider;
-        assert!(matches!(local, Provider::Local(folder) if folder.ends_with("m")));
+        let Provider::Local(local) = local else { panic!("{local:?}") };
+        assert_eq!((local.folder.to_str(), local.model), (Some("/m"), None));
         let both = read(&[("EMBEDDING_MODEL_DIR", "/m"), ("OPENAI_API_KEY", "k")]).unwrap();
         let Provider::OpenAi(endpoint) = both.provider else { panic!("{both:?}") };
         assert_eq!(endpoint.endpoint, "https://api.openai.com/v1/embeddings");
@@ -249,6 +290,24 @@ mod tests {
         assert!(wrong.starts_with("NEXT_OPENAI_EMBED_DIMENSIONS is not set"), "{wrong}");
         let alone = read(&[present, model]).unwrap_err();
         assert!(alone.starts_with("NEXT_OPENAI_EMBED_MODEL is set"), "{alone}");
+    }
+
+    #[test]
+    fn the_next_local_model_lies_where_the_current_one_does() {
+        let (folder, next) = (("EMBEDDING_MODEL_DIR", "/m"), ("NEXT_EMBEDDING_MODEL", "large"));
+        let found = read(&[folder, next, ("EMBEDDING_MODEL", "small")]).unwrap();
+        let model = |provider| {
+            let Provider::Local(local) = provider else { panic!("{provider:?}") };
+            (local.folder, local.model)
+        };
+        assert_eq!(model(found.provider), ("/m".into(), Some("small".to_owned())));
+        assert_eq!(model(found.next), ("/m".into(), Some("large".to_owned())));
+        let other = read(&[folder, next, ("NEXT_EMBEDDING_MODEL_DIR", "/n")]).unwrap().next;
+        assert_eq!(model(other), ("/n".into(), Some("large".to_owned())));
+        for name in ["NEXT_EMBEDDING_MODEL", "EMBEDDING_MODEL"] {
+            let alone = read(&[(name, "small")]).unwrap_err();
+            assert!(alone.starts_with(&format!("{name} is set, but not where it is")), "{alone}");
+        }
     }
 
     #[test]

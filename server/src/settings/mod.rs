@@ -21,7 +21,7 @@ pub use connections::ConnectionSettings;
 pub use database::{DatabaseSettings, ReplicaSettings};
 pub(crate) use database_url::endpoint;
 pub use database_url::{DatabaseUrl, InvalidDatabaseUrl, TargetSession};
-pub use embeddings::{EmbeddingSettings, OpenAiSettings, Provider};
+pub use embeddings::{EmbeddingSettings, LocalSettings, OpenAiSettings, Provider};
 pub use limits::LimitSettings;
 pub use listen::{LISTEN, ListenSettings, MONITORING_ON_PORT, MetricsAccess};
 pub use logs::{LogFormat, LogSettings};

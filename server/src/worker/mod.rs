@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use self::jobs::EmbeddingWorker;
 use crate::embedding::Embedder;
 use crate::embedding::breaker_embedder::{BreakerEmbedder, LogText};
+use crate::embedding::embedders::Embedders;
 use crate::embedding::in_requests::InRequests;
 use crate::runtime::jitter::jittered;
 use crate::runtime::metrics::Metrics;
@@ -49,12 +50,12 @@ const LOG_TEXT: LogText = LogText {
 /// there are none.
 pub async fn work(
     pool: Pool,
-    embedders: impl IntoIterator<Item = Arc<dyn Embedder>>,
+    embedders: Embedders,
     settings: EmbeddingSettings,
     metrics: Metrics,
     ended: watch::Receiver<bool>,
 ) {
-    let ending = Ending(ended);
+    let ending = &Ending(ended);
     let worker = |embedder| EmbeddingWorker {
         pool: pool.clone(),
         embedder: BreakerEmbedder::new(
@@ -65,16 +66,20 @@ pub async fn work(
         settings: settings.clone(),
         metrics: metrics.clone(),
     };
-    let workers: Vec<EmbeddingWorker> = embedders.into_iter().map(worker).collect();
-    if workers.is_empty() {
+    if embedders.is_empty() {
         tracing::warn!(
             "no embedding provider is set, so there is nothing to do; set OPENAI_API_KEY or OPENAI_BASE_URL, or EMBEDDING_MODEL_DIR"
         );
         return ending.wait().await;
     }
-    let models: Vec<&str> = workers.iter().map(EmbeddingWorker::model).collect();
-    let (models, ending) = (models.as_slice(), &ending);
-    let working = join_all(workers.iter().map(|worker| worker.work(models, ending)));
+    let follows = embedders.is_open();
+    let working = async {
+        while let Some(embedders) = chosen(&embedders, &pool, ending).await {
+            let workers: Vec<EmbeddingWorker> = embedders.into_iter().map(worker).collect();
+            let models: Vec<&str> = workers.iter().map(EmbeddingWorker::model).collect();
+            join_all(workers.iter().map(|worker| worker.work(&models, follows, ending))).await;
+        }
+    };
     let pruning = supervised("the pruner", || keep_pruning(&pool, ending));
     tokio::select! {
         _ = join(working, pruning) => {}
@@ -82,6 +87,29 @@ pub async fn work(
             tracing::warn!("jobs under way are left; they come back when their lease ends");
         }
     }
+}
+
+/// The embedders to work with, as soon as they can be told; `None` at shutdown.
+async fn chosen(
+    embedders: &Embedders,
+    pool: &Pool,
+    ending: &Ending,
+) -> Option<Vec<Arc<dyn Embedder>>> {
+    let mut said = String::new();
+    while !ending.announced() {
+        match embedders.of_worker(pool).await {
+            Ok(chosen) => return Some(chosen),
+            Err(error) => {
+                let trouble = error.to_string();
+                if said != trouble {
+                    tracing::warn!("embedding cannot begin yet; trying again: {trouble}");
+                    said = trouble;
+                }
+            }
+        }
+        ending.or_after(jittered(TRY_AGAIN)).await;
+    }
+    None
 }
 
 /// Resolves when the time for jobs in progress at shutdown is over.
@@ -117,8 +145,8 @@ impl EmbeddingWorker {
         &self.embedder.model().name
     }
 
-    /// Does the jobs of its model, one of `models`, until shutdown.
-    async fn work(&self, models: &[&str], ending: &Ending) {
+    /// Does the jobs of its model, one of `models`, until shutdown; where it `follows` the database, until that has another row for it.
+    async fn work(&self, models: &[&str], follows: bool, ending: &Ending) {
         while let Some(model) = self.registered(models, ending).await {
             let taking = join_all(
                 (0..self.settings.concurrency)
@@ -132,6 +160,9 @@ impl EmbeddingWorker {
                         "the database does not know the embedding model {} as before: it was restored, or the model was changed",
                         self.model()
                     );
+                    if follows {
+                        return;
+                    }
                 }
             }
         }

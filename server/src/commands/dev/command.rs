@@ -24,7 +24,7 @@ use super::error::DevError;
 use crate::commands::worker::WorkerError;
 use crate::commands::{listening, migrate, serve};
 use crate::domain::access::scope::DEFAULT_SCOPES;
-use crate::embedding;
+use crate::embedding::embedders::{self, ChoiceError, EmbedderError, Embedders, has_models};
 use crate::runtime::logging;
 use crate::runtime::memory_limit::memory_limit;
 use crate::runtime::metrics::Metrics;
@@ -37,7 +37,7 @@ use crate::tenancy::Tenancy;
 use crate::worker;
 
 /// What to do where there is no embedding model.
-const NO_MODEL: &str = "none, so search is full-text only: run scripts/model, then start again";
+const NO_MODEL: &str = "run scripts/model, then start again";
 /// Who keeps the API key of dev.env.
 const MANAGER: &str = "dev";
 /// How long the API may take to reach its database, which runs already.
@@ -117,12 +117,13 @@ async fn serve_on(
         prepared = prepare(instance, &address) => prepared?,
         () = &mut told_to_end => return Ok(()),
     };
-    let worker = Background::start(&settings)?;
+    let embedders = embedders_of(&settings, &address).await?;
+    let worker = Background::start(&settings, embedders.clone())?;
     say(&format!("{:<50} {limits}", "limits"));
     let (end, ended) = oneshot::channel::<()>();
     // Resolves when the sender is dropped.
     let shutdown: Shutdown = Box::pin(async move { ended.await.unwrap_or_default() });
-    let mut api = tokio::spawn(serve::serve(settings, listener, shutdown));
+    let mut api = tokio::spawn(serve::serve_with(settings, embedders, listener, shutdown));
     let result = tokio::select! {
         failed = announce_and_supervise(instance, reachable(listening), &keys) => failed.map(|never| match never {}),
         ended = &mut api => return result_of(ended),
@@ -134,6 +135,39 @@ async fn serve_on(
     result.and(drained)
 }
 
+/// The embedders, for worker and API. Says which model embeds, or what to do to have one.
+async fn embedders_of(
+    settings: &Settings,
+    address: &DatabaseAddress,
+) -> Result<Embedders, DevError> {
+    let begun = Instant::now();
+    let none = |why: &str| {
+        say(&format!("{:<50} none, so search is full-text only: {why}", "embedding model"));
+        Ok(Embedders::default())
+    };
+    let embedders = match embedders::embedders(&settings.embeddings) {
+        Ok(embedders) => embedders,
+        Err(missing @ EmbedderError::Missing { .. }) => return none(&missing.to_string()),
+        Err(error) => return Err(WorkerError::from(error).into()),
+    };
+    let chosen = match embedders.of_worker(&address.pool(1)).await {
+        Ok(chosen) => chosen,
+        Err(missing @ ChoiceError::Missing(_)) => return none(&missing.to_string()),
+        Err(ChoiceError::Store(error)) => return Err(DevError::Model(error)),
+    };
+    let Some(embedder) = chosen.first() else { return none(NO_MODEL) };
+    if let Err(error) = embedder.prepare().await {
+        return none(&error.to_string());
+    }
+    let model = embedder.model();
+    say(&format!(
+        "embedding model {:<34} ready   {:.1} s",
+        format!("{} ({})", model.name, model.dimensions),
+        begun.elapsed().as_secs_f64()
+    ));
+    Ok(embedders)
+}
+
 /// The worker, in this process.
 struct Background {
     task: Option<JoinHandle<()>>,
@@ -141,25 +175,17 @@ struct Background {
 }
 
 impl Background {
-    /// Starts it where there is an embedding model, and says which, or what to do to have one.
-    fn start(settings: &Settings) -> Result<Self, WorkerError> {
-        let begun = Instant::now();
-        let embeddings = settings.embeddings.clone();
+    /// Starts it where somebody embeds.
+    fn start(settings: &Settings, embedders: Embedders) -> Result<Self, WorkerError> {
         let (end, ended) = watch::channel(false);
-        let Some(embedder) = embedding::embedder(&embeddings.provider)? else {
-            say(&format!("{:<50} {NO_MODEL}", "embedding model"));
+        if embedders.is_empty() {
             return Ok(Self { task: None, end });
-        };
-        let model = embedder.model();
-        say(&format!(
-            "embedding model {:<34} ready   {:.1} s",
-            format!("{} ({})", model.name, model.dimensions),
-            begun.elapsed().as_secs_f64()
-        ));
+        }
+        let embeddings = settings.embeddings.clone();
         let address = DatabaseAddress::of(&settings.database.url);
         let pool = address.pool(embeddings.concurrency as u32 + 2);
         let metrics = Metrics::new()?;
-        let task = tokio::spawn(worker::work(pool, Some(embedder), embeddings, metrics, ended));
+        let task = tokio::spawn(worker::work(pool, embedders, embeddings, metrics, ended));
         Ok(Self { task: Some(task), end })
     }
 
@@ -175,12 +201,17 @@ impl Background {
 /// What the environment says, with the database and the address of this command, and without limits unless it sets them.
 fn settings(instance: &Instance, listening: SocketAddr) -> Result<Settings, DevError> {
     let database_url = instance.database_url();
+    // Set to nothing it says that there is to be none.
+    let models = std::env::var(setting::EMBEDDING_MODEL_DIR).ok().or_else(cached_models);
+    let models = models.filter(|folder| !folder.trim().is_empty());
     let variable = |name: &str| match name {
         setting::DATABASE_URL => Some(database_url.expose_secret().to_owned()),
         LISTEN | setting::PORT | setting::PORT_OPERATIONS => None,
         // Its one port is for everything.
         MONITORING_ON_PORT => Some("true".to_owned()),
-        "EMBEDDING_MODEL_DIR" => std::env::var(name).ok().or_else(cached_model),
+        setting::EMBEDDING_MODEL_DIR => models.clone(),
+        // Where there is none, the API searches by words.
+        setting::EMBEDDING_MODEL if models.is_none() => None,
         limit if LimitSettings::WITH_DEFAULTS.contains(&limit) => {
             let set = std::env::var(limit).ok().filter(|text| !text.trim().is_empty());
             Some(set.unwrap_or_else(|| "0".to_owned()))
@@ -192,11 +223,10 @@ fn settings(instance: &Instance, listening: SocketAddr) -> Result<Settings, DevE
     Ok(settings)
 }
 
-/// The folder of the newest model that scripts/model has fetched.
-fn cached_model() -> Option<String> {
-    let models = cache::folder()?.join("models/all-MiniLM-L6-v2");
-    let weights = cache::versions_in(&models, "model.safetensors");
-    weights.first()?.parent()?.to_owned().into_os_string().into_string().ok()
+/// The folder of the models that scripts/model has fetched, if there are any.
+fn cached_models() -> Option<String> {
+    let models = cache::folder()?.join("models");
+    has_models(&models).then(|| models.into_os_string().into_string().ok())?
 }
 
 /// Migrates the database and makes the keys of dev.env valid in it.

@@ -9,6 +9,7 @@ use crate::commands::migrate::MigrateError;
 use crate::commands::worker::WorkerError;
 use crate::recovery::RecoveryError;
 use crate::settings::SettingsError;
+use crate::store::StoreError;
 use crate::tenancy::TenancyError;
 
 /// A failure of `agentfs-server dev`.
@@ -20,6 +21,9 @@ pub enum DevError {
     /// There is an embedding provider, but it cannot be used.
     #[error(transparent)]
     Worker(#[from] WorkerError),
+    /// The database does not say which embedding model it has.
+    #[error("cannot look up the embedding model of the database: {0}")]
+    Model(#[source] StoreError),
     /// The address of `--listen` cannot be had.
     #[error("cannot listen on {address}: {source}. Choose another address by --listen.")]
     Listen {

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::domain::search::chunks::CHUNK;
 use crate::store::StoreError;
+use crate::store::connection::pool::Pool;
 
 /// A model's row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,6 +114,37 @@ const SERVING_NOW: &str = concat!(
 /// The model that searches use; none before the first one has all its jobs.
 pub async fn serving(executor: impl PgExecutor<'_>) -> Result<Option<Serving>, StoreError> {
     sqlx::query_as(SERVING_NOW).fetch_optional(executor).await.map_err(Into::into)
+}
+
+const IN_USE: &str = "
+SELECT name FROM embedding_models
+ WHERE state <> 'retired' AND name = ANY ($1) ORDER BY state = 'serving' DESC, id";
+
+/// Which of `models` embeddings are made of, the one that searches use first.
+pub async fn in_use(
+    executor: impl PgExecutor<'_>,
+    models: &[&str],
+) -> Result<Vec<String>, StoreError> {
+    sqlx::query_scalar(IN_USE).bind(models).fetch_all(executor).await.map_err(Into::into)
+}
+
+/// ON CONFLICT needs the table's index: in the middle of a restore the table may only seem to be empty.
+const REGISTER_FIRST: &str = "
+INSERT INTO embedding_models (name, dimensions, state)
+SELECT $1::text, $2::integer, 'filling'
+ WHERE NOT EXISTS (SELECT FROM embedding_models WHERE state <> 'retired' AND name = ANY ($3))
+ON CONFLICT (name) DO NOTHING";
+
+/// Registers the model if none of `models` is in use; returns those that are in use then, which leaves a retired one out.
+pub async fn register_first(
+    pool: &Pool,
+    name: &str,
+    dimensions: i32,
+    models: &[&str],
+) -> Result<Vec<String>, StoreError> {
+    let insert = sqlx::query(REGISTER_FIRST).bind(name).bind(dimensions).bind(models);
+    insert.execute(pool).await?;
+    in_use(pool, models).await
 }
 
 /// A retired model that a worker uses again is filled again, unless the worker also has the one that serves: then it is

@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use super::{folder, server};
+use crate::support::model::{FAST, models};
 
 /// A running `agentfs-server dev` in a folder of its own.
 struct Dev {
@@ -21,7 +22,12 @@ struct Dev {
 
 impl Dev {
     fn start(folder: &Path) -> Self {
+        Self::start_with(folder, &[])
+    }
+
+    fn start_with(folder: &Path, settings: &[(&str, &str)]) -> Self {
         let mut command = server(&["dev", "--data-dir", "data", "--listen", "0"]);
+        command.envs(settings.iter().copied());
         let child = command.current_dir(folder).stderr(Stdio::inherit()).spawn().unwrap();
         let mut dev = Self { child, said: Vec::new() };
         for line in BufReader::new(dev.child.stdout.as_mut().unwrap()).lines() {
@@ -60,12 +66,12 @@ fn shell(folder: &Path, line: &str) -> Value {
 #[test]
 fn dev_prints_a_line_that_works_and_keeps_what_it_wrote() {
     let top = folder();
-    crate::support::model::folder();
+    models();
     let dev = Dev::start(top.path());
     assert!(dev.line("PostgreSQL").contains("data in data/"), "{:?}", dev.said);
     assert!(dev.line("migrations").ends_with("applied"), "{:?}", dev.said);
     assert!(
-        dev.line("embedding model").starts_with("embedding model all-MiniLM-L6-v2 (384)"),
+        dev.line("embedding model").starts_with("embedding model all-mpnet-base-v2 (768)"),
         "{:?}",
         dev.said
     );
@@ -101,4 +107,27 @@ fn dev_prints_a_line_that_works_and_keeps_what_it_wrote() {
         -H 'Content-Type: application/json' -d '{"label":"test"}'"#;
     assert!(shell(top.path(), key).to_string().contains("agfs_live_"));
     dev.stop();
+}
+
+#[test]
+fn dev_keeps_the_model_that_its_data_has() {
+    let top = folder();
+    models();
+    let fast = ("EMBEDDING_MODEL", FAST);
+    let said = |settings: &[(&str, &str)]| {
+        let dev = Dev::start_with(top.path(), settings);
+        let said = dev.line("embedding model").to_owned();
+        dev.stop();
+        said
+    };
+    for settings in [&[fast][..], &[]] {
+        assert!(said(settings).starts_with("embedding model all-MiniLM-L6-v2 (384)"));
+    }
+    let absent = said(&[("EMBEDDING_MODEL", "nomic")]);
+    assert!(
+        absent.contains("none, so search is full-text only: EMBEDDING_MODEL is nomic"),
+        "{absent}"
+    );
+    let none = said(&[("EMBEDDING_MODEL_DIR", ""), fast]);
+    assert!(none.ends_with("run scripts/model, then start again"), "{none}");
 }

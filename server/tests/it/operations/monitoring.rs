@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use agentfs_documents::links::anchors;
-use agentfs_server::embedding::embedder;
+use agentfs_server::embedding::embedders::embedders;
 use agentfs_server::runtime::metrics::Metrics;
 use agentfs_server::worker::work;
 use regex::Regex;
@@ -60,8 +60,8 @@ async fn texts() -> [String; 2] {
     api.client.get("/x").await;
     let (metrics, settings) = (Metrics::new().unwrap(), settings(&provider, &[]));
     let (end, ended) = watch::channel(false);
-    let embedder = embedder(&settings.provider).unwrap();
-    let work = work(database.address().pool(6), embedder, settings, metrics.clone(), ended);
+    let embedders = embedders(&settings).unwrap();
+    let work = work(database.address().pool(6), embedders, settings, metrics.clone(), ended);
     let worker = tokio::spawn(work);
     let done = r#"agentfs_embedding_outcomes_total{outcome="embedded"} 1"#;
     eventually(done, async || metrics.render().unwrap(), |text| text.contains(done)).await;

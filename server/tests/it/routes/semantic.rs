@@ -1,14 +1,15 @@
 //! Search by meaning: what is found, what no longer is, and what happens without the provider.
 
+use std::path::PathBuf;
+
 use futures::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::api::{Api, Client, tenants_key};
 use crate::support::database::Database;
-use crate::support::eventually::eventually;
-use crate::support::model::folder_of;
+use crate::support::model::{FAST, folder_of, models};
 use crate::support::provider::{Mood, Provider, vector};
-use crate::support::semantic::{cosine, put, start};
+use crate::support::semantic::{cosine, put, start, until_semantic};
 use crate::support::worker::{OPEN, Worker, until};
 
 /// Has a worker embed all that waits.
@@ -220,9 +221,10 @@ async fn a_chance_word_moves_nothing() {
     assert_eq!(paths(&words), ["/chance"]);
 }
 
-/// The first result of each of `queries`, in the default mode with a local model, among what the documents put and tickets.
-async fn first_of<const N: usize>(model: &str, queries: [&str; N]) -> [String; N] {
-    let model = folder_of(model).into_os_string().into_string().unwrap();
+/// The first result of each of `queries`, in the default mode with the local model of a folder, among what the documents put and
+/// tickets.
+async fn first_of<const N: usize>(folder: PathBuf, queries: [&str; N]) -> [String; N] {
+    let model = folder.into_os_string().into_string().unwrap();
     let database = Database::migrated().await;
     let api = Api::start_with(&database, &[], &[("EMBEDDING_MODEL_DIR", &model)]).await;
     put(&api.client, "/notes/lunch", "Ada is allergic to peanuts").await;
@@ -240,20 +242,32 @@ async fn first_of<const N: usize>(model: &str, queries: [&str; N]) -> [String; N
     first.try_into().unwrap()
 }
 
+/// With no model named. all-MiniLM-L6-v2 takes the car for nearer to what she must not eat, by little.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_documents_questions_find_their_note_and_ids_their_ticket() {
+async fn the_default_model_finds_the_documents_notes_and_ids_their_ticket() {
+    let queries = [
+        "food she must not eat",
+        "What must Ada not eat?",
+        "which car does she drive?",
+        "what was PROJ-1000 about?",
+    ];
+    let first = first_of(models(), queries).await;
+    assert_eq!(first, ["/notes/lunch", "/notes/lunch", "/notes/car", "/tickets/1000"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_fast_model_finds_notes_by_name_and_ids_their_ticket() {
     let queries =
         ["What must Ada not eat?", "which car does she drive?", "what was PROJ-1000 about?"];
-    let first = first_of("all-MiniLM-L6-v2", queries).await;
+    let first = first_of(folder_of(FAST), queries).await;
     assert_eq!(first, ["/notes/lunch", "/notes/car", "/tickets/1000"]);
 }
 
-/// all-MiniLM-L6-v2 takes the car for nearer, by little.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "its model comes by Maven; make test-all runs it"]
 async fn bge_finds_a_note_that_has_no_word_and_no_name_of_the_question() {
     let queries = ["food she must not eat", "what was PROJ-1000 about?"];
-    let first = first_of("bge-small-en-v1.5", queries).await;
+    let first = first_of(folder_of("bge-small-en-v1.5"), queries).await;
     assert_eq!(first, ["/notes/lunch", "/tickets/1000"]);
 }
 
@@ -313,11 +327,6 @@ async fn without_the_provider_words_are_searched_and_it_is_said() {
 }
 
 /// Waits until a search goes by meaning.
-async fn until_semantic(client: &Client, query: &str) {
-    let look = async || search(client, query, json!({})).await;
-    eventually("a search goes by meaning", look, |answer| note(answer).is_empty()).await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_asks_for_time_is_left_alone() {
     let (api, database, provider) = start(&[]).await;

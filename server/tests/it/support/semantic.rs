@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::api::{Api, Client};
 use super::database::Database;
+use super::eventually::eventually;
 use super::provider::Provider;
 use super::worker::variables;
 
@@ -17,6 +18,12 @@ pub async fn start(more: &[(&str, &str)]) -> (Api, Database, Provider) {
 pub async fn put(client: &Client, path: &str, value: &str) {
     let body = json!({"agent_id": "ada", "path": path, "value": value, "searchable": true});
     client.ok("/v1/put", body).await;
+}
+
+/// Waits until a search goes by meaning, as it does not without a model or a provider.
+pub async fn until_semantic(client: &Client, query: &str) {
+    let look = async || client.ok("/v1/search", json!({"agent_id": "ada", "query": query})).await;
+    eventually("a search goes by meaning", look, |answer| answer["note"].is_null()).await;
 }
 
 pub fn cosine(a: &[f32], b: &[f32]) -> f64 {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use agentfs_server::embedding::embedders;
+use agentfs_server::embedding::embedders::embedders;
 use agentfs_server::runtime::metrics::Metrics;
 use agentfs_server::settings::{EmbeddingSettings, Settings};
 use agentfs_server::worker::work;
@@ -32,7 +32,7 @@ pub fn settings(provider: &Provider, more: &[(&str, &str)]) -> EmbeddingSettings
     settings_of(variables(provider, more))
 }
 
-fn settings_of(variables: Vec<(&str, &str)>) -> EmbeddingSettings {
+pub fn settings_of(variables: Vec<(&str, &str)>) -> EmbeddingSettings {
     let mut all: HashMap<&str, &str> = variables.into_iter().collect();
     all.insert("DATABASE_URL", "postgres://u:p@h/d");
     let settings = Settings::read(|name| all.get(name).map(ToString::to_string), 1 << 30);
@@ -50,7 +50,7 @@ impl Worker {
         Self::with(database, settings(provider, more))
     }
 
-    /// One with the local model of this folder.
+    /// One with the local model of this folder, or with one of several.
     pub fn local(database: &Database, model: &str) -> Self {
         Self::with(database, settings_of(vec![("EMBEDDING_MODEL_DIR", model)]))
     }

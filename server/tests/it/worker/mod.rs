@@ -1,5 +1,6 @@
 //! Embedding: workers, their models and their jobs.
 
+mod choice;
 mod chunks;
 mod endpoints;
 mod jobs;

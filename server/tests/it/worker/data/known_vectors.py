@@ -1,7 +1,7 @@
 """Writes known_vectors.tsv: what all-MiniLM-L6-v2 makes of some texts, computed from its weights in double precision.
 
 It shares nothing with the server but the model's files. `pip install numpy safetensors tokenizers`, then
-`python3 known_vectors.py "$(scripts/model)" > known_vectors.tsv`: a line a text, with its tokens and its vector.
+`python3 known_vectors.py "$(scripts/model all-MiniLM-L6-v2)" > known_vectors.tsv`: a line a text, with its tokens and its vector.
 """
 
 import json
