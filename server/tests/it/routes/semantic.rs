@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::api::{Api, Client, tenants_key};
 use crate::support::database::Database;
+use crate::support::eventually::eventually;
 use crate::support::model::{FAST, folder_of, models};
 use crate::support::provider::{Mood, Provider, vector};
 use crate::support::semantic::{cosine, put, start, until_semantic};

@@ -84,8 +84,8 @@ impl Staged {
         switch: Switch,
         locked: &(dyn Fn() + Sync),
     ) -> Result<Try, StoreError> {
-        let hour = Duration::from_hours(1);
-        attempt(&mut self.holder, self.id, &self.live, switch, hour, locked).await
+        let (hour, within) = (Duration::from_hours(1), Duration::from_millis(150));
+        attempt(&mut self.holder, self.id, &self.live, switch, hour, within, locked).await
     }
 
     pub async fn attempt(&mut self, switch: Switch) -> Try {
