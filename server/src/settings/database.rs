@@ -78,7 +78,7 @@ impl DatabaseSettings {
 fn required_url(reader: &mut Reader<'_>) -> Option<DatabaseUrl> {
     let Some(url) = reader.text(DATABASE_URL) else {
         reader.problem(
-            "DATABASE_URL is not set; set it to postgres://user:password@host:5432/database"
+            "DATABASE_URL is not set; set it to postgres://user:password@host:5432/database (beside `make dev`: `. .agentfs-dev/dev.env`)"
                 .to_owned(),
         );
         return None;

@@ -12,7 +12,7 @@ use agentfs_postgres::cache;
 use agentfs_postgres::instance::{
     DataFolder, Installation, Instance, InstanceOptions, PostgresError, ending, leftover,
 };
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
@@ -73,6 +73,8 @@ pub(super) fn run(args: &DevArgs) -> Result<(), DevError> {
 }
 
 async fn start_and_serve(args: &DevArgs) -> Result<(), DevError> {
+    // What is set wrongly is told before anything is made; no database is there yet.
+    settings(&ANY_DATABASE.to_owned().into(), args.listen)?;
     let mut told_to_end = pin!(ending::signalled()?);
     let listener = TcpListener::bind(args.listen)
         .await
@@ -109,7 +111,7 @@ async fn serve_on(
     let mut told_to_end = pin!(told_to_end);
     let listening = listener.local_addr().map_err(DevError::Serve)?;
     listening::warn_of_unknown_settings();
-    let settings = settings(instance, listening)?;
+    let settings = settings(&instance.database_url(), listening)?;
     let limits = settings.limits_in_words();
     let limits = if limits == "none" { NO_LIMITS } else { &limits };
     let address = DatabaseAddress::of(&settings.database.url);
@@ -198,9 +200,11 @@ impl Background {
     }
 }
 
+/// Stands for the database where there is none yet.
+const ANY_DATABASE: &str = "postgres://127.0.0.1/agentfs";
+
 /// What the environment says, with the database and the address of this command, and without limits unless it sets them.
-fn settings(instance: &Instance, listening: SocketAddr) -> Result<Settings, DevError> {
-    let database_url = instance.database_url();
+fn settings(database_url: &SecretString, listening: SocketAddr) -> Result<Settings, DevError> {
     // Set to nothing it says that there is to be none.
     let models = std::env::var(setting::EMBEDDING_MODEL_DIR).ok().or_else(cached_models);
     let models = models.filter(|folder| !folder.trim().is_empty());

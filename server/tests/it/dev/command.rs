@@ -56,6 +56,17 @@ impl Drop for Dev {
     }
 }
 
+#[test]
+fn settings_are_read_before_anything_is_made() {
+    let place = folder();
+    let mut command = server(&["dev", "--data-dir", "data", "--listen", "0"]);
+    let dev = command.current_dir(place.path()).env("WRITE_QUOTA_PER_DAY", "viele");
+    let output = dev.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && said.contains("WRITE_QUOTA_PER_DAY"), "{said}");
+    assert!(!place.path().join("data").exists(), "{said}");
+}
+
 /// Runs a line in a shell and reads JSON from it.
 fn shell(folder: &Path, line: &str) -> Value {
     let output = Command::new("sh").args(["-c", line]).current_dir(folder).output().unwrap();

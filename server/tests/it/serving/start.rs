@@ -30,7 +30,7 @@ const DATABASE: (&str, &str) = ("DATABASE_URL", "postgres://u:p@127.0.0.1:1/d");
 fn wrong_settings_are_named_all_at_once() {
     assert_eq!(
         refusal(&[]),
-        "DATABASE_URL is not set; set it to postgres://user:password@host:5432/database"
+        "DATABASE_URL is not set; set it to postgres://user:password@host:5432/database (beside `make dev`: `. .agentfs-dev/dev.env`)"
     );
     let said = refusal(&[
         ("DATABASE_URL", "hunter2"),
