@@ -4,8 +4,13 @@ use agentfs_contract::manifest::ManifestError;
 
 use super::name::{MANIFEST, Name, stamp};
 use super::{Backup, Catalogue, Unusable};
+use crate::domain::nearest_name::nearest;
 use crate::recovery::error::RecoveryError;
 use crate::recovery::instance::Instance;
+
+/// Words that stand for a backup.
+const LATEST: &str = "latest";
+const LATEST_VERIFIED: &str = "latest-verified";
 
 /// Which backup is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,8 +26,8 @@ pub enum Selector {
 impl From<&str> for Selector {
     fn from(text: &str) -> Self {
         match text {
-            "latest" => Self::Latest,
-            "latest-verified" => Self::LatestVerified,
+            LATEST => Self::Latest,
+            LATEST_VERIFIED => Self::LatestVerified,
             id => Self::Id(id.to_owned()),
         }
     }
@@ -57,17 +62,24 @@ impl Catalogue {
                     Err(RecoveryError::Manifest { id: id.to_owned(), error: error.clone() })
                 }
                 Some((id, error)) => {
-                    tracing::warn!("{id} is newer than {}, and cannot be used: {error}", backup.id());
+                    tracing::warn!(
+                        "{id} is newer than {}, and cannot be used: {error}",
+                        backup.id()
+                    );
                     Ok(backup)
                 }
                 None => Ok(backup),
             },
-            None if *selector == Selector::LatestVerified && !instances.is_empty() => no_backup(
-                "no backup is verified: run `agentfs-server verify --level restore`, or name one by its id".into(),
-            ),
+            None if *selector == Selector::LatestVerified && !instances.is_empty() => {
+                no_backup(format!(
+                    "no backup is verified: run `agentfs-server verify --from {} --level restore`, or name one by its id",
+                    self.location
+                ))
+            }
             None if !instances.is_empty() => no_backup(format!(
-                "there is no backup of this database's instance yet, but of {}: name one by its id; see `agentfs-server backups`",
-                instances.join(", ")
+                "there is no backup of this database's instance yet, but of {}: name one by its id; see `agentfs-server backups --from {}`",
+                instances.join(", "),
+                self.location
             )),
             None => no_backup(format!("there is no backup in {} yet", self.location)),
         }
@@ -88,11 +100,20 @@ impl Catalogue {
                 Some(Unusable { error, .. }) => {
                     Err(RecoveryError::Manifest { id: id.to_owned(), error: error.clone() })
                 }
-                None => no_backup(format!(
-                    "there is no backup {id}; see `agentfs-server backups` for those that there are"
-                )),
+                None => no_backup(self.not_there(id)),
             },
         }
+    }
+
+    /// What is said of an id that no backup has.
+    fn not_there(&self, id: &str) -> String {
+        let meant = nearest(id, &[LATEST, LATEST_VERIFIED]);
+        let meant =
+            meant.map_or_else(|| ".".to_owned(), |meant| format!("; did you mean {meant}?"));
+        format!(
+            "there is no backup {id}{meant} See `agentfs-server backups --from {}` for those that there are",
+            self.location
+        )
     }
 
     /// The manifest of this id, or of this folder and id, that cannot be used.

@@ -264,6 +264,9 @@ async fn who_is_meant_is_clear_or_asked() {
     let one = place.read().await.0;
     assert_eq!(one.select(&Selector::Latest, None).unwrap().id(), old.id(), "no drill");
     assert!(refused(&one, "latest-verified", None).contains("no backup is verified"));
+    let verify = format!("verify --from {} --level restore", place.storage);
+    assert!(refused(&one, "latest-verified", None).contains(&verify));
+    assert!(refused(&one, "lastest", None).contains("did you mean latest? See"));
     let record = verification(&old.manifest, Level::Restore, None, hours_ago(8));
     record::write(&place.storage, &old, &record).await.unwrap();
 
@@ -278,5 +281,7 @@ async fn who_is_meant_is_clear_or_asked() {
     assert_eq!(two.select(&other.path().as_str().into(), None).unwrap().path(), other.path());
     let proven = two.select(&Selector::LatestVerified, Some(&instance())).unwrap();
     assert_eq!(proven.path(), old.path());
-    assert!(refused(&two, "agentfs_20200101_000000", None).contains("agentfs-server backups"));
+    assert!(
+        refused(&two, "agentfs_20200101_000000", None).contains("agentfs-server backups --from ")
+    );
 }

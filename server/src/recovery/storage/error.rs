@@ -17,6 +17,19 @@ pub enum StorageError {
         #[source]
         error: io::Error,
     },
+    /// The folder to read backups from is missing.
+    #[error(
+        "there is no folder {path}, where backups are looked for: check --from (or BACKUP_LOCATION)",
+        path = .0.display()
+    )]
+    NoFolder(PathBuf),
+    /// The folder to write backups to would be made in one that is missing.
+    #[error(
+        "the folder {path} for backups cannot be made, since {above} does not exist: check the path, or make {above} first",
+        path = .0.display(),
+        above = .1.display()
+    )]
+    NoParent(PathBuf, PathBuf),
     /// A bucket cannot be used.
     #[error(transparent)]
     Bucket(#[from] Box<BucketError>),

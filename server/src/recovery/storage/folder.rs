@@ -31,10 +31,18 @@ impl fmt::Display for Folder {
 }
 
 impl Folder {
-    /// The folder, which is made where it is missing.
+    /// The folder, which is made where it alone is missing: a path whose parents are missing as well is mistyped.
     pub(super) async fn create(path: &Path) -> Result<Self, StorageError> {
         let folder = Self(path.to_owned());
-        folder.blocking(|folder| folder.make_parent(&folder.0.join("object"))).await?;
+        folder
+            .blocking(|folder| {
+                let above = folder.0.parent().filter(|above| !above.as_os_str().is_empty());
+                match above.filter(|above| !above.exists()) {
+                    Some(above) => Err(StorageError::NoParent(folder.0.clone(), above.to_owned())),
+                    None => folder.make_parent(&folder.0.join("object")),
+                }
+            })
+            .await?;
         Ok(folder)
     }
 
@@ -43,7 +51,10 @@ impl Folder {
         let folder = Self(path.to_owned());
         folder
             .blocking(|folder| {
-                fs::read_dir(&folder.0).map(drop).map_err(StorageError::of(&folder.0))
+                fs::read_dir(&folder.0).map(drop).map_err(|error| match error.kind() {
+                    ErrorKind::NotFound => StorageError::NoFolder(folder.0.clone()),
+                    _ => StorageError::of(&folder.0)(error),
+                })
             })
             .await?;
         Ok(folder)
@@ -311,7 +322,7 @@ mod tests {
     #[tokio::test]
     async fn all_is_for_its_owner_alone() {
         let place = tempfile::tempdir().unwrap();
-        let made = place.path().join("made/for/it");
+        let made = place.path().join("made");
         let folder = Folder::create(&made).await.unwrap();
         folder.write_small("i/small", b"s").await.unwrap();
         let mut upload = folder.upload("i/large").await.unwrap();
@@ -324,6 +335,18 @@ mod tests {
             let found = fs::metadata(made.join(name)).unwrap().permissions().mode();
             assert_eq!(found & 0o777, mode, "{name:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_mistyped_folder_is_neither_made_nor_read() {
+        let place = tempfile::tempdir().unwrap();
+        let above = place.path().join("mistyped");
+        let refused = Folder::create(&above.join("backups")).await.unwrap_err().to_string();
+        assert!(refused.contains(&format!("{} does not exist", above.display())), "{refused}");
+        assert!(!above.exists());
+        let refused = Folder::open(&above).await.unwrap_err().to_string();
+        assert!(refused.contains(&*above.to_string_lossy()), "{refused}");
+        assert!(refused.contains("check --from"), "{refused}");
     }
 
     #[tokio::test]
