@@ -21,6 +21,11 @@ impl Steps {
         done
     }
 
+    /// Notes a step that has lasted since `begun`, of which others were told nothing.
+    pub(super) fn since(&mut self, name: &str, begun: Instant) {
+        self.0.push(Step { name: name.to_owned(), seconds: begun.elapsed().as_secs_f64() });
+    }
+
     /// The steps.
     pub(super) fn into_vec(self) -> Vec<Step> {
         self.0

@@ -95,6 +95,12 @@ pub async fn by_undoing(connection: &mut PgConnection, live: &str) -> Result<i64
     Ok(sqlx::query_scalar(count).fetch_one(connection).await?)
 }
 
+/// How many versions of the previous tables are not live in the schema `live`: what goes for good with these tables.
+pub async fn by_dropping(connection: &mut PgConnection, live: &str) -> Result<i64, StoreError> {
+    let count = AssertSqlSafe(format!("SELECT count(*) {}", only_in(PREVIOUS, live)));
+    Ok(sqlx::query_scalar(count).fetch_one(connection).await?)
+}
+
 /// The least id (UUIDv7) of a moment.
 fn first_id(at: Timestamp) -> Uuid {
     let millis = u128::from(at.as_millisecond().max(0).unsigned_abs());

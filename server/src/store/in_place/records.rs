@@ -217,6 +217,17 @@ pub async fn last_switched(connection: &mut PgConnection) -> Result<Option<Recor
     look(connection, last).await
 }
 
+/// How often the last restore that has switched was undone since, each undoing of an undoing included. An odd number: what was live
+/// before it is live.
+pub async fn undoings(connection: &mut PgConnection) -> Result<i64, StoreError> {
+    if !are_noted(&mut *connection).await? {
+        return Ok(0);
+    }
+    let count = "SELECT count(*) FROM agentfs_meta.restores
+                  WHERE kind = 'undo' AND switched_at > ALL (SELECT switched_at FROM agentfs_meta.restores WHERE kind = 'restore' AND switched_at IS NOT NULL)";
+    Ok(sqlx::query_scalar(count).fetch_one(connection).await?)
+}
+
 async fn look(
     connection: &mut PgConnection,
     records: &'static str,

@@ -107,6 +107,16 @@ fn is_yes(line: &str) -> bool {
     ["y", "yes"].iter().any(|yes| line.trim().eq_ignore_ascii_case(yes))
 }
 
+/// Bytes that hardly any volume lacks.
+const LITTLE: u64 = 1 << 30;
+/// What is said where the free space is not known.
+const CHECK: &str =
+    "what is free cannot be seen from here: check it with df on the database's volume";
+
+/// Which versions go for good with the previous tables.
+const DROPPED: &str = "for good, unless the backup has them: only what was live before the last restore has them, and the switch drops that. \
+     --undo brings them back now, but not after this restore";
+
 /// What a restore in place is about to do.
 pub(super) struct Restoring<'a>(pub(super) &'a Plan);
 
@@ -120,6 +130,11 @@ impl fmt::Display for Restoring<'_> {
         };
         writeln!(f, "Restoring {backup} in place, as of {snapshot_at:.0}; {verified}.")?;
         writeln!(f, "  lost   {}", lost(self.0.lost_versions, "the backup"))?;
+        match self.0.dropped_versions {
+            0 => {}
+            1 => writeln!(f, "  lost   1 version {DROPPED}")?,
+            versions => writeln!(f, "  lost   {versions} versions {DROPPED}")?,
+        }
         if *needed_bytes == 0 {
             write!(f, "  room   that of what is live")?;
             return notes(f, &self.0.notes);
@@ -127,10 +142,11 @@ impl fmt::Display for Restoring<'_> {
         write!(f, "  room   about {} needed, ", size(*needed_bytes))?;
         match free_bytes {
             Some(bytes) => write!(f, "{} free", size(*bytes))?,
+            None if *needed_bytes <= LITTLE => write!(f, "{CHECK}")?,
             None => write!(
                 f,
-                "and nobody knows what is free for the database: look, and name it by --free-space SIZE, so that it ends before the volume \
-                 is full, which would stop the live database as well"
+                "{CHECK}, and give it by --free-space SIZE: then the restore ends before the volume is full, which would stop \
+                 the live database as well"
             )?,
         }
         notes(f, &self.0.notes)
@@ -203,6 +219,7 @@ mod tests {
             snapshot_at: "2026-11-27T02:00:00.5Z".parse().unwrap(),
             was_verified: true,
             lost_versions: 312,
+            dropped_versions: 0,
             needed_bytes: 3 << 30,
             free_bytes: Some(40 << 30),
             notes: vec!["It is of another database.".into()],
@@ -218,13 +235,26 @@ mod tests {
              room   about 3.0 GiB needed, 40.0 GiB free\n  \
              note   It is of another database."
         );
+        let again =
+            Restoring(&Plan { dropped_versions: 31, lost_versions: 0, ..plan() }).to_string();
+        for words in
+            ["\n  lost   31 versions for good", "--undo brings them back now, but not after"]
+        {
+            assert!(again.contains(words), "{words}: {again}");
+        }
         let unknown = Plan { was_verified: false, free_bytes: None, lost_versions: 0, ..plan() };
         let told = Restoring(&unknown).to_string();
-        for words in
-            ["no restore has proven it", "nobody knows", "--free-space SIZE", "nothing was written"]
-        {
+        for words in [
+            "no restore has proven it",
+            "check it with df",
+            "--free-space SIZE",
+            "nothing was written",
+        ] {
             assert!(told.contains(words), "{told}");
         }
+        let little = Restoring(&Plan { needed_bytes: 32 << 20, ..unknown }).to_string();
+        assert!(little.contains("about 32.0 MiB needed, what is free cannot be seen"), "{little}");
+        assert!(!little.contains("--free-space"), "{little}");
         let kept = |place: &str| Kept {
             restore: Uuid::nil(),
             backup: "b".into(),

@@ -26,6 +26,7 @@ const AWAY: f64 = 5.0;
 pub(super) enum Act {
     Restored,
     Undone,
+    Redone,
 }
 
 /// What is printed.
@@ -40,6 +41,7 @@ pub(super) struct Printed {
 
 impl Printed {
     pub(super) fn new(done: Act, switched: Switched) -> Self {
+        let done = if switched.redone { Act::Redone } else { done };
         Self { done, lost_versions: switched.lost.iter().map(|lost| lost.versions).sum(), switched }
     }
 
@@ -49,6 +51,9 @@ impl Printed {
         let done = match self.done {
             Act::Restored => format!("Restored {backup} in place"),
             Act::Undone => format!("Undone: the restore of {backup}"),
+            Act::Redone => {
+                format!("Redone: the restore of {backup}, which was undone, is live again")
+            }
         };
         if *switch_seconds >= AWAY {
             return format!(
@@ -90,7 +95,7 @@ impl Printed {
         RestoreReport {
             restore: self.switched.id.clone(),
             backup: self.switched.backup.clone(),
-            undone: self.done == Act::Undone,
+            undone: self.done != Act::Restored,
             switched_at: self.switched.switched_at,
             switch_seconds: self.switched.switch_seconds,
             lost_versions: self.lost_versions,
@@ -109,7 +114,7 @@ impl fmt::Display for Printed {
         let serving_seconds = self.switched.serving_seconds;
         let since = match self.done {
             Act::Restored => "the backup",
-            Act::Undone => "the switch",
+            Act::Undone | Act::Redone => "the switch",
         };
         if self.switched.had_switched {
             writeln!(
@@ -142,7 +147,9 @@ impl fmt::Display for Printed {
         }
         write!(
             f,
-            "\nUndo it by `agentfs-server restore --undo`, until {until:.0}; `restore --drop-previous` frees the room of it before."
+            "\nUndo it by `agentfs-server restore --undo`, until {until:.0}; `restore --drop-previous` frees the room of it before. With \
+             `--restore {}` it is undone only once, however often that is tried.",
+            self.switched.id
         )
     }
 }
@@ -181,6 +188,7 @@ mod tests {
         Switched {
             id: "0199aaaa-0000-7000-8000-000000000000".into(),
             backup: "agentfs_20261127_020000".into(),
+            redone: false,
             switched_at: at("2026-11-28T14:08:00.123Z"),
             switch_seconds: 0.011,
             previous_until: at("2026-11-29T14:08:00Z"),
@@ -209,7 +217,8 @@ mod tests {
              TENANT                                VERSIONS  FROM                  TO\n\
              00000000-0000-0000-0000-000000000000  312       2026-11-27T02:01:00Z  2026-11-28T14:07:00Z\n\
              2 keys were left out.\n\
-             Undo it by `agentfs-server restore --undo`, until 2026-11-29T14:08:00Z; `restore --drop-previous` frees the room of it before."
+             Undo it by `agentfs-server restore --undo`, until 2026-11-29T14:08:00Z; `restore --drop-previous` frees the room of it before. \
+             With `--restore 0199aaaa-0000-7000-8000-000000000000` it is undone only once, however often that is tried."
         );
         let quiet =
             Switched { lost: vec![], indexed_seconds: None, had_switched: true, ..switched() };
@@ -222,6 +231,13 @@ mod tests {
         ] {
             assert!(told.contains(words), "{words}: {told}");
         }
+    }
+
+    #[test]
+    fn what_undoes_an_undoing_is_no_undoing() {
+        let printed = Printed::new(Act::Undone, Switched { redone: true, ..switched() });
+        assert!(printed.to_string().starts_with("Redone: the restore of agentfs_20261127_020000"));
+        assert!(RestoreReport::read(&printed.for_kubernetes().write()).unwrap().undone);
     }
 
     #[test]

@@ -144,6 +144,7 @@ pub(super) fn switched(
     Switched {
         id: record.id.to_string(),
         backup: record.backup.clone(),
+        redone: false,
         switched_at,
         switch_seconds: record.switch_seconds.unwrap_or_default(),
         previous_until: record.previous_until.unwrap_or(switched_at),

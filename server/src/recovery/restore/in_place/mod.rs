@@ -63,6 +63,8 @@ pub struct Plan {
     pub was_verified: bool,
     /// Versions that were written since, and would be lost: an estimate.
     pub lost_versions: i64,
+    /// Versions that only the tables of before the last restore have, which the switch drops: no undoing brings them back then.
+    pub dropped_versions: i64,
     /// Bytes that are needed on the database's volume.
     pub needed_bytes: u64,
     /// Bytes that are free there; `None` where nobody knows.
@@ -78,6 +80,9 @@ pub struct Switched {
     pub id: String,
     /// The backup; of an undo, the one of the restore that was undone.
     pub backup: String,
+    /// Whether it undid an undoing: what the restore had restored is live again.
+    #[serde(skip)]
+    pub redone: bool,
     /// The moment from which on what was restored was live.
     pub switched_at: Timestamp,
     /// How long requests waited for the switch, in seconds.
@@ -105,6 +110,7 @@ impl Switched {
         Self {
             id: id.to_string(),
             backup: backup.rsplit_once('/').map_or(backup, |(_, id)| id).to_owned(),
+            redone: false,
             switched_at: at,
             switch_seconds: 0.0,
             previous_until: at,

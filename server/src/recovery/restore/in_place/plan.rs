@@ -11,7 +11,7 @@ use crate::recovery::error::RecoveryError;
 use crate::recovery::instance::Instance;
 use crate::recovery::restore::source::Found;
 use crate::store::in_place::security::{Keys, Security};
-use crate::store::in_place::{live, lost, records};
+use crate::store::in_place::{live, lost, records, switch};
 use crate::store::schema::{self, SCHEMA_VERSION};
 
 /// The live side, as far as it decides.
@@ -69,7 +69,12 @@ pub(super) async fn of_restore(
         ));
     }
     let connection = session.holder.connection();
+    let mut dropped_versions = 0;
     if let Some(previous) = records::with_previous(connection).await? {
+        if live.version > 0 && lost::is_kept(connection, previous.previous_schema).await? {
+            let live_schema = switch::live_schema(connection).await?;
+            dropped_versions = lost::by_dropping(connection, &live_schema).await?;
+        }
         notes.push(format!(
             "The tables of before {} are still there: the switch drops them, since --undo goes one step back.",
             previous.switched_at.unwrap_or(previous.begun_at)
@@ -90,6 +95,7 @@ pub(super) async fn of_restore(
         snapshot_at: manifest.snapshot_at,
         was_verified: found.was_verified,
         lost_versions,
+        dropped_versions,
         needed_bytes: room.needed,
         free_bytes: room.free,
         notes,

@@ -50,8 +50,18 @@ pub async fn undo(
     let mut stop = pin!(stop);
     let mut session = Session::begin(&options.url).await?;
     let undone = Box::pin(undo_in(&mut session, options, agrees, progress, &mut stop)).await;
+    let undone = match undone {
+        Ok(switched) => Ok(Switched { redone: is_redone(&mut session).await, ..switched }),
+        error => error,
+    };
     session.holder.release().await;
     undone
+}
+
+/// Whether what the last restore had restored is live, though it was undone. Nothing but words depends on it, so that it may not be known.
+async fn is_redone(session: &mut Session<'_>) -> bool {
+    let undoings = records::undoings(session.holder.connection()).await;
+    undoings.is_ok_and(|undoings| undoings > 0 && undoings % 2 == 0)
 }
 
 async fn undo_in(
@@ -85,16 +95,20 @@ async fn undo_in(
     session.refuse_dependents(&name).await?;
     let switched_at = of.switched_at.unwrap_or(of.begun_at);
     let mut told = notes.clone();
-    if of.kind == Kind::Undo {
+    if records::undoings(session.holder.connection()).await? % 2 == 1 {
         told.push(
             "That restore was undone already: what it had restored is live again then.".to_owned(),
         );
     }
+    steps.since("check", begun);
+    let counting = lost::by_undoing(session.holder.connection(), &name);
+    let lost_versions = steps.time("count", counting).await?;
     let plan = Plan {
         backup: of.backup.clone(),
         snapshot_at: switched_at,
         was_verified: true,
-        lost_versions: lost::by_undoing(session.holder.connection(), &name).await?,
+        lost_versions,
+        dropped_versions: 0,
         needed_bytes: 0,
         free_bytes: None,
         notes: told,

@@ -76,6 +76,7 @@ impl Site<'_> {
         Ok(Switched {
             id: note.id.to_string(),
             backup: note.backup,
+            redone: false,
             switched_at: note.switched_at,
             switch_seconds: 0.0,
             previous_until: note.previous_until,

@@ -168,6 +168,7 @@ pub async fn undo(
         snapshot_at: before.switched_at,
         was_verified: true,
         lost_versions,
+        dropped_versions: 0,
         needed_bytes: 0,
         free_bytes: None,
         notes: vec![SESSIONS_END.to_owned()],
@@ -190,9 +191,10 @@ pub async fn undo(
         migrated = steps.time("migrate", Box::pin(schema::migrate(&previous))) => migrated.map(drop)?,
         error = stop.as_mut() => return Err(error),
     }
+    let redone = before.is_undo;
     let note = Note {
         id: Uuid::new_v4(),
-        is_undo: !before.is_undo,
+        is_undo: !redone,
         models: Vec::new(),
         is_finished: false,
         ..before
@@ -202,7 +204,7 @@ pub async fn undo(
     let exchanged = steps.time("switch", Box::pin(switching)).await?;
     reach(FaultPoint::Switched);
     let ended = site.end(exchanged.note.clone(), indexing, steps, stop).await?;
-    Ok(exchanged.told(ended, Vec::new()))
+    Ok(Switched { redone, ..exchanged.told(ended, Vec::new()) })
 }
 
 /// Whether the last restore in place was one by this strategy, so that [`undo`] and [`drop_previous`] here are the ones that are meant.

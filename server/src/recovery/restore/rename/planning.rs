@@ -97,6 +97,7 @@ impl Site<'_> {
             snapshot_at: manifest.snapshot_at,
             was_verified: found.was_verified,
             lost_versions,
+            dropped_versions: 0,
             needed_bytes: room.needed,
             free_bytes: room.free,
             notes,

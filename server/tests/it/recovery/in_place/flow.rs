@@ -163,9 +163,9 @@ async fn an_undoing_is_byte_for_byte_and_can_be_undone() {
     restore(&backups, &database);
     let restored = text(&database, MEMORY).await;
     assert_ne!(before, restored);
-    undo(&database).text();
+    assert_eq!(undo(&database).json()["done"], json!("undone"));
     assert_eq!(text(&database, MEMORY).await, before);
-    undo(&database).text();
+    assert_eq!(undo(&database).json()["done"], json!("redone"));
     assert_eq!(text(&database, MEMORY).await, restored);
     assert_eq!(text(&database, SCHEMAS).await, "agentfs_old");
     assert_eq!(api.client.get("/kept").await["value"], json!(1));
@@ -351,6 +351,7 @@ async fn previous_tables_go_by_themselves_and_are_replaced_by_newer_ones() {
     database.execute("DROP VIEW report").await;
     let again = restore_with(&backups, &database, &[]);
     assert!(again.err.contains("one step back"), "{again:?}");
+    assert!(again.err.contains("\n  lost   1 version for good"), "{again:?}");
     assert_eq!(again.json()["lost"], json!([]));
     assert_eq!(text(&database, SCHEMAS).await, "agentfs_old");
     backups.make(&database, &[]);
