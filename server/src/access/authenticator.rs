@@ -45,7 +45,16 @@ pub struct Caller {
 /// Why a key is not authenticated.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
-    /// Malformed, unknown, revoked or expired; clients are not told which.
+    /// The request has no header Authorization.
+    #[error("there is no API key")]
+    Missing,
+    /// The header Authorization is of another scheme than Bearer.
+    #[error("there is no bearer")]
+    NoBearer,
+    /// It has not the form of a key.
+    #[error("the API key is malformed")]
+    Malformed,
+    /// Unknown, revoked or expired; clients are not told which.
     #[error("the API key is not valid")]
     Invalid,
     /// The key exists, with another secret. Clients are not told that either.
@@ -101,7 +110,7 @@ impl Authenticator {
         key: &str,
         client: impl FnOnce() -> ClientNetwork,
     ) -> Result<Caller, AuthError> {
-        let key = ApiKey::parse(key).map_err(|_| AuthError::Invalid)?;
+        let key = ApiKey::parse(key).map_err(|_| AuthError::Malformed)?;
         let remembered = self.remembered.get(key.id()).await;
         let is_remembered = remembered.is_some();
         let found = match remembered {

@@ -364,10 +364,20 @@ impl From<BatchError> for ApiError {
 
 impl From<AuthError> for ApiError {
     fn from(error: AuthError) -> Self {
+        // What is told of a key is what its sender can see of it.
+        let unauthorized = |sentence| Self::new(Code::Unauthorized, sentence);
         match error {
-            AuthError::Invalid | AuthError::WrongSecret(_) => Self::new(
-                Code::Unauthorized,
-                "missing or invalid API key; send the header Authorization: Bearer <id>.<secret>",
+            AuthError::Missing => unauthorized(
+                "there is no API key; send the header Authorization: Bearer <id>.<secret>",
+            ),
+            AuthError::NoBearer => unauthorized(
+                "the header Authorization does not begin with Bearer; send Authorization: Bearer <id>.<secret>",
+            ),
+            AuthError::Malformed => unauthorized(
+                "the API key is malformed; send all of it as it was shown: Authorization: Bearer <id>.<secret>",
+            ),
+            AuthError::Invalid | AuthError::WrongSecret(_) => unauthorized(
+                "the API key is unknown, revoked or expired; send a valid one: Authorization: Bearer <id>.<secret>",
             ),
             AuthError::LookUp(error) => match &*error {
                 LookUpError::TooMany(_) => Self::unavailable(

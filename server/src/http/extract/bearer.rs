@@ -35,7 +35,10 @@ impl FromRequestParts<App> for Bearer {
 
 /// Finds out whose key a request shows.
 pub(super) async fn authenticate(parts: &Parts, app: &App) -> Result<Caller, AuthError> {
-    let key = bearer(&parts.headers).ok_or(AuthError::Invalid)?;
+    let key = bearer(&parts.headers).ok_or_else(|| {
+        let has_other = parts.headers.contains_key(AUTHORIZATION);
+        if has_other { AuthError::NoBearer } else { AuthError::Missing }
+    })?;
     let caller = app.authenticator.authenticate(key, || client(parts)).await?;
     Connection::authenticate(&parts.extensions);
     Ok(caller)
@@ -45,7 +48,9 @@ pub(super) async fn authenticate(parts: &Parts, app: &App) -> Result<Caller, Aut
 pub(super) async fn refuse_key(parts: &Parts, app: &App, failure: AuthError) -> ApiError {
     let guessed_at = match failure {
         AuthError::WrongSecret(key) => Some(Guessed::Key(key)),
-        AuthError::Invalid => None,
+        AuthError::Missing | AuthError::NoBearer | AuthError::Malformed | AuthError::Invalid => {
+            None
+        }
         // Nobody was refused.
         AuthError::LookUp(_) => return failure.into(),
     };

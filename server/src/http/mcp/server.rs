@@ -82,9 +82,11 @@ impl Server {
             ))),
             (Some(bound), _) => Ok(bound.to_owned()),
             (None, Some(named)) => Ok(named),
-            (None, None) => {
-                Err(invalid("agent_id is missing; name the agent whose memory it is".to_owned()))
-            }
+            (None, None) => Err(invalid(
+                "agent_id is missing: name the agent whose memory it is by the argument agent_id, or use the URL /mcp/{agent_id}, which is \
+                 for one agent alone"
+                    .to_owned(),
+            )),
         }
     }
 

@@ -17,19 +17,24 @@ async fn only_valid_keys_are_let_in() {
     let (id, _) = api.client.key.split_once('.').unwrap();
     let stranger = ApiKey::generate().reveal().expose_secret().to_owned();
     let wrong_secret = format!("{id}.{}", stranger.split_once('.').unwrap().1);
-    for key in ["", "nonsense", &stranger, &wrong_secret] {
-        let (status, code, _) = api.client.with_key(key).error("/v1/get", body.clone()).await;
+    for (key, told) in [
+        ("nonsense", "malformed"),
+        (stranger.as_str(), "unknown, revoked or expired"),
+        // Whether an id exists is told to nobody.
+        (wrong_secret.as_str(), "unknown, revoked or expired"),
+    ] {
+        let (status, code, message) = api.client.with_key(key).error("/v1/get", body.clone()).await;
         assert_eq!((status, code.as_str()), (401, "UNAUTHORIZED"), "{key}");
+        assert!(message.contains(told), "{key}: {message}");
     }
-    let bare = api
-        .client
-        .http
-        .post(format!("{}/v1/get", api.client.url))
-        .json(&body)
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(bare.status(), 401);
+    let get = || api.client.http.post(format!("{}/v1/get", api.client.url)).json(&body);
+    let basic = get().header("authorization", "Basic YTpi");
+    for (request, told) in [(get(), "there is no API key"), (basic, "does not begin with Bearer")] {
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 401);
+        let answer: serde_json::Value = response.json().await.unwrap();
+        assert!(answer["error"]["message"].as_str().unwrap().contains(told), "{answer}");
+    }
 }
 
 #[tokio::test]

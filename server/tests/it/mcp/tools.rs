@@ -316,6 +316,7 @@ async fn without_an_agent_in_the_url_each_tool_is_told() {
     }
     let sentence = mcp.error("memory_list", json!({})).await;
     assert!(sentence.contains("agent_id is missing"), "{sentence}");
+    assert!(sentence.contains("the URL /mcp/{agent_id}"), "{sentence}");
     mcp.ok("memory_write", json!({"agent_id": "a/é", "path": "/x", "text": "1"})).await;
     let one = Mcp::of(&api, "a%2F%C3%A9");
     assert_eq!(one.texts("memory_read", json!({"path": "/x"})).await[0], "1");
