@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{MatchedPath, Request};
 use axum::handler::Handler as _;
-use axum::http::Method;
+use axum::http::{Method, Uri};
 use axum::middleware::map_request;
 use axum::response::Response;
 use futures::future::BoxFuture;
@@ -16,6 +16,7 @@ use super::error::{ApiError, Code};
 use super::middleware::observe::{Observer, RequestContext, observe};
 use super::routes::{get, put};
 use super::state::App;
+use crate::domain::nearest_name::nearest;
 use crate::listen::RequestHandler;
 
 /// Routes, each wrapped in the error envelope, request ids, a deadline, logs and metrics; a panic ends its request alone.
@@ -41,18 +42,21 @@ enum Frequent {
 impl Observed {
     /// Wraps `routes`.
     pub fn new(routes: Router, observer: impl Into<Observer>) -> Self {
-        Self::wrap(routes, None, observer.into())
+        Self::wrap(routes, Vec::new(), None, observer.into())
     }
 
-    /// Wraps the routes of the API.
-    pub(super) fn of_api(routes: Router, app: App) -> Self {
+    /// Wraps the routes of the API, which have the paths `known`.
+    pub(super) fn of_api(routes: Router, known: Vec<String>, app: App) -> Self {
         let observer = app.observer.clone();
-        Self::wrap(routes, Some(app), observer)
+        Self::wrap(routes, known, Some(app), observer)
     }
 
-    fn wrap(routes: Router, app: Option<App>, observer: Observer) -> Self {
+    fn wrap(routes: Router, known: Vec<String>, app: Option<App>, observer: Observer) -> Self {
+        let known: Arc<[String]> = known.into();
         let routes = routes
-            .fallback(async || ApiError::new(Code::NotFound, "no such route"))
+            .fallback(move |uri: Uri| {
+                ready(ApiError::new(Code::NotFound, no_such_route(uri.path(), &known)))
+            })
             .method_not_allowed_fallback(async || {
                 ApiError::new(
                     Code::MethodNotAllowed,
@@ -106,6 +110,23 @@ fn routed(mut routes: Router, request: Request) -> BoxFuture<'static, Response> 
         let Ok(response) = answer.await;
         response
     })
+}
+
+/// What is said of a `path` that no route has; with the route that may be meant, where those of the API are `known`.
+fn no_such_route(path: &str, known: &[String]) -> String {
+    let names: Vec<&str> = known.iter().map(|route| last_part(route)).collect();
+    let meant = nearest(last_part(path), &names);
+    let meant = meant.and_then(|name| known.iter().find(|route| last_part(route) == name));
+    match meant {
+        Some(route) => format!("no such route; did you mean {route}? GET /docs shows all routes"),
+        None if known.is_empty() => "no such route".to_owned(),
+        None => "no such route; GET /docs shows all routes".to_owned(),
+    }
+}
+
+fn last_part(path: &str) -> &str {
+    let path = path.trim_end_matches('/');
+    path.rsplit_once('/').map_or(path, |(_, last)| last)
 }
 
 /// Tells the observer which route the router has found.

@@ -58,6 +58,8 @@ fn described() -> (Router<App>, OpenApi) {
 /// All routes, and what surrounds them.
 pub fn router(app: App) -> Observed {
     let (routes, description) = described();
+    let mut known: Vec<String> = description.paths.paths.keys().cloned().collect();
+    known.extend(["/docs", "/mcp", "/openapi.json"].map(str::to_owned));
     let mut routes = routes
         .route("/", fixed(root::answer(&description.info, app.body_limit.0)))
         .route("/docs", get(docs::docs))
@@ -68,7 +70,7 @@ pub fn router(app: App) -> Observed {
     {
         routes = routes.route("/metrics", get(metrics::metrics));
     }
-    Observed::of_api(routes.with_state(app.clone()), app)
+    Observed::of_api(routes.with_state(app.clone()), known, app)
 }
 
 /// A route with one JSON text for all: an answer that is not taken costs no memory.
