@@ -3,7 +3,8 @@
 use serde_json::Error;
 
 /// Types and ends, as serde names them, and for callers.
-const TYPES: [(&str, &str); 8] = [
+const TYPES: [(&str, &str); 9] = [
+    ("ident", "true, false or null"),
     ("a sequence", "a list"),
     ("a map", "an object"),
     ("a boolean", "true or false"),
@@ -19,7 +20,8 @@ const ENDS: [(&str, &str); 4] = [
     ("EOF while parsing a string", "it ends within a string"),
     ("EOF while parsing a value", "it ends where a value is expected"),
 ];
-const REMEDIES: [(&str, &str); 4] = [
+const REMEDIES: [(&str, &str); 5] = [
+    ("expected ident", "; text takes double quotes"),
     (
         "control character",
         "; escape it, such as a line break as \\n, or have a JSON library write the body",
@@ -86,6 +88,10 @@ mod tests {
             ),
             ("{\"path\":\"a\"", "it ends within an object at line 1 column 11"),
             ("", "it ends where a value is expected at line 1 column 0"),
+            (
+                "{\"path\":none}",
+                "expected true, false or null at line 1 column 10; text takes double quotes",
+            ),
             ("path=a", "expected a value at line 1 column 1"),
             ("{\"tags\":\"a\"}", "invalid type: string \"a\", expected a list at line 1 column 11"),
             (

@@ -12,6 +12,9 @@ pub const MAX_NAMES: usize = 8;
 /// Their longest names in characters.
 const MAX_CHARS: usize = 64;
 
+/// Names that are used elsewhere, and the fields for that here.
+const SYNONYMS: [(&str, &str); 3] = [("path", "prefix"), ("q", "query"), ("ops", "operations")];
+
 /// What an object was parsed to.
 #[derive(Debug)]
 pub struct Parsed<T> {
@@ -42,6 +45,19 @@ pub fn parse<T: DeserializeOwned>(json: &[u8], others: &[&str]) -> Parsed<T> {
     Parsed { object, unknown: unknown.iter().map(|name| cut(name)).collect() }
 }
 
+/// Where in `json` the value is that `error` is about, such as `tags[1]`, if it is not the object itself that is wrong.
+pub fn place<T: DeserializeOwned>(json: &[u8], error: &serde_json::Error) -> Option<String> {
+    if !error.is_data() {
+        return None;
+    }
+    // Only what is wrong is parsed again.
+    let mut json = serde_json::Deserializer::from_slice(json);
+    let found = serde_path_to_error::deserialize::<_, T>(&mut json).err()?;
+    let is_it = found.inner().to_string() == error.to_string();
+    let place = found.path().to_string();
+    (is_it && place != ".").then(|| cut(&place))
+}
+
 /// Refuses a list, though serde would take its items for the fields in order.
 pub fn no_list(json: &[u8]) -> Result<(), serde_json::Error> {
     match json.trim_ascii_start().first() {
@@ -53,14 +69,21 @@ pub fn no_list(json: &[u8]) -> Result<(), serde_json::Error> {
 /// A sentence about the fields `names`, which neither `T` nor `others` has.
 pub fn unknown_fields<T: DeserializeOwned>(names: &[String], others: &[&str]) -> String {
     let known = known::<T>(others);
-    let nearest: Vec<&str> = names.iter().filter_map(|name| nearest(name, &known)).collect();
-    let advice = if nearest.len() == names.len() {
-        format!("did you mean {}?", listed(&nearest))
+    let meant: Vec<&str> = names.iter().filter_map(|name| meant(name, &known)).collect();
+    let advice = if meant.len() == names.len() {
+        format!("did you mean {}?", listed(&meant))
     } else {
         format!("known are {}", listed(&known))
     };
     let (fields, are) = if names.len() == 1 { ("field", "is") } else { ("fields", "are") };
     format!("the {fields} {} {are} not known; {advice}", listed(names))
+}
+
+/// The field that may be meant by `name`.
+fn meant<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let synonym = SYNONYMS.into_iter().find(|(theirs, _)| *theirs == name);
+    let ours = synonym.and_then(|(_, ours)| known.iter().find(|known| **known == ours));
+    ours.copied().or_else(|| nearest(name, known))
 }
 
 /// The beginning of a name.
@@ -105,5 +128,42 @@ impl<'de> Deserializer<'de> for Names<'_> {
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
         newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "it is parsed alone")]
+    struct Search {
+        query: String,
+        tags: Option<Vec<String>>,
+        value: Option<Box<serde_json::value::RawValue>>,
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_type_is_named() {
+        for (json, named) in [
+            (r#"{"value":{"a":1},"query":5}"#, Some("query")),
+            (r#"{"query":"a","tags":["a",1]}"#, Some("tags[1]")),
+            (r#"{"tags":[]}"#, None),
+            (r#"{"query":"#, None),
+        ] {
+            let error = parse::<Search>(json.as_bytes(), &[]).object.unwrap_err();
+            assert_eq!(place::<Search>(json.as_bytes(), &error).as_deref(), named, "{json}");
+        }
+    }
+
+    #[test]
+    fn names_of_elsewhere_are_known() {
+        let known = ["agent_id", "prefix", "limit"];
+        assert_eq!(meant("path", &known), Some("prefix"));
+        assert_eq!(meant("q", &known), None);
+        let said = unknown_fields::<Search>(&["q".to_owned()], &[]);
+        assert_eq!(said, "the field `q` is not known; did you mean `query`?");
     }
 }

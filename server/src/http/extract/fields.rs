@@ -53,6 +53,9 @@ impl Fields {
 
     /// Parses a JSON object, and refuses or records fields that are not known.
     pub fn parse<T: DeserializeOwned>(&self, json: &[u8], part: Part<'_>) -> Result<T, ApiError> {
+        if json.trim_ascii().is_empty() {
+            return Err(invalid("the body is empty; send a JSON object".to_owned()));
+        }
         let Parsed { object, unknown } = json_object::parse(json, part.others);
         if !unknown.is_empty() {
             match self.unknown {
@@ -65,7 +68,14 @@ impl Fields {
                 }
             }
         }
-        object.map_err(|error| wrong(part.wrong, &error))
+        object.map_err(|error| {
+            let told = wrong::<T>(part.wrong, json, &error);
+            if unknown.is_empty() {
+                return invalid(told);
+            }
+            // What is missing may be there by another name.
+            invalid(format!("{told}; {}", unknown_fields::<T>(&unknown, part.others)))
+        })
     }
 
     /// Checks the query string: all fields come in the body.
@@ -93,11 +103,18 @@ impl Fields {
 
 /// Parses a JSON object, whatever other fields it has.
 pub fn object<T: DeserializeOwned>(json: &[u8], what: &str) -> Result<T, ApiError> {
-    no_list(json).and_then(|()| serde_json::from_slice(json)).map_err(|error| wrong(what, &error))
+    no_list(json)
+        .and_then(|()| serde_json::from_slice(json))
+        .map_err(|error| invalid(wrong::<T>(what, json, &error)))
 }
 
-fn wrong(what: &str, error: &serde_json::Error) -> ApiError {
-    invalid(format!("{what}: {}", json_error::sentence(error)))
+/// What is wrong, with the field where it is one.
+fn wrong<T: DeserializeOwned>(what: &str, json: &[u8], error: &serde_json::Error) -> String {
+    let sentence = json_error::sentence(error);
+    match json_object::place::<T>(json, error) {
+        Some(place) if !sentence.starts_with(&place) => format!("{what}: `{place}`: {sentence}"),
+        _ => format!("{what}: {sentence}"),
+    }
 }
 
 fn invalid(sentence: String) -> ApiError {

@@ -11,7 +11,11 @@ use crate::http::error::{ApiError, Code};
 pub(crate) fn if_version<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Expected>, D::Error> {
-    let expected = Option::<Uuid>::deserialize(deserializer)?;
+    let expected = Option::<Uuid>::deserialize(deserializer).map_err(|_| {
+        de::Error::custom(
+            "no version; give the version_id that get, put or history answered, or null where there must be no entry",
+        )
+    })?;
     Ok(Some(expected.map_or(Expected::Absent, Expected::Version)))
 }
 

@@ -23,7 +23,19 @@ async fn wrong_fields_are_named() {
         (json!({"tags": vec!["x"; 21]}), 400, "VALIDATION_ERROR", "tags has 21 items"),
         (json!({"tags": "x"}), 400, "VALIDATION_ERROR", "expected a list"),
         (json!({"value": "a\0b"}), 400, "VALIDATION_ERROR", "\\u0000"),
-        (json!({"tags": {}}), 400, "VALIDATION_ERROR", "expected a list"),
+        (
+            json!({"tags": {}}),
+            400,
+            "VALIDATION_ERROR",
+            "`tags`: invalid type: map, expected a list",
+        ),
+        (json!({"searchable": "yes"}), 400, "VALIDATION_ERROR", "`searchable`: invalid type"),
+        (
+            json!({"if_version": "5"}),
+            400,
+            "VALIDATION_ERROR",
+            "`if_version`: no version; give the version_id that get, put or history answered",
+        ),
         (
             json!({"agent_id": 7}),
             400,
@@ -45,6 +57,18 @@ async fn wrong_fields_are_named() {
         ("VALIDATION_ERROR", true),
         "{message}"
     );
+    for (body, told) in [
+        ("", "the body is empty; send a JSON object"),
+        (
+            r#"{"path":none}"#,
+            "expected true, false or null at line 1 column 10; text takes double quotes",
+        ),
+    ] {
+        let answer = api.client.request("/v1/put", body).send().await.unwrap();
+        assert_eq!(answer.status(), 400);
+        let answer: Value = answer.json().await.unwrap();
+        assert!(answer["error"]["message"].as_str().unwrap().contains(told), "{answer}");
+    }
     assert_eq!(db.number("SELECT count(*) FROM entry_versions").await, 0);
 }
 
@@ -64,6 +88,15 @@ async fn every_failure_has_the_envelope() {
         |request: reqwest::RequestBuilder| async { envelope(request.send().await.unwrap()).await };
     let url = |route: &str| format!("{}{route}", client.url);
     assert_eq!(send(client.http.get(url("/nowhere"))).await, (404, "NOT_FOUND".into()));
+    for (path, told) in [
+        ("/v1/serch", "did you mean /v1/search?"),
+        ("/put", "did you mean /v1/put?"),
+        ("/v1/admin/create_key/", "did you mean /v1/admin/create-key?"),
+        ("/nowhere", "no such route; GET /docs shows all routes"),
+    ] {
+        let answer = client.http.post(url(path)).send().await.unwrap().text().await.unwrap();
+        assert!(answer.contains(told), "{path}: {answer}");
+    }
     let wrong_method = client.http.request(Method::GET, url("/v1/put")).send().await.unwrap();
     assert_eq!(wrong_method.headers()["allow"], "POST");
     assert_eq!(envelope(wrong_method).await, (405, "METHOD_NOT_ALLOWED".into()));

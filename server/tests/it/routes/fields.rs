@@ -50,8 +50,10 @@ async fn a_field_that_a_route_does_not_know_is_refused_and_the_nearest_known_one
         (
             "/v1/list",
             json!({"agent_id": "ada", "prefix": "/", "path": "/"}),
-            "`path` is not known; known are",
+            "`path` is not known; did you mean `prefix`?",
         ),
+        ("/v1/search", json!({"agent_id": "ada", "q": "x"}), "did you mean `query`?"),
+        ("/v1/batch", json!({"ops": []}), "`ops` is not known; did you mean `operations`?"),
         (
             "/v1/glob",
             json!({"agent_id": "ada", "pattern": "/*", "Cursor": ""}),
