@@ -24,7 +24,7 @@ use super::{duration, ended, location, setting};
 use crate::commands::in_runtime;
 use crate::commands::output::Output;
 use crate::recovery::forget::{Forgotten, Protected};
-use crate::recovery::{BackupOptions, Recipients, RecoveryError, Report, newer_than};
+use crate::recovery::{BackupOptions, Location, Recipients, RecoveryError, Report, newer_than};
 use crate::runtime::exit::{after_failure, failed, write_termination_message};
 use crate::runtime::logging;
 use crate::settings::DatabaseSettings;
@@ -160,6 +160,7 @@ async fn back_up_unless_newer(
     ended: impl Future<Output = RecoveryError>,
 ) -> Result<Done, RecoveryError> {
     let options = BackupOptions { request, ..options(args)? };
+    let makes_folder = matches!(&options.location, Location::Folder(folder) if !folder.exists());
     let mut ended = pin!(ended.fuse());
     if let Some(age) = args.unless_newer_than {
         let newer = tokio::select! {
@@ -172,6 +173,9 @@ async fn back_up_unless_newer(
         }
     }
     let made = recorded::back_up(&options, trial(args), ended).await?;
+    if makes_folder {
+        eprintln!("The folder {} was missing, and was made.", options.location);
+    }
     let report = made.report(&options);
     let Made { backup, verified } = made;
     let path = backup.path.clone();

@@ -23,13 +23,6 @@ pub enum StorageError {
         path = .0.display()
     )]
     NoFolder(PathBuf),
-    /// The folder to write backups to would be made in one that is missing.
-    #[error(
-        "the folder {path} for backups cannot be made, since {above} does not exist: check the path, or make {above} first",
-        path = .0.display(),
-        above = .1.display()
-    )]
-    NoParent(PathBuf, PathBuf),
     /// A bucket cannot be used.
     #[error(transparent)]
     Bucket(#[from] Box<BucketError>),

@@ -31,18 +31,10 @@ impl fmt::Display for Folder {
 }
 
 impl Folder {
-    /// The folder, which is made where it alone is missing: a path whose parents are missing as well is mistyped.
+    /// The folder, which is made where it is missing.
     pub(super) async fn create(path: &Path) -> Result<Self, StorageError> {
         let folder = Self(path.to_owned());
-        folder
-            .blocking(|folder| {
-                let above = folder.0.parent().filter(|above| !above.as_os_str().is_empty());
-                match above.filter(|above| !above.exists()) {
-                    Some(above) => Err(StorageError::NoParent(folder.0.clone(), above.to_owned())),
-                    None => folder.make_parent(&folder.0.join("object")),
-                }
-            })
-            .await?;
+        folder.blocking(|folder| folder.make_parent(&folder.0.join("object"))).await?;
         Ok(folder)
     }
 
@@ -322,7 +314,7 @@ mod tests {
     #[tokio::test]
     async fn all_is_for_its_owner_alone() {
         let place = tempfile::tempdir().unwrap();
-        let made = place.path().join("made");
+        let made = place.path().join("made/for/it");
         let folder = Folder::create(&made).await.unwrap();
         folder.write_small("i/small", b"s").await.unwrap();
         let mut upload = folder.upload("i/large").await.unwrap();
@@ -338,14 +330,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_mistyped_folder_is_neither_made_nor_read() {
+    async fn a_folder_to_read_from_is_named_where_it_is_missing() {
         let place = tempfile::tempdir().unwrap();
-        let above = place.path().join("mistyped");
-        let refused = Folder::create(&above.join("backups")).await.unwrap_err().to_string();
-        assert!(refused.contains(&format!("{} does not exist", above.display())), "{refused}");
-        assert!(!above.exists());
-        let refused = Folder::open(&above).await.unwrap_err().to_string();
-        assert!(refused.contains(&*above.to_string_lossy()), "{refused}");
+        let missing = place.path().join("mistyped");
+        let refused = Folder::open(&missing).await.unwrap_err().to_string();
+        assert!(refused.contains(&*missing.to_string_lossy()), "{refused}");
         assert!(refused.contains("check --from"), "{refused}");
     }
 

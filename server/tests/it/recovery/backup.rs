@@ -67,7 +67,10 @@ async fn a_folder_that_is_missing_is_made_and_dir_is_the_same_as_to() {
     let inner = folder.path().join("made/for/it");
     let programs = shared().programs().to_str().unwrap();
     let given = ["backup", "--pg-bin", programs, "--dir", inner.to_str().unwrap()];
-    let said = agentfs(&given, &[("DATABASE_URL", &database.url)]).text();
+    let said = agentfs(&given, &[("DATABASE_URL", &database.url)]);
+    let made = format!("The folder {} was missing, and was made.", inner.display());
+    assert!(said.err.contains(&made), "{said:?}");
+    let said = said.text();
     assert!(said.starts_with(&format!("Backup complete: {}/", inner.display())), "{said}");
     assert!(said.ends_with("old ones removed: 0"), "{said}");
     let unset = agentfs(&given[..3], &[("DATABASE_URL", &database.url)]).failure();
