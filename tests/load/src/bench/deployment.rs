@@ -158,7 +158,7 @@ impl Deployment {
         let api = self.apis.first().context("nothing serves the database")?;
         let seconds = bench.plan.open_seconds;
         let counted = open_loop::run(requests, api, &self.callers, per_second, seconds).await?;
-        Ok(self.count(requests, counted))
+        Ok(self.count(requests, &counted))
     }
 
     /// Has pgbench repeat a statement.
@@ -180,10 +180,10 @@ impl Deployment {
     ) -> anyhow::Result<Sample> {
         let folder = bench.folder.path();
         let counted = wrk::run(requests, &self.apis, &self.callers, folder, seconds, look).await?;
-        Ok(self.count(requests, counted))
+        Ok(self.count(requests, &counted))
     }
 
-    fn count(&self, requests: Requests, counted: Counted) -> Sample {
+    fn count(&self, requests: Requests, counted: &Counted) -> Sample {
         let puts = requests.body.matches(r#""value":"#).count() as u64;
         let Written { puts: answered, in_flight } = &*self.written;
         answered.set(answered.get() + counted.answers * puts);
