@@ -178,7 +178,8 @@ impl Snapshot {
 
 /// Keeps other backups and migrations off for as long as the session lasts.
 async fn lock(connection: &mut PgConnection) -> Result<(), SnapshotError> {
-    let locks = [(AdvisoryLock::Backup, "another backup"), (AdvisoryLock::SchemaUse, "a migration")];
+    let locks =
+        [(AdvisoryLock::Backup, "another backup"), (AdvisoryLock::SchemaUse, "a migration")];
     let taken = take_all(connection, PROGRAM, &locks).await.map_err(StoreError::from)?;
     taken.map_err(SnapshotError::Busy)
 }

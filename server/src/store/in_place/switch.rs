@@ -86,8 +86,14 @@ pub async fn attempt(
 ) -> Result<Try, StoreError> {
     let mut transaction = connection.begin().await?;
     let mut wanted = Wanted::default();
-    let mut attempt =
-        Attempt { connection: &mut transaction, wanted: &mut wanted, id, live, switch, locks_within };
+    let mut attempt = Attempt {
+        connection: &mut transaction,
+        wanted: &mut wanted,
+        id,
+        live,
+        switch,
+        locks_within,
+    };
     match attempt.make(keep_previous, locked).await {
         Ok(Ok(Switched { at, since, carried })) => {
             transaction.commit().await?;

@@ -26,12 +26,11 @@ impl Work<'_> {
         if entries.is_empty() {
             return Ok(Ok(BTreeMap::new()));
         }
-        let planned = match self.change.to {
-            Some(destination) => self.copy_all(destination, entries, ahead).await?,
-            None => {
-                let plan = |(path, seen)| (path, Planned::new(seen, None, ahead));
-                Ok(entries.into_iter().map(plan).collect())
-            }
+        let planned = if let Some(destination) = self.change.to {
+            self.copy_all(destination, entries, ahead).await?
+        } else {
+            let plan = |(path, seen)| (path, Planned::new(seen, None, ahead));
+            Ok(entries.into_iter().map(plan).collect())
         };
         if let Ok(planned) = &planned {
             self.write_tombstones(planned).await?;
