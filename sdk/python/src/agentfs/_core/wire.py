@@ -337,6 +337,7 @@ class _SearchRequest(TypedDict):
 
 
 class SearchRequest(_SearchRequest, total=False):
+    as_of: str | None
     filter: dict[str, Any] | None
     limit: int | None
     min_version: str | None

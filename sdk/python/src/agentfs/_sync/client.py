@@ -80,6 +80,7 @@ class AgentFS:
         importance: float = 0.0,
         ttl_seconds: int | None = None,
         if_version: Condition = UNCONDITIONAL,
+        if_sha256: Condition = UNCONDITIONAL,
         idempotency_key: str | None = None,
         agent: str | None = None,
     ) -> Written:
@@ -89,7 +90,8 @@ class AgentFS:
         `ttl_seconds`, in history too. `importance` is a number from 0 to 1 for your own use.
 
         With `if_version`, it writes only if that is the latest version, or with None, only if there is no entry; otherwise it
-        raises `VersionConflict`. An `idempotency_key` of your own also makes repetitions by other processes safe, for 24 hours.
+        raises `VersionConflict`. `if_sha256` compares the value instead: it is the `sha256` of an `Entry` or `Version`. An
+        `idempotency_key` of your own also makes repetitions by other processes safe, for 24 hours.
         """
         put = Put(
             path,
@@ -99,6 +101,7 @@ class AgentFS:
             importance=importance,
             ttl_seconds=ttl_seconds,
             if_version=if_version,
+            if_sha256=if_sha256,
             idempotency_key=idempotency_key,
             agent=agent,
         )
@@ -126,14 +129,21 @@ class AgentFS:
         *,
         recursive: bool = False,
         if_version: Condition = UNCONDITIONAL,
+        if_sha256: Condition = UNCONDITIONAL,
         idempotency_key: str | None = None,
         agent: str | None = None,
     ) -> Deleted:
-        """Deletes the value at `path` and keeps its history. For `if_version` and `idempotency_key`, see `put`.
+        """Deletes the value at `path` and keeps its history. For `if_version`, `if_sha256` and `idempotency_key`, see `put`.
 
-        With `recursive`, it also deletes everything below `path`, in one transaction; `if_version` cannot be given then.
+        With `recursive`, it also deletes everything below `path`, in one transaction; a condition cannot be given then.
         """
-        delete = Delete(path, if_version=if_version, idempotency_key=idempotency_key, agent=agent)
+        delete = Delete(
+            path,
+            if_version=if_version,
+            if_sha256=if_sha256,
+            idempotency_key=idempotency_key,
+            agent=agent,
+        )
         return self._driver.run(self._memory.delete(delete, recursive=recursive))
 
     def move(
@@ -180,6 +190,7 @@ class AgentFS:
         tags_any: Iterable[str] | None = None,
         filter: Filter | None = None,
         mode: Mode | None = None,
+        as_of: Moment | None = None,
         min_version: str | None = None,
         agent: str | None = None,
     ) -> SearchResults:
@@ -187,7 +198,7 @@ class AgentFS:
 
         `limit` is from 1 to 50 and defaults to 10. `path_prefix` and `tags_any` restrict the search to entries at or below that
         path, and with at least one of these tags; `filter` to those whose values meet conditions, as in `dump`. `mode` is
-        "semantic", "text" or "hybrid"; by default the server chooses.
+        "semantic", "text" or "hybrid"; by default the server chooses. `as_of` searches what there was at a past moment, as in `get`.
         """
         found = self._memory.search(
             query,
@@ -196,6 +207,7 @@ class AgentFS:
             tags_any=tags_any,
             filter=filter,
             mode=mode,
+            as_of=as_of,
             min_version=min_version,
             agent=agent,
         )

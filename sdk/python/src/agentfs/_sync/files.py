@@ -43,11 +43,13 @@ class Files:
         tags: Iterable[str] = (),
         ttl_seconds: int | None = None,
         if_version: Condition = UNCONDITIONAL,
+        if_sha256: Condition = UNCONDITIONAL,
         agent: str | None = None,
     ) -> Written:
         """Writes a text. It replaces the whole entry at `path`, including tags and options.
 
-        With `if_version=None`, it only creates a file, and raises `VersionConflict` if there is one. See `AgentFS.put`.
+        With `if_version=None`, it only creates a file, and raises `VersionConflict` if there is one. For this and `if_sha256`, see
+        `AgentFS.put`.
         """
         put = Put(
             path,
@@ -56,6 +58,7 @@ class Files:
             tags=tags,
             ttl_seconds=ttl_seconds,
             if_version=if_version,
+            if_sha256=if_sha256,
             agent=agent,
         )
         return self._driver.run(self._files.write(put))
