@@ -45,23 +45,29 @@ pub(super) struct WrittenSince {
     pub(super) documents: Vec<FormerDocument>,
 }
 
-/// The heads in range that were written after `$5`, each with the version that it showed then, if the search may find that.
+/// The heads in range that were written after `$5`, each with the version that it showed then, if the search may find that. Where there
+/// are `$6` of them, which are too many, no version is looked up.
 const WRITTEN_SINCE: &str = concat!(
     "
+WITH written AS MATERIALIZED (
+    SELECT e.*
+      FROM entries e
+     WHERE ",
+    is_in_range!("e"),
+    "
+       AND e.updated_at > $5
+     ORDER BY e.path
+     LIMIT $6
+)
 SELECT CASE WHEN (SELECT v.searchable FROM entry_versions v WHERE v.tenant_id = w.tenant_id AND v.id = w.version_id LIMIT 1)
              AND ",
     has_tag!("w"),
     " THEN w.version_id END
-  FROM (SELECT e.tenant_id, ",
+  FROM (SELECT e.tenant_id, CASE WHEN (SELECT count(*) FROM written) < $6 THEN ",
     version_shown!("$5"),
-    " AS version_id
-          FROM entries e
-         WHERE ",
-    is_in_range!("e"),
-    "
-           AND e.updated_at > $5
-         ORDER BY e.path
-         LIMIT $6) w"
+    " END AS version_id
+          FROM written e
+        OFFSET 0) w"
 );
 
 /// What was written since the moment of `search`; none where that is more than one search looks at.

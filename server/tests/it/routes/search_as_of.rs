@@ -231,7 +231,7 @@ async fn a_moment_at_which_nothing_could_be_found_says_so() {
 /// One entry more than a search of the past looks at, each deleted since.
 const MANY: &str = "
     WITH many AS (
-        SELECT CASE WHEN i <= 10 THEN '/few/' ELSE '/many/' END || i AS path, i FROM generate_series(1, 10001) i
+        SELECT CASE WHEN i <= 300 THEN '/few/' ELSE '/many/' END || i AS path, i FROM generate_series(1, 10001) i
     ), versions AS (
         INSERT INTO entry_versions (tenant_id, id, agent_id, path, version, value, tags, importance, searchable, created_at)
         SELECT '00000000-0000-0000-0000-000000000000', gen_random_uuid(), 'ada', path, 1, to_json('peanuts number' || i), '{}', 0,
@@ -246,16 +246,14 @@ async fn so_many_that_were_written_since_are_looked_at_and_no_more() {
     let (api, database) = Api::start().await;
     database.execute(MANY).await;
     let body = |more: Value| {
-        let body = json!({"agent_id": "ada", "query": "peanuts number7777", "limit": 50, "as_of": "2021-01-01T00:00:00Z"});
+        let body = json!({"agent_id": "ada", "query": "peanuts number77", "limit": 50, "as_of": "2021-01-01T00:00:00Z"});
         with(body, &more)
     };
     let (status, code, message) = api.client.error("/v1/search", body(json!({}))).await;
     assert_eq!((status, code.as_str()), (413, "ANSWER_TOO_LARGE"), "{message}");
     assert!(message.contains("no more than 10000 entries"), "{message}");
-    let many = api.client.ok("/v1/search", body(json!({"path_prefix": "/many"}))).await;
-    assert_eq!((paths(&many)[0], paths(&many).len()), ("/many/7777", 50));
     let few = api.client.ok("/v1/search", body(json!({"path_prefix": "/few"}))).await;
-    assert_eq!(paths(&few).len(), 10);
+    assert_eq!((paths(&few)[0], paths(&few).len()), ("/few/77", 50));
     // Nothing was written after this moment.
     let now =
         api.client.ok("/v1/search", body(json!({"as_of": Timestamp::now().to_string()}))).await;

@@ -327,7 +327,6 @@ async fn without_the_provider_words_are_searched_and_it_is_said() {
     .await;
 }
 
-/// Waits until a search goes by meaning.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_asks_for_time_is_left_alone() {
     let (api, database, provider) = start(&[]).await;
