@@ -59,7 +59,9 @@ async fn a_long_value_is_found_by_each_of_its_chunks_and_nothing_is_left_of_it()
     assert_eq!(database.number(CHUNKS).await, 4, "the first one is among the embeddings");
     assert!(provider.requests().iter().all(|texts| texts.len() <= 3));
     for part in &parts {
-        assert_eq!(provider.sent(part), 1);
+        // Words that repeat make chunks that are alike.
+        let alike = parts.iter().filter(|other| *other == part).count();
+        assert_eq!(provider.sent(part), alike);
     }
     let words = |text: &String| text.split_whitespace().count();
     let tokens: usize = provider.requests().iter().flatten().map(words).sum();
