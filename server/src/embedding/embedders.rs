@@ -21,7 +21,7 @@ pub enum EmbedderError {
     Local(#[from] LoadError),
     /// The local model is not there.
     #[error(
-        "EMBEDDING_MODEL is {model}, which {folder} does not have: it has {there}; scripts/model {model} fetches a model and prints its folder, for EMBEDDING_MODEL_DIR"
+        "EMBEDDING_MODEL is {model}, which {folder} does not have: it has {there}; choose one of these, or have scripts/model fetch it"
     )]
     Missing {
         /// Its name.

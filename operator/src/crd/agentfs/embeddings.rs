@@ -29,7 +29,7 @@ pub struct Embeddings {
 #[serde(rename_all = "camelCase")]
 pub struct Local {
     /// The model. Defaults to the one that the database has embeddings of, and in a new database to all-mpnet-base-v2,
-    /// which finds most. all-MiniLM-L6-v2 does an eighth of the work and takes a quarter of the memory.
+    /// which finds most. all-MiniLM-L6-v2 does an eighth of the work and takes half the memory.
     /// bge-small-en-v1.5 is only in images that were built with it. To change the model without interrupting search,
     /// first add NEXT_EMBEDDING_MODEL with the new model's name to api.extraEnv and worker.extraEnv. Workers then embed
     /// all values with it. Afterwards run `agentfs-server admin embeddings switch`, set the new model here or nothing,
