@@ -89,7 +89,7 @@ test-kstatus: ## That Helm, Flux and Argo CD understand the conditions of an Age
 
 .PHONY: test-models
 test-models: ## That the local models beside the default find what they should, in both precisions (needs Maven, which brings bge-small-en-v1.5)
-	@$(CARGO) test $(PROFILE) --workspace --test it -- --ignored local_model::
+	@$(CARGO) test $(PROFILE) --workspace --test it -- --ignored local_model:: bge_finds
 
 .PHONY: test-s3
 test-s3: pgserver ## Backups in a bucket of MinIO (builds it once, which needs Go and takes some minutes)
