@@ -13,7 +13,7 @@ pub(crate) fn if_version<'de, D: Deserializer<'de>>(
 ) -> Result<Option<Expected>, D::Error> {
     let expected = Option::<Uuid>::deserialize(deserializer).map_err(|_| {
         de::Error::custom(
-            "no version; give the version_id that get, put or history answered, or null where there must be no entry",
+            "not a version (give the version_id that get, put or history answered, or null where there must be no entry)",
         )
     })?;
     Ok(Some(expected.map_or(Expected::Absent, Expected::Version)))

@@ -34,7 +34,7 @@ async fn wrong_fields_are_named() {
             json!({"if_version": "5"}),
             400,
             "VALIDATION_ERROR",
-            "`if_version`: no version; give the version_id that get, put or history answered",
+            "`if_version`: not a version (give the version_id that get, put or history answered",
         ),
         (
             json!({"agent_id": 7}),
