@@ -3,6 +3,7 @@
 use std::process::{Child, Command, Stdio};
 
 use agentfs_server::domain::access::api_key::ApiKey;
+use agentfs_server::store::in_place::MOVING;
 use agentfs_server::store::schema::{SCHEMA_VERSION, migrate_to};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -83,7 +84,7 @@ async fn until_it_switches(database: &Database) {
     // It is off what is staged from its making.
     let off = "SELECT count(*) FROM pg_class
                 WHERE 'autovacuum_enabled=off' = ANY (reloptions) AND relnamespace = 'public'::regnamespace";
-    database.until(off, 10).await;
+    database.until(off, MOVING.len() as i64).await;
 }
 
 /// A database with an API, and a backup of it in which `/kept` is 1.

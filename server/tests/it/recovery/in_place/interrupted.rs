@@ -2,6 +2,7 @@
 
 use std::process::{Command, Stdio};
 
+use agentfs_server::store::in_place::MOVING;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
@@ -137,7 +138,7 @@ async fn what_was_loaded_goes_once_nobody_reads_it_any_more() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    database.until("SELECT count(*) FROM agentfs_meta.autovacuum_off", 10).await;
+    database.until("SELECT count(*) FROM agentfs_meta.autovacuum_off", MOVING.len() as i64).await;
     reader.execute("LOCK TABLE agentfs_new.entries IN ACCESS SHARE MODE").await.unwrap();
     kill(Pid::from_raw(restoring.id().cast_signed()), Signal::SIGTERM).unwrap();
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'DROP TABLE%'";

@@ -141,7 +141,7 @@ async fn what_was_filled_is_indexed_by_the_next_command_and_told_by_the_request(
     let arguments = [&["backup"][..], &site.location()].concat();
     let backing_up = async || Site::run(&database.superuser_url, &arguments, &[]);
     eventually("it has the turn", backing_up, |said| said.code == Some(0)).await;
-    assert_eq!((database.number(UNFINISHED).await, database.number(INDEXED).await), (0, 1));
+    assert_eq!((database.number(UNFINISHED).await, database.number(INDEXED).await), (0, 2));
 
     api.client.put("/notes/lunch", json!("toast")).await;
     let ended = site.fill(&PROVEN, &[request]).await.json();
