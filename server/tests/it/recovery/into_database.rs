@@ -164,7 +164,7 @@ async fn a_backup_becomes_a_database_that_serves_beside_the_live_one() {
     let (single, eager) = (new_name(), "?options=-c%20min_parallel_table_scan_size%3D0");
     let url = format!("{}{eager}", backups.url);
     backups.restore_as(&url, &single, &["--index-memory", "1TB"]).text();
-    assert_eq!(beside(&database, &single).number(index).await, 1);
+    assert_eq!(beside(&database, &single).number(index).await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
