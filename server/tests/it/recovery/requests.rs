@@ -288,7 +288,7 @@ async fn what_has_switched_is_brought_to_its_end_by_the_next_command() {
         site.run(&format!("{request}-next"), command, &[]).await.text();
         assert_eq!(
             (site.database.number(UNFINISHED).await, site.database.number(INDEXED).await),
-            (0, 1),
+            (0, 2),
             "{command:?}"
         );
         // What it did is known as before, also what was lost.
