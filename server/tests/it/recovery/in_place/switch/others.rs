@@ -84,7 +84,7 @@ async fn a_foreign_agentfs_old_is_neither_switched_in_nor_dropped() {
     assert_eq!(records::with_previous(&mut staged.holder).await.unwrap(), None);
     let before = staged.everything().await;
     let objects =
-        "_sqlx_migrations, embedding_jobs, embedding_models, embeddings, entries and more";
+        "_sqlx_migrations, embedding_chunks, embedding_jobs, embedding_models, embeddings and more";
     let theirs = foreign("agentfs_old", objects);
     assert_eq!(staged.attempt(UNDO).await, Try::NotOurs(theirs.clone()));
     assert_eq!(previous::drop(&mut staged.holder, &record).await.unwrap(), Err(theirs));
