@@ -19,12 +19,14 @@ use crate::support::eventually::eventually;
 use crate::support::process::Process;
 use crate::support::stored::UNBOOKED_BYTES;
 
-/// A model with its vectors and their index.
+/// A model with its vectors, and the indexes of these and of their chunks.
 const VECTORS: &str = "
     INSERT INTO embedding_models (name, dimensions, state) VALUES ('test', 3, 'serving');
     INSERT INTO embeddings (tenant_id, agent_id, path, model_id, version_id, embedding)
     SELECT tenant_id, agent_id, path, 1, latest_version_id, '[0.125,0.25,0.75]' FROM entries;
     CREATE INDEX embeddings_hnsw_1 ON embeddings USING hnsw ((embedding::halfvec(3)) halfvec_cosine_ops)
+                                   WITH (m = 16, ef_construction = 100) WHERE model_id = 1;
+    CREATE INDEX embedding_chunks_hnsw_1 ON embedding_chunks USING hnsw ((embedding::halfvec(3)) halfvec_cosine_ops)
                                    WITH (m = 16, ef_construction = 100) WHERE model_id = 1";
 
 pub(super) struct Swapping {
