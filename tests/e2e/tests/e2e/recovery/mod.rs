@@ -93,12 +93,16 @@ async fn fill(namespace: &Namespace, entries: u32) -> Result<(), Failure> {
     namespace.sql("memory", "agentfs", &seed).await?;
     let model = "SELECT id FROM embedding_models WHERE name = 'seed'";
     let model = namespace.sql("memory", "agentfs", model).await?;
-    // As `agentfs-server admin embeddings index` builds it.
-    let index = format!(
-        "SET ROLE agentfs; CREATE INDEX embeddings_hnsw_{model} ON embeddings USING hnsw ((embedding::halfvec(8)) halfvec_cosine_ops) \
-         WITH (m = 16, ef_construction = 100) WHERE model_id = {model}"
-    );
-    namespace.sql("memory", "agentfs", &index).await.map(drop)
+    // As `agentfs-server admin embeddings index` builds them.
+    let index = |table: &str| {
+        format!(
+            "CREATE INDEX {table}_hnsw_{model} ON {table} USING hnsw ((embedding::halfvec(8)) halfvec_cosine_ops) \
+             WITH (m = 16, ef_construction = 100) WHERE model_id = {model}"
+        )
+    };
+    let indexes =
+        format!("SET ROLE agentfs; {}; {}", index("embeddings"), index("embedding_chunks"));
+    namespace.sql("memory", "agentfs", &indexes).await.map(drop)
 }
 
 /// Fails where a version is missing that an entry shows, or where a restore has left anything but what was live before.
