@@ -9,6 +9,7 @@ mod full_text;
 mod named;
 mod past;
 mod semantic;
+mod vectors;
 pub mod walks;
 
 use std::collections::HashMap;

@@ -1,0 +1,186 @@
+//! What the searches in both tables of vectors share: `embeddings`, with the first chunk of each value, and `embedding_chunks`.
+
+use sqlx::Row as _;
+use sqlx::postgres::{PgArguments, PgConnection, PgRow, Postgres};
+
+use super::conditions::filtered;
+use super::{EmbeddedQuery, Ranked, Search};
+use crate::store::StoreError;
+use crate::store::embeddings::models::Serving;
+
+/// Most vectors of a range that are compared one by one: that takes about 4 ms a thousand of 384 numbers, the index 10 to
+/// 30 ms whatever there is.
+const COMPARED: i64 = 10_000;
+
+/// Most vectors of the index that are visited. Far from the query it misses some; and if a filter keeps so little that
+/// more would be needed, comparing what it keeps is as fast.
+const FAR: usize = 500;
+
+/// How many more than asked for are taken from the index: few, since with a selective filter each one is expensive.
+const MORE: usize = 10;
+
+/// Lasts for the rest of the transaction, as a pooler demands. On a table that was never analysed, sorting looks cheaper.
+const PREPARE_INDEX: &str = "
+SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', '200', true),
+       set_config('enable_sort', 'off', true)";
+
+const SORT_AGAIN: &str = "SELECT set_config('enable_sort', 'on', true)";
+
+/// The statements by which a table is searched.
+pub(super) struct Vectors {
+    /// Counts the vectors to compare: [`counted`].
+    pub(super) count: &'static str,
+    /// Compares all of the range, without tags.
+    pub(super) of_all: &'static str,
+    /// Compares those of the range that have one of the tags.
+    pub(super) of_tagged: &'static str,
+    /// Walks the index of the model from the nearest vector on.
+    pub(super) by_index: fn(&Serving) -> String,
+}
+
+impl Vectors {
+    /// Finds the entries of `search` nearest to `embedded` by these vectors. With many, it uses the model's index, if there is one; if
+    /// that yields fewer than `enough`, it compares them all.
+    pub(super) async fn nearest(
+        &self,
+        moment: &mut PgConnection,
+        search: &Search<'_>,
+        enough: usize,
+        embedded: &EmbeddedQuery,
+    ) -> Result<Ranked, StoreError> {
+        let model = &embedded.model;
+        if model.has_index && self.count(moment, search, model.id).await? > COMPARED {
+            sqlx::query(PREPARE_INDEX).execute(&mut *moment).await?;
+            let statement = filtered(&(self.by_index)(model), search);
+            let rows = bind(sqlx::query(statement), search, embedded).bind(MORE as i64);
+            let mut near = ranked(&rows.fetch_all(&mut *moment).await?)?;
+            sqlx::query(SORT_AGAIN).execute(&mut *moment).await?;
+            if near.len() >= enough + MORE {
+                near.truncate(search.limit);
+                return Ok(near);
+            }
+        }
+        let compare = if search.tags_any.is_empty() { self.of_all } else { self.of_tagged };
+        let compare = filtered(compare, search);
+        let rows = bind(sqlx::query(compare), search, embedded).bind(model.id).bind(&model.name);
+        ranked(&rows.fetch_all(moment).await?)
+    }
+
+    async fn count(
+        &self,
+        moment: &mut PgConnection,
+        search: &Search<'_>,
+        model: i32,
+    ) -> Result<i64, StoreError> {
+        sqlx::query_scalar(self.count)
+            .bind(search.tenant.0)
+            .bind(search.agent.as_str())
+            .bind(search.prefix.as_str())
+            .bind(model)
+            .bind(COMPARED + 1)
+            .fetch_one(moment)
+            .await
+            .map_err(Into::into)
+    }
+}
+
+/// SQL that counts the vectors of `$table` to compare, up to one more than [`COMPARED`]; none where the model's index is gone, as after
+/// a restore: then all are compared.
+macro_rules! counted {
+    ($table:literal) => {
+        concat!(
+            "SELECT count(*) FROM (SELECT FROM ",
+            $table,
+            " m WHERE ",
+            is_in_range!("m"),
+            " AND m.model_id = $4 AND ",
+            crate::store::embeddings::models::has_index!($table, "$4::int"),
+            " LIMIT $5) counted"
+        )
+    };
+}
+pub(super) use counted;
+
+/// SQL of whether the model `$7` still has the name `$8`: a restore may have replaced it, and its vectors with it.
+macro_rules! is_known {
+    () => {
+        "EXISTS (SELECT FROM embedding_models s WHERE s.id = $7 AND s.name = $8)"
+    };
+}
+pub(super) use is_known;
+
+/// SQL of the versions that have one of the tags: `tagged (path, id)`. They are looked up by the index of tags alone, which a table that
+/// was never analysed hides behind the others.
+macro_rules! tagged {
+    () => {
+        "WITH tagged AS MATERIALIZED (
+    SELECT v.path, v.id
+      FROM entry_versions v
+     WHERE v.searchable AND cardinality(v.tags) > 0 AND v.tags && $4
+       AND ARRAY[v.tenant_id::text || v.agent_id] @> ARRAY[$1::uuid::text || $2]
+)
+"
+    };
+}
+pub(super) use tagged;
+
+/// SQL that walks the index of the model on `table` from the nearest vector on, until `most` are in the range and live, or too many were
+/// visited: `near (path, version_id, distance)`, in the order of the index, which is approximate. The model's id and dimensions are part
+/// of the statement, as they are of the index.
+pub(super) fn walk(table: &str, model: &Serving, most: &str) -> String {
+    let Serving { id, dimensions, .. } = model;
+    let (live, range, tagged) = (is_live!("m"), is_in_range!("m"), has_tag!("m"));
+    format!(
+        "WITH near AS MATERIALIZED (
+    SELECT m.path, m.version_id, m.distance
+      FROM (SELECT i.*, row_number() OVER () AS place
+              FROM (SELECT tenant_id, agent_id, path, version_id,
+                           embedding::halfvec({dimensions}) <=> (SELECT $6::real[]::halfvec({dimensions})) AS distance
+                      FROM {table}
+                     WHERE model_id = {id}
+                     ORDER BY distance) i) m
+      {live}
+       AND {tagged}
+       AND {range}
+       AND m.place <= {FAR}
+     LIMIT {most})"
+    )
+}
+
+type Query<'a> = sqlx::query::Query<'a, Postgres, PgArguments>;
+
+/// Binds `$1` to `$6`. The vector is passed as numbers: the types of an extension have other ids in each database.
+fn bind<'a>(query: Query<'a>, search: &Search<'a>, embedded: &'a EmbeddedQuery) -> Query<'a> {
+    query
+        .bind(search.tenant.0)
+        .bind(search.agent.as_str())
+        .bind(search.prefix.as_str())
+        .bind(search.tags_any)
+        .bind(search.limit as i64)
+        .bind(&*embedded.vector)
+}
+
+fn ranked(rows: &[PgRow]) -> Result<Ranked, StoreError> {
+    rows.iter()
+        .map(|row| Ok((row.try_get("version_id")?, similarity(row.try_get("distance")?))))
+        .collect()
+}
+
+/// The cosine, at least 0: opposite vectors are as unlike as can be. pgvector's distance is 1 less the cosine.
+fn similarity(distance: f64) -> f64 {
+    let cosine = 1.0 - distance;
+    // NaN, of a vector that half precision has made 0, is not greater.
+    if cosine > 0.0 { cosine.min(1.0) } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::similarity;
+
+    #[test]
+    fn likeness_is_from_0_to_1() {
+        let distances = [0.0, -1e-7, 0.25, 1.5, 2.0, f64::NAN];
+        let likenesses = distances.map(|distance| similarity(distance).to_string());
+        assert_eq!(likenesses, ["1", "1", "0.75", "0", "0", "0"]);
+    }
+}
