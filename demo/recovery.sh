@@ -16,6 +16,7 @@ made() {
 }
 
 try_recovery() {
+    local began=$SECONDS
     made AgentFSBackup "{agentFS: $NAME, verify: Restore}"
     local backup=${MADE##*/}
     note ""
@@ -24,4 +25,5 @@ try_recovery() {
     note ""
     made AgentFSRestore "{agentFS: $NAME, source: {backup: $backup}, target: {inPlace: {}}}"
     request /v1/get '{"agent_id":"ada","path":"/notes/lunch"}' '"value":"Ada is allergic to peanuts"'
+    note "Backed up, verified and restored in $((SECONDS - began)) s."
 }

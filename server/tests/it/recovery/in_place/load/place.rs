@@ -147,11 +147,12 @@ impl Place {
         agentfs(&arguments, &[("DATABASE_URL", &self.database.url)]).text();
     }
 
-    /// Starts a restore in place of the newest backup.
-    pub fn restore(&self) -> Running {
+    /// Starts a restore in place of the newest backup, with such options.
+    pub fn restore(&self, options: &[&str]) -> Running {
         let from = self.folder.path().to_str().unwrap();
         let programs = self.programs();
-        self.start(&["--in-place", "--backup", "latest", "--from", from, "--pg-bin", programs])
+        let restore = ["--in-place", "--backup", "latest", "--from", from, "--pg-bin", programs];
+        self.start(&[&restore, options].concat())
     }
 
     /// Starts its undoing.

@@ -14,8 +14,6 @@ pub const AROUND: Duration = Duration::from_secs(2);
 /// What agents saw of a restore.
 #[derive(Debug)]
 pub struct Times {
-    /// The longest time from an answer of an agent to its next one, its own pause included, around the switch.
-    pub gap: Duration,
     quiet: Waits,
     /// While the backup is loaded.
     loading: Waits,
@@ -24,10 +22,12 @@ pub struct Times {
     indexing: Waits,
 }
 
-/// How long requests took.
+/// How long agents waited within some time.
 #[derive(Debug)]
 struct Waits {
     requests: usize,
+    /// The longest time from an answer of an agent to its next one, its own pause included.
+    gap: Duration,
     p99: Duration,
     longest: Duration,
 }
@@ -36,16 +36,18 @@ impl Times {
     /// Of all answers, where the restore began at `begun`, switched at `at`, and ended at `ended`.
     pub fn of(answers: &[Answer], begun: Timestamp, at: Timestamp, ended: Timestamp) -> Self {
         let (first, last) = (at - AROUND, at + AROUND);
-        let between = |from: Timestamp, to: Timestamp| {
-            Waits::of(answers.iter().filter(|answer| answer.ended >= from && answer.began < to))
-        };
+        let between = |from: Timestamp, to: Timestamp| Waits::within(answers, from, to);
         Self {
-            gap: gap(answers, first, last),
             quiet: between(Timestamp::MIN, begun),
             loading: between(begun, first),
             around: between(first, last),
             indexing: between(last, ended),
         }
+    }
+
+    /// The worst gap around the switch.
+    pub fn gap(&self) -> Duration {
+        self.around.gap
     }
 }
 
@@ -68,13 +70,15 @@ fn between(a: Timestamp, b: Timestamp) -> Duration {
 }
 
 impl Waits {
-    fn of<'a>(answers: impl Iterator<Item = &'a Answer>) -> Self {
+    fn within(answers: &[Answer], from: Timestamp, to: Timestamp) -> Self {
+        let during = answers.iter().filter(|answer| answer.ended >= from && answer.began < to);
         let mut waits: Vec<Duration> =
-            answers.map(|answer| between(answer.began, answer.ended)).collect();
+            during.map(|answer| between(answer.began, answer.ended)).collect();
         waits.sort_unstable();
         let at = |share: usize| waits.get(waits.len().saturating_sub(1) * share / 100);
         Self {
             requests: waits.len(),
+            gap: gap(answers, from, to),
             p99: at(99).copied().unwrap_or_default(),
             longest: at(100).copied().unwrap_or_default(),
         }
@@ -83,11 +87,10 @@ impl Waits {
 
 impl fmt::Display for Times {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { gap, quiet, loading, around, indexing } = self;
+        let Self { quiet, loading, around, indexing } = self;
         write!(
             f,
-            "worst gap around the switch {} ms; quiet {quiet}; loading {loading}; around the switch {around}; afterwards {indexing}",
-            gap.as_millis()
+            "quiet {quiet}; loading {loading}; around the switch {around}; afterwards {indexing}"
         )
     }
 }
@@ -95,7 +98,11 @@ impl fmt::Display for Times {
 impl fmt::Display for Waits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = |time: Duration| time.as_secs_f64() * 1000.0;
-        let (p99, longest) = (ms(self.p99), ms(self.longest));
-        write!(f, "p99 {p99:.1} ms, longest {longest:.1} ms of {} requests", self.requests)
+        let (gap, p99, longest) = (ms(self.gap), ms(self.p99), ms(self.longest));
+        write!(
+            f,
+            "worst gap {gap:.0} ms, p99 {p99:.1} ms, longest {longest:.1} ms of {} requests",
+            self.requests
+        )
     }
 }
