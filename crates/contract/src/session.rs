@@ -17,13 +17,26 @@ pub const PATIENT: &str = concat!(
     every_connection!()
 );
 
-/// SQL for connections that serve requests: no lock or statement is waited for long, and JIT compilation never pays off, though
-/// cost estimates of row-by-row statements are high.
-pub const SERVING: &str = concat!(
-    "SET lock_timeout = '1s'; SET statement_timeout = '15s'; SET jit = off; \
-     SET default_transaction_isolation = 'read committed'; ",
-    every_connection!()
-);
+/// SQL for connections that serve requests and wait for a lock for so long at most. No statement is waited for long either, and JIT
+/// compilation never pays off, though cost estimates of row-by-row statements are high.
+macro_rules! serving {
+    ($lock_timeout:literal) => {
+        concat!(
+            "SET lock_timeout = '",
+            $lock_timeout,
+            "'; SET statement_timeout = '15s'; SET jit = off; \
+             SET default_transaction_isolation = 'read committed'; ",
+            every_connection!()
+        )
+    };
+}
+
+/// SQL for connections to the primary that serve requests.
+pub const SERVING: &str = serving!("1s");
+
+/// SQL for connections to a replica that serve reads. One that has to wait for a lock there is soon asked of the primary: a lock that is
+/// replayed is kept until its transaction's end is replayed as well, which may wait for other reads.
+pub const READING: &str = serving!("100ms");
 
 /// PgBouncer sends its `connect_query` from a buffer of 512 bytes.
 const _: () = assert!(SERVING.len() < 500);

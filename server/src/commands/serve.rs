@@ -180,7 +180,7 @@ fn app(settings: Settings, embedders: &Embedders) -> Result<Serving, prometheus:
     };
     let reads = gets("reads", address.clone());
     let replica = database.replica.map(|ReplicaSettings { url, max_lag }| {
-        let address = DatabaseAddress::of(&url);
+        let address = DatabaseAddress::of_replica(&url);
         let gets = gets("replica reads", address.clone());
         let (pool, of_replica) = (reads_of(&address), lookups_of(&address));
         Replica::watch(pool, of_replica, gets, lookups.pool().clone(), max_lag, metrics.clone())

@@ -39,13 +39,24 @@ const LINK_MAY_BE_GONE: Duration = Duration::from_secs(1);
 pub struct DatabaseAddress {
     hosts: Hosts,
     invalidation: Invalidation,
+    /// What connections that serve requests are set to.
+    serving: &'static str,
 }
 
 impl DatabaseAddress {
     /// The address in a URL.
     pub fn of(url: &DatabaseUrl) -> Self {
+        Self::serving(url, session::SERVING)
+    }
+
+    /// The address of a replica in a URL.
+    pub fn of_replica(url: &DatabaseUrl) -> Self {
+        Self::serving(url, session::READING)
+    }
+
+    fn serving(url: &DatabaseUrl, serving: &'static str) -> Self {
         let invalidation = Invalidation::default();
-        Self { hosts: Hosts::of(url, invalidation.clone()), invalidation }
+        Self { hosts: Hosts::of(url, invalidation.clone()), invalidation, serving }
     }
 
     /// Parses a `postgres://` URL.
@@ -97,7 +108,8 @@ impl DatabaseAddress {
 
     /// A pool of at most `size` connections; connects on first use.
     pub fn pool(&self, size: u32) -> Pool {
-        let (address, invalidation) = (self.clone(), self.invalidation.clone());
+        let (address, invalidation, serving) =
+            (self.clone(), self.invalidation.clone(), self.serving);
         let connections = PgPoolOptions::new()
             .max_connections(size)
             // As long as any other connection of ours: who asked for it has gone by then, and it is there for the next.
@@ -121,7 +133,7 @@ impl DatabaseAddress {
                     Ok(within(RELEASE_TIMEOUT, connection.ping()).await.is_ok() && !is_outdated)
                 })
             })
-            .after_connect(|connection, _| Box::pin(set_up(connection, session::SERVING)))
+            .after_connect(move |connection, _| Box::pin(set_up(connection, serving)))
             .connect_lazy_with(self.hosts.options(0));
         let connections = Arc::new(connections);
         tokio::spawn(leave_outdated(Arc::downgrade(&connections), self.invalidation.clone()));
@@ -201,7 +213,7 @@ impl Link {
             slot @ None => {
                 // Where another host is found meanwhile, this connection is outdated too.
                 let made = Instant::now();
-                let (connection, _) = self.address.connect(session::SERVING).await?;
+                let (connection, _) = self.address.connect(self.address.serving).await?;
                 slot.insert(Held { connection, made, used: Instant::now() })
             }
         };

@@ -1,8 +1,10 @@
 //! Reads from a real streaming replica: when they go there, when they do not, and what they see.
 
+use agentfs_server::settings::DatabaseUrl;
 use agentfs_server::store::connection::address::DatabaseAddress;
 use reqwest::Url;
 use serde_json::{Value, json};
+use sqlx::Executor as _;
 use tempfile::TempDir;
 
 use crate::support::api::Api;
@@ -99,6 +101,35 @@ async fn reads_go_to_a_replica_that_is_fresh_enough_and_see_what_they_must() {
     }
     patient.until_metric(FRESH, |fresh| fresh < 0.5).await;
     assert_eq!(get(&patient, None).await, json!(2));
+}
+
+/// A restore in place locks all tables on the primary for a moment, and its replica for as long as it takes to replay the end of that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_waits_for_a_lock_on_the_replica_is_soon_asked_of_the_primary() {
+    const LOCKED: &str = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 'entries'::regclass";
+    let postgres = Postgres::start(&[]);
+    let database = postgres.database().await;
+    database.migrate().await;
+    let replica = Replica::of(&postgres, &database).await;
+    let api = reading(&database, &replica.database.url, "3600").await;
+    let version = put(&api, 1).await;
+    api.until_metric(FRESH, |fresh| fresh > 0.5).await;
+
+    let mut locking = database.connect().await;
+    locking.execute("BEGIN; LOCK TABLE entries IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    replica.database.until(LOCKED, 1).await;
+    replica.told("SELECT pg_wal_replay_pause()").await;
+    locking.execute("ROLLBACK").await.unwrap();
+    assert_eq!(get(&api, None).await, json!(1));
+    assert_eq!(get(&api, Some(&version)).await, json!(1));
+    let list = json!({"agent_id": "ada", "prefix": "/notes"});
+    assert_eq!(api.client.ok("/v1/list", list).await["items"].as_array().unwrap().len(), 1);
+    replica.database.until(LOCKED, 1).await;
+
+    let url = DatabaseUrl::parse(&replica.database.url.clone().into()).unwrap();
+    let pool = DatabaseAddress::of_replica(&url).pool(1);
+    let waits: String = sqlx::query_scalar("SHOW lock_timeout").fetch_one(&pool).await.unwrap();
+    assert_eq!(waits, "100ms");
 }
 
 #[tokio::test]
