@@ -14,8 +14,8 @@ use self::place::{Place, Running, Switched};
 use self::side::Sides;
 use self::times::Times;
 
-/// Most milliseconds for which an agent may wait for the switch.
-const LONGEST_GAP: u128 = 250;
+/// Most milliseconds for which an agent may wait for an answer around the switch.
+const LONGEST_WAIT: u128 = 250;
 
 /// What agents saw of a restore, or of an undoing.
 struct Seen {
@@ -89,7 +89,7 @@ async fn nobody_waits_for_long(entries: i32) -> Place {
     let seen = Box::pin(restore_and_undo(&place)).await;
     print(&format!("{entries} entries, also through PgBouncer"), &seen);
     for times in seen {
-        assert!(times.gap().as_millis() <= LONGEST_GAP, "{times}");
+        assert!(times.longest_around().as_millis() <= LONGEST_WAIT, "{times}");
     }
     place
 }

@@ -15,9 +15,9 @@ use super::place::seed;
 use crate::support::api::Client;
 use crate::support::eventually::eventually;
 
-/// Between two requests of an agent. With less, 33 agents take all of two processors, and wait for one another rather than for
-/// the switch.
-const PAUSE: Duration = Duration::from_millis(60);
+/// Between two turns of an agent. With less, 33 agents and the restore want more than two processors have, and agents wait for one
+/// another rather than for the switch. One of them asks every few milliseconds all the same.
+const PAUSE: Duration = Duration::from_millis(150);
 
 /// What an agent does.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +51,7 @@ const TRADES: [Trade; 11] = [
 /// A request that was answered.
 #[derive(Debug, Clone, Copy)]
 pub struct Answer {
-    pub agent: usize,
+    pub route: &'static str,
     pub began: Timestamp,
     pub ended: Timestamp,
 }
@@ -237,7 +237,7 @@ impl Agent {
     }
 
     /// Writes, and returns the version's id; none where there was nothing to delete.
-    async fn write(&mut self, route: &str, body: Value, key: Option<&str>) -> Option<Uuid> {
+    async fn write(&mut self, route: &'static str, body: Value, key: Option<&str>) -> Option<Uuid> {
         let began = self.clock.now();
         let answer = self.ask(route, body, key).await;
         self.acknowledge(&answer, began, self.clock.now())
@@ -249,7 +249,7 @@ impl Agent {
         Some(id)
     }
 
-    async fn ask(&mut self, route: &str, body: Value, key: Option<&str>) -> Value {
+    async fn ask(&mut self, route: &'static str, body: Value, key: Option<&str>) -> Value {
         let began = self.clock.now();
         let mut request = self.client.request(route, &body.to_string());
         if let Some(key) = key {
@@ -266,7 +266,7 @@ impl Agent {
         };
         let answer: Result<Value, String> = answer.await;
         let ended = self.clock.now();
-        self.diary.answers.push(Answer { agent: self.number, began, ended });
+        self.diary.answers.push(Answer { route, began, ended });
         answer.unwrap_or_else(|why| {
             let failure = format!("{ended} {route} of agent {}: {why}", self.number);
             self.diary.failures.push(failure);

@@ -1,6 +1,5 @@
 //! How long agents wait.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -22,14 +21,14 @@ pub struct Times {
     indexing: Waits,
 }
 
-/// How long agents waited within some time.
+/// How long agents waited for answers within some time.
 #[derive(Debug)]
 struct Waits {
     requests: usize,
-    /// The longest time from an answer of an agent to its next one, its own pause included.
-    gap: Duration,
     p99: Duration,
     longest: Duration,
+    /// What was asked by who waited longest.
+    route: &'static str,
 }
 
 impl Times {
@@ -45,43 +44,23 @@ impl Times {
         }
     }
 
-    /// The worst gap around the switch.
-    pub fn gap(&self) -> Duration {
-        self.around.gap
+    /// The longest for which an agent waited for an answer around the switch.
+    pub fn longest_around(&self) -> Duration {
+        self.around.longest
     }
-}
-
-/// The longest gap of any agent that touches the time from `first` to `last`.
-fn gap(answers: &[Answer], first: Timestamp, last: Timestamp) -> Duration {
-    let mut by_agent: BTreeMap<usize, Vec<Timestamp>> = BTreeMap::new();
-    for answer in answers {
-        by_agent.entry(answer.agent).or_default().push(answer.ended);
-    }
-    let gaps = by_agent.into_values().flat_map(|mut ends| {
-        ends.sort_unstable();
-        let pairs: Vec<_> = ends.windows(2).map(|pair| (pair[0], pair[1])).collect();
-        pairs.into_iter().filter(|(a, b)| *b > first && *a < last).map(|(a, b)| between(a, b))
-    });
-    gaps.max().unwrap_or_default()
-}
-
-fn between(a: Timestamp, b: Timestamp) -> Duration {
-    b.duration_since(a).unsigned_abs()
 }
 
 impl Waits {
     fn within(answers: &[Answer], from: Timestamp, to: Timestamp) -> Self {
         let during = answers.iter().filter(|answer| answer.ended >= from && answer.began < to);
-        let mut waits: Vec<Duration> =
-            during.map(|answer| between(answer.began, answer.ended)).collect();
+        let mut waits: Vec<(Duration, &str)> = during
+            .map(|answer| (answer.ended.duration_since(answer.began).unsigned_abs(), answer.route))
+            .collect();
         waits.sort_unstable();
         let at = |share: usize| waits.get(waits.len().saturating_sub(1) * share / 100);
-        Self {
-            requests: waits.len(),
-            gap: gap(answers, from, to),
-            p99: at(99).copied().unwrap_or_default(),
-            longest: at(100).copied().unwrap_or_default(),
-        }
+        let (p99, _) = at(99).copied().unwrap_or_default();
+        let (longest, route) = at(100).copied().unwrap_or_default();
+        Self { requests: waits.len(), p99, longest, route }
     }
 }
 
@@ -98,11 +77,11 @@ impl fmt::Display for Times {
 impl fmt::Display for Waits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = |time: Duration| time.as_secs_f64() * 1000.0;
-        let (gap, p99, longest) = (ms(self.gap), ms(self.p99), ms(self.longest));
+        let (p99, longest) = (ms(self.p99), ms(self.longest));
         write!(
             f,
-            "worst gap {gap:.0} ms, p99 {p99:.1} ms, longest {longest:.1} ms of {} requests",
-            self.requests
+            "p99 {p99:.1} ms, longest {longest:.1} ms ({}) of {} requests",
+            self.route, self.requests
         )
     }
 }
