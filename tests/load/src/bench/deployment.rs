@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use agentfs_load::entries::{self, Population};
 use agentfs_load::open_loop;
@@ -13,6 +14,7 @@ use agentfs_load::wrk::{self, Callers, Counted, Look, Requests};
 use agentfs_server::commands::migrate;
 use agentfs_server::store::connection::address::DatabaseAddress;
 use anyhow::Context as _;
+use reqwest::{Client, StatusCode};
 use secrecy::SecretString;
 use tempfile::TempDir;
 use url::Url;
@@ -21,6 +23,8 @@ use crate::plan::Plan;
 
 const API: &str = "agentfs-server";
 const WARM_UP_SECONDS: u32 = 1;
+/// The pause after a key that was refused because too many unknown ones are looked up.
+const REFUSED: Duration = Duration::from_millis(100);
 /// WAL that is there to be used again: for minutes of puts.
 const SETTINGS: [&str; 4] =
     ["shared_buffers=512MB", "max_wal_size=8GB", "min_wal_size=4GB", "checkpoint_timeout=30min"];
@@ -56,6 +60,7 @@ impl<'s> Bench<'s> {
         let callers = Callers { keys, population };
         let apis = vec![self.start_api(&url).await?];
         let deployment = Deployment { name, url, database, callers, apis, written: Rc::default() };
+        deployment.introduce().await?;
         for requests in [wrk::GET, wrk::PUT] {
             deployment.warm_up(self, requests).await?;
         }
@@ -117,6 +122,23 @@ impl Deployment {
     /// The same database, served by others.
     pub(crate) fn served_by(&self, apis: Vec<Endpoint>) -> Self {
         Self { apis, ..self.clone() }
+    }
+
+    /// Has each API know every key: unknown ones are looked up at a rate of their own, beyond which they are refused.
+    async fn introduce(&self) -> anyhow::Result<()> {
+        let client = Client::builder().no_proxy().build()?;
+        for Endpoint { url, .. } in &self.apis {
+            for key in &self.callers.keys {
+                let request = || {
+                    let request = client.post(format!("{url}{}", wrk::GET.route)).bearer_auth(key);
+                    request.header("content-type", "application/json").body(wrk::GET.body)
+                };
+                while request().send().await?.status() == StatusCode::SERVICE_UNAVAILABLE {
+                    tokio::time::sleep(REFUSED).await;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Sends `requests` for a second, and looks into every answer's body.
