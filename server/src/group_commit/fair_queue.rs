@@ -36,6 +36,17 @@ pub(super) struct FairQueue<T> {
     rules: Rules,
     state: Mutex<State<T>>,
     arrived: Notify,
+    /// A whole batch waits.
+    full: Notify,
+}
+
+/// What a worker takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Takes {
+    /// Whatever waits.
+    All,
+    /// Whole batches alone.
+    Full,
 }
 
 /// The sending end. The queue is closed when it is dropped.
@@ -113,7 +124,7 @@ impl<T> FairQueue<T> {
             spare: VecDeque::new(),
             closed: false,
         };
-        Self { rules, state: Mutex::new(state), arrived: Notify::new() }
+        Self { rules, state: Mutex::new(state), arrived: Notify::new(), full: Notify::new() }
     }
 
     /// Queues requests of `tenant`, all before a worker takes any. Those that the tenant has no room for wait as long as their places
@@ -123,42 +134,60 @@ impl<T> FairQueue<T> {
         tenant: TenantId,
         requests: impl IntoIterator<Item = (T, Bounds)>,
     ) -> Vec<Place<'_, T>> {
-        let (places, is_kept) = {
+        let (places, is_kept, is_full) = {
             let mut state = self.state();
             let push = |(request, size)| {
                 let number = state.push(tenant, Waiting { request, size })?;
                 Some(Place { queue: self, tenant, number })
             };
             let places = requests.into_iter().filter_map(push).collect();
-            (places, state.kept.contains(&tenant))
+            (places, state.kept.contains(&tenant), self.is_full(&state))
         };
         if !is_kept {
             self.arrived.notify_one();
         }
+        if is_full {
+            self.full.notify_one();
+        }
         places
     }
 
-    /// Waits for a request, then takes all that wait and may be taken, up to the bounds. `None` when the queue is closed and
-    /// the others that work on it take what is left.
-    pub(super) async fn next(&self) -> Option<Batch<'_, T>> {
+    /// Waits for what the worker `takes`, then takes all that wait and may be taken, up to the bounds. `None` when the queue is closed
+    /// and the others that work on it take what is left.
+    pub(super) async fn next(&self, takes: Takes) -> Option<Batch<'_, T>> {
+        let woken = match takes {
+            Takes::All => &self.arrived,
+            Takes::Full => &self.full,
+        };
         loop {
             {
                 let mut state = self.state();
-                let (requests, kept) = state.take(&self.rules);
-                if !requests.is_empty() {
-                    if !state.turns.is_empty() {
-                        self.arrived.notify_one();
+                if takes == Takes::All || self.is_full(&state) {
+                    let (requests, kept) = state.take(&self.rules);
+                    if !requests.is_empty() {
+                        if !state.turns.is_empty() {
+                            self.arrived.notify_one();
+                        }
+                        if self.is_full(&state) {
+                            self.full.notify_one();
+                        }
+                        return Some(Batch { requests, hold: Hold { queue: self, kept } });
                     }
-                    return Some(Batch { requests, hold: Hold { queue: self, kept } });
                 }
                 if state.closed {
                     // Each worker that ends wakes the next one.
                     self.arrived.notify_one();
+                    self.full.notify_one();
                     return None;
                 }
             }
-            self.arrived.notified().await;
+            woken.notified().await;
         }
+    }
+
+    /// Whether a whole batch waits, where each request is a row.
+    fn is_full(&self, state: &State<T>) -> bool {
+        state.queued >= self.rules.bounds.rows
     }
 
     /// The requests that wait; `since` tells since when one does.
@@ -187,6 +216,7 @@ impl<T> Drop for Entrance<T> {
     fn drop(&mut self) {
         self.0.state().closed = true;
         self.0.arrived.notify_one();
+        self.0.full.notify_one();
     }
 }
 
@@ -344,7 +374,11 @@ mod tests {
 
     /// What a worker would take now; empty where it would wait.
     fn next<T>(queue: &FairQueue<T>) -> (Vec<T>, Option<Hold<'_, T>>) {
-        match queue.next().now_or_never() {
+        next_of(queue, Takes::All)
+    }
+
+    fn next_of<T>(queue: &FairQueue<T>, takes: Takes) -> (Vec<T>, Option<Hold<'_, T>>) {
+        match queue.next(takes).now_or_never() {
             Some(batch) => {
                 let Batch { requests, hold } = batch.expect("it is open");
                 (requests, Some(hold))
@@ -376,6 +410,22 @@ mod tests {
         let (_, _first) = next(&queue);
         push(&queue, &[(1, 1)]);
         assert_eq!(next(&queue).0, [(1, 1)]);
+    }
+
+    #[test]
+    fn a_worker_for_whole_batches_leaves_what_is_less() {
+        let queue = FairQueue::new(Rules { one_worker_per_tenant: false, ..RULES });
+        push(&queue, &[(1, 0); 8]);
+        assert_eq!(next_of(&queue, Takes::Full).0, []);
+        push(&queue, &[(1, 0); 10]);
+        let mut helper = std::pin::pin!(queue.next(Takes::Full));
+        assert_eq!(next(&queue).0.len(), 9);
+        let helped = helper.as_mut().now_or_never().flatten().unwrap();
+        assert_eq!(helped.requests.len(), 9);
+        let mut helper = std::pin::pin!(queue.next(Takes::Full));
+        assert!(helper.as_mut().now_or_never().is_none());
+        push(&queue, &[(1, 0); 9]);
+        assert_eq!(helper.as_mut().now_or_never().flatten().unwrap().requests.len(), 9);
     }
 
     #[test]
@@ -425,7 +475,7 @@ mod tests {
         let queue = FairQueue::new(RULES);
         push(&queue, &[(1, 1), (2, 1)]);
         let (_, both) = next(&queue);
-        let mut waiting = std::pin::pin!(queue.next());
+        let mut waiting = std::pin::pin!(queue.next(Takes::All));
         assert!(futures::poll!(&mut waiting).is_pending());
         push(&queue, &[(1, 30), (2, 1)]);
         assert!(futures::poll!(&mut waiting).is_pending());

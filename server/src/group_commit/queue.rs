@@ -1,13 +1,14 @@
 //! The queue behind group commit: its workers take everything that waits, up to a bound, and never wait for
 //! more. Its bounded capacity is the backpressure on clients. The tenants that wait share its batches and its capacity.
 
+use std::iter;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use tokio::sync::oneshot;
 
-use super::fair_queue::{Batch, Entrance, FairQueue, Rules};
+use super::fair_queue::{Batch, Entrance, FairQueue, Rules, Takes};
 use super::{Backlog, BatchError};
 use crate::domain::TenantId;
 
@@ -88,6 +89,8 @@ pub trait BatchHandler: Send + 'static {
     const SHARED: Bounds = Bounds::ANY;
     /// Whether a tenant's requests are with one worker at a time.
     const ONE_WORKER_PER_TENANT: bool = false;
+    /// Whether there is one more worker, which takes whole batches alone: two halves would cost more than the whole.
+    const ONE_MORE_FOR_FULL_BATCHES: bool = false;
 
     /// The tenant whose request it is: tenants take turns.
     fn tenant(request: &Self::Request) -> TenantId;
@@ -136,8 +139,9 @@ impl<H: BatchHandler> Queue<H> {
             shared: H::SHARED,
             one_worker_per_tenant: H::ONE_WORKER_PER_TENANT,
         }));
-        for _ in 0..workers {
-            tokio::spawn(supervise(name, queue.clone(), make.clone()));
+        let one_more = H::ONE_MORE_FOR_FULL_BATCHES.then_some(Takes::Full);
+        for takes in iter::repeat_n(Takes::All, workers).chain(one_more) {
+            tokio::spawn(supervise(name, queue.clone(), takes, make.clone()));
         }
         Self { name, entrance: Arc::new(Entrance(queue)) }
     }
@@ -192,10 +196,11 @@ fn answered<H: BatchHandler>(
 async fn supervise<H: BatchHandler>(
     name: &'static str,
     queue: Arc<FairQueue<Waiting<H>>>,
+    takes: Takes,
     make: impl Fn() -> H,
 ) {
     loop {
-        match tokio::spawn(work(queue.clone(), make())).await {
+        match tokio::spawn(work(queue.clone(), takes, make())).await {
             Err(end) if end.is_panic() => {
                 tracing::error!(queue = name, "a worker panicked; it is replaced");
             }
@@ -204,8 +209,8 @@ async fn supervise<H: BatchHandler>(
     }
 }
 
-async fn work<H: BatchHandler>(queue: Arc<FairQueue<Waiting<H>>>, mut handler: H) {
-    while let Some(Batch { requests, hold }) = queue.next().await {
+async fn work<H: BatchHandler>(queue: Arc<FairQueue<Waiting<H>>>, takes: Takes, mut handler: H) {
+    while let Some(Batch { requests, hold }) = queue.next(takes).await {
         handler.process(requests).await;
         drop(hold);
     }

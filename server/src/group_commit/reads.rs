@@ -116,6 +116,9 @@ impl BatchHandler for Reader {
     type Request = Get;
     type Answer = Answer;
 
+    /// For the gets of batches.
+    const ONE_MORE_FOR_FULL_BATCHES: bool = true;
+
     fn tenant(get: &Get) -> TenantId {
         get.key.tenant
     }

@@ -43,7 +43,10 @@ impl DatabaseSettings {
             about: "connections for reads other than gets; 8 more are reserved for what must not wait for them (5)",
         },
         Described { name: "DATABASE_WRITERS", about: "connections that commit writes (2)" },
-        Described { name: "DATABASE_READERS", about: "connections that answer gets (1)" },
+        Described {
+            name: "DATABASE_READERS",
+            about: "connections that answer gets; one more answers batches of them (1)",
+        },
         Described {
             name: "DATABASE_READ_URL",
             about: "URL of a replica that get, list, glob and search may read from (none)",
