@@ -104,6 +104,7 @@ async fn nobody_waits_for_long_among_ten_thousand_entries() {
 #[ignore = "takes minutes, looks at times, and needs PgBouncer: make test-restore"]
 async fn nobody_waits_for_long_among_a_million_entries() {
     let place = Box::pin(nobody_waits_for_long(1_000_000)).await;
+    place.drop_previous();
     let tamed = || place.restore(&["--jobs", "1", "--max-rate", "20MB"]);
     let seen = Box::pin(beside_agents(&place, tamed)).await;
     println!("restored with --jobs 1 --max-rate 20MB: {}", seen.times);

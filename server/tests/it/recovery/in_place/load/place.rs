@@ -155,6 +155,12 @@ impl Place {
         self.start(&[&restore, options].concat())
     }
 
+    /// Drops what was live before the last of both.
+    pub fn drop_previous(&self) {
+        let arguments = ["restore", "--drop-previous", "--yes"];
+        agentfs(&arguments, &[("DATABASE_URL", &self.database.url)]).text();
+    }
+
     /// Starts its undoing.
     pub fn undo(&self) -> Running {
         self.start(&["--undo"])
