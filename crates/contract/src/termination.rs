@@ -359,7 +359,10 @@ mod tests {
     #[test]
     fn a_drill_that_did_not_pass_is_a_failure_too() {
         let step = |name: &str| Step { name: name.into(), seconds: 12.345_678_901_234_5 };
-        let names = ["put", "backup", "fetch", "archive", "start", "load", "compare", "migrate"];
+        let names = [
+            "put", "backup", "fetch", "archive", "start", "create", "load", "compare", "migrate",
+            "analyse", "serve", "marker", "index", "clean",
+        ];
         let report = DrillReport {
             passed: false,
             message: Some("--rpo 26h is missed".into()),

@@ -23,7 +23,7 @@ use crate::commands::output::{Output, Seconds};
 use crate::records;
 use crate::recovery::catalogue::Selector;
 use crate::recovery::drill::{
-    DrillError, DrillOptions, Objectives, RecoveryPoint, Report, brief, drill,
+    DrillError, DrillOptions, Objectives, RecoveryPoint, Report, TO_SERVING, brief, drill,
 };
 use crate::recovery::{Recipients, RecoveryError};
 use crate::runtime::exit::{
@@ -204,7 +204,7 @@ struct Printed {
     rpo_days: u32,
     /// Backups that count for the recovery point.
     backups: usize,
-    /// fetch + load + compare + migrate + serve.
+    /// The sum of the steps of [`TO_SERVING`].
     serving_seconds: Option<f64>,
     /// The same + index.
     indexed_seconds: Option<f64>,
@@ -333,9 +333,10 @@ impl fmt::Display for Printed {
         if let Some((serving, indexed)) = self.serving_seconds.zip(self.indexed_seconds) {
             write!(
                 f,
-                "\n  RTO  {}{} to serving (fetch, load, compare, migrate, serve), {} to indexed",
+                "\n  RTO  {}{} to serving ({}), {} to indexed",
                 of_seconds(serving),
                 wanted(self.rto_objective_seconds, Some(serving)),
+                TO_SERVING.join(", "),
                 of_seconds(indexed)
             )?;
         }

@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use self::cleaning::Cleaning;
 pub use self::error::DrillError;
 use self::marker::Marker;
-pub use self::objectives::{Missed, Objectives, RecoveryPoint, RecoveryTime, brief};
+pub use self::objectives::{Missed, Objectives, RecoveryPoint, RecoveryTime, TO_SERVING, brief};
 use super::api::Api;
 use super::archive::Foreign;
 use super::backup::{BackupOptions, back_up};
@@ -268,7 +268,7 @@ impl Drill<'_> {
         let starting = Scratch::start(*major, pg_bin, options.scratch.as_ref(), &folder);
         let scratch = scratch.insert(steps.time("start", Box::pin(starting)).await?);
         reach(FaultPoint::ScratchStarted);
-        let url = scratch.database(&archive.schema).await?;
+        let url = steps.time("create", scratch.database(&archive.schema)).await?;
         reach(FaultPoint::DatabaseMade);
         let load = LoadOptions::default();
         fill(&programs, &fetched, manifest, &url, load, steps).await?;

@@ -340,12 +340,12 @@ pub(super) async fn make(
         return Err(RestoreError::NoExtension { role: server.role.clone() }.into());
     }
     fill(&programs, &fetched, &manifest, &url, options.load, steps).await?;
-    steps.time("analyse", databases::analyse(&url)).await?;
     let models = indexes::of_dump(&programs, &fetched).await?;
     Ok((manifest, models))
 }
 
-/// Loads a backup into an empty database, compares it with the manifest, and migrates it to this program's schema.
+/// Loads a backup into an empty database, compares it with the manifest, migrates it to this program's schema, and gathers the
+/// statistics that it is to be served with.
 pub(in crate::recovery) async fn fill(
     programs: &Programs,
     fetched: &Fetched,
@@ -359,5 +359,6 @@ pub(in crate::recovery) async fn fill(
     // Makes UTC the database's time zone as well.
     steps.time("migrate", schema::migrate(&DatabaseAddress::of(url))).await?;
     reach(FaultPoint::Migrated);
+    steps.time("analyse", databases::analyse(url)).await?;
     Ok(())
 }
