@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request};
-use axum::handler::Handler as _;
+use axum::handler::Handler;
 use axum::http::{Method, Uri};
 use axum::middleware::map_request;
 use axum::response::Response;
@@ -26,32 +26,40 @@ pub struct Observed(Arc<Inner>);
 
 struct Inner {
     routes: Router,
-    /// With it, [`Frequent`] routes are served past the router.
-    app: Option<App>,
+    frequent: Vec<Frequent>,
     observer: Observer,
 }
 
 /// A route that most requests are for. It is found without the router, and its handler called without the layers by which the
 /// router calls one, which cost more than the handler does. All that surrounds it is the same.
-#[derive(Debug, Clone, Copy)]
-enum Frequent {
-    Get,
-    Put,
+struct Frequent {
+    path: &'static str,
+    call: Box<dyn Fn(Request) -> BoxFuture<'static, Response> + Send + Sync>,
 }
+
+const GET: &str = "/v1/get";
+const PUT: &str = "/v1/put";
 
 impl Observed {
     /// Wraps `routes`.
     pub fn new(routes: Router, observer: impl Into<Observer>) -> Self {
-        Self::wrap(routes, Vec::new(), None, observer.into())
+        Self::wrap(routes, Vec::new(), Vec::new(), observer.into())
     }
 
     /// Wraps the routes of the API, which have the paths `known`.
     pub(super) fn of_api(routes: Router, known: Vec<String>, app: App) -> Self {
         let observer = app.observer.clone();
-        Self::wrap(routes, known, Some(app), observer)
+        let frequent =
+            vec![Frequent::new(GET, get::get, app.clone()), Frequent::new(PUT, put::put, app)];
+        Self::wrap(routes, known, frequent, observer)
     }
 
-    fn wrap(routes: Router, known: Vec<String>, app: Option<App>, observer: Observer) -> Self {
+    fn wrap(
+        routes: Router,
+        known: Vec<String>,
+        frequent: Vec<Frequent>,
+        observer: Observer,
+    ) -> Self {
         let known: Arc<[String]> = known.into();
         let routes = routes
             .fallback(move |uri: Uri| {
@@ -64,42 +72,33 @@ impl Observed {
                 )
             })
             .layer(map_request(|request: Request| ready(matched(request))));
-        Self(Arc::new(Inner { routes, app, observer }))
+        Self(Arc::new(Inner { routes, frequent, observer }))
     }
 }
 
 impl RequestHandler for Observed {
     async fn handle(&self, request: Request) -> Response {
-        let frequent = self.0.app.as_ref().and_then(|app| Some((Frequent::of(&request)?, app)));
-        let route = frequent.map(|(route, _)| route.path());
+        let frequent = self.0.frequent.iter().find(|route| route.takes(&request));
         let answer = |request| match frequent {
-            Some((route, app)) => route.call(request, app.clone()),
+            Some(route) => (route.call)(request),
             None => routed(self.0.routes.clone(), request),
         };
-        observe(&self.0.observer, route, request, answer).await
+        observe(&self.0.observer, frequent.map(|route| route.path), request, answer).await
     }
 }
 
 impl Frequent {
-    const ALL: [Self; 2] = [Self::Get, Self::Put];
-
-    fn of(request: &Request) -> Option<Self> {
-        let (method, path) = (request.method(), request.uri().path());
-        Self::ALL.into_iter().find(|route| method == Method::POST && path == route.path())
+    fn new<T, S, H>(path: &'static str, handler: H, state: S) -> Self
+    where
+        S: Clone + Send + Sync + 'static,
+        H: Handler<T, S, Future = BoxFuture<'static, Response>>,
+    {
+        let call = move |request| handler.clone().call(request, state.clone());
+        Self { path, call: Box::new(call) }
     }
 
-    const fn path(self) -> &'static str {
-        match self {
-            Self::Get => "/v1/get",
-            Self::Put => "/v1/put",
-        }
-    }
-
-    fn call(self, request: Request, app: App) -> BoxFuture<'static, Response> {
-        match self {
-            Self::Get => get::get.call(request, app),
-            Self::Put => put::put.call(request, app),
-        }
+    fn takes(&self, request: &Request) -> bool {
+        request.method() == Method::POST && request.uri().path() == self.path
     }
 }
 
@@ -155,9 +154,9 @@ mod tests {
     #[test]
     fn frequent_routes_are_routes_of_the_router() {
         let description = description();
-        for route in Frequent::ALL {
-            let path = description.paths.paths.get(route.path());
-            assert!(path.is_some_and(|path| path.post.is_some()), "{}", route.path());
+        for route in [GET, PUT] {
+            let path = description.paths.paths.get(route);
+            assert!(path.is_some_and(|path| path.post.is_some()), "{route}");
         }
     }
 
@@ -167,13 +166,17 @@ mod tests {
             (Method::POST, "/panics/1", 500, "INTERNAL", "/panics/{id}"),
             (Method::GET, "/panics/1", 405, "METHOD_NOT_ALLOWED", "/panics/{id}"),
             (Method::POST, "/elsewhere", 404, "NOT_FOUND", "unknown"),
+            // The router has no such route.
+            (Method::POST, "/frequent", 500, "INTERNAL", "/frequent"),
+            (Method::GET, "/frequent", 404, "NOT_FOUND", "unknown"),
             // Frequent at the API alone.
-            (Method::POST, "/v1/get", 404, "NOT_FOUND", "unknown"),
+            (Method::POST, GET, 404, "NOT_FOUND", "unknown"),
         ] {
             let metrics = Metrics::new().unwrap();
-            let panics = routing::post(async || -> StatusCode { panic!("of a route") });
-            let routes = Router::new().route("/panics/{id}", panics);
-            let routes = Observed::new(routes, metrics.clone());
+            let panics = async || -> StatusCode { panic!("of a route") };
+            let routes = Router::new().route("/panics/{id}", routing::post(panics));
+            let frequent = vec![Frequent::new("/frequent", panics, ())];
+            let routes = Observed::wrap(routes, Vec::new(), frequent, metrics.clone().into());
             let request = Request::builder().method(&method).uri(path);
             let request = request.header("x-request-id", "mine").body(Body::empty()).unwrap();
             let answer = routes.handle(request).await;
