@@ -6,6 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::kept::Kept;
 use crate::support::api::Api;
 use crate::support::cli::agentfs;
 use crate::support::database::{Database, of_major, script};
@@ -105,4 +106,16 @@ async fn programs_that_are_too_old_are_refused_with_what_to_install() {
     let said = agentfs(&arguments, &[("DATABASE_URL", &database.url)]).failure();
     assert!(said.contains("no pg_dump of PostgreSQL 18 or newer"), "{said}");
     assert!(said.contains("postgresql-client-18") && said.contains("--pg-bin"), "{said}");
+}
+
+#[tokio::test]
+async fn a_backup_is_not_verified_on_a_server_of_another_version() {
+    let kept = Kept::backup(&Database::migrated().await, &[], &[]);
+    let older = of_major(17).database().await;
+    let said = kept.verify_with(&[], &[("BACKUP_SCRATCH_URL", &older.superuser_url)]).failure();
+    let why = "the server of --scratch-url is PostgreSQL 17, and the backup is of 18";
+    assert!(said.contains(why) && said.contains("for a throwaway server"), "{said}");
+    assert_eq!(kept.records(kept.first.id()), [], "that says nothing of the backup");
+    let made = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'agentfs_scratch_%'";
+    assert_eq!(older.number(made).await, 0, "nothing is left there");
 }
