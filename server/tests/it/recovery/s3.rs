@@ -94,7 +94,10 @@ async fn credentials_may_be_in_files() {
 
 #[tokio::test]
 async fn a_bucket_that_vanishes_is_named() {
-    let bucket = S3Server::versitygw().bucket().await;
+    names_what_vanished(S3Server::versitygw().bucket().await).await;
+}
+
+async fn names_what_vanished(bucket: Bucket) {
     let storage = bucket.storage(&[]).await.unwrap();
     let mut upload = storage.upload("i/a.dump").await.unwrap();
     upload.write(vec![0; PART + 1].into()).await.unwrap();
@@ -116,7 +119,10 @@ async fn a_bucket_that_vanishes_is_named() {
 
 #[tokio::test]
 async fn a_connection_that_is_cut_within_a_part_costs_that_part_alone() {
-    let bucket = S3Server::versitygw().bucket().await;
+    sends_a_part_again(S3Server::versitygw().bucket().await).await;
+}
+
+async fn sends_a_part_again(bucket: Bucket) {
     let proxy = S3Proxy::before(bucket.server.port(), Fault::CutAt(7 << 20)).await;
     let storage = bucket.storage(&[("AWS_ENDPOINT_URL", &proxy.endpoint())]).await.unwrap();
     upload(&storage, "i/a.dump", 4).await.unwrap();
@@ -141,7 +147,10 @@ async fn a_server_that_cannot_be_reached_may_be_reached_later() {
 
 #[tokio::test]
 async fn a_server_that_asks_to_slow_down_is_asked_again() {
-    let bucket = S3Server::versitygw().bucket().await;
+    slows_down(S3Server::versitygw().bucket().await).await;
+}
+
+async fn slows_down(bucket: Bucket) {
     let busy = S3Proxy::before(bucket.server.port(), Fault::SlowDown(3)).await;
     let storage = bucket.storage(&[("AWS_ENDPOINT_URL", &busy.endpoint())]).await.unwrap();
     upload(&storage, "i/a.dump", 2).await.unwrap();
@@ -182,7 +191,10 @@ async fn what_object_lock_keeps_is_protected() {
 
 #[tokio::test]
 async fn a_deletion_marker_is_a_removal() {
-    let bucket = S3Server::versitygw_of_versions().bucket_that_locks().await;
+    removes_by_a_marker(S3Server::versitygw_of_versions().bucket_that_locks().await).await;
+}
+
+async fn removes_by_a_marker(bucket: Bucket) {
     let storage = bucket.storage(&[]).await.unwrap();
     storage.write_small("i/a.json", b"{}").await.unwrap();
     assert_eq!(storage.remove("i/a.json").await.unwrap(), Removal::Removed);
@@ -434,5 +446,30 @@ mod minio {
     async fn the_lock_of_a_dead_process_is_taken_over() {
         takes_over(S3Server::minio().bucket().await).await;
         takes_over(S3Server::minio().bucket_that_locks().await).await;
+    }
+
+    #[ignore = "MinIO is built by make test-s3"]
+    #[tokio::test]
+    async fn a_bucket_that_vanishes_is_named() {
+        names_what_vanished(S3Server::minio().bucket().await).await;
+    }
+
+    #[ignore = "MinIO is built by make test-s3"]
+    #[tokio::test]
+    async fn a_connection_that_is_cut_within_a_part_costs_that_part_alone() {
+        sends_a_part_again(S3Server::minio().bucket().await).await;
+    }
+
+    #[ignore = "MinIO is built by make test-s3"]
+    #[tokio::test]
+    async fn a_server_that_asks_to_slow_down_is_asked_again() {
+        slows_down(S3Server::minio().bucket().await).await;
+    }
+
+    /// Its buckets with object lock have versions, so that no removal is refused.
+    #[ignore = "MinIO is built by make test-s3"]
+    #[tokio::test]
+    async fn a_deletion_marker_is_a_removal() {
+        removes_by_a_marker(S3Server::minio().bucket_that_locks().await).await;
     }
 }
