@@ -16,7 +16,7 @@ use crate::support::cli::agentfs;
 use crate::support::database::{Database, shared};
 use crate::support::eventually::eventually;
 use crate::support::s3_proxy::{Fault, S3Proxy};
-use crate::support::s3_server::{ACCESS_KEY, Bucket, S3Server, SECRET_KEY};
+use crate::support::s3_server::{ACCESS_KEY, Bucket, KMS_KEY, S3Server, SECRET_KEY};
 
 const PART: usize = 5 << 20;
 
@@ -364,7 +364,10 @@ async fn a_server_that_silently_does_not_encrypt_is_found_out() {
 
 #[tokio::test]
 async fn a_certificate_of_ones_own_authority_is_trusted_where_it_is_named() {
-    let bucket = S3Server::versitygw().bucket().await;
+    trusts_whom_it_is_told_to(S3Server::versitygw().bucket().await).await;
+}
+
+async fn trusts_whom_it_is_told_to(bucket: Bucket) {
     let (proxy, certificate) = S3Proxy::of_tls(bucket.server.port()).await;
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), certificate).unwrap();
@@ -464,6 +467,39 @@ mod minio {
     #[tokio::test]
     async fn a_server_that_asks_to_slow_down_is_asked_again() {
         slows_down(S3Server::minio().bucket().await).await;
+    }
+
+    #[ignore = "MinIO is built by make test-s3"]
+    #[tokio::test]
+    async fn a_certificate_of_ones_own_authority_is_trusted_where_it_is_named() {
+        trusts_whom_it_is_told_to(S3Server::minio().bucket().await).await;
+    }
+
+    #[ignore = "MinIO is built by make test-s3"]
+    #[tokio::test]
+    async fn what_the_server_encrypts_is_read_as_it_was_written() {
+        let plain = S3Server::minio().bucket().await;
+        plain.storage(&[]).await.unwrap().write_small("i/a.json", b"{}").await.unwrap();
+        assert_eq!(plain.encryption(&Bucket::key("i/a.json")).await, None);
+        let key = ("AWS_SSE_KMS_KEY_ID", KMS_KEY);
+        for (algorithm, more) in [("AES256", None), ("aws:kms", Some(key))] {
+            let bucket = S3Server::minio().bucket().await;
+            let settings = [("AWS_SERVER_SIDE_ENCRYPTION", algorithm)].into_iter().chain(more);
+            let storage = bucket.storage(&settings.collect::<Vec<_>>()).await.unwrap();
+            storage.write_small("i/a.json", b"{}").await.unwrap();
+            upload(&storage, "i/a.dump", 2).await.unwrap();
+            let lock = storage.lock("i/.lock").await.unwrap();
+            lock.check().await.unwrap();
+            for name in ["i/a.json", "i/a.dump", "i/.lock"] {
+                let said = bucket.encryption(&Bucket::key(name)).await;
+                assert_eq!(said.as_deref(), Some(algorithm), "{name}");
+            }
+            assert!(is_whole(&storage, "i/a.dump", 2).await);
+            assert_eq!(storage.read_small("i/a.json").await.unwrap().unwrap(), b"{}");
+            says(storage.lock("i/.lock").await, "another process is at work");
+            lock.release().await;
+            storage.lock("i/.lock").await.unwrap().release().await;
+        }
     }
 
     /// Its buckets with object lock have versions, so that no removal is refused.

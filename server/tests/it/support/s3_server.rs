@@ -20,6 +20,8 @@ use super::process::free_port;
 
 pub const ACCESS_KEY: &str = "attic";
 pub const SECRET_KEY: &str = "a-secret-that-nobody-shows";
+/// The name of the key by which MinIO encrypts what it is asked to.
+pub const KMS_KEY: &str = "keeper";
 
 /// Ends the server, and removes its folder, when the standard input ends: with the process that started it, however that ends.
 const KEEPER: &str = r#"
@@ -112,6 +114,7 @@ impl S3Server {
             .args(arguments(&folder, port))
             .envs([("ROOT_ACCESS_KEY", ACCESS_KEY), ("ROOT_SECRET_KEY", SECRET_KEY)])
             .envs([("MINIO_ROOT_USER", ACCESS_KEY), ("MINIO_ROOT_PASSWORD", SECRET_KEY)])
+            .env("MINIO_KMS_SECRET_KEY", format!("{KMS_KEY}:{}", BASE64_STANDARD.encode([7; 32])))
             .env("HOME", &folder)
             .stdin(Stdio::piped())
             .spawn()
@@ -249,6 +252,13 @@ impl Bucket {
         let (status, said) = (answer.status(), answer.text().await.unwrap());
         assert!(status.is_success(), "{status} {said}");
         said
+    }
+
+    /// How an object is encrypted, as the server says.
+    pub async fn encryption(&self, key: &str) -> Option<String> {
+        let answer = self.ask(Method::HEAD, key, &[], None, "").await.unwrap();
+        let said = answer.headers().get("x-amz-server-side-encryption")?;
+        Some(said.to_str().unwrap().to_owned())
     }
 
     /// All keys in it, of whatever is there.

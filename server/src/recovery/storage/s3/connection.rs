@@ -246,9 +246,10 @@ fn silence(host: &str) -> HttpError {
     no_answer(host, std::io::Error::new(std::io::ErrorKind::TimedOut, silent))
 }
 
-/// The headers by which a request asks for encryption. An answer says the same, unless its server does not know them.
+/// The headers by which a put asks for encryption. Its answer repeats them, unless the server does not know them. MinIO repeats none
+/// when an upload in parts begins; the upload's marker has been put by then.
 fn encryption(request: &HttpRequest) -> Vec<(&'static str, HeaderValue)> {
-    if ![Method::PUT, Method::POST].contains(request.method()) {
+    if request.method() != Method::PUT {
         return Vec::new();
     }
     let names = ["x-amz-server-side-encryption", "x-amz-server-side-encryption-customer-algorithm"];
