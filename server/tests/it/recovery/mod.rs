@@ -24,3 +24,4 @@ mod source;
 mod storage;
 mod verify;
 mod walk;
+mod workload_identity;

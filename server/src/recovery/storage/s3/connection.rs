@@ -264,6 +264,8 @@ struct Said {
     code: String,
     message: String,
     region: Option<String>,
+    /// All of it, where it is a service that gives credentials.
+    error: Option<Box<Self>>,
 }
 
 /// Gives the answers that object_store tells apart by their status as they are, and all others as errors with their codes.
@@ -277,7 +279,10 @@ async fn refused(host: String, response: HttpResponse) -> Result<HttpResponse, H
             break;
         }
     }
-    let said: Said = quick_xml::de::from_reader(body.as_slice()).unwrap_or_default();
+    let mut said: Said = quick_xml::de::from_reader(body.as_slice()).unwrap_or_default();
+    if let Some(error) = said.error.take() {
+        said = *error;
+    }
     let status = parts.status;
     let is_missing = status == StatusCode::NOT_FOUND
         && said.code != "NoSuchBucket"
