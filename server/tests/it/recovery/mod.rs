@@ -5,6 +5,7 @@ mod catalogue;
 mod damage;
 mod drill;
 mod encryption;
+mod failover;
 mod file;
 mod fingerprint;
 mod full_volume;
