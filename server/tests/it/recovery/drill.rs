@@ -1,19 +1,23 @@
 //! `agentfs-server drill`, with a real API, and what is left of one that was killed.
 
 use std::fs::{self, Permissions};
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use age::secrecy::ExposeSecret as _;
+use age::x25519::Identity;
 use agentfs_contract::termination::DrillReport;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _};
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 use crate::support::api::Api;
 use crate::support::cli::{Said, agentfs};
 use crate::support::database::{Database, shared};
 use crate::support::process::free_port;
+use crate::support::s3_server::{ACCESS_KEY, S3Server, SECRET_KEY};
 
 /// A live database with an API, a location of backups, and a folder for what is temporary.
 pub struct Live {
@@ -34,8 +38,12 @@ impl Live {
     }
 
     pub fn run(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Said {
+        self.run_to(self.folder.path().to_str().unwrap(), arguments, variables)
+    }
+
+    fn run_to(&self, location: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Said {
         let programs = shared().programs().to_str().unwrap();
-        let fixed = ["--pg-bin", programs, "--to", self.folder.path().to_str().unwrap()];
+        let fixed = ["--pg-bin", programs, "--to", location];
         let ours = [
             ("DATABASE_URL", &*self.database.url),
             ("AGENTFS_URL", &*self.api.client.url),
@@ -315,9 +323,72 @@ async fn two_drills_exclude_each_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drill_whose_backup_nothing_decrypts_puts_and_dumps_nothing() {
     let live = Live::start().await;
-    let recipient = age::x25519::Identity::generate().to_public().to_string();
+    let recipient = Identity::generate().to_public().to_string();
     let said = live.drill_with(&[], &[("BACKUP_RECIPIENTS", &recipient)]);
     assert_eq!((said.code, said.out.as_str()), (Some(1), ""), "{said:?}");
     assert!(said.err.contains("--identity-file"), "{said:?}");
+    assert_eq!(live.left().await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encrypted_backup_is_drilled_with_its_identity() {
+    let live = Live::start().await;
+    let (own, another) = (Identity::generate(), Identity::generate());
+    let recipient = own.to_public().to_string();
+    let [own, another] = [own, another].map(|identity| {
+        let mut file = NamedTempFile::new().unwrap();
+        writeln!(file, "{}", identity.to_string().expose_secret()).unwrap();
+        file
+    });
+    let encrypts = ("BACKUP_RECIPIENTS", &*recipient);
+    let decrypts = ("BACKUP_IDENTITY_FILE", own.path().to_str().unwrap());
+    let killed =
+        live.drill_with(&[], &[encrypts, decrypts, ("AGENTFS_FAULT_POINT", "drill-backed-up")]);
+    assert_eq!(killed.code, None, "{killed:?}");
+    assert!(live.objects().iter().any(|name| name.ends_with(".dump.age")), "{:?}", live.objects());
+    let said = live.drill_with(&[], &[encrypts, decrypts]);
+    assert_eq!((said.code, &report(&said)["passed"]), (Some(0), &json!(true)), "{said:?}");
+    assert_eq!(live.left().await, [""; 0]);
+
+    // One that is there already.
+    live.run(&["backup"], &[encrypts]).text();
+    let latest = ["--backup", "latest"];
+    let said = live.drill_with(&latest, &[decrypts]);
+    assert_eq!((said.code, &report(&said)["served"]), (Some(0), &json!(1)), "{said:?}");
+    let wrong = ("BACKUP_IDENTITY_FILE", another.path().to_str().unwrap());
+    for (given, why) in [
+        (&[wrong][..], "was encrypted to other recipients"),
+        (&[][..], "is encrypted: name the file of an identity"),
+    ] {
+        let said = live.drill_with(&latest, given);
+        assert_eq!(said.code, Some(1), "{said:?}");
+        assert!(report(&said)["failure"].as_str().unwrap().contains(why), "{said:?}");
+    }
+    assert_eq!(live.left().await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drill_leaves_nothing_in_a_bucket() {
+    let (live, bucket) = (Live::start().await, S3Server::versitygw().bucket().await);
+    let (location, endpoint) = (bucket.location().to_string(), bucket.server.endpoint());
+    let reached = [
+        ("AWS_ENDPOINT_URL", &*endpoint),
+        ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
+        ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
+    ];
+    let drill = |arguments: &[&str]| {
+        let drill = ["drill", "--output", "json"];
+        let said = live.run_to(&location, &[&drill, arguments].concat(), &reached);
+        assert_eq!(said.code, Some(0), "{said:?}");
+        report(&said)
+    };
+    let storage = bucket.storage(&[]).await.unwrap();
+    let own = drill(&[]);
+    assert!(own["backup"].as_str().unwrap().starts_with("agentfs_drill_"), "{own}");
+    assert_eq!((&own["passed"], storage.list().await.unwrap()), (&json!(true), vec![]));
+    live.run_to(&location, &["backup"], &reached).text();
+    let before = bucket.keys().await;
+    assert_eq!(drill(&["--backup", "latest"])["served"], json!(1));
+    assert_eq!(bucket.keys().await, before, "no lease is left");
     assert_eq!(live.left().await, [""; 0]);
 }
