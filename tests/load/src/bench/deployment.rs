@@ -13,9 +13,10 @@ use agentfs_load::servers::{Endpoint, Servers};
 use agentfs_load::wrk::{self, Callers, Counted, Look, Requests};
 use agentfs_server::commands::migrate;
 use agentfs_server::store::connection::address::DatabaseAddress;
-use anyhow::Context as _;
-use reqwest::{Client, StatusCode};
+use anyhow::{Context as _, ensure};
+use reqwest::Client;
 use secrecy::SecretString;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use url::Url;
 
@@ -181,6 +182,25 @@ impl Deployment {
         let seconds = bench.plan.open_seconds;
         let counted = open_loop::run(requests, api, &self.callers, per_second, seconds).await?;
         Ok(self.count(requests, &counted))
+    }
+
+    /// Puts an entry at each path, in one batch; fails unless all are taken.
+    pub(crate) async fn put(&self, client: &Client, paths: Vec<String>) -> anyhow::Result<()> {
+        let api = self.apis.first().context("nothing serves the database")?;
+        let key = self.callers.keys.first().context("nobody may put")?;
+        let put = |path: &String| {
+            let text =
+                "Ada is allergic to peanuts; she told me at lunch and asked me to remember it.";
+            json!({"op": "put", "agent_id": "ada", "path": path, "value": {"text": text, "n": 123_456}})
+        };
+        let operations: Vec<Value> = paths.iter().map(put).collect();
+        let request = client.post(format!("{}{}", api.url, wrk::PUTS.route)).bearer_auth(key);
+        let answer = request.json(&json!({"operations": operations})).send().await?;
+        let answer = answer.error_for_status()?.text().await?;
+        ensure!(!answer.contains(r#""error":{"#), "a batch of puts was answered by {answer}");
+        let answered = &self.written.puts;
+        answered.set(answered.get() + paths.len() as u64);
+        Ok(())
     }
 
     /// Has pgbench repeat a statement.

@@ -1,8 +1,9 @@
-//! `make bench`: gets and puts at their fastest, at a fixed rate, and while something is in their way, each figure beside its limit.
-//! README.md says how to read it.
+//! `make bench`: gets and puts at their fastest, at a fixed rate, and while something is in their way, and what they leave on disk,
+//! each figure beside its limit. README.md says how to read it.
 
 mod deployment;
 mod dump;
+mod growth;
 mod peak;
 mod pgbouncer;
 mod plan;
@@ -61,6 +62,7 @@ async fn measure(part: Part, bench: &mut Bench<'_>) -> anyhow::Result<Vec<Row>> 
         Part::Dump => dump::measure(bench).await,
         Part::Entries => population::entries(bench).await,
         Part::Tenants => population::tenants(bench).await,
+        Part::Growth => growth::measure(bench).await,
         Part::Processes => processes::measure(bench).await,
         Part::Pgbouncer => pgbouncer::measure(bench).await,
         Part::Serve => serve::measure(bench).await,

@@ -29,6 +29,15 @@ pub(crate) struct Plan {
     /// Numbers of entries, each of which is compared with 10,000
     #[arg(long, default_values_t = [1_000_000], num_args = 1.., value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) entries: Vec<u64>,
+    /// Entries that are overwritten again and again, to see how they grow on disk
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) overwritten: u64,
+    /// How often each of them is overwritten
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) overwrites: u32,
+    /// New entries that are put, to see how they grow on disk
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) added: u64,
     /// PgBouncer's program
     #[arg(long, default_value = "pgbouncer")]
     pub(crate) pgbouncer: PathBuf,
@@ -51,6 +60,8 @@ pub(crate) enum Part {
     Entries,
     /// Many tenants beside one
     Tenants,
+    /// What overwrites and new entries take on disk
+    Growth,
     /// Three processes beside one
     Processes,
     /// Through PgBouncer beside without

@@ -8,7 +8,7 @@ use crate::report::Row;
 use crate::turns::turns;
 
 /// What many entries are compared with.
-const FEW: Population = Population { entries: 10_000, tenants: 1 };
+pub(crate) const FEW: Population = Population { entries: 10_000, tenants: 1 };
 /// What one tenant is compared with, among as many entries.
 const TENANTS: u64 = 10_000;
 /// The least ratio of gets, and of puts.

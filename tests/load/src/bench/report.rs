@@ -24,6 +24,8 @@ pub(crate) enum Figure {
     Milliseconds(f64),
     /// Memory.
     Mebibytes(f64),
+    /// Disk.
+    Bytes(f64),
 }
 
 /// A limit, in the unit of its figure.
@@ -50,7 +52,10 @@ impl Row {
 impl Figure {
     fn number(self) -> f64 {
         match self {
-            Self::Ratio(number) | Self::Milliseconds(number) | Self::Mebibytes(number) => number,
+            Self::Ratio(number)
+            | Self::Milliseconds(number)
+            | Self::Mebibytes(number)
+            | Self::Bytes(number) => number,
         }
     }
 
@@ -60,6 +65,7 @@ impl Figure {
             Self::Ratio(_) => Self::Ratio(number),
             Self::Milliseconds(_) => Self::Milliseconds(number),
             Self::Mebibytes(_) => Self::Mebibytes(number),
+            Self::Bytes(_) => Self::Bytes(number),
         }
     }
 }
@@ -71,6 +77,7 @@ impl fmt::Display for Figure {
             Self::Milliseconds(number) if *number >= 100.0 => write!(f, "{number:.0} ms"),
             Self::Milliseconds(number) => write!(f, "{number:.1} ms"),
             Self::Mebibytes(number) => write!(f, "{number:.0} MiB"),
+            Self::Bytes(number) => write!(f, "{number:.0} B"),
         }
     }
 }
