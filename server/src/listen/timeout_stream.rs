@@ -179,7 +179,8 @@ mod tests {
     use super::*;
     use std::pin::pin;
     use std::time::Duration;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+    use tokio::task::JoinHandle;
 
     const SHORT: Duration = Duration::from_millis(30);
     const LONG: Duration = Duration::from_mins(10);
@@ -249,19 +250,22 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
+    /// A peer, and the closing of its stream, which reads `bytes` from it until `by`.
+    fn closing(by: Instant, bytes: u64) -> (DuplexStream, JoinHandle<io::Result<()>>) {
+        let activity = Arc::new(ConnectionActivity::new());
+        let (peer, inner) = duplex(4);
+        let mut stream = TimeoutStream::new(inner, activity.clone(), times());
+        activity.request().leaves(Leftover { by, bytes });
+        (peer, tokio::spawn(async move { stream.shutdown().await }))
+    }
+
     #[tokio::test]
-    async fn a_peer_that_still_sends_is_read_to_its_end_but_not_for_ever() {
-        for (patience, bytes) in [(LONG, 1 << 20), (SHORT, 1 << 20), (LONG, 10_000)] {
-            let activity = Arc::new(ConnectionActivity::new());
-            let (mut peer, inner) = duplex(4);
-            let mut stream = TimeoutStream::new(inner, activity.clone(), times());
-            activity.request().leaves(Leftover { by: Instant::now() + patience, bytes });
-            let closing = tokio::spawn(async move { stream.shutdown().await });
+    async fn a_peer_that_still_sends_is_read_to_its_end() {
+        for (bytes, leaves) in [(10_000, false), (10_001, true)] {
+            let (mut peer, closing) = closing(Instant::now() + LONG, bytes);
             peer.write_all(&[b'x'; 10_000]).await.unwrap();
             assert_eq!(peer.read(&mut [0]).await.unwrap(), 0, "the answer's end is there");
-            if patience == LONG && bytes > 10_000 {
-                drop(peer);
-            }
+            let _peer = (!leaves).then_some(peer);
             closing.await.unwrap().unwrap();
         }
         // All was read: nobody waits.
@@ -270,6 +274,16 @@ mod tests {
         drop(activity.request());
         let mut stream = TimeoutStream::new(inner, activity, times());
         stream.shutdown().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_sends_for_ever_or_nothing_is_left() {
+        for sends in [true, false] {
+            let (mut peer, closing) = closing(Instant::now() + SHORT, u64::MAX);
+            // A slow machine sends less, and may not begin before the time is over.
+            while sends && peer.write_u8(b'x').await.is_ok() {}
+            closing.await.unwrap().unwrap();
+        }
     }
 
     #[tokio::test]

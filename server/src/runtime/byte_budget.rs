@@ -130,6 +130,10 @@ impl Reservation {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use futures::FutureExt as _;
+
     use super::*;
     use crate::domain::DEFAULT_TENANT;
 
@@ -170,11 +174,9 @@ mod tests {
         assert!(text.contains(r#"agentfs_memory_budget_denials_total{type="answer"} 1"#), "{text}");
         // What it leaves is there for others at once.
         assert!(budget.try_reserve(None, 50_000).is_some());
-        let soon = async {
-            tokio::time::sleep(PATIENCE / 2).await;
-            drop(held);
-        };
-        let (waited, ()) = tokio::join!(budget.reserve(OWNER, 50_000, Purpose::Answer), soon);
-        assert_eq!(waited.unwrap().bytes(), 50_000);
+        let mut waits = pin!(budget.reserve(OWNER, 50_000, Purpose::Answer));
+        assert!(waits.as_mut().now_or_never().is_none());
+        drop(held);
+        assert_eq!(waits.await.unwrap().bytes(), 50_000);
     }
 }
