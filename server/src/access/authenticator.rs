@@ -169,6 +169,6 @@ async fn find(pool: &Pool, id: KeyId) -> Result<Arc<LookedUp>, StoreError> {
         let stored = pool.noting_within(LOOK_UP, found).await?;
         Ok(Arc::new(LookedUp { stored, at, is_renewed: AtomicBool::new(false) }))
     };
-    // On the heap, since most keys are cached.
-    pool.retrying(|pool| Box::pin(find(pool))).await
+    // On the heap, since most keys are cached. A lock is waited for once, since unknown keys take turns.
+    pool.reconnecting(|pool| Box::pin(find(pool))).await
 }

@@ -67,7 +67,8 @@ impl Memory {
         if let Some(replica) = &self.replica
             && let Some(replica) = replica.for_reading(tenant, min_version).await
         {
-            match replica.pool().retrying(tenant, &read).await {
+            // Where a lock is in the way there, the primary need not have it.
+            match replica.pool().reconnecting(tenant, &read).await {
                 // A replica may cancel a statement that stands in the way of what it replays.
                 Err(FairPoolError::Store(error)) if !matches!(*error, StoreError::TimedOut(_)) => {
                     tracing::debug!("the replica failed, the primary is asked: {error}");

@@ -72,6 +72,18 @@ impl FairPool {
         Ok(done?)
     }
 
+    /// The same as [`Pool::reconnecting`] does: for work that others do where it meets a lock.
+    pub async fn reconnecting<T, F: Future<Output = Result<T, StoreError>>>(
+        &self,
+        tenant: TenantId,
+        work: impl Fn(Pool) -> F,
+    ) -> Result<T, FairPoolError> {
+        let turn = self.turn(Some(tenant)).await?;
+        let done = self.pool.reconnecting(work).await;
+        turn.end();
+        Ok(done?)
+    }
+
     /// Does `work` of `tenant` when it is the tenant's turn.
     pub async fn once<T, F: Future<Output = Result<T, StoreError>>>(
         &self,

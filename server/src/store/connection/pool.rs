@@ -29,6 +29,10 @@ pub const READ_TIMEOUT: Duration = Duration::from_secs(3);
 const BEGIN_READ: &str =
     "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL statement_timeout = '3s'";
 
+/// Tries of work that meets a lock, each of which waits for a second (`lock_timeout`): the switch of a restore in place may keep the
+/// tables for two on a busy machine, and a tenant's writers the row in which its searches are counted.
+const LOCKED_TRIES: u32 = 3;
+
 /// How long a read takes before its next statements get less time.
 const SOON: Duration = Duration::from_millis(300);
 
@@ -150,9 +154,26 @@ impl Pool {
         begun.inspect_err(|error| self.saw(error))
     }
 
+    /// Does `work` that may be done twice, and again where it met a lock, or as [`Self::reconnecting`] does.
+    pub async fn retrying<T, F: Future<Output = Result<T, StoreError>>>(
+        &self,
+        work: impl Fn(Self) -> F,
+    ) -> Result<T, StoreError> {
+        let mut tries = 1;
+        loop {
+            match self.reconnecting(&work).await {
+                Err(error @ StoreError::Contended(_)) if tries < LOCKED_TRIES => {
+                    tracing::debug!("others hold a lock, which is waited for again: {error}");
+                    tries += 1;
+                }
+                done => return done,
+            }
+        }
+    }
+
     /// Does `work` that may be done twice, and once more where it lost its connection: one that was in use a moment ago is
     /// not asked whether it is there. So it is too where one that gave no answer has left no time to connect anew.
-    pub async fn retrying<T, F: Future<Output = Result<T, StoreError>>>(
+    pub async fn reconnecting<T, F: Future<Output = Result<T, StoreError>>>(
         &self,
         work: impl Fn(Self) -> F,
     ) -> Result<T, StoreError> {

@@ -9,6 +9,7 @@ mod hosts;
 mod idle;
 mod linearizability;
 mod live_migration;
+mod locks;
 mod lost_commit;
 mod migrate;
 mod odd_databases;

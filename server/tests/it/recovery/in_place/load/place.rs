@@ -73,7 +73,7 @@ pub struct Place {
     // In this order: what asks ends before what is asked.
     sweeping: JoinHandle<()>,
     swept: Arc<Mutex<Vec<String>>>,
-    _served: Vec<Process>,
+    served: Vec<Process>,
     _pool: Option<PgBouncer>,
     _replica: Replica,
     folder: TempDir,
@@ -127,7 +127,7 @@ impl Place {
         Self {
             sweeping,
             swept,
-            _served: served,
+            served,
             _pool: pool,
             _replica: replica,
             folder,
@@ -207,6 +207,14 @@ impl Place {
         };
         let at_ours = |tables: &Vec<String>| tables.iter().any(|t| MOVING.contains(&t.as_str()));
         eventually("autovacuum is at a table", look, at_ours).await;
+    }
+
+    /// What the servers and workers say that went wrong.
+    pub fn complaints(&self) -> String {
+        let logs = self.served.iter().map(Process::log).collect::<Vec<_>>().concat();
+        let is_one =
+            |line: &&str| ["\"ERROR\"", "\"WARN\""].iter().any(|level| line.contains(level));
+        logs.lines().filter(is_one).collect::<Vec<_>>().join("\n")
     }
 
     /// The sweepers have not failed either.
