@@ -1,6 +1,7 @@
 //! `bench-routes`, a part of `make bench-quick`: lists of 1,000 entries with details beside lists without, in turns, then moves of
 //! 1,000 entries and touches. README.md says how to read it.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -47,12 +48,14 @@ const DIRECTORIES: [(&str, usize, usize); 3] =
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    Box::pin(program::run("bench-routes", async |servers| bench(&args, servers).await)).await
+    Box::pin(program::run("bench-routes", async |servers, folder| {
+        bench(&args, servers, folder).await
+    }))
+    .await
 }
 
 /// Measures and prints; true when the limit is kept.
-async fn bench(args: &Args, servers: &mut Servers) -> anyhow::Result<bool> {
-    let folder = tempfile::Builder::new().prefix("agentfs-bench-").tempdir()?;
+async fn bench(args: &Args, servers: &mut Servers, folder: &Path) -> anyhow::Result<bool> {
     let postgres = Postgres::start(servers).await?;
     let database = postgres.database()?;
     migrate::migrate(&database, None).await?;
@@ -65,7 +68,7 @@ async fn bench(args: &Args, servers: &mut Servers) -> anyhow::Result<bool> {
         ("WRITE_MIB_QUOTA_PER_DAY", "0"),
         ("RATE_LIMIT_REQUESTS_PER_MINUTE", "0"),
     ];
-    let api = servers.start_http("agentfs-server", &["serve"], &environment, folder.path()).await?;
+    let api = servers.start_http("agentfs-server", &["serve"], &environment, folder).await?;
     let agent = Agent {
         client: Client::builder().no_proxy().build()?,
         url: api.url,

@@ -1,6 +1,7 @@
 //! A database with entries, the API's processes that serve it, and load on them.
 
 use std::cell::Cell;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -16,8 +17,6 @@ use agentfs_server::store::connection::address::DatabaseAddress;
 use anyhow::{Context as _, ensure};
 use reqwest::Client;
 use secrecy::SecretString;
-use serde_json::{Value, json};
-use tempfile::TempDir;
 use url::Url;
 
 use crate::plan::Plan;
@@ -36,13 +35,16 @@ pub(crate) struct Bench<'s> {
     pub(crate) postgres: Postgres,
     pub(crate) plan: Plan,
     /// Logs and scripts.
-    pub(crate) folder: TempDir,
+    pub(crate) folder: &'s Path,
 }
 
 impl<'s> Bench<'s> {
     /// Starts PostgreSQL. Its own database stays empty: the others are copies of it.
-    pub(crate) async fn start(servers: &'s mut Servers, plan: Plan) -> anyhow::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("agentfs-bench-").tempdir()?;
+    pub(crate) async fn start(
+        servers: &'s mut Servers,
+        folder: &'s Path,
+        plan: Plan,
+    ) -> anyhow::Result<Self> {
         let postgres = Postgres::start_with(servers, &SETTINGS).await?;
         migrate::migrate(&postgres.database()?, None).await?;
         Ok(Self { servers, postgres, plan, folder })
@@ -75,7 +77,7 @@ impl<'s> Bench<'s> {
             ("WRITE_QUOTA_PER_DAY", "0"),
             ("RATE_LIMIT_REQUESTS_PER_MINUTE", "0"),
         ];
-        self.servers.start_http(API, &["serve"], &environment, self.folder.path()).await
+        self.servers.start_http(API, &["serve"], &environment, self.folder).await
     }
 
     /// Ends all processes of the API.
@@ -209,7 +211,7 @@ impl Deployment {
         bench: &Bench<'_>,
         statement: Statement,
     ) -> anyhow::Result<Sample> {
-        let (folder, seconds) = (bench.folder.path(), bench.plan.seconds);
+        let (folder, seconds) = (bench.folder, bench.plan.seconds);
         pgbench::run(statement, &bench.postgres, &self.url, folder, seconds).await
     }
 
@@ -220,7 +222,7 @@ impl Deployment {
         seconds: u32,
         look: Look,
     ) -> anyhow::Result<Sample> {
-        let folder = bench.folder.path();
+        let folder = bench.folder;
         let counted = wrk::run(requests, &self.apis, &self.callers, folder, seconds, look).await?;
         Ok(self.count(requests, &counted))
     }

@@ -29,7 +29,7 @@ pub(crate) async fn measure(bench: &mut Bench<'_>) -> anyhow::Result<Vec<Row>> {
     let before = median(before);
     let mut dump = tied(&bench.postgres.program("pg_dump"))
         .arg("--format=custom")
-        .arg(format!("--file={}", bench.folder.path().join("dump").display()))
+        .arg(format!("--file={}", bench.folder.join("dump").display()))
         .envs(environment(&deployment.url))
         .stdin(Stdio::null())
         .spawn()

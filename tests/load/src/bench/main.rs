@@ -14,6 +14,7 @@ mod serve;
 mod snapshot;
 mod turns;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use agentfs_load::machine::{self, Machine};
@@ -29,14 +30,15 @@ use crate::report::{Row, Table};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let plan = Plan::parse();
-    Box::pin(program::run("bench", async |servers| bench(plan, servers).await)).await
+    Box::pin(program::run("bench", async |servers, folder| bench(plan, servers, folder).await))
+        .await
 }
 
 /// Measures and prints the table; true when each limit is kept.
-async fn bench(plan: Plan, servers: &mut Servers) -> anyhow::Result<bool> {
+async fn bench(plan: Plan, servers: &mut Servers, folder: &Path) -> anyhow::Result<bool> {
     let watched = Machine::watch();
     let parts: Vec<Part> = plan.parts().collect();
-    let mut bench = Bench::start(servers, plan).await?;
+    let mut bench = Bench::start(servers, folder, plan).await?;
     let mut table = Table::default();
     for part in parts {
         for row in measure(part, &mut bench).await? {

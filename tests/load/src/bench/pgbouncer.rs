@@ -46,10 +46,10 @@ pub(crate) async fn measure(bench: &mut Bench<'_>) -> anyhow::Result<Vec<Row>> {
 /// Starts PgBouncer with the settings of the product's image, and returns the database's URL through it.
 async fn start(bench: &mut Bench<'_>, database: &Url) -> anyhow::Result<Url> {
     let user = unprivileged()?;
-    let folder = bench.folder.path().join("pgbouncer");
+    let folder = bench.folder.join("pgbouncer");
     fs::create_dir(&folder)?;
     // The folder above is ours alone.
-    fs::set_permissions(bench.folder.path(), Permissions::from_mode(0o711))?;
+    fs::set_permissions(bench.folder, Permissions::from_mode(0o711))?;
     let port = free_port()?;
     let (users, ini) = (folder.join("userlist.txt"), folder.join("pgbouncer.ini"));
     let password = database.password().context("the database's URL has no password")?;

@@ -5,7 +5,7 @@ mod ask;
 mod sets;
 mod table;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use agentfs_embedder_local::LocalModel;
@@ -45,14 +45,16 @@ struct Args {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    Box::pin(program::run("bench-find", async |servers| bench(&args, servers).await)).await
+    Box::pin(program::run("bench-find", async |servers, folder| {
+        bench(&args, servers, folder).await
+    }))
+    .await
 }
 
 /// Asks and prints; always true, since it holds no limit.
-async fn bench(args: &Args, servers: &mut Servers) -> anyhow::Result<bool> {
+async fn bench(args: &Args, servers: &mut Servers, folder: &Path) -> anyhow::Result<bool> {
     let model = args.model.to_str().context("the model's folder is not UTF-8")?;
     let name = LocalModel::load(&args.model)?.name();
-    let folder = tempfile::Builder::new().prefix("agentfs-bench-").tempdir()?;
     let postgres = Postgres::start(servers).await?;
     let database = postgres.database()?;
     migrate::migrate(&database, None).await?;
@@ -66,8 +68,8 @@ async fn bench(args: &Args, servers: &mut Servers) -> anyhow::Result<bool> {
         ("SEARCH_RATE_LIMIT_PER_MINUTE", "0"),
         ("EMBED_TOKENS_QUOTA_PER_DAY", "0"),
     ];
-    let api = servers.start_http("agentfs-server", &["serve"], &environment, folder.path()).await?;
-    servers.start_http("agentfs-server", &["worker"], &environment, folder.path()).await?;
+    let api = servers.start_http("agentfs-server", &["serve"], &environment, folder).await?;
+    servers.start_http("agentfs-server", &["worker"], &environment, folder).await?;
     let asker = Asker::new(&api.url, key.expose_secret())?;
     println!("{name}: questions whose note comes first, among the first three, the first ten");
     let mut table = Table::new();

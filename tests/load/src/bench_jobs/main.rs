@@ -3,6 +3,7 @@
 
 mod provider;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -38,12 +39,11 @@ const WITHIN: Duration = Duration::from_mins(5);
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    program::run("bench-jobs", async |servers| bench(&args, servers).await).await
+    program::run("bench-jobs", async |servers, folder| bench(&args, servers, folder).await).await
 }
 
 /// Measures and prints; true when the limit is kept.
-async fn bench(args: &Args, servers: &mut Servers) -> anyhow::Result<bool> {
-    let folder = tempfile::Builder::new().prefix("agentfs-bench-").tempdir()?;
+async fn bench(args: &Args, servers: &mut Servers, folder: &Path) -> anyhow::Result<bool> {
     let postgres = Postgres::start(servers).await?;
     let database = postgres.database()?;
     migrate::migrate(&database, None).await?;
@@ -60,7 +60,7 @@ async fn bench(args: &Args, servers: &mut Servers) -> anyhow::Result<bool> {
     let mut rates = Vec::new();
     for _ in 0..args.rounds {
         let model = fill(&mut connection, args.jobs).await.context("filling")?;
-        servers.start_http("agentfs-server", &["worker"], &environment, folder.path()).await?;
+        servers.start_http("agentfs-server", &["worker"], &environment, folder).await?;
         let round = measure(&mut connection, args.jobs);
         let rate = timeout(WITHIN, round).await.context("the jobs were not done in time")??;
         servers.end("agentfs-server").await;

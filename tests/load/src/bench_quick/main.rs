@@ -4,17 +4,15 @@
 mod rounds;
 mod table;
 
+use std::path::Path;
 use std::process::ExitCode;
 
+use agentfs_load::machine::Machine;
+use agentfs_load::program;
+use agentfs_load::servers::Servers;
 use clap::Parser;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::rounds::Plan;
-use agentfs_load::machine::Machine;
-use agentfs_load::servers::Servers;
-
-/// The whole is ended by a signal.
-const INTERRUPTED: u8 = 130;
 
 /// Measures get and put over HTTP beside PostgreSQL's own speed; fails when a ratio is below its limit.
 #[derive(Debug, Parser)]
@@ -32,43 +30,18 @@ struct Args {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    let mut servers = Servers::default();
-    let result = tokio::select! {
-        result = bench(&args, &mut servers) => result.map(Some),
-        signalled = signalled() => signalled.map(|()| None),
-    };
-    // Whatever happened: nothing is left behind.
-    servers.end_all().await;
-    match result {
-        Ok(Some(true)) => ExitCode::SUCCESS,
-        Ok(Some(false)) => ExitCode::FAILURE,
-        Ok(None) => ExitCode::from(INTERRUPTED),
-        Err(error) => {
-            eprintln!("bench-quick: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    Box::pin(program::run("bench-quick", async |servers, folder| {
+        bench(&args, servers, folder).await
+    }))
+    .await
 }
 
 /// Measures and prints the table; true when every limit is kept.
-async fn bench(args: &Args, servers: &mut Servers) -> anyhow::Result<bool> {
+async fn bench(args: &Args, servers: &mut Servers, folder: &Path) -> anyhow::Result<bool> {
     let plan = Plan { rounds: args.rounds, seconds: args.seconds };
     let machine = Machine::watch();
-    let rounds = rounds::run(plan, servers).await?;
+    let rounds = rounds::run(plan, servers, folder).await?;
     let table = table::Table::of(&rounds);
     print!("{table}{}", machine.report());
     Ok(table.limits_are_kept())
-}
-
-/// Resolves when the whole is asked to end.
-async fn signalled() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        _ = hangup.recv() => {}
-    }
-    Ok(())
 }

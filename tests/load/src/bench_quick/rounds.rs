@@ -1,5 +1,7 @@
 //! The order of measurements: what is compared is measured side by side, several times.
 
+use std::path::Path;
+
 use agentfs_load::postgres::Postgres;
 use agentfs_load::sample::Sample;
 use agentfs_load::servers::{Endpoint, Servers};
@@ -7,7 +9,6 @@ use agentfs_load::wrk::{Callers, Counted, Look, Requests};
 use agentfs_load::{entries, pgbench, wrk};
 use agentfs_server::commands::migrate;
 use anyhow::Context as _;
-use tempfile::TempDir;
 
 const API: &str = "agentfs-server";
 const WARM_UP_SECONDS: u32 = 1;
@@ -33,8 +34,12 @@ pub(crate) struct Round {
 }
 
 /// Starts all that is needed, measures, and checks that what was written is right.
-pub(crate) async fn run(plan: Plan, servers: &mut Servers) -> anyhow::Result<Vec<Round>> {
-    let mut bench = Bench::start(servers).await?;
+pub(crate) async fn run(
+    plan: Plan,
+    servers: &mut Servers,
+    folder: &Path,
+) -> anyhow::Result<Vec<Round>> {
+    let mut bench = Bench::start(servers, folder).await?;
     let mut rounds = Vec::new();
     bench.round(WARM_UP_SECONDS, Look::Bodies).await.context("warming up")?;
     for number in 1..=plan.rounds {
@@ -56,9 +61,9 @@ pub(crate) async fn run(plan: Plan, servers: &mut Servers) -> anyhow::Result<Vec
 }
 
 /// What the measurements need.
-struct Bench {
+struct Bench<'f> {
     /// Logs and scripts.
-    folder: TempDir,
+    folder: &'f Path,
     postgres: Postgres,
     api: Endpoint,
     echo: Endpoint,
@@ -67,9 +72,8 @@ struct Bench {
     acknowledged: u64,
 }
 
-impl Bench {
-    async fn start(servers: &mut Servers) -> anyhow::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("agentfs-bench-").tempdir()?;
+impl<'f> Bench<'f> {
+    async fn start(servers: &mut Servers, folder: &'f Path) -> anyhow::Result<Self> {
         let postgres = Postgres::start(servers).await?;
         let database = postgres.database()?;
         migrate::migrate(&database, None).await?;
@@ -82,8 +86,8 @@ impl Bench {
             ("WRITE_QUOTA_PER_DAY", "0"),
             ("RATE_LIMIT_REQUESTS_PER_MINUTE", "0"),
         ];
-        let api = servers.start_http(API, &["serve"], &environment, folder.path()).await?;
-        let echo = servers.start_http("echo", &[], &[], folder.path()).await?;
+        let api = servers.start_http(API, &["serve"], &environment, folder).await?;
+        let echo = servers.start_http("echo", &[], &[], folder).await?;
         let callers = Callers { keys, population };
         Ok(Self { folder, postgres, api, echo, callers, acknowledged: 0 })
     }
@@ -108,7 +112,7 @@ impl Bench {
 
     async fn pgbench(&self, statement: pgbench::Statement, seconds: u32) -> anyhow::Result<Sample> {
         let database = self.postgres.url();
-        pgbench::run(statement, &self.postgres, database, self.folder.path(), seconds).await
+        pgbench::run(statement, &self.postgres, database, self.folder, seconds).await
     }
 
     async fn http(
@@ -119,6 +123,6 @@ impl Bench {
         look: Look,
     ) -> anyhow::Result<Counted> {
         let endpoints = std::slice::from_ref(endpoint);
-        wrk::run(requests, endpoints, &self.callers, self.folder.path(), seconds, look).await
+        wrk::run(requests, endpoints, &self.callers, self.folder, seconds, look).await
     }
 }

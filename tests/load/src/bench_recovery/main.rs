@@ -64,15 +64,17 @@ const BUFFERS: &str = "shared_buffers=512MB";
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    Box::pin(program::run("bench-recovery", async |servers| bench(&args, servers).await)).await
+    Box::pin(program::run("bench-recovery", async |servers, folder| {
+        bench(&args, servers, folder).await
+    }))
+    .await
 }
 
 /// Measures and prints; true when each limit is kept.
-async fn bench(args: &Args, servers: &mut Servers) -> anyhow::Result<bool> {
+async fn bench(args: &Args, servers: &mut Servers, folder: &Path) -> anyhow::Result<bool> {
     let largest = args.entries.iter().copied().max().unwrap_or_default();
     let indexed = args.indexed.unwrap_or(largest.min(INDEXED));
-    let folder = tempfile::Builder::new().prefix("agentfs-bench-").tempdir()?;
-    needs_room(folder.path(), largest.max(indexed))?;
+    needs_room(folder, largest.max(indexed))?;
     let postgres = start(servers).await?;
     let database = postgres.database()?;
     migrate::migrate(&database, None).await?;
@@ -91,7 +93,7 @@ async fn bench(args: &Args, servers: &mut Servers) -> anyhow::Result<bool> {
             entries::build_index(&source).await?;
         }
         let programs = args.pg_bin.as_deref().unwrap_or(postgres.bin());
-        let (postgres, folder, source) = (&postgres, folder.path(), &source);
+        let (postgres, folder, source) = (&postgres, folder, &source);
         let sides = Sides { postgres, programs, folder, source, entries: count, with_index };
         let report = measure(&sides, args.rounds).await?;
         println!("{report}");

@@ -7,6 +7,7 @@ mod measure;
 mod provider;
 mod vectors;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use agentfs_load::postgres::Postgres;
@@ -39,13 +40,15 @@ struct Args {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    Box::pin(program::run("bench-search", async |servers| bench(&args, servers).await)).await
+    Box::pin(program::run("bench-search", async |servers, folder| {
+        bench(&args, servers, folder).await
+    }))
+    .await
 }
 
 /// Measures and prints; true when every row is good.
-async fn bench(args: &Args, servers: &mut Servers) -> anyhow::Result<bool> {
+async fn bench(args: &Args, servers: &mut Servers, folder: &Path) -> anyhow::Result<bool> {
     let space = Space::new();
-    let folder = tempfile::Builder::new().prefix("agentfs-bench-").tempdir()?;
     let postgres = Postgres::start(servers).await?;
     let database = postgres.database()?;
     migrate::migrate(&database, None).await?;
@@ -73,8 +76,7 @@ async fn bench(args: &Args, servers: &mut Servers) -> anyhow::Result<bool> {
         if with_index {
             build_index(&postgres).await?;
         }
-        let api =
-            servers.start_http("agentfs-server", &["serve"], &environment, folder.path()).await?;
+        let api = servers.start_http("agentfs-server", &["serve"], &environment, folder).await?;
         let asker = Asker::new(&api.url, key.expose_secret(), &space, there)?;
         for filter in measure::FILTERS {
             let row = asker.measure(filter, args.queries).await?;
