@@ -1,5 +1,6 @@
 //! What the CEL rules of the resource definition refuse, and with which sentence.
 
+use agentfs_contract::setting;
 use kube_cel::Validator;
 use serde_json::{Value, json};
 
@@ -221,7 +222,26 @@ fn extra_environment() {
                       "configMapKeyRef": {"name": "a", "key": "b"}});
     taken(&variable(json!({"name": "LOG_LEVEL", "value": "debug"})));
     taken(&variable(json!({"name": "LOG_LEVEL", "valueFrom": secret})));
-    refused(&variable(json!({"name": "PORT", "value": "80"})), None, "the operator sets");
+    let of_operator = [
+        setting::ADMIN_KEY,
+        setting::DATABASE_URL,
+        setting::LISTEN,
+        setting::PORT,
+        setting::PORT_OPERATIONS,
+    ];
+    for name in of_operator {
+        let variable = json!({"extraEnv": [{"name": name, "value": "80"}]});
+        for part in ["api", "worker"] {
+            refused(
+                &with(part, variable.clone()),
+                None,
+                "the operator sees to DATABASE_URL, LISTEN",
+            );
+        }
+    }
+    for name in ["WRITE_QUOTA_PER_DAY", "TRUST_PROXY", "LISTENER"] {
+        taken(&variable(json!({"name": name, "value": "80"})));
+    }
     refused(&variable(json!({"name": "A", "value": "x", "valueFrom": secret})), None, "not both");
     for source in [both, json!({})] {
         refused(&variable(json!({"name": "A", "valueFrom": source})), None, "set exactly one of");

@@ -1,7 +1,9 @@
-//! The names of the server's settings that the operator sets: environment variables of the server's pods.
+//! The names of the server's settings that the operator sets, or relies on: environment variables of the server's pods.
 
 /// The URL of the database.
 pub const DATABASE_URL: &str = "DATABASE_URL";
+/// The IP address that both ports are at.
+pub const LISTEN: &str = "LISTEN";
 /// The port of the API.
 pub const PORT: &str = "PORT";
 /// The port of the health routes and `/metrics` alone.
@@ -88,7 +90,7 @@ pub const OPENAI_EMBED_DIMENSIONS: &str = "OPENAI_EMBED_DIMENSIONS";
 /// How long the endpoint may take.
 pub const EMBED_TIMEOUT_SECONDS: &str = "EMBED_TIMEOUT_SECONDS";
 
-/// Settings of `serve` and `worker`.
+/// Settings of `serve` and `worker` that the operator sets.
 pub const OF_SERVING: [&str; 23] = [
     DATABASE_URL,
     PORT,

@@ -48,9 +48,6 @@ pub struct ListenSettings {
     pub bootstrap_token: Option<SecretString>,
 }
 
-/// The address of both ports.
-pub const LISTEN: &str = "LISTEN";
-
 /// Whether the API's port shows what operators look at, without a token.
 pub const MONITORING_ON_PORT: &str = "MONITORING_ON_PORT";
 
@@ -61,7 +58,10 @@ const A_PORT: &str = "a number from 1 to 65535";
 
 impl ListenSettings {
     pub(super) const DESCRIBED: &'static [Described] = &[
-        Described { name: LISTEN, about: "IP address to listen on, such as 127.0.0.1 (all)" },
+        Described {
+            name: setting::LISTEN,
+            about: "IP address to listen on, such as 127.0.0.1 (all)",
+        },
         Described { name: setting::PORT, about: "port of the API (8787)" },
         Described {
             name: setting::PORT_OPERATIONS,
@@ -88,7 +88,7 @@ impl ListenSettings {
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let all = IpAddr::from(Ipv6Addr::UNSPECIFIED);
         let must = "an IP address, such as 127.0.0.1 (the port is that of PORT)";
-        let ip = reader.parsed(LISTEN, all, must, |text| text.parse().ok());
+        let ip = reader.parsed(setting::LISTEN, all, must, |text| text.parse().ok());
         let port = reader.parsed(setting::PORT, port::API, A_PORT, number);
         let operations = port.and_then(|port| operations(reader, port));
         let truth = |text: &str| text.parse().ok();

@@ -23,7 +23,7 @@ pub(crate) use database_url::endpoint;
 pub use database_url::{DatabaseUrl, InvalidDatabaseUrl, TargetSession};
 pub use embeddings::{EmbeddingSettings, LocalSettings, OpenAiSettings, Provider};
 pub use limits::LimitSettings;
-pub use listen::{LISTEN, ListenSettings, MONITORING_ON_PORT, MetricsAccess};
+pub use listen::{ListenSettings, MONITORING_ON_PORT, MetricsAccess};
 pub use logs::{LogFormat, LogSettings};
 pub use mcp::McpSettings;
 pub use memory::MemorySettings;

@@ -41,8 +41,8 @@ pub(super) fn extra_env(_: &mut SchemaGenerator) -> Schema {
                     "pattern": "^[-._a-zA-Z][-._a-zA-Z0-9]*$",
                     "description": "The name of the variable.",
                     "x-kubernetes-validations": [{
-                        "rule": "!(self in ['DATABASE_URL', 'PORT', 'PORT_OPERATIONS', 'AGENTFS_ADMIN_KEY'])",
-                        "message": "the operator sets DATABASE_URL, PORT, PORT_OPERATIONS and AGENTFS_ADMIN_KEY itself; leave them out",
+                        "rule": "!(self in ['DATABASE_URL', 'LISTEN', 'PORT', 'PORT_OPERATIONS', 'AGENTFS_ADMIN_KEY'])",
+                        "message": "the operator sees to DATABASE_URL, LISTEN, PORT, PORT_OPERATIONS and AGENTFS_ADMIN_KEY itself; leave them out",
                     }],
                 },
                 "value": {

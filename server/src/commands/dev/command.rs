@@ -29,9 +29,7 @@ use crate::runtime::logging;
 use crate::runtime::memory_limit::memory_limit;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::signals::Shutdown;
-use crate::settings::{
-    LISTEN, LimitSettings, LogFormat, LogSettings, MONITORING_ON_PORT, Settings,
-};
+use crate::settings::{LimitSettings, LogFormat, LogSettings, MONITORING_ON_PORT, Settings};
 use crate::store::connection::address::DatabaseAddress;
 use crate::tenancy::Tenancy;
 use crate::worker;
@@ -210,7 +208,7 @@ fn settings(database_url: &SecretString, listening: SocketAddr) -> Result<Settin
     let models = models.filter(|folder| !folder.trim().is_empty());
     let variable = |name: &str| match name {
         setting::DATABASE_URL => Some(database_url.expose_secret().to_owned()),
-        LISTEN | setting::PORT | setting::PORT_OPERATIONS => None,
+        setting::LISTEN | setting::PORT | setting::PORT_OPERATIONS => None,
         // Its one port is for everything.
         MONITORING_ON_PORT => Some("true".to_owned()),
         setting::EMBEDDING_MODEL_DIR => models.clone(),
