@@ -257,6 +257,8 @@ fn what_cannot_be_undone_is_said() {
     let failed = json!({"step": "Failed", "result": "Failed", "finishedTime": SWITCHED});
     let mut without_id = done(SWITCHED, until);
     without_id["id"].take();
+    let mut without_previous = done(SWITCHED, until);
+    without_previous["previousUntil"].take();
     let new = json!({"source": {"latest": true}, "target": {"newDatabase": {"name": "look"}}});
     let over = "2026-11-23T14:02:11Z";
     for (target, how, reason, words) in [
@@ -295,6 +297,12 @@ fn what_cannot_be_undone_is_said() {
             "refuses",
             "CannotBeUndone",
             "was kept until 2026-11-23 14:02:11 UTC",
+        ),
+        (
+            in_place("it", &without_previous),
+            "refuses",
+            "CannotBeUndone",
+            "it has kept nothing of what was live before. Create an AgentFSRestore with the backup",
         ),
         (in_place("it", &without_id), "refuses", "CannotBeUndone", "is not known"),
     ] {

@@ -220,6 +220,9 @@ fn nothing_kept_and_nothing_indexed_is_said() {
          since nothing of \
          what was live before is kept."
     );
+    let status = watched.status();
+    assert_eq!(status["switchedTime"], "2026-11-28T14:08:00Z");
+    assert!(status.get("previousUntil").is_none(), "{status}");
 }
 
 #[test]
@@ -297,15 +300,16 @@ fn one_that_was_carried_out_before_says_when() {
             message: "it is as it was".into(),
             restore: Some("0199-a".into()),
             switched_at,
-            previous_until: switched_at,
+            previous_until: switched_at.map(|at| at + jiff::SignedDuration::from_hours(24)),
         };
         watched.told(&Stage::AlreadyDone { done, at: at("2026-11-28T14:09:00Z") });
         let status = watched.status();
         assert_eq!((&status["step"], &status["result"]), (&json!(step), &json!("AlreadyDone")));
         assert_eq!(status["id"], "0199-a", "it could not be undone");
-        let moment = succeeded.then_some("2026-11-20T09:59:00Z");
-        for field in ["switchedTime", "previousUntil"] {
-            assert_eq!(status[field].as_str(), moment, "{field}");
+        for (field, moment) in
+            [("switchedTime", "2026-11-20T09:59:00Z"), ("previousUntil", "2026-11-21T09:59:00Z")]
+        {
+            assert_eq!(status[field].as_str(), succeeded.then_some(moment), "{field}");
         }
         let (status, reason, message) = watched.ready();
         assert_eq!((status == "True", reason.as_str()), (succeeded, "AlreadyDone"));

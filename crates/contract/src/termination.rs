@@ -1,7 +1,7 @@
 //! What a command leaves for Kubernetes, as the termination message of its container: a [`Report`] of its failure, or what it
 //! has found out ([`BackupReport`], [`DrillReport`], [`RestoreReport`]), or what servers of its image can do ([`MigrationReport`]).
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::record::{BackupRecord, VerificationRecord};
@@ -108,10 +108,22 @@ impl AlreadyDone {
         serde_json::to_string(self).unwrap_or_default()
     }
 
+    /// Until when it can be undone; `None` where that is not known, or nothing of before is kept.
+    pub fn kept_until(&self) -> Option<Timestamp> {
+        kept_until(self.switched_at?, self.previous_until?)
+    }
+
     /// Reads a report; `None` where the message is something else.
     pub fn read(message: &str) -> Option<Self> {
         serde_json::from_str(message.trim()).ok()
     }
+}
+
+/// Until when what was live before a switch is kept; `None` where nothing is: both moments are of the switch then, some
+/// microseconds apart.
+pub fn kept_until(switched_at: Timestamp, previous_until: Timestamp) -> Option<Timestamp> {
+    let kept = previous_until.duration_since(switched_at);
+    (kept >= SignedDuration::from_secs(1)).then_some(previous_until)
 }
 
 /// What a drill leaves that came to a report, whether or not it passed.
@@ -191,7 +203,7 @@ pub struct RestoreReport {
     pub serving_seconds: f64,
     /// Seconds until the vector indexes were built as well; `None` where there are some that were not.
     pub indexed_seconds: Option<f64>,
-    /// Until when it can be undone.
+    /// Until when it can be undone; the moment of the switch where nothing of before is kept.
     pub previous_until: Timestamp,
     /// What was done, in order.
     pub steps: Vec<Step>,
@@ -211,6 +223,11 @@ pub struct LostVersions {
 }
 
 impl RestoreReport {
+    /// Until when it can be undone; `None` where nothing of before is kept.
+    pub fn kept_until(&self) -> Option<Timestamp> {
+        kept_until(self.switched_at, self.previous_until)
+    }
+
     /// The report as it is written: one line of JSON that Kubernetes takes whole.
     pub fn write(&self) -> String {
         let mut report = self.clone();

@@ -269,9 +269,12 @@ pub struct AgentFSRestoreStatus {
     #[schemars(schema_with = "date_time", description = "When the restored data became live.")]
     pub switched_time: Option<Time>,
 
-    /// Until when the restore can be undone.
+    /// Until when the restore can be undone. Absent if nothing of what was live before is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "date_time", description = "Until when the restore can be undone.")]
+    #[schemars(
+        schema_with = "date_time",
+        description = "Until when the restore can be undone. Absent if nothing of what was live before is kept."
+    )]
     pub previous_until: Option<Time>,
 
     /// How long each step took.

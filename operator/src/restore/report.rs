@@ -137,7 +137,7 @@ impl Told<'_> {
         status.downtime = Some(brief(report.switch_seconds));
         status.lost_versions = Some(report.lost_versions);
         status.switched_time = Some(Time(report.switched_at));
-        status.previous_until = Some(Time(report.previous_until));
+        status.previous_until = report.kept_until().map(Time);
     }
 
     /// It was carried out before: what is known of that is what another one needs that takes it back.
@@ -146,7 +146,7 @@ impl Told<'_> {
         if self.restore.spec.new_database().is_none() {
             let status = &mut self.status;
             status.switched_time = done.switched_at.map(Time).or(status.switched_time.take());
-            status.previous_until = done.previous_until.map(Time).or(status.previous_until.take());
+            status.previous_until = done.kept_until().map(Time).or(status.previous_until.take());
         }
     }
 
@@ -248,14 +248,12 @@ fn switched_in_words(report: &RestoreReport, name: &str, undone: Option<&str>) -
             " Some vector indexes are not built, so semantic search is slower; `agentfs-server admin embeddings index` builds them."
         }
     };
-    // Both moments are of the switch, some microseconds apart.
-    let kept =
-        report.previous_until.duration_since(report.switched_at) >= SignedDuration::from_secs(1);
-    let back = if kept {
-        let until = clock(report.previous_until);
-        format!(" Until {until} another AgentFSRestore with spec.undo: {name} undoes it.")
-    } else {
-        " It cannot be undone, since nothing of what was live before is kept.".to_owned()
+    let back = match report.kept_until() {
+        Some(until) => {
+            let until = clock(until);
+            format!(" Until {until} another AgentFSRestore with spec.undo: {name} undoes it.")
+        }
+        None => " It cannot be undone, since nothing of what was live before is kept.".to_owned(),
     };
     let cost = if report.switch_seconds < AWAY {
         format!("requests waited {waited} at most")

@@ -65,14 +65,23 @@ pub(super) fn undone(restore: &AgentFSRestore, of: &str, seen: &Seen) -> Result<
             ),
         );
     }
-    let until = status.previous_until.as_ref();
-    if let Some(until) = until.filter(|until| until.0 <= seen.now) {
-        return cannot(
-            format!("What was live before the AgentFSRestore {of} was kept until {}", clock(until.0)),
-            "Create an AgentFSRestore with the backup that is wanted: `kubectl get afsb` lists what there is.".into(),
-        );
-    }
-    status.id.clone().ok_or_else(|| id_unknown(of, "its Job did not come to its end"))
+    let Some(id) = &status.id else {
+        return Err(id_unknown(of, "its Job did not come to its end"));
+    };
+    let gone = match &status.previous_until {
+        Some(until) if until.0 > seen.now => return Ok(id.clone()),
+        Some(until) => {
+            format!(
+                "What was live before the AgentFSRestore {of} was kept until {}",
+                clock(until.0)
+            )
+        }
+        None => format!("The AgentFSRestore {of} has kept nothing of what was live before"),
+    };
+    cannot(
+        gone,
+        "Create an AgentFSRestore with the backup that is wanted: `kubectl get afsb` lists what there is.".into(),
+    )
 }
 
 fn id_unknown(of: &str, why: &str) -> Orders {

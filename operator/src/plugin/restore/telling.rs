@@ -68,10 +68,7 @@ pub(super) fn closing(restore: &AgentFSRestore, flags: &str) -> Vec<String> {
             lost => format!("{} versions are not live any more", grouped(lost)),
         });
     }
-    // What keeps nothing says the moment of its switch.
-    let until = status.previous_until.as_ref();
-    let until = until.filter(|until| status.switched_time.as_ref() != Some(*until));
-    if let (Some(name), Some(until)) = (&restore.metadata.name, until) {
+    if let (Some(name), Some(until)) = (&restore.metadata.name, &status.previous_until) {
         let until = moment(until);
         lines.push(format!(
             "undo with: kubectl agentfs restore --undo {name}{flags}   (until {until})"

@@ -85,11 +85,18 @@ fn cannot_be_undone(
             said.unwrap_or_default()
         ));
     }
-    let until = status.previous_until.filter(|until| until.0 <= now)?;
-    Some(format!(
-        "{name} can no longer be undone: what was live before it was kept until {}. Restore a backup of then: kubectl agentfs backups {of}",
-        moment(&until)
-    ))
+    let instead = format!("Restore a backup of then: kubectl agentfs backups {of}");
+    match &status.previous_until {
+        Some(until) if until.0 <= now => Some(format!(
+            "{name} can no longer be undone: what was live before it was kept until {}. {instead}",
+            moment(until)
+        )),
+        // What has an id has told all.
+        None if status.id.is_some() && status.result.as_deref() == Some("Succeeded") => Some(
+            format!("{name} cannot be undone: it kept nothing of what was live before. {instead}"),
+        ),
+        _ => None,
+    }
 }
 
 /// What is about to be undone, in a line.
@@ -140,6 +147,18 @@ mod tests {
         );
         let said = wrong(None, &in_place("2026-11-28T15:00:00Z")).unwrap();
         assert!(said.contains("was kept until 2026-11-28 15:00 UTC."), "{said}");
+    }
+
+    #[test]
+    fn what_kept_nothing_cannot_be_taken_back() {
+        let spec = json!({"agentFS": "memory", "source": {"latest": true}, "target": {"inPlace": {"strategy": "Clean"}}});
+        let mut status =
+            json!({"switchedTime": "2026-11-28T14:08:12Z", "result": "Succeeded", "id": "0199-a"});
+        let said = wrong(None, &restore(&spec, &status)).unwrap();
+        assert!(said.contains("cannot be undone: it kept nothing"), "{said}");
+        // It does not say all yet.
+        status["id"].take();
+        assert_eq!(wrong(None, &restore(&spec, &status)), None);
     }
 
     #[test]

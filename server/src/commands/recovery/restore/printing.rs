@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use agentfs_contract::termination::{LostVersions, RestoreReport};
-use jiff::SignedDuration;
+use agentfs_contract::termination::{LostVersions, RestoreReport, kept_until};
 use serde::Serialize;
 
 use super::Failure;
@@ -77,10 +76,9 @@ impl Printed {
         printed
     }
 
-    /// Whether the time of what was live before is over at once. Both moments are of the switch, some microseconds apart.
+    /// Whether the time of what was live before is over at once.
     fn keeps_nothing(&self) -> bool {
-        let Switched { switched_at, previous_until, .. } = &self.switched;
-        previous_until.duration_since(*switched_at) < SignedDuration::from_secs(1)
+        kept_until(self.switched.switched_at, self.switched.previous_until).is_none()
     }
 
     /// What the operator reads.
