@@ -34,8 +34,8 @@ pub enum Mood {
     CutOff,
     NoJson,
     SameIndexTwice,
-    /// Well, but later.
-    Slow,
+    /// Well, as soon as its mood is another.
+    Waits,
 }
 
 /// A text with this word is refused by it whatever its mood, and with it the whole request.
@@ -77,6 +77,10 @@ impl Provider {
 
     pub fn feels(&self, mood: Mood) {
         self.state.lock().unwrap().mood = mood;
+    }
+
+    fn mood(&self) -> Mood {
+        self.state.lock().unwrap().mood
     }
 
     pub fn requests(&self) -> Vec<Vec<String>> {
@@ -133,7 +137,11 @@ async fn answer(
         .collect();
     match mood {
         Mood::Well => {}
-        Mood::Slow => tokio::time::sleep(Duration::from_millis(300)).await,
+        Mood::Waits => {
+            while provider.mood() == Mood::Waits {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
         Mood::Hangs => std::future::pending().await,
         Mood::Overloaded { retry_after } => {
             let wait = [("retry-after", retry_after.to_string())];
