@@ -11,6 +11,7 @@ use crate::runtime::byte_budget::{ByteBudget, Reservation};
 use crate::runtime::metrics::Metrics;
 use crate::store::StoreError;
 use crate::store::connection::address::Link;
+use crate::store::connection::pool::LOCKED_TRIES;
 use crate::store::entries::get::{Entry, get};
 
 /// Bounds of one batch of gets. Values are passed on as they are read, each with its bytes of the budget, so that a batch needs no
@@ -112,6 +113,14 @@ fn within(budget: &ByteBudget, get: &mut Get, entry: Entry) -> Answer {
     Ok(Some(Found { entry, reserved }))
 }
 
+/// Answers with the error that they have failed with for good.
+fn fail(gets: Vec<PendingGet>, error: &StoreError) {
+    tracing::error!(requests = gets.len(), "read failed: {error}");
+    for get in gets {
+        get.answer(Err(BatchError::from(error)));
+    }
+}
+
 impl BatchHandler for Reader {
     type Request = Get;
     type Answer = Answer;
@@ -133,19 +142,26 @@ impl BatchHandler for Reader {
             return;
         }
         self.metrics.batch(self.queue, batch.len(), longest_wait(&batch));
-        let Err((rest, error)) = self.read(batch).await else { return };
+        let Err((mut rest, mut error)) = self.read(batch).await else { return };
+        // It is one of the tables that is locked, so all wait for it together.
+        for _ in 1..LOCKED_TRIES {
+            if !matches!(error, StoreError::Contended(_)) {
+                break;
+            }
+            match self.read(rest).await {
+                Ok(()) => return,
+                Err(again) => (rest, error) = again,
+            }
+        }
         // The connection may have been closed while idle, or one request may spoil the statement: each has one more try.
-        let groups: Vec<Vec<PendingGet>> = if error.is_connection_broken() {
-            vec![rest]
-        } else {
-            rest.into_iter().map(|get| vec![get]).collect()
+        let groups: Vec<Vec<PendingGet>> = match &error {
+            StoreError::Contended(_) => return fail(rest, &error),
+            error if error.is_connection_broken() => vec![rest],
+            _ => rest.into_iter().map(|get| vec![get]).collect(),
         };
         for group in groups {
             if let Err((rest, error)) = self.read(group).await {
-                tracing::error!(requests = rest.len(), "read failed: {error}");
-                for get in rest {
-                    get.answer(Err(BatchError::from(&error)));
-                }
+                fail(rest, &error);
             }
         }
     }

@@ -31,7 +31,7 @@ const BEGIN_READ: &str =
 
 /// Tries of work that meets a lock, each of which waits for a second (`lock_timeout`): the switch of a restore in place may keep the
 /// tables for two on a busy machine, and a tenant's writers the row in which its searches are counted.
-const LOCKED_TRIES: u32 = 3;
+pub const LOCKED_TRIES: u32 = 3;
 
 /// How long a read takes before its next statements get less time.
 const SOON: Duration = Duration::from_millis(300);

@@ -29,6 +29,7 @@ async fn a_lock_is_waited_for_longer_than_a_statement_waits() {
             json!({"agent_id": "ada", "query": "peanuts"}),
         ),
         // As the switch of a restore does.
+        ("BEGIN; LOCK TABLE entries", "/v1/get", json!({"agent_id": "ada", "path": "/x/y"})),
         ("BEGIN; LOCK TABLE entries", "/v1/list", json!({"agent_id": "ada", "prefix": "/"})),
         ("BEGIN; LOCK TABLE entries", "/v1/agents", json!({})),
     ] {
