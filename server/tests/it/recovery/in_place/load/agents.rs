@@ -19,6 +19,9 @@ use crate::support::eventually::eventually;
 /// another rather than for the switch. One of them asks every few milliseconds all the same.
 const PAUSE: Duration = Duration::from_millis(150);
 
+/// Turns that even a slow machine takes before long.
+const SOME: usize = 100;
+
 /// What an agent does.
 #[derive(Debug, Clone, Copy)]
 enum Trade {
@@ -121,11 +124,14 @@ impl Agents {
         self.clock.now()
     }
 
-    /// Waits until they have taken so many more turns.
+    /// Waits until they have taken so many more turns, however long a slow machine takes for all of them.
     pub async fn until_more(&self, turns: usize) {
-        let count = async || self.answered.load(Ordering::Relaxed);
-        let enough = count().await + turns;
-        eventually("agents are answered", count, |count| *count >= enough).await;
+        let count = || self.answered.load(Ordering::Relaxed);
+        let begun = count();
+        for some in (0..=turns).step_by(SOME) {
+            let enough = |count: &usize| *count >= begun + some;
+            eventually("agents are answered", async || count(), enough).await;
+        }
     }
 
     pub async fn until_later_than(&self, moment: Timestamp) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use agentfs_server::maintenance::stored_bytes::settle;
 use agentfs_server::maintenance::sweeper::sweep_once;
+use agentfs_server::store::StoreError;
 use agentfs_server::store::in_place::MOVING;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -254,12 +255,18 @@ async fn reads_go_to_the_replica(process: &Process) {
 /// Sweeps all the time, as one more API does each minute.
 async fn sweep(database: Database, failures: Arc<Mutex<Vec<String>>>) {
     let pool = database.address().pool(2);
+    let note = |of: &str, error: &StoreError| {
+        // What waits for the switch for too long is done the next time.
+        if !matches!(error, StoreError::Contended(_)) {
+            failures.lock().unwrap().push(format!("{of}: {error:?}"));
+        }
+    };
     loop {
         if let Err(error) = sweep_once(&pool).await {
-            failures.lock().unwrap().push(format!("sweep: {error:?}"));
+            note("sweep", &error);
         }
         if let Err(error) = settle(&pool).await {
-            failures.lock().unwrap().push(format!("settle: {error:?}"));
+            note("settle", &error);
         }
         sleep(Duration::from_millis(100)).await;
     }
