@@ -38,8 +38,8 @@ def program() -> Path:
 
 
 @contextmanager
-def running() -> Iterator[Server]:
-    """A server, until the block ends."""
+def running(**more: str) -> Iterator[Server]:
+    """A server with `more` settings, until the block ends."""
     folder = Path(tempfile.mkdtemp(prefix="agentfs-sdk-"))
     # PostgreSQL runs as another user where this is root, and must be able to enter.
     folder.chmod(0o755)
@@ -48,6 +48,7 @@ def running() -> Iterator[Server]:
         "SEARCH_RATE_LIMIT_PER_MINUTE": str(SEARCHES_PER_MINUTE),
         # None: what a search finds then does not depend on a worker.
         "EMBEDDING_MODEL_DIR": "",
+        **more,
     }
     command = [str(program()), "dev", "--data-dir", str(folder / "data"), "--listen", "127.0.0.1:0"]
     with log.open("wb") as out:

@@ -24,7 +24,8 @@ LEFT_OUT: Counter[tuple[str, str]] = Counter()
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
-    with running() as server:
+    # The largest that there is: one of anthropic's tests writes a file of a million lines.
+    with running(MAX_BODY_BYTES=str(8 << 20)) as server:
         yield server
 
 
