@@ -30,7 +30,7 @@ PRINTED = {
         rf"{re.escape(ANSWER)}\n/memories\n└── food.md\n",
     ),
     "openai-agents": ("openai_session.py", "ada", rf"({re.escape(ANSWER)}\n){{2}}4\n"),
-    "dataframes": ("dataframes.py", "ada", r"8\n\[\('Lima',\)\]\n"),
+    "dataframes": ("dataframes.py", "ada", r"8\n\[\('Lima',\)\]\n5\n"),
 }
 
 
