@@ -138,7 +138,7 @@ test-compose: ## manifests/compose.yaml on this machine, with each command of th
 	@tests/compose/run
 
 .PHONY: test-all
-test-all: test-code test-kstatus test-models test-s3 test-flood test-walk test-restore test-contract test-sdk test-upgrade test-compose ## make test and what is longer: upgrades, compose, all of the product on the cluster (test-recovery is part of that), with faults and at scale
+test-all: test-code test-kstatus test-models test-s3 test-flood test-walk test-restore test-contract test-sdk test-mcp test-upgrade test-compose ## make test and what is longer: the Python client, MCP, upgrades, compose, all of the product on the cluster (test-recovery is part of that), with faults and at scale
 	@AGENTFS_REST_SECONDS=600 tests/e2e/run
 
 .PHONY: lint
