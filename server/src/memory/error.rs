@@ -28,7 +28,7 @@ use crate::runtime::byte_budget::BudgetSpent;
 use crate::runtime::fair_pool::FairPoolError;
 use crate::store::StoreError;
 use crate::store::connection::pool::READ_TIMEOUT;
-use crate::store::entries::newest::MAX_HEADS;
+use crate::store::entries::newest::MAX_SORTED;
 use crate::store::search::{MAX_WRITTEN, MAX_WRITTEN_BYTES};
 
 /// Why a use case failed. Says what is wrong, and what to do about it.
@@ -96,7 +96,7 @@ pub enum MemoryError {
     NewestOfPast,
     /// Too many entries to find the newest among.
     #[error(
-        "the newest entries are looked for among at most {MAX_HEADS}, deleted ones included, and here are more; give a prefix that has fewer, or leave order out"
+        "the newest entries are looked for among at most {MAX_SORTED}, and here are more; give a prefix that has fewer, or leave order out"
     )]
     TooManyToOrder,
     /// A search of the past after which too much was written.

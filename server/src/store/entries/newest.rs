@@ -7,37 +7,40 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::dump::Subtree;
+use super::list::{BEYOND, tree_key, tree_order};
 use crate::store::StoreError;
 
-/// Most heads among which the newest are looked for.
-pub const MAX_HEADS: usize = 100_000;
+/// Most live entries among which the newest are looked for.
+pub const MAX_SORTED: usize = 100_000;
 
-/// SQL of the heads at the path `$3` or below it, dead ones included, in two ranges: what lies between is passed over.
-macro_rules! heads {
+/// SQL of the live entries of a subtree, which lies from `$3` to below `$4` in tree order. Deleted ones stay for ever, and are not in
+/// that index.
+macro_rules! live_entries {
     () => {
-        "(SELECT e.path, e.latest_version_id, e.updated_at, e.expires_at, e.deleted_at
-            FROM entries e
-           WHERE e.tenant_id = $1 AND e.agent_id = $2 AND e.path = $3
-          UNION ALL
-          SELECT e.path, e.latest_version_id, e.updated_at, e.expires_at, e.deleted_at
-            FROM entries e
-           WHERE e.tenant_id = $1 AND e.agent_id = $2 AND e.path > $3 || '/' AND e.path < $3 || '0') e"
+        concat!(
+            "FROM entries e
+ WHERE e.tenant_id = $1 AND e.agent_id = $2 AND ",
+            live!("e"),
+            "
+   AND ",
+            tree_order!("e.path"),
+            " >= $3 AND ",
+            tree_order!("e.path"),
+            " < $4"
+        )
     };
 }
 
-const COUNT: &str = concat!("SELECT count(*) FROM (SELECT FROM ", heads!(), " LIMIT $4) counted");
+const COUNT: &str = concat!("SELECT count(*) FROM (SELECT ", live_entries!(), " LIMIT $5) AS few");
 
 const NEWEST: &str = concat!(
     "SELECT e.path, e.latest_version_id AS version_id, e.updated_at
-  FROM ",
-    heads!(),
+  ",
+    live_entries!(),
     "
- WHERE ",
-    live!("e"),
-    "
-   AND ($4::timestamptz IS NULL OR e.updated_at < $4 OR e.updated_at = $4 AND e.path > $5)
+   AND ($5::timestamptz IS NULL OR e.updated_at < $5 OR e.updated_at = $5 AND e.path > $6)
  ORDER BY e.updated_at DESC, e.path
- LIMIT $6"
+ LIMIT $7"
 );
 
 /// A live entry, and when it was written.
@@ -55,19 +58,22 @@ impl Written {
     }
 }
 
-/// Whether `tree` has more heads than [`MAX_HEADS`].
+/// Whether `tree` has more live entries than [`MAX_SORTED`].
 pub(super) async fn is_too_large(
     connection: &mut PgConnection,
     tree: &Subtree<'_>,
 ) -> Result<bool, StoreError> {
-    let heads: i64 = sqlx::query_scalar(COUNT)
+    let from = tree_key(tree.prefix.as_str());
+    let beyond = from.clone() + BEYOND;
+    let entries: i64 = sqlx::query_scalar(COUNT)
         .bind(tree.tenant.0)
         .bind(tree.agent.as_str())
-        .bind(tree.prefix.as_str())
-        .bind(MAX_HEADS as i64 + 1)
+        .bind(from)
+        .bind(beyond)
+        .bind(MAX_SORTED as i64 + 1)
         .fetch_one(connection)
         .await?;
-    Ok(heads > MAX_HEADS as i64)
+    Ok(entries > MAX_SORTED as i64)
 }
 
 /// At most `count` entries of `tree`, the newest first, after the moment and path `after`.
@@ -77,11 +83,14 @@ pub(super) async fn newest(
     after: Option<(Timestamp, &str)>,
     count: usize,
 ) -> Result<Vec<Written>, StoreError> {
+    let from = tree_key(tree.prefix.as_str());
+    let beyond = from.clone() + BEYOND;
     let (at, path) = after.unzip();
     sqlx::query_as(NEWEST)
         .bind(tree.tenant.0)
         .bind(tree.agent.as_str())
-        .bind(tree.prefix.as_str())
+        .bind(from)
+        .bind(beyond)
         .bind(at.map(Timestamp::to_sqlx))
         .bind(path)
         .bind(count as i64)

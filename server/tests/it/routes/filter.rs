@@ -226,7 +226,7 @@ async fn an_order_that_cannot_be_is_refused_with_a_sentence() {
     }
     db.execute(
         "INSERT INTO entries (tenant_id, agent_id, path, latest_version_id, version, updated_at)
-         SELECT '00000000-0000-0000-0000-000000000000', 'ada', '/many/' || i, gen_random_uuid(), 1, now()
+         SELECT '00000000-0000-0000-0000-000000000000', 'ada', '/many/' || i, gen_random_uuid(), 1, now() - interval '1 day'
            FROM generate_series(1, 100001) i",
     )
     .await;
@@ -234,6 +234,12 @@ async fn an_order_that_cannot_be_is_refused_with_a_sentence() {
     let (status, code, message) = api.client.error("/v1/dump", body.clone()).await;
     assert_eq!((status, code.as_str()), (413, "ANSWER_TOO_LARGE"), "{message}");
     assert!(message.contains("at most 100000") && message.contains("prefix"), "{message}");
+    // Deleted ones do not count.
+    db.execute("UPDATE entries SET deleted_at = now() WHERE path IN ('/many/1', '/many/100')")
+        .await;
+    body["limit"] = json!(1);
+    let page = api.client.ok("/v1/dump", body.clone()).await;
+    assert_eq!(page["entries"][0]["path"], "/x");
     body["prefix"] = json!("/x");
     assert_eq!(api.client.ok("/v1/dump", body).await["count"], 1);
 }
