@@ -31,8 +31,8 @@ _ALL_LEVELS = 64
 class AgentFSFileSystem(AbstractFileSystem):  # type: ignore[misc]
     """A file is an entry. Its content is the text that the value is, or the value as JSON.
 
-    What is written is a text where it is UTF-8, and base64 in a JSON object otherwise. A file has at most 1 MiB. There are no
-    empty directories. A listing reads the files, to say their sizes.
+    What is written is a text where it is UTF-8, and base64 in a JSON object otherwise. A file has at most 1 MiB, unless
+    the server's MAX_BODY_BYTES says otherwise. There are no empty directories. A listing reads the files, to say their sizes.
     """
 
     protocol = "agentfs"
