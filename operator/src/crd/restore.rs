@@ -170,7 +170,7 @@ pub struct InPlace {
     pub strategy: Strategy,
 
     /// How long the previous data is kept, so that the restore can be undone: seconds, or a duration such as 30m, 24h
-    /// or 2d.
+    /// or 2d. A later restore in place ends that earlier.
     #[serde(default = "InPlace::default_keep_previous")]
     #[schemars(length(min = 1, max = 32), regex(pattern = "^([0-9]+|([0-9]+[dhms])+)$"))]
     pub keep_previous: String,

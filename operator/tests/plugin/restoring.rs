@@ -83,6 +83,14 @@ async fn the_backup_that_was_agreed_to_is_restored_and_its_steps_are_told() {
         "{ran:?}"
     );
 
+    // Whoever restores again learns that this is the last moment to undo it.
+    let ran = server.run("restore memory --latest").await;
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(
+        ran.stdout.contains("\n  After this, restore-7d2kq can no longer be undone"),
+        "{ran:?}"
+    );
+
     // What is undone is found by its name alone.
     server.then("agentfsrestores", []);
     let ran = server.run("restore --undo restore-7d2kq --yes --wait=false").await;

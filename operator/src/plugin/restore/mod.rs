@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use self::args::Order;
 pub(super) use self::args::RestoreArgs;
-use self::telling::{announcement, closing, now, what_is_lost};
+use self::telling::{announcement, closing, last_to_undo, now, what_is_lost};
 use super::choose::{Made, fit, source};
 use super::cluster::Cluster;
 use super::error::Error;
@@ -39,6 +39,13 @@ pub(super) async fn run(args: &RestoreArgs, cluster: &Cluster) -> Result<(), Err
         if let Some(broken) = made.as_ref().and_then(Made::broken) {
             let why = broken.message.as_deref().unwrap_or("no reason was left");
             screen.line(&format!("  The last verification of this backup FAILED: {why}"));
+        }
+        // Not everybody who may restore may list restores.
+        let restores =
+            cluster.list_for(&agentfs, |restore: &AgentFSRestore| &restore.spec.agent_fs);
+        let restores: Vec<_> = restores.await.into_iter().flatten().map(|found| found.it).collect();
+        if let Some(last) = last_to_undo(&restores, &cluster.flags, Timestamp::now()) {
+            screen.line(&format!("  {last}"));
         }
         let lost = what_is_lost(made.as_ref(), in_place, Timestamp::now());
         question::agree(&mut screen, &lost, args.yes)?;

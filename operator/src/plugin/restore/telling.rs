@@ -57,6 +57,28 @@ pub(super) fn what_is_lost(made: Option<&Made<'_>>, in_place: &InPlace, now: Tim
     format!("{since}; what is live now is kept for {kept}, so that it can be undone.")
 }
 
+/// Which restore in place of `restores` cannot be undone any more after this one; `None` where none can be now.
+pub(super) fn last_to_undo(
+    restores: &[AgentFSRestore],
+    flags: &str,
+    now: Timestamp,
+) -> Option<String> {
+    let in_place = restores.iter().filter(|restore| restore.spec.new_database().is_none());
+    let switched = in_place.filter_map(|restore| {
+        let status = restore.status.as_ref()?;
+        let at = status.switched_time.as_ref()?.0;
+        Some((at, restore.metadata.name.as_deref()?, status.previous_until.as_ref()?))
+    });
+    let (_, name, until) = switched.max_by_key(|(at, ..)| *at)?;
+    (until.0 > now).then(|| {
+        format!(
+            "After this, {name} can no longer be undone; until {} it can. If you may need what was live before it, undo it first: \
+             kubectl agentfs restore --undo {name}{flags}",
+            moment(until)
+        )
+    })
+}
+
 /// What is said at the end: what is lost, and how it is undone.
 pub(super) fn closing(restore: &AgentFSRestore, flags: &str) -> Vec<String> {
     let status = restore.status.clone().unwrap_or_default();
@@ -172,6 +194,26 @@ mod tests {
             "metadata": {"name": "restore-7d2kq"}, "spec": spec, "status": status}),
         )
         .unwrap()
+    }
+
+    #[test]
+    fn an_earlier_restore_that_can_be_undone_is_named() {
+        let of = |name: &str, switched: &str, until: &str| {
+            let mut restore = restore(&json!({"switchedTime": switched, "previousUntil": until}));
+            restore.metadata.name = Some(name.into());
+            restore
+        };
+        let first = of("first", "2026-11-27T10:00:00Z", "2026-12-04T10:00:00Z");
+        let last = of("last", "2026-11-27T12:00:00Z", "2026-11-28T12:00:00Z");
+        let restores = [last, first, restore(&json!({"step": "Loading"}))];
+        let at = |now: &str| last_to_undo(&restores, " -n agents", now.parse().unwrap());
+        assert_eq!(
+            at("2026-11-27T14:07:00Z").unwrap(),
+            "After this, last can no longer be undone; until 2026-11-28 12:00 UTC it can. If you may need what was live before it, \
+             undo it first: kubectl agentfs restore --undo last -n agents"
+        );
+        assert_eq!(at("2026-11-28T12:00:01Z"), None);
+        assert_eq!(last_to_undo(&[], "", Timestamp::UNIX_EPOCH), None);
     }
 
     #[test]
