@@ -24,6 +24,12 @@ fn version(row: &PgRow) -> Result<Version, sqlx::Error> {
     Ok(((row.try_get(0)?, row.try_get(1)?), written.to_jiff()))
 }
 
+/// How many versions a database has.
+pub async fn count(database: &mut PgConnection) -> Result<i64, StoreError> {
+    let count = "SELECT count(*) FROM entry_versions";
+    Ok(sqlx::query_scalar(count).fetch_one(database).await?)
+}
+
 /// The versions of `previous` that `live` has not, by tenant. Both are read once, side by side.
 pub async fn lost(
     previous: &mut PgConnection,

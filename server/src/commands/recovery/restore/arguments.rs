@@ -41,7 +41,8 @@ There are four forms; each refuses the options of the others:
   restore --undo                            brings back what was live before the last restore in place
   restore --drop-previous                   frees the space of what was live before; --undo is then impossible
 
-It asks before it removes anything that is live. Without a terminal, --yes is required.
+It asks before it removes anything that is live. Without a terminal, --yes is required. --yes does not agree to a second restore
+that drops versions which --undo could still bring back: run --undo or --drop-previous first.
 Progress goes to standard error, the result to standard output. Exit codes: 0 succeeded; 1 failed, and something needs a
 fix; 75 failed, and a retry may succeed.
 
@@ -125,7 +126,7 @@ pub struct RestoreArgs {
     #[arg(long, value_name = "SIZE", value_parser = memory)]
     index_memory: Option<String>,
 
-    /// Answer yes to all questions
+    /// Answer yes beforehand, except to dropping what --undo could still bring back
     #[arg(long, short)]
     pub(super) yes: bool,
     /// The time limit, such as 2h. Defaults to none

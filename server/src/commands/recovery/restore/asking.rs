@@ -31,6 +31,8 @@ enum Answer {
     Nobody,
     /// A signal came in its place.
     Ended,
+    /// It would drop so many versions for good, which `--yes` does not agree to.
+    Dropping(i64),
 }
 
 impl Asking {
@@ -65,6 +67,17 @@ impl Asking {
         answer == Answer::Yes
     }
 
+    /// The same of a restore that drops versions for good, which `--undo` could still bring back. That takes an answer: whoever repeats a
+    /// command, or restores twice in an emergency, has not agreed to it by `--yes`.
+    pub(super) fn agrees_to_drop(&self, plan: &Plan) -> bool {
+        if !self.has_agreed {
+            return self.agrees(&Restoring(plan));
+        }
+        eprintln!("{}", Restoring(plan));
+        self.answer.set(Answer::Dropping(plan.dropped_versions));
+        false
+    }
+
     /// What to say of an error: where nobody has agreed, why not.
     pub(super) fn explain(&self, error: RecoveryError) -> Failure {
         match error {
@@ -83,6 +96,15 @@ impl Asking {
                 is_transient: true,
                 ..Failure::said("nothing was changed: a signal ended it before it was agreed to")
             },
+            Answer::Dropping(versions) => Failure::said(format!(
+                "nothing was changed: this restore drops what was live before an earlier one, and with it {}, which --yes does not agree \
+                 to. Run `agentfs-server restore --undo` to make that live again, or `agentfs-server restore --drop-previous` to give it up; \
+                 then run this again",
+                match versions {
+                    1 => "1 version that is not live".to_owned(),
+                    versions => format!("{versions} versions that are not live"),
+                }
+            )),
             Answer::Yes | Answer::No => RecoveryError::from(InPlaceError::NotAgreed).into(),
         }
     }
@@ -296,5 +318,16 @@ mod tests {
     #[test]
     fn what_was_agreed_to_beforehand_is_not_asked() {
         assert!(Asking::new(true).agrees(&"all"));
+    }
+
+    #[test]
+    fn what_goes_for_good_was_not_agreed_to_beforehand() {
+        let asking = Asking::new(true);
+        assert!(!asking.agrees_to_drop(&Plan { dropped_versions: 31, ..plan() }));
+        let Failure { sentence, is_transient, .. } = asking.not_agreed();
+        assert!(!is_transient, "{sentence}");
+        for words in ["nothing was changed", "31 versions", "--yes", "--undo", "--drop-previous"] {
+            assert!(sentence.contains(words), "{words}: {sentence}");
+        }
     }
 }

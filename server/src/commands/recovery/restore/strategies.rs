@@ -7,7 +7,7 @@ use super::progress::Shown;
 use crate::recovery::RecoveryError;
 use crate::recovery::progress;
 use crate::recovery::restore::in_place::{
-    self, Dropped, InPlaceOptions, Switched, UndoOptions, clean,
+    self, Dropped, InPlaceOptions, Plan, Switched, UndoOptions, clean,
 };
 use crate::recovery::restore::{kept, rename};
 use crate::settings::DatabaseUrl;
@@ -20,9 +20,13 @@ pub(super) async fn restore(
     stop: impl Future<Output = RecoveryError> + Send,
 ) -> Result<Switched, Failure> {
     let shown = Shown::new();
-    let agrees = |plan: &_| {
+    let agrees = |plan: &Plan| {
         shown.clear();
-        asking.agrees(&Restoring(plan))
+        match plan.dropped_versions {
+            // A resource is carried out as it is declared: nobody could answer, or run another command first.
+            1.. if options.of.request.is_none() => asking.agrees_to_drop(plan),
+            _ => asking.agrees(&Restoring(plan)),
+        }
     };
     let show = |update: &_| {
         shown.show(update);

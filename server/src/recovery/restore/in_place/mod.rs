@@ -63,7 +63,8 @@ pub struct Plan {
     pub was_verified: bool,
     /// Versions that were written since, and would be lost: an estimate.
     pub lost_versions: i64,
-    /// Versions that only the tables of before the last restore have, which the switch drops: no undoing brings them back then.
+    /// Versions that only the tables, or the database, of before an earlier restore have, which this one drops: no undoing brings them back
+    /// then.
     pub dropped_versions: i64,
     /// Bytes that are needed on the database's volume.
     pub needed_bytes: u64,

@@ -15,7 +15,7 @@ use crate::recovery::restore::source::Found;
 use crate::recovery::restore::strategy_error::StrategyError;
 use crate::recovery::steps::Steps;
 use crate::store::databases::exchange::{Held, Names, Note, Previous};
-use crate::store::databases::likeness;
+use crate::store::databases::{likeness, lost};
 use crate::store::in_place::lost::estimate;
 use crate::store::in_place::security::Keys;
 
@@ -83,7 +83,12 @@ impl Site<'_> {
                     .to_owned(),
             ),
         }
+        let mut dropped_versions = 0;
         if let Previous::Kept(note) = self.server.previous(&self.names).await? {
+            // What is kept beyond its time goes anyway.
+            if note.previous_until > Timestamp::now() {
+                dropped_versions = self.dropped(held.as_mut()).await?;
+            }
             notes.push(format!(
                 "{}, of before the restore of {}, is dropped: that one cannot be undone any more",
                 self.names.previous, note.backup
@@ -97,12 +102,24 @@ impl Site<'_> {
             snapshot_at: manifest.snapshot_at,
             was_verified: found.was_verified,
             lost_versions,
-            dropped_versions: 0,
+            dropped_versions,
             needed_bytes: room.needed,
             free_bytes: room.free,
             notes,
         };
         Ok(Planned { plan, keys, held })
+    }
+
+    /// How many versions only the previous database has: none where it cannot be read, and so not be live again either. All of its
+    /// versions, where nobody knows what the live one has.
+    async fn dropped(&self, held: Option<&mut Held>) -> Result<i64, RecoveryError> {
+        let previous = address(&self.url.with_database(&self.names.previous));
+        let Ok(mut previous) = previous.connect_unlimited().await else { return Ok(0) };
+        let Some(held) = held.filter(|held| held.version > 0) else {
+            return Ok(lost::count(&mut previous).await?);
+        };
+        let dropped = lost::lost(&mut previous, &mut held.connection).await?;
+        Ok(dropped.iter().map(|lost| lost.versions).sum())
     }
 
     /// Restores the backup into a database beside, which has all that the live one has. Returns what to note of it, and what somebody

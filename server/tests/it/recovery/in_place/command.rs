@@ -153,6 +153,9 @@ async fn nothing_is_changed_that_nobody_has_agreed_to() {
     let said = at_terminal(&database, &arguments, "y\n");
     assert!(said.code == Some(0) && said.out.contains("in place; live since"), "{said:?}");
     assert_eq!(kept(&api).await, json!(1));
+    // Who is asked may also agree to what --yes does not.
+    let said = at_terminal(&database, &arguments, "y\n");
+    assert!(said.code == Some(0) && said.out.contains("1 version for good"), "{said:?}");
 
     for option in ["--undo", "--drop-previous"] {
         let said = restore(&database, &[option], None);

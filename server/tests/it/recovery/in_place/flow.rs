@@ -350,10 +350,19 @@ async fn previous_tables_go_by_themselves_and_are_replaced_by_newer_ones() {
     assert!(said.code == Some(1) && said.err.contains("view report"), "{said:?}");
     assert!(!said.err.contains("load"), "{said:?}");
     database.execute("DROP VIEW report").await;
+    // Nor does --yes give up what only they have.
+    let refused = restore_with(&backups, &database, &[]);
+    assert_eq!((refused.code, refused.out.as_str()), (Some(1), ""), "{refused:?}");
+    for words in ["one step back", "\n  lost   1 version for good", "1 version that is not live"] {
+        assert!(refused.err.contains(words), "{words}: {refused:?}");
+    }
+    assert!(!refused.err.contains("\nload"), "{refused:?}");
+    undo(&database).text();
+    assert_eq!(api.client.get("/kept").await["value"], json!(2));
+    // What is live has all that they have now.
     let again = restore_with(&backups, &database, &[]);
     assert!(again.err.contains("one step back"), "{again:?}");
-    assert!(again.err.contains("\n  lost   1 version for good"), "{again:?}");
-    assert_eq!(again.json()["lost"], json!([]));
+    assert_eq!(again.json()["lost_versions"], json!(1));
     assert_eq!(text(&database, SCHEMAS).await, "agentfs_old");
     backups.make(&database, &[]);
     assert_eq!(text(&database, SCHEMAS).await, "agentfs_old", "not before their time");

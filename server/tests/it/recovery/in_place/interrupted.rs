@@ -125,6 +125,7 @@ async fn autovacuum_is_let_on_again_whatever_else_is_left() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_loaded_goes_once_nobody_reads_it_any_more() {
     let (api, database, backups) = restored().await;
+    restore(&database, &["--drop-previous", "--yes"]).text();
     let mut connection = database.connect().await;
     let mut reader = connection.begin().await.unwrap();
     // The switch waits for it.
@@ -157,6 +158,7 @@ async fn what_was_loaded_goes_once_nobody_reads_it_any_more() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_to_be_kept_for_no_time_goes_at_once() {
     let (api, database, backups) = restored().await;
+    restore(&database, &["--drop-previous", "--yes"]).text();
     api.client.put("/since", json!("lost")).await;
     let file = backups.path().join("lost.jsonl");
     let more = ["--keep-previous", "0s", "--lost-to", file.to_str().unwrap()];

@@ -158,10 +158,18 @@ async fn whoever_is_killed_is_brought_to_its_end_by_the_next_and_never_switches_
     assert_eq!(Some(database.number(live).await), switched);
     assert_eq!(site.databases().await, [names.live, names.previous]);
 
-    // A later one is another restore, and what was kept makes room for what it takes out.
+    // A later one is another restore, for which --yes gives up nothing that only the previous database has.
+    let refused = site.restore(&BY_NAME);
+    assert!(refused.code == Some(1), "{refused:?}");
+    assert!(refused.err.contains("1 version that is not live"), "{refused:?}");
+    assert_eq!(Some(database.number(live).await), switched);
+    assert_eq!(site.undo().json()["had_switched"], json!(false));
+    assert_eq!(database.number(live).await, before);
+    // What is live has all of it now, and it makes room for what is taken out.
     let again = site.restore(&BY_NAME).json();
-    assert_eq!((&again["had_switched"], lost(&again)), (&json!(false), 0), "{again}");
-    assert_ne!(Some(database.number(live).await), switched);
+    assert_eq!((&again["had_switched"], lost(&again)), (&json!(false), 1), "{again}");
+    let now = database.number(live).await;
+    assert!(now != before && Some(now) != switched);
     assert_eq!(site.databases().await.len(), 2);
 }
 
