@@ -327,6 +327,10 @@ def test_a_subtree_is_deleted_at_once(both: Both) -> None:
     do, fs = both.do, both.fs
     for path in ("/t", "/t/a/b", "/ta"):
         do(fs.put(path, 1))
+    alone = do(fs.delete("/t/a"))
+    assert not alone.deleted
+    assert alone.note is not None
+    assert '"recursive":true' in alone.note
     deleted = do(fs.delete("/t", recursive=True))
     assert (deleted.deleted, deleted.entries) == (True, 2)
     assert do(fs.glob("/**")) == ["/ta"]

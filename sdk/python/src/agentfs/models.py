@@ -44,6 +44,8 @@ class Deleted:
     created_at: datetime | None
     entries: int = 0
     """The number of entries that were deleted: 0 or 1, unless the delete was recursive."""
+    note: str | None = None
+    """A remark, if nothing was deleted and there are entries below the path."""
 
 
 @dataclass(frozen=True)

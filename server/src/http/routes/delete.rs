@@ -14,7 +14,7 @@ use crate::http::error::ApiError;
 use crate::http::extract::{IdempotencyHeader, Json, MemoryWriter};
 use crate::http::openapi::WriteRefusals;
 use crate::memory::NewVersion;
-use crate::memory::delete::DeleteRequest;
+use crate::memory::delete::{DeleteRequest, Deleted};
 use crate::memory::subtree::SubtreeAnswer;
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -52,6 +52,10 @@ pub(crate) struct Response {
     created_at: Option<String>,
     /// How many entries were deleted.
     deleted_entries: i64,
+    /// A remark, if nothing was deleted and there are entries below the path. Not in a batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, required = false)]
+    note: Option<&'static str>,
 }
 
 /// Delete the value at a path, or everything at and below it
@@ -82,6 +86,12 @@ impl TryFrom<Request> for DeleteRequest {
     }
 }
 
+impl From<Deleted> for Response {
+    fn from(deleted: Deleted) -> Self {
+        Self { note: deleted.note(), ..deleted.tombstone.into() }
+    }
+}
+
 impl From<Option<NewVersion>> for Response {
     fn from(tombstone: Option<NewVersion>) -> Self {
         SubtreeAnswer { entries: tombstone.is_some().into(), first: tombstone }.into()
@@ -96,6 +106,7 @@ impl From<SubtreeAnswer> for Response {
             version_id: first.map(|version| version.id),
             created_at: first.map(|version| rfc3339(version.created_at)),
             deleted_entries: entries,
+            note: None,
         }
     }
 }

@@ -229,6 +229,9 @@ async fn a_subtree_is_deleted_where_that_is_asked_for() {
     }
     let one = mcp.ok("memory_delete", json!({"path": "/a"})).await;
     assert_eq!((&one["deleted"], &one["deleted_entries"]), (&json!(true), &json!(1)));
+    let again = mcp.ok("memory_delete", json!({"path": "/a"})).await;
+    assert_eq!(&again["deleted"], &json!(false));
+    assert!(again["note"].as_str().unwrap().contains("\"recursive\":true"), "{again}");
     let below = mcp.ok("memory_delete", json!({"path": "/a", "recursive": true})).await;
     assert_eq!((&below["deleted"], &below["deleted_entries"]), (&json!(true), &json!(2)));
     let none = mcp.ok("memory_delete", json!({"path": "/a", "recursive": true})).await;

@@ -42,6 +42,27 @@ async fn a_subtree_is_deleted_and_nothing_beside_it() {
 }
 
 #[tokio::test]
+async fn who_deletes_a_directory_alone_is_told_of_what_is_below() {
+    let (api, db) = Api::start().await;
+    let client = &api.client;
+    for path in ["/a/b/c", "/ab"] {
+        client.put(path, json!(path)).await;
+    }
+    let nothing = json!({"ok": true, "deleted": false, "version_id": null, "created_at": null, "deleted_entries": 0});
+    let told = client.delete("/a").await;
+    let note =
+        "no entry is at this path, but some are below it: send \"recursive\":true to delete those";
+    let mut expected = nothing.clone();
+    expected["note"] = json!(note);
+    assert_eq!(told, expected);
+    let deleted = client.delete("/a/b/c").await;
+    assert!(deleted["deleted"] == true && deleted["note"].is_null(), "{deleted}");
+    // Of what is gone, or beside it, nothing is told.
+    assert_eq!(client.delete("/a").await, nothing);
+    assert_eq!(db.number("SELECT writes FROM quota_usage").await, 3);
+}
+
+#[tokio::test]
 async fn a_repetition_gets_the_first_answer_and_wrong_requests_are_refused() {
     let (api, _db) = Api::start().await;
     let client = &api.client;

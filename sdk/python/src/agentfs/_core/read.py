@@ -44,7 +44,7 @@ def deleted(answer: wire.DeleteAnswer) -> Deleted:
     """The answer to a delete."""
     at = moment_or_none(answer.get("created_at"))
     entries = answer.get("deleted_entries", int(answer["deleted"]))
-    return Deleted(answer["deleted"], answer.get("version_id"), at, entries)
+    return Deleted(answer["deleted"], answer.get("version_id"), at, entries, answer.get("note"))
 
 
 def moved(answer: wire.MoveAnswer) -> Moved:

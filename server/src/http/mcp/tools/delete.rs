@@ -45,6 +45,8 @@ struct Outcome {
     version_id: Option<Uuid>,
     /// How many entries.
     deleted_entries: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'static str>,
 }
 
 async fn call(server: &Server, arguments: &JsonObject) -> Answer {
@@ -53,12 +55,13 @@ async fn call(server: &Server, arguments: &JsonObject) -> Answer {
     let agent_id = server.agent(agent_id)?;
     let if_version = if_version.map(Expected::Version);
     let delete = DeleteRequest { agent_id, path, if_version };
-    let SubtreeAnswer { entries, first } = if recursive.unwrap_or_default() {
-        server.app.memory.delete_subtree(by, delete, None).await?
+    let (SubtreeAnswer { entries, first }, note) = if recursive.unwrap_or_default() {
+        (server.app.memory.delete_subtree(by, delete, None).await?, None)
     } else {
-        let first = server.app.memory.delete(by, delete, None).await?;
-        SubtreeAnswer { entries: first.is_some().into(), first }
+        let deleted = server.app.memory.delete(by, delete, None).await?;
+        let first = deleted.tombstone;
+        (SubtreeAnswer { entries: first.is_some().into(), first }, deleted.note())
     };
     let version_id = first.map(|version| version.id);
-    json(&Outcome { deleted: first.is_some(), version_id, deleted_entries: entries })
+    json(&Outcome { deleted: first.is_some(), version_id, deleted_entries: entries, note })
 }
