@@ -84,11 +84,8 @@ async fn execute() -> ExitCode {
     };
     match migrated.await {
         Ok(report) => {
-            tracing::info!(
-                "schema version {}: {} migrations applied now",
-                report.version,
-                report.applied
-            );
+            let done = if report.applied == 0 { "nothing to migrate" } else { "migrated now" };
+            tracing::info!("schema version {}: {done}", report.version);
             write_termination_message(&termination::MigrationReport::write());
             ExitCode::SUCCESS
         }
