@@ -43,7 +43,7 @@ pub enum SnapshotError {
     Lost(StoreError),
     /// The locks are another session's than the snapshot.
     #[error(
-        "DATABASE_URL leads to a pool that shares sessions out, so nothing keeps migrations off: it has to lead to PostgreSQL itself"
+        "DATABASE_URL leads to a connection pool in transaction mode, through which migrations cannot be kept out: set it to the URL of PostgreSQL itself"
     )]
     Pooled,
     /// A table that the schema has is not there.

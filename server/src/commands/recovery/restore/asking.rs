@@ -90,11 +90,11 @@ impl Asking {
     pub(super) fn not_agreed(&self) -> Failure {
         match self.answer.get() {
             Answer::Nobody => Failure::said(
-                "nothing was changed: this has to be agreed to, and there is no terminal to ask at; add --yes",
+                "nothing was changed: this needs your agreement, and there is no terminal to ask on; add --yes",
             ),
             Answer::Ended => Failure {
                 is_transient: true,
-                ..Failure::said("nothing was changed: a signal ended it before it was agreed to")
+                ..Failure::said("nothing was changed: a signal ended it before it was answered")
             },
             Answer::Dropping(versions) => Failure::said(format!(
                 "nothing was changed: this restore drops what was live before an earlier one, and with it {}, which --yes does not agree \
@@ -133,10 +133,10 @@ fn is_yes(line: &str) -> bool {
 const LITTLE: u64 = 1 << 30;
 /// What is said where the free space is not known.
 const CHECK: &str =
-    "what is free cannot be seen from here: check it with df on the database's volume";
+    "the free space cannot be measured from here: check the database's volume with df";
 
 /// Which versions go for good with the previous tables.
-const DROPPED: &str = "for good, unless the backup has them: only what was live before the last restore has them, and the switch drops that. \
+const DROPPED: &str = "for good, unless the backup has them: they are only in what was live before an earlier restore, which this one drops. \
      --undo brings them back now, but not after this restore";
 
 /// What a restore in place is about to do.
@@ -145,11 +145,8 @@ pub(super) struct Restoring<'a>(pub(super) &'a Plan);
 impl fmt::Display for Restoring<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Plan { backup, snapshot_at, was_verified, needed_bytes, free_bytes, .. } = self.0;
-        let verified = if *was_verified {
-            "a restore has proven it"
-        } else {
-            "no restore has proven it beforehand"
-        };
+        let verified =
+            if *was_verified { "verified by a restore" } else { "not verified by a restore" };
         writeln!(f, "Restoring {backup} in place, as of {snapshot_at:.0}; {verified}.")?;
         writeln!(f, "  lost   {}", lost(self.0.lost_versions, "the backup"))?;
         match self.0.dropped_versions {
@@ -158,17 +155,17 @@ impl fmt::Display for Restoring<'_> {
             versions => writeln!(f, "  lost   {versions} versions {DROPPED}")?,
         }
         if *needed_bytes == 0 {
-            write!(f, "  room   that of what is live")?;
+            write!(f, "  space  no more than the live data takes")?;
             return notes(f, &self.0.notes);
         }
-        write!(f, "  room   about {} needed, ", size(*needed_bytes))?;
+        write!(f, "  space  about {} needed, ", size(*needed_bytes))?;
         match free_bytes {
             Some(bytes) => write!(f, "{} free", size(*bytes))?,
             None if *needed_bytes <= LITTLE => write!(f, "{CHECK}")?,
             None => write!(
                 f,
-                "{CHECK}, and give it by --free-space SIZE: then the restore ends before the volume is full, which would stop \
-                 the live database as well"
+                "{CHECK}, and pass it as --free-space SIZE: the restore then ends before the volume is full, which would stop \
+                 the live database too"
             )?,
         }
         notes(f, &self.0.notes)
@@ -182,14 +179,14 @@ impl fmt::Display for Undoing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "Undoing the restore of {}: what was live before it is live again.",
+            "Undoing the restore of {}: what was live before it becomes live again.",
             self.0.backup
         )?;
         if let [last, ..] = self.1 {
             writeln!(f, "  of     {}", which(last))?;
         }
         match self.0.lost_versions {
-            0 => write!(f, "  lost   nothing: what was live before has all that is live now")?,
+            0 => write!(f, "  lost   nothing: all that is live now was live before")?,
             1 => write!(f, "  lost   1 version that is live now and was not before")?,
             versions => {
                 write!(f, "  lost   {versions} versions that are live now and were not before")?;
@@ -211,7 +208,7 @@ pub(super) fn others(f: &mut fmt::Formatter<'_>, kept: &[Kept]) -> fmt::Result {
     kept.iter().skip(1).try_for_each(|other| {
         write!(
             f,
-            "\n  note   What was live before an earlier restore stays: {}. --undo and --drop-previous mean it once that of the last one is dropped.",
+            "\n  note   What was live before an earlier restore is kept too: {}. --undo and --drop-previous apply to it once that of the last one is dropped.",
             which(other)
         )
     })
@@ -219,7 +216,7 @@ pub(super) fn others(f: &mut fmt::Formatter<'_>, kept: &[Kept]) -> fmt::Result {
 
 fn lost(versions: i64, since: &str) -> String {
     match versions {
-        0 => format!("nothing was written since {since}, as far as can be told beforehand"),
+        0 => format!("nothing: no version newer than {since} is known"),
         1 => format!("about 1 version that was written since {since}"),
         versions => format!("about {versions} versions that were written since {since}"),
     }
@@ -252,9 +249,9 @@ mod tests {
     fn a_restore_says_what_it_costs() {
         assert_eq!(
             Restoring(&plan()).to_string(),
-            "Restoring agentfs_20261127_020000 in place, as of 2026-11-27T02:00:00Z; a restore has proven it.\n  \
+            "Restoring agentfs_20261127_020000 in place, as of 2026-11-27T02:00:00Z; verified by a restore.\n  \
              lost   about 312 versions that were written since the backup\n  \
-             room   about 3.0 GiB needed, 40.0 GiB free\n  \
+             space  about 3.0 GiB needed, 40.0 GiB free\n  \
              note   It is of another database."
         );
         let again =
@@ -267,15 +264,18 @@ mod tests {
         let unknown = Plan { was_verified: false, free_bytes: None, lost_versions: 0, ..plan() };
         let told = Restoring(&unknown).to_string();
         for words in [
-            "no restore has proven it",
-            "check it with df",
+            "not verified by a restore",
+            "check the database's volume with df",
             "--free-space SIZE",
-            "nothing was written",
+            "lost   nothing",
         ] {
             assert!(told.contains(words), "{told}");
         }
         let little = Restoring(&Plan { needed_bytes: 32 << 20, ..unknown }).to_string();
-        assert!(little.contains("about 32.0 MiB needed, what is free cannot be seen"), "{little}");
+        assert!(
+            little.contains("about 32.0 MiB needed, the free space cannot be measured"),
+            "{little}"
+        );
         assert!(!little.contains("--free-space"), "{little}");
         let kept = |place: &str| Kept {
             restore: Uuid::nil(),
@@ -286,19 +286,22 @@ mod tests {
         let told = Undoing(&plan(), &[kept("one"), kept("other")]).to_string();
         for words in [
             "  of     00000000-0000-0000-0000-000000000000 (b, 2026-11-27T03:00:00Z), kept as one\n",
-            "stays: ",
+            "is kept too: ",
             "kept as other.",
         ] {
             assert!(told.contains(words), "{words}: {told}");
         }
         assert!(told.contains("Undoing") && told.contains("were not before"), "{told}");
-        assert!(!told.contains("room"), "{told}");
+        assert!(!told.contains("space"), "{told}");
     }
 
     #[test]
     fn what_takes_the_room_of_what_is_live_asks_for_none() {
         let told = Restoring(&Plan { needed_bytes: 0, free_bytes: None, ..plan() }).to_string();
-        assert!(told.contains("room   that of what is live") && !told.contains("--free-space"));
+        assert!(
+            told.contains("space  no more than the live data takes")
+                && !told.contains("--free-space")
+        );
     }
 
     #[test]

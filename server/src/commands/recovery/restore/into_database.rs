@@ -137,7 +137,7 @@ impl fmt::Display for Printed {
         if !self.left_out.is_empty() {
             write!(
                 f,
-                "\nNot in the backup, and made anew by the API and the workers: {}.",
+                "\nNot in the backup, and rebuilt by the API and the workers: {}.",
                 self.left_out.join(", ")
             )?;
         }

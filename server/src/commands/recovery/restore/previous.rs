@@ -53,7 +53,7 @@ impl fmt::Display for Printed {
                 )
             }
             Dropped { restore: None, .. } => {
-                write!(f, "Nothing to drop: nothing of before a restore in place is kept")
+                write!(f, "Nothing to drop: no data from before a restore in place is kept")
             }
         }
     }

@@ -115,10 +115,7 @@ impl fmt::Display for Printed {
             Act::Undone | Act::Redone => "the switch",
         };
         if self.switched.had_switched {
-            writeln!(
-                f,
-                "An interrupted run had switched already; this one brought it to its end."
-            )?;
+            writeln!(f, "An interrupted run had already switched; this one completed it.")?;
         }
         writeln!(f, "{}", self.sentence())?;
         if !self.switched.steps.is_empty() {
@@ -145,8 +142,8 @@ impl fmt::Display for Printed {
         }
         write!(
             f,
-            "\nUndo it by `agentfs-server restore --undo`, until {until:.0}; `restore --drop-previous` frees the room of it before. With \
-             `--restore {}` it is undone only once, however often that is tried.",
+            "\nUndo it by `agentfs-server restore --undo`, until {until:.0}; `restore --drop-previous` frees its space before. With \
+             `--restore {}`, a retry never undoes twice.",
             self.switched.id
         )
     }
@@ -156,11 +153,7 @@ impl Printed {
     fn print_lost(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lost = &self.switched.lost;
         let what = if self.lost_versions == 1 { "version" } else { "versions" };
-        writeln!(
-            f,
-            "\nNot live any more, since what is live now has not got them: {} {what}.",
-            self.lost_versions
-        )?;
+        writeln!(f, "\nNo longer live: {} {what}.", self.lost_versions)?;
         let rows = lost.iter().take(MAX_TENANTS).map(|lost| {
             let at = |at: jiff::Timestamp| format!("{at:.0}");
             [lost.tenant.to_string(), lost.versions.to_string(), at(lost.from), at(lost.to)]
@@ -211,12 +204,12 @@ mod tests {
             "Restored agentfs_20261127_020000 in place; live since 2026-11-28T14:08:00Z, and requests waited 11 ms at most\n  \
              load     31.00 s\n\
              Serving after 36.0 s, indexed after 80.0 s.\n\
-             Not live any more, since what is live now has not got them: 312 versions.\n\
+             No longer live: 312 versions.\n\
              TENANT                                VERSIONS  FROM                  TO\n\
              00000000-0000-0000-0000-000000000000  312       2026-11-27T02:01:00Z  2026-11-28T14:07:00Z\n\
              2 keys were left out.\n\
-             Undo it by `agentfs-server restore --undo`, until 2026-11-29T14:08:00Z; `restore --drop-previous` frees the room of it before. \
-             With `--restore 0199aaaa-0000-7000-8000-000000000000` it is undone only once, however often that is tried."
+             Undo it by `agentfs-server restore --undo`, until 2026-11-29T14:08:00Z; `restore --drop-previous` frees its space before. \
+             With `--restore 0199aaaa-0000-7000-8000-000000000000`, a retry never undoes twice."
         );
         let quiet =
             Switched { lost: vec![], indexed_seconds: None, had_switched: true, ..switched() };

@@ -25,8 +25,8 @@ pub enum InPlaceError {
     Busy(Busy),
     /// DATABASE_URL leads to a pool.
     #[error(
-        "DATABASE_URL leads to a pool that shares sessions out, so nothing keeps backups and migrations off: it has to lead to \
-         PostgreSQL itself"
+        "DATABASE_URL leads to a connection pool in transaction mode, through which backups and migrations cannot be kept out: set it to \
+         the URL of PostgreSQL itself"
     )]
     Pooled,
     /// The live schema is of a newer program.

@@ -55,7 +55,7 @@ pub(super) async fn of_restore(
     let mut notes = found.notes.clone();
     if live.version < SCHEMA_VERSION {
         notes.push(match live.version {
-            0 => "The database has no tables of AgentFS yet: they are made first.".to_owned(),
+            0 => "The database has no tables of AgentFS yet: they are created first.".to_owned(),
             version => format!(
                 "The live schema is version {version}: it is migrated to {SCHEMA_VERSION} first."
             ),
@@ -64,7 +64,7 @@ pub(super) async fn of_restore(
     notes.extend(of_security(options.security, live, is_own));
     if !manifest.left_out.is_empty() {
         notes.push(format!(
-            "Not in the backup, and made anew by the API and the workers: {}.",
+            "Not in the backup, and rebuilt by the API and the workers: {}.",
             manifest.left_out.join(", ")
         ));
     }
@@ -76,14 +76,14 @@ pub(super) async fn of_restore(
             dropped_versions = lost::by_dropping(connection, &live_schema).await?;
         }
         notes.push(format!(
-            "The tables of before {} are still there: the switch drops them, since --undo goes one step back.",
+            "What was live before {:.0} is still kept. This restore drops it, since --undo goes one step back.",
             previous.switched_at.unwrap_or(previous.begun_at)
         ));
     }
     notes.extend(room.notes.iter().cloned());
     if !is_own && live.has_memory {
         notes.push(
-            "The backup is not known to be of this database, so all that is live is counted as lost beforehand; what it has as well stays."
+            "The backup may be of another database, so all live versions are counted as lost here; those that the backup has too stay."
                 .to_owned(),
         );
     }
@@ -107,20 +107,20 @@ pub(super) fn of_security(security: Security, live: Live, is_own: bool) -> Vec<S
     let mut notes = Vec::new();
     match (security, live.keys(is_own)) {
         (Security::FromBackup, _) => notes.push(
-            "Tenants and keys are replaced by those of the backup: keys that were made since end, keys that were revoked since are \
-             valid again, and --undo does not take that back."
+            "Tenants and keys are replaced by those of the backup: keys made since then end, keys revoked since then are valid again, \
+             and --undo does not reverse that."
                 .to_owned(),
         ),
         (Security::Live, Keys::LeftOut) => notes.push(
-            "The backup is not known to be of this database, and there is memory: keys that only the backup has are left out."
+            "The backup may be of another database, and the live one holds memory: keys that only the backup has are left out."
                 .to_owned(),
         ),
         (Security::Live, Keys::Added) => {}
     }
     if !live.has_memory {
         notes.push(
-            "The database holds no memory, so what was revoked after the backup cannot be known: look through the keys, and revoke \
-             those that must not be valid."
+            "The database holds no memory, so it cannot be known which keys were revoked after the backup: look through the keys, and \
+             revoke those that must not be valid."
                 .to_owned(),
         );
     }

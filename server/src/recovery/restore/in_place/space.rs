@@ -347,7 +347,7 @@ fn of_full_disk(error: RecoveryError) -> RecoveryError {
 
 fn full(why: &str) -> RecoveryError {
     let advice = format!(
-        "there is too little room on the database's volume ({why}), so what was loaded goes again: {ADVICE}, then run this again"
+        "there is too little room on the database's volume ({why}), so what was loaded is dropped: {ADVICE}, then run this again"
     );
     InPlaceError::NoSpace(advice).into()
 }

@@ -46,7 +46,7 @@ impl Site<'_> {
             }
             Err(error) => {
                 notes.push(format!(
-                    "{} cannot be read, so nobody can say what is lost: {error}",
+                    "{} cannot be read, so it is not known what is lost: {error}",
                     self.names.previous
                 ));
                 Vec::new()

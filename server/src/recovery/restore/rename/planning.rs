@@ -79,7 +79,7 @@ impl Site<'_> {
             }
             Some(_) => {}
             None => notes.push(
-                "the live database cannot be read: its tenants, keys and used quota are not brought over, and nobody can say what is lost"
+                "the live database cannot be read: its tenants, keys and used quota are not copied, and it is not known what is lost"
                     .to_owned(),
             ),
         }
@@ -90,7 +90,7 @@ impl Site<'_> {
                 dropped_versions = self.dropped(held.as_mut()).await?;
             }
             notes.push(format!(
-                "{}, of before the restore of {}, is dropped: that one cannot be undone any more",
+                "{}, the database from before the restore of {}, is dropped: that restore can no longer be undone",
                 self.names.previous, note.backup
             ));
         }
