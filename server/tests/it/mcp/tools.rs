@@ -260,6 +260,16 @@ async fn a_search_is_of_some_values_and_in_a_mode() {
             found["results"].as_array().unwrap().iter().map(|hit| &hit["path"]).collect();
         assert_eq!(paths, ["/tasks/2"], "{found}");
     }
+    let written = json!({"path": "/tasks/2", "json": "{\"text\": \"paint\"}"});
+    mcp.ok("memory_write", written).await;
+    let then = mcp.ok("memory_history", json!({"path": "/tasks/2"})).await;
+    let then = &then["versions"][1]["created_at"];
+    for (as_of, path) in [(&Value::Null, "/tasks/1"), (then, "/tasks/2")] {
+        let search = json!({"query": "plumber", "limit": 1, "path_prefix": path, "mode": "text", "as_of": as_of});
+        assert_eq!(mcp.ok("memory_search", search).await["results"][0]["path"], path);
+    }
+    let gone = json!({"query": "plumber", "path_prefix": "/tasks/2", "mode": "text"});
+    assert_eq!(mcp.ok("memory_search", gone).await["results"], json!([]));
     for (arguments, said) in [
         (json!({"query": "x", "filter": "{open}"}), "filter is not valid JSON"),
         (json!({"query": "x", "filter": "[1]"}), "filter must be an object"),

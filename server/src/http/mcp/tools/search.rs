@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::super::server::{Server, invalid};
 use super::super::shown::{shown, text};
-use super::{Answer, Effect, Tool, integer, json, min_version, string, strings};
+use super::{Answer, Effect, Tool, as_of, integer, json, min_version, string, strings};
 use crate::domain::access::scope::Scope;
 use crate::domain::json_error;
 use crate::domain::memory::tags::TagList;
@@ -37,6 +37,7 @@ pub(super) const TOOL: Tool = Tool {
                 "type": "string", "enum": ["semantic", "text", "hybrid"],
                 "description": "By meaning alone, by words alone, or a score of both. Leave it out for the best of both.",
             },
+            "as_of": as_of(),
             "min_version": min_version(),
         })
     },
@@ -53,6 +54,7 @@ struct Arguments {
     tags_any: Option<TagList>,
     filter: Option<Box<RawValue>>,
     mode: Option<Mode>,
+    as_of: Option<String>,
     min_version: Option<Uuid>,
 }
 
@@ -85,8 +87,8 @@ async fn call(server: &Server, arguments: &JsonObject) -> Answer {
         path_prefix: arguments.path_prefix,
         tags_any: arguments.tags_any,
         mode: arguments.mode,
+        as_of: arguments.as_of,
         min_version: arguments.min_version,
-        ..SearchRequest::default()
     };
     found(server, search).await
 }
