@@ -12,7 +12,7 @@ mod semantic;
 mod vectors;
 pub mod walks;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -190,15 +190,17 @@ async fn rank(
             let deep = Search { limit: search.limit.max(NEAR), ..*search };
             let near = semantic::nearest(moment, &deep, search.limit, query).await?;
             keep_within(moment, began).await?;
-            let words = telling(moment, search, &near).await?;
+            let mut words = telling(moment, search, &near).await?;
             keep_within(moment, began).await?;
             let candidates = Candidates::Unembedded(&query.model, former);
             let waiting = full_text::find(moment, search, candidates).await?;
             let found = matches(&waiting);
+            // With most of the words they go first as well. Those with a name are told already.
+            let told: HashSet<Uuid> = words.iter().map(|(id, _)| *id).collect();
+            words.extend(waiting.ranked.iter().filter(|(id, _)| !told.contains(id)));
             let order = with_waiting(&weighed(&near, &words), &waiting.ranked);
             // Shown as they are, though they are of different kinds.
-            let own: HashMap<Uuid, f64> =
-                words.into_iter().chain(waiting.ranked).chain(near).collect();
+            let own: HashMap<Uuid, f64> = words.into_iter().chain(near).collect();
             (order.into_iter().filter_map(|id| Some((id, *own.get(&id)?))).collect(), found)
         }
         RankBy::Hybrid(query) => {
