@@ -3,6 +3,7 @@
 use jiff::{Span, Timestamp};
 use serde_json::{Value, json};
 
+use crate::fixtures::migrated_without_backups;
 use crate::world::{BACKUP, RESOURCE, World};
 
 const VOLUME: &str = "v1/persistentvolumeclaims/memory-backups";
@@ -196,6 +197,24 @@ async fn one_that_never_succeeded_is_overdue_too_and_a_pause_is_not() {
         assert_eq!(world.said(kind).1, "Suspended");
     }
     assert_eq!(world.said("Ready").0, "True");
+}
+
+#[tokio::test]
+async fn a_postgresql_that_is_not_supported_is_told_before_the_first_backup() {
+    let world = World::settled("minimal").await;
+    let job = world.job();
+    let name = job.rsplit('/').next().unwrap();
+    let why = "the server is PostgreSQL 19, and AgentFS supports 16 to 18";
+    let pod = serde_json::to_value(migrated_without_backups(name, Some(why))).unwrap();
+    world.server.put(&format!("v1/pods/{name}-x"), pod);
+    world.reconcile().await.unwrap();
+    let (is, reason, message) = world.said("BackupFresh");
+    assert_eq!((is.as_str(), reason.as_str()), ("False", "DatabaseUnsupported"));
+    assert!(message.contains(why) && message.contains("--from=cronjob/memory-backup"), "{message}");
+    // The database was upgraded, and the migration has not run again.
+    world.server.change(BACKUP, &json!({"status": {"lastSuccessfulTime": hours_ago(1)}}));
+    world.reconcile().await.unwrap();
+    assert_eq!(world.said("BackupFresh").1, "Fresh");
 }
 
 #[tokio::test]

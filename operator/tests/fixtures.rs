@@ -80,6 +80,12 @@ pub(crate) fn with_secrets() -> Observed {
 
 /// The pod of the migration Job `job` that has succeeded, with the report that servers of this release leave.
 pub(crate) fn migrated(job: &str) -> Pod {
+    migrated_without_backups(job, None)
+}
+
+/// The same where the report says why no backups can be made.
+pub(crate) fn migrated_without_backups(job: &str, why: Option<&str>) -> Pod {
+    let report = MigrationReport::write(why.map(str::to_owned));
     serde_json::from_value(json!({
         "metadata": {"name": format!("{job}-x"), "namespace": "agents", "labels": {
             "app.kubernetes.io/managed-by": "agentfs-operator",
@@ -87,6 +93,6 @@ pub(crate) fn migrated(job: &str) -> Pod {
             "batch.kubernetes.io/job-name": job}},
         "status": {"phase": "Succeeded", "containerStatuses": [{
             "name": "migrate", "image": "", "imageID": "", "ready": false, "restartCount": 0,
-            "state": {"terminated": {"exitCode": 0, "message": MigrationReport::write()}}}]}}))
+            "state": {"terminated": {"exitCode": 0, "message": report}}}]}}))
     .unwrap()
 }

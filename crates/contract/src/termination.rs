@@ -286,16 +286,19 @@ impl UnfinishedRestore {
 }
 
 /// What a migration that succeeded leaves. Servers of its image follow, and the operator cannot know of which release they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MigrationReport {
     /// Whether servers and workers of this image listen on `PORT_OPERATIONS`.
     pub operations_port: bool,
+    /// Why no backup of the database can be made, as a sentence, where its PostgreSQL is not supported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_backups: Option<String>,
 }
 
 impl MigrationReport {
     /// The report of this release, as it is written: one line of JSON.
-    pub fn write() -> String {
-        serde_json::to_string(&Self { operations_port: true }).unwrap_or_default()
+    pub fn write(no_backups: Option<String>) -> String {
+        serde_json::to_string(&Self { operations_port: true, no_backups }).unwrap_or_default()
     }
 
     /// Reads a report; `None` where the message is something else, as of the release before, which left none.
@@ -344,9 +347,14 @@ mod tests {
         let not_verified = report_of_backup(Some("no room"));
         assert_eq!(BackupReport::read(&not_verified.write()), Some(not_verified.clone()));
         assert_eq!(Report::read(&not_verified.write()).unwrap().message, "no room");
-        let migrated = MigrationReport::write();
-        assert!(MigrationReport::read(&migrated).unwrap().operations_port);
-        assert_eq!((Report::read(&migrated), BackupReport::read(&migrated)), (None, None));
+        for no_backups in [None, Some("the server is too old".to_owned())] {
+            let migrated = MigrationReport::write(no_backups.clone());
+            let read = MigrationReport { operations_port: true, no_backups };
+            assert_eq!(MigrationReport::read(&migrated), Some(read));
+            assert_eq!((Report::read(&migrated), BackupReport::read(&migrated)), (None, None));
+        }
+        let before = MigrationReport::read(r#"{"operations_port":true}"#);
+        assert_eq!(before.unwrap().no_backups, None);
         let failed = Report { message: "m".into(), transient: true };
         assert_eq!(MigrationReport::read(&failed.write()), None);
         assert_eq!(BackupReport::read(&failed.write()), None);

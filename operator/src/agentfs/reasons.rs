@@ -92,6 +92,8 @@ reasons! {
     BACKUP_BEFORE_FAILED = "BackupBeforeFailed",
     /// The rehearsal of an upgrade on a restored copy failed.
     REHEARSAL_FAILED = "RehearsalFailed",
+    /// No backup can be made of a PostgreSQL of this version.
+    DATABASE_UNSUPPORTED = "DatabaseUnsupported",
     /// The last backup failed.
     BACKUP_FAILED = "BackupFailed",
     /// The newest backup is too old.

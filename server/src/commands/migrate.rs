@@ -8,6 +8,7 @@ use agentfs_contract::{setting, termination};
 use secrecy::SecretString;
 
 use crate::commands::in_runtime;
+use crate::recovery::programs::supported;
 use crate::recovery::restore::in_place::drop_expired;
 use crate::runtime::exit::{failed, failed_for_all_to_see, write_termination_message};
 use crate::runtime::logging;
@@ -80,17 +81,29 @@ async fn execute() -> ExitCode {
         address.wait_until_reachable(FIRST_CONNECTION).await;
         let report = migrate(&address, admin_key.as_ref()).await?;
         drop_expired(&url).await;
-        Ok::<_, MigrateError>(report)
+        Ok::<_, MigrateError>((report, no_backups(&address).await))
     };
     match migrated.await {
-        Ok(report) => {
-            let done = if report.applied == 0 { "nothing to migrate" } else { "migrated now" };
-            tracing::info!("schema version {}: {done}", report.version);
-            write_termination_message(&termination::MigrationReport::write());
+        Ok((report, no_backups)) => {
+            tracing::info!(
+                "schema version {}: {} migrations applied now",
+                report.version,
+                report.applied
+            );
+            if let Some(why) = &no_backups {
+                tracing::warn!("no backup of this database can be made: {why}");
+            }
+            write_termination_message(&termination::MigrationReport::write(no_backups));
             ExitCode::SUCCESS
         }
         Err(error) => failed_for_all_to_see(&error, error.is_transient()),
     }
+}
+
+/// Why no backup of the database can be made, as far as its server's version tells.
+async fn no_backups(address: &DatabaseAddress) -> Option<String> {
+    let major = address.major().await.ok()?;
+    supported(major).err().map(|error| error.to_string())
 }
 
 /// Migrates the database and, if `admin_key` is given, makes it the deployment's admin key.

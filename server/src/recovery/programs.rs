@@ -157,7 +157,8 @@ async fn bounded(from: impl AsyncRead + Unpin, most: u64) -> io::Result<String> 
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 
-fn supported(major: u32) -> Result<(), RecoveryError> {
+/// Fails where backups of a server of this major version cannot be made.
+pub fn supported(major: u32) -> Result<(), RecoveryError> {
     if SUPPORTED.contains(&major) { Ok(()) } else { Err(RecoveryError::UnsupportedMajor(major)) }
 }
 

@@ -6,9 +6,11 @@ use super::records::Recorded;
 use super::runs::{Work, is_active, made, succeeded};
 use crate::agentfs::observe::Observed;
 use crate::agentfs::parts::backup::plan::{BackupPlan, last_by_cronjob};
+use crate::agentfs::parts::migration::objects::no_backups;
 use crate::agentfs::reasons;
 use crate::agentfs::status_inputs::StatusInputs;
 use crate::kit::conditions::{Failure, State, clock};
+use crate::kit::sentences::without_full_stop;
 
 /// The newest backup is young enough. It never makes Ready false.
 pub const BACKUP_FRESH: &str = "BackupFresh";
@@ -43,6 +45,7 @@ impl StatusInputs<'_> {
         }
         let failure = self
             .backup_vanished()
+            .or_else(|| self.database_unsupported(last))
             .or_else(|| self.trouble(Work::Backup, last))
             .or_else(|| self.backup_overdue(backup, last));
         if let Some(failure) = failure {
@@ -83,6 +86,16 @@ impl StatusInputs<'_> {
                 clock(gone.vanished?)
             ),
             format!("{left}. Find out who deleted it; {}", self.how_to_run(Work::Backup)),
+        ))
+    }
+
+    /// Why the first backup will fail. Once there is one, the migration knew less than is known now.
+    fn database_unsupported(&self, last: Option<Timestamp>) -> Option<Failure> {
+        let why = no_backups(self.observed).filter(|_| last.is_none())?;
+        Some(Failure::new(
+            reasons::DATABASE_UNSUPPORTED,
+            format!("No backup of the database can be made: {}", without_full_stop(&why)),
+            format!("Backups are then made by the schedule; {}", self.how_to_run(Work::Backup)),
         ))
     }
 

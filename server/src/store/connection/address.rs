@@ -74,6 +74,12 @@ impl DatabaseAddress {
         self.connect(session::PATIENT).await.map(|(connection, _)| connection)
     }
 
+    /// The major version of the server.
+    pub async fn major(&self) -> Result<u32, StoreError> {
+        let version = self.connect_unlimited().await?.server_version_num();
+        Ok(version.unwrap_or_default() / 10_000)
+    }
+
     /// Waits until the database takes connections, for about `patience` at most. Why it does not is for the next to find who
     /// connects.
     pub async fn wait_until_reachable(&self, patience: Duration) {

@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use agentfs_contract::termination::Report;
+use agentfs_contract::termination::{MigrationReport, Report};
 use agentfs_server::commands::migrate::migrate;
 use agentfs_server::domain::access::api_key::ApiKey;
 use agentfs_server::store::schema::{SCHEMA_VERSION, TABLES};
@@ -11,7 +11,7 @@ use reqwest::Url;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 
@@ -165,6 +165,52 @@ fn failures_say_what_to_do_and_whether_to_try_again() {
         sentence.contains("DATABASE_URL is not valid") && sentence.contains("PORT is \"x\""),
         "{sentence}"
     );
+}
+
+/// A port that leads to the server at `port`, and at which that says to be of another major version.
+async fn of_another_version(port: u16, major: [u8; 2]) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let own = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            let (mut from_client, mut to_client) = client.into_split();
+            let (mut from_server, mut to_server) = server.into_split();
+            tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
+            tokio::spawn(async move {
+                let (name, mut buffer) = (b"server_version\0", vec![0; 1 << 16]);
+                while let Ok(count @ 1..) = from_server.read(&mut buffer).await {
+                    let said = &mut buffer[..count];
+                    if let Some(at) = said.windows(name.len()).position(|part| part == name) {
+                        said[at + name.len()..][..2].copy_from_slice(&major);
+                    }
+                    to_client.write_all(said).await?;
+                }
+                to_client.shutdown().await
+            });
+        }
+    });
+    own
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_not_supported_is_told_to_have_no_backups() {
+    let database = Database::empty().await;
+    let mut other = Url::parse(&database.url).unwrap();
+    let port = of_another_version(other.port().unwrap(), *b"19").await;
+    other.set_port(Some(port)).unwrap();
+    let left = tempfile::NamedTempFile::new().unwrap();
+    let log = left.path().to_str().unwrap();
+    let wanted = "the server is PostgreSQL 19, and AgentFS supports 16 to 18";
+    for (url, is_told) in [(database.url.as_str(), false), (other.as_str(), true)] {
+        let said =
+            agentfs(&["migrate"], &[("DATABASE_URL", url), ("AGENTFS_TERMINATION_LOG", log)]);
+        assert_eq!(said.code, Some(0), "{said:?}");
+        let report = MigrationReport::read(&std::fs::read_to_string(log).unwrap()).unwrap();
+        let why = report.no_backups.unwrap_or_default();
+        assert_eq!((why.is_empty(), why.starts_with(wanted)), (!is_told, is_told), "{why}");
+        assert_eq!(said.out.contains(wanted), is_told, "{said:?}");
+    }
 }
 
 #[tokio::test]

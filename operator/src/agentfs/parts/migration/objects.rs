@@ -81,6 +81,12 @@ pub fn with_operations_port(observed: &Observed) -> impl Iterator<Item = String>
     })
 }
 
+/// Why no backup of the database can be made, as the newest migration has found.
+pub fn no_backups(observed: &Observed) -> Option<String> {
+    let left = pods::left_by_the_newest_success(&observed.pods_of(COMPONENT))?;
+    MigrationReport::read(&left)?.no_backups
+}
+
 /// The migrations' objects.
 #[derive(Clone, Debug)]
 pub struct Objects<S: Stage> {
