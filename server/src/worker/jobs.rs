@@ -141,7 +141,8 @@ impl EmbeddingWorker {
             .map(|((tenant, text), parts)| Text { tenant: *tenant, parts, goes_on: text.is_cut() })
             .collect();
         let result = self.embedder.embed(&texts, deadline, probe).await;
-        let mut verdicts = result.verdicts.into_iter();
+        let cut = texts.iter().map(|text| text.goes_on);
+        let mut verdicts = result.verdicts.into_iter().zip(cut);
         let outcomes = claim
             .jobs
             .iter()
@@ -178,20 +179,22 @@ impl EmbeddingWorker {
     }
 }
 
-fn judged(job: &Job, verdict: Option<Verdict>) -> JobOutcome {
+/// The outcome of a job by the verdict on its text, and whether the value goes on behind that.
+fn judged(job: &Job, verdict: Option<(Verdict, bool)>) -> JobOutcome {
     match verdict {
-        Some(Verdict::Embedded(parts)) => JobOutcome::Embedded {
+        Some((Verdict::Embedded(parts), is_cut)) => JobOutcome::Embedded {
             tokens: parts.iter().map(|part| part.tokens).sum(),
             vectors: parts.into_iter().map(|part| part.vector).collect(),
+            is_cut,
         },
-        Some(Verdict::Rejected(reason)) if job.attempts >= MAX_ATTEMPTS => {
+        Some((Verdict::Rejected(reason), _)) if job.attempts >= MAX_ATTEMPTS => {
             tracing::warn!(job = job.id, tenant = %job.tenant, "an embedding job has failed {MAX_ATTEMPTS} times: {reason}");
             JobOutcome::Failed { reason }
         }
-        Some(Verdict::Rejected(reason)) => {
+        Some((Verdict::Rejected(reason), _)) => {
             JobOutcome::Again { counts: true, delay: backoff(job.attempts), reason }
         }
-        Some(Verdict::Skipped(failure)) => not_tried(failure.reason),
+        Some((Verdict::Skipped(failure), _)) => not_tried(failure.reason),
         None => not_tried(String::new()),
     }
 }

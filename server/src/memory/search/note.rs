@@ -1,4 +1,4 @@
-//! Notes on search results: fallbacks, missing embeddings, stop words, an agent without searchable entries, the past.
+//! Notes on search results: fallbacks, missing embeddings, long values, stop words, an agent without searchable entries, the past.
 
 use crate::store::search::{Matches, NothingToFind, RankBy};
 
@@ -31,6 +31,16 @@ pub(super) fn note(by: RankBy<'_>, instead: Option<String>, found: &Matches) -> 
             Some(format!("{n} entries have no embedding yet and are found by full-text search"))
         }
     };
+    let too_long = match found.too_long {
+        0 => None,
+        1 => Some(
+            "1 value is too long to be found by meaning to its end; split it into several entries"
+                .to_owned(),
+        ),
+        n => Some(format!(
+            "{n} values are too long to be found by meaning to their ends; split them into several entries"
+        )),
+    };
     let since = match (by, found.written_since) {
         (RankBy::FullText, _) | (_, 0) => None,
         (_, 1) => Some(format!("1 entry {BY_WORDS_ONLY}")),
@@ -50,6 +60,7 @@ pub(super) fn note(by: RankBy<'_>, instead: Option<String>, found: &Matches) -> 
         nothing.map(str::to_owned),
         instead,
         waiting,
+        too_long,
         since,
         has_only_stop_words.then(|| only_stop_words.to_owned()),
         cut,

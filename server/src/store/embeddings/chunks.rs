@@ -1,4 +1,5 @@
-//! Further chunks: the vectors of long values after the first one.
+//! Further chunks: the vectors of long values after the first one, numbered from 1 on. The last one has the negative of its number where
+//! the value goes on behind it, so that a search can tell without reading any value.
 
 use sqlx::postgres::PgConnection;
 
@@ -41,18 +42,11 @@ pub(super) async fn replace(
         .bind(paths)
         .execute(&mut *connection)
         .await?;
-    let further: Vec<(Embedded<'_>, i32)> = embedded
-        .iter()
-        .flat_map(|&(job, vectors)| {
-            let chunks = vectors.chunks(1).zip(0..).skip(1);
-            chunks.map(move |(vector, n)| ((job, vector), n))
-        })
-        .collect();
-    let Some(((_, [vector]), _)) = further.first() else { return Ok(()) };
+    let (each, numbers): (Vec<Embedded<'_>>, Vec<i32>) = embedded.iter().flat_map(further).unzip();
+    let Some(Embedded { vectors: [vector], .. }) = each.first() else { return Ok(()) };
     let dimensions = vector.len() as i64;
-    let (each, numbers): (Vec<Embedded<'_>>, Vec<i32>) = further.into_iter().unzip();
     let (tenants, agents, paths, versions) = keys(&each);
-    let all: Vec<f32> = each.iter().flat_map(|(_, vectors)| vectors.concat()).collect();
+    let all: Vec<f32> = each.iter().flat_map(|chunk| chunk.vectors.concat()).collect();
     sqlx::query(WRITE)
         .bind(model)
         .bind(tenants)
@@ -65,4 +59,15 @@ pub(super) async fn replace(
         .execute(connection)
         .await?;
     Ok(())
+}
+
+/// The chunks of a value after the first one, each by itself, and their numbers.
+fn further<'a>(embedded: &Embedded<'a>) -> impl Iterator<Item = (Embedded<'a>, i32)> {
+    let Embedded { job, vectors, is_cut } = *embedded;
+    let last = vectors.len() as i32 - 1;
+    let chunks = vectors.chunks(1).zip(0..).skip(1);
+    chunks.map(move |(vector, n)| {
+        let number = if is_cut && n == last { -n } else { n };
+        (Embedded { job, vectors: vector, is_cut }, number)
+    })
 }

@@ -27,6 +27,8 @@ pub enum JobOutcome {
     Embedded {
         /// One a chunk, each of the model's dimensions; at least one.
         vectors: Vec<Vec<f32>>,
+        /// The value goes on behind the last chunk.
+        is_cut: bool,
         /// Tokens used.
         tokens: i64,
     },
@@ -129,17 +131,20 @@ pub async fn finish(
         let mut transaction = pool.begin_with(BEGIN).await?;
         let mut embedded: Vec<Embedded<'_>> = finished
             .iter()
-            .filter_map(|(job, outcome)| match outcome {
-                JobOutcome::Embedded { vectors, .. } => Some((*job, vectors.as_slice())),
+            .filter_map(|&(job, outcome)| match outcome {
+                JobOutcome::Embedded { vectors, is_cut, .. } => {
+                    Some(Embedded { job, vectors, is_cut: *is_cut })
+                }
                 _ => None,
             })
             .collect();
-        embedded.sort_by_key(|(job, _)| (job.tenant, &job.agent, &job.path));
+        embedded.sort_by_key(|Embedded { job, .. }| (job.tenant, &job.agent, &job.path));
         let held = hold_heads(&mut transaction, &embedded).await?;
         let mine = finish_jobs(&mut transaction, claim, &finished).await?;
-        embedded.retain(|(job, _)| held.contains(&job.version) && mine.contains(&job.id));
+        embedded
+            .retain(|Embedded { job, .. }| held.contains(&job.version) && mine.contains(&job.id));
         // A version may have two jobs.
-        embedded.dedup_by_key(|(job, _)| job.version);
+        embedded.dedup_by_key(|embedded| embedded.job.version);
         write(&mut transaction, model, &embedded).await?;
         transaction.commit().await?;
         Ok(())
@@ -147,8 +152,15 @@ pub async fn finish(
     .await
 }
 
-/// A job and the vectors of its chunks.
-type Embedded<'a> = (&'a Job, &'a [Vec<f32>]);
+/// What was embedded for a job.
+#[derive(Debug, Clone, Copy)]
+struct Embedded<'a> {
+    job: &'a Job,
+    /// Those of its chunks.
+    vectors: &'a [Vec<f32>],
+    /// The value goes on behind the last one.
+    is_cut: bool,
+}
 
 async fn hold_heads(
     connection: &mut PgConnection,
@@ -191,11 +203,11 @@ async fn write(
     model: i32,
     embedded: &[Embedded<'_>],
 ) -> Result<(), StoreError> {
-    let Some((_, [first, ..])) = embedded.first() else { return Ok(()) };
+    let Some(Embedded { vectors: [first, ..], .. }) = embedded.first() else { return Ok(()) };
     let (tenants, agents, paths, versions) = keys(embedded);
-    let firsts = embedded.iter().filter_map(|(_, vectors)| vectors.first());
+    let firsts = embedded.iter().filter_map(|embedded| embedded.vectors.first());
     let numbers: Vec<f32> = firsts.flatten().copied().collect();
-    let is_long = |(job, vectors): &Embedded<'_>| {
+    let is_long = |Embedded { job, vectors, .. }: &Embedded<'_>| {
         vectors.len() > 1 || job.value.as_ref().is_some_and(|value| value.len() > CHUNK)
     };
     let chunked: Vec<Uuid> = sqlx::query_scalar(WRITE)
@@ -209,7 +221,7 @@ async fn write(
         .bind(embedded.iter().map(is_long).collect::<Vec<_>>())
         .fetch_all(&mut *connection)
         .await?;
-    let of_chunked = |(job, _): &&Embedded<'_>| chunked.contains(&job.version);
+    let of_chunked = |embedded: &&Embedded<'_>| chunked.contains(&embedded.job.version);
     let chunked: Vec<Embedded<'_>> = embedded.iter().filter(of_chunked).copied().collect();
     chunks::replace(connection, model, &chunked).await
 }
@@ -217,7 +229,7 @@ async fn write(
 type Keys<'a> = (Vec<Uuid>, Vec<&'a str>, Vec<&'a str>, Vec<Uuid>);
 
 fn keys<'a>(embedded: &[Embedded<'a>]) -> Keys<'a> {
-    let jobs = || embedded.iter().map(|(job, _)| *job);
+    let jobs = || embedded.iter().map(|embedded| embedded.job);
     (
         jobs().map(|job| job.tenant.0).collect(),
         jobs().map(|job| job.agent.as_str()).collect(),

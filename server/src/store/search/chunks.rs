@@ -10,6 +10,34 @@ use crate::store::embeddings::models::Serving;
 pub(super) const FURTHER: Vectors =
     Vectors { count: counted!("embedding_chunks"), of_all: OF_ALL, of_tagged: OF_TAGGED, by_index };
 
+/// SQL that counts the values in range that are longer than their chunks for the model `$model` reach: the number of the last one is
+/// negative. At most 10,000 chunks are looked at, in the index of their keys alone.
+macro_rules! count_too_long {
+    ($model:literal) => {
+        concat!(
+            "SELECT count(*)
+          FROM (SELECT c.path, c.n
+                  FROM embedding_chunks c
+                 WHERE ",
+            is_in_range!("c"),
+            " AND c.model_id = ",
+            $model,
+            "
+                 LIMIT 10000) k
+         CROSS JOIN LATERAL (
+               SELECT c.tenant_id, c.agent_id, c.path, c.version_id
+                 FROM embedding_chunks c
+                WHERE c.tenant_id = $1 AND c.agent_id = $2 AND c.path = k.path AND c.model_id = ",
+            $model,
+            " AND c.n = k.n
+                LIMIT 1) l",
+            is_live!("l"),
+            " AND k.n < 0"
+        )
+    };
+}
+pub(super) use count_too_long;
+
 /// Compares every vector of `$candidates`, and takes the nearest of each entry. Heads are looked up from the nearest on.
 macro_rules! compare {
     ($first:expr, $candidates:expr) => {

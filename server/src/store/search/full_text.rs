@@ -5,6 +5,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
+use super::chunks::count_too_long;
 use super::conditions::filtered;
 use super::past::FormerDocument;
 use super::{Ranked, Search};
@@ -31,6 +32,8 @@ pub(super) struct FullTextMatches {
     pub(super) has_terms: bool,
     /// How many live entries have no embedding yet, if only those are candidates; without those of before.
     pub(super) unembedded: i64,
+    /// How many live entries are longer than their chunks reach, if only those without an embedding are candidates.
+    pub(super) too_long: i64,
     /// Whether searches still use the model of which they have none.
     pub(super) is_current: bool,
 }
@@ -105,9 +108,16 @@ macro_rules! former {
     };
 }
 
+/// What is told besides what is found, where all or given ones are candidates.
+macro_rules! not_counted {
+    () => {
+        "0::bigint AS waiting, 0::bigint AS too_long, true AS is_current"
+    };
+}
+
 macro_rules! find_all {
     ($former:expr) => {
-        find!("", "search_documents d", $former, "0::bigint AS waiting, true AS is_current")
+        find!("", "search_documents d", $former, not_counted!())
     };
 }
 
@@ -129,7 +139,7 @@ const AMONG_GIVEN: &str = find!(
             WHERE d.tenant_id = $1 AND d.agent_id = $2 AND d.path = v.path AND d.version_id = given.id
             LIMIT 1) d",
     "",
-    "0::bigint AS waiting, true AS is_current"
+    not_counted!()
 );
 
 /// Each live searchable entry has an embedding of a model that serves, or a job that has not made one. It may have both, where
@@ -154,8 +164,8 @@ macro_rules! find_unembedded {
             WHERE d.tenant_id = $1 AND d.agent_id = $2 AND d.path = waiting.path AND d.version_id = waiting.version_id
             LIMIT 1) d",
             $former,
-            "(SELECT count(*) FROM waiting) AS waiting,
-       EXISTS (SELECT FROM embedding_models m WHERE m.id = $9 AND m.name = $10 AND m.state = 'serving') AS is_current"
+            concat!("(SELECT count(*) FROM waiting) AS waiting, (", count_too_long!("$9"), ") AS too_long,
+       EXISTS (SELECT FROM embedding_models m WHERE m.id = $9 AND m.name = $10 AND m.state = 'serving') AS is_current")
         )
     };
 }
@@ -201,6 +211,7 @@ pub(super) async fn find(
     for row in &query.fetch_all(moment).await? {
         found.has_terms = row.try_get("is_telling")?;
         found.unembedded = row.try_get("waiting")?;
+        found.too_long = row.try_get("too_long")?;
         found.is_current = row.try_get("is_current")?;
         if let Some(id) = row.try_get("version_id")? {
             found.ranked.push((id, row.try_get("similarity")?));

@@ -93,6 +93,8 @@ pub struct Matches {
     pub has_terms: bool,
     /// Entries in the range that have no embedding yet; not counted by full text search alone.
     pub unembedded: i64,
+    /// Entries in the range that are longer than their chunks reach; not counted by full text search alone.
+    pub too_long: i64,
     /// Why nothing could be found, whatever the query.
     pub nothing_to_find: Option<NothingToFind>,
     /// Entries that were written since the moment of the past, of which no embedding is left.
@@ -170,6 +172,7 @@ async fn rank(
     let matches = |words: &FullTextMatches| Matches {
         has_terms: words.has_terms,
         unembedded: words.unembedded,
+        too_long: words.too_long,
         is_current: words.is_current,
         ..Matches::default()
     };
@@ -211,8 +214,7 @@ async fn rank(
             keep_within(moment, began).await?;
             let candidates = Candidates::Unembedded(&query.model, former);
             let waiting = full_text::find(moment, search, candidates).await?;
-            let FullTextMatches { unembedded, is_current, .. } = waiting;
-            let found = Matches { unembedded, is_current, ..matches(&words) };
+            let found = matches(&waiting);
             let mut scores = weighed(&near, &words.ranked);
             if let Some((best, _)) = words.ranked.first() {
                 bring_forward(&mut scores, *best, BEST_WITHIN);

@@ -146,6 +146,44 @@ async fn a_long_value_that_was_embedded_without_chunks_gets_them() {
     assert_eq!(again.jobs, 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_tells_how_many_values_are_longer_than_their_chunks_reach() {
+    let (api, database, provider) = start(&[]).await;
+    let client = &api.client;
+    // 64 KiB of a text are looked at.
+    let (too_long, whole) = ("peanuts ".repeat(9_000), "walnuts ".repeat(8_000));
+    for (path, text) in [("/a", &too_long), ("/a/b", &too_long), ("/a/c", &whole), ("/d", &whole)] {
+        put(client, path, text).await;
+    }
+    put(client, "/short", "a short note").await;
+    embed_all(&database, &provider, &[]).await;
+    let note = async |more: Value| {
+        let mut body = json!({"agent_id": "ada", "query": "peanuts"});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        client.ok("/v1/search", body).await["note"].as_str().unwrap_or_default().to_owned()
+    };
+    let two = "2 values are too long to be found by meaning to their ends; split them into several entries";
+    for mode in [json!(null), json!("hybrid"), json!("semantic")] {
+        assert_eq!(note(json!({"mode": mode})).await, two, "{mode}");
+    }
+    assert_eq!(note(json!({"mode": "text"})).await, "");
+    for path in ["/a/c", "/d", "/short"] {
+        assert_eq!(note(json!({"path_prefix": path})).await, "", "{path}");
+    }
+    let one = "1 value is too long to be found by meaning to its end";
+    let then = client.delete("/a/b").await["created_at"].clone();
+    assert!(note(json!({})).await.starts_with(one));
+    put(client, "/a", &whole).await;
+    assert!(!note(json!({})).await.contains("too long"), "a version that is not the latest");
+    embed_all(&database, &provider, &[]).await;
+    assert_eq!(note(json!({})).await, "");
+    put(client, "/d", &too_long).await;
+    embed_all(&database, &provider, &[]).await;
+    assert!(note(json!({})).await.starts_with(one));
+    let before = note(json!({"as_of": then, "path_prefix": "/d"})).await;
+    assert!(!before.contains("too long"), "written since: {before}");
+}
+
 const OF_LATEST: &str =
     "SELECT count(*) FROM embedding_chunks c JOIN entries e USING (tenant_id, agent_id, path)
       WHERE c.version_id = e.latest_version_id";

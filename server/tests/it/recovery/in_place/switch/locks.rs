@@ -86,7 +86,8 @@ impl Worker {
     }
 
     async fn finish(&self, claim: &Claim) -> bool {
-        let outcomes = [JobOutcome::Embedded { vectors: vec![vec![1.0, 2.0, 3.0]; 2], tokens: 0 }];
+        let vectors = vec![vec![1.0, 2.0, 3.0]; 2];
+        let outcomes = [JobOutcome::Embedded { vectors, is_cut: false, tokens: 0 }];
         finish(&self.0, 1, claim, &outcomes).await.is_ok()
     }
 }
