@@ -1,6 +1,8 @@
 //! The previous release goes on serving after this one has migrated, and both write the same entries.
 
-use std::path::PathBuf;
+mod long_values;
+
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use futures::future::join_all;
@@ -13,6 +15,26 @@ use crate::support::process::{Process, free_port};
 use crate::support::stored::{UNBOOKED_BYTES, history};
 
 const PATHS: usize = 5;
+
+/// The earlier program that tests/compatibility/run has built, by its variable.
+fn program(variable: &str) -> PathBuf {
+    PathBuf::from(std::env::var_os(variable).expect(variable))
+}
+
+/// A database that an earlier program has migrated, and a key that it has made.
+async fn begun_by(program: &Path) -> (Database, String) {
+    let database = Database::empty().await;
+    let run = |arguments: &[&str]| {
+        let command =
+            Command::new(program).args(arguments).env("DATABASE_URL", &database.url).output();
+        let output = command.unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    run(&["migrate"]);
+    let key = run(&["admin", "create-key"]);
+    (database, key)
+}
 
 /// Puts and deletes on a few paths, through one release after the other; how many versions were made.
 async fn write(clients: [Client; 2], writer: usize) -> i64 {
@@ -33,19 +55,10 @@ async fn write(clients: [Client; 2], writer: usize) -> i64 {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the previous release, which tests/compatibility/run builds"]
 async fn the_previous_release_and_this_one_serve_at_once() {
-    let previous = PathBuf::from(std::env::var_os("AGENTFS_PREVIOUS").expect("AGENTFS_PREVIOUS"));
-    let database = Database::empty().await;
-    let migrated =
-        Command::new(&previous).arg("migrate").env("DATABASE_URL", &database.url).status();
-    assert!(migrated.unwrap().success());
-    let made = Command::new(&previous)
-        .args(["admin", "create-key"])
-        .env("DATABASE_URL", &database.url)
-        .output()
-        .unwrap();
-    let old_key = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+    let previous = program("AGENTFS_PREVIOUS");
+    let (database, old_key) = begun_by(&previous).await;
     let url = [("DATABASE_URL", database.url.as_str())];
-    let old_server = Process::start_program(&previous, free_port(), &url);
+    let old_server = Process::start_program(&previous, "serve", free_port(), &url);
     old_server.wait_until_ready().await;
     let old = Client::new(old_server.url(), old_key.clone());
     old.put("/before", json!("the upgrade")).await;

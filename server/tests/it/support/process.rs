@@ -31,13 +31,13 @@ impl Process {
     }
 
     pub fn start_on(port: u16, settings: &[(&str, &str)]) -> Self {
-        Self::start_program(Path::new(env!("CARGO_BIN_EXE_agentfs-server")), port, settings)
+        Self::start_command("serve", port, settings)
     }
 
     /// Another command that answers on a port.
     pub fn start_command(command: &str, port: u16, settings: &[(&str, &str)]) -> Self {
         let program = Path::new(env!("CARGO_BIN_EXE_agentfs-server"));
-        Self::start_with(program, command, port, settings)
+        Self::start_program(program, command, port, settings)
     }
 
     /// Within a control group from its start on.
@@ -52,13 +52,14 @@ impl Process {
         Self::spawn(command, "serve", free_port(), settings)
     }
 
-    /// The same with another build of the program.
-    pub fn start_program(program: &Path, port: u16, settings: &[(&str, &str)]) -> Self {
-        Self::start_with(program, "serve", port, settings)
-    }
-
-    fn start_with(program: &Path, name: &str, port: u16, settings: &[(&str, &str)]) -> Self {
-        Self::spawn(Command::new(program), name, port, settings)
+    /// A command of another build of the program.
+    pub fn start_program(
+        program: &Path,
+        command: &str,
+        port: u16,
+        settings: &[(&str, &str)],
+    ) -> Self {
+        Self::spawn(Command::new(program), command, port, settings)
     }
 
     fn spawn(mut command: Command, name: &str, port: u16, settings: &[(&str, &str)]) -> Self {

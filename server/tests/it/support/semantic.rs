@@ -1,5 +1,6 @@
 //! What searches by meaning need: an API with a provider, and texts.
 
+use agentfs_server::domain::search::chunks::chunks;
 use serde_json::json;
 
 use super::api::{Api, Client};
@@ -24,6 +25,16 @@ pub async fn put(client: &Client, path: &str, value: &str) {
 pub async fn until_semantic(client: &Client, query: &str) {
     let look = async || client.ok("/v1/search", json!({"agent_id": "ada", "query": query})).await;
     eventually("a search goes by meaning", look, |answer| answer["note"].is_null()).await;
+}
+
+/// A text of several chunks, whose vectors the fake provider makes unlike each other: of `beginning` and of `end`.
+pub fn long(beginning: &str, end: &str) -> String {
+    format!("{}{}", beginning.repeat(2500 / beginning.len()), end.repeat(1500 / end.len()))
+}
+
+/// The chunks of a text, as those of the fake provider, which reads 8191 tokens.
+pub fn chunks_of(text: &str) -> Vec<&str> {
+    chunks(text, 8191).ranges.into_iter().map(|range| &text[range]).collect()
 }
 
 pub fn cosine(a: &[f32], b: &[f32]) -> f64 {

@@ -1,6 +1,5 @@
 //! Long values: each chunk has a vector, and is found by it.
 
-use agentfs_server::domain::search::chunks::chunks;
 use agentfs_server::maintenance::search_repair::repair_search;
 use agentfs_server::store::embeddings::models::{FillCursor, fill};
 use serde_json::{Value, json};
@@ -9,18 +8,8 @@ use crate::support::api::Client;
 use crate::support::cli::admin_json;
 use crate::support::database::Database;
 use crate::support::provider::{KEY, POISON, Provider, REFUSED};
-use crate::support::semantic::{put, start};
+use crate::support::semantic::{chunks_of, long, put, start};
 use crate::support::worker::{EMBEDDED, OPEN, Worker, until};
-
-/// A text of several chunks, whose vectors the fake provider makes unlike each other: of `beginning` and of `end`.
-fn long(beginning: &str, end: &str) -> String {
-    format!("{}{}", beginning.repeat(2500 / beginning.len()), end.repeat(1500 / end.len()))
-}
-
-/// The chunks of a text, as those of the fake provider, which reads 8191 tokens.
-fn chunks_of(text: &str) -> Vec<&str> {
-    chunks(text, 8191).ranges.into_iter().map(|range| &text[range]).collect()
-}
 
 const CHUNKS: &str = "SELECT count(*) FROM embedding_chunks";
 
