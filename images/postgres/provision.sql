@@ -17,6 +17,8 @@ SELECT format('CREATE DATABASE %I OWNER %I', :'database', :'role')
 
 \connect :"database"
 SET client_min_messages = warning;
+-- A restore asks what takes room on the volume: the databases, and the folder of WAL.
+GRANT pg_monitor TO :"role";
 -- The extension belongs to the role, so that `pg_restore --clean` by that role can drop and make it. In a volume of an earlier
 -- version it is there and belongs to the superuser, and stays so.
 SELECT format('SET ROLE %I', :'role') WHERE has_database_privilege(:'role', :'database', 'CREATE') \gexec
