@@ -66,6 +66,9 @@ pub const AWS_SERVER_SIDE_ENCRYPTION: &str = "AWS_SERVER_SIDE_ENCRYPTION";
 /// The key of its key management service.
 pub const AWS_SSE_KMS_KEY_ID: &str = "AWS_SSE_KMS_KEY_ID";
 
+/// The size of the volume of the database's server, such as `10485760kB`: `restore` finds out by it whether there is room.
+pub const POSTGRES_VOLUME_SIZE: &str = "POSTGRES_VOLUME_SIZE";
+
 /// The resource that a command works for: a [`Request`](crate::request::Request).
 pub const REQUEST: &str = "AGENTFS_REQUEST";
 /// The AgentFS whose AgentFSBackup records a command keeps; none are kept where it is not set.

@@ -285,6 +285,35 @@ impl UnfinishedRestore {
     }
 }
 
+/// What a restore leaves that the database's volume is too small for: a [`Report`] that says so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeTooSmall {
+    /// What is needed and what is there, as a sentence.
+    pub message: String,
+    /// Whether the same command may succeed later.
+    pub transient: bool,
+    /// The size that the volume has to have, in bytes.
+    pub volume_bytes: u64,
+}
+
+impl VolumeTooSmall {
+    /// The report as it is written: one line of JSON that Kubernetes takes whole.
+    pub fn write(&self) -> String {
+        let write = |report: &Self| serde_json::to_string(report).unwrap_or_default();
+        let whole = write(self);
+        if whole.len() <= MAX_BYTES {
+            return whole;
+        }
+        let end = self.message.floor_char_boundary(MAX_BYTES / 6 - 50);
+        write(&Self { message: format!("{}…", &self.message[..end]), ..*self })
+    }
+
+    /// Reads a report; `None` where the message is something else.
+    pub fn read(message: &str) -> Option<Self> {
+        serde_json::from_str(message.trim()).ok()
+    }
+}
+
 /// What a migration that succeeded leaves. Servers of its image follow, and the operator cannot know of which release they are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MigrationReport {
@@ -465,6 +494,23 @@ mod tests {
         let long = UnfinishedRestore { message: "\u{1}ä".repeat(5000), ..report };
         assert!(long.write().len() <= MAX_BYTES);
         assert!(UnfinishedRestore::read(&long.write()).unwrap().message.ends_with('…'));
+    }
+
+    #[test]
+    fn a_volume_that_is_too_small_is_told_from_other_failures() {
+        let report = VolumeTooSmall {
+            message: "it needs 2 GiB".into(),
+            transient: false,
+            volume_bytes: 3 << 30,
+        };
+        assert_eq!(VolumeTooSmall::read(&report.write()), Some(report.clone()));
+        let plain = Report::read(&report.write()).unwrap();
+        assert_eq!((plain.message.as_str(), plain.transient), ("it needs 2 GiB", false));
+        assert_eq!(VolumeTooSmall::read(&plain.write()), None);
+        let long = VolumeTooSmall { message: "\u{1}ä".repeat(5000), ..report };
+        assert!(long.write().len() <= MAX_BYTES);
+        let read = VolumeTooSmall::read(&long.write()).unwrap();
+        assert!(read.message.ends_with('…') && read.volume_bytes == 3 << 30);
     }
 
     #[test]

@@ -317,6 +317,16 @@ impl RecoveryError {
         matches!(self, Self::InPlace(InPlaceError::AfterSwitch { .. }))
     }
 
+    /// The size in bytes that the database's volume has to have for what was to be restored, where that is what it failed of.
+    pub fn wants_volume(&self) -> Option<u64> {
+        match self {
+            Self::InPlace(InPlaceError::NoSpace { volume, .. }) => *volume,
+            Self::InPlace(InPlaceError::Left { error, .. })
+            | Self::Restore(RestoreError::Unfinished { error, .. }) => error.wants_volume(),
+            _ => None,
+        }
+    }
+
     /// Whether a retry may succeed.
     pub fn is_transient(&self) -> bool {
         match self {

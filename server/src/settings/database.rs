@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agentfs_contract::setting::DATABASE_URL;
+use agentfs_contract::setting::{DATABASE_URL, POSTGRES_VOLUME_SIZE};
 use secrecy::SecretString;
 
 use super::database_url::DatabaseUrl;
@@ -75,6 +75,16 @@ impl DatabaseSettings {
     /// Reads the database's URL alone, for programs that need nothing else.
     pub fn url_from_env() -> Result<DatabaseUrl, super::SettingsError> {
         Reader::read_env(required_url)
+    }
+
+    /// How large the volume of the server is, in bytes, as `parse` reads sizes; `None` where nobody says.
+    pub fn volume_size_from_env(
+        parse: impl Fn(&str) -> Option<u64>,
+    ) -> Result<Option<u64>, super::SettingsError> {
+        let must = "a size with its unit, kB, MB, GB or TB, such as 10GB";
+        Reader::read_env(|reader| {
+            reader.parsed(POSTGRES_VOLUME_SIZE, None, must, |text| parse(text).map(Some))
+        })
     }
 }
 

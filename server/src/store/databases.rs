@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 use super::connection::address::DatabaseAddress;
 use super::connection::patient;
 use super::connection::snapshot::Identity;
-use super::in_place::space::{self, Look, Place};
+use super::in_place::space::{self, Told};
 use super::{StoreError, fingerprint, scratch};
 use crate::settings::DatabaseUrl;
 
@@ -115,10 +115,9 @@ impl Server {
         })
     }
 
-    /// What it knows of the room on its volume, and where that is.
-    pub async fn look(&mut self) -> Result<(Look, Option<Place>), StoreError> {
-        let look = space::look(&mut self.connection).await?;
-        Ok((look, space::place(&mut self.connection).await?))
+    /// What it tells of the room on its volume.
+    pub async fn tell_room(&mut self, knows_size: bool) -> Result<Told, StoreError> {
+        space::tell(&mut self.connection, knows_size).await
     }
 
     /// Whether there is a database of this name.

@@ -14,7 +14,8 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::error::RestoreError;
-use super::in_place::drop_expired;
+use super::in_place::space::{self, Room};
+use super::in_place::{GivenRoom, drop_expired};
 use super::source::{Dump, Found, Source};
 use crate::recovery::archive::Foreign;
 use crate::recovery::catalogue::Selector;
@@ -61,6 +62,8 @@ pub struct RestoreOptions {
     pub index_memory: Option<String>,
     /// How fast it is loaded.
     pub load: LoadOptions,
+    /// What somebody says of the volume of the server.
+    pub room: GivenRoom,
     /// Whether a backup of another instance may be restored.
     pub allow_foreign: bool,
     /// Whether a backup may be restored whose last verification failed.
@@ -149,7 +152,11 @@ pub async fn restore(
         if let Some(chosen) = found.path().filter(|_| known.is_begun) {
             request::note_backup(&options.url, options.request.as_ref(), &chosen).await?;
         }
-        make_named(options, found, &unfinished, &mut server, &mut steps, &mut stop).await?
+        let told = server.tell_room(options.room.size.is_some()).await?;
+        let room = space::room(&found.manifest, options.room, told)?;
+        let making =
+            make_named(options, found, &room, &unfinished, &mut server, &mut steps, &mut stop);
+        Box::pin(making).await?
     };
     let Named { made: MadeAt { id, at: named_at, models }, manifest, removed_unfinished } = named;
     let serving_seconds = begun.elapsed().as_secs_f64();
@@ -264,6 +271,7 @@ async fn made_before(
 async fn make_named(
     options: &RestoreOptions,
     found: Found,
+    room: &Room,
     unfinished: &str,
     server: &mut Server,
     steps: &mut Steps,
@@ -276,7 +284,8 @@ async fn make_named(
     }
     let lease = found.lease().await?;
     let (id, backup) = (Uuid::now_v7(), found.path());
-    let making = make(options, found, unfinished, server, steps);
+    let making = Box::pin(make(options, found, unfinished, server, steps));
+    let making = space::within_server(&options.url, room, making);
     let made = unless(stop, Box::pin(making)).await;
     Lease::release_read(lease).await;
     // Not to be ended halfway: afterwards it is one or the other.

@@ -52,6 +52,34 @@ pub async fn look(connection: &mut PgConnection) -> Result<Look, StoreError> {
     Ok(look)
 }
 
+/// What takes room on the volume of a server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Used {
+    /// Bytes of all databases.
+    pub databases: u64,
+    /// Bytes of the folder of WAL.
+    pub wal: u64,
+}
+
+impl Used {
+    /// Both together.
+    pub fn bytes(self) -> u64 {
+        self.databases.saturating_add(self.wal)
+    }
+}
+
+const USED: &str = "
+SELECT (SELECT sum(pg_database_size(oid)) FROM pg_database)::bigint, (SELECT sum(size) FROM pg_ls_waldir())::bigint";
+
+/// What takes room, and grows. `None` where our role may not look at all of it: a superuser may, and a member of `pg_monitor`.
+pub async fn used(connection: &mut PgConnection) -> Result<Option<Used>, StoreError> {
+    match sqlx::query(USED).fetch_one(connection).await.map_err(StoreError::from) {
+        Ok(row) => Ok(Some(Used { databases: bytes(&row, 0)?, wal: bytes(&row, 1)? })),
+        Err(error) if error.is_forbidden() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// A number of bytes; none where it is null.
 fn bytes(row: &PgRow, column: usize) -> Result<u64, sqlx::Error> {
     let bytes: Option<i64> = row.try_get(column)?;
@@ -80,6 +108,26 @@ SELECT data.setting, pg_tablespace_location(space.oid), extract(epoch FROM pg_po
     ON space.oid = coalesce((SELECT oid FROM pg_tablespace WHERE spcname = current_setting('default_tablespace')), d.dattablespace)
  WHERE data.name = 'data_directory'
    AND (inet_server_addr() IS NULL OR inet_server_addr() <<= '127.0.0.0/8' OR inet_server_addr() = '::1')";
+
+/// What a server tells of the room on its volume.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Told {
+    /// What grows.
+    pub look: Look,
+    /// Where it is, if the server may be on this machine.
+    pub place: Option<Place>,
+    /// What takes room, if that was asked for.
+    pub used: Option<Used>,
+}
+
+/// Asks for all of it; for what takes room only where somebody `knows_size` of the volume: each file of each database is looked at.
+pub async fn tell(connection: &mut PgConnection, knows_size: bool) -> Result<Told, StoreError> {
+    Ok(Told {
+        look: look(connection).await?,
+        place: place(connection).await?,
+        used: if knows_size { used(connection).await? } else { None },
+    })
+}
 
 /// Where the server keeps its files, if it was reached by a socket or the loopback and our role may know: a superuser, or a member of
 /// `pg_read_all_settings`. Whether it is on this machine is for the caller to find out, since a tunnel ends at a loopback as well.

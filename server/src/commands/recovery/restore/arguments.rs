@@ -14,7 +14,7 @@ use super::super::requested::Live;
 use super::super::{duration, identities, location, memory, setting, size};
 use crate::commands::output::Output;
 use crate::recovery::catalogue::Selector;
-use crate::recovery::restore::in_place::{InPlaceOptions, UndoOptions};
+use crate::recovery::restore::in_place::{GivenRoom, InPlaceOptions, UndoOptions};
 use crate::recovery::restore::{LoadOptions, RestoreOptions, Source};
 use crate::recovery::{BackupOptions, Recipients, RecoveryError};
 use crate::settings::DatabaseSettings;
@@ -51,6 +51,7 @@ Settings (environment variables; default in parentheses):
   BACKUP_LOCATION       where backups are stored: a folder, or s3://bucket/prefix (none)
   BACKUP_INSTANCE       tells the database apart from copies with the same history (none)
   BACKUP_IDENTITY_FILE  the file with age identities that decrypt backups (none)
+  POSTGRES_VOLUME_SIZE  the size of the database server's volume, such as 10GB, if it cannot be determined (none)
   TMPDIR                a folder with space for a dump that is encrypted or not on this machine (/tmp)";
 
 /// Arguments of `agentfs-server restore`.
@@ -103,7 +104,7 @@ pub struct RestoreArgs {
     /// unlimited
     #[arg(long, value_name = "SIZE", value_parser = rate)]
     max_rate: Option<u64>,
-    /// In place: the free space of the database server, such as 40GB, if it cannot be determined
+    /// The free space of the database server, such as 40GB, if it cannot be determined
     #[arg(long, value_name = "SIZE", value_parser = size)]
     free_space: Option<u64>,
 
@@ -246,7 +247,7 @@ impl RestoreArgs {
             (self.security.is_some(), "--security", in_place),
             (self.jobs.is_some(), "--jobs", restores),
             (self.max_rate.is_some(), "--max-rate", restores),
-            (self.free_space.is_some(), "--free-space", in_place),
+            (self.free_space.is_some(), "--free-space", restores),
         ];
         let misplaced =
             given.into_iter().find(|(is_given, _, of)| *is_given && !of.contains(&what));
@@ -313,6 +314,7 @@ impl RestoreArgs {
                 jobs: self.jobs.map_or(LoadOptions::default().jobs, usize::from),
                 max_rate: self.max_rate,
             },
+            room: self.room()?,
             allow_foreign: self.allow_foreign,
             force: self.force,
             identities: identities(self.identity_file.as_ref()),
@@ -348,8 +350,13 @@ impl RestoreArgs {
             },
             keep_previous: self.keep_previous.unwrap_or(KEEP_PREVIOUS),
             switch_patience: self.switch_patience.unwrap_or(SWITCH_PATIENCE),
-            free_space: self.free_space,
         })
+    }
+
+    /// What is said of the database's volume.
+    fn room(&self) -> Result<GivenRoom, RecoveryError> {
+        let volume = DatabaseSettings::volume_size_from_env(|text| size(text).ok())?;
+        Ok(GivenRoom { free: self.free_space, size: volume })
     }
 
     /// How what is live is backed up before it is emptied: to where the backup is.

@@ -12,7 +12,7 @@ mod undo;
 
 use std::process::ExitCode;
 
-use agentfs_contract::termination::{AlreadyDone, UnfinishedRestore};
+use agentfs_contract::termination::{AlreadyDone, UnfinishedRestore, VolumeTooSmall};
 
 pub use self::arguments::RestoreArgs;
 use self::arguments::What;
@@ -35,6 +35,8 @@ struct Failure {
     is_transient: bool,
     /// Whether it failed after a restore in place had switched: what that restored is live.
     has_switched: bool,
+    /// The size in bytes that the database's volume has to have, where it is too small.
+    wants_volume: Option<u64>,
     /// Where there was nothing left to do, how that had come out before.
     already_done: Option<Box<AlreadyDone>>,
 }
@@ -42,20 +44,25 @@ struct Failure {
 impl From<RecoveryError> for Failure {
     fn from(error: RecoveryError) -> Self {
         let (sentence, is_transient) = (error.to_string(), error.is_transient());
-        let has_switched = error.has_switched();
+        let (has_switched, wants_volume) = (error.has_switched(), error.wants_volume());
         let already_done = match error {
             RecoveryError::Request(RequestError::AlreadyDone(done)) => Some(done),
             _ => None,
         };
-        Self { sentence, is_transient, has_switched, already_done }
+        Self { sentence, is_transient, has_switched, wants_volume, already_done }
     }
 }
 
 impl Failure {
     /// One that somebody has to mend.
     fn said(sentence: impl Into<String>) -> Self {
-        let sentence = sentence.into();
-        Self { sentence, is_transient: false, has_switched: false, already_done: None }
+        Self {
+            sentence: sentence.into(),
+            is_transient: false,
+            has_switched: false,
+            wants_volume: None,
+            already_done: None,
+        }
     }
 
     /// What was done stands, but it could not be printed.
@@ -107,6 +114,13 @@ async fn execute(args: RestoreArgs) -> ExitCode {
         Err(Failure { sentence, is_transient, has_switched: true, .. }) => {
             let (message, transient) = (sentence.clone(), is_transient);
             let report = UnfinishedRestore { message, transient, has_switched: true };
+            write_termination_message(&report.write());
+            failed(sentence);
+            after_failure(is_transient)
+        }
+        Err(Failure { sentence, is_transient, wants_volume: Some(volume_bytes), .. }) => {
+            let (message, transient) = (sentence.clone(), is_transient);
+            let report = VolumeTooSmall { message, transient, volume_bytes };
             write_termination_message(&report.write());
             failed(sentence);
             after_failure(is_transient)
@@ -183,5 +197,16 @@ mod tests {
         assert!(Failure::from(after).has_switched);
         let before = RecoveryError::from(InPlaceError::Unchanged { error: error() });
         assert!(!Failure::from(before).has_switched);
+    }
+
+    #[test]
+    fn what_a_larger_volume_would_help_says_how_large() {
+        let no_space = |volume| InPlaceError::NoSpace { what: "there is none".into(), volume };
+        let failed = Failure::from(RecoveryError::from(no_space(Some(3 << 30))));
+        assert_eq!((failed.wants_volume, failed.is_transient), (Some(3 << 30), false));
+        let error = || Box::new(RecoveryError::from(no_space(Some(1))));
+        let left = InPlaceError::Left { error: error(), left: error() };
+        assert_eq!(Failure::from(RecoveryError::from(left)).wants_volume, Some(1));
+        assert_eq!(Failure::from(RecoveryError::from(no_space(None))).wants_volume, None);
     }
 }

@@ -75,8 +75,13 @@ pub enum InPlaceError {
         holders: String,
     },
     /// There is no room for what is restored.
-    #[error("nothing was changed: {0}")]
-    NoSpace(String),
+    #[error("nothing was changed: {what}")]
+    NoSpace {
+        /// How much is needed and free, and what to do.
+        what: String,
+        /// The size in bytes that the volume has to have, where its size is known.
+        volume: Option<u64>,
+    },
     /// Something failed before the switch.
     #[error("nothing was changed: {error}")]
     Unchanged {
@@ -158,7 +163,7 @@ impl InPlaceError {
                 | Self::Dependents(_)
                 | Self::Unlike(_)
                 | Self::Held { .. }
-                | Self::NoSpace(_)
+                | Self::NoSpace { .. }
         )
     }
 

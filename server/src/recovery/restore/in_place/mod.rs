@@ -27,6 +27,7 @@ pub use self::abandoned::end_abandoned;
 pub use self::error::InPlaceError;
 pub use self::previous::{Dropped, drop_expired, drop_previous};
 pub use self::restoring::restore;
+pub use self::space::GivenRoom;
 #[cfg(feature = "dev")]
 pub use self::stage::stage_backup;
 pub use self::undo::{UndoOptions, undo};
@@ -46,8 +47,6 @@ pub struct InPlaceOptions {
     pub keep_previous: Duration,
     /// How long the switch is tried for while others hold the tables.
     pub switch_patience: Duration,
-    /// Bytes that are free for the database, where nothing else tells it.
-    pub free_space: Option<u64>,
     /// How what is live is backed up before it is emptied, by the strategy that does that; `None` to go without.
     pub safety: Option<BackupOptions>,
 }

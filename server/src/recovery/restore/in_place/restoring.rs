@@ -172,7 +172,7 @@ impl Restoring<'_> {
         if let Some(record) = records::with_previous(connection).await? {
             previous::look(connection, &record).await??;
         }
-        let room = space::look(session.url, &found.manifest, options.free_space).await?;
+        let room = space::look(session.url, &found.manifest, options.of.room).await?;
         let mut plan = plan::of_restore(session, options, found, instance, live, &room).await?;
         if live.version > 0 {
             let name = session.live().await?;

@@ -1,35 +1,41 @@
 //! Whether there is room for what is restored, before it is loaded and while it is. A volume that is full stops the live side as
 //! well, so a restore gives way to it.
 
+mod watching;
+
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use agentfs_contract::manifest::{Manifest, Table};
+use agentfs_contract::setting::POSTGRES_VOLUME_SIZE;
 use nix::sys::statvfs::statvfs;
-use tokio::time::sleep;
 
+pub(in crate::recovery::restore) use self::watching::within_server;
+use self::watching::{Limit, Watched};
+pub(super) use self::watching::{watch, within};
 use super::error::InPlaceError;
 use crate::recovery::error::RecoveryError;
 use crate::recovery::size;
 use crate::settings::DatabaseUrl;
 use crate::store::connection::address::DatabaseAddress;
-use crate::store::in_place::space::{self, Look, Place};
-use crate::store::schema::MigrationError;
+use crate::store::in_place::space::{self, Look, Place, Told, Used};
 
 /// The part of what is free that a restore may use, in percent.
 const MOST: u64 = 85;
-/// How often PostgreSQL is asked what has grown.
-const ASKED_EVERY: Duration = Duration::from_secs(1);
-/// How often the volume is looked at, which costs nothing.
-const SEEN_EVERY: Duration = Duration::from_millis(100);
+/// The part of a volume that its file system leaves to files, in percent: ext4 keeps up to 5 for itself.
+const FOR_FILES: u64 = 95;
 /// Later than this PostgreSQL tells of its start after its `postmaster.pid` does, in seconds: it loads libraries and takes memory first.
 const STARTS_WITHIN: i64 = 60;
-/// What helps.
-const ADVICE: &str = "make the volume larger, or free some of it (`agentfs-server restore --drop-previous` drops the tables that the \
-     last restore took out)";
+/// What somebody says of the volume of the database's server, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GivenRoom {
+    /// How much is free there.
+    pub free: Option<u64>,
+    /// How large it is: what PostgreSQL has on it is not free.
+    pub size: Option<u64>,
+}
 
 /// Room on the database's volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,17 +54,22 @@ impl Room {
     pub(super) fn of_live() -> Self {
         Self { needed: 0, free: None, notes: Vec::new(), watched: Watched::Nothing }
     }
+
+    /// The size that the volume is to have after it was too small while something was loaded, where its size is known: larger by what the
+    /// restore was estimated to need, for which there was room at first.
+    fn larger(&self) -> Option<u64> {
+        match &self.watched {
+            Watched::Asked(Limit::Used { of, .. }) => Some(whole(of.saturating_add(self.needed))),
+            _ => None,
+        }
+    }
 }
 
-/// What is watched while something is loaded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Watched {
-    /// Nobody knows how much is free.
-    Nothing,
-    /// What PostgreSQL says of its size; it may grow by so many bytes since.
-    Growth { since: Look, most: u64 },
-    /// The volumes that PostgreSQL writes to.
-    Volumes(Vec<Volume>),
+/// A volume of a known size, with what PostgreSQL has on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct KnownVolume {
+    bytes: u64,
+    used: Used,
 }
 
 /// A volume, by a folder on it.
@@ -69,47 +80,96 @@ struct Volume {
     free: u64,
 }
 
-/// Looks for room; fails where there is too little. `given` is what somebody says to be free.
+/// Looks for room; fails where there is too little.
 pub(super) async fn look(
     url: &DatabaseUrl,
     manifest: &Manifest,
-    given: Option<u64>,
+    given: GivenRoom,
 ) -> Result<Room, RecoveryError> {
     let mut connection = DatabaseAddress::of(url).connect_unlimited().await?;
-    let since = space::look(&mut connection).await?;
-    let place = match given {
-        Some(_) => None,
-        None => space::place(&mut connection).await?,
-    };
-    Ok(room(manifest, given, since, place)?)
+    let told = space::tell(&mut connection, given.size.is_some()).await?;
+    Ok(room(manifest, given, told)?)
 }
 
 /// The same from what a server has told.
 pub(in crate::recovery::restore) fn room(
     manifest: &Manifest,
-    given: Option<u64>,
-    since: Look,
-    place: Option<Place>,
+    given: GivenRoom,
+    told: Told,
 ) -> Result<Room, InPlaceError> {
-    let needs = Needs::of(manifest, &since);
-    let watched = match given {
-        Some(free) => {
-            needs.fit("the database's volume", needs.all(), free)?;
-            // WAL that nobody keeps is in no look.
-            let unseen = if since.may_keep_wal { 0 } else { needs.wal };
-            Watched::Growth { most: part(free).saturating_sub(unseen), since }
-        }
-        None => match volumes(place, &needs) {
-            Some(volumes) => {
-                for Volume { folder, needed, free } in &volumes {
-                    needs.fit(&format!("the volume of {}", folder.display()), *needed, *free)?;
-                }
-                Watched::Volumes(volumes)
+    let Told { look, place, used } = told;
+    let needs = Needs::of(manifest, &look);
+    if let Some(free) = given.free {
+        needs.fit("the database's volume", needs.all(), free, None)?;
+        // WAL that nobody keeps is in no look.
+        let unseen = if look.may_keep_wal { 0 } else { needs.wal };
+        let most = part(free).saturating_sub(unseen);
+        return Ok(needs.room(Some(free), Watched::Asked(Limit::Growth { since: look, most })));
+    }
+    let mut notes = Vec::new();
+    if let Some(bytes) = given.size {
+        match KnownVolume::of(bytes, used) {
+            Ok(volume) => {
+                let (needs, free) = (needs.beside(volume.used.wal, &look), volume.free());
+                needs.fit("the database's volume", needs.all(), free, Some(volume))?;
+                let most = volume.used.bytes() + part(free);
+                let limit = Limit::Used { most, of: bytes };
+                return Ok(needs.room(Some(free), Watched::Asked(limit)));
             }
-            None => Watched::Nothing,
-        },
+            Err(note) => notes.push(note),
+        }
+    }
+    let watched = match volumes(place, &needs) {
+        Some(volumes) => {
+            for Volume { folder, needed, free } in &volumes {
+                needs.fit(&format!("the volume of {}", folder.display()), *needed, *free, None)?;
+            }
+            Watched::Volumes(volumes)
+        }
+        None => Watched::Nothing,
     };
-    Ok(needs.room(given, watched))
+    let mut room = needs.room(None, watched);
+    room.notes.extend(notes);
+    Ok(room)
+}
+
+impl KnownVolume {
+    /// A volume of this size; a sentence where that does not tell what is free.
+    fn of(bytes: u64, used: Option<Used>) -> Result<Self, String> {
+        match used {
+            None => Err(format!(
+                "{POSTGRES_VOLUME_SIZE} does not count, since the role may not ask how much PostgreSQL has there: as a superuser, run GRANT \
+                 pg_monitor TO that role."
+            )),
+            // As in a folder of a node's disk, which is no smaller for the claim of it.
+            Some(used) if used.bytes() > bytes => Err(format!(
+                "{POSTGRES_VOLUME_SIZE} does not count, since it says {}, and PostgreSQL has {} there.",
+                size(bytes),
+                size(used.bytes())
+            )),
+            Some(used) => Ok(Self { bytes, used }),
+        }
+    }
+
+    fn free(self) -> u64 {
+        (self.bytes / 100 * FOR_FILES).saturating_sub(self.used.bytes())
+    }
+
+    /// The size that it has to have for what `needs` so much.
+    fn to_hold(self, needed: u64) -> u64 {
+        let free = holding(needed, MOST);
+        whole(holding(free.saturating_add(self.used.bytes()), FOR_FILES))
+    }
+}
+
+/// So many whole GiB, in bytes, as people size volumes.
+fn whole(bytes: u64) -> u64 {
+    bytes.checked_next_multiple_of(1 << 30).unwrap_or(bytes)
+}
+
+/// The least number of bytes of which this part, in percent, is as much as `bytes`.
+fn holding(bytes: u64, percent: u64) -> u64 {
+    bytes.div_ceil(percent).saturating_mul(100)
 }
 
 /// What a restore needs, in bytes.
@@ -132,29 +192,54 @@ impl Needs {
         Self { tables, wal, is_rough }
     }
 
+    /// The same beside so much WAL, which PostgreSQL writes over before it keeps more.
+    fn beside(self, wal: u64, look: &Look) -> Self {
+        if look.may_keep_wal {
+            return self;
+        }
+        Self { wal: self.wal.min(look.most_wal.saturating_sub(wal)), ..self }
+    }
+
     fn all(self) -> u64 {
         self.tables.saturating_add(self.wal)
     }
 
-    /// Fails where `needed` is more than may be used of what is free.
-    fn fit(self, volume: &str, needed: u64, free: u64) -> Result<(), InPlaceError> {
+    /// Fails where `needed` is more than may be used of what is `free` on a volume, which is `known` where its size is.
+    fn fit(
+        self,
+        volume: &str,
+        needed: u64,
+        free: u64,
+        known: Option<KnownVolume>,
+    ) -> Result<(), InPlaceError> {
         if needed <= part(free) {
             return Ok(());
         }
-        Err(InPlaceError::NoSpace(format!(
-            "the restore needs about {} on {volume} ({} of tables and indexes, {} of WAL), and {} are free there, of which it may use \
-             {MOST} %: {ADVICE}; if more is free than that, name it by --free-space SIZE",
+        let larger = known.map(|known| known.to_hold(needed));
+        let of = known.map_or_else(String::new, |KnownVolume { bytes, used }| {
+            let own = 100 - FOR_FILES;
+            format!(
+                " (it has {}, PostgreSQL {}, its file system {own} %)",
+                size(bytes),
+                size(used.bytes())
+            )
+        });
+        let what = format!(
+            "the restore needs about {} on {volume} ({} of tables and indexes, {} of WAL), and {} are free there{of}, of which it may use \
+             {MOST} %: {}; if more is free than that, name it by --free-space SIZE",
             size(needed),
             size(self.tables),
             size(self.wal),
-            size(free)
-        )))
+            size(free),
+            advice(larger)
+        );
+        Err(InPlaceError::NoSpace { what, volume: larger })
     }
 
-    fn room(self, given: Option<u64>, watched: Watched) -> Room {
+    fn room(self, free: Option<u64>, watched: Watched) -> Room {
         let mut notes = Vec::new();
         let (needed, free) = match &watched {
-            Watched::Nothing | Watched::Growth { .. } => (self.all(), given),
+            Watched::Nothing | Watched::Asked(_) => (self.all(), free),
             Watched::Volumes(volumes) => (volumes[0].needed, Some(volumes[0].free)),
         };
         if self.is_rough {
@@ -164,6 +249,16 @@ impl Needs {
         }
         Room { needed, free, notes, watched }
     }
+}
+
+/// What helps where there is too little room: a volume of this size, where that is known.
+fn advice(larger: Option<u64>) -> String {
+    let larger =
+        larger.map_or_else(|| "larger".to_owned(), |bytes| format!("{} or larger", size(bytes)));
+    format!(
+        "make the volume {larger}, or free some of it (`agentfs-server restore --drop-previous` drops the tables that the last restore took \
+         out)"
+    )
 }
 
 /// What may be used of so many free bytes.
@@ -254,104 +349,6 @@ fn free(folder: &Path) -> io::Result<u64> {
     Ok(volume.blocks_available() * volume.fragment_size())
 }
 
-/// Does what fills the volume, and ends it where there is too little room.
-pub(super) async fn within<T>(
-    url: &DatabaseUrl,
-    room: &Room,
-    work: impl Future<Output = Result<T, RecoveryError>>,
-) -> Result<T, RecoveryError> {
-    tokio::select! {
-        done = work => done.map_err(of_full_disk),
-        error = runs_out(url, room) => Err(error),
-    }
-}
-
-/// Watches the volume while something is loaded. Resolves with why that has to end, and never while there is room.
-async fn runs_out(url: &DatabaseUrl, room: &Room) -> RecoveryError {
-    full(&watch(url, room).await)
-}
-
-/// The same of what is built after the switch: resolves with what has become of the room.
-pub(super) async fn watch(url: &DatabaseUrl, room: &Room) -> String {
-    match &room.watched {
-        Watched::Nothing => std::future::pending().await,
-        Watched::Growth { since, most } => grown_by(url, since, *most).await,
-        Watched::Volumes(volumes) => filled(volumes).await,
-    }
-}
-
-async fn filled(volumes: &[Volume]) -> String {
-    loop {
-        for Volume { folder, free: before, .. } in volumes {
-            // A volume that cannot be looked at now is for the next look.
-            let now = free(folder).unwrap_or(*before);
-            if now < before - part(*before) {
-                return format!(
-                    "of {} that were free on the volume of {}, {} are left",
-                    size(*before),
-                    folder.display(),
-                    size(now)
-                );
-            }
-        }
-        sleep(SEEN_EVERY).await;
-    }
-}
-
-async fn grown_by(url: &DatabaseUrl, since: &Look, most: u64) -> String {
-    let address = DatabaseAddress::of(url);
-    let mut connection = None;
-    loop {
-        let looking = async {
-            let connection = match &mut connection {
-                Some(connection) => connection,
-                none => none.insert(address.connect_unlimited().await?),
-            };
-            space::look(connection).await
-        };
-        // The database may be restarting: then whatever loads finds out as well.
-        match looking.await {
-            Ok(now) => {
-                let database = now.database.saturating_sub(since.database);
-                let kept = now.kept_wal.saturating_sub(since.kept_wal);
-                if database + kept > most {
-                    return format!(
-                        "the database has grown by {}, and WAL that an archiver or a replication slot keeps by {} (pg_stat_archiver, \
-                         pg_replication_slots), of {} that they may",
-                        size(database),
-                        size(kept),
-                        size(most)
-                    );
-                }
-            }
-            Err(error) => {
-                tracing::debug!("the database does not tell its size: {error}");
-                connection = None;
-            }
-        }
-        sleep(ASKED_EVERY).await;
-    }
-}
-
-/// Of a step that loads: the same, but that PostgreSQL has no room left says what to do.
-fn of_full_disk(error: RecoveryError) -> RecoveryError {
-    match &error {
-        RecoveryError::Store(cause) | RecoveryError::Migration(MigrationError::Store(cause))
-            if cause.is_disk_full() =>
-        {
-            full(&cause.cause().to_string())
-        }
-        _ => error,
-    }
-}
-
-fn full(why: &str) -> RecoveryError {
-    let advice = format!(
-        "there is too little room on the database's volume ({why}), so what was loaded is dropped: {ADVICE}, then run this again"
-    );
-    InPlaceError::NoSpace(advice).into()
-}
-
 #[cfg(test)]
 mod tests {
     use agentfs_contract::manifest::{Encryption, FORMAT, Purpose, Scope};
@@ -434,12 +431,87 @@ mod tests {
     #[test]
     fn too_little_room_names_both_numbers_and_what_to_do() {
         let needs = Needs { tables: 60 * MIB, wal: 25 * MIB, is_rough: false };
-        assert!(needs.fit("the volume", needs.all(), 100 * MIB + 100).is_ok());
-        let sentence = needs.fit("the volume", needs.all(), 99 * MIB).unwrap_err().to_string();
-        for part in ["85.0 MiB on the volume", "60.0 MiB of tables", "99.0 MiB are free", "larger"]
-        {
+        assert!(needs.fit("the volume", needs.all(), 100 * MIB + 100, None).is_ok());
+        let error = needs.fit("the volume", needs.all(), 99 * MIB, None).unwrap_err();
+        says(
+            &error,
+            &["85.0 MiB on the volume", "60.0 MiB of tables", "99.0 MiB are free", "volume larger"],
+        );
+        assert_eq!(RecoveryError::from(error).wants_volume(), None);
+    }
+
+    #[track_caller]
+    fn says(error: &InPlaceError, parts: &[&str]) {
+        let sentence = error.to_string();
+        for part in parts {
             assert!(sentence.contains(part), "{part}: {sentence}");
         }
+    }
+
+    /// The room of [`BENCH`] on a volume of a GiB, of which PostgreSQL has so much.
+    fn on_a_gib(databases: u64, wal: u64, look: Look) -> Result<Room, InPlaceError> {
+        let used = Some(Used { databases, wal });
+        on(1024 * MIB, Told { look, place: None, used })
+    }
+
+    fn on(volume: u64, told: Told) -> Result<Room, InPlaceError> {
+        room(&manifest(&BENCH, 0), GivenRoom { free: None, size: Some(volume) }, told)
+    }
+
+    #[test]
+    fn what_postgresql_has_on_a_volume_is_not_free() {
+        let (tables, _) = tables(&manifest(&BENCH, 0));
+        let look = |may_keep_wal| Look { may_keep_wal, most_wal: 150 * MIB, ..Look::default() };
+        let room = on_a_gib(300 * MIB, 100 * MIB, look(false)).unwrap();
+        let free = 1024 * MIB / 100 * 95 - 400 * MIB;
+        assert_eq!((room.needed, room.free), (tables + 50 * MIB, Some(free)));
+        let most = 400 * MIB + part(free);
+        assert_eq!(room.watched, Watched::Asked(Limit::Used { most, of: 1024 * MIB }));
+        assert_eq!(room.larger(), Some(2048 * MIB));
+        // What an archiver waits for is not written over.
+        assert_eq!(on_a_gib(300 * MIB, 100 * MIB, look(true)).unwrap().needed, 2 * tables);
+    }
+
+    #[test]
+    fn a_volume_that_is_too_small_is_told_with_the_size_that_would_do() {
+        let look = Look { most_wal: 150 * MIB, ..Look::default() };
+        let error = on_a_gib(700 * MIB, 100 * MIB, look.clone()).unwrap_err();
+        says(
+            &error,
+            &[
+                "172.9 MiB on the database's volume",
+                "172.8 MiB are free there (it has 1.0 GiB, PostgreSQL 800.0 MiB, its file system 5 %)",
+                "make the volume 2.0 GiB or larger",
+                "--free-space SIZE",
+            ],
+        );
+        let larger = RecoveryError::from(error).wants_volume().unwrap();
+        assert_eq!(larger, 2048 * MIB);
+        let used = Some(Used { databases: 700 * MIB, wal: 100 * MIB });
+        assert!(on(larger, Told { look, place: None, used }).is_ok());
+        // A GiB less would not do.
+        let volume = KnownVolume { bytes: 0, used: Used { databases: 800 * MIB, wal: 0 } };
+        for needed in [0, 1, 84, 85, 86, 172 * MIB, 5 << 30] {
+            let known = KnownVolume { bytes: volume.to_hold(needed), ..volume };
+            assert!(needed <= part(known.free()), "{needed}");
+            let smaller = KnownVolume { bytes: known.bytes - (1 << 30), ..volume };
+            assert!(needed == 0 || needed > part(smaller.free()), "{needed}");
+        }
+    }
+
+    #[test]
+    fn a_size_that_tells_nothing_is_said_and_not_counted_on() {
+        let unknown = on(1024 * MIB, Told::default()).unwrap();
+        let more = on_a_gib(1024 * MIB, 1, Look::default()).unwrap();
+        for (room, words) in [(unknown, "GRANT pg_monitor"), (more, "PostgreSQL has 1.0 GiB there")]
+        {
+            assert_eq!((room.free, &room.watched), (None, &Watched::Nothing), "{words}");
+            assert!(room.notes.iter().any(|note| note.contains(words)), "{:?}", room.notes);
+        }
+        // What somebody says of the free space goes before.
+        let given = GivenRoom { free: Some(4096 * MIB), size: Some(1) };
+        let room = room(&manifest(&BENCH, 0), given, Told::default()).unwrap();
+        assert_eq!((room.free, room.notes.len()), (Some(4096 * MIB), 0));
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use agentfs_contract::manifest::Manifest;
 
-use super::error::InPlaceError;
 use crate::recovery::compare::compare;
 use crate::recovery::error::RecoveryError;
 use crate::recovery::fault_point::{FaultPoint, reach};
@@ -25,29 +24,6 @@ use crate::store::schema::{SCHEMA_VERSION, migrate_within};
 ///
 /// Dropped before its end, it ends its programs and sessions. What is in the schema is for the caller to drop.
 pub(super) async fn stage(
-    programs: &Programs,
-    fetched: &Fetched,
-    manifest: &Manifest,
-    url: &DatabaseUrl,
-    options: LoadOptions,
-    progress: Progress<'_>,
-    steps: &mut Steps,
-) -> Result<(), RecoveryError> {
-    let staging =
-        Box::pin(stage_within(programs, fetched, manifest, url, options, progress, steps));
-    staging.await.map_err(|error| match error {
-        RecoveryError::NotLoaded { what, error } if error.is_disk_full() => {
-            InPlaceError::NoSpace(format!(
-                "the volume of the database is full ({what}: {}); make it larger, then run this again",
-                error.cause()
-            ))
-            .into()
-        }
-        other => other,
-    })
-}
-
-async fn stage_within(
     programs: &Programs,
     fetched: &Fetched,
     manifest: &Manifest,

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use self::planning::Planned;
 use super::error::RestoreError;
-use super::in_place::{Dropped, InPlaceError, InPlaceOptions, Plan, Switched, UndoOptions};
+use super::in_place::{Dropped, InPlaceError, InPlaceOptions, Plan, Switched, UndoOptions, space};
 use super::new_database::{RestoreOptions, remove};
 use super::source::{Found, Source};
 use super::strategy_error::StrategyError;
@@ -84,7 +84,8 @@ pub async fn restore(
         request::note_backup(&of.url, request, chosen).await?;
     }
     let held = site.hold(options.security).await?;
-    let Planned { plan, keys, mut held } = site.plan(options, &found, &instance, held).await?;
+    let planned = site.plan(options, &found, &instance, held).await?;
+    let Planned { plan, keys, room, mut held } = planned;
     site.ask(&plan, agrees)?;
     reach(FaultPoint::InPlaceLocked);
     let how = How {
@@ -97,6 +98,7 @@ pub async fn restore(
     };
     let mut steps = Steps::default();
     let making = site.make(of, found, &mut held, &mut steps);
+    let making = space::within_server(&of.url, &room, Box::pin(making));
     let made = tokio::select! {
         made = Box::pin(making) => made,
         error = stop.as_mut() => Err(error),

@@ -8,7 +8,7 @@ use crate::recovery::error::RecoveryError;
 use crate::recovery::instance::Instance;
 use crate::recovery::lease::Lease;
 use crate::recovery::restore::RestoreOptions;
-use crate::recovery::restore::in_place::space::room;
+use crate::recovery::restore::in_place::space::{Room, room};
 use crate::recovery::restore::in_place::{InPlaceOptions, Plan};
 use crate::recovery::restore::new_database::make;
 use crate::recovery::restore::source::Found;
@@ -24,6 +24,7 @@ pub(super) struct Planned {
     pub(super) plan: Plan,
     /// Which keys are added that only the backup has.
     pub(super) keys: Keys,
+    pub(super) room: Room,
     pub(super) held: Option<Held>,
 }
 
@@ -94,9 +95,10 @@ impl Site<'_> {
                 self.names.previous, note.backup
             ));
         }
-        let (look, place) = self.server.look().await?;
-        let room = room(manifest, options.free_space, look, place)?;
-        notes.extend(room.notes);
+        let given = options.of.room;
+        let told = self.server.tell_room(given.size.is_some()).await?;
+        let room = room(manifest, given, told)?;
+        notes.extend(room.notes.iter().cloned());
         let plan = Plan {
             backup: manifest.id().to_owned(),
             snapshot_at: manifest.snapshot_at,
@@ -107,7 +109,7 @@ impl Site<'_> {
             free_bytes: room.free,
             notes,
         };
-        Ok(Planned { plan, keys, held })
+        Ok(Planned { plan, keys, room, held })
     }
 
     /// How many versions only the previous database has: none where it cannot be read, and so not be live again either. All of its

@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::{Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use agentfs_contract::termination::VolumeTooSmall;
 use agentfs_server::recovery::restore::in_place::lost::write_to;
 use agentfs_server::settings::DatabaseUrl;
 use agentfs_server::store::in_place::{lost, space};
@@ -110,14 +112,26 @@ async fn a_volume_that_is_too_small_ends_the_restore_and_no_put_fails() {
     tokio::join!(putting.run(&api.client), restores);
 }
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_agentfs-server");
+
 /// `restore --in-place` where the volume is seen.
 fn restore(volume: &SmallVolume, database: &Database, backups: &Backups) -> Command {
-    let mut command = Command::from(volume.command(env!("CARGO_BIN_EXE_agentfs-server")));
+    let command = Command::from(volume.command(PROGRAM));
+    restore_by(command, volume.postgres.programs(), database, backups)
+}
+
+/// The same by a command that ends with the program's name.
+fn restore_by(
+    mut command: Command,
+    programs: &Path,
+    database: &Database,
+    backups: &Backups,
+) -> Command {
     command
         .args(["restore", "--in-place", "--yes", "--backup", "latest", "--from"])
         .arg(backups.path())
         .arg("--pg-bin")
-        .arg(volume.postgres.programs())
+        .arg(programs)
         .env("DATABASE_URL", &database.url)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -133,6 +147,107 @@ async fn ended(mut command: Command) -> String {
 fn said(Output { status, stdout, stderr }: Output) -> String {
     let text = |bytes| String::from_utf8(bytes).unwrap();
     format!("{}:{}{}", status.code().unwrap_or(-1), text(stdout), text(stderr))
+}
+
+const USED: &str = "SELECT ((SELECT sum(pg_database_size(oid)) FROM pg_database) + (SELECT sum(size) FROM pg_ls_waldir()))::bigint";
+
+/// The size of a volume of which so much is free to files beside what PostgreSQL has there, as POSTGRES_VOLUME_SIZE has it.
+async fn with_free(database: &Database, free: u64) -> String {
+    let used = u64::try_from(database.number(USED).await).unwrap();
+    format!("{}kB", ((used + free) / 95 * 100) >> 10)
+}
+
+/// A database of a server of its own with [`MEMORY`], and a backup of that; its role may ask what takes room.
+async fn on_a_volume() -> (Postgres, Database, Backups) {
+    let postgres = Postgres::start(&["--set", "fsync=off", "--set", "max_wal_size=32MB"]);
+    let database = postgres.database().await;
+    database.migrate().await;
+    database.execute(MEMORY).await;
+    let mut owner = database.connect().await;
+    assert_eq!(space::used(&mut owner).await.unwrap(), None, "it may not look yet");
+    let mut superuser = PgConnection::connect(&database.superuser_url).await.unwrap();
+    superuser.execute("GRANT pg_monitor TO agentfs").await.unwrap();
+    let backups = Backups::new();
+    backups.make(&database, &[]);
+    (postgres, database, backups)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_of_a_known_size_without_room_for_a_second_copy_refuses_a_restore() {
+    let (postgres, database, backups) = on_a_volume().await;
+    let api = Api::start_with(&database, &[], &[]).await;
+    api.client.put("/a", json!(1)).await;
+    let left = tempfile::NamedTempFile::new().unwrap();
+    let restore = |how: &[&str], size: &str| {
+        let programs = postgres.programs().to_str().unwrap();
+        let fixed = ["restore", "--backup", "latest", "--from", backups.path().to_str().unwrap()];
+        let variables = [
+            ("DATABASE_URL", &*database.url),
+            ("POSTGRES_VOLUME_SIZE", size),
+            ("AGENTFS_TERMINATION_LOG", left.path().to_str().unwrap()),
+        ];
+        agentfs(&[&fixed[..], how, &["--pg-bin", programs]].concat(), &variables)
+    };
+    let little = with_free(&database, 40 * MIB).await;
+    for how in [["--in-place", "--yes"], ["--into-database", "beside"]] {
+        let said = restore(&how, &little);
+        assert_eq!(said.code, Some(1), "{said:?}");
+        for words in
+            ["nothing was changed: the restore needs about", "make the volume 1.0 GiB or larger"]
+        {
+            assert!(said.err.contains(words), "{words}: {said:?}");
+        }
+        let report = fs::read_to_string(left.path()).unwrap();
+        let VolumeTooSmall { message, transient, volume_bytes } =
+            VolumeTooSmall::read(&report).unwrap_or_else(|| panic!("{report}"));
+        assert!(said.err.contains(&message) && !transient, "{report}");
+        assert_eq!(volume_bytes, 1 << 30);
+    }
+    assert_eq!(database.number(STAGED).await, 0);
+    let databases = "SELECT count(*) FROM pg_database WHERE datname LIKE 'beside%'";
+    assert_eq!(database.number(databases).await, 0);
+    api.client.put("/a", json!(2)).await;
+
+    let said = restore(&["--in-place", "--yes"], "lots");
+    assert!(said.err.contains("POSTGRES_VOLUME_SIZE is \"lots\"; it must be a size"), "{said:?}");
+    let enough = with_free(&database, 400 * MIB).await;
+    let said = restore(&["--in-place", "--yes"], &enough);
+    assert_eq!(said.code, Some(0), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn growth_beyond_what_is_given_ends_a_restore_while_it_loads_and_no_put_fails() {
+    let (postgres, database, backups) = on_a_volume().await;
+    let api = Api::start_with(&database, &[], &[]).await;
+    let putting = Putting { ends: AtomicBool::new(false), done: AtomicU64::new(0) };
+    let restores = async {
+        for (is_size, words) in [(false, "the database has grown by"), (true, "the databases take")]
+        {
+            putting.more(10).await;
+            let mut command =
+                restore_by(Command::new(PROGRAM), postgres.programs(), &database, &backups);
+            if is_size {
+                command.env("POSTGRES_VOLUME_SIZE", with_free(&database, 150 * MIB).await);
+            } else {
+                command.args(["--free-space", "150MB"]);
+            }
+            let loading =
+                command.env("AGENTFS_FAULT_POINT", "in-place-begun:stop").spawn().unwrap();
+            let process = loading.id().unwrap();
+            stopped(process).await;
+            let grow = "CREATE UNLOGGED TABLE filling AS SELECT repeat('x', 1900) FROM generate_series(1, 75000)";
+            database.execute(grow).await;
+            kill(Pid::from_raw(process.cast_signed()), Signal::SIGCONT).unwrap();
+            let said = said(loading.wait_with_output().await.unwrap());
+            assert!(said.starts_with("1:") && said.contains("too little room"), "{said}");
+            assert!(said.contains(words), "{words}: {said}");
+            assert_eq!(database.number(STAGED).await, 0);
+            database.execute("DROP TABLE filling").await;
+        }
+        putting.more(10).await;
+        putting.ends.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(putting.run(&api.client), restores);
 }
 
 #[tokio::test]
