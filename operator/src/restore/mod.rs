@@ -8,6 +8,7 @@ pub mod reasons;
 pub mod report;
 mod step;
 mod undo;
+mod volume;
 
 use agentfs_contract::progress::Progress;
 use jiff::Timestamp;
@@ -52,7 +53,8 @@ impl Task for AgentFSRestore {
     fn failure(&self, left: &str, seen: &Seen) -> Option<Failure> {
         // PostgreSQL says the same where the disk of the database is full, without the system's number.
         let is_ours = left.contains("(os error ");
-        scratch::too_small(self, left, seen.job.as_ref()).filter(|_| is_ours)
+        let of_scratch = || scratch::too_small(self, left, seen.job.as_ref());
+        volume::too_small(self, left).or_else(|| of_scratch().filter(|_| is_ours))
     }
 
     fn report(&self, stage: &Stage, seen: &Seen) -> Report<AgentFSRestoreStatus> {

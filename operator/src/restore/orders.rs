@@ -6,6 +6,7 @@ use kube::ResourceExt as _;
 
 use super::reasons::{AWAITING_SCHEMA, IMAGE_TOO_OLD};
 use super::undo::undone;
+use super::volume;
 use crate::agentfs::names::REQUESTS;
 use crate::agentfs::parts::migration::condition::SCHEMA_READY;
 use crate::agentfs::reasons as of_agentfs;
@@ -56,7 +57,8 @@ fn work(restore: &AgentFSRestore, seen: &Seen) -> Result<Work, Orders> {
     {
         return Err(image_is_too_old(restore));
     }
-    Ok(Work { like, arguments, variables: Vec::new() })
+    let variables = Vec::from_iter(volume::size(seen.agentfs.as_ref()));
+    Ok(Work { like, arguments, variables })
 }
 
 /// Whether the schema is about to be migrated, or waits for what that needs: a restore by the next image, before the backup that an

@@ -10,4 +10,6 @@ reasons! {
     NO_SUCH_RESTORE = "NoSuchRestore",
     /// The AgentFSRestore that is to be undone cannot be.
     CANNOT_BE_UNDONE = "CannotBeUndone",
+    /// The volume of the database has no room for a second copy.
+    VOLUME_TOO_SMALL = "VolumeTooSmall",
 }

@@ -2,7 +2,7 @@
 
 use agentfs_contract::progress::Progress;
 use agentfs_contract::request::Request;
-use agentfs_contract::termination::RestoreReport;
+use agentfs_contract::termination::{RestoreReport, VolumeTooSmall};
 use agentfs_operator::crd::{AgentFSBackup, AgentFSRestore};
 use serde_json::{Value, json};
 
@@ -44,6 +44,14 @@ fn arguments(tasks: &Tasks, job: &str) -> Value {
     tasks.job(job)["spec"]["template"]["spec"]["containers"][0]["args"].clone()
 }
 
+/// The value of a variable of its pod; null where that has none.
+fn variable(tasks: &Tasks, job: &str, name: &str) -> Value {
+    let pod = tasks.job(job)["spec"]["template"]["spec"].clone();
+    let variables = pod["containers"][0]["env"].as_array().unwrap().clone();
+    let of = variables.into_iter().find(|of| of["name"] == name);
+    of.map_or(Value::Null, |of| of["value"].clone())
+}
+
 fn loading() -> Progress {
     Progress {
         step: "load".into(),
@@ -78,9 +86,8 @@ async fn a_restore_in_place_tells_its_steps_and_can_be_undone() {
     assert_eq!(reconcile(&tasks, "back").await["step"], "Starting");
     let pod = tasks.job(JOB)["spec"]["template"]["spec"].clone();
     assert!(pod["volumes"].to_string().contains("ephemeral"), "it has nowhere to fetch a dump to");
-    let variables = pod["containers"][0]["env"].as_array().unwrap().clone();
-    let request = variables.iter().find(|of| of["name"] == "AGENTFS_REQUEST").unwrap();
-    let request: Request = request["value"].as_str().unwrap().parse().unwrap();
+    let request = variable(&tasks, JOB, "AGENTFS_REQUEST");
+    let request: Request = request.as_str().unwrap().parse().unwrap();
     assert_eq!((&*request.kind, &*request.name), ("AgentFSRestore", "back"));
 
     tasks.runs(JOB);
@@ -141,6 +148,40 @@ async fn a_restore_begins_once_the_schema_is_migrated() {
     says_of_schema(&tasks, "Migrated");
     reconcile(&tasks, "back").await;
     assert!(tasks.has_job(JOB));
+}
+
+#[tokio::test]
+async fn a_restore_knows_the_volume_of_an_embedded_database_and_says_where_it_is_too_small() {
+    let given = async |database: Value| {
+        let tasks = cluster("Migrated");
+        tasks.server.change(RESOURCE, &json!({"status": {"database": database}}));
+        create(&tasks, "back", &json!({"source": {"latest": true}, "target": {"inPlace": {}}}));
+        reconcile(&tasks, "back").await;
+        let size = variable(&tasks, JOB, "POSTGRES_VOLUME_SIZE");
+        (tasks, size)
+    };
+    let (_, size) = given(json!({"kind": "external"})).await;
+    assert_eq!(size, Value::Null, "nobody knows it");
+    let (tasks, size) = given(json!({"kind": "embedded", "volumeSize": "10Gi"})).await;
+    assert_eq!(size, "10485760kB");
+
+    let message = "nothing was changed: the restore needs about 9.0 GiB.".to_owned();
+    let left = VolumeTooSmall { message, transient: false, volume_bytes: (18 << 30) + 1 };
+    tasks.ends(JOB, 1, &left.write());
+    let status = reconcile(&tasks, "back").await;
+    assert_eq!((&status["step"], &status["result"]), (&json!("Failed"), &json!("Failed")));
+    assert_eq!(
+        tasks.ready::<AgentFSRestore>("back"),
+        ("False".into(), "VolumeTooSmall".into(), "stalled")
+    );
+    let [_, _, said] = tasks.said::<AgentFSRestore>("back", "Ready");
+    for words in [
+        "The restore failed: nothing was changed: the restore needs about 9.0 GiB. Set",
+        "Set spec.database.embedded.storage.size of the AgentFS to 19Gi or more, then create another AgentFSRestore",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert_eq!(tasks.warnings(), ["VolumeTooSmall"]);
 }
 
 #[tokio::test]

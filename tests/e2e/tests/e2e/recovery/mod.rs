@@ -16,9 +16,10 @@ use agentfs_e2e::namespace::Namespace;
 use agentfs_e2e::s3;
 use serde_json::{Value, json};
 
-/// One pod a part; nothing is scheduled but what a test asks for: the schedules are at the turn of the year.
+/// One pod a part; nothing is scheduled but what a test asks for: the schedules are at the turn of the year. WAL may take 2 GiB, and each
+/// restore a second copy: a restore refuses to begin on a smaller volume.
 const SPEC: &str = "
-  database: {embedded: {storage: {size: 1Gi}}}
+  database: {embedded: {storage: {size: 10Gi}}}
   api: {replicas: 1}
   pooler: {enabled: false}
   rateLimits: {requestsPerMinute: 0, searchesPerMinute: 0}

@@ -8,7 +8,7 @@ use agentfs_e2e::recovery::{Kind, Task, ready};
 use agentfs_e2e::s3;
 use serde_json::{Value, json};
 
-use super::{SPEC, fill, has, put, run_now, served, with_bucket, with_lunch};
+use super::{SPEC, fill, has, is_sound, put, run_now, served, with_bucket, with_lunch};
 
 /// Waits until the task is not Ready and says all of `words`, and one Event of it does.
 async fn told(task: &Task<'_>, words: &[&str]) -> Result<(), Failure> {
@@ -245,4 +245,37 @@ async fn a_throwaway_volume_that_is_too_small() -> Result<(), Failure> {
         Task::done(&namespace, Kind::Backup, "second", json!({"verify": "Restore"})).await?;
     assert_eq!(backup["status"]["verification"]["verified"], "True", "{backup}");
     Ok(())
+}
+
+/// Bytes that a restore takes for free on a database's volume of 1Gi.
+const FREE: &str =
+    "SELECT (1073741824 / 100 * 95 - (SELECT sum(pg_database_size(oid)) FROM pg_database)
+    - (SELECT sum(size) FROM pg_ls_waldir()))::bigint";
+/// A file that PostgreSQL counts to a database: it is in the folder of `postgres`, on whatever volume.
+const FILLER: &str = "\"$PGDATA\"/base/5/filler";
+
+#[tokio::test]
+#[ignore = "needs a cluster: make test-recovery"]
+async fn a_database_volume_without_room_for_a_second_copy() -> Result<(), Failure> {
+    let (namespace, mut agent) = served(&SPEC.replace("size: 10Gi", "size: 1Gi")).await?;
+    fill(&namespace, 20_000).await?;
+    Task::done(&namespace, Kind::Backup, "first", json!({})).await?;
+    put(&mut agent, "walnuts").await?;
+    let in_database = async |script: &str| {
+        namespace.kubectl(&["exec", "memory-postgres-0", "--", "sh", "-c", script]).await
+    };
+    let free: u64 = namespace.sql("memory", "agentfs", FREE).await?.parse()?;
+    // It takes no blocks.
+    in_database(&format!("truncate --size={} {FILLER}", free - (32 << 20))).await?;
+    let spec = json!({"source": {"latest": true}, "target": {"inPlace": {}}});
+    let restore = Task::create(&namespace, Kind::Restore, "back", spec.clone()).await?;
+    let words = ["it has 1.0 GiB", "spec.database.embedded.storage.size", "to 2Gi or more"];
+    told(&restore, &words).await?;
+    assert_eq!(ready(&restore.get().await?).0, "VolumeTooSmall");
+    put(&mut agent, "cashews").await?;
+    has(&mut agent, "cashews").await?;
+    is_sound(&namespace).await?;
+    in_database(&format!("rm {FILLER}")).await?;
+    Task::done(&namespace, Kind::Restore, "again", spec).await?;
+    has(&mut agent, "peanuts").await
 }

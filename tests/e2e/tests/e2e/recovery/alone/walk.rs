@@ -310,7 +310,7 @@ async fn with_external_database(store: &Namespace, namespace: &Namespace) -> Res
         store.name()
     );
     namespace.kubectl(&["create", "secret", "generic", "memory-db", &url]).await?;
-    let embedded = "embedded: {storage: {size: 1Gi}}";
+    let embedded = "embedded: {storage: {size: 10Gi}}";
     let spec = with_bucket(store).replace(embedded, "external: {secretRef: {name: memory-db}}");
     namespace.agentfs("memory", &spec).await?;
     namespace.ready("memory").await.map(drop)
