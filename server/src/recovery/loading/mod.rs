@@ -1,5 +1,6 @@
 //! Loads a backup without executing anything of it: our own migrations make the tables, and of the dump only rows are taken.
 
+mod binary;
 mod contents;
 mod pace;
 mod rows;
@@ -11,9 +12,9 @@ use std::path::Path;
 use std::thread::available_parallelism;
 
 use agentfs_contract::manifest::Manifest;
-use bytes::Bytes;
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 
+use self::binary::Conversion;
 pub(super) use self::contents::{Contents, Entry, RESERVED};
 use self::pace::Pace;
 use self::rows::Rows;
@@ -30,7 +31,7 @@ use crate::store::StoreError;
 use crate::store::connection::address::DatabaseAddress;
 use crate::store::in_place::holder::Holder;
 use crate::store::in_place::indexes::{self, Build, TakenOff};
-use crate::store::in_place::rows::{self as tables, Company, Target};
+use crate::store::in_place::rows::{self as tables, Column, Company, CopyData, Target};
 use crate::store::schema::migrate_within;
 
 /// Most connections that load at once by themselves: one loads a table, and the greatest holds most of the bytes.
@@ -212,8 +213,8 @@ impl Loading<'_> {
         let pace = Pace::of(self.options.max_rate);
         for target in &wanted {
             let loading = async {
-                let (columns, pieces) = self.rows(target, &told, &pace).await?;
-                tables::copy(holder.connection(), target, &columns, pieces).await
+                let (columns, rows) = self.rows(target, &told, &pace).await?;
+                tables::copy(holder.connection(), target, &columns, rows).await
             };
             let what = format!("the rows of {}", target.name);
             Box::pin(loading).await.map_err(|error| error.of_loading(&what))?;
@@ -227,9 +228,9 @@ impl Loading<'_> {
         told: &Told<'_>,
         pace: &Pace,
     ) -> Result<(), RecoveryError> {
-        let (columns, pieces) = self.rows(target, told, pace).await?;
+        let (columns, rows) = self.rows(target, told, pace).await?;
         let mut connection = tables::connect(self.address).await?;
-        if tables::load(&mut connection, target, &columns, pieces).await? {
+        if tables::load(&mut connection, target, &columns, rows).await? {
             Ok(())
         } else {
             Err(InPlaceError::NotHolder.into())
@@ -242,8 +243,10 @@ impl Loading<'_> {
         target: &'a Target,
         told: &'a Told<'_>,
         pace: &'a Pace,
-    ) -> Result<(Vec<String>, impl Stream<Item = Result<Bytes, RecoveryError>> + 'a), RecoveryError>
-    {
+    ) -> Result<
+        (Vec<String>, impl Stream<Item = Result<CopyData, RecoveryError>> + 'a),
+        RecoveryError,
+    > {
         let name = &target.name;
         let rows = Rows::begin(self.programs, self.path, &self.contents.schema, name).await?;
         let columns = rows.columns.clone();
@@ -257,7 +260,21 @@ impl Loading<'_> {
             pace.wait(portion.len()).await;
             Ok(portion)
         });
-        Ok((columns, pieces))
+        let mut conversion = self.conversion(target, &columns);
+        let rows = pieces
+            .map_ok(move |text| stream::iter(conversion.convert(text)).map(Ok::<_, RecoveryError>));
+        Ok((columns, rows.try_flatten()))
+    }
+
+    /// What becomes of rows with these `columns` of a table. They are converted only where a wrong conversion would be noticed: the
+    /// fingerprint in the manifest is of the rows that were dumped.
+    fn conversion(&self, target: &Target, columns: &[String]) -> Conversion {
+        let table = self.manifest.tables.get(&target.name);
+        if table.is_none_or(|table| table.fingerprint.is_none()) {
+            return Conversion::none();
+        }
+        let column = |name: &String| target.columns.iter().find(|column| column.name == *name);
+        Conversion::of(columns.iter().filter_map(column).map(|column| &*column.type_name))
     }
 
     /// Builds indexes and keys anew.
@@ -295,15 +312,17 @@ fn weight(weights: &BTreeMap<&str, u64>, table: &str) -> u64 {
 }
 
 /// Fails where the dump has other columns than the table.
-fn check_columns(found: &[String], wanted: &[String]) -> Result<(), RecoveryError> {
-    let is_in = |columns: &[String], name: &&String| columns.contains(name);
-    if let Some(more) = found.iter().find(|name| !is_in(wanted, name)) {
+fn check_columns(found: &[String], wanted: &[Column]) -> Result<(), RecoveryError> {
+    let is_wanted = |name: &&String| wanted.iter().any(|column| column.name == **name);
+    if let Some(more) = found.iter().find(|name| !is_wanted(name)) {
         return Err(RecoveryError::Flawed(format!(
             "the dump has a column {more}, which is not of this schema version"
         )));
     }
-    match wanted.iter().find(|name| !is_in(found, name)) {
-        Some(missing) => Err(RecoveryError::Flawed(format!("the dump has no column {missing}"))),
+    match wanted.iter().find(|column| !found.contains(&column.name)) {
+        Some(Column { name, .. }) => {
+            Err(RecoveryError::Flawed(format!("the dump has no column {name}")))
+        }
         None => Ok(()),
     }
 }

@@ -70,15 +70,26 @@ pub struct Target {
     /// Whether it is not an UNLOGGED one, of which no backup has rows.
     pub is_logged: bool,
     /// The columns that rows have, in order.
-    pub columns: Vec<String>,
+    pub columns: Vec<Column>,
+}
+
+/// A column of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// The name of its type, as `pg_type` has it.
+    pub type_name: String,
 }
 
 const TARGETS: &str = "
 SELECT t.relname::text, format('%I.%I', s.nspname, t.relname), t.oid, t.relpersistence <> 'u',
-       array_agg(a.attname::text ORDER BY a.attnum) FILTER (WHERE a.attgenerated = '')
+       array_agg(a.attname::text ORDER BY a.attnum) FILTER (WHERE a.attgenerated = ''),
+       array_agg(y.typname::text ORDER BY a.attnum) FILTER (WHERE a.attgenerated = '')
   FROM pg_class t
   JOIN pg_namespace s ON s.oid = t.relnamespace
   JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
+  JOIN pg_type y ON y.oid = a.atttypid
  WHERE s.nspname = $1 AND t.relkind = 'r'
  GROUP BY t.oid, s.nspname
  ORDER BY 1";
@@ -90,24 +101,70 @@ pub async fn targets(
 ) -> Result<Vec<Target>, StoreError> {
     let rows = sqlx::query(TARGETS).bind(schema).fetch_all(connection).await?;
     let target = |row: &PgRow| {
+        let (names, types): (Vec<String>, Vec<String>) = (row.try_get(4)?, row.try_get(5)?);
+        let columns = names.into_iter().zip(types);
         Ok(Target {
             name: row.try_get(0)?,
             quoted: row.try_get(1)?,
             oid: row.try_get(2)?,
             is_logged: row.try_get(3)?,
-            columns: row.try_get(4)?,
+            columns: columns.map(|(name, type_name)| Column { name, type_name }).collect(),
         })
     };
     rows.iter().map(target).collect::<Result<_, sqlx::Error>>().map_err(Into::into)
 }
 
-/// Puts rows in place of those that the table has, all or none: `pieces` are in PostgreSQL's text format, and `columns` are the
-/// columns of their fields. False where another run has made the table anew. Where it fails, `connection` is of no use any more.
+/// A format of rows that `COPY` reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Lines of text.
+    Text,
+    /// Each type's binary format.
+    Binary,
+}
+
+impl Format {
+    /// As SQL names it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Binary => "binary",
+        }
+    }
+
+    /// What comes before the rows: of a binary file the signature, no flags and no extension.
+    fn header(self) -> &'static [u8] {
+        match self {
+            Self::Text => b"",
+            Self::Binary => b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0",
+        }
+    }
+
+    /// What comes after them: in place of a number of fields, -1.
+    fn trailer(self) -> &'static [u8] {
+        match self {
+            Self::Text => b"",
+            Self::Binary => &[0xff, 0xff],
+        }
+    }
+}
+
+/// Some of the rows for a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyData {
+    /// Their format.
+    pub format: Format,
+    /// The rows; those in text may begin and end within a line.
+    pub bytes: Bytes,
+}
+
+/// Puts rows in place of those that the table has, all or none; `columns` are the columns of their fields. False where another run has
+/// made the table anew. Where it fails, `connection` is of no use any more.
 pub async fn load<E: From<StoreError>>(
     connection: &mut PgConnection,
     target: &Target,
     columns: &[String],
-    pieces: impl Stream<Item = Result<Bytes, E>>,
+    rows: impl Stream<Item = Result<CopyData, E>>,
 ) -> Result<bool, E> {
     let quoted = &target.quoted;
     // Frozen rows are never written again by a read or a vacuum. They may be where the transaction has emptied the table itself.
@@ -118,27 +175,34 @@ pub async fn load<E: From<StoreError>>(
     if !is_ours.fetch_one(&mut *connection).await.map_err(StoreError::from)? {
         return Ok(false);
     }
-    copy(connection, target, columns, pieces).await?;
+    copy(connection, target, columns, rows).await?;
     connection.execute("COMMIT").await.map_err(StoreError::from)?;
     Ok(true)
 }
 
-/// Puts rows into a table that this transaction has made or emptied. Where it fails, `connection` is of no use any more.
+/// Puts rows into a table that this transaction has made or emptied. Where their format changes, another COPY begins. Where it fails,
+/// `connection` is of no use any more.
 pub async fn copy<E: From<StoreError>>(
     connection: &mut PgConnection,
     target: &Target,
     columns: &[String],
-    pieces: impl Stream<Item = Result<Bytes, E>>,
+    rows: impl Stream<Item = Result<CopyData, E>>,
 ) -> Result<(), E> {
-    let quoted = &target.quoted;
     let columns: Vec<String> = columns.iter().map(|column| names::quoted(column)).collect();
-    let copy = format!("COPY {quoted} ({}) FROM STDIN (FREEZE)", columns.join(", "));
-    let mut copy = connection.copy_in_raw(&copy).await.map_err(StoreError::from)?;
-    let mut pieces = pin!(pieces);
-    while let Some(piece) = pieces.try_next().await? {
-        copy.send(piece).await.map_err(StoreError::from)?;
+    let into = format!("{} ({})", target.quoted, columns.join(", "));
+    let mut rows = pin!(rows);
+    let mut next = rows.try_next().await?;
+    while let Some(CopyData { format, .. }) = next {
+        let copy = format!("COPY {into} FROM STDIN (FREEZE, FORMAT {})", format.name());
+        let mut copy = connection.copy_in_raw(&copy).await.map_err(StoreError::from)?;
+        copy.send(format.header()).await.map_err(StoreError::from)?;
+        while let Some(data) = next.take_if(|data| data.format == format) {
+            copy.send(data.bytes).await.map_err(StoreError::from)?;
+            next = rows.try_next().await?;
+        }
+        copy.send(format.trailer()).await.map_err(StoreError::from)?;
+        copy.finish().await.map_err(StoreError::from)?;
     }
-    copy.finish().await.map_err(StoreError::from)?;
     Ok(())
 }
 

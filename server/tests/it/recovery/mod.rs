@@ -1,6 +1,7 @@
 //! Backups, and restores with PostgreSQL's own programs.
 
 mod backup;
+mod binary;
 mod catalogue;
 mod damage;
 mod drill;
