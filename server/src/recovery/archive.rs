@@ -6,6 +6,7 @@ use std::ffi::{OsStr, OsString};
 
 use agentfs_contract::manifest::{Manifest, Table};
 use agentfs_postgres::Pipes;
+use memchr::memchr;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead, BufReader};
 
 use super::ddl::{self, Schema, Statement};
@@ -264,7 +265,7 @@ async fn read_line(
 ) -> Result<(), RecoveryError> {
     loop {
         let chunk = from.fill_buf().await.map_err(|error| unreadable(&error))?;
-        let end = chunk.iter().position(|byte| *byte == b'\n').map(|end| end + 1);
+        let end = memchr(b'\n', chunk).map(|end| end + 1);
         let taken = end.unwrap_or(chunk.len());
         line.extend_from_slice(&chunk[..taken]);
         from.consume(taken);
@@ -284,7 +285,7 @@ async fn count_rows(from: &mut (impl AsyncBufRead + Unpin)) -> Result<u64, Recov
         if chunk.is_empty() {
             return Err(flawed("the dump ends within the rows of a table"));
         }
-        let end = chunk.iter().position(|byte| *byte == b'\n');
+        let end = memchr(b'\n', chunk);
         let line = &chunk[..end.unwrap_or(chunk.len())];
         let missing = (END.len() + 1 - head.len()).min(line.len());
         head.extend_from_slice(&line[..missing]);

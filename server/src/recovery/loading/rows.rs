@@ -8,6 +8,7 @@ use agentfs_postgres::Pipes;
 use async_stream::try_stream;
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, TryStreamExt as _};
+use memchr::memchr;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::ChildStdout;
 
@@ -103,7 +104,7 @@ async fn first_line(
     let mut pieces = pin!(pieces);
     let mut line = Vec::new();
     while let Some(piece) = pieces.try_next().await? {
-        let end = piece.bytes.iter().position(|byte| *byte == b'\n');
+        let end = memchr(b'\n', &piece.bytes);
         line.extend_from_slice(&piece.bytes[..end.unwrap_or(piece.bytes.len())]);
         if line.len() > MAX_LINE {
             return Err(flawed("the first of them has no end"));
@@ -176,7 +177,7 @@ impl<R: AsyncRead + Unpin> Output<R> {
 
     async fn line(&mut self) -> Result<Option<BytesMut>, RecoveryError> {
         loop {
-            if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+            if let Some(end) = memchr(b'\n', &self.buffer) {
                 return Ok(Some(self.buffer.split_to(end + 1)));
             }
             if self.buffer.len() > MAX_LINE {
@@ -238,7 +239,7 @@ fn scan(buffer: &[u8], begins_line: bool) -> Scanned {
                 return scanned;
             }
         }
-        let end = rest.iter().position(|byte| *byte == b'\n').map(|end| end + 1);
+        let end = memchr(b'\n', rest).map(|end| end + 1);
         scanned.bytes += end.unwrap_or(rest.len());
         scanned.begins_line = end.is_some();
         scanned.rows += u64::from(end.is_some());
