@@ -1,5 +1,5 @@
-//! Reads a whole dump by `pg_restore`, and takes what that prints apart: the statements that a restore would execute, and how many
-//! rows there are of each table. Nothing is executed, and there is no server.
+//! Reads a dump by `pg_restore`, and takes what that prints apart: the statements that a restore would execute, and how many rows there
+//! are of each table. Nothing is executed, and there is no server.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -12,6 +12,7 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead, BufReader};
 use super::ddl::{self, Schema, Statement};
 use super::error::RecoveryError;
 use super::fetch::Fetched;
+use super::loading::Entry;
 use super::programs::Programs;
 use crate::store::schema::{MIGRATIONS_TABLE, SCHEMA_VERSION, TABLES};
 
@@ -29,8 +30,8 @@ const MAX_NAMED: usize = 5;
 pub(super) struct Archive {
     /// The schema that a restore makes.
     pub(super) schema: Schema,
-    /// The rows of each table that it has rows of.
-    pub(super) rows: BTreeMap<String, u64>,
+    /// The tables that it has rows of, and how many where they were counted.
+    pub(super) rows: BTreeMap<String, Option<u64>>,
     /// The version of PostgreSQL that was dumped, by the dump's own word.
     postgres: Option<String>,
     /// What else than our tables it would make, by name: none where that is refused.
@@ -60,14 +61,42 @@ impl Archive {
         manifest: &Manifest,
         foreign: Foreign,
     ) -> Result<Self, RecoveryError> {
+        Self::print(programs, fetched, &ours(manifest), foreign, &["--no-tablespaces"]).await
+    }
+
+    /// Reads all of a dump but the rows, and refuses whatever is foreign. The rows are for whoever loads them to compare.
+    pub(super) async fn read_statements(
+        programs: &Programs,
+        fetched: &Fetched,
+        manifest: &Manifest,
+    ) -> Result<Self, RecoveryError> {
+        let (ours, options) = (ours(manifest), ["--no-tablespaces", "--schema-only"]);
+        let mut archive = Self::print(programs, fetched, &ours, Foreign::Refused, &options).await?;
+        let arguments = [OsStr::new("--list"), fetched.path().as_os_str()];
+        let list = programs.run("pg_restore", &[], &arguments).await;
+        let list = list.map_err(RecoveryError::of_dump)?;
+        archive.rows = listed(&list, &archive.schema.name, &ours)?;
+        Ok(archive)
+    }
+
+    /// Reads what `pg_restore` prints with these `options`.
+    async fn print(
+        programs: &Programs,
+        fetched: &Fetched,
+        ours: &BTreeSet<&str>,
+        foreign: Foreign,
+        options: &[&str],
+    ) -> Result<Self, RecoveryError> {
         let selected = fetched.selected();
-        let fixed = ["--file=-", "--no-tablespaces"].map(OsStr::new);
-        let arguments: Vec<&OsStr> =
-            fixed.into_iter().chain(selected.iter().map(OsString::as_os_str)).collect();
+        let options = options.iter().map(OsStr::new);
+        let arguments: Vec<&OsStr> = [OsStr::new("--file=-")]
+            .into_iter()
+            .chain(options)
+            .chain(selected.iter().map(OsString::as_os_str))
+            .collect();
         let pipes = Pipes { stdout: true, ..Pipes::default() };
         let mut running = programs.start("pg_restore", &[], &arguments, pipes)?;
-        let ours = ours(manifest);
-        let mut script = Script::of(&ours, foreign);
+        let mut script = Script::of(ours, foreign);
         let read = match running.stdout() {
             Some(stdout) => script.read(stdout).await,
             None => Ok(()),
@@ -82,12 +111,12 @@ impl Archive {
 
     /// What it has of each table: rows alone.
     pub(super) fn tables(&self) -> BTreeMap<String, Table> {
-        let table = |rows: &u64| Table {
-            rows: i64::try_from(*rows).unwrap_or(i64::MAX),
+        let table = |rows: Option<u64>| Table {
+            rows: i64::try_from(rows.unwrap_or_default()).unwrap_or(i64::MAX),
             bytes: None,
             fingerprint: None,
         };
-        self.rows.iter().map(|(name, rows)| (name.clone(), table(rows))).collect()
+        self.rows.iter().map(|(name, rows)| (name.clone(), table(*rows))).collect()
     }
 
     /// What of it is not as the manifest says.
@@ -108,13 +137,14 @@ impl Archive {
                     "{table}: the dump has no data of it, the manifest says {} rows",
                     claimed.rows
                 )),
-                (true, Some(rows)) if i64::try_from(*rows) != Ok(claimed.rows) => {
+                (true, Some(Some(rows))) if i64::try_from(*rows) != Ok(claimed.rows) => {
                     flaws.push(format!("{table}: {rows} rows, the manifest says {}", claimed.rows));
                 }
                 (true, Some(_)) => {}
             }
         }
         for (table, rows) in &self.rows {
+            let rows = rows.map_or_else(|| "the dump has".to_owned(), |rows| rows.to_string());
             if manifest.left_out.contains(table) {
                 flaws.push(format!(
                     "{table}: {rows} rows, the manifest says that they are left out"
@@ -141,6 +171,27 @@ fn ours(manifest: &Manifest) -> BTreeSet<&str> {
     TABLES.into_iter().chain([MIGRATIONS_TABLE]).chain(claimed).collect()
 }
 
+/// The tables of the schema `schema` that a dump with this table of contents has rows of, which all have to be of `ours`.
+fn listed(
+    list: &str,
+    schema: &str,
+    ours: &BTreeSet<&str>,
+) -> Result<BTreeMap<String, Option<u64>>, RecoveryError> {
+    let entries = list.lines().filter_map(Entry::of);
+    let (mut rows, mut named) = (BTreeMap::new(), Vec::new());
+    for Entry { kind, schema: within, name } in entries {
+        match kind {
+            "TABLE DATA" if within == schema && ours.contains(name) => {
+                rows.insert(name.to_owned(), None);
+            }
+            "TABLE DATA" => named.push(format!("COPY {within}.{name}")),
+            "BLOBS" => named.push("large objects".to_owned()),
+            _ => {}
+        }
+    }
+    if named.is_empty() { Ok(rows) } else { Err(foreign(&named)) }
+}
+
 /// Whose rows follow a statement.
 enum Rows {
     /// Those of this table of ours.
@@ -154,7 +205,7 @@ struct Script<'a> {
     ours: &'a BTreeSet<&'a str>,
     foreign: Foreign,
     statements: Vec<Statement>,
-    rows: BTreeMap<String, u64>,
+    rows: BTreeMap<String, Option<u64>>,
     postgres: Option<String>,
     /// Lines of a statement that has not ended yet.
     pending: String,
@@ -187,7 +238,7 @@ impl<'a> Script<'a> {
             let Some(of) = self.take(&line)? else { continue };
             let rows = count_rows(&mut from).await?;
             if let Rows::Of(table) = of {
-                *self.rows.entry(table).or_default() += rows;
+                *self.rows.entry(table).or_default().get_or_insert_default() += rows;
             }
         }
         Ok(())
@@ -329,7 +380,7 @@ mod tests {
     async fn rows_are_counted_and_are_no_statements() {
         let rows = "COPY public.tenants (id) FROM stdin;\n1\nDROP TABLE tenants;\n\\\\.\n\\.\n\n\nSELECT pg_catalog.set_config('search_path', '', false);\n";
         let archive = read(&format!("{HEAD}{rows}")).await.unwrap();
-        assert_eq!(archive.rows, [("tenants".to_owned(), 3)].into());
+        assert_eq!(archive.rows, [("tenants".to_owned(), Some(3))].into());
         assert_eq!(archive.postgres.as_deref(), Some("17.5"));
         assert!(archive.schema.tables.contains("tenants"));
     }
@@ -357,7 +408,7 @@ mod tests {
         let script = "CREATE FUNCTION public.f() RETURNS integer LANGUAGE sql AS $$ SELECT 1;\n SELECT 2; $$;\n\
             COPY public.others (id) FROM stdin;\n1\nDROP TABLE public.tenants;\n\\.\nCOPY public.tenants (id) FROM stdin;\n1\n2\n\\.\n";
         let archive = read_with(&format!("{HEAD}{script}"), Foreign::Named).await.unwrap();
-        assert_eq!(archive.rows, [("tenants".to_owned(), 2)].into());
+        assert_eq!(archive.rows, [("tenants".to_owned(), Some(2))].into());
         assert_eq!(archive.tables()["tenants"].rows, 2);
         assert_eq!(archive.foreign, ["CREATE FUNCTION public.f", "COPY public.others"]);
         let script = "CREATE TABLE blue.entries (\n    id uuid NOT NULL\n);\n";
@@ -373,6 +424,23 @@ mod tests {
         ] {
             let error = read(&format!("{HEAD}{script}")).await.unwrap_err();
             assert!(error.contains(what), "{error}");
+        }
+    }
+
+    #[test]
+    fn without_rows_the_table_of_contents_says_whose_there_are() {
+        let ours = TABLES.into_iter().collect();
+        let list = "; Archive\n3401; 0 16735 TABLE DATA public api_keys agentfs\n222; 1259 16735 TABLE public tenants agentfs\n\
+            3405; 0 16737 SEQUENCE SET public embedding_jobs_id_seq agentfs\n";
+        let rows = listed(list, "public", &ours).unwrap();
+        assert_eq!(rows, [("api_keys".to_owned(), None)].into());
+        for (line, named) in [
+            ("9; 0 1 TABLE DATA public others agentfs\n", "COPY public.others"),
+            ("9; 0 1 TABLE DATA pg_catalog tenants agentfs\n", "COPY pg_catalog.tenants"),
+            ("9; 0 0 BLOBS - BLOBS \n", "large objects"),
+        ] {
+            let error = listed(&format!("{list}{line}"), "public", &ours).unwrap_err().to_string();
+            assert!(error.contains("foreign DDL") && error.ends_with(named), "{error}");
         }
     }
 }

@@ -126,7 +126,7 @@ fn line_of(step: &str, milliseconds: i64, downtime: Option<&str>, entries: Optio
         .map_or_else(|| "all rows".to_owned(), |entries| format!("{} entries", grouped(entries)));
     let (word, more) = match step {
         "fetch" => ("fetched", ""),
-        "archive" => ("read", "the whole archive"),
+        "archive" => ("read", "the archive"),
         "tables" => ("made", "the tables"),
         "load" => ("loaded", loaded.as_str()),
         "build" => ("built", "the indexes that it serves with"),

@@ -14,9 +14,8 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::error::RestoreError;
-use super::in_place::space::{self, Room};
-use super::in_place::{GivenRoom, drop_expired};
-use super::source::{Dump, Found, Source};
+use super::in_place::drop_expired;
+use super::source::{self, Dump, Extent, Found, Source};
 use crate::recovery::archive::Foreign;
 use crate::recovery::catalogue::Selector;
 use crate::recovery::ddl::Schema;
@@ -330,7 +329,7 @@ pub(super) async fn make(
     server: &mut Server,
     steps: &mut Steps,
 ) -> Result<(Manifest, Vec<i32>), RecoveryError> {
-    let dump = found.read(options, server.major, Foreign::Refused, steps).await?;
+    let dump = found.read(options, server.major, Extent::Statements, steps).await?;
     let Dump { manifest, programs, fetched, archive } = dump;
     let template = options.template.as_deref().unwrap_or(TEMPLATE);
     match server.create(unfinished, template).await? {
@@ -348,7 +347,13 @@ pub(super) async fn make(
     if !databases::prepare(&url, &server.role, name, extension).await? {
         return Err(RestoreError::NoExtension { role: server.role.clone() }.into());
     }
-    fill(&programs, &fetched, &manifest, &url, options.load, steps).await?;
+    let filled = fill(&programs, &fetched, &manifest, &url, options.load, steps).await;
+    if let Err(RecoveryError::Program { .. }) = filled {
+        // Whether the dump is at fault is told by all of it.
+        source::read(&programs, &fetched, &manifest, Foreign::Refused).await?;
+    }
+    filled?;
+    steps.time("analyse", databases::analyse(&url)).await?;
     let models = indexes::of_dump(&programs, &fetched).await?;
     Ok((manifest, models))
 }

@@ -65,7 +65,17 @@ enum At {
     File(File),
 }
 
-/// A source on this machine, read as a whole.
+/// How much of a dump is read before anything of it is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::recovery) enum Extent {
+    /// All of it.
+    Whole(Foreign),
+    /// All but the rows, where the manifest has fingerprints by which they are compared once they are loaded. What AgentFS does not have
+    /// is refused.
+    Statements,
+}
+
+/// A source on this machine, as far as it was read.
 #[derive(Debug)]
 pub(in crate::recovery) struct Dump {
     /// What is known of it, its tables included.
@@ -129,13 +139,12 @@ impl Found {
         }
     }
 
-    /// Brings it to this machine and reads all of it, before anything of it is used. `foreign` is what becomes of what AgentFS does
-    /// not have.
+    /// Brings it to this machine, and reads as much of it as `extent` says before anything of it is used.
     pub(in crate::recovery) async fn read(
         self,
         options: &RestoreOptions,
         server: u32,
-        foreign: Foreign,
+        extent: Extent,
         steps: &mut Steps,
     ) -> Result<Dump, RecoveryError> {
         let mut manifest = self.manifest;
@@ -152,7 +161,16 @@ impl Found {
             At::File(file) => file.into_parts(),
         };
         reach(FaultPoint::Fetched);
-        let reading = read(&programs, &fetched, &manifest, foreign);
+        let reading = async {
+            match extent {
+                Extent::Whole(foreign) => read(&programs, &fetched, &manifest, foreign).await,
+                Extent::Statements if has_fingerprints(&manifest) => {
+                    let archive = Archive::read_statements(&programs, &fetched, &manifest).await?;
+                    compared(archive, &manifest)
+                }
+                Extent::Statements => read(&programs, &fetched, &manifest, Foreign::Refused).await,
+            }
+        };
         let archive = steps.time("archive", reading).await?;
         if matches!(options.source, Source::File(_)) {
             complete(&mut manifest, &archive)?;
@@ -168,9 +186,19 @@ pub(in crate::recovery) async fn read(
     manifest: &Manifest,
     foreign: Foreign,
 ) -> Result<Archive, RecoveryError> {
-    let archive = Archive::read(programs, fetched, manifest, foreign).await?;
+    compared(Archive::read(programs, fetched, manifest, foreign).await?, manifest)
+}
+
+/// The same archive, unless it is not as its manifest says.
+fn compared(archive: Archive, manifest: &Manifest) -> Result<Archive, RecoveryError> {
     let flaws = archive.compare(manifest);
     if flaws.is_empty() { Ok(archive) } else { Err(RecoveryError::Flawed(flaws.join("; "))) }
+}
+
+/// Whether rows that are not those that were dumped are noticed once they are loaded.
+fn has_fingerprints(manifest: &Manifest) -> bool {
+    let mut tables = manifest.tables.values();
+    !manifest.tables.is_empty() && tables.all(|table| table.fingerprint.is_some())
 }
 
 /// Notes what a file has of each table, unless it lacks rows that nothing can bring back.

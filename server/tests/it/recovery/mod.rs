@@ -18,6 +18,7 @@ mod one_at_a_time;
 mod progress;
 mod pruning;
 mod records;
+mod refused;
 mod rehearse;
 mod requests;
 mod restore;

@@ -26,7 +26,7 @@ use crate::recovery::instance::Instance;
 use crate::recovery::lease::Lease;
 use crate::recovery::progress::{self, Progress, Update};
 use crate::recovery::restore::RestoreOptions;
-use crate::recovery::restore::source::{Dump, Found, Source};
+use crate::recovery::restore::source::{Dump, Extent, Found, Source};
 use crate::recovery::steps::Steps;
 use crate::recovery::unless::unless;
 use crate::store::connection::address::DatabaseAddress;
@@ -192,7 +192,7 @@ impl Restoring<'_> {
         let Self { options, progress, steps, session, .. } = self;
         let major = session.holder.major;
         progress(&Update::begun("fetch"));
-        let reading = found.read(&options.of, major, Foreign::Named, steps);
+        let reading = found.read(&options.of, major, Extent::Whole(Foreign::Named), steps);
         let dump = session.beside(stop, Box::pin(reading)).await?;
         let Dump { manifest, programs, fetched, archive } = &dump;
         let models = unless(stop, indexes::of_dump(programs, fetched)).await?;

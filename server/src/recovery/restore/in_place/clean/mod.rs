@@ -28,7 +28,7 @@ use crate::recovery::instance::Instance;
 use crate::recovery::lease::Lease;
 use crate::recovery::progress::{self, Progress, Update};
 use crate::recovery::restore::RestoreOptions;
-use crate::recovery::restore::source::{Dump, Found, Source};
+use crate::recovery::restore::source::{Dump, Extent, Found, Source};
 use crate::recovery::restore::strategy_error::StrategyError;
 use crate::recovery::steps::Steps;
 use crate::recovery::unless::unless;
@@ -282,7 +282,8 @@ impl Cleaning<'_> {
         // Nothing of another instance's memory is the live one's.
         let since = if is_own { since } else { Timestamp::UNIX_EPOCH };
         (self.progress)(&Update::begun("fetch"));
-        let reading = found.read(&self.options.of, major, Foreign::Named, &mut self.steps);
+        let extent = Extent::Whole(Foreign::Named);
+        let reading = found.read(&self.options.of, major, extent, &mut self.steps);
         let dump = self.session.beside(stop, Box::pin(reading)).await?;
         let models = unless(stop, indexes::of_dump(&dump.programs, &dump.fetched)).await?;
         let mut notes = Vec::new();
