@@ -59,6 +59,9 @@ SELECT string_agg(CASE WHEN EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_ty
   FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
  WHERE a.attrelid = $1::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''";
 
+/// Whether bytes can be cast to a number, first byte first, rather than by way of their text.
+const HAS_CAST: &str = "SELECT current_setting('server_version_num')::int >= 180000";
+
 /// The tables with these names that there are; without names, all of our schema.
 pub async fn tables(
     connection: &mut PgConnection,
@@ -77,13 +80,19 @@ pub async fn contents(
     tables: &[TableName],
 ) -> Result<Contents, StoreError> {
     let mut contents = Contents::new();
+    let has_cast: bool = sqlx::query_scalar(HAS_CAST).fetch_one(&mut *connection).await?;
+    let number = if has_cast {
+        "substr(sha256(sent.row), 1, 8)::bigint"
+    } else {
+        "('x' || encode(substr(sha256(sent.row), 1, 8), 'hex'))::bit(64)::bigint"
+    };
     for TableName { name, quoted, .. } in tables.iter().filter(|table| table.is_logged) {
         let columns: Option<String> =
             sqlx::query_scalar(COLUMNS).bind(quoted).fetch_one(&mut *connection).await?;
+        // A function in FROM is called once a row. An expression in a subquery would be computed for each place that names it.
         let fingerprint = AssertSqlSafe(format!(
-            "SELECT count(*), coalesce(sum(length(r)), 0)::bigint,
-                    coalesce(bit_xor(('x' || encode(substr(sha256(r), 1, 8), 'hex'))::bit(64)::bigint), 0)
-               FROM (SELECT record_send(ROW({})) AS r FROM {quoted}) AS rows",
+            "SELECT count(*), coalesce(sum(length(sent.row)), 0)::bigint, coalesce(bit_xor({number}), 0)
+               FROM {quoted} AS rows, record_send(ROW({})) AS sent(row)",
             columns.unwrap_or_default()
         ));
         let row = sqlx::query(fingerprint).fetch_one(&mut *connection).await?;

@@ -113,6 +113,8 @@ impl Snapshot {
     pub async fn take(address: &DatabaseAddress) -> Result<Self, SnapshotError> {
         let (mut connection, host) = address.connect(session::PATIENT).await?;
         patient::set_up(&mut connection).await.map_err(StoreError::from)?;
+        // Fingerprints are made while pg_dump works, whose one process takes longer.
+        patient::leave_processors(&mut connection).await.map_err(StoreError::from)?;
         // Before the snapshot: a table that is rewritten after it is empty in it.
         lock(&mut connection).await?;
         Ok(Self::of(connection, host).await?)

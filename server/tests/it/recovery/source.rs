@@ -56,7 +56,7 @@ async fn what_was_dumped_without_the_lock_is_no_backup() {
     let counted = concat!(
         "SELECT count(*) ",
         session!(""),
-        " AND state = 'idle in transaction' AND query LIKE '%FROM public.tenants)%'"
+        " AND state = 'idle in transaction' AND query LIKE '%FROM public.tenants AS rows%'"
     );
     database.until(counted, 1).await;
     database.until(concat!("SELECT count(pg_terminate_backend(pid)) ", session!("")), 1).await;
