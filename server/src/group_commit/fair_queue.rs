@@ -420,8 +420,8 @@ mod tests {
         push(&queue, &[(1, 0); 10]);
         let mut helper = std::pin::pin!(queue.next(Takes::Full));
         assert_eq!(next(&queue).0.len(), 9);
-        let helped = helper.as_mut().now_or_never().flatten().unwrap();
-        assert_eq!(helped.requests.len(), 9);
+        let taken = helper.as_mut().now_or_never().flatten().unwrap();
+        assert_eq!(taken.requests.len(), 9);
         let mut helper = std::pin::pin!(queue.next(Takes::Full));
         assert!(helper.as_mut().now_or_never().is_none());
         push(&queue, &[(1, 0); 9]);

@@ -122,6 +122,7 @@ class _DeleteAnswer(TypedDict):
 
 class DeleteAnswer(_DeleteAnswer, total=False):
     created_at: str | None
+    note: str | None
     version_id: str | None
 
 
