@@ -31,6 +31,9 @@ async fn refused(kept: &Kept) -> String {
     said
 }
 
+/// Changes a manifest.
+type Lie = fn(&mut Manifest);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dump_that_is_not_what_its_manifest_says_is_refused_with_the_reason() {
     let database = Database::migrated().await;
@@ -43,10 +46,10 @@ async fn a_dump_that_is_not_what_its_manifest_says_is_refused_with_the_reason() 
         manifest.tables.remove("entries");
         manifest.left_out.push("entries".into());
     };
-    let lies: [(&dyn Fn(&mut Manifest), &str); 3] = [
-        (&count, "entries: 1 rows, the manifest says 42"),
-        (&unsaid, "tenants: the dump has rows, the manifest says nothing of it"),
-        (&left_out, "entries: the dump has rows, the manifest says that they are left out"),
+    let lies: [(Lie, &str); 3] = [
+        (count, "entries: 1 rows, the manifest says 42"),
+        (unsaid, "tenants: the dump has rows, the manifest says nothing of it"),
+        (left_out, "entries: the dump has rows, the manifest says that they are left out"),
     ];
     for (lie, why) in lies {
         kept.plant(&good, lie);
