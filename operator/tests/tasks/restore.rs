@@ -160,9 +160,9 @@ async fn a_restore_knows_the_volume_of_an_embedded_database_and_says_where_it_is
         let size = variable(&tasks, JOB, "POSTGRES_VOLUME_SIZE");
         (tasks, size)
     };
-    let (_, size) = given(json!({"kind": "external"})).await;
+    let (_, size) = given(json!({"type": "external"})).await;
     assert_eq!(size, Value::Null, "nobody knows it");
-    let (tasks, size) = given(json!({"kind": "embedded", "volumeSize": "10Gi"})).await;
+    let (tasks, size) = given(json!({"type": "embedded", "volumeSize": "10Gi"})).await;
     assert_eq!(size, "10485760kB");
 
     let message = "nothing was changed: the restore needs about 9.0 GiB.".to_owned();
