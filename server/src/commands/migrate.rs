@@ -85,11 +85,8 @@ async fn execute() -> ExitCode {
     };
     match migrated.await {
         Ok((report, no_backups)) => {
-            tracing::info!(
-                "schema version {}: {} migrations applied now",
-                report.version,
-                report.applied
-            );
+            let done = if report.applied == 0 { "nothing to migrate" } else { "migrated now" };
+            tracing::info!("schema version {}: {done}", report.version);
             if let Some(why) = &no_backups {
                 tracing::warn!("no backup of this database can be made: {why}");
             }

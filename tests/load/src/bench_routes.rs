@@ -59,8 +59,7 @@ async fn main() -> ExitCode {
 }
 
 /// Measures and prints; true when the limits are kept.
-async fn bench(args: &Args, servers: &mut Servers) -> anyhow::Result<bool> {
-    let folder = tempfile::Builder::new().prefix("agentfs-bench-").tempdir()?;
+async fn bench(args: &Args, servers: &mut Servers, folder: &Path) -> anyhow::Result<bool> {
     let postgres = Postgres::start(servers).await?;
     let database = postgres.database()?;
     migrate::migrate(&database, None).await?;

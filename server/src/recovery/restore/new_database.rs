@@ -14,7 +14,8 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::error::RestoreError;
-use super::in_place::drop_expired;
+use super::in_place::space::{self, Room};
+use super::in_place::{GivenRoom, drop_expired};
 use super::source::{self, Dump, Extent, Found, Source};
 use crate::recovery::archive::Foreign;
 use crate::recovery::catalogue::Selector;
@@ -353,7 +354,6 @@ pub(super) async fn make(
         source::read(&programs, &fetched, &manifest, Foreign::Refused).await?;
     }
     filled?;
-    steps.time("analyse", databases::analyse(&url)).await?;
     let models = indexes::of_dump(&programs, &fetched).await?;
     Ok((manifest, models))
 }

@@ -15,8 +15,9 @@ use agentfs_load::wrk::{self, Callers, Counted, Look, Requests};
 use agentfs_server::commands::migrate;
 use agentfs_server::store::connection::address::DatabaseAddress;
 use anyhow::{Context as _, ensure};
-use reqwest::Client;
+use reqwest::{Client, StatusCode};
 use secrecy::SecretString;
+use serde_json::{Value, json};
 use url::Url;
 
 use crate::plan::Plan;

@@ -40,7 +40,7 @@ async fn beside_agents(place: &Place, start: impl FnOnce() -> Running) -> Seen {
     agents.until_more(500).await;
     agents.until_later_than(switched.at + times::AROUND).await;
     let diary = agents.stop().await;
-    assert_eq!(diary.failures, [""; 0], "requests failed");
+    assert_eq!(diary.failures, [""; 0], "requests failed:\n{}", place.complaints());
     let times = Times::of(&diary.answers, begun, switched.at, ended);
     Seen { switched, diary, times }
 }
@@ -51,22 +51,8 @@ async fn restore_and_undo(place: &Place) -> [Times; 2] {
     let mut known = Vec::new();
     let mut seen = Vec::new();
     for undoes in [false, true] {
-        let agents = Agents::start(&place.clients);
-        agents.until_more(2000).await;
-        let begun = agents.now();
-        let dump = place.open_dump().await;
-        place.until_autovacuum().await;
-        let mut running = if undoes { place.undo() } else { place.restore() };
-        // The switch waits for the dump, and lets all others go on.
-        running.until_stepped_back(2).await;
-        dump.end().await;
-        let switched = running.switched().await;
-        let ended = agents.now();
-        agents.until_more(500).await;
-        agents.until_later_than(switched.at + times::AROUND).await;
-        let diary = agents.stop().await;
-        assert_eq!(diary.failures, [""; 0], "requests failed:\n{}", place.complaints());
-
+        let start = || if undoes { place.undo() } else { place.restore(&[]) };
+        let Seen { switched, diary, times } = beside_agents(place, start).await;
         let sides = Sides::read(&place.database).await;
         known.extend(diary.acknowledged.iter().cloned());
         sides.hold_each(&known);

@@ -170,7 +170,7 @@ fn of_full_disk(room: &Room, error: RecoveryError) -> RecoveryError {
 fn full(room: &Room, why: &str) -> RecoveryError {
     let volume = room.larger();
     let what = format!(
-        "there is too little room on the database's volume ({why}), so what was loaded goes again: {}, then run this again",
+        "there is too little room on the database's volume ({why}), so what was loaded is dropped: {}, then run this again",
         advice(volume)
     );
     InPlaceError::NoSpace { what, volume }.into()
