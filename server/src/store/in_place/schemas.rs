@@ -23,7 +23,7 @@ pub enum NotOurs {
     },
     /// Others' objects are in it, or depend on its tables.
     #[error(
-        "the tables of the schema {schema} cannot be dropped, since others need them ({objects}): drop that, or let it use other \\
+        "the tables of the schema {schema} cannot be dropped, since others need them ({objects}): drop that, or let it use other \
          tables, then run this again"
     )]
     Needed {

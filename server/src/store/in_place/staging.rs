@@ -53,20 +53,35 @@ pub async fn drop(
     connection: &mut PgConnection,
     oid: u32,
 ) -> Result<Result<(), NotOurs>, StoreError> {
-    let mut transaction = connection.begin().await?;
-    let dropped = drop_in(&mut transaction, oid).await;
-    schemas::settle(transaction, dropped).await
+    let mut tables = staged(connection, oid).await?;
+    loop {
+        let mut transaction = connection.begin().await?;
+        let dropped = drop_in(&mut transaction, oid, &tables).await;
+        let dropped = schemas::settle(transaction, dropped).await?;
+        if !matches!(dropped, Err(NotOurs::Needed { .. })) {
+            return Ok(dropped);
+        }
+        // A statement that nobody waits for any more may have made one since.
+        let now = staged(connection, oid).await?;
+        if now == tables {
+            return Ok(dropped);
+        }
+        tables = now;
+    }
+}
+
+async fn staged(connection: &mut PgConnection, oid: u32) -> Result<Vec<String>, StoreError> {
+    let ours: Vec<&str> = MOVING.into_iter().chain(STAYING).collect();
+    Ok(sqlx::query_scalar(STAGED).bind(Oid(oid)).bind(ours).fetch_all(connection).await?)
 }
 
 async fn drop_in(
     transaction: &mut PgConnection,
     oid: u32,
+    tables: &[String],
 ) -> Result<Result<(), NotOurs>, StoreError> {
     if schemas::find(&mut *transaction, NEW).await? != Some(oid) {
         return Ok(Ok(()));
     }
-    let ours: Vec<&str> = MOVING.into_iter().chain(STAYING).collect();
-    let tables: Vec<String> =
-        sqlx::query_scalar(STAGED).bind(Oid(oid)).bind(ours).fetch_all(&mut *transaction).await?;
-    schemas::drop(transaction, NEW, &tables).await
+    schemas::drop(transaction, NEW, tables).await
 }

@@ -91,7 +91,7 @@ pub enum InPlaceError {
     },
     /// The same, and what was loaded could not be removed.
     #[error(
-        "nothing was changed: {error}; what was loaded is left in the schema agentfs_new ({left}): the next restore or backup removes it"
+        "{error}; what was loaded is left in the schema agentfs_new ({left}): the next restore or backup removes it"
     )]
     Left {
         /// What went wrong.

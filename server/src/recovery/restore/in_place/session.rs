@@ -165,7 +165,10 @@ impl<'a> Session<'a> {
             // A successor has removed what this run was at.
             Ok(()) if is_lost && !error.is_transient() => InPlaceError::NotHolder.into(),
             Ok(()) => InPlaceError::unchanged(error),
-            Err(left) => InPlaceError::Left { error: Box::new(error), left: Box::new(left) }.into(),
+            Err(left) => {
+                let error = Box::new(InPlaceError::unchanged(error));
+                InPlaceError::Left { error, left: Box::new(left) }.into()
+            }
         }
     }
 

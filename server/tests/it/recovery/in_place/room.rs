@@ -241,7 +241,7 @@ async fn growth_beyond_what_is_given_ends_a_restore_while_it_loads_and_no_put_fa
             let said = said(loading.wait_with_output().await.unwrap());
             assert!(said.starts_with("1:") && said.contains("too little room"), "{said}");
             assert!(said.contains(words), "{words}: {said}");
-            assert_eq!(database.number(STAGED).await, 0);
+            assert_eq!(database.number(STAGED).await, 0, "{said}");
             database.execute("DROP TABLE filling").await;
         }
         putting.more(10).await;

@@ -68,6 +68,27 @@ async fn a_foreign_agentfs_new_is_neither_staged_in_nor_switched_in_nor_dropped(
     assert!(staged.relations("agentfs_new").await.contains("entries"));
 }
 
+const WAITING: &str = "SELECT count(*) FROM pg_locks JOIN pg_database ON database = pg_database.oid WHERE datname = current_database() AND NOT granted";
+
+#[tokio::test]
+async fn what_a_lost_session_makes_while_agentfs_new_is_dropped_goes_with_it() {
+    let database = Database::migrated().await;
+    let mut staged = Staged::on(&database).await;
+    let record = records::unfinished(&mut staged.holder).await.unwrap().unwrap();
+    database.execute("DROP TABLE agentfs_new.embeddings").await;
+    let mut lost = database.connect().await;
+    lost.execute("BEGIN; CREATE TABLE agentfs_new.embeddings ()").await.unwrap();
+    let making = async {
+        database.until(WAITING, 1).await;
+        lost.execute("COMMIT").await.unwrap();
+    };
+    let dropping = staging::drop(&mut staged.holder, record.staging.unwrap());
+    let (dropped, ()) = tokio::join!(dropping, making);
+    assert_eq!(dropped.unwrap(), Ok(()));
+    let schemas = "SELECT count(*) FROM pg_namespace WHERE nspname = 'agentfs_new'";
+    assert_eq!(database.number(schemas).await, 0);
+}
+
 #[tokio::test]
 async fn a_foreign_agentfs_old_is_neither_switched_in_nor_dropped() {
     let database = Database::migrated().await;
