@@ -176,7 +176,7 @@ async fn a_restore_knows_the_volume_of_an_embedded_database_and_says_where_it_is
     );
     let [_, _, said] = tasks.said::<AgentFSRestore>("back", "Ready");
     for words in [
-        "The restore failed: nothing was changed: the restore needs about 9.0 GiB. Set",
+        "The restore failed: nothing was changed: the restore needs about 9.0 GiB (since ",
         "Set spec.database.embedded.storage.size of the AgentFS to 19Gi or more, then create another AgentFSRestore",
     ] {
         assert!(said.contains(words), "{words}: {said}");
