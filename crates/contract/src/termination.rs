@@ -2,6 +2,7 @@
 //! has found out ([`BackupReport`], [`DrillReport`], [`RestoreReport`]), or what servers of its image can do ([`MigrationReport`]).
 
 use jiff::{SignedDuration, Timestamp};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::record::{BackupRecord, VerificationRecord};
@@ -11,6 +12,33 @@ use crate::verification::Step;
 pub const FILE: &str = "/dev/termination-log";
 /// Longest that Kubernetes keeps; of what is longer it takes the end.
 const MAX_BYTES: usize = 4096;
+
+/// A report as it is written: one line of JSON.
+fn line(report: &impl Serialize) -> String {
+    serde_json::to_string(report).unwrap_or_default()
+}
+
+/// The same, which Kubernetes takes whole: where it would not, `cut` shortens the report first.
+fn whole_line<T: Clone + Serialize>(report: &T, cut: impl FnOnce(&mut T)) -> String {
+    let whole = line(report);
+    if whole.len() <= MAX_BYTES {
+        return whole;
+    }
+    let mut report = report.clone();
+    cut(&mut report);
+    line(&report)
+}
+
+/// Shortens the message of a report whose other fields leave it so many bytes less. Escapes make a text six times as long at most.
+fn shorten(message: &mut String, less: usize) {
+    message.truncate(message.floor_char_boundary(MAX_BYTES / 6 - less));
+    message.push('…');
+}
+
+/// Reads a report; `None` where the message is something else.
+fn read<T: DeserializeOwned>(message: &str) -> Option<T> {
+    serde_json::from_str(message.trim()).ok()
+}
 
 /// How a command ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,19 +52,12 @@ pub struct Report {
 impl Report {
     /// The report as it is written: one line of JSON that Kubernetes takes whole.
     pub fn write(&self) -> String {
-        let write = |report: &Self| serde_json::to_string(report).unwrap_or_default();
-        let whole = write(self);
-        if whole.len() <= MAX_BYTES {
-            return whole;
-        }
-        // Escapes make a text six times as long at most.
-        let end = self.message.floor_char_boundary(MAX_BYTES / 6 - 50);
-        write(&Self { message: format!("{}…", &self.message[..end]), ..*self })
+        whole_line(self, |report| shorten(&mut report.message, 50))
     }
 
     /// Reads a report; `None` where the message is something else: a log line, or the plain sentence of a server before 0.2.
     pub fn read(message: &str) -> Option<Self> {
-        serde_json::from_str(message.trim()).ok()
+        read(message)
     }
 }
 
@@ -62,23 +83,17 @@ pub struct BackupReport {
 impl BackupReport {
     /// The report as it is written: one line of JSON that Kubernetes takes whole.
     pub fn write(&self) -> String {
-        let write = |report: &Self| serde_json::to_string(report).unwrap_or_default();
-        let whole = write(self);
-        if whole.len() <= MAX_BYTES {
-            return whole;
-        }
-        let mut cut = self.clone();
-        let found = cut.verification.as_mut().and_then(|found| found.message.as_mut());
-        for message in found.into_iter().chain(&mut cut.message) {
-            message.truncate(message.floor_char_boundary(MAX_BYTES / 6 - 350));
-            message.push('…');
-        }
-        write(&cut)
+        whole_line(self, |report| {
+            let found = report.verification.as_mut().and_then(|found| found.message.as_mut());
+            for message in found.into_iter().chain(&mut report.message) {
+                shorten(message, 350);
+            }
+        })
     }
 
     /// Reads a report; `None` where the message is something else.
     pub fn read(message: &str) -> Option<Self> {
-        serde_json::from_str(message.trim()).ok()
+        read(message)
     }
 }
 
@@ -105,7 +120,7 @@ pub struct AlreadyDone {
 impl AlreadyDone {
     /// The report as it is written: one line of JSON.
     pub fn write(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
+        line(self)
     }
 
     /// Until when it can be undone; `None` where that is not known, or nothing of before is kept.
@@ -115,7 +130,7 @@ impl AlreadyDone {
 
     /// Reads a report; `None` where the message is something else.
     pub fn read(message: &str) -> Option<Self> {
-        serde_json::from_str(message.trim()).ok()
+        read(message)
     }
 }
 
@@ -163,20 +178,16 @@ pub enum Objectives {
 impl DrillReport {
     /// The report as it is written: one line of JSON that Kubernetes takes whole.
     pub fn write(&self) -> String {
-        let write = |report: &Self| serde_json::to_string(report).unwrap_or_default();
-        let whole = write(self);
-        if whole.len() <= MAX_BYTES {
-            return whole;
-        }
-        let cut = |message: &String| {
-            format!("{}…", &message[..message.floor_char_boundary(MAX_BYTES / 6 - 350)])
-        };
-        write(&Self { message: self.message.as_ref().map(cut), ..self.clone() })
+        whole_line(self, |report| {
+            if let Some(message) = &mut report.message {
+                shorten(message, 350);
+            }
+        })
     }
 
     /// Reads a report; `None` where the message is something else.
     pub fn read(message: &str) -> Option<Self> {
-        serde_json::from_str(message.trim()).ok()
+        read(message)
     }
 }
 
@@ -233,7 +244,7 @@ impl RestoreReport {
         let mut report = self.clone();
         report.lost.sort_by_key(|lost| std::cmp::Reverse(lost.versions));
         loop {
-            let written = serde_json::to_string(&report).unwrap_or_default();
+            let written = line(&report);
             if written.len() <= MAX_BYTES
                 || (report.lost.pop().is_none() && report.steps.pop().is_none())
             {
@@ -244,7 +255,7 @@ impl RestoreReport {
 
     /// Reads a report; `None` where the message is something else.
     pub fn read(message: &str) -> Option<Self> {
-        serde_json::from_str(message.trim()).ok()
+        read(message)
     }
 }
 
@@ -262,26 +273,12 @@ pub struct UnfinishedRestore {
 impl UnfinishedRestore {
     /// The report as it is written: one line of JSON that Kubernetes takes whole.
     pub fn write(&self) -> String {
-        let Self { message, transient, has_switched } = self;
-        let write = |message: &str| {
-            let report = Self {
-                message: message.into(),
-                transient: *transient,
-                has_switched: *has_switched,
-            };
-            serde_json::to_string(&report).unwrap_or_default()
-        };
-        let whole = write(message);
-        if whole.len() <= MAX_BYTES {
-            return whole;
-        }
-        let end = message.floor_char_boundary(MAX_BYTES / 6 - 50);
-        write(&format!("{}…", &message[..end]))
+        whole_line(self, |report| shorten(&mut report.message, 50))
     }
 
     /// Reads a report; `None` where the message is something else.
     pub fn read(message: &str) -> Option<Self> {
-        serde_json::from_str::<Self>(message.trim()).ok().filter(|report| report.has_switched)
+        read::<Self>(message).filter(|report| report.has_switched)
     }
 }
 
@@ -299,18 +296,12 @@ pub struct VolumeTooSmall {
 impl VolumeTooSmall {
     /// The report as it is written: one line of JSON that Kubernetes takes whole.
     pub fn write(&self) -> String {
-        let write = |report: &Self| serde_json::to_string(report).unwrap_or_default();
-        let whole = write(self);
-        if whole.len() <= MAX_BYTES {
-            return whole;
-        }
-        let end = self.message.floor_char_boundary(MAX_BYTES / 6 - 50);
-        write(&Self { message: format!("{}…", &self.message[..end]), ..*self })
+        whole_line(self, |report| shorten(&mut report.message, 50))
     }
 
     /// Reads a report; `None` where the message is something else.
     pub fn read(message: &str) -> Option<Self> {
-        serde_json::from_str(message.trim()).ok()
+        read(message)
     }
 }
 
@@ -327,12 +318,12 @@ pub struct MigrationReport {
 impl MigrationReport {
     /// The report of this release, as it is written: one line of JSON.
     pub fn write(no_backups: Option<String>) -> String {
-        serde_json::to_string(&Self { operations_port: true, no_backups }).unwrap_or_default()
+        line(&Self { operations_port: true, no_backups })
     }
 
     /// Reads a report; `None` where the message is something else, as of the release before, which left none.
     pub fn read(message: &str) -> Option<Self> {
-        serde_json::from_str(message.trim()).ok()
+        read(message)
     }
 }
 
