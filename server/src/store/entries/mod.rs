@@ -11,6 +11,7 @@ pub mod filter;
 pub mod get;
 pub mod list;
 pub mod list_as_of;
+mod live_entries;
 pub mod locked_write;
 pub mod newest;
 pub mod newest_day;

@@ -13,20 +13,19 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx as _;
-use sqlx::postgres::{PgArguments, PgConnection, PgRow};
-use sqlx::query::Query;
-use sqlx::{Postgres, Row as _};
+use sqlx::Row as _;
+use sqlx::postgres::{PgConnection, PgRow};
 use uuid::Uuid;
 
 use self::plan::{Ahead, Copied, Latest, Planned, Seen, usage};
-use super::list::{BEYOND, tree_key};
+use super::live_entries::{COUNT, of_subtree};
 use super::locked_write::{self, Moment};
 use crate::domain::EntryKey;
 use crate::domain::access::api_key::KeyId;
 use crate::domain::memory::apply_changes::{Answered, Applied, LockedState};
 use crate::domain::memory::change::{Action, Change};
 use crate::domain::memory::idempotency::Idempotency;
-use crate::domain::memory::path::{EntryPath, InvalidPath};
+use crate::domain::memory::path::InvalidPath;
 use crate::domain::memory::subtree::{Destination, MAX_ENTRIES};
 use crate::domain::memory::usage::{IDEMPOTENCY_ROW, WriteLimits, WriteQuota};
 use crate::store::StoreError;
@@ -197,7 +196,7 @@ impl Work<'_> {
         statement: &'static str,
     ) -> Result<BTreeMap<String, Seen>, StoreError> {
         let root = self.change.root;
-        let rows = of_subtree(statement, root, &root.path)
+        let rows = of_subtree(statement, root.tenant, &root.agent, root.path.as_str())
             .bind(MAX_ENTRIES as i64 + 1)
             .fetch_all(&mut *self.connection)
             .await?;
@@ -213,7 +212,7 @@ impl Work<'_> {
             return Ok(None);
         }
         let root = self.change.root;
-        let row = of_subtree(statements::COUNT, root, &root.path)
+        let row = of_subtree(COUNT, root.tenant, &root.agent, root.path.as_str())
             .bind(COUNTED)
             .fetch_one(&mut *self.connection)
             .await?;
@@ -225,7 +224,8 @@ impl Work<'_> {
     /// The first live entry where the subtree is to be moved to, unless it may stay there or be replaced.
     async fn occupied(&mut self) -> Result<Option<String>, StoreError> {
         let Some(to) = self.change.to.filter(|to| !to.overwrite()) else { return Ok(None) };
-        let first = of_subtree(statements::FIRST, self.change.root, to.to())
+        let EntryKey { tenant, agent, .. } = self.change.root;
+        let first = of_subtree(statements::FIRST, *tenant, agent, to.to().as_str())
             .fetch_optional(&mut *self.connection)
             .await?;
         Ok(first.map(|row| row.try_get(0)).transpose()?)
@@ -385,17 +385,6 @@ impl Work<'_> {
         }
         Ok(Run::Commit(changed))
     }
-}
-
-/// A statement of the entries of `root`'s agent at `path` and below.
-fn of_subtree(
-    statement: &'static str,
-    root: &EntryKey,
-    path: &EntryPath,
-) -> Query<'static, Postgres, PgArguments> {
-    let from = tree_key(path.as_str());
-    let beyond = from.clone() + BEYOND;
-    sqlx::query(statement).bind(root.tenant.0).bind(root.agent.as_str()).bind(from).bind(beyond)
 }
 
 fn seen(row: &PgRow) -> Result<(String, Seen), sqlx::Error> {

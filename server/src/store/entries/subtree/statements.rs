@@ -2,30 +2,11 @@
 //! of one row, the only form that is planned well on a table that was never analysed.
 
 use crate::store::entries::list::tree_order;
+use crate::store::entries::live_entries::live_entries;
 use crate::store::entries::size::size;
 
 /// Begins one. The statement's own time: it may copy more than a request does otherwise.
 pub(super) const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = '30s'";
-
-/// SQL of the live entries of a subtree, which lies from `$3` to below `$4` in tree order.
-macro_rules! live_entries {
-    ($what:literal) => {
-        concat!(
-            "SELECT ",
-            $what,
-            "
-  FROM entries e
- WHERE e.tenant_id = $1 AND e.agent_id = $2 AND ",
-            live!("e"),
-            "
-   AND ",
-            tree_order!("e.path"),
-            " >= $3 AND ",
-            tree_order!("e.path"),
-            " < $4"
-        )
-    };
-}
 
 pub(super) const SCAN: &str = concat!(
     live_entries!("e.path, e.latest_version_id, e.version, e.updated_at, e.expires_at"),
@@ -42,10 +23,6 @@ pub(super) const HOLD: &str = concat!(
 
 pub(super) const FIRST: &str =
     concat!(live_entries!("e.path"), " ORDER BY ", tree_order!("e.path"), " LIMIT 1");
-
-/// How many there are, up to `$5`.
-pub(super) const COUNT: &str =
-    concat!("SELECT count(*) FROM (", live_entries!("1"), " LIMIT $5) AS few");
 
 /// What is at the paths `$3`, live or not.
 pub(super) const HEADS_AT: &str = "
