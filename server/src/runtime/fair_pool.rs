@@ -66,10 +66,7 @@ impl FairPool {
         tenant: TenantId,
         work: impl Fn(Pool) -> F,
     ) -> Result<T, FairPoolError> {
-        let turn = self.turn(Some(tenant)).await?;
-        let done = self.pool.retrying(work).await;
-        turn.end();
-        Ok(done?)
+        self.work(Some(tenant), |pool| async move { pool.retrying(work).await }).await
     }
 
     /// The same as [`Pool::reconnecting`] does: for work that others do where it meets a lock.
@@ -78,10 +75,7 @@ impl FairPool {
         tenant: TenantId,
         work: impl Fn(Pool) -> F,
     ) -> Result<T, FairPoolError> {
-        let turn = self.turn(Some(tenant)).await?;
-        let done = self.pool.reconnecting(work).await;
-        turn.end();
-        Ok(done?)
+        self.work(Some(tenant), |pool| async move { pool.reconnecting(work).await }).await
     }
 
     /// Does `work` of `tenant` when it is the tenant's turn.

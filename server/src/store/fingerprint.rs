@@ -59,8 +59,8 @@ SELECT string_agg(CASE WHEN EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_ty
   FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
  WHERE a.attrelid = $1::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''";
 
-/// Whether bytes can be cast to a number, first byte first, rather than by way of their text.
-const HAS_CAST: &str = "SELECT current_setting('server_version_num')::int >= 180000";
+/// The first version of PostgreSQL that casts bytes to a number, first byte first; before, they go by way of their text.
+const HAS_CAST: u32 = 180_000;
 
 /// The tables with these names that there are; without names, all of our schema.
 pub async fn tables(
@@ -80,8 +80,8 @@ pub async fn contents(
     tables: &[TableName],
 ) -> Result<Contents, StoreError> {
     let mut contents = Contents::new();
-    let has_cast: bool = sqlx::query_scalar(HAS_CAST).fetch_one(&mut *connection).await?;
-    let number = if has_cast {
+    let version = connection.server_version_num();
+    let number = if version.is_some_and(|version| version >= HAS_CAST) {
         "substr(sha256(sent.row), 1, 8)::bigint"
     } else {
         "('x' || encode(substr(sha256(sent.row), 1, 8), 'hex'))::bit(64)::bigint"

@@ -28,6 +28,7 @@ const MOST: u64 = 85;
 const FOR_FILES: u64 = 95;
 /// Later than this PostgreSQL tells of its start after its `postmaster.pid` does, in seconds: it loads libraries and takes memory first.
 const STARTS_WITHIN: i64 = 60;
+
 /// What somebody says of the volume of the database's server, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct GivenRoom {
