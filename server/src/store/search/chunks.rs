@@ -56,7 +56,7 @@ macro_rules! compare {
             is_live!("near"),
             "
    AND ",
-            meets_filter!("near"),
+            has_tag!("near"),
             "
  ORDER BY near.distance, near.path
  LIMIT $5"
@@ -64,7 +64,7 @@ macro_rules! compare {
     };
 }
 
-/// All of the range, without tags.
+/// All of the range.
 const OF_ALL: &str = compare!(
     "",
     concat!(

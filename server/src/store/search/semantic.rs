@@ -3,7 +3,7 @@
 use sqlx::postgres::PgConnection;
 
 use super::vectors::{Vectors, counted, is_known, tagged, walk};
-use super::{EmbeddedQuery, Ranked, Search, chunks};
+use super::{EmbeddedQuery, Ranked, Search, chunks, vectors};
 use crate::store::StoreError;
 use crate::store::embeddings::models::Serving;
 
@@ -22,14 +22,14 @@ macro_rules! compare {
           FROM ", $candidates, "
          ORDER BY distance, m.path) near",
             is_live!("near"), "
-   AND ", meets_filter!("near"), "
+   AND ", has_tag!("near"), "
  ORDER BY near.distance, near.path
  LIMIT $5"
         )
     };
 }
 
-/// All of the range, without tags.
+/// All of the range.
 const OF_ALL: &str = compare!(
     "",
     concat!(
@@ -69,7 +69,11 @@ pub(super) async fn nearest(
     enough: usize,
     embedded: &EmbeddedQuery,
 ) -> Result<Ranked, StoreError> {
-    let firsts = FIRSTS.nearest(moment, search, enough, embedded).await?;
-    let further = chunks::FURTHER.nearest(moment, search, enough, embedded).await?;
+    let tagged = vectors::count_tagged(moment, search).await?;
+    if tagged == Some(0) {
+        return Ok(Ranked::new());
+    }
+    let firsts = FIRSTS.nearest(moment, search, tagged, enough, embedded).await?;
+    let further = chunks::FURTHER.nearest(moment, search, tagged, enough, embedded).await?;
     Ok(chunks::best_of(firsts, further, search.limit))
 }

@@ -12,6 +12,10 @@ use crate::store::embeddings::models::Serving;
 /// 30 ms whatever there is.
 const COMPARED: i64 = 10_000;
 
+/// Most versions with one of the tags whose vectors are looked up and compared: about 12 ms a thousand. With so few the index would be
+/// walked too far.
+const TAGGED: i64 = 3_000;
+
 /// Most vectors of the index that are visited. Far from the query it misses some; and if a filter keeps so little that
 /// more would be needed, comparing what it keeps is as fast.
 const FAR: usize = 500;
@@ -28,28 +32,66 @@ const SORT_AGAIN: &str = "SELECT set_config('enable_sort', 'on', true)";
 
 /// The statements by which a table is searched.
 pub(super) struct Vectors {
-    /// Counts the vectors to compare: [`counted`].
+    /// Counts those of the range: [`counted`].
     pub(super) count: &'static str,
-    /// Compares all of the range, without tags.
+    /// Compares all of the range, and looks at tags from the nearest on.
     pub(super) of_all: &'static str,
-    /// Compares those of the range that have one of the tags.
+    /// Looks up those that have one of the tags, and compares them.
     pub(super) of_tagged: &'static str,
     /// Walks the index of the model from the nearest vector on.
     pub(super) by_index: fn(&Serving) -> String,
 }
 
+/// How many vectors there are to search.
+#[derive(Debug, Clone, Copy)]
+struct Counted {
+    /// Vectors of the model in the range, up to [`Self::enough`].
+    in_range: i64,
+    /// False where the index of the model is gone, as after a restore.
+    has_index: bool,
+    /// See [`count_tagged`].
+    tagged: Option<i64>,
+}
+
+impl Counted {
+    /// How many vectors of the range tell which way is the best: counting them takes time as well.
+    fn enough(has_index: bool, tagged: Option<i64>) -> i64 {
+        if has_index && tagged.is_none_or(|tagged| tagged > TAGGED) {
+            COMPARED + 1
+        } else {
+            tagged.unwrap_or_default() + 1
+        }
+    }
+
+    /// Whether comparing would take longer than walking the index.
+    fn prefers_index(self) -> bool {
+        let are_many = self.tagged.is_none_or(|tagged| tagged > TAGGED);
+        self.has_index && self.in_range > COMPARED && are_many
+    }
+
+    /// Whether fewer have a tag than lie in the range.
+    fn prefers_tags(self) -> bool {
+        self.tagged.is_some_and(|tagged| tagged < self.in_range)
+    }
+}
+
 impl Vectors {
-    /// Finds the entries of `search` nearest to `embedded` by these vectors. With many, it uses the model's index, if there is one; if
-    /// that yields fewer than `enough`, it compares them all.
+    /// Finds the entries of `search` nearest to `embedded` by these vectors; `tagged` versions have one of its tags, as [`count_tagged`] counts
+    /// them. With many, it uses the model's index, if there is one; if that yields fewer than `enough`, it compares them all.
     pub(super) async fn nearest(
         &self,
         moment: &mut PgConnection,
         search: &Search<'_>,
+        tagged: Option<i64>,
         enough: usize,
         embedded: &EmbeddedQuery,
     ) -> Result<Ranked, StoreError> {
         let model = &embedded.model;
-        if model.has_index && self.count(moment, search, model.id).await? > COMPARED {
+        let counted = self.count(moment, search, tagged, model).await?;
+        if counted.in_range == 0 {
+            return Ok(Ranked::new());
+        }
+        if counted.prefers_index() {
             sqlx::query(PREPARE_INDEX).execute(&mut *moment).await?;
             let statement = filtered(&(self.by_index)(model), search);
             let rows = bind(sqlx::query(statement), search, embedded).bind(MORE as i64);
@@ -60,7 +102,7 @@ impl Vectors {
                 return Ok(near);
             }
         }
-        let compare = if search.tags_any.is_empty() { self.of_all } else { self.of_tagged };
+        let compare = if counted.prefers_tags() { self.of_tagged } else { self.of_all };
         let compare = filtered(compare, search);
         let rows = bind(sqlx::query(compare), search, embedded).bind(model.id).bind(&model.name);
         ranked(&rows.fetch_all(moment).await?)
@@ -70,32 +112,39 @@ impl Vectors {
         &self,
         moment: &mut PgConnection,
         search: &Search<'_>,
-        model: i32,
-    ) -> Result<i64, StoreError> {
-        sqlx::query_scalar(self.count)
-            .bind(search.tenant.0)
-            .bind(search.agent.as_str())
-            .bind(search.prefix.as_str())
-            .bind(model)
-            .bind(COMPARED + 1)
-            .fetch_one(moment)
-            .await
-            .map_err(Into::into)
+        tagged: Option<i64>,
+        model: &Serving,
+    ) -> Result<Counted, StoreError> {
+        let enough = Counted::enough(model.has_index, tagged);
+        let count = range_of(sqlx::query_as(self.count), search).bind(model.id).bind(enough);
+        let (in_range, has_index) = count.fetch_one(moment).await?;
+        Ok(Counted { in_range, has_index: has_index && model.has_index, tagged })
     }
 }
 
-/// SQL that counts the vectors of `$table` to compare, up to one more than [`COMPARED`]; none where the model's index is gone, as after
-/// a restore: then all are compared.
+/// Counts the versions with one of the tags of `search`, up to one more than [`TAGGED`]; `None` where it has none.
+pub(super) async fn count_tagged(
+    moment: &mut PgConnection,
+    search: &Search<'_>,
+) -> Result<Option<i64>, StoreError> {
+    if search.tags_any.is_empty() {
+        return Ok(None);
+    }
+    let count = range_of(sqlx::query_as(COUNT_TAGGED), search).bind(search.tags_any);
+    let (tagged,) = count.bind(TAGGED + 1).fetch_one(moment).await?;
+    Ok(Some(tagged))
+}
+
+/// SQL that counts the vectors of `$table` in the range, up to `$5`, and says whether the model `$4` has its index.
 macro_rules! counted {
     ($table:literal) => {
         concat!(
-            "SELECT count(*) FROM (SELECT FROM ",
+            "SELECT (SELECT count(*) FROM (SELECT FROM ",
             $table,
             " m WHERE ",
             is_in_range!("m"),
-            " AND m.model_id = $4 AND ",
-            crate::store::embeddings::models::has_index!($table, "$4::int"),
-            " LIMIT $5) counted"
+            " AND m.model_id = $4 LIMIT $5) counted), ",
+            crate::store::embeddings::models::has_index!($table, "$4::int")
         )
     };
 }
@@ -124,6 +173,12 @@ macro_rules! tagged {
 }
 pub(super) use tagged;
 
+/// Counts the versions that have one of the tags, also of entries beside the prefix whose names go on, up to `$5`.
+const COUNT_TAGGED: &str = concat!(
+    tagged!(),
+    "SELECT count(*) FROM (SELECT FROM tagged WHERE starts_with(path, $3) LIMIT $5) counted"
+);
+
 /// SQL that walks the index of the model on `table` from the nearest vector on, until `most` are in the range and live, or too many were
 /// visited: `near (path, version_id, distance)`, in the order of the index, which is approximate. The model's id and dimensions are part
 /// of the statement, as they are of the index.
@@ -148,6 +203,12 @@ pub(super) fn walk(table: &str, model: &Serving, most: &str) -> String {
 }
 
 type Query<'a> = sqlx::query::Query<'a, Postgres, PgArguments>;
+type QueryAs<'a, T> = sqlx::query::QueryAs<'a, Postgres, T, PgArguments>;
+
+/// Binds `$1` to `$3`.
+fn range_of<'a, T>(query: QueryAs<'a, T>, search: &Search<'a>) -> QueryAs<'a, T> {
+    query.bind(search.tenant.0).bind(search.agent.as_str()).bind(search.prefix.as_str())
+}
 
 /// Binds `$1` to `$6`. The vector is passed as numbers: the types of an extension have other ids in each database.
 fn bind<'a>(query: Query<'a>, search: &Search<'a>, embedded: &'a EmbeddedQuery) -> Query<'a> {
@@ -175,7 +236,23 @@ fn similarity(distance: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::similarity;
+    use super::{COMPARED, Counted, TAGGED, similarity};
+
+    #[test]
+    fn few_are_compared_and_of_many_the_index_is_walked() {
+        let counted = |in_range, tagged| Counted { in_range, has_index: true, tagged };
+        let ways = |counted: Counted| (counted.prefers_index(), counted.prefers_tags());
+        assert_eq!(ways(counted(COMPARED, None)), (false, false));
+        assert_eq!(ways(counted(COMPARED + 1, None)), (true, false));
+        assert_eq!(ways(counted(COMPARED + 1, Some(TAGGED))), (false, true));
+        assert_eq!(ways(counted(COMPARED + 1, Some(TAGGED + 1))), (true, true));
+        assert_eq!(ways(counted(5, Some(20))), (false, false));
+        assert_eq!(Counted::enough(true, None), COMPARED + 1);
+        assert_eq!(Counted::enough(true, Some(TAGGED + 1)), COMPARED + 1);
+        assert_eq!([Some(20), None].map(|tagged| Counted::enough(false, tagged)), [21, 1]);
+        let without_index = Counted { has_index: false, ..counted(COMPARED + 1, None) };
+        assert_eq!(ways(without_index), (false, false));
+    }
 
     #[test]
     fn likeness_is_from_0_to_1() {
