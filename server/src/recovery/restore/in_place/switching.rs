@@ -20,9 +20,11 @@ use crate::store::in_place::switch::{Switch, Try, attempt};
 
 /// Pause between two tries, in which requests go on.
 pub(super) const PAUSE: Duration = Duration::from_secs(1);
-/// How long the first try waits for the locks on the live tables, and by how much longer each next one does: all requests wait behind it.
+/// How long the first try waits for the locks on the live tables: all requests wait behind it.
 const LOCKS_WITHIN: Duration = Duration::from_millis(50);
-/// How long it waits at most.
+/// By how much longer each next try waits.
+const LONGER: Duration = Duration::from_millis(10);
+/// How long a try waits at most.
 const LONGEST: Duration = Duration::from_millis(150);
 
 /// How the switch is tried.
@@ -73,7 +75,7 @@ pub(super) async fn switch(
                     return Err(InPlaceError::Held { seconds, holders }.into());
                 }
                 unless(stop, pause()).await?;
-                locks_within = (locks_within + LOCKS_WITHIN).min(LONGEST);
+                locks_within = (locks_within + LONGER).min(LONGEST);
             }
             Err(error) => return came_to(session, id, error).await.map(|record| (record, None)),
         }

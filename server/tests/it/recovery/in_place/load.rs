@@ -27,7 +27,10 @@ struct Seen {
 /// Starts one of them beside agents, a dump by hand and autovacuum, and waits for its end. No request fails.
 async fn beside_agents(place: &Place, start: impl FnOnce() -> Running) -> Seen {
     let agents = Agents::start(&place.clients);
-    agents.until_more(2000).await;
+    // The first requests find no connections yet.
+    agents.until_more(500).await;
+    let warm = agents.now();
+    agents.until_more(1500).await;
     let begun = agents.now();
     let dump = place.open_dump().await;
     place.until_autovacuum().await;
@@ -41,7 +44,7 @@ async fn beside_agents(place: &Place, start: impl FnOnce() -> Running) -> Seen {
     agents.until_later_than(switched.at + times::AROUND).await;
     let diary = agents.stop().await;
     assert_eq!(diary.failures, [""; 0], "requests failed:\n{}", place.complaints());
-    let times = Times::of(&diary.answers, begun, switched.at, ended);
+    let times = Times::of(&diary.answers, [warm, begun, switched.at, ended]);
     Seen { switched, diary, times }
 }
 

@@ -24,6 +24,14 @@ pub struct Times {
 /// How long agents waited for answers within some time.
 #[derive(Debug)]
 struct Waits {
+    /// Searches take more statements than the rest, and so wait more often for a processor.
+    searches: Longest,
+    others: Longest,
+}
+
+/// The longest waits of some requests.
+#[derive(Debug)]
+struct Longest {
     requests: usize,
     p99: Duration,
     longest: Duration,
@@ -32,12 +40,13 @@ struct Waits {
 }
 
 impl Times {
-    /// Of all answers, where the restore began at `begun`, switched at `at`, and ended at `ended`.
-    pub fn of(answers: &[Answer], begun: Timestamp, at: Timestamp, ended: Timestamp) -> Self {
+    /// Of all answers, where all connections were there from `warm` on, and the restore began at `begun`, switched at `at`, and ended
+    /// at `ended`.
+    pub fn of(answers: &[Answer], [warm, begun, at, ended]: [Timestamp; 4]) -> Self {
         let (first, last) = (at - AROUND, at + AROUND);
         let between = |from: Timestamp, to: Timestamp| Waits::within(answers, from, to);
         Self {
-            quiet: between(Timestamp::MIN, begun),
+            quiet: between(warm, begun),
             loading: between(begun, first),
             around: between(first, last),
             indexing: between(last, ended),
@@ -46,16 +55,23 @@ impl Times {
 
     /// The longest for which an agent waited for an answer around the switch.
     pub fn longest_around(&self) -> Duration {
-        self.around.longest
+        self.around.searches.longest.max(self.around.others.longest)
     }
 }
 
 impl Waits {
     fn within(answers: &[Answer], from: Timestamp, to: Timestamp) -> Self {
         let during = answers.iter().filter(|answer| answer.ended >= from && answer.began < to);
-        let mut waits: Vec<(Duration, &str)> = during
-            .map(|answer| (answer.ended.duration_since(answer.began).unsigned_abs(), answer.route))
-            .collect();
+        let (searches, others) = during.partition(|answer| answer.route == "/v1/search");
+        Self { searches: Longest::of(searches), others: Longest::of(others) }
+    }
+}
+
+impl Longest {
+    fn of(answers: Vec<&Answer>) -> Self {
+        let wait = |answer: &Answer| answer.ended.duration_since(answer.began).unsigned_abs();
+        let mut waits: Vec<(Duration, &str)> =
+            answers.into_iter().map(|answer| (wait(answer), answer.route)).collect();
         waits.sort_unstable();
         let at = |share: usize| waits.get(waits.len().saturating_sub(1) * share / 100);
         let (p99, _) = at(99).copied().unwrap_or_default();
@@ -76,12 +92,15 @@ impl fmt::Display for Times {
 
 impl fmt::Display for Waits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} and {}", self.others, self.searches)
+    }
+}
+
+impl fmt::Display for Longest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = |time: Duration| time.as_secs_f64() * 1000.0;
-        let (p99, longest) = (ms(self.p99), ms(self.longest));
-        write!(
-            f,
-            "p99 {p99:.1} ms, longest {longest:.1} ms ({}) of {} requests",
-            self.route, self.requests
-        )
+        let Self { requests, p99, longest, route } = self;
+        let (p99, longest) = (ms(*p99), ms(*longest));
+        write!(f, "p99 {p99:.1} ms, longest {longest:.1} ms ({route}) of {requests} requests")
     }
 }
