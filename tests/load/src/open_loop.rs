@@ -1,13 +1,15 @@
 //! Load over HTTP at a fixed rate: an open loop. Requests are due at moments that were set before, and latency counts from these, so
 //! that a stall is part of the latency of each request that it delays.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow, bail, ensure};
+use anyhow::{Context as _, bail, ensure};
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
 use url::Url;
 
 use crate::sample::{Sample, percentile};
@@ -20,6 +22,10 @@ const CONNECTING: Duration = Duration::from_millis(500);
 const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
 /// Most headers of an answer.
 const MAX_HEADERS: usize = 32;
+/// Most answers that are taken at a time.
+const MAX_EVENTS: usize = 256;
+/// In what steps the wait for answers counts.
+const TICK: Duration = Duration::from_millis(1);
 
 /// Sends `per_second` of `requests` for `seconds`; fails unless every one is answered as it must. A request whose moment finds all
 /// connections waiting goes as soon as one is free.
@@ -36,7 +42,6 @@ pub async fn run(
     let address = *addresses.first().context("the endpoint has no address")?;
     let (host, callers) = (address.to_string(), callers.clone());
     let schedule = Schedule {
-        next: AtomicU64::new(0),
         length: Duration::from_secs(seconds.into()),
         begin: Instant::now() + CONNECTING,
         per_second,
@@ -55,18 +60,17 @@ pub async fn run(
 
 /// When requests are due.
 struct Schedule {
-    next: AtomicU64,
     length: Duration,
     begin: Instant,
     per_second: f64,
 }
 
 impl Schedule {
-    /// The moment of the next request; `None` when there are no more.
-    fn next(&self) -> Option<Instant> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let after = Duration::from_secs_f64(number as f64 / self.per_second);
-        (after < self.length).then(|| self.begin + after)
+    /// The moments of all requests, one after the other.
+    fn moments(&self) -> impl Iterator<Item = Instant> {
+        let after =
+            (0_u64..).map(|number| Duration::from_secs_f64(number as f64 / self.per_second));
+        after.take_while(|after| *after < self.length).map(|after| self.begin + after)
     }
 }
 
@@ -79,42 +83,40 @@ struct Load {
 }
 
 impl Load {
-    /// Sorted latencies in milliseconds. A thread a connection: unlike a runtime's timers, which tick in milliseconds, it is woken
-    /// within some fifty microseconds.
+    /// Sorted latencies in milliseconds. One thread for all connections takes little of the machine that it measures.
     fn run(&self) -> anyhow::Result<Vec<f64>> {
-        let clients = thread::scope(|scope| {
-            let clients: Vec<_> =
-                (0..self.requests.connections).map(|_| scope.spawn(|| self.client())).collect();
-            let ended = clients.into_iter().map(|client| {
-                client.join().unwrap_or_else(|_| Err(anyhow!("a client of the open loop panicked")))
-            });
-            ended.collect::<anyhow::Result<Vec<_>>>()
-        })?;
-        let mut latencies = clients.concat();
-        latencies.sort_by(f64::total_cmp);
-        Ok(latencies)
-    }
-
-    fn client(&self) -> anyhow::Result<Vec<f64>> {
-        let mut stream = TcpStream::connect(self.address)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(ANSWERED_WITHIN))?;
-        let (mut latencies, mut buffer) = (Vec::new(), Vec::new());
-        while let Some(due) = self.schedule.next() {
-            let request = self.request();
-            thread::sleep(due.saturating_duration_since(Instant::now()));
-            stream.write_all(request.as_bytes())?;
-            let body = answer(&mut stream, &mut buffer)
-                .with_context(|| format!("{} at a fixed rate", self.requests.route))?;
-            latencies.push(due.elapsed().as_secs_f64() * 1000.0);
-            let expected = self.requests.expect.as_bytes();
-            ensure!(
-                body.windows(expected.len()).any(|part| part == expected),
-                "{} was answered by {}",
-                self.requests.route,
-                String::from_utf8_lossy(body)
-            );
+        let mut poll = Poll::new()?;
+        let mut events = Events::with_capacity(MAX_EVENTS);
+        let mut connections = (0..self.requests.connections as usize)
+            .map(|place| Connection::new(self.address, &poll, Token(place)))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let mut free: VecDeque<usize> = (0..connections.len()).collect();
+        let mut moments = self.schedule.moments().peekable();
+        let mut latencies = Vec::new();
+        loop {
+            while let Some(place) = free.front()
+                && let Some(due) = moments.next_if(|due| *due <= Instant::now())
+            {
+                connections[*place].send(&self.request(), due)?;
+                free.pop_front();
+            }
+            if moments.peek().is_none() && free.len() == connections.len() {
+                break;
+            }
+            let next = moments.peek().filter(|_| !free.is_empty());
+            wait(&mut poll, &mut events, next.copied())?;
+            for event in &events {
+                let Token(place) = event.token();
+                let received = connections[place].receive(self.requests.expect);
+                let received =
+                    received.with_context(|| format!("{} at a fixed rate", self.requests.route))?;
+                if let Some(latency) = received {
+                    latencies.push(latency.as_secs_f64() * 1000.0);
+                    free.push_back(place);
+                }
+            }
         }
+        latencies.sort_by(f64::total_cmp);
         Ok(latencies)
     }
 
@@ -133,21 +135,68 @@ impl Load {
     }
 }
 
-/// Reads an answer of status 200 into `buffer` and returns its body.
-fn answer<'b>(stream: &mut TcpStream, buffer: &'b mut Vec<u8>) -> anyhow::Result<&'b [u8]> {
-    buffer.clear();
-    let mut chunk = [0; 16 << 10];
-    let body = loop {
-        let read = stream.read(&mut chunk)?;
-        ensure!(read > 0, "the connection was closed");
-        buffer.extend_from_slice(&chunk[..read]);
-        if let Some(body) = body(buffer)?
-            && body.end <= buffer.len()
-        {
-            break body;
+/// Waits until an answer comes, or until `next`. The kernel's wait for answers counts in milliseconds; what is due sooner is slept for.
+fn wait(poll: &mut Poll, events: &mut Events, next: Option<Instant>) -> anyhow::Result<()> {
+    let within = next.map(|next| next.saturating_duration_since(Instant::now()));
+    let whole = match within {
+        None => ANSWERED_WITHIN,
+        Some(within) if within < TICK => {
+            thread::sleep(within);
+            Duration::ZERO
         }
+        Some(within) => within - TICK,
     };
-    Ok(&buffer[body])
+    match poll.poll(events, Some(whole)) {
+        Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
+        polled => polled?,
+    }
+    ensure!(next.is_some() || !events.is_empty(), "no answer came within {ANSWERED_WITHIN:?}");
+    Ok(())
+}
+
+/// A connection, with at most one request at a time.
+struct Connection {
+    stream: TcpStream,
+    due: Instant,
+    answer: Vec<u8>,
+}
+
+impl Connection {
+    fn new(address: SocketAddr, poll: &Poll, token: Token) -> anyhow::Result<Self> {
+        let stream = std::net::TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        let mut stream = TcpStream::from_std(stream);
+        poll.registry().register(&mut stream, token, Interest::READABLE)?;
+        Ok(Self { stream, due: Instant::now(), answer: Vec::new() })
+    }
+
+    /// Sends a request that is due at that moment. It is small, so that the socket takes it whole.
+    fn send(&mut self, request: &str, due: Instant) -> anyhow::Result<()> {
+        self.stream.write_all(request.as_bytes())?;
+        self.due = due;
+        Ok(())
+    }
+
+    /// Reads what has come. With a whole answer of status 200, whose body holds `expected`: how long it took since it was due.
+    fn receive(&mut self, expected: &str) -> anyhow::Result<Option<Duration>> {
+        let mut chunk = [0; 16 << 10];
+        loop {
+            match self.stream.read(&mut chunk) {
+                Ok(0) => bail!("the connection was closed"),
+                Ok(read) => self.answer.extend_from_slice(&chunk[..read]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+            if let Some(body) = body(&self.answer)?.and_then(|body| self.answer.get(body)) {
+                let latency = self.due.elapsed();
+                let body = String::from_utf8_lossy(body);
+                ensure!(body.contains(expected), "it was answered by {body}");
+                self.answer.clear();
+                return Ok(Some(latency));
+            }
+        }
+    }
 }
 
 /// Where the body of an answer is, as soon as its head is whole.
@@ -185,9 +234,8 @@ mod tests {
     fn requests_are_due_at_a_fixed_rate() {
         let begin = Instant::now();
         let length = Duration::from_millis(25);
-        let schedule = Schedule { next: AtomicU64::new(0), length, begin, per_second: 100.0 };
-        let due: Vec<Duration> =
-            std::iter::from_fn(|| schedule.next()).map(|at| at - begin).collect();
+        let schedule = Schedule { length, begin, per_second: 100.0 };
+        let due: Vec<Duration> = schedule.moments().map(|at| at - begin).collect();
         assert_eq!(due, [0, 10, 20].map(Duration::from_millis));
     }
 
@@ -213,7 +261,6 @@ mod tests {
             host: address.to_string(),
             callers: Callers { keys: vec!["key".into()], population: crate::entries::DEFAULT },
             schedule: Schedule {
-                next: AtomicU64::new(0),
                 length: Duration::from_millis(95),
                 begin: Instant::now(),
                 per_second: 100.0,
