@@ -15,7 +15,8 @@ async fn told(task: &Task<'_>, words: &[&str]) -> Result<(), Failure> {
     told_of(task.namespace, task.kind.name(), task.name, words).await
 }
 
-/// Waits until a condition of an object is False and says all of `words`, and one Event of it does.
+/// Waits until a condition of an object is False and says all of `words`, and one Event of it does. What a task says of its steps is no
+/// trouble yet.
 async fn told_of(
     namespace: &Namespace,
     kind: &str,
@@ -25,8 +26,10 @@ async fn told_of(
     let has_all = |text: &Value| {
         text.as_str().is_some_and(|text| words.iter().all(|word| text.contains(word)))
     };
-    let tells =
-        |condition: &&Value| condition["status"] == "False" && has_all(&condition["message"]);
+    let tells = |condition: &&Value| {
+        let is_trouble = condition["status"] == "False" && condition["reason"] != "Running";
+        is_trouble && has_all(&condition["message"])
+    };
     let conditions = async || {
         let mut object = namespace.object(kind, name).await?;
         let conditions = object["status"]["conditions"].take();
