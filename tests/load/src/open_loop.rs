@@ -144,7 +144,7 @@ fn wait(poll: &mut Poll, events: &mut Events, next: Option<Instant>) -> anyhow::
             thread::sleep(within);
             Duration::ZERO
         }
-        Some(within) => within - TICK,
+        Some(within) => within.saturating_sub(TICK),
     };
     match poll.poll(events, Some(whole)) {
         Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),

@@ -13,25 +13,25 @@ pub const AROUND: Duration = Duration::from_secs(2);
 /// What agents saw of a restore.
 #[derive(Debug)]
 pub struct Times {
-    quiet: Waits,
+    quiet: Phase,
     /// While the backup is loaded.
-    loading: Waits,
-    around: Waits,
+    loading: Phase,
+    around: Phase,
     /// After that, while indexes are built.
-    indexing: Waits,
+    indexing: Phase,
 }
 
-/// How long agents waited for answers within some time.
+/// How long agents waited for answers within some time, by what they asked.
+#[derive(Debug)]
+struct Phase {
+    /// Searches take more statements than the rest, and so wait more often for a processor.
+    searches: Waits,
+    others: Waits,
+}
+
+/// How long some requests took.
 #[derive(Debug)]
 struct Waits {
-    /// Searches take more statements than the rest, and so wait more often for a processor.
-    searches: Longest,
-    others: Longest,
-}
-
-/// The longest waits of some requests.
-#[derive(Debug)]
-struct Longest {
     requests: usize,
     p99: Duration,
     longest: Duration,
@@ -44,7 +44,7 @@ impl Times {
     /// at `ended`.
     pub fn of(answers: &[Answer], [warm, begun, at, ended]: [Timestamp; 4]) -> Self {
         let (first, last) = (at - AROUND, at + AROUND);
-        let between = |from: Timestamp, to: Timestamp| Waits::within(answers, from, to);
+        let between = |from: Timestamp, to: Timestamp| Phase::within(answers, from, to);
         Self {
             quiet: between(warm, begun),
             loading: between(begun, first),
@@ -59,15 +59,15 @@ impl Times {
     }
 }
 
-impl Waits {
+impl Phase {
     fn within(answers: &[Answer], from: Timestamp, to: Timestamp) -> Self {
         let during = answers.iter().filter(|answer| answer.ended >= from && answer.began < to);
         let (searches, others) = during.partition(|answer| answer.route == "/v1/search");
-        Self { searches: Longest::of(searches), others: Longest::of(others) }
+        Self { searches: Waits::of(searches), others: Waits::of(others) }
     }
 }
 
-impl Longest {
+impl Waits {
     fn of(answers: Vec<&Answer>) -> Self {
         let wait = |answer: &Answer| answer.ended.duration_since(answer.began).unsigned_abs();
         let mut waits: Vec<(Duration, &str)> =
@@ -90,13 +90,13 @@ impl fmt::Display for Times {
     }
 }
 
-impl fmt::Display for Waits {
+impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} and {}", self.others, self.searches)
     }
 }
 
-impl fmt::Display for Longest {
+impl fmt::Display for Waits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = |time: Duration| time.as_secs_f64() * 1000.0;
         let Self { requests, p99, longest, route } = self;
