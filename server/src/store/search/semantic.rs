@@ -2,8 +2,8 @@
 
 use sqlx::postgres::PgConnection;
 
-use super::vectors::{Vectors, counted, is_known, tagged, walk};
-use super::{EmbeddedQuery, Ranked, Search, chunks, vectors};
+use super::vectors::{Vectors, count_tagged, counted, is_known, tagged, walk};
+use super::{EmbeddedQuery, Ranked, Search, chunks};
 use crate::store::StoreError;
 use crate::store::embeddings::models::Serving;
 
@@ -69,7 +69,7 @@ pub(super) async fn nearest(
     enough: usize,
     embedded: &EmbeddedQuery,
 ) -> Result<Ranked, StoreError> {
-    let tagged = vectors::count_tagged(moment, search).await?;
+    let tagged = count_tagged(moment, search).await?;
     if tagged == Some(0) {
         return Ok(Ranked::new());
     }

@@ -56,17 +56,12 @@ struct Counted {
 impl Counted {
     /// How many vectors of the range tell which way is the best: counting them takes time as well.
     fn enough(has_index: bool, tagged: Option<i64>) -> i64 {
-        if has_index && tagged.is_none_or(|tagged| tagged > TAGGED) {
-            COMPARED + 1
-        } else {
-            tagged.unwrap_or_default() + 1
-        }
+        if has_index && are_many(tagged) { COMPARED + 1 } else { tagged.unwrap_or_default() + 1 }
     }
 
     /// Whether comparing would take longer than walking the index.
     fn prefers_index(self) -> bool {
-        let are_many = self.tagged.is_none_or(|tagged| tagged > TAGGED);
-        self.has_index && self.in_range > COMPARED && are_many
+        self.has_index && self.in_range > COMPARED && are_many(self.tagged)
     }
 
     /// Whether fewer have a tag than lie in the range.
@@ -75,9 +70,14 @@ impl Counted {
     }
 }
 
+/// Whether too many versions have one of the tags to look their vectors up; so too without tags.
+fn are_many(tagged: Option<i64>) -> bool {
+    tagged.is_none_or(|tagged| tagged > TAGGED)
+}
+
 impl Vectors {
-    /// Finds the entries of `search` nearest to `embedded` by these vectors; `tagged` versions have one of its tags, as [`count_tagged`] counts
-    /// them. With many, it uses the model's index, if there is one; if that yields fewer than `enough`, it compares them all.
+    /// Finds the entries of `search` nearest to `embedded` by these vectors; so many versions as [`count_tagged`] counts have one of its
+    /// tags. With many, it uses the model's index, if there is one; if that yields fewer than `enough`, it compares them all.
     pub(super) async fn nearest(
         &self,
         moment: &mut PgConnection,
