@@ -38,9 +38,10 @@ macro_rules! count_too_long {
 }
 pub(super) use count_too_long;
 
-/// Compares every vector of `$candidates`, and takes the nearest of each entry. Heads are looked up from the nearest on.
+/// Compares every vector of `$candidates`, and takes the nearest of each entry. Heads are looked up from the nearest on, and whether
+/// they meet `$condition`.
 macro_rules! compare {
-    ($first:expr, $candidates:expr) => {
+    ($first:expr, $candidates:expr, $condition:expr) => {
         concat!(
             $first,
             "SELECT near.version_id, near.distance
@@ -56,7 +57,7 @@ macro_rules! compare {
             is_live!("near"),
             "
    AND ",
-            has_tag!("near"),
+            $condition,
             "
  ORDER BY near.distance, near.path
  LIMIT $5"
@@ -72,7 +73,8 @@ const OF_ALL: &str = compare!(
          WHERE ",
         is_in_range!("c"),
         " AND c.model_id = $7"
-    )
+    ),
+    has_tag!("near")
 );
 
 /// Those of the range that have one of the tags.
@@ -87,12 +89,13 @@ const OF_TAGGED: &str = compare!(
                OFFSET 0) c
          WHERE c.version_id = tagged.id AND ",
         is_in_range!("c")
-    )
+    ),
+    meets_filter!("near")
 );
 
 /// Several of the nearest may be of one entry, so more are taken from the index than entries are asked for.
 fn by_index(model: &Serving) -> String {
-    let near = walk("embedding_chunks", model, &format!("($5 + $7) * {OF_ONE}"));
+    let near = walk("embedding_chunks", model, &format!("$7 * {OF_ONE}"));
     format!(
         "{near}
 SELECT n.version_id, min(n.distance) AS distance

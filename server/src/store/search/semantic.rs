@@ -11,10 +11,10 @@ use crate::store::embeddings::models::Serving;
 const FIRSTS: Vectors =
     Vectors { count: counted!("embeddings"), of_all: OF_ALL, of_tagged: OF_TAGGED, by_index };
 
-/// Compares every vector of `$candidates`. Looks heads up from the nearest on until there are enough; passes over what
-/// was overwritten, deleted or has expired.
+/// Compares every vector of `$candidates`. Looks heads up from the nearest on until there are enough that meet `$condition`; passes over
+/// what was overwritten, deleted or has expired.
 macro_rules! compare {
-    ($first:expr, $candidates:expr) => {
+    ($first:expr, $candidates:expr, $condition:expr) => {
         concat!(
             $first,
             "SELECT near.version_id, near.distance
@@ -22,7 +22,7 @@ macro_rules! compare {
           FROM ", $candidates, "
          ORDER BY distance, m.path) near",
             is_live!("near"), "
-   AND ", has_tag!("near"), "
+   AND ", $condition, "
  ORDER BY near.distance, near.path
  LIMIT $5"
         )
@@ -39,7 +39,8 @@ const OF_ALL: &str = compare!(
         "
            AND m.model_id = $7 AND ",
         is_known!()
-    )
+    ),
+    has_tag!("near")
 );
 
 /// Those of the range that have one of the tags.
@@ -51,13 +52,13 @@ const OF_TAGGED: &str = compare!(
                  FROM embeddings m
                 WHERE m.tenant_id = $1 AND m.agent_id = $2 AND m.path = tagged.path AND m.model_id = $7
                 LIMIT 1) m
-         WHERE m.version_id = tagged.id AND ", is_in_range!("m"), " AND ", is_known!())
+         WHERE m.version_id = tagged.id AND ", is_in_range!("m"), " AND ", is_known!()),
+    meets_filter!("near")
 );
 
-/// Takes enough from the index, and some more, since its order is approximate, and sorts them. `+ 0`, since the planner takes them for
-/// sorted.
+/// Sorts what the walk yields, since the order of the index is approximate. `+ 0`, since the planner takes it for sorted.
 fn by_index(model: &Serving) -> String {
-    let near = walk("embeddings", model, "$5 + $7");
+    let near = walk("embeddings", model, "$7");
     format!("{near}\nSELECT version_id, distance FROM near ORDER BY distance + 0, path")
 }
 

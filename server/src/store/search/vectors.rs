@@ -20,7 +20,7 @@ const TAGGED: i64 = 3_000;
 /// more would be needed, comparing what it keeps is as fast.
 const FAR: usize = 500;
 
-/// How many more than asked for are taken from the index: few, since with a selective filter each one is expensive.
+/// How many more than asked for are taken from the index, since its order is approximate.
 const MORE: usize = 10;
 
 /// Lasts for the rest of the transaction, as a pooler demands. On a table that was never analysed, sorting looks cheaper.
@@ -94,7 +94,8 @@ impl Vectors {
         if counted.prefers_index() {
             sqlx::query(PREPARE_INDEX).execute(&mut *moment).await?;
             let statement = filtered(&(self.by_index)(model), search);
-            let rows = bind(sqlx::query(statement), search, embedded).bind(MORE as i64);
+            let most = most(search, enough) as i64;
+            let rows = bind(sqlx::query(statement), search, embedded).bind(most);
             let mut near = ranked(&rows.fetch_all(&mut *moment).await?)?;
             sqlx::query(SORT_AGAIN).execute(&mut *moment).await?;
             if near.len() >= enough + MORE {
@@ -120,6 +121,12 @@ impl Vectors {
         let (in_range, has_index) = count.fetch_one(moment).await?;
         Ok(Counted { in_range, has_index: has_index && model.has_index, tagged })
     }
+}
+
+/// How many are taken from the index: with a filter, each one that it keeps is expensive.
+fn most(search: &Search<'_>, enough: usize) -> usize {
+    let has_filter = !search.tags_any.is_empty() || search.filter.is_some();
+    if has_filter { enough + 2 * MORE } else { search.limit + MORE }
 }
 
 /// Counts the versions with one of the tags of `search`, up to one more than [`TAGGED`]; `None` where it has none.

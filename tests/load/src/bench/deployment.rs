@@ -182,9 +182,20 @@ impl Deployment {
         per_second: f64,
     ) -> anyhow::Result<Sample> {
         let api = self.apis.first().context("nothing serves the database")?;
-        let seconds = bench.plan.open_seconds;
-        let counted = open_loop::run(requests, api, &self.callers, per_second, seconds).await?;
+        let counted = self.open_at(api, bench, requests, per_second).await?;
         Ok(self.count(requests, &counted))
+    }
+
+    /// The same to another program, which writes nothing.
+    pub(crate) async fn open_at(
+        &self,
+        endpoint: &Endpoint,
+        bench: &Bench<'_>,
+        requests: Requests,
+        per_second: f64,
+    ) -> anyhow::Result<Counted> {
+        let seconds = bench.plan.open_seconds;
+        open_loop::run(requests, endpoint, &self.callers, per_second, seconds).await
     }
 
     /// Puts an entry at each path, in one batch; fails unless all are taken.

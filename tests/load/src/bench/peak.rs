@@ -11,6 +11,8 @@ use crate::turns::turns;
 
 /// The part of the peak at which latencies are measured.
 const PART: f64 = 0.7;
+/// The program of a route without a database.
+const ECHO: &str = "echo";
 
 /// Gets and puts at their fastest.
 pub(crate) async fn beside_pgbench(bench: &mut Bench<'_>) -> anyhow::Result<Vec<Row>> {
@@ -54,23 +56,31 @@ pub(crate) async fn batches(bench: &mut Bench<'_>) -> anyhow::Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Gets and puts at 70 % of their peak.
+/// Gets and puts at 70 % of their peak, beside a route without a database at the same rate: what is in both is not the API's.
 pub(crate) async fn at_a_fixed_rate(bench: &mut Bench<'_>) -> anyhow::Result<Vec<Row>> {
     let deployment = bench.deploy("open_loop", DEFAULT).await?;
+    let echo = bench.servers.start_http(ECHO, &[], &[], bench.folder).await?;
     let mut rows = Vec::new();
-    for (what, requests, limit) in [("get", wrk::GET, 4.0), ("put", wrk::PUT, 8.0)] {
+    let measured = [("get", wrk::GET, wrk::ECHO_GET, 4.0), ("put", wrk::PUT, wrk::ECHO_PUT, 8.0)];
+    for (what, requests, alike, limit) in measured {
         let rate = PART * peak(bench, &deployment, requests).await?;
         bench.postgres.recycle_wal().await?;
         let sample = deployment.open(bench, requests, rate).await?;
-        let row = |percent: u32, figure, limit| Row {
-            what: format!("{what} at 70 % of its peak, p{percent}"),
+        let of_echo = deployment.open_at(&echo, bench, alike, rate).await?;
+        let row = |what: String, figure, limit| Row {
+            what,
             figure: Figure::Milliseconds(figure),
             limit,
             from: format!("{rate:.0}/s, {} connections", requests.connections),
         };
-        rows.push(row(50, sample.p50_ms, None));
-        rows.push(row(99, sample.p99_ms, Some(Limit::AtMost(limit))));
+        let at = format!("{what} at 70 % of its peak");
+        let limit = Some(Limit::AtMost(limit));
+        rows.push(row(format!("{at}, p50"), sample.p50_ms, None));
+        rows.push(row(format!("{at}, p99"), sample.p99_ms, limit));
+        let beside = "the same rate at a route without a database, p99".to_owned();
+        rows.push(row(beside, of_echo.sample.p99_ms, None));
     }
+    bench.servers.end(ECHO).await;
     bench.end([deployment]).await?;
     Ok(rows)
 }
