@@ -25,7 +25,7 @@ const FILL: &str = include_str!("fill.sql");
 const WORD_INDEXES: &str = "
 SELECT indexname::text, indexdef FROM pg_indexes WHERE schemaname = 'public' AND indexdef LIKE '% USING gin %'";
 
-/// The index of embeddings, if it can be used.
+/// The indexes of embeddings and of further chunks that can be used.
 const HNSW: &str = "
 SELECT c.oid::regclass::text
   FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam
@@ -91,8 +91,8 @@ fn seed_of(numbers: &Range<usize>) -> f64 {
     1.0 / (2.0 + numbers.start as f64)
 }
 
-/// Builds the index of embeddings, as an operator does.
-pub(crate) async fn build_index(database: &Url) -> anyhow::Result<()> {
+/// Builds the indexes of embeddings, as an operator does.
+pub(crate) async fn build_indexes(database: &Url) -> anyhow::Result<()> {
     let built = Command::new(sibling("agentfs-server")?)
         .args(["admin", "embeddings", "index", MODEL, "--memory", MEMORY])
         .env("DATABASE_URL", database.as_str())
@@ -104,21 +104,22 @@ pub(crate) async fn build_index(database: &Url) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Drops the index of embeddings.
-pub(crate) async fn drop_index(database: &DatabaseAddress) -> anyhow::Result<()> {
+/// Drops the indexes of embeddings.
+pub(crate) async fn drop_indexes(database: &DatabaseAddress) -> anyhow::Result<()> {
     let mut connection = database.connect_unlimited().await?;
-    if let Some(name) = index(&mut connection).await? {
+    for name in indexes(&mut connection).await? {
         connection.execute(AssertSqlSafe(format!("DROP INDEX {name}"))).await?;
     }
     Ok(())
 }
 
-/// The index of embeddings, where there is one that can be used.
-async fn index(connection: &mut PgConnection) -> anyhow::Result<Option<String>> {
-    Ok(sqlx::query_scalar(HNSW).fetch_optional(connection).await?)
+/// The indexes of embeddings that can be used.
+async fn indexes(connection: &mut PgConnection) -> anyhow::Result<Vec<String>> {
+    Ok(sqlx::query_scalar(HNSW).fetch_all(connection).await?)
 }
 
-/// That a restored database holds so many entries, all their versions, and the index of embeddings where it is wanted.
+/// That a restored database holds so many entries, all their versions, and the indexes of embeddings where they are wanted, and only
+/// there: building them is most of a restore.
 pub(crate) async fn check(
     database: &DatabaseAddress,
     entries: usize,
@@ -130,8 +131,9 @@ pub(crate) async fn check(
     if found != entries as i64 {
         bail!("of {entries} entries {found} were restored");
     }
-    if with_index && index(&mut connection).await?.is_none() {
-        bail!("what was restored has no index of embeddings");
+    let indexes = indexes(&mut connection).await?;
+    if indexes.is_empty() == with_index {
+        bail!("what was restored has these indexes of embeddings: {indexes:?}");
     }
     Ok(())
 }

@@ -90,7 +90,7 @@ async fn bench(args: &Args, servers: &mut Servers, folder: &Path) -> anyhow::Res
         there = count;
         if with_index {
             eprintln!("building the index of their embeddings");
-            entries::build_index(&source).await?;
+            entries::build_indexes(&source).await?;
         }
         let programs = args.pg_bin.as_deref().unwrap_or(postgres.bin());
         let (postgres, folder, source) = (&postgres, folder, &source);
@@ -99,7 +99,7 @@ async fn bench(args: &Args, servers: &mut Servers, folder: &Path) -> anyhow::Res
         println!("{report}");
         reports.push(report);
         if with_index {
-            entries::drop_index(&database).await?;
+            entries::drop_indexes(&database).await?;
         }
     }
     println!("{}", Growth(&reports));
