@@ -8,4 +8,5 @@ pub mod postgres;
 pub mod program;
 pub mod sample;
 pub mod servers;
+pub mod vector_indexes;
 pub mod wrk;

@@ -6,10 +6,9 @@ use agentfs_server::store::connection::address::DatabaseAddress;
 use anyhow::{Context as _, bail};
 use futures::future::try_join_all;
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
-use tokio::process::Command;
 use url::Url;
 
-use agentfs_load::servers::sibling;
+use agentfs_load::vector_indexes;
 
 /// The model's name.
 const MODEL: &str = "bench/384";
@@ -91,17 +90,9 @@ fn seed_of(numbers: &Range<usize>) -> f64 {
     1.0 / (2.0 + numbers.start as f64)
 }
 
-/// Builds the indexes of embeddings, as an operator does.
+/// Builds the indexes of embeddings.
 pub(crate) async fn build_indexes(database: &Url) -> anyhow::Result<()> {
-    let built = Command::new(sibling("agentfs-server")?)
-        .args(["admin", "embeddings", "index", MODEL, "--memory", MEMORY])
-        .env("DATABASE_URL", database.as_str())
-        .status()
-        .await?;
-    if !built.success() {
-        bail!("the index could not be built; the reason is above");
-    }
-    Ok(())
+    vector_indexes::build(database.as_str(), MODEL, MEMORY).await
 }
 
 /// Drops the indexes of embeddings.

@@ -11,15 +11,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use agentfs_load::postgres::Postgres;
-use agentfs_load::program;
-use agentfs_load::servers::{Servers, sibling};
+use agentfs_load::servers::Servers;
+use agentfs_load::{program, vector_indexes};
 use agentfs_server::commands::admin;
 use agentfs_server::commands::admin::CreateKey;
 use agentfs_server::commands::migrate;
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Parser;
 use secrecy::ExposeSecret as _;
-use tokio::process::Command;
 
 use crate::measure::{Asker, Row};
 use crate::vectors::{DIMENSIONS, Space};
@@ -74,7 +73,8 @@ async fn bench(args: &Args, servers: &mut Servers, folder: &Path) -> anyhow::Res
         entries::fill(&database, model, &space, there..count).await.context("filling")?;
         there = there.max(count);
         if with_index {
-            build_index(&postgres).await?;
+            let model = format!("{}/{DIMENSIONS}", entries::MODEL);
+            vector_indexes::build(postgres.database_url(), &model, "512MB").await?;
         }
         let api = servers.start_http("agentfs-server", &["serve"], &environment, folder).await?;
         let asker = Asker::new(&api.url, key.expose_secret(), &space, there)?;
@@ -86,18 +86,4 @@ async fn bench(args: &Args, servers: &mut Servers, folder: &Path) -> anyhow::Res
         servers.end("agentfs-server").await;
     }
     Ok(rows.iter().all(Row::is_good))
-}
-
-/// As an operator does.
-async fn build_index(postgres: &Postgres) -> anyhow::Result<()> {
-    let model = format!("{}/{DIMENSIONS}", entries::MODEL);
-    let built = Command::new(sibling("agentfs-server")?)
-        .args(["admin", "embeddings", "index", &model, "--memory", "512MB"])
-        .env("DATABASE_URL", postgres.database_url())
-        .status()
-        .await?;
-    if !built.success() {
-        bail!("the index could not be built; the reason is above");
-    }
-    Ok(())
 }
