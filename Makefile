@@ -80,8 +80,8 @@ cluster-down: ## Remove it without a trace
 test: test-code test-kstatus test-contract test-cluster ## What CI runs: unit, API on a real PostgreSQL, its description, golden files, a smoke on a real Kubernetes
 
 .PHONY: test-code
-# Most tests wait for PostgreSQL and for programs that they start.
-test-code: export RUST_TEST_THREADS ?= $(shell echo $$(($$(nproc) * 3 / 2)))
+# More than there are processors: most tests wait for PostgreSQL and for programs that they start.
+test-code: export RUST_TEST_THREADS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2)))
 test-code: pgserver pgservers model versitygw ## The part of make test that needs no Kubernetes
 	@$(CARGO) test $(PROFILE) --workspace --no-fail-fast
 

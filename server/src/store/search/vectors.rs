@@ -38,7 +38,7 @@ pub(super) struct Vectors {
     pub(super) of_all: &'static str,
     /// Looks up those that have one of the tags, and compares them.
     pub(super) of_tagged: &'static str,
-    /// Walks the index of the model from the nearest vector on.
+    /// Walks the index of the model from the nearest vector on, until `$7` are taken.
     pub(super) by_index: fn(&Serving) -> String,
 }
 
