@@ -286,7 +286,9 @@ impl Loading<'_> {
             Told::of(self.progress, "build", all.map(|build| weight(&weights, &build.table)).sum());
         for round in rounds {
             let mut round: Vec<&Build> = round.iter().collect();
-            round.sort_by_key(|build| Reverse(weight(&weights, &build.table)));
+            // What takes longest begins first, so that all end at about the same time.
+            round
+                .sort_by_key(|build| Reverse((build.takes_long(), weight(&weights, &build.table))));
             let (told, weights) = (&told, &weights);
             let builds = round.into_iter().map(|build| async move {
                 let built = async {

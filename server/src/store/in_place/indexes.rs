@@ -16,6 +16,13 @@ pub struct Build {
     statement: String,
 }
 
+impl Build {
+    /// Whether it may take many times as long as others: an index of words or tags (GIN).
+    pub fn takes_long(&self) -> bool {
+        self.statement.contains(" USING gin (")
+    }
+}
+
 /// What was taken off, in the rounds in which it is built: those of one may be built at the same time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TakenOff {

@@ -1,8 +1,10 @@
-//! Rows with vectors, which are loaded in PostgreSQL's binary format.
+//! Rows with vectors or words, which are loaded in PostgreSQL's binary format.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::process::{Child, Command};
+use tokio::time::sleep;
 
 use super::kept::Kept;
 use crate::support::database::{Database, shared};
@@ -22,10 +24,22 @@ const ROWS: &str = r"
       FROM embeddings, generate_series(-1, 1) AS n
      LIMIT 30";
 
+/// Documents without a word, with what is escaped, with weights, and with a word at as many positions as are kept.
+const DOCUMENTS: &str = r"
+    INSERT INTO search_documents (tenant_id, agent_id, path, version_id, document, form, form_version_id)
+    SELECT gen_random_uuid(), 'ada', E'/tab\t' || n, gen_random_uuid(),
+           CASE n % 4
+           WHEN 0 THEN ''
+           WHEN 1 THEN $$'a\\b' 'l''u':1A,2B,3C,4 'two words':16383 'ä'$$::tsvector
+           WHEN 2 THEN to_tsvector('simple', repeat('again ', 300))
+           ELSE (SELECT to_tsvector('simple', string_agg(md5((n * i)::text), ' ')) FROM generate_series(1, 60) AS i)
+           END, 1, gen_random_uuid()
+      FROM generate_series(1, 300) AS n";
+
 /// A backup of a database with these rows, which would all be loaded within some seconds.
-async fn kept() -> Kept {
+async fn kept(rows: &'static str) -> Kept {
     let database = Database::migrated().await;
-    database.execute(ROWS).await;
+    database.execute(rows).await;
     Kept::backup(&database, &[], &[])
 }
 
@@ -58,22 +72,23 @@ async fn ends_well(loading: Child) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// How vectors are being loaded, once they are.
-async fn statement(live: &Database) -> String {
+/// How a table is being loaded, once it is.
+async fn statement(live: &Database, table: &str) -> String {
     let mut connection = live.connect().await;
     let find = "SELECT max(query) FROM pg_stat_activity
-                 WHERE datname = current_database() AND query LIKE 'COPY agentfs_new.embeddings (%'";
+                 WHERE datname = current_database() AND query LIKE format('COPY agentfs_new.%s (%%', $1::text)";
     let look = async || {
-        sqlx::query_scalar::<_, Option<String>>(find).fetch_one(&mut connection).await.unwrap()
+        let found = sqlx::query_scalar::<_, Option<String>>(find).bind(table);
+        found.fetch_one(&mut connection).await.unwrap()
     };
-    eventually("vectors are loaded", look, Option::is_some).await.unwrap()
+    eventually("the table is loaded", look, Option::is_some).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn vectors_are_loaded_in_binary_format_up_to_a_row_that_is_not_understood() {
-    let (kept, live) = (kept().await, live().await);
+    let (kept, live) = (kept(ROWS).await, live().await);
     let loading = start(&kept, &live);
-    let begun = statement(&live).await;
+    let begun = statement(&live, "embeddings").await;
     assert!(begun.ends_with(" FROM STDIN (FREEZE, FORMAT binary)"), "{begun}");
     let in_text = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
                       AND query LIKE 'COPY agentfs_new.embeddings (%) FROM STDIN (FREEZE, FORMAT text)'";
@@ -85,12 +100,32 @@ async fn vectors_are_loaded_in_binary_format_up_to_a_row_that_is_not_understood(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn vectors_without_a_fingerprint_to_compare_are_loaded_as_text() {
-    let (kept, live) = (kept().await, live().await);
+    let (kept, live) = (kept(ROWS).await, live().await);
     kept.plant(&kept.dump(), |manifest| {
         manifest.tables.get_mut("embeddings").unwrap().fingerprint = None;
     });
     let loading = start(&kept, &live);
-    let begun = statement(&live).await;
+    let begun = statement(&live, "embeddings").await;
     assert!(begun.ends_with(" FROM STDIN (FREEZE, FORMAT text)"), "{begun}");
     ends_well(loading).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn words_are_loaded_in_binary_format() {
+    let (kept, live) = (kept(DOCUMENTS).await, live().await);
+    let loading = start(&kept, &live);
+    let begun = statement(&live, "search_documents").await;
+    assert!(begun.ends_with(" FROM STDIN (FREEZE, FORMAT binary)"), "{begun}");
+    let in_text = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                      AND query LIKE 'COPY agentfs_new.search_documents (%FORMAT text)'";
+    let stays_text = async {
+        while live.number(in_text).await == 0 {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::select! {
+        () = stays_text => panic!("a document is not converted"),
+        () = ends_well(loading) => {}
+    }
+    assert_eq!(live.number("SELECT count(*) FROM agentfs_new.search_documents").await, 300);
 }
