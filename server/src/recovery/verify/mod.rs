@@ -240,6 +240,10 @@ impl<'a> Run<'a> {
         let address = DatabaseAddress::of(url);
         self.steps.time("migrate", migrate(&address)).await?;
         reach(FaultPoint::Migrated);
+        // Else the API would wait for a server that is gone.
+        if let Some(scratch) = &mut self.scratch {
+            scratch.check().await?;
+        }
         self.served = self.steps.time("serve", sample::serve(url)).await?;
         reach(FaultPoint::Served);
         Ok(())

@@ -121,6 +121,7 @@ async fn kill_postgres(walked: Walked, victim: Victim) {
         let may_be_mended = victim == Victim::Throwaway && ended.code() == Some(1);
         let is_good = matches!(ended.code(), Some(0 | 75)) || may_be_mended;
         assert!(is_good, "{victim:?} at {point:?}: {ended:?}");
+        assert!(!ended.has_waited(), "an API on a server that is gone: {point:?}: {ended:?}");
         place.is_sound(point).await;
         place.run_again(point, before).await;
     }

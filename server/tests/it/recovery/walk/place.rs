@@ -380,7 +380,6 @@ impl Drop for Running {
 pub(super) struct Ended {
     status: ExitStatus,
     out: String,
-    #[expect(dead_code, reason = "a test that fails prints it")]
     err: String,
 }
 
@@ -391,6 +390,11 @@ impl Ended {
 
     pub(super) fn is_killed(&self) -> bool {
         self.status.signal() == Some(Signal::SIGKILL as i32)
+    }
+
+    /// Whether it waited for an API to be well.
+    pub(super) fn has_waited(&self) -> bool {
+        self.err.contains("/healthz")
     }
 
     /// What it printed.
