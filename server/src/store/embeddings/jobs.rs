@@ -119,8 +119,9 @@ impl Round {
 
 /// Looks at the first job of 256 tenants at most, each a step along the index embedding_jobs_turns. A tenant of which no job is
 /// due, or that is over its quota of the day, costs that step, however many jobs it has. What is open is written as in that
-/// index alone, so that no plan takes another. Skips rows that others claim. Jobs that somebody has queued by hand are due
-/// from the next claim on, whatever their times say. Those of a retired model are left.
+/// index alone, so that no plan takes another. Skips rows that others claim, and leaves those that have changed since it began. Jobs that
+/// somebody has queued by hand are due from the next claim on, whatever their times say: they are told from new ones, and found in
+/// an index, by a time other than that at which they were made. Those of a retired model are left.
 const CLAIM: &str = concat!(
     "
 WITH RECURSIVE by_hand AS (
@@ -128,7 +129,8 @@ WITH RECURSIVE by_hand AS (
      WHERE id = ANY (ARRAY (
            SELECT id
              FROM embedding_jobs
-            WHERE model_id = $1 AND status = 'queued' AND attempts = 0 AND next_attempt_at > now()
+            WHERE model_id = $1 AND status = 'queued' AND attempts = 0
+              AND next_attempt_at > created_at AND next_attempt_at > now()
             LIMIT 1000
               FOR UPDATE SKIP LOCKED))
 ), looked (tenant_id, next_attempt_at, n) AS (
@@ -164,10 +166,10 @@ WITH RECURSIVE by_hand AS (
            CASE WHEN (SELECT count(*) FROM ready) = $2 THEN (SELECT tenant_id FROM ready ORDER BY n DESC LIMIT 1)
                 ELSE (SELECT tenant_id FROM looked WHERE n = 256) END AS last
 ), due AS MATERIALIZED (
-    SELECT mine.id
+    SELECT mine.place
       FROM ready r
      CROSS JOIN LATERAL (
-           SELECT j.id
+           SELECT j.ctid AS place
              FROM embedding_jobs j
             WHERE j.model_id = $1 AND j.tenant_id = r.tenant_id AND j.status NOT IN ('succeeded', 'failed')
               AND j.next_attempt_at <= now()
@@ -178,7 +180,7 @@ WITH RECURSIVE by_hand AS (
     UPDATE embedding_jobs j
        SET status = 'running', attempts = j.attempts + 1, finished_at = NULL,
            leased_until = now() + $3 * interval '1 second', next_attempt_at = now() + $3 * interval '1 second'
-     WHERE j.id = ANY (ARRAY (SELECT id FROM due))
+     WHERE j.ctid = ANY (ARRAY (SELECT place FROM due))
     RETURNING j.id, j.tenant_id, j.agent_id, j.path, j.version_id, j.attempts, j.leased_until
 )
 SELECT turn.share, turn.last, c.*, latest.value

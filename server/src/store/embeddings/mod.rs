@@ -67,23 +67,26 @@ SELECT held.latest_version_id
           FOR SHARE) held ON ", live!("held")
 );
 
-/// Leaves jobs that no longer belong to this claim: their lease ended, or somebody requeued them.
+/// Leaves jobs that no longer belong to this claim: their lease ended, or somebody requeued them; and those that have changed since it began.
+/// They are locked in the order of the arrays, which is that of their ids.
 const FINISH: &str = "
 WITH mine AS MATERIALIZED (
-    SELECT j.id
-      FROM embedding_jobs j
-     WHERE j.id = ANY ($2) AND j.status = 'running' AND j.leased_until = $1
-     ORDER BY j.id
-       FOR UPDATE
+    SELECT o.*, held.place
+      FROM unnest($2::bigint[], $3::text[], $4::int[], $5::float8[], $6::text[]) AS o (id, status, given_back, delay, reason)
+     CROSS JOIN LATERAL (
+           SELECT j.ctid AS place
+             FROM embedding_jobs j
+            WHERE j.id = o.id AND j.status = 'running' AND j.leased_until = $1
+            LIMIT 1
+              FOR UPDATE) held
 )
 UPDATE embedding_jobs j
-   SET status = o.status, attempts = j.attempts - o.given_back, leased_until = NULL,
-       next_attempt_at = now() + o.delay * interval '1 second',
-       last_error = CASE o.status WHEN 'succeeded' THEN NULL ELSE o.reason END,
-       finished_at = CASE WHEN o.status IN ('succeeded', 'failed') THEN now() END
-  FROM unnest($2::bigint[], $3::text[], $4::int[], $5::float8[], $6::text[]) AS o (id, status, given_back, delay, reason)
-  JOIN mine ON mine.id = o.id
- WHERE j.id = o.id
+   SET status = m.status, attempts = j.attempts - m.given_back, leased_until = NULL,
+       next_attempt_at = now() + m.delay * interval '1 second',
+       last_error = CASE m.status WHEN 'succeeded' THEN NULL ELSE m.reason END,
+       finished_at = CASE WHEN m.status IN ('succeeded', 'failed') THEN now() END
+  FROM mine m
+ WHERE j.ctid = m.place
 RETURNING j.id";
 
 /// Passes all vectors in one array, `$7` numbers each: as text they would cost more than everything else. Answers the versions of which

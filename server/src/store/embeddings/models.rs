@@ -250,7 +250,8 @@ WITH page AS MATERIALIZED (
                         WHERE v.tenant_id = p.tenant_id AND v.id = p.latest_version_id)))
        AND NOT EXISTS (
            SELECT 1 FROM embedding_jobs j
-            WHERE j.version_id = p.latest_version_id AND j.model_id = $1 AND j.status <> 'succeeded')
+            WHERE j.tenant_id = p.tenant_id AND j.agent_id = p.agent_id AND j.path = p.path
+              AND j.version_id = p.latest_version_id AND j.model_id = $1 AND j.status <> 'succeeded')
      ORDER BY p.tenant_id, p.agent_id, p.path
     ON CONFLICT (id) DO NOTHING
     RETURNING 1

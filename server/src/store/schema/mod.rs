@@ -19,7 +19,7 @@ use sqlx::{PgExecutor, Row as _};
 use super::StoreError;
 
 /// The schema that this program was built for.
-pub const SCHEMA_VERSION: i32 = 19;
+pub const SCHEMA_VERSION: i32 = 21;
 
 /// Our tables. Others may live in the same database.
 pub const TABLES: [&str; 14] = [

@@ -121,10 +121,19 @@ ON CONFLICT (tenant_id, agent_id, path) DO UPDATE SET version_id = excluded.vers
 
 /// Forgets versions that no head has come to. What search has of them counts for nothing, and is swept.
 pub(super) const FORGET: &str = "
-WITH jobs AS (
-    DELETE FROM embedding_jobs WHERE version_id = ANY ($2) AND status <> 'succeeded'
+WITH forgotten AS (
+    DELETE FROM entry_versions WHERE tenant_id = $1 AND id = ANY ($2) RETURNING tenant_id, agent_id, path, id
 )
-DELETE FROM entry_versions WHERE tenant_id = $1 AND id = ANY ($2)";
+DELETE FROM embedding_jobs
+ WHERE ctid = ANY (ARRAY (
+       SELECT j.ctid
+         FROM forgotten f
+        CROSS JOIN LATERAL (
+              SELECT j.ctid
+                FROM embedding_jobs j
+               WHERE j.tenant_id = f.tenant_id AND j.agent_id = f.agent_id AND j.path = f.path
+                 AND j.version_id = f.id AND j.status <> 'succeeded'
+              OFFSET 0) j))";
 
 /// Has heads come to their tombstones, if they are as they were seen: at the number that is `$8` below the tombstone's, live, and with
 /// the same expiry, which comes in its place. Returns the paths of those that were. An upsert, since whatever an UPDATE joins may be
