@@ -8,6 +8,7 @@ mod once;
 mod restores;
 mod troubles;
 mod upgrades;
+mod walk;
 
 use agentfs_e2e::Failure;
 use agentfs_e2e::agent::Agent;

@@ -1,5 +1,5 @@
-//! Those that have the cluster for themselves: they send the operator away, kill it, or need all of its speed.
+//! Those that have the cluster for themselves: they send the operator away, kill the node, or need all of its speed.
 
 mod large;
+mod node;
 mod operator_away;
-mod walk;

@@ -1,8 +1,8 @@
-//! Pods, processes, the operator, PostgreSQL and the node killed at every step of a backup, its verification, a drill and a restore.
-//! Each comes to its end by itself, what is live is all of before or all of after, it is switched once, and nothing is left behind.
+//! Pods, processes, the operator and PostgreSQL killed at every step of a backup, its verification, a drill and a restore; the node is in
+//! `alone`. Each comes to its end by itself, what is live is all of before or all of after, it is switched once, and nothing is left
+//! behind. These run beside each other: most of the time a Job waits before it tries again.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use agentfs_e2e::Failure;
 use agentfs_e2e::agent::Agent;
@@ -13,7 +13,6 @@ use agentfs_e2e::recovery::{Kind, Task};
 use agentfs_e2e::s3;
 use agentfs_e2e::step::{Standing, Steps};
 use serde_json::{Value, json};
-use tokio::time::timeout;
 
 use crate::recovery::{
     SPEC, all, fill, has, is_sound, put, run_now, served, switches, with_bucket,
@@ -23,12 +22,10 @@ use crate::recovery::{
 const ENTRIES: u32 = 100_000;
 /// More tries than there are steps: each one kills at another step.
 const MOST: usize = 30;
-/// The longest that one walk may take.
-const WALK: Duration = Duration::from_mins(40);
 
 /// What is killed at a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Killed {
+pub(super) enum Killed {
     /// kill -9 of the program.
     Process,
     /// The pod of the Job is deleted, as a drain does it.
@@ -82,7 +79,7 @@ impl Killed {
 }
 
 /// An AgentFS that walks.
-struct Walker {
+pub(super) struct Walker {
     namespace: Namespace,
     agent: Agent,
     steps: Steps,
@@ -93,6 +90,13 @@ impl Walker {
         let (namespace, agent) = served(SPEC).await?;
         fill(&namespace, ENTRIES).await?;
         Ok(Self { namespace, agent, steps: Steps::open().await? })
+    }
+
+    /// One that has the backup `first`.
+    pub(super) async fn with_backup() -> Result<Self, Failure> {
+        let walker = Self::make().await?;
+        Task::done(&walker.namespace, Kind::Backup, "first", json!({})).await?;
+        Ok(walker)
     }
 
     /// Carries out tasks of a kind, one after the other; each is killed at the first step at which none was before. Ends with the one that
@@ -116,6 +120,19 @@ impl Walker {
             walked.insert(at.step().to_owned());
         }
         Err(format!("{killed:?} in a {}: no end after {walked:?}", kind.word()).into())
+    }
+
+    /// Restores the backup `first` once for each of the [`MOMENTS`], and kills at that.
+    pub(super) async fn killed_at_its_moments(&mut self, killed: Killed) -> Result<(), Failure> {
+        for (n, (when, is_meant)) in MOMENTS.into_iter().enumerate() {
+            let name = format!("{}-{n}", format!("{killed:?}").to_lowercase());
+            let at = self
+                .killed_once(Kind::Restore, &name, &from_first(), killed, is_meant)
+                .await?
+                .ok_or_else(|| format!("{killed:?}: nobody saw it {when}"))?;
+            eprintln!("{killed:?} {when}: at {}", at.step());
+        }
+        Ok(())
     }
 
     /// Carries out a task that is killed at a step that `is_meant`; where it was, if it came to one. It comes to its end by itself.
@@ -164,40 +181,36 @@ fn has_walked(walked: &BTreeSet<String>, steps: &[&str]) {
 }
 
 #[tokio::test]
-#[ignore = "needs the node of tests/cluster for itself: make test-recovery"]
-async fn killed_at_each_step_it_comes_to_its_end() -> Result<(), Failure> {
-    // Beside each other, since most of the time a Job waits before it tries again.
-    let backups = async {
-        let mut walker = Walker::make().await?;
-        for killed in [Killed::Process, Killed::Pod] {
-            let spec = json!({"verify": "Restore"});
-            let steps = walker.walk(Kind::Backup, &spec, killed).await?;
-            has_walked(&steps, &["dump", "load", "compare"]);
-        }
-        Ok::<_, Failure>(())
-    };
-    let drills = async {
-        let mut walker = Walker::make().await?;
-        for killed in [Killed::Process, Killed::Pod] {
-            let steps = walker.walk(Kind::Drill, &json!({}), killed).await?;
-            has_walked(&steps, &["backup", "load"]);
-            nothing_of_drills(&walker.namespace).await?;
-        }
-        Ok::<_, Failure>(())
-    };
-    let restores = async {
-        let mut walker = Walker::make().await?;
-        let backup = Task::create(&walker.namespace, Kind::Backup, "first", json!({})).await?;
-        backup.succeeded().await?;
-        let spec = json!({"source": {"backup": "first"}, "target": {"inPlace": {}}});
-        for killed in [Killed::Process, Killed::Pod] {
-            let steps = walker.walk(Kind::Restore, &spec, killed).await?;
-            has_walked(&steps, &["load", "index"]);
-        }
-        Ok::<_, Failure>(())
-    };
-    let walks = async { tokio::try_join!(backups, drills, restores) };
-    timeout(WALK, walks).await.map_err(|_| "the walks take too long")??;
+#[ignore = "needs the node of tests/cluster: make test-recovery"]
+async fn a_backup_killed_at_each_step_comes_to_its_end() -> Result<(), Failure> {
+    let mut walker = Walker::make().await?;
+    for killed in [Killed::Process, Killed::Pod] {
+        let steps = walker.walk(Kind::Backup, &json!({"verify": "Restore"}), killed).await?;
+        has_walked(&steps, &["dump", "load", "compare"]);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+#[ignore = "needs the node of tests/cluster: make test-recovery"]
+async fn a_drill_killed_at_each_step_comes_to_its_end() -> Result<(), Failure> {
+    let mut walker = Walker::make().await?;
+    for killed in [Killed::Process, Killed::Pod] {
+        let steps = walker.walk(Kind::Drill, &json!({}), killed).await?;
+        has_walked(&steps, &["backup", "load"]);
+        nothing_of_drills(&walker.namespace).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+#[ignore = "needs the node of tests/cluster: make test-recovery"]
+async fn a_restore_killed_at_each_step_comes_to_its_end() -> Result<(), Failure> {
+    let mut walker = Walker::with_backup().await?;
+    for killed in [Killed::Process, Killed::Pod] {
+        let steps = walker.walk(Kind::Restore, &from_first(), killed).await?;
+        has_walked(&steps, &["load", "index"]);
+    }
     Ok(())
 }
 
@@ -209,6 +222,11 @@ async fn nothing_of_drills(namespace: &Namespace) -> Result<(), Failure> {
     assert_eq!(namespace.sql("memory", "agentfs", markers).await?, "0");
     assert_eq!(all(namespace, "afsb").await?.len(), 0, "a drill's backup is none");
     Ok(())
+}
+
+/// A restore in place of the backup `first`.
+fn from_first() -> Value {
+    json!({"source": {"backup": "first"}, "target": {"inPlace": {}}})
 }
 
 /// A moment of a restore in place.
@@ -225,25 +243,17 @@ const MOMENTS: [Moment; 4] = [
 ];
 
 #[tokio::test]
-#[ignore = "needs the node of tests/cluster for itself: make test-recovery"]
-async fn the_operator_postgres_and_the_node_are_killed_in_a_restore() -> Result<(), Failure> {
-    let mut walker = Walker::make().await?;
-    let backup = Task::create(&walker.namespace, Kind::Backup, "first", json!({})).await?;
-    backup.succeeded().await?;
-    let spec = json!({"source": {"backup": "first"}, "target": {"inPlace": {}}});
-    for killed in [Killed::Operator, Killed::Postgres, Killed::Node] {
-        for (n, (when, is_meant)) in MOMENTS.into_iter().enumerate() {
-            let name = format!("{}-{n}", format!("{killed:?}").to_lowercase());
-            let at = walker.killed_once(Kind::Restore, &name, &spec, killed, is_meant).await?;
-            let at = at.ok_or_else(|| format!("{killed:?}: nobody saw it {when}"))?;
-            eprintln!("{killed:?} {when}: at {}", at.step());
-        }
+#[ignore = "needs the node of tests/cluster: make test-recovery"]
+async fn a_restore_outlives_the_operator_and_postgres() -> Result<(), Failure> {
+    let mut walker = Walker::with_backup().await?;
+    for killed in [Killed::Operator, Killed::Postgres] {
+        walker.killed_at_its_moments(killed).await?;
     }
     Ok(())
 }
 
 #[tokio::test]
-#[ignore = "needs a cluster for itself: make test-recovery"]
+#[ignore = "needs the node of tests/cluster: make test-recovery"]
 async fn a_namespace_deleted_in_the_middle_and_made_anew_ends_what_it_began() -> Result<(), Failure>
 {
     // The database and the bucket outlive the namespace.
