@@ -76,12 +76,13 @@ cluster-down: ## Remove it without a trace
 	@tests/cluster/down
 
 ##@ Test
+# How many tests run at once: more than there are processors, since most wait for PostgreSQL and for programs that they start.
+test-code test-walk: export RUST_TEST_THREADS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2)))
+
 .PHONY: test
 test: test-code test-kstatus test-contract test-cluster ## What CI runs: unit, API on a real PostgreSQL, its description, golden files, a smoke on a real Kubernetes
 
 .PHONY: test-code
-# More than there are processors: most tests wait for PostgreSQL and for programs that they start.
-test-code: export RUST_TEST_THREADS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2)))
 test-code: pgserver pgservers model versitygw ## The part of make test that needs no Kubernetes
 	@$(CARGO) test $(PROFILE) --workspace --no-fail-fast
 
@@ -104,7 +105,7 @@ test-flood: pgserver ## That ten thousand clients without a key keep nobody from
 
 .PHONY: test-walk
 test-walk: pgserver ## Each step of verify, drill, restore, also in place, and of its undoing with kill -9 after it, of the program and of PostgreSQL (backup and forget: make test)
-	@$(CARGO) test $(PROFILE) --workspace --test it -- --ignored --test-threads 2 walk::
+	@$(CARGO) test $(PROFILE) --workspace --test it -- --ignored walk::
 
 .PHONY: test-restore
 test-restore: pgserver pgbouncer ## That nobody waits for a restore in place for longer than 250 ms, also through PgBouncer, among 10,000 and 1,000,000 entries
