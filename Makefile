@@ -181,9 +181,10 @@ bench-embed: ## Texts a second of the local embedding model, or of EMBEDDING_MOD
 	@exec $(BIN)/bench-embed --model "$$(scripts/model "$(EMBEDDING_MODEL)")" $(ARGS)
 
 .PHONY: bench-recovery
-bench-recovery: pgserver ## Backup and restore beside the runbook's pg_dump and pg_restore, with up to 1,000,000 entries; takes an hour and 16 GB
+# On the PostgreSQL of the image, which has OpenSSL and lz4.
+bench-recovery: ## Backup and restore beside the runbook's pg_dump and pg_restore, with up to 1,000,000 entries; takes an hour and 16 GB
 	@$(CARGO) build $(PROFILE) -p agentfs-server -p agentfs-load --bin agentfs-server --bin bench-recovery
-	@exec $(BIN)/bench-recovery --pg-bin "$$(scripts/pgclient)" $(ARGS)
+	@exec $(BIN)/bench-recovery --server-bin "$$(scripts/pgserver 17)" $(ARGS)
 
 .PHONY: pgserver
 pgserver: # PostgreSQL with pgvector for dev and tests, into the cache

@@ -35,13 +35,21 @@ pub struct Postgres {
 impl Postgres {
     /// Starts one. It ends with `servers`, and when this process is gone.
     pub async fn start(servers: &mut Servers) -> anyhow::Result<Self> {
-        Self::start_with(servers, &SETTINGS).await
+        Self::start_with(servers, None, &SETTINGS).await
     }
 
-    /// Starts one with these settings, written `name=value`, besides PostgreSQL's own.
-    pub async fn start_with(servers: &mut Servers, settings: &[&str]) -> anyhow::Result<Self> {
+    /// Starts one with these settings, written `name=value`, besides PostgreSQL's own. Its programs are in `bin`; without it, the newest
+    /// that are found.
+    pub async fn start_with(
+        servers: &mut Servers,
+        bin: Option<&Path>,
+        settings: &[&str],
+    ) -> anyhow::Result<Self> {
         let mut command = Command::new(sibling("agentfs-server")?);
         command.args(["dev-postgres", "--throwaway"]);
+        if let Some(bin) = bin {
+            command.arg("--pg-bin").arg(bin);
+        }
         for setting in settings {
             command.args(["--set", setting]);
         }

@@ -46,7 +46,7 @@ impl<'s> Bench<'s> {
         folder: &'s Path,
         plan: Plan,
     ) -> anyhow::Result<Self> {
-        let postgres = Postgres::start_with(servers, &SETTINGS).await?;
+        let postgres = Postgres::start_with(servers, None, &SETTINGS).await?;
         migrate::migrate(&postgres.database()?, None).await?;
         Ok(Self { servers, postgres, plan, folder })
     }

@@ -34,6 +34,9 @@ struct Args {
     /// Rounds of each; the medians count
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
+    /// The folder of the PostgreSQL that is started. Defaults to the newest that is found
+    #[arg(long)]
+    server_bin: Option<PathBuf>,
     /// The folder of PostgreSQL's client programs that both sides call. Defaults to that of the PostgreSQL that is started
     #[arg(long)]
     pg_bin: Option<PathBuf>,
@@ -75,7 +78,7 @@ async fn bench(args: &Args, servers: &mut Servers, folder: &Path) -> anyhow::Res
     let largest = args.entries.iter().copied().max().unwrap_or_default();
     let indexed = args.indexed.unwrap_or(largest.min(INDEXED));
     needs_room(folder, largest.max(indexed))?;
-    let postgres = start(servers).await?;
+    let postgres = start(servers, args.server_bin.as_deref()).await?;
     let database = postgres.database()?;
     migrate::migrate(&database, None).await?;
     let model = entries::make_model(&database).await?;
@@ -143,11 +146,11 @@ async fn measure(sides: &Sides<'_>, rounds: u32) -> anyhow::Result<Report> {
 }
 
 /// A PostgreSQL with the settings of the product's image.
-async fn start(servers: &mut Servers) -> anyhow::Result<Postgres> {
+async fn start(servers: &mut Servers, bin: Option<&Path>) -> anyhow::Result<Postgres> {
     let settings = image_settings();
     let mut settings: Vec<&str> = settings.iter().map(String::as_str).collect();
     settings.push(BUFFERS);
-    let postgres = Postgres::start_with(servers, &settings).await?;
+    let postgres = Postgres::start_with(servers, bin, &settings).await?;
     // Not every PostgreSQL is built with lz4, and one that is not would not start with it.
     let superuser = postgres.maintenance()?;
     let mut connection = superuser.connect_unlimited().await?;
