@@ -39,6 +39,11 @@ pub(super) enum Killed {
 }
 
 impl Killed {
+    /// The name of the `n`th task that it happens to.
+    fn task(self, n: usize) -> String {
+        format!("{self:?}-{n}").to_lowercase()
+    }
+
     async fn kill(self, namespace: &Namespace, at: &Standing) -> Result<(), Failure> {
         let uid = async |pod: &str| {
             let uid = namespace.object("pod", pod).await?["metadata"]["uid"].take();
@@ -109,7 +114,7 @@ impl Walker {
     ) -> Result<BTreeSet<String>, Failure> {
         let mut walked = BTreeSet::new();
         for n in 0..MOST {
-            let name = format!("{}-{n}", format!("{killed:?}").to_lowercase());
+            let name = killed.task(n);
             let at = self
                 .killed_once(kind, &name, spec, killed, |at| !walked.contains(at.step()))
                 .await?;
@@ -125,7 +130,7 @@ impl Walker {
     /// Restores the backup `first` once for each of the [`MOMENTS`], and kills at that.
     pub(super) async fn killed_at_its_moments(&mut self, killed: Killed) -> Result<(), Failure> {
         for (n, (when, is_meant)) in MOMENTS.into_iter().enumerate() {
-            let name = format!("{}-{n}", format!("{killed:?}").to_lowercase());
+            let name = killed.task(n);
             let at = self
                 .killed_once(Kind::Restore, &name, &from_first(), killed, is_meant)
                 .await?
