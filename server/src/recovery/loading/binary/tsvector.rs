@@ -7,6 +7,8 @@ use memchr::memchr2;
 const MAX_POSITION: u16 = (1 << 14) - 1;
 /// Most positions of a word.
 const MAX_POSITIONS: u16 = 256;
+/// The weights that are written; the lowest, D, is not.
+const WEIGHTS: [(char, u16); 3] = [('A', 3), ('B', 2), ('C', 1)];
 
 /// Writes words such as `'ada':1A,7 'lunch'`; `None` where PostgreSQL would not have written them: words and positions ascend.
 pub(super) fn write(text: &str, to: &mut Vec<u8>) -> Option<()> {
@@ -68,14 +70,10 @@ fn write_positions<'a>(text: &'a str, to: &mut Vec<u8>) -> Option<&'a str> {
     Some(rest)
 }
 
-/// A position and its weight: A, B, C, or D, which is not written.
+/// A position and its weight.
 fn place(text: &str) -> Option<(u16, u16)> {
-    let (number, weight) = match text.as_bytes().last()? {
-        b'A' => (&text[..text.len() - 1], 3),
-        b'B' => (&text[..text.len() - 1], 2),
-        b'C' => (&text[..text.len() - 1], 1),
-        _ => (text, 0),
-    };
+    let weighed = |(letter, weight)| Some((text.strip_suffix(letter)?, weight));
+    let (number, weight) = WEIGHTS.into_iter().find_map(weighed).unwrap_or((text, 0));
     let is_written = matches!(number.as_bytes().first(), Some(b'1'..=b'9'));
     Some((number.parse().ok().filter(|_| is_written)?, weight))
 }
