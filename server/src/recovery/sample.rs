@@ -29,15 +29,7 @@ struct Got<'a> {
     version_id: Option<Uuid>,
 }
 
-/// Gets a sample of entries and searches once by `serve` on the database of `url`; returns how many entries were compared.
-pub(super) async fn serve(url: &DatabaseUrl) -> Result<usize, RecoveryError> {
-    let served = Served::start(url).await?;
-    let compared = compare(&served, url).await;
-    served.end().await;
-    compared
-}
-
-/// Does that by what serves from the database of `url` already.
+/// Gets a sample of entries and searches once by what serves from the database of `url`; returns how many entries were compared.
 pub(super) async fn compare(served: &Served, url: &DatabaseUrl) -> Result<usize, RecoveryError> {
     let mut connection = DatabaseAddress::of(url).connect_unlimited().await?;
     let sample = restored::sample(&mut connection, MOST).await?;

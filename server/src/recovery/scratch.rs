@@ -7,6 +7,7 @@ use agentfs_postgres::instance::{Installation, Throwaway};
 
 use super::ddl::Schema;
 use super::error::RecoveryError;
+use super::serve::Served;
 use crate::settings::DatabaseUrl;
 use crate::store::connection::address::DatabaseAddress;
 use crate::store::scratch::{ScratchServer, prepare};
@@ -86,6 +87,12 @@ impl Scratch {
             Server::Named(server) => server.check().await?,
         }
         Ok(())
+    }
+
+    /// Serves from one of its databases. An API would wait for a server that is gone, in the hope that it comes back.
+    pub(super) async fn serve(&mut self, url: &DatabaseUrl) -> Result<Served, RecoveryError> {
+        self.check().await?;
+        Served::start(url).await
     }
 
     /// Ends it and removes all that it has made. It fails where something stays, until the next run removes it.

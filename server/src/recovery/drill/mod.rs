@@ -35,7 +35,6 @@ use super::programs::Programs;
 use super::restore::{LoadOptions, check, fill, read};
 use super::sample;
 use super::scratch::Scratch;
-use super::serve::Served;
 use super::steps::Steps;
 use super::storage::Storage;
 use crate::settings::DatabaseUrl;
@@ -273,9 +272,7 @@ impl Drill<'_> {
         let load = LoadOptions::default();
         fill(&programs, &fetched, manifest, &url, load, steps).await?;
         reach(FaultPoint::DrillRestored);
-        // An API waits for a database that is gone, in the hope that it comes back.
-        scratch.check().await?;
-        let served = steps.time("serve", Box::pin(Served::start(&url))).await?;
+        let served = steps.time("serve", Box::pin(scratch.serve(&url))).await?;
         reach(FaultPoint::Served);
         if let Some(marker) = marker {
             // The key of the live database may have ended since.

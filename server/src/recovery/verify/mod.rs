@@ -240,11 +240,14 @@ impl<'a> Run<'a> {
         let address = DatabaseAddress::of(url);
         self.steps.time("migrate", migrate(&address)).await?;
         reach(FaultPoint::Migrated);
-        // Else the API would wait for a server that is gone.
-        if let Some(scratch) = &mut self.scratch {
-            scratch.check().await?;
-        }
-        self.served = self.steps.time("serve", sample::serve(url)).await?;
+        let Self { steps, scratch: Some(scratch), .. } = self else { return Ok(()) };
+        let serving = async {
+            let served = scratch.serve(url).await?;
+            let compared = sample::compare(&served, url).await;
+            served.end().await;
+            compared
+        };
+        self.served = steps.time("serve", serving).await?;
         reach(FaultPoint::Served);
         Ok(())
     }
