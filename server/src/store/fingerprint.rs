@@ -89,10 +89,10 @@ pub async fn contents(
     for TableName { name, quoted, .. } in tables.iter().filter(|table| table.is_logged) {
         let columns: Option<String> =
             sqlx::query_scalar(COLUMNS).bind(quoted).fetch_one(&mut *connection).await?;
-        // A function in FROM is called once a row. An expression in a subquery would be computed for each place that names it.
+        // Without OFFSET, the row would be sent once for each place that names it.
         let fingerprint = AssertSqlSafe(format!(
             "SELECT count(*), coalesce(sum(length(sent.row)), 0)::bigint, coalesce(bit_xor({number}), 0)
-               FROM {quoted} AS rows, record_send(ROW({})) AS sent(row)",
+               FROM {quoted} AS rows, LATERAL (SELECT record_send(ROW({})) OFFSET 0) AS sent (row)",
             columns.unwrap_or_default()
         ));
         let row = sqlx::query(fingerprint).fetch_one(&mut *connection).await?;
