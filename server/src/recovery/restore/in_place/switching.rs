@@ -23,7 +23,7 @@ pub(super) const PAUSE: Duration = Duration::from_secs(1);
 /// How long the first try waits for the locks on the live tables: all requests wait behind it.
 const LOCKS_WITHIN: Duration = Duration::from_millis(50);
 /// By how much longer each next try waits.
-const LONGER: Duration = Duration::from_millis(10);
+const LONGER: Duration = Duration::from_millis(2);
 /// How long a try waits at most.
 const LONGEST: Duration = Duration::from_millis(150);
 
