@@ -3,11 +3,11 @@
 mod binary;
 mod contents;
 mod pace;
+mod parallel;
 mod rows;
 mod told;
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::thread::available_parallelism;
 
@@ -18,7 +18,7 @@ use self::binary::Conversion;
 pub(super) use self::contents::{Contents, Entry, RESERVED};
 use self::pace::Pace;
 use self::rows::Rows;
-use self::told::{Share, Told, weights};
+use self::told::{Share, Told, weight, weights};
 use super::compare::compare;
 use super::error::RecoveryError;
 use super::fault_point::{FaultPoint, reach};
@@ -27,10 +27,9 @@ use super::progress::{self, Progress};
 use super::restore::in_place::InPlaceError;
 use super::steps::Steps;
 use crate::settings::DatabaseUrl;
-use crate::store::StoreError;
 use crate::store::connection::address::DatabaseAddress;
 use crate::store::in_place::holder::Holder;
-use crate::store::in_place::indexes::{self, Build, TakenOff};
+use crate::store::in_place::indexes::{self, TakenOff};
 use crate::store::in_place::rows::{self as tables, Column, Company, CopyData, Target};
 use crate::store::schema::migrate_within;
 
@@ -83,8 +82,8 @@ pub(super) async fn load_alone(
     };
     let load = async {
         let tables = loading.make_tables().await?;
-        loading.load(&tables).await?;
-        loading.build(&tables).await
+        let begun = loading.load(&tables).await?;
+        loading.build(&tables, begun).await
     };
     steps.time("load", Box::pin(load)).await?;
     reach(FaultPoint::Loaded);
@@ -177,25 +176,6 @@ impl Loading<'_> {
         Ok(wanted)
     }
 
-    /// Loads all rows.
-    pub(super) async fn load(&self, tables: &Tables) -> Result<(), RecoveryError> {
-        let weights = weights(&self.manifest.tables);
-        let total = tables.targets.iter().map(|target| weight(&weights, &target.name)).sum();
-        let told = Told::of(self.progress, "load", total);
-        let pace = Pace::of(self.options.max_rate);
-        let loads = tables.targets.iter().map(|target| {
-            let loaded = self.load_table(target, &told, &pace);
-            async {
-                let what = format!("the rows of {}", target.name);
-                Box::pin(loaded).await.map_err(|error| error.of_loading(&what))
-            }
-        });
-        let loads = stream::iter(loads).buffer_unordered(self.options.jobs.max(1));
-        loads.try_collect::<()>().await?;
-        let mut connection = tables::connect(self.address).await?;
-        Ok(tables::continue_sequences(&mut connection, self.schema).await?)
-    }
-
     /// Loads all rows into `made`, one table after the other, within the transaction of a session: those that others refer to come
     /// first in it. Where it fails, the session is of no use any more.
     pub(super) async fn load_within(
@@ -222,7 +202,7 @@ impl Loading<'_> {
         Ok(())
     }
 
-    async fn load_table(
+    async fn load_rows(
         &self,
         target: &Target,
         told: &Told<'_>,
@@ -276,41 +256,6 @@ impl Loading<'_> {
         let column = |name: &String| target.columns.iter().find(|column| column.name == *name);
         Conversion::of(columns.iter().filter_map(column).map(|column| &*column.type_name))
     }
-
-    /// Builds indexes and keys anew.
-    pub(super) async fn build(&self, tables: &Tables) -> Result<(), RecoveryError> {
-        let weights = weights(&self.manifest.tables);
-        let rounds = tables.taken_off.rounds();
-        let all = rounds.iter().flat_map(|round| *round);
-        let told =
-            Told::of(self.progress, "build", all.map(|build| weight(&weights, &build.table)).sum());
-        for round in rounds {
-            let mut round: Vec<&Build> = round.iter().collect();
-            // What takes longest begins first, so that all end at about the same time.
-            round
-                .sort_by_key(|build| Reverse((build.takes_long(), weight(&weights, &build.table))));
-            let (told, weights) = (&told, &weights);
-            let builds = round.into_iter().map(|build| async move {
-                let built = async {
-                    let mut connection = tables::connect(self.address).await?;
-                    indexes::build(&mut connection, build).await
-                };
-                let what = format!("{} of {}", build.name, build.table);
-                built
-                    .await
-                    .map_err(|error: StoreError| RecoveryError::from(error).of_loading(&what))?;
-                told.add(&build.name, weight(weights, &build.table));
-                Ok::<_, RecoveryError>(())
-            });
-            let builds = stream::iter(builds).buffer_unordered(self.options.jobs.max(1));
-            builds.try_collect::<()>().await?;
-        }
-        Ok(())
-    }
-}
-
-fn weight(weights: &BTreeMap<&str, u64>, table: &str) -> u64 {
-    weights.get(table).copied().unwrap_or_default()
 }
 
 /// Fails where the dump has other columns than the table.

@@ -35,6 +35,11 @@ pub(super) fn weights(tables: &BTreeMap<String, Table>) -> BTreeMap<&str, u64> {
     tables.iter().map(|(name, table)| (&**name, bytes(table).unwrap_or_default())).collect()
 }
 
+/// What the rows of a table weigh by these weights.
+pub(super) fn weight(weights: &BTreeMap<&str, u64>, table: &str) -> u64 {
+    weights.get(table).copied().unwrap_or_default()
+}
+
 /// The share of a table that is loaded. Its bytes in the dump are others than those in the manifest, so rows are counted.
 #[derive(Debug)]
 pub(super) struct Share {

@@ -44,9 +44,9 @@ pub(super) async fn stage(
     };
     let tables = steps.time("tables", making).await?;
     reach(FaultPoint::StagingTablesMade);
-    steps.time("load", loading.load(&tables)).await?;
+    let begun = steps.time("load", loading.load(&tables)).await?;
     reach(FaultPoint::Loaded);
-    steps.time("build", loading.build(&tables)).await?;
+    steps.time("build", loading.build(&tables, begun)).await?;
     reach(FaultPoint::StagingIndexed);
     steps.time("compare", compare(manifest, address, Company::Agents)).await?;
     reach(FaultPoint::Compared);

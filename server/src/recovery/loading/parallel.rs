@@ -1,0 +1,146 @@
+//! Loads tables and builds their indexes and keys, as much at once as there are connections.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt as _};
+
+use super::pace::Pace;
+use super::told::{Told, weight, weights};
+use super::{Loading, Tables};
+use crate::recovery::error::RecoveryError;
+use crate::store::StoreError;
+use crate::store::in_place::indexes::{self, Build};
+use crate::store::in_place::rows::{self as tables, Target};
+
+/// What a connection has done.
+enum Done<'a> {
+    Loaded(&'a Target),
+    Built(&'a Build),
+}
+
+type Running<'a> = FuturesUnordered<BoxFuture<'a, Result<Done<'a>, RecoveryError>>>;
+
+/// Indexes whose building began while rows were loaded.
+pub(in crate::recovery) struct Begun<'a> {
+    all: Vec<&'a Build>,
+    /// Those of them that are built.
+    built: Vec<&'a Build>,
+    running: Running<'a>,
+}
+
+impl Tables {
+    /// The indexes of a table that may take long.
+    fn take_long<'a>(&'a self, of: &'a Target) -> impl Iterator<Item = &'a Build> {
+        let is_its = |build: &&Build| build.table == of.name && build.takes_long();
+        self.taken_off.indexes.iter().filter(is_its)
+    }
+}
+
+impl Loading<'_> {
+    /// Loads all rows. An index that takes long begins as soon as its table is loaded: PostgreSQL before 18 builds it in one process,
+    /// and others load meanwhile.
+    pub(in crate::recovery) async fn load<'a>(
+        &'a self,
+        tables: &'a Tables,
+    ) -> Result<Begun<'a>, RecoveryError> {
+        let weights = weights(&self.manifest.tables);
+        let mut targets: Vec<&Target> = tables.targets.iter().collect();
+        targets.sort_by_key(|target| {
+            let takes_long = tables.take_long(target).next().is_some();
+            Reverse((takes_long, weight(&weights, &target.name)))
+        });
+        let total = targets.iter().map(|target| weight(&weights, &target.name)).sum();
+        let told = Arc::new(Told::of(self.progress, "load", total));
+        let pace = Arc::new(Pace::of(self.options.max_rate));
+
+        let mut begun = Begun { all: Vec::new(), built: Vec::new(), running: Running::new() };
+        let mut waiting = targets.iter();
+        let mut unloaded = targets.len();
+        while unloaded > 0 {
+            let free = self.jobs().saturating_sub(begun.running.len());
+            for target in waiting.by_ref().take(free) {
+                begun.running.push(self.load_table(target, told.clone(), pace.clone()));
+            }
+            let Some(done) = begun.running.next().await else { break };
+            match done? {
+                Done::Loaded(target) => {
+                    unloaded -= 1;
+                    begun.all.extend(tables.take_long(target));
+                    let long = tables.take_long(target).map(|build| self.build_one(build));
+                    begun.running.extend(long);
+                }
+                Done::Built(build) => begun.built.push(build),
+            }
+        }
+        let mut connection = tables::connect(self.address).await?;
+        tables::continue_sequences(&mut connection, self.schema).await?;
+        Ok(begun)
+    }
+
+    /// Builds all other indexes, then keys and references, which need them.
+    pub(in crate::recovery) async fn build<'a>(
+        &'a self,
+        tables: &'a Tables,
+        begun: Begun<'a>,
+    ) -> Result<(), RecoveryError> {
+        let weights = weights(&self.manifest.tables);
+        let weight = |build: &Build| weight(&weights, &build.table);
+        let rounds = tables.taken_off.rounds();
+        let total = rounds.iter().flat_map(|round| *round).map(weight).sum();
+        let told = Told::of(self.progress, "build", total);
+        let tell = |build: &Build| told.add(&build.name, weight(build));
+
+        let Begun { all, built, mut running } = begun;
+        built.into_iter().for_each(tell);
+        for round in rounds {
+            let mut waiting: Vec<&Build> =
+                round.iter().filter(|build| !all.contains(build)).collect();
+            // What takes longest begins first, so that all end at about the same time.
+            waiting.sort_by_key(|build| Reverse(weight(build)));
+            let mut waiting = waiting.into_iter();
+            loop {
+                let free = self.jobs().saturating_sub(running.len());
+                running.extend(waiting.by_ref().take(free).map(|build| self.build_one(build)));
+                let Some(done) = running.next().await else { break };
+                if let Done::Built(build) = done? {
+                    tell(build);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Connections at once.
+    fn jobs(&self) -> usize {
+        self.options.jobs.max(1)
+    }
+
+    fn load_table<'a>(
+        &'a self,
+        target: &'a Target,
+        told: Arc<Told<'a>>,
+        pace: Arc<Pace>,
+    ) -> BoxFuture<'a, Result<Done<'a>, RecoveryError>> {
+        let loading = async move {
+            let loaded = self.load_rows(target, &told, &pace).await;
+            let what = format!("the rows of {}", target.name);
+            loaded.map(|()| Done::Loaded(target)).map_err(|error| error.of_loading(&what))
+        };
+        Box::pin(loading)
+    }
+
+    fn build_one<'a>(&'a self, build: &'a Build) -> BoxFuture<'a, Result<Done<'a>, RecoveryError>> {
+        let building = async move {
+            let built = async {
+                let mut connection = tables::connect(self.address).await?;
+                indexes::build(&mut connection, build).await
+            };
+            let what = format!("{} of {}", build.name, build.table);
+            let built = built.await.map(|()| Done::Built(build));
+            built.map_err(|error: StoreError| RecoveryError::from(error).of_loading(&what))
+        };
+        Box::pin(building)
+    }
+}
