@@ -19,7 +19,7 @@ use crate::settings::DatabaseUrl;
 
 const TABLE: &str = "requests";
 
-/// A release that keeps more appends what it needs (ADD COLUMN IF NOT EXISTS).
+/// A release that keeps more appends what it needs (a column only where it is missing).
 const MAKE: &str = "
 CREATE TABLE IF NOT EXISTS agentfs_meta.requests (
     kind        text NOT NULL,

@@ -107,8 +107,9 @@ pub struct Record {
     pub emptied: Option<Emptied>,
 }
 
-/// Each fine where it was executed before. A release that keeps more appends what it needs (ADD COLUMN IF NOT EXISTS); one that does
-/// not know a column goes on.
+/// Each fine where it was executed before. A release that keeps more appends what it needs; one that does not know a column goes on.
+/// A column is added only where it is missing: ADD COLUMN IF NOT EXISTS waits for a dump by hand, which holds this table as well, even
+/// where it has nothing to add.
 const MAKE: &str = "
 CREATE TABLE IF NOT EXISTS agentfs_meta.restores (
     id              uuid PRIMARY KEY,
@@ -125,7 +126,13 @@ CREATE TABLE IF NOT EXISTS agentfs_meta.restores (
     previous_schema oid,
     previous        oid[] NOT NULL DEFAULT '{}'
 );
-ALTER TABLE agentfs_meta.restores ADD COLUMN IF NOT EXISTS emptied text;
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'agentfs_meta.restores'::regclass AND attname = 'emptied') THEN
+        ALTER TABLE agentfs_meta.restores ADD COLUMN emptied text;
+    END IF;
+END
+$$;
 CREATE UNIQUE INDEX IF NOT EXISTS restores_one_unfinished ON agentfs_meta.restores ((true)) WHERE phase NOT IN ('finished', 'given up');
 CREATE TABLE IF NOT EXISTS agentfs_meta.autovacuum_off (
     -- A table that autovacuum is kept off, in whatever schema it is.

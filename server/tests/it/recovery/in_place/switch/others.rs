@@ -195,3 +195,18 @@ async fn previous_tables_go_with_the_switch_that_replaces_them() {
     let kept = records::with_previous(&mut staged.holder).await.unwrap().unwrap();
     assert_eq!(kept.id, staged.id);
 }
+
+#[tokio::test]
+async fn a_dump_of_all_holds_up_no_restore_from_beginning() {
+    let database = Database::migrated().await;
+    let mut connection = database.connect().await;
+    records::prepare(&mut connection).await.unwrap();
+    let mut dump = database.connect().await;
+    dump.execute(
+        "BEGIN; LOCK TABLE agentfs_meta.restores, agentfs_meta.autovacuum_off IN ACCESS SHARE MODE",
+    )
+    .await
+    .unwrap();
+    connection.execute("SET lock_timeout = '100ms'").await.unwrap();
+    records::prepare(&mut connection).await.unwrap();
+}
