@@ -89,7 +89,7 @@ impl Scratch {
         Ok(())
     }
 
-    /// Serves from one of its databases. An API would wait for a server that is gone, in the hope that it comes back.
+    /// Serves from one of its databases. Fails where the server is gone: an API would wait for it to come back.
     pub(super) async fn serve(&mut self, url: &DatabaseUrl) -> Result<Served, RecoveryError> {
         self.check().await?;
         Served::start(url).await

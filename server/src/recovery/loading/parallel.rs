@@ -1,4 +1,4 @@
-//! Loads tables and builds their indexes and keys, as much at once as there are connections.
+//! Loads tables and builds their indexes and keys, by several connections at once.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -24,8 +24,9 @@ type Running<'a> = FuturesUnordered<BoxFuture<'a, Result<Done<'a>, RecoveryError
 
 /// Indexes whose building began while rows were loaded.
 pub(in crate::recovery) struct Begun<'a> {
+    /// All of them.
     all: Vec<&'a Build>,
-    /// Those of them that are built.
+    /// Those that are built.
     built: Vec<&'a Build>,
     running: Running<'a>,
 }
@@ -47,10 +48,7 @@ impl Loading<'_> {
     ) -> Result<Begun<'a>, RecoveryError> {
         let weights = weights(&self.manifest.tables);
         let mut targets: Vec<&Target> = tables.targets.iter().collect();
-        targets.sort_by_key(|target| {
-            let takes_long = tables.take_long(target).next().is_some();
-            Reverse((takes_long, weight(&weights, &target.name)))
-        });
+        targets.sort_by_key(|target| tables.take_long(target).next().is_none());
         let total = targets.iter().map(|target| weight(&weights, &target.name)).sum();
         let told = Arc::new(Told::of(self.progress, "load", total));
         let pace = Arc::new(Pace::of(self.options.max_rate));
@@ -74,12 +72,10 @@ impl Loading<'_> {
                 Done::Built(build) => begun.built.push(build),
             }
         }
-        let mut connection = tables::connect(self.address).await?;
-        tables::continue_sequences(&mut connection, self.schema).await?;
         Ok(begun)
     }
 
-    /// Builds all other indexes, then keys and references, which need them.
+    /// Builds all other indexes, then keys and references, which need them. Sequences go on behind what was loaded.
     pub(in crate::recovery) async fn build<'a>(
         &'a self,
         tables: &'a Tables,
@@ -88,12 +84,9 @@ impl Loading<'_> {
         let weights = weights(&self.manifest.tables);
         let weight = |build: &Build| weight(&weights, &build.table);
         let rounds = tables.taken_off.rounds();
-        let total = rounds.iter().flat_map(|round| *round).map(weight).sum();
-        let told = Told::of(self.progress, "build", total);
-        let tell = |build: &Build| told.add(&build.name, weight(build));
-
         let Begun { all, built, mut running } = begun;
-        built.into_iter().for_each(tell);
+        let left = rounds.iter().flat_map(|round| *round).filter(|build| !built.contains(build));
+        let told = Told::of(self.progress, "build", left.map(weight).sum());
         for round in rounds {
             let mut waiting: Vec<&Build> =
                 round.iter().filter(|build| !all.contains(build)).collect();
@@ -105,14 +98,15 @@ impl Loading<'_> {
                 running.extend(waiting.by_ref().take(free).map(|build| self.build_one(build)));
                 let Some(done) = running.next().await else { break };
                 if let Done::Built(build) = done? {
-                    tell(build);
+                    told.add(&build.name, weight(build));
                 }
             }
         }
-        Ok(())
+        let mut connection = tables::connect(self.address).await?;
+        Ok(tables::continue_sequences(&mut connection, self.schema).await?)
     }
 
-    /// Connections at once.
+    /// Most connections at once.
     fn jobs(&self) -> usize {
         self.options.jobs.max(1)
     }
