@@ -127,13 +127,13 @@ impl Loading<'_> {
 
     fn build_one<'a>(&'a self, build: &'a Build) -> BoxFuture<'a, Result<Done<'a>, RecoveryError>> {
         let building = async move {
-            let built = async {
+            let done = async {
                 let mut connection = tables::connect(self.address).await?;
                 indexes::build(&mut connection, build).await
             };
             let what = format!("{} of {}", build.name, build.table);
-            let built = built.await.map(|()| Done::Built(build));
-            built.map_err(|error: StoreError| RecoveryError::from(error).of_loading(&what))
+            let done = done.await.map(|()| Done::Built(build));
+            done.map_err(|error: StoreError| RecoveryError::from(error).of_loading(&what))
         };
         Box::pin(building)
     }
