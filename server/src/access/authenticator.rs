@@ -1,6 +1,7 @@
 //! Authenticates API keys. A key is looked up once and cached for a moment; one that is in use is looked up again before that
 //! moment ends.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -8,6 +9,8 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
 
 use super::strangers::{Strangers, TooMany};
 use crate::domain::TenantId;
@@ -26,6 +29,10 @@ const LOOK_UP: Duration = Duration::from_secs(2);
 const REMEMBERED_FOR: Duration = REVOKED_WITHIN.saturating_sub(LOOK_UP);
 /// The age from which a cached key that is used is looked up again in the background.
 const RENEWED_AFTER: Duration = Duration::from_secs(5);
+/// How long such keys are gathered, and how many share a statement: with thousands of keys in use, a statement each would take a third of
+/// the database's time.
+const GATHERED_FOR: Duration = Duration::from_millis(100);
+const GATHERED: usize = 1024;
 /// Cached keys, unknown ones included; the least used are evicted first.
 const REMEMBERED: u64 = 100_000;
 /// Ids of keys that were valid; the least recently used are evicted first.
@@ -84,6 +91,8 @@ pub struct Authenticator {
     remembered: Cache<KeyId, Arc<LookedUp>>,
     /// Keys that were valid, which never wait for those that were not.
     known: Cache<KeyId, ()>,
+    /// Keys to be looked up again.
+    renewals: mpsc::Sender<KeyId>,
 }
 
 /// What the database has of a key.
@@ -95,13 +104,16 @@ struct LookedUp {
 }
 
 impl Authenticator {
-    /// Looks up known keys through `pool`, where nothing takes long, and others through `strangers`.
-    pub fn new(pool: Pool, strangers: Strangers) -> Self {
-        let remembered =
+    /// Looks up known keys through `pool`, where nothing takes long, and others through `strangers`. Starts a task that looks up again
+    /// those in use.
+    pub fn start(pool: Pool, strangers: Strangers) -> Self {
+        let remembered: Cache<_, _> =
             Cache::builder().max_capacity(REMEMBERED).time_to_live(REMEMBERED_FOR).build();
+        let (renewals, asked) = mpsc::channel(GATHERED);
+        tokio::spawn(renew(asked, pool.clone(), remembered.clone()));
         let known =
             Cache::builder().max_capacity(KNOWN).eviction_policy(EvictionPolicy::lru()).build();
-        Self { pool, strangers, remembered, known }
+        Self { pool, strangers, remembered, known, renewals }
     }
 
     /// Authenticates the bearer of `key`. `client` is asked for only where the key must be looked up.
@@ -129,7 +141,8 @@ impl Authenticator {
         } else if found.at.elapsed() >= RENEWED_AFTER
             && !found.is_renewed.swap(true, Ordering::Relaxed)
         {
-            tokio::spawn(self.clone().renew(*key.id()));
+            // Where there are too many, whoever needs it then looks it up.
+            self.renewals.try_send(*key.id()).ok();
         }
         Ok(Caller { tenant: stored.tenant, scopes: stored.scopes, key: *key.id() })
     }
@@ -138,11 +151,13 @@ impl Authenticator {
     async fn look_up(&self, id: KeyId, client: ClientNetwork) -> Result<Arc<LookedUp>, AuthError> {
         let is_known = self.known.get(&id).await.is_some();
         let look_up = async {
-            if is_known {
-                return Ok(find(&self.pool, id).await?);
-            }
-            let (pool, _turn) = self.strangers.turn(client).await?;
-            Ok(find(pool, id).await?)
+            let found = if is_known {
+                find(&self.pool, &[id]).await?
+            } else {
+                let (pool, _turn) = self.strangers.turn(client).await?;
+                find(pool, &[id]).await?
+            };
+            Ok(found.of(&id))
         };
         let found = self.remembered.try_get_with(id, look_up).await.map_err(AuthError::LookUp)?;
         if is_known && found.stored.is_none() {
@@ -150,24 +165,51 @@ impl Authenticator {
         }
         Ok(found)
     }
+}
 
-    /// Looks a key up before it is forgotten. Where that fails, whoever needs it then looks it up.
-    async fn renew(self, id: KeyId) {
-        match find(&self.pool, id).await {
-            Ok(found) => self.remembered.insert(id, found).await,
-            Err(error) => tracing::debug!("an API key is not looked up ahead: {error}"),
+/// Looks up keys again before they are forgotten, until nobody asks any more. Where that fails, whoever needs them then looks them up.
+async fn renew(
+    mut asked: mpsc::Receiver<KeyId>,
+    pool: Pool,
+    remembered: Cache<KeyId, Arc<LookedUp>>,
+) {
+    let mut ids = Vec::with_capacity(GATHERED);
+    while asked.recv_many(&mut ids, GATHERED).await > 0 {
+        match find(&pool, &ids).await {
+            Ok(found) => {
+                for id in &ids {
+                    remembered.insert(*id, found.of(id)).await;
+                }
+            }
+            Err(error) => tracing::debug!("API keys are not looked up ahead: {error}"),
         }
+        ids.clear();
+        sleep(GATHERED_FOR).await;
     }
 }
 
-async fn find(pool: &Pool, id: KeyId) -> Result<Arc<LookedUp>, StoreError> {
+/// What the database has of several keys.
+struct Found {
+    stored: HashMap<KeyId, StoredKey>,
+    at: Instant,
+}
+
+impl Found {
+    /// What it has of one of them.
+    fn of(&self, id: &KeyId) -> Arc<LookedUp> {
+        let stored = self.stored.get(id).cloned();
+        Arc::new(LookedUp { stored, at: self.at, is_renewed: AtomicBool::new(false) })
+    }
+}
+
+async fn find(pool: &Pool, ids: &[KeyId]) -> Result<Found, StoreError> {
     let find = async |pool: Pool| {
         let mut connection = pool.acquire().await?;
         // Waiting for the connection makes nothing older.
         let at = Instant::now();
-        let found = api_keys::find(&mut *connection, &id);
+        let found = api_keys::find(&mut *connection, ids);
         let stored = pool.noting_within(LOOK_UP, found).await?;
-        Ok(Arc::new(LookedUp { stored, at, is_renewed: AtomicBool::new(false) }))
+        Ok(Found { stored, at })
     };
     // On the heap, since most keys are cached. A lock is waited for once, since unknown keys take turns.
     pool.reconnecting(|pool| Box::pin(find(pool))).await

@@ -202,7 +202,7 @@ fn app(settings: Settings, embedders: &Embedders) -> Result<Serving, prometheus:
     let limiter = |limited, limits| RateLimiter::new(limited, limits, leases.clone());
     let strangers = Strangers::new(address.pool(STRANGERS));
     let app = Arc::new(AppState {
-        authenticator: Authenticator::new(lookups.pool().clone(), strangers),
+        authenticator: Authenticator::start(lookups.pool().clone(), strangers),
         preauth: Preauth::new(limits.failures_per_minute),
         observer: Observer::start(metrics.clone(), connections.limits.proxies),
         requests: limiter(Limited::Requests, limits.requests_per_minute),

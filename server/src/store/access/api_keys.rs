@@ -1,6 +1,9 @@
 //! API keys: creates, finds, lists and rotates them.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
+use sqlx::postgres::PgRow;
 use sqlx::{Connection as _, PgConnection, PgExecutor, Row as _};
 use uuid::Uuid;
 
@@ -72,29 +75,43 @@ pub struct Rotated {
     pub earlier: Vec<String>,
 }
 
-/// Returns a row whether the key exists or not, but none in the middle of a restore: then nobody knows, and that must not
+/// Returns a row whether keys exist or not, but none in the middle of a restore: then nobody knows, and that must not
 /// be cached as a no.
 const FIND: &str = "
-SELECT k.tenant_id, k.secret_hash, k.scopes, k.expires_at
+SELECT k.id, k.tenant_id, k.secret_hash, k.scopes, k.expires_at
   FROM schema_version
-  LEFT JOIN api_keys k ON k.id = $1 AND k.revoked_at IS NULL";
+  LEFT JOIN api_keys k ON k.id = ANY ($1) AND k.revoked_at IS NULL";
 
-/// Finds a key that is not revoked, by its id. The caller checks its expiry, which depends on the moment.
+/// Finds those of the keys that are not revoked, by their ids. The caller checks their expiry, which depends on the moment.
 pub async fn find(
     executor: impl PgExecutor<'_>,
-    id: &KeyId,
-) -> Result<Option<StoredKey>, StoreError> {
-    let row = sqlx::query(FIND).bind(id.as_str()).fetch_one(executor).await?;
-    let Some(tenant) = row.try_get(0)? else { return Ok(None) };
-    let hash: &[u8] = row.try_get(1)?;
-    let scopes: Vec<String> = row.try_get(2)?;
-    Ok(SecretHash::from_stored(hash).map(|secret_hash| StoredKey {
-        tenant: TenantId(tenant),
+    ids: &[KeyId],
+) -> Result<HashMap<KeyId, StoredKey>, StoreError> {
+    let names: Vec<&str> = ids.iter().map(KeyId::as_str).collect();
+    let rows = sqlx::query(FIND).bind(names).fetch_all(executor).await?;
+    if rows.is_empty() {
+        return Err(sqlx::Error::RowNotFound.into());
+    }
+    let found = rows.iter().map(stored).filter_map(Result::transpose);
+    Ok(found.collect::<Result<_, sqlx::Error>>()?)
+}
+
+/// `None` in the row that says that there are no such keys, and where its hash is none.
+fn stored(row: &PgRow) -> Result<Option<(KeyId, StoredKey)>, sqlx::Error> {
+    let id: Option<&str> = row.try_get("id")?;
+    let Some(id) = id.and_then(|id| KeyId::parse(id).ok()) else { return Ok(None) };
+    let Some(secret_hash) = SecretHash::from_stored(row.try_get("secret_hash")?) else {
+        return Ok(None);
+    };
+    let scopes: Vec<String> = row.try_get("scopes")?;
+    let stored = StoredKey {
+        tenant: TenantId(row.try_get("tenant_id")?),
         secret_hash,
         // A scope of a newer program means nothing to this one, and gives nothing.
         scopes: scopes.iter().filter_map(|s| s.parse().ok()).collect(),
-        expires_at: from_sql(row.get(3)),
-    }))
+        expires_at: from_sql(row.try_get("expires_at")?),
+    };
+    Ok(Some((id, stored)))
 }
 
 /// A key that makes another: locked until the transaction ends, so that nobody revokes it and misses the new one.

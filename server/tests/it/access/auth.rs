@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use agentfs_server::domain::access::api_key::ApiKey;
+use futures::future::join_all;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 
@@ -59,6 +60,37 @@ async fn a_revoked_key_stops_working_within_ten_seconds() {
     db.execute("UPDATE api_keys SET revoked_at = now()").await;
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(api.client.error("/v1/get", json!({"agent_id": "ada", "path": "/x"})).await.0, 401);
+}
+
+#[tokio::test]
+async fn keys_in_use_are_looked_up_again_and_stop_working_within_ten_seconds_too() {
+    let (api, db) = Api::start().await;
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        clients.push(api.client.with_key(&new_key(&db, &[]).await));
+    }
+    let body = json!({"agent_id": "ada", "path": "/x"});
+    let use_all = async || {
+        let used = clients.iter().map(|client| client.post("/v1/get", body.clone()));
+        join_all(used).await.into_iter().map(|(status, _)| status.as_u16()).collect::<Vec<_>>()
+    };
+    // For longer than they are cached.
+    for _ in 0..20 {
+        assert_eq!(use_all().await, [200; 20]);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    let (revoked, _) = clients[0].key.split_once('.').unwrap();
+    sqlx::query("UPDATE api_keys SET revoked_at = now() WHERE id = $1")
+        .bind(revoked)
+        .execute(&mut db.connect().await)
+        .await
+        .unwrap();
+    for _ in 0..20 {
+        use_all().await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    let statuses = use_all().await;
+    assert_eq!((statuses[0], &statuses[1..]), (401, &[200; 19][..]));
 }
 
 #[tokio::test]
