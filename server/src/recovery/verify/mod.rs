@@ -99,11 +99,13 @@ pub async fn verify(
     let lease = Lease::take(&storage, backup, "verify").await?;
     reach(FaultPoint::LeaseWritten);
     let mut run = Run::of(options, &storage, backup);
+    // Not within the run, which may be cut off: it is ended in any case.
+    let mut scratch = None;
     let done = tokio::select! {
-        done = Box::pin(run.run()) => done,
+        done = Box::pin(run.run(&mut scratch)) => done,
         error = ended => Err(error),
     };
-    if let Some(scratch) = run.scratch.take()
+    if let Some(scratch) = scratch
         && let Err(error) = scratch.end().await
     {
         tracing::warn!("{error}");
@@ -148,7 +150,6 @@ struct Run<'a> {
     storage: &'a Storage,
     backup: &'a Backup,
     steps: Steps,
-    scratch: Option<Scratch>,
     postgres: Option<String>,
     served: usize,
     indexes: Vec<String>,
@@ -161,15 +162,14 @@ impl<'a> Run<'a> {
             storage,
             backup,
             steps: Steps::default(),
-            scratch: None,
             postgres: None,
             served: 0,
             indexes: Vec::new(),
         }
     }
 
-    /// Does all steps of the level.
-    async fn run(&mut self) -> Result<(), RecoveryError> {
+    /// Does all steps of the level. A server that it starts for them is left in `scratch`.
+    async fn run(&mut self, scratch: &mut Option<Scratch>) -> Result<(), RecoveryError> {
         let manifest = &self.backup.manifest;
         let flawed = || RecoveryError::Flawed("the manifest names no version of PostgreSQL".into());
         let major = manifest.postgres_major().ok_or_else(flawed)?;
@@ -192,36 +192,25 @@ impl<'a> Run<'a> {
         }
         let url = self.options.scratch_url.as_ref();
         let starting = Scratch::start(major, pg_bin, url, &folder);
-        self.scratch = Some(self.steps.time("start", starting).await?);
+        let scratch = scratch.insert(self.steps.time("start", starting).await?);
         reach(FaultPoint::ScratchStarted);
-        let restored = Box::pin(self.restore(&programs, &fetched, &archive)).await;
-        let Some(url) = self.unless_gone(restored).await? else { return Ok(()) };
-        let upgraded = Box::pin(self.upgrade(&url)).await;
-        let upgraded = self.unless_gone(upgraded).await;
+        let restored = Box::pin(self.restore(scratch, &programs, &fetched, &archive)).await;
+        let url = unless_gone(scratch, restored).await?;
+        let upgraded = Box::pin(self.upgrade(scratch, &url)).await;
+        let upgraded = unless_gone(scratch, upgraded).await;
         upgraded.map_err(|error| error.of_upgrade(manifest.schema_version))
-    }
-
-    /// The same, unless it failed since the server is gone that was restored into.
-    async fn unless_gone<T>(&mut self, done: Result<T, RecoveryError>) -> Result<T, RecoveryError> {
-        if let (Err(error), Some(scratch)) = (&done, &mut self.scratch)
-            && error.flaw().is_some()
-        {
-            scratch.check().await?;
-        }
-        done
     }
 
     /// Restores into a database, and compares it.
     async fn restore(
         &mut self,
+        scratch: &mut Scratch,
         programs: &Programs,
         fetched: &Fetched,
         archive: &Archive,
-    ) -> Result<Option<DatabaseUrl>, RecoveryError> {
+    ) -> Result<DatabaseUrl, RecoveryError> {
         let manifest = &self.backup.manifest;
-        let Self { steps, scratch: Some(scratch), postgres, indexes, .. } = self else {
-            return Ok(None);
-        };
+        let Self { steps, postgres, indexes, .. } = self;
         let url = scratch.database(&archive.schema).await?;
         let mut connection = DatabaseAddress::of(&url).connect_unlimited().await?;
         *postgres = Some(restored::version(&mut connection).await?);
@@ -232,23 +221,39 @@ impl<'a> Run<'a> {
         let comparing = schema::compare(programs, fetched, &url, &archive.schema, manifest);
         *indexes = steps.time("schema", comparing).await?;
         reach(FaultPoint::Compared);
-        Ok(Some(url))
+        Ok(url)
     }
 
     /// Migrates the database to this program's schema, and serves from it.
-    async fn upgrade(&mut self, url: &DatabaseUrl) -> Result<(), RecoveryError> {
+    async fn upgrade(
+        &mut self,
+        scratch: &mut Scratch,
+        url: &DatabaseUrl,
+    ) -> Result<(), RecoveryError> {
         let address = DatabaseAddress::of(url);
         self.steps.time("migrate", migrate(&address)).await?;
         reach(FaultPoint::Migrated);
-        let Self { steps, scratch: Some(scratch), .. } = self else { return Ok(()) };
         let serving = async {
             let served = scratch.serve(url).await?;
             let compared = sample::compare(&served, url).await;
             served.end().await;
             compared
         };
-        self.served = steps.time("serve", serving).await?;
+        self.served = self.steps.time("serve", serving).await?;
         reach(FaultPoint::Served);
         Ok(())
     }
+}
+
+/// The same, unless it failed since the server is gone that was restored into.
+async fn unless_gone<T>(
+    scratch: &mut Scratch,
+    done: Result<T, RecoveryError>,
+) -> Result<T, RecoveryError> {
+    if let Err(error) = &done
+        && error.flaw().is_some()
+    {
+        scratch.check().await?;
+    }
+    done
 }

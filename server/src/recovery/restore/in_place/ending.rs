@@ -1,9 +1,7 @@
 //! What follows a switch: the list of what was lost, the removal of what did not move, and vector indexes.
 
 use std::pin::Pin;
-use std::time::{Duration, Instant};
-
-use tokio::time::sleep;
+use std::time::Instant;
 
 use super::InPlaceOptions;
 use super::error::InPlaceError;
@@ -35,9 +33,6 @@ impl<'a> Indexing<'a> {
         Self { memory: options.of.index_memory.as_deref(), jobs, room: None }
     }
 }
-
-/// How long the processors are left to agents after a switch: all who waited for it go on at once.
-const AGENTS_FIRST: Duration = Duration::from_secs(1);
 
 /// What is said where the previous tables were dropped, or renamed, by somebody else.
 const NOT_KNOWN: &str = "The previous tables are not there any more, so it is not known what was lost, and it cannot be undone.";
@@ -82,7 +77,6 @@ async fn try_to_end(
     if let Some(emptied) = &record.emptied {
         lost.clone_from(&emptied.lost);
     } else if lost::is_kept(connection, record.previous_schema).await? {
-        sleep(AGENTS_FIRST).await;
         lost = steps.time("lost", lost::by_tenant(connection, &live)).await?;
     } else {
         notes.push(NOT_KNOWN.to_owned());

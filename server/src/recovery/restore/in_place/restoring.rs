@@ -15,7 +15,7 @@ use super::previous::drop_expired_in;
 use super::session::Session;
 use super::space::{self, Room};
 use super::stage::stage;
-use super::switching::{Patience, switch};
+use super::switching::{Patience, agents_first, switch};
 use super::{InPlaceOptions, Plan, Switched};
 use crate::recovery::archive::Foreign;
 use crate::recovery::catalogue::Selector;
@@ -133,6 +133,7 @@ impl Restoring<'_> {
         };
         tell(&record);
         let serving = self.begun.elapsed().as_secs_f64();
+        agents_first(self.progress).await;
 
         notes.extend(plan::of_security(self.options.security, live, is_own));
         notes.extend(carried.iter().flat_map(told));

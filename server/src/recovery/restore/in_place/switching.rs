@@ -26,6 +26,8 @@ const LOCKS_WITHIN: Duration = Duration::from_millis(50);
 const LONGER: Duration = Duration::from_millis(2);
 /// How long a try waits at most.
 const LONGEST: Duration = Duration::from_millis(150);
+/// How long the processors are left to agents after a switch: all who waited for it go on at once.
+const AGENTS_FIRST: Duration = Duration::from_secs(1);
 
 /// How the switch is tried.
 #[derive(Debug, Clone, Copy)]
@@ -99,6 +101,12 @@ pub(super) async fn came_to(
         Some(record) if record.id == id => Err(error.into()),
         _ => Err(InPlaceError::NotHolder.into()),
     }
+}
+
+/// Leaves the processors to agents for a moment, before the list of what was lost takes some.
+pub(super) async fn agents_first(progress: Progress<'_>) {
+    progress(&Update::begun("lost"));
+    sleep(AGENTS_FIRST).await;
 }
 
 pub(super) async fn switched(session: &mut Session<'_>, id: Uuid) -> Result<Record, RecoveryError> {

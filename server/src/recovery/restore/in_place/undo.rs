@@ -12,7 +12,7 @@ use super::interrupted::{Interrupted, ended_since, switched, take_over, tell};
 use super::plan::Live;
 use super::previous::drop_expired_in;
 use super::session::Session;
-use super::switching::{Patience, switch};
+use super::switching::{Patience, agents_first, switch};
 use super::{Plan, Switched};
 use crate::recovery::RecoveryError;
 use crate::recovery::fault_point::{FaultPoint, reach};
@@ -126,6 +126,7 @@ async fn undo_in(
     };
     tell(&record);
     let serving = begun.elapsed().as_secs_f64();
+    agents_first(progress).await;
     let ended = Box::pin(end(session, &record, None, progress, stop, &mut steps)).await?;
     let notes = [notes, left].concat();
     Ok(switched(&record, ended, steps, serving, begun, notes))
