@@ -185,38 +185,64 @@ fn has_walked(walked: &BTreeSet<String>, steps: &[&str]) {
     }
 }
 
-#[tokio::test]
-#[ignore = "needs the node of tests/cluster: make test-recovery"]
-async fn a_backup_killed_at_each_step_comes_to_its_end() -> Result<(), Failure> {
+/// Backups with their verification, killed at each of their steps.
+async fn walk_backups(killed: Killed) -> Result<(), Failure> {
     let mut walker = Walker::make().await?;
-    for killed in [Killed::Process, Killed::Pod] {
-        let steps = walker.walk(Kind::Backup, &json!({"verify": "Restore"}), killed).await?;
-        has_walked(&steps, &["dump", "load", "compare"]);
-    }
+    let steps = walker.walk(Kind::Backup, &json!({"verify": "Restore"}), killed).await?;
+    has_walked(&steps, &["dump", "load", "compare"]);
     Ok(())
 }
 
-#[tokio::test]
-#[ignore = "needs the node of tests/cluster: make test-recovery"]
-async fn a_drill_killed_at_each_step_comes_to_its_end() -> Result<(), Failure> {
+/// Drills, killed at each of their steps.
+async fn walk_drills(killed: Killed) -> Result<(), Failure> {
     let mut walker = Walker::make().await?;
-    for killed in [Killed::Process, Killed::Pod] {
-        let steps = walker.walk(Kind::Drill, &json!({}), killed).await?;
-        has_walked(&steps, &["backup", "load"]);
-        nothing_of_drills(&walker.namespace).await?;
-    }
-    Ok(())
+    let steps = walker.walk(Kind::Drill, &json!({}), killed).await?;
+    has_walked(&steps, &["backup", "load"]);
+    nothing_of_drills(&walker.namespace).await
 }
 
-#[tokio::test]
-#[ignore = "needs the node of tests/cluster: make test-recovery"]
-async fn a_restore_killed_at_each_step_comes_to_its_end() -> Result<(), Failure> {
+/// Restores in place, killed at each of their steps.
+async fn walk_restores(killed: Killed) -> Result<(), Failure> {
     let mut walker = Walker::with_backup().await?;
-    for killed in [Killed::Process, Killed::Pod] {
-        let steps = walker.walk(Kind::Restore, &from_first(), killed).await?;
-        has_walked(&steps, &["load", "index"]);
-    }
+    let steps = walker.walk(Kind::Restore, &from_first(), killed).await?;
+    has_walked(&steps, &["load", "index"]);
     Ok(())
+}
+
+#[tokio::test]
+#[ignore = "needs the node of tests/cluster: make test-recovery"]
+async fn a_backup_whose_process_is_killed_at_each_step_comes_to_its_end() -> Result<(), Failure> {
+    walk_backups(Killed::Process).await
+}
+
+#[tokio::test]
+#[ignore = "needs the node of tests/cluster: make test-recovery"]
+async fn a_backup_whose_pod_is_deleted_at_each_step_comes_to_its_end() -> Result<(), Failure> {
+    walk_backups(Killed::Pod).await
+}
+
+#[tokio::test]
+#[ignore = "needs the node of tests/cluster: make test-recovery"]
+async fn a_drill_whose_process_is_killed_at_each_step_comes_to_its_end() -> Result<(), Failure> {
+    walk_drills(Killed::Process).await
+}
+
+#[tokio::test]
+#[ignore = "needs the node of tests/cluster: make test-recovery"]
+async fn a_drill_whose_pod_is_deleted_at_each_step_comes_to_its_end() -> Result<(), Failure> {
+    walk_drills(Killed::Pod).await
+}
+
+#[tokio::test]
+#[ignore = "needs the node of tests/cluster: make test-recovery"]
+async fn a_restore_whose_process_is_killed_at_each_step_comes_to_its_end() -> Result<(), Failure> {
+    walk_restores(Killed::Process).await
+}
+
+#[tokio::test]
+#[ignore = "needs the node of tests/cluster: make test-recovery"]
+async fn a_restore_whose_pod_is_deleted_at_each_step_comes_to_its_end() -> Result<(), Failure> {
+    walk_restores(Killed::Pod).await
 }
 
 /// A drill that was killed leaves no tenant, no key and no backup.
