@@ -11,6 +11,9 @@ use crate::turns::turns;
 
 /// The part of the peak at which latencies are measured.
 const PART: f64 = 0.7;
+/// Seconds of load after the checkpoint that recycles WAL. In the first of them each page is logged in full, and requests wait for that: in
+/// production a second of each checkpoint's minutes, here one of thirty.
+const AFTER_CHECKPOINT: u32 = 10;
 /// The program of a route without a database.
 const ECHO: &str = "echo";
 
@@ -65,6 +68,7 @@ pub(crate) async fn at_a_fixed_rate(bench: &mut Bench<'_>) -> anyhow::Result<Vec
     for (what, requests, alike, limit) in measured {
         let rate = PART * peak(bench, &deployment, requests).await?;
         bench.postgres.recycle_wal().await?;
+        deployment.closed_for(bench, requests, AFTER_CHECKPOINT).await?;
         let sample = deployment.open(bench, requests, rate).await?;
         let of_echo = deployment.open_at(&echo, bench, alike, rate).await?;
         let row = |what: String, figure, limit| Row {
