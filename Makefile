@@ -26,7 +26,7 @@ help: ## Show this list
 ##@ Try it
 .PHONY: dev
 dev: pgserver ## PostgreSQL, migrations, the API and the worker on this machine; ARGS="--listen 127.0.0.1:9000" passes options, EMBEDDING_MODEL=all-MiniLM-L6-v2 takes the small model
-	@scripts/model "$(EMBEDDING_MODEL)" >/dev/null || echo "make dev goes on without this embedding model." >&2
+	@scripts/model "$(EMBEDDING_MODEL)" >/dev/null || { [[ $$? -ne 2 ]] || exit 2; echo "make dev goes on without this embedding model." >&2; }
 	@$(CARGO) build $(PROFILE) -p agentfs-server --bin agentfs-server
 	@exec $(BIN)/agentfs-server dev $(ARGS)
 

@@ -26,7 +26,13 @@ where
 {
     let settings = match Settings::from_env(memory_limit()) {
         Ok(settings) => settings,
-        Err(error) => return failed(error),
+        Err(error) => {
+            // What is missing may be misspelt.
+            for sentence in misspelt() {
+                failed(sentence);
+            }
+            return failed(error);
+        }
     };
     let _logs = match logging::start(settings.logs) {
         Ok(guard) => guard,
@@ -48,12 +54,16 @@ where
 
 /// Names variables of the environment that look like settings and are none.
 pub(super) fn warn_of_unknown_settings() {
+    for sentence in misspelt() {
+        tracing::warn!("{sentence}");
+    }
+}
+
+fn misspelt() -> Vec<String> {
     let pair = |(name, value): (OsString, OsString)| {
         Some((name.into_string().ok()?, value.into_string().unwrap_or_default()))
     };
-    for sentence in unknown_settings(std::env::vars_os().filter_map(pair)) {
-        tracing::warn!("{sentence}");
-    }
+    unknown_settings(std::env::vars_os().filter_map(pair))
 }
 
 /// Listens on PORT, for `purpose`.

@@ -13,9 +13,12 @@ pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
         let likeness = strsim::jaro_winkler(&name, &known);
         if is_part { likeness.max(ALIKE) } else { likeness }
     };
-    let alike = known.iter().map(|known| (likeness(known), *known));
-    let nearest = alike.filter(|(likeness, _)| *likeness >= ALIKE);
-    nearest.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, known)| known)
+    let alike = known.iter().filter(|known| likeness(known) >= ALIKE);
+    // Of several alike ones, the one that fewer letters make of it.
+    let nearness = |known: &&str| {
+        likeness(known) + strsim::normalized_damerau_levenshtein(&name, &plain(known))
+    };
+    alike.max_by(|a, b| nearness(a).total_cmp(&nearness(b))).copied()
 }
 
 #[cfg(test)]

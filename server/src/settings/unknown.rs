@@ -1,10 +1,13 @@
 //! Finds variables of the environment that look like settings and are none: nobody would notice that a misspelt one changes nothing.
 
+use agentfs_contract::setting;
+
 use super::Settings;
 use crate::domain::nearest_name::nearest;
 
 /// Beginnings of settings' names that few other programs use.
-const BEGINNINGS: [&str; 12] = [
+const BEGINNINGS: [&str; 13] = [
+    "BACKUP_",
     "DATABASE_",
     "EMBED",
     "IDEMPOTENCY_",
@@ -19,13 +22,19 @@ const BEGINNINGS: [&str; 12] = [
     "WRITE_",
 ];
 
+/// What other programs call the address that they listen on.
+const LISTEN_ELSEWHERE: [&str; 4] = ["LISTEN_ADDR", "LISTEN_ADDRESS", "LISTEN_HOST", "LISTEN_ON"];
+
 /// The prefix of settings of the next model, and one that the programs' other variables have.
 const NEXT: &str = "NEXT_";
 const OURS: &str = "AGENTFS_";
 
 /// A sentence for each variable of `environment` that looks like a setting and is none.
 pub fn unknown_settings(environment: impl Iterator<Item = (String, String)>) -> Vec<String> {
-    let known: Vec<&str> = Settings::described().map(|setting| setting.name).collect();
+    let of_recovery = setting::OF_RECOVERY.into_iter().chain([setting::BACKUP_SCRATCH_URL]);
+    let of_recovery = of_recovery.filter(|name| name.starts_with("BACKUP_"));
+    let known: Vec<&str> =
+        Settings::described().map(|setting| setting.name).chain(of_recovery).collect();
     let mut sentences: Vec<String> = environment
         .filter(|(name, value)| !is_service_link(name, value))
         .filter_map(|(name, _)| sentence(&name, &known))
@@ -37,10 +46,13 @@ pub fn unknown_settings(environment: impl Iterator<Item = (String, String)>) -> 
 fn sentence(name: &str, known: &[&str]) -> Option<String> {
     let advice = if let Some(rest) = name.strip_prefix(OURS) {
         known.contains(&rest).then(|| format!("did you mean {rest}?"))?
+    } else if LISTEN_ELSEWHERE.contains(&name) {
+        format!("did you mean {}?", setting::LISTEN)
     } else {
         let (prefix, rest) = name.strip_prefix(NEXT).map_or(("", name), |rest| (NEXT, rest));
         let beginning = BEGINNINGS.into_iter().find(|beginning| rest.starts_with(beginning))?;
-        if known.contains(&rest) {
+        // Those of S3 are read where it is used.
+        if known.contains(&rest) || rest.starts_with("BACKUP_S3_") {
             return None;
         }
         // What they begin with would make all of them alike.
@@ -64,8 +76,6 @@ fn is_service_link(name: &str, value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use agentfs_contract::setting;
-
     use super::*;
 
     fn said(name: &str, value: &str) -> Vec<String> {
@@ -84,6 +94,10 @@ mod tests {
             ("MCP_ALLOWED_HOST", "MCP_ALLOWED_HOSTS"),
             ("AGENTFS_WRITE_QUOTA_PER_DAY", "WRITE_QUOTA_PER_DAY"),
             ("AGENTFS_PORT", "PORT"),
+            ("BACKUP_RECIPIENT", "BACKUP_RECIPIENTS"),
+            ("BACKUP_LOCATON", "BACKUP_LOCATION"),
+            ("LISTEN_ADDRESS", "LISTEN"),
+            ("EMBEDING_MODEL_DIR", "EMBEDDING_MODEL_DIR"),
         ] {
             let sentence =
                 format!("{name} is not a setting, so it changes nothing; did you mean {meant}?");
@@ -101,6 +115,7 @@ mod tests {
             ("NEXT_OPENAI_API_KEY", "k"),
             ("NEXT_PUBLIC_URL", "u"),
             ("HOME", "/root"),
+            ("LISTEN_FDS", "1"),
             ("TENANT_ID", "t"),
             ("AGENTFS_API_KEY", "k"),
             ("AGENTFS_PORT", "tcp://10.0.0.1:8787"),

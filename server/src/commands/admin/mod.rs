@@ -33,7 +33,7 @@ pub struct AdminArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum AdminCommand {
-    /// Create a tenant and print its id
+    /// Create a tenant and print its id and name; `--output json` prints the id for scripts
     CreateTenant(tenants::CreateTenant),
     /// List all tenants
     ListTenants,

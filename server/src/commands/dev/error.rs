@@ -25,7 +25,9 @@ pub enum DevError {
     #[error("cannot look up the embedding model of the database: {0}")]
     Model(#[source] StoreError),
     /// The address of `--listen` cannot be had.
-    #[error("cannot listen on {address}: {source}. Choose another address by --listen.")]
+    #[error(
+        "cannot listen on {address}: {source}. Choose another address by --listen (make dev ARGS=\"--listen 127.0.0.1:8790\")."
+    )]
     Listen {
         /// The address.
         address: SocketAddr,

@@ -20,13 +20,12 @@ use super::abandoned::end_abandoned;
 use super::recorded::{self, Made, Trial};
 use super::requested::{begin, first_line, not_done};
 use super::retention::{RetentionArgs, told};
-use super::{duration, ended, location, setting};
+use super::{duration, duration_with_unit, ended, location, setting, start_logging};
 use crate::commands::in_runtime;
 use crate::commands::output::Output;
 use crate::recovery::forget::{Forgotten, Protected};
 use crate::recovery::{BackupOptions, Location, Recipients, RecoveryError, Report, newer_than};
 use crate::runtime::exit::{after_failure, failed, write_termination_message};
-use crate::runtime::logging;
 use crate::settings::DatabaseSettings;
 
 const SETTINGS: &str = "\
@@ -61,7 +60,7 @@ pub struct BackupArgs {
     encrypt_to: Vec<String>,
     /// Do nothing if there is a backup of this database and scope that is newer than this, such as 20h: for machines
     /// that are off at times
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration_with_unit)]
     unless_newer_than: Option<Duration>,
     /// The time limit, in seconds or such as 30m or 6h; then it stops and leaves no backup. Defaults to none
     #[arg(long, value_name = "DURATION", value_parser = duration)]
@@ -103,7 +102,7 @@ pub fn run(args: BackupArgs) -> ExitCode {
 }
 
 async fn execute(args: BackupArgs) -> ExitCode {
-    if let Err(sentence) = logging::start_beside_output() {
+    if let Err(sentence) = start_logging() {
         return failed(sentence);
     }
     let ended = match ended("backup", args.deadline) {

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::abandoned::end_abandoned;
 use super::requested::{begin, first_line};
-use super::{duration, ended, identities, location, setting};
+use super::{duration, ended, identities, location, setting, start_logging};
 use crate::commands::in_runtime;
 use crate::commands::output::{Output, Seconds};
 use crate::records;
@@ -29,7 +29,6 @@ use crate::recovery::{Recipients, RecoveryError};
 use crate::runtime::exit::{
     after_failure, failed, failed_for_all_to_see, write_termination_message,
 };
-use crate::runtime::logging;
 use crate::settings::{DatabaseSettings, DatabaseUrl};
 
 /// Where an API listens that has no PORT.
@@ -93,7 +92,7 @@ pub fn run(args: DrillArgs) -> ExitCode {
 }
 
 async fn execute(args: DrillArgs) -> ExitCode {
-    if let Err(sentence) = logging::start_beside_output() {
+    if let Err(sentence) = start_logging() {
         return failed(sentence);
     }
     let ended = match ended("drill", args.deadline) {

@@ -24,9 +24,18 @@ use std::time::Duration;
 use agentfs_contract::setting::{BACKUP_IDENTITY_FILE, BACKUP_LOCATION, REQUEST};
 use jiff::SignedDuration;
 
+use crate::commands::listening::warn_of_unknown_settings;
 use crate::recovery::{Location, RecoveryError};
+use crate::runtime::logging;
 use crate::runtime::signals::shutdown;
 use crate::settings::setting;
+
+/// Has what is logged go beside the output, and names variables that look like settings and are none.
+fn start_logging() -> Result<(), String> {
+    logging::start_beside_output()?;
+    warn_of_unknown_settings();
+    Ok(())
+}
 
 /// The location that was given by an option, or by the setting.
 fn location(given: Option<&str>, option: &str) -> Result<Location, RecoveryError> {
@@ -41,6 +50,19 @@ fn location(given: Option<&str>, option: &str) -> Result<Location, RecoveryError
 /// The file of identities that was given by an option, or by the setting.
 fn identities(given: Option<&PathBuf>) -> Option<PathBuf> {
     given.cloned().or_else(|| setting(BACKUP_IDENTITY_FILE).map(PathBuf::from))
+}
+
+/// Parses a duration with its unit, as people give it: 2 may mean seconds, hours or days. A resource says in its definition that a
+/// number is of seconds, and 0 is 0.
+fn duration_with_unit(text: &str) -> Result<Duration, String> {
+    match duration(text) {
+        Ok(given)
+            if !given.is_zero() && text.parse::<u64>().is_ok() && setting(REQUEST).is_none() =>
+        {
+            Err(format!("give it with its unit, such as {text}s, {text}m, {text}h or {text}d"))
+        }
+        parsed => parsed,
+    }
 }
 
 /// Parses a duration: seconds, or numbers with units such as 30m, 6h, 1h30m or 2d.
@@ -139,5 +161,10 @@ mod tests {
         for text in ["", "h", "6 months", "-1h", "1y", "18446744073709551616"] {
             assert!(duration(text).is_err(), "{text}");
         }
+        for (text, seconds) in [("0", 0), ("90s", 90), ("2d", 172_800)] {
+            assert_eq!(duration_with_unit(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        let refused = duration_with_unit("2").unwrap_err();
+        assert_eq!(refused, "give it with its unit, such as 2s, 2m, 2h or 2d");
     }
 }

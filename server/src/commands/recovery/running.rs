@@ -5,12 +5,11 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::ended;
+use super::{ended, start_logging};
 use crate::commands::in_runtime;
 use crate::commands::output::Output;
 use crate::recovery::RecoveryError;
 use crate::runtime::exit::{after_failure, failed};
-use crate::runtime::logging;
 
 /// An error of a command.
 pub(super) trait Failure: Display + From<RecoveryError> {
@@ -32,7 +31,7 @@ pub(super) fn run_to_its_end<T: Serialize + Display, E: Failure>(
     work: impl Future<Output = Result<(T, bool), E>>,
 ) -> ExitCode {
     in_runtime(async {
-        if let Err(sentence) = logging::start_beside_output() {
+        if let Err(sentence) = start_logging() {
             return failed(sentence);
         }
         let ended = match ended(what, None) {

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::abandoned::end_abandoned;
 use super::requested::{begin, first_line, not_done};
-use super::{duration, ended, identities, location, setting};
+use super::{duration, ended, identities, location, setting, start_logging};
 use crate::commands::in_runtime;
 use crate::commands::output::Output;
 use crate::records::{self, Run};
@@ -22,7 +22,6 @@ use crate::recovery::catalogue::Selector;
 use crate::recovery::restore::in_place::drop_expired;
 use crate::recovery::{Instance, RecoveryError, Verified, VerifyOptions, grouped, verify};
 use crate::runtime::exit::{failed, failed_for_all_to_see};
-use crate::runtime::logging;
 use crate::settings::{DatabaseSettings, DatabaseUrl};
 
 /// Arguments of `agentfs-server verify`.
@@ -62,7 +61,7 @@ pub fn run(args: VerifyArgs) -> ExitCode {
 }
 
 async fn execute(args: VerifyArgs) -> ExitCode {
-    if let Err(sentence) = logging::start_beside_output() {
+    if let Err(sentence) = start_logging() {
         return failed(sentence);
     }
     let ended = match ended("verification", args.deadline) {

@@ -68,7 +68,10 @@ impl Catalogue {
                     );
                     Ok(backup)
                 }
-                None => Ok(backup),
+                None => {
+                    self.tell_of_newer(backup, selector);
+                    Ok(backup)
+                }
             },
             None if *selector == Selector::LatestVerified && !instances.is_empty() => {
                 no_backup(format!(
@@ -82,6 +85,23 @@ impl Catalogue {
                 self.location
             )),
             None => no_backup(format!("there is no backup in {} yet", self.location)),
+        }
+    }
+
+    /// Says so where the newest verified backup is not the newest one.
+    fn tell_of_newer(&self, verified: &Backup, selector: &Selector) {
+        let is_newer = |backup: &&Backup| {
+            backup.folder == verified.folder
+                && backup.manifest.snapshot_at > verified.manifest.snapshot_at
+        };
+        if *selector == Selector::LatestVerified
+            && let Some(newer) = self.kept().rfind(is_newer)
+        {
+            tracing::warn!(
+                "{} is newer than {}, and not verified by a restore: verify it, or name it by its id",
+                newer.id(),
+                verified.id()
+            );
         }
     }
 
@@ -107,9 +127,11 @@ impl Catalogue {
 
     /// What is said of an id that no backup has.
     fn not_there(&self, id: &str) -> String {
-        let meant = nearest(id, &[LATEST, LATEST_VERIFIED]);
-        let meant =
-            meant.map_or_else(|| ".".to_owned(), |meant| format!("; did you mean {meant}?"));
+        let meant = match nearest(id, &[LATEST, LATEST_VERIFIED]) {
+            Some(meant) if meant == id => "; name one by its id.".to_owned(),
+            Some(meant) => format!("; did you mean {meant}?"),
+            None => ".".to_owned(),
+        };
         format!(
             "there is no backup {id}{meant} See `agentfs-server backups --from {}` for those that there are",
             self.location

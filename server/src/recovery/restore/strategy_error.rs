@@ -63,7 +63,7 @@ pub enum StrategyError {
     /// No restore has proven the backup.
     #[error(
         "nothing was changed: no restore has proven the backup {0}, and --strategy clean cannot be undone: run `agentfs-server verify \
-         --backup {0} --level restore` first, or add --force to go without"
+         --backup {0} --level restore` first, with the same --from, or add --force to go without"
     )]
     NotVerified(String),
     /// The backup is encrypted, and the one of what is live would not be.

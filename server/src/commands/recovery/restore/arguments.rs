@@ -11,7 +11,7 @@ use agentfs_contract::setting::{BACKUP_INSTANCE, BACKUP_RECIPIENTS};
 use uuid::Uuid;
 
 use super::super::requested::Live;
-use super::super::{duration, identities, location, memory, setting, size};
+use super::super::{duration, duration_with_unit, identities, location, memory, setting, size};
 use crate::commands::output::Output;
 use crate::recovery::catalogue::Selector;
 use crate::recovery::restore::in_place::{GivenRoom, InPlaceOptions, UndoOptions};
@@ -90,8 +90,9 @@ pub struct RestoreArgs {
     /// key becomes valid again; `from-backup`: only those of the backup. Defaults to live
     #[arg(long, value_enum)]
     security: Option<Tenants>,
-    /// In place, undo: how long to keep what was live before, so that the restore can be undone. Defaults to 24h
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    /// In place, undo: how long to keep what was live before, so that the restore can be undone, such as
+    /// 48h or 7d. Defaults to 24h
+    #[arg(long, value_name = "TIME", value_parser = duration_with_unit)]
     keep_previous: Option<Duration>,
     /// In place, undo: how long to try to lock the tables while other sessions use them; requests do not wait
     /// meanwhile. Defaults to 10m

@@ -3,7 +3,10 @@
 use std::cell::Cell;
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::time::Duration;
 
+use agentfs_contract::people::duration;
+use jiff::SignedDuration;
 use tokio::runtime::Handle;
 use tokio::task::{block_in_place, spawn_blocking};
 
@@ -69,12 +72,12 @@ impl Asking {
 
     /// The same of a restore that drops versions for good, which `--undo` could still bring back. That takes an answer: whoever repeats a
     /// command, or restores twice in an emergency, has not agreed to it by `--yes`.
-    pub(super) fn agrees_to_drop(&self, plan: &Plan) -> bool {
+    pub(super) fn agrees_to_drop(&self, restoring: &Restoring<'_>) -> bool {
         if !self.has_agreed {
-            return self.agrees(&Restoring(plan));
+            return self.agrees(restoring);
         }
-        eprintln!("{}", Restoring(plan));
-        self.answer.set(Answer::Dropping(plan.dropped_versions));
+        eprintln!("{restoring}");
+        self.answer.set(Answer::Dropping(restoring.plan.dropped_versions));
         false
     }
 
@@ -140,23 +143,33 @@ const DROPPED: &str = "for good, unless the backup has them: they are only in wh
      --undo brings them back now, but not after this restore";
 
 /// What a restore in place is about to do.
-pub(super) struct Restoring<'a>(pub(super) &'a Plan);
+pub(super) struct Restoring<'a> {
+    pub(super) plan: &'a Plan,
+    /// How long it can be undone.
+    pub(super) keep_previous: Duration,
+}
 
 impl fmt::Display for Restoring<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Plan { backup, snapshot_at, was_verified, needed_bytes, free_bytes, .. } = self.0;
+        let Plan { backup, snapshot_at, was_verified, needed_bytes, free_bytes, .. } = self.plan;
         let verified =
             if *was_verified { "verified by a restore" } else { "not verified by a restore" };
         writeln!(f, "Restoring {backup} in place, as of {snapshot_at:.0}; {verified}.")?;
-        writeln!(f, "  lost   {}", lost(self.0.lost_versions, "the backup"))?;
-        match self.0.dropped_versions {
+        writeln!(f, "  lost   {}", lost(self.plan.lost_versions, "the backup"))?;
+        match self.plan.dropped_versions {
             0 => {}
             1 => writeln!(f, "  lost   1 version {DROPPED}")?,
             versions => writeln!(f, "  lost   {versions} versions {DROPPED}")?,
         }
+        match SignedDuration::try_from(self.keep_previous) {
+            Ok(kept) if !kept.is_zero() => {
+                writeln!(f, "  undo   possible for {} afterwards", duration(kept))?;
+            }
+            _ => writeln!(f, "  undo   impossible")?,
+        }
         if *needed_bytes == 0 {
             write!(f, "  space  no more than the live data takes")?;
-            return notes(f, &self.0.notes);
+            return notes(f, &self.plan.notes);
         }
         write!(f, "  space  about {} needed, ", size(*needed_bytes))?;
         match free_bytes {
@@ -168,7 +181,7 @@ impl fmt::Display for Restoring<'_> {
                  the live database too"
             )?,
         }
-        notes(f, &self.0.notes)
+        notes(f, &self.plan.notes)
     }
 }
 
@@ -245,24 +258,34 @@ mod tests {
         }
     }
 
+    fn restoring(plan: &Plan) -> String {
+        Restoring { plan, keep_previous: Duration::from_hours(24) }.to_string()
+    }
+
+    #[test]
+    fn a_restore_says_how_long_it_can_be_undone() {
+        let never = Restoring { plan: &plan(), keep_previous: Duration::ZERO }.to_string();
+        assert!(never.contains("\n  undo   impossible\n"), "{never}");
+    }
+
     #[test]
     fn a_restore_says_what_it_costs() {
         assert_eq!(
-            Restoring(&plan()).to_string(),
+            restoring(&plan()),
             "Restoring agentfs_20261127_020000 in place, as of 2026-11-27T02:00:00Z; verified by a restore.\n  \
              lost   about 312 versions that were written since the backup\n  \
+             undo   possible for 24h afterwards\n  \
              space  about 3.0 GiB needed, 40.0 GiB free\n  \
              note   It is of another database."
         );
-        let again =
-            Restoring(&Plan { dropped_versions: 31, lost_versions: 0, ..plan() }).to_string();
+        let again = restoring(&Plan { dropped_versions: 31, lost_versions: 0, ..plan() });
         for words in
             ["\n  lost   31 versions for good", "--undo brings them back now, but not after"]
         {
             assert!(again.contains(words), "{words}: {again}");
         }
         let unknown = Plan { was_verified: false, free_bytes: None, lost_versions: 0, ..plan() };
-        let told = Restoring(&unknown).to_string();
+        let told = restoring(&unknown);
         for words in [
             "not verified by a restore",
             "check the database's volume with df",
@@ -271,7 +294,7 @@ mod tests {
         ] {
             assert!(told.contains(words), "{told}");
         }
-        let little = Restoring(&Plan { needed_bytes: 32 << 20, ..unknown }).to_string();
+        let little = restoring(&Plan { needed_bytes: 32 << 20, ..unknown });
         assert!(
             little.contains("about 32.0 MiB needed, the free space cannot be measured"),
             "{little}"
@@ -297,7 +320,7 @@ mod tests {
 
     #[test]
     fn what_takes_the_room_of_what_is_live_asks_for_none() {
-        let told = Restoring(&Plan { needed_bytes: 0, free_bytes: None, ..plan() }).to_string();
+        let told = restoring(&Plan { needed_bytes: 0, free_bytes: None, ..plan() });
         assert!(
             told.contains("space  no more than the live data takes")
                 && !told.contains("--free-space")
@@ -326,7 +349,9 @@ mod tests {
     #[test]
     fn what_goes_for_good_was_not_agreed_to_beforehand() {
         let asking = Asking::new(true);
-        assert!(!asking.agrees_to_drop(&Plan { dropped_versions: 31, ..plan() }));
+        let plan = &Plan { dropped_versions: 31, ..plan() };
+        let keep_previous = Duration::from_hours(24);
+        assert!(!asking.agrees_to_drop(&Restoring { plan, keep_previous }));
         let Failure { sentence, is_transient, .. } = asking.not_agreed();
         assert!(!is_transient, "{sentence}");
         for words in ["nothing was changed", "31 versions", "--yes", "--undo", "--drop-previous"] {

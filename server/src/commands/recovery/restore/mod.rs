@@ -16,16 +16,15 @@ use agentfs_contract::termination::{AlreadyDone, UnfinishedRestore, VolumeTooSma
 
 pub use self::arguments::RestoreArgs;
 use self::arguments::What;
-use super::ended;
 use super::followed::board;
 use super::requested::Requested;
+use super::{ended, start_logging};
 use crate::commands::in_runtime;
 use crate::recovery::RecoveryError;
 use crate::recovery::request::RequestError;
 use crate::runtime::exit::{
     after_failure, failed, failed_for_all_to_see, write_termination_message,
 };
-use crate::runtime::logging;
 use crate::settings::DatabaseUrl;
 
 /// Why a restore did not do what was asked.
@@ -77,7 +76,7 @@ pub fn run(args: RestoreArgs) -> ExitCode {
 }
 
 async fn execute(args: RestoreArgs) -> ExitCode {
-    if let Err(sentence) = logging::start_beside_output() {
+    if let Err(sentence) = start_logging() {
         return failed(sentence);
     }
     let what = match args.what() {

@@ -1,5 +1,7 @@
 //! The ways in which a restore takes the place of what is live, and what was live before goes again.
 
+use std::time::Duration;
+
 use super::Failure;
 use super::arguments::{NOT_LISTED, Strategy};
 use super::asking::{Asking, Restoring, Undoing};
@@ -22,10 +24,15 @@ pub(super) async fn restore(
     let shown = Shown::new();
     let agrees = |plan: &Plan| {
         shown.clear();
+        let keep_previous = match strategy {
+            Strategy::Clean => Duration::ZERO,
+            Strategy::SwapSchema | Strategy::RenameDatabase => options.keep_previous,
+        };
+        let restoring = Restoring { plan, keep_previous };
         match plan.dropped_versions {
             // A resource is carried out as it is declared: nobody could answer, or run another command first.
-            1.. if options.of.request.is_none() => asking.agrees_to_drop(plan),
-            _ => asking.agrees(&Restoring(plan)),
+            1.. if options.of.request.is_none() => asking.agrees_to_drop(&restoring),
+            _ => asking.agrees(&restoring),
         }
     };
     let show = |update: &_| {
