@@ -16,6 +16,7 @@ use crate::access::strangers::Strangers;
 use crate::domain::access::rate_limit::Limited;
 use crate::embedding::embedders::{Embedders, embedders};
 use crate::embedding::query_embeddings::QueryEmbeddings;
+use crate::embedding::searched_by;
 use crate::group_commit::queue::Queue;
 use crate::group_commit::{leases, reads, writes};
 use crate::http::{App, AppState, Observer, operations_router, router};
@@ -194,6 +195,8 @@ fn app(settings: Settings, embedders: &Embedders) -> Result<Serving, prometheus:
         leases::Leaser::new(Link::new(of_leases.clone()), counted.clone())
     });
     let models = embedders.of_queries();
+    let names = models.iter().map(|of| of.model().name.clone()).collect();
+    tokio::spawn(searched_by::tell(lookups.pool().clone(), names));
     let query_embeddings = (!models.is_empty())
         .then(|| QueryEmbeddings::new(models, &embeddings, lookups.clone(), &metrics));
     if let Some(embeddings) = query_embeddings.clone().filter(|_| embedders.is_open()) {

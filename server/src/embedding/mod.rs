@@ -8,6 +8,7 @@ pub mod in_requests;
 pub mod local;
 pub mod openai;
 pub mod query_embeddings;
+pub mod searched_by;
 mod tenant_breakers;
 
 use std::fmt::Debug;

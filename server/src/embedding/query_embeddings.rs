@@ -38,9 +38,12 @@ const LOG_TEXT: LogText = LogText {
 /// Why a query was not embedded.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryEmbeddingError {
-    /// No model serves yet, or one that this process does not have.
+    /// No model serves yet.
     #[error("the embeddings that it searches by are still being made")]
     NotReady,
+    /// A model serves that this process does not have.
+    #[error("this server does not have the embedding model of the database, as its log says")]
+    OtherModel,
     /// The provider fails, is slow, or rejects the query.
     #[error("the embedding provider gives no answer now")]
     Away {
@@ -160,7 +163,7 @@ impl QueryEmbeddings {
     ) -> Result<EmbeddedQuery, QueryEmbeddingError> {
         let model = self.serving().await.map_err(QueryEmbeddingError::LookUp)?;
         let model = model.ok_or(QueryEmbeddingError::NotReady)?;
-        let place = self.place_of(&model).ok_or(QueryEmbeddingError::NotReady)?;
+        let place = self.place_of(&model).ok_or(QueryEmbeddingError::OtherModel)?;
         let queue = &self.models[place].queue;
         let key = (tenant, place, Arc::from(query));
         if let Some(vector) = self.vectors.get(&key).await {

@@ -24,7 +24,7 @@ use crate::store::StoreError;
 use crate::store::connection::pool::Pool;
 use crate::store::embeddings::jobs::{PRUNE_BATCH, prune};
 use crate::store::embeddings::models::{
-    FillCursor, Filled, ModelRow, ModelState, fill, find, register, serve_first,
+    FillCursor, Filled, ModelRow, ModelState, fill, find, register, serve_first, serving,
 };
 
 /// For jobs in progress at shutdown; unfinished ones come back when their lease ends.
@@ -203,6 +203,7 @@ impl EmbeddingWorker {
                         model.name,
                         row.state.as_str()
                     );
+                    self.warn_unless_searched(models).await;
                     return Some(row);
                 }
                 Ok(row) => format!(
@@ -218,6 +219,20 @@ impl EmbeddingWorker {
             ending.or_after(jittered(TRY_AGAIN)).await;
         }
         None
+    }
+
+    /// Warns where searches go by a model that none of `models`, those of this worker, is: nobody may make its embeddings any more.
+    async fn warn_unless_searched(&self, models: &[&str]) {
+        if let Ok(Some(serving)) = serving(&self.pool).await
+            && !models.contains(&serving.name.as_str())
+        {
+            tracing::warn!(
+                "searches go by embeddings of {0}, of which this worker makes none, but of {1}; provide {0}, or change the model \
+                 (docs/OPERATIONS.md, Switch the embedding model)",
+                serving.name,
+                models.join(", ")
+            );
+        }
     }
 
     /// Makes the jobs that entries lack: at the start, again once the writes have ended that were in progress when the model

@@ -237,7 +237,9 @@ fn refused(reason: QueryEmbeddingError) -> MemoryError {
     let after = match &reason {
         QueryEmbeddingError::OutOfTokens => return MemoryError::QuotaUsedUp(Quota::EmbedTokens),
         QueryEmbeddingError::Away { after } => after.unwrap_or(RETRY_SOON),
-        QueryEmbeddingError::NotReady | QueryEmbeddingError::LookUp(_) => RETRY_LATER,
+        QueryEmbeddingError::NotReady
+        | QueryEmbeddingError::OtherModel
+        | QueryEmbeddingError::LookUp(_) => RETRY_LATER,
     };
     MemoryError::SemanticSearchUnavailable { reason, after }
 }

@@ -50,6 +50,9 @@ pub(super) fn note(by: RankBy<'_>, instead: Option<String>, found: &Matches) -> 
         NothingToFind::NoneSearchable => {
             "none of this agent's entries is searchable; put them with \"searchable\":true"
         }
+        NothingToFind::NoEntries => {
+            "nothing was put for this agent_id yet; upper and lower case are different"
+        }
         NothingToFind::NoneThen => {
             "at as_of there was no searchable entry that path_prefix, tags_any and filter let pass"
         }

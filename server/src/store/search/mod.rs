@@ -108,6 +108,8 @@ pub struct Matches {
 pub enum NothingToFind {
     /// The agent has entries, but none that was put as searchable.
     NoneSearchable,
+    /// Nothing was ever put for the agent.
+    NoEntries,
     /// At the moment of the past no searchable entry was in the range and met the tags and the filter.
     NoneThen,
 }
@@ -273,9 +275,19 @@ async fn nothing_to_find(
     if nothing == NothingToFind::NoneThen {
         query = query.bind(search.prefix.as_str()).bind(search.tags_any);
     }
-    let is_nothing: bool = query.fetch_one(moment).await?;
-    Ok(is_nothing.then_some(nothing))
+    let is_nothing: bool = query.fetch_one(&mut *moment).await?;
+    if is_nothing || search.as_of.is_some() {
+        return Ok(is_nothing.then_some(nothing));
+    }
+    let no_entries =
+        sqlx::query_scalar(NO_ENTRIES).bind(search.tenant.0).bind(search.agent.as_str());
+    let no_entries: bool = no_entries.fetch_one(moment).await?;
+    Ok(no_entries.then_some(NothingToFind::NoEntries))
 }
+
+/// Whether nothing was ever put for the agent: its name may be misspelt.
+const NO_ENTRIES: &str =
+    "SELECT NOT EXISTS (SELECT FROM entries e WHERE e.tenant_id = $1 AND e.agent_id = $2)";
 
 /// Whether the agent has live entries, none of them searchable. Versions are looked at besides documents, which a part of a restore
 /// lacks for a while; the first ones will do.
