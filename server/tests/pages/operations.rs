@@ -18,7 +18,7 @@ curl -sS --fail-with-body "$AGENTFS_URL/v1/put" -H "Authorization: Bearer $AGENT
 /// The PostgreSQL of `make dev` is no service of the system; and servers that the page starts end, where it did not come to that.
 const SERVERS: &str = r#"
 systemctl() { stop; make dev >/dev/null; }
-trap 'for data in "$BACKUPS"/then "$BACKUPS"/replica; do
+trap 'for data in "$WAL_ARCHIVE"/then "${WAL_ARCHIVE%/*}"/replica; do
           [ ! -e "$data/postmaster.pid" ] || pg_ctl -D "$data" -m immediate stop >/dev/null; done; leave' EXIT
 "#;
 
