@@ -30,7 +30,7 @@ const REMEMBERED_FOR: Duration = REVOKED_WITHIN.saturating_sub(LOOK_UP);
 /// The age from which a cached key that is used is looked up again in the background.
 const RENEWED_AFTER: Duration = Duration::from_secs(5);
 /// How long such keys are gathered, and how many share a statement: with thousands of keys in use, a statement each would take a third of
-/// the database's time.
+/// the processors.
 const GATHERED_FOR: Duration = Duration::from_millis(100);
 const GATHERED: usize = 1024;
 /// Cached keys, unknown ones included; the least used are evicted first.

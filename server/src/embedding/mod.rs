@@ -1,4 +1,4 @@
-//! Embedders: turn texts into vectors. Nothing here knows of jobs or of the database.
+//! Embedders: turn texts into vectors; and which of their models the database's searches go by. Nothing here knows of jobs.
 
 pub mod attempt;
 pub mod breaker;
